@@ -1,0 +1,1 @@
+"""What a user's array becomes, and the base class of every calibrator."""

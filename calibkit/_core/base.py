@@ -1,0 +1,257 @@
+"""The base class of every calibrator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._numerics.links import FloatArray, IntArray
+from .inputs import Rows, match_classes, read_classes, read_rows, read_scores
+from .params import check_choice, check_real
+from .scores import DEFAULT_EPS, Scale, Scores
+from .warnings import SaturatedScoresWarning, ScaleWarning
+
+#: Kinds of learned attributes; persistence writes and checks them by these names.
+StateKind = Literal["int", "float", "flag", "codes", "vector", "calibrators"]
+
+
+class BaseCalibrator(ClassifierMixin, BaseEstimator):
+    """Base of all calibrators: a classifier whose features are another classifier's scores.
+
+    To write one, subclass, name its learned attributes in ``_state``, and implement
+    ``_fit(scores, y, w)`` and ``_predict(scores)``; both receive checked input and contain no
+    checks of their own. ``y`` are codes 0..K-1; ``w`` are positive weights, or None for ones.
+    """
+
+    #: Name in the registry, on the command line and in JSON files.
+    name: ClassVar[str]
+    #: Learned attributes and their kinds: all that a fitted calibrator knows beside its classes.
+    _state: ClassVar[dict[str, StateKind]]
+    #: Properties the test suite may rely on: "monotone", "mean_preserving", "multiclass", ...
+    _traits: ClassVar[frozenset[str]] = frozenset()
+    #: Whether the map is of log-odds, so that clipping at ``eps`` matters.
+    _uses_logits: ClassVar[bool] = False
+
+    def __init__(
+        self, *, scale: Scale = "probability", eps: float = DEFAULT_EPS, classes: Any = None
+    ) -> None:
+        self.scale = scale
+        self.eps = eps
+        self.classes = classes
+
+    # -- what a subclass writes -------------------------------------------------------------
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        raise TypeError(f"{type(self).__name__} must define _fit(scores, y, w).")
+
+    def _predict(self, s: Scores) -> FloatArray:
+        raise TypeError(f"{type(self).__name__} must define _predict(scores).")
+
+    def _check_params(self) -> None:
+        """Check the hyper-parameters; subclasses extend it."""
+        where = type(self).__name__
+        check_choice(where, "scale", self.scale, ("probability", "logit"))
+        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+        if self.classes is not None:
+            read_classes(self.classes, where)
+
+    def _check_state(self) -> None:
+        """Check that learned attributes fit together; called on state read from a file."""
+
+    @classmethod
+    def _examples(cls) -> Iterator[BaseCalibrator]:
+        """Instances that the test suite runs its batteries on."""
+        yield cls()
+
+    def _with_scale(self, scale: Scale) -> BaseCalibrator:
+        """Set the scale of the scores to come; lifts hand it on."""
+        return self.set_params(scale=scale)
+
+    def _input_format(self) -> tuple[Scale, float]:
+        """Scale and clipping constant of the scores; lifts ask the calibrator they lift."""
+        return self.scale, self.eps
+
+    # -- what a user calls ------------------------------------------------------------------
+
+    @final
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BaseCalibrator:
+        """Learn the map from scores to calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores of a classifier on rows it was not trained on: probabilities in [0, 1]
+            (rows of two or more columns sum to one), or log-odds if ``scale="logit"``.
+            One column holds the scores of the larger class label.
+        y : array-like of shape (n,)
+            True labels of any kind: ints, bools, strings.
+        sample_weight : array-like of shape (n,), optional
+            Weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none.
+
+        Returns
+        -------
+        self : BaseCalibrator
+            The fitted calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; a calibrator that was fitted before
+            stays as it was.
+        """
+        where = f"{type(self).__name__}.fit"
+        with self._unchanged_on_error():
+            self._check_params()
+            if hasattr(X, "columns"):
+                validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=True)
+            scale, eps = self._input_format()
+            rows = read_rows(
+                X, y, sample_weight, scale=scale, eps=eps, classes=self.classes, where=where
+            )
+            match_classes(rows, where=where)
+            _warn_of_scale(rows.scores, where)
+            self._fit_rows(rows)
+        return self
+
+    @final
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores on the scale the calibrator was fitted with.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Rows sum to one; columns follow ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If the scores are not of the kind described in :meth:`fit`.
+        sklearn.exceptions.NotFittedError
+            If the calibrator is not fitted.
+        """
+        return self._predict_scores(self._read(X, "predict_proba"))
+
+    @final
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of the largest calibrated probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores on the scale the calibrator was fitted with.
+
+        Returns
+        -------
+        labels : ndarray of shape (n,)
+            Members of ``classes_``.
+        """
+        proba = self._predict_scores(self._read(X, "predict"))
+        return self.classes_[proba.argmax(axis=1)]
+
+    # -- what compositions call -------------------------------------------------------------
+
+    @final
+    def _fit_rows(self, rows: Rows) -> BaseCalibrator:
+        """Fit on rows that are checked already."""
+        where = f"{type(self).__name__}.fit"
+        if rows.scores.n_classes > 2 and "multiclass" not in self._traits:
+            own = type(self).__name__
+            raise ValueError(
+                f"{where}: Only binary classification is supported. The type of the target is "
+                f"multiclass: X has {rows.scores.n_classes} columns; expected the scores of two "
+                f"classes. Lift it: OneVsRestCalibrator({own}()) for all classes, or "
+                f"TopLabelCalibrator({own}()) for the winning one."
+            )
+        present = np.unique(rows.y)
+        if rows.scores.n_classes == 2 and len(present) < 2:
+            label = rows.classes[present[0]]
+            raise ValueError(
+                f"{where}: y holds one class only, {label!r}; expected rows of both classes "
+                f"{rows.classes.tolist()}. Collect data of the other class."
+            )
+        if self._uses_logits:
+            _warn_of_saturation(rows.scores, where)
+        self.classes_ = rows.classes
+        self._fit(rows.scores, rows.y, rows.w)
+        return self
+
+    @final
+    def _predict_scores(self, s: Scores) -> FloatArray:
+        """Probabilities of every class for checked scores."""
+        q = self._predict(s)
+        if q.ndim == 2:
+            return q
+        out = np.empty((len(q), 2))
+        np.subtract(1.0, q, out=out[:, 0])
+        out[:, 1] = q
+        return out
+
+    @final
+    def _read(self, X: Any, method: str) -> Scores:
+        check_is_fitted(self, "classes_")
+        where = f"{type(self).__name__}.{method}"
+        if hasattr(X, "columns"):
+            validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=False)
+        scale, eps = self._input_format()
+        s = read_scores(X, scale=scale, eps=eps, where=where, allow_empty=True)
+        if s.n_classes != len(self.classes_):
+            columns = 1 if s.values.ndim == 1 else s.n_classes
+            raise ValueError(
+                f"{where}: X has {columns} column(s); expected the scores of "
+                f"{len(self.classes_)} classes, as in fit."
+            )
+        return s
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "classes_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = "multiclass" in self._traits
+        return tags
+
+
+def _warn_of_scale(s: Scores, where: str) -> None:
+    """Logits of many rows that all lie in [0, 1] are probably probabilities."""
+    if s.scale == "logit" and s.values.ndim == 1 and len(s) >= 50:
+        low, high = s.values.min(), s.values.max()
+        if low >= 0 and high <= 1 and low < high:
+            warnings.warn(
+                f"{where}: all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though "
+                "scale='logit'; if they are probabilities use scale='probability'.",
+                ScaleWarning,
+                stacklevel=3,
+            )
+
+
+def _warn_of_saturation(s: Scores, where: str) -> None:
+    share = s.saturated()
+    if share >= 0.01:
+        warnings.warn(
+            f"{where}: {share:.1%} of the scores are within eps={s.eps:g} of 0 or 1 and were "
+            "clipped there; the fit depends on eps. Pass logits with scale='logit' if the "
+            "classifier offers them, or choose eps yourself.",
+            SaturatedScoresWarning,
+            stacklevel=4,
+        )

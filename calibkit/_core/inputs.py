@@ -1,0 +1,307 @@
+"""From a user's arrays to checked ones: scores, labels, weights. Every data error is worded here.
+
+A message says where it was raised, what was found and where, what is expected, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from .._numerics.links import FloatArray, IntArray, row_blocks
+from .scores import Scale, Scores
+
+#: How far a row of class probabilities may be from summing to one (float32 rounding and more).
+SUM_TOLERANCE = 1e-4
+#: How far a probability may stray outside [0, 1] before it is an error instead of rounding.
+RANGE_TOLERANCE = 1e-6
+
+
+class Rows(NamedTuple):
+    """Checked rows; ``y`` are codes 0..K-1, ``w`` is None where all weights are one."""
+
+    scores: Scores
+    y: IntArray
+    w: FloatArray | None
+    classes: np.ndarray
+
+
+def read_scores(
+    X: Any, *, scale: Scale, eps: float, where: str, name: str = "X", allow_empty: bool = False
+) -> Scores:
+    """Scores of shape (n,), (n, 1), (n, 2) or (n, K) as :class:`Scores`."""
+    a = _to_floats(X, where, name)
+    if a.ndim == 2 and a.shape[1] == 0:
+        raise ValueError(
+            f"{where}: {name} has 0 feature(s) (shape={a.shape}) while a minimum of 1 is required."
+        )
+    if len(a) == 0 and not allow_empty:
+        raise ValueError(
+            f"{where}: {name} has 0 sample(s) (shape={a.shape}) while a minimum of 1 is required."
+        )
+    if len(a):
+        (_check_probabilities if scale == "probability" else _check_finite)(a, where, name)
+    if a.ndim == 2 and a.shape[1] <= 2:
+        if a.shape[1] == 2 and scale == "logit":
+            return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale, eps)
+        a = a[:, -1]
+    if a.ndim == 1:
+        a = np.ascontiguousarray(a, dtype=np.float64)
+        if scale == "probability" and len(a) and (a.min() < 0 or a.max() > 1):
+            a = np.clip(a, 0.0, 1.0)
+    elif scale == "probability" and len(a) and a.min() < 0:
+        a = np.maximum(a, 0.0)
+    return Scores(a, scale, eps)
+
+
+def _to_floats(X: Any, where: str, name: str) -> FloatArray:
+    """A float32 or float64 array of one or two dimensions, not copied where it is one already."""
+    if np.ndim(X) == 0 and not hasattr(X, "__array__"):
+        raise ValueError(
+            f"{where}: {name} is {X!r} ({type(X).__name__}); expected an array of scores."
+        )
+    try:
+        a = check_array(
+            X,
+            dtype=[np.float64, np.float32],
+            ensure_2d=False,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name=name,
+        )
+    except RuntimeError as error:  # a torch tensor that still carries gradients
+        raise ValueError(
+            f"{where}: {name} can't be read as an array ({error}). "
+            f"Pass {name}.detach().cpu() if it is a torch tensor."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: {name} can't be read as an array of scores: {error}"
+        ) from error
+    if a.ndim == 0:
+        raise ValueError(f"{where}: {name} is a single number; expected an array of scores.")
+    return a
+
+
+def _place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
+    """First bad entry of an array, as an index and in words."""
+    at = tuple(int(i) for i in np.argwhere(bad)[0])
+    if len(at) == 1:
+        return at, f"row {at[0]}"
+    return at, f"row {at[0]}, column {at[1]}"
+
+
+def _check_finite(a: FloatArray, where: str, name: str) -> None:
+    with np.errstate(all="ignore"):
+        if np.isfinite(a.sum()):
+            return
+    bad = ~np.isfinite(a)
+    if bad.any():
+        at, place = _place(bad)
+        what = "NaN" if np.isnan(a[at]) else "infinity"
+        raise ValueError(
+            f"{where}: {name} contains {what} (first at {place}); expected finite scores. "
+            "Drop or repair these rows first."
+        )
+
+
+def _check_probabilities(a: FloatArray, where: str, name: str) -> None:
+    low, high = a.min(), a.max()
+    if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
+        _check_finite(a, where, name)
+        bad = (a < -RANGE_TOLERANCE) | (a > 1 + RANGE_TOLERANCE)
+        at, place = _place(bad)
+        raise ValueError(
+            f"{where}: {name} holds values outside [0, 1] ({a[at]:.6g} at {place}; "
+            f"min {low:.6g}, max {high:.6g}); expected probabilities. For logits or "
+            "decision_function values use a calibrator with scale='logit'; for percentages "
+            "divide by 100."
+        )
+    if a.ndim == 2 and a.shape[1] >= 2:
+        for rows in row_blocks(*a.shape):
+            total = a[rows].sum(axis=1, dtype=np.float64)
+            off = np.abs(total - 1.0) > SUM_TOLERANCE
+            if off.any():
+                i = int(np.flatnonzero(off)[0])
+                raise ValueError(
+                    f"{where}: the rows of {name} don't sum to one (row {rows.start + i} sums to "
+                    f"{total[i]:.6g}); expected class probabilities. Divide each row by its sum, "
+                    "or use scale='logit' if these are logits."
+                )
+
+
+def read_labels(
+    y: Any, *, classes: Any = None, where: str, name: str = "y"
+) -> tuple[np.ndarray, IntArray]:
+    """``(classes, codes)``; the classes are those given or, sorted, those found."""
+    if y is None:
+        raise ValueError(f"{where}: requires {name} to be passed, but the target {name} is None.")
+    try:
+        labels = column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+    if len(labels) == 0:
+        raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
+    if classes is not None:
+        return _codes_of(labels, read_classes(classes, where), where, name)
+    if labels.dtype.kind in "buif":
+        low, high = labels.min(), labels.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            _, place = _place(~np.isfinite(labels))
+            raise ValueError(
+                f"{where}: {name} contains NaN or infinity (first at {place}); expected a label "
+                "in every row. Drop the rows without one."
+            )
+        positive = labels == high
+        if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
+            # Two values: a byte per row, and no sort.
+            if low != int(low) or high != int(high):
+                _refuse_continuous(where, name, low)
+            return np.unique(np.array([low, high])), positive.view(np.int8)
+        if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
+            _refuse_continuous(where, name, labels[labels != np.floor(labels)][0])
+    else:
+        _check_text_labels(labels, where, name)
+    found, codes = np.unique(labels, return_inverse=True)
+    return found, codes
+
+
+def _refuse_continuous(where: str, name: str, value: Any) -> None:
+    raise ValueError(
+        f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
+        "class labels (ints, strings, bools)."
+    )
+
+
+def _check_text_labels(labels: np.ndarray, where: str, name: str) -> None:
+    if labels.dtype.kind == "O":
+        missing = np.array([v is None or v != v for v in labels], dtype=bool)
+        if missing.any():
+            raise ValueError(
+                f"{where}: {name} has no label at {_place(missing)[1]} (None or NaN); expected a "
+                "label in every row. Drop the rows without one."
+            )
+        kinds = {type(v).__name__ for v in labels}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"{where}: {name} mixes labels of the types {sorted(kinds)}; expected one type. "
+                "Convert them, for instance with y.astype(str)."
+            )
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise ValueError(f"{where}: {name}: {error}") from error
+
+
+def read_classes(classes: Any, where: str) -> np.ndarray:
+    """Sorted distinct class labels, at least two of them."""
+    a = np.asarray(classes)
+    if a.ndim != 1 or len(a) < 2:
+        raise ValueError(
+            f"{where}: classes={classes!r}; expected a list of two or more class labels."
+        )
+    found = np.unique(a)
+    if len(found) != len(a) or (found != a).any():
+        raise ValueError(
+            f"{where}: classes={classes!r}; expected distinct labels in sorted order, the order "
+            "of scikit-learn's classes_ and of the columns. Sort them, and the columns of the "
+            "scores with them."
+        )
+    return found
+
+
+def _codes_of(
+    labels: np.ndarray, classes: np.ndarray, where: str, name: str
+) -> tuple[np.ndarray, IntArray]:
+    found, inverse = np.unique(labels, return_inverse=True)
+    unknown = ~np.isin(found, classes)
+    if unknown.any():
+        raise ValueError(
+            f"{where}: {name} holds labels that are not among the classes "
+            f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only."
+        )
+    return classes, np.searchsorted(classes, found)[inverse]
+
+
+def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None:
+    """Finite weights >= 0 with a positive sum, or None."""
+    if sample_weight is None:
+        return None
+    w = np.asarray(sample_weight, dtype=np.float64)
+    if w.ndim == 2 and w.shape[1] == 1:
+        w = w[:, 0]
+    if w.shape != (n,):
+        raise ValueError(
+            f"{where}: sample_weight has shape {w.shape}; expected one weight per row, ({n},)."
+        )
+    if not np.isfinite(w).all():
+        raise ValueError(
+            f"{where}: sample_weight is not finite at {_place(~np.isfinite(w))[1]}; expected "
+            "finite weights >= 0."
+        )
+    if (w < 0).any():
+        at, place = _place(w < 0)
+        raise ValueError(
+            f"{where}: sample_weight is negative ({w[at]:.6g} at {place}); expected weights >= 0."
+        )
+    if not w.any():
+        raise ValueError(f"{where}: sample_weight is zero in every row; expected a positive sum.")
+    return w
+
+
+def read_rows(
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    *,
+    scale: Scale,
+    eps: float,
+    classes: Any = None,
+    where: str,
+    names: tuple[str, str] = ("X", "y"),
+) -> Rows:
+    """Scores, labels and weights that belong together; rows of weight zero are left out."""
+    scores = read_scores(X, scale=scale, eps=eps, where=where, name=names[0])
+    n = len(scores)
+    found, codes = read_labels(y, classes=classes, where=where, name=names[1])
+    if len(codes) != n:
+        raise ValueError(
+            f"{where}: {names[0]} has {n} rows and {names[1]} has {len(codes)} (inconsistent "
+            "numbers of samples); expected the same number."
+        )
+    w = read_weights(sample_weight, n, where=where)
+    if w is not None and not w.all():
+        kept = np.flatnonzero(w)
+        scores, codes, w = scores[kept], codes[kept], w[kept]
+        if classes is None:
+            present, codes = np.unique(codes, return_inverse=True)
+            found = found[present]
+    return Rows(scores, codes, w, found)
+
+
+def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")) -> None:
+    """Raise unless there is a column for every class and a class for every column."""
+    k, found = rows.scores.n_classes, rows.classes.tolist()
+    if len(found) == k:
+        return
+    score, label = names
+    if rows.scores.values.ndim == 1:
+        if len(found) == 1:
+            raise ValueError(
+                f"{where}: {label} holds one class only, {found[0]!r}; expected rows of both "
+                "classes. Collect data of the other class."
+            )
+        raise ValueError(
+            f"{where}: Only binary classification is supported. The type of the target is "
+            f"multiclass: {label} holds {len(found)} classes, {score} one score per row; expected "
+            f"one column of {score} per class."
+        )
+    raise ValueError(
+        f"{where}: {score} has {k} columns and {label} holds {len(found)} classes "
+        f"({found[:10]}); expected as many. If a class is missing from these rows, name them all "
+        "in classes=[...]."
+    )

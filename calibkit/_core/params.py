@@ -1,0 +1,55 @@
+"""Checks of hyper-parameters, in one wording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> None:
+    """Raise unless ``value`` is one of the options."""
+    options = list(options)
+    if not isinstance(value, str) or value not in options:
+        listed = ", ".join(map(repr, options))
+        raise ValueError(f"{where}: {name}={value!r}; expected one of {listed}.")
+
+
+def check_flag(where: str, name: str, value: Any) -> None:
+    """Raise unless ``value`` is a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a bool.")
+
+
+def check_real(
+    where: str,
+    name: str,
+    value: Any,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Raise unless ``value`` is a finite number between ``low`` and ``high``."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a number.")
+    number = float(value)
+    inside = low <= number <= high and not (
+        (open_low and number == low) or (open_high and number == high)
+    )
+    if not inside or not np.isfinite(number):
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        raise ValueError(
+            f"{where}: {name}={value!r}; expected a number in {left}{low:g}, {high:g}{right}."
+        )
+
+
+def check_int(where: str, name: str, value: Any, *, low: int) -> None:
+    """Raise unless ``value`` is a whole number of at least ``low``."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected an int.")
+    if value < low:
+        raise ValueError(f"{where}: {name}={value!r}; expected an int of at least {low}.")

@@ -1,0 +1,1 @@
+"""Pure functions on NumPy arrays: the mathematics, without checks and without estimators."""

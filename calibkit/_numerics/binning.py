@@ -1,0 +1,167 @@
+"""The one binning of the package: where bins begin, who is in them, and their sums.
+
+Bins are half-open, ``[lower, upper)``, and the last one holds its upper end; they are described
+by their inner borders (the lower ends of all bins but the first). Metrics, calibrators and plots
+all come here, so they can't disagree about a score that lies on a border.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .links import FloatArray, IntArray, row_blocks
+
+
+class BinSums(NamedTuple):
+    """Sums per bin: rows, weight, weighted scores, weighted labels."""
+
+    n: IntArray
+    w: FloatArray
+    wp: FloatArray
+    wy: FloatArray
+
+
+def auto_bins(n: int) -> int:
+    """Number of bins for ``n`` rows: the cube root of n, rounded up.
+
+    The sampling bias of a binned squared error grows like B / n and what it overlooks inside the
+    bins shrinks like 1 / B^2; their sum is least at B of the order of n^(1/3).
+    """
+    return max(1, int(np.ceil(np.round(np.cbrt(n), 9))))
+
+
+def assign(p: FloatArray, borders: FloatArray) -> IntArray:
+    """Index of the bin of each score."""
+    return np.searchsorted(borders, p, side="right")
+
+
+def uniform_borders(n_bins: int) -> FloatArray:
+    """Inner borders k / n_bins of equal-width bins on [0, 1].
+
+    They are quotients, not multiples of a width: a score k/n that equals a border as a fraction
+    then equals it as a float too, both being the nearest float to one rational number.
+    """
+    return np.arange(1, n_bins) / n_bins
+
+
+def _uniform_factor(n_bins: int, borders: FloatArray) -> float | None:
+    """A factor f with ``floor(p * f)`` equal to the bin of p for every float p in [0, 1).
+
+    Multiplying by n_bins may round across a border (0.29 * 100 = 28.999...). Rounded
+    multiplication is monotone, so it is enough to look at each border and the float before it.
+    """
+    bins = np.arange(1, n_bins)
+    below = np.nextafter(borders, 0.0)
+    for factor in (float(n_bins), np.nextafter(n_bins, np.inf), np.nextafter(n_bins, 0.0)):
+        at_border = np.floor(borders * factor) == bins
+        before = np.floor(below * factor) == bins - 1
+        if at_border.all() and before.all():
+            return float(factor)
+    return None
+
+
+def uniform_sums(
+    p: FloatArray, y: IntArray, w: FloatArray | None, n_bins: int, borders: FloatArray
+) -> BinSums:
+    """Sums of equal-width bins straight from the rows, in one pass and without a sort."""
+    factor = _uniform_factor(n_bins, borders)
+    rows_y = np.zeros(2 * n_bins + 2)
+    weight_y = np.zeros_like(rows_y)
+    score_y = np.zeros_like(rows_y)
+    for rows in row_blocks(len(p)):
+        score = p[rows]
+        index = assign(score, borders) if factor is None else (score * factor).astype(np.intp)
+        index *= 2
+        index += y[rows]
+        rows_y += np.bincount(index, minlength=rows_y.size)
+        if w is None:
+            score_y += np.bincount(index, score, minlength=rows_y.size)
+        else:
+            weight_y += np.bincount(index, w[rows], minlength=rows_y.size)
+            score_y += np.bincount(index, w[rows] * score, minlength=rows_y.size)
+    if w is None:
+        weight_y = rows_y
+    # A score of exactly 1 has index n_bins: it belongs to the last bin.
+    for sums in (rows_y, score_y) if w is None else (rows_y, score_y, weight_y):
+        sums[-4:-2] += sums[-2:]
+    rows_y, weight_y, score_y = (s[:-2].reshape(-1, 2) for s in (rows_y, weight_y, score_y))
+    return BinSums(
+        rows_y.sum(axis=1).astype(np.int64),
+        weight_y.sum(axis=1),
+        score_y.sum(axis=1),
+        weight_y[:, 1].copy(),
+    )
+
+
+def sort_by_score(
+    p: FloatArray, y: IntArray, w: FloatArray | None = None
+) -> tuple[FloatArray, IntArray, FloatArray | None]:
+    """Rows in ascending order of the score: ``(p, y, w)``.
+
+    For scores in [0, 1] and labels 0/1 without weights, the bits of the score, moved up by one
+    place to make room for the label, sort in the order of the scores, so one ``np.sort`` of
+    integers (several times faster than ``np.argsort``) does it, and nothing is rounded.
+    """
+    if w is None and len(p) and p[0] >= 0 and p.min() >= 0 and p.max() <= 1 and y.max() <= 1:
+        key = (p + 0.0).view(np.int64)  # + 0.0 turns -0.0, whose sign bit is set, into 0.0
+        key <<= 1
+        key |= y
+        key.sort()
+        labels = np.empty(len(key), dtype=np.int8)
+        for rows in row_blocks(len(key)):
+            np.bitwise_and(key[rows], 1, out=labels[rows], casting="unsafe")
+        key >>= 1
+        return key.view(np.float64), labels, None
+    order = np.argsort(p, kind="stable")
+    return p[order], y[order], None if w is None else w[order]
+
+
+def distinct_starts(p_sorted: FloatArray) -> IntArray:
+    """Index of the first row of each distinct value of a sorted array."""
+    return np.flatnonzero(np.concatenate(([True], p_sorted[1:] != p_sorted[:-1])))
+
+
+def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int) -> FloatArray:
+    """Inner borders of equal-mass bins of sorted scores; ties stay together.
+
+    Bin j ends with the smallest score that has at least the share (j+1)/n_bins of the weight at
+    or below it, all rows of equal score included, so there may be fewer bins than asked for.
+    A weight of m counts as m rows.
+    """
+    n = len(p_sorted)
+    share = np.arange(1, n_bins)
+    if w_sorted is None:
+        last = -(-share * n // n_bins) - 1
+    else:
+        cumulative = np.cumsum(w_sorted)
+        # The slack forgives rounding in sums of fractional weights; it is below half a row
+        # for up to 10^11 rows of weight 1.
+        target = share * (cumulative[-1] / n_bins) * (1 - 1e-12)
+        last = np.minimum(np.searchsorted(cumulative, target), n - 1)
+    after = np.searchsorted(p_sorted, p_sorted[last], side="right")
+    return np.unique(p_sorted[after[after < n]])
+
+
+def sorted_sums(
+    p: FloatArray,
+    n: IntArray | None,
+    w: FloatArray | None,
+    wy: FloatArray | IntArray,
+    borders: FloatArray,
+) -> BinSums:
+    """Sums per bin of sorted rows or table cells; ``None`` for n or w means ones."""
+    starts = np.concatenate(([0], np.searchsorted(p, borders, side="left")))
+    sizes = np.diff(np.append(starts, len(p)))
+    filled = sizes > 0
+
+    def per_bin(values: FloatArray | IntArray) -> FloatArray:
+        out = np.zeros(len(starts))
+        # reduceat over the starts of the filled bins alone: an empty slice would return a value.
+        out[filled] = np.add.reduceat(values, starts[filled], dtype=np.float64)
+        return out
+
+    counts = sizes if n is None else per_bin(n).astype(np.int64)
+    weight = counts.astype(np.float64) if w is None else per_bin(w)
+    return BinSums(counts, weight, per_bin(p if w is None else w * p), per_bin(wy))

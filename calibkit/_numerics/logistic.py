@@ -1,0 +1,151 @@
+"""Maximum likelihood of a binary outcome given one to three functions of a score."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .links import FloatArray, IntArray, expit, row_blocks
+from .newton import Bounds, minimise
+
+#: Rows of the first fit, whose optimum starts the one on all rows.
+_START_ROWS = 8192
+
+
+class LogisticFit(NamedTuple):
+    """``log-odds = coef @ columns + intercept`` and how the fit ended."""
+
+    coef: FloatArray
+    intercept: float
+    converged: bool
+    n_iter: int
+
+
+def separation(z: FloatArray, y: IntArray) -> int:
+    """+1 if no score of class 0 exceeds one of class 1, -1 the other way round, else 0.
+
+    Then no finite slope maximises the likelihood (unless all scores are equal: 0).
+    """
+    positive = y == 1
+    high, low = z[positive], z[~positive]
+    if len(high) == 0 or len(low) == 0 or z.min() == z.max():
+        return 0
+    return int(low.max() <= high.min()) - int(high.max() <= low.min())
+
+
+def smoothed_targets(y: IntArray, w: FloatArray | None) -> FloatArray:
+    """Platt's targets (N1 + 1) / (N1 + 2) for class 1 and 1 / (N0 + 2) for class 0."""
+    total = float(len(y)) if w is None else float(w.sum())
+    n1 = float(np.count_nonzero(y)) if w is None else float(w[y == 1].sum())
+    return np.where(y == 1, (n1 + 1.0) / (n1 + 2.0), 1.0 / (total - n1 + 2.0))
+
+
+class _Problem:
+    """Mean log-loss of standardised columns, evaluated block by block."""
+
+    def __init__(
+        self,
+        columns: list[FloatArray],
+        y: FloatArray | IntArray,
+        w: FloatArray | None,
+        l2: float,
+        identity: FloatArray,
+    ) -> None:
+        self.columns, self.y, self.w = columns, y, w
+        self.total = float(len(y)) if w is None else float(w.sum())
+        self.l2 = l2 / self.total
+        self.identity = identity
+        sample = [c[:: max(1, len(c) // _START_ROWS)] for c in columns]
+        self.centre = np.array([np.mean(c) for c in sample])
+        spread = np.array([np.mean(np.abs(c - m)) for c, m in zip(sample, self.centre, strict=True)])
+        self.spread = np.where(spread > 0, spread, 1.0)
+        span = [max(np.max(c) - m, m - np.min(c)) for c, m in zip(columns, self.centre, strict=True)]
+        self.span = np.append(np.array(span) / self.spread, 1.0)
+
+    def raw(self, theta: FloatArray) -> FloatArray:
+        """Parameters on the columns as given, intercept last."""
+        coef = theta[:-1] / self.spread
+        return np.append(coef, theta[-1] - coef @ self.centre)
+
+    def reach(self, step: FloatArray) -> float:
+        return float(np.abs(step) @ self.span)
+
+    def thinned(self) -> _Problem | None:
+        """The same problem on every so-many-th row, with the same standardisation."""
+        stride = len(self.y) // _START_ROWS
+        if stride < 4:
+            return None
+        w = None if self.w is None else self.w[::stride]
+        sample = object.__new__(_Problem)
+        sample.__dict__.update(self.__dict__)
+        sample.columns, sample.y, sample.w = [c[::stride] for c in self.columns], self.y[::stride], w
+        sample.total = float(len(sample.y)) if w is None else float(w.sum())
+        return sample
+
+    def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        d = len(theta)
+        g, h = np.zeros(d), np.zeros((d, d))
+        for rows in row_blocks(len(self.y), 2):
+            x = [(c[rows] - m) / s
+                 for c, m, s in zip(self.columns, self.centre, self.spread, strict=True)]  # fmt: skip
+            eta = np.full(len(x[0]), theta[-1])
+            for t, column in zip(theta[:-1], x, strict=True):
+                eta += t * column
+            q = expit(eta)
+            residual = q - self.y[rows]
+            curvature = q * (1.0 - q)
+            if self.w is not None:
+                residual *= self.w[rows]
+                curvature *= self.w[rows]
+            g[-1] += residual.sum()
+            h[-1, -1] += curvature.sum()
+            for i, column in enumerate(x):
+                g[i] += column @ residual
+                product = curvature * column
+                h[i, -1] += product.sum()
+                for j in range(i, d - 1):
+                    h[i, j] += product @ x[j]
+        g, h = g / self.total, (np.triu(h) + np.triu(h, 1).T) / self.total
+        if self.l2 > 0:
+            jacobian = np.column_stack([self.raw(e) for e in np.eye(d)])
+            g = g + self.l2 * jacobian.T @ (self.raw(theta) - self.identity)
+            h = h + self.l2 * jacobian.T @ jacobian
+        return g, h
+
+
+def fit_logistic(
+    columns: list[FloatArray],
+    y: FloatArray | IntArray,
+    w: FloatArray | None = None,
+    *,
+    l2: float = 0.0,
+    nonnegative: bool = False,
+) -> LogisticFit:
+    """Newton's method for ``P(y = 1) = expit(coef @ columns + intercept)``.
+
+    It starts from the optimum of a thinned sample, itself started from the constant base rate,
+    so two passes over the data are usually enough. Columns are standardised inside, so their
+    units do not matter. ``y`` may hold probabilities. A ridge penalty ``l2 / 2`` times the squared
+    distance from the identity map (all coefficients 1, intercept 0) is added to the summed loss.
+
+    A maximum must exist: see :func:`separation`.
+    """
+    d = len(columns) + 1
+    problem = _Problem(columns, y, w, l2, np.append(np.ones(d - 1), 0.0))
+    bounds: Bounds | None = None
+    if nonnegative:
+        bounds = np.append(np.zeros(d - 1), -np.inf), np.full(d, np.inf)
+    rate = float(np.average(y, weights=w))
+    # A column without spread can't be told from the intercept: it keeps the coefficient 1.
+    coef = np.where(problem.span[:-1] > 0, 0.0, problem.spread)
+    theta = np.append(coef, np.log(rate) - np.log1p(-rate))
+    sample = problem.thinned()
+    if sample is not None:
+        start = minimise(sample, theta, problem.reach, bounds=bounds, tol=1e-8, max_iter=30)
+        # A thinned sample may be separable where the whole is not; its fit then runs away.
+        if start.converged and problem.reach(start.theta) < 200:
+            theta = start.theta
+    found = minimise(problem, theta, problem.reach, bounds=bounds)
+    raw = problem.raw(found.theta)
+    return LogisticFit(raw[:-1], float(raw[-1]), found.converged, found.n_iter)

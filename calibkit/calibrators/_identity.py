@@ -1,0 +1,46 @@
+"""No calibration, as a calibrator."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from .._core.base import BaseCalibrator, StateKind
+from .._core.scores import Scores
+from .._numerics.links import FloatArray, IntArray
+
+
+class IdentityCalibrator(BaseCalibrator):
+    """Return the scores as probabilities: the raw classifier, for comparison.
+
+    With ``scale="logit"`` it is the plain inverse link (logistic function or softmax).
+
+    Parameters
+    ----------
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    eps : float, default=1e-7
+        Not used by this calibrator; kept so that all calibrators take the same scores.
+    classes : array-like, optional
+        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+
+    Examples
+    --------
+    >>> from calibkit import IdentityCalibrator
+    >>> IdentityCalibrator().fit([0.2, 0.9], ["no", "yes"]).predict_proba([0.7])
+    array([[0.3, 0.7]])
+    """
+
+    name: ClassVar[str] = "identity"
+    _state: ClassVar[dict[str, StateKind]] = {}
+    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "multiclass"})
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        """Nothing to learn."""
+
+    def _predict(self, s: Scores) -> FloatArray:
+        return s.probs().copy()

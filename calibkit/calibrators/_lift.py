@@ -1,0 +1,262 @@
+"""Binary calibrators on K classes: one against the rest, or the winning class alone."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import clone
+
+from .._core.base import BaseCalibrator, StateKind
+from .._core.inputs import Rows, read_classes
+from .._core.scores import Scale, Scores
+from .._core.warnings import MissingClassWarning
+from .._numerics.links import FloatArray, IntArray
+
+_BINARY = np.array([0, 1])
+
+
+class _Lift(BaseCalibrator):
+    """A calibrator of K classes made of binary ones; ``None`` stands for the identity."""
+
+    _state: ClassVar[dict[str, StateKind]] = {"calibrators_": "calibrators"}
+    _traits: ClassVar[frozenset[str]] = frozenset({"multiclass", "lift"})
+
+    def __init__(self, calibrator: BaseCalibrator, *, classes: Any = None) -> None:
+        self.calibrator = calibrator
+        self.classes = classes
+
+    def _check_params(self) -> None:
+        name, inner = type(self).__name__, self.calibrator
+        if not isinstance(inner, BaseCalibrator):
+            raise TypeError(
+                f"{name}: calibrator={inner!r}; expected an instance of a binary calibrator, "
+                f"for instance {name}(PlattCalibrator())."
+            )
+        if "lift" in inner._traits:
+            raise TypeError(
+                f"{name}: calibrator={inner!r} is a lift itself; expected a binary calibrator."
+            )
+        inner._check_params()
+        if self.classes is not None:
+            read_classes(self.classes, name)
+
+    def _with_scale(self, scale: Scale) -> BaseCalibrator:
+        self.calibrator._with_scale(scale)
+        return self
+
+    def _input_format(self) -> tuple[Scale, float]:
+        return self.calibrator._input_format()
+
+    def _fit_binary(self, s: Scores, y: IntArray, w: FloatArray | None) -> BaseCalibrator | None:
+        """A fitted clone, or None where one outcome never occurred."""
+        present = y.any(), not y.all()
+        if not all(present):
+            return None
+        return clone(self.calibrator)._fit_rows(Rows(s, y, w, _BINARY))
+
+    @staticmethod
+    def _apply(calibrator: BaseCalibrator | None, s: Scores) -> FloatArray:
+        return s.probs() if calibrator is None else calibrator._predict(s)
+
+
+class OneVsRestCalibrator(_Lift):
+    """Class-wise calibration: one binary map per class, rows brought back to sum to one.
+
+    Use it when the probability of every class matters and there are enough rows of each class
+    (100 or more). With many classes or few rows prefer :class:`TemperatureCalibrator`.
+
+    Parameters
+    ----------
+    calibrator : BaseCalibrator
+        Any binary calibrator; it is cloned for each class and says what the scores are (scale).
+    classes : array-like, optional
+        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+
+    Attributes
+    ----------
+    calibrators_ : list
+        Fitted calibrator per class, None for a class without data.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+    classes_without_data_ : ndarray
+        Labels of classes that never occurred; their probabilities are left as they were.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``: bad data.
+    TypeError
+        In ``fit``: ``calibrator`` is not a binary calibrator.
+
+    Notes
+    -----
+    A row whose calibrated probabilities are all zero keeps its raw ones. Bringing the rows to sum
+    to one is what users expect of ``predict_proba``, but undoes a little of the class-wise
+    calibration.
+
+    References
+    ----------
+    B. Zadrozny, C. Elkan (2002). Transforming classifier scores into accurate multiclass
+    probability estimates. KDD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import OneVsRestCalibrator, PlattCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.dirichlet([1, 1, 1], size=500)
+    >>> y = np.array([rng.choice(["a", "b", "c"], p=row) for row in p])
+    >>> cal = OneVsRestCalibrator(PlattCalibrator()).fit(p, y)
+    >>> cal.predict_proba(p).sum(axis=1).round(12).max()
+    1.0
+    """
+
+    name: ClassVar[str] = "one_vs_rest"
+
+    @property
+    def classes_without_data_(self) -> np.ndarray:
+        """Labels of classes that never occurred in the fitting rows."""
+        return self.classes_[[c is None for c in self._per_class()]]
+
+    def _per_class(self) -> list[BaseCalibrator | None]:
+        # Two classes share one map.
+        return self.calibrators_ * 2 if len(self.classes_) == 2 else self.calibrators_
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        if s.n_classes == 2:
+            self.calibrators_ = [self._fit_binary(s, y, w)]
+            return
+        self.calibrators_ = [
+            self._fit_binary(one, (y == k).view(np.int8), w)
+            for k, one in enumerate(s.one_vs_rest())
+        ]
+        missing = self.classes_without_data_
+        if len(missing):
+            warnings.warn(
+                f"OneVsRestCalibrator.fit: no rows of {len(missing)} of {len(self.classes_)} "
+                f"classes (first: {missing[:5].tolist()}); their probabilities stay uncalibrated.",
+                MissingClassWarning,
+                stacklevel=4,
+            )
+
+    def _predict(self, s: Scores) -> FloatArray:
+        if s.n_classes == 2:
+            return self._apply(self.calibrators_[0], s)
+        parts = zip(self.calibrators_, s.one_vs_rest(), strict=True)
+        q = np.column_stack([self._apply(c, one) for c, one in parts])
+        total = q.sum(axis=1, keepdims=True)
+        if (total == 0).any():
+            lost = total[:, 0] == 0
+            q[lost] = s[lost].probs()
+            total[lost] = 1.0
+        q /= total
+        return q
+
+    def _check_state(self) -> None:
+        k = len(self.classes_)
+        if len(self.calibrators_) != (1 if k == 2 else k):
+            raise ValueError(f"{len(self.calibrators_)} calibrators for {k} classes")
+
+
+class TopLabelCalibrator(_Lift):
+    """Calibrate the confidence: the probability that the winning class is the right one.
+
+    Use it when only the prediction and its confidence are used: one binary map is learnt from
+    all rows, however many classes there are.
+
+    Parameters
+    ----------
+    calibrator : BaseCalibrator
+        Any binary calibrator; it says what the scores are (scale).
+    classes : array-like, optional
+        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+
+    Attributes
+    ----------
+    calibrators_ : list
+        The fitted calibrator of the confidence; None if every row, or none, was right.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``: bad data.
+    TypeError
+        In ``fit``: ``calibrator`` is not a binary calibrator.
+
+    Notes
+    -----
+    ``predict_proba`` gives the winning class its calibrated confidence and shares the rest among
+    the other classes in their old proportions. Where the confidence ends up below another share,
+    ``predict`` follows the largest probability; :meth:`predict_confidence` always speaks of the
+    class that won before. Calibration is conditional on the confidence alone, not on the
+    predicted class: Kumar, Liang and Ma (2019) call this top-label calibration, Gupta and Ramdas
+    (2022) confidence calibration.
+
+    References
+    ----------
+    A. Kumar, P. Liang, T. Ma (2019). Verified uncertainty calibration. NeurIPS, definition of
+    the top-label calibration error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import IsotonicCalibrator, TopLabelCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.dirichlet([1, 1, 1], size=500)
+    >>> y = np.array([rng.choice(3, p=row) for row in p])
+    >>> TopLabelCalibrator(IsotonicCalibrator()).fit(p, y).predict_confidence(p).shape
+    (500,)
+    """
+
+    name: ClassVar[str] = "top_label"
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        confidence, winners = s.top()
+        correct = winners == y
+        self.calibrators_ = [self._fit_binary(confidence, correct.view(np.int8), w)]
+        if self.calibrators_[0] is None:
+            warnings.warn(
+                f"TopLabelCalibrator.fit: the winning class is {'always' if correct[0] else 'never'}"
+                " right in these rows; the confidence stays uncalibrated.",
+                MissingClassWarning,
+                stacklevel=4,
+            )
+
+    def predict_confidence(self, X: Any) -> FloatArray:
+        """Calibrated probability that the class with the largest score is right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores on the scale the calibrator was fitted with.
+
+        Returns
+        -------
+        confidence : ndarray of shape (n,)
+            In [0, 1].
+        """
+        confidence, _ = self._read(X, "predict_confidence").top()
+        return self._apply(self.calibrators_[0], confidence)
+
+    def _predict(self, s: Scores) -> FloatArray:
+        confidence, winners = s.top()
+        q = self._apply(self.calibrators_[0], confidence)
+        out = s.columns().probs()
+        index = np.arange(len(out)), winners
+        out[index] = 0.0
+        rest = out.sum(axis=1, keepdims=True)
+        # Nothing left to share in proportion: share evenly.
+        even = 1.0 / (out.shape[1] - 1)
+        np.divide(out, rest, out=out, where=rest > 0)
+        out[np.broadcast_to(rest == 0, out.shape)] = even
+        out *= (1.0 - q)[:, None]
+        out[index] = q
+        return out
+
+    def _check_state(self) -> None:
+        if len(self.calibrators_) != 1:
+            raise ValueError(f"{len(self.calibrators_)} calibrators; expected one")
