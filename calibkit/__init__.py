@@ -1,5 +1,8 @@
 """Honest probabilities for any classifier: calibrate them, measure them, see them."""
 
+from ._registry import get_scorer as get_scorer
+from ._registry import get_scorer_names as get_scorer_names
+from ._registry import make_calibrator as make_calibrator
 from .calibrators import BetaCalibrator as BetaCalibrator
 from .calibrators import IdentityCalibrator as IdentityCalibrator
 from .calibrators import IsotonicCalibrator as IsotonicCalibrator
@@ -7,5 +10,16 @@ from .calibrators import OneVsRestCalibrator as OneVsRestCalibrator
 from .calibrators import PlattCalibrator as PlattCalibrator
 from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
+from .metrics import Estimate as Estimate
+from .metrics import ScoreTable as ScoreTable
+from .metrics import brier_score as brier_score
+from .metrics import brier_skill_score as brier_skill_score
+from .metrics import calibration_error as calibration_error
+from .metrics import estimate as estimate
+from .metrics import expected_calibration_error as expected_calibration_error
+from .metrics import log_loss as log_loss
+from .metrics import log_loss_skill_score as log_loss_skill_score
+from .metrics import maximum_calibration_error as maximum_calibration_error
+from .metrics import roc_auc as roc_auc
 
 __version__ = "0.1.0"

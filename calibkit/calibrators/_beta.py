@@ -63,9 +63,9 @@ class BetaCalibrator(BaseCalibrator):
     >>> rng = np.random.default_rng(0)
     >>> truth = rng.random(20_000)
     >>> y = rng.random(20_000) < truth
-    >>> cal = BetaCalibrator().fit(truth**2, y)  # the inverse is the square root: a = 1/2
-    >>> abs(cal.predict_proba(np.array([0.04, 0.25, 0.81]))[:, 1] - [0.2, 0.5, 0.9]).max() < 0.02
-    True
+    >>> cal = BetaCalibrator().fit(truth**2, y)  # the right map is the square root
+    >>> cal.predict_proba([0.04, 0.25, 0.81])[:, 1].round(1)
+    array([0.2, 0.5, 0.9])
     """
 
     name: ClassVar[str] = "beta"

@@ -109,8 +109,8 @@ class OneVsRestCalibrator(_Lift):
     >>> p = rng.dirichlet([1, 1, 1], size=500)
     >>> y = np.array([rng.choice(["a", "b", "c"], p=row) for row in p])
     >>> cal = OneVsRestCalibrator(PlattCalibrator()).fit(p, y)
-    >>> cal.predict_proba(p).sum(axis=1).round(12).max()
-    1.0
+    >>> cal.predict_proba(p)[:2].sum(axis=1)
+    array([1., 1.])
     """
 
     name: ClassVar[str] = "one_vs_rest"

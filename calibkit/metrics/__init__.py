@@ -1,0 +1,14 @@
+"""Metrics of probabilities, as functions of rows or of one mergeable table."""
+
+from ._binned import calibration_error as calibration_error
+from ._binned import expected_calibration_error as expected_calibration_error
+from ._binned import maximum_calibration_error as maximum_calibration_error
+from ._estimate import METRICS as METRICS
+from ._estimate import Estimate as Estimate
+from ._estimate import estimate as estimate
+from ._scoring import brier_score as brier_score
+from ._scoring import brier_skill_score as brier_skill_score
+from ._scoring import log_loss as log_loss
+from ._scoring import log_loss_skill_score as log_loss_skill_score
+from ._scoring import roc_auc as roc_auc
+from ._table import ScoreTable as ScoreTable

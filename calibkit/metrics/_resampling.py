@@ -1,0 +1,133 @@
+"""Draws of a metric: from the data (bootstrap) and from labels that fit the scores (null)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .._core.inputs import Rows
+from .._numerics.binning import assign
+from .._numerics.links import FloatArray, IntArray
+from ._rows import reduce_rows
+from ._spec import Kernel, Metric
+from ._table import ScoreTable
+
+#: Draws are made in batches of about this many numbers.
+_BATCH = 1 << 20
+
+
+def _batches(n_draws: int, size: int) -> list[int]:
+    step = max(1, _BATCH // max(1, size))
+    return [min(step, n_draws - i) for i in range(0, n_draws, step)]
+
+
+def cell_draws(
+    cells: ScoreTable,
+    kernel: Kernel,
+    rows: Rows | None,
+    kind: str,
+    groups: IntArray | None,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Bootstrap of unweighted rows on the cells of their table.
+
+    To draw n rows with replacement is to draw the counts of each cell and label from a
+    multinomial distribution; with groups, to draw the counts of the groups.
+    """
+    m = len(cells)
+    if groups is None:
+        counts = np.concatenate((cells.wy, cells.w - cells.wy))
+        shares, units = counts / counts.sum(), int(round(counts.sum()))
+        per_unit = None
+    else:
+        assert rows is not None
+        binary = reduce_rows(rows, kind)[0]
+        # Cells hold neighbouring scores: find each row's by the lower ends of the cells.
+        cell = assign(binary.p, _lower_ends(cells, binary.p))
+        column = np.where(binary.y == 1, cell, cell + m)
+        units = int(groups.max()) + 1
+        shares = np.full(units, 1.0 / units)
+        ones = np.ones(len(groups))
+        per_unit = sparse.csr_matrix((ones, (groups, column)), shape=(units, 2 * m))
+    out = []
+    for batch in _batches(n_draws, max(2 * m, units if per_unit is not None else 0)):
+        drawn = rng.multinomial(units, shares, size=batch)
+        both = (drawn if per_unit is None else drawn @ per_unit).astype(np.float64)
+        wy = both[:, :m]
+        out.append(kernel(wy + both[:, m:], wy))
+    return np.concatenate(out)
+
+
+def _lower_ends(cells: ScoreTable, p: FloatArray) -> FloatArray:
+    """Inner borders of the cells among the scores p, from the number of rows in each."""
+    ordered = np.sort(p)
+    return ordered[np.cumsum(cells.n)[:-1]]
+
+
+def null_draws(
+    cells: ScoreTable, kernel: Kernel, n_draws: int, rng: np.random.Generator
+) -> FloatArray:
+    """The metric with labels drawn from the scores: the scores are then calibrated."""
+    out = []
+    for batch in _batches(n_draws, len(cells)):
+        wy = rng.binomial(cells.n, cells.p, size=(batch, len(cells))).astype(np.float64)
+        out.append(kernel(np.broadcast_to(cells.w, wy.shape), wy))
+    return np.concatenate(out)
+
+
+def row_draws(
+    function: Callable[..., float],
+    spec: Metric | None,
+    rows: Rows,
+    groups: IntArray | None,
+    n_draws: int,
+    rng: np.random.Generator,
+    params: dict[str, Any],
+) -> tuple[float, FloatArray, FloatArray | None]:
+    """Value, bootstrap and null draws of any function, evaluated on drawn rows."""
+    s, y, w = rows.scores.values, rows.y, rows.w
+    n = len(y)
+
+    def value(index: IntArray | slice, labels: np.ndarray) -> float:
+        extra = dict(params)
+        if spec is not None:
+            extra |= {"pos_label": 1} if s.ndim == 1 else {"classes": np.arange(s.shape[1])}
+        if w is not None:
+            extra["sample_weight"] = w[index]
+        if spec is None:
+            labels = rows.classes[labels]
+        try:
+            return float(function(labels[index], s[index], **extra))
+        except ValueError:
+            if isinstance(index, slice):
+                raise
+            return np.nan  # a draw without any row of some class
+
+    observed = value(slice(None), y)
+    draws = np.array([value(i, y) for i in _row_indices(n, groups, n_draws, rng)])
+    if spec is None:
+        return observed, draws, None
+    null = np.array([value(slice(None), _labels_from(s, rng)) for _ in range(n_draws)])
+    return observed, draws, null
+
+
+def _row_indices(n: int, groups: IntArray | None, n_draws: int, rng: np.random.Generator) -> Any:
+    if groups is None:
+        for _ in range(n_draws):
+            yield rng.integers(n, size=n)
+        return
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    for _ in range(n_draws):
+        yield np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+
+
+def _labels_from(p: FloatArray, rng: np.random.Generator) -> IntArray:
+    if p.ndim == 1:
+        return (rng.random(len(p)) < p).view(np.int8)
+    above = np.cumsum(p, axis=1, dtype=np.float64)
+    return (rng.random(len(p))[:, None] * above[:, -1:] >= above).sum(axis=1)

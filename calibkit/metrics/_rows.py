@@ -1,0 +1,111 @@
+"""From (y_true, y_prob) to checked rows, and from K classes to binary problems."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.inputs import Rows, match_classes, read_labels, read_scores, read_weights
+from .._core.params import check_choice
+from .._core.scores import DEFAULT_EPS, Scores
+from .._numerics.links import FloatArray, IntArray
+
+KINDS = ("binary", "top_label", "classwise")
+_NAMES = ("y_prob", "y_true")
+
+
+class Binary(NamedTuple):
+    """Probabilities of an event, whether it happened (0/1), and weights or None."""
+
+    p: FloatArray
+    y: IntArray
+    w: FloatArray | None
+
+
+def read_problem(
+    y_true: Any,
+    y_prob: Any,
+    sample_weight: Any = None,
+    *,
+    pos_label: Any = None,
+    classes: Any = None,
+    where: str,
+) -> Rows:
+    """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1."""
+    if y_prob is None:
+        raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
+    scores = read_scores(
+        y_prob, scale="probability", eps=DEFAULT_EPS, where=where, name="y_prob"
+    )
+    found, codes = read_labels(y_true, classes=classes, where=where, name="y_true")
+    if len(codes) != len(scores):
+        raise ValueError(
+            f"{where}: y_prob has {len(scores)} rows and y_true has {len(codes)} (inconsistent "
+            "numbers of samples); expected the same number."
+        )
+    w = read_weights(sample_weight, len(scores), where=where)
+    if scores.values.ndim == 1:
+        found, codes = _binary_codes(found, codes, pos_label, where)
+    rows = Rows(scores, codes, w, found)
+    match_classes(rows, where=where, names=_NAMES)
+    if w is not None and not w.all():
+        kept = np.flatnonzero(w)
+        rows = Rows(scores[kept], codes[kept], w[kept], found)
+    return rows
+
+
+def _binary_codes(
+    found: np.ndarray, codes: IntArray, pos_label: Any, where: str
+) -> tuple[np.ndarray, IntArray]:
+    """Codes with 1 for the positive label, also where only one label occurs."""
+    if pos_label is None:
+        if len(found) != 1:
+            return found, codes
+        only = found[0]
+        if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
+            return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
+        raise ValueError(
+            f"{where}: y_true holds one label only, {only!r}; expected two, or pos_label to say "
+            "whether it is the event."
+        )
+    if len(found) > 2 or (len(found) == 2 and pos_label not in found):
+        raise ValueError(
+            f"{where}: pos_label={pos_label!r} with the labels {found.tolist()[:10]}; expected "
+            "one of two labels."
+        )
+    positive = (found == pos_label)[codes]
+    return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
+
+
+def infer_kind(kind: str | None, scores: Scores, where: str) -> str:
+    """The kind asked for, or the only one that fits."""
+    if kind is None:
+        if scores.n_classes > 2:
+            raise ValueError(
+                f"{where}: y_prob has {scores.n_classes} columns; expected kind='top_label' (is "
+                "the winning class right?) or kind='classwise' (is every class?) to choose "
+                "between two readings of the error."
+            )
+        return "binary"
+    check_choice(where, "kind", kind, KINDS)
+    if kind == "binary" and scores.n_classes > 2:
+        raise ValueError(
+            f"{where}: kind='binary' with {scores.n_classes} columns in y_prob; expected "
+            "'top_label' or 'classwise'."
+        )
+    return kind
+
+
+def reduce_rows(rows: Rows, kind: str) -> list[Binary]:
+    """The binary problems that a kind of calibration error looks at."""
+    s, y, w = rows.scores, rows.y, rows.w
+    if kind == "binary":
+        return [Binary(s.values, y, w)]
+    if kind == "top_label":
+        confidence, winners = s.top()
+        return [Binary(confidence.values, (winners == y).view(np.int8), w)]
+    return [
+        Binary(np.minimum(one.values, 1.0), (y == k).view(np.int8), w)
+        for k, one in enumerate(s.one_vs_rest())
+    ]

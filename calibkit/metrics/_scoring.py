@@ -1,0 +1,381 @@
+"""Proper scores, their skill against the base rate, and the area under the ROC curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from .._core.inputs import Rows
+from .._numerics.links import FloatArray
+from ._rows import read_problem
+from ._spec import Kernel, Metric
+from ._table import ScoreTable
+
+#: Probabilities below this enter the log-loss as this; the constant is scikit-learn's.
+LOG_EPS = float(np.finfo(np.float64).eps)
+
+
+def _brier_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
+    if p.ndim == 1:
+        return (p - y) ** 2
+    own = p[np.arange(len(p)), y].astype(np.float64)
+    return np.einsum("ij,ij->i", p, p, dtype=np.float64) - 2.0 * own + 1.0
+
+
+def _log_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
+    own = np.where(y == 1, p, 1.0 - p) if p.ndim == 1 else p[np.arange(len(p)), y]
+    return -np.log(np.clip(own.astype(np.float64, copy=False), LOG_EPS, None))
+
+
+def _brier_kernel(table: ScoreTable) -> Kernel:
+    p, square = table.p, table.p**2
+    return lambda w, wy: (w @ square - 2.0 * (wy @ p) + wy.sum(axis=-1)) / w.sum(axis=-1)
+
+
+def _log_kernel(table: ScoreTable) -> Kernel:
+    yes = -np.log(np.clip(table.p, LOG_EPS, None))
+    no = -np.log(np.clip(1.0 - table.p, LOG_EPS, None))
+    return lambda w, wy: (wy @ yes + (w - wy) @ no) / w.sum(axis=-1)
+
+
+def _brier_base(rate: FloatArray) -> FloatArray:
+    return rate * (1.0 - rate)
+
+
+def _log_base(rate: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
+    return np.where((rate > 0) & (rate < 1), inside, 0.0)
+
+
+def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Callable:
+    def kernel(table: ScoreTable) -> Kernel:
+        value = score(table)
+
+        def skill(w: FloatArray, wy: FloatArray) -> FloatArray:
+            reference = base(wy.sum(axis=-1) / w.sum(axis=-1))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.where(reference > 0, 1.0 - value(w, wy) / reference, np.nan)
+
+        return skill
+
+    return kernel
+
+
+def _auc_kernel(table: ScoreTable) -> Kernel:
+    def auc(w: FloatArray, wy: FloatArray) -> FloatArray:
+        no = w - wy
+        below = np.cumsum(no, axis=-1) - 0.5 * no
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (wy * below).sum(axis=-1) / (wy.sum(axis=-1) * no.sum(axis=-1))
+
+    return auc
+
+
+def _mean_loss(
+    rows_loss: Callable[[FloatArray, np.ndarray], FloatArray],
+    kernel: Callable[[ScoreTable], Kernel],
+    y_true: Any,
+    y_prob: Any,
+    where: str,
+    **data: Any,
+) -> tuple[float, FloatArray]:
+    """The mean loss, and the share of each class (of the event alone for a table)."""
+    if isinstance(y_true, ScoreTable):
+        rate = y_true.base_rate
+        return float(kernel(y_true)(y_true.w, y_true.wy)), np.array([1.0 - rate, rate])
+    rows: Rows = read_problem(y_true, y_prob, where=where, **data)
+    loss = rows_loss(rows.scores.values, rows.y)
+    shares = np.bincount(rows.y, rows.w, minlength=rows.scores.n_classes)
+    return float(np.average(loss, weights=rows.w)), shares / shares.sum()
+
+
+def _skill(value: float, reference: float, where: str) -> float:
+    if reference <= 0:
+        raise ValueError(
+            f"{where}: y_true holds one class only, so the base rate is a perfect forecast and "
+            "skill is not defined; expected rows of both classes."
+        )
+    return 1.0 - value / reference
+
+
+def brier_score(
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    classes: Any = None,
+) -> float:
+    """Mean squared error of probabilities; smaller is better.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Probabilities of the larger label, or of every class.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0.
+    pos_label : label, optional
+        The event, for two classes; default: the larger label.
+    classes : array-like, optional
+        All class labels in sorted order, where ``y_true`` may miss some.
+
+    Returns
+    -------
+    score : float
+        In [0, 1] for two classes. For K > 2 classes the squares are summed over the classes as
+        Brier (1950) did, so it lies in [0, 2], as in scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+
+    References
+    ----------
+    G. Brier (1950). Verification of forecasts expressed in terms of probability. Monthly Weather
+    Review 78(1).
+
+    Examples
+    --------
+    >>> from calibkit import brier_score
+    >>> round(brier_score([0, 1, 1], [0.1, 0.8, 0.6]), 4)
+    0.07
+    """
+    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    return _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, "brier_score", **data)[0]
+
+
+def brier_skill_score(
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    classes: Any = None,
+) -> float:
+    """Share of the base rate's Brier score that the probabilities take away; larger is better.
+
+    1 is perfect, 0 no better than always forecasting the base rate, negative is worse. Read it
+    beside any calibration error: an error near 0 with a skill near 0 means nothing was learnt.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Probabilities of the larger label, or of every class.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0.
+    pos_label : label, optional
+        The event, for two classes; default: the larger label.
+    classes : array-like, optional
+        All class labels in sorted order, where ``y_true`` may miss some.
+
+    Returns
+    -------
+    skill : float
+        ``1 - brier / reference``; the reference is the Brier score of the base rate of these
+        same rows.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, or hold one class only.
+
+    References
+    ----------
+    C. Spiess et al. (2025). Calibration and correctness of language models for code. ICSE,
+    section on metrics.
+
+    Examples
+    --------
+    >>> from calibkit import brier_skill_score
+    >>> round(brier_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
+    0.7
+    """
+    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    where = "brier_skill_score"
+    value, share = _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, where, **data)
+    reference = 1.0 - float(share @ share)
+    return _skill(value, reference / 2.0 if len(share) == 2 else reference, where)
+
+
+def log_loss(
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    classes: Any = None,
+) -> float:
+    """Mean negative log-likelihood in nats; smaller is better.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Probabilities of the larger label, or of every class.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0.
+    pos_label : label, optional
+        The event, for two classes; default: the larger label.
+    classes : array-like, optional
+        All class labels in sorted order, where ``y_true`` may miss some.
+
+    Returns
+    -------
+    loss : float
+        At least 0. A probability below 2.2e-16 given to what happened counts as 2.2e-16 (36
+        nats), as in scikit-learn; otherwise one such row would make the loss infinite.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+
+    Examples
+    --------
+    >>> from calibkit import log_loss
+    >>> round(log_loss([0, 1, 1], [0.1, 0.8, 0.6]), 4)
+    0.2798
+    """
+    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    return _mean_loss(_log_rows, _log_kernel, y_true, y_prob, "log_loss", **data)[0]
+
+
+def log_loss_skill_score(
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    classes: Any = None,
+) -> float:
+    """Share of the base rate's log-loss that the probabilities take away; larger is better.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Probabilities of the larger label, or of every class.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0.
+    pos_label : label, optional
+        The event, for two classes; default: the larger label.
+    classes : array-like, optional
+        All class labels in sorted order, where ``y_true`` may miss some.
+
+    Returns
+    -------
+    skill : float
+        ``1 - log_loss / entropy``, the entropy being that of the class shares of these rows.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, or hold one class only.
+
+    Examples
+    --------
+    >>> from calibkit import log_loss_skill_score
+    >>> round(log_loss_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
+    0.57
+    """
+    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    where = "log_loss_skill_score"
+    value, share = _mean_loss(_log_rows, _log_kernel, y_true, y_prob, where, **data)
+    share = share[share > 0]
+    return _skill(value, -float(share @ np.log(share)), where)
+
+
+def roc_auc(
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    classes: Any = None,
+) -> float:
+    """Area under the ROC curve: how well the scores rank, whatever their calibration.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Probabilities of the larger label, or of every class (then the mean over one class
+        against the rest).
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0.
+    pos_label : label, optional
+        The event, for two classes; default: the larger label.
+    classes : array-like, optional
+        All class labels in sorted order, where ``y_true`` may miss some.
+
+    Returns
+    -------
+    auc : float
+        In [0, 1]; computed by scikit-learn, or from the cells of a table.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, or a class has no rows.
+
+    Examples
+    --------
+    >>> from calibkit import roc_auc
+    >>> roc_auc([0, 1, 1, 0], [0.1, 0.8, 0.2, 0.3])
+    0.75
+    """
+    where = "roc_auc"
+    if isinstance(y_true, ScoreTable):
+        value = float(_auc_kernel(y_true)(y_true.w, y_true.wy))
+    else:
+        rows = read_problem(
+            y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
+        )
+        k = rows.scores.n_classes
+        if len(np.unique(rows.y)) < k:
+            value = np.nan
+        elif k == 2:
+            value = float(roc_auc_score(rows.y, rows.scores.values, sample_weight=rows.w))
+        else:
+            value = float(
+                roc_auc_score(rows.y, rows.scores.probs(), sample_weight=rows.w, multi_class="ovr")
+            )
+    if np.isnan(value):
+        raise ValueError(
+            f"{where}: y_true has no rows of some class, so there is nothing to rank; expected "
+            "rows of every class."
+        )
+    return value
+
+
+SPECS = (
+    Metric(brier_score, "Brier score", False, (0.0, 1.0), _brier_kernel),
+    Metric(
+        brier_skill_score,
+        "Brier skill score",
+        True,
+        (-np.inf, 1.0),
+        _skill_kernel(_brier_kernel, _brier_base),
+    ),
+    Metric(log_loss, "log loss", False, (0.0, np.inf), _log_kernel),
+    Metric(
+        log_loss_skill_score,
+        "log loss skill score",
+        True,
+        (-np.inf, 1.0),
+        _skill_kernel(_log_kernel, _log_base),
+    ),
+    Metric(roc_auc, "ROC AUC", True, (0.0, 1.0), _auc_kernel),
+)

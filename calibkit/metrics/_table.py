@@ -1,0 +1,224 @@
+"""`ScoreTable`: all that a metric of binary probabilities needs, in one mergeable table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._numerics.binning import (
+    BinSums,
+    assign,
+    distinct_starts,
+    mass_borders,
+    sort_by_score,
+    sorted_sums,
+    uniform_borders,
+)
+from .._numerics.links import FloatArray, IntArray, logit
+from ._rows import Binary, read_problem, reduce_rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreTable:
+    """One row per distinct score, with what happened there; two tables add up exactly.
+
+    A table stands for the rows it was made from in every metric and plot of binary
+    probabilities, so evaluation can run over chunks, files or machines and be merged. Build one
+    with :meth:`from_arrays` or :meth:`from_chunks`.
+
+    Attributes
+    ----------
+    p : ndarray of shape (m,)
+        Distinct scores in ascending order.
+    n : ndarray of shape (m,)
+        Rows with that score.
+    w, wy : ndarray of shape (m,)
+        Their summed weight, and the summed weight of those where the event happened.
+    w2, w2y : ndarray of shape (m,)
+        The same for squared weights.
+
+    Examples
+    --------
+    >>> from calibkit import ScoreTable
+    >>> monday = ScoreTable.from_arrays([0, 1, 1], [0.2, 0.2, 0.9])
+    >>> tuesday = ScoreTable.from_arrays([1, 0], [0.9, 0.5])
+    >>> week = monday + tuesday
+    >>> week.p, week.n, week.wy
+    (array([0.2, 0.5, 0.9]), array([2, 1, 2]), array([1., 0., 2.]))
+    """
+
+    p: FloatArray
+    n: IntArray
+    w: FloatArray
+    wy: FloatArray
+    w2: FloatArray
+    w2y: FloatArray
+
+    @classmethod
+    def from_arrays(
+        cls, y_true: Any, y_prob: Any, sample_weight: Any = None, *, pos_label: Any = None
+    ) -> ScoreTable:
+        """Build a table from rows.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            Two labels of any kind; the larger is the event unless ``pos_label`` says otherwise.
+        y_prob : array-like of shape (n,), (n, 1) or (n, 2)
+            Probabilities of the event.
+        sample_weight : array-like of shape (n,), optional
+            Weights >= 0.
+        pos_label : label, optional
+            The event.
+
+        Returns
+        -------
+        table : ScoreTable
+            The table.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+        """
+        where = "ScoreTable.from_arrays"
+        rows = read_problem(y_true, y_prob, sample_weight, pos_label=pos_label, where=where)
+        if rows.scores.n_classes > 2:
+            raise ValueError(
+                f"{where}: y_prob has {rows.scores.n_classes} columns; expected probabilities of "
+                "one event. Make a table of one column, or of the top label: "
+                "ScoreTable.from_arrays(y_true == p.argmax(1), p.max(1))."
+            )
+        return cls.from_binary(reduce_rows(rows, "binary")[0])
+
+    @classmethod
+    def from_binary(cls, rows: Binary) -> ScoreTable:
+        """Build a table from rows that are checked already."""
+        p, y, w = sort_by_score(rows.p, rows.y, rows.w)
+        starts = distinct_starts(p)
+        n = np.diff(np.append(starts, len(p)))
+
+        def total(values: FloatArray | IntArray) -> FloatArray:
+            return np.add.reduceat(values, starts, dtype=np.float64)
+
+        if w is None:
+            ones, events = n.astype(np.float64), total(y)
+            return cls(p[starts], n, ones, events, ones, events)
+        return cls(p[starts], n, total(w), total(w * y), total(w * w), total(w * w * y))
+
+    @classmethod
+    def from_chunks(cls, chunks: Iterable[tuple[Any, ...]], *, pos_label: Any = None) -> ScoreTable:
+        """Build a table from an iterable of ``(y_true, y_prob)`` or ``(y_true, y_prob, weight)``.
+
+        Parameters
+        ----------
+        chunks : iterable of tuples
+            Each is passed to :meth:`from_arrays`; only the merged table is kept.
+        pos_label : label, optional
+            The event; needed where a chunk may hold one label that is not 0, 1 or -1.
+
+        Returns
+        -------
+        table : ScoreTable
+            The same as from all rows at once.
+        """
+        table: ScoreTable | None = None
+        for chunk in chunks:
+            part = cls.from_arrays(*chunk, pos_label=pos_label)
+            table = part if table is None else table + part
+        if table is None:
+            raise ValueError("ScoreTable.from_chunks: chunks is empty; expected at least one.")
+        return table
+
+    def __add__(self, other: ScoreTable) -> ScoreTable:
+        if not isinstance(other, ScoreTable):
+            return NotImplemented
+        p, index = np.unique(np.concatenate((self.p, other.p)), return_inverse=True)
+
+        def total(name: str) -> np.ndarray:
+            both = np.concatenate((getattr(self, name), getattr(other, name)))
+            return np.bincount(index, both, minlength=len(p))
+
+        n = total("n").astype(np.int64)
+        return ScoreTable(p, n, *(total(c) for c in ("w", "wy", "w2", "w2y")))
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows the table stands for."""
+        return int(self.n.sum())
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any row had a weight other than one."""
+        return not np.array_equal(self.w, self.n)
+
+    @property
+    def base_rate(self) -> float:
+        """Weighted share of rows where the event happened."""
+        return float(self.wy.sum() / self.w.sum())
+
+    @property
+    def mean_score(self) -> float:
+        """Weighted mean of the scores."""
+        return float(self.w @ self.p / self.w.sum())
+
+    def borders(self, strategy: str, n_bins: int) -> FloatArray:
+        """Inner borders of the bins: "quantile" (equal mass), "uniform" or "unique"."""
+        if strategy == "uniform":
+            return uniform_borders(n_bins)
+        if strategy == "unique":
+            return self.p[1:]
+        return mass_borders(self.p, self.w, n_bins)
+
+    def bins(self, strategy: str, n_bins: int) -> BinSums:
+        """Sums per bin."""
+        return self.sums(self.borders(strategy, n_bins))
+
+    def sums(self, borders: FloatArray) -> BinSums:
+        """Sums between given borders."""
+        return sorted_sums(self.p, self.n, self.w, self.wy, borders)
+
+    def coarsen(self, n_cells: int = 4096, *, borders: FloatArray | None = None) -> ScoreTable:
+        """A smaller table whose cells pool neighbouring scores at their weighted mean.
+
+        Parameters
+        ----------
+        n_cells : int, default=4096
+            Cells of equal mass; a few hundred more are spent on the tails, where no cell spans
+            more than a tenth in log-odds.
+        borders : ndarray, optional
+            Bin borders that no cell may straddle.
+
+        Returns
+        -------
+        table : ScoreTable
+            Itself, if it has no more scores than that.
+        """
+        if len(self) <= n_cells:
+            return self
+        key = assign(self.p, mass_borders(self.p, self.w, n_cells))
+        odds = np.clip(logit(np.clip(self.p, 1e-16, 1 - 1e-16)), -40, 40)
+        cut = np.diff(key) != 0
+        cut |= np.diff(np.floor(10 * odds)) != 0
+        if borders is not None:
+            cut |= np.diff(assign(self.p, borders)) != 0
+        starts = np.append(0, np.flatnonzero(cut) + 1)
+
+        def total(values: np.ndarray) -> np.ndarray:
+            return np.add.reduceat(values, starts)
+
+        w = total(self.w)
+        p = np.clip(total(self.w * self.p) / w, self.p[starts], self.p[np.append(starts[1:], len(self)) - 1])
+        return ScoreTable(p, total(self.n), w, total(self.wy), total(self.w2), total(self.w2y))
+
+    def __repr__(self) -> str:
+        return (
+            f"ScoreTable({self.n_rows:,} rows, {len(self):,} distinct scores, base rate "
+            f"{self.base_rate:.4g}, mean score {self.mean_score:.4g})"
+        )
