@@ -96,7 +96,7 @@ def get_scorer(name: str, **params: Any) -> Any:
     >>> from calibkit import get_scorer
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> cross_val_score(GaussianNB(), X, y, scoring=get_scorer("brier_skill_score")).round(1)
-    array([0.6, 0.7, 0.8, 0.8, 0.8])
+    array([0.7, 0.7, 0.8, 0.8, 0.8])
     """
     known = get_scorer_names()
     if not isinstance(name, str) or name not in known:

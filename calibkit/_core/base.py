@@ -18,7 +18,7 @@ from .scores import DEFAULT_EPS, Scale, Scores
 from .warnings import SaturatedScoresWarning, ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
-StateKind = Literal["int", "float", "flag", "codes", "vector", "calibrators"]
+StateKind = Literal["float", "flag", "vector", "calibrators"]
 
 
 class BaseCalibrator(ClassifierMixin, BaseEstimator):
