@@ -1,5 +1,12 @@
 """Honest probabilities for any classifier: calibrate them, measure them, see them."""
 
+from typing import TYPE_CHECKING, Any
+
+from ._classifier import CalibratedClassifier as CalibratedClassifier
+from ._io import from_dict as from_dict
+from ._io import load as load
+from ._io import save as save
+from ._io import to_dict as to_dict
 from ._registry import get_scorer as get_scorer
 from ._registry import get_scorer_names as get_scorer_names
 from ._registry import make_calibrator as make_calibrator
@@ -22,4 +29,16 @@ from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
 from .metrics import roc_auc as roc_auc
 
+if TYPE_CHECKING:
+    from .displays import ReliabilityDisplay as ReliabilityDisplay
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Displays are looked up on first use, so that importing calibkit stays light.
+    if name == "ReliabilityDisplay":
+        from .displays import ReliabilityDisplay
+
+        return ReliabilityDisplay
+    raise AttributeError(f"module 'calibkit' has no attribute {name!r}")

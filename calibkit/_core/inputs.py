@@ -79,9 +79,7 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
             f"Pass {name}.detach().cpu() if it is a torch tensor."
         ) from error
     except ValueError as error:
-        raise ValueError(
-            f"{where}: {name} can't be read as an array of scores: {error}"
-        ) from error
+        raise ValueError(f"{where}: {name} can't be read as an array of scores: {error}") from error
     if a.ndim == 0:
         raise ValueError(f"{where}: {name} is a single number; expected an array of scores.")
     return a

@@ -3,7 +3,6 @@
 import warnings
 
 
-
 class CalibrationWarning(UserWarning):
     """Base of all warnings raised by calibkit."""
 

@@ -86,12 +86,15 @@ def uniform_sums(
     # A score of exactly 1 has index n_bins: it belongs to the last bin.
     for sums in (rows_y, score_y) if w is None else (rows_y, score_y, weight_y):
         sums[-4:-2] += sums[-2:]
-    rows_y, weight_y, score_y = (s[:-2].reshape(-1, 2) for s in (rows_y, weight_y, score_y))
+
+    def by_label(sums: FloatArray) -> FloatArray:
+        return sums[:-2].reshape(n_bins, 2)
+
     return BinSums(
-        rows_y.sum(axis=1).astype(np.int64),
-        weight_y.sum(axis=1),
-        score_y.sum(axis=1),
-        weight_y[:, 1].copy(),
+        by_label(rows_y).sum(axis=1).astype(np.int64),
+        by_label(weight_y).sum(axis=1),
+        by_label(score_y).sum(axis=1),
+        by_label(weight_y)[:, 1].copy(),
     )
 
 

@@ -58,9 +58,13 @@ class _Problem:
         self.identity = identity
         sample = [c[:: max(1, len(c) // _START_ROWS)] for c in columns]
         self.centre = np.array([np.mean(c) for c in sample])
-        spread = np.array([np.mean(np.abs(c - m)) for c, m in zip(sample, self.centre, strict=True)])
+        spread = np.array(
+            [np.mean(np.abs(c - m)) for c, m in zip(sample, self.centre, strict=True)]
+        )
         self.spread = np.where(spread > 0, spread, 1.0)
-        span = [max(np.max(c) - m, m - np.min(c)) for c, m in zip(columns, self.centre, strict=True)]
+        span = [
+            max(np.max(c) - m, m - np.min(c)) for c, m in zip(columns, self.centre, strict=True)
+        ]
         self.span = np.append(np.array(span) / self.spread, 1.0)
 
     def raw(self, theta: FloatArray) -> FloatArray:
@@ -79,7 +83,11 @@ class _Problem:
         w = None if self.w is None else self.w[::stride]
         sample = object.__new__(_Problem)
         sample.__dict__.update(self.__dict__)
-        sample.columns, sample.y, sample.w = [c[::stride] for c in self.columns], self.y[::stride], w
+        sample.columns, sample.y, sample.w = (
+            [c[::stride] for c in self.columns],
+            self.y[::stride],
+            w,
+        )
         sample.total = float(len(sample.y)) if w is None else float(w.sum())
         return sample
 

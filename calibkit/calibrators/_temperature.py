@@ -96,8 +96,9 @@ class TemperatureCalibrator(BaseCalibrator):
     def _predict(self, s: Scores) -> FloatArray:
         if s.values.ndim == 1:
             return expit(s.logits() / self.temperature_)
-        out = np.empty(s.values.shape)
-        for rows in row_blocks(*out.shape):
+        n, k = s.values.shape
+        out = np.empty((n, k))
+        for rows in row_blocks(n, k):
             z = s[rows].logits() / self.temperature_
             z -= z.max(axis=1, keepdims=True)
             np.exp(z, out=out[rows])

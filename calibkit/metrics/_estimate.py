@@ -14,7 +14,7 @@ from .._core.params import check_choice, check_int, check_real
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
 from ._resampling import cell_draws, null_draws, row_draws
-from ._rows import Binary, infer_kind, read_problem, reduce_rows
+from ._rows import infer_kind, read_problem, reduce_rows
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
 from ._table import ScoreTable
@@ -194,8 +194,10 @@ def estimate(
     spec = find_metric(metric, where)
     function = spec.function if spec is not None else metric
     assert callable(function)
+    table: ScoreTable | None
+    rows: Rows | None = None
     if isinstance(y_true, ScoreTable):
-        table, rows, kind, n = _checked_table(spec, y_true, groups, sample_weight), None, "binary", 0
+        table, kind = _checked_table(spec, y_true, groups, sample_weight), "binary"
         n = table.n_rows
     else:
         rows = read_problem(
@@ -211,7 +213,7 @@ def estimate(
         value = spec.function(table, **params)
         cells, kernel = spec.cells(table, _N_CELLS, **settings)
         draws = cell_draws(cells, kernel, rows, kind, codes, n_resamples, rng)
-        null = null_draws(cells, kernel, n_resamples, rng)
+        null: FloatArray | None = null_draws(cells, kernel, n_resamples, rng)
     else:
         assert rows is not None
         extra = {**params, "kind": kind} if spec is not None and spec.settings else params
@@ -307,9 +309,4 @@ def _summary(
         ends = np.quantile(null, tails)
         band = {"null": float(null.mean()), "null_low": float(ends[0]), "null_high": float(ends[1])}
     name = getattr(function, "__name__", type(function).__name__)
-    return Estimate(
-        float(value), float(low), float(high), level, n, name, params, method, **band
-    )
-
-
-__all__ = ["METRICS", "Binary", "Estimate", "estimate", "find_metric"]
+    return Estimate(float(value), float(low), float(high), level, n, name, params, method, **band)

@@ -41,7 +41,7 @@ def cell_draws(
     m = len(cells)
     if groups is None:
         counts = np.concatenate((cells.wy, cells.w - cells.wy))
-        shares, units = counts / counts.sum(), int(round(counts.sum()))
+        shares, units = counts / counts.sum(), round(counts.sum())
         per_unit = None
     else:
         assert rows is not None

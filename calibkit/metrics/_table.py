@@ -214,7 +214,8 @@ class ScoreTable:
             return np.add.reduceat(values, starts)
 
         w = total(self.w)
-        p = np.clip(total(self.w * self.p) / w, self.p[starts], self.p[np.append(starts[1:], len(self)) - 1])
+        ends = np.append(starts[1:], len(self)) - 1
+        p = np.clip(total(self.w * self.p) / w, self.p[starts], self.p[ends])
         return ScoreTable(p, total(self.n), w, total(self.wy), total(self.w2), total(self.w2y))
 
     def __repr__(self) -> str:

@@ -1,0 +1,140 @@
+"""Scores of rows that the model which scored them was not trained on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import StratifiedGroupKFold, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import has_fit_parameter
+
+from ._core.inputs import read_scores
+from ._core.scores import DEFAULT_EPS, Scale, Scores
+
+_SCALES: dict[str, Scale] = {"decision_function": "logit", "predict_proba": "probability"}
+
+
+class Fold(NamedTuple):
+    """A model, the rows it was not trained on, and its scores of them."""
+
+    estimator: BaseEstimator
+    rows: np.ndarray
+    scores: Scores
+
+
+def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: str) -> Scores:
+    """Scores of ``classes`` by a fitted classifier, which may have seen only some of them."""
+    where = "CalibratedClassifier"
+    names = tuple(_SCALES) if method == "auto" else (method,)
+    found = next((m for m in names if hasattr(estimator, m)), None)
+    if found is None:
+        raise ValueError(
+            f"{where}: {type(estimator).__name__} has no {' or '.join(names)}; expected a "
+            "classifier that scores its classes."
+        )
+    values = np.asarray(getattr(estimator, found)(X))
+    own = getattr(estimator, "classes_", classes)
+    if len(own) < len(classes):
+        values = _all_columns(values, np.searchsorted(classes, own), len(classes), found)
+    return read_scores(
+        values, scale=_SCALES[found], eps=DEFAULT_EPS, where=where, name=f"{found}(X)"
+    )
+
+
+def _all_columns(values: np.ndarray, known: np.ndarray, k: int, method: str) -> np.ndarray:
+    """Columns for classes a model never saw: probability 0, or log-odds to match ``eps``."""
+    if values.ndim == 1:
+        values = np.column_stack((np.zeros(len(values)), values))
+    if method == "predict_proba":
+        out = np.zeros((len(values), k))
+    else:
+        total = np.logaddexp.reduce(values, axis=1, keepdims=True)
+        out = np.repeat(total + np.log(DEFAULT_EPS), k, axis=1)
+    out[:, known] = values
+    return out
+
+
+def weight_params(estimator: BaseEstimator, sample_weight: Any) -> dict[str, Any]:
+    """``fit`` parameters that hand weights to an estimator, or to the last step of a pipeline."""
+    if sample_weight is None or isinstance(estimator, FrozenEstimator):
+        return {}
+    if has_fit_parameter(estimator, "sample_weight"):
+        return {"sample_weight": sample_weight}
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        inner = weight_params(last, sample_weight)
+        return {f"{name}__{key}": value for key, value in inner.items()}
+    warnings.warn(
+        f"CalibratedClassifier.fit: {type(estimator).__name__}.fit takes no sample_weight; the "
+        "weights are used for the calibration alone.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return {}
+
+
+def take(a: Any, rows: np.ndarray) -> Any:
+    """Rows of an array, a frame, a sparse matrix or a list."""
+    if hasattr(a, "iloc"):
+        return a.iloc[rows]
+    if hasattr(a, "shape") or hasattr(a, "__dataframe__"):
+        return a[rows]
+    return [a[i] for i in rows]
+
+
+def splits(cv: Any, X: Any, y: Any, codes: np.ndarray, groups: Any) -> list[tuple[Any, Any]]:
+    """Train and test rows of each fold: stratified for a number, and by groups where given."""
+    if groups is not None and isinstance(cv, (int, np.integer)):
+        splitter: Any = StratifiedGroupKFold(n_splits=cv)
+    else:
+        splitter = check_cv(cv, codes, classifier=True)
+    return list(splitter.split(X, codes if len(np.shape(y)) == 1 else y, groups))
+
+
+def _fit_fold(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    classes: np.ndarray,
+    fold: tuple[Any, Any],
+    params: dict[str, Any],
+    method: str,
+    n: int,
+) -> Fold:
+    train, test = np.arange(n)[fold[0]], np.arange(n)[fold[1]]
+    own = {
+        key: take(value, train) if _per_row(value, n) else value for key, value in params.items()
+    }
+    model = clone(estimator).fit(take(X, train), take(y, train), **own)
+    return Fold(model, test, response_of(model, take(X, test), classes, method))
+
+
+def _per_row(value: Any, n: int) -> bool:
+    if isinstance(value, (str, bytes, dict)):
+        return False
+    shape = getattr(value, "shape", None)
+    length = shape[0] if shape else len(value) if hasattr(value, "__len__") else None
+    return length == n
+
+
+def cross_fit(
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    classes: np.ndarray,
+    folds: Iterable[tuple[Any, Any]],
+    *,
+    params: dict[str, Any],
+    method: str,
+    n_jobs: int | None,
+) -> list[Fold]:
+    """Fit a clone of the estimator on each fold and score the rows left out."""
+    return Parallel(n_jobs=n_jobs)(
+        delayed(_fit_fold)(estimator, X, y, classes, fold, params, method, len(y)) for fold in folds
+    )
