@@ -95,7 +95,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     >>> raw = GaussianNB().fit(X, y)
     >>> calibrated = CalibratedClassifier(GaussianNB(), "isotonic").fit(X, y)
     >>> round(log_loss(y_new, raw.predict_proba(X_new)), 1)
-    0.7
+    1.2
     >>> round(log_loss(y_new, calibrated.predict_proba(X_new)), 1)
     0.2
     """
@@ -209,7 +209,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         total: FloatArray | float = 0.0
         for estimator, calibrator in zip(self.estimators_, self.calibrators_, strict=True):
             scores = response_of(estimator, X, self.classes_, self.response_method)
-            total = total + calibrator._predict_scores(_with_eps(scores, calibrator))
+            total = total + calibrator._predict_scores(scores)
         return np.asarray(total) / len(self.estimators_)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -286,7 +286,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             calibrator = OneVsRestCalibrator(calibrator)
         scale: Scale = fold.scores.scale
         calibrator._with_scale(scale)._check_params()
-        s, y = _with_eps(fold.scores, calibrator), codes[fold.rows]
+        s, y = fold.scores, codes[fold.rows]
         w = None if weight is None else weight[fold.rows]
         if w is not None and not w.all():
             kept = np.flatnonzero(w)
@@ -307,10 +307,6 @@ def _routing_enabled() -> bool:
     return bool(get_config().get("enable_metadata_routing"))
 
 
-def _with_eps(s: Scores, calibrator: BaseCalibrator) -> Scores:
-    return Scores(s.values, s.scale, calibrator._input_format()[1])
-
-
 def _pooled(folds: list[Fold]) -> Fold:
     """All held-out rows of all folds."""
     first = folds[0].scores
@@ -321,4 +317,4 @@ def _pooled(folds: list[Fold]) -> Fold:
         )
     values = np.concatenate([f.scores.values for f in folds])
     rows = np.concatenate([f.rows for f in folds])
-    return Fold(folds[0].estimator, rows, Scores(values, first.scale, first.eps))
+    return Fold(folds[0].estimator, rows, Scores(values, first.scale))

@@ -15,9 +15,12 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from ._core.inputs import read_scores
-from ._core.scores import DEFAULT_EPS, Scale, Scores
+from ._core.scores import Scale, Scores
 
 _SCALES: dict[str, Scale] = {"decision_function": "logit", "predict_proba": "probability"}
+
+#: Log-odds of a class that a model never saw: one in ten million.
+_NEXT_TO_NOTHING = np.log(1e-7)
 
 
 class Fold(NamedTuple):
@@ -42,20 +45,18 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
     own = getattr(estimator, "classes_", classes)
     if len(own) < len(classes):
         values = _all_columns(values, np.searchsorted(classes, own), len(classes), found)
-    return read_scores(
-        values, scale=_SCALES[found], eps=DEFAULT_EPS, where=where, name=f"{found}(X)"
-    )
+    return read_scores(values, scale=_SCALES[found], where=where, name=f"{found}(X)")
 
 
 def _all_columns(values: np.ndarray, known: np.ndarray, k: int, method: str) -> np.ndarray:
-    """Columns for classes a model never saw: probability 0, or log-odds to match ``eps``."""
+    """Columns for classes a model never saw: probability 0, or next to nothing."""
     if values.ndim == 1:
         values = np.column_stack((np.zeros(len(values)), values))
     if method == "predict_proba":
         out = np.zeros((len(values), k))
     else:
         total = np.logaddexp.reduce(values, axis=1, keepdims=True)
-        out = np.repeat(total + np.log(DEFAULT_EPS), k, axis=1)
+        out = np.repeat(total + _NEXT_TO_NOTHING, k, axis=1)
     out[:, known] = values
     return out
 

@@ -319,6 +319,6 @@ def _number(value: Any, what: str) -> float:
 
 
 def _short(value: Any) -> str:
-    return repr(value) if isinstance(value, (int, float, str, bool)) and len(repr(value)) < 50 else (
-        f"a {type(value).__name__}"
-    )  # fmt: skip
+    if isinstance(value, (int, float, str)) and len(repr(value)) < 50:
+        return repr(value)
+    return f"a {type(value).__name__}"

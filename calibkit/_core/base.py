@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._numerics.links import FloatArray, IntArray
 from .inputs import Rows, match_classes, read_classes, read_rows, read_scores
 from .params import check_choice, check_real
-from .scores import DEFAULT_EPS, Scale, Scores
+from .scores import Scale, Scores
 from .warnings import SaturatedScoresWarning, ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
@@ -35,14 +36,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
     _state: ClassVar[dict[str, StateKind]]
     #: Properties the test suite may rely on: "monotone", "mean_preserving", "multiclass", ...
     _traits: ClassVar[frozenset[str]] = frozenset()
-    #: Whether the map is of log-odds, so that clipping at ``eps`` matters.
-    _uses_logits: ClassVar[bool] = False
 
-    def __init__(
-        self, *, scale: Scale = "probability", eps: float = DEFAULT_EPS, classes: Any = None
-    ) -> None:
+    def __init__(self, *, scale: Scale = "probability", classes: Any = None) -> None:
         self.scale = scale
-        self.eps = eps
         self.classes = classes
 
     # -- what a subclass writes -------------------------------------------------------------
@@ -57,7 +53,6 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         """Check the hyper-parameters; subclasses extend it."""
         where = type(self).__name__
         check_choice(where, "scale", self.scale, ("probability", "logit"))
-        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
         if self.classes is not None:
             read_classes(self.classes, where)
 
@@ -73,9 +68,17 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         """Set the scale of the scores to come; lifts hand it on."""
         return self.set_params(scale=scale)
 
-    def _input_format(self) -> tuple[Scale, float]:
-        """Scale and clipping constant of the scores; lifts ask the calibrator they lift."""
-        return self.scale, self.eps
+    def _input_scale(self) -> Scale:
+        """Scale of the scores; lifts ask the calibrator they lift."""
+        return self.scale
+
+    def _learn_clip(self, s: Scores, where: str) -> Scores:
+        """Scores with the clip to fit with, which is learnt if the map is of log-odds."""
+        return s
+
+    def _clipped(self, s: Scores) -> Scores:
+        """Scores with the clip learnt in fit."""
+        return s
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -110,10 +113,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             self._check_params()
             if hasattr(X, "columns"):
                 validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=True)
-            scale, eps = self._input_format()
-            rows = read_rows(
-                X, y, sample_weight, scale=scale, eps=eps, classes=self.classes, where=where
-            )
+            scale = self._input_scale()
+            rows = read_rows(X, y, sample_weight, scale=scale, classes=self.classes, where=where)
             match_classes(rows, where=where)
             _warn_of_scale(rows.scores, where)
             self._fit_rows(rows)
@@ -180,16 +181,19 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 f"{where}: y holds one class only, {label!r}; expected rows of both classes "
                 f"{rows.classes.tolist()}. Collect data of the other class."
             )
-        if self._uses_logits:
-            _warn_of_saturation(rows.scores, where)
         self.classes_ = rows.classes
-        self._fit(rows.scores, rows.y, rows.w)
+        self._fit(self._learn_clip(rows.scores, where), rows.y, rows.w)
         return self
+
+    @final
+    def _map(self, s: Scores) -> FloatArray:
+        """Calibrated (n,) or (n, K) probabilities for checked scores."""
+        return self._predict(self._clipped(s))
 
     @final
     def _predict_scores(self, s: Scores) -> FloatArray:
         """Probabilities of every class for checked scores."""
-        q = self._predict(s)
+        q = self._map(s)
         if q.ndim == 2:
             return q
         out = np.empty((len(q), 2))
@@ -203,8 +207,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         where = f"{type(self).__name__}.{method}"
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=False)
-        scale, eps = self._input_format()
-        s = read_scores(X, scale=scale, eps=eps, where=where, allow_empty=True)
+        s = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
         if s.n_classes != len(self.classes_):
             columns = 1 if s.values.ndim == 1 else s.n_classes
             raise ValueError(
@@ -245,13 +248,54 @@ def _warn_of_scale(s: Scores, where: str) -> None:
             )
 
 
-def _warn_of_saturation(s: Scores, where: str) -> None:
+class LogOddsCalibrator(BaseCalibrator):
+    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading."""
+
+    _state: ClassVar[dict[str, StateKind]] = {"clip_": "vector"}
+
+    def __init__(
+        self,
+        *,
+        scale: Scale = "probability",
+        eps: float | Literal["auto"] = "auto",
+        classes: Any = None,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes)
+        self.eps = eps
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        where = type(self).__name__
+        if isinstance(self.eps, str):
+            check_choice(where, "eps", self.eps, ("auto",))
+        else:
+            check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+
+    def _learn_clip(self, s: Scores, where: str) -> Scores:
+        if isinstance(self.eps, str):
+            self.clip_ = np.array(s.resolution())
+        else:
+            self.clip_ = np.array([self.eps, self.eps], dtype=np.float64)
+        clipped = self._clipped(s)
+        if not isinstance(self.eps, str):
+            _warn_of_saturation(clipped, self.eps, where)
+        return clipped
+
+    def _clipped(self, s: Scores) -> Scores:
+        return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
+
+    def _check_state(self) -> None:
+        if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 0.5)).all():
+            raise ValueError(f"clip_={self.clip_.tolist()}; expected two numbers in (0, 0.5)")
+
+
+def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:
     share = s.saturated()
     if share >= 0.01:
         warnings.warn(
-            f"{where}: {share:.1%} of the scores are within eps={s.eps:g} of 0 or 1 and were "
-            "clipped there; the fit depends on eps. Pass logits with scale='logit' if the "
-            "classifier offers them, or choose eps yourself.",
+            f"{where}: {share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were "
+            "clipped there; the fit depends on eps. Use eps='auto', or pass logits with "
+            "scale='logit' if the classifier offers them.",
             SaturatedScoresWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -30,7 +30,7 @@ class Rows(NamedTuple):
 
 
 def read_scores(
-    X: Any, *, scale: Scale, eps: float, where: str, name: str = "X", allow_empty: bool = False
+    X: Any, *, scale: Scale, where: str, name: str = "X", allow_empty: bool = False
 ) -> Scores:
     """Scores of shape (n,), (n, 1), (n, 2) or (n, K) as :class:`Scores`."""
     a = _to_floats(X, where, name)
@@ -46,7 +46,7 @@ def read_scores(
         (_check_probabilities if scale == "probability" else _check_finite)(a, where, name)
     if a.ndim == 2 and a.shape[1] <= 2:
         if a.shape[1] == 2 and scale == "logit":
-            return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale, eps)
+            return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale)
         a = a[:, -1]
     if a.ndim == 1:
         a = np.ascontiguousarray(a, dtype=np.float64)
@@ -54,7 +54,7 @@ def read_scores(
             a = np.clip(a, 0.0, 1.0)
     elif scale == "probability" and len(a) and a.min() < 0:
         a = np.maximum(a, 0.0)
-    return Scores(a, scale, eps)
+    return Scores(a, scale)
 
 
 def _to_floats(X: Any, where: str, name: str) -> FloatArray:
@@ -257,13 +257,12 @@ def read_rows(
     sample_weight: Any = None,
     *,
     scale: Scale,
-    eps: float,
     classes: Any = None,
     where: str,
     names: tuple[str, str] = ("X", "y"),
 ) -> Rows:
     """Scores, labels and weights that belong together; rows of weight zero are left out."""
-    scores = read_scores(X, scale=scale, eps=eps, where=where, name=names[0])
+    scores = read_scores(X, scale=scale, where=where, name=names[0])
     n = len(scores)
     found, codes = read_labels(y, classes=classes, where=where, name=names[1])
     if len(codes) != n:

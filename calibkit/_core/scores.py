@@ -13,14 +13,18 @@ from .._numerics.links import (
     expit,
     logit,
     one_vs_rest_log_odds,
+    row_blocks,
     softmax,
     top_log_odds,
 )
 
 Scale = Literal["probability", "logit"]
 
-#: Probabilities closer to 0 or 1 than this are moved to it before a logarithm is taken.
-DEFAULT_EPS = 1e-7
+#: Distances from 0 and from 1 below which probabilities are moved before a logarithm is taken.
+Clip = tuple[float, float]
+
+#: Nearer to 0 or 1 than this a probability counts as exactly there: rounding can put it there.
+SATURATED = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +33,7 @@ class Scores:
 
     values: FloatArray
     scale: Scale
-    eps: float
+    clip: Clip = (SATURATED, SATURATED)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -52,25 +56,49 @@ class Scores:
         return p
 
     def logits(self) -> FloatArray:
-        """Log-odds of the positive class, or K logits; clipped at ``eps`` where taken of
-        probabilities, as given otherwise."""
+        """Log-odds of the positive class, or K logits; clipped where taken of probabilities,
+        as given otherwise."""
         if self.scale == "logit":
             return self.values
         if self.values.ndim == 1:
-            return logit(np.clip(self.values, self.eps, 1.0 - self.eps))
-        return np.log(np.maximum(self.values, self.eps, dtype=np.float64))
+            return logit(self.inside())
+        return np.log(np.maximum(self.values, self.clip[0], dtype=np.float64))
+
+    def inside(self) -> FloatArray:
+        """Binary probabilities kept clear of 0 and 1."""
+        return np.clip(self.values, self.clip[0], 1.0 - self.clip[1])
+
+    def resolution(self) -> Clip:
+        """Half the distance from 0, and from 1, of the nearest score that is not there itself.
+
+        This is what a saturated score may be taken for: a forest of 100 trees that says 0 means
+        less than 1/100. Sides without saturated scores keep the smallest clip.
+        """
+        if self.scale == "logit" or len(self) == 0:
+            return SATURATED, SATURATED
+        low = high = np.inf
+        any_low = any_high = False
+        for rows in row_blocks(len(self), self.n_classes):
+            p = self.values[rows].ravel()
+            inner = p[(p >= SATURATED) & (p <= 1.0 - SATURATED)]
+            if len(inner) < len(p):
+                any_low = any_low or bool(p.min() < SATURATED)
+                any_high = any_high or bool(p.max() > 1.0 - SATURATED)
+            if len(inner):
+                low, high = min(low, float(inner.min())), min(high, 1.0 - float(inner.max()))
+        return (
+            min(low / 2.0, 0.25) if any_low else SATURATED,
+            min(high / 2.0, 0.25) if any_high else SATURATED,
+        )
 
     def saturated(self) -> float:
         """Share of rows whose (largest) probability gets clipped on the way to log-odds."""
         if self.scale == "logit" or len(self) == 0:
             return 0.0
         if self.values.ndim == 1:
-            low, high = self.values.min(), self.values.max()
-            if low >= self.eps and high <= 1 - self.eps:
-                return 0.0
-            outside = (self.values < self.eps) | (self.values > 1 - self.eps)
+            outside = (self.values < self.clip[0]) | (self.values > 1.0 - self.clip[1])
         else:
-            outside = self.values.max(axis=1) > 1 - self.eps
+            outside = self.values.max(axis=1) > 1.0 - self.clip[1]
         return float(np.count_nonzero(outside) / len(self))
 
     def columns(self) -> Scores:

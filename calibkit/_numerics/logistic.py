@@ -18,6 +18,7 @@ class LogisticFit(NamedTuple):
 
     coef: FloatArray
     intercept: float
+    z_score: FloatArray  # of the coefficients: estimate over standard error
     converged: bool
     n_iter: int
 
@@ -95,8 +96,8 @@ class _Problem:
         d = len(theta)
         g, h = np.zeros(d), np.zeros((d, d))
         for rows in row_blocks(len(self.y), 2):
-            x = [(c[rows] - m) / s
-                 for c, m, s in zip(self.columns, self.centre, self.spread, strict=True)]  # fmt: skip
+            scaling = zip(self.columns, self.centre, self.spread, strict=True)
+            x = [(c[rows] - m) / s for c, m, s in scaling]
             eta = np.full(len(x[0]), theta[-1])
             for t, column in zip(theta[:-1], x, strict=True):
                 eta += t * column
@@ -156,4 +157,7 @@ def fit_logistic(
             theta = start.theta
     found = minimise(problem, theta, problem.reach, bounds=bounds)
     raw = problem.raw(found.theta)
-    return LogisticFit(raw[:-1], float(raw[-1]), found.converged, found.n_iter)
+    covariance = np.linalg.pinv(found.hessian * problem.total)
+    error = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
+    z_score = (found.theta / error)[:-1]
+    return LogisticFit(raw[:-1], float(raw[-1]), z_score, found.converged, found.n_iter)

@@ -20,6 +20,7 @@ class Minimum(NamedTuple):
     """Where Newton's method stopped."""
 
     theta: FloatArray
+    hessian: FloatArray  # where it was last evaluated, a step away at most
     converged: bool
     n_iter: int
 
@@ -66,7 +67,7 @@ def minimise(
         slope = float(g @ step)
         distance = reach(step)
         if -slope * min(1.0, distance) ** 2 < tol:
-            return Minimum(theta + step, True, n_iter)
+            return Minimum(theta + step, h, True, n_iter)
         for _ in range(60):
             g_new, h_new = evaluate(theta + step)
             # Along a convex curve the slope only rises: a steep positive slope is an overshoot.
@@ -75,4 +76,4 @@ def minimise(
             step = 0.5 * step
             slope *= 0.5
         theta, g, h = theta + step, g_new, h_new
-    return Minimum(theta, False, max_iter)
+    return Minimum(theta, h, False, max_iter)

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._core.base import BaseCalibrator, StateKind
+from .._core.base import LogOddsCalibrator, StateKind
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 
 
-class BetaCalibrator(BaseCalibrator):
+class BetaCalibrator(LogOddsCalibrator):
     """Beta calibration: ``expit(a * log(p) - b * log(1 - p) + c)`` with a, b >= 0.
 
     Use it where Platt scaling is too stiff: it bends the two ends of the scale separately and
@@ -24,8 +24,10 @@ class BetaCalibrator(BaseCalibrator):
     ----------
     scale : {"probability", "logit"}, default="probability"
         What the scores are.
-    eps : float, default=1e-7
-        Probabilities nearer to 0 or 1 are moved to this distance before the logarithms.
+    eps : float or "auto", default="auto"
+        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
+        half the distance from 0 (or 1) of the nearest score that is not there itself, so that a
+        forest of 100 trees that says 0 is read as 0.005; without scores of 0 or 1, 1e-12.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -35,6 +37,8 @@ class BetaCalibrator(BaseCalibrator):
         Exponents at the lower and the upper end, never negative, so the map keeps the order.
     c_ : float
         Shift of the log-odds.
+    clip_ : ndarray of shape (2,)
+        Distances from 0 and from 1 at which probabilities were clipped.
     classes_ : ndarray of shape (2,)
         Class labels.
     converged_ : bool
@@ -70,13 +74,13 @@ class BetaCalibrator(BaseCalibrator):
 
     name: ClassVar[str] = "beta"
     _state: ClassVar[dict[str, StateKind]] = {
+        **LogOddsCalibrator._state,
         "a_": "float",
         "b_": "float",
         "c_": "float",
         "converged_": "flag",
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "mean_preserving", "strict"})
-    _uses_logits: ClassVar[bool] = True
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         columns = _log_terms(s)
@@ -96,6 +100,7 @@ class BetaCalibrator(BaseCalibrator):
         return expit(self.a_ * upper + self.b_ * lower + self.c_)
 
     def _check_state(self) -> None:
+        super()._check_state()
         if self.a_ < 0 or self.b_ < 0:
             raise ValueError(f"a_={self.a_!r}, b_={self.b_!r}; expected a, b >= 0")
 
@@ -105,5 +110,5 @@ def _log_terms(s: Scores) -> list[FloatArray]:
     if s.scale == "logit":
         tail = np.log1p(np.exp(-np.abs(s.values)))
         return [np.minimum(s.values, 0.0) - tail, np.maximum(s.values, 0.0) + tail]
-    p = np.clip(s.values, s.eps, 1.0 - s.eps)
+    p = s.inside()
     return [np.log(p), -np.log1p(-p)]

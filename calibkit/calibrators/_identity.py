@@ -18,8 +18,6 @@ class IdentityCalibrator(BaseCalibrator):
     ----------
     scale : {"probability", "logit"}, default="probability"
         What the scores are.
-    eps : float, default=1e-7
-        Not used by this calibrator; kept so that all calibrators take the same scores.
     classes : array-like, optional
         All class labels in sorted order, where the rows given to ``fit`` may miss some.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.params import check_choice, check_real
-from .._core.scores import DEFAULT_EPS, Scale, Scores
+from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.pava import isotonic_blocks
 
@@ -33,8 +33,6 @@ class IsotonicCalibrator(BaseCalibrator):
         regression, which cost an infinite log-loss once they are wrong.
     scale : {"probability", "logit"}, default="probability"
         What the scores are. The fit is the same on both, but for ``"centred"``.
-    eps : float, default=1e-7
-        Not used by this calibrator; kept so that all calibrators take the same scores.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -81,10 +79,9 @@ class IsotonicCalibrator(BaseCalibrator):
         interpolation: Literal["step", "centred"] = "step",
         min_probability: float | Literal["auto"] | None = "auto",
         scale: Scale = "probability",
-        eps: float = DEFAULT_EPS,
         classes: Any = None,
     ) -> None:
-        super().__init__(scale=scale, eps=eps, classes=classes)
+        super().__init__(scale=scale, classes=classes)
         self.interpolation = interpolation
         self.min_probability = min_probability
 

@@ -46,8 +46,8 @@ class _Lift(BaseCalibrator):
         self.calibrator._with_scale(scale)
         return self
 
-    def _input_format(self) -> tuple[Scale, float]:
-        return self.calibrator._input_format()
+    def _input_scale(self) -> Scale:
+        return self.calibrator._input_scale()
 
     def _fit_binary(self, s: Scores, y: IntArray, w: FloatArray | None) -> BaseCalibrator | None:
         """A fitted clone, or None where one outcome never occurred."""
@@ -58,7 +58,7 @@ class _Lift(BaseCalibrator):
 
     @staticmethod
     def _apply(calibrator: BaseCalibrator | None, s: Scores) -> FloatArray:
-        return s.probs() if calibrator is None else calibrator._predict(s)
+        return s.probs() if calibrator is None else calibrator._map(s)
 
 
 class OneVsRestCalibrator(_Lift):
@@ -219,9 +219,10 @@ class TopLabelCalibrator(_Lift):
         correct = winners == y
         self.calibrators_ = [self._fit_binary(confidence, correct.view(np.int8), w)]
         if self.calibrators_[0] is None:
+            how = "always" if correct[0] else "never"
             warnings.warn(
-                f"TopLabelCalibrator.fit: the winning class is {'always' if correct[0] else 'never'}"
-                " right in these rows; the confidence stays uncalibrated.",
+                f"TopLabelCalibrator.fit: the winning class is {how} right in these rows; the "
+                "confidence stays uncalibrated.",
                 MissingClassWarning,
                 stacklevel=4,
             )

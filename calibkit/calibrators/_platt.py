@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .._core.base import BaseCalibrator, StateKind
+from .._core.base import BaseCalibrator, LogOddsCalibrator, StateKind
 from .._core.params import check_flag, check_real
-from .._core.scores import DEFAULT_EPS, Scale, Scores
+from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 
 
-class PlattCalibrator(BaseCalibrator):
+class PlattCalibrator(LogOddsCalibrator):
     """Platt scaling: a logistic map of the log-odds, ``expit(slope * logit(p) + intercept)``.
 
     Use it when calibration data are few (50 to a few thousand rows) or the scores are log-odds
@@ -32,8 +32,10 @@ class PlattCalibrator(BaseCalibrator):
         log-loss: it draws the map towards doing nothing. None by default.
     scale : {"probability", "logit"}, default="probability"
         What the scores are. Margins of ``decision_function`` count as logits.
-    eps : float, default=1e-7
-        Probabilities nearer to 0 or 1 are moved to this distance before the logarithm.
+    eps : float or "auto", default="auto"
+        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
+        half the distance from 0 (or 1) of the nearest score that is not there itself, so that a
+        forest of 100 trees that says 0 is read as 0.005; without scores of 0 or 1, 1e-12.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -43,6 +45,8 @@ class PlattCalibrator(BaseCalibrator):
         Below 1: the classifier was over-confident.
     intercept_ : float
         Shift of the log-odds.
+    clip_ : ndarray of shape (2,)
+        Distances from 0 and from 1 at which probabilities were clipped.
     classes_ : ndarray of shape (2,)
         Class labels.
     converged_ : bool
@@ -83,12 +87,12 @@ class PlattCalibrator(BaseCalibrator):
 
     name: ClassVar[str] = "platt"
     _state: ClassVar[dict[str, StateKind]] = {
+        **LogOddsCalibrator._state,
         "slope_": "float",
         "intercept_": "float",
         "converged_": "flag",
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"mean_preserving", "strict"})
-    _uses_logits: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -96,7 +100,7 @@ class PlattCalibrator(BaseCalibrator):
         smooth_targets: bool = False,
         l2: float = 0.0,
         scale: Scale = "probability",
-        eps: float = DEFAULT_EPS,
+        eps: float | Literal["auto"] = "auto",
         classes: Any = None,
     ) -> None:
         super().__init__(scale=scale, eps=eps, classes=classes)
@@ -126,7 +130,7 @@ class PlattCalibrator(BaseCalibrator):
         self.slope_ = float(fit.coef[0])
         self.intercept_ = fit.intercept
         self.converged_ = fit.converged
-        if self.slope_ < 0:
+        if fit.z_score[0] < -2.0:  # beyond what chance does to scores that say nothing
             warn_of_reversal(
                 "PlattCalibrator.fit",
                 f"the slope is negative ({self.slope_:.3g}) and the map reverses their order",

@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._core.base import BaseCalibrator, StateKind
+from .._core.base import LogOddsCalibrator, StateKind
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit, row_blocks
 from .._numerics.temperature import fit_temperature, label_wins
 
 
-class TemperatureCalibrator(BaseCalibrator):
+class TemperatureCalibrator(LogOddsCalibrator):
     """Temperature scaling: divide all logits by one number T > 0.
 
     The first choice for neural networks with many classes: one parameter, so a few hundred rows
@@ -24,8 +24,10 @@ class TemperatureCalibrator(BaseCalibrator):
     ----------
     scale : {"probability", "logit"}, default="probability"
         What the scores are. Pass logits where you have them.
-    eps : float, default=1e-7
-        Probabilities below it are raised to it before the logarithm.
+    eps : float or "auto", default="auto"
+        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
+        half the distance from 0 (or 1) of the nearest score that is not there itself, so that a
+        forest of 100 trees that says 0 is read as 0.005; without scores of 0 or 1, 1e-12.
     classes : array-like, optional
         All class labels in sorted order, where the rows given to ``fit`` may miss some.
 
@@ -33,6 +35,8 @@ class TemperatureCalibrator(BaseCalibrator):
     ----------
     temperature_ : float
         T; above 1: the classifier was over-confident.
+    clip_ : ndarray of shape (2,)
+        Distances from 0 and from 1 at which probabilities were clipped.
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
     converged_ : bool
@@ -71,9 +75,12 @@ class TemperatureCalibrator(BaseCalibrator):
     """
 
     name: ClassVar[str] = "temperature"
-    _state: ClassVar[dict[str, StateKind]] = {"temperature_": "float", "converged_": "flag"}
+    _state: ClassVar[dict[str, StateKind]] = {
+        **LogOddsCalibrator._state,
+        "temperature_": "float",
+        "converged_": "flag",
+    }
     _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "multiclass", "strict"})
-    _uses_logits: ClassVar[bool] = True
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         where = "TemperatureCalibrator.fit"
@@ -106,5 +113,6 @@ class TemperatureCalibrator(BaseCalibrator):
         return out
 
     def _check_state(self) -> None:
+        super()._check_state()
         if not self.temperature_ > 0:
             raise ValueError(f"temperature_={self.temperature_!r}; expected T > 0")

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core.inputs import Rows, match_classes, read_labels, read_scores, read_weights
 from .._core.params import check_choice
-from .._core.scores import DEFAULT_EPS, Scores
+from .._core.scores import Scores
 from .._numerics.links import FloatArray, IntArray
 
 KINDS = ("binary", "top_label", "classwise")
@@ -35,7 +35,7 @@ def read_problem(
     """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1."""
     if y_prob is None:
         raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
-    scores = read_scores(y_prob, scale="probability", eps=DEFAULT_EPS, where=where, name="y_prob")
+    scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
     found, codes = read_labels(y_true, classes=classes, where=where, name="y_true")
     if len(codes) != len(scores):
         raise ValueError(

@@ -1,0 +1,283 @@
+"""The command line ``calibkit``; it needs the extra ``cli``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+try:
+    import typer
+except ImportError:  # main() says what to install
+    typer = None  # type: ignore[assignment]
+
+import calibkit
+
+from ._registry import CALIBRATORS
+from .report import commands
+from .report.console import guarded, show
+from .report.demo import CODE
+from .report.problem import Options
+from .report.text import aligned, plain_report, rich_report, rich_rows
+
+_NEEDS = ("typer", "rich", "polars")
+_KINDS = ("binary", "top_label", "classwise")
+_LIFTS = [n for n, c in CALIBRATORS.items() if "lift" in c._traits]
+_PLAIN = [n for n in CALIBRATORS if n not in _LIFTS]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the script ``calibkit``."""
+    if typer is None or any(find_spec(name) is None for name in _NEEDS):
+        print(
+            "calibkit: the command line needs an extra: pip install 'calibkit[cli]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
+    os.environ.setdefault("MPLBACKEND", "agg")  # pictures go to files, never to a window
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    make_app()(prog_name="calibkit")
+
+
+def make_app() -> Any:
+    """The commands as a typer application."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    )
+    app.callback()(_root)
+    for command in (report, fit, apply, demo, methods):
+        app.command()(guarded(command))
+    return app
+
+
+# -- what all commands share ------------------------------------------------------------------
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    print(json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False))
+
+
+def _choice(*options: str) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in options:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(options)}")
+        return value
+
+    return check
+
+
+def _bins(value: str) -> str:
+    if value != "auto" and not (value.isdecimal() and int(value) > 0):
+        raise typer.BadParameter(f"{value!r} is neither a positive whole number nor auto")
+    return value
+
+
+if typer is not None:
+    _Option = typer.Option
+    File = Annotated[str, typer.Argument(metavar="FILE", show_default=False)]
+    CalFile = Annotated[str, typer.Argument(metavar="CAL.JSON", show_default=False)]
+    Label = Annotated[str, _Option(metavar="COL", help="Column of true labels.")]
+    Prob = Annotated[
+        list[str],
+        _Option(metavar="COL", help="Column of probabilities; repeat, or a,b,c or 'p_*'."),
+    ]
+    Weight = Annotated[str | None, _Option(metavar="COL", help="Column of weights >= 0.")]
+    Positive = Annotated[
+        str | None, _Option(metavar="VALUE", help="Label of the event. Default: the larger.")
+    ]
+    Classes = Annotated[
+        str | None, _Option(metavar="A,B,C", help="Class of each --prob column, in order.")
+    ]
+    Group = Annotated[
+        str | None, _Option(metavar="COL", help="Rows of one group are drawn together.")
+    ]
+    Kind = Annotated[
+        str | None, _Option(callback=_choice(*_KINDS), metavar="KIND", help=" | ".join(_KINDS))
+    ]
+    Bins = Annotated[str, _Option(callback=_bins, metavar="N|auto", help="Bins of the errors.")]
+    Level = Annotated[
+        float, _Option(min=0.01, max=0.999, metavar="X", help="Coverage of the intervals.")
+    ]
+    Resamples = Annotated[int, _Option(min=10, metavar="N", help="Bootstrap draws.")]
+    Seed = Annotated[int, _Option(min=0, metavar="N", help="Seed of the draws.")]
+    Json = Annotated[bool, _Option("--json", help="The facts as JSON, at full precision.")]
+    Plot = Annotated[str | None, _Option(metavar="PNG", help="Draw the reliability diagram.")]
+    Logit = Annotated[bool, _Option("--logit", help="The scores are log-odds.")]
+    Calibrator = Annotated[
+        str,
+        _Option(callback=_choice(*_PLAIN), metavar="NAME", help="See calibkit methods."),
+    ]
+    Lift = Annotated[
+        str | None, _Option(callback=_choice(*_LIFTS), metavar="HOW", help=" | ".join(_LIFTS))
+    ]
+    Output = Annotated[
+        str, _Option("-o", "--output", metavar="FILE", help="Where to write.", show_default=False)
+    ]
+    Column = Annotated[
+        str | None, _Option(metavar="NAME", help="New column. Default: COL_calibrated.")
+    ]
+    Picture = Annotated[str, _Option(metavar="PNG", help="Where to draw the picture.")]
+    Version = Annotated[bool, _Option("--version", is_eager=True, help="Print the version.")]
+
+
+# -- the commands -----------------------------------------------------------------------------
+
+
+def _root(version: Version = False) -> None:
+    """Honest probabilities: measure, calibrate and show them.
+
+    \b
+    calibkit report scores.csv --label outcome --prob score
+    calibkit demo
+    """
+    if version:
+        print(f"calibkit {calibkit.__version__}")
+        raise typer.Exit
+
+
+def report(
+    file: File,
+    label: Label,
+    prob: Prob,
+    group: Group = None,
+    weight: Weight = None,
+    positive: Positive = None,
+    classes: Classes = None,
+    kind: Kind = None,
+    bins: Bins = "15",
+    level: Level = 0.9,
+    resamples: Resamples = 1000,
+    seed: Seed = 0,
+    as_json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """How calibrated are these probabilities, and how sure is that?
+
+    FILE is .csv, .tsv, .jsonl (each also .gz) or .parquet; - is CSV from stdin.
+
+    \b
+    calibkit report games.csv --label won --prob model
+    calibkit report games.csv --label won --prob model --prob rival --plot r.png
+    calibkit report pets.csv --label pet --prob 'p_*'
+
+    Several --prob are several models, compared on the same rows; but they are
+    the classes of one model if --classes is given, or if they are called x,
+    p_x, prob_x or proba_x after each class x (always so for over two classes).
+    Piped, the table is plain columns two spaces apart, with # before words.
+    """
+    found = commands.report_file(
+        file,
+        Options(label, prob, classes, positive, weight, group),
+        kind=kind,
+        n_bins=bins if bins == "auto" else int(bins),
+        level=level,
+        n_resamples=resamples,
+        seed=seed,
+        plot=plot,
+    )
+    if as_json:
+        _print_json(found)
+    else:
+        notes = found["reading"]
+        if plot is not None:
+            notes = [*notes, f"Picture: {plot} (its ECEs: bins of equal mass)"]
+        plain_notes = [f"# {note}" for note in notes]
+        show(lambda: [*rich_report(found), *notes], lambda: [*plain_report(found), *plain_notes])
+
+
+def fit(
+    file: File,
+    label: Label,
+    prob: Prob,
+    output: Output,
+    calibrator: Calibrator = "platt",
+    logit: Logit = False,
+    lift: Lift = None,
+    weight: Weight = None,
+    positive: Positive = None,
+    classes: Classes = None,
+) -> None:
+    """Fit a calibrator to scores and save it as JSON.
+
+    The rows must be new to the classifier that made the scores.
+
+    \b
+    calibkit fit held_out.csv --label won --prob score -o cal.json
+    calibkit fit pets.csv --label pet --prob 'p_*' --calibrator temperature \\
+      -o cal.json
+
+    Several --prob are the classes of one classifier, called x, p_x, prob_x or
+    proba_x after each class x, or named by --classes.
+    """
+    options = Options(label, prob, classes, positive, weight)
+    print(commands.fit_file(file, options, output, calibrator, logit=logit, lift=lift))
+
+
+def apply(
+    calibrator: CalFile,
+    file: File,
+    prob: Prob,
+    output: Output,
+    column: Column = None,
+) -> None:
+    """Add calibrated probabilities to a table of any size.
+
+    Every other column stays as it is, to the byte in text files.
+
+    \b
+    calibkit apply cal.json new.csv --prob score -o calibrated.csv
+    cat new.csv | calibkit apply cal.json - --prob score -o - | head
+
+    One --prob gives one new column, K give K. FILE is .csv, .tsv, .jsonl (each
+    also .gz) or .parquet; the output is of the same kind, or .csv of .parquet.
+    """
+    line = commands.calibrate_file(calibrator, file, prob, output, column)
+    if line is not None:
+        print(line)
+
+
+def demo(output: Picture = "calibkit-demo.png", as_json: Json = False) -> None:
+    """A real, badly calibrated classifier, before and after: numbers and picture.
+
+    \b
+    calibkit demo --output demo.png
+    """
+    found = commands.demo_facts(output)
+    if as_json:
+        _print_json(found)
+        return
+    more = [
+        "",
+        *found["seen"],
+        "",
+        f"Picture: {output} (its ECEs: bins of equal mass)",
+        "",
+        "The same in Python:",
+        "",
+        CODE,
+    ]
+    show(lambda: [*rich_report(found), *more], lambda: [*plain_report(found), *more])
+
+
+def methods() -> None:
+    """The calibrators: names, numbers of classes, what they do.
+
+    \b
+    calibkit methods
+    """
+    header = ["name", "classes", "what it does"]
+    rows = []
+    for name, cls in sorted(CALIBRATORS.items()):
+        many = "multiclass" in cls._traits
+        classes = "K, by a binary one" if "lift" in cls._traits else "2 or K" if many else "2"
+        summary = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "")
+        rows.append([name, classes, summary])
+    show(lambda: [rich_rows(header, rows)], lambda: aligned([header, *rows]))

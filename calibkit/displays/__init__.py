@@ -1,0 +1,3 @@
+"""Pictures of calibration; matplotlib is imported when one is drawn."""
+
+from ._reliability import ReliabilityDisplay as ReliabilityDisplay

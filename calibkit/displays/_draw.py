@@ -1,0 +1,163 @@
+"""From numbers to a picture; nothing is computed here that a reader could want to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core.optional import require
+from ._key import (
+    GREY,
+    handles_of,
+    interval_text,
+    n_lines,
+    place_key,
+    style_of,
+    style_of_key,
+)
+from ._layout import WIDTH, font_size, grid, managed, single, size_of
+from ._numbers import Curve, Numbers, key_of
+
+_X = {"top_label": "Mean confidence in the top label"}
+_Y = {"top_label": "Observed accuracy"}
+
+
+def draw_single(
+    numbers: Numbers, ax: Any, *, consistency: bool, histogram: bool | str, legend: str
+) -> tuple[Any, Any]:
+    """One panel with its strip of counts; returns the axes of both."""
+    width = WIDTH if ax is None else size_of(ax)[0] + 0.4
+    handles = handles_of(numbers, consistency, 0.6 * width if legend == "inside" else width)
+    ax, strip = single(ax, bool(histogram), n_lines(handles, legend))
+    size = font_size()
+    _draw_panel(ax, numbers, None, consistency, marker_size=4.5, n_ticks=6)
+    ax.set_ylabel(_Y.get(numbers.kind, "Observed frequency"), fontsize=size)
+    if strip is not None:
+        _draw_counts(strip, numbers, log=histogram == "log")
+    lowest = ax if strip is None else strip
+    lowest.set_xlabel(_X.get(numbers.kind, "Mean predicted probability"), fontsize=size)
+    if legend != "none":
+        place_key(ax, strip, numbers, handles, legend)
+    return ax, strip
+
+
+def draw_grid(
+    numbers: Numbers, ax: Any, *, consistency: bool, legend: str, where: str
+) -> tuple[Any, np.ndarray]:
+    """One small panel per class; returns the figure (or its part) and the axes."""
+    n_models, n_panels = len(numbers.models), len(numbers.labels)
+    handles = handles_of(numbers, consistency, WIDTH if ax is None else size_of(ax)[0])
+    lines = {"n_head_lines": n_models + 1, "n_key_lines": n_lines(handles, legend)}
+    home, panels = grid(ax, n_panels, **lines, where=where)
+    for panel, label in zip(panels, numbers.labels, strict=True):
+        _draw_panel(panel, numbers, label, consistency, marker_size=3.0, n_ticks=3)
+        _head(panel, numbers, label)
+    home.supxlabel("Mean predicted probability", fontsize=font_size())
+    home.supylabel("Observed frequency", fontsize=font_size())
+    if legend != "none":
+        # Above the panels: matplotlib puts the common label of the x axes where a key below
+        # them would go.
+        where_to = "outside upper left" if managed(home) else "upper left"
+        home.legend(handles=handles, loc=where_to, borderaxespad=0.3, **style_of_key(numbers))
+    return home, panels
+
+
+def _head(panel: Any, numbers: Numbers, label: Any) -> None:
+    """Title of a small panel, and under it a line per model: above the axes, clear of the dots."""
+    size = font_size()
+    n_models = len(numbers.models)
+    panel.set_title(str(label), fontsize=size, pad=4 + n_models * size)
+    for i, model in enumerate(numbers.models):
+        panel.annotate(
+            "ECE " + interval_text(numbers.estimates[key_of(model, label)]["ece"]),
+            (0.5, 1.0),
+            xycoords="axes fraction",
+            xytext=(0, 3 + (n_models - 1 - i) * size),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=0.8 * size,
+            color=style_of(i)["color"],
+            gid=f"ece:{model}",
+        )
+
+
+def _draw_panel(
+    ax: Any,
+    numbers: Numbers,
+    label: Any,
+    consistency: bool,
+    *,
+    marker_size: float,
+    n_ticks: int,
+) -> None:
+    low, high = numbers.limits
+    ax.plot([low, high], [low, high], color=GREY, lw=0.8, zorder=1.5, gid="diagonal")
+    for i, model in enumerate(numbers.models):
+        style = style_of(i)
+        c = numbers.curves[key_of(model, label)]
+        if consistency:
+            _draw_band(ax, c, GREY if len(numbers.models) == 1 else style["color"], model)
+        bars = {"color": style["color"], "lw": 1.0, "alpha": 0.55, "gid": f"bars:{model}"}
+        ax.vlines(c.mean_score, c.low, c.high, **bars)
+        dots = {"ms": marker_size, "zorder": 3 + 0.01 * i, "gid": f"dots:{model}", **style}
+        ax.plot(c.mean_score, c.frequency, label=model, **dots)
+    margin = 0.02 * (high - low)
+    ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+    ax.set_box_aspect(1)
+    ticker = require("matplotlib.ticker", "plot")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(ticker.MaxNLocator(n_ticks, steps=[1, 2, 5, 10]))
+    _plain(ax)
+
+
+def _draw_band(ax: Any, curve: Curve, colour: str, model: str) -> None:
+    x, low, high = curve.mean_score, curve.consistency_low, curve.consistency_high
+    style = {"color": colour, "alpha": 0.18, "gid": f"band:{model}", "zorder": 1.0}
+    if len(x) > 1:
+        ax.fill_between(x, low, high, lw=0, **style)
+    else:
+        ax.vlines(x, low, high, lw=12, **style)  # one bin: a band of no width would not be seen
+
+
+def _draw_counts(strip: Any, numbers: Numbers, *, log: bool) -> None:
+    several = len(numbers.models) > 1
+    for i, model in enumerate(numbers.models):
+        colour = style_of(i)["color"] if several else GREY
+        counts = numbers.counts[model]
+        bars = {"fill": True, "alpha": 0.3, "lw": 0, "gid": f"counts:{model}"}
+        strip.stairs(counts[1:-1], numbers.edges, color=colour, **bars)
+        if several:
+            strip.stairs(counts[1:-1], numbers.edges, color=colour, lw=0.7)
+        _say_what_is_cut(strip, counts, numbers.limits, 0.95 - 0.26 * i, colour)
+    if log:
+        strip.set_yscale("log")
+        strip.set_ylim(bottom=0.5)
+    else:
+        ticker = require("matplotlib.ticker", "plot")
+        strip.yaxis.set_major_locator(ticker.MaxNLocator(2, integer=not numbers.weighted))
+        strip.set_ylim(bottom=0)
+    strip.set_ylabel("Weight" if numbers.weighted else "Rows", fontsize=font_size())
+    _plain(strip)
+
+
+def _say_what_is_cut(
+    strip: Any, counts: np.ndarray, limits: tuple[float, float], y: float, colour: str
+) -> None:
+    """A note on the scores outside the limits, where there are any."""
+    for ha, x, side, limit, count in (
+        ("left", 0.01, "below", limits[0], counts[0]),
+        ("right", 0.99, "above", limits[1], counts[-1]),
+    ):
+        if count > 0:
+            text = f"{100 * count / counts.sum():.2g}% of scores {side} {limit:g}"
+            style = {"ha": ha, "va": "top", "fontsize": 0.75 * font_size(), "color": colour}
+            strip.text(x, y, text, transform=strip.transAxes, **style)
+
+
+def _plain(ax: Any) -> None:
+    """Two thin spines, small ticks."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_linewidth(0.6)
+    ax.tick_params(labelsize=0.89 * font_size(), width=0.6, length=3)

@@ -1,0 +1,200 @@
+"""The numbers of a reliability diagram: all that its picture shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.params import check_choice, check_int, check_real
+from .._numerics.binning import uniform_borders
+from .._numerics.links import FloatArray, IntArray
+from ..metrics import (
+    METRICS,
+    Estimate,
+    ScoreTable,
+    brier_skill_score,
+    estimate,
+    expected_calibration_error,
+)
+from ..metrics._binned import check_binning
+from ..metrics._estimate import _generator
+from ._intervals import INTERVALS, consistency, effective_rows
+from ._problems import Problem, Problems
+
+N_COUNTS = 50
+#: A picture whose dots and bars all lie in this part of the axes, next to 0 or 1, is enlarged.
+_CORNER = 0.25
+
+
+class Curve(NamedTuple):
+    """One value per filled bin, in ascending order of the scores."""
+
+    lower: FloatArray
+    upper: FloatArray
+    mean_score: FloatArray
+    frequency: FloatArray
+    n: IntArray
+    low: FloatArray
+    high: FloatArray
+    consistency_low: FloatArray
+    consistency_high: FloatArray
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the numbers are made."""
+
+    strategy: str
+    n_bins: int | str
+    interval: str
+    level: float
+    n_resamples: int
+    random_state: Any
+    limits: str | tuple[float, float]
+
+    def check(self, where: str) -> None:
+        """Raise unless all of them make sense; binning is checked with the data."""
+        check_choice(where, "interval", self.interval, INTERVALS)
+        check_real(where, "level", self.level, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_int(where, "n_resamples", self.n_resamples, low=0)
+        if isinstance(self.limits, str):
+            check_choice(where, "limits", self.limits, ("auto",))
+            return
+        if not isinstance(self.limits, (tuple, list)) or len(self.limits) != 2:
+            raise TypeError(f"{where}: limits={self.limits!r}; expected 'auto' or (low, high).")
+        low, high = self.limits
+        check_real(where, "limits[0]", low, low=0.0, high=1.0)
+        check_real(where, "limits[1]", high, low=float(low), high=1.0, open_low=True)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Curves, estimates and counts, by model, or by (model, class) for a class-wise picture."""
+
+    kind: str
+    level: float
+    interval: str
+    models: list[str]
+    labels: list[Any]
+    n_classes: int
+    n_rows: int | None
+    weighted: bool
+    limits: tuple[float, float]
+    curves: dict[Any, Curve]
+    estimates: dict[Any, dict[str, Estimate]]
+    counts: dict[Any, FloatArray]
+
+    @property
+    def edges(self) -> FloatArray:
+        """Edges of the histogram's bars."""
+        return np.linspace(*self.limits, N_COUNTS + 1)
+
+
+def key_of(model: str, label: Any) -> Any:
+    """Where a curve's numbers are kept."""
+    return model if label is None else (model, label)
+
+
+def numbers_of(found: Problems, settings: Settings, where: str) -> Numbers:
+    """All numbers of a picture."""
+    settings.check(where)
+    keyed = {key_of(p.model, p.label): p for p in found.problems}
+    curves = {key: curve_of(p.table, settings, where) for key, p in keyed.items()}
+    estimates = {key: _estimates(p, settings) for key, p in keyed.items()}
+    limits = _limits(list(curves.values())) if settings.limits == "auto" else settings.limits
+    assert not isinstance(limits, str)
+    sizes = {p.table.n_rows for p in found.problems}
+    return Numbers(
+        found.kind,
+        settings.level,
+        settings.interval,
+        list(dict.fromkeys(p.model for p in found.problems)),
+        list(dict.fromkeys(p.label for p in found.problems)),
+        found.n_classes,
+        sizes.pop() if len(sizes) == 1 else None,
+        any(p.table.weighted for p in found.problems),
+        (float(limits[0]), float(limits[1])),
+        curves,
+        estimates,
+        {key: counts_of(p.table, limits) for key, p in keyed.items()},
+    )
+
+
+def curve_of(table: ScoreTable, settings: Settings, where: str) -> Curve:
+    """The binned curve with its intervals; empty bins are left out."""
+    n_bins = check_binning(where, settings.strategy, settings.n_bins, table.n_rows)
+    borders = table.borders(settings.strategy, n_bins)
+    sums = table.sums(borders)
+    kept = np.flatnonzero(sums.n)
+    weight = sums.w[kept]
+    share = np.clip(sums.wy[kept] / weight, 0.0, 1.0)
+    rows = effective_rows(table, borders)[kept]
+    # A seed gives every model the same stream: its band does not depend on who is beside it.
+    rng = _generator(settings.random_state)
+    low, high = INTERVALS[settings.interval](share, rows, settings.level)
+    return Curve(
+        np.concatenate(([0.0], borders))[kept],
+        np.concatenate((borders, [1.0]))[kept],
+        sums.wp[kept] / weight,
+        share,
+        sums.n[kept],
+        low,
+        high,
+        *consistency(table, borders, settings.level, rng),
+    )
+
+
+def _estimates(problem: Problem, settings: Settings) -> dict[str, Estimate]:
+    """ECE on the bins of the picture, and Brier skill where there are both classes."""
+    binning = {"strategy": settings.strategy, "n_bins": settings.n_bins}
+    out = {"ece": _estimate(expected_calibration_error, problem, settings, **binning)}
+    if 0 < problem.table.base_rate < 1:
+        out["skill"] = _estimate(brier_skill_score, problem, settings)
+    return out
+
+
+def _estimate(metric: Any, problem: Problem, settings: Settings, **params: Any) -> Estimate:
+    table, rows = problem.table, problem.rows
+    drawing: dict[str, Any] = {
+        "level": settings.level,
+        "n_resamples": settings.n_resamples,
+        "random_state": settings.random_state,
+    }
+    if settings.n_resamples == 0 or (rows is None and table.weighted):
+        name, n = metric.__name__, table.n_rows
+        known = METRICS[name].settings
+        shown = known("binary", n, **params) if known is not None else params
+        ends = (np.nan, np.nan, settings.level)
+        return Estimate(metric(table, **params), *ends, n, name, shown, "no interval")
+    if rows is None:
+        return estimate(metric, table, **drawing, **params)
+    weighted: dict[str, Any] = {"sample_weight": rows.w, "pos_label": 1}
+    return estimate(metric, rows.y, rows.p, **weighted, **drawing, **params)
+
+
+def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:
+    """Weight of the scores below the limits, in each bar between them, and above them."""
+    low, high = limits
+    inner = low + (high - low) * uniform_borders(N_COUNTS)
+    before, after = [low] if low > 0 else [], [high] if high < 1 else []
+    counts = table.sums(np.concatenate((before, inner, after))).w
+    return np.pad(counts, (int(low <= 0), int(high >= 1)))
+
+
+def _limits(curves: list[Curve]) -> tuple[float, float]:
+    """The unit square, or the corner of it in which everything lies."""
+    ends = np.concatenate([np.concatenate((c.mean_score, *c[5:])) for c in curves])
+    if ends.max() < _CORNER:
+        return 0.0, _round_up(ends.max())
+    if ends.min() > 1.0 - _CORNER:
+        return 1.0 - _round_up(1.0 - ends.min()), 1.0
+    return 0.0, 1.0
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 3, 4, 5, 6, 8 times a power of ten, so that ticks fall on both ends."""
+    power = 10.0 ** np.floor(np.log10(max(value, 1e-9)))
+    steps = np.array([1, 2, 3, 4, 5, 6, 8, 10]) * power
+    return float(min(steps[steps >= value][0], 1.0))

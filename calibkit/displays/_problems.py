@@ -1,0 +1,125 @@
+"""From what a user passes to the binary problems of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.inputs import Rows
+from ..metrics import ScoreTable
+from ..metrics._rows import Binary, infer_kind, read_problem, reduce_rows
+
+
+class Problem(NamedTuple):
+    """One model's probabilities of one event, and whether it happened."""
+
+    model: str
+    label: Any  # the class in a class-wise picture, else None
+    table: ScoreTable
+    rows: Binary | None  # kept where rows are weighted, since a table of these can't be resampled
+
+
+class Problems(NamedTuple):
+    """All curves to draw, model by model."""
+
+    kind: str
+    problems: list[Problem]
+    n_classes: int
+
+
+def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, Any]:
+    """``{name: value}`` of one or several models."""
+    if not isinstance(values, Mapping):
+        return {"Model" if name is None else str(name): values}
+    if not values:
+        raise ValueError(f"{where}: {what} is empty; expected at least one model in the dict.")
+    if name is not None:
+        raise ValueError(
+            f"{where}: name={name!r} beside a dict, whose keys are the names; expected one of them."
+        )
+    return {str(key): value for key, value in values.items()}
+
+
+def _reduced(model: str, rows: Rows, kind: str, shown: np.ndarray) -> list[Problem]:
+    binaries = reduce_rows(rows, kind)
+    if kind == "classwise":
+        pairs = [(rows.classes[k], binaries[k]) for k in shown]
+    else:
+        pairs = [(None, binaries[0])]
+    return [
+        Problem(model, label, ScoreTable.from_binary(b), None if b.w is None else b)
+        for label, b in pairs
+    ]
+
+
+def _most_frequent(rows: Rows, n: int) -> np.ndarray:
+    """Codes of the n classes with most weight, in the order of the classes."""
+    counts = np.bincount(rows.y, rows.w, minlength=len(rows.classes))
+    return np.sort(np.argsort(-counts, kind="stable")[:n])
+
+
+def problems_of_arrays(
+    y_true: Any,
+    scores: dict[str, Any],
+    sample_weight: Any,
+    *,
+    kind: str | None,
+    pos_label: Any,
+    classes: dict[str, Any] | Any,
+    max_classes: int,
+    where: str,
+) -> Problems:
+    """Problems of rows; ``classes`` are those of each model if they are a dict."""
+    found: list[Problem] = []
+    shown = np.arange(0)
+    for model, y_prob in scores.items():
+        at = where if len(scores) == 1 else f"{where} ({model})"
+        own = classes[model] if isinstance(classes, dict) else classes
+        rows = read_problem(
+            y_true, y_prob, sample_weight, pos_label=pos_label, classes=own, where=at
+        )
+        this = infer_kind(kind, rows.scores, at)
+        if not found:
+            first, kind = rows, this
+            shown = _most_frequent(rows, max_classes)
+        elif first.scores.n_classes != rows.scores.n_classes:
+            raise ValueError(
+                f"{at}: {rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
+                "before; expected models of one problem."
+            )
+        found += _reduced(model, rows, this, shown)
+    return Problems(kind or "binary", found, first.scores.n_classes)
+
+
+def problems_of_tables(tables: dict[str, Any], *, where: str) -> Problems:
+    """Problems of tables."""
+    for name, table in tables.items():
+        if not isinstance(table, ScoreTable):
+            raise TypeError(
+                f"{where}: {name!r} is a {type(table).__name__}; expected a ScoreTable. For labels "
+                "and probabilities use from_predictions."
+            )
+    return Problems("binary", [Problem(m, None, t, None) for m, t in tables.items()], 2)
+
+
+def probabilities_of(
+    estimators: dict[str, Any], X: Any, *, pos_label: Any, where: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Each estimator's probabilities, and the classes their columns follow."""
+    scores, classes = {}, {}
+    for name, estimator in estimators.items():
+        kind = type(estimator).__name__
+        if not hasattr(estimator, "predict_proba"):
+            raise ValueError(
+                f"{where}: {kind} has no predict_proba; expected a classifier that gives "
+                f"probabilities. Wrap it: CalibratedClassifier({kind}()).fit(X_train, y_train)."
+            )
+        p = np.asarray(estimator.predict_proba(X))
+        own = getattr(estimator, "classes_", None)
+        if pos_label is not None and own is not None and p.ndim == 2 and p.shape[1] == 2:
+            at = np.flatnonzero(np.asarray(own) == pos_label)
+            p = p[:, at[0]] if len(at) else p
+        scores[name], classes[name] = p, own
+    return scores, classes

@@ -1,0 +1,316 @@
+"""Reliability diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._core.optional import require
+from .._core.params import check_int
+from ._numbers import Settings
+from ._picture import Picture
+from ._problems import by_name, probabilities_of, problems_of_arrays, problems_of_tables
+
+
+class ReliabilityDisplay(Picture):
+    """Reliability diagram: observed frequencies against predicted probabilities.
+
+    Use it to see where probabilities are off, in which direction, and whether that is more than
+    noise. Make it by :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_table`, each
+    for one model or for several (a dict), and draw it again by :meth:`plot`. A dot per bin stands
+    at mean score and observed frequency; its bar is a confidence interval of the bin's frequency;
+    the consistency band is where the dots of a calibrated model with these scores would fall.
+
+    Parameters
+    ----------
+    numbers : Numbers
+        What the constructors compute.
+
+    Attributes
+    ----------
+    curves_ : dict of str to Curve
+        By model, or by ``(model, class)`` if class-wise: arrays with one value per filled bin:
+        ``lower, upper`` (ends of the bin), ``mean_score, frequency, n, low, high`` (interval of
+        the frequency), ``consistency_low, consistency_high``.
+    estimates_ : dict of str to dict
+        With the same keys: ``{"ece": Estimate, "skill": Estimate}``, on the bins of the picture;
+        no skill where only one class occurs.
+    limits_ : tuple of float
+        Ends of both axes.
+    ax_ : Axes or ndarray of Axes
+        The panel, or the panels of a class-wise picture.
+    histogram_ax_ : Axes or None
+        The strip of counts.
+    figure_ : Figure or SubFigure
+        Where the axes are.
+
+    Notes
+    -----
+    Intervals are per bin, not joint: of 15 bins at 90%, one or two miss their truth. They are
+    Clopper-Pearson (never below the level, never of width zero) or Wilson intervals. For weighted
+    rows both take the bin's effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish), and are
+    approximate. For the band, labels are drawn from the scores 1000 times.
+
+    The ECE in the key is that of the bins shown, so it may differ from the default of
+    :func:`expected_calibration_error`, which has bins of equal width. For the top label, ECE and
+    Brier skill are those of the confidence as a probability of being right.
+
+    References
+    ----------
+    C. Clopper, E. Pearson (1934). The use of confidence or fiducial limits illustrated in the case
+    of the binomial. Biometrika 26(4). --- J. Bröcker, L. Smith (2007). Increasing the reliability
+    of reliability diagrams. Weather and Forecasting 22(3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import ReliabilityDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(2000)
+    >>> y = rng.random(2000) < p**2
+    >>> display = ReliabilityDisplay.from_predictions(y, {"raw": p, "squared": p**2}, n_bins=5)
+    >>> display.curves_["raw"].frequency.round(2)
+    array([0.02, 0.08, 0.24, 0.49, 0.82])
+    >>> display.figure_.savefig("reliability.png", dpi=300)  # doctest: +SKIP
+    """
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        kind: str | None = None,
+        strategy: str = "quantile",
+        n_bins: int | str = 15,
+        interval: str = "clopper-pearson",
+        level: float = 0.9,
+        n_resamples: int = 1000,
+        limits: str | tuple[float, float] = "auto",
+        max_classes: int = 9,
+        sample_weight: Any = None,
+        pos_label: Any = None,
+        name: str | None = None,
+        random_state: Any = None,
+        ax: Any = None,
+        consistency: bool | None = None,
+        histogram: bool | str = True,
+        legend: str = "below",
+    ) -> ReliabilityDisplay:
+        """Draw fitted classifiers on rows they have not been fitted on.
+
+        Parameters
+        ----------
+        estimator : estimator or dict of str to estimator
+            Fitted classifiers with ``predict_proba``, by name if several.
+        X : array-like of shape (n, n_features)
+            Features of the rows.
+        y : array-like of shape (n,)
+            Their labels.
+        kind, strategy, n_bins, interval, level, n_resamples, limits, max_classes : optional
+            As in :meth:`from_predictions`.
+        sample_weight, pos_label, name, random_state : optional
+            As in :meth:`from_predictions`; the name is by default that of the estimator's class.
+        ax, consistency, histogram, legend : optional
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If an estimator has no ``predict_proba``, or the data don't fit together.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from calibkit import ReliabilityDisplay
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = GaussianNB().fit(X[::2], y[::2])
+        >>> display = ReliabilityDisplay.from_estimator(model, X[1::2], y[1::2], n_bins="auto")
+        >>> round(float(display.estimates_["GaussianNB"]["skill"]), 2)
+        0.74
+        """
+        where = "ReliabilityDisplay.from_estimator"
+        require("matplotlib", "plot")
+        check_int(where, "max_classes", max_classes, low=1)
+        if name is None and not isinstance(estimator, Mapping):
+            name = type(estimator).__name__
+        models = by_name(estimator, name, "estimator", where)
+        scores, classes = probabilities_of(models, X, pos_label=pos_label, where=where)
+        found = problems_of_arrays(
+            y,
+            scores,
+            sample_weight,
+            kind=kind,
+            pos_label=pos_label,
+            classes=classes,
+            max_classes=max_classes,
+            where=where,
+        )
+        settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
+        return cls._drawn(found, settings, where, ax, consistency, histogram, legend)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_prob: Any,
+        *,
+        kind: str | None = None,
+        strategy: str = "quantile",
+        n_bins: int | str = 15,
+        interval: str = "clopper-pearson",
+        level: float = 0.9,
+        n_resamples: int = 1000,
+        limits: str | tuple[float, float] = "auto",
+        max_classes: int = 9,
+        sample_weight: Any = None,
+        pos_label: Any = None,
+        classes: Any = None,
+        name: str | None = None,
+        random_state: Any = None,
+        ax: Any = None,
+        consistency: bool | None = None,
+        histogram: bool | str = True,
+        legend: str = "below",
+    ) -> ReliabilityDisplay:
+        """Draw probabilities of one or several models for the same labels.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            Labels.
+        y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
+            Probabilities of the larger label, or of every class; by name if several models.
+        kind : {"binary", "top_label", "classwise"}, optional
+            Which probabilities: of the event; of the winning class being right; of every class,
+            in a panel of its own. Needed for K > 2 classes.
+        strategy : {"quantile", "uniform", "unique"}, default="quantile"
+            Bins of equal mass (ties never split), of equal width, or one per distinct score, for
+            models with few of these.
+        n_bins : int or "auto", default=15
+            Number of bins; ``"auto"`` is the cube root of n, rounded up.
+        interval : {"clopper-pearson", "wilson"}, default="clopper-pearson"
+            Confidence interval of each bin's frequency.
+        level : float, default=0.9
+            Nominal coverage of the intervals, of the band and of the estimates in the key.
+        n_resamples : int, default=1000
+            Bootstrap draws of the estimates; 0 leaves their intervals out.
+        limits : "auto" or tuple of float, default="auto"
+            Ends of both axes: 0 and 1, unless dots and bars all lie within 0.25 of one of them.
+        max_classes : int, default=9
+            Class-wise, only so many classes are shown, the most frequent.
+        sample_weight : array-like of shape (n,), optional
+            Weights >= 0; frequencies are weighted, intervals take effective numbers of rows.
+        pos_label : label, optional
+            The event, for two classes; default: the larger label.
+        classes : array-like, optional
+            All class labels in sorted order, where ``y_true`` may miss some.
+        name : str, optional
+            Name of the model, if there is one.
+        random_state : int, RandomState, Generator or None, default=None
+            Seed of the draws.
+        ax, consistency, histogram, legend : optional
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the data or settings are not of the kind described.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import ReliabilityDisplay
+        >>> y, p = [0, 0, 1, 1, 1, 1], [0.1, 0.1, 0.1, 0.8, 0.8, 0.8]
+        >>> display = ReliabilityDisplay.from_predictions(y, p, strategy="unique", name="demo")
+        >>> display.frame().round(2)[["model", "mean_score", "frequency", "n", "low", "high"]]
+          model  mean_score  frequency  n   low  high
+        0  demo         0.1       0.33  3  0.02  0.86
+        1  demo         0.8       1.00  3  0.37  1.00
+        """
+        where = "ReliabilityDisplay.from_predictions"
+        require("matplotlib", "plot")
+        check_int(where, "max_classes", max_classes, low=1)
+        found = problems_of_arrays(
+            y_true,
+            by_name(y_prob, name, "y_prob", where),
+            sample_weight,
+            kind=kind,
+            pos_label=pos_label,
+            classes=classes,
+            max_classes=max_classes,
+            where=where,
+        )
+        settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
+        return cls._drawn(found, settings, where, ax, consistency, histogram, legend)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        *,
+        strategy: str = "quantile",
+        n_bins: int | str = 15,
+        interval: str = "clopper-pearson",
+        level: float = 0.9,
+        n_resamples: int = 1000,
+        limits: str | tuple[float, float] = "auto",
+        name: str | None = None,
+        random_state: Any = None,
+        ax: Any = None,
+        consistency: bool | None = None,
+        histogram: bool | str = True,
+        legend: str = "below",
+    ) -> ReliabilityDisplay:
+        """Draw tables, which may stand for more rows than fit into memory.
+
+        Parameters
+        ----------
+        table : ScoreTable or dict of str to ScoreTable
+            One table per model. Estimates of a table of weighted rows come without intervals,
+            since its rows can't be drawn again.
+        strategy, n_bins, interval, level, n_resamples, limits, name, random_state : optional
+            As in :meth:`from_predictions`.
+        ax, consistency, histogram, legend : optional
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+            Drawn; the same picture as of the rows.
+
+        Raises
+        ------
+        TypeError
+            If a table is something else.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import ReliabilityDisplay, ScoreTable
+        >>> table = ScoreTable.from_arrays([0, 0, 1, 1, 1], [0.2, 0.2, 0.2, 0.7, 0.9])
+        >>> display = ReliabilityDisplay.from_table(table, n_bins=2)
+        >>> display.curves_["Model"].n
+        array([3, 2])
+        """
+        where = "ReliabilityDisplay.from_table"
+        require("matplotlib", "plot")
+        found = problems_of_tables(by_name(table, name, "table", where), where=where)
+        settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
+        return cls._drawn(found, settings, where, ax, consistency, histogram, legend)

@@ -1,0 +1,3 @@
+"""What the command line does: tables in, facts and files out."""
+
+from .facts import facts as facts

@@ -1,0 +1,84 @@
+"""What the commands do, between parsing their options and printing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import __version__
+from .._io import load, save
+from .console import progress
+from .demo import run_demo
+from .facts import facts
+from .files import Source, check_output
+from .fitting import describe, fit_calibrator
+from .pictures import check_picture, draw
+from .problem import Options, read_problem
+from .stream import apply_file
+from .table import Table
+
+
+def report_file(
+    file: str,
+    options: Options,
+    *,
+    kind: str | None,
+    n_bins: int | str,
+    level: float,
+    n_resamples: int,
+    seed: int,
+    plot: str | None,
+) -> dict[str, Any]:
+    """Facts of a table, and the picture if there is a name for it."""
+    picture = None if plot is None else check_output(plot, file)
+    if picture is not None:
+        check_picture(picture)
+    table = Table(Source.of(file))
+    problem = read_problem(table, options, several=True)
+    with table.located(), progress("estimating") as share:
+        found = facts(
+            problem,
+            kind=kind,
+            n_bins=n_bins,
+            level=level,
+            n_resamples=n_resamples,
+            seed=seed,
+            step=share,
+        )
+    if picture is not None:
+        draw(problem, picture, kind=found["kind"], n_bins=n_bins, level=level, seed=seed)
+    return {"calibkit": __version__, "file": table.source.name, "label": options.label, **found}
+
+
+def fit_file(
+    file: str, options: Options, output: str, name: str, *, logit: bool, lift: str | None
+) -> str:
+    """Fit and save a calibrator; returns a line to print."""
+    target = check_output(output, file)
+    table = Table(Source.of(file))
+    problem = read_problem(table, options, several=False)
+    with table.located():
+        fitted = fit_calibrator(problem, name, logit=logit, lift=lift)
+        summary = describe(fitted, problem, logit=logit)
+    save(fitted, target)
+    return f"{output}: {summary}"
+
+
+def calibrate_file(
+    calibrator: str, file: str, prob: list[str], output: str, column: str | None
+) -> str | None:
+    """Calibrate a table; returns a line to print unless the table itself went to stdout."""
+    source = Source.of(file)
+    target = None if output == "-" else check_output(output, file, calibrator)
+    fitted = load(calibrator)
+    with progress("calibrating") as share:
+        n = apply_file(fitted, source, prob, target, column=column, step=share)
+    return None if target is None else f"{output}: {n:,} rows calibrated"
+
+
+def demo_facts(output: str) -> dict[str, Any]:
+    """Facts of the demo, whose picture is written."""
+    picture = check_output(output)
+    check_picture(picture)
+    with progress("estimating") as share:
+        found = run_demo(picture, step=share)
+    return {"calibkit": __version__, "picture": output, **found}

@@ -1,0 +1,83 @@
+"""What is said to a person: errors and warnings in a line each, progress, tables or plain lines."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from .._core.optional import require
+from .._core.warnings import CalibrationWarning
+
+
+def say(text: str) -> None:
+    """A line on stderr."""
+    sys.stderr.write("calibkit: " + " ".join(text.split()) + "\n")
+
+
+def fail(text: str) -> NoReturn:
+    """A line on stderr and the exit code 1."""
+    say(f"error: {text}")
+    raise SystemExit(1)
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose user's errors are said in one line, without a trace; warnings likewise."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            with _plain_warnings():
+                command(*args, **kwargs)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise SystemExit(130) from None
+        except BrokenPipeError:
+            # Whoever read our output has gone; nor must the interpreter flush it at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(141) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            fail(f"{where}{error.strerror or error}")
+        except (ValueError, ImportError) as error:
+            fail(str(error))
+        except MemoryError:
+            fail("not enough memory")
+
+    return run
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+        say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CalibrationWarning)
+        warnings.showwarning = show_warning
+        yield
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr if that is a terminal; called with the share done."""
+    console = require("rich.console", "cli").Console(stderr=True)
+    bars = require("rich.progress", "cli")
+    with bars.Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def show(rich_lines: Callable[[], list[Any]], plain_lines: Callable[[], list[str]]) -> None:
+    """Colour and a table on a terminal; whole, plain lines elsewhere."""
+    console = require("rich.console", "cli").Console(highlight=False, markup=False, emoji=False)
+    if console.is_terminal:
+        for line in rich_lines():
+            console.print(line, soft_wrap=isinstance(line, str) and "\n" in line)
+    else:
+        sys.stdout.write("\n".join(plain_lines()) + "\n")

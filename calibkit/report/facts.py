@@ -1,0 +1,180 @@
+"""From labels and probabilities to one plain dict: everything a report says, ready for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from .._numerics.links import FloatArray
+from ..metrics import METRICS, ScoreTable, estimate
+from .problem import Problem
+
+#: Metrics of a report, in its order, with the settings that make them what they are called.
+REPORTED: dict[str, dict[str, Any]] = {
+    "brier_score": {},
+    "brier_skill_score": {},
+    "log_loss": {},
+    "expected_calibration_error": {},
+    "calibration_error": {"norm": "l2", "strategy": "quantile"},
+    "roc_auc": {},
+}
+#: Those for which the value of a perfectly calibrated model is what they are to be read against.
+ERRORS = ("expected_calibration_error", "calibration_error")
+LABELS = {name: METRICS[name].label for name in REPORTED} | {
+    "calibration_error": "RMS cal. error",
+    "confidence_auc": "AUC of confidence",
+}
+
+#: Called with the share done, between 0 and 1.
+Step = Callable[[float], None]
+
+
+def facts(
+    problem: Problem,
+    *,
+    kind: str | None = None,
+    n_bins: int | str = 15,
+    level: float = 0.9,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    step: Step | None = None,
+) -> dict[str, Any]:
+    """What a report says of one model or of several on the same rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        Labels and probabilities.
+    kind : {"binary", "top_label", "classwise"}, optional
+        Which calibration errors; default: "top_label" for more than two classes.
+    n_bins, level, n_resamples, seed : optional
+        As in :func:`calibkit.estimate`.
+    step : callable, optional
+        Told of the progress.
+
+    Returns
+    -------
+    facts : dict
+        Plain values only; what is not defined is None.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+    """
+    several = _n_columns(problem.scores) > 2
+    kind = kind or ("top_label" if several else "binary")
+    settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
+    total = len(problem.models) * len(REPORTED)
+    models: list[dict[str, Any]] = []
+    for name, p in problem.models.items():
+        found = {}
+        for metric, params in REPORTED.items():
+            if metric in ERRORS:
+                params = {**params, "kind": kind, "n_bins": n_bins}
+            if metric != "roc_auc" or kind == "binary":
+                found[metric] = _estimate(metric, problem, p, {**settings, **params})
+            elif (auc := _confidence_auc(problem, p, settings)) is not None:
+                found["confidence_auc"] = auc
+            if step is not None:
+                step((len(models) * len(REPORTED) + len(found)) / total)
+        models.append({"name": name, **_means(problem, p, kind), "metrics": found})
+    out = {
+        "n": len(problem.y),
+        "kind": kind,
+        "event": _event(problem) if kind == "binary" else None,
+        "classes": None if problem.classes is None else problem.classes.tolist(),
+        "weighted": problem.weight is not None,
+        "groups": None if problem.groups is None else len(np.unique(problem.groups)),
+        "level": level,
+        "n_resamples": n_resamples,
+        "seed": seed,
+        "models": models,
+    }
+    return {**_plain(out), "reading": [reading(m, kind) for m in models]}
+
+
+def _n_columns(p: FloatArray) -> int:
+    return 1 if p.ndim == 1 else p.shape[1]
+
+
+def _event(problem: Problem) -> Any:
+    """The label whose probability the scores are."""
+    if problem.pos_label is not None:
+        return problem.pos_label
+    largest = problem.classes[-1] if problem.classes is not None else problem.y.max()
+    return largest.item() if isinstance(largest, np.generic) else largest
+
+
+def _estimate(
+    metric: str, problem: Problem, p: FloatArray, params: dict[str, Any]
+) -> dict[str, Any]:
+    found = estimate(
+        metric,
+        problem.y,
+        p,
+        sample_weight=problem.weight,
+        groups=problem.groups,
+        pos_label=problem.pos_label,
+        classes=problem.classes,
+        **params,
+    )
+    return asdict(found)
+
+
+def _confidence(problem: Problem, p: FloatArray) -> tuple[np.ndarray, FloatArray]:
+    """Whether each row's winning class is right, and its probability."""
+    if p.ndim == 1:
+        p = np.column_stack((1.0 - p, p))
+    classes = np.unique(problem.y) if problem.classes is None else problem.classes
+    if len(classes) == 2 and problem.pos_label is not None and problem.pos_label == classes[0]:
+        classes = classes[::-1]
+    return classes[p.argmax(axis=1)] == problem.y, np.minimum(p.max(axis=1), 1.0)
+
+
+def _confidence_auc(
+    problem: Problem, p: FloatArray, settings: dict[str, Any]
+) -> dict[str, Any] | None:
+    correct, confidence = _confidence(problem, p)
+    if correct.all() or not correct.any():
+        return None
+    winners = Problem(correct, {}, weight=problem.weight, groups=problem.groups)
+    return _estimate("roc_auc", winners, confidence, settings)
+
+
+def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
+    """What happened on average, and what was forecast."""
+    if kind == "binary":
+        y, p = problem.y == _event(problem), p if p.ndim == 1 else p[:, -1]
+    else:
+        y, p = _confidence(problem, p)
+    table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
+    return {"base_rate": table.base_rate, "mean_prediction": table.mean_score}
+
+
+def reading(model: dict[str, Any], kind: str) -> str:
+    """One sentence on a model's calibration, from its numbers."""
+    error = model["metrics"]["calibration_error"]
+    said, happened = model["mean_prediction"], model["base_rate"]
+    verdict = "miscalibrated" if error["value"] > error["null_high"] else "no miscalibration seen"
+    means = ("mean forecast", "observed") if kind == "binary" else ("mean confidence", "accuracy")
+    return (
+        f"{model['name']}: {verdict}; RMS calibration error {error['value']:.4f}, where a "
+        f"calibrated model would show {error['null_low']:.4f} to {error['null_high']:.4f}; "
+        f"{means[0]} {said:.3f}, {means[1]} {happened:.3f}."
+    )
+
+
+def _plain(value: Any) -> Any:
+    """NumPy values as Python's, and numbers that are not finite as None."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,39 @@
+"""Every example instance, the one list that the suite parametrises over, and what may fail."""
+
+from __future__ import annotations
+
+from calibkit import (
+    BetaCalibrator,
+    IsotonicCalibrator,
+    OneVsRestCalibrator,
+    PlattCalibrator,
+    TopLabelCalibrator,
+)
+from calibkit._core.base import BaseCalibrator
+from calibkit._registry import CALIBRATORS
+
+LIFTS = [
+    OneVsRestCalibrator(PlattCalibrator()),
+    OneVsRestCalibrator(IsotonicCalibrator()),
+    TopLabelCalibrator(BetaCalibrator()),
+    TopLabelCalibrator(IsotonicCalibrator()),
+]
+
+#: Plain calibrators come from the registry, so that a new one is tested unasked.
+PLAIN: list[BaseCalibrator] = [
+    example
+    for cls in CALIBRATORS.values()
+    if "lift" not in cls._traits
+    for example in cls._examples()
+]
+
+EXAMPLES = PLAIN + LIFTS
+
+#: scikit-learn checks that every calibrator fails by intent, with the reason; strict.
+EXPECTED_FAILURES = {
+    "check_fit1d": "scores of shape (n,) are the usual input of a calibrator, not an error",
+}
+
+
+def name_of(example: BaseCalibrator) -> str:
+    return repr(example)
