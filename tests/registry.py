@@ -29,10 +29,12 @@ PLAIN: list[BaseCalibrator] = [
 
 EXAMPLES = PLAIN + LIFTS
 
-#: scikit-learn checks that every calibrator fails by intent, with the reason; strict.
-EXPECTED_FAILURES = {
-    "check_fit1d": "scores of shape (n,) are the usual input of a calibrator, not an error",
-}
+
+def expected_failures(example: BaseCalibrator) -> dict[str, str]:
+    """scikit-learn checks that a calibrator fails by intent, with the reason; strict."""
+    if "multiclass" in example._traits:
+        return {}  # the check's labels have three classes, and one score per row can't hold them
+    return {"check_fit1d": "scores of shape (n,) are the usual input of a calibrator"}
 
 
 def name_of(example: BaseCalibrator) -> str:
