@@ -3,6 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from ._classifier import CalibratedClassifier as CalibratedClassifier
+from ._core.warnings import CalibrationWarning as CalibrationWarning
+from ._core.warnings import MissingClassWarning as MissingClassWarning
+from ._core.warnings import ReversedScoresWarning as ReversedScoresWarning
+from ._core.warnings import SaturatedScoresWarning as SaturatedScoresWarning
+from ._core.warnings import ScaleWarning as ScaleWarning
+from ._core.warnings import SeparationWarning as SeparationWarning
 from ._io import from_dict as from_dict
 from ._io import load as load
 from ._io import save as save

@@ -74,6 +74,12 @@ def _choice(*options: str) -> Callable[[str | None], str | None]:
     return check
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"calibkit {calibkit.__version__}")
+        raise typer.Exit
+
+
 def _bins(value: str) -> str:
     if value != "auto" and not (value.isdecimal() and int(value) > 0):
         raise typer.BadParameter(f"{value!r} is neither a positive whole number nor auto")
@@ -125,7 +131,10 @@ if typer is not None:
         str | None, _Option(metavar="NAME", help="New column. Default: COL_calibrated.")
     ]
     Picture = Annotated[str, _Option(metavar="PNG", help="Where to draw the picture.")]
-    Version = Annotated[bool, _Option("--version", is_eager=True, help="Print the version.")]
+    Version = Annotated[
+        bool,
+        _Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ]
 
 
 # -- the commands -----------------------------------------------------------------------------
@@ -138,9 +147,6 @@ def _root(version: Version = False) -> None:
     calibkit report scores.csv --label outcome --prob score
     calibkit demo
     """
-    if version:
-        print(f"calibkit {calibkit.__version__}")
-        raise typer.Exit
 
 
 def report(
@@ -168,9 +174,11 @@ def report(
     calibkit report games.csv --label won --prob model --prob rival --plot r.png
     calibkit report pets.csv --label pet --prob 'p_*'
 
-    Several --prob are several models, compared on the same rows; but they are
-    the classes of one model if --classes is given, or if they are called x,
-    p_x, prob_x or proba_x after each class x (always so for over two classes).
+    Several --prob are several models, compared on the same rows. They are the
+    classes of one model if --classes is given, if there are more than two labels
+    (columns called alike but for the class, as p_cat, p_dog, p_owl) or if two
+    columns are called x, p_x, prob_x or proba_x after both labels.
+
     Piped, the table is plain columns two spaces apart, with # before words.
     """
     found = commands.report_file(
@@ -214,8 +222,8 @@ def fit(
     calibkit fit pets.csv --label pet --prob 'p_*' --calibrator temperature \\
       -o cal.json
 
-    Several --prob are the classes of one classifier, called x, p_x, prob_x or
-    proba_x after each class x, or named by --classes.
+    Several --prob are the classes of one classifier: columns called alike but
+    for the class, as p_cat, p_dog, p_owl, or named by --classes.
     """
     options = Options(label, prob, classes, positive, weight)
     print(commands.fit_file(file, options, output, calibrator, logit=logit, lift=lift))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.params import check_choice, check_int, check_real
+from .._core.random import generator
 from .._numerics.binning import uniform_borders
 from .._numerics.links import FloatArray, IntArray
 from ..metrics import (
@@ -19,7 +20,6 @@ from ..metrics import (
     expected_calibration_error,
 )
 from ..metrics._binned import check_binning
-from ..metrics._estimate import _generator
 from ._intervals import INTERVALS, consistency, effective_rows
 from ._problems import Problem, Problems
 
@@ -132,7 +132,7 @@ def curve_of(table: ScoreTable, settings: Settings, where: str) -> Curve:
     share = np.clip(sums.wy[kept] / weight, 0.0, 1.0)
     rows = effective_rows(table, borders)[kept]
     # A seed gives every model the same stream: its band does not depend on who is beside it.
-    rng = _generator(settings.random_state)
+    rng = generator(settings.random_state)
     low, high = INTERVALS[settings.interval](share, rows, settings.level)
     return Curve(
         np.concatenate(([0.0], borders))[kept],

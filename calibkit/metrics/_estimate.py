@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from .._core.inputs import Rows
 from .._core.params import check_choice, check_int, check_real
+from .._core.random import generator
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
 from ._resampling import cell_draws, null_draws, row_draws
@@ -190,7 +190,7 @@ def estimate(
     check_choice(where, "method", method, ("bootstrap",))
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(where, "n_resamples", n_resamples, low=10)
-    rng = _generator(random_state)
+    rng = generator(random_state)
     spec = find_metric(metric, where)
     function = spec.function if spec is not None else metric
     assert callable(function)
@@ -219,14 +219,6 @@ def estimate(
         extra = {**params, "kind": kind} if spec is not None and spec.settings else params
         value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, extra)
     return _summary(spec, function, value, draws, null, level, n, settings or {**params}, method)
-
-
-def _generator(random_state: Any) -> np.random.Generator:
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if isinstance(random_state, np.random.RandomState) or random_state is np.random:
-        return np.random.default_rng(check_random_state(random_state).randint(2**31))
-    return np.random.default_rng(random_state)
 
 
 def _checked_table(

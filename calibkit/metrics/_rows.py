@@ -44,7 +44,12 @@ def read_problem(
         )
     w = read_weights(sample_weight, len(scores), where=where)
     if scores.values.ndim == 1:
-        found, codes = _binary_codes(found, codes, pos_label, where)
+        labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
+        two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
+        if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
+            # Columns follow the sorted labels: the event's is the first one.
+            flipped = np.asarray(y_prob)[:, ::-1]
+            scores = read_scores(flipped, scale="probability", where=where, name="y_prob")
     rows = Rows(scores, codes, w, found)
     match_classes(rows, where=where, names=_NAMES)
     if w is not None and not w.all():

@@ -10,7 +10,7 @@ from .console import progress
 from .demo import run_demo
 from .facts import facts
 from .files import Source, check_output
-from .fitting import describe, fit_calibrator
+from .fitting import describe, event_last, fit_calibrator
 from .pictures import check_picture, draw
 from .problem import Options, read_problem
 from .stream import apply_file
@@ -55,7 +55,7 @@ def fit_file(
     """Fit and save a calibrator; returns a line to print."""
     target = check_output(output, file)
     table = Table(Source.of(file))
-    problem = read_problem(table, options, several=False)
+    problem = event_last(read_problem(table, options, several=False))
     with table.located():
         fitted = fit_calibrator(problem, name, logit=logit, lift=lift)
         summary = describe(fitted, problem, logit=logit)

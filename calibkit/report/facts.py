@@ -72,14 +72,14 @@ def facts(
     total = len(problem.models) * len(REPORTED)
     models: list[dict[str, Any]] = []
     for name, p in problem.models.items():
-        found = {}
+        found: dict[str, Any] = {}
         for metric, params in REPORTED.items():
             if metric in ERRORS:
                 params = {**params, "kind": kind, "n_bins": n_bins}
-            if metric != "roc_auc" or kind == "binary":
-                found[metric] = _estimate(metric, problem, p, {**settings, **params})
-            elif (auc := _confidence_auc(problem, p, settings)) is not None:
-                found["confidence_auc"] = auc
+            try:
+                found |= _found(metric, problem, p, kind, {**settings, **params})
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
             if step is not None:
                 step((len(models) * len(REPORTED) + len(found)) / total)
         models.append({"name": name, **_means(problem, p, kind), "metrics": found})
@@ -106,8 +106,8 @@ def _event(problem: Problem) -> Any:
     """The label whose probability the scores are."""
     if problem.pos_label is not None:
         return problem.pos_label
-    largest = problem.classes[-1] if problem.classes is not None else problem.y.max()
-    return largest.item() if isinstance(largest, np.generic) else largest
+    labels = np.unique(problem.y) if problem.classes is None else problem.classes
+    return labels.tolist()[-1]
 
 
 def _estimate(
@@ -129,27 +129,31 @@ def _estimate(
 def _confidence(problem: Problem, p: FloatArray) -> tuple[np.ndarray, FloatArray]:
     """Whether each row's winning class is right, and its probability."""
     if p.ndim == 1:
-        p = np.column_stack((1.0 - p, p))
-    classes = np.unique(problem.y) if problem.classes is None else problem.classes
-    if len(classes) == 2 and problem.pos_label is not None and problem.pos_label == classes[0]:
-        classes = classes[::-1]
-    return classes[p.argmax(axis=1)] == problem.y, np.minimum(p.max(axis=1), 1.0)
+        return (p > 0.5) == (problem.y == _event(problem)), np.maximum(p, 1.0 - p)
+    assert problem.classes is not None
+    return problem.classes[p.argmax(axis=1)] == problem.y, np.minimum(p.max(axis=1), 1.0)
 
 
-def _confidence_auc(
-    problem: Problem, p: FloatArray, settings: dict[str, Any]
-) -> dict[str, Any] | None:
+def _found(
+    metric: str, problem: Problem, p: FloatArray, kind: str, params: dict[str, Any]
+) -> dict[str, Any]:
+    """A metric by its name; of the top label, the area is that of its confidence."""
+    if metric != "roc_auc" or kind == "binary":
+        return {metric: _estimate(metric, problem, p, params)}
     correct, confidence = _confidence(problem, p)
     if correct.all() or not correct.any():
-        return None
+        return {}
     winners = Problem(correct, {}, weight=problem.weight, groups=problem.groups)
-    return _estimate("roc_auc", winners, confidence, settings)
+    return {"confidence_auc": _estimate(metric, winners, confidence, params)}
 
 
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
     """What happened on average, and what was forecast."""
     if kind == "binary":
-        y, p = problem.y == _event(problem), p if p.ndim == 1 else p[:, -1]
+        event = _event(problem)
+        if p.ndim == 2:
+            p = p[:, problem.classes == event][:, 0]
+        y = problem.y == event
     else:
         y, p = _confidence(problem, p)
     table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)

@@ -237,7 +237,7 @@ def is_empty(value: Any) -> bool:
 def check_output(argument: str, *inputs: str) -> Path:
     """Where to write, links followed; raises if that can't work or would destroy an input."""
     path = Path(os.path.realpath(argument))
-    if path.exists() and not path.is_file():
+    if argument == "-" or (path.exists() and not path.is_file()):
         raise ValueError(f"{argument}: is not a regular file; choose another name.")
     for one in inputs:
         if one != "-" and path.exists() and Path(one).exists() and path.samefile(one):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from .._core.base import BaseCalibrator
 from .._registry import make_calibrator
@@ -10,32 +13,35 @@ from ..metrics import log_loss
 from .problem import Problem
 
 
+def event_last(problem: Problem) -> Problem:
+    """The same problem with the event as the larger label, for calibrators take it to be that.
+
+    Scores of two columns speak of both labels, so nothing changes there.
+    """
+    labels, event = np.unique(problem.y), problem.pos_label
+    if event is None or problem.scores.ndim == 2 or len(labels) != 2 or event == labels[1]:
+        return problem
+    return replace(problem, y=(problem.y == event).astype(int), pos_label=1)
+
+
 def fit_calibrator(
     problem: Problem, name: str, *, logit: bool = False, lift: str | None = None
 ) -> BaseCalibrator:
     """The calibrator of that name, fitted; a binary one is lifted where there are more classes."""
-    scale = "logit" if logit else "probability"
-    p, event = problem.scores, problem.pos_label
-    calibrator = make_calibrator(name, scale=scale)
+    calibrator = make_calibrator(name, scale="logit" if logit else "probability")
+    p = problem.scores
     many = p.ndim == 2 and p.shape[1] > 2
     if lift is not None or (many and "multiclass" not in calibrator._traits):
         calibrator = make_calibrator(lift or "one_vs_rest", calibrator=calibrator)
-    y, classes = problem.y, problem.classes
-    if event is not None and event != max(y.max(), event):
-        # A calibrator's event is the larger label: let it be 1, the event, against 0.
-        y, classes = (y == event).astype(int), None
-    if classes is not None:
-        calibrator.set_params(classes=classes)
-    calibrator.fit(p, y, problem.weight)
-    return calibrator
+    if problem.classes is not None:
+        calibrator.set_params(classes=problem.classes)
+    return calibrator.fit(p, problem.y, problem.weight)
 
 
 def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> str:
     """One line: what was fitted, to what, and how the loss changed on these same rows."""
     y, w, p = problem.y, problem.weight, problem.scores
     classes = calibrator.classes_
-    if problem.pos_label is not None and problem.pos_label != classes[-1]:
-        y = (y == problem.pos_label).astype(int)
     before = p
     if logit:
         params: dict[str, Any] = {"scale": "logit", "classes": classes}

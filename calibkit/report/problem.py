@@ -62,9 +62,6 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     if order is None:
         return Problem(y, columns, None, event, weight, groups)
     classes = np.array(list(order))
-    if event is not None and len(classes) == 2 and event == classes[0]:
-        # The library takes the second of two columns as the event's.
-        order = dict(reversed(order.items()))
     if event is not None and len(classes) > 2:
         raise ValueError(f"--positive is for two classes; --label {options.label} has more.")
     matrix = np.column_stack([columns[n] for n in order.values()])
@@ -91,27 +88,34 @@ def _class_columns(
     if len(probs) == 1:
         return None
     named = match_names(probs, labels)
-    if named is not None and len(named) == len(probs):
+    if named is not None:
         return named
     if len(labels) <= 2 and several:
         return None
     shown = ", ".join(map(str, labels[:8])) + (", ..." if len(labels) > 8 else "")
     raise ValueError(
         f"--label {options.label} has {len(labels)} classes ({shown}) and --prob names "
-        f"{len(probs)} columns, not called after them; name the class of each column by --classes."
+        f"{len(probs)} columns, not called after them; name their classes by --classes."
     )
 
 
 def match_names(probs: list[str], classes: np.ndarray) -> dict[Any, str] | None:
-    """Column of each class, where columns are called x, p_x, prob_x or proba_x after the class."""
-    found = {}
-    for label in classes.tolist():
-        wanted = {f"{prefix}{label}" for prefix in ("", "p_", "prob_", "proba_")}
-        matched = [n for n in probs if n in wanted]
-        if len(matched) != 1:
-            return None
-        found[label] = matched[0]
-    return found
+    """Column of each class, where the columns are called alike but for the class.
+
+    Two columns such as m0 and m1 may well be two models, so of two only those count that are
+    called x, p_x, prob_x or proba_x (and as :func:`calibkit.report.stream` calls them then).
+    """
+    labels = classes.tolist()
+    first, *_ = texts = [str(label) for label in labels]
+    for name in probs:
+        for at in range(len(name)):
+            before, after = name[:at], name[at + len(first) :]
+            usual = before in ("", "p_", "prob_", "proba_") and after in ("", "_calibrated")
+            if name.startswith(first, at) and (len(labels) > 2 or usual):
+                columns = [f"{before}{text}{after}" for text in texts]
+                if set(columns) == set(probs):
+                    return dict(zip(labels, columns, strict=True))
+    return None
 
 
 def _as_labels(texts: list[str], labels: np.ndarray) -> list[Any]:

@@ -42,7 +42,7 @@ class Mapping:
         self.calibrator = calibrator
         self.probs = find_columns("--prob", asked, columns, source)
         named = match_names(self.probs, calibrator.classes_)
-        if named is not None and len(named) == len(self.probs):
+        if named is not None:
             self.probs = list(named.values())
         self.added = _new_names(self.probs, calibrator.classes_, column)
         for name in self.added:
