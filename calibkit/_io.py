@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, StateKind
-from ._core.inputs import read_classes
+from ._core.labels import read_classes
 from ._registry import CALIBRATORS
 
 FORMAT = "calibkit"
@@ -313,7 +314,8 @@ def _decode(value: Any, kind: StateKind, what: str, depth: int) -> Any:
 
 
 def _number(value: Any, what: str) -> float:
-    if type(value) not in (int, float) or abs(value) > 1.7e308 or value != value:
+    # Compared, not converted: a whole number of a thousand digits is not a float.
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"from_dict: {what} holds {_short(value)}; expected a finite number.")
     return float(value)
 

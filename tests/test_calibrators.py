@@ -147,9 +147,13 @@ def test_reversed_scores_are_said_and_never_reverse_a_monotone_map():
 def constrained_beta(p, y):
     columns = [np.log(p), -np.log1p(-p)]
     best = minimize(
-        logistic_loss, [1.0, 1.0, 0.0], args=(columns, y), method="L-BFGS-B",
-        bounds=[(0, None), (0, None), (None, None)], options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000},
-    )  # fmt: skip
+        logistic_loss,
+        [1.0, 1.0, 0.0],
+        args=(columns, y),
+        method="L-BFGS-B",
+        bounds=[(0, None), (0, None), (None, None)],
+        options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000},
+    )
     return best.x, best.fun
 
 

@@ -243,7 +243,7 @@ def test_metadata_routing_hands_on_weights_and_groups(cancer):
     with sklearn.config_context(enable_metadata_routing=True):
         model = LogisticRegression(max_iter=5000).set_fit_request(sample_weight=True)
         cc = CalibratedClassifier(model, cv=GroupKFold(5))
-        cc.set_fit_request(sample_weight=True, groups=True)
+        cc.set_fit_request(sample_weight=True, groups=True).set_score_request(sample_weight=True)
         np.testing.assert_allclose(
             clone(cc).fit(X, y, sample_weight=w, groups=groups).predict_proba(X), expected
         )

@@ -87,7 +87,7 @@ def test_scores_agree_with_scikit_learn(rows):
 
 
 def test_skill_is_zero_for_the_base_rate_and_one_for_the_truth(rows):
-    y, p, w = rows
+    y, _, w = rows
     for skill in (brier_skill_score, log_loss_skill_score):
         base = np.full(len(y), np.average(y, weights=w))
         assert skill(y, base, sample_weight=w) == pytest.approx(0, abs=1e-12)
@@ -95,7 +95,7 @@ def test_skill_is_zero_for_the_base_rate_and_one_for_the_truth(rows):
         assert skill(y, 1.0 - y) < 0
         with pytest.raises(ValueError, match="one class only"):
             skill(np.ones(5, dtype=int), np.full(5, 0.5))
-    q, labels = multiclass_data()
+    _, labels = multiclass_data()
     shares = np.tile(np.bincount(labels) / len(labels), (len(labels), 1))
     assert brier_skill_score(labels, shares) == pytest.approx(0, abs=1e-12)
     assert log_loss_skill_score(labels, shares) == pytest.approx(0, abs=1e-12)
@@ -204,7 +204,7 @@ def test_kinds_of_error_on_k_classes():
         assert found == pytest.approx(joined[norm])
     assert expected_calibration_error(y, p) == expected_calibration_error(hit, top)
     assert maximum_calibration_error(y, p.tolist()) == maximum_calibration_error(hit, top)
-    with pytest.raises(ValueError, match="top_label.*classwise"):
+    with pytest.raises(ValueError, match=r"top_label.*classwise"):
         calibration_error(y, p)
     with pytest.raises(ValueError, match="4 columns"):
         calibration_error(y, p, kind="binary")

@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import FloatArray, IntArray
-from .inputs import Rows, match_classes, read_classes, read_rows, read_scores
+from .inputs import Rows, match_classes, read_rows, read_scores
+from .labels import read_classes
 from .params import check_choice, check_real
 from .scores import Scale, Scores
 from .warnings import SaturatedScoresWarning, ScaleWarning

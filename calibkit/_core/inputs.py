@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_array
 
 from .._numerics.links import FloatArray, IntArray, row_blocks
+from .labels import first_place, read_labels
 from .scores import Scale, Scores
 
 #: How far a row of class probabilities may be from summing to one (float32 rounding and more).
@@ -59,7 +59,7 @@ def read_scores(
 
 def _to_floats(X: Any, where: str, name: str) -> FloatArray:
     """A float32 or float64 array of one or two dimensions, not copied where it is one already."""
-    if np.ndim(X) == 0 and not hasattr(X, "__array__"):
+    if X is None or np.isscalar(X):
         raise ValueError(
             f"{where}: {name} is {X!r} ({type(X).__name__}); expected an array of scores."
         )
@@ -78,19 +78,11 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
             f"{where}: {name} can't be read as an array ({error}). "
             f"Pass {name}.detach().cpu() if it is a torch tensor."
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {name} can't be read as an array of scores: {error}") from error
     if a.ndim == 0:
         raise ValueError(f"{where}: {name} is a single number; expected an array of scores.")
     return a
-
-
-def _place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
-    """First bad entry of an array, as an index and in words."""
-    at = tuple(int(i) for i in np.argwhere(bad)[0])
-    if len(at) == 1:
-        return at, f"row {at[0]}"
-    return at, f"row {at[0]}, column {at[1]}"
 
 
 def _check_finite(a: FloatArray, where: str, name: str) -> None:
@@ -99,7 +91,7 @@ def _check_finite(a: FloatArray, where: str, name: str) -> None:
             return
     bad = ~np.isfinite(a)
     if bad.any():
-        at, place = _place(bad)
+        at, place = first_place(bad)
         what = "NaN" if np.isnan(a[at]) else "infinity"
         raise ValueError(
             f"{where}: {name} contains {what} (first at {place}); expected finite scores. "
@@ -112,7 +104,7 @@ def _check_probabilities(a: FloatArray, where: str, name: str) -> None:
     if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
         _check_finite(a, where, name)
         bad = (a < -RANGE_TOLERANCE) | (a > 1 + RANGE_TOLERANCE)
-        at, place = _place(bad)
+        at, place = first_place(bad)
         raise ValueError(
             f"{where}: {name} holds values outside [0, 1] ({a[at]:.6g} at {place}; "
             f"min {low:.6g}, max {high:.6g}); expected probabilities. For logits or "
@@ -132,99 +124,6 @@ def _check_probabilities(a: FloatArray, where: str, name: str) -> None:
                 )
 
 
-def read_labels(
-    y: Any, *, classes: Any = None, where: str, name: str = "y"
-) -> tuple[np.ndarray, IntArray]:
-    """``(classes, codes)``; the classes are those given or, sorted, those found."""
-    if y is None:
-        raise ValueError(f"{where}: requires {name} to be passed, but the target {name} is None.")
-    try:
-        labels = column_or_1d(y, warn=True)
-    except ValueError as error:
-        raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
-    if len(labels) == 0:
-        raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
-    if classes is not None:
-        return _codes_of(labels, read_classes(classes, where), where, name)
-    if labels.dtype.kind in "buif":
-        low, high = labels.min(), labels.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
-            _, place = _place(~np.isfinite(labels))
-            raise ValueError(
-                f"{where}: {name} contains NaN or infinity (first at {place}); expected a label "
-                "in every row. Drop the rows without one."
-            )
-        positive = labels == high
-        if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
-            # Two values: a byte per row, and no sort.
-            if low != int(low) or high != int(high):
-                _refuse_continuous(where, name, low)
-            return np.unique(np.array([low, high])), positive.view(np.int8)
-        if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
-            _refuse_continuous(where, name, labels[labels != np.floor(labels)][0])
-    else:
-        _check_text_labels(labels, where, name)
-    found, codes = np.unique(labels, return_inverse=True)
-    return found, codes
-
-
-def _refuse_continuous(where: str, name: str, value: Any) -> None:
-    raise ValueError(
-        f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
-        "class labels (ints, strings, bools)."
-    )
-
-
-def _check_text_labels(labels: np.ndarray, where: str, name: str) -> None:
-    if labels.dtype.kind == "O":
-        missing = np.array([v is None or v != v for v in labels], dtype=bool)
-        if missing.any():
-            raise ValueError(
-                f"{where}: {name} has no label at {_place(missing)[1]} (None or NaN); expected a "
-                "label in every row. Drop the rows without one."
-            )
-        kinds = {type(v).__name__ for v in labels}
-        if len(kinds) > 1:
-            raise ValueError(
-                f"{where}: {name} mixes labels of the types {sorted(kinds)}; expected one type. "
-                "Convert them, for instance with y.astype(str)."
-            )
-    try:
-        check_classification_targets(labels)
-    except ValueError as error:
-        raise ValueError(f"{where}: {name}: {error}") from error
-
-
-def read_classes(classes: Any, where: str) -> np.ndarray:
-    """Sorted distinct class labels, at least two of them."""
-    a = np.asarray(classes)
-    if a.ndim != 1 or len(a) < 2:
-        raise ValueError(
-            f"{where}: classes={classes!r}; expected a list of two or more class labels."
-        )
-    found = np.unique(a)
-    if len(found) != len(a) or (found != a).any():
-        raise ValueError(
-            f"{where}: classes={classes!r}; expected distinct labels in sorted order, the order "
-            "of scikit-learn's classes_ and of the columns. Sort them, and the columns of the "
-            "scores with them."
-        )
-    return found
-
-
-def _codes_of(
-    labels: np.ndarray, classes: np.ndarray, where: str, name: str
-) -> tuple[np.ndarray, IntArray]:
-    found, inverse = np.unique(labels, return_inverse=True)
-    unknown = ~np.isin(found, classes)
-    if unknown.any():
-        raise ValueError(
-            f"{where}: {name} holds labels that are not among the classes "
-            f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only."
-        )
-    return classes, np.searchsorted(classes, found)[inverse]
-
-
 def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None:
     """Finite weights >= 0 with a positive sum, or None."""
     if sample_weight is None:
@@ -238,11 +137,11 @@ def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None
         )
     if not np.isfinite(w).all():
         raise ValueError(
-            f"{where}: sample_weight is not finite at {_place(~np.isfinite(w))[1]}; expected "
+            f"{where}: sample_weight is not finite at {first_place(~np.isfinite(w))[1]}; expected "
             "finite weights >= 0."
         )
     if (w < 0).any():
-        at, place = _place(w < 0)
+        at, place = first_place(w < 0)
         raise ValueError(
             f"{where}: sample_weight is negative ({w[at]:.6g} at {place}); expected weights >= 0."
         )

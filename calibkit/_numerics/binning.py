@@ -147,6 +147,11 @@ def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int)
     return np.unique(p_sorted[after[after < n]])
 
 
+def bin_starts(p_sorted: FloatArray, borders: FloatArray) -> IntArray:
+    """Index of the first row of each bin of a sorted array; that of an empty bin is the next's."""
+    return np.concatenate(([0], np.searchsorted(p_sorted, borders, side="left")))
+
+
 def sorted_sums(
     p: FloatArray,
     n: IntArray | None,
@@ -155,7 +160,7 @@ def sorted_sums(
     borders: FloatArray,
 ) -> BinSums:
     """Sums per bin of sorted rows or table cells; ``None`` for n or w means ones."""
-    starts = np.concatenate(([0], np.searchsorted(p, borders, side="left")))
+    starts = bin_starts(p, borders)
     sizes = np.diff(np.append(starts, len(p)))
     filled = sizes > 0
 

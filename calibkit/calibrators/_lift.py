@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.inputs import Rows, read_classes
+from .._core.inputs import Rows
+from .._core.labels import read_classes
 from .._core.scores import Scale, Scores
 from .._core.warnings import MissingClassWarning
 from .._numerics.links import FloatArray, IntArray

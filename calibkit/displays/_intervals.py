@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import beta
 
-from .._numerics.binning import sorted_sums
+from .._numerics.binning import bin_starts, sorted_sums
 from .._numerics.links import FloatArray
 from ..metrics import ScoreTable
 
@@ -51,7 +51,7 @@ def consistency(
 ) -> tuple[FloatArray, FloatArray]:
     """Central range of each filled bin's frequency when labels are drawn from the scores."""
     cells = table.coarsen(_N_CELLS, borders=borders)
-    starts = np.concatenate(([0], np.searchsorted(cells.p, borders, side="left")))
+    starts = bin_starts(cells.p, borders)
     starts = np.unique(starts[starts < len(cells)])
     drawn = rng.binomial(cells.n, cells.p, size=(_N_DRAWS, len(cells))) / cells.n
     # Unequal weights inside a cell spread its weighted share more than equal ones would.

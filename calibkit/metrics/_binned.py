@@ -10,6 +10,7 @@ from .._core.params import check_choice, check_int
 from .._numerics.binning import (
     BinSums,
     auto_bins,
+    bin_starts,
     mass_borders,
     sort_by_score,
     sorted_sums,
@@ -47,7 +48,7 @@ def norm_of_gaps(norm: str, w: FloatArray, wp: FloatArray, wy: FloatArray) -> Fl
 
 
 def _kernel(table: ScoreTable, *, borders: FloatArray, norm: str, **_: Any) -> Kernel:
-    starts = np.concatenate(([0], np.searchsorted(table.p, borders, side="left")))
+    starts = bin_starts(table.p, borders)
     starts = np.unique(starts[starts < len(table)])  # empty bins count nothing
 
     def error(w: FloatArray, wy: FloatArray) -> FloatArray:

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.inputs import Rows, match_classes, read_labels, read_scores, read_weights
+from .._core.inputs import Rows, match_classes, read_scores, read_weights
+from .._core.labels import read_labels
 from .._core.params import check_choice
 from .._core.scores import Scores
 from .._numerics.links import FloatArray, IntArray

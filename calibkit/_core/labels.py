@@ -1,0 +1,124 @@
+"""From a user's labels to classes and codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from .._numerics.links import IntArray
+
+
+def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
+    """First bad entry of an array, as an index and in words."""
+    at = tuple(int(i) for i in np.argwhere(bad)[0])
+    if len(at) == 1:
+        return at, f"row {at[0]}"
+    return at, f"row {at[0]}, column {at[1]}"
+
+
+def read_labels(
+    y: Any, *, classes: Any = None, where: str, name: str = "y"
+) -> tuple[np.ndarray, IntArray]:
+    """``(classes, codes)``; the classes are those given or, sorted, those found."""
+    if y is None:
+        raise ValueError(f"{where}: requires {name} to be passed, but the target {name} is None.")
+    if isinstance(y, (list, tuple)) and len({isinstance(v, str) for v in y if v is not None}) == 2:
+        _refuse_mixed(y, where, name)
+    try:
+        labels = column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+    if len(labels) == 0:
+        raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
+    if classes is not None:
+        return _codes_of(labels, read_classes(classes, where), where, name)
+    if labels.dtype.kind == "O":
+        labels = _plain(labels, where, name)
+    if labels.dtype.kind in "buif":
+        low, high = labels.min(), labels.max()
+        if not (np.isfinite(low) and np.isfinite(high)):
+            _, place = first_place(~np.isfinite(labels))
+            raise ValueError(
+                f"{where}: {name} contains NaN or infinity (first at {place}); expected a label "
+                "in every row. Drop the rows without one."
+            )
+        positive = labels == high
+        if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
+            # Two values: a byte per row, and no sort.
+            if low != int(low) or high != int(high):
+                _refuse_continuous(where, name, low)
+            return np.unique(np.array([low, high])), positive.view(np.int8)
+        if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
+            _refuse_continuous(where, name, labels[labels != np.floor(labels)][0])
+    else:
+        _check_targets(labels, where, name)
+    found, codes = np.unique(labels, return_inverse=True)
+    return found, codes
+
+
+def _refuse_continuous(where: str, name: str, value: Any) -> None:
+    raise ValueError(
+        f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
+        "class labels (ints, strings, bools)."
+    )
+
+
+def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
+    """Objects of one kind; numbers among them as an array of numbers."""
+    missing = np.array([v is None or v != v for v in labels], dtype=bool)
+    if missing.any():
+        raise ValueError(
+            f"{where}: {name} has no label at {first_place(missing)[1]} (None or NaN); expected a "
+            "label in every row. Drop the rows without one."
+        )
+    if len({isinstance(v, str) for v in labels}) > 1:
+        _refuse_mixed(labels, where, name)
+    return labels if isinstance(labels[0], str) else np.asarray(labels.tolist())
+
+
+def _refuse_mixed(labels: Any, where: str, name: str) -> None:
+    kinds = sorted({type(v).__name__ for v in labels})
+    raise ValueError(
+        f"{where}: {name} mixes labels of the types {kinds}; expected one type. Convert them, for "
+        "instance to strings."
+    )
+
+
+def _check_targets(labels: np.ndarray, where: str, name: str) -> None:
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise ValueError(f"{where}: {name}: {error}") from error
+
+
+def read_classes(classes: Any, where: str) -> np.ndarray:
+    """Sorted distinct class labels, at least two of them."""
+    a = np.asarray(classes)
+    if a.ndim != 1 or len(a) < 2:
+        raise ValueError(
+            f"{where}: classes={classes!r}; expected a list of two or more class labels."
+        )
+    found = np.unique(a)
+    if len(found) != len(a) or (found != a).any():
+        raise ValueError(
+            f"{where}: classes={classes!r}; expected distinct labels in sorted order, the order "
+            "of scikit-learn's classes_ and of the columns. Sort them, and the columns of the "
+            "scores with them."
+        )
+    return found
+
+
+def _codes_of(
+    labels: np.ndarray, classes: np.ndarray, where: str, name: str
+) -> tuple[np.ndarray, IntArray]:
+    found, inverse = np.unique(labels, return_inverse=True)
+    unknown = ~np.isin(found, classes)
+    if unknown.any():
+        raise ValueError(
+            f"{where}: {name} holds labels that are not among the classes "
+            f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only."
+        )
+    return classes, np.searchsorted(classes, found)[inverse]

@@ -1,0 +1,66 @@
+"""Checks that any calibrator should pass; run them on your own.
+
+``check_calibrator(MyCalibrator())`` runs all that apply. Each check is a function of a calibrator
+instance that raises ``AssertionError`` where a promise is broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._core.base import BaseCalibrator
+from . import _binary as _binary
+from . import _more as _more
+from ._common import BINARY, MULTICLASS, TRAIT, Check
+from ._common import binary_data as binary_data
+from ._common import multiclass_data as multiclass_data
+
+
+def yield_checks(calibrator: BaseCalibrator) -> Iterator[Check]:
+    """The checks that apply to a calibrator, by its traits.
+
+    Parameters
+    ----------
+    calibrator : BaseCalibrator
+        An instance; it is cloned, never fitted itself.
+
+    Yields
+    ------
+    check : callable
+        To be called with the calibrator.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.testing import yield_checks
+    >>> len(list(yield_checks(PlattCalibrator()))) > 20
+    True
+    """
+    yield from BINARY
+    if "multiclass" in calibrator._traits:
+        yield from MULTICLASS
+    for trait in sorted(calibrator._traits):
+        yield from TRAIT.get(trait, [])
+
+
+def check_calibrator(calibrator: BaseCalibrator) -> None:
+    """Run every check that applies to a calibrator.
+
+    Parameters
+    ----------
+    calibrator : BaseCalibrator
+        An instance; it is cloned, never fitted itself.
+
+    Raises
+    ------
+    AssertionError
+        If a promise is broken.
+
+    Examples
+    --------
+    >>> from calibkit import TemperatureCalibrator
+    >>> from calibkit.testing import check_calibrator
+    >>> check_calibrator(TemperatureCalibrator())
+    """
+    for check in yield_checks(calibrator):
+        check(calibrator)

@@ -1,0 +1,206 @@
+"""Checks of every calibrator, on two classes."""
+
+from __future__ import annotations
+
+import pickle
+from functools import partial
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from .._core.base import BaseCalibrator
+from .._io import from_dict, to_dict
+from ._common import binary, binary_data, fitted_on, multiclass_data, proba_of, refuses
+
+
+@binary
+def check_shapes_are_one(calibrator: BaseCalibrator) -> None:
+    """(n,), (n, 1) and (n, 2) scores, lists, float32 and frames' columns mean the same."""
+    p, y = binary_data()
+    expected = proba_of(fitted_on(calibrator, p, y), p)
+    two = np.column_stack((1 - p, p))
+    for X in (p[:, None], two, p.tolist(), p[:, None].tolist(), np.asfortranarray(two)):
+        assert_array_equal(proba_of(fitted_on(calibrator, X, y), X), expected)
+    single = np.float32(p)
+    assert_allclose(proba_of(fitted_on(calibrator, single, y), single), expected, atol=1e-3)
+
+
+@binary
+def check_labels_of_any_kind(calibrator: BaseCalibrator) -> None:
+    """Relabelling the classes never changes a probability."""
+    p, y = binary_data()
+    expected = proba_of(fitted_on(calibrator, p, y), p)
+    for names in ([-1, 1], [1, 2], [7, 9], [False, True], [0.0, 1.0], ["no", "yes"]):
+        labels = np.array(names)[y]
+        fitted = fitted_on(calibrator, p, labels)
+        assert_array_equal(fitted.classes_, np.unique(labels))
+        assert_array_equal(proba_of(fitted, p), expected)
+        assert set(fitted.predict(p)) <= set(labels)
+    as_objects = np.array(["no", "yes"], dtype=object)[y]
+    assert_array_equal(proba_of(fitted_on(calibrator, p, as_objects), p), expected)
+
+
+@binary
+def check_weights_are_repetitions(calibrator: BaseCalibrator) -> None:
+    """A weight of m equals m rows, a weight of 0 none."""
+    p, y = binary_data()
+    w = np.random.default_rng(1).integers(0, 4, size=len(p))
+    weighted = proba_of(fitted_on(calibrator, p, y, w), p)
+    repeated = proba_of(fitted_on(calibrator, np.repeat(p, w), np.repeat(y, w)), p)
+    assert_allclose(weighted, repeated, atol=1e-9)
+    assert_allclose(proba_of(fitted_on(calibrator, p, y, np.ones(len(p))), p),
+                    proba_of(fitted_on(calibrator, p, y), p), atol=1e-9)  # fmt: skip
+
+
+@binary
+def check_order_of_rows(calibrator: BaseCalibrator) -> None:
+    """The fit doesn't depend on the order of the rows, nor a prediction on its neighbours."""
+    p, y = binary_data()
+    fitted = fitted_on(calibrator, p, y)
+    expected = proba_of(fitted, p)
+    order = np.random.default_rng(1).permutation(len(p))
+    assert_allclose(proba_of(fitted_on(calibrator, p[order], y[order]), p), expected, atol=1e-9)
+    one_by_one = np.vstack([proba_of(fitted, p[i : i + 1]) for i in range(20)])
+    assert_array_equal(one_by_one, expected[:20])
+
+
+@binary
+def check_purity(calibrator: BaseCalibrator) -> None:
+    """Input stays as it was, predictions repeat, refitting equals fitting, nothing is aliased."""
+    p, y = binary_data()
+    other, labels = binary_data(seed=5)
+    p_before, y_before = p.copy(), y.copy()
+    fitted = fitted_on(calibrator, other, labels)
+    fitted.fit(p, y)
+    first = proba_of(fitted, p)
+    assert_array_equal(p, p_before)
+    assert_array_equal(y, y_before)
+    assert_array_equal(proba_of(fitted_on(calibrator, p, y), p), first)
+    q = p.copy()
+    fitted = fitted_on(calibrator, q, y)
+    q[:] = 0.5
+    assert_array_equal(proba_of(fitted, p), first)
+    out = fitted.predict_proba(p)
+    out[:] = -1
+    assert_array_equal(p, p_before)
+    assert_array_equal(proba_of(fitted, p), first)
+
+
+@binary
+def check_state_is_declared(calibrator: BaseCalibrator) -> None:
+    """What fit learns is what ``_state`` names, and get_params is what __init__ was given."""
+    p, y = binary_data()
+    fitted = fitted_on(calibrator, p, y)
+    learnt = {name for name in vars(fitted) if name.endswith("_")}
+    assert learnt == {"classes_", *fitted._state}
+    assert clone(fitted).get_params(deep=False).keys() == calibrator.get_params(deep=False).keys()
+
+
+@binary
+def check_copies_are_exact(calibrator: BaseCalibrator) -> None:
+    """JSON and pickle give back the same bits."""
+    p, y = binary_data()
+    fitted = fitted_on(calibrator, p, np.array(["no", "yes"])[y])
+    for copy in (pickle.loads(pickle.dumps(fitted)), from_dict(to_dict(fitted))):
+        assert_array_equal(copy.predict_proba(p), fitted.predict_proba(p))
+        assert_array_equal(copy.predict(p), fitted.predict(p))
+
+
+@binary
+def check_hard_data(calibrator: BaseCalibrator) -> None:
+    """Exact 0 and 1, constants, ties, two rows, separation and rarity give finite answers."""
+    p, y = binary_data()
+    saturated = p.copy()
+    saturated[:60] = y[:60]
+    saturated[60:63] = 1 - y[60:63]
+    rare = np.zeros(1000, dtype=int)
+    rare[:2] = 1
+    cases = [
+        (saturated, y),
+        (np.full(10, 0.3), np.arange(10) % 2),
+        (np.full(10, 0.0), np.arange(10) % 2),
+        (np.full(10, 1.0), np.arange(10) % 2),
+        (np.repeat([0.0, 1.0], 5), np.arange(10) % 2),
+        (np.repeat([0.2, 0.7], 50), np.arange(100) % 3 == 0),
+        (np.array([0.1, 0.9]), np.array([0, 1])),
+        (np.array([0.9, 0.1]), np.array([0, 1])),
+        (np.linspace(0.1, 0.9, 50), np.linspace(0.1, 0.9, 50) > 0.5),
+        (np.linspace(0.1, 0.9, 50), np.linspace(0.1, 0.9, 50) < 0.5),
+        (np.linspace(0, 1, 1000), rare),
+        (np.array([5e-324, 1e-300, 0.5, 1 - 1e-16]), np.array([0, 1, 0, 1])),
+    ]
+    for X, labels in cases:
+        fitted = fitted_on(calibrator, X, labels)
+        proba_of(fitted, X)
+        proba_of(fitted, [0.0, 1e-300, 0.5, 1 - 1e-16, 1.0])
+
+
+@binary
+def check_empty_batch(calibrator: BaseCalibrator) -> None:
+    """No rows in, no rows out."""
+    p, y = binary_data()
+    fitted = fitted_on(calibrator, p, y)
+    assert fitted.predict_proba(np.empty(0)).shape == (0, 2)
+    assert fitted.predict(np.empty((0, 1))).shape == (0,)
+
+
+@binary
+def check_bad_scores(calibrator: BaseCalibrator) -> None:
+    """Bad scores are refused in fit and in predict_proba, by name and place."""
+    p, y = binary_data()
+    fitted = fitted_on(calibrator, p, y)
+    for value, words in ((np.nan, "NaN"), (np.inf, "infinity"), (1.5, "1.5"), (-0.2, "-0.2")):
+        bad = p.copy()
+        bad[7] = value
+        refuses(ValueError, words, partial(fitted_on, calibrator, bad, y))
+        refuses(ValueError, "row 7", partial(fitted.predict_proba, bad))
+    off = np.column_stack((1 - p, p))
+    off[3, 0] += 0.1
+    refuses(ValueError, "row 3", lambda: fitted_on(calibrator, off, y))
+    refuses(ValueError, "0 sample(s)", lambda: fitted_on(calibrator, [], []))
+    refuses(
+        ValueError, "expected an array of scores", lambda: fitted.predict_proba(np.float64(0.5))
+    )
+
+
+@binary
+def check_bad_labels_and_weights(calibrator: BaseCalibrator) -> None:
+    """Bad labels and weights are refused by name."""
+    p, y = binary_data()
+    n = len(p)
+    refuses(ValueError, "one class", lambda: fitted_on(calibrator, p, np.ones(n, dtype=int)))
+    refuses(ValueError, "inconsistent", lambda: fitted_on(calibrator, p, y[:-1]))
+    refuses(ValueError, "continuous", lambda: fitted_on(calibrator, p, p))
+    refuses(ValueError, "y", lambda: fitted_on(calibrator, p, np.where(y == 1, np.nan, 0.0)))
+    refuses(ValueError, "y", lambda: fitted_on(calibrator, p, None))
+    refuses(ValueError, "negative", lambda: fitted_on(calibrator, p, y, -np.ones(n)))
+    refuses(ValueError, "zero in every row", lambda: fitted_on(calibrator, p, y, np.zeros(n)))
+    refuses(ValueError, "sample_weight", lambda: fitted_on(calibrator, p, y, np.full(n, np.nan)))
+    refuses(ValueError, "sample_weight", lambda: fitted_on(calibrator, p, y, np.ones(n - 1)))
+    refuses(ValueError, "one class", lambda: fitted_on(calibrator, p, y, (y == 1).astype(float)))
+
+
+@binary
+def check_failed_fit_changes_nothing(calibrator: BaseCalibrator) -> None:
+    """After an error the object is what it was before."""
+    p, y = binary_data()
+    fitted = fitted_on(calibrator, p, y)
+    before = proba_of(fitted, p)
+    refuses(ValueError, "NaN", lambda: fitted.fit(np.full(len(p), np.nan), y))
+    refuses(ValueError, "one class", lambda: fitted.fit(p, np.zeros(len(p))))
+    assert_array_equal(proba_of(fitted, p), before)
+    fresh = clone(calibrator)
+    refuses(ValueError, "one class", lambda: fresh.fit(p, np.zeros(len(p))))
+    assert not fresh.__sklearn_is_fitted__()
+
+
+@binary
+def check_three_classes_refused_or_taken(calibrator: BaseCalibrator) -> None:
+    """A binary calibrator names the lifts; one for K classes wants a column for each class."""
+    p, y = multiclass_data()
+    if "multiclass" not in calibrator._traits:
+        refuses(ValueError, "OneVsRestCalibrator", lambda: fitted_on(calibrator, p, y))
+    else:
+        refuses(ValueError, "classes=[...]", lambda: fitted_on(calibrator, p, np.minimum(y, 2)))
+    refuses(ValueError, "multiclass", lambda: fitted_on(calibrator, p[:, 0], y))

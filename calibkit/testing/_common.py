@@ -1,0 +1,81 @@
+"""Data, helpers and the lists that checks are entered in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+
+from .._core.base import BaseCalibrator
+from .._core.warnings import CalibrationWarning
+
+Check = Callable[[BaseCalibrator], None]
+BINARY: list[Check] = []
+MULTICLASS: list[Check] = []
+TRAIT: dict[str, list[Check]] = {}
+
+
+def binary(check: Check) -> Check:
+    BINARY.append(check)
+    return check
+
+
+def multiclass(check: Check) -> Check:
+    MULTICLASS.append(check)
+    return check
+
+
+def with_trait(trait: str) -> Callable[[Check], Check]:
+    def register(check: Check) -> Check:
+        TRAIT.setdefault(trait, []).append(check)
+        return check
+
+    return register
+
+
+def binary_data(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Over-confident probabilities of an event, some of them tied, and its labels 0/1."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(int)
+    # On a grid that float32 represents exactly, on both sides of 1/2.
+    return np.clip(np.round(1024 / (1 + np.exp(-2 * z))), 1, 1023) / 1024, y
+
+
+def multiclass_data(n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Over-confident probabilities of k classes, and labels 0..k-1."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, k))
+    y = (z + rng.gumbel(size=(n, k))).argmax(axis=1)
+    p = np.exp(2 * z)
+    return p / p.sum(axis=1, keepdims=True), y
+
+
+def fitted_on(calibrator: BaseCalibrator, X: Any, y: Any, w: Any = None) -> BaseCalibrator:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        return clone(calibrator).fit(X, y, w)
+
+
+def proba_of(calibrator: BaseCalibrator, X: Any) -> np.ndarray:
+    q = calibrator.predict_proba(X)
+    assert q.dtype == np.float64
+    assert np.isfinite(q).all()
+    assert q.min(initial=0.5) >= 0
+    assert q.max(initial=0.5) <= 1
+    assert_allclose(q.sum(axis=1), 1.0, atol=1e-12)
+    return q
+
+
+def refuses(error: type[Exception], words: str, call: Callable[[], Any]) -> None:
+    message = None
+    try:
+        call()
+    except error as caught:
+        message = str(caught)
+    assert message is not None, f"no {error.__name__} about {words!r}"
+    assert words in message, f"{words!r} not in the message: {message}"
