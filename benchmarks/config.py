@@ -1,0 +1,92 @@
+"""Every choice that could flatter calibkit, in one place."""
+
+#: Seed of the synthetic data; the verdicts do not hang on it, try another.
+SEED = 20_240_229
+
+#: Threads of BLAS, OpenMP, numba and torch. One, so that CPU time is comparable.
+THREADS = 1
+
+# -- how time is taken --------------------------------------------------------------------------
+
+#: Runs per contender, by the CPU seconds of its first run: (below, runs). Contenders take turns.
+REPEATS = ((0.1, 21), (1.0, 9), (10.0, 3))
+#: A contender whose first run takes longer than all of these keeps that run and gets one more.
+SLOW_REPEATS = 1
+#: Short runs are repeated in a loop until one timing takes this many CPU seconds.
+MIN_TIMING = 0.02
+#: With --quick: data sets have this many times fewer rows (and classes, down to 10), and repeats
+#: are cut to three.
+QUICK_DIVISOR = 10
+QUICK_REPEATS = 3
+#: Fresh interpreters per package, median.
+IMPORT_REPEATS = 5
+
+# -- the data -----------------------------------------------------------------------------------
+
+#: (rows, classes, dtype) of the temperature fits; true temperature 2.
+TEMPERATURE_LARGE = (50_000, 1_000, "float32")
+TEMPERATURE_SMALL = (10_000, 10, "float64")
+TRUE_TEMPERATURE = 2.0
+#: Rows of the binary fits.
+FIT_ROWS = (10_000, 1_000_000)
+ISOTONIC_ROWS = 1_000_000
+METRIC_ROWS = (1_000_000, 10_000_000)
+BOOTSTRAP_ROWS = 1_000_000
+PREDICT_ROWS = 1_000_000
+#: Given log-odds are SLOPE * true log-odds + SHIFT; the true ones are normal with this spread.
+TRUE_SPREAD = 1.5
+SLOPE, SHIFT = 1.6, 0.4
+N_BINS = 15
+
+# -- the bootstrap ------------------------------------------------------------------------------
+
+N_RESAMPLES = 1_000
+#: Row resamples that are measured; their time is scaled up to N_RESAMPLES.
+ROW_RESAMPLES = 20
+#: Row resamples behind the interval that ours is compared with.
+REFERENCE_RESAMPLES = 300
+#: Rows given to peers that resample rows one by one.
+BOOTSTRAP_PEER_ROWS = 100_000
+#: Cells of the table that `estimate` draws on.
+BOOTSTRAP_CELLS = 512
+LEVEL = 0.9
+
+# -- what counts as right -----------------------------------------------------------------------
+
+#: Excess NLL (nats per row) over the exact float64 optimum. The first limit that some peer
+#: reaches decides which peers are right.
+TEMPERATURE_TOLERANCES = (1e-10, 1e-8)
+TEMPERATURE_OWN = 1e-10
+#: Peers that stop early or smooth the targets as Platt did are right too: hence 1e-6.
+LOGISTIC_TOLERANCES = (1e-6,)
+LOGISTIC_OWN = 1e-12
+#: Largest difference to scikit-learn's isotonic fit at this many training points.
+ISOTONIC_POINTS = 20_000
+ISOTONIC_TOLERANCES = (1e-9,)
+ISOTONIC_OWN = 1e-12
+#: Equal-mass borders may be placed in several ways, which moves a few rows: hence 1e-6.
+ECE_TOLERANCES = (1e-6,)
+ECE_OWN = 1e-12
+#: Relative difference in width to the interval from REFERENCE_RESAMPLES row resamples, whose own
+#: standard error is about 0.05.
+BOOTSTRAP_TOLERANCES = (0.2,)
+BOOTSTRAP_OWN = 0.2
+#: Largest distance of a row's sum from one, and of 1000 rows from predicting them alone.
+PREDICT_OWN = 1e-12
+
+# -- what calibkit must reach (ratios of one run) -----------------------------------------------
+
+#: Rows of a block in the blocked floors (numbers, for matrices): what fits a core's cache.
+BLOCK = 32_768
+TEMPERATURE_LARGE_PEER, TEMPERATURE_LARGE_FLOOR = 20.0, 5.0
+#: Extra memory as a share of the array of logits.
+TEMPERATURE_LARGE_MEMORY = 0.1
+TEMPERATURE_SMALL_PEER = 3.0
+PLATT_PEER = (5.0, 4.0)
+BETA_PEER = (4.0, 4.0)
+ISOTONIC_PEER = 2.0
+ECE_UNIFORM_FLOOR, ECE_UNIFORM_PEER = 2.0, 1.0
+ECE_QUANTILE_FLOOR, ECE_QUANTILE_PEER = 2.0, 6.0
+ECE_TOP_LABEL_FLOOR = 2.0
+BOOTSTRAP_FLOOR, BOOTSTRAP_ROW_RATIO = 3.0, 50.0
+PREDICT_FLOOR = 5.0
