@@ -58,9 +58,6 @@ def make_app() -> Any:
     return app
 
 
-# -- what all commands share ------------------------------------------------------------------
-
-
 def _print_json(facts: dict[str, Any]) -> None:
     print(json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False))
 
@@ -281,11 +278,5 @@ def methods() -> None:
     \b
     calibkit methods
     """
-    header = ["name", "classes", "what it does"]
-    rows = []
-    for name, cls in sorted(CALIBRATORS.items()):
-        many = "multiclass" in cls._traits
-        classes = "K, by a binary one" if "lift" in cls._traits else "2 or K" if many else "2"
-        summary = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "")
-        rows.append([name, classes, summary])
-    show(lambda: [rich_rows(header, rows)], lambda: aligned([header, *rows]))
+    rows = commands.method_rows()
+    show(lambda: [rich_rows(rows)], lambda: aligned(rows))

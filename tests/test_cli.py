@@ -24,7 +24,10 @@ from calibkit.report.demo import CODE, seen
 from calibkit.report.files import Source
 from calibkit.report.text import aligned
 
-RUNNER = CliRunner()
+try:
+    RUNNER = CliRunner(mix_stderr=False)  # as newer versions do by themselves
+except TypeError:
+    RUNNER = CliRunner()
 QUICK = ["--resamples", "20"]
 N = 300
 

@@ -175,9 +175,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 f"classes. Lift it: OneVsRestCalibrator({own}()) for all classes, or "
                 f"TopLabelCalibrator({own}()) for the winning one."
             )
-        present = np.unique(rows.y)
-        if rows.scores.n_classes == 2 and len(present) < 2:
-            label = rows.classes[present[0]]
+        if rows.scores.n_classes == 2 and rows.y.min() == rows.y.max():
+            label = rows.classes[rows.y[0]]
             raise ValueError(
                 f"{where}: y holds one class only, {label!r}; expected rows of both classes "
                 f"{rows.classes.tolist()}. Collect data of the other class."

@@ -28,7 +28,8 @@ def read_labels(
     if isinstance(y, (list, tuple)) and len({isinstance(v, str) for v in y if v is not None}) == 2:
         _refuse_mixed(y, where, name)
     try:
-        labels = column_or_1d(y, warn=True)
+        plain = type(y) is np.ndarray and y.ndim == 1
+        labels = y if plain else column_or_1d(y, warn=True)
     except ValueError as error:
         raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
     if len(labels) == 0:
@@ -37,7 +38,9 @@ def read_labels(
         return _codes_of(labels, read_classes(classes, where), where, name)
     if labels.dtype.kind == "O":
         labels = _plain(labels, where, name)
-    if labels.dtype.kind in "buif":
+    if labels.dtype.kind in "bui":
+        return _integer_codes(labels)
+    if labels.dtype.kind == "f":
         low, high = labels.min(), labels.max()
         if not (np.isfinite(low) and np.isfinite(high)):
             _, place = first_place(~np.isfinite(labels))
@@ -51,12 +54,29 @@ def read_labels(
             if low != int(low) or high != int(high):
                 _refuse_continuous(where, name, low)
             return np.unique(np.array([low, high])), positive.view(np.int8)
-        if labels.dtype.kind == "f" and not np.array_equal(labels, np.floor(labels)):
+        if not np.array_equal(labels, np.floor(labels)):
             _refuse_continuous(where, name, labels[labels != np.floor(labels)][0])
     else:
         _check_targets(labels, where, name)
     found, codes = np.unique(labels, return_inverse=True)
     return found, codes
+
+
+def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
+    """Classes and codes of integers or bools, without a sort where their range allows."""
+    if labels.dtype.kind == "b":
+        found = np.array([v for v in (False, True) if v in labels])
+        return found, labels.view(np.int8) if len(found) == 2 else np.zeros(len(labels), np.int8)
+    if np.bitwise_or.reduce(labels) == 1 and np.bitwise_and.reduce(labels) == 0:
+        return np.array([0, 1], dtype=labels.dtype), labels.astype(np.int8)
+    low, high = int(labels.min()), int(labels.max())
+    if high - low > max(1024, len(labels)):
+        return np.unique(labels, return_inverse=True)
+    shifted = labels.astype(np.intp) - low if low >= -(2**62) and high < 2**62 else labels - low
+    present = np.bincount(shifted.astype(np.intp), minlength=high - low + 1) > 0
+    codes = (np.cumsum(present) - 1)[shifted.astype(np.intp)]
+    classes = (np.flatnonzero(present) + low).astype(labels.dtype)
+    return classes, codes.astype(np.int8) if len(classes) == 2 else codes
 
 
 def _refuse_continuous(where: str, name: str, value: Any) -> None:

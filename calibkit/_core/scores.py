@@ -80,12 +80,12 @@ class Scores:
         any_low = any_high = False
         for rows in row_blocks(len(self), self.n_classes):
             p = self.values[rows].ravel()
-            inner = p[(p >= SATURATED) & (p <= 1.0 - SATURATED)]
-            if len(inner) < len(p):
-                any_low = any_low or bool(p.min() < SATURATED)
-                any_high = any_high or bool(p.max() > 1.0 - SATURATED)
-            if len(inner):
-                low, high = min(low, float(inner.min())), min(high, 1.0 - float(inner.max()))
+            at_low, at_high = p.min() < SATURATED, p.max() > 1.0 - SATURATED
+            if at_low or at_high:
+                p = p[(p >= SATURATED) & (p <= 1.0 - SATURATED)]
+                any_low, any_high = any_low or bool(at_low), any_high or bool(at_high)
+            if len(p):
+                low, high = min(low, float(p.min())), min(high, 1.0 - float(p.max()))
         return (
             min(low / 2.0, 0.25) if any_low else SATURATED,
             min(high / 2.0, 0.25) if any_high else SATURATED,

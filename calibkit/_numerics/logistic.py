@@ -18,9 +18,15 @@ class LogisticFit(NamedTuple):
 
     coef: FloatArray
     intercept: float
-    z_score: FloatArray  # of the coefficients: estimate over standard error
+    information: FloatArray  # observed, of the standardised parameters ``theta``
+    theta: FloatArray
     converged: bool
     n_iter: int
+
+    def z_scores(self) -> FloatArray:
+        """Coefficients over their standard errors."""
+        variance = np.diag(np.linalg.pinv(self.information))
+        return (self.theta / np.sqrt(np.maximum(variance, np.finfo(float).tiny)))[:-1]
 
 
 def separation(z: FloatArray, y: IntArray) -> int:
@@ -28,11 +34,20 @@ def separation(z: FloatArray, y: IntArray) -> int:
 
     Then no finite slope maximises the likelihood (unless all scores are equal: 0).
     """
-    positive = y == 1
-    high, low = z[positive], z[~positive]
-    if len(high) == 0 or len(low) == 0 or z.min() == z.max():
+    low = {0: np.inf, 1: np.inf}
+    high = {0: -np.inf, 1: -np.inf}
+    for rows in row_blocks(len(z), 16):
+        block, positive = z[rows], y[rows] == 1
+        for label, inside in ((1, block[positive]), (0, block[~positive])):
+            if len(inside):
+                low[label] = min(low[label], inside.min())
+                high[label] = max(high[label], inside.max())
+        # As a rule the first block shows both classes overlapping, and that is that.
+        if high[0] > low[1] and high[1] > low[0]:
+            return 0
+    if low == high:
         return 0
-    return int(low.max() <= high.min()) - int(high.max() <= low.min())
+    return int(high[0] <= low[1]) - int(high[1] <= low[0])
 
 
 def smoothed_targets(y: IntArray, w: FloatArray | None) -> FloatArray:
@@ -157,7 +172,7 @@ def fit_logistic(
             theta = start.theta
     found = minimise(problem, theta, problem.reach, bounds=bounds)
     raw = problem.raw(found.theta)
-    covariance = np.linalg.pinv(found.hessian * problem.total)
-    error = np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
-    z_score = (found.theta / error)[:-1]
-    return LogisticFit(raw[:-1], float(raw[-1]), z_score, found.converged, found.n_iter)
+    information = found.hessian * problem.total
+    return LogisticFit(
+        raw[:-1], float(raw[-1]), information, found.theta, found.converged, found.n_iter
+    )

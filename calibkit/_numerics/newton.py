@@ -27,9 +27,12 @@ class Minimum(NamedTuple):
 
 def _step(g: FloatArray, h: FloatArray, theta: FloatArray, bounds: Bounds | None) -> FloatArray:
     """Minimiser of the quadratic model; with bounds, the best over all faces of the box."""
+    newton: FloatArray = np.linalg.lstsq(h, -g, rcond=1e-14)[0]
     if bounds is None:
-        return np.linalg.lstsq(h, -g, rcond=1e-14)[0]
+        return newton
     lower, upper = bounds[0] - theta, bounds[1] - theta
+    if (newton >= lower).all() and (newton <= upper).all():
+        return newton
     best, best_value = np.zeros_like(theta), 0.0
     for fixed in product(*[[np.nan, *{b for b in pair if np.isfinite(b)}]
                            for pair in zip(lower, upper, strict=True)]):  # fmt: skip

@@ -34,9 +34,10 @@ def _moments(
     """Sums of the first and second derivative of the log-loss in beta."""
     g = h = 0.0
     for rows in blocks:
-        z = logits(rows).T
         # Sums over few classes are quick when the rows of the block lie side by side in memory.
-        z = np.subtract(z, z.max(axis=0), order="C" if len(z) < 64 else "F")
+        z = logits(rows).T
+        z = np.array(z, order="C" if len(z) < 64 else "F")
+        z -= z.max(axis=0)
         label = z[y[rows], np.arange(z.shape[1])].astype(np.float64)
         e = z * z.dtype.type(beta)
         np.exp(e, out=e)

@@ -130,7 +130,9 @@ class PlattCalibrator(LogOddsCalibrator):
         self.slope_ = float(fit.coef[0])
         self.intercept_ = fit.intercept
         self.converged_ = fit.converged
-        if fit.z_score[0] < -2.0:  # beyond what chance does to scores that say nothing
+        if (
+            self.slope_ < 0 and fit.z_scores()[0] < -2.0
+        ):  # beyond what chance does to scores that say nothing
             warn_of_reversal(
                 "PlattCalibrator.fit",
                 f"the slope is negative ({self.slope_:.3g}) and the map reverses their order",

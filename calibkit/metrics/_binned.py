@@ -15,6 +15,7 @@ from .._numerics.binning import (
     sort_by_score,
     sorted_sums,
     uniform_borders,
+    uniform_gaps,
     uniform_sums,
 )
 from .._numerics.links import FloatArray
@@ -45,6 +46,18 @@ def norm_of_gaps(norm: str, w: FloatArray, wp: FloatArray, wy: FloatArray) -> Fl
     if norm == "max":
         return mean.max(axis=-1)
     return np.sqrt((gap * mean).sum(axis=-1) / w.sum(axis=-1))
+
+
+def _binned_error(problem: Any, norm: str, strategy: str, n_bins: int) -> FloatArray:
+    """Error of rows, or of the table that stands for them."""
+    if isinstance(problem, ScoreTable):
+        sums = problem.bins(strategy, n_bins)
+    elif norm == "l1" and strategy == "uniform" and problem.w is None:
+        borders = uniform_borders(n_bins)
+        return np.abs(uniform_gaps(problem.p, problem.y, n_bins, borders)).sum() / len(problem.p)
+    else:
+        sums = bin_sums(problem, strategy, n_bins)
+    return norm_of_gaps(norm, sums.w, sums.wp, sums.wy)
 
 
 def _kernel(table: ScoreTable, *, borders: FloatArray, norm: str, **_: Any) -> Kernel:
@@ -148,15 +161,15 @@ def calibration_error(
     check_choice(where, "norm", norm, NORMS)
     if isinstance(y_true, ScoreTable):
         n_bins = check_binning(where, strategy, n_bins, y_true.n_rows)
-        problems = [y_true.bins(strategy, n_bins)]
+        problems: list[Any] = [y_true]
     else:
         rows = read_problem(
             y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
         )
         n_bins = check_binning(where, strategy, n_bins, len(rows.y))
         kind = infer_kind(kind, rows.scores, where)
-        problems = [bin_sums(b, strategy, n_bins) for b in reduce_rows(rows, kind)]
-    errors = np.array([norm_of_gaps(norm, b.w, b.wp, b.wy) for b in problems])
+        problems = reduce_rows(rows, kind)
+    errors = np.array([_binned_error(b, norm, strategy, n_bins) for b in problems])
     if norm == "max":
         return float(errors.max())
     return float(errors.mean()) if norm == "l1" else float(np.sqrt(np.mean(errors**2)))

@@ -66,7 +66,7 @@ def _binary_codes(
     if pos_label is None:
         if len(found) != 1:
             return found, codes
-        only = found[0]
+        only = found.tolist()[0]
         if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
             return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
         raise ValueError(

@@ -1,3 +1,1 @@
-"""What the command line does: tables in, facts and files out."""
-
-from .facts import facts as facts
+"""What the command line does: tables in, facts, pictures and files out."""

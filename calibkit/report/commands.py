@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import __version__
 from .._io import load, save
+from .._registry import CALIBRATORS
 from .console import progress
 from .demo import run_demo
 from .facts import facts
@@ -82,3 +83,14 @@ def demo_facts(output: str) -> dict[str, Any]:
     with progress("estimating") as share:
         found = run_demo(picture, step=share)
     return {"calibkit": __version__, "picture": output, **found}
+
+
+def method_rows() -> list[list[str]]:
+    """The calibrators: a header, and a row for each."""
+    rows = [["name", "classes", "what it does"]]
+    for name, cls in sorted(CALIBRATORS.items()):
+        classes = "2 or K" if "multiclass" in cls._traits else "2"
+        classes = "lift to K" if "lift" in cls._traits else classes
+        summary = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "")
+        rows.append([name, classes, summary])
+    return rows

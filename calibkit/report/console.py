@@ -17,6 +17,7 @@ from .._core.warnings import CalibrationWarning
 def say(text: str) -> None:
     """A line on stderr."""
     sys.stderr.write("calibkit: " + " ".join(text.split()) + "\n")
+    sys.stderr.flush()
 
 
 def fail(text: str) -> NoReturn:
@@ -67,8 +68,10 @@ def _plain_warnings() -> Iterator[None]:
 def progress(what: str) -> Iterator[Callable[[float], None]]:
     """A bar on stderr if that is a terminal; called with the share done."""
     console = require("rich.console", "cli").Console(stderr=True)
-    bars = require("rich.progress", "cli")
-    with bars.Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield lambda share: None
+        return
+    with require("rich.progress", "cli").Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
 

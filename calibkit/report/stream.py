@@ -203,19 +203,21 @@ def _apply_parquet(
 
     def frames(*_: Any) -> Iterator[Any]:
         for start in range(0, total, size):
-            yield _add_to_frame(mapping, source, scan.slice(start, size).collect(), start)
+            with parquet_errors(source):
+                frame = scan.slice(start, size).collect()
+            yield _add_to_frame(mapping, source, frame, start)
             step(min(1.0, (start + size) / total))
 
-    with parquet_errors(source):
-        if isinstance(out, Path):
-            schema |= dict.fromkeys(mapping.added, pl.Float64())
-            register = require("polars.io.plugins", "cli").register_io_source
+    if isinstance(out, Path):
+        schema |= dict.fromkeys(mapping.added, pl.Float64())
+        register = require("polars.io.plugins", "cli").register_io_source
+        with parquet_errors(source, "calibrated"):
             register(frames, schema=schema).sink_parquet(out, row_group_size=size)
-        else:
-            header = [_quoted(name, "csv") for name in (*schema, *mapping.added)]
-            out.write(_bytes(",".join(header) + "\n"))
-            for frame in frames():
-                out.write(frame.write_csv(include_header=False).encode())
+    else:
+        header = [_quoted(name, "csv") for name in (*schema, *mapping.added)]
+        out.write(_bytes(",".join(header) + "\n"))
+        for frame in frames():
+            out.write(frame.write_csv(include_header=False).encode())
     return total
 
 

@@ -166,15 +166,15 @@ def scan_parquet(source: Source) -> Any:
 
 
 @contextmanager
-def parquet_errors(source: Source) -> Iterator[None]:
-    """Say in a line that a Parquet file can't be read."""
+def parquet_errors(source: Source, verb: str = "read as Parquet") -> Iterator[None]:
+    """Say in a line that a Parquet file can't be read, or what else can't be done with it."""
     pl = require("polars", "cli")
     panic = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
     try:
         yield
     except (pl.exceptions.PolarsError, panic) as error:
         first = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{source.name}: can't be read as Parquet ({first}).") from error
+        raise ValueError(f"{source.name}: can't be {verb} ({first}).") from error
 
 
 def find_columns(option: str, asked: list[str], columns: list[str], source: str) -> list[str]:

@@ -101,12 +101,12 @@ def _cells(name: str, e: dict[str, Any]) -> list[Any]:
     return [value, interval, band]
 
 
-def rich_rows(header: list[str], rows: list[list[str]]) -> Any:
-    """A table of text for a terminal."""
+def rich_rows(rows: list[list[str]]) -> Any:
+    """Rows of text, the header first, as a table for a terminal."""
     rich_text, table = require("rich.text", "cli"), _rich_table()
-    for name in header:
+    for name in rows[0]:
         table.add_column(name, overflow="fold")
-    for row in rows:
+    for row in rows[1:]:
         table.add_row(*(rich_text.Text(c) for c in row))
     return table
 
