@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_array
 
-from .._numerics.links import FloatArray, IntArray, row_blocks
+from .._numerics.links import FloatArray, IntArray, largest, row_blocks
 from .labels import first_place, read_labels
 from .scores import Scale, Scores
 
@@ -48,16 +48,14 @@ def read_scores(
         if a.ndim == 2 and a.shape[1] == 2:
             return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale)
         return Scores(_column(a) if two_classes else a, scale)
-    if a.ndim == 2 and a.shape[1] >= 2:
-        _check_sums(a, where, name)
-    low, high = (a.min(), a.max()) if two_classes and len(a) else (0.0, 1.0)
+    best = _check_sums(a, where, name) if a.ndim == 2 and a.shape[1] >= 2 else None
+    if not two_classes:
+        return Scores(a, scale, best=best)
+    low, high = (a.min(), a.max()) if len(a) else (0.0, 1.0)
     if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
         _refuse_range(a, where, name)
-    if two_classes:
-        a = _column(a)
-        if low < 0 or high > 1:
-            a = np.clip(a, 0.0, 1.0)
-    return Scores(a, scale)
+    a = _column(a)
+    return Scores(np.clip(a, 0.0, 1.0) if low < 0 or high > 1 else a, scale)
 
 
 def _column(a: FloatArray) -> FloatArray:
@@ -121,10 +119,14 @@ def _refuse_range(a: FloatArray, where: str, name: str) -> None:
     )
 
 
-def _check_sums(a: FloatArray, where: str, name: str) -> None:
-    """Rows that sum to one and hold nothing negative hold nothing above one either."""
+def _check_sums(a: FloatArray, where: str, name: str) -> tuple[IntArray, FloatArray]:
+    """Check the rows, and find their largest entries while they are in cache.
+
+    Rows that sum to one and hold nothing negative hold nothing above one either.
+    """
     ones = np.ones(a.shape[1], dtype=a.dtype)
-    for rows in row_blocks(len(a), a.shape[1] // 4):
+    winners, top = np.empty(len(a), dtype=np.intp), np.empty(len(a))
+    for rows in row_blocks(len(a), max(1, a.shape[1] // 8)):
         block = a[rows]
         if not block.min() >= -RANGE_TOLERANCE:
             _refuse_range(a, where, name)
@@ -140,6 +142,8 @@ def _check_sums(a: FloatArray, where: str, name: str) -> None:
                 f"{block[i].sum():.6g}); expected class probabilities. Divide each row by its "
                 "sum, or use scale='logit' if these are logits."
             )
+        winners[rows], top[rows] = largest(block)
+    return winners, top
 
 
 def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None:

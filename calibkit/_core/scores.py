@@ -11,6 +11,7 @@ from .._numerics.links import (
     FloatArray,
     IntArray,
     expit,
+    largest,
     logit,
     one_vs_rest_log_odds,
     row_blocks,
@@ -34,12 +35,16 @@ class Scores:
     values: FloatArray
     scale: Scale
     clip: Clip = (SATURATED, SATURATED)
+    #: Column and value of the largest score of each row, where checking the rows has found them
+    #: already: to look once more would cost another trip to memory.
+    best: tuple[IntArray, FloatArray] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: slice | IntArray | np.ndarray) -> Scores:
-        return replace(self, values=self.values[rows])
+        best = None if self.best is None else (self.best[0][rows], self.best[1][rows])
+        return replace(self, values=self.values[rows], best=best)
 
     @property
     def n_classes(self) -> int:
@@ -106,22 +111,22 @@ class Scores:
         if self.values.ndim == 2:
             return self
         first = 1.0 - self.values if self.scale == "probability" else np.zeros(len(self))
-        return replace(self, values=np.column_stack((first, self.values)))
+        return replace(self, values=np.column_stack((first, self.values)), best=None)
 
     def one_vs_rest(self) -> list[Scores]:
         """Binary scores of each class against the others, in the native scale."""
         values = self.columns().values
         if self.scale == "logit":
             values = one_vs_rest_log_odds(values)
-        return [replace(self, values=v.astype(np.float64)) for v in values.T]
+        return [replace(self, values=v.astype(np.float64), best=None) for v in values.T]
 
     def top(self) -> tuple[Scores, IntArray]:
         """Binary scores of each row's winning class, in the native scale, and its code."""
         values = self.columns().values
         if self.scale == "logit":
             winners, top = top_log_odds(values)
+        elif self.best is not None:
+            winners, top = self.best
         else:
-            winners = values.argmax(axis=1)
-            top = values[np.arange(len(values)), winners].astype(np.float64)
-            np.minimum(top, 1.0, out=top)
-        return replace(self, values=top), winners
+            winners, top = largest(values)
+        return replace(self, values=np.minimum(top, 1.0), best=None), winners

@@ -40,6 +40,12 @@ def softmax(z: FloatArray) -> FloatArray:
     return out
 
 
+def largest(p: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Column and value of the largest entry of each row."""
+    winners = p.argmax(axis=1)
+    return winners, p[np.arange(len(p)), winners].astype(np.float64)
+
+
 def _winner_log_odds(z: FloatArray) -> tuple[IntArray, FloatArray]:
     """Winning column of each row of float64 logits and its log-odds against the rest.
 

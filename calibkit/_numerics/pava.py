@@ -25,25 +25,32 @@ def isotonic_blocks(x: FloatArray, y: IntArray, w: FloatArray | None) -> Blocks:
     """Blocks of the least-squares non-decreasing fit of y on x."""
     x, y, w = sort_by_score(x, y, w)
     starts = distinct_starts(x)
-    ends = np.append(starts[1:], len(x))
-    weight = (ends - starts).astype(float) if w is None else np.add.reduceat(w, starts)
-    label = np.add.reduceat(y if w is None else w * y, starts, dtype=float)
-    low = x[starts]
+    ties = len(starts) < len(x)
+    weight = _sums(w, starts, len(x)) if ties else w
+    label = y if w is None else w * y
+    at_score = np.add.reduceat(label, starts, dtype=np.float64) if ties else label
     # All of a run of means that do not increase ends up in one block: pooling these runs first
     # leaves SciPy a fraction of the points.
-    mean = label / weight
+    mean = at_score if weight is None else at_score / weight
     runs = np.concatenate(([0], np.flatnonzero(mean[1:] > mean[:-1]) + 1))
-    run_weight = np.add.reduceat(weight, runs)
-    run_label = np.add.reduceat(label, runs)
+    first_rows = starts[runs]
+    run_weight = _sums(w, first_rows, len(x))
+    run_label = np.add.reduceat(label, first_rows, dtype=np.float64)
     fit = isotonic_regression(run_label / run_weight, weights=run_weight)
     blocks = fit.blocks[:-1]
-    first = runs[blocks]
-    last = np.append(first[1:], len(low)) - 1
+    first = first_rows[blocks]
     total = np.add.reduceat(run_weight, blocks)
     return Blocks(
-        low=low[first],
-        high=low[last],
-        centre=np.add.reduceat(weight * low, first) / total,
+        low=x[first],
+        high=x[np.append(first[1:], len(x)) - 1],
+        centre=np.add.reduceat(x if w is None else w * x, first) / total,
         value=np.clip(np.add.reduceat(run_label, blocks) / total, 0.0, 1.0),
         weight=total,
     )
+
+
+def _sums(w: FloatArray | None, starts: IntArray, n: int) -> FloatArray:
+    """Weight from each start to the next."""
+    if w is None:
+        return np.diff(np.append(starts, n)).astype(np.float64)
+    return np.add.reduceat(w, starts)
