@@ -125,8 +125,7 @@ class Scores:
         values = self.columns().values
         if self.scale == "logit":
             winners, top = top_log_odds(values)
-        elif self.best is not None:
-            winners, top = self.best
         else:
-            winners, top = largest(values)
-        return replace(self, values=np.minimum(top, 1.0), best=None), winners
+            winners, top = largest(values) if self.best is None else self.best
+            top = np.minimum(top, 1.0)
+        return replace(self, values=top, best=None), winners
