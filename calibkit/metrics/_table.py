@@ -96,7 +96,18 @@ class ScoreTable:
 
     @classmethod
     def from_binary(cls, rows: Binary) -> ScoreTable:
-        """Build a table from rows that are checked already."""
+        """Build a table from rows that are checked already.
+
+        Parameters
+        ----------
+        rows : Binary
+            Probabilities in float64, labels 0/1, and positive weights or None.
+
+        Returns
+        -------
+        table : ScoreTable
+            The table.
+        """
         p, y, w = sort_by_score(rows.p, rows.y, rows.w)
         starts = distinct_starts(p)
         n = np.diff(np.append(starts, len(p)))
@@ -169,7 +180,20 @@ class ScoreTable:
         return float(self.w @ self.p / self.w.sum())
 
     def borders(self, strategy: str, n_bins: int) -> FloatArray:
-        """Inner borders of the bins: "quantile" (equal mass), "uniform" or "unique"."""
+        """Inner borders of bins: the lower ends of all but the first.
+
+        Parameters
+        ----------
+        strategy : {"quantile", "uniform", "unique"}
+            Equal mass (ties never split), equal width, or a bin per distinct score.
+        n_bins : int
+            Number of bins asked for; ties may leave fewer.
+
+        Returns
+        -------
+        borders : ndarray
+            In ascending order.
+        """
         if strategy == "uniform":
             return uniform_borders(n_bins)
         if strategy == "unique":
@@ -177,11 +201,35 @@ class ScoreTable:
         return mass_borders(self.p, self.w, n_bins)
 
     def bins(self, strategy: str, n_bins: int) -> BinSums:
-        """Sums per bin."""
+        """Rows, weight, weighted scores and weighted labels per bin.
+
+        Parameters
+        ----------
+        strategy : {"quantile", "uniform", "unique"}
+            Equal mass (ties never split), equal width, or a bin per distinct score.
+        n_bins : int
+            Number of bins asked for; ties may leave fewer.
+
+        Returns
+        -------
+        sums : BinSums
+            Named tuple of the arrays ``n``, ``w``, ``wp`` and ``wy``.
+        """
         return self.sums(self.borders(strategy, n_bins))
 
     def sums(self, borders: FloatArray) -> BinSums:
-        """Sums between given borders."""
+        """Rows, weight, weighted scores and weighted labels between given borders.
+
+        Parameters
+        ----------
+        borders : ndarray
+            Inner borders, as of :meth:`borders`.
+
+        Returns
+        -------
+        sums : BinSums
+            Named tuple of the arrays ``n``, ``w``, ``wp`` and ``wy``.
+        """
         return sorted_sums(self.p, self.n, self.w, self.wy, borders)
 
     def coarsen(self, n_cells: int = 4096, *, borders: FloatArray | None = None) -> ScoreTable:

@@ -7,72 +7,89 @@ from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
-from sklearn.naive_bayes import GaussianNB
 
 from .._classifier import CalibratedClassifier
+from ..metrics import ScoreTable
 from .facts import Step, facts
 from .pictures import draw
 from .problem import Problem
 
-#: Draws: enough for a demo, which has K-class scores to draw rows of.
-_DRAWS = 500
-#: Chosen beforehand, as the two most used, and not by the numbers they give here.
-CALIBRATORS = ("platt", "isotonic")
+_DRAWS = 1000
+#: The default, chosen beforehand and not by the numbers it gives here.
+CALIBRATORS = ("platt",)
+_N_BINS = 10
 
 CODE = """\
 from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
-from sklearn.naive_bayes import GaussianNB
 from calibkit import CalibratedClassifier, ReliabilityDisplay, estimate
 
-X, y = load_digits(return_X_y=True)
+X, digit = load_digits(return_X_y=True)
+odd = digit % 2
 X, X_new, y, y_new = train_test_split(
-    X, y, test_size=0.5, stratify=y, random_state=0
+    X, odd, test_size=0.5, stratify=digit, random_state=0
 )
-models = {"raw": GaussianNB().fit(X, y)}
-for name in ("platt", "isotonic"):
-    models[name] = CalibratedClassifier(GaussianNB(), name).fit(X, y)
-scores = {name: m.predict_proba(X_new) for name, m in models.items()}
-settings = {"kind": "top_label", "random_state": 0}
-for name, p in scores.items():
-    print(name, estimate("calibration_error", y_new, p, **settings))
-display = ReliabilityDisplay.from_predictions(y_new, scores, **settings)
+forest = RandomForestClassifier(random_state=0)
+models = {
+    "raw": forest.fit(X, y),
+    "platt": CalibratedClassifier(forest, "platt").fit(X, y),
+}
+for name, model in models.items():
+    p = model.predict_proba(X_new)
+    print(name, estimate("calibration_error", y_new, p, n_bins=10, random_state=0))
+display = ReliabilityDisplay.from_estimator(
+    models, X_new, y_new, n_bins=10, random_state=0
+)
 display.figure_.savefig("calibkit-demo.png", dpi=150)"""
 
 
 def held_out() -> Problem:
     """Held-out labels, and their probabilities by the raw and the calibrated classifiers."""
-    X, y = load_digits(return_X_y=True)
-    X, X_new, y, y_new = train_test_split(X, y, test_size=0.5, stratify=y, random_state=0)
-    models: dict[str, Any] = {"raw": GaussianNB().fit(X, y)}
+    X, digit = load_digits(return_X_y=True)
+    odd = digit % 2
+    X, X_new, y, y_new = train_test_split(X, odd, test_size=0.5, stratify=digit, random_state=0)
+    forest = RandomForestClassifier(random_state=0)
+    models: dict[str, Any] = {"raw": forest.fit(X, y)}
     for name in CALIBRATORS:
-        models[name] = CalibratedClassifier(GaussianNB(), name).fit(X, y)
-    scores = {name: model.predict_proba(X_new) for name, model in models.items()}
-    return Problem(y_new, scores, classes=np.unique(y))
+        models[name] = CalibratedClassifier(forest, name).fit(X, y)
+    scores = {name: model.predict_proba(X_new)[:, 1] for name, model in models.items()}
+    return Problem(y_new, scores)
 
 
 def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -> dict[str, Any]:
     """Facts of the demo; the picture is written if there is a path for it."""
     problem = held_out()
-    found = facts(problem, n_resamples=_DRAWS, seed=seed, step=step)
+    found = facts(problem, n_bins=_N_BINS, n_resamples=_DRAWS, seed=seed, step=step)
     if picture is not None:
-        draw(problem, picture, kind=found["kind"], n_bins=15, level=found["level"], seed=seed)
-    found["file"] = "scikit-learn's digits, GaussianNB, held-out rows"
+        draw(problem, picture, kind=found["kind"], n_bins=_N_BINS, level=found["level"], seed=seed)
+    found["file"] = "is a digit odd? scikit-learn's digits, a random forest, held-out rows"
+    found["worst_bin"] = worst_bin(problem)
     return {**found, "seen": seen(found)}
+
+
+def worst_bin(problem: Problem) -> dict[str, float]:
+    """The raw model's bin with the largest gap between what was said and what happened."""
+    table = ScoreTable.from_arrays(problem.y, problem.models["raw"])
+    bins = table.bins("quantile", _N_BINS)
+    worst = np.abs((bins.wp - bins.wy) / bins.w).argmax()
+    sums = {"mean_prediction": bins.wp[worst], "observed": bins.wy[worst]}
+    return {"n": int(bins.n[worst]), **{k: float(v / bins.w[worst]) for k, v in sums.items()}}
 
 
 def seen(found: dict[str, Any]) -> list[str]:
     """Two sentences, all of whose claims are read off the numbers."""
-    raw, *others = found["models"]
+    others = found["models"][1:]
     errors = [m["metrics"]["calibration_error"] for m in found["models"]]
-    gap = raw["mean_prediction"] - raw["base_rate"]
-    manner = "too sure of itself" if gap > 0 else "not sure enough of itself"
-    if errors[0]["value"] <= errors[0]["null_high"]:
-        manner = "no worse than a calibrated classifier would look on these rows"
+    raw, worst = errors[0], found["worst_bin"]
+    verdict = "more than" if raw["value"] > raw["null_high"] else "no more than"
     before = (
-        f"Before: GaussianNB gives its answers a mean confidence of {raw['mean_prediction']:.1%} "
-        f"and is right in {raw['base_rate']:.1%} of {found['n']:,} held-out rows: {manner}."
+        f"Before: the forest calls {worst['n']} of {found['n']:,} held-out digits odd with a "
+        f"probability of about {worst['mean_prediction']:.2f}; {worst['observed']:.0%} of them "
+        f"are. Its RMS calibration error of "
+        f"{raw['value']:.3f} is {verdict} noise, which alone gives up to {raw['null_high']:.3f}."
     )
     values = [e["value"] for e in errors]
     losses = [m["metrics"]["log_loss"]["value"] for m in found["models"]]

@@ -1,0 +1,60 @@
+"""numpydoc's own validation of every public name."""
+
+import inspect
+
+import pytest
+from numpydoc.validate import validate
+
+import calibkit
+import calibkit.testing
+
+#: Checks that are not held: matters of taste, or at odds with scikit-learn's own style.
+IGNORED = {
+    "ES01",  # no extended summary
+    "SA01",  # no See Also
+    "GL01", "GL02",  # where the text of the docstring begins and ends
+    "GL08",  # methods inherited from scikit-learn
+    "PR06", "PR08", "PR09",  # "str or None", capital letters and full stops in parameters
+    "RT02", "RT03", "RT05",  # what is returned has a name, as in scikit-learn
+    "SS05", "SS06",  # verbs: a metric is a noun
+    "YD01", "EX01",
+}  # fmt: skip
+
+PUBLIC = [n for n in vars(calibkit) if not n.startswith("_") and n[0] != "_"]
+OBJECTS = {
+    name: getattr(calibkit, name)
+    for name in [*PUBLIC, "ReliabilityDisplay"]
+    if inspect.isclass(getattr(calibkit, name)) or inspect.isfunction(getattr(calibkit, name))
+}
+OBJECTS = {n: o for n, o in OBJECTS.items() if getattr(o, "__module__", "").startswith("calibkit")}
+
+
+def members():
+    for name, obj in OBJECTS.items():
+        yield f"calibkit.{name}"
+        if not inspect.isclass(obj) or issubclass(obj, Warning):
+            continue
+        for method in vars(obj):
+            function = inspect.getattr_static(obj, method)
+            if method.startswith("_") or isinstance(function, property):
+                continue
+            if isinstance(function, (staticmethod, classmethod)) or inspect.isfunction(function):
+                yield f"calibkit.{name}.{method}"
+
+
+@pytest.mark.parametrize("name", sorted(set(members())))
+def test_docstring(name):
+    errors = [e for e in validate(name)["errors"] if e[0] not in IGNORED]
+    if "Warning" in name or name in ("calibkit.Estimate", "calibkit.ScoreTable"):
+        errors = [e for e in errors if e[0] != "PR01"]  # fields are described as attributes
+    assert errors == []
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTS))
+def test_public_objects_show_an_example(name):
+    obj = OBJECTS[name]
+    if inspect.isclass(obj) and (issubclass(obj, Warning) or name == "Estimate"):
+        return
+    if name == "load":  # its example is that of save
+        return
+    assert ">>>" in (obj.__doc__ or ""), f"{name} has no example"

@@ -1,0 +1,87 @@
+"""The README: its code runs, its table is the registry's, its commands are what CI runs."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibkit._registry import CALIBRATORS
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+TEXT = README.read_text()
+START, END = "<!-- methods: generated", "<!-- end of methods -->"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def methods_table():
+    """The table of methods, from the registry."""
+    rows = ["| name | class | classes | what it does |", "|---|---|---|---|"]
+    for name, cls in CALIBRATORS.items():
+        traits = cls._traits
+        k = "lifts to K" if "lift" in traits else "2 or K" if "multiclass" in traits else "2"
+        line = cls.__doc__.splitlines()[0].rstrip(".").replace("``", "`")
+        rows.append(f"| `{name}` | `{cls.__name__}` | {k} | {line} |")
+    return "\n".join(rows)
+
+
+def test_table_of_methods_is_the_registrys():
+    start = TEXT.index("\n", TEXT.index(START)) + 1
+    assert TEXT[start : TEXT.index(END)].strip() == methods_table()
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda b: b.splitlines()[0][:40])
+def test_python_blocks_run(block, tmp_path, monkeypatch, capsys):
+    import matplotlib.pyplot as plt
+
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    assert capsys.readouterr().out
+    plt.close("all")
+
+
+def test_console_blocks_run(tmp_path):
+    rng = np.random.default_rng(0)
+    model = rng.random(200)
+    rows = zip(model, rng.random(200), rng.random(200) < model, strict=True)
+    lines = ["model,rival,won", *(f"{m:.4f},{r:.4f},{int(w)}" for m, r, w in rows)]
+    (tmp_path / "games.csv").write_text("\n".join(lines) + "\n")
+    (block,) = blocks("console")
+    for line in block.splitlines():
+        command = shlex.split(line.removeprefix("$ calibkit "))
+        run = [sys.executable, "-c", "from calibkit.cli import main; main()", *command]
+        subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "calibrated.csv").read_text().count("\n") == 201
+
+
+def test_ci_runs_the_readmes_commands():
+    demo, tests = blocks("sh")
+    assert "calibkit demo" in demo
+    assert "pytest" in tests
+    ci = (ROOT / ".ci" / "run").read_text()
+    for heading in ("## Try it", "## Run the tests"):
+        assert f'readme_block "{heading}"' in ci
+        after = TEXT[TEXT.index(heading) :]
+        assert re.match(r".*?```sh\n(.*?)```", after, re.DOTALL)
+
+
+def test_every_block_is_one_of_those_tested():
+    kinds = set(re.findall(r"^```(\w+)$", TEXT, re.MULTILINE))
+    assert kinds == {"python", "sh", "console"}
+
+
+def test_links_point_at_files():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+
+
+if __name__ == "__main__":  # python -m tests.test_readme: write the table
+    start = TEXT.index("\n", TEXT.index(START)) + 1
+    README.write_text(TEXT[:start] + methods_table() + "\n" + TEXT[TEXT.index(END) :])
