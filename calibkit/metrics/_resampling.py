@@ -89,30 +89,61 @@ def row_draws(
     params: dict[str, Any],
 ) -> tuple[float, FloatArray, FloatArray | None]:
     """Value, bootstrap and null draws of any function, evaluated on drawn rows."""
-    s, y, w = rows.scores.values, rows.y, rows.w
+    s, y = rows.scores.values, rows.y
     n = len(y)
+    if spec is not None and spec.loss is not None:
+        value = _value_of_losses(spec, rows)
+    else:
+        value = _value_of_rows(function, spec, rows, params)
+    observed = value(slice(None), y)
+    draws = np.array([value(i, y) for i in _row_indices(n, groups, n_draws, rng)])
+    if spec is None:
+        return observed, draws, None
+    labels = _label_drawer(s, rng)
+    null = np.array([value(slice(None), labels()) for _ in range(n_draws)])
+    return observed, draws, null
 
-    def value(index: IntArray | slice, labels: np.ndarray) -> float:
-        extra = dict(params)
-        if spec is not None:
-            extra |= {"pos_label": 1} if s.ndim == 1 else {"classes": np.arange(s.shape[1])}
-        if w is not None:
-            extra["sample_weight"] = w[index]
-        if spec is None:
-            labels = rows.classes[labels]
+
+def _value_of_rows(
+    function: Callable[..., float], spec: Metric | None, rows: Rows, params: dict[str, Any]
+) -> Callable[[Any, IntArray], float]:
+    """``(row indices, labels) -> value`` by calling the function on those rows."""
+    s, w = rows.scores.values, rows.w
+    extra = dict(params)
+    if spec is not None:
+        extra |= {"pos_label": 1} if s.ndim == 1 else {"classes": np.arange(s.shape[1])}
+
+    def value(index: Any, labels: IntArray) -> float:
+        given = labels[index] if spec is not None else rows.classes[labels[index]]
+        weight = {} if w is None else {"sample_weight": w[index]}
         try:
-            return float(function(labels[index], s[index], **extra))
+            return float(function(given, s[index], **extra, **weight))
         except ValueError:
             if isinstance(index, slice):
                 raise
             return np.nan  # a draw without any row of some class
 
-    observed = value(slice(None), y)
-    draws = np.array([value(i, y) for i in _row_indices(n, groups, n_draws, rng)])
-    if spec is None:
-        return observed, draws, None
-    null = np.array([value(slice(None), _labels_from(s, rng)) for _ in range(n_draws)])
-    return observed, draws, null
+    return value
+
+
+def _value_of_losses(spec: Metric, rows: Rows) -> Callable[[Any, IntArray], float]:
+    """The same for a mean loss, whose rows are worked out once and not for each draw."""
+    s, y, w = rows.scores.values, rows.y, rows.w
+    assert spec.loss is not None
+    observed = spec.loss(s, y)
+
+    def value(index: Any, labels: IntArray) -> float:
+        assert spec.loss is not None
+        loss = observed if labels is y else spec.loss(s, labels)
+        weight = None if w is None else w[index]
+        mean = float(np.average(loss[index], weights=weight))
+        if spec.reference is None:
+            return mean
+        shares = np.bincount(labels[index], weight, minlength=rows.scores.n_classes)
+        reference = spec.reference(shares / shares.sum())
+        return 1.0 - mean / reference if reference > 0 else np.nan
+
+    return value
 
 
 def _row_indices(n: int, groups: IntArray | None, n_draws: int, rng: np.random.Generator) -> Any:
@@ -126,8 +157,18 @@ def _row_indices(n: int, groups: IntArray | None, n_draws: int, rng: np.random.G
         yield np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
 
 
-def _labels_from(p: FloatArray, rng: np.random.Generator) -> IntArray:
+def _label_drawer(p: FloatArray, rng: np.random.Generator) -> Callable[[], IntArray]:
+    """A function that draws the label of every row from its probabilities."""
+    n = len(p)
     if p.ndim == 1:
-        return (rng.random(len(p)) < p).view(np.int8)
+        return lambda: (rng.random(n) < p).view(np.int8)
+    rows, k = np.arange(n), p.shape[1]
     above = np.cumsum(p, axis=1, dtype=np.float64)
-    return (rng.random(len(p))[:, None] * above[:, -1:] >= above).sum(axis=1)
+    # Row i's distribution function, moved up by i: one ascending array to look all rows up in.
+    ladder = (above / above[:, -1:] + rows[:, None]).ravel()
+
+    def draw() -> IntArray:
+        at = np.searchsorted(ladder, rng.random(n) + rows, side="right") - k * rows
+        return np.clip(at, 0, k - 1)
+
+    return draw

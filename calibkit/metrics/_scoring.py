@@ -51,6 +51,18 @@ def _log_base(rate: FloatArray) -> FloatArray:
     return np.where((rate > 0) & (rate < 1), inside, 0.0)
 
 
+def _gini(share: FloatArray) -> float:
+    """Brier score of the class shares themselves."""
+    total = 1.0 - float(share @ share)
+    return total / 2.0 if len(share) == 2 else total
+
+
+def _entropy(share: FloatArray) -> float:
+    """Log-loss of the class shares themselves."""
+    share = share[share > 0]
+    return -float(share @ np.log(share))
+
+
 def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Callable:
     def kernel(table: ScoreTable) -> Kernel:
         value = score(table)
@@ -202,8 +214,7 @@ def brier_skill_score(
     data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
     where = "brier_skill_score"
     value, share = _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, where, **data)
-    reference = 1.0 - float(share @ share)
-    return _skill(value, reference / 2.0 if len(share) == 2 else reference, where)
+    return _skill(value, _gini(share), where)
 
 
 def log_loss(
@@ -292,8 +303,7 @@ def log_loss_skill_score(
     data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
     where = "log_loss_skill_score"
     value, share = _mean_loss(_log_rows, _log_kernel, y_true, y_prob, where, **data)
-    share = share[share > 0]
-    return _skill(value, -float(share @ np.log(share)), where)
+    return _skill(value, _entropy(share), where)
 
 
 def roc_auc(
@@ -361,21 +371,25 @@ def roc_auc(
 
 
 SPECS = (
-    Metric(brier_score, "Brier score", False, (0.0, 1.0), _brier_kernel),
+    Metric(brier_score, "Brier score", False, (0.0, 1.0), _brier_kernel, loss=_brier_rows),
     Metric(
         brier_skill_score,
         "Brier skill score",
         True,
         (-np.inf, 1.0),
         _skill_kernel(_brier_kernel, _brier_base),
+        loss=_brier_rows,
+        reference=_gini,
     ),
-    Metric(log_loss, "log loss", False, (0.0, np.inf), _log_kernel),
+    Metric(log_loss, "log loss", False, (0.0, np.inf), _log_kernel, loss=_log_rows),
     Metric(
         log_loss_skill_score,
         "log loss skill score",
         True,
         (-np.inf, 1.0),
         _skill_kernel(_log_kernel, _log_base),
+        loss=_log_rows,
+        reference=_entropy,
     ),
     Metric(roc_auc, "ROC AUC", True, (0.0, 1.0), _auc_kernel),
 )

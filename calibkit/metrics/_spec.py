@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._numerics.links import FloatArray
+from .._numerics.links import FloatArray, IntArray
 from ._table import ScoreTable
 
 #: ``(w, wy) -> values`` of a metric on the cells of one table, over any leading axes.
@@ -27,6 +27,10 @@ class Metric:
     borders: Callable[..., FloatArray] | None = None
     #: ``(kind, n, **params) -> settings``: defaults filled in, "auto" resolved.
     settings: Callable[..., dict[str, Any]] | None = None
+    #: ``(scores, codes) -> loss of each row``, for metrics made of a mean loss.
+    loss: Callable[[FloatArray, IntArray], FloatArray] | None = None
+    #: ``class shares -> mean loss`` of forecasting them; the metric is then the skill against it.
+    reference: Callable[[FloatArray], float] | None = None
 
     @property
     def name(self) -> str:
