@@ -6,7 +6,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, StateKind
+from ._core.files import whole_file
 from ._core.labels import read_classes
 from ._registry import CALIBRATORS
 
@@ -125,19 +125,8 @@ def save(calibrator: BaseCalibrator, path: str | os.PathLike[str]) -> None:
     PlattCalibrator()
     """
     text = json.dumps(to_dict(calibrator), allow_nan=False, indent=1)
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        # mkstemp makes a private file; give it the mode an ordinary new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(Path(path)) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def load(path: str | os.PathLike[str]) -> BaseCalibrator:

@@ -190,35 +190,50 @@ def estimate(
     check_choice(where, "method", method, ("bootstrap",))
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(where, "n_resamples", n_resamples, low=10)
-    rng = generator(random_state)
     spec = find_metric(metric, where)
-    function = spec.function if spec is not None else metric
+    function = metric if spec is None else spec.function
     assert callable(function)
-    table: ScoreTable | None
+    kind = params.pop("kind", None)
     rows: Rows | None = None
     if isinstance(y_true, ScoreTable):
-        table, kind = _checked_table(spec, y_true, groups, sample_weight), "binary"
-        n = table.n_rows
+        table: ScoreTable | None = _checked_table(spec, y_true, groups, sample_weight)
+        kind, codes, n = "binary", None, y_true.n_rows
     else:
-        rows = read_problem(
-            y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
-        )
+        rows, codes = _read(y_true, y_prob, sample_weight, groups, pos_label, classes)
+        kind, table = _kind_and_table(spec, rows, kind)
         n = len(rows.y)
-        kind, table = _kind_and_table(spec, rows, params.pop("kind", None))
-    codes = _group_codes(groups, n if sample_weight is None else len(np.asarray(sample_weight)))
-    if codes is not None and rows is not None and len(codes) != n:
-        codes = codes[np.asarray(sample_weight) > 0]
-    settings = spec.settings(kind, n, **params) if spec is not None and spec.settings else {}
+    settings = dict(params)
+    if spec is not None and spec.settings is not None:
+        settings = spec.settings(kind, n, **params)
+        params["kind"] = kind
+    rng = generator(random_state)
     if spec is not None and table is not None:
+        params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)
         cells, kernel = spec.cells(table, _N_CELLS, **settings)
         draws = cell_draws(cells, kernel, rows, kind, codes, n_resamples, rng)
         null: FloatArray | None = null_draws(cells, kernel, n_resamples, rng)
     else:
         assert rows is not None
-        extra = {**params, "kind": kind} if spec is not None and spec.settings else params
-        value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, extra)
-    return _summary(spec, function, value, draws, null, level, n, settings or {**params}, method)
+        value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
+    ends = _interval(spec, value, draws, level)
+    name = getattr(function, "__name__", type(function).__name__)
+    return Estimate(float(value), *ends, level, n, name, settings, method, *_null_band(null, level))
+
+
+def _read(
+    y_true: Any, y_prob: Any, sample_weight: Any, groups: Any, pos_label: Any, classes: Any
+) -> tuple[Rows, np.ndarray | None]:
+    """Checked rows of positive weight, and the codes of their groups."""
+    rows = read_problem(
+        y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where="estimate"
+    )
+    if groups is None:
+        return rows, None
+    if sample_weight is None:
+        return rows, _group_codes(groups, len(rows.y))
+    weight = np.asarray(sample_weight, dtype=np.float64).ravel()
+    return rows, _group_codes(groups, len(weight))[weight > 0]
 
 
 def _checked_table(
@@ -258,9 +273,7 @@ def _kind_and_table(
     return kind, ScoreTable.from_binary(reduce_rows(rows, kind)[0])
 
 
-def _group_codes(groups: Any, n: int) -> np.ndarray | None:
-    if groups is None:
-        return None
+def _group_codes(groups: Any, n: int) -> np.ndarray:
     g = np.asarray(groups)
     if g.shape != (n,):
         raise ValueError(
@@ -274,31 +287,27 @@ def _group_codes(groups: Any, n: int) -> np.ndarray | None:
     return codes
 
 
-def _summary(
-    spec: Metric | None,
-    function: Callable[..., float],
-    value: float,
-    draws: FloatArray,
-    null: FloatArray | None,
-    level: float,
-    n: int,
-    params: dict[str, Any],
-    method: str,
-) -> Estimate:
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    low, high = value, value
+def _interval(
+    spec: Metric | None, value: float, draws: FloatArray, level: float
+) -> tuple[float, float]:
+    """Basic bootstrap interval, inside the metric's range and around its value."""
     draws = draws[np.isfinite(draws)]
-    if len(draws):
-        upper, lower = np.quantile(draws, tails)
-        low, high = min(2 * value - lower, value), max(2 * value - upper, value)
+    if len(draws) == 0:
+        return float(value), float(value)
+    upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = min(2 * value - lower, value), max(2 * value - upper, value)
     if spec is not None:
         # K-class Brier scores go up to 2.
-        top = max(spec.bounds[1], value)
-        low, high = max(low, spec.bounds[0]), min(high, top)
-    band: dict[str, Any] = {}
-    if null is not None and np.isfinite(null).any():
-        null = null[np.isfinite(null)]
-        ends = np.quantile(null, tails)
-        band = {"null": float(null.mean()), "null_low": float(ends[0]), "null_high": float(ends[1])}
-    name = getattr(function, "__name__", type(function).__name__)
-    return Estimate(float(value), float(low), float(high), level, n, name, params, method, **band)
+        low, high = max(low, spec.bounds[0]), min(high, max(spec.bounds[1], value))
+    return float(low), float(high)
+
+
+def _null_band(
+    null: FloatArray | None, level: float
+) -> tuple[float | None, float | None, float | None]:
+    """Mean and central range of the metric over labels that fit the scores."""
+    if null is None or not np.isfinite(null).any():
+        return None, None, None
+    null = null[np.isfinite(null)]
+    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2])
+    return float(null.mean()), float(low), float(high)

@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -247,21 +246,3 @@ def check_output(argument: str, *inputs: str) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise ValueError(f"{argument}: the directory {path.parent} can't be written to.")
     return path
-
-
-@contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside the target that takes its place at the end, unless there was an
-    error: then nothing is left."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-    os.close(handle)
-    try:
-        yield Path(name)
-        # mkstemp makes a private file; give it the mode an ordinary new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._core.files import whole_file
 from .._core.optional import require
 from ..displays import ReliabilityDisplay
-from .files import whole_file
 from .problem import Problem
 
 

@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .._core.base import BaseCalibrator
+from .._core.files import whole_file
 from .._core.optional import require
 from .._numerics.links import FloatArray
-from .files import SEPARATORS, Record, Source, TextTable, kind_of, to_number, whole_file
+from .files import SEPARATORS, Record, Source, TextTable, kind_of, to_number
 from .problem import match_names
 from .table import find_columns, located, parquet_errors, row_place, scan_parquet
 

@@ -33,8 +33,8 @@ def yield_checks(calibrator: BaseCalibrator) -> Iterator[Check]:
     --------
     >>> from calibkit import PlattCalibrator
     >>> from calibkit.testing import yield_checks
-    >>> len(list(yield_checks(PlattCalibrator()))) > 20
-    True
+    >>> [check.__name__ for check in yield_checks(PlattCalibrator())][:2]
+    ['check_shapes_are_one', 'check_labels_of_any_kind']
     """
     yield from BINARY
     if "multiclass" in calibrator._traits:
