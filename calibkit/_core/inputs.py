@@ -124,16 +124,17 @@ def _check_sums(a: FloatArray, where: str, name: str) -> tuple[IntArray, FloatAr
 
     Rows that sum to one and hold nothing negative hold nothing above one either.
     """
-    ones = np.ones(a.shape[1], dtype=a.dtype)
     winners, top = np.empty(len(a), dtype=np.intp), np.empty(len(a))
     for rows in row_blocks(len(a), max(1, a.shape[1] // 8)):
         block = a[rows]
         if not block.min() >= -RANGE_TOLERANCE:
             _refuse_range(a, where, name)
-        # A product with ones sums rows several times faster than sum(axis=1).
-        off = ~(np.abs(block @ ones - 1.0) <= SUM_TOLERANCE)
+        # einsum sums rows several times faster than sum(axis=1), in the precision of the scores.
+        off = ~(np.abs(np.einsum("ij->i", block) - 1.0) <= SUM_TOLERANCE)
         if off.any():
             _check_finite(a, where, name)
+            off[off] = np.abs(block[off].sum(axis=1, dtype=np.float64) - 1.0) > SUM_TOLERANCE
+        if off.any():
             if block[off].max() > 1 + RANGE_TOLERANCE:
                 _refuse_range(a, where, name)
             i = int(np.flatnonzero(off)[0])

@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
-from .newton import minimise
+from .newton import Minimum, minimise
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
 LogitBlocks = Callable[[slice], FloatArray]
+
+#: Rows of the first fit, whose optimum starts the next.
+_START_ROWS = 1000
 
 
 class TemperatureFit(NamedTuple):
@@ -100,11 +103,12 @@ def fit_temperature(
     step = max(1, row_blocks(n, n_classes)[0].stop)
 
     def thin(share: int) -> list[slice]:
-        # A few adjacent rows out of every run of `share` times as many.
-        size = min(step, 16)
-        return [slice(i, min(i + size, n)) for i in range(0, n, size * share)]
+        """Every so-many-th row, in blocks of the usual size."""
+        return [slice(i, min(i + step * share, n), share) for i in range(0, n, step * share)]
 
-    levels = [s for s in (200, 20) if n * n_classes // s >= 40_000 and n // s >= 100]
+    # Of a thousand rows, then of a twentieth where that is much more.
+    levels = [n // _START_ROWS] if n >= 4 * _START_ROWS else []
+    levels += [20] if n >= 80 * _START_ROWS // 2 else []
     spread = _spread(logits, thin(levels[0]) if levels else row_blocks(n, n_classes))
     if spread == 0.0:
         return TemperatureFit(1.0, None, True, 0)
@@ -112,7 +116,7 @@ def fit_temperature(
     beta = np.array([1.0 / spread])
     total = float(n) if w is None else float(w.sum())
 
-    def minimum(blocks: list[slice], start: FloatArray, total: float, tol: float):  # type: ignore[no-untyped-def]
+    def minimum(blocks: list[slice], start: FloatArray, total: float, tol: float) -> Minimum:
         def evaluate(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
             g, h = _moments(logits, y, w, blocks, smoothing, float(theta[0]))
             return np.array([g / total]), np.array([[h / total]])
@@ -127,7 +131,7 @@ def fit_temperature(
         blocks = thin(share)
         if smoothing == 0 and label_wins(logits, y, blocks):
             continue
-        size = sum(b.stop - b.start for b in blocks)
+        size = sum(len(range(*b.indices(n))) for b in blocks)
         beta = minimum(blocks, beta, total * size / n, 1e-7).theta
     found = minimum(row_blocks(n, n_classes), beta, total, 1e-14)
     value = float(found.theta[0])
