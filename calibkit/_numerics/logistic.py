@@ -169,9 +169,10 @@ def fit_logistic(
     """Newton's method for ``P(y = 1) = expit(coef @ columns + intercept)``.
 
     It starts from the optimum of a thinned sample, itself started from the linear discriminant,
-    so two or three passes over the data are enough as a rule. Columns are standardised inside, so their
-    units do not matter. ``y`` may hold probabilities. A ridge penalty ``l2 / 2`` times the squared
-    distance from the identity map (all coefficients 1, intercept 0) is added to the summed loss.
+    so two or three passes over the data are enough as a rule. Columns are standardised inside, so
+    their units do not matter. ``y`` may hold probabilities. A ridge penalty ``l2 / 2`` times the
+    squared distance from the identity map (all coefficients 1, intercept 0) is added to the summed
+    loss.
 
     A maximum must exist: see :func:`separation`.
     """
