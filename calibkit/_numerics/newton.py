@@ -15,6 +15,10 @@ Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 #: ``(lower, upper)``, infinite where a parameter is free.
 Bounds = tuple[FloatArray, FloatArray]
 
+#: Excess mean loss at which to stop: far below what matters to a forecast, so that a fit to
+#: weights and one to repeated rows, which start differently, agree to nine digits.
+TOLERANCE = 1e-20
+
 
 class Minimum(NamedTuple):
     """Where Newton's method stopped."""
@@ -54,7 +58,7 @@ def minimise(
     reach: Callable[[FloatArray], float],
     *,
     bounds: Bounds | None = None,
-    tol: float = 1e-14,
+    tol: float = TOLERANCE,
     max_iter: int = 100,
 ) -> Minimum:
     """Minimise a mean log-loss by Newton steps, halved while they overshoot.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
-from .newton import Minimum, minimise
+from .newton import TOLERANCE, Minimum, minimise
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
 LogitBlocks = Callable[[slice], FloatArray]
@@ -133,7 +133,7 @@ def fit_temperature(
             continue
         size = sum(len(range(*b.indices(n))) for b in blocks)
         beta = minimum(blocks, beta, total * size / n, 1e-7).theta
-    found = minimum(row_blocks(n, n_classes), beta, total, 1e-14)
+    found = minimum(row_blocks(n, n_classes), beta, total, TOLERANCE)
     value = float(found.theta[0])
     bound = "hot" if value <= bounds[0][0] * (1 + 1e-9) else None
     bound = "cold" if value >= bounds[1][0] * (1 - 1e-9) else bound
