@@ -1,9 +1,18 @@
-"""Honest probabilities for any classifier: calibrate them, measure them, see them."""
+"""Honest probabilities for any classifier: calibrate them, measure them, see them.
+
+Calibrators: PlattCalibrator, TemperatureCalibrator, BetaCalibrator, IsotonicCalibrator,
+IdentityCalibrator, and for K classes OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier
+wraps any scikit-learn classifier. Metrics: calibration_error, expected_calibration_error,
+maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc;
+estimate adds intervals to any of them, ScoreTable merges chunks, get_scorer makes scorers.
+ReliabilityDisplay draws. save, load, to_dict and from_dict keep calibrators as JSON.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._core.warnings import CalibrationWarning as CalibrationWarning
+from ._core.warnings import FewGroupsWarning as FewGroupsWarning
 from ._core.warnings import MissingClassWarning as MissingClassWarning
 from ._core.warnings import ReversedScoresWarning as ReversedScoresWarning
 from ._core.warnings import SaturatedScoresWarning as SaturatedScoresWarning
@@ -48,3 +57,8 @@ def __getattr__(name: str) -> Any:
 
         return ReliabilityDisplay
     raise AttributeError(f"module 'calibkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    hidden = {"Any", "TYPE_CHECKING"}
+    return sorted({*globals(), "ReliabilityDisplay"} - hidden)

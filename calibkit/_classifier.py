@@ -262,6 +262,12 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"{where}: calibrator={self.calibrator!r}; expected a calibrator such as "
                 f"PlattCalibrator(), or one of the names {', '.join(names)}."
             )
+        if isinstance(self.cv, str):
+            raise ValueError(
+                f"{where}: cv={self.cv!r}; expected a number of folds or a splitter. For a "
+                "classifier that is fitted already: "
+                "CalibratedClassifier(sklearn.frozen.FrozenEstimator(classifier))."
+            )
         if not hasattr(self.estimator, "fit"):
             raise TypeError(
                 f"{where}: estimator={self.estimator!r}; expected a classifier with a fit method."

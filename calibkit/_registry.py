@@ -8,7 +8,9 @@ from sklearn.metrics import make_scorer
 
 from . import calibrators
 from ._core.base import BaseCalibrator
+from ._core.params import advice
 from .metrics import METRICS
+from .metrics._estimate import check_settings
 
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {
     c.name: c
@@ -100,8 +102,13 @@ def get_scorer(name: str, **params: Any) -> Any:
     """
     known = get_scorer_names()
     if not isinstance(name, str) or name not in known:
-        raise ValueError(f"get_scorer: name={name!r}; expected one of {', '.join(known)}.")
+        raise ValueError(
+            f"get_scorer: name={name!r}; expected one of {', '.join(known)}{advice(name, known)}."
+        )
     metric = METRICS[name.removeprefix("neg_")]
+    check_settings(
+        metric, {k: v for k, v in params.items() if k not in ("pos_label", "classes")}, "get_scorer"
+    )
     return make_scorer(
         metric.function,
         response_method="predict_proba",

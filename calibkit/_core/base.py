@@ -207,14 +207,13 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         where = f"{type(self).__name__}.{method}"
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=False)
-        s = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
-        if s.n_classes != len(self.classes_):
-            columns = 1 if s.values.ndim == 1 else s.n_classes
-            raise ValueError(
-                f"{where}: X has {columns} column(s); expected the scores of "
-                f"{len(self.classes_)} classes, as in fit."
-            )
-        return s
+        return read_scores(
+            X,
+            scale=self._input_scale(),
+            where=where,
+            allow_empty=True,
+            n_classes=len(self.classes_),
+        )
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -236,16 +235,25 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
 
 
 def _warn_of_scale(s: Scores, where: str) -> None:
-    """Logits of many rows that all lie in [0, 1] are probably probabilities."""
-    if s.scale == "logit" and s.values.ndim == 1 and len(s) >= 50:
-        low, high = s.values.min(), s.values.max()
-        if low >= 0 and high <= 1 and low < high:
-            warnings.warn(
-                f"{where}: all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though "
-                "scale='logit'; if they are probabilities use scale='probability'.",
-                ScaleWarning,
-                stacklevel=3,
-            )
+    """Logits of many rows that all lie in [0, 1] or [0, 100] are probably something else."""
+    if s.scale != "logit" or len(s) < 50:
+        return
+    first = s.values[:50]
+    if first.min() < 0 or (first.ndim == 2 and np.abs(first.sum(axis=1) - 1).max() > 1e-3):
+        return
+    low, high = s.values.min(), s.values.max()
+    if low >= 0 and high <= 1 and low < high:
+        looks, instead = "probabilities", "use scale='probability'"
+    elif low >= 0 and 50 < high <= 100 and low < high:
+        looks, instead = "percentages", "divide by 100 and use scale='probability'"
+    else:
+        return
+    warnings.warn(
+        f"{where}: all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though scale='logit'; if "
+        f"they are {looks} {instead}.",
+        ScaleWarning,
+        stacklevel=3,
+    )
 
 
 class LogOddsCalibrator(BaseCalibrator):

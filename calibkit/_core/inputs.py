@@ -30,7 +30,13 @@ class Rows(NamedTuple):
 
 
 def read_scores(
-    X: Any, *, scale: Scale, where: str, name: str = "X", allow_empty: bool = False
+    X: Any,
+    *,
+    scale: Scale,
+    where: str,
+    name: str = "X",
+    allow_empty: bool = False,
+    n_classes: int | None = None,
 ) -> Scores:
     """Scores of shape (n,), (n, 1), (n, 2) or (n, K) as :class:`Scores`."""
     a = _to_floats(X, where, name)
@@ -41,6 +47,12 @@ def read_scores(
     if len(a) == 0 and not allow_empty:
         raise ValueError(
             f"{where}: {name} has 0 sample(s) (shape={a.shape}) while a minimum of 1 is required."
+        )
+    columns = 1 if a.ndim == 1 else a.shape[1]
+    if n_classes is not None and max(columns, 2) != n_classes:
+        raise ValueError(
+            f"{where}: {name} has {columns} column(s); expected the scores of {n_classes} classes, "
+            "as in fit."
         )
     two_classes = a.ndim == 1 or a.shape[1] <= 2
     if scale == "logit":
@@ -111,11 +123,14 @@ def _refuse_range(a: FloatArray, where: str, name: str) -> None:
     _check_finite(a, where, name)
     bad = (a < -RANGE_TOLERANCE) | (a > 1 + RANGE_TOLERANCE)
     at, place = first_place(bad)
+    low, high = a.min(), a.max()
+    logits = "for logits or decision_function values use a calibrator with scale='logit'"
+    mend = f"For percentages divide by 100; {logits}"
+    if low < 0 or high > 100:
+        mend = logits[0].upper() + logits[1:]
     raise ValueError(
-        f"{where}: {name} holds values outside [0, 1] ({a[at]:.6g} at {place}; "
-        f"min {a.min():.6g}, max {a.max():.6g}); expected probabilities. For logits or "
-        "decision_function values use a calibrator with scale='logit'; for percentages "
-        "divide by 100."
+        f"{where}: {name} holds values outside [0, 1] ({a[at]:.6g} at {place}; min {low:.6g}, "
+        f"max {high:.6g}); expected probabilities. {mend}."
     )
 
 
@@ -202,6 +217,11 @@ def read_rows(
     return Rows(scores, codes, w, found)
 
 
+def _some(labels: list[Any]) -> str:
+    """The first labels of a list."""
+    return ", ".join(map(repr, labels[:10])) + (", ..." if len(labels) > 10 else "")
+
+
 def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")) -> None:
     """Raise unless there is a column for every class and a class for every column."""
     k, found = rows.scores.n_classes, rows.classes.tolist()
@@ -221,6 +241,6 @@ def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")
         )
     raise ValueError(
         f"{where}: {score} has {k} columns and {label} holds {len(found)} classes "
-        f"({found[:10]}); expected as many. If a class is missing from these rows, name them all "
+        f"({_some(found)}); expected as many. If a class is missing from these rows, name them all "
         "in classes=[...]."
     )

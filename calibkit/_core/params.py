@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+#: Other names that the literature and other packages use.
+_SYNONYMS = {
+    "sigmoid": "platt",
+    "logistic": "platt",
+    "ece": "expected_calibration_error",
+    "mce": "maximum_calibration_error",
+    "auc": "roc_auc",
+    "brier": "brier_score",
+    "seed": "random_state",
+    "alpha": "level",
+    "confidence": "level",
+    "bins": "n_bins",
+    "group": "groups",
+    "confidence_calibration": "top_label",
+    "toplabel": "top_label",
+}
 
 
 def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> None:
@@ -14,7 +32,19 @@ def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> N
     options = list(options)
     if not isinstance(value, str) or value not in options:
         listed = ", ".join(map(repr, options))
-        raise ValueError(f"{where}: {name}={value!r}; expected one of {listed}.")
+        raise ValueError(
+            f"{where}: {name}={value!r}; expected one of {listed}{advice(value, options)}."
+        )
+
+
+def advice(value: Any, options: Iterable[str]) -> str:
+    """A suggestion, where one of the options resembles what was given."""
+    if not isinstance(value, str):
+        return ""
+    text = _SYNONYMS.get(value.lower(), value.lower().replace("-", "_"))
+    near = get_close_matches(text, list(options), n=1, cutoff=0.6)
+    near = near or [o for o in options if o.endswith(text)][:1]
+    return f"; did you mean {near[0]!r}" if near else ""
 
 
 def check_flag(where: str, name: str, value: Any) -> None:

@@ -27,6 +27,10 @@ class MissingClassWarning(CalibrationWarning):
     """A class has too few rows to learn a map of its own."""
 
 
+class FewGroupsWarning(CalibrationWarning):
+    """There are too few groups for an interval that draws them to be trusted."""
+
+
 def warn_of_separation(where: str) -> None:
     """Say that smoothed targets stand in for a maximum that does not exist."""
     warnings.warn(

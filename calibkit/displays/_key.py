@@ -81,6 +81,9 @@ def _heading(numbers: Numbers) -> str:
     parts = [] if numbers.n_rows is None else [f"n = {numbers.n_rows:,}"]
     if any(np.isfinite(e["ece"].low) for e in numbers.estimates.values()):
         parts.append(f"{100 * numbers.level:g}% intervals in brackets")
+    params = next(iter(numbers.estimates.values()))["ece"].params
+    bins = {"quantile": "equal-mass", "uniform": "equal-width", "unique": "single-score"}
+    parts.append(f"ECE: {params['n_bins']} {bins[params['strategy']]} bins")
     if numbers.kind == "classwise" and len(numbers.labels) < numbers.n_classes:
         parts.append(f"the {len(numbers.labels)} most frequent of {numbers.n_classes} classes")
     return "; ".join(parts)

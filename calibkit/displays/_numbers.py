@@ -170,8 +170,8 @@ def _estimate(metric: Any, problem: Problem, settings: Settings, **params: Any) 
         return Estimate(metric(table, **params), *ends, n, name, shown, "no interval")
     if rows is None:
         return estimate(metric, table, **drawing, **params)
-    weighted: dict[str, Any] = {"sample_weight": rows.w, "pos_label": 1}
-    return estimate(metric, rows.y, rows.p, **weighted, **drawing, **params)
+    drawing |= {"sample_weight": rows.w, "groups": problem.groups, "pos_label": 1}
+    return estimate(metric, rows.y, rows.p, **drawing, **params)
 
 
 def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:

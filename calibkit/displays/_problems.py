@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.inputs import Rows
 from ..metrics import ScoreTable
-from ..metrics._rows import Binary, infer_kind, read_problem, reduce_rows
+from ..metrics._rows import Binary, infer_kind, read_groups, read_problem, reduce_rows
 
 
 class Problem(NamedTuple):
@@ -18,7 +18,8 @@ class Problem(NamedTuple):
     model: str
     label: Any  # the class in a class-wise picture, else None
     table: ScoreTable
-    rows: Binary | None  # kept where rows are weighted, since a table of these can't be resampled
+    rows: Binary | None  # kept where the table alone can't be resampled: weights or groups
+    groups: np.ndarray | None = None
 
 
 class Problems(NamedTuple):
@@ -42,14 +43,22 @@ def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, A
     return {str(key): value for key, value in values.items()}
 
 
-def _reduced(model: str, rows: Rows, kind: str, shown: np.ndarray) -> list[Problem]:
+def _reduced(
+    model: str, rows: Rows, kind: str, shown: np.ndarray, groups: np.ndarray | None
+) -> list[Problem]:
     binaries = reduce_rows(rows, kind)
     if kind == "classwise":
         pairs = [(rows.classes[k], binaries[k]) for k in shown]
     else:
         pairs = [(None, binaries[0])]
     return [
-        Problem(model, label, ScoreTable.from_binary(b), None if b.w is None else b)
+        Problem(
+            model,
+            label,
+            ScoreTable.from_binary(b),
+            None if b.w is None and groups is None else b,
+            groups,
+        )
         for label, b in pairs
     ]
 
@@ -68,11 +77,14 @@ def problems_of_arrays(
     kind: str | None,
     pos_label: Any,
     classes: dict[str, Any] | Any,
+    groups: Any,
     max_classes: int,
     where: str,
 ) -> Problems:
     """Problems of rows; ``classes`` are those of each model if they are a dict."""
     found: list[Problem] = []
+    if groups is not None:
+        groups = read_groups(groups, sample_weight, len(y_true), where)
     shown = np.arange(0)
     for model, y_prob in scores.items():
         at = where if len(scores) == 1 else f"{where} ({model})"
@@ -89,7 +101,7 @@ def problems_of_arrays(
                 f"{at}: {rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
                 "before; expected models of one problem."
             )
-        found += _reduced(model, rows, this, shown)
+        found += _reduced(model, rows, this, shown, groups)
     return Problems(kind or "binary", found, first.scores.n_classes)
 
 

@@ -90,6 +90,7 @@ class ReliabilityDisplay(Picture):
         limits: str | tuple[float, float] = "auto",
         max_classes: int = 9,
         sample_weight: Any = None,
+        groups: Any = None,
         pos_label: Any = None,
         name: str | None = None,
         random_state: Any = None,
@@ -110,7 +111,7 @@ class ReliabilityDisplay(Picture):
             Their labels.
         kind, strategy, n_bins, interval, level, n_resamples, limits, max_classes : optional
             As in :meth:`from_predictions`.
-        sample_weight, pos_label, name, random_state : optional
+        sample_weight, groups, pos_label, name, random_state : optional
             As in :meth:`from_predictions`; the name is by default that of the estimator's class.
         ax, consistency, histogram, legend : optional
             As in :meth:`plot`.
@@ -152,6 +153,7 @@ class ReliabilityDisplay(Picture):
             kind=kind,
             pos_label=pos_label,
             classes=classes,
+            groups=groups,
             max_classes=max_classes,
             where=where,
         )
@@ -173,6 +175,7 @@ class ReliabilityDisplay(Picture):
         limits: str | tuple[float, float] = "auto",
         max_classes: int = 9,
         sample_weight: Any = None,
+        groups: Any = None,
         pos_label: Any = None,
         classes: Any = None,
         name: str | None = None,
@@ -210,6 +213,9 @@ class ReliabilityDisplay(Picture):
             Class-wise, only so many classes are shown, the most frequent.
         sample_weight : array-like of shape (n,), optional
             Weights >= 0; frequencies are weighted, intervals take effective numbers of rows.
+        groups : array-like of shape (n,), optional
+            Rows of one group are drawn together in the intervals of the key; the bars of the bins
+            always take rows as independent.
         pos_label : label, optional
             The event, for two classes; default: the larger label.
         classes : array-like, optional
@@ -253,6 +259,7 @@ class ReliabilityDisplay(Picture):
             kind=kind,
             pos_label=pos_label,
             classes=classes,
+            groups=groups,
             max_classes=max_classes,
             where=where,
         )

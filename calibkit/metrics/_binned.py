@@ -157,7 +157,33 @@ def calibration_error(
     >>> round(calibration_error(y, p, norm="l1", strategy="unique"), 4)
     0.2167
     """
-    where = "calibration_error"
+    return _calibration_error(
+        "calibration_error",
+        y_true,
+        y_prob,
+        norm=norm,
+        strategy=strategy,
+        n_bins=n_bins,
+        kind=kind,
+        sample_weight=sample_weight,
+        pos_label=pos_label,
+        classes=classes,
+    )
+
+
+def _calibration_error(
+    where: str,
+    y_true: Any,
+    y_prob: Any,
+    *,
+    norm: str,
+    strategy: str,
+    n_bins: int | str,
+    kind: str | None,
+    sample_weight: Any,
+    pos_label: Any,
+    classes: Any,
+) -> float:
     check_choice(where, "norm", norm, NORMS)
     if isinstance(y_true, ScoreTable):
         n_bins = check_binning(where, strategy, n_bins, y_true.n_rows)
@@ -239,7 +265,8 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9], n_bins=2), 4)
     0.175
     """
-    return calibration_error(
+    return _calibration_error(
+        "expected_calibration_error",
         y_true,
         y_prob,
         norm="l1",
@@ -307,7 +334,8 @@ def maximum_calibration_error(
     >>> round(maximum_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9], n_bins=2), 4)
     0.2
     """
-    return calibration_error(
+    return _calibration_error(
+        "maximum_calibration_error",
         y_true,
         y_prob,
         norm="max",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import Rows
-from .._core.params import check_choice, check_int, check_real
+from .._core.params import advice, check_choice, check_int, check_real
 from .._core.random import generator
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
 from ._resampling import cell_draws, null_draws, row_draws
-from ._rows import infer_kind, read_problem, reduce_rows
+from ._rows import infer_kind, read_groups, read_problem, reduce_rows
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
 from ._table import ScoreTable
@@ -70,6 +71,9 @@ class Estimate:
     def __float__(self) -> float:
         return self.value
 
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else str(self)
+
     def __str__(self) -> str:
         label = METRICS[self.name].label if self.name in METRICS else self.name
         text = f"{label} {self.value:.4f}, {self.level:.0%} interval "
@@ -102,6 +106,24 @@ def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None
         )
     known = METRICS.get(getattr(metric, "__name__", ""))
     return known if known is not None and known.function is metric else None
+
+
+#: What ``estimate`` and scorers hand to a metric themselves.
+_OWN = ("level", "method", "n_resamples", "groups", "sample_weight", "random_state")
+_DATA = ("y_true", "y_prob", "sample_weight", "pos_label", "classes")
+
+
+def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> None:
+    """Raise if a setting is none of the metric's."""
+    if spec is None:
+        return
+    known = [p for p in inspect.signature(spec.function).parameters if p not in _DATA]
+    for name in params:
+        if name not in known:
+            raise TypeError(
+                f"{where}: {spec.name} has no setting {name!r}; it has {', '.join(known) or 'none'}"
+                f"{advice(name, [*known, *_OWN])}."
+            )
 
 
 def estimate(
@@ -193,6 +215,7 @@ def estimate(
     spec = find_metric(metric, where)
     function = metric if spec is None else spec.function
     assert callable(function)
+    check_settings(spec, params, where)
     kind = params.pop("kind", None)
     rows: Rows | None = None
     if isinstance(y_true, ScoreTable):
@@ -230,10 +253,8 @@ def _read(
     )
     if groups is None:
         return rows, None
-    if sample_weight is None:
-        return rows, _group_codes(groups, len(rows.y))
-    weight = np.asarray(sample_weight, dtype=np.float64).ravel()
-    return rows, _group_codes(groups, len(weight))[weight > 0]
+    n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
+    return rows, read_groups(groups, sample_weight, n, "estimate")
 
 
 def _checked_table(
@@ -271,20 +292,6 @@ def _kind_and_table(
     if rows.w is not None or kind == "classwise":
         return kind, None
     return kind, ScoreTable.from_binary(reduce_rows(rows, kind)[0])
-
-
-def _group_codes(groups: Any, n: int) -> np.ndarray:
-    g = np.asarray(groups)
-    if g.shape != (n,):
-        raise ValueError(
-            f"estimate: groups has shape {g.shape}; expected one group label per row, ({n},)."
-        )
-    found, codes = np.unique(g, return_inverse=True)
-    if len(found) < 2:
-        raise ValueError(
-            "estimate: groups holds one group only; expected at least two to draw from."
-        )
-    return codes
 
 
 def _interval(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from .._core.inputs import Rows, match_classes, read_scores, read_weights
 from .._core.labels import read_labels
 from .._core.params import check_choice
 from .._core.scores import Scores
+from .._core.warnings import FewGroupsWarning
 from .._numerics.links import FloatArray, IntArray
 
 KINDS = ("binary", "top_label", "classwise")
@@ -80,6 +82,36 @@ def _binary_codes(
         )
     positive = (found == pos_label)[codes]
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
+
+
+def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
+    """Codes of the groups of rows with positive weight."""
+    g = np.asarray(groups)
+    if g.shape != (n,):
+        raise ValueError(
+            f"{where}: groups has shape {g.shape}; expected one group label per row, ({n},)."
+        )
+    if sample_weight is not None:
+        g = g[np.asarray(sample_weight, dtype=np.float64).ravel() > 0]
+    try:
+        found, codes = np.unique(g, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: groups mixes labels of different types; expected one type. Convert them, "
+            "for instance to strings."
+        ) from error
+    if len(found) < 2:
+        raise ValueError(
+            f"{where}: groups holds one group only; expected at least two to draw from."
+        )
+    if len(found) < 10:
+        warnings.warn(
+            f"{where}: {len(found)} groups only; intervals from so few are rough, and too short "
+            "as a rule.",
+            FewGroupsWarning,
+            stacklevel=3,
+        )
+    return codes
 
 
 def infer_kind(kind: str | None, scores: Scores, where: str) -> str:

@@ -138,6 +138,11 @@ class ScoreTable:
         """
         table: ScoreTable | None = None
         for chunk in chunks:
+            if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
+                raise TypeError(
+                    f"ScoreTable.from_chunks: a chunk is a {type(chunk).__name__}; expected tuples "
+                    "(y_true, y_prob) or (y_true, y_prob, weight)."
+                )
             part = cls.from_arrays(*chunk, pos_label=pos_label)
             table = part if table is None else table + part
         if table is None:
@@ -155,6 +160,10 @@ class ScoreTable:
 
         n = total("n").astype(np.int64)
         return ScoreTable(p, n, *(total(c) for c in ("w", "wy", "w2", "w2y")))
+
+    def __radd__(self, other: Any) -> ScoreTable:
+        # sum() starts with 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __len__(self) -> int:
         return len(self.p)

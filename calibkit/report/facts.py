@@ -160,11 +160,13 @@ def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
     return {"base_rate": table.base_rate, "mean_prediction": table.mean_score}
 
 
-def reading(model: dict[str, Any], kind: str) -> str:
+def reading(model: dict[str, Any], kind: str, grouped: bool = False) -> str:
     """One sentence on a model's calibration, from its numbers."""
     error = model["metrics"]["calibration_error"]
     said, happened = model["mean_prediction"], model["base_rate"]
     verdict = "miscalibrated" if error["value"] > error["null_high"] else "no miscalibration seen"
+    if grouped and error["value"] > error["null_high"]:
+        verdict = "more error than independent rows of a calibrated model show"
     means = ("mean forecast", "observed") if kind == "binary" else ("mean confidence", "accuracy")
     return (
         f"{model['name']}: {verdict}; RMS calibration error {error['value']:.4f}, where a "

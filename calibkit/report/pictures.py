@@ -31,6 +31,7 @@ def draw(
         n_bins=n_bins,
         level=level,
         sample_weight=problem.weight,
+        groups=problem.groups,
         pos_label=problem.pos_label,
         classes=problem.classes,
         random_state=seed,

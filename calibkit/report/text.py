@@ -32,7 +32,8 @@ def settings(facts: dict[str, Any]) -> str:
     draws = "draws of groups" if facts["groups"] is not None else "draws"
     return (
         f"{facts['level']:.0%} intervals by basic bootstrap, {facts['n_resamples']:,} {draws}, "
-        f"seed {facts['seed']}; calibrated: the same rows with labels drawn from the forecasts; "
+        f"seed {facts['seed']}; calibrated: the same rows with labels drawn from the forecasts, "
+        "independently; intervals of errors allow for their upward bias; "
         f"ECE: {kind}l1, {ece['n_bins']} equal-width bins; RMS: {kind}l2, {rms['n_bins']} "
         f"equal-mass bins; plug-in estimates; calibkit {facts['calibkit']}"
     )
