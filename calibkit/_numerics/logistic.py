@@ -8,7 +8,12 @@ import numpy as np
 
 from .links import FloatArray, IntArray, expit, row_blocks
 from .newton import Bounds, minimise
+from .weights import median, row_count
 
+#: Rows that the units of a column are taken from.
+_SCALE_ROWS = 512
+#: Standardised parameters are of the order of one; steps and starts are kept below this.
+_LONGEST = 50.0
 #: Rows of the first fit, whose optimum starts the one on all rows.
 _START_ROWS = 8192
 
@@ -52,9 +57,16 @@ def separation(z: FloatArray, y: IntArray) -> int:
 
 def smoothed_targets(y: IntArray, w: FloatArray | None) -> FloatArray:
     """Platt's targets (N1 + 1) / (N1 + 2) for class 1 and 1 / (N0 + 2) for class 0."""
-    total = float(len(y)) if w is None else float(w.sum())
-    n1 = float(np.count_nonzero(y)) if w is None else float(w[y == 1].sum())
+    total = row_count(w, len(y))
+    n1 = total * float(np.average(y, weights=w))
     return np.where(y == 1, (n1 + 1.0) / (n1 + 2.0), 1.0 / (total - n1 + 2.0))
+
+
+def _location(sample: FloatArray) -> tuple[float, float]:
+    """Centre and spread that a few outliers, or logits of -1e9 for "impossible", don't move."""
+    centre = median(sample)
+    distance = np.abs(sample - centre)
+    return centre, median(distance) or float(distance.mean()) or 1.0
 
 
 class _Problem:
@@ -72,16 +84,35 @@ class _Problem:
         self.total = float(len(y)) if w is None else float(w.sum())
         self.l2 = l2 / self.total
         self.identity = identity
-        sample = [c[:: max(1, len(c) // _START_ROWS)] for c in columns]
-        self.centre = np.array([np.mean(c) for c in sample])
-        spread = np.array(
-            [np.mean(np.abs(c - m)) for c, m in zip(sample, self.centre, strict=True)]
-        )
-        self.spread = np.where(spread > 0, spread, 1.0)
+        located = [_location(c[:: -(-len(c) // _SCALE_ROWS)]) for c in columns]
+        self.centre = np.array([centre for centre, _ in located])
+        self.spread = np.array([spread for _, spread in located])
         span = [
             max(np.max(c) - m, m - np.min(c)) for c, m in zip(columns, self.centre, strict=True)
         ]
         self.span = np.append(np.array(span) / self.spread, 1.0)
+
+    def standardised(self, rows: slice) -> list[FloatArray]:
+        scaling = zip(self.columns, self.centre, self.spread, strict=True)
+        return [(c[rows] - m) / s for c, m, s in scaling]
+
+    def log_odds(self, x: list[FloatArray], theta: FloatArray) -> FloatArray:
+        eta = np.full(len(x[0]), theta[-1])
+        for t, column in zip(theta[:-1], x, strict=True):
+            eta += t * column
+        return eta
+
+    def loss(self, theta: FloatArray) -> float:
+        """Mean log-loss, penalty included."""
+        total = 0.0
+        for rows in row_blocks(len(self.y), 4):
+            eta = self.log_odds(self.standardised(rows), theta)
+            # log(1 + exp(eta)) without overflow; NumPy's logaddexp is ten times slower.
+            each = np.maximum(eta, 0.0) + np.log(1.0 + np.exp(-np.abs(eta)))
+            each -= self.y[rows] * eta
+            total += float(each.sum() if self.w is None else each @ self.w[rows])
+        away = self.raw(theta) - self.identity
+        return total / self.total + 0.5 * self.l2 * float(away @ away)
 
     def raw(self, theta: FloatArray) -> FloatArray:
         """Parameters on the columns as given, intercept last."""
@@ -91,9 +122,9 @@ class _Problem:
     def reach(self, step: FloatArray) -> float:
         return float(np.abs(step) @ self.span)
 
-    def thinned(self) -> _Problem | None:
+    def thinned(self, n_rows: int) -> _Problem | None:
         """The same problem on every so-many-th row, with the same standardisation."""
-        stride = len(self.y) // _START_ROWS
+        stride = len(self.y) // n_rows
         if stride < 4:
             return None
         w = None if self.w is None else self.w[::stride]
@@ -113,11 +144,8 @@ class _Problem:
         # Blocks of 8,192: on longer vectors BLAS starts threads, whose start costs more than they
         # save.
         for rows in row_blocks(len(self.y), 4):
-            scaling = zip(self.columns, self.centre, self.spread, strict=True)
-            x = [(c[rows] - m) / s for c, m, s in scaling]
-            eta = np.full(len(x[0]), theta[-1])
-            for t, column in zip(theta[:-1], x, strict=True):
-                eta += t * column
+            x = self.standardised(rows)
+            eta = self.log_odds(x, theta)
             q = expit(eta)
             residual = q - self.y[rows]
             curvature = q * (1.0 - q)
@@ -140,11 +168,10 @@ class _Problem:
         return g, h
 
 
-def discriminant(problem: _Problem) -> FloatArray:
+def _discriminant(problem: _Problem) -> FloatArray:
     """Fisher's linear discriminant: near the maximum of likelihood where the scores of each class
     are about normal, and found in one pass."""
-    scaling = zip(problem.columns, problem.centre, problem.spread, strict=True)
-    x = np.array([(c - m) / s for c, m, s in scaling])
+    x = np.array(problem.standardised(slice(None)))
     w1 = problem.y if problem.w is None else problem.w * problem.y
     n1 = float(w1.sum())
     n0 = problem.total - n1
@@ -156,6 +183,21 @@ def discriminant(problem: _Problem) -> FloatArray:
     within = weighted @ x.T - n1 * np.outer(m1, m1) - n0 * np.outer(m0, m0)
     coef = np.linalg.lstsq(within / problem.total, m1 - m0, rcond=1e-10)[0]
     return np.append(coef, np.log(n1 / n0) - 0.5 * (m1 + m0) @ coef)
+
+
+def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
+    """The best of three on a sample: the constant rate, the discriminant and the identity map."""
+    sample = problem.thinned(_SCALE_ROWS) or problem
+    # A column without spread can't be told from the intercept: it keeps the coefficient 1.
+    coef = np.where(problem.span[:-1] > 0, 0.0, problem.spread)
+    guesses = [np.append(coef, np.log(rate) - np.log1p(-rate))]
+    if (problem.span[:-1] > 0).all():
+        guesses += [_discriminant(sample), np.append(problem.spread, problem.centre.sum())]
+    if bounds is not None:
+        guesses = [np.maximum(guess, bounds[0]) for guess in guesses]
+    guesses = [guess for guess in guesses if np.abs(guess).max() < _LONGEST] or guesses[:1]
+    losses = [sample.loss(guess) for guess in guesses]
+    return guesses[int(np.nanargmin(losses))]
 
 
 def fit_logistic(
@@ -182,19 +224,23 @@ def fit_logistic(
     if nonnegative:
         bounds = np.append(np.zeros(d - 1), -np.inf), np.full(d, np.inf)
     rate = float(np.average(y, weights=w))
-    # A column without spread can't be told from the intercept: it keeps the coefficient 1.
-    coef = np.where(problem.span[:-1] > 0, 0.0, problem.spread)
-    theta = np.append(coef, np.log(rate) - np.log1p(-rate))
-    sample = problem.thinned()
-    guess = discriminant(sample or problem)
-    if (problem.span[:-1] > 0).all() and problem.reach(guess) < 30:
-        theta = np.maximum(guess, bounds[0]) if bounds is not None else guess
+    theta = _start(problem, rate, bounds)
+    sample = problem.thinned(_START_ROWS)
     if sample is not None:
-        start = minimise(sample, theta, problem.reach, bounds=bounds, tol=1e-8, max_iter=30)
+        start = minimise(
+            sample,
+            sample.loss,
+            theta,
+            problem.reach,
+            bounds=bounds,
+            longest=_LONGEST,
+            tol=1e-8,
+            max_iter=30,
+        )
         # A thinned sample may be separable where the whole is not; its fit then runs away.
-        if start.converged and problem.reach(start.theta) < 200:
+        if start.converged and np.abs(start.theta).max() < _LONGEST:
             theta = start.theta
-    found = minimise(problem, theta, problem.reach, bounds=bounds)
+    found = minimise(problem, problem.loss, theta, problem.reach, bounds=bounds, longest=_LONGEST)
     raw = problem.raw(found.theta)
     information = found.hessian * problem.total
     return LogisticFit(

@@ -29,9 +29,22 @@ class Minimum(NamedTuple):
     n_iter: int
 
 
+def _solve(h: FloatArray, right: FloatArray) -> FloatArray:
+    """Solution of ``h @ x = right``, scaled to a unit diagonal and a little damped.
+
+    The damping gives directions without curvature a long step instead of none: where all rows are
+    saturated the gradient still says which way to go.
+    """
+    scale = np.sqrt(np.diag(h))
+    scale = np.where(scale > 0, scale, 1.0)
+    scaled = h / np.outer(scale, scale)
+    scaled[np.diag_indices_from(scaled)] += 1e-13
+    return np.linalg.solve(scaled, right / scale) / scale
+
+
 def _step(g: FloatArray, h: FloatArray, theta: FloatArray, bounds: Bounds | None) -> FloatArray:
     """Minimiser of the quadratic model; with bounds, the best over all faces of the box."""
-    newton: FloatArray = np.linalg.lstsq(h, -g, rcond=1e-14)[0]
+    newton = _solve(h, -g)
     if bounds is None:
         return newton
     lower, upper = bounds[0] - theta, bounds[1] - theta
@@ -44,43 +57,60 @@ def _step(g: FloatArray, h: FloatArray, theta: FloatArray, bounds: Bounds | None
         free = np.isnan(step)
         step[free] = 0.0
         if free.any():
-            right = -(g + h @ step)[free]
-            step[free] = np.linalg.lstsq(h[np.ix_(free, free)], right, rcond=1e-14)[0]
+            step[free] = _solve(h[np.ix_(free, free)], -(g + h @ step)[free])
         value = g @ step + 0.5 * step @ h @ step
         if (step >= lower).all() and (step <= upper).all() and value < best_value:
             best, best_value = step, value
     return best
 
 
+def _shortened(
+    loss: Callable[[FloatArray], float], theta: FloatArray, step: FloatArray, slope: float
+) -> FloatArray:
+    """The step, halved until the loss falls as its slope promises."""
+    start = loss(theta)
+    for _ in range(100):
+        if loss(theta + step) <= start + 1e-4 * slope:
+            break
+        step, slope = 0.5 * step, 0.5 * slope
+    return step
+
+
 def minimise(
     evaluate: Evaluate,
+    loss: Callable[[FloatArray], float],
     theta: FloatArray,
     reach: Callable[[FloatArray], float],
     *,
     bounds: Bounds | None = None,
+    longest: float = np.inf,
     tol: float = TOLERANCE,
-    max_iter: int = 100,
+    max_iter: int = 200,
 ) -> Minimum:
-    """Minimise a mean log-loss by Newton steps, halved while they overshoot.
+    """Minimise a mean log-loss by Newton steps, shortened where they are long and do not pay.
 
     ``reach(step)`` bounds how far a step moves any row's log-odds. For logistic losses the third
-    derivative is at most that reach times the second, so a full step from decrement d leaves an
-    excess of about ``d * reach**2``: once this is below ``tol`` the step is taken and no further
-    pass over the data is spent on confirming it.
+    derivative is at most that reach times the second. So a full step of reach below one is safe,
+    and leaves an excess of about ``decrement * reach**2``: once this is below ``tol`` the step is
+    taken and no further pass over the data is spent on confirming it. Longer steps are checked
+    against the loss itself, at the cost of a pass or two. No parameter moves by more than
+    ``longest`` at once.
     """
     g, h = evaluate(theta)
     for n_iter in range(1, max_iter + 1):
         step = _step(g, h, theta, bounds)
+        # Where all rows are saturated the curvature is next to nothing and the step astronomical.
+        step *= min(1.0, longest / max(np.abs(step).max(), 1e-300))
         slope = float(g @ step)
         distance = reach(step)
-        if -slope * min(1.0, distance) ** 2 < tol:
-            return Minimum(theta + step, h, True, n_iter)
-        for _ in range(60):
+        if slope >= 0 or (distance <= 1 and -slope * distance**2 < tol):
+            return Minimum(theta + step if slope < 0 else theta, h, True, n_iter)
+        g_new, h_new = evaluate(theta + step)
+        # A long step pays where it takes most of the slope away, in either direction.
+        if distance > 1 and not abs(g_new @ step) <= -0.5 * slope:
+            step = _shortened(loss, theta, step, slope)
+            if (theta + step == theta).all():
+                return Minimum(theta, h, True, n_iter)
             g_new, h_new = evaluate(theta + step)
-            # Along a convex curve the slope only rises: a steep positive slope is an overshoot.
-            if g_new @ step <= 0.5 * -slope:
-                break
-            step = 0.5 * step
-            slope *= 0.5
         theta, g, h = theta + step, g_new, h_new
     return Minimum(theta, h, False, max_iter)

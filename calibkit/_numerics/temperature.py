@@ -9,6 +9,7 @@ import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
 from .newton import TOLERANCE, Minimum, minimise
+from .weights import median
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
 LogitBlocks = Callable[[slice], FloatArray]
@@ -33,9 +34,9 @@ def _moments(
     blocks: list[slice],
     smoothing: float,
     beta: float,
-) -> tuple[float, float]:
-    """Sums of the first and second derivative of the log-loss in beta."""
-    g = h = 0.0
+) -> tuple[float, float, float]:
+    """Sums of the log-loss and of its first and second derivative in beta."""
+    f = g = h = 0.0
     for rows in blocks:
         # Sums over few classes are quick when the rows of the block lie side by side in memory.
         z = logits(rows).T
@@ -52,12 +53,11 @@ def _moments(
         target = label if smoothing == 0 else (
             (1 - smoothing) * label + smoothing * z.mean(axis=0, dtype=np.float64)
         )  # fmt: skip
-        row_g, row_h = mean - target, square - mean * mean
-        if w is None:
-            g, h = g + row_g.sum(), h + row_h.sum()
-        else:
-            g, h = g + w[rows] @ row_g, h + w[rows] @ row_h
-    return g, h
+        rows_of = np.log(s0) - beta * target, mean - target, square - mean * mean
+        weight = np.ones(1) if w is None else w[rows]
+        f, g, h = (total + float((weight * part).sum())
+                   for total, part in zip((f, g, h), rows_of, strict=True))  # fmt: skip
+    return f, g, h
 
 
 def label_wins(logits: LogitBlocks, y: IntArray, blocks: list[slice]) -> bool:
@@ -76,14 +76,36 @@ def label_wins(logits: LogitBlocks, y: IntArray, blocks: list[slice]) -> bool:
     return some_margin
 
 
-def _spread(logits: LogitBlocks, blocks: list[slice]) -> float:
-    """Mean distance of a row's largest logit from its mean, and at least a tiny number."""
-    total, n = 0.0, 0
+def _scales(logits: LogitBlocks, w: FloatArray | None, blocks: list[slice]) -> tuple[float, float]:
+    """Median lead of a row's largest logit over its second, and the largest range of a row.
+
+    The lead is the scale of the logits, whatever a few outliers or logits of -1e9 for
+    "impossible" classes are; the range says how hot a temperature may have to be.
+    """
+    leads, weights, widest = [], [], 0.0
     for rows in blocks:
-        z = logits(rows).astype(np.float64)
-        total += float((z.max(axis=1) - z.mean(axis=1)).sum())
-        n += len(z)
-    return total / n
+        z = logits(rows)
+        two = np.partition(z, -2, axis=1)[:, -2:].astype(np.float64)
+        leads.append(two[:, 1] - two[:, 0])
+        weights.append(np.ones(len(two)) if w is None else w[rows])
+        widest = max(widest, float((two[:, 1] - z.min(axis=1)).max()))
+    lead, weight = np.concatenate(leads), np.concatenate(weights)
+    some = lead > 0
+    return (median(lead[some], weight[some]) if some.any() else widest), widest
+
+
+def _best_start(
+    logits: LogitBlocks,
+    y: IntArray,
+    w: FloatArray | None,
+    blocks: list[slice],
+    smoothing: float,
+    spread: float,
+) -> FloatArray:
+    """The temperature 1 or the scale of the logits, whichever has the smaller loss."""
+    guesses = [b for b in (1.0, 1.0 / spread) if b * spread <= 1e3]
+    losses = [_moments(logits, y, w, blocks, smoothing, b)[0] for b in guesses]
+    return np.array([guesses[int(np.nanargmin(losses))]])
 
 
 def fit_temperature(
@@ -109,24 +131,36 @@ def fit_temperature(
     # Of a thousand rows, then of a twentieth where that is much more.
     levels = [n // _START_ROWS] if n >= 4 * _START_ROWS else []
     levels += [20] if n >= 80 * _START_ROWS // 2 else []
-    spread = _spread(logits, thin(levels[0]) if levels else row_blocks(n, n_classes))
-    if spread == 0.0:
+    spread, widest = _scales(logits, w, thin(levels[0] if levels else 1))
+    if widest == 0.0:
         return TemperatureFit(1.0, None, True, 0)
-    bounds = np.array([1e-3 / spread]), np.array([1e3 / spread])
-    beta = np.array([1.0 / spread])
+    bounds = np.array([1e-3 / widest]), np.array([1e3 / spread])
     total = float(n) if w is None else float(w.sum())
 
     def minimum(blocks: list[slice], start: FloatArray, total: float, tol: float) -> Minimum:
+        seen: dict[float, tuple[float, float, float]] = {}  # the last pass, loss included
+
+        def moments(theta: FloatArray) -> tuple[float, float, float]:
+            beta = float(theta[0])
+            if beta not in seen:
+                seen.clear()
+                seen[beta] = _moments(logits, y, w, blocks, smoothing, beta)
+            return seen[beta]
+
         def evaluate(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-            g, h = _moments(logits, y, w, blocks, smoothing, float(theta[0]))
+            _, g, h = moments(theta)
             return np.array([g / total]), np.array([[h / total]])
 
-        # The spread stands for the range of the logits in the bound on the third derivative.
+        # The lead stands for the range of the logits in the bound on the third derivative.
         def reach(d: FloatArray) -> float:
-            return float(3.0 * spread * np.abs(d).sum())
+            return float(5.0 * spread * np.abs(d).sum())
 
-        return minimise(evaluate, start, reach, bounds=bounds, tol=tol)
+        def loss(theta: FloatArray) -> float:
+            return moments(theta)[0] / total
 
+        return minimise(evaluate, loss, start, reach, bounds=bounds, tol=tol)
+
+    beta = _best_start(logits, y, w, thin(levels[0] if levels else 1), smoothing, spread)
     for share in levels:
         blocks = thin(share)
         if smoothing == 0 and label_wins(logits, y, blocks):

@@ -12,6 +12,7 @@ from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.pava import isotonic_blocks
+from .._numerics.weights import row_count
 
 
 class IsotonicCalibrator(BaseCalibrator):
@@ -28,8 +29,8 @@ class IsotonicCalibrator(BaseCalibrator):
         next block; ``"centred"`` puts each block's value at its mean score and interpolates
         linearly, which keeps the order of scores between the outermost blocks.
     min_probability : float or "auto" or None, default="auto"
-        No output is nearer to 0 or 1 than this. ``"auto"`` is 1 / (n + 2), n the total weight:
-        n rows can't show that an event is rarer. None returns the exact 0 and 1 of the
+        No output is nearer to 0 or 1 than this. ``"auto"`` is 1 / (n + 2): n rows can't show
+        that an event is rarer. Weights count as rows. None returns the exact 0 and 1 of the
         regression, which cost an infinite log-loss once they are wrong.
     scale : {"probability", "logit"}, default="probability"
         What the scores are. The fit is the same on both, but for ``"centred"``.
@@ -106,7 +107,7 @@ class IsotonicCalibrator(BaseCalibrator):
         blocks = isotonic_blocks(s.values, y, w)
         floor = self.min_probability
         if floor == "auto":
-            floor = 1.0 / (float(blocks.weight.sum()) + 2.0)
+            floor = 1.0 / (row_count(w, len(y)) + 2.0)
         if floor is not None:
             np.clip(blocks.value, floor, 1.0 - float(floor), out=blocks.value)
         self.value_ = blocks.value

@@ -11,6 +11,7 @@ from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit, row_blocks
 from .._numerics.temperature import fit_temperature, label_wins
+from .._numerics.weights import row_count
 
 
 class TemperatureCalibrator(LogOddsCalibrator):
@@ -92,12 +93,12 @@ class TemperatureCalibrator(LogOddsCalibrator):
         k, smoothing = s.n_classes, 0.0
         if label_wins(logits, y, row_blocks(len(s), k)):
             warn_of_separation(where)
-            total = len(s) if w is None else float(w.sum())
-            smoothing = k / (total + k)
+            smoothing = k / (row_count(w, len(s)) + k)
         fit = fit_temperature(logits, y, w, k, smoothing=smoothing)
         self.temperature_ = 1.0 / fit.beta
         self.converged_ = fit.converged and fit.bound is None
-        if fit.bound == "hot":
+        varied = s.values.ndim == 2 or s.values.min() < s.values.max()
+        if fit.bound == "hot" and varied:
             warn_of_reversal(where, f"the temperature is at its bound, {self.temperature_:.3g}")
 
     def _predict(self, s: Scores) -> FloatArray:
@@ -106,8 +107,10 @@ class TemperatureCalibrator(LogOddsCalibrator):
         n, k = s.values.shape
         out = np.empty((n, k))
         for rows in row_blocks(n, k):
-            z = s[rows].logits() / self.temperature_
+            z = s[rows].logits().astype(np.float64)
+            # First the largest to 0, then the division, which might overflow otherwise.
             z -= z.max(axis=1, keepdims=True)
+            z /= self.temperature_
             np.exp(z, out=out[rows])
             out[rows] /= out[rows].sum(axis=1, keepdims=True)
         return out
