@@ -17,10 +17,11 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator
-from ._core.inputs import Rows, read_weights
+from ._core.inputs import Rows
 from ._core.labels import read_labels
 from ._core.params import check_choice, check_flag
 from ._core.scores import Scale, Scores
+from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._numerics.links import FloatArray, IntArray
 from ._registry import CALIBRATORS, make_calibrator

@@ -42,16 +42,35 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
             "classifier that scores its classes."
         )
     values = np.asarray(getattr(estimator, found)(X))
-    own = getattr(estimator, "classes_", classes)
-    if len(own) < len(classes):
+    own = np.asarray(getattr(estimator, "classes_", classes))
+    _check_response(estimator, values, own, classes, f"{where}: {type(estimator).__name__}.{found}")
+    if not np.array_equal(own, classes):
         values = _all_columns(values, np.searchsorted(classes, own), len(classes), found)
     return read_scores(values, scale=_SCALES[found], where=where, name=f"{found}(X)")
 
 
+def _check_response(
+    estimator: BaseEstimator, values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str
+) -> None:
+    if not set(own.tolist()) <= set(classes.tolist()):
+        raise ValueError(
+            f"{what}: its classes_ {own.tolist()[:10]} are not among {classes.tolist()[:10]}; "
+            "expected the labels it was fitted with."
+        )
+    columns = 1 if values.ndim == 1 else values.shape[1]
+    if columns != len(own) and not (columns == 1 and len(own) == 2):
+        raise ValueError(
+            f"{what} gives {columns} column(s) for {len(own)} classes; expected one per class "
+            "(decision_function_shape='ovr' for an SVC)."
+        )
+
+
 def _all_columns(values: np.ndarray, known: np.ndarray, k: int, method: str) -> np.ndarray:
     """Columns for classes a model never saw: probability 0, or next to nothing."""
-    if values.ndim == 1:
-        values = np.column_stack((np.zeros(len(values)), values))
+    if values.ndim == 1 or values.shape[1] < len(known):
+        values = values.ravel()
+        low = 1.0 - values if method == "predict_proba" else np.zeros(len(values))
+        values = np.column_stack((low, values))
     if method == "predict_proba":
         out = np.zeros((len(values), k))
     else:
@@ -95,7 +114,15 @@ def splits(cv: Any, X: Any, y: Any, codes: np.ndarray, groups: Any) -> list[tupl
         splitter: Any = StratifiedGroupKFold(n_splits=cv)
     else:
         splitter = check_cv(cv, codes, classifier=True)
-    return list(splitter.split(X, codes if len(np.shape(y)) == 1 else y, groups))
+    listed = isinstance(cv, (list, tuple))
+    pairs = not listed or all(isinstance(f, (list, tuple)) and len(f) == 2 for f in cv)
+    folds = list(splitter.split(X, codes, groups)) if pairs else []
+    if not folds:
+        raise ValueError(
+            f"CalibratedClassifier.fit: cv={cv!r} gives no folds of training and test rows; "
+            "expected pairs of row indices. (A generator is used up by its first fit: pass a list.)"
+        )
+    return folds
 
 
 def _fit_fold(

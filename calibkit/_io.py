@@ -22,6 +22,8 @@ VERSION = 1
 #: A lift holds binary calibrators, and these hold none.
 _MAX_DEPTH = 3
 _MAX_BYTES = 1 << 30
+#: Characters of all class labels together: NumPy gives each label the room of the longest.
+_MAX_TEXT = 1 << 24
 _LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
 
 
@@ -125,7 +127,7 @@ def save(calibrator: BaseCalibrator, path: str | os.PathLike[str]) -> None:
     PlattCalibrator()
     """
     text = json.dumps(to_dict(calibrator), allow_nan=False, indent=1)
-    with whole_file(Path(path)) as part:
+    with whole_file(Path(os.path.realpath(path))) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 
@@ -260,7 +262,7 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     try:
         calibrator = cls(**params)
         calibrator._check_params()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"from_dict: params of {name}: {error}") from error
     return calibrator
 
@@ -270,13 +272,15 @@ def _labels_from_dict(data: Any, what: str) -> np.ndarray:
     name, values = data["dtype"], data["values"]
     allowed = {"str": "U", "object": "O", "bool": "?"}
     allowed |= {f"{s}int{b}": f"{s[:1] or 'i'}{b // 8}" for s in ("", "u") for b in (8, 16, 32, 64)}
-    allowed |= {"float32": "f4", "float64": "f8"}
+    allowed |= {"float16": "f2", "float32": "f4", "float64": "f8"}
     if not isinstance(name, str) or name not in allowed or not isinstance(values, list):
         raise ValueError(f"from_dict: class labels of dtype {str(name)[:50]!r} are not known.")
     dtype = np.dtype(allowed[name])
     kind = _LABEL_KINDS[dtype.kind]
     if not values or not all(type(v) is kind for v in values):
         raise ValueError(f"from_dict: class labels of {what}: expected values of type {name}.")
+    if kind is str and len(values) * max(map(len, values)) > _MAX_TEXT:
+        raise ValueError(f"from_dict: class labels of {what} are too long together.")
     if kind is float and not all(map(math.isfinite, values)):
         raise ValueError(f"from_dict: class labels of {what} are not finite.")
     try:

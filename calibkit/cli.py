@@ -18,7 +18,7 @@ import calibkit
 
 from ._registry import CALIBRATORS
 from .report import commands
-from .report.console import guarded, show
+from .report.console import fail, guarded, show
 from .report.demo import CODE
 from .report.problem import Options
 from .report.text import aligned, plain_report, rich_report, rich_rows
@@ -38,9 +38,19 @@ def main() -> None:
         )
         raise SystemExit(1)
     os.environ.setdefault("MPLBACKEND", "agg")  # pictures go to files, never to a window
+    if sys.stdout is None:
+        fail("standard output is closed")
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    make_app()(prog_name="calibkit")
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    guarded(_run_app)()
+
+
+def _run_app() -> None:
+    try:
+        make_app()(prog_name="calibkit")
+    finally:
+        sys.stdout.flush()  # so that a full disk is noticed here
 
 
 def make_app() -> Any:
@@ -83,6 +93,12 @@ def _bins(value: str) -> str:
     return value
 
 
+def _level(value: float) -> float:
+    if not 0.01 <= value <= 0.999:
+        raise typer.BadParameter(f"{value:g} is not a fraction such as 0.95")
+    return value
+
+
 if typer is not None:
     _Option = typer.Option
     File = Annotated[str, typer.Argument(metavar="FILE", show_default=False)]
@@ -99,15 +115,14 @@ if typer is not None:
     Classes = Annotated[
         str | None, _Option(metavar="A,B,C", help="Class of each --prob column, in order.")
     ]
-    Group = Annotated[
-        str | None, _Option(metavar="COL", help="Rows of one group are drawn together.")
-    ]
+    _grouped = "Rows of one group are drawn together (clusters of the bootstrap)."
+    Group = Annotated[str | None, _Option(metavar="COL", help=_grouped)]
     Kind = Annotated[
         str | None, _Option(callback=_choice(*_KINDS), metavar="KIND", help=" | ".join(_KINDS))
     ]
     Bins = Annotated[str, _Option(callback=_bins, metavar="N|auto", help="Bins of the errors.")]
     Level = Annotated[
-        float, _Option(min=0.01, max=0.999, metavar="X", help="Coverage of the intervals.")
+        float, _Option(callback=_level, metavar="X", help="Coverage of the intervals.")
     ]
     Resamples = Annotated[int, _Option(min=10, metavar="N", help="Bootstrap draws.")]
     Seed = Annotated[int, _Option(min=0, metavar="N", help="Seed of the draws.")]

@@ -430,7 +430,7 @@ def test_lines_are_read_no_further_than_the_chunk(platt, monkeypatch):
             seen_at.append(len(made))
             return super().write(data)
 
-    from calibkit.report.files import TextTable
+    from calibkit.report.records import TextTable
 
     text = TextTable(Source("stream", "csv"), lines())
     mapping = stream.Mapping(platt[1], text.columns, "stream", ["p"], None)
@@ -524,7 +524,7 @@ def test_output_never_destroys_an_input(files, platt, tmp_path):
         ("k.csv", b"label,prob\n0.1,.5\n0.2,.4\n0.3,.4\n", "continuous"),
         ("r.csv", b"label,prob\n1,0.5,7\n0,0.4\n", "r.csv, line 2: 3 cells; the header has 2."),
         ("q.csv", b'label,prob\n1,0.5\n"0,0.4\n', "q.csv, line 3: unexpected end of data."),
-        ("s.csv", b"label,prob\n1,0.5\n0,0.4\n", "n_bins=15 and 2 rows"),
+        ("s.csv", b"label,prob\n1,0.5\n0,0.4\n", "--bins 15 and 2 rows"),
         ("j.jsonl", b'{"label": 1, "prob": [1]}\n', "j.jsonl, line 1: prob is [1]"),
         ("j.jsonl", b'{"label": 1, "prob": 1}\n{"label": "a", "prob": 1}\n', "line 2: label is"),
     ],
@@ -649,6 +649,166 @@ def test_help_fits_a_terminal_and_has_an_example(command):
     out = run(*command, "--help", env={"COLUMNS": "200"}).stdout
     assert max(map(len, out.splitlines())) <= 80
     assert f"  {' '.join(['calibkit', *command])}" in out
+
+
+# -- odd files and streams --------------------------------------------------------------------
+
+SMALL = ["--label", "y", "--prob", "p", "--bins", "2", *QUICK]
+TABLE = "y,p\n" + "1,0.7\n0,0.75\n1,0.8\n0,0.2\n" * 3
+
+
+def test_stray_quotes_drop_no_rows(tmp_path):
+    cells = ["plain", '5" nail', 'a "b', 'say "x"', "6\" x 5'"]
+    for name, sep in (("q.csv", ","), ("q.tsv", "\t")):
+        rows = [f"{i % 2}{sep}0.{i % 9 + 1}{sep}{cells[i % 5]}" for i in range(100)]
+        (tmp_path / name).write_text("\n".join([f"y{sep}p{sep}note", *rows]) + "\n")
+        assert facts(tmp_path / name, *SMALL)["n"] == 100
+        out = run("fit", tmp_path / name, *SMALL[:4], "-o", tmp_path / "c.json").stdout
+        assert "fitted on 100 rows" in out
+
+
+@pytest.mark.parametrize("row", ["1,0.5", "1,0.5,a,b", "1,0.5,a\rb"])
+def test_bad_rows_are_seen_though_their_odd_cells_are_not_used(tmp_path, row):
+    (tmp_path / "r.csv").write_bytes(f"y,p,note\n1,0.7,x\n0,0.2,x\n{row}\n".encode())
+    assert "cells; the header has 3" in fails("report", tmp_path / "r.csv", *SMALL)
+
+
+def test_integers_of_json_stay_integers(tmp_path):
+    path = tmp_path / "i.jsonl"
+    rows = [{"y": i % 3, "g": 2**60 + i // 2, "p_0": 0.5, "p_1": 0.25, "p_2": 0.25}
+            for i in range(30)]  # fmt: skip
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    found = facts(path, "--label", "y", "--prob", "p_*", "--bins", "2", "--group", "g")
+    assert (found["classes"], found["groups"]) == ([0, 1, 2], 15)
+    for big, rest in ((10**400, 1), (2**63, 1), (2**53 + 1, 0.5)):
+        path.write_text(f'{{"y": {rest}, "p": 1}}\n{{"y": {big}, "p": 0}}\n')
+        assert f"line 2: y is {str(big)[:8]}" in fails("report", path, *SMALL)
+    path.write_text('{"y": 0, "p": 1}\n{"y": 1, "p": 0.5, "y": 0}\n')
+    assert "line 2: a key is repeated" in fails("report", path, *SMALL)
+
+
+def test_bytes_that_are_not_utf8_are_never_merged(tmp_path):
+    rows = "".join(f"{'èé'[i % 2]},{i % 2},0.{i % 9 + 1}\n" for i in range(20))
+    (tmp_path / "l.csv").write_bytes(f"name,y,p\n{rows}".encode("latin-1"))
+    assert facts(tmp_path / "l.csv", *SMALL)["n"] == 20
+    error = fails("report", tmp_path / "l.csv", "--label", "name", *SMALL[2:])
+    assert "line 2: name is '\\udce8'; expected text in UTF-8" in error
+    assert "expected text" in fails("report", tmp_path / "l.csv", *SMALL, "--group", "name")
+
+
+def test_byte_order_mark_before_a_quoted_header(platt, tmp_path):
+    (tmp_path / "b.csv").write_bytes(b'\xef\xbb\xbf"y","p"\n' + TABLE.encode()[4:])
+    assert facts(tmp_path / "b.csv", *SMALL)["n"] == 12
+    run("apply", platt[0], tmp_path / "b.csv", "--prob", "p", "-o", tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes().startswith(b'\xef\xbb\xbf"y","p",p_calibrated\n')
+
+
+def test_no_number_has_underscores_and_no_column_is_nameless(platt, tmp_path):
+    (tmp_path / "u.csv").write_text("y,p\n1,0.7\n0,0_1\n")
+    apply = ["apply", platt[0], tmp_path / "u.csv", "--prob", "p", "-o", tmp_path / "o.csv"]
+    for error in (fails("report", tmp_path / "u.csv", *SMALL), fails(*apply)):
+        assert "u.csv, line 3: p is '0_1'; expected a number" in error
+    assert "--column: expected a name" in fails(*apply, "--column", "")
+
+
+def test_odd_types_of_parquet(platt, tmp_path):
+    path, n = tmp_path / "x.parquet", 12
+    p, one = [0.25, 0.75] * (n // 2), [0, 1] * (n // 2)
+    for label, message in (
+        (pl.Series([2**63 + v for v in one], dtype=pl.UInt64), "row 0 (counted from 0): y is 92"),
+        (pl.Series([2**70 * v for v in one], dtype=pl.Int128), "row 1 (counted from 0): y is 11"),
+        (pl.Series([bytes([200 + v]) for v in one]), "y holds Binary"),
+        (pl.Series([[v] for v in one]), "y holds List"),
+    ):
+        pl.DataFrame({"y": label, "p": p}).write_parquet(path)
+        assert message in fails("report", path, *SMALL)
+    groups = pl.Series([2**63 + i // 2 for i in range(n)], dtype=pl.UInt64)
+    for label in (pl.Series(one, dtype=pl.UInt8), pl.Series(one).cast(pl.Decimal(5, 2))):
+        pl.DataFrame({"y": label, "p": p, "g": groups}).write_parquet(path)
+        assert facts(path, *SMALL, "--group", "g")["groups"] == n // 2
+    for odd in ([[1]], [{"a": 1}], [b"x"], pl.Series([1]).cast(pl.Duration)):
+        pl.DataFrame({"p": [0.5], "odd": odd}).write_parquet(path)
+        apply = ["apply", platt[0], path, "--prob", "p", "-o"]
+        assert "x.parquet: odd holds" in fails(*apply, tmp_path / "o.csv")
+        run(*apply, tmp_path / "o.parquet")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_streams_that_are_closed_or_full(tmp_path):
+    (tmp_path / "t.csv").write_text(TABLE)
+
+    def shell(redirected, *args):
+        code = "from calibkit.cli import main; main()"
+        command = ["sh", "-c", f'exec "$@" {redirected}', "sh", sys.executable, "-c", code, *args]
+        out = subprocess.run(command, capture_output=True, timeout=60, check=False, cwd=tmp_path)
+        return out.returncode, out.stdout.decode(), out.stderr.decode()
+
+    error = "calibkit: error: "
+    assert shell(">&-", "methods") == (1, "", f"{error}standard output is closed\n")
+    code, _, said = shell("<&-", "report", "-", *SMALL)
+    assert (code, said) == (1, f"{error}standard input is closed; expected a table there.\n")
+    for args in (["--version"], ["--help"], ["methods"], ["report", "t.csv", *SMALL]):
+        assert shell(">/dev/full", *args) == (1, "", f"{error}No space left on device\n")
+    code, out, _ = shell("2>&-", "report", "t.csv", *SMALL)
+    assert code == 0
+    assert out.startswith("# t.csv")
+    assert shell("2>&-", "report", "none.csv", *SMALL) == (1, "", "")
+    for redirected, name in (("<t.csv", "/dev/stdin"), ("<t.csv", "-")):
+        code, out, _ = shell(redirected, "report", name, *SMALL)
+        assert code == 0
+        assert "n = 12" in out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["pipe", "pipe.csv"])
+def test_pipes_are_read_once(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    pipe, cal = tmp_path / name, tmp_path / "c.json"
+    for args in (
+        ["report", pipe, *SMALL],
+        ["fit", pipe, *SMALL[:4], "-o", cal],
+        ["apply", cal, pipe, "--prob", "p", "-o", tmp_path / "o.csv"],
+    ):
+        with subprocess.Popen(["sh", "-c", 'printf %s "$1" > "$2"', "sh", TABLE, pipe]) as writer:
+            try:
+                out = process(*args)
+            finally:
+                writer.kill()
+        assert (out.returncode, out.stderr) == (0, b"")
+        assert b"12" in out.stdout
+    os.mkfifo(tmp_path / "pipe.parquet")
+    assert "is a pipe or device" in fails("report", tmp_path / "pipe.parquet", *SMALL)
+
+
+def test_messages_name_options_of_the_command_line(platt, tmp_path):
+    (tmp_path / "t.csv").write_text(TABLE.replace("0.2", "-0.2"))
+    fit = ["fit", tmp_path / "t.csv", *SMALL[:4], "-o", tmp_path / "c.json"]
+    apply = ["apply", platt[0], tmp_path / "t.csv", "--prob", "p", "-o", tmp_path / "o.csv"]
+    for error in (fails("report", tmp_path / "t.csv", *SMALL), fails(*fit), fails(*apply)):
+        assert "calibkit fit --logit" in error
+        assert "scale=" not in error
+    (tmp_path / "t.csv").write_text(TABLE + TABLE[4:] * 20)
+    warned = run(*fit, "--logit").stderr
+    assert "--logit" in warned
+    assert "scale=" not in warned
+    (tmp_path / "t.csv").write_text(TABLE)
+    error = fails("report", tmp_path / "t.csv", *SMALL[:4])
+    assert "--bins 15 and 12 rows" in error
+    assert "or --bins auto" in error
+    usage = run("report", tmp_path / "t.csv", *SMALL, "--level", "95", code=2)
+    assert "95 is not a fraction such as 0.95" in usage.stderr
+    (tmp_path / "t.csv").write_text(TABLE.replace(",", ";"))
+    error = fails("report", tmp_path / "t.csv", *SMALL)
+    assert error.endswith("t.csv has: y;p; the file looks ;-separated")
+
+
+def test_the_verdict_on_grouped_rows_is_about_independent_ones(tmp_path):
+    rows = [f"{i % 10 == 0:d},0.{7 + i % 3},u{i // 5}" for i in range(200)]
+    (tmp_path / "g.csv").write_text("\n".join(["y,p,unit", *rows]) + "\n")
+    (alone,) = facts(tmp_path / "g.csv", *SMALL)["reading"]
+    (grouped,) = facts(tmp_path / "g.csv", *SMALL, "--group", "unit")["reading"]
+    assert alone.startswith("p: miscalibrated; ")
+    assert grouped.startswith("p: more error than independent rows of a calibrated model show; ")
 
 
 # -- the rest ---------------------------------------------------------------------------------

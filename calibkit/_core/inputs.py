@@ -13,11 +13,15 @@ from sklearn.utils import check_array
 from .._numerics.links import FloatArray, IntArray, largest, row_blocks
 from .labels import first_place, read_labels
 from .scores import Scale, Scores
+from .weights import read_weights
 
 #: How far a row of class probabilities may be from summing to one (float32 rounding and more).
 SUM_TOLERANCE = 1e-4
 #: How far a probability may stray outside [0, 1] before it is an error instead of rounding.
 RANGE_TOLERANCE = 1e-6
+
+#: Squares of larger logits overflow.
+_LARGEST_LOGIT = 1e100
 
 
 class Rows(NamedTuple):
@@ -56,7 +60,7 @@ def read_scores(
         )
     two_classes = a.ndim == 1 or a.shape[1] <= 2
     if scale == "logit":
-        _check_finite(a, where, name)
+        _check_logits(a, where, name)
         if a.ndim == 2 and a.shape[1] == 2:
             return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale)
         return Scores(_column(a) if two_classes else a, scale)
@@ -77,6 +81,12 @@ def _column(a: FloatArray) -> FloatArray:
 
 def _to_floats(X: Any, where: str, name: str) -> FloatArray:
     """A float32 or float64 array of one or two dimensions, not copied where it is one already."""
+    kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    if np.ma.isMaskedArray(X) or kind in "mMVcS":
+        raise ValueError(
+            f"{where}: Complex data not supported, nor dates, records or masked arrays: {name} is "
+            f"of dtype {X.dtype}; expected plain numbers."
+        )
     if type(X) is np.ndarray and X.dtype == np.float64 and X.ndim in (1, 2):
         return X  # nothing to convert: spare small arrays scikit-learn's look at what they are
     if X is None or np.isscalar(X):
@@ -116,6 +126,16 @@ def _check_finite(a: FloatArray, where: str, name: str) -> None:
         raise ValueError(
             f"{where}: {name} contains {what} (first at {place}); expected finite scores. "
             "Drop or repair these rows first."
+        )
+
+
+def _check_logits(a: FloatArray, where: str, name: str) -> None:
+    _check_finite(a, where, name)
+    if len(a) and max(-float(a.min()), float(a.max())) > _LARGEST_LOGIT:
+        raise ValueError(
+            f"{where}: {name} holds logits up to {np.abs(a).max():.3g} in size; expected less than "
+            f"{_LARGEST_LOGIT:g}. For classes that are impossible use -1e9: np.clip({name}, -1e9, "
+            "1e9)."
         )
 
 
@@ -160,32 +180,6 @@ def _check_sums(a: FloatArray, where: str, name: str) -> tuple[IntArray, FloatAr
             )
         winners[rows], top[rows] = largest(block)
     return winners, top
-
-
-def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None:
-    """Finite weights >= 0 with a positive sum, or None."""
-    if sample_weight is None:
-        return None
-    w = np.asarray(sample_weight, dtype=np.float64)
-    if w.ndim == 2 and w.shape[1] == 1:
-        w = w[:, 0]
-    if w.shape != (n,):
-        raise ValueError(
-            f"{where}: sample_weight has shape {w.shape}; expected one weight per row, ({n},)."
-        )
-    if not np.isfinite(w).all():
-        raise ValueError(
-            f"{where}: sample_weight is not finite at {first_place(~np.isfinite(w))[1]}; expected "
-            "finite weights >= 0."
-        )
-    if (w < 0).any():
-        at, place = first_place(w < 0)
-        raise ValueError(
-            f"{where}: sample_weight is negative ({w[at]:.6g} at {place}); expected weights >= 0."
-        )
-    if not w.any():
-        raise ValueError(f"{where}: sample_weight is zero in every row; expected a positive sum.")
-    return w
 
 
 def read_rows(

@@ -25,41 +25,58 @@ def read_labels(
     """``(classes, codes)``; the classes are those given or, sorted, those found."""
     if y is None:
         raise ValueError(f"{where}: requires {name} to be passed, but the target {name} is None.")
-    if isinstance(y, (list, tuple)) and len({isinstance(v, str) for v in y if v is not None}) == 2:
+    some = [v for v in y if v is not None] if isinstance(y, (list, tuple)) else []
+    if len({isinstance(v, str) for v in some}) == 2:
         _refuse_mixed(y, where, name)
+    if np.ma.isMaskedArray(y):
+        raise ValueError(f"{where}: {name} is a masked array; drop the masked rows first.")
+    y = _without_nullable(y)
     try:
         plain = type(y) is np.ndarray and y.ndim == 1
         labels = y if plain else column_or_1d(y, warn=True)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+    if labels.dtype.kind not in "buifUO":
+        words = "Complex data not supported: " if labels.dtype.kind == "c" else ""
+        raise ValueError(
+            f"{where}: {words}{name} has dtype {labels.dtype}; expected ints, bools or "
+            "strings. Convert the labels, for instance to strings."
+        )
     if len(labels) == 0:
         raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
     if classes is not None:
+        if labels.dtype.kind == "O":
+            labels = _plain(labels, where, name)
         return _codes_of(labels, read_classes(classes, where), where, name)
     if labels.dtype.kind == "O":
         labels = _plain(labels, where, name)
     if labels.dtype.kind in "bui":
         return _integer_codes(labels)
-    if labels.dtype.kind == "f":
-        low, high = labels.min(), labels.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
-            _, place = first_place(~np.isfinite(labels))
-            raise ValueError(
-                f"{where}: {name} contains NaN or infinity (first at {place}); expected a label "
-                "in every row. Drop the rows without one."
-            )
-        positive = labels == high
-        if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
-            # Two values: a byte per row, and no sort.
-            if low != int(low) or high != int(high):
-                _refuse_continuous(where, name, low)
-            return np.unique(np.array([low, high])), positive.view(np.int8)
-        if not np.array_equal(labels, np.floor(labels)):
-            _refuse_continuous(where, name, labels[labels != np.floor(labels)][0])
-    else:
+    if labels.dtype.kind != "f":
         _check_targets(labels, where, name)
+    elif (coded := _float_codes(labels, where, name)) is not None:
+        return coded
     found, codes = np.unique(labels, return_inverse=True)
     return found, codes
+
+
+def _float_codes(labels: np.ndarray, where: str, name: str) -> tuple[np.ndarray, IntArray] | None:
+    """Classes and codes of whole numbers in float form, if there are two of them."""
+    low, high = labels.min(), labels.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        _, place = first_place(~np.isfinite(labels))
+        raise ValueError(
+            f"{where}: {name} contains NaN or infinity (first at {place}); expected a label "
+            "in every row. Drop the rows without one."
+        )
+    fractional = labels != np.floor(labels)
+    if fractional.any():
+        _refuse_continuous(where, name, labels[fractional][0])
+    positive = labels == high
+    if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
+        # Two values: a byte per row, and no sort.
+        return np.unique(np.array([low, high])), positive.view(np.int8)
+    return None
 
 
 def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
@@ -70,11 +87,11 @@ def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
     if np.bitwise_or.reduce(labels) == 1 and np.bitwise_and.reduce(labels) == 0:
         return np.array([0, 1], dtype=labels.dtype), labels.astype(np.int8)
     low, high = int(labels.min()), int(labels.max())
-    if high - low > max(1024, len(labels)):
+    if high - low > max(1024, len(labels)) or max(-low, high) >= 2**62:
         return np.unique(labels, return_inverse=True)
-    shifted = labels.astype(np.intp) - low if low >= -(2**62) and high < 2**62 else labels - low
-    present = np.bincount(shifted.astype(np.intp), minlength=high - low + 1) > 0
-    codes = (np.cumsum(present) - 1)[shifted.astype(np.intp)]
+    shifted = labels.astype(np.intp) - low
+    present = np.bincount(shifted, minlength=high - low + 1) > 0
+    codes = (np.cumsum(present) - 1)[shifted]
     classes = (np.flatnonzero(present) + low).astype(labels.dtype)
     return classes, codes.astype(np.int8) if len(classes) == 2 else codes
 
@@ -88,7 +105,7 @@ def _refuse_continuous(where: str, name: str, value: Any) -> None:
 
 def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
     """Objects of one kind; numbers among them as an array of numbers."""
-    missing = np.array([v is None or v != v for v in labels], dtype=bool)
+    missing = np.array([_is_missing(v) for v in labels], dtype=bool)
     if missing.any():
         raise ValueError(
             f"{where}: {name} has no label at {first_place(missing)[1]} (None or NaN); expected a "
@@ -96,7 +113,27 @@ def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
         )
     if len({isinstance(v, str) for v in labels}) > 1:
         _refuse_mixed(labels, where, name)
-    return labels if isinstance(labels[0], str) else np.asarray(labels.tolist())
+    if isinstance(labels[0], str):
+        return labels
+    try:
+        return np.asarray(labels.tolist())
+    except ValueError as error:
+        raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, and the missing values of pandas, which can't be compared."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and bool(value != value)
+
+
+def _without_nullable(y: Any) -> Any:
+    """A pandas column of nullable numbers, where none is null, as an array of its own numbers."""
+    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if plain is None or plain.kind not in "bui" or not hasattr(y, "isna") or y.isna().any():
+        return y
+    return y.to_numpy(dtype=plain)
 
 
 def _refuse_mixed(labels: Any, where: str, name: str) -> None:
@@ -117,6 +154,8 @@ def _check_targets(labels: np.ndarray, where: str, name: str) -> None:
 def read_classes(classes: Any, where: str) -> np.ndarray:
     """Sorted distinct class labels, at least two of them."""
     a = np.asarray(classes)
+    if a.dtype.kind == "O" and any(not isinstance(v, str) for v in a.ravel()):
+        raise ValueError(f"{where}: classes={classes!r}; expected labels of one type.")
     if a.ndim != 1 or len(a) < 2:
         raise ValueError(
             f"{where}: classes={classes!r}; expected a list of two or more class labels."

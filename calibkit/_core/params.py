@@ -66,7 +66,10 @@ def check_real(
     """Raise unless ``value`` is a finite number between ``low`` and ``high``."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a number.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = np.inf
     inside = low <= number <= high and not (
         (open_low and number == low) or (open_high and number == high)
     )

@@ -14,4 +14,10 @@ def generator(random_state: Any) -> np.random.Generator:
         return random_state
     if isinstance(random_state, np.random.RandomState) or random_state is np.random:
         return np.random.default_rng(check_random_state(random_state).randint(2**31))
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"random_state={random_state!r}; expected an int >= 0, a generator, a RandomState or "
+            "None."
+        ) from error

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
-from .newton import TOLERANCE, Minimum, minimise
+from .newton import minimise
 from .weights import median
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
@@ -43,7 +43,8 @@ def _moments(
         z = np.array(z, order="C" if len(z) < 64 else "F")
         z -= z.max(axis=0)
         label = z[y[rows], np.arange(z.shape[1])].astype(np.float64)
-        e = z * z.dtype.type(beta)
+        with np.errstate(over="ignore"):  # a mask of -3e38 times 2 is as good as -inf
+            e = z * z.dtype.type(beta)
         np.exp(e, out=e)
         s0 = e.sum(axis=0, dtype=np.float64)
         e *= z
@@ -94,6 +95,40 @@ def _scales(logits: LogitBlocks, w: FloatArray | None, blocks: list[slice]) -> t
     return (median(lead[some], weight[some]) if some.any() else widest), widest
 
 
+class _Loss:
+    """Mean log-loss in beta over some blocks of rows; the last pass is remembered."""
+
+    def __init__(
+        self,
+        logits: LogitBlocks,
+        y: IntArray,
+        w: FloatArray | None,
+        blocks: list[slice],
+        smoothing: float,
+        spread: float,
+    ) -> None:
+        self.rows = logits, y, w, blocks, smoothing
+        self.spread = spread
+        self.total = float(sum(len(y[b]) if w is None else w[b].sum() for b in blocks))
+        self.seen: dict[float, tuple[float, float, float]] = {}
+
+    def moments(self, beta: float) -> tuple[float, float, float]:
+        if beta not in self.seen:
+            self.seen = {beta: _moments(*self.rows, beta)}
+        return self.seen[beta]
+
+    def loss(self, theta: FloatArray) -> float:
+        return self.moments(float(theta[0]))[0] / self.total
+
+    def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        _, g, h = self.moments(float(theta[0]))
+        return np.array([g / self.total]), np.array([[h / self.total]])
+
+    def reach(self, step: FloatArray) -> float:
+        # The lead stands for the range of the logits in the bound on the third derivative.
+        return float(5.0 * self.spread * np.abs(step).sum())
+
+
 def _best_start(
     logits: LogitBlocks,
     y: IntArray,
@@ -135,39 +170,15 @@ def fit_temperature(
     if widest == 0.0:
         return TemperatureFit(1.0, None, True, 0)
     bounds = np.array([1e-3 / widest]), np.array([1e3 / spread])
-    total = float(n) if w is None else float(w.sum())
-
-    def minimum(blocks: list[slice], start: FloatArray, total: float, tol: float) -> Minimum:
-        seen: dict[float, tuple[float, float, float]] = {}  # the last pass, loss included
-
-        def moments(theta: FloatArray) -> tuple[float, float, float]:
-            beta = float(theta[0])
-            if beta not in seen:
-                seen.clear()
-                seen[beta] = _moments(logits, y, w, blocks, smoothing, beta)
-            return seen[beta]
-
-        def evaluate(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-            _, g, h = moments(theta)
-            return np.array([g / total]), np.array([[h / total]])
-
-        # The lead stands for the range of the logits in the bound on the third derivative.
-        def reach(d: FloatArray) -> float:
-            return float(5.0 * spread * np.abs(d).sum())
-
-        def loss(theta: FloatArray) -> float:
-            return moments(theta)[0] / total
-
-        return minimise(evaluate, loss, start, reach, bounds=bounds, tol=tol)
-
     beta = _best_start(logits, y, w, thin(levels[0] if levels else 1), smoothing, spread)
     for share in levels:
         blocks = thin(share)
         if smoothing == 0 and label_wins(logits, y, blocks):
             continue
-        size = sum(len(range(*b.indices(n))) for b in blocks)
-        beta = minimum(blocks, beta, total * size / n, 1e-7).theta
-    found = minimum(row_blocks(n, n_classes), beta, total, TOLERANCE)
+        sample = _Loss(logits, y, w, blocks, smoothing, spread)
+        beta = minimise(sample, sample.loss, beta, sample.reach, bounds=bounds, tol=1e-7).theta
+    whole = _Loss(logits, y, w, row_blocks(n, n_classes), smoothing, spread)
+    found = minimise(whole, whole.loss, beta, whole.reach, bounds=bounds)
     value = float(found.theta[0])
     bound = "hot" if value <= bounds[0][0] * (1 + 1e-9) else None
     bound = "cold" if value >= bounds[1][0] * (1 - 1e-9) else bound

@@ -19,7 +19,7 @@ from .._numerics.binning import (
     uniform_sums,
 )
 from .._numerics.links import FloatArray
-from ._rows import Binary, infer_kind, read_problem, reduce_rows
+from ._rows import Binary, infer_kind, read_problem, reduce_rows, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
 
@@ -186,6 +186,9 @@ def _calibration_error(
 ) -> float:
     check_choice(where, "norm", norm, NORMS)
     if isinstance(y_true, ScoreTable):
+        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
+        if kind not in (None, "binary"):
+            raise ValueError(f"{where}: kind={kind!r} with a ScoreTable, which is binary.")
         n_bins = check_binning(where, strategy, n_bins, y_true.n_rows)
         problems: list[Any] = [y_true]
     else:

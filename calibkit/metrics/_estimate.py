@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real
 from .._core.random import generator
+from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
 from ._resampling import cell_draws, null_draws, row_draws
@@ -216,7 +218,7 @@ def estimate(
     function = metric if spec is None else spec.function
     assert callable(function)
     check_settings(spec, params, where)
-    kind = params.pop("kind", None)
+    kind = params.pop("kind", None) if spec is not None else None
     rows: Rows | None = None
     if isinstance(y_true, ScoreTable):
         table: ScoreTable | None = _checked_table(spec, y_true, groups, sample_weight)
@@ -298,9 +300,20 @@ def _interval(
     spec: Metric | None, value: float, draws: FloatArray, level: float
 ) -> tuple[float, float]:
     """Basic bootstrap interval, inside the metric's range and around its value."""
+    failed = 1.0 - np.isfinite(draws).mean()
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
-        return float(value), float(value)
+        raise ValueError(
+            "estimate: the metric failed on every draw of rows; expected a function that is "
+            "defined where rows repeat and some are missing."
+        )
+    if failed > 2 / 3:
+        warnings.warn(
+            f"estimate: the metric is not defined on {failed:.0%} of the draws (too few rows or a "
+            "class missing); the interval is of the others, and may be too short.",
+            CalibrationWarning,
+            stacklevel=3,
+        )
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(2 * value - lower, value), max(2 * value - upper, value)
     if spec is not None:

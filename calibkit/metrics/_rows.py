@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.inputs import Rows, match_classes, read_scores, read_weights
+from .._core.inputs import Rows, match_classes, read_scores
 from .._core.labels import read_labels
 from .._core.params import check_choice
 from .._core.scores import Scores
 from .._core.warnings import FewGroupsWarning
+from .._core.weights import read_weights
 from .._numerics.links import FloatArray, IntArray
 
 KINDS = ("binary", "top_label", "classwise")
@@ -49,6 +50,12 @@ def read_problem(
     if scores.values.ndim == 1:
         labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
+        if two_columns and pos_label is not None and len(labels) == 1:
+            raise ValueError(
+                f"{where}: y_prob has two columns and y_true holds one label only, "
+                f"{labels.tolist()[0]!r}; expected the column of the event alone, or both classes "
+                "in classes=[...]."
+            )
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
             flipped = np.asarray(y_prob)[:, ::-1]
@@ -75,13 +82,23 @@ def _binary_codes(
             f"{where}: y_true holds one label only, {only!r}; expected two, or pos_label to say "
             "whether it is the event."
         )
-    if len(found) > 2 or (len(found) == 2 and pos_label not in found):
+    same_kind = isinstance(pos_label, str) == isinstance(found.tolist()[0], str)
+    if len(found) > 2 or not same_kind or (len(found) == 2 and pos_label not in found):
         raise ValueError(
             f"{where}: pos_label={pos_label!r} with the labels {found.tolist()[:10]}; expected "
             "one of two labels."
         )
     positive = (found == pos_label)[codes]
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
+
+
+def refuse_beside_table(where: str, *given: Any) -> None:
+    """Raise if anything of the rows is given beside the table that stands for them."""
+    if any(value is not None for value in given):
+        raise ValueError(
+            f"{where}: a ScoreTable beside y_prob, sample_weight, pos_label or classes, which it "
+            "holds already; expected the table alone, or the rows."
+        )
 
 
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from .._core.inputs import Rows
 from .._numerics.links import FloatArray
-from ._rows import read_problem
+from ._rows import read_problem, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
 
@@ -97,6 +97,7 @@ def _mean_loss(
 ) -> tuple[float, FloatArray]:
     """The mean loss, and the share of each class (of the event alone for a table)."""
     if isinstance(y_true, ScoreTable):
+        refuse_beside_table(where, y_prob, *data.values())
         rate = y_true.base_rate
         return float(kernel(y_true)(y_true.w, y_true.wy)), np.array([1.0 - rate, rate])
     rows: Rows = read_problem(y_true, y_prob, where=where, **data)
@@ -348,6 +349,7 @@ def roc_auc(
     """
     where = "roc_auc"
     if isinstance(y_true, ScoreTable):
+        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
         value = float(_auc_kernel(y_true)(y_true.w, y_true.wy))
     else:
         rows = read_problem(

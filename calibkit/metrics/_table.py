@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .._core.labels import read_labels
+from .._core.params import check_choice, check_int
 from .._numerics.binning import (
     BinSums,
     assign,
@@ -143,6 +145,8 @@ class ScoreTable:
                     f"ScoreTable.from_chunks: a chunk is a {type(chunk).__name__}; expected tuples "
                     "(y_true, y_prob) or (y_true, y_prob, weight)."
                 )
+            if pos_label is None:
+                _check_plain_labels(chunk[0])
             part = cls.from_arrays(*chunk, pos_label=pos_label)
             table = part if table is None else table + part
         if table is None:
@@ -176,7 +180,7 @@ class ScoreTable:
     @property
     def weighted(self) -> bool:
         """Whether any row had a weight other than one."""
-        return not np.array_equal(self.w, self.n)
+        return not (np.array_equal(self.w, self.n) and np.array_equal(self.w2, self.n))
 
     @property
     def base_rate(self) -> float:
@@ -203,10 +207,12 @@ class ScoreTable:
         borders : ndarray
             In ascending order.
         """
-        if strategy == "uniform":
-            return uniform_borders(n_bins)
+        check_choice("ScoreTable.borders", "strategy", strategy, ("quantile", "uniform", "unique"))
         if strategy == "unique":
             return self.p[1:]
+        check_int("ScoreTable.borders", "n_bins", n_bins, low=1)
+        if strategy == "uniform":
+            return uniform_borders(n_bins)
         return mass_borders(self.p, self.w, n_bins)
 
     def bins(self, strategy: str, n_bins: int) -> BinSums:
@@ -257,6 +263,7 @@ class ScoreTable:
         table : ScoreTable
             Itself, if it has no more scores than that.
         """
+        check_int("ScoreTable.coarsen", "n_cells", n_cells, low=1)
         if len(self) <= n_cells:
             return self
         key = assign(self.p, mass_borders(self.p, self.w, n_cells))
@@ -279,4 +286,17 @@ class ScoreTable:
         return (
             f"ScoreTable({self.n_rows:,} rows, {len(self):,} distinct scores, base rate "
             f"{self.base_rate:.4g}, mean score {self.mean_score:.4g})"
+        )
+
+
+def _check_plain_labels(y_true: Any) -> None:
+    """Labels whose meaning does not depend on which others a chunk happens to hold."""
+    where = "ScoreTable.from_chunks"
+    found = read_labels(y_true, where=where, name="y_true")[0].tolist()
+    if any(isinstance(v, str) for v in found) or not (
+        set(found) <= {0, 1} or set(found) <= {-1, 1}
+    ):
+        raise ValueError(
+            f"{where}: a chunk holds the labels {found[:10]}; expected 0 and 1 (or -1 and 1, or "
+            "bools), or pos_label to say which label is the event in every chunk."
         )

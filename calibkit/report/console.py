@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,10 +15,22 @@ from .._core.optional import require
 from .._core.warnings import CalibrationWarning
 
 
+def as_options(text: str) -> str:
+    """A message of the library with options of the command line for its settings."""
+    for said, option in (
+        ("a calibrator with scale='logit'", "calibkit fit --logit"),
+        ("scale='logit'", "--logit"),
+        ("use scale='probability'", "drop --logit"),
+    ):
+        text = text.replace(said, option)
+    return re.sub(r"\bn_bins='?(\w+)'?", r"--bins \1", text)
+
+
 def say(text: str) -> None:
     """A line on stderr."""
-    sys.stderr.write("calibkit: " + " ".join(text.split()) + "\n")
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.write("calibkit: " + " ".join(text.split()) + "\n")
+        sys.stderr.flush()
 
 
 def fail(text: str) -> NoReturn:
@@ -39,10 +52,13 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             say("interrupted")
             raise SystemExit(130) from None
         except BrokenPipeError:
-            # Whoever read our output has gone; nor must the interpreter flush it at the end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            _drop_output()  # whoever read it has gone
             raise SystemExit(141) from None
         except OSError as error:
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _drop_output()
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}")
         except (ValueError, ImportError) as error:
@@ -53,10 +69,15 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _drop_output() -> None:
+    """Keep the interpreter from flushing at its end what can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        say(f"warning: {message}")
+        say(f"warning: {as_options(str(message))}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CalibrationWarning)

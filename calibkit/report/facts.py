@@ -95,7 +95,8 @@ def facts(
         "seed": seed,
         "models": models,
     }
-    return {**_plain(out), "reading": [reading(m, kind) for m in models]}
+    grouped = problem.groups is not None
+    return {**_plain(out), "reading": [reading(m, kind, grouped) for m in models]}
 
 
 def _n_columns(p: FloatArray) -> int:

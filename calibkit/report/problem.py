@@ -54,7 +54,7 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     table.read([*probs, *found.values()])
     y = table.labels(found["--label"])
     weight = table.numbers(found["--weight"]) if "--weight" in found else None
-    groups = table.labels(found["--group"]) if "--group" in found else None
+    groups = table.groups(found["--group"]) if "--group" in found else None
     columns = {n: table.numbers(n) for n in probs}
     labels = np.unique(y)
     order = _class_columns(options, probs, labels, several=several)

@@ -17,8 +17,9 @@ from .._core.base import BaseCalibrator
 from .._core.files import whole_file
 from .._core.optional import require
 from .._numerics.links import FloatArray
-from .files import SEPARATORS, Record, Source, TextTable, kind_of, to_number
+from .files import Source, kind_of
 from .problem import match_names
+from .records import SEPARATORS, Record, TextTable, to_number
 from .table import find_columns, located, parquet_errors, row_place, scan_parquet
 
 #: Rows that are in memory at a time.
@@ -61,6 +62,8 @@ class Mapping:
 
 
 def _new_names(probs: list[str], classes: np.ndarray, column: str | None) -> list[str]:
+    if column is not None and not column.strip():
+        raise ValueError("--column: expected a name that is not empty.")
     if column is None:
         return [f"{p}_calibrated" for p in probs]
     return [column] if len(probs) == 1 else [f"{column}_{c}" for c in classes.tolist()]
@@ -151,7 +154,7 @@ def _calibrated(mapping: Mapping, rows: list[Record], name: str) -> list[list[st
     if not rows:
         return []
     try:
-        numbers = [[float(c) for c in r.cells if type(c) is not bool] for r in rows]
+        numbers = [[float(c) for c in r.cells if _is_plain(c)] for r in rows]
         scores = np.array(numbers).reshape(len(rows), len(mapping.probs))
     except (TypeError, ValueError, OverflowError):
         for r in rows:
@@ -161,6 +164,11 @@ def _calibrated(mapping: Mapping, rows: list[Record], name: str) -> list[list[st
     with located(name, lambda row: f"line {rows[row].line}"):
         q = mapping(scores)
     return [[repr(v) for v in row] for row in q.tolist()]
+
+
+def _is_plain(cell: Any) -> bool:
+    """Not True and not 0_1, which Python reads as 1."""
+    return "_" not in cell if type(cell) is str else type(cell) is not bool
 
 
 def _csv_joiner(kind: str) -> Callable[[str, list[str]], str]:
@@ -201,6 +209,8 @@ def _apply_parquet(
         schema = dict(scan.collect_schema())
         total = scan.select(pl.len()).collect().item()
     mapping = make(list(schema))
+    if not isinstance(out, Path):
+        _check_csv(schema, source)
 
     def frames(*_: Any) -> Iterator[Any]:
         for start in range(0, total, size):
@@ -218,8 +228,21 @@ def _apply_parquet(
         header = [_quoted(name, "csv") for name in (*schema, *mapping.added)]
         out.write(_bytes(",".join(header) + "\n"))
         for frame in frames():
-            out.write(frame.write_csv(include_header=False).encode())
+            with parquet_errors(source, "written as CSV"):
+                text = frame.write_csv(include_header=False)
+            out.write(text.encode())
     return total
+
+
+def _check_csv(schema: dict[str, Any], source: Source) -> None:
+    """Raise if there are columns that CSV can't hold."""
+    pl = require("polars", "cli")
+    for name, dtype in schema.items():
+        if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
+            raise ValueError(
+                f"{source.name}: {name} holds {dtype}, which CSV can't hold; expected an output "
+                "that ends in .parquet, or a table without that column."
+            )
 
 
 def _add_to_frame(mapping: Mapping, source: Source, frame: Any, start: int) -> Any:

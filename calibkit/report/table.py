@@ -13,7 +13,9 @@ import numpy as np
 
 from .._core.optional import require
 from .._numerics.links import FloatArray
-from .files import SEPARATORS, Source, to_number
+from .console import as_options
+from .files import Source
+from .records import SEPARATORS, to_number
 
 
 class Table:
@@ -44,24 +46,24 @@ class Table:
             raise ValueError(f"{self.source.name}: there are no rows.")
 
     def _quick_csv(self, names: list[str]) -> dict[str, Any] | None:
-        """By polars; None where it stumbles, for blank lines count as rows there."""
+        """By polars; None where it might see other cells than the csv module does."""
         if self.source.kind == "jsonl":
             return None
         pl = require("polars", "cli")
+        separator = SEPARATORS[self.source.kind]
         places = sorted(self.columns.index(n) for n in names)
+        with self.source.open() as (stream, _):
+            data = stream.read()
+        if b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
+            return None
         try:
-            with self.source.open() as (stream, _):
-                frame = pl.read_csv(
-                    stream.read(),
-                    columns=places,
-                    separator=SEPARATORS[self.source.kind],
-                    infer_schema_length=0,
-                    encoding="utf8-lossy",
-                )
+            frame = pl.read_csv(data, columns=places, separator=separator, infer_schema_length=0)
         except pl.exceptions.PolarsError:
             return None
         found = {self.columns[i]: s for i, s in zip(places, frame.get_columns(), strict=True)}
-        odd = len(frame) == 0 or any(s.null_count() for s in found.values())
+        ragged = data.count(separator.encode()) != (len(frame) + 1) * (len(self.columns) - 1)
+        # Blank lines count as rows there.
+        odd = ragged or len(frame) == 0 or any(s.null_count() for s in found.values())
         return None if odd else found
 
     def _text(self, names: list[str]) -> dict[str, Any]:
@@ -73,16 +75,28 @@ class Table:
     def _typed(self, name: str, values: list[Any]) -> Any:
         """Cells as a series: of text, or of what JSON holds."""
         pl = require("polars", "cli")
-        if {type(v) for v in values} - {type(None)} <= {int, float}:
-            return pl.Series(name, values, dtype=pl.Float64, strict=False)
-        first = next(type(v) for v in values if v is not None)
-        for row, v in enumerate(values):
-            if v is not None and (type(v) is not first or isinstance(v, (list, dict))):
-                raise ValueError(
-                    f"{self.place(row)}: {name} is {v!r:.60}; expected a number or a text, and "
-                    "the same in every row."
-                )
-        return pl.Series(name, values)
+        kinds = {type(v) for v in values} - {type(None)}
+        first = next((type(v) for v in values if v is not None), float)
+        dtype = None
+        if kinds <= {int, float}:
+            # Among floats there is no place for integers that they would round.
+            dtype, bits = (pl.Int64, 63) if kinds == {int} else (pl.Float64, 53)
+            bad = [type(v) is int and not -(2**bits) <= v < 2**bits for v in values]
+            expected = "a smaller integer, or a text"
+        elif kinds == {str}:
+            bad = [v is not None and not v.isascii() and not _is_unicode(v) for v in values]
+            expected = "text in UTF-8"
+        else:
+            bad = [
+                v is not None and (type(v) is not first or isinstance(v, (list, dict)))
+                for v in values
+            ]
+            expected = "a number or a text, and the same in every row"
+        if True in bad:
+            row = bad.index(True)
+            shown = f"{values[row]!r:.60}"
+            raise ValueError(f"{self.place(row)}: {name} is {shown}; expected {expected}.")
+        return pl.Series(values=values, dtype=dtype)
 
     def numbers(self, name: str) -> FloatArray:
         """A column as floats."""
@@ -101,10 +115,26 @@ class Table:
 
     def labels(self, name: str) -> np.ndarray:
         """A column as labels: ints, floats and bools also where they are written as text."""
-        pl = require("polars", "cli")
+        return self._labels(name, self._series[name])
+
+    def groups(self, name: str) -> np.ndarray:
+        """A column as labels that need only be equal or different."""
         series = self._series[name]
-        if not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
-            series = series.cast(pl.String).str.strip_chars()
+        return self._labels(name, series.rank("dense") if series.dtype.is_integer() else series)
+
+    def _labels(self, name: str, series: Any) -> np.ndarray:
+        pl = require("polars", "cli")
+        if series.dtype.is_integer():
+            series = self._int64(series, name)
+        elif series.dtype.is_decimal():
+            series = series.cast(pl.Float64)
+        elif not (series.dtype.is_numeric() or series.dtype == pl.Boolean):
+            try:
+                series = series.cast(pl.String).str.strip_chars()
+            except pl.exceptions.PolarsError as error:
+                raise ValueError(
+                    f"{self.source.name}: {name} holds {series.dtype}; expected labels."
+                ) from error
         missing = series.is_null() if series.dtype != pl.String else series.fill_null("") == ""
         if missing.any():
             row = int(missing.arg_true()[0])
@@ -112,6 +142,16 @@ class Table:
         if series.dtype == pl.String:
             return _labels_from_text(series)
         return series.to_numpy()
+
+    def _int64(self, series: Any, name: str) -> Any:
+        pl = require("polars", "cli")
+        found = series.cast(pl.Int64, strict=False)
+        wide = (found.is_null() & series.is_not_null()).arg_true()
+        if len(wide):
+            row = int(wide[0])
+            shown = f"{name} is {series[row]}"
+            raise ValueError(f"{self.place(row)}: {shown}; expected a smaller integer, or a text.")
+        return found
 
     def place(self, row: int) -> str:
         """Where a row is, in words."""
@@ -134,6 +174,11 @@ def row_place(row: int) -> str:
     return f"row {row} (counted from 0)"
 
 
+def _is_unicode(text: str) -> bool:
+    """Whether it holds none of the halves that stand for bytes that are not UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 @contextmanager
 def located(name: str, place: Callable[[int], str]) -> Iterator[None]:
     """Name the file in the library's errors, and its lines where they say rows of an array."""
@@ -141,7 +186,7 @@ def located(name: str, place: Callable[[int], str]) -> Iterator[None]:
         yield
     except ValueError as error:
         text = re.sub(r"\brow (\d+)", lambda m: place(int(m[1])), str(error), count=1)
-        raise ValueError(f"{name}: {text}") from error
+        raise ValueError(f"{name}: {as_options(text)}") from error
 
 
 def _labels_from_text(series: Any) -> np.ndarray:
@@ -185,8 +230,9 @@ def find_columns(option: str, asked: list[str], columns: list[str], source: str)
         for name in names:
             matched = [name] if name in columns else [c for c in columns if _like(c, name)]
             if not matched:
+                look = "; the file looks ;-separated" if ";" in columns[0] else ""
                 raise ValueError(
-                    f"{option} {name}: no such column; {source} has: {_listed(columns)}"
+                    f"{option} {name}: no such column; {source} has: {_listed(columns)}{look}"
                 )
             found += matched
     for name in found:

@@ -1,0 +1,146 @@
+"""Records of text tables: CSV, TSV and JSON lines, each with the text it came from."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .files import Source
+
+SEPARATORS = {"csv": ",", "tsv": "\t"}
+#: Longest cell that is read; a quote that is never closed must not swallow a large file.
+_MAX_CELL = 1 << 24
+
+
+@contextmanager
+def long_cells() -> Iterator[None]:
+    before = csv.field_size_limit(_MAX_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+class Record(NamedTuple):
+    """One row: its text with the line ending, its first line, and its cells (none if blank)."""
+
+    raw: str
+    line: int
+    cells: list[Any]
+
+
+class TextTable:
+    """Records of CSV, TSV or JSON lines, read once from the start."""
+
+    def __init__(self, source: Source, lines: Any) -> None:
+        self.source = source
+        self.header: Record | None = None
+        if source.kind == "jsonl":
+            self._records = _json_records(source.name, lines)
+        else:
+            self._records = _csv_records(source.name, lines, SEPARATORS[source.kind])
+        first = next((r for r in self._records if r.cells), None)
+        if first is None:
+            raise ValueError(f"{source.name}: the file is empty.")
+        if source.kind == "jsonl":
+            self.columns = list(first.cells[0])
+            self._records = itertools.chain([first], self._records)
+        else:
+            self.header, self.columns = first, first.cells
+
+    def rows(self, names: list[str], absent: list[str] | None = None) -> Iterator[Record]:
+        """Data rows with the cells of these columns; blank lines have none.
+
+        Keys of JSON that must be ``absent`` raise where they occur.
+        """
+        return self._csv_rows(names) if self.header else self._json_rows(names, absent or [])
+
+    def _csv_rows(self, names: list[str]) -> Iterator[Record]:
+        places, width = [self.columns.index(n) for n in names], len(self.columns)
+        for raw, line, cells in self._records:
+            if cells and len(cells) != width:
+                raise ValueError(
+                    f"{self.source.name}, line {line}: {len(cells)} cells; the header has {width}."
+                )
+            yield Record(raw, line, [cells[i] for i in places] if cells else [])
+
+    def _json_rows(self, names: list[str], absent: list[str]) -> Iterator[Record]:
+        for raw, line, cells in self._records:
+            for key in absent:
+                if cells and key in cells[0]:
+                    raise ValueError(f"{self.source.name}, line {line}: has a key {key} already.")
+            yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])
+
+
+def _csv_records(name: str, lines: Any, separator: str) -> Iterator[Record]:
+    kept: list[str] = []
+    start = 1
+
+    def tap() -> Iterator[str]:
+        for line in lines:
+            first = start == 1 and not kept
+            kept.append(line)
+            yield line.removeprefix("\ufeff") if first else line
+
+    reader = csv.reader(tap(), delimiter=separator, strict=True)
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise ValueError(f"{name}, line {start}: {error}.") from error
+        if cells is None:
+            return
+        yield Record("".join(kept), start, cells)
+        start += len(kept)
+        kept.clear()
+
+
+class _Repeated(dict[str, Any]):
+    """An object of JSON in which a key is repeated."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeated(found)
+
+
+def _json_records(name: str, lines: Any) -> Iterator[Record]:
+    for i, raw in enumerate(lines, 1):
+        if not raw.strip():
+            yield Record(raw, i, [])
+            continue
+        try:
+            text = raw.removeprefix("\ufeff") if i == 1 else raw
+            value = json.loads(text, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{name}, line {i}: is not JSON ({error}).") from error
+        if isinstance(value, _Repeated):
+            raise ValueError(f"{name}, line {i}: a key is repeated; expected each key once.")
+        if not isinstance(value, dict):
+            raise ValueError(
+                f"{name}, line {i}: holds a JSON {type(value).__name__}; expected an object."
+            )
+        yield Record(raw, i, [value])
+
+
+def to_number(value: Any, place: str) -> float:
+    """A cell as a float; an error says where it is."""
+    if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        try:
+            if not (isinstance(value, str) and "_" in value):  # Python reads 0_1 as 1
+                return float(value)
+        except (ValueError, OverflowError):
+            pass
+    shown = repr(value)
+    what = "is empty" if is_empty(value) else f"is {shown[:40]}{'...' if shown[40:] else ''}"
+    raise ValueError(f"{place} {what}; expected a number.")
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell holds nothing."""
+    return value is None or (isinstance(value, str) and not value.strip())
