@@ -35,10 +35,10 @@ def _solve(h: FloatArray, right: FloatArray) -> FloatArray:
     The damping gives directions without curvature a long step instead of none: where all rows are
     saturated the gradient still says which way to go.
     """
-    scale = np.sqrt(np.diag(h))
-    scale = np.where(scale > 0, scale, 1.0)
-    scaled = h / np.outer(scale, scale)
-    scaled[np.diag_indices_from(scaled)] += 1e-13
+    scale = np.sqrt(h.diagonal())
+    scale[scale <= 0] = 1.0
+    scaled = h / scale / scale[:, None]
+    scaled.flat[:: len(h) + 1] += 1e-13
     return np.linalg.solve(scaled, right / scale) / scale
 
 
