@@ -130,8 +130,10 @@ def _check_finite(a: FloatArray, where: str, name: str) -> None:
 
 
 def _check_logits(a: FloatArray, where: str, name: str) -> None:
-    _check_finite(a, where, name)
-    if len(a) and max(-float(a.min()), float(a.max())) > _LARGEST_LOGIT:
+    size = max(-float(a.min()), float(a.max())) if len(a) else 0.0
+    if not np.isfinite(size):
+        _check_finite(a, where, name)
+    if size > _LARGEST_LOGIT:
         raise ValueError(
             f"{where}: {name} holds logits up to {np.abs(a).max():.3g} in size; expected less than "
             f"{_LARGEST_LOGIT:g}. For classes that are impossible use -1e9: np.clip({name}, -1e9, "

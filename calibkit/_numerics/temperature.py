@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
-from .newton import minimise
+from .newton import TOLERANCE, minimise
 from .weights import median
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
@@ -178,7 +178,9 @@ def fit_temperature(
         sample = _Loss(logits, y, w, blocks, smoothing, spread)
         beta = minimise(sample, sample.loss, beta, sample.reach, bounds=bounds, tol=1e-7).theta
     whole = _Loss(logits, y, w, row_blocks(n, n_classes), smoothing, spread)
-    found = minimise(whole, whole.loss, beta, whole.reach, bounds=bounds)
+    # With many rows an excess of 1e-14 is as good, and spares a pass.
+    tol = TOLERANCE if n < 20 * _START_ROWS else 1e-14
+    found = minimise(whole, whole.loss, beta, whole.reach, bounds=bounds, tol=tol)
     value = float(found.theta[0])
     bound = "hot" if value <= bounds[0][0] * (1 + 1e-9) else None
     bound = "cold" if value >= bounds[1][0] * (1 - 1e-9) else bound
