@@ -165,7 +165,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             scores = response_of(self.estimator, X, classes, self.response_method)
             folds = [Fold(self.estimator, np.arange(len(codes)), scores)]
         else:
-            parts = splits(self.cv, X, y, codes, groups)
+            parts = splits(self.cv, X, codes, groups)
             folds = cross_fit(
                 self.estimator,
                 X,

@@ -43,15 +43,13 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
         )
     values = np.asarray(getattr(estimator, found)(X))
     own = np.asarray(getattr(estimator, "classes_", classes))
-    _check_response(estimator, values, own, classes, f"{where}: {type(estimator).__name__}.{found}")
+    _check_response(values, own, classes, f"{where}: {type(estimator).__name__}.{found}")
     if not np.array_equal(own, classes):
         values = _all_columns(values, np.searchsorted(classes, own), len(classes), found)
     return read_scores(values, scale=_SCALES[found], where=where, name=f"{found}(X)")
 
 
-def _check_response(
-    estimator: BaseEstimator, values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str
-) -> None:
+def _check_response(values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str) -> None:
     if not set(own.tolist()) <= set(classes.tolist()):
         raise ValueError(
             f"{what}: its classes_ {own.tolist()[:10]} are not among {classes.tolist()[:10]}; "
@@ -108,7 +106,7 @@ def take(a: Any, rows: np.ndarray) -> Any:
     return [a[i] for i in rows]
 
 
-def splits(cv: Any, X: Any, y: Any, codes: np.ndarray, groups: Any) -> list[tuple[Any, Any]]:
+def splits(cv: Any, X: Any, codes: np.ndarray, groups: Any) -> list[tuple[Any, Any]]:
     """Train and test rows of each fold: stratified for a number, and by groups where given."""
     if groups is not None and isinstance(cv, (int, np.integer)):
         splitter: Any = StratifiedGroupKFold(n_splits=cv)

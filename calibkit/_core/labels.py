@@ -44,12 +44,10 @@ def read_labels(
         )
     if len(labels) == 0:
         raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
-    if classes is not None:
-        if labels.dtype.kind == "O":
-            labels = _plain(labels, where, name)
-        return _codes_of(labels, read_classes(classes, where), where, name)
     if labels.dtype.kind == "O":
         labels = _plain(labels, where, name)
+    if classes is not None:
+        return _codes_of(labels, read_classes(classes, where), where, name)
     if labels.dtype.kind in "bui":
         return _integer_codes(labels)
     if labels.dtype.kind != "f":
