@@ -198,11 +198,7 @@ def read_rows(
     scores = read_scores(X, scale=scale, where=where, name=names[0])
     n = len(scores)
     found, codes = read_labels(y, classes=classes, where=where, name=names[1])
-    if len(codes) != n:
-        raise ValueError(
-            f"{where}: {names[0]} has {n} rows and {names[1]} has {len(codes)} (inconsistent "
-            "numbers of samples); expected the same number."
-        )
+    check_lengths(n, len(codes), where, names)
     w = read_weights(sample_weight, n, where=where)
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
@@ -211,6 +207,15 @@ def read_rows(
             present, codes = np.unique(codes, return_inverse=True)
             found = found[present]
     return Rows(scores, codes, w, found)
+
+
+def check_lengths(n_scores: int, n_labels: int, where: str, names: tuple[str, str]) -> None:
+    """Raise unless there are as many scores as labels."""
+    if n_scores != n_labels:
+        raise ValueError(
+            f"{where}: {names[0]} has {n_scores} rows and {names[1]} has {n_labels} (inconsistent "
+            "numbers of samples); expected the same number."
+        )
 
 
 def _some(labels: list[Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.inputs import Rows, match_classes, read_scores
+from .._core.inputs import Rows, check_lengths, match_classes, read_scores
 from .._core.labels import read_labels
 from .._core.params import check_choice
 from .._core.scores import Scores
@@ -41,11 +41,7 @@ def read_problem(
         raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
     scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
     found, codes = read_labels(y_true, classes=classes, where=where, name="y_true")
-    if len(codes) != len(scores):
-        raise ValueError(
-            f"{where}: y_prob has {len(scores)} rows and y_true has {len(codes)} (inconsistent "
-            "numbers of samples); expected the same number."
-        )
+    check_lengths(len(scores), len(codes), where, _NAMES)
     w = read_weights(sample_weight, len(scores), where=where)
     if scores.values.ndim == 1:
         labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
