@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
+from .lookup import count_at_or_below
 
 
 class BinSums(NamedTuple):
@@ -34,7 +35,7 @@ def auto_bins(n: int) -> int:
 
 def assign(p: FloatArray, borders: FloatArray) -> IntArray:
     """Index of the bin of each score."""
-    return np.searchsorted(borders, p, side="right")
+    return count_at_or_below(p, borders)
 
 
 def uniform_borders(n_bins: int) -> FloatArray:
@@ -186,3 +187,31 @@ def sorted_sums(
     counts = sizes if n is None else per_bin(n).astype(np.int64)
     weight = counts.astype(np.float64) if w is None else per_bin(w)
     return BinSums(counts, weight, per_bin(p if w is None else w * p), per_bin(wy))
+
+
+#: Distance of neighbouring floats below 1: its multiples in [0, 1] are all floats, and so are
+#: their distances from 1.
+_GRID = 2.0**-53
+
+
+def distinct_values(value: FloatArray) -> FloatArray:
+    """Values of bins in [0, 1], moved apart by some 1e-16 where two of them are equal.
+
+    Outputs that differ tell which bin they come from: a bin of 0 events in 25 rows and another of
+    0 in 25 are two bins. Afterwards no two values are equal, nor are two of their distances from
+    1, which are the other column of the output. Values below 1/2 move up and others down, by at
+    most 2^-52 a bin; of equal ones the bin that comes first ends up lower.
+    """
+    out = np.array(value, dtype=np.float64)
+    order = np.argsort(out, kind="stable")
+    v = out[order]
+    half = int(np.searchsorted(v, 0.5))
+    # Beyond 1/2 all floats lie on the grid, and one step down is exact.
+    for i in range(len(v) - 2, half - 1, -1):
+        v[i] = min(v[i], v[i + 1] - _GRID)
+    # Below they are finer. The second step up keeps clear of the rounding of 1 - v.
+    for i in range(1, len(v)):
+        if v[i] <= v[i - 1] or 1.0 - v[i] >= 1.0 - v[i - 1]:
+            v[i] = (np.ceil(v[i - 1] / _GRID) + 1.0) * _GRID
+    out[order] = v
+    return out
