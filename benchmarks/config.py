@@ -37,6 +37,11 @@ PREDICT_ROWS = 1_000_000
 TRUE_SPREAD = 1.5
 SLOPE, SHIFT = 1.6, 0.4
 N_BINS = 15
+#: Rows fitted, and as many predicted, by binning calibrators; numbers of their bins.
+BINNING_ROWS = 1_000_000
+BINNING_BINS = (15, 100)
+DEBIASED_ROWS = (100_000, 1_000_000)
+INTERVAL_ROWS = 100_000
 
 # -- the bootstrap ------------------------------------------------------------------------------
 
@@ -50,6 +55,10 @@ BOOTSTRAP_PEER_ROWS = 100_000
 #: Cells of the table that `estimate` draws on.
 BOOTSTRAP_CELLS = 512
 LEVEL = 0.9
+#: uncertainty-calibration always draws this often, and gets so many rows of the interval task;
+#: its time is scaled up to all of them and to N_RESAMPLES.
+UNCERTAINTY_RESAMPLES, UNCERTAINTY_ROWS = 100, 10_000
+UNCERTAINTY_SCALE = (N_RESAMPLES / UNCERTAINTY_RESAMPLES) * (INTERVAL_ROWS / UNCERTAINTY_ROWS)
 
 # -- what counts as right -----------------------------------------------------------------------
 
@@ -67,6 +76,16 @@ ISOTONIC_OWN = 1e-12
 #: Equal-mass borders may be placed in several ways, which moves a few rows: hence 1e-6.
 ECE_TOLERANCES = (1e-6,)
 ECE_OWN = 1e-12
+#: How much larger the root mean square distance from the true probabilities may be than that of
+#: the exact equal-mass binning, as a share of it.
+BINNING_TOLERANCES = (0.01,)
+BINNING_OWN = 1e-6
+#: Borders may differ by a row, and the l1 peers draw at random (standard error 4e-5 at 10^5 rows).
+DEBIASED_TOLERANCES = {"l1": (2e-4,), "l2": (1e-4,)}
+DEBIASED_OWN = 1e-12
+#: As for the bootstrap below; one peer draws a hundred times only (standard error 0.1).
+INTERVAL_TOLERANCES = (0.3,)
+INTERVAL_OWN = 0.3
 #: Relative difference in width to the interval from REFERENCE_RESAMPLES row resamples, whose own
 #: standard error is about 0.05.
 BOOTSTRAP_TOLERANCES = (0.2,)
@@ -85,6 +104,12 @@ TEMPERATURE_SMALL_PEER = 3.0
 PLATT_PEER = (5.0, 4.0)
 BETA_PEER = (4.0, 4.0)
 ISOTONIC_PEER = 2.0
+#: Per number of bins, as in BINNING_BINS.
+HISTOGRAM_PEER = (3.5, 3.5)
+SCALING_BINNING_PEER = (8.0, 8.0)
+#: By norm, per number of rows as in DEBIASED_ROWS; None: nothing is promised.
+DEBIASED_PEER = {"l1": (None, 80.0), "l2": (None, 4.0)}
+INTERVAL_PEER = 100.0
 ECE_UNIFORM_FLOOR, ECE_UNIFORM_PEER = 2.0, 1.0
 ECE_QUANTILE_FLOOR, ECE_QUANTILE_PEER = 2.0, 6.0
 ECE_TOP_LABEL_FLOOR = 2.0

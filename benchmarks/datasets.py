@@ -10,6 +10,7 @@ from functools import cached_property
 
 import config
 import numpy as np
+from scipy.special import ndtr
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,11 @@ class Binary:
         return Binary(self.z[:n], self.p[:n], self.y[:n])
 
     @property
+    def truth(self) -> np.ndarray:
+        """True probabilities of the rows."""
+        return 1.0 / (1.0 + np.exp((config.SHIFT - self.z) / config.SLOPE))
+
+    @property
     def log_terms(self) -> np.ndarray:
         """log(p) and -log(1 - p), the columns of beta calibration."""
         return np.column_stack((np.log(self.p), -np.log1p(-self.p)))
@@ -135,10 +141,38 @@ class Binary:
 
     @cached_property
     def ece_quantile(self) -> float:
-        """Bin j ends with the smallest score that j/B of the rows do not exceed."""
-        ordered = np.sort(self.p)
-        last = -(-np.arange(1, config.N_BINS) * len(ordered) // config.N_BINS) - 1
-        return ece(self.p, self.y, ordered[last + 1])
+        return ece(self.p, self.y, equal_mass(self.p, config.N_BINS))
+
+    @cached_property
+    def ece_true(self) -> float:
+        """Equal-width ECE of the true probabilities: what an interval should hold."""
+        return ece(self.p, self.truth, np.arange(1, config.N_BINS) / config.N_BINS)
+
+    @cached_property
+    def debiased_l2(self) -> float:
+        """Each squared gap less the variance of the bin's label mean."""
+        share, gap, rate, n = self._equal_mass_bins
+        return float(np.sqrt(max(0.0, share @ (gap**2 - rate * (1 - rate) / (n - 1)))))
+
+    @cached_property
+    def debiased_l1(self) -> float:
+        """Twice the plug-in less its mean once each bin's label mean is drawn from a normal law.
+
+        That mean is the one of a folded normal variable, so nothing needs to be drawn.
+        """
+        share, gap, rate, n = self._equal_mass_bins
+        spread = np.sqrt(rate * (1 - rate) / n)
+        peak = spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * (gap / spread) ** 2)
+        folded = peak + gap * (2 * ndtr(gap / spread) - 1)
+        return float(share @ (2 * np.abs(gap) - folded))
+
+    @property
+    def _equal_mass_bins(self) -> tuple[np.ndarray, ...]:
+        """Per bin: share of the rows, mean score less mean label, mean label, rows."""
+        index = np.searchsorted(equal_mass(self.p, config.N_BINS), self.p, side="right")
+        n = np.bincount(index)
+        rate = np.bincount(index, self.y) / n
+        return n / len(self.p), np.bincount(index, self.p) / n - rate, rate, n
 
     @cached_property
     def bootstrap_width(self) -> float:
@@ -155,14 +189,56 @@ class Binary:
         return float((high - low) * np.sqrt(n))
 
 
+@dataclass(frozen=True)
+class Split:
+    """Rows to fit an equal-mass binning on, as many new ones, and the exact answers for these."""
+
+    fit: Binary
+    new: Binary
+    n_bins: int
+
+    @classmethod
+    def make(cls, n: int, n_bins: int) -> Split:
+        both = Binary.make(2 * n)
+        new = Binary(both.z[n:].copy(), both.p[n:].copy(), both.y[n:].copy())
+        return cls(both.head(n), new, n_bins)
+
+    def rms(self, q: np.ndarray) -> float:
+        """Root mean square distance of calibrated new rows from their true probabilities."""
+        return float(np.sqrt(np.mean((q - self.new.truth) ** 2)))
+
+    @cached_property
+    def histogram(self) -> np.ndarray:
+        """The label mean of each new row's bin."""
+        return self._bin_means(self.fit.y)
+
+    @cached_property
+    def scaling_binning(self) -> np.ndarray:
+        """The mean of Platt's probabilities in each new row's bin."""
+        return self._bin_means(1.0 / (1.0 + np.exp(-logistic(self.fit.z[:, None], self.fit.y))))
+
+    def _bin_means(self, values: np.ndarray) -> np.ndarray:
+        borders = equal_mass(self.fit.p, self.n_bins)
+        index = np.searchsorted(borders, self.fit.p, side="right")
+        means = np.bincount(index, values) / np.bincount(index)
+        return means[np.searchsorted(borders, self.new.p, side="right")]
+
+
 def ece(p: np.ndarray, y: np.ndarray, borders: np.ndarray) -> float:
     """Expected calibration error over bins [lower, upper)."""
     index = np.searchsorted(borders, p, side="right")
     return float(np.abs(np.bincount(index, p - y, minlength=len(borders) + 1)).sum() / len(p))
 
 
-def logistic_nll(columns: np.ndarray, y: np.ndarray) -> float:
-    """NLL of the maximum likelihood fit on some columns and an intercept: plain Newton steps."""
+def equal_mass(p: np.ndarray, n_bins: int) -> np.ndarray:
+    """Borders: bin j ends with the smallest score that j/B of the rows do not exceed."""
+    ordered = np.sort(p)
+    last = -(-np.arange(1, n_bins) * len(ordered) // n_bins) - 1
+    return ordered[last + 1]
+
+
+def logistic(columns: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log-odds of the maximum likelihood fit on some columns and an intercept: Newton steps."""
     x = np.column_stack((columns, np.ones(len(y))))
     theta = np.zeros(x.shape[1])
     for _ in range(50):
@@ -171,7 +247,12 @@ def logistic_nll(columns: np.ndarray, y: np.ndarray) -> float:
         theta -= step
         if np.abs(step).max() < 1e-12:
             break
-    eta = x @ theta
+    return x @ theta
+
+
+def logistic_nll(columns: np.ndarray, y: np.ndarray) -> float:
+    """Mean log-loss of that fit."""
+    eta = logistic(columns, y)
     return float((np.logaddexp(0.0, eta) - y * eta).mean())
 
 

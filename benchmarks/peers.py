@@ -18,11 +18,13 @@ from datasets import Binary, Multiclass
 PEERS: dict[str, list[Contender]] = {}
 
 
-def peer(task: str, name: str) -> Callable[[Callable[[Any], Run]], Callable[[Any], Run]]:
+def peer(
+    task: str, name: str, scale: float = 1.0
+) -> Callable[[Callable[[Any], Run]], Callable[[Any], Run]]:
     """Register an adapter."""
 
     def register(prepare: Callable[[Any], Run]) -> Callable[[Any], Run]:
-        PEERS.setdefault(task, []).append(Contender(name, "peer", prepare))
+        PEERS.setdefault(task, []).append(Contender(name, "peer", prepare, scale))
         return prepare
 
     return register

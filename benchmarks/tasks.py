@@ -14,6 +14,8 @@ import numpy as np
 from contest import Contender, Goal, Run, Task, floor, ours
 from datasets import Binary
 from scipy.special import expit
+from tasks_binning import BINNING_TASKS
+from tasks_debiased import DEBIASED_TASKS
 from tasks_fit import FIT_TASKS
 from tasks_metrics import METRIC_TASKS
 
@@ -97,7 +99,9 @@ TASKS: dict[str, Task] = {
     t.name: t
     for t in [
         *FIT_TASKS,
+        *BINNING_TASKS,
         *METRIC_TASKS,
+        *DEBIASED_TASKS,
         *(_predict_task(name) for name, c in CALIBRATORS.items() if "lift" not in c._traits),
         _import_task(),
     ]

@@ -18,7 +18,7 @@ BORDERS = np.arange(1, config.N_BINS) / config.N_BINS
 # -- calibration errors -------------------------------------------------------------------------
 
 
-def _bincount_pass(data: Binary) -> Run:
+def bincount_pass(data: Binary) -> Run:
     """Equal-width ECE, nothing checked: one index and one weighted bincount per block."""
     blocks = slices(len(data.y), config.BLOCK)
 
@@ -76,7 +76,7 @@ def _ece_tasks() -> list[Task]:
         Goal("named", config.ECE_UNIFORM_PEER, "relplot binnedECE"),
     )
     mass_goals = Goal("floor", config.ECE_QUANTILE_FLOOR), Goal("peer", config.ECE_QUANTILE_PEER)
-    bincount = floor("index and bincount, blocked", _bincount_pass)
+    bincount = floor("index and bincount, blocked", bincount_pass)
     sort = floor("one np.sort", lambda d: lambda: np.sort(d.p))
     argmax = floor("argmax over the rows, then one bincount", _top_label_pass)
     return [
@@ -87,6 +87,24 @@ def _ece_tasks() -> list[Task]:
 
 
 # -- the bootstrap ------------------------------------------------------------------------------
+
+
+def row_resamples() -> Contender:
+    """Some of N_RESAMPLES passes of our ECE over resampled rows."""
+    ece = calibkit.expected_calibration_error
+
+    def prepare(data: Binary) -> Run:
+        def run() -> None:
+            rng = np.random.default_rng(0)
+            for _ in range(config.ROW_RESAMPLES):
+                i = rng.integers(len(data.y), size=len(data.y))
+                ece(data.y[i], data.p[i], n_bins=config.N_BINS)
+
+        return run
+
+    factor = config.N_RESAMPLES / config.ROW_RESAMPLES
+    name = f"resampling rows ({config.ROW_RESAMPLES} draws, x {factor:g})"
+    return Contender(name, "baseline", prepare, scale=factor)
 
 
 def _bootstrap_task() -> Task:
@@ -118,23 +136,13 @@ def _bootstrap_task() -> Task:
 
         return run
 
-    def row_resamples(data: Binary) -> Run:
-        def run() -> None:
-            rng = np.random.default_rng(0)
-            for _ in range(config.ROW_RESAMPLES):
-                i = rng.integers(len(data.y), size=len(data.y))
-                ece(data.y[i], data.p[i], n_bins=config.N_BINS)
-
-        return run
-
     def judge(data: Binary, answer: tuple[float, float, float, int]) -> tuple[float, str]:
         value, low, high, rows = answer
         width = (high - low) * np.sqrt(rows)
         error = abs(width / data.bootstrap_width - 1)
         return error, f"ECE {value:.5f} [{low:.5f}, {high:.5f}], width off by {error:.1%}"
 
-    factor = config.N_RESAMPLES / config.ROW_RESAMPLES
-    rows_name = f"resampling rows ({config.ROW_RESAMPLES} draws, x {factor:g})"
+    rows = row_resamples()
     return Task(
         "bootstrap",
         f"ECE with an interval and null band, {config.N_RESAMPLES:,} draws, n = {n:,}",
@@ -142,13 +150,13 @@ def _bootstrap_task() -> Task:
         [
             ours(estimate),
             floor("build the table, multinomial draws on its cells", table_and_draws),
-            Contender(rows_name, "baseline", row_resamples, scale=factor),
+            rows,
             *PEERS["bootstrap"],
         ],
         judge,
         (
             Goal("floor", config.BOOTSTRAP_FLOOR),
-            Goal("named", config.BOOTSTRAP_ROW_RATIO, rows_name),
+            Goal("named", config.BOOTSTRAP_ROW_RATIO, rows.name),
         ),
         config.BOOTSTRAP_TOLERANCES,
         config.BOOTSTRAP_OWN,
