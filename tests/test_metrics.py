@@ -63,7 +63,7 @@ def brute_force_error(y, p, w, norm, strategy, n_bins):
 def test_calibration_error_by_brute_force(rows, norm, strategy, n_bins):
     y, p, w = rows
     ones = np.ones_like(p)
-    settings = {"norm": norm, "strategy": strategy, "n_bins": n_bins}
+    settings = {"norm": norm, "strategy": strategy, "n_bins": n_bins, "debias": False}
     expected = brute_force_error(y, p, ones, norm, strategy, n_bins)
     assert calibration_error(y, p, **settings) == pytest.approx(expected, abs=1e-13)
     expected = brute_force_error(y, p, w, norm, strategy, n_bins)
@@ -278,7 +278,7 @@ def test_coarse_table_keeps_sums_and_nearly_the_error():
     assert (np.diff(coarse.p) > 0).all()
     borders = table.borders("uniform", 15)
     kept = table.coarsen(4096, borders=borders)
-    for a, b in zip(kept.sums(borders), table.sums(borders), strict=True):
+    for a, b in zip(kept.sums(borders)[:4], table.sums(borders)[:4], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
     assert table.coarsen(10**6) is table
 

@@ -16,12 +16,16 @@ from .lookup import count_at_or_below
 
 
 class BinSums(NamedTuple):
-    """Sums per bin: rows, weight, weighted scores, weighted labels."""
+    """Sums per bin: rows, weight, weighted scores, weighted labels.
+
+    ``wdd``, weighted squares of score minus label, is filled where it is asked for.
+    """
 
     n: IntArray
     w: FloatArray
     wp: FloatArray
     wy: FloatArray
+    wdd: FloatArray | None = None
 
 
 def auto_bins(n: int) -> int:
@@ -161,6 +165,33 @@ def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int)
     return np.unique(p_sorted[after[after < n]])
 
 
+#: A sweep ends here at the latest: where the scores separate the classes it never would.
+MOST_SWEPT = 1000
+
+
+def sweep_borders(
+    p: FloatArray, w: FloatArray | None, wy: FloatArray | IntArray, strategy: str
+) -> FloatArray:
+    """Borders of as many bins as keep the bins' mean labels in ascending order.
+
+    Roelofs et al. (2022): a true calibration curve mostly ascends, so bins that break the order
+    are too narrow for their noise. Bins are added one by one until the order first breaks.
+    """
+    events = np.concatenate(([0.0], np.cumsum(wy, dtype=np.float64)))
+    weight = np.arange(len(p) + 1.0) if w is None else np.concatenate(([0.0], np.cumsum(w)))
+    best = np.empty(0)
+    for n_bins in range(2, min(int(weight[-1]), MOST_SWEPT) + 1):
+        uniform = strategy == "uniform"
+        borders = uniform_borders(n_bins) if uniform else mass_borders(p, w, n_bins)
+        ends = np.append(bin_starts(p, borders), len(p))
+        size = np.diff(weight[ends])
+        share = np.diff(events[ends])[size > 0] / size[size > 0]
+        if (np.diff(share) < 0).any():
+            break
+        best = borders
+    return best
+
+
 def bin_starts(p_sorted: FloatArray, borders: FloatArray) -> IntArray:
     """Index of the first row of each bin of a sorted array; that of an empty bin is the next's."""
     return np.concatenate(([0], np.searchsorted(p_sorted, borders, side="left")))
@@ -172,6 +203,8 @@ def sorted_sums(
     w: FloatArray | None,
     wy: FloatArray | IntArray,
     borders: FloatArray,
+    *,
+    squares: bool = False,
 ) -> BinSums:
     """Sums per bin of sorted rows or table cells; ``None`` for n or w means ones."""
     starts = bin_starts(p, borders)
@@ -186,7 +219,18 @@ def sorted_sums(
 
     counts = sizes if n is None else per_bin(n).astype(np.int64)
     weight = counts.astype(np.float64) if w is None else per_bin(w)
-    return BinSums(counts, weight, per_bin(p if w is None else w * p), per_bin(wy))
+    wdd = per_bin(_squares(p, w, wy)) if squares else None
+    return BinSums(counts, weight, per_bin(p if w is None else w * p), per_bin(wy), wdd)
+
+
+def _squares(p: FloatArray, w: FloatArray | None, wy: FloatArray | IntArray) -> FloatArray:
+    """Weighted (score - label)^2, where a label is its own square: w p^2 + wy (1 - 2 p)."""
+    out = np.empty(len(p))
+    for rows in row_blocks(len(p)):
+        a, event = p[rows], wy[rows]
+        square = a * a if w is None else a * a * w[rows]
+        out[rows] = square + event * (1.0 - 2.0 * a)
+    return out
 
 
 #: Distance of neighbouring floats below 1: its multiples in [0, 1] are all floats, and so are

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import beta
 
 from .._numerics.binning import bin_starts, sorted_sums
+from .._numerics.exact import clopper_pearson
 from .._numerics.links import FloatArray
 from ..metrics import ScoreTable
 
@@ -17,18 +17,6 @@ from ..metrics import ScoreTable
 _N_CELLS = 512
 #: Draws of labels: the ends of a 90 % band are then within a point of their levels (one sd 0.7).
 _N_DRAWS = 1000
-
-
-def clopper_pearson(
-    share: FloatArray, n: FloatArray, level: float
-) -> tuple[FloatArray, FloatArray]:
-    """Exact interval of a binomial share; n need not be whole."""
-    events, tail = np.clip(share, 0.0, 1.0) * n, (1.0 - level) / 2
-    others = n - events
-    with np.errstate(invalid="ignore"):
-        low = np.where(events > 0, beta.ppf(tail, events, others + 1.0), 0.0)
-        high = np.where(others > 0, beta.ppf(1.0 - tail, events + 1.0, others), 1.0)
-    return low, high
 
 
 def wilson(share: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:

@@ -19,7 +19,7 @@ from ..metrics import (
     estimate,
     expected_calibration_error,
 )
-from ..metrics._binned import check_binning
+from ..metrics._errors import check_binning
 from ._intervals import INTERVALS, consistency, effective_rows
 from ._problems import Problem, Problems
 

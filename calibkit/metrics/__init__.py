@@ -3,6 +3,7 @@
 from ._binned import calibration_error as calibration_error
 from ._binned import expected_calibration_error as expected_calibration_error
 from ._binned import maximum_calibration_error as maximum_calibration_error
+from ._binned import squared_calibration_error as squared_calibration_error
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate

@@ -6,88 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from .._core.params import check_choice, check_int
-from .._numerics.binning import (
-    BinSums,
-    auto_bins,
-    bin_starts,
-    mass_borders,
-    sort_by_score,
-    sorted_sums,
-    uniform_borders,
-    uniform_gaps,
-    uniform_sums,
-)
+from .._core.params import check_choice
 from .._numerics.links import FloatArray
-from ._rows import Binary, infer_kind, read_problem, reduce_rows, refuse_beside_table
-from ._spec import Kernel, Metric
+from ._errors import (
+    NORMS,
+    borders_of,
+    check_binning,
+    check_debias,
+    combine,
+    kernel,
+    raw_errors,
+)
+from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table
+from ._spec import Metric
 from ._table import ScoreTable
-
-NORMS = ("l1", "l2", "max")
-STRATEGIES = ("quantile", "uniform", "unique")
-
-
-def bin_sums(rows: Binary, strategy: str, n_bins: int) -> BinSums:
-    """Sums per bin straight from rows; only "unique" needs the table."""
-    if strategy == "uniform":
-        return uniform_sums(rows.p, rows.y, rows.w, n_bins, uniform_borders(n_bins))
-    if strategy == "unique":
-        return ScoreTable.from_binary(rows).bins(strategy, n_bins)
-    p, y, w = sort_by_score(*rows)
-    return sorted_sums(p, None, w, y if w is None else w * y, mass_borders(p, w, n_bins))
-
-
-def norm_of_gaps(norm: str, w: FloatArray, wp: FloatArray, wy: FloatArray) -> FloatArray:
-    """Plug-in norm of (mean score - mean label) per bin, over the last axis; empty bins count 0."""
-    gap = np.abs(wp - wy)
-    if norm == "l1":
-        return gap.sum(axis=-1) / w.sum(axis=-1)
-    mean = np.divide(gap, w, out=np.zeros_like(gap), where=w > 0)
-    if norm == "max":
-        return mean.max(axis=-1)
-    return np.sqrt((gap * mean).sum(axis=-1) / w.sum(axis=-1))
-
-
-def _binned_error(problem: Any, norm: str, strategy: str, n_bins: int) -> FloatArray:
-    """Error of rows, or of the table that stands for them."""
-    if isinstance(problem, ScoreTable):
-        sums = problem.bins(strategy, n_bins)
-    elif norm == "l1" and strategy == "uniform" and problem.w is None:
-        borders = uniform_borders(n_bins)
-        return np.abs(uniform_gaps(problem.p, problem.y, n_bins, borders)).sum() / len(problem.p)
-    else:
-        sums = bin_sums(problem, strategy, n_bins)
-    return norm_of_gaps(norm, sums.w, sums.wp, sums.wy)
-
-
-def _kernel(table: ScoreTable, *, borders: FloatArray, norm: str, **_: Any) -> Kernel:
-    starts = bin_starts(table.p, borders)
-    starts = np.unique(starts[starts < len(table)])  # empty bins count nothing
-
-    def error(w: FloatArray, wy: FloatArray) -> FloatArray:
-        parts = (np.add.reduceat(a, starts, axis=-1) for a in (w, w * table.p, wy))
-        return norm_of_gaps(norm, *parts)
-
-    return error
-
-
-def _borders(table: ScoreTable, *, strategy: str, n_bins: int, **_: Any) -> FloatArray:
-    return table.borders(strategy, n_bins)
-
-
-def check_binning(where: str, strategy: str, n_bins: Any, n: int) -> int:
-    """Number of bins to use for n rows, "auto" resolved."""
-    check_choice(where, "strategy", strategy, STRATEGIES)
-    if isinstance(n_bins, str):
-        check_choice(where, "n_bins", n_bins, ("auto",))
-        return auto_bins(n)
-    check_int(where, "n_bins", n_bins, low=1)
-    if n_bins > n and strategy != "unique":
-        raise ValueError(
-            f"{where}: n_bins={n_bins} and {n} rows; expected at least one row per bin. Use fewer "
-            "bins, or n_bins='auto'."
-        )
-    return int(n_bins)
 
 
 def calibration_error(
@@ -97,15 +29,15 @@ def calibration_error(
     norm: str = "l2",
     strategy: str = "quantile",
     n_bins: int | str = 15,
+    debias: bool | str = True,
     kind: str | None = None,
     sample_weight: Any = None,
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Binned calibration error: how far probabilities are from observed frequencies.
+    """Binned calibration error, less what sampling noise adds to it.
 
-    A plug-in estimate, so biased upwards: even a perfectly calibrated model shows an error above
-    0. :func:`estimate` gives the value such a model would show, and an interval.
+    How far probabilities are from observed frequencies. :func:`estimate` adds an interval.
 
     Parameters
     ----------
@@ -118,8 +50,14 @@ def calibration_error(
         calibration error), or the largest gap (MCE).
     strategy : {"quantile", "uniform", "unique"}, default="quantile"
         Bins of equal mass (ties never split), of equal width, or one per distinct score.
-    n_bins : int or "auto", default=15
-        Number of bins; ``"auto"`` is the cube root of n, rounded up. Not used by "unique".
+    n_bins : int, "auto" or "sweep", default=15
+        Number of bins; ``"auto"`` is the cube root of n, rounded up; ``"sweep"`` the largest
+        number, counting up, for which the bins' frequencies ascend (Roelofs et al. 2022), at
+        most 1000. Not used by "unique".
+    debias : bool, "differences" or "labels", default=True
+        Correct for the noise of each bin's mean difference of score and label (True), or of its
+        mean label alone ("labels", as Kumar et al. 2019). False gives the plug-in. There is no
+        correction for "max", which True leaves as it is.
     kind : {"binary", "top_label", "classwise"}, optional
         Which probabilities: of the event; of the winning class being right; of every class in
         turn (errors averaged as ``mean(error**p) ** (1/p)``). Needed for K > 2 classes.
@@ -133,7 +71,8 @@ def calibration_error(
     Returns
     -------
     error : float
-        In [0, 1].
+        In [0, 1]; a debiased estimate below 0 is given as 0, see
+        :func:`squared_calibration_error` for what was below.
 
     Raises
     ------
@@ -144,34 +83,124 @@ def calibration_error(
     -----
     Bins are half-open, [lower, upper), the last one closed; empty bins count nothing. For a model
     with continuous scores any binned error is a lower bound of the true one (Kumar et al. 2019,
-    section 3). O(n) for "uniform", O(n log n) otherwise.
+    section 3): only models of finitely many outputs can be verified, see :func:`verify`.
+
+    Debiased l2: with differences d of score and label, a bin's squared gap is estimated by the
+    mean of ``d_i * d_j`` over pairs of different rows, ``(D**2 - sum(d**2)) / (n * (n - 1))``,
+    which is unbiased whatever the scores inside the bin. ``"labels"`` subtracts
+    ``share * (1 - share) / (n - 1)`` (Bröcker 2012; Ferro and Fricker 2012): the same where a bin
+    has one score, too much where scores differ, since part of the labels' variance is then theirs.
+    Debiased l1: twice the plug-in less the mean of ``abs(gap + noise)`` for normal noise, in closed
+    form where Kumar et al. draw it; the bias gets smaller, not zero. Bins of fewer than two rows,
+    whose noise can't be known, are joined to a neighbour. Weights count rows (scaled up where they
+    sum to less than Kish's number): for weights that do not, the noise is taken too small.
+    O(n) for "uniform" without debiasing, O(n log n) otherwise.
 
     References
     ----------
-    A. Kumar, P. Liang, T. Ma (2019). Verified uncertainty calibration. NeurIPS.
+    A. Kumar, P. Liang, T. Ma (2019). Verified uncertainty calibration. NeurIPS. --- J. Bröcker
+    (2012). Estimating reliability and resolution of probability forecasts through decomposition
+    of the empirical score. Climate Dynamics 39. --- C. Ferro, T. Fricker (2012). A bias-corrected
+    decomposition of the Brier score. QJRMS 138. --- R. Roelofs, N. Cain, J. Shlens, M. Mozer
+    (2022). Mitigating bias in calibration error estimation. AISTATS.
 
     Examples
     --------
+    A calibrated model has no error; the plug-in shows one all the same.
+
+    >>> import numpy as np
     >>> from calibkit import calibration_error
-    >>> y, p = [0, 0, 1, 1, 1, 1], [0.1, 0.1, 0.1, 0.8, 0.8, 0.8]
-    >>> round(calibration_error(y, p, norm="l1", strategy="unique"), 4)
-    0.2167
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(1000)
+    >>> y = rng.random(1000) < p
+    >>> round(calibration_error(y, p, debias=False), 3), round(calibration_error(y, p), 3)
+    (0.049, 0.0)
     """
-    return _calibration_error(
-        "calibration_error",
+    return combine(
+        norm,
+        _raw(
+            "calibration_error",
+            y_true,
+            y_prob,
+            norm=norm,
+            strategy=strategy,
+            n_bins=n_bins,
+            debias=debias,
+            kind=kind,
+            sample_weight=sample_weight,
+            pos_label=pos_label,
+            classes=classes,
+        ),
+    )
+
+
+def squared_calibration_error(
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    strategy: str = "quantile",
+    n_bins: int | str = 15,
+    debias: bool | str = True,
+    kind: str | None = None,
+    sample_weight: Any = None,
+    pos_label: Any = None,
+    classes: Any = None,
+) -> float:
+    """Squared l2 calibration error, not clipped, so that it may be negative.
+
+    Use it to average over folds, seeds or data sets: the mean of unbiased estimates is unbiased
+    too, that of clipped ones or of roots is not.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows of a binary problem.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Probabilities of the larger label, or of every class.
+    strategy, n_bins, debias, kind : optional
+        As in :func:`calibration_error`.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0; a weight of 2 equals the row given twice.
+    pos_label, classes : optional
+        As in :func:`calibration_error`.
+
+    Returns
+    -------
+    squared : float
+        At most 1; the mean over the classes if class-wise.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, or there are fewer rows than bins.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import squared_calibration_error
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random((200, 1000))
+    >>> squares = [squared_calibration_error(rng.random(1000) < q, q) for q in p]
+    >>> float(np.mean(squares).round(5)), min(squares) < 0
+    (1e-05, True)
+    """
+    raw = _raw(
+        "squared_calibration_error",
         y_true,
         y_prob,
-        norm=norm,
+        norm="l2",
         strategy=strategy,
         n_bins=n_bins,
+        debias=debias,
         kind=kind,
         sample_weight=sample_weight,
         pos_label=pos_label,
         classes=classes,
     )
+    return float(raw.mean())
 
 
-def _calibration_error(
+def _raw(
     where: str,
     y_true: Any,
     y_prob: Any,
@@ -179,12 +208,15 @@ def _calibration_error(
     norm: str,
     strategy: str,
     n_bins: int | str,
+    debias: bool | str,
     kind: str | None,
     sample_weight: Any,
     pos_label: Any,
     classes: Any,
-) -> float:
+) -> FloatArray:
+    """Errors of the problems, not yet clipped or averaged; squared for l2."""
     check_choice(where, "norm", norm, NORMS)
+    noise = check_debias(where, debias, norm)
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
         if kind not in (None, "binary"):
@@ -196,12 +228,8 @@ def _calibration_error(
             y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
         )
         n_bins = check_binning(where, strategy, n_bins, len(rows.y))
-        kind = infer_kind(kind, rows.scores, where)
-        problems = reduce_rows(rows, kind)
-    errors = np.array([_binned_error(b, norm, strategy, n_bins) for b in problems])
-    if norm == "max":
-        return float(errors.max())
-    return float(errors.mean()) if norm == "l1" else float(np.sqrt(np.mean(errors**2)))
+        problems = reduce_rows(rows, infer_kind(kind, rows.scores, where))
+    return raw_errors(where, problems, norm, strategy, n_bins, noise)
 
 
 def _default_kind(kind: str | None, y_prob: Any) -> str | None:
@@ -218,6 +246,7 @@ def expected_calibration_error(
     *,
     n_bins: int | str = 15,
     strategy: str = "uniform",
+    debias: bool | str = False,
     kind: str | None = None,
     sample_weight: Any = None,
     pos_label: Any = None,
@@ -234,10 +263,12 @@ def expected_calibration_error(
         Labels; or a table that stands for all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
-    n_bins : int or "auto", default=15
+    n_bins : int, "auto" or "sweep", default=15
         Number of bins.
     strategy : {"uniform", "quantile", "unique"}, default="uniform"
         Bins of equal width, of equal mass, or one per distinct score.
+    debias : bool, "differences" or "labels", default=False
+        Take off what sampling noise adds, as in :func:`calibration_error`. Papers do not.
     kind : {"binary", "top_label", "classwise"}, optional
         Default: "top_label" for K > 2 classes, as in Guo et al. (2017), else "binary".
     sample_weight : array-like of shape (n,), optional
@@ -268,17 +299,21 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9], n_bins=2), 4)
     0.175
     """
-    return _calibration_error(
-        "expected_calibration_error",
-        y_true,
-        y_prob,
-        norm="l1",
-        strategy=strategy,
-        n_bins=n_bins,
-        kind=_default_kind(kind, y_prob),
-        sample_weight=sample_weight,
-        pos_label=pos_label,
-        classes=classes,
+    return combine(
+        "l1",
+        _raw(
+            "expected_calibration_error",
+            y_true,
+            y_prob,
+            norm="l1",
+            strategy=strategy,
+            n_bins=n_bins,
+            debias=debias,
+            kind=_default_kind(kind, y_prob),
+            sample_weight=sample_weight,
+            pos_label=pos_label,
+            classes=classes,
+        ),
     )
 
 
@@ -337,57 +372,45 @@ def maximum_calibration_error(
     >>> round(maximum_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9], n_bins=2), 4)
     0.2
     """
-    return _calibration_error(
-        "maximum_calibration_error",
-        y_true,
-        y_prob,
-        norm="max",
-        strategy=strategy,
-        n_bins=n_bins,
-        kind=_default_kind(kind, y_prob),
-        sample_weight=sample_weight,
-        pos_label=pos_label,
-        classes=classes,
+    return combine(
+        "max",
+        _raw(
+            "maximum_calibration_error",
+            y_true,
+            y_prob,
+            norm="max",
+            strategy=strategy,
+            n_bins=n_bins,
+            debias=False,
+            kind=_default_kind(kind, y_prob),
+            sample_weight=sample_weight,
+            pos_label=pos_label,
+            classes=classes,
+        ),
     )
 
 
-def _settings(norm: str, strategy: str, where: str) -> Any:
+def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
     """Settings of one of the three functions: its defaults, what was asked for, bins resolved."""
+    defaults = {"norm": norm, "strategy": strategy, "n_bins": 15, "debias": debias}
 
     def settings(kind: str, n: int, **params: Any) -> dict[str, Any]:
-        chosen = {"norm": norm, "strategy": strategy, "n_bins": 15, **params, "kind": kind}
+        chosen = {**defaults, **params, "kind": kind}
         chosen["n_bins"] = check_binning(where, chosen["strategy"], chosen["n_bins"], n)
-        return {**chosen, "estimator": "plug-in"}
+        noise = check_debias(where, chosen["debias"], chosen["norm"])
+        name = {None: "plug-in", "labels": "debiased (labels)"}.get(noise, "debiased")
+        return {**chosen, "estimator": name}
 
     return settings
 
 
+def _spec(function: Any, label: str, norm: str, strategy: str, debias: bool) -> Metric:
+    settings = _settings(norm, strategy, debias, function.__name__)
+    return Metric(function, label, False, (0.0, 1.0), kernel, borders_of, settings)
+
+
 SPECS = (
-    Metric(
-        calibration_error,
-        "calibration error",
-        False,
-        (0.0, 1.0),
-        _kernel,
-        _borders,
-        _settings("l2", "quantile", "calibration_error"),
-    ),
-    Metric(
-        expected_calibration_error,
-        "ECE",
-        False,
-        (0.0, 1.0),
-        _kernel,
-        _borders,
-        _settings("l1", "uniform", "expected_calibration_error"),
-    ),
-    Metric(
-        maximum_calibration_error,
-        "MCE",
-        False,
-        (0.0, 1.0),
-        _kernel,
-        _borders,
-        _settings("max", "uniform", "maximum_calibration_error"),
-    ),
+    _spec(calibration_error, "calibration error", "l2", "quantile", True),
+    _spec(expected_calibration_error, "ECE", "l1", "uniform", False),
+    _spec(maximum_calibration_error, "MCE", "max", "uniform", False),
 )

@@ -16,6 +16,8 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
+from ._errors import check_debias, combine, raw_errors
+from ._interval import N_CELLS, error_interval, null_errors
 from ._resampling import cell_draws, null_draws, row_draws
 from ._rows import infer_kind, read_groups, read_problem, reduce_rows
 from ._scoring import SPECS as SCORES
@@ -23,10 +25,6 @@ from ._spec import Metric
 from ._table import ScoreTable
 
 METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
-
-#: Cells of the table that draws are taken on: the within-cell spread they leave out is below
-#: (1/512)^2 of the variance.
-_N_CELLS = 512
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def estimate(
     y_prob: Any = None,
     *,
     level: float = 0.9,
-    method: str = "bootstrap",
+    method: str = "auto",
     n_resamples: int = 1000,
     groups: Any = None,
     sample_weight: Any = None,
@@ -155,10 +153,11 @@ def estimate(
         Probabilities of the larger label, or of every class.
     level : float, default=0.9
         Nominal coverage of the interval and of the null band.
-    method : {"bootstrap"}, default="bootstrap"
-        How the interval is made.
+    method : {"auto", "bootstrap"}, default="auto"
+        How the interval is made: "auto" inverts a test for calibration errors and draws rows for
+        all other metrics.
     n_resamples : int, default=1000
-        Number of bootstrap draws, and of draws for the null band.
+        Number of draws: of rows, of labels in the test, and for the null band.
     groups : array-like of shape (n,), optional
         Rows of one group (a patient, a problem, a repository) are drawn together.
     sample_weight : array-like of shape (n,), optional
@@ -187,11 +186,17 @@ def estimate(
 
     Notes
     -----
-    The interval is the basic bootstrap, ``[2v - q(1 - a/2), 2v - q(a/2)]`` of the draws' quantiles
-    q: reflecting them about the value v corrects the upward bias of binned errors, which the
-    percentile interval would double. It is cut at the metric's range and widened, if need be, to
-    hold the value. Bins are those of the data in every draw. Near zero error its coverage is not
-    nominal: compare with the null band there.
+    Calibration errors: the interval holds the errors of those hypotheses (true gaps of the bins)
+    under which labels would not show an error as large, or as small, as the observed one; labels
+    are drawn from binomial distributions, so few events do not break it. It begins at 0 where a
+    calibrated model can't be excluded, and its length does not shrink to 0 where the observed error
+    happens to be small. It is an interval for the error on these bins (of "quantile" bins, those
+    the rows have led to), which is a lower bound of the error of a continuous model.
+    ``benchmarks/coverage.py`` prints its coverage. With weights or groups, normal noise stands in
+    for binomial draws. For "max", bounds from exact intervals of all bins at once.
+
+    Other metrics: the basic bootstrap, ``[2v - q(1 - a/2), 2v - q(a/2)]`` of the draws' quantiles
+    q, cut at the metric's range and widened, if need be, to hold the value v.
 
     Binary and top-label metrics of unweighted rows are drawn on about 512 cells of a
     :class:`ScoreTable`, whatever the number of rows; weights, K-class scores and other functions
@@ -211,7 +216,7 @@ def estimate(
     >>> print(e)  # doctest: +SKIP
     """
     where = "estimate"
-    check_choice(where, "method", method, ("bootstrap",))
+    check_choice(where, "method", method, ("auto", "bootstrap"))
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(where, "n_resamples", n_resamples, low=10)
     spec = find_metric(metric, where)
@@ -232,10 +237,13 @@ def estimate(
         settings = spec.settings(kind, n, **params)
         params["kind"] = kind
     rng = generator(random_state)
+    if spec is not None and "norm" in settings and method == "auto":
+        problems = [table] if table is not None else reduce_rows(rows, kind)  # type: ignore[arg-type,list-item]
+        return _error_estimate(spec, problems, settings, level, n_resamples, rng, codes, n)
     if spec is not None and table is not None:
         params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)
-        cells, kernel = spec.cells(table, _N_CELLS, **settings)
+        cells, kernel = spec.cells(table, N_CELLS, **settings)
         draws = cell_draws(cells, kernel, rows, kind, codes, n_resamples, rng)
         null: FloatArray | None = null_draws(cells, kernel, n_resamples, rng)
     else:
@@ -243,7 +251,40 @@ def estimate(
         value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
     ends = _interval(spec, value, draws, level)
     name = getattr(function, "__name__", type(function).__name__)
-    return Estimate(float(value), *ends, level, n, name, settings, method, *_null_band(null, level))
+    band = _null_band(null, level)
+    return Estimate(float(value), *ends, level, n, name, settings, "bootstrap", *band)
+
+
+def _error_estimate(
+    spec: Metric,
+    problems: list[Any],
+    settings: dict[str, Any],
+    level: float,
+    n_draws: int,
+    rng: np.random.Generator,
+    groups: np.ndarray | None,
+    n: int,
+) -> Estimate:
+    """A calibration error, by inverting a test."""
+    norm, strategy, n_bins = settings["norm"], settings["strategy"], settings["n_bins"]
+    noise = check_debias("estimate", settings["debias"], norm)
+    raw = raw_errors("estimate", problems, norm, strategy, n_bins, noise)
+    value = combine(norm, raw)
+    ends = error_interval(problems, settings, level, n_draws, rng, groups)
+    low, high = min(ends.low, value), max(min(ends.high, 1.0), value)
+    band = _null_band(null_errors(problems, settings, n_draws, rng), level)
+    settings = {**settings, "n_bins": _bins_used(problems[0], strategy, n_bins)}
+    if noise is not None:
+        settings["unclipped"] = float(raw.mean())
+    return Estimate(value, low, high, level, n, spec.name, settings, ends.method, *band)
+
+
+def _bins_used(problem: Any, strategy: str, n_bins: int | str) -> int:
+    """Number of bins, where the data say it."""
+    if isinstance(n_bins, int) and strategy != "unique":
+        return n_bins
+    table = problem if isinstance(problem, ScoreTable) else ScoreTable.from_binary(problem)
+    return len(table.borders(strategy, n_bins)) + 1
 
 
 def _read(

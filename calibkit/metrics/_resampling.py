@@ -73,8 +73,13 @@ def null_draws(
 ) -> FloatArray:
     """The metric with labels drawn from the scores: the scores are then calibrated."""
     out = []
+    # Unequal weights inside a cell spread its weighted share more than equal ones would.
+    spread = np.sqrt(np.maximum(cells.n * cells.w2 / cells.w**2, 1.0))
+    per_row = cells.w / cells.n
     for batch in _batches(n_draws, len(cells)):
         wy = rng.binomial(cells.n, cells.p, size=(batch, len(cells))).astype(np.float64)
+        if cells.weighted:
+            wy = per_row * (cells.n * cells.p + spread * (wy - cells.n * cells.p))
         out.append(kernel(np.broadcast_to(cells.w, wy.shape), wy))
     return np.concatenate(out)
 

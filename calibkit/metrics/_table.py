@@ -17,6 +17,7 @@ from .._numerics.binning import (
     mass_borders,
     sort_by_score,
     sorted_sums,
+    sweep_borders,
     uniform_borders,
 )
 from .._numerics.links import FloatArray, IntArray, logit
@@ -192,15 +193,16 @@ class ScoreTable:
         """Weighted mean of the scores."""
         return float(self.w @ self.p / self.w.sum())
 
-    def borders(self, strategy: str, n_bins: int) -> FloatArray:
+    def borders(self, strategy: str, n_bins: int | str) -> FloatArray:
         """Inner borders of bins: the lower ends of all but the first.
 
         Parameters
         ----------
         strategy : {"quantile", "uniform", "unique"}
             Equal mass (ties never split), equal width, or a bin per distinct score.
-        n_bins : int
-            Number of bins asked for; ties may leave fewer.
+        n_bins : int or "sweep"
+            Number of bins asked for, of which ties may leave fewer; or as many as keep the bins'
+            mean labels in ascending order.
 
         Returns
         -------
@@ -210,42 +212,49 @@ class ScoreTable:
         check_choice("ScoreTable.borders", "strategy", strategy, ("quantile", "uniform", "unique"))
         if strategy == "unique":
             return self.p[1:]
+        if isinstance(n_bins, str):
+            check_choice("ScoreTable.borders", "n_bins", n_bins, ("sweep",))
+            return sweep_borders(self.p, self.w, self.wy, strategy)
         check_int("ScoreTable.borders", "n_bins", n_bins, low=1)
         if strategy == "uniform":
             return uniform_borders(n_bins)
         return mass_borders(self.p, self.w, n_bins)
 
-    def bins(self, strategy: str, n_bins: int) -> BinSums:
+    def bins(self, strategy: str, n_bins: int | str, *, squares: bool = False) -> BinSums:
         """Rows, weight, weighted scores and weighted labels per bin.
 
         Parameters
         ----------
         strategy : {"quantile", "uniform", "unique"}
             Equal mass (ties never split), equal width, or a bin per distinct score.
-        n_bins : int
-            Number of bins asked for; ties may leave fewer.
+        n_bins : int or "sweep"
+            Number of bins, as of :meth:`borders`.
+        squares : bool, default=False
+            Sum squares of score minus label too.
 
         Returns
         -------
         sums : BinSums
-            Named tuple of the arrays ``n``, ``w``, ``wp`` and ``wy``.
+            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and ``wdd`` (or None).
         """
-        return self.sums(self.borders(strategy, n_bins))
+        return self.sums(self.borders(strategy, n_bins), squares=squares)
 
-    def sums(self, borders: FloatArray) -> BinSums:
+    def sums(self, borders: FloatArray, *, squares: bool = False) -> BinSums:
         """Rows, weight, weighted scores and weighted labels between given borders.
 
         Parameters
         ----------
         borders : ndarray
             Inner borders, as of :meth:`borders`.
+        squares : bool, default=False
+            Sum squares of score minus label too.
 
         Returns
         -------
         sums : BinSums
-            Named tuple of the arrays ``n``, ``w``, ``wp`` and ``wy``.
+            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and ``wdd`` (or None).
         """
-        return sorted_sums(self.p, self.n, self.w, self.wy, borders)
+        return sorted_sums(self.p, self.n, self.w, self.wy, borders, squares=squares)
 
     def coarsen(self, n_cells: int = 4096, *, borders: FloatArray | None = None) -> ScoreTable:
         """A smaller table whose cells pool neighbouring scores at their weighted mean.

@@ -1,0 +1,189 @@
+"""Intervals of binned calibration errors by inverting a test.
+
+A hypothesis is a true gap for every bin. The observed error is compared with the errors that
+simulated labels show under it; the interval holds the errors of those hypotheses that are not
+refuted. No bootstrap can do this near zero error, where the observed error is mostly noise.
+
+The hypotheses lie on a few paths, each a shape of gaps that grows from none: the gaps observed,
+for the lower end less their noise (concentrated gaps leave the most bins with nothing but noise,
+so they explain a large error best), and shifts of all log-odds where bins hold few events (bins
+without any event say little of the shape).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from .debias import folded_mean
+from .links import FloatArray, expit, logit
+
+#: Squared gaps less so many noise variances are the shape for the lower end, by norm. A mean size
+#: depends on the shape through its bias, so for l1 only what clearly stands out is kept.
+_DEFLATE = {"l1": 4.0, "l2": 1.0}
+#: Where the observed error is below this quantile of a calibrated model's, the upper end is taken
+#: there: an error that happens to be small is no proof that there is none.
+_FLOOR = 0.25
+#: Bins with fewer expected events, or non-events, than this are tried with shifts too.
+_FEW = 20.0
+_STEPS = 14
+
+
+class Bins(NamedTuple):
+    """What is known of each bin."""
+
+    share: FloatArray  # of the weight
+    gap: FloatArray  # mean score minus mean label
+    sd: FloatArray  # standard deviation of the gap
+
+
+class Sampler(Protocol):
+    """Gaps that would be observed if these were the true ones: ``(gaps, sds)``, a row a draw."""
+
+    def __call__(self, gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]: ...
+
+
+class Binomial:
+    """Labels drawn in each bin by its mean probability, and numbers of rows by the shares.
+
+    ``spread`` is by how much the differences in a bin vary more than its labels alone.
+    """
+
+    def __init__(
+        self, n: FloatArray, score: FloatArray, spread: FloatArray, n_draws: int, seed: int
+    ) -> None:
+        self.score, self.spread, self.seed = score, spread, seed
+        rng = np.random.default_rng(seed)
+        total = n.sum()
+        self.n = rng.multinomial(round(total), n / total, size=n_draws)
+        self.share = self.n / total
+        self._rows = np.maximum(self.n, 1)
+
+    def __call__(self, gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        truth = np.clip(self.score - gap, 0.0, 1.0)
+        # The same stream for every hypothesis: quantiles then move smoothly along a path.
+        rng = np.random.default_rng(self.seed + 1)
+        events = rng.binomial(self.n, truth)
+        drawn = truth - events / self._rows
+        if self.spread.max() > 1.0:
+            drawn *= self.spread
+        drawn += self.score - truth
+        return self.share, drawn, smoothed_sd(events, self._rows, self.score)
+
+
+class Normal:
+    """Normal noise of a known covariance, for weights and groups."""
+
+    def __init__(self, share: FloatArray, covariance: FloatArray, n_draws: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        values, vectors = np.linalg.eigh(covariance)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        self.noise = rng.standard_normal((n_draws, len(share))) @ root.T
+        self.share, self.sd = share, np.sqrt(np.diag(covariance))
+
+    def __call__(self, gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return self.share, gap + self.noise, self.sd
+
+
+def smoothed_sd(events: FloatArray, n: FloatArray, score: FloatArray) -> FloatArray:
+    """Standard deviation of a share of events, not zero where none or all of the rows are."""
+    share = (events + score) / (n + 1.0)
+    return np.sqrt(share * (1.0 - share) / n)
+
+
+def _statistic(norm: str, share: FloatArray, gap: FloatArray, sd: FloatArray) -> FloatArray:
+    if norm == "l2":
+        return np.einsum("...j,...j->...", share, gap * gap)
+    # Less its bias, it depends less on how the gaps are spread over the bins.
+    size = 2.0 * np.abs(gap) - folded_mean(gap, sd)
+    return np.einsum("...j,...j->...", share, size)
+
+
+def size_of(norm: str, share: FloatArray, gap: FloatArray) -> float:
+    """Error of true gaps."""
+    if norm == "l2":
+        return float(np.sqrt(share @ (gap * gap)))
+    return float(share @ np.abs(gap))
+
+
+Path = Callable[[float], FloatArray]
+
+
+def _line(bins: Bins, deflate: float, score: FloatArray) -> Path | None:
+    """Gaps of the observed shape, less noise, as far as probabilities allow."""
+    size = np.sqrt(np.maximum(bins.gap**2 - deflate * bins.sd**2, 0.0))
+    if not size.any():
+        size = np.where(np.abs(bins.gap) == np.abs(bins.gap).max(), np.abs(bins.gap), 0.0)
+    if not size.any():
+        return None
+    shape = np.copysign(size, bins.gap) / size.max()
+    return lambda t: score - np.clip(score - t * shape, 0.0, 1.0)
+
+
+def _shift(score: FloatArray, sign: float) -> Path:
+    """Gaps of forecasts whose log-odds are all too low, or all too high."""
+    odds = logit(np.clip(score, 1e-12, 1.0 - 1e-12))
+    return lambda t: score - expit(odds + sign * 30.0 * t)
+
+
+class _Test:
+    """One observed error against hypotheses."""
+
+    def __init__(self, norm: str, bins: Bins, sampler: Sampler, inflate: float) -> None:
+        self.norm, self.bins, self.sampler, self.inflate = norm, bins, sampler, inflate
+        self.observed = float(_statistic(norm, *bins))
+
+    def quantiles(self, gap: FloatArray, levels: list[float]) -> FloatArray:
+        drawn = _statistic(self.norm, *self.sampler(gap))
+        if self.inflate != 1.0:
+            drawn = drawn.mean() + self.inflate * (drawn - drawn.mean())
+        return np.quantile(drawn, levels)
+
+    def end(self, path: Path, target: float, level: float) -> float:
+        """Largest error on the path whose quantile stays below the target."""
+        low, high = 0.0, 1.0
+        if self.quantiles(path(1.0), [level])[0] > target:
+            for _ in range(_STEPS):
+                # Paths are long and most ends near their beginning.
+                middle = 0.5 * (low + high) if low > 0 else high / 4.0
+                if self.quantiles(path(middle), [level])[0] > target:
+                    high = middle
+                else:
+                    low = middle
+        return size_of(self.norm, self.bins.share, path(high))
+
+
+def invert(
+    norm: str,
+    bins: Bins,
+    score: FloatArray,
+    sampler: Sampler,
+    level: float,
+    *,
+    few: bool,
+    inflate: float = 1.0,
+) -> tuple[float, float]:
+    """Ends of the interval; the lower is 0 where a calibrated model can't be excluded.
+
+    ``few`` says that bins hold few events; ``inflate`` widens the spread of the simulated errors.
+    """
+    tail = 0.5 * (1.0 - level)
+    test = _Test(norm, bins, sampler, inflate)
+    floor, highest = test.quantiles(np.zeros_like(score), [_FLOOR, 1.0 - tail])
+    low = 0.0
+    if test.observed > highest:
+        path = _line(bins, _DEFLATE[norm], score)
+        low = 0.0 if path is None else test.end(path, test.observed, 1.0 - tail)
+    shapes = [_line(bins, 0.0, score)]
+    if few or shapes[0] is None:
+        shapes += [_shift(score, 1.0), _shift(score, -1.0)]
+    target = max(test.observed, floor)
+    high = max(test.end(path, target, tail) for path in shapes if path is not None)
+    return low, high
+
+
+def is_few(n: FloatArray, score: FloatArray) -> bool:
+    """Whether some bin expects few events or few non-events."""
+    return bool((n * np.minimum(score, 1.0 - score)).min() < _FEW)
