@@ -66,10 +66,9 @@ def _ece(kind: str, n: int, goals: tuple[Goal, ...], own: Contender, cheapest: C
 
 def _ece_tasks() -> list[Task]:
     ece, error = calibkit.expected_calibration_error, calibkit.calibration_error
+    plug_in = {"norm": "l1", "strategy": "quantile", "n_bins": config.N_BINS, "debias": False}
     uniform = ours(lambda d: lambda: ece(d.y, d.p, n_bins=config.N_BINS))
-    quantile = ours(
-        lambda d: lambda: error(d.y, d.p, norm="l1", strategy="quantile", n_bins=config.N_BINS)
-    )
+    quantile = ours(lambda d: lambda: error(d.y, d.p, **plug_in))
     top = ours(lambda d: (lambda p: lambda: ece(d.y, p, n_bins=config.N_BINS))(d.probs))
     width_goals = (
         Goal("floor", config.ECE_UNIFORM_FLOOR),

@@ -1,7 +1,7 @@
 """Honest probabilities for any classifier: calibrate them, measure them, see them.
 
 Calibrators: PlattCalibrator, TemperatureCalibrator, BetaCalibrator, IsotonicCalibrator,
-IdentityCalibrator, and for K classes OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier
+HistogramBinningCalibrator, ScalingBinningCalibrator, IdentityCalibrator, and for K classes OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier
 wraps any scikit-learn classifier. Metrics: calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc;
 estimate adds intervals to any of them, ScoreTable merges chunks, get_scorer makes scorers.
@@ -26,10 +26,13 @@ from ._registry import get_scorer as get_scorer
 from ._registry import get_scorer_names as get_scorer_names
 from ._registry import make_calibrator as make_calibrator
 from .calibrators import BetaCalibrator as BetaCalibrator
+from .calibrators import Guarantee as Guarantee
+from .calibrators import HistogramBinningCalibrator as HistogramBinningCalibrator
 from .calibrators import IdentityCalibrator as IdentityCalibrator
 from .calibrators import IsotonicCalibrator as IsotonicCalibrator
 from .calibrators import OneVsRestCalibrator as OneVsRestCalibrator
 from .calibrators import PlattCalibrator as PlattCalibrator
+from .calibrators import ScalingBinningCalibrator as ScalingBinningCalibrator
 from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
 from .metrics import Estimate as Estimate

@@ -25,7 +25,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     Parameters
     ----------
     name : str
-        One of ``"identity", "platt", "temperature", "beta", "isotonic"``, or a lift,
+        One of ``"identity", "platt", "temperature", "beta", "isotonic", "histogram",
+        "scaling_binning"``, or a lift,
         ``"one_vs_rest"`` or ``"top_label"``, which needs ``calibrator=...``.
     **params
         Hyper-parameters of the calibrator.

@@ -20,7 +20,7 @@ from .scores import Scale, Scores
 from .warnings import SaturatedScoresWarning, ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
-StateKind = Literal["float", "flag", "vector", "calibrators"]
+StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators"]
 
 
 class BaseCalibrator(ClassifierMixin, BaseEstimator):
@@ -80,6 +80,11 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
     def _clipped(self, s: Scores) -> Scores:
         """Scores with the clip learnt in fit."""
         return s
+
+    def _finite_outputs(self) -> bool:
+        """Whether binary outputs take finitely many values, each of a bin: errors of such maps
+        can be estimated without bias."""
+        return False
 
     # -- what a user calls ------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from scipy.optimize import brentq
 
 from .debias import folded_mean
 from .links import FloatArray, expit, logit
@@ -28,7 +29,8 @@ _DEFLATE = {"l1": 4.0, "l2": 1.0}
 _FLOOR = 0.25
 #: Bins with fewer expected events, or non-events, than this are tried with shifts too.
 _FEW = 20.0
-_STEPS = 14
+#: Relative precision of an end: the draws leave far more open.
+_PRECISION = 2e-3
 
 
 class Bins(NamedTuple):
@@ -142,17 +144,22 @@ class _Test:
         return np.quantile(drawn, levels)
 
     def end(self, path: Path, target: float, level: float) -> float:
-        """Largest error on the path whose quantile stays below the target."""
+        """Error of the point of the path whose quantile is the target."""
+
+        def excess(t: float) -> float:
+            return float(self.quantiles(path(t), [level])[0]) - target
+
+        if excess(1.0) <= 0:
+            return self._size(path(1.0))
         low, high = 0.0, 1.0
-        if self.quantiles(path(1.0), [level])[0] > target:
-            for _ in range(_STEPS):
-                # Paths are long and most ends near their beginning.
-                middle = 0.5 * (low + high) if low > 0 else high / 4.0
-                if self.quantiles(path(middle), [level])[0] > target:
-                    high = middle
-                else:
-                    low = middle
-        return size_of(self.norm, self.bins.share, path(high))
+        while excess(high / 8.0) > 0 and high > 1e-9:  # most ends lie near the path's beginning
+            high /= 8.0
+        if excess(low) >= 0:
+            return self._size(path(high))
+        return self._size(path(brentq(excess, low, high, rtol=_PRECISION, xtol=1e-12)))
+
+    def _size(self, gap: FloatArray) -> float:
+        return size_of(self.norm, self.bins.share, gap)
 
 
 def invert(

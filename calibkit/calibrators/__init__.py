@@ -1,9 +1,12 @@
 """Calibrators: one file per idea."""
 
 from ._beta import BetaCalibrator as BetaCalibrator
+from ._guarantee import Guarantee as Guarantee
+from ._histogram import HistogramBinningCalibrator as HistogramBinningCalibrator
 from ._identity import IdentityCalibrator as IdentityCalibrator
 from ._isotonic import IsotonicCalibrator as IsotonicCalibrator
 from ._lift import OneVsRestCalibrator as OneVsRestCalibrator
 from ._lift import TopLabelCalibrator as TopLabelCalibrator
 from ._platt import PlattCalibrator as PlattCalibrator
+from ._scaling_binning import ScalingBinningCalibrator as ScalingBinningCalibrator
 from ._temperature import TemperatureCalibrator as TemperatureCalibrator

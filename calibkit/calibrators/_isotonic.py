@@ -10,6 +10,7 @@ import numpy as np
 from .._core.base import BaseCalibrator, StateKind
 from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
+from .._numerics.binning import assign
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.pava import isotonic_blocks
 from .._numerics.weights import row_count
@@ -123,7 +124,10 @@ class IsotonicCalibrator(BaseCalibrator):
     def _predict(self, s: Scores) -> FloatArray:
         if self.interpolation == "centred":
             return np.interp(s.values, self.x_, self.value_)
-        return self.value_[np.searchsorted(self.x_, s.values, side="right")]
+        return self.value_[assign(s.values, self.x_)]
+
+    def _finite_outputs(self) -> bool:
+        return self.interpolation == "step"
 
     def _check_state(self) -> None:
         expected = len(self.value_) - (self.interpolation == "step")

@@ -20,6 +20,10 @@ from ._table import ScoreTable
 #: (1/512)^2 of the variance.
 N_CELLS = 512
 
+#: Cells that labels are drawn on for the null band: variances inside 64 cells are below
+#: (1/64)^2 of the whole.
+_N_NULL = 64
+
 #: Errors of the classes are not independent: those of two classes are one. At worst that doubles
 #: the variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above
 #: the diagonal one, sum_k (p_k (1 - p_k))^2.
@@ -72,7 +76,7 @@ def null_errors(
     for b in problems:
         table = b if isinstance(b, ScoreTable) else ScoreTable.from_binary(b)
         borders = table.borders(settings["strategy"], settings["n_bins"])
-        cells = table.coarsen(N_CELLS, borders=borders)
+        cells = table.coarsen(_N_NULL, borders=borders, tails=False)
         drawn = null_draws(cells, raw_kernel(cells, borders, norm, noise), n_draws, rng)
         total = np.maximum(total, drawn) if norm == "max" else total + drawn / len(problems)
     if len(problems) > 1 and norm != "max":

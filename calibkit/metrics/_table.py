@@ -256,16 +256,20 @@ class ScoreTable:
         """
         return sorted_sums(self.p, self.n, self.w, self.wy, borders, squares=squares)
 
-    def coarsen(self, n_cells: int = 4096, *, borders: FloatArray | None = None) -> ScoreTable:
+    def coarsen(
+        self, n_cells: int = 4096, *, borders: FloatArray | None = None, tails: bool = True
+    ) -> ScoreTable:
         """A smaller table whose cells pool neighbouring scores at their weighted mean.
 
         Parameters
         ----------
         n_cells : int, default=4096
-            Cells of equal mass; a few hundred more are spent on the tails, where no cell spans
-            more than a tenth in log-odds.
+            Cells of equal mass.
         borders : ndarray, optional
             Bin borders that no cell may straddle.
+        tails : bool, default=True
+            Spend a few hundred more on the tails, so that no cell spans more than a tenth in
+            log-odds.
 
         Returns
         -------
@@ -276,9 +280,10 @@ class ScoreTable:
         if len(self) <= n_cells:
             return self
         key = assign(self.p, mass_borders(self.p, self.w, n_cells))
-        odds = np.clip(logit(np.clip(self.p, 1e-16, 1 - 1e-16)), -40, 40)
         cut = np.diff(key) != 0
-        cut |= np.diff(np.floor(10 * odds)) != 0
+        if tails:
+            odds = np.clip(logit(np.clip(self.p, 1e-16, 1 - 1e-16)), -40, 40)
+            cut |= np.diff(np.floor(10 * odds)) != 0
         if borders is not None:
             cut |= np.diff(assign(self.p, borders)) != 0
         starts = np.append(0, np.flatnonzero(cut) + 1)

@@ -1,0 +1,272 @@
+"""Tables of verified.py: our figures with standard errors, and the paper's beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import verified_paper as paper
+from verified_stats import Mean, mean
+
+from calibkit import calibration_error, expected_calibration_error
+
+
+def show(
+    title: str, header: list[str], rows: Iterable[list[str]], notes: Iterable[str] = ()
+) -> None:
+    """Print a table of strings, columns to the right but the first."""
+    rows = [header, *rows]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(header))]
+    print(f"\n{title}\n")
+    for i, row in enumerate(rows):
+        first, *rest = (c.rjust(w) for c, w in zip(row, widths, strict=True))
+        cells = [row[0].ljust(len(first)), *rest]
+        print("  " + "  ".join(cells).rstrip())
+        if i == 0:
+            print("  " + "  ".join("-" * w for w in widths))
+    for note in notes:
+        print(f"  {note}")
+
+
+def pm(m: Mean, scale: float = 1.0, digits: int = 2) -> str:
+    """Figure and standard error."""
+    return f"{m.value / scale:.{digits}f} ±{m.se / scale:.{digits}f}"
+
+
+def off(ours: Mean, reference: float, se: float = 0.0) -> str:
+    """Our figure less the reference, in standard errors of the difference."""
+    spread = float(np.hypot(ours.se, se))
+    return f"{(ours.value - reference) / spread:+.1f}" if spread > 0 else "-"
+
+
+def times(ours: float, reference: float) -> str:
+    return f"{ours / reference:.2f}"
+
+
+# -- a ------------------------------------------------------------------------------------------
+
+
+def table_a(rows: list[dict[str, Any]], split: tuple[int, ...], real: bool) -> None:
+    """Error of a Platt-scaled model against the number of bins."""
+    out = []
+    for i, r in enumerate(rows):
+        low, high = r["interval"]
+        cells = [str(r["bins"]), str(r["bins used"]), f"{r['plugin']:.4f}", f"{r['debiased']:.4f}"]
+        cells.append(f"[{low:.4f}, {high:.4f}]")
+        if real:
+            columns = (paper.CIFAR_A, paper.CIFAR_A_READ, paper.IMAGENET_A)
+            cells += [f"{x[i]:.4f}" if i < len(x) else "" for x in columns]
+        else:
+            cells += [f"{r['exact']:.4f}", f"{r['true']:.4f}", f"{paper.IMAGENET_A[i]:.3f}"]
+            cells.append(times(r["debiased"], paper.IMAGENET_A[i]))
+        out.append(cells)
+    last = ["exact", "unbinned", "ImageNet, read", "ratio"]
+    if real:
+        last = ["CIFAR-10, run", "CIFAR-10, read", "ImageNet, read"]
+    show(
+        "a. RMS calibration error of a Platt-scaled model against the number of bins, "
+        f"one data set ({' + '.join(f'{n:,}' for n in split)} rows)",
+        ["bins", "used", "plugin", "debiased", "90% interval", *last],
+        out,
+        ["The paper's is the middle of a reflected bootstrap: debiased, to first order."]
+        + ["Another network than the paper's: shapes compare, not figures."] * real,
+    )
+
+
+def table_a_repeats(rows: list[dict[str, Any]]) -> None:
+    """Means over data sets against what is exact."""
+    out = []
+    for r in rows:
+        cells = [str(r["bins"]), pm(r["mean exact"], digits=4), pm(r["mean true"], digits=4)]
+        for name in ("plugin", "debiased"):
+            cells += [pm(r[f"mean {name}"], digits=4), pm(r[f"excess {name}"], 1e-4)]
+        out.append([*cells, pm(r["coverage"], 0.01, 0)])
+    show(
+        f"a. The same on {rows[0]['trials']} data sets: means; excess of the squared estimate over "
+        "the exact square (1e-4); share of the 90% intervals that hold the exact error",
+        ["bins", "exact", "unbinned", "plugin", "excess", "debiased", "excess", "hold, %"],
+        out,
+    )
+
+
+# -- b ------------------------------------------------------------------------------------------
+
+
+def table_pool(P: np.ndarray, y: np.ndarray) -> None:
+    """What the pool is like, beside the predictions of the paper."""
+    binary = P.ndim == 1
+    event = y == 1 if binary else P.argmax(axis=1) == y
+    p = P if binary else P.max(axis=1)
+    both = np.column_stack((1 - P, P)) if binary else P
+    kind = None if binary else "top_label"
+    found = {
+        "accuracy": mean((both.argmax(axis=1) == y).astype(float)),
+        "mean confidence": mean(both.max(axis=1)),
+        "log-loss": mean(-np.log(np.maximum(both[np.arange(len(y)), y], 1e-15))),
+        "ECE, 15 bins": expected_calibration_error(y, P, kind=kind),
+        "RMS error, debiased": calibration_error(y, P, kind=kind, debias=True),
+        "top-label MSE": mean((p - event) ** 2),
+        "class-wise MSE": mean(((both - np.eye(both.shape[1])[y]) ** 2).sum(axis=1) / 2),
+    }
+    rows = [
+        [name, pm(x, digits=4) if isinstance(x, Mean) else f"{x:.4f}", f"{paper.VGG16[name]:.4f}"]
+        for name, x in found.items()
+    ]
+    show(f"b. The pool: {len(y):,} rows", ["", "ours", "VGG16 on CIFAR-10"], rows)
+
+
+def table_b(rows: list[dict[str, Any]], reading: str, trials: int, real: bool) -> None:
+    """Scaling-binning against histogram binning."""
+    unit, name = (1e-4, "1e-4") if reading == "class-wise" else (1e-3, "1e-3")
+    reference = paper.CLASSWISE if reading == "class-wise" else paper.TOP_LABEL
+    error, mse = [], []
+    for i, r in enumerate(rows):
+        h, s, mh, ms = (column[i] for column in reference)
+        cells = [str(r["bins"]), pm(r["histogram merged"], unit), f"{h / unit:.2f}"]
+        cells += [times(r["histogram merged"].value, h), pm(r["scaling merged"], unit)]
+        cells += [f"{s / unit:.2f}", times(r["scaling merged"].value, s)]
+        cells += [pm(r["lower merged"], 0.01, 1), f"{100 * (1 - s / h):.1f}"]
+        cells += [pm(r["histogram apart"], unit), pm(r["lower apart"], 0.01, 1)]
+        error.append(cells)
+        cells = [str(r["bins"]), pm(r["histogram mse"], digits=4), f"{mh:.4f}"]
+        cells += [pm(r["scaling mse"], digits=4), f"{ms:.4f}", pm(r["lower mse"], 0.01, 1)]
+        mse.append([*cells, f"{100 * (1 - ms / mh):.1f}"])
+    other = "Another network than the paper's." if real else "Generated data, made to be like it."
+    show(
+        f"b. {reading}: squared calibration error ({name}) on the pool, {paper.ROWS_B:,} "
+        f"calibration rows, {trials} trials; equal values merged as in the paper, then apart",
+        [
+            "B",
+            "hist",
+            "paper",
+            "ratio",
+            "SB",
+            "paper",
+            "ratio",
+            "SB lower by %",
+            "paper",
+            "hist apart",
+            "SB lower by %",
+        ],
+        error,
+        [f"paper: CIFAR-10, VGG16. {other}", "SB gives every bin a value of its own: no merging."],
+    )
+    show(
+        f"b. {reading}: mean squared error",
+        ["B", "hist", "paper", "SB", "paper", "SB lower by %", "paper"],
+        mse,
+    )
+
+
+# -- c ------------------------------------------------------------------------------------------
+
+
+def table_c(rows: list[dict[str, Any]], n_bins: int, sets: int) -> None:
+    """MSE of both estimates of the squared error."""
+    out = []
+    for i, r in enumerate(rows):
+        cells = [f"{r['n']:,}"]
+        for name in ("plugin", "debiased"):
+            reference = paper.MSE_C[n_bins, name][i]
+            cells += [pm(r[f"{name} mse"], 1e-7), f"{reference / 1e-7:.2f}"]
+            cells += [times(r[f"{name} mse"].value, reference)]
+        ratio = paper.MSE_C[n_bins, "plugin"][i] / paper.MSE_C[n_bins, "debiased"][i]
+        out.append([*cells, pm(r["mse ratio"]), f"{ratio:.2f}"])
+    show(
+        f"c. MSE (1e-7) of estimates of the squared error, top label, B = {n_bins}, "
+        f"{sets:,} data sets",
+        ["n", "plugin", "paper", "ratio", "debiased", "paper", "ratio", "plugin/debiased", "paper"],
+        out,
+        [f"True squared error {rows[0]['truth']:.3e}; paper's {paper.TRUTH_C[n_bins]:.3e}."],
+    )
+
+
+def table_bias(rows: list[dict[str, Any]], n_bins: int, sets: int) -> None:
+    """Bias of both estimates."""
+    out = [
+        [
+            f"{r['n']:,}",
+            f"{r['plugin bias expected'] / 1e-6:.1f}",
+            pm(r["plugin bias"], 1e-6, 1),
+            pm(r["debiased bias"], 1e-6, 1),
+            off(r["debiased bias"], 0.0),
+            pm(r["bias ratio"], 0.01),
+            pm(r["mse ratio"]),
+        ]
+        for r in rows
+    ]
+    show(
+        f"c. Bias (1e-6) of the same at B = {n_bins}, {sets:,} data sets of each size",
+        ["n", "plugin, exact", "plugin", "debiased", "in se", "debiased/plugin %", "MSE ratio"],
+        out,
+    )
+
+
+# -- d ------------------------------------------------------------------------------------------
+
+#: Measures shown: heading, and key.
+MEASURES = (
+    ("exact, apart", "exact, apart"),
+    ("exact, merged", "exact, merged"),
+    ("1,000 points, merged", "m=1000, merged"),
+    ("10,000 points, merged", "m=10000, merged"),
+    ("10,000 points, apart", "m=10000, apart"),
+)
+_SHOWN = [heading for heading, _ in MEASURES]
+NOTE_D = (
+    "exact: by integration. points: on so many test scores with P(Y=1|z) for labels, the paper's "
+    "way.",
+    "merged: bins of equal value pooled, the paper's way; apart: each bin by itself.",
+)
+
+
+def table_d(found: dict[str, Any], trials: int) -> None:
+    """Squared errors against B, and their ratios."""
+    rows = []
+    for r, h in zip(found["by bins"], paper.HISTOGRAM_D, strict=True):
+        for method, reference in (("histogram", h), ("scaling-binning", paper.SCALING_BINNING_D)):
+            cells = [pm(r[f"{method}: {key}"], 1e-4) for _, key in MEASURES]
+            run = r[f"{method}: m=10000, merged"].value
+            rows.append([f"{method}, B = {r['bins']}", *cells, f"{reference / 1e-4:.2f}"])
+            rows[-1].append(times(run, reference))
+    show(
+        f"d. Squared error (1e-4), n = {paper.ROWS_D:,}, {trials} trials",
+        ["", *_SHOWN, "run (10,000, merged)", "ratio to it"],
+        rows,
+        NOTE_D,
+    )
+    rows = []
+    for r in found["ratios"]:
+        text, se, run = r["paper"]
+        rows.append([f"{r['method']}: {r['step']}", *(pm(r[key]) for _, key in MEASURES)])
+        near = min((off(r[key], text, se) for _, key in MEASURES), key=lambda x: abs(float(x)))
+        far = max((off(r[key], text, se) for _, key in MEASURES), key=lambda x: abs(float(x)))
+        rows[-1] += [f"{text:.2f} ±{se:.2f}", f"{run:.2f}", f"{near} to {far}"]
+    show(
+        "d. Ratios of squared errors",
+        ["", *_SHOWN, "paper", "run", "off paper by (se)"],
+        rows,
+        [f"Run with bins of equal value apart, B 5 -> 20: {paper.RATIO_BINS_HISTOGRAM_APART}."],
+    )
+
+
+def table_noisy(rows: list[dict[str, Any]], trials: int) -> None:
+    """The law that no Platt map fits."""
+    out = []
+    for r in rows:
+        for method in ("Platt", "scaling-binning"):
+            cells = [pm(r[f"{method}: {key}"], 1e-4) for _, key in MEASURES]
+            reference = dict(zip(("Platt", "scaling-binning"), paper.ERROR_NOISY, strict=True))
+            run = f"{reference[method] / 1e-4:.2f}" if r["n"] == paper.ROWS_NOISY else ""
+            out.append([f"{method}, n = {r['n']:,}", *cells, run, ""])
+        text, se, run = paper.RATIO_NOISY
+        here = r["n"] == paper.ROWS_NOISY
+        reference = [f"{run} run, {text} ±{se}", off(r["ratio: m=10000, merged"], text, se)]
+        cells = [pm(r[f"ratio: {key}"]) for _, key in MEASURES]
+        out.append(["  times lower", *cells, *(reference if here else ["", ""])])
+    show(
+        f"d. Misspecified: squared error (1e-4), B = {paper.BINS_NOISY}, {trials} trials",
+        ["", *_SHOWN, "paper", "off text by (se)"],
+        out,
+    )

@@ -1,0 +1,261 @@
+"""Scaling-binning calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn.base import clone
+
+from .._core.base import BaseCalibrator, StateKind
+from .._core.inputs import Rows
+from .._core.labels import read_classes
+from .._core.params import check_real
+from .._core.random import generator
+from .._core.scores import Scale, Scores
+from .._numerics.binning import assign, distinct_values, mass_borders
+from .._numerics.discretise import Coarsening, bin_means, mean_divergence
+from .._numerics.links import FloatArray, IntArray
+from .._numerics.weights import row_count
+from ._beta import BetaCalibrator
+from ._binned import BinnedCalibrator
+from ._isotonic import IsotonicCalibrator
+from ._platt import PlattCalibrator
+
+#: Log loss in nats that binning may cost: unseen beside the noise of any test set.
+_NEGLIGIBLE = 2e-4
+#: Share of the scaler's gain that it may cost.
+_SHARE = 1 / 20
+#: n times the gain that fitting two parameters shows by chance in one of twenty data sets: half
+#: the 95% quantile of chi-squared with 2 degrees of freedom.
+_CHANCE = 3.0
+#: More bins than this make a certificate too wide to be of use.
+_MOST_BINS = 500
+
+
+class ScalingBinningCalibrator(BinnedCalibrator):
+    """Scaling-binning: a smooth map, then equal-mass bins that keep its mean values.
+
+    Use it when the calibration error must be measured, not just made small: the error of a
+    smooth map can't be estimated, as bins hide some of it, while this map has finitely many
+    outputs and all of its error can be seen on held-out rows. It needs far fewer rows than
+    :class:`HistogramBinningCalibrator`, since the values of its bins are means of scaled scores
+    and not of labels; but unlike there nothing is guaranteed before held-out rows have been
+    looked at.
+
+    Parameters
+    ----------
+    scaler : BaseCalibrator, optional
+        Any binary calibrator; it says what the scores are (scale). None is
+        ``PlattCalibrator()``.
+    n_bins : int or "auto", default="auto"
+        How many bins; "auto" takes as few as cost next to nothing in log loss: see Notes. Ties
+        are never split, so there may be fewer.
+    split : bool or sequence of 3 floats, optional
+        Shares of the rows for fitting the scaler, for choosing the bins and for their means; True
+        stands for thirds. None uses all rows for all three, which is better in practice; the
+        theory of Kumar, Liang and Ma splits.
+    random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default=None
+        Draws the split.
+    classes : array-like, optional
+        The two class labels in sorted order.
+
+    Attributes
+    ----------
+    scaler_ : BaseCalibrator
+        The fitted scaler.
+    borders_ : ndarray of shape (B - 1,)
+        Lower ends of all bins but the first, among scaled scores; a score on a border belongs to
+        the bin above.
+    value_ : ndarray of shape (B,)
+        Calibrated probability of each bin; no two are equal.
+    count_ : ndarray of shape (B,)
+        Rows whose scaled scores were averaged in each bin; weights count as rows.
+    classes_ : ndarray of shape (2,)
+        Class labels.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``: bad data, one class only, or fewer rows than bins.
+    TypeError
+        In ``fit``: ``scaler`` is not a binary calibrator.
+
+    Notes
+    -----
+    Were the scaled scores g true, putting bin means in their place would cost the log loss
+    ``mean(KL(g, mean of g in its bin))``, whose finite-sample bias is taken off. "auto" takes the
+    smallest number of bins that costs at most 0.0002 nats, and at most a twentieth of what the
+    scaler itself gains, ``mean(KL(g, raw score))``; a gain below 3 / n, which chance gives, counts
+    as 3 / n. It stays between 1 and min(n / 2, 500) bins. No labels are looked at. Fewer bins
+    matter because the number of rows needed to certify an error grows with the square root of
+    their number. Measured on held-out rows the binning costs less than 0.0005 nats from 1,000
+    rows on, and a tenth of a real gain or less from 200 on; with 200 rows it can cost 0.002 where
+    scores have long tails or gaps, the scaler's own noise being 0.005.
+
+    A split bin that none of the last rows falls in has the mean of the rows that chose it. Bins
+    whose means are equal are moved apart by some 1e-16, so that outputs tell the bins apart.
+    O(n log n) time for the sort.
+
+    References
+    ----------
+    A. Kumar, P. Liang, T. Ma (2019). Verified uncertainty calibration. NeurIPS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import ScalingBinningCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=2000)
+    >>> y = rng.random(2000) < 1 / (1 + np.exp(-z))
+    >>> p = 1 / (1 + np.exp(-2 * z))
+    >>> cal = ScalingBinningCalibrator(n_bins=4).fit(p, y)
+    >>> cal.value_.round(2)
+    array([0.24, 0.42, 0.58, 0.77])
+    >>> len(np.unique(cal.predict_proba(p)[:, 1]))
+    4
+    """
+
+    name: ClassVar[str] = "scaling_binning"
+    _state: ClassVar[dict[str, StateKind]] = {**BinnedCalibrator._state, "scaler_": "calibrator"}
+
+    def __init__(
+        self,
+        scaler: BaseCalibrator | None = None,
+        *,
+        n_bins: int | Literal["auto"] = "auto",
+        split: bool | Sequence[float] | None = None,
+        random_state: Any = None,
+        classes: Any = None,
+    ) -> None:
+        self.scaler = scaler
+        self.n_bins = n_bins
+        self.split = split
+        self.random_state = random_state
+        self.classes = classes
+
+    @classmethod
+    def _examples(cls) -> Iterator[BaseCalibrator]:
+        yield cls()
+        yield cls(n_bins=2)
+        yield cls(IsotonicCalibrator(), n_bins="auto")
+        yield cls(BetaCalibrator(), n_bins=2)
+
+    # -- parameters -------------------------------------------------------------------------
+
+    def _template(self) -> BaseCalibrator:
+        return PlattCalibrator() if self.scaler is None else self.scaler
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        name, scaler = type(self).__name__, self._template()
+        if not isinstance(scaler, BaseCalibrator):
+            raise TypeError(
+                f"{name}: scaler={scaler!r}; expected an instance of a binary calibrator, for "
+                f"instance {name}(BetaCalibrator())."
+            )
+        if "lift" in scaler._traits or isinstance(scaler, ScalingBinningCalibrator):
+            raise TypeError(
+                f"{name}: scaler={scaler!r} holds a calibrator itself; expected a plain binary "
+                f"calibrator. For K classes lift the whole: OneVsRestCalibrator({name}())."
+            )
+        scaler._check_params()
+        self._shares()
+        if self.classes is not None:
+            read_classes(self.classes, name)
+
+    def _shares(self) -> tuple[float, ...] | None:
+        """Shares of the three parts, or None where there are no parts."""
+        name, split = type(self).__name__, self.split
+        if split is None or isinstance(split, (bool, np.bool_)):
+            return (1 / 3, 1 / 3, 1 / 3) if split else None
+        advice = "expected None, True, or three shares that sum to one, such as (0.5, 0.25, 0.25)"
+        if not isinstance(split, (tuple, list, np.ndarray)) or len(split) != 3:
+            raise ValueError(f"{name}: split={split!r}; {advice}.")
+        for share in split:
+            check_real(name, "split", share, low=0.0, high=1.0, open_low=True, open_high=True)
+        if abs(sum(split) - 1.0) > 1e-6:
+            raise ValueError(f"{name}: split={split!r} sums to {sum(split):g}; {advice}.")
+        return tuple(float(share) for share in split)
+
+    def _with_scale(self, scale: Scale) -> BaseCalibrator:
+        self.scaler = self._template()._with_scale(scale)
+        return self
+
+    def _input_scale(self) -> Scale:
+        return self._template()._input_scale()
+
+    # -- the map ----------------------------------------------------------------------------
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        to_scale, to_cut, to_fill = self._parts(s, y, w)
+        self.scaler_ = clone(self._template())._fit_rows(to_scale)
+        g, v = _sorted(self.scaler_._map(to_cut.scores), to_cut.w)
+        n_rows = row_count(v, len(g))
+        self._check_enough(n_rows)
+        n_bins = self._fewest(to_scale, g, v, n_rows) if self.n_bins == "auto" else self.n_bins
+        self.borders_ = mass_borders(g, v, int(n_bins))
+        value, self.count_ = bin_means(g, v, self.borders_)
+        if to_fill is not to_cut:
+            value = self._refilled(value, to_fill)
+        self.value_ = distinct_values(value)
+
+    def _parts(self, s: Scores, y: IntArray, w: FloatArray | None) -> tuple[Rows, Rows, Rows]:
+        """Rows to fit the scaler on, to choose the bins from, and to take their means from."""
+        shares, n = self._shares(), len(y)
+        if shares is None:
+            rows = Rows(s, y, w, self.classes_)
+            return rows, rows, rows
+        where = f"{type(self).__name__}.fit"
+        ends = np.rint(np.cumsum(shares)[:2] * n).astype(np.intp)
+        order = generator(self.random_state).permutation(n)
+        parts = [np.sort(part) for part in np.split(order, ends)]
+        if min(map(len, parts)) == 0 or y[parts[0]].min() == y[parts[0]].max():
+            raise ValueError(
+                f"{where}: split into parts of {len(parts[0])}, {len(parts[1])} and "
+                f"{len(parts[2])} rows; expected no part empty and both classes in the first. Use "
+                "split=None, or give more rows."
+            )
+        first, second, third = (
+            Rows(s[at], y[at], None if w is None else w[at], self.classes_) for at in parts
+        )
+        return first, second, third
+
+    def _fewest(self, scaled: Rows, g: FloatArray, w: FloatArray | None, n_rows: float) -> int:
+        """Smallest number of bins whose cost is negligible."""
+        gain = mean_divergence(
+            self.scaler_._map(scaled.scores), scaled.scores.probs(), scaled.w
+        )  # of rows as they came: sorted ones have lost their raw scores
+        tolerance = min(_SHARE * max(gain, _CHANCE / n_rows), _NEGLIGIBLE)
+        most = max(1, min(int(n_rows // 2), _MOST_BINS))
+        return Coarsening(g, w, n_rows).fewest(tolerance, most)
+
+    def _refilled(self, value: FloatArray, rows: Rows) -> FloatArray:
+        """Means of other rows in the bins, and what was there where none of them falls."""
+        g = self._placed(rows.scores)
+        bins = assign(g, self.borders_)
+        self.count_ = np.bincount(bins, rows.w, minlength=len(value)).astype(np.float64)
+        total = np.bincount(bins, g if rows.w is None else rows.w * g, minlength=len(value))
+        return np.where(self.count_ > 0, total / np.maximum(self.count_, 1e-300), value).clip(0, 1)
+
+    def _placed(self, s: Scores) -> FloatArray:
+        return self.scaler_._map(s)
+
+    def _check_state(self) -> None:
+        super()._check_state()
+        template = self._template()
+        if type(self.scaler_) is not type(template):
+            raise ValueError(f"scaler_ is a {self.scaler_.name}; expected a {template.name}")
+        if self.scaler_._input_scale() != self._input_scale():
+            raise ValueError("scaler_ has another scale than scaler")
+        same = np.array_equal(self.scaler_.classes_, self.classes_)
+        if not same or self.scaler_.classes_.dtype != self.classes_.dtype:
+            raise ValueError("scaler_ has other classes")
+
+
+def _sorted(g: FloatArray, w: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:
+    if w is None:
+        return np.sort(g), None
+    order = np.argsort(g, kind="stable")
+    return g[order], w[order]
