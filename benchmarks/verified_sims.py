@@ -13,9 +13,13 @@ from verified_stats import Mean, mean, ratio, shares_and_means, squared_error
 from calibkit import (
     PlattCalibrator,
     ScalingBinningCalibrator,
+    ScoreTable,
     TopLabelCalibrator,
     squared_calibration_error,
 )
+from calibkit._numerics.binning import BinSums
+from calibkit._numerics.debias import squared_error as unbiased_square
+from calibkit.metrics._errors import norm_of_gaps
 
 UNIQUE = {"strategy": "unique"}
 
@@ -108,8 +112,13 @@ TEST_POINTS = (1_000, 10_000)
 
 
 def borders_in_z(calibrator: Any) -> np.ndarray:
-    """Inner borders of the bins among the raw scores."""
-    raise NotImplementedError
+    """Inner borders of the bins among the raw scores: those of scaled ones are mapped back."""
+    if not hasattr(calibrator, "scaler_"):
+        return calibrator.borders_
+    scaler = calibrator.scaler_
+    if scaler.slope_ <= 0:
+        raise AssertionError(f"slope {scaler.slope_}: the scaler reverses the scores")
+    return expit((logit(calibrator.borders_) - scaler.intercept_) / scaler.slope_)
 
 
 def errors_of(calibrator: Any, law: UniformLaw, test: np.ndarray, check: bool) -> dict[str, float]:

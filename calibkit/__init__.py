@@ -1,16 +1,19 @@
 """Honest probabilities for any classifier: calibrate them, measure them, see them.
 
 Calibrators: PlattCalibrator, TemperatureCalibrator, BetaCalibrator, IsotonicCalibrator,
-HistogramBinningCalibrator, ScalingBinningCalibrator, IdentityCalibrator, and for K classes OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier
-wraps any scikit-learn classifier. Metrics: calibration_error, expected_calibration_error,
+HistogramBinningCalibrator, ScalingBinningCalibrator, IdentityCalibrator, and for K classes
+OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier wraps any scikit-learn classifier.
+Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc;
-estimate adds intervals to any of them, ScoreTable merges chunks, get_scorer makes scorers.
+estimate adds intervals to any of them, verify says what is certain of a binned model, ScoreTable
+merges chunks, get_scorer makes scorers.
 ReliabilityDisplay draws. save, load, to_dict and from_dict keep calibrators as JSON.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from ._classifier import CalibratedClassifier as CalibratedClassifier
+from ._core.verification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewGroupsWarning as FewGroupsWarning
 from ._core.warnings import MissingClassWarning as MissingClassWarning
@@ -47,6 +50,7 @@ from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
 from .metrics import roc_auc as roc_auc
 from .metrics import squared_calibration_error as squared_calibration_error
+from .metrics import verify as verify
 
 if TYPE_CHECKING:
     from .displays import ReliabilityDisplay as ReliabilityDisplay

@@ -193,7 +193,9 @@ def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
 
 
 def _encode(value: Any) -> Any:
-    if isinstance(value, list):
+    if isinstance(value, BaseCalibrator):
+        return _fitted_to_dict(value)
+    if isinstance(value, list) and not all(isinstance(v, (int, float)) for v in value):
         return [None if v is None else _fitted_to_dict(v) for v in value]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
@@ -257,8 +259,9 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     params = dict(data["params"])
     if params.get("classes") is not None:
         params["classes"] = _labels_from_dict(params["classes"], f"{name}.classes")
-    if "calibrator" in params:
-        params["calibrator"] = _template_from_dict(params["calibrator"], depth + 1)
+    for key in ("calibrator", "scaler"):
+        if isinstance(params.get(key), dict):
+            params[key] = _template_from_dict(params[key], depth + 1)
     try:
         calibrator = cls(**params)
         calibrator._check_params()
@@ -296,12 +299,18 @@ def _decode(value: Any, kind: StateKind, what: str, depth: int) -> Any:
         return value
     if kind == "float":
         return _number(value, what)
+    if kind == "calibrator":
+        return _binary_from_dict(value, what, depth)
     if not isinstance(value, list):
         raise ValueError(f"from_dict: {what} is {_short(value)}; expected a list.")
     if kind == "vector":
         return np.array([_number(v, what) for v in value], dtype=np.float64)
-    found = [None if v is None else _fitted_from_dict(v, depth + 1) for v in value]
-    if any(c is not None and ("lift" in c._traits or len(c.classes_) != 2) for c in found):
+    return [None if v is None else _binary_from_dict(v, what, depth) for v in value]
+
+
+def _binary_from_dict(data: Any, what: str, depth: int) -> BaseCalibrator:
+    found = _fitted_from_dict(data, depth + 1)
+    if "lift" in found._traits or len(found.classes_) != 2:
         raise ValueError(f"from_dict: {what}: expected binary calibrators of two classes.")
     return found
 

@@ -34,7 +34,7 @@ def test_draws_on_cells_are_draws_of_rows(rows, name):
     y, p = rows
     metric = METRICS[name].function
     n_draws = 400
-    e = estimate(metric, y, p, n_resamples=4000, random_state=0, level=0.9)
+    e = estimate(metric, y, p, method="bootstrap", n_resamples=4000, random_state=0, level=0.9)
     plain = plain_bootstrap(metric, y, p, n_draws, 1)
     low, high = 2 * e.value - np.quantile(plain, [0.95, 0.05])
     spread = plain.std()

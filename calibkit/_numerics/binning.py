@@ -179,7 +179,7 @@ def sweep_borders(
     """
     events = np.concatenate(([0.0], np.cumsum(wy, dtype=np.float64)))
     weight = np.arange(len(p) + 1.0) if w is None else np.concatenate(([0.0], np.cumsum(w)))
-    best = np.empty(0)
+    best: FloatArray = np.empty(0)
     for n_bins in range(2, min(int(weight[-1]), MOST_SWEPT) + 1):
         uniform = strategy == "uniform"
         borders = uniform_borders(n_bins) if uniform else mass_borders(p, w, n_bins)

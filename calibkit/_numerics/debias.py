@@ -59,7 +59,12 @@ def merge_small(sums: BinSums) -> BinSums:
     starts = merged_starts(sums.w)
     if len(starts) == len(sums.w):
         return sums
-    return BinSums(*(None if a is None else np.add.reduceat(a, starts) for a in sums))
+
+    def joined(values: FloatArray | IntArray) -> FloatArray:
+        return np.add.reduceat(values, starts)
+
+    wdd = None if sums.wdd is None else joined(sums.wdd)
+    return BinSums(joined(sums.n), joined(sums.w), joined(sums.wp), joined(sums.wy), wdd)  # type: ignore[arg-type]
 
 
 def noise_variance(sums: BinSums, noise: str) -> FloatArray:

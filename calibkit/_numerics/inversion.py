@@ -67,7 +67,7 @@ class Binomial:
         truth = np.clip(self.score - gap, 0.0, 1.0)
         # The same stream for every hypothesis: quantiles then move smoothly along a path.
         rng = np.random.default_rng(self.seed + 1)
-        events = rng.binomial(self.n, truth)
+        events = rng.binomial(self.n, truth).astype(np.float64)
         drawn = truth - events / self._rows
         if self.spread.max() > 1.0:
             drawn *= self.spread

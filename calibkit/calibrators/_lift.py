@@ -142,11 +142,33 @@ class OneVsRestCalibrator(_Lift):
                 stacklevel=4,
             )
 
+    def predict_classwise(self, X: Any) -> FloatArray:
+        """Calibrated probability of each class by itself, before rows are brought to sum to one.
+
+        Use it where every class is calibrated, and certified, by itself: maps with finitely many
+        outputs keep them here.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores on the scale the calibrator was fitted with.
+
+        Returns
+        -------
+        classwise : ndarray of shape (n, n_classes)
+            Each in [0, 1]; rows need not sum to one.
+        """
+        s = self._read(X, "predict_classwise")
+        return self._predict_scores(s) if s.n_classes == 2 else self._classwise(s)
+
+    def _classwise(self, s: Scores) -> FloatArray:
+        parts = zip(self.calibrators_, s.one_vs_rest(), strict=True)
+        return np.column_stack([self._apply(c, one) for c, one in parts])
+
     def _predict(self, s: Scores) -> FloatArray:
         if s.n_classes == 2:
             return self._apply(self.calibrators_[0], s)
-        parts = zip(self.calibrators_, s.one_vs_rest(), strict=True)
-        q = np.column_stack([self._apply(c, one) for c, one in parts])
+        q = self._classwise(s)
         total = q.sum(axis=1, keepdims=True)
         if (total == 0).any():
             lost = total[:, 0] == 0

@@ -16,13 +16,16 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
-from ._errors import check_debias, combine, raw_errors
-from ._interval import N_CELLS, error_interval, null_errors
+from ._interval import measure
 from ._resampling import cell_draws, null_draws, row_draws
 from ._rows import infer_kind, read_groups, read_problem, reduce_rows
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
 from ._table import ScoreTable
+
+#: Cells of the table that draws are taken on: the within-cell spread they leave out is below
+#: (1/512)^2 of the variance.
+N_CELLS = 512
 
 METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
 
@@ -238,8 +241,12 @@ def estimate(
         params["kind"] = kind
     rng = generator(random_state)
     if spec is not None and "norm" in settings and method == "auto":
-        problems = [table] if table is not None else reduce_rows(rows, kind)  # type: ignore[arg-type,list-item]
-        return _error_estimate(spec, problems, settings, level, n_resamples, rng, codes, n)
+        whole = table is not None and codes is None
+        problems: list[Any] = [table] if whole else reduce_rows(_needed(rows), kind or "binary")
+        found = measure(problems, settings, level, n_resamples, rng, codes)
+        band = _null_band(found.null, level)
+        ends = found.value, found.low, found.high, level, n, spec.name
+        return Estimate(*ends, found.settings, found.method, *band)
     if spec is not None and table is not None:
         params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)
@@ -247,44 +254,18 @@ def estimate(
         draws = cell_draws(cells, kernel, rows, kind, codes, n_resamples, rng)
         null: FloatArray | None = null_draws(cells, kernel, n_resamples, rng)
     else:
-        assert rows is not None
-        value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
-    ends = _interval(spec, value, draws, level)
+        value, draws, null = row_draws(
+            function, spec, _needed(rows), codes, n_resamples, rng, params
+        )
+    low, high = _interval(spec, value, draws, level)
     name = getattr(function, "__name__", type(function).__name__)
     band = _null_band(null, level)
-    return Estimate(float(value), *ends, level, n, name, settings, "bootstrap", *band)
+    return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)
 
 
-def _error_estimate(
-    spec: Metric,
-    problems: list[Any],
-    settings: dict[str, Any],
-    level: float,
-    n_draws: int,
-    rng: np.random.Generator,
-    groups: np.ndarray | None,
-    n: int,
-) -> Estimate:
-    """A calibration error, by inverting a test."""
-    norm, strategy, n_bins = settings["norm"], settings["strategy"], settings["n_bins"]
-    noise = check_debias("estimate", settings["debias"], norm)
-    raw = raw_errors("estimate", problems, norm, strategy, n_bins, noise)
-    value = combine(norm, raw)
-    ends = error_interval(problems, settings, level, n_draws, rng, groups)
-    low, high = min(ends.low, value), max(min(ends.high, 1.0), value)
-    band = _null_band(null_errors(problems, settings, n_draws, rng), level)
-    settings = {**settings, "n_bins": _bins_used(problems[0], strategy, n_bins)}
-    if noise is not None:
-        settings["unclipped"] = float(raw.mean())
-    return Estimate(value, low, high, level, n, spec.name, settings, ends.method, *band)
-
-
-def _bins_used(problem: Any, strategy: str, n_bins: int | str) -> int:
-    """Number of bins, where the data say it."""
-    if isinstance(n_bins, int) and strategy != "unique":
-        return n_bins
-    table = problem if isinstance(problem, ScoreTable) else ScoreTable.from_binary(problem)
-    return len(table.borders(strategy, n_bins)) + 1
+def _needed(rows: Rows | None) -> Rows:
+    assert rows is not None  # a table stands for unweighted, ungrouped rows only
+    return rows
 
 
 def _read(

@@ -11,14 +11,10 @@ from .._numerics.debias import merge_small, merged_starts
 from .._numerics.exact import simultaneous
 from .._numerics.inversion import Binomial, Bins, Normal, invert, is_few, smoothed_sd
 from .._numerics.links import FloatArray, IntArray
-from ._errors import check_debias, count_sums, raw_kernel
+from ._errors import check_debias, combine, count_sums, raw_errors, raw_kernel
 from ._resampling import null_draws
 from ._rows import Binary
 from ._table import ScoreTable
-
-#: Cells of the table that draws are taken on: the within-cell spread they leave out is below
-#: (1/512)^2 of the variance.
-N_CELLS = 512
 
 #: Cells that labels are drawn on for the null band: variances inside 64 cells are below
 #: (1/64)^2 of the whole.
@@ -36,6 +32,47 @@ class Interval(NamedTuple):
     low: float
     high: float
     method: str
+
+
+class Measured(NamedTuple):
+    """An error with its interval, and the errors that a calibrated model would show."""
+
+    value: float
+    low: float
+    high: float
+    settings: dict[str, Any]
+    method: str
+    null: FloatArray
+
+
+def measure(
+    problems: list[Any],
+    settings: dict[str, Any],
+    level: float,
+    n_draws: int,
+    rng: np.random.Generator,
+    groups: IntArray | None,
+) -> Measured:
+    """Error of one problem, or the mean over the classes, by inverting a test."""
+    norm, strategy, n_bins = settings["norm"], settings["strategy"], settings["n_bins"]
+    noise = check_debias("estimate", settings["debias"], norm)
+    raw = raw_errors("estimate", problems, norm, strategy, n_bins, noise)
+    value = combine(norm, raw)
+    ends = error_interval(problems, settings, level, n_draws, rng, groups)
+    null = null_errors(problems, settings, n_draws, rng)
+    shown = {**settings, "n_bins": _bins_used(problems[0], strategy, n_bins)}
+    if noise is not None:
+        shown["unclipped"] = float(raw.mean())
+    low, high = min(ends.low, value), max(min(ends.high, 1.0), value)
+    return Measured(value, low, high, shown, ends.method, null)
+
+
+def _bins_used(problem: Any, strategy: str, n_bins: int | str) -> int:
+    """Number of bins, where the data say it."""
+    if isinstance(n_bins, int) and strategy != "unique":
+        return n_bins
+    table = problem if isinstance(problem, ScoreTable) else ScoreTable.from_binary(problem)
+    return len(table.borders(strategy, n_bins)) + 1
 
 
 def error_interval(
@@ -135,7 +172,8 @@ def _bin_of(b: Binary, settings: dict[str, Any]) -> IntArray:
     borders = table.borders(settings["strategy"], settings["n_bins"])
     weight = count_sums(table, settings["strategy"], settings["n_bins"]).w
     starts = merged_starts(weight)
-    return np.searchsorted(starts, assign(b.p, borders), side="right") - 1
+    joined = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(weight))))
+    return joined[assign(b.p, borders)]
 
 
 def _contributions(
@@ -154,7 +192,8 @@ def _contributions(
         return np.diag(root)
     units = int(groups.max()) + 1
     cell = groups * n_bins + place
-    return np.bincount(cell, part, minlength=units * n_bins).reshape(units, n_bins)
+    table: FloatArray = np.bincount(cell, part, minlength=units * n_bins).astype(np.float64)
+    return table.reshape(units, n_bins)
 
 
 def _least_variance(b: Binary, sums: BinSums) -> FloatArray:

@@ -1,0 +1,155 @@
+"""What labelled rows prove of a model's calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import xlogy
+
+from .._numerics.binning import sort_by_score
+from .._numerics.exact import simultaneous
+from .._numerics.links import FloatArray, IntArray
+
+#: Share of the failure probability that is spent on how often each output occurs.
+_FOR_SHARES = 0.1
+#: A model counts as finite if at most this share of rows has a score of its own: by Good and
+#: Turing that is about the probability that a new row has a score not seen yet.
+_FINITE = 0.01
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Bounds of the calibration error of a model, and whether there can be any.
+
+    ``print`` it for a sentence in plain words.
+
+    Parameters
+    ----------
+    finite : bool
+        Whether the model has finitely many outputs, so that its error can be verified. If not,
+        the upper bounds are 1: no number of rows can lower them.
+    level : float
+        Confidence with which all bounds hold at once.
+    n : int
+        Number of rows.
+    l1, l2, max : tuple of float
+        Lower and upper bounds of the mean, the root mean square and the largest gap.
+    value, count, low, high : ndarray of shape (m,)
+        Each output, its rows, and the exact interval of its true rate; all intervals hold at
+        once. Empty for continuous scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import verify
+    >>> y = np.arange(10_000) % 10 < np.repeat([2, 7], 5000)
+    >>> verify(y, np.repeat([0.2, 0.7], 5000))
+    Verified with 90% confidence on 10,000 rows: the probabilities are off by 0 to 0.0144 on \
+average (l1; root mean square 0 to 0.0146), and none of the 2 outputs by more than 0.0148.
+    """
+
+    finite: bool
+    level: float
+    n: int
+    l1: tuple[float, float]
+    l2: tuple[float, float]
+    max: tuple[float, float]
+    value: FloatArray = field(repr=False)
+    count: FloatArray = field(repr=False)
+    low: FloatArray = field(repr=False)
+    high: FloatArray = field(repr=False)
+
+    def __str__(self) -> str:
+        if not self.finite:
+            return (
+                f"Not verified: {self.n:,} rows with scores nearly all different. With "
+                f"{self.level:.0%} confidence the probabilities are off by at least "
+                f"{self.l2[0]:.3g} (root mean square; a lower bound, since bins hide a part of a "
+                "continuous model's error), and no number of rows gives an upper bound. Bin the "
+                "model to verify it: ScalingBinningCalibrator()."
+            )
+        return (
+            f"Verified with {self.level:.0%} confidence on {self.n:,} rows: the probabilities are "
+            f"off by {self.l1[0]:.3g} to {self.l1[1]:.3g} on average (l1; root mean square "
+            f"{self.l2[0]:.3g} to {self.l2[1]:.3g}), and none of the {len(self.value)} outputs by "
+            f"more than {self.max[1]:.3g}."
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def distinct_share(p_sorted: FloatArray) -> float:
+    """Share of the rows whose score no other row has."""
+    new = np.concatenate(([True], p_sorted[1:] != p_sorted[:-1], [True]))
+    return float(np.count_nonzero(new[1:] & new[:-1]) / len(p_sorted))
+
+
+def looks_finite(p: FloatArray) -> bool:
+    """Whether nearly every row shares its score with others."""
+    return distinct_share(np.sort(p)) <= _FINITE
+
+
+def verify_finite(p: FloatArray, y: IntArray, level: float) -> Verification:
+    """Bounds for a model whose outputs are the distinct scores.
+
+    Given the scores, labels of one output are independent with one rate, so exact intervals hold;
+    Bonferroni makes them hold at once. They bound each output's gap, and so the mean gap of
+    these rows, which estimates the mean gap of all: a Chernoff bound for the mean of a variable
+    between 0 and the largest gap covers the difference.
+    """
+    p, y, _ = sort_by_score(p, y)
+    starts = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))
+    value, n = p[starts], np.diff(np.append(starts, len(p))).astype(np.float64)
+    events = np.add.reduceat(y, starts, dtype=np.float64)
+    failure = 1.0 - level
+    low, high = simultaneous(events / n, n, 1.0 - failure * (1.0 - _FOR_SHARES))
+    least = np.maximum(np.maximum(low - value, value - high), 0.0)
+    most = np.maximum(np.abs(value - low), np.abs(high - value))
+    # Four one-sided bounds of means: l1 and l2, below and above.
+    slack = np.log(4.0 / (failure * _FOR_SHARES)) / len(p) if len(value) > 1 else 0.0
+    top = float(most.max())
+
+    def bounds(power: int) -> tuple[float, float]:
+        scale = top**power
+        if scale == 0.0:
+            return 0.0, 0.0
+        ends = n @ least**power / len(p) / scale, n @ most**power / len(p) / scale
+        inside = _mean_below(float(ends[0]), slack), _mean_above(float(ends[1]), slack)
+        return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
+
+    largest = float(least.max()), top
+    return Verification(True, level, len(p), bounds(1), bounds(2), largest, value, n, low, high)
+
+
+def continuous(lower: dict[str, float], n: int, level: float) -> Verification:
+    """What can be said of continuous scores: lower bounds."""
+    none = np.empty(0)
+    l1, l2, largest = (lower.get(norm, 0.0) for norm in ("l1", "l2", "max"))
+    bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2, largest), 1.0)
+    return Verification(False, level, n, *bounds, none, none, none, none)
+
+
+def _divergence(a: float, b: float) -> float:
+    """Kullback-Leibler divergence of two coins."""
+    parts = xlogy(a, a) - xlogy(a, b) + xlogy(1 - a, 1 - a) - xlogy(1 - a, 1 - b)
+    return float(parts)
+
+
+def _mean_above(mean: float, slack: float) -> float:
+    """Largest true mean in [0, 1] with ``divergence(mean, truth) <= slack``."""
+    if slack == 0.0 or mean >= 1.0:
+        return min(mean, 1.0)
+    top = 1.0 - 1e-15
+    if _divergence(mean, top) <= slack:
+        return 1.0
+    return float(brentq(lambda q: _divergence(mean, q) - slack, mean, top))
+
+
+def _mean_below(mean: float, slack: float) -> float:
+    """Smallest true mean with ``divergence(mean, truth) <= slack``."""
+    if slack == 0.0 or mean <= 0.0:
+        return max(mean, 0.0)
+    return 1.0 - _mean_above(1.0 - mean, slack)
