@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import verified_paper as paper
+from scipy.special import expit, logit
 from verified_laws import FiniteModel, UniformLaw
 from verified_runs import CHECKED, ESTIMATORS, Generator, agree, methods
 from verified_stats import Mean, mean, ratio, shares_and_means, squared_error
@@ -22,15 +23,23 @@ from calibkit._numerics.debias import squared_error as unbiased_square
 from calibkit.metrics._errors import norm_of_gaps
 
 UNIQUE = {"strategy": "unique"}
+#: Data sets that are simulated at once.
+BATCH = 10_000
 
 # -- c: plugin and debiased estimates against the truth -----------------------------------------
 
 
-def finite_model(P: np.ndarray, y: np.ndarray, n_bins: int, rng: Generator) -> FiniteModel:
-    """Scaling-binning of the top label, learnt from CALIBRATION_C rows, as the rest shows it."""
-    order = rng.permutation(len(y))
-    cut = min(paper.CALIBRATION_C, 3 * len(y) // 10)
-    fit, pool = order[:cut], order[cut:]
+def split_c(rng: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from, and the pool."""
+    order = rng.permutation(n)
+    cut = min(paper.CALIBRATION_C, 3 * n // 10)
+    return order[:cut], order[cut:]
+
+
+def finite_model(
+    P: np.ndarray, y: np.ndarray, fit: np.ndarray, pool: np.ndarray, n_bins: int
+) -> FiniteModel:
+    """Scaling-binning of the top label, learnt from some rows, as the pool shows it."""
     binned = ScalingBinningCalibrator(PlattCalibrator(), n_bins=n_bins)
     if P.ndim == 1:
         confidence = binned.fit(P[fit], y[fit]).predict_proba(P[pool])[:, 1]
@@ -43,6 +52,13 @@ def finite_model(P: np.ndarray, y: np.ndarray, n_bins: int, rng: Generator) -> F
 
 
 def estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> dict[str, np.ndarray]:
+    """:func:`batch_estimates` of batches that fit into memory."""
+    sizes = [min(BATCH, sets - start) for start in range(0, sets, BATCH)]
+    parts = [batch_estimates(model, n, size, rng) for size in sizes]
+    return {name: np.concatenate([part[name] for part in parts]) for name in ESTIMATORS}
+
+
+def batch_estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> dict[str, np.ndarray]:
     """Both estimates of the squared error on many data sets of n rows.
 
     The library's own sums over bins, applied to all data sets at once. Where an output has a
@@ -58,7 +74,7 @@ def estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> dict[str
     }
     for t in np.flatnonzero((rows == 1).any(axis=1)):
         found["debiased"][t] = squared_calibration_error(table_of(p, w[t], wy[t]), **UNIQUE)
-    for t in range(CHECKED):
+    for t in range(min(CHECKED, sets)):
         check_estimates(p, rows[t], events[t], {name: x[t] for name, x in found.items()})
     return found
 

@@ -84,7 +84,8 @@ def table_a_repeats(rows: list[dict[str, Any]]) -> None:
         out.append([*cells, pm(r["coverage"], 0.01, 0)])
     show(
         f"a. The same on {rows[0]['trials']} data sets: means; excess of the squared estimate over "
-        "the exact square (1e-4); share of the 90% intervals that hold the exact error",
+        f"the exact square (1e-4); share of {rows[0]['intervals']} 90% intervals that hold the "
+        "exact error",
         ["bins", "exact", "unbinned", "plugin", "excess", "debiased", "excess", "hold, %"],
         out,
     )
@@ -209,15 +210,15 @@ def table_bias(rows: list[dict[str, Any]], n_bins: int, sets: int) -> None:
 MEASURES = (
     ("exact, apart", "exact, apart"),
     ("exact, merged", "exact, merged"),
-    ("1,000 points, merged", "m=1000, merged"),
-    ("10,000 points, merged", "m=10000, merged"),
-    ("10,000 points, apart", "m=10000, apart"),
+    ("1k, merged", "m=1000, merged"),
+    ("10k, merged", "m=10000, merged"),
+    ("10k, apart", "m=10000, apart"),
 )
 _SHOWN = [heading for heading, _ in MEASURES]
 NOTE_D = (
-    "exact: by integration. points: on so many test scores with P(Y=1|z) for labels, the paper's "
-    "way.",
-    "merged: bins of equal value pooled, the paper's way; apart: each bin by itself.",
+    "exact: by integration. 1k, 10k: on so many test scores, with P(Y=1|z) for labels as in the "
+    "paper.",
+    "merged: bins of equal value pooled, as in the paper; apart: each bin by itself.",
 )
 
 
@@ -232,7 +233,7 @@ def table_d(found: dict[str, Any], trials: int) -> None:
             rows[-1].append(times(run, reference))
     show(
         f"d. Squared error (1e-4), n = {paper.ROWS_D:,}, {trials} trials",
-        ["", *_SHOWN, "run (10,000, merged)", "ratio to it"],
+        ["", *_SHOWN, "run (10k, merged)", "ratio"],
         rows,
         NOTE_D,
     )

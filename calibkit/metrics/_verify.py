@@ -118,7 +118,6 @@ def verify_rows(
     lower = {}
     for norm in ("l1", "l2"):
         settings = {"norm": norm, "strategy": "quantile", "n_bins": min(n_bins, len(b.p))}
-        # Two bounds, one-sided: each end of a two-sided interval may fail in half of the cases.
-        each = 1.0 - (1.0 - level)
-        lower[norm] = error_interval([b], settings, each, _N_DRAWS, rng, None).low
+        # The lower end of a two-sided interval fails in half of the cases; here are two of them.
+        lower[norm] = error_interval([b], settings, level, _N_DRAWS, rng, None).low
     return continuous(lower, len(b.p), level)

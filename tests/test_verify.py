@@ -1,0 +1,156 @@
+"""Bounds of verify, by simulation, and binning calibrators by brute force."""
+
+import numpy as np
+import pytest
+
+from calibkit import (
+    HistogramBinningCalibrator,
+    IsotonicCalibrator,
+    OneVsRestCalibrator,
+    PlattCalibrator,
+    ScalingBinningCalibrator,
+    from_dict,
+    to_dict,
+    verify,
+)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.05])
+def test_bounds_hold(offset):
+    """All three bounds at once, over data sets of a model with unequal shares of outputs."""
+    rng = np.random.default_rng(0)
+    value = np.array([0.02, 0.1, 0.3, 0.6, 0.9])
+    share = np.array([0.5, 0.2, 0.15, 0.1, 0.05])
+    truth = np.clip(value + offset * np.array([0, 1, -1, 1, -1]), 0, 1)
+    gap = np.abs(truth - value)
+    exact = share @ gap, np.sqrt(share @ gap**2), gap.max()
+    failed, n_repeats = 0, 400
+    for _ in range(n_repeats):
+        at = rng.choice(5, p=share, size=500)
+        found = verify(rng.random(500) < truth[at], value[at], pos_label=True, level=0.8)
+        assert found.finite
+        ends = (found.l1, found.l2, found.max)
+        failed += not all(low <= t <= high for t, (low, high) in zip(exact, ends, strict=True))
+    assert failed / n_repeats <= 0.2 + 3 * np.sqrt(0.16 / n_repeats)
+
+
+def test_continuous_scores_have_lower_bounds_only():
+    rng = np.random.default_rng(0)
+    failed, n_repeats = 0, 100
+    for seed in range(n_repeats):
+        p = rng.random(1000)
+        found = verify(rng.random(1000) < p, p, random_state=seed)
+        assert not found.finite
+        assert found.l2[1] == 1.0
+        failed += found.l1[0] > 0 or found.l2[0] > 0
+    assert failed / n_repeats <= 0.1 + 3 * np.sqrt(0.09 / n_repeats)
+    p = rng.random(5000)
+    wrong = verify(rng.random(5000) < p**2, p)
+    assert 0.1 < wrong.l2[0] < np.sqrt(1 / 30)
+    assert "lower bound" in str(wrong)
+    with pytest.raises(ValueError, match="level"):
+        verify([0, 1], [0.1, 0.9], level=90)
+    with pytest.raises(ValueError, match="one problem at a time"):
+        verify([0, 1, 2], np.eye(3), kind="classwise")
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    p = rng.random(1000)
+    return p, (rng.random(1000) < p**2).astype(int)
+
+
+def test_histogram_binning_by_brute_force(data):
+    p, y = data
+    order = np.argsort(p)
+    parts = np.array_split(order, 10)
+    found = HistogramBinningCalibrator(n_bins=10).fit(p, y)
+    np.testing.assert_allclose(found.value_, [y[part].mean() for part in parts], atol=1e-14)
+    np.testing.assert_array_equal(found.count_, [len(part) for part in parts])
+    for b, part in enumerate(parts):
+        assert (found.predict_bin(p[part]) == b).all()
+
+
+def test_scaling_binning_by_brute_force(data):
+    p, y = data
+    scaled = np.sort(PlattCalibrator().fit(p, y).predict_proba(p)[:, 1])
+    found = ScalingBinningCalibrator(PlattCalibrator(), n_bins=20).fit(p, y)
+    expected = [part.mean() for part in np.array_split(scaled, 20)]
+    np.testing.assert_allclose(found.value_, expected, atol=1e-14)
+    again = from_dict(to_dict(found))
+    np.testing.assert_array_equal(again.predict_proba(p), found.predict_proba(p))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bins_that_share_a_value_stay_apart(seed):
+    rng = np.random.default_rng(seed)
+    p = rng.random(400)
+    y = (rng.random(400) < 0.02).astype(int)
+    y[0] = 1
+    found = HistogramBinningCalibrator(n_bins=40).fit(p, y)
+    q = found.predict_proba(p)
+    assert len(np.unique(q[:, 1])) == len(np.unique(q[:, 0])) == 40
+    assert ((q >= 0) & (q <= 1)).all()
+
+
+def test_auto_bins_cost_next_to_nothing():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=104_000)
+    y = (rng.random(len(z)) < 1 / (1 + np.exp(-z))).astype(int)
+    p = 1 / (1 + np.exp(-2 * z))
+    fit, new = slice(0, 4000), slice(4000, None)
+    losses = []
+    for c in (PlattCalibrator(), ScalingBinningCalibrator(PlattCalibrator())):
+        q = c.fit(p[fit], y[fit]).predict_proba(p[new])[:, 1]
+        losses.append(-np.log(np.where(y[new] == 1, q, 1 - q)).mean())
+    raw = -np.log(np.where(y[new] == 1, p[new], 1 - p[new])).mean()
+    assert losses[1] - losses[0] < min(0.0005, (raw - losses[0]) / 10)
+
+
+@pytest.mark.parametrize("shape", ["uniform", "concentrated", "alternating"])
+@pytest.mark.parametrize("n_bins", [2, 10, 50])
+def test_guarantee_is_kept(shape, n_bins):
+    """Violated no more often than alpha, for awkward laws too."""
+    rng = np.random.default_rng(0)
+    alpha, n, n_repeats = 0.2, 200, 300
+    grid = (np.arange(200_000) + 0.5) / 200_000
+
+    def rate(u):
+        return (np.floor(u * 64) % 2) if shape == "alternating" else np.where(u < 0.3, 0.0, u)
+
+    total = np.concatenate(([0.0], np.cumsum(rate(grid))))
+    squeeze = (lambda u: u**20) if shape == "concentrated" else (lambda u: u)
+    failed = 0
+    for _ in range(n_repeats):
+        u = rng.random(n)
+        y = (rng.random(n) < rate(u)).astype(int)
+        found = HistogramBinningCalibrator(n_bins=n_bins).fit(squeeze(u), y)
+        ends = np.concatenate(([0], np.searchsorted(squeeze(grid), found.borders_), [len(grid)]))
+        truth = np.diff(total[ends]) / np.maximum(np.diff(ends), 1)
+        off = np.abs(found.value_ - truth)[np.diff(ends) > 0]
+        failed += off.max() > found.guarantee(alpha).conditional
+    assert failed / n_repeats <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / n_repeats)
+
+
+def test_guarantee_refuses_what_it_does_not_cover(data):
+    p, y = data
+    with pytest.raises(ValueError, match="ties"):
+        HistogramBinningCalibrator().fit(np.round(p, 2), y).guarantee()
+    with pytest.raises(ValueError, match="weights"):
+        HistogramBinningCalibrator().fit(p, y, np.arange(1000) + 1.0).guarantee()
+    assert HistogramBinningCalibrator(strategy="uniform").fit(np.round(p, 2), y).guarantee(0.1)
+    with pytest.raises(ValueError, match="n_bins=10 and 4 rows"):
+        HistogramBinningCalibrator().fit(p[:4], [0, 1, 0, 1])
+
+
+def test_class_by_class(data):
+    rng = np.random.default_rng(1)
+    P = rng.dirichlet([1, 1, 1], size=900)
+    y = np.array([rng.choice(3, p=row) for row in P])
+    lifted = OneVsRestCalibrator(ScalingBinningCalibrator(IsotonicCalibrator(), n_bins=5))
+    q = lifted.fit(P, y).predict_classwise(P)
+    assert q.shape == (900, 3)
+    assert all(len(np.unique(column)) <= 5 for column in q.T)
+    again = from_dict(to_dict(lifted))
+    np.testing.assert_array_equal(again.predict_classwise(P), q)
