@@ -26,8 +26,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     ----------
     name : str
         One of ``"identity", "platt", "temperature", "beta", "isotonic", "histogram",
-        "scaling_binning"``, or a lift,
-        ``"one_vs_rest"`` or ``"top_label"``, which needs ``calibrator=...``.
+        "scaling_binning"``, or a lift, ``"one_vs_rest"`` or ``"top_label"``, which needs
+        ``calibrator=...``.
     **params
         Hyper-parameters of the calibrator.
 

@@ -223,9 +223,9 @@ class ScalingBinningCalibrator(BinnedCalibrator):
 
     def _fewest(self, scaled: Rows, g: FloatArray, w: FloatArray | None, n_rows: float) -> int:
         """Smallest number of bins whose cost is negligible."""
-        gain = mean_divergence(
-            self.scaler_._map(scaled.scores), scaled.scores.probs(), scaled.w
-        )  # of rows as they came: sorted ones have lost their raw scores
+        # Once more, of the rows as they came: the sorted ones have lost their raw scores.
+        own = self._placed(scaled.scores)
+        gain = mean_divergence(own, scaled.scores.probs(), scaled.w)
         tolerance = min(_SHARE * max(gain, _CHANCE / n_rows), _NEGLIGIBLE)
         most = max(1, min(int(n_rows // 2), _MOST_BINS))
         return Coarsening(g, w, n_rows).fewest(tolerance, most)
