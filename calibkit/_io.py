@@ -19,9 +19,11 @@ from ._registry import CALIBRATORS
 
 FORMAT = "calibkit"
 VERSION = 1
-#: A lift holds binary calibrators, and these hold none.
+#: A lift holds binary calibrators, these may hold a scaler, and that holds none.
 _MAX_DEPTH = 3
 _MAX_BYTES = 1 << 30
+#: Parameters that are calibrators themselves.
+_NESTED = ("calibrator", "scaler")
 #: Characters of all class labels together: NumPy gives each label the room of the longest.
 _MAX_TEXT = 1 << 24
 _LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
@@ -186,16 +188,32 @@ def _fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
 def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     """Class and parameters of a calibrator, fitted or not."""
     params = calibrator.get_params(deep=False)
-    encoded = {k: _labels_to_dict(np.asarray(v)) if k == "classes" and v is not None
-               else _template_to_dict(v) if isinstance(v, BaseCalibrator) else _encode(v)
-               for k, v in params.items()}  # fmt: skip
+    encoded = {name: _encode_param(name, value) for name, value in params.items()}
     return {"class": calibrator.name, "params": encoded}
 
 
+def _encode_param(name: str, value: Any) -> Any:
+    if name == "classes" and value is not None:
+        return _labels_to_dict(np.asarray(value))
+    if isinstance(value, BaseCalibrator):
+        return _template_to_dict(value)
+    if isinstance(value, (tuple, list)):
+        return [_encode_param(name, v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"to_dict: {name}={value!r} can't be written; expected a plain value. Set one before "
+        f"saving: set_params({name}=None)."
+    )
+
+
 def _encode(value: Any) -> Any:
+    """A learned attribute."""
     if isinstance(value, BaseCalibrator):
         return _fitted_to_dict(value)
-    if isinstance(value, list) and not all(isinstance(v, (int, float)) for v in value):
+    if isinstance(value, list):
         return [None if v is None else _fitted_to_dict(v) for v in value]
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
@@ -256,10 +274,11 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
         )
     cls = CALIBRATORS[name]
     _check_keys(data["params"], set(cls._get_param_names()), f"params of {name}")
-    params = dict(data["params"])
+    # JSON has no tuples: a list stands for one.
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in data["params"].items()}
     if params.get("classes") is not None:
         params["classes"] = _labels_from_dict(params["classes"], f"{name}.classes")
-    for key in ("calibrator", "scaler"):
+    for key in _NESTED:
         if isinstance(params.get(key), dict):
             params[key] = _template_from_dict(params[key], depth + 1)
     try:

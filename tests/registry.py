@@ -6,9 +6,11 @@ import sklearn
 
 from calibkit import (
     BetaCalibrator,
+    HistogramBinningCalibrator,
     IsotonicCalibrator,
     OneVsRestCalibrator,
     PlattCalibrator,
+    ScalingBinningCalibrator,
     TopLabelCalibrator,
 )
 from calibkit._core.base import BaseCalibrator
@@ -19,6 +21,11 @@ LIFTS = [
     OneVsRestCalibrator(IsotonicCalibrator()),
     TopLabelCalibrator(BetaCalibrator()),
     TopLabelCalibrator(IsotonicCalibrator()),
+    OneVsRestCalibrator(HistogramBinningCalibrator(n_bins="auto")),
+    OneVsRestCalibrator(ScalingBinningCalibrator()),
+    TopLabelCalibrator(ScalingBinningCalibrator(n_bins=2)),
+    TopLabelCalibrator(PlattCalibrator(), by_class=True, min_rows=20),
+    TopLabelCalibrator(HistogramBinningCalibrator(points_per_bin=50), by_class=True),
 ]
 
 #: Plain calibrators come from the registry, so that a new one is tested unasked.

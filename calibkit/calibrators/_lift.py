@@ -11,9 +11,11 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.inputs import Rows
 from .._core.labels import read_classes
+from .._core.params import check_flag, check_int
 from .._core.scores import Scale, Scores
 from .._core.warnings import MissingClassWarning
 from .._numerics.links import FloatArray, IntArray
+from .._numerics.weights import row_count
 
 _BINARY = np.array([0, 1])
 
@@ -187,19 +189,28 @@ class TopLabelCalibrator(_Lift):
     """Calibrate the confidence: the probability that the winning class is the right one.
 
     Use it when only the prediction and its confidence are used: one binary map is learnt from
-    all rows, however many classes there are.
+    all rows, however many classes there are. With ``by_class=True`` each predicted class has a map
+    of its own, for when a confidence of 0.9 should mean the same whatever the class is; that takes
+    some hundred rows of each.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
         Any binary calibrator; it says what the scores are (scale).
+    by_class : bool, default=False
+        Learn a map for each predicted class. Classes that are predicted on fewer than
+        ``min_rows`` rows, or are always or never right there, share one map learnt from all rows.
+    min_rows : int, default=50
+        Fewest rows for a map of a class; weights count as rows.
     classes : array-like, optional
         All class labels in sorted order, where the rows given to ``fit`` may miss some.
 
     Attributes
     ----------
     calibrators_ : list
-        The fitted calibrator of the confidence; None if every row, or none, was right.
+        The fitted calibrator of the confidence; None if every row, or none, was right. With
+        ``by_class`` the shared one comes first, None if it is not needed, then one per class, None
+        where the shared one stands in.
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
 
@@ -217,12 +228,16 @@ class TopLabelCalibrator(_Lift):
     ``predict`` follows the largest probability; :meth:`predict_confidence` always speaks of the
     class that won before. Calibration is conditional on the confidence alone, not on the
     predicted class: Kumar, Liang and Ma (2019) call this top-label calibration, Gupta and Ramdas
-    (2022) confidence calibration.
+    (2022) confidence calibration. What they call top-label calibration is ``by_class=True``; with
+    ``HistogramBinningCalibrator(points_per_bin=50)`` and ``min_rows=50`` it is their histogram
+    binning, of n_l // 50 bins for a class predicted on n_l rows, and each of ``calibrators_`` has
+    its guarantee.
 
     References
     ----------
     A. Kumar, P. Liang, T. Ma (2019). Verified uncertainty calibration. NeurIPS, definition of
-    the top-label calibration error.
+    the top-label calibration error. --- C. Gupta, A. Ramdas (2022). Top-label calibration and
+    multiclass-to-binary reductions. ICLR.
 
     Examples
     --------
@@ -237,18 +252,68 @@ class TopLabelCalibrator(_Lift):
 
     name: ClassVar[str] = "top_label"
 
+    def __init__(
+        self,
+        calibrator: BaseCalibrator,
+        *,
+        by_class: bool = False,
+        min_rows: int = 50,
+        classes: Any = None,
+    ) -> None:
+        super().__init__(calibrator, classes=classes)
+        self.by_class = by_class
+        self.min_rows = min_rows
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_flag("TopLabelCalibrator", "by_class", self.by_class)
+        check_int("TopLabelCalibrator", "min_rows", self.min_rows, low=1)
+
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         confidence, winners = s.top()
-        correct = winners == y
-        self.calibrators_ = [self._fit_binary(confidence, correct.view(np.int8), w)]
-        if self.calibrators_[0] is None:
-            how = "always" if correct[0] else "never"
-            warnings.warn(
-                f"TopLabelCalibrator.fit: the winning class is {how} right in these rows; the "
-                "confidence stays uncalibrated.",
-                MissingClassWarning,
-                stacklevel=4,
+        correct = (winners == y).view(np.int8)
+        own = self._fit_each(confidence, winners, correct, w) if self.by_class else []
+        alone = [k for k, c in enumerate(own) if c is None]
+        pooled = None
+        if alone or not own:
+            pooled = self._fit_binary(confidence, correct, w)
+        self.calibrators_ = [pooled, *own]
+        if alone:
+            _warn(
+                f"{len(alone)} of {len(own)} classes (first: "
+                f"{self.classes_[alone[:5]].tolist()}) are predicted on fewer than "
+                f"min_rows={self.min_rows} rows, or are always or never right there; they share "
+                "one map learnt from all rows."
             )
+        if pooled is None and (alone or not own):
+            how = "always" if correct[0] else "never"
+            _warn(
+                f"the winning class is {how} right in these rows; the confidence stays "
+                "uncalibrated."
+            )
+
+    def _fit_each(
+        self, s: Scores, winners: IntArray, correct: IntArray, w: FloatArray | None
+    ) -> list[BaseCalibrator | None]:
+        """A calibrator for each class from the rows that it won, None where they are too few."""
+        out: list[BaseCalibrator | None] = []
+        for rows in _rows_of(winners, len(self.classes_)):
+            weight = None if w is None else w[rows]
+            enough = len(rows) > 0 and row_count(weight, len(rows)) >= self.min_rows
+            out.append(self._fit_binary(s[rows], correct[rows], weight) if enough else None)
+        return out
+
+    def _confidence(self, s: Scores) -> tuple[FloatArray, IntArray]:
+        """Calibrated confidence of each row and the class that it is in."""
+        confidence, winners = s.top()
+        pooled, own = self.calibrators_[0], self.calibrators_[1:]
+        if not own:
+            return self._apply(pooled, confidence), winners
+        q = np.empty(len(winners))
+        for calibrator, rows in zip(own, _rows_of(winners, len(own)), strict=True):
+            if len(rows):
+                q[rows] = self._apply(pooled if calibrator is None else calibrator, confidence[rows])
+        return q, winners
 
     def predict_confidence(self, X: Any) -> FloatArray:
         """Calibrated probability that the class with the largest score is right.
@@ -263,12 +328,10 @@ class TopLabelCalibrator(_Lift):
         confidence : ndarray of shape (n,)
             In [0, 1].
         """
-        confidence, _ = self._read(X, "predict_confidence").top()
-        return self._apply(self.calibrators_[0], confidence)
+        return self._confidence(self._read(X, "predict_confidence"))[0]
 
     def _predict(self, s: Scores) -> FloatArray:
-        confidence, winners = s.top()
-        q = self._apply(self.calibrators_[0], confidence)
+        q, winners = self._confidence(s)
         out = s.columns().probs()
         index = np.arange(len(out)), winners
         out[index] = 0.0
@@ -282,5 +345,18 @@ class TopLabelCalibrator(_Lift):
         return out
 
     def _check_state(self) -> None:
-        if len(self.calibrators_) != 1:
-            raise ValueError(f"{len(self.calibrators_)} calibrators; expected one")
+        expected = len(self.classes_) + 1 if self.by_class else 1
+        if len(self.calibrators_) != expected:
+            raise ValueError(f"{len(self.calibrators_)} calibrators; expected {expected}")
+
+
+def _rows_of(winners: IntArray, n_classes: int) -> list[IntArray]:
+    """Indices of the rows that each class won."""
+    # Short integers sort by radix, in time proportional to their number.
+    short = winners.astype(np.int16) if n_classes < 1 << 15 else winners
+    order = np.argsort(short, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(winners, minlength=n_classes))[:-1])
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"TopLabelCalibrator.fit: {what}", MissingClassWarning, stacklevel=5)

@@ -161,6 +161,8 @@ class ScalingBinningCalibrator(BinnedCalibrator):
             )
         scaler._check_params()
         self._shares()
+        if not isinstance(self.random_state, (np.random.Generator, np.random.RandomState)):
+            generator(self.random_state)  # a look at the seed; it refuses what is none
         if self.classes is not None:
             read_classes(self.classes, name)
 
