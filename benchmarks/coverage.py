@@ -5,7 +5,6 @@ population error on the bins that the interval speaks of, by numerical integrati
 
     python benchmarks/coverage.py              # the whole grid
     python benchmarks/coverage.py --quick      # one data set in ten
-    python benchmarks/coverage.py --verify     # the bounds of verify() on binned models
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import statistics
+import sys
 import time
 import tracemalloc
 import warnings
@@ -24,6 +25,10 @@ import config
 # Thread pools read these when they are loaded: before NumPy is.
 for _name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):
     os.environ[f"{_name}_NUM_THREADS"] = str(config.THREADS)
+
+# numba asks for the package of this name and would get coverage.py beside this file, whereupon
+# every peer that needs numba fails.
+sys.modules["coverage"] = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from contest import Contender, Goal, Task
@@ -185,7 +190,8 @@ def compare(task: Task, results: list[Result]) -> dict[str, Any]:
     floors = [r for r in results if r.role == "floor"]
     peers = [r for r in results if r.role == "peer" and r.right]
     fastest = min(peers, key=lambda r: r.seconds, default=None)
-    nearly = [r for r in results if r.role == "peer" and r.error <= task.tolerances[-1]]
+    judged = [r for r in results if r.role == "peer" and not r.failure]
+    nearly = [r for r in judged if r.error <= task.tolerances[-1]]
     loose = min(nearly, key=lambda r: r.seconds, default=None)
     found = {
         "tolerance": limit,
@@ -196,6 +202,7 @@ def compare(task: Task, results: list[Result]) -> dict[str, Any]:
         "floor": own.seconds / floors[0].seconds if floors else None,
         "memory": own.megabytes,
         "right": own.right,
+        "skipped": [r.name for r in results if r.failure],
     }
     found["goals"] = [_reached(g, found, own, results) for g in task.goals]
     return found
@@ -266,6 +273,8 @@ def verdict(task: Task, found: dict[str, Any]) -> str:
             f"{found['peer_nearly_right']:.2f} x faster than one right to {task.tolerances[-1]:g} "
             f"only ({found['fastest_nearly_right']})"
         )
+    if found["skipped"]:
+        parts.append(f"NOT compared with {', '.join(found['skipped'])}")
     if found["floor"] is not None:
         parts.append(f"{found['floor']:.2f} x the floor")
     goals = []

@@ -34,6 +34,8 @@ def canvas(columns: int, rows: int = 1) -> tuple[Any, Any]:
 def save(figure: Any, folder: Path, name: str) -> Path:
     import matplotlib.pyplot as plt
 
+    if name != "a":
+        figure.supxlabel("bars: two standard errors", fontsize=8.5, x=0.99, ha="right")
     path = folder / f"verified_{name}.png"
     figure.savefig(path, dpi=160)
     plt.close(figure)

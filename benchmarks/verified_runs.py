@@ -134,7 +134,8 @@ def repeat_a(
     runs = []
     for t in range(trials):
         z, y = law.draw(rng, sum(split))
-        draws = n_resamples if t == 0 else COVERAGE_RESAMPLES * (t < COVERAGE_TRIALS)
+        few = min(n_resamples, COVERAGE_RESAMPLES)
+        draws = n_resamples if t == 0 else few * (t < COVERAGE_TRIALS)
         runs.append(run_a(z, y, split[:2], rng, draws, law))
     rows = []
     for same in zip(*runs, strict=True):

@@ -119,7 +119,7 @@ def test_intervals_cover(norm, law, n):
     rng = np.random.default_rng(3)
     grid = (np.arange(200_000) + 0.5) / 200_000
     gaps = np.concatenate(([0.0], np.cumsum(grid - LAWS[law](grid))))
-    held, n_repeats = 0, 200
+    held, n_repeats = 0, 100
     for seed in range(n_repeats):
         p = rng.random(n)
         table = ScoreTable.from_arrays(rng.random(n) < LAWS[law](p), p, pos_label=True)
