@@ -312,7 +312,9 @@ class TopLabelCalibrator(_Lift):
         q = np.empty(len(winners))
         for calibrator, rows in zip(own, _rows_of(winners, len(own)), strict=True):
             if len(rows):
-                q[rows] = self._apply(pooled if calibrator is None else calibrator, confidence[rows])
+                q[rows] = self._apply(
+                    pooled if calibrator is None else calibrator, confidence[rows]
+                )
         return q, winners
 
     def predict_confidence(self, X: Any) -> FloatArray:
