@@ -29,7 +29,7 @@ import verified_tables as tables
 from verified_laws import LADDER, UniformLaw, load, network
 
 #: What each experiment repeats, and how often; --quick; --trials sets the number for all of them.
-TRIALS = {"a": (100, 3), "b": (100, 8), "c": (10_000, 2_000), "d": (1_000, 60)}
+TRIALS = {"a": (100, 2), "b": (100, 5), "c": (10_000, 1_000), "d": (1_000, 40)}
 #: Draws behind an interval.
 RESAMPLES = (1_000, 100)
 #: Rows of the table of biases.

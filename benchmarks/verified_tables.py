@@ -239,6 +239,8 @@ MEASURES = (
     ("10k, apart", "m=10000, apart"),
 )
 _SHOWN = [heading for heading, _ in MEASURES]
+#: Which of them goals look at, chosen beforehand: what the paper's code measures.
+_AS_PAPER = _SHOWN.index("10k, merged")
 NOTE_D = (
     "exact: by integration. 1k, 10k: on so many test scores, with P(Y=1|z) for labels as in the "
     "paper.",
@@ -265,7 +267,7 @@ def table_d(found: dict[str, Any], trials: int) -> None:
     for r in found["ratios"]:
         text, se, run = r["paper"]
         distance = [(r[key].value - text) / np.hypot(r[key].se, se) for _, key in MEASURES]
-        distances.append(min(distance, key=abs))
+        distances.append(distance[_AS_PAPER])
         rows.append([f"{r['method']}: {r['step']}", *(pm(r[key]) for _, key in MEASURES)])
         rows[-1] += [f"{text:.2f} ±{se:.2f}", f"{run:.2f}"]
         rows[-1].append(f"{min(distance):+.1f} to {max(distance):+.1f}")
@@ -276,7 +278,7 @@ def table_d(found: dict[str, Any], trials: int) -> None:
         [f"Run with bins of equal value apart, B 5 -> 20: {paper.RATIO_BINS_HISTOGRAM_APART}."],
     )
     worst = max(map(abs, distances))
-    goal(f"ratios within {worst:.1f} se of the paper's by one measure (goal 2)", worst < 2)
+    goal(f"10k, merged: within {worst:.1f} se of the paper's ratios (goal 2)", worst < 2)
 
 
 def table_noisy(rows: list[dict[str, Any]], trials: int) -> None:
