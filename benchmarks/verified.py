@@ -54,7 +54,7 @@ class Session:
     def trials(self, name: str, classes: int = 0) -> int:
         """As many as asked for; else the usual number, fewer where there are many classes."""
         usual = TRIALS[name][self.quick]
-        return self.options.trials or max(5, usual * 10 // max(10, classes))
+        return self.options.trials or max(min(usual, 5), usual * 10 // max(10, classes))
 
     def rng(self, name: str) -> np.random.Generator:
         """Experiments have streams of their own: the figures don't hang on which are run."""
