@@ -239,7 +239,7 @@ MEASURES = (
     ("10k, apart", "m=10000, apart"),
 )
 _SHOWN = [heading for heading, _ in MEASURES]
-#: Which of them goals look at, chosen beforehand: what the paper's code measures.
+#: Which of them goals look at: what the paper's code measures, whatever the others say.
 _AS_PAPER = _SHOWN.index("10k, merged")
 NOTE_D = (
     "exact: by integration. 1k, 10k: on so many test scores, with P(Y=1|z) for labels as in the "
