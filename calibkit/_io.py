@@ -275,7 +275,9 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     cls = CALIBRATORS[name]
     _check_keys(data["params"], set(cls._get_param_names()), f"params of {name}")
     # JSON has no tuples: a list stands for one.
-    params = {k: tuple(v) if isinstance(v, list) else v for k, v in data["params"].items()}
+    params: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in data["params"].items()
+    }
     if params.get("classes") is not None:
         params["classes"] = _labels_from_dict(params["classes"], f"{name}.classes")
     for key in _NESTED:
