@@ -15,7 +15,7 @@ from .._core.params import check_real
 from .._core.random import generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign, distinct_values, mass_borders
-from .._numerics.discretise import Coarsening, bin_means, mean_divergence
+from .._numerics.discretise import Coarsening, bin_means, centred_borders, mean_divergence
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import row_count
 from ._beta import BetaCalibrator
@@ -196,8 +196,9 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         n_rows = row_count(v, len(g))
         self._check_enough(n_rows)
         n_bins = self._fewest(to_scale, g, v, n_rows) if self.n_bins == "auto" else self.n_bins
-        self.borders_ = mass_borders(g, v, int(n_bins))
-        value, self.count_ = bin_means(g, v, self.borders_)
+        borders = mass_borders(g, v, int(n_bins))
+        value, self.count_ = bin_means(g, v, borders)
+        self.borders_ = centred_borders(g, borders, value)
         if to_fill is not to_cut:
             value = self._refilled(value, to_fill)
         self.value_ = distinct_values(value)
