@@ -274,22 +274,21 @@ class TopLabelCalibrator(_Lift):
         correct = (winners == y).view(np.int8)
         own = self._fit_each(confidence, winners, correct, w) if self.by_class else []
         alone = [k for k, c in enumerate(own) if c is None]
-        pooled = None
-        if alone or not own:
-            pooled = self._fit_binary(confidence, correct, w)
+        shared = bool(alone) or not own
+        pooled = self._fit_binary(confidence, correct, w) if shared else None
         self.calibrators_ = [pooled, *own]
-        if alone:
+        if shared and pooled is None:
+            how = "always" if correct[0] else "never"
+            _warn(
+                f"the winning class is {how} right in these rows; the confidence stays "
+                "uncalibrated."
+            )
+        elif alone:
             _warn(
                 f"{len(alone)} of {len(own)} classes (first: "
                 f"{self.classes_[alone[:5]].tolist()}) are predicted on fewer than "
                 f"min_rows={self.min_rows} rows, or are always or never right there; they share "
                 "one map learnt from all rows."
-            )
-        if pooled is None and (alone or not own):
-            how = "always" if correct[0] else "never"
-            _warn(
-                f"the winning class is {how} right in these rows; the confidence stays "
-                "uncalibrated."
             )
 
     def _fit_each(

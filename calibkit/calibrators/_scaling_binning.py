@@ -90,9 +90,19 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     scaler itself gains, ``mean(KL(g, raw score))``; a gain below 3 / n, which chance gives, counts
     as 3 / n. It stays between 1 and min(n / 2, 500) bins. No labels are looked at. Fewer bins
     matter because the number of rows needed to certify an error grows with the square root of
-    their number. Measured on held-out rows the binning costs less than 0.0005 nats from 1,000
-    rows on, and a tenth of a real gain or less from 200 on; with 200 rows it can cost 0.002 where
-    scores have long tails or gaps, the scaler's own noise being 0.005.
+    their number. Measured on new rows with Platt scaling, over seven laws and six distortions:
+
+    ======= ============== ========================= ===================
+    n       bins           cost in log loss, average cost / gain, at most
+    ======= ============== ========================= ===================
+    200     19 to 100      0.0002 (worst law 0.0006) 0.02
+    1,000   23 to 421      0.0002 (worst law 0.0004) 0.06
+    10,000  22 to 500      0.0002 (worst law 0.0003) 0.09
+    100,000 23 to 500      0.0002 (worst law 0.0002) 0.05
+    ======= ============== ========================= ===================
+
+    The many bins are of scalers that gain little. Borders lie in the gaps between the bins' rows,
+    where both bins' means would cost the same.
 
     A split bin that none of the last rows falls in has the mean of the rows that chose it. Bins
     whose means are equal are moved apart by some 1e-16, so that outputs tell the bins apart.

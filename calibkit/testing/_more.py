@@ -105,3 +105,19 @@ def check_few_values(calibrator: BaseCalibrator) -> None:
     p, y = binary_data()
     q = proba_of(fitted_on(calibrator, p, y), p)[:, 1]
     assert len(np.unique(q)) < len(np.unique(p))
+
+
+@with_trait("finite_outputs")
+def check_outputs_tell_bins_apart(calibrator: BaseCalibrator) -> None:
+    """A bin has one output and an output one bin, in both columns; a finer grid finds no more."""
+    p, y = binary_data()
+    for labels in (y, np.arange(len(y)) == 7):
+        fitted = fitted_on(calibrator, p, labels)
+        assert fitted._finite_outputs()
+        grid = np.concatenate((p, np.linspace(0.0, 1.0, 10_001)))
+        q, bins = proba_of(fitted, grid), fitted.predict_bin(grid)
+        n_bins = len(np.unique(bins))
+        assert n_bins <= len(p)
+        for output in q.T:
+            assert len(np.unique(output)) == n_bins
+            assert len(np.unique(np.column_stack((output, bins)), axis=0)) == n_bins

@@ -1,0 +1,398 @@
+"""Histogram binning against brute force, hostile data, and its guarantee by simulation."""
+
+import numpy as np
+import pytest
+from scipy.special import logit
+
+from calibkit import (
+    CalibratedClassifier,
+    Guarantee,
+    HistogramBinningCalibrator,
+    IsotonicCalibrator,
+    PlattCalibrator,
+    TopLabelCalibrator,
+    from_dict,
+    to_dict,
+)
+from calibkit._core.warnings import MissingClassWarning
+from calibkit.testing import binary_data, multiclass_data, yield_checks
+
+INNER = [c for c in yield_checks(HistogramBinningCalibrator()) if c.__name__ != "check_hard_data"]
+
+
+@pytest.mark.parametrize("check", INNER, ids=lambda c: c.__name__)
+def test_the_default_keeps_the_contract(check):
+    """But for the handfuls of rows of check_hard_data, which are fewer than ten bins."""
+    check(HistogramBinningCalibrator())
+
+
+def equal_mass_by_hand(p, y, n_bins):
+    """Bin of each row and the value of each bin: one row after the other, ties together."""
+    order = np.argsort(p, kind="stable")
+    bins, b = np.empty(len(p), dtype=int), 0
+    for taken, i in enumerate(order):
+        if taken > 0 and p[i] > p[order[taken - 1]]:
+            while taken * n_bins >= (b + 1) * len(p):
+                b += 1
+        bins[i] = b
+    bins = np.unique(bins, return_inverse=True)[1]
+    return bins, np.array([y[bins == j].mean() for j in range(bins.max() + 1)])
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 7, 10, 200])
+@pytest.mark.parametrize("decimals", [1, 2, 15])
+def test_equal_mass_bins_by_hand(n_bins, decimals):
+    rng = np.random.default_rng(decimals)
+    p = np.round(rng.beta(0.5, 2.0, size=200), decimals)
+    y = (rng.random(200) < p).astype(int)
+    y[:2] = 0, 1
+    bins, value = equal_mass_by_hand(p, y, n_bins)
+    cal = HistogramBinningCalibrator(n_bins=n_bins).fit(p, y)
+    np.testing.assert_array_equal(cal.predict_bin(p), bins)
+    np.testing.assert_allclose(cal.value_, value, atol=1e-13)
+    np.testing.assert_array_equal(cal.count_, np.bincount(bins))
+    np.testing.assert_array_equal(cal.events_, np.bincount(bins, y))
+    np.testing.assert_allclose(cal.predict_proba(p)[:, 1], value[bins], atol=1e-13)
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+def test_equal_width_bins_are_of_probabilities(scale):
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.3, 1.0, size=500)
+    y = (rng.random(500) < p).astype(int)
+    x = p if scale == "probability" else logit(p)
+    cal = HistogramBinningCalibrator(n_bins=10, strategy="uniform", scale=scale).fit(x, y)
+    bins = np.floor(10 * p).astype(int)
+    np.testing.assert_array_equal(cal.predict_bin(x), bins)
+    rates = [y[bins == b].mean() for b in range(3, 10)]
+    # The three bins without rows have their middles.
+    np.testing.assert_allclose(cal.value_, [0.05, 0.15, 0.25, *rates], atol=1e-12)
+    ends = cal.predict_bin([0.0, 0.3, 1.0] if scale == "probability" else [-99.0, -0.8, 99.0])
+    np.testing.assert_array_equal(ends, [0, 3, 9])
+
+
+def test_smoothing_adds_half_events():
+    p, y = np.arange(20) / 20, np.repeat([0, 1], 10)
+    for s in (1.0, 2.0, 0.5):
+        cal = HistogramBinningCalibrator(n_bins=2, smoothing=s).fit(p, y)
+        np.testing.assert_allclose(cal.value_, [s / 2 / (10 + s), (10 + s / 2) / (10 + s)])
+    # A bin without rows is not smoothed: nothing is known there.
+    cal = HistogramBinningCalibrator(n_bins=4, strategy="uniform", smoothing=1.0)
+    np.testing.assert_allclose(
+        cal.fit([0.1, 0.15, 0.9, 0.95], [0, 0, 1, 1]).value_, [1 / 6, 0.375, 0.625, 5 / 6]
+    )
+
+
+def test_how_many_bins():
+    rng = np.random.default_rng(0)
+    p, y = rng.random(1001), np.arange(1001) % 2
+    for params, expected in (
+        ({"n_bins": "auto"}, 11),
+        ({"points_per_bin": 100}, 10),
+        ({"points_per_bin": 2000}, 1),
+        ({"n_bins": 7}, 7),
+    ):
+        assert len(HistogramBinningCalibrator(**params).fit(p, y).value_) == expected
+    w = np.full(1001, 3.0)
+    assert len(HistogramBinningCalibrator(points_per_bin=300).fit(p, y, w).value_) == 10
+    repeated = HistogramBinningCalibrator(points_per_bin=300).fit(np.repeat(p, 3), np.repeat(y, 3))
+    assert len(repeated.value_) == 10
+
+
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+def test_weights_of_zero_and_whole_weights(strategy):
+    p, y = binary_data(400)
+    w = np.random.default_rng(1).integers(0, 4, size=400)
+    make = HistogramBinningCalibrator(n_bins=9, strategy=strategy, smoothing=1.0)
+    weighted = make.fit(p, y, w).predict_proba(p)
+    repeated = make.fit(np.repeat(p, w), np.repeat(y, w))
+    np.testing.assert_allclose(weighted, repeated.predict_proba(p), atol=1e-12)
+    np.testing.assert_allclose(make.fit(p, y, w).count_, repeated.count_)
+
+
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+@pytest.mark.parametrize(
+    ("p", "y"),
+    [
+        (np.repeat([0.0, 1.0], 20), np.arange(40) % 2),
+        (np.full(40, 0.3), np.arange(40) % 2),
+        (np.linspace(0, 1, 40), np.linspace(0, 1, 40) > 0.5),
+        (np.linspace(0, 1, 40), np.arange(40) == 3),
+        (np.linspace(0, 5e-323, 40), np.arange(40) % 2),
+        (1 - np.arange(40) * 2.0**-53, np.arange(40) % 2),
+    ],
+    ids=["exact 0 and 1", "constant", "separated", "rare", "denormal", "next to 1"],
+)
+def test_hostile_data(strategy, p, y):
+    cal = HistogramBinningCalibrator(strategy=strategy).fit(p, y)
+    q = cal.predict_proba(np.concatenate((p, [0.0, -0.0, 5e-324, 0.5, 1.0])))
+    assert ((q >= 0) & (q <= 1)).all()
+    assert len(np.unique(cal.value_)) == len(cal.value_) == len(np.unique(1 - cal.value_))
+    bins = cal.predict_bin(p)
+    for b in np.unique(bins):
+        np.testing.assert_allclose(cal.value_[b], y[bins == b].mean(), atol=1e-14)
+
+
+def test_two_rows_and_a_failed_refit():
+    cal = HistogramBinningCalibrator(n_bins=2).fit([0.2, 0.7], [0, 1])
+    np.testing.assert_array_equal(cal.predict_proba([0.1, 0.69, 0.7])[:, 1], [0, 0, 1])
+    before = to_dict(cal)
+    for bad, words in (
+        (([0.2, 0.7], [1, 1]), "one class"),
+        (([0.2], [1]), "one class"),
+        (([0.2, 1.7], [0, 1]), "outside"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            cal.fit(*bad)
+        assert to_dict(cal) == before
+    with pytest.raises(ValueError, match=r"fit: n_bins=10 and 2 rows; expected .* n_bins='auto'"):
+        HistogramBinningCalibrator().fit([0.2, 0.7], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"n_bins": 0}, ValueError, "n_bins=0"),
+        ({"n_bins": 2.0}, TypeError, "n_bins=2.0"),
+        ({"n_bins": "many"}, ValueError, "'auto'"),
+        ({"strategy": "unique"}, ValueError, "'quantile', 'uniform'"),
+        ({"points_per_bin": 0}, ValueError, "points_per_bin"),
+        ({"smoothing": -1.0}, ValueError, "smoothing"),
+        ({"scale": "odds"}, ValueError, "scale"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused(params, error, words):
+    with pytest.raises(error, match=words):
+        HistogramBinningCalibrator(**params).fit([0.1, 0.9], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("borders_", lambda v: v[::-1], "ascending"),
+        ("borders_", lambda v: [v[0], *v[:-1]], "ascending"),
+        ("borders_", lambda v: v[1:], "lengths"),
+        ("value_", lambda v: [*v[:-1], 1.5], "outside"),
+        ("value_", lambda v: [v[1], *v[1:]], "distinct"),
+        ("value_", lambda v: [], "lengths"),
+        ("count_", lambda v: [-1.0, *v[1:]], "negative"),
+        ("count_", lambda v: [0.0] * len(v), "zero in every bin"),
+        ("events_", lambda v: v[1:], "length"),
+        ("events_", lambda v: [1e9, *v[1:]], "events_"),
+        ("border_rows_", lambda v: [1.0, *v[1:]], "border_rows_"),
+        ("border_rows_", lambda v: [0.0, 0.5, *v[2:]], "border_rows_"),
+        ("tied_", lambda v: 1, "true or false"),
+        ("weighted_", lambda v: None, "true or false"),
+    ],
+)
+def test_inconsistent_files_are_refused(name, change, words):
+    data = to_dict(HistogramBinningCalibrator(n_bins=5).fit(*binary_data()))
+    data["state"][name] = change(data["state"][name])
+    with pytest.raises(ValueError, match=words):
+        from_dict(data)
+
+
+# -- the guarantee --------------------------------------------------------------------------
+
+
+def test_guarantee_is_the_formula_and_survives_a_file():
+    rng = np.random.default_rng(0)
+    p = rng.random(1003)
+    y = (rng.random(1003) < p).astype(int)
+    cal = HistogramBinningCalibrator(n_bins=10).fit(p, y)
+    found = from_dict(to_dict(cal)).guarantee(0.05)
+    assert found == cal.guarantee(0.05)
+    n = cal.count_[1:].min()
+    for bound, tests in ((found.conditional, 10), (found.marginal, 1)):
+        expected = (n - 1) / n * np.sqrt(np.log(2 * tests / 0.05) / (2 * (n - 1))) + 1 / n
+        np.testing.assert_allclose(bound, expected, rtol=1e-12)
+    assert (found.n_bins, found.n_per_bin, found.n_empty) == (10, 100, 0)
+    # Theorem 3 of Gupta and Ramdas leaves the labels on borders out: little is lost.
+    assert found.conditional < np.sqrt(np.log(400) / (2 * 99)) + 0.01
+    smooth = HistogramBinningCalibrator(n_bins=10, smoothing=4.0).fit(p, y).guarantee(0.05)
+    assert found.conditional < smooth.conditional < found.conditional + 2 / 104
+    assert HistogramBinningCalibrator(n_bins=500).fit(p, y).guarantee().conditional == 1.0
+    assert "within" in str(found)
+    assert isinstance(found, Guarantee)
+
+
+def test_equal_width_guarantee_needs_no_continuous_scores():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.random(1000) / 2, 2)
+    y = (rng.random(1000) < p).astype(int)
+    cal = HistogramBinningCalibrator(n_bins=4, strategy="uniform").fit(p, y)
+    found = cal.guarantee(0.1)
+    filled = cal.count_[cal.count_ > 0]
+    assert found.n_empty == 4 - len(filled) == 1
+    assert found.n_per_bin == filled.min()
+    expected = np.sqrt(np.log(2 * len(filled) / 0.1) / (2 * filled.min()))
+    np.testing.assert_allclose(found.conditional, expected, rtol=1e-12)
+    assert "1 have none" in str(found)
+
+
+def test_guarantee_says_what_it_does_not_cover():
+    rng = np.random.default_rng(0)
+    p, y = rng.random(100), np.arange(100) % 2
+    with pytest.raises(ValueError, match=r"equal.*strategy='uniform'"):
+        HistogramBinningCalibrator().fit(np.round(p, 1), y).guarantee()
+    with pytest.raises(ValueError, match="weights"):
+        HistogramBinningCalibrator().fit(p, y, np.linspace(1, 2, 100)).guarantee()
+    with pytest.raises(ValueError, match="single row"):
+        HistogramBinningCalibrator(n_bins=100).fit(p, y).guarantee()
+    one = HistogramBinningCalibrator(strategy="uniform", n_bins=2)
+    with pytest.raises(ValueError, match="single row"):
+        one.fit([0.1, 0.6, 0.7], [0, 1, 0]).guarantee()
+    for alpha in (0.0, 1.0, -1):
+        with pytest.raises(ValueError, match="alpha"):
+            HistogramBinningCalibrator().fit(p, y).guarantee(alpha)
+    # Weights of 1, and rows that a weight of 0 leaves out, change nothing.
+    w = (np.arange(100) < 90).astype(float)
+    fit = HistogramBinningCalibrator().fit(p, y, w)
+    assert fit.guarantee() == HistogramBinningCalibrator().fit(p[:90], y[:90]).guarantee()
+
+
+LAWS = {
+    "smooth": lambda u: u,
+    "fair coins": lambda u: np.full_like(u, 0.5),
+    "steps": lambda u: (u > 0.5) * 1.0,
+    "teeth": lambda u: np.floor(u * 40) % 2,
+    "fine teeth": lambda u: np.floor(u * 1000) % 2,
+    # Bins end near multiples of 1/8: events on one side of each, none on the other.
+    "teeth at borders": lambda u: ((u * 8) % 1 < 0.04) * 1.0,
+}
+
+
+def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0):
+    """How often some bin, and how often a new row's bin, is further off than guaranteed."""
+    grid = (np.arange(40_000) + 0.5) / 40_000
+    total = np.concatenate(([0.0], np.cumsum(law(grid))))
+    any_off = new_off = 0.0
+    for _ in range(n_repeats):
+        u = rng.random(n)
+        y = (rng.random(n) < law(u)).astype(int)
+        y[:2] = y[:2] if 0 < y.sum() < n else (0, 1)
+        cal = HistogramBinningCalibrator(n_bins=n_bins, strategy=strategy).fit(squeeze(u), y)
+        ends = np.searchsorted(squeeze(grid), cal.borders_)
+        ends = np.concatenate(([0], ends, [len(grid)]))
+        size = np.diff(ends)
+        truth = np.diff(total[ends]) / np.maximum(size, 1)
+        off = np.where(cal.count_ > 0, np.abs(cal.value_ + inflate - truth), 0.0)
+        off[size == 0] = 0.0
+        found = cal.guarantee(alpha)
+        any_off += (off > found.conditional + 1e-4).any()  # the grid's own error
+        new_off += size[off > found.marginal + 1e-4].sum() / len(grid)
+    return any_off / n_repeats, new_off / n_repeats
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+@pytest.mark.parametrize(
+    ("n", "n_bins", "strategy"),
+    [(200, 8, "quantile"), (160, 40, "quantile"), (100, 50, "quantile"), (400, 8, "uniform")],
+)
+def test_guarantee_holds(law, n, n_bins, strategy):
+    """No more failures than alpha, give or take three standard errors of the simulation."""
+    alpha, n_repeats = 0.2, 250
+    tolerance = 3 * np.sqrt(alpha * (1 - alpha) / n_repeats)
+    squeeze = (lambda u: u**30) if strategy == "quantile" else (lambda u: u)  # most near 0
+    rng = np.random.default_rng(n_bins)
+    found = misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng)
+    assert max(found) <= alpha + tolerance
+
+
+def test_the_gate_can_fail():
+    rng = np.random.default_rng(0)
+    found = misses(LAWS["smooth"], 200, 8, "quantile", 0.2, 50, lambda u: u, rng, inflate=0.3)
+    assert min(found) > 0.5
+
+
+# -- with other parts -----------------------------------------------------------------------
+
+
+def test_finite_outputs_are_of_the_instance():
+    assert HistogramBinningCalibrator()._finite_outputs()
+    assert IsotonicCalibrator()._finite_outputs()
+    assert not IsotonicCalibrator(interpolation="centred")._finite_outputs()
+    assert not PlattCalibrator()._finite_outputs()
+
+
+def test_the_classifier_takes_it_by_name():
+    from sklearn.datasets import make_classification
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = make_classification(300, random_state=0)
+    q = CalibratedClassifier(LogisticRegression(), "histogram").fit(X, y).predict_proba(X)
+    assert len(np.unique(q[:, 1])) == 10
+
+
+def test_top_label_by_class_is_histogram_binning_per_class():
+    """Gupta and Ramdas (2022): n_l // 50 bins for a class predicted on n_l rows."""
+    p, y = multiclass_data(1200)
+    inner = HistogramBinningCalibrator(points_per_bin=50)
+    cal = TopLabelCalibrator(inner, by_class=True).fit(p, y)
+    winners, top = p.argmax(axis=1), p.max(axis=1)
+    expected = np.empty(len(y))
+    for k in range(4):
+        rows = winners == k
+        alone = HistogramBinningCalibrator(n_bins=rows.sum() // 50)
+        alone.fit(top[rows], y[rows] == k)
+        expected[rows] = alone.predict_proba(top[rows])[:, 1]
+        assert cal.calibrators_[k + 1].guarantee() == alone.guarantee()
+    np.testing.assert_array_equal(cal.predict_confidence(p), expected)
+    q = cal.predict_proba(p)
+    np.testing.assert_array_equal(q[np.arange(len(p)), winners], expected)
+    assert cal.calibrators_[0] is None
+    back = from_dict(to_dict(cal))
+    np.testing.assert_array_equal(back.predict_proba(p), q)
+
+
+def test_classes_with_few_rows_share_a_map():
+    p, y = multiclass_data(600)
+    winners = p.argmax(axis=1)
+    y = np.where(winners == 2, 2, y)  # always right
+    kept = (winners != 1) | (np.cumsum(winners == 1) <= 30)
+    p, y, winners = p[kept], y[kept], winners[kept]
+    cal = TopLabelCalibrator(PlattCalibrator(), by_class=True)
+    with pytest.warns(
+        MissingClassWarning, match=r"2 of 4 classes \(first: \[1, 2\]\).*min_rows=50"
+    ):
+        cal.fit(p, y)
+    pooled = TopLabelCalibrator(PlattCalibrator()).fit(p, y)
+    few = np.isin(winners, [1, 2])
+    q = cal.predict_confidence(p)
+    np.testing.assert_array_equal(q[few], pooled.predict_confidence(p)[few])
+    assert (q[~few] != pooled.predict_confidence(p)[~few]).any()
+    assert [c is None for c in cal.calibrators_] == [False, False, True, True, False]
+    data = to_dict(cal)
+    data["state"]["calibrators_"].pop()
+    with pytest.raises(ValueError, match="4 calibrators; expected 5"):
+        from_dict(data)
+
+
+def test_by_class_on_two_classes_and_when_all_are_right():
+    p, y = binary_data()
+    cal = TopLabelCalibrator(PlattCalibrator(), by_class=True).fit(p, y)
+    assert len(cal.calibrators_) == 3
+    win = p >= 0.5
+    alone = PlattCalibrator().fit(np.maximum(p, 1 - p)[win], y[win] == 1)
+    np.testing.assert_allclose(
+        cal.predict_confidence(p[win]), alone.predict_proba(p[win])[:, 1], atol=1e-12
+    )
+    p, _ = multiclass_data()
+    with pytest.warns(MissingClassWarning, match=r"always right"):
+        cal.fit(p, p.argmax(axis=1))
+    np.testing.assert_array_equal(cal.predict_confidence(p), p.max(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"by_class": 1}, TypeError, "by_class"),
+        ({"min_rows": 0}, ValueError, "min_rows"),
+        ({"min_rows": 1.5}, TypeError, "min_rows"),
+    ],
+    ids=str,
+)
+def test_bad_lift_parameters_are_refused(params, error, words):
+    with pytest.raises(error, match=words):
+        TopLabelCalibrator(PlattCalibrator(), **params).fit(*multiclass_data())
