@@ -49,6 +49,7 @@ from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
 from .metrics import roc_auc as roc_auc
+from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
 from .metrics import verify as verify
 

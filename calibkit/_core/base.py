@@ -5,19 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._numerics.links import FloatArray, IntArray
-from .inputs import Rows, match_classes, read_rows, read_scores
-from .labels import read_classes
-from .params import check_choice, check_real
+from .._numerics.links import FloatArray, IntArray, largest
+from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
+from .labels import read_classes, read_labels
+from .params import check_choice
 from .scores import Scale, Scores
-from .warnings import SaturatedScoresWarning, ScaleWarning
+from .verification import Verification, verify_rows
+from .warnings import ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators"]
@@ -166,6 +166,84 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         proba = self._predict_scores(self._read(X, "predict"))
         return self.classes_[proba.argmax(axis=1)]
 
+    @final
+    def certify(
+        self,
+        X: Any,
+        y: Any,
+        level: float = 0.9,
+        *,
+        finite: bool | None = None,
+        n_bins: int = 15,
+        random_state: Any = 0,
+    ) -> Verification:
+        """What held-out rows prove of the calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores of rows that were not used in ``fit``.
+        y : array-like of shape (n,)
+            Their labels.
+        level : float, default=0.9
+            Confidence with which all bounds hold at once.
+        finite : bool, optional
+            Whether there are finitely many outputs. Default: known of calibrators with bins,
+            otherwise by whether the rows share their probabilities.
+        n_bins : int, default=15
+            Equal-mass bins of the lower bound where outputs are continuous.
+        random_state : int, RandomState, Generator or None, default=0
+            Seed of the simulated labels behind that lower bound.
+
+        Returns
+        -------
+        verification : Verification
+            Bounds of the errors of P(larger class), or for K classes of the confidence in the
+            winning class; prints as a sentence.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from calibkit import ScalingBinningCalibrator
+        >>> rng = np.random.default_rng(0)
+        >>> p = rng.random(60_000)
+        >>> y = rng.random(60_000) < p
+        >>> cal = ScalingBinningCalibrator(n_bins=10).fit(p[:10_000], y[:10_000])
+        >>> cal.certify(p[10_000:], y[10_000:]).l2[1] < 0.03
+        True
+        """
+        where = f"{type(self).__name__}.certify"
+        s = self._read(X, "certify")
+        _, codes = read_labels(y, classes=self.classes_, where=where)
+        check_lengths(len(s), len(codes), where, ("X", "y"))
+        if len(s) == 0:
+            raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
+        q, event = self._certified(s, codes)
+        if finite is None and len(self.classes_) == 2 and self._finite_outputs():
+            finite = True
+        return verify_rows(
+            q,
+            event,
+            level=level,
+            finite=finite,
+            n_bins=n_bins,
+            random_state=random_state,
+            where=where,
+        )
+
+    def _certified(self, s: Scores, codes: IntArray) -> tuple[FloatArray, IntArray]:
+        """The probabilities that a certificate is about, and whether their events happened."""
+        proba = self._predict_scores(s)
+        if proba.shape[1] == 2:
+            return proba[:, 1], codes.astype(np.int8)
+        winners, confidence = largest(proba)
+        return np.minimum(confidence, 1.0), (winners == codes).view(np.int8)
+
     # -- what compositions call -------------------------------------------------------------
 
     @final
@@ -259,56 +337,3 @@ def _warn_of_scale(s: Scores, where: str) -> None:
         ScaleWarning,
         stacklevel=3,
     )
-
-
-class LogOddsCalibrator(BaseCalibrator):
-    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading."""
-
-    _state: ClassVar[dict[str, StateKind]] = {"clip_": "vector"}
-
-    def __init__(
-        self,
-        *,
-        scale: Scale = "probability",
-        eps: float | Literal["auto"] = "auto",
-        classes: Any = None,
-    ) -> None:
-        super().__init__(scale=scale, classes=classes)
-        self.eps = eps
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        where = type(self).__name__
-        if isinstance(self.eps, str):
-            check_choice(where, "eps", self.eps, ("auto",))
-        else:
-            check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
-
-    def _learn_clip(self, s: Scores, where: str) -> Scores:
-        if isinstance(self.eps, str):
-            self.clip_ = np.array(s.resolution())
-        else:
-            self.clip_ = np.array([self.eps, self.eps], dtype=np.float64)
-        clipped = self._clipped(s)
-        if not isinstance(self.eps, str):
-            _warn_of_saturation(clipped, self.eps, where)
-        return clipped
-
-    def _clipped(self, s: Scores) -> Scores:
-        return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
-
-    def _check_state(self) -> None:
-        if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 0.5)).all():
-            raise ValueError(f"clip_={self.clip_.tolist()}; expected two numbers in (0, 0.5)")
-
-
-def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:
-    share = s.saturated()
-    if share >= 0.01:
-        warnings.warn(
-            f"{where}: {share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were "
-            "clipped there; the fit depends on eps. Use eps='auto', or pass logits with "
-            "scale='logit' if the classifier offers them.",
-            SaturatedScoresWarning,
-            stacklevel=5,
-        )

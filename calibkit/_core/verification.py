@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import xlogy
 
-from .._numerics.binning import sort_by_score
+from .._numerics.binning import distinct_starts, mass_borders, sort_by_score, sorted_sums
+from .._numerics.debias import merge_small
 from .._numerics.exact import simultaneous
+from .._numerics.inversion import of_sums
 from .._numerics.links import FloatArray, IntArray
+from .params import check_flag, check_int, check_real
+from .random import generator
 
 #: Share of the failure probability that is spent on how often each output occurs.
 _FOR_SHARES = 0.1
+#: Draws of labels behind lower bounds for continuous scores.
+_N_DRAWS = 2000
 #: A model counts as finite if at most this share of rows has a score of its own: by Good and
 #: Turing that is about the probability that a new row has a score not seen yet.
 _FINITE = 0.01
@@ -101,35 +108,68 @@ def verify_finite(p: FloatArray, y: IntArray, level: float) -> Verification:
     between 0 and the largest gap covers the difference.
     """
     p, y, _ = sort_by_score(p, y)
-    starts = np.flatnonzero(np.concatenate(([True], p[1:] != p[:-1])))
-    value, n = p[starts], np.diff(np.append(starts, len(p))).astype(np.float64)
-    events = np.add.reduceat(y, starts, dtype=np.float64)
-    failure = 1.0 - level
+    starts = distinct_starts(p)
+    n = np.diff(np.append(starts, len(p))).astype(np.float64)
+    return bounds_of(p[starts], n, np.add.reduceat(y, starts, dtype=np.float64), level)
+
+
+def bounds_of(value: FloatArray, n: FloatArray, events: FloatArray, level: float) -> Verification:
+    """The same from the rows and events of each output."""
+    failure, total = 1.0 - level, float(n.sum())
     low, high = simultaneous(events / n, n, 1.0 - failure * (1.0 - _FOR_SHARES))
     least = np.maximum(np.maximum(low - value, value - high), 0.0)
     most = np.maximum(np.abs(value - low), np.abs(high - value))
     # Four one-sided bounds of means: l1 and l2, below and above.
-    slack = np.log(4.0 / (failure * _FOR_SHARES)) / len(p) if len(value) > 1 else 0.0
+    slack = np.log(4.0 / (failure * _FOR_SHARES)) / total if len(value) > 1 else 0.0
     top = float(most.max())
 
     def bounds(power: int) -> tuple[float, float]:
         scale = top**power
         if scale == 0.0:
             return 0.0, 0.0
-        ends = n @ least**power / len(p) / scale, n @ most**power / len(p) / scale
+        ends = n @ least**power / total / scale, n @ most**power / total / scale
         inside = _mean_below(float(ends[0]), slack), _mean_above(float(ends[1]), slack)
         return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
 
     largest = float(least.max()), top
-    return Verification(True, level, len(p), bounds(1), bounds(2), largest, value, n, low, high)
+    return Verification(True, level, int(total), bounds(1), bounds(2), largest, value, n, low, high)
 
 
-def continuous(lower: dict[str, float], n: int, level: float) -> Verification:
-    """What can be said of continuous scores: lower bounds."""
+def verify_continuous(
+    p: FloatArray, y: IntArray, level: float, n_bins: int, seed: int
+) -> Verification:
+    """Lower bounds from equal-mass bins; there are no others for continuous scores."""
+    p, y, _ = sort_by_score(p, y)
+    borders = mass_borders(p, None, min(n_bins, len(p)))
+    sums = merge_small(sorted_sums(p, None, None, y, borders, squares=True))
+    # The lower end of a two-sided interval fails in half of the cases; here are two of them.
+    l1, l2 = (of_sums(norm, sums, level, _N_DRAWS, seed)[0] for norm in ("l1", "l2"))
     none = np.empty(0)
-    l1, l2, largest = (lower.get(norm, 0.0) for norm in ("l1", "l2", "max"))
-    bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2, largest), 1.0)
-    return Verification(False, level, n, *bounds, none, none, none, none)
+    bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2), 1.0)
+    return Verification(False, level, len(p), *bounds, none, none, none, none)
+
+
+def verify_rows(
+    p: FloatArray,
+    y: IntArray,
+    *,
+    level: float,
+    finite: bool | None,
+    n_bins: int,
+    random_state: Any,
+    where: str,
+) -> Verification:
+    """What checked rows prove."""
+    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(where, "n_bins", n_bins, low=1)
+    if finite is not None:
+        check_flag(where, "finite", finite)
+    if looks_finite(p) if finite is None else finite:
+        return verify_finite(p, y, level)
+    if len(p) < 2:
+        raise ValueError(f"{where}: one row; expected at least two.")
+    seed = int(generator(random_state).integers(2**31))
+    return verify_continuous(p, y, level, n_bins, seed)
 
 
 def _divergence(a: float, b: float) -> float:

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy.optimize import brentq
 
+from .binning import BinSums
 from .debias import folded_mean
 from .links import FloatArray, expit, logit
 
@@ -189,6 +190,28 @@ def invert(
     target = max(test.observed, floor)
     high = max(test.end(path, target, tail) for path in shapes if path is not None)
     return low, high
+
+
+def of_sums(
+    norm: str, sums: BinSums, level: float, n_draws: int, seed: int, *, inflate: float = 1.0
+) -> tuple[float, float]:
+    """Interval from sums of unweighted rows in bins of at least two rows each."""
+    n, score = sums.w, sums.wp / sums.w
+    bins = Bins(n / n.sum(), score - sums.wy / n, smoothed_sd(sums.wy, n, score))
+    sampler = Binomial(n, score, spread(sums), n_draws, seed)
+    few = is_few(n, score)
+    return invert(norm, bins, score, sampler, level, few=few, inflate=inflate)
+
+
+def spread(sums: BinSums) -> FloatArray:
+    """By how much differences in a bin vary more than labels of its mean frequency would."""
+    n = sums.w
+    share = sums.wy / n
+    assert sums.wdd is not None
+    ours = np.maximum(sums.wdd / n - ((sums.wp - sums.wy) / n) ** 2, 0.0)
+    labels = share * (1.0 - share)
+    ratio = np.divide(ours, labels, out=np.ones_like(n), where=labels > 0)
+    return np.sqrt(np.maximum(ratio, 1.0))
 
 
 def is_few(n: FloatArray, score: FloatArray) -> bool:

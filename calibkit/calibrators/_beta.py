@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._core.base import LogOddsCalibrator, StateKind
+from .._core.base import StateKind
+from .._core.log_odds import LogOddsCalibrator
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .._core.base import BaseCalibrator, LogOddsCalibrator, StateKind
+from .._core.base import BaseCalibrator, StateKind
+from .._core.log_odds import LogOddsCalibrator
 from .._core.params import check_flag, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation

@@ -13,4 +13,5 @@ from ._scoring import log_loss as log_loss
 from ._scoring import log_loss_skill_score as log_loss_skill_score
 from ._scoring import roc_auc as roc_auc
 from ._table import ScoreTable as ScoreTable
+from ._verify import rows_to_certify as rows_to_certify
 from ._verify import verify as verify

@@ -16,7 +16,7 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray
 from ._binned import SPECS as BINNED
-from ._interval import measure
+from ._interval import measure, too_many_bins
 from ._resampling import cell_draws, null_draws, row_draws
 from ._rows import infer_kind, read_groups, read_problem, reduce_rows
 from ._scoring import SPECS as SCORES
@@ -243,10 +243,11 @@ def estimate(
     if spec is not None and "norm" in settings and method == "auto":
         whole = table is not None and codes is None
         problems: list[Any] = [table] if whole else reduce_rows(_needed(rows), kind or "binary")
-        found = measure(problems, settings, level, n_resamples, rng, codes)
-        band = _null_band(found.null, level)
-        ends = found.value, found.low, found.high, level, n, spec.name
-        return Estimate(*ends, found.settings, found.method, *band)
+        if not too_many_bins(problems, settings):
+            found = measure(problems, settings, level, n_resamples, rng, codes)
+            band = _null_band(found.null, level)
+            ends = found.value, found.low, found.high, level, n, spec.name
+            return Estimate(*ends, found.settings, found.method, *band)
     if spec is not None and table is not None:
         params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)

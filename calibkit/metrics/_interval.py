@@ -9,7 +9,7 @@ import numpy as np
 from .._numerics.binning import BinSums, assign
 from .._numerics.debias import merge_small, merged_starts
 from .._numerics.exact import simultaneous
-from .._numerics.inversion import Binomial, Bins, Normal, invert, is_few, smoothed_sd
+from .._numerics.inversion import Bins, Normal, invert, of_sums, smoothed_sd
 from .._numerics.links import FloatArray, IntArray
 from ._errors import check_debias, combine, count_sums, raw_errors, raw_kernel
 from ._resampling import null_draws
@@ -19,6 +19,9 @@ from ._table import ScoreTable
 #: Cells that labels are drawn on for the null band: variances inside 64 cells are below
 #: (1/64)^2 of the whole.
 _N_NULL = 64
+
+#: With more bins rows are drawn instead, which takes the same time for any number.
+_MOST_BINS = 3000
 
 #: Errors of the classes are not independent: those of two classes are one. At worst that doubles
 #: the variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above
@@ -67,6 +70,13 @@ def measure(
     return Measured(value, low, high, shown, ends.method, null)
 
 
+def too_many_bins(problems: list[Any], settings: dict[str, Any]) -> bool:
+    """Whether labels of so many bins take too long to simulate."""
+    if settings["strategy"] != "unique":
+        return int(settings["n_bins"] if settings["n_bins"] != "sweep" else 1) > _MOST_BINS
+    return any(_bins_used(b, "unique", 1) > _MOST_BINS for b in problems)
+
+
 def _bins_used(problem: Any, strategy: str, n_bins: int | str) -> int:
     """Number of bins, where the data say it."""
     if isinstance(n_bins, int) and strategy != "unique":
@@ -94,13 +104,8 @@ def error_interval(
     if groups is not None or (w is not None and not isinstance(problems[0], ScoreTable)):
         return _normal(norm, problems, merged, settings, level, n_draws, seed, groups)
     sums = BinSums(*(np.concatenate([np.asarray(s[i]) for s in merged]) for i in range(5)))
-    n, score = sums.w, sums.wp / sums.w
-    bins = Bins(n / n.sum(), score - sums.wy / n, smoothed_sd(sums.wy, n, score))
-    sampler = Binomial(n, score, _spread(sums), n_draws, seed)
     inflate = _SHARED if len(problems) > 1 else 1.0
-    few = is_few(n, score)
-    ends = invert(norm, bins, score, sampler, level, few=few, inflate=inflate)
-    return Interval(*ends, "test inversion")
+    return Interval(*of_sums(norm, sums, level, n_draws, seed, inflate=inflate), "test inversion")
 
 
 def null_errors(
@@ -120,17 +125,6 @@ def null_errors(
         total = total.mean() + _SHARED * (total - total.mean())
     total = np.maximum(total, 0.0)
     return np.sqrt(total) if norm == "l2" else total
-
-
-def _spread(sums: BinSums) -> FloatArray:
-    """By how much differences in a bin vary more than labels of its mean frequency would."""
-    n = sums.w
-    share = sums.wy / n
-    assert sums.wdd is not None
-    ours = np.maximum(sums.wdd / n - ((sums.wp - sums.wy) / n) ** 2, 0.0)
-    labels = share * (1.0 - share)
-    ratio = np.divide(ours, labels, out=np.ones_like(n), where=labels > 0)
-    return np.sqrt(np.maximum(ratio, 1.0))
 
 
 def _normal(

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from .._core.params import check_flag, check_int, check_real
-from .._core.verification import Verification, continuous, looks_finite, verify_finite
-from ._interval import error_interval
-from ._rows import Binary, infer_kind, read_problem, reduce_rows
+from .._core.inputs import read_scores
+from .._core.params import check_choice, check_int, check_real
+from .._core.random import generator
+from .._core.verification import Verification, bounds_of, verify_rows
+from .._numerics.links import FloatArray
+from ._rows import infer_kind, read_problem, reduce_rows
 
-_N_DRAWS = 2000
+_N_SETS = 200
+_MOST_OUTPUTS = 10_000
+_MOST_ROWS = 1e12
 
 
 def verify(
@@ -92,10 +96,6 @@ def verify(
     False
     """
     where = "verify"
-    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_bins", n_bins, low=1)
-    if finite is not None:
-        check_flag(where, "finite", finite)
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
     if kind is None and rows.scores.n_classes > 2:
         kind = "top_label"
@@ -105,19 +105,109 @@ def verify(
             f"{where}: kind='classwise'; expected one problem at a time. Verify each class: "
             "verify(y_true == label, column, level=1 - (1 - level) / n_classes)."
         )
-    return verify_rows(reduce_rows(rows, kind)[0], level, finite, n_bins, random_state)
+    b = reduce_rows(rows, kind)[0]
+    return verify_rows(
+        b.p,
+        b.y,
+        level=level,
+        finite=finite,
+        n_bins=n_bins,
+        random_state=random_state,
+        where=where,
+    )
 
 
-def verify_rows(
-    b: Binary, level: float, finite: bool | None, n_bins: int, random_state: Any
-) -> Verification:
-    """The same of checked rows."""
-    if looks_finite(b.p) if finite is None else finite:
-        return verify_finite(b.p, b.y, level)
-    rng = np.random.default_rng(random_state)
-    lower = {}
-    for norm in ("l1", "l2"):
-        settings = {"norm": norm, "strategy": "quantile", "n_bins": min(n_bins, len(b.p))}
-        # The lower end of a two-sided interval fails in half of the cases; here are two of them.
-        lower[norm] = error_interval([b], settings, level, _N_DRAWS, rng, None).low
-    return continuous(lower, len(b.p), level)
+def rows_to_certify(
+    error: float,
+    n_bins: int,
+    *,
+    level: float = 0.9,
+    norm: str = "l2",
+    power: float = 0.9,
+    value: Any = None,
+    random_state: Any = 0,
+) -> int:
+    """How many labelled rows certify an error below a given one.
+
+    Use it before labels are bought: the rows with which :func:`verify` gives a perfectly
+    calibrated model of so many equally frequent outputs an upper bound of at most ``error``.
+    A model that has an error itself needs more.
+
+    Parameters
+    ----------
+    error : float
+        Upper bound to reach, in (0, 1).
+    n_bins : int
+        Number of outputs of the model, at most 10,000.
+    level : float, default=0.9
+        Confidence of the certificate.
+    norm : {"l1", "l2", "max"}, default="l2"
+        Which error.
+    power : float, default=0.9
+        Probability that the bound is reached with so many rows.
+    value : array-like of shape (n_bins,), optional
+        The outputs. Default: all near 1/2, where rates are hardest to learn.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of the simulated labels.
+
+    Returns
+    -------
+    n : int
+        Number of rows, to two digits or so.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range, or more than 10^12 rows are needed.
+
+    Notes
+    -----
+    By simulation of 200 data sets for each number of rows that is tried, and bisection. The
+    number grows like ``n_bins * log(n_bins) / error**2``.
+
+    Examples
+    --------
+    >>> from calibkit import rows_to_certify
+    >>> few, many = rows_to_certify(0.05, 10), rows_to_certify(0.05, 50)
+    >>> 5 < many / few < 10
+    True
+    """
+    where = "rows_to_certify"
+    check_real(where, "error", error, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(where, "n_bins", n_bins, low=1)
+    check_choice(where, "norm", norm, ("l1", "l2", "max"))
+    for name, share in (("level", level), ("power", power)):
+        check_real(where, name, share, low=0.0, high=1.0, open_low=True, open_high=True)
+    if n_bins > _MOST_OUTPUTS:
+        raise ValueError(f"{where}: n_bins={n_bins}; expected at most {_MOST_OUTPUTS:,}.")
+    outputs = _outputs(value, n_bins, where)
+    seed = int(generator(random_state).integers(2**31))
+
+    def reached(n: float) -> bool:
+        rng = np.random.default_rng(seed)
+        rows = np.full(n_bins, np.ceil(n / n_bins))
+        events = rng.binomial(rows.astype(np.int64), outputs, size=(_N_SETS, n_bins))
+        found = [getattr(bounds_of(outputs, rows, e, level), norm)[1] for e in events]
+        return float(np.mean(np.array(found) <= error)) >= power
+
+    high = float(2 * n_bins)
+    while not reached(high):
+        high *= 2.0
+        if high > _MOST_ROWS:
+            raise ValueError(f"{where}: error={error!r} takes more than 10^12 rows.")
+    low = high / 2.0
+    while high / low > 1.005:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return int(np.ceil(high / n_bins)) * n_bins
+
+
+def _outputs(value: Any, n_bins: int, where: str) -> FloatArray:
+    if value is None:
+        return 0.5 + 1e-6 * np.arange(n_bins)
+    outputs = read_scores(value, scale="probability", where=where, name="value").values
+    if outputs.shape != (n_bins,):
+        raise ValueError(
+            f"{where}: value has shape {outputs.shape}; expected one output per bin, ({n_bins},)."
+        )
+    return outputs

@@ -1,0 +1,67 @@
+"""The base class of calibrators that map log-odds."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .base import BaseCalibrator, StateKind
+from .params import check_choice, check_real
+from .scores import Scale, Scores
+from .warnings import SaturatedScoresWarning
+
+
+class LogOddsCalibrator(BaseCalibrator):
+    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading."""
+
+    _state: ClassVar[dict[str, StateKind]] = {"clip_": "vector"}
+
+    def __init__(
+        self,
+        *,
+        scale: Scale = "probability",
+        eps: float | Literal["auto"] = "auto",
+        classes: Any = None,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes)
+        self.eps = eps
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        where = type(self).__name__
+        if isinstance(self.eps, str):
+            check_choice(where, "eps", self.eps, ("auto",))
+        else:
+            check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+
+    def _learn_clip(self, s: Scores, where: str) -> Scores:
+        if isinstance(self.eps, str):
+            self.clip_ = np.array(s.resolution())
+        else:
+            self.clip_ = np.array([self.eps, self.eps], dtype=np.float64)
+        clipped = self._clipped(s)
+        if not isinstance(self.eps, str):
+            _warn_of_saturation(clipped, self.eps, where)
+        return clipped
+
+    def _clipped(self, s: Scores) -> Scores:
+        return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
+
+    def _check_state(self) -> None:
+        if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 0.5)).all():
+            raise ValueError(f"clip_={self.clip_.tolist()}; expected two numbers in (0, 0.5)")
+
+
+def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:
+    share = s.saturated()
+    if share >= 0.01:
+        warnings.warn(
+            f"{where}: {share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were "
+            "clipped there; the fit depends on eps. Use eps='auto', or pass logits with "
+            "scale='logit' if the classifier offers them.",
+            SaturatedScoresWarning,
+            stacklevel=5,
+        )
