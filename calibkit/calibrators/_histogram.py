@@ -226,7 +226,7 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
         check_is_fitted(self, "classes_")
         where = f"{type(self).__name__}.guarantee"
         check_real(where, "alpha", alpha, low=0.0, high=1.0, open_low=True, open_high=True)
-        held_out = "look at held-out rows: verify(y, predict_proba(X))"
+        held_out = "certify the calibrator on held-out rows: certify(X, y)"
         if self.weighted_:
             raise ValueError(
                 f"{where}: the fitting rows had weights; expected rows that count alike. Fit "
