@@ -188,7 +188,8 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
 
         It holds for any distribution and any number of rows, if the fitting rows and the new
         ones are independent draws from one distribution, unweighted, and for equal-mass bins if
-        the scores have no ties.
+        the scores have no ties. So the scores must come from one classifier that did not see these
+        rows: out-of-fold scores of several classifiers are not such draws.
 
         Parameters
         ----------
