@@ -11,7 +11,6 @@ import math
 import os
 import platform
 import statistics
-import sys
 import time
 import tracemalloc
 import warnings
@@ -25,10 +24,6 @@ import config
 # Thread pools read these when they are loaded: before NumPy is.
 for _name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):
     os.environ[f"{_name}_NUM_THREADS"] = str(config.THREADS)
-
-# numba asks for the package of this name and would get coverage.py beside this file, whereupon
-# every peer that needs numba fails.
-sys.modules["coverage"] = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from contest import Contender, Goal, Task

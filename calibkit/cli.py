@@ -206,7 +206,7 @@ def report(
     if as_json:
         _print_json(found)
     else:
-        notes = found["reading"]
+        notes = [*found["reading"], *found["proofs"]]
         if plot is not None:
             notes = [*notes, f"Picture: {plot} (its ECEs: bins of equal mass)"]
         plain_notes = [f"# {note}" for note in notes]

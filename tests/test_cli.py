@@ -214,7 +214,9 @@ def test_piped_report_is_plain_whole_and_parseable(files):
     values = {row[0]: row[1] for row in rows[1:]}
     for name, e in found["models"][0]["metrics"].items():
         assert float(values[name]) == pytest.approx(e["value"], abs=5e-7)
-    settings = text.splitlines()[-2]
+    *_, settings, reading, proof = text.splitlines()
+    assert "calibrated model would show" in reading
+    assert "lower bound: continuous scores" in proof
     for part in ("90% intervals", "20 draws", "seed 0", "15 equal-width bins", "calibkit "):
         assert part in settings
 

@@ -16,7 +16,7 @@ from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
 from .labels import read_classes, read_labels
 from .params import check_choice
 from .scores import Scale, Scores
-from .verification import Verification, verify_rows
+from .verification import Verification, counts_of, verify_counts
 from .warnings import ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
@@ -226,9 +226,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         q, event = self._certified(s, codes)
         if finite is None and len(self.classes_) == 2 and self._finite_outputs():
             finite = True
-        return verify_rows(
-            q,
-            event,
+        return verify_counts(
+            *counts_of(q, event),
             level=level,
             finite=finite,
             n_bins=n_bins,

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import xlogy
 
-from .._numerics.binning import distinct_starts, mass_borders, sort_by_score, sorted_sums
-from .._numerics.debias import merge_small
+from .._numerics.binning import BinSums, distinct_starts, mass_borders, sort_by_score, sorted_sums
+from .._numerics.debias import merge_small, squared_error
 from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
 from .._numerics.links import FloatArray, IntArray
@@ -43,9 +43,9 @@ class Verification:
         Number of rows.
     l1, l2, max : tuple of float
         Lower and upper bounds of the mean, the root mean square and the largest gap.
-    value, count, low, high : ndarray of shape (m,)
-        Each output, its rows, and the exact interval of its true rate; all intervals hold at
-        once. Empty for continuous scores.
+    value, count, events, low, high : ndarray of shape (m,)
+        Each output, its rows and the events among them, and the exact interval of its true rate;
+        all intervals hold at once. Empty for continuous scores.
 
     Examples
     --------
@@ -65,8 +65,27 @@ average (l1; root mean square 0 to 0.0125), and none of the 2 outputs by more th
     max: tuple[float, float]
     value: FloatArray = field(repr=False)
     count: FloatArray = field(repr=False)
+    events: FloatArray = field(repr=False)
     low: FloatArray = field(repr=False)
     high: FloatArray = field(repr=False)
+
+    def short(self) -> str:
+        """The root mean square error in a few words, as reports and pictures show it.
+
+        Returns
+        -------
+        text : str
+            Estimate and bounds, or the lower bound marked as such.
+        """
+        if not self.finite:
+            return f">= {self.l2[0]:.3f} (lower bound: continuous scores)"
+        low, high = self.l2
+        n = self.count
+        squares = n * self.value**2 + self.events * (1.0 - 2.0 * self.value)
+        sums = BinSums(n.astype(np.int64), n, n * self.value, self.events, squares)
+        square = 0.0 if n.sum() < 2 else float(squared_error(merge_small(sums), "differences"))
+        value = min(max(np.sqrt(max(square, 0.0)), low), high)
+        return f"{value:.3f} [{low:.3f}, {high:.3f}] verified"
 
     def __str__(self) -> str:
         if not self.finite:
@@ -88,33 +107,27 @@ average (l1; root mean square 0 to 0.0125), and none of the 2 outputs by more th
         return str(self)
 
 
-def distinct_share(p_sorted: FloatArray) -> float:
-    """Share of the rows whose score no other row has."""
-    new = np.concatenate(([True], p_sorted[1:] != p_sorted[:-1], [True]))
-    return float(np.count_nonzero(new[1:] & new[:-1]) / len(p_sorted))
+def counts_of(p: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Distinct scores in ascending order, their rows, and the events among these."""
+    p, y, _ = sort_by_score(p, y)
+    starts = distinct_starts(p)
+    n = np.diff(np.append(starts, len(p))).astype(np.float64)
+    return p[starts], n, np.add.reduceat(y, starts, dtype=np.float64)
 
 
-def looks_finite(p: FloatArray) -> bool:
-    """Whether nearly every row shares its score with others."""
-    return distinct_share(np.sort(p)) <= _FINITE
+def looks_finite(n: FloatArray) -> bool:
+    """Whether nearly every row shares its score with others, by the rows of each score."""
+    return float(np.count_nonzero(n == 1) / n.sum()) <= _FINITE
 
 
-def verify_finite(p: FloatArray, y: IntArray, level: float) -> Verification:
-    """Bounds for a model whose outputs are the distinct scores.
+def bounds_of(value: FloatArray, n: FloatArray, events: FloatArray, level: float) -> Verification:
+    """Bounds for a model with these outputs, from the rows and events of each.
 
     Given the scores, labels of one output are independent with one rate, so exact intervals hold;
     Bonferroni makes them hold at once. They bound each output's gap, and so the mean gap of
     these rows, which estimates the mean gap of all: a Chernoff bound for the mean of a variable
     between 0 and the largest gap covers the difference.
     """
-    p, y, _ = sort_by_score(p, y)
-    starts = distinct_starts(p)
-    n = np.diff(np.append(starts, len(p))).astype(np.float64)
-    return bounds_of(p[starts], n, np.add.reduceat(y, starts, dtype=np.float64), level)
-
-
-def bounds_of(value: FloatArray, n: FloatArray, events: FloatArray, level: float) -> Verification:
-    """The same from the rows and events of each output."""
     failure, total = 1.0 - level, float(n.sum())
     low, high = simultaneous(events / n, n, 1.0 - failure * (1.0 - _FOR_SHARES))
     least = np.maximum(np.maximum(low - value, value - high), 0.0)
@@ -132,26 +145,27 @@ def bounds_of(value: FloatArray, n: FloatArray, events: FloatArray, level: float
         return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
 
     largest = float(least.max()), top
-    return Verification(True, level, int(total), bounds(1), bounds(2), largest, value, n, low, high)
+    ends = bounds(1), bounds(2), largest
+    return Verification(True, level, int(total), *ends, value, n, events, low, high)
 
 
-def verify_continuous(
-    p: FloatArray, y: IntArray, level: float, n_bins: int, seed: int
+def lower_bounds(
+    p: FloatArray, n: FloatArray, events: FloatArray, level: float, n_bins: int, seed: int
 ) -> Verification:
     """Lower bounds from equal-mass bins; there are no others for continuous scores."""
-    p, y, _ = sort_by_score(p, y)
-    borders = mass_borders(p, None, min(n_bins, len(p)))
-    sums = merge_small(sorted_sums(p, None, None, y, borders, squares=True))
+    borders = mass_borders(p, n, min(n_bins, int(n.sum())))
+    sums = merge_small(sorted_sums(p, n.astype(np.int64), n, events, borders, squares=True))
     # The lower end of a two-sided interval fails in half of the cases; here are two of them.
     l1, l2 = (of_sums(norm, sums, level, _N_DRAWS, seed)[0] for norm in ("l1", "l2"))
     none = np.empty(0)
     bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2), 1.0)
-    return Verification(False, level, len(p), *bounds, none, none, none, none)
+    return Verification(False, level, int(n.sum()), *bounds, none, none, none, none, none)
 
 
-def verify_rows(
-    p: FloatArray,
-    y: IntArray,
+def verify_counts(
+    value: FloatArray,
+    n: FloatArray,
+    events: FloatArray,
     *,
     level: float,
     finite: bool | None,
@@ -159,17 +173,17 @@ def verify_rows(
     random_state: Any,
     where: str,
 ) -> Verification:
-    """What checked rows prove."""
+    """What the rows and events of each distinct score prove."""
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(where, "n_bins", n_bins, low=1)
     if finite is not None:
         check_flag(where, "finite", finite)
-    if looks_finite(p) if finite is None else finite:
-        return verify_finite(p, y, level)
-    if len(p) < 2:
+    if looks_finite(n) if finite is None else finite:
+        return bounds_of(value, n, events, level)
+    if n.sum() < 2:
         raise ValueError(f"{where}: one row; expected at least two.")
     seed = int(generator(random_state).integers(2**31))
-    return verify_continuous(p, y, level, n_bins, seed)
+    return lower_bounds(value, n, events, level, n_bins, seed)
 
 
 def _divergence(a: float, b: float) -> float:

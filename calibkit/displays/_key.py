@@ -43,7 +43,11 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
     parts = ["ECE " + interval_text(e["ece"])]
     parts += ["Brier skill " + interval_text(e["skill"])] if "skill" in e else []
     line = ", ".join(parts)
-    return fill(model, n_chars) + "\n" + (line if len(line) <= n_chars else "\n".join(parts))
+    text = fill(model, n_chars) + "\n" + (line if len(line) <= n_chars else "\n".join(parts))
+    if model in numbers.proofs:
+        proof = numbers.proofs[model].replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
+        text += "\n" + fill(f"RMS error {proof}", n_chars)
+    return text
 
 
 def handles_of(numbers: Numbers, consistency: bool, width: float) -> list[Any]:

@@ -18,6 +18,7 @@ from ..metrics import (
     brier_skill_score,
     estimate,
     expected_calibration_error,
+    verify,
 )
 from ..metrics._errors import check_binning
 from ._intervals import INTERVALS, consistency, effective_rows
@@ -85,6 +86,8 @@ class Numbers:
     curves: dict[Any, Curve]
     estimates: dict[Any, dict[str, Estimate]]
     counts: dict[Any, FloatArray]
+    #: What the rows prove of each model's error, in a few words; where it can be said.
+    proofs: dict[Any, str]
 
     @property
     def edges(self) -> FloatArray:
@@ -119,7 +122,19 @@ def numbers_of(found: Problems, settings: Settings, where: str) -> Numbers:
         curves,
         estimates,
         {key: counts_of(p.table, limits) for key, p in keyed.items()},
+        {key: _proof(p.table, settings) for key, p in keyed.items() if _provable(p, settings)},
     )
+
+
+def _provable(problem: Problem, settings: Settings) -> bool:
+    """Rows that count alike and are independent, of one problem, where intervals are wanted."""
+    plain = problem.rows is None and not problem.table.weighted and problem.label is None
+    return plain and settings.n_resamples > 0 and problem.table.n_rows > 1
+
+
+def _proof(table: ScoreTable, settings: Settings) -> str:
+    seed = settings.random_state if isinstance(settings.random_state, int) else 0
+    return verify(table, level=settings.level, random_state=seed).short()
 
 
 def curve_of(table: ScoreTable, settings: Settings, where: str) -> Curve:

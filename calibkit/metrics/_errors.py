@@ -74,12 +74,14 @@ def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = 
     return sorted_sums(p, None, w, y if w is None else w * y, borders, squares=squares)
 
 
-def count_sums(problem: Binary | ScoreTable, strategy: str, n_bins: int | str) -> BinSums:
-    """Sums with squares, whose weights count rows."""
+def count_sums(
+    problem: Binary | ScoreTable, strategy: str, n_bins: int | str, *, squares: bool = True
+) -> BinSums:
+    """Sums whose weights count rows."""
     if isinstance(problem, ScoreTable):
-        sums = problem.bins(strategy, n_bins, squares=True)
+        sums = problem.bins(strategy, n_bins, squares=squares)
         return as_counts(sums, float(problem.w2.sum()) if problem.weighted else None)
-    sums = bin_sums(problem, strategy, n_bins, squares=True)
+    sums = bin_sums(problem, strategy, n_bins, squares=squares)
     return as_counts(sums, None if problem.w is None else float(problem.w @ problem.w))
 
 
@@ -116,7 +118,7 @@ def debiased(
     noise: str,
 ) -> float:
     """Squared l2 error or l1 error less its bias, neither clipped."""
-    sums = count_sums(problem, strategy, n_bins)
+    sums = count_sums(problem, strategy, n_bins, squares=noise == "differences")
     try:
         merged = merge_small(sums)
     except ValueError as error:

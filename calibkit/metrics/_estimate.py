@@ -195,8 +195,8 @@ def estimate(
     calibrated model can't be excluded, and its length does not shrink to 0 where the observed error
     happens to be small. It is an interval for the error on these bins (of "quantile" bins, those
     the rows have led to), which is a lower bound of the error of a continuous model.
-    ``benchmarks/coverage.py`` prints its coverage. With weights or groups, normal noise stands in
-    for binomial draws. For "max", bounds from exact intervals of all bins at once.
+    ``benchmarks/interval_coverage.py`` prints its coverage. With weights or groups, normal noise
+    stands in for binomial draws. For "max", bounds from exact intervals of all bins at once.
 
     Other metrics: the basic bootstrap, ``[2v - q(1 - a/2), 2v - q(a/2)]`` of the draws' quantiles
     q, cut at the metric's range and widened, if need be, to hold the value v.

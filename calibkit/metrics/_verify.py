@@ -9,9 +9,10 @@ import numpy as np
 from .._core.inputs import read_scores
 from .._core.params import check_choice, check_int, check_real
 from .._core.random import generator
-from .._core.verification import Verification, bounds_of, verify_rows
+from .._core.verification import Verification, bounds_of, counts_of, verify_counts
 from .._numerics.links import FloatArray
-from ._rows import infer_kind, read_problem, reduce_rows
+from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table
+from ._table import ScoreTable
 
 _N_SETS = 200
 _MOST_OUTPUTS = 10_000
@@ -20,7 +21,7 @@ _MOST_ROWS = 1e12
 
 def verify(
     y_true: Any,
-    y_prob: Any,
+    y_prob: Any = None,
     *,
     level: float = 0.9,
     finite: bool | None = None,
@@ -37,8 +38,8 @@ def verify(
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-        Labels.
+    y_true : array-like of shape (n,), or ScoreTable
+        Labels; or a table that stands for all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     level : float, default=0.9
@@ -96,6 +97,15 @@ def verify(
     False
     """
     where = "verify"
+    settings = {"level": level, "finite": finite, "n_bins": n_bins, "random_state": random_state}
+    if isinstance(y_true, ScoreTable):
+        refuse_beside_table(where, y_prob, None, pos_label, classes)
+        if y_true.weighted:
+            raise ValueError(
+                f"{where}: the table has weighted rows; expected rows that count alike."
+            )
+        n = y_true.n.astype(np.float64)
+        return verify_counts(y_true.p, n, y_true.wy, **settings, where=where)
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
     if kind is None and rows.scores.n_classes > 2:
         kind = "top_label"
@@ -106,15 +116,7 @@ def verify(
             "verify(y_true == label, column, level=1 - (1 - level) / n_classes)."
         )
     b = reduce_rows(rows, kind)[0]
-    return verify_rows(
-        b.p,
-        b.y,
-        level=level,
-        finite=finite,
-        n_bins=n_bins,
-        random_state=random_state,
-        where=where,
-    )
+    return verify_counts(*counts_of(b.p, b.y), **settings, where=where)
 
 
 def rows_to_certify(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._numerics.links import FloatArray
-from ..metrics import METRICS, ScoreTable, estimate
+from ..metrics import METRICS, ScoreTable, estimate, verify
 from .problem import Problem
 
 #: Metrics of a report, in its order, with the settings that make them what they are called.
@@ -82,7 +82,10 @@ def facts(
                 raise ValueError(f"{name}: {error}") from error
             if step is not None:
                 step((len(models) * len(REPORTED) + len(found)) / total)
-        models.append({"name": name, **_means(problem, p, kind), "metrics": found})
+        proof = _verification(problem, p, kind, level, seed)
+        models.append(
+            {"name": name, **_means(problem, p, kind), "metrics": found, "verification": proof}
+        )
     out = {
         "n": len(problem.y),
         "kind": kind,
@@ -96,7 +99,9 @@ def facts(
         "models": models,
     }
     grouped = problem.groups is not None
-    return {**_plain(out), "reading": [reading(m, kind, grouped) for m in models]}
+    proofs = [f"{m['name']}: {_proof(m)}" for m in models if m["verification"] is not None]
+    said = [reading(m, kind, grouped) for m in models]
+    return {**_plain(out), "reading": said, "proofs": proofs}
 
 
 def _n_columns(p: FloatArray) -> int:
@@ -148,6 +153,19 @@ def _found(
     return {"confidence_auc": _estimate(metric, winners, confidence, params)}
 
 
+def _verification(
+    problem: Problem, p: FloatArray, kind: str, level: float, seed: int
+) -> dict[str, Any] | None:
+    """What the rows prove, where they are independent, count alike and are one problem."""
+    if kind == "classwise" or problem.weight is not None or problem.groups is not None:
+        return None
+    given = {"pos_label": problem.pos_label, "classes": problem.classes, "kind": kind}
+    found = verify(problem.y, p, level=level, random_state=seed, **given)
+    bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
+    words = {"short": found.short(), "sentence": str(found)}
+    return {"finite": found.finite, "outputs": len(found.value), **bounds, **words}
+
+
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
     """What happened on average, and what was forecast."""
     if kind == "binary":
@@ -174,6 +192,17 @@ def reading(model: dict[str, Any], kind: str, grouped: bool = False) -> str:
         f"calibrated model would show {error['null_low']:.4f} to {error['null_high']:.4f}; "
         f"{means[0]} {said:.3f}, {means[1]} {happened:.3f}."
     )
+
+
+def _proof(model: dict[str, Any]) -> str:
+    """What is certain of a model's error, in a line."""
+    found = model["verification"]
+    if found["finite"]:
+        return (
+            f"RMS error {found['short']}: it has {found['outputs']} outputs, and none is off by "
+            f"more than {found['max'][1]:.3f}."
+        )
+    return f"RMS error {found['short']}; to verify it, bin it: --calibrator scaling_binning."
 
 
 def _plain(value: Any) -> Any:

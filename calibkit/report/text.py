@@ -31,11 +31,11 @@ def settings(facts: dict[str, Any]) -> str:
     kind = "" if facts["kind"] == "binary" else f"{facts['kind'].replace('_', '-')}, "
     draws = "draws of groups" if facts["groups"] is not None else "draws"
     return (
-        f"{facts['level']:.0%} intervals by basic bootstrap, {facts['n_resamples']:,} {draws}, "
-        f"seed {facts['seed']}; calibrated: the same rows with labels drawn from the forecasts, "
-        "independently; intervals of errors allow for their upward bias; "
-        f"ECE: {kind}l1, {ece['n_bins']} equal-width bins; RMS: {kind}l2, {rms['n_bins']} "
-        f"equal-mass bins; plug-in estimates; calibkit {facts['calibkit']}"
+        f"{facts['level']:.0%} intervals by test inversion for errors, by basic bootstrap for the "
+        f"rest, {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same rows "
+        "with labels drawn from the forecasts, independently; "
+        f"ECE: {kind}l1, {ece['n_bins']} equal-width bins, {ece['estimator']}; RMS: {kind}l2, "
+        f"{rms['n_bins']} equal-mass bins, {rms['estimator']}; calibkit {facts['calibkit']}"
     )
 
 

@@ -3,8 +3,8 @@
 Every data set comes from a law whose true gap of each bin is known, so that the truth is the
 population error on the bins that the interval speaks of, by numerical integration.
 
-    python benchmarks/coverage.py              # the whole grid
-    python benchmarks/coverage.py --quick      # one data set in ten
+    python benchmarks/interval_coverage.py              # the whole grid
+    python benchmarks/interval_coverage.py --quick      # one data set in ten
 """
 
 from __future__ import annotations
