@@ -154,3 +154,78 @@ def test_class_by_class(data):
     assert all(len(np.unique(column)) <= 5 for column in q.T)
     again = from_dict(to_dict(lifted))
     np.testing.assert_array_equal(again.predict_classwise(P), q)
+
+
+def test_moments_by_brute_force():
+    """No rate has a larger exponential moment of the divergence than the one that is used."""
+    from scipy.stats import binom
+
+    from calibkit._numerics.region import divergence, log_moment
+
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 3, 7, 30, 200, 2000):
+        k = np.arange(n + 1)
+        for lam in (0.3, 0.5, 0.8):
+            rates = np.concatenate((rng.random(30), rng.exponential(4 / n, size=30).clip(0, 1)))
+            for rate in rates:
+                weight = binom.pmf(k, n, rate)
+                seen = weight > 0
+                powers = np.exp(lam * n * divergence(k[seen] / n, np.full(seen.sum(), rate)))
+                assert np.log(weight[seen] @ powers) <= log_moment(n, lam)
+
+
+def test_region_holds_the_truth_and_bounds_are_sharp():
+    """The region misses rarely, and no rates in it have a mean gap beyond the bounds."""
+    from calibkit._numerics.region import divergence, mean_gaps, radius
+
+    rng = np.random.default_rng(1)
+    value = np.array([0.03, 0.2, 0.5, 0.7, 0.98])
+    n = np.array([5.0, 40, 300, 20, 11])
+    c = radius(n, 0.2)
+    missed, n_repeats = 0, 1000
+    for _ in range(n_repeats):
+        events = rng.binomial(n.astype(int), value)
+        missed += n @ divergence(events / n, value) > c
+    assert missed / n_repeats <= 0.2 + 3 * np.sqrt(0.16 / n_repeats)
+    share = events / n
+    for power in (1, 2):
+        low, high = mean_gaps(value, n, events.astype(float), c, power)
+        tried = np.clip(share + rng.normal(size=(20_000, 5)) * np.sqrt(0.5 / n), 1e-6, 1 - 1e-6)
+        inside = tried[(n * divergence(share, tried)).sum(axis=1) <= c]
+        means = (n / n.sum() * np.abs(value - inside) ** power).sum(axis=1)
+        assert len(means) > 100
+        assert low - 1e-9 <= means.min()
+        assert means.max() <= high + 1e-9
+        assert means.max() > 0.7 * high
+
+
+def test_rows_to_certify_do():
+    """So many rows reach the bound about as often as promised."""
+    from calibkit import rows_to_certify
+
+    n = rows_to_certify(0.05, 8, power=0.8)
+    rng = np.random.default_rng(2)
+    value = 0.5 + 1e-6 * np.arange(8)
+    reached = 0
+    for _ in range(100):
+        p = np.repeat(value, n // 8)
+        reached += verify(rng.random(len(p)) < p, p, pos_label=True).l2[1] <= 0.05
+    # 60 data sets choose n, and 100 check it.
+    assert abs(reached / 100 - 0.8) < 3 * np.sqrt(0.16 / 60 + 0.16 / 100)
+    with pytest.raises(ValueError, match="error"):
+        rows_to_certify(0.0, 8)
+    with pytest.raises(ValueError, match="one output per bin"):
+        rows_to_certify(0.1, 8, value=[0.1, 0.2])
+
+
+def test_certify_knows_its_outputs(data):
+    p, y = data
+    half = slice(0, 500), slice(500, None)
+    binned = HistogramBinningCalibrator(n_bins=4).fit(p[half[0]], y[half[0]])
+    found = binned.certify(p[half[1]], y[half[1]])
+    assert found.finite
+    assert len(found.value) == 4
+    assert str(found).startswith("Verified with 90% confidence on 500 rows")
+    assert not PlattCalibrator().fit(p, y).certify(p, y).finite
+    with pytest.raises(ValueError, match=r"PlattCalibrator.certify: X has 2 rows and y has 3"):
+        PlattCalibrator().fit(p, y).certify([0.1, 0.2], [0, 1, 1])
