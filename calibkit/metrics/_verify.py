@@ -76,8 +76,8 @@ def verify(
     ``sum(n_b * KL(share_b, rate_b)) <= c``, is about twice as tight; its c follows from the largest
     exponential moment of the divergence over all rates, found numerically. A Chernoff bound, on a
     tenth of the failure probability, carries l1 and l2 over from these rows to the population.
-    Nothing is asymptotic. Rows are taken as independent, and bounds speak of outputs that occur in these
-    rows. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided.
+    Nothing is asymptotic. Rows are taken as independent, and bounds speak of outputs that occur in
+    these rows. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided.
 
     References
     ----------
@@ -158,7 +158,7 @@ def rows_to_certify(
     Returns
     -------
     n : int
-        Number of rows, to a few per cent.
+        Number of rows, to about a tenth.
 
     Raises
     ------
