@@ -20,7 +20,7 @@ from .verification import Verification, counts_of, verify_counts
 from .warnings import ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
-StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators"]
+StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
 
 
 class BaseCalibrator(ClassifierMixin, BaseEstimator):
@@ -88,7 +88,6 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
 
     # -- what a user calls ------------------------------------------------------------------
 
-    @final
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BaseCalibrator:
         """Learn the map from scores to calibrated probabilities.
 
@@ -283,9 +282,12 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         out[:, 1] = q
         return out
 
+    def _ensure_fitted(self) -> None:
+        check_is_fitted(self, "classes_")
+
     @final
     def _read(self, X: Any, method: str) -> Scores:
-        check_is_fitted(self, "classes_")
+        self._ensure_fitted()
         where = f"{type(self).__name__}.{method}"
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=False)

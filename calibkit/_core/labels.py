@@ -103,7 +103,7 @@ def _refuse_continuous(where: str, name: str, value: Any) -> None:
 
 def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
     """Objects of one kind; numbers among them as an array of numbers."""
-    missing = np.array([_is_missing(v) for v in labels], dtype=bool)
+    missing = np.array([is_missing(v) for v in labels], dtype=bool)
     if missing.any():
         raise ValueError(
             f"{where}: {name} has no label at {first_place(missing)[1]} (None or NaN); expected a "
@@ -119,7 +119,7 @@ def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
         raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """None, NaN, and the missing values of pandas, which can't be compared."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True

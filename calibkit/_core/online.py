@@ -1,0 +1,378 @@
+"""The base class of calibrators that learn from a stream: the only predict-then-learn loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import validate_data
+
+from .._numerics.links import FloatArray, IntArray
+from .base import BaseCalibrator, StateKind
+from .inputs import check_lengths, read_scores
+from .params import check_int
+from .pending import Pending, Resolved, read_ids
+from .scores import Scale, Scores
+from .stream_labels import known_classes, read_stream_labels
+
+
+class OnlineCalibrator(BaseCalibrator):
+    """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
+
+    To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
+    ``_forecast(x)`` and ``_stream(x, y)``; labels in ``y`` are codes, NaN where missing. Arrays of
+    state are replaced, never changed in place, so that a failed update leaves no trace.
+    """
+
+    _state: ClassVar[dict[str, StateKind]] = {"n_seen_": "float", "pending_": "pending"}
+    _traits: ClassVar[frozenset[str]] = frozenset({"online"})
+
+    def __init__(
+        self, *, scale: Scale = "probability", classes: Any = None, max_pending: int = 100_000
+    ) -> None:
+        super().__init__(scale=scale, classes=classes)
+        self.max_pending = max_pending
+
+    # -- what a subclass writes -------------------------------------------------------------
+
+    def _start(self, n_classes: int) -> None:
+        """Set the state before any label."""
+        raise TypeError(f"{type(self).__name__} must define _start(n_classes).")
+
+    def _features(self, s: Scores) -> FloatArray:
+        """What of the scores is used, of shape (n, m)."""
+        raise TypeError(f"{type(self).__name__} must define _features(scores).")
+
+    def _forecast(self, x: FloatArray) -> FloatArray:
+        """Forecasts, (n,) or (n, K), that change nothing."""
+        raise TypeError(f"{type(self).__name__} must define _forecast(x).")
+
+    def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Forecast each row from the labels before it, then learn its own."""
+        raise TypeError(f"{type(self).__name__} must define _stream(x, y).")
+
+    def _ticket(self, x: FloatArray) -> FloatArray:
+        """All that learning a row's label later will need, of shape (n, m')."""
+        return x
+
+    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
+        """Learn labels of rows that were forecast before."""
+        self._stream(tickets, y)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_int(type(self).__name__, "max_pending", self.max_pending, low=1)
+
+    # -- what a user calls ------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any) -> OnlineCalibrator:  # type: ignore[override]
+        """Forget everything, then learn these rows in order.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores, as in :meth:`BaseCalibrator.fit`.
+        y : array-like of shape (n,)
+            Labels of both classes. There are no weights: the order of rows matters here.
+
+        Returns
+        -------
+        self : OnlineCalibrator
+            The fitted calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        super().fit(X, y)
+        return self
+
+    @final
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> OnlineCalibrator:
+        """Learn more rows, in order.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores; no rows are allowed too.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none, which is skipped.
+        classes : array-like, optional
+            All class labels in sorted order. Needed in the first call only, if its labels are not
+            0 and 1 and hold one class only.
+
+        Returns
+        -------
+        self : OnlineCalibrator
+            The same calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        self._update(X, y, classes, "partial_fit")
+        return self
+
+    @final
+    def predict_then_update(self, X: Any, y: Any, classes: Any = None) -> FloatArray:
+        """Forecast every row from the labels before it, and learn: a whole stream in one call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores in the order of time.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none.
+        classes : array-like, optional
+            As in :meth:`partial_fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Row t uses labels before t only; cutting the stream into calls changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        return self._columns(self._update(X, y, classes, "predict_then_update"))
+
+    @final
+    def remember(self, ids: Any, X: Any) -> FloatArray:
+        """Forecast rows whose labels come later, and keep what learning them will need.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come. An id that is still
+            waiting is given the newer forecast.
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+
+        Notes
+        -----
+        At most ``max_pending`` forecasts wait; the oldest are dropped first, and
+        ``pending_.n_dropped`` counts them.
+        """
+        where = f"{type(self).__name__}.remember"
+        keys = read_ids(ids, where)
+        s = self._read(X, "remember")
+        check_lengths(len(s), len(keys), where, ("X", "ids"))
+        x = self._features(s)
+        forecast, tickets = self._forecast(x), self._ticket(x)
+        self.pending_.add(keys, tickets)
+        return self._columns(forecast)
+
+    @final
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        """Learn the labels of remembered rows, in the order given.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids given to :meth:`remember`.
+        y : array-like of shape (n,)
+            Their labels; None or NaN drops the forecast without learning.
+
+        Returns
+        -------
+        resolved : Resolved
+            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
+            rest.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        where = f"{type(self).__name__}.resolve"
+        self._ensure_fitted()
+        keys = read_ids(ids, where)
+        _, codes = read_stream_labels(y, classes=self.classes_, where=where)
+        check_lengths(len(codes), len(keys), where, ("y", "ids"))
+        with self._unchanged_on_error():
+            self.pending_ = self.pending_.copy()
+            places, tickets, report = self.pending_.take(keys)
+            if places:
+                self._absorb(tickets, codes[places])
+                self._count(codes[places])
+        return report
+
+    def predict_proba_one(self, x: float) -> float:
+        """Probability of the larger class for one score; needs no array and no start.
+
+        Parameters
+        ----------
+        x : float
+            A score.
+
+        Returns
+        -------
+        p : float
+            The forecast.
+
+        Raises
+        ------
+        ValueError
+            If the score is not of the kind described.
+        """
+        self._begin()
+        return float(self.predict_proba([x])[0, 1])
+
+    def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
+        """Learn the label of one score.
+
+        Parameters
+        ----------
+        x : float
+            A score.
+        y : label
+            A member of the classes, which are 0 and 1 unless declared; None or NaN is skipped.
+
+        Returns
+        -------
+        self : OnlineCalibrator
+            The same calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the score or the label is not of the kind described.
+        """
+        return self.partial_fit([x], [y])
+
+    # -- how it is done ---------------------------------------------------------------------
+
+    def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
+        where = f"{type(self).__name__}.{method}"
+        with self._unchanged_on_error():
+            self._check_params()
+            first = not hasattr(self, "classes_")
+            if hasattr(X, "columns"):
+                validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=first)
+            known = self._known_classes(classes, where)
+            s = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
+            found, codes = read_stream_labels(y, classes=known, where=where)
+            check_lengths(len(s), len(codes), where, ("X", "y"))
+            if first:
+                self._begin(found, s.n_classes, where)
+            elif s.n_classes != len(self.classes_):
+                s = self._read(X, method)  # words the error
+            x = self._features(s)
+            q = self._stream(x, codes)
+            self._count(codes)
+        return q
+
+    def _known_classes(self, given: Any, where: str) -> np.ndarray | None:
+        """Classes known already, which those given must equal."""
+        given = known_classes(given, where)
+        declared = known_classes(self.classes, where)
+        for known in (getattr(self, "classes_", None), declared):
+            if known is not None:
+                if given is not None and not np.array_equal(given, known):
+                    raise ValueError(
+                        f"{where}: classes={given.tolist()} on a calibrator of the classes "
+                        f"{known.tolist()}; expected the same."
+                    )
+                return known
+        return given
+
+    def _begin(
+        self, found: np.ndarray | None = None, n_classes: int = 2, where: str = ""
+    ) -> None:
+        """Start the state if there is none yet; without labels the classes are 0 and 1."""
+        if hasattr(self, "classes_"):
+            return
+        if found is None:
+            declared = known_classes(self.classes, type(self).__name__)
+            found = np.arange(n_classes) if declared is None else declared
+        if len(found) != n_classes:
+            raise ValueError(
+                f"{where or type(self).__name__}: X has scores of {n_classes} classes and there "
+                f"are labels of {len(found)} ({found.tolist()[:10]}); expected as many. If a class "
+                "is missing from these rows, name them all in classes=[...]."
+            )
+        if n_classes > 2 and "multiclass" not in self._traits:
+            raise ValueError(
+                f"{where}: Only binary classification is supported. The type of the target is "
+                f"multiclass: found {n_classes} classes. Use OnlineTemperatureCalibrator."
+            )
+        self._check_params()
+        self.classes_ = found
+        self._reset(n_classes)
+
+    def _reset(self, n_classes: int) -> None:
+        self.n_seen_ = 0.0
+        self.pending_ = Pending(self.max_pending)
+        self._start(n_classes)
+
+    def _count(self, codes: FloatArray) -> None:
+        self.n_seen_ += float(np.count_nonzero(codes == codes))
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        if w is not None and (w != w[0]).any():
+            own = type(self).__name__
+            raise ValueError(
+                f"{own}.fit: sample_weight holds different weights; expected none, since {own} "
+                "learns rows in their order, one step for each. Leave sample_weight out."
+            )
+        self._reset(s.n_classes)
+        self._stream(self._features(s), y.astype(np.float64))
+        self.n_seen_ = float(len(y))
+
+    def _predict(self, s: Scores) -> FloatArray:
+        return self._forecast(self._features(s))
+
+    def _columns(self, q: FloatArray) -> FloatArray:
+        return q if q.ndim == 2 else np.column_stack((1.0 - q, q))
+
+    def _ensure_fitted(self) -> None:
+        if hasattr(self, "classes_"):
+            return
+        if self.classes is None:
+            own = type(self).__name__
+            raise NotFittedError(
+                f"This {own} instance has seen no label yet and does not know its classes. Call "
+                f"'fit' or 'partial_fit' first, or start it as {own}(classes=[0, 1])."
+            )
+        self._begin(n_classes=len(self.classes))
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        nested = [c for c in self._family() if c is not self]
+        before = [(c, c.__dict__.copy()) for c in nested]
+        try:
+            with super()._unchanged_on_error():
+                yield
+        except BaseException:
+            for calibrator, state in before:
+                calibrator.__dict__.clear()
+                calibrator.__dict__.update(state)
+            raise
+
+    def _family(self) -> Iterator[BaseCalibrator]:
+        """This calibrator and the fitted ones it holds."""
+        yield self
+        for name, kind in self._state.items():
+            value = getattr(self, name, None)
+            if kind == "calibrator" and isinstance(value, OnlineCalibrator):
+                yield from value._family()
+            elif kind == "calibrators" and isinstance(value, list):
+                for one in value:
+                    yield from one._family()

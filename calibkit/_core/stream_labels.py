@@ -1,0 +1,63 @@
+"""Labels of a stream: some may be missing, and not every class is there from the start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._numerics.links import FloatArray
+from .labels import is_missing, read_classes, read_labels
+
+
+def read_stream_labels(
+    y: Any, *, classes: np.ndarray | None, where: str
+) -> tuple[np.ndarray | None, FloatArray]:
+    """``(classes, codes)``; codes are NaN where a label is missing.
+
+    The classes are those given, else those found if there are two or more of them, else 0 and 1
+    for labels that are 0 and 1, else None.
+    """
+    labels = y.to_numpy() if hasattr(y, "to_numpy") else y
+    labels = labels if isinstance(labels, np.ndarray) else np.asarray(labels, dtype=object)
+    missing = _missing(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels, missing = labels[:, 0], missing[:, 0]
+    codes = np.full(labels.shape, np.nan)
+    if missing.all():  # no rows at all included
+        return classes, codes
+    present = labels[~missing]
+    if present.dtype == object:
+        present = np.array(present.tolist()) if _plain(present) else present
+    found, known = read_labels(present, classes=classes, where=where)
+    if classes is None and len(found) == 1:
+        found, known = _one_class(found, known, where)
+    codes[~missing] = known
+    return found, codes
+
+
+def _plain(labels: np.ndarray) -> bool:
+    return not any(isinstance(v, str) for v in labels)
+
+
+def _missing(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind == "f":
+        return np.isnan(labels)
+    if labels.dtype != object:
+        return np.zeros(labels.shape, dtype=bool)
+    return np.array([is_missing(v) for v in labels.ravel()], dtype=bool).reshape(labels.shape)
+
+
+def _one_class(found: np.ndarray, known: Any, where: str) -> tuple[np.ndarray, Any]:
+    """Labels that begin with one class: 0 and 1 are known to be two."""
+    if found.dtype.kind in "bif" and found[0] in (0, 1):
+        return np.array([0, 1], dtype=found.dtype), np.full(len(known), float(found[0]))
+    raise ValueError(
+        f"{where}: the first labels are all {found[0]!r}; expected labels 0 and 1, or the classes "
+        "by name. A stream can't wait for the other class: pass classes=[...]."
+    )
+
+
+def known_classes(given: Any, where: str) -> np.ndarray | None:
+    """Classes given by a user, checked."""
+    return None if given is None else read_classes(given, where)

@@ -1,0 +1,68 @@
+"""Sequential loops: one source, compiled by Numba where it is installed and worth its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, wraps
+from importlib.util import find_spec
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+#: Fewer rows than this don't pay for importing Numba and compiling, nor, once that is done, for
+#: the call.
+_FIRST, _LATER = 20_000, 256
+_compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+
+def loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a loop over rows run compiled, or on lists, which plain Python walks faster.
+
+    Arrays of one dimension whose length is the number of rows come first; all other arguments are
+    numbers or arrays that the loop may change in place.
+    """
+
+    @wraps(function)
+    def run(*args: Any) -> Any:
+        n = len(args[0])
+        if _available() and n >= (_LATER if function in _compiled else _FIRST):
+            return _compile(function)(*args)
+        return _interpret(function, args, n)
+
+    run.source = function  # type: ignore[attr-defined]
+    return run
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of numbers that loops may call."""
+    function.source = function  # type: ignore[attr-defined]
+    return function
+
+
+@cache
+def _available() -> bool:
+    return find_spec("numba") is not None
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    if function not in _compiled:
+        import numba
+
+        names = function.__globals__
+        used = {k: names[k] for k in function.__code__.co_names if hasattr(names.get(k), "source")}
+        compiled = {k: _compile(f.source) for k, f in used.items()}
+        # The loop itself keeps its plain helpers: compiled is a copy that sees compiled ones.
+        copy = FunctionType(function.__code__, {**names, **compiled}, function.__name__)
+        _compiled[function] = numba.njit(copy)
+    return _compiled[function]
+
+
+def _interpret(function: Callable[..., Any], args: tuple[Any, ...], n: int) -> Any:
+    """Run on lists, and bring back what the loop changed."""
+    lists = [a.tolist() if isinstance(a, np.ndarray) else a for a in args]
+    result = function(*lists)
+    for array, values in zip(args, lists, strict=True):
+        if isinstance(array, np.ndarray) and array.flags.writeable:
+            array[...] = values
+    return result

@@ -1,0 +1,111 @@
+"""What online Platt and beta calibration share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._core.base import StateKind
+from .._core.online import OnlineCalibrator
+from .._core.params import check_real
+from .._core.scores import Scale
+from .._numerics.links import FloatArray
+
+
+class NewtonCalibrator(OnlineCalibrator):
+    """Base of calibrators that take online Newton steps on ``expit(theta . u(score))``."""
+
+    _state: ClassVar[dict[str, StateKind]] = {
+        **OnlineCalibrator._state,
+        "theta_": "vector",
+        "factor_": "vector",
+    }
+    #: The weights that return the score itself, and how many numbers the factors of A take.
+    _identity: ClassVar[tuple[float, ...]]
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.1,
+        prior_strength: float = 100.0,
+        radius: float = 100.0,
+        discount: float = 1.0,
+        start: Sequence[float] | None = None,
+        eps: float = 1e-5,
+        scale: Scale = "probability",
+        classes: Any = None,
+        max_pending: int = 100_000,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
+        self.gamma = gamma
+        self.prior_strength = prior_strength
+        self.radius = radius
+        self.discount = discount
+        self.start = start
+        self.eps = eps
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        where = type(self).__name__
+        check_real(where, "gamma", self.gamma, low=0.0, open_low=True)
+        check_real(where, "prior_strength", self.prior_strength, low=0.0, open_low=True)
+        check_real(where, "radius", self.radius, low=0.0, open_low=True)
+        check_real(where, "discount", self.discount, low=0.0, high=1.0, open_low=True)
+        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+        if self.start is not None:
+            self._check_start(where)
+
+    def _check_start(self, where: str) -> None:
+        theta, wanted = np.asarray(self.start), len(self._identity)
+        if theta.shape != (wanted,) or theta.dtype.kind not in "iuf":
+            raise ValueError(
+                f"{where}: start={self.start!r}; expected {wanted} numbers, such as "
+                f"{self._identity}."
+            )
+        size = float(np.linalg.norm(theta.astype(np.float64)))
+        if not size <= self.radius:
+            raise ValueError(
+                f"{where}: start={self.start!r} has length {size:.6g}; expected at most "
+                f"radius={self.radius!r}."
+            )
+
+    def _start(self, n_classes: int) -> None:
+        theta = np.array(self._identity if self.start is None else self.start, dtype=np.float64)
+        size = float(np.linalg.norm(theta))
+        self.theta_ = theta * min(1.0, self.radius / size) if size else theta
+        m = len(theta)
+        self.factor_ = np.append(
+            np.zeros(m * (m - 1) // 2), np.full(m, float(self.prior_strength))
+        )
+
+    def _settings(self) -> tuple[float, float, float, float]:
+        return (
+            float(self.gamma),
+            float(self.prior_strength),
+            float(self.radius),
+            float(self.discount),
+        )
+
+    def _check_state(self) -> None:
+        m = len(self._identity)
+        if self.theta_.shape != (m,) or self.factor_.shape != (m * (m + 1) // 2,):
+            raise ValueError("theta_ and factor_ are of unexpected lengths")
+        if not (self.factor_[-m:] > 0).all():
+            raise ValueError("factor_ is of no positive definite matrix")
+
+    def matrix(self) -> FloatArray:
+        """The matrix A of the Newton step, in the order of ``theta_``.
+
+        Returns
+        -------
+        a : ndarray of shape (m, m)
+            Symmetric and positive definite.
+        """
+        m = len(self._identity)
+        low = np.eye(m)
+        low[np.tril_indices(m, -1)] = self.factor_[:-m]
+        # The factors have the intercept first, theta_ has it last.
+        order = [*range(1, m), 0]
+        return (low * self.factor_[-m:] @ low.T)[np.ix_(order, order)]
