@@ -12,6 +12,7 @@ ReliabilityDisplay draws. save, load, to_dict and from_dict keep calibrators as 
 
 from typing import TYPE_CHECKING, Any
 
+from . import online as online
 from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._core.verification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning

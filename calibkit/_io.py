@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._core.base import BaseCalibrator, StateKind
 from ._core.files import whole_file
 from ._core.labels import read_classes
+from ._core.pending import Pending
 from ._registry import CALIBRATORS
 
 FORMAT = "calibkit"
@@ -215,6 +216,8 @@ def _encode(value: Any) -> Any:
         return _fitted_to_dict(value)
     if isinstance(value, list):
         return [None if v is None else _fitted_to_dict(v) for v in value]
+    if isinstance(value, Pending):
+        return value.to_dict()
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
@@ -322,11 +325,34 @@ def _decode(value: Any, kind: StateKind, what: str, depth: int) -> Any:
         return _number(value, what)
     if kind == "calibrator":
         return _binary_from_dict(value, what, depth)
+    if kind == "pending":
+        return _pending_from_dict(value, what)
     if not isinstance(value, list):
         raise ValueError(f"from_dict: {what} is {_short(value)}; expected a list.")
     if kind == "vector":
         return np.array([_number(v, what) for v in value], dtype=np.float64)
     return [None if v is None else _binary_from_dict(v, what, depth) for v in value]
+
+
+def _pending_from_dict(data: Any, what: str) -> Pending:
+    _check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
+    ids, tickets = data["ids"], data["tickets"]
+    counts = [data[k] for k in ("room", "dropped", "replaced")]
+    if not all(type(v) is int and v >= 0 for v in counts) or counts[0] < 1:
+        raise ValueError(f"from_dict: {what} holds counts {counts}; expected ints >= 0.")
+    if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
+        raise ValueError(f"from_dict: {what} has not one ticket for each id.")
+    if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
+        raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
+    if len(ids) > counts[0]:
+        raise ValueError(f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer.")
+    rows = [_decode(t, "vector", what, 0) for t in tickets]
+    if len({len(r) for r in rows}) > 1:
+        raise ValueError(f"from_dict: {what} has tickets of different lengths.")
+    pending = Pending(counts[0])
+    pending.add(ids, np.array(rows))
+    pending.n_dropped, pending.n_replaced = counts[1:]
+    return pending
 
 
 def _binary_from_dict(data: Any, what: str, depth: int) -> BaseCalibrator:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.metrics import make_scorer
 
-from . import calibrators
+from . import _online, calibrators
 from ._core.base import BaseCalibrator
 from ._core.params import advice
 from .metrics import METRICS
@@ -14,7 +14,8 @@ from .metrics._estimate import check_settings
 
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {
     c.name: c
-    for c in vars(calibrators).values()
+    for package in (calibrators, _online)
+    for c in vars(package).values()
     if isinstance(c, type) and issubclass(c, BaseCalibrator)
 }
 

@@ -1,7 +1,10 @@
 """Calibration of streams: forecast, see the label, learn; calibrated while the world drifts."""
 
 from ._core.pending import Resolved as Resolved
+from ._online import AdaptivePlattCalibrator as AdaptivePlattCalibrator
 from ._online import HedgingCalibrator as HedgingCalibrator
 from ._online import OnlineBetaCalibrator as OnlineBetaCalibrator
 from ._online import OnlinePlattCalibrator as OnlinePlattCalibrator
+from ._online import OnlineTemperatureCalibrator as OnlineTemperatureCalibrator
 from ._online import TrackingCalibrator as TrackingCalibrator
+from ._online import WindowedCalibrator as WindowedCalibrator

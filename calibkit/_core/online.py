@@ -366,13 +366,12 @@ class OnlineCalibrator(BaseCalibrator):
                 calibrator.__dict__.update(state)
             raise
 
-    def _family(self) -> Iterator[BaseCalibrator]:
-        """This calibrator and the fitted ones it holds."""
+    def _family(self) -> Iterator[OnlineCalibrator]:
+        """This calibrator and the learning ones it holds."""
         yield self
         for name, kind in self._state.items():
-            value = getattr(self, name, None)
-            if kind == "calibrator" and isinstance(value, OnlineCalibrator):
-                yield from value._family()
-            elif kind == "calibrators" and isinstance(value, list):
-                for one in value:
-                    yield from one._family()
+            if kind in ("calibrator", "calibrators"):
+                held = getattr(self, name, [])
+                for one in held if isinstance(held, list) else [held]:
+                    if isinstance(one, OnlineCalibrator):
+                        yield from one._family()

@@ -47,14 +47,18 @@ def _available() -> bool:
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     if function not in _compiled:
-        import numba
+        from numba import njit
 
         names = function.__globals__
         used = {k: names[k] for k in function.__code__.co_names if hasattr(names.get(k), "source")}
         compiled = {k: _compile(f.source) for k, f in used.items()}
         # The loop itself keeps its plain helpers: compiled is a copy that sees compiled ones.
         copy = FunctionType(function.__code__, {**names, **compiled}, function.__name__)
-        _compiled[function] = numba.njit(copy)
+        copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+        try:
+            _compiled[function] = njit(copy, cache=True)
+        except RuntimeError:  # nowhere to keep what is compiled
+            _compiled[function] = njit(copy)
     return _compiled[function]
 
 

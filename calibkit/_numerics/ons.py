@@ -176,3 +176,30 @@ def beta_stream(
     factor[0], factor[1], factor[2] = l21, l31, l32
     factor[3], factor[4], factor[5] = d1, d2, d3
 
+
+
+@loop
+def temperature_stream(
+    z: Any, y: Any, out: Any, state: Any, gamma: float, low: float, high: float
+) -> None:
+    """The inverse temperature before each row's label; ``z`` has a row of K logits for each.
+
+    ``state`` holds the inverse temperature and the sum of squared gradients.
+    """
+    beta, a = state[0], state[1]
+    for i in range(len(z)):
+        out[i] = beta
+        if y[i] != y[i]:
+            continue
+        top = z[i][0]
+        for k in range(1, len(z[i])):
+            top = max(top, z[i][k])
+        total, mean = 0.0, 0.0
+        for k in range(len(z[i])):
+            e = exp(beta * (z[i][k] - top))
+            total += e
+            mean += e * (z[i][k] - top)
+        g = mean / total - (z[i][int(y[i])] - top)
+        a += g * g
+        beta = min(max(beta - g / (gamma * a), low), high)
+    state[0], state[1] = beta, a

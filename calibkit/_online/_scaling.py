@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import log
+from math import exp, log
 from typing import Any, ClassVar
 
 import numpy as np
@@ -121,6 +121,35 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         platt_stream(x[:, 0], y, out, theta, factor, *self._settings())
         self.theta_, self.factor_ = theta, factor
         return out
+
+    # One row at a time: the same numbers, without arrays.
+
+    def predict_proba_one(self, x: float) -> float:
+        if not hasattr(self, "classes_"):
+            self._begin()
+        a, b = self.theta_.tolist()
+        t = a * self._log_odds(x) + b
+        return 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
+
+    def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
+        if not hasattr(self, "classes_"):
+            return super().learn_one(x, y)
+        no, yes = self.classes_.tolist()
+        if y != yes and y != no:
+            return super().learn_one(x, y)  # nothing to learn, or an error to word
+        theta, factor, z = self.theta_.tolist(), self.factor_.tolist(), self._log_odds(x)
+        code = 1.0 if y == yes else 0.0
+        platt_stream.source([z], [code], [0.0], theta, factor, *self._settings())  # type: ignore[attr-defined]
+        self.theta_, self.factor_ = np.array(theta), np.array(factor)
+        self.n_seen_ += 1.0
+        return self
+
+    def _log_odds(self, x: float) -> float:
+        """Log-odds of one score, the same bits as among others."""
+        if self.scale != "probability" or not 0.0 <= x <= 1.0:
+            return float(self._features(self._read([x], "predict_proba_one"))[0, 0])
+        p = min(max(x, self.eps), 1.0 - self.eps)
+        return float(np.log(p / (1.0 - p)))
 
 
 class OnlineBetaCalibrator(NewtonCalibrator):

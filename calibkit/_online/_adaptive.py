@@ -1,0 +1,166 @@
+"""Online Platt scaling that finds its own rate of forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._core.base import StateKind
+from .._core.online import OnlineCalibrator
+from .._core.params import check_real
+from .._core.scores import Scale, Scores
+from .._numerics.hedging import mix_stream
+from .._numerics.links import FloatArray
+from ._scaling import OnlinePlattCalibrator
+
+
+class AdaptivePlattCalibrator(OnlineCalibrator):
+    """Online Platt scaling at several rates of forgetting, weighted by how well each forecasts.
+
+    Use it where drift may be abrupt and nobody is to tune a rate: it follows whichever rate has
+    had the smallest log loss of late.
+
+    Parameters
+    ----------
+    discounts : sequence of float, default=(1.0, 0.9997, 0.999, 0.997, 0.99)
+        Memory of each calibrator, about ``1 / (1 - discount)`` labels; see
+        :class:`OnlinePlattCalibrator`.
+    share : float, default=1e-4
+        Part of the weight that is spread evenly again at every label, so that a calibrator that
+        was worse for long can come back.
+    gamma, prior_strength, radius, eps, scale
+        As in :class:`OnlinePlattCalibrator`.
+    classes : array-like, optional
+        The two class labels in sorted order.
+    max_pending : int, default=100_000
+        Most forecasts that may wait for labels, see ``remember``.
+
+    Attributes
+    ----------
+    calibrators_ : list of OnlinePlattCalibrator
+        One for each discount, learning.
+    weights_ : ndarray
+        Their weights, which sum to one.
+    n_seen_ : float
+        Labels learnt.
+    pending_ : Pending
+        Forecasts that wait for labels.
+    classes_ : ndarray of shape (2,)
+        Class labels.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, ``partial_fit`` and the like: bad data.
+
+    Notes
+    -----
+    The forecast is the weighted mean of the forecasts; weights are multiplied by the probability
+    that each gave to the label. Log loss is mixable, so the summed loss exceeds that of the best
+    sequence of rates with S switches by at most about ``(S + 1) log K + S log(1 / share) + share *
+    T`` (Herbster and Warmuth 1998), and that of the best single rate by ``log K + share * T``.
+
+    References
+    ----------
+    M. Herbster, M. Warmuth (1998). Tracking the best expert. Machine Learning 32.
+    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML.
+
+    Examples
+    --------
+    The base rate jumps from .2 to .8 at once.
+
+    >>> import numpy as np
+    >>> from calibkit.online import AdaptivePlattCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.random(4000) < np.repeat([0.2, 0.8], 2000)
+    >>> cal = AdaptivePlattCalibrator().partial_fit(np.full(4000, 0.2), y)
+    >>> bool(abs(cal.predict_proba([0.2])[0, 1] - 0.8) < 0.05)
+    True
+    """
+
+    name: ClassVar[str] = "adaptive_platt"
+    _state: ClassVar[dict[str, StateKind]] = {
+        **OnlineCalibrator._state,
+        "calibrators_": "calibrators",
+        "weights_": "vector",
+    }
+
+    def __init__(
+        self,
+        *,
+        discounts: Sequence[float] = (1.0, 0.9997, 0.999, 0.997, 0.99),
+        share: float = 1e-4,
+        gamma: float = 0.1,
+        prior_strength: float = 100.0,
+        radius: float = 100.0,
+        eps: float = 1e-5,
+        scale: Scale = "probability",
+        classes: Any = None,
+        max_pending: int = 100_000,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
+        self.discounts = discounts
+        self.share = share
+        self.gamma = gamma
+        self.prior_strength = prior_strength
+        self.radius = radius
+        self.eps = eps
+
+    def _experts(self) -> list[OnlinePlattCalibrator]:
+        return [
+            OnlinePlattCalibrator(
+                gamma=self.gamma,
+                prior_strength=self.prior_strength,
+                radius=self.radius,
+                discount=d,
+                eps=self.eps,
+                scale=self.scale,
+            )
+            for d in self.discounts
+        ]
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_real("AdaptivePlattCalibrator", "share", self.share, low=0.0, high=0.5)
+        if isinstance(self.discounts, (str, float, int)) or len(self.discounts) == 0:
+            raise ValueError(
+                f"AdaptivePlattCalibrator: discounts={self.discounts!r}; expected a sequence of "
+                "numbers in (0, 1]."
+            )
+        for expert in self._experts():
+            expert._check_params()
+
+    def _check_state(self) -> None:
+        if len(self.calibrators_) != len(self.discounts) or len(self.weights_) != len(
+            self.discounts
+        ):
+            raise ValueError("calibrators_ and weights_ are not as many as discounts")
+        if not (self.weights_ >= 0).all() or not abs(self.weights_.sum() - 1) < 1e-6:
+            raise ValueError("weights_ do not sum to one")
+        if not all(isinstance(c, OnlinePlattCalibrator) for c in self.calibrators_):
+            raise ValueError("calibrators_ are not all of online Platt scaling")
+
+    def _start(self, n_classes: int) -> None:
+        self.calibrators_ = self._experts()
+        for expert in self.calibrators_:
+            expert.classes_ = self.classes_
+            expert._reset(n_classes)
+        self.weights_ = np.full(len(self.calibrators_), 1.0 / len(self.calibrators_))
+
+    def _features(self, s: Scores) -> FloatArray:
+        return self.calibrators_[0]._features(s)
+
+    def _forecast(self, x: FloatArray) -> FloatArray:
+        q = np.zeros(len(x))
+        for expert, weight in zip(self.calibrators_, self.weights_, strict=True):
+            q += weight * expert._forecast(x)
+        return q
+
+    def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        forecasts = np.column_stack([expert._stream(x, y) for expert in self.calibrators_])
+        weights, out = self.weights_.copy(), np.empty(len(y))
+        mix_stream(y, forecasts, out, weights, float(self.share))
+        self.weights_ = weights
+        return out

@@ -1,0 +1,146 @@
+"""Online temperature scaling, for any number of classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._core.base import StateKind
+from .._core.online import OnlineCalibrator
+from .._core.params import check_real
+from .._core.scores import Scale, Scores
+from .._numerics.links import FloatArray, softmax
+from .._numerics.ons import temperature_stream
+
+
+class OnlineTemperatureCalibrator(OnlineCalibrator):
+    """Online temperature scaling: divide all logits by one number, learnt label by label.
+
+    Use it for streams of many classes: one parameter, and the order of the classes never changes.
+    For two classes :class:`OnlinePlattCalibrator` repairs the base rate too.
+
+    Parameters
+    ----------
+    gamma : float, default=0.1
+        Steps are ``1 / gamma`` times the Newton step: smaller follows faster.
+    prior_strength : float, default=100.0
+        The sum of squared gradients starts here: larger moves more slowly at first.
+    radius : float, default=100.0
+        The temperature stays between ``1 / radius`` and ``radius``.
+    eps : float, default=1e-5
+        Probabilities nearer to 0 are taken as this far.
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    classes : array-like, optional
+        All class labels in sorted order.
+    max_pending : int, default=100_000
+        Most forecasts that may wait for labels, see ``remember``.
+
+    Attributes
+    ----------
+    inverse_ : ndarray of shape (2,)
+        The inverse temperature, and the sum of squared gradients.
+    temperature_ : float
+        Above 1: the classifier was over-confident of late.
+    n_seen_ : float
+        Labels learnt.
+    pending_ : Pending
+        Forecasts that wait for labels.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, ``partial_fit`` and the like: bad data.
+
+    Notes
+    -----
+    The log loss of ``softmax(b z)`` in the inverse temperature b has derivative ``E - z_y`` and
+    second derivative ``Var``, mean and variance being of z under the forecast q. The label's own
+    part of the variance gives ``Var >= q_y (E - z_y)^2``: the loss is exp-concave with the
+    smallest q_y as its constant, so an online Newton step in b has regret O(log T) on bounded
+    logits, for any labels (Hazan, Agarwal and Kale 2007, Theorem 2; the constant grows like
+    ``K exp(2 b max|z|)``).
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger (2017). On calibration of modern neural networks.
+    ICML, section 4.2.
+    E. Hazan, A. Agarwal, S. Kale (2007). Logarithmic regret algorithms for online convex
+    optimization. Machine Learning 69.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.online import OnlineTemperatureCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> logits = rng.normal(size=(5000, 4))
+    >>> y = (logits + rng.gumbel(size=(5000, 4))).argmax(axis=1)  # the softmax of the logits
+    >>> cal = OnlineTemperatureCalibrator(scale="logit").partial_fit(3 * logits, y)
+    >>> round(cal.temperature_)
+    3
+    """
+
+    name: ClassVar[str] = "online_temperature"
+    _state: ClassVar[dict[str, StateKind]] = {**OnlineCalibrator._state, "inverse_": "vector"}
+    _traits: ClassVar[frozenset[str]] = frozenset({"online", "multiclass", "monotone"})
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.1,
+        prior_strength: float = 100.0,
+        radius: float = 100.0,
+        eps: float = 1e-5,
+        scale: Scale = "probability",
+        classes: Any = None,
+        max_pending: int = 100_000,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
+        self.gamma = gamma
+        self.prior_strength = prior_strength
+        self.radius = radius
+        self.eps = eps
+
+    @property
+    def temperature_(self) -> float:
+        """The temperature that divides the logits now."""
+        return 1.0 / float(self.inverse_[0])
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        where = "OnlineTemperatureCalibrator"
+        check_real(where, "gamma", self.gamma, low=0.0, open_low=True)
+        check_real(where, "prior_strength", self.prior_strength, low=0.0, open_low=True)
+        check_real(where, "radius", self.radius, low=1.0)
+        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+
+    def _check_state(self) -> None:
+        if self.inverse_.shape != (2,) or not (self.inverse_ > 0).all():
+            raise ValueError("inverse_ does not hold two positive numbers")
+
+    def _start(self, n_classes: int) -> None:
+        self.inverse_ = np.array([1.0, float(self.prior_strength)])
+
+    def _features(self, s: Scores) -> FloatArray:
+        z = replace(s, clip=(self.eps, self.eps)).logits()
+        return np.asarray(z[:, None] if z.ndim == 1 else z, dtype=np.float64)
+
+    def _softmax(self, x: FloatArray, beta: FloatArray) -> FloatArray:
+        if x.shape[1] > 1:
+            return softmax(x * beta)
+        return softmax(np.column_stack((np.zeros(len(x)), x)) * beta)
+
+    def _forecast(self, x: FloatArray) -> FloatArray:
+        return self._softmax(x, self.inverse_[:1])
+
+    def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        z = x if x.shape[1] > 1 else np.column_stack((np.zeros(len(x)), x))
+        state, beta = self.inverse_.copy(), np.empty(len(y))
+        bounds = 1.0 / self.radius, float(self.radius)
+        temperature_stream(z, y, beta, state, float(self.gamma), *bounds)
+        self.inverse_ = state
+        return self._softmax(x, beta[:, None])
