@@ -39,6 +39,7 @@ from .calibrators import PlattCalibrator as PlattCalibrator
 from .calibrators import ScalingBinningCalibrator as ScalingBinningCalibrator
 from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
+from .metrics import CalibrationAlarm as CalibrationAlarm
 from .metrics import Estimate as Estimate
 from .metrics import ScoreTable as ScoreTable
 from .metrics import brier_score as brier_score

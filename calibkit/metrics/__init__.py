@@ -1,5 +1,6 @@
 """Metrics of probabilities, as functions of rows or of one mergeable table."""
 
+from ._alarm import CalibrationAlarm as CalibrationAlarm
 from ._binned import calibration_error as calibration_error
 from ._binned import expected_calibration_error as expected_calibration_error
 from ._binned import maximum_calibration_error as maximum_calibration_error
