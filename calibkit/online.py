@@ -1,6 +1,7 @@
 """Calibration of streams: forecast, see the label, learn; calibrated while the world drifts."""
 
 from ._core.pending import Resolved as Resolved
+from ._journal import Journal as Journal
 from ._online import AdaptivePlattCalibrator as AdaptivePlattCalibrator
 from ._online import HedgingCalibrator as HedgingCalibrator
 from ._online import OnlineBetaCalibrator as OnlineBetaCalibrator

@@ -25,10 +25,11 @@ LAYERS = {
     "_io": 3,
     "_crossfit": 3,
     "_classifier": 3,
-    "online": 4,
+    "_journal": 4,
+    "online": 5,
     "testing": 4,
-    "report": 5,
-    "cli": 6,
+    "report": 6,
+    "cli": 7,
 }
 #: Parts of layer 3 that stand on others of it.
 WITHIN = {("_io", "_registry"), ("_classifier", "_registry"), ("_classifier", "_crossfit")}

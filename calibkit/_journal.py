@@ -1,0 +1,456 @@
+"""Restart without loss: an online calibrator whose every update is on file before it counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import RLock
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.base import clone
+
+from ._core.call_log import CallLog
+from ._core.calls import (
+    ONE,
+    REMEMBER,
+    RESOLVE,
+    UPDATE,
+    Call,
+    code_of,
+    codes_of,
+    ids_of,
+    plain_scores,
+    repeat,
+)
+from ._core.online import OnlineCalibrator
+from ._core.params import check_flag, check_int
+from ._core.pending import Resolved, read_ids
+from ._io import from_dict, to_dict
+from ._numerics.links import FloatArray
+
+Result = TypeVar("Result")
+
+
+class Journal:
+    """An online calibrator on file: what it has learnt survives ``kill -9`` at any moment.
+
+    Use it where a stream must go on after a crash or a deployment as if nothing had happened. Each
+    method returns only after its update is committed to an SQLite file; opening the file again
+    brings back the calibrator, bit for bit, forecasts that wait for labels included.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file; it is made if there is none.
+    calibrator : OnlineCalibrator, optional
+        What a new file starts from, as it is: a copy is taken. For an existing file it may be left
+        out; if given, its parameters must be those on file, and what it has learnt is not used.
+    snapshot_every : int, default=1000
+        Rows after which the state itself is written in place of the updates so far: more make the
+        file longer and a restart slower.
+    durable : bool, default=False
+        Whether to wait at every commit until the disk has it, so that acknowledged updates survive
+        a power failure too. Without, such a failure may lose the last few, and nothing else.
+
+    Attributes
+    ----------
+    calibrator_ : OnlineCalibrator
+        The calibrator, to look at: what it is taught directly is not on file.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, is of something else, or holds a calibrator of other parameters.
+    BlockingIOError
+        If another process, or another journal, has the file open.
+    OSError
+        If the file can't be read or written.
+
+    Notes
+    -----
+    The file holds a snapshot and the calls after it, with what they were given: 8 bytes a score and
+    1 a label. A restart makes the same calls again, so it gives the same bits on the same machine
+    and versions. The snapshot is renewed when the calls hold ``snapshot_every`` rows and are as
+    large as the last one, in the same transaction that drops them.
+
+    An update costs one transaction, about .1 ms whatever its rows: 10^5 rows a second take calls of
+    100 rows. With ``durable`` the disk decides. ``benchmarks/journal.py`` measures both.
+
+    The lock is SQLite's own and dies with its process; it needs a local disk. While the journal is
+    open ``path-wal`` belongs to it. Calls from several threads take turns. After a fork only the
+    parent may use it. Columns of data frames are taken by position.
+
+    If a commit fails (a full disk) the calibrator is as it was before the call.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from calibkit.online import Journal, TrackingCalibrator
+    >>> path = os.path.join(tempfile.mkdtemp(), "state.db")
+    >>> with Journal(path, TrackingCalibrator()) as journal:
+    ...     forecast = journal.predict_then_update([0.2, 0.7, 0.9], [0, 1, 1])
+    >>> with Journal(path) as journal:  # after a crash as well
+    ...     journal.n_rows
+    3
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        calibrator: OnlineCalibrator | None = None,
+        *,
+        snapshot_every: int = 1000,
+        durable: bool = False,
+    ) -> None:
+        check_int("Journal", "snapshot_every", snapshot_every, low=1)
+        check_flag("Journal", "durable", durable)
+        given = None if calibrator is None else _copy(calibrator)
+        if given is None and not os.path.exists(path):
+            raise FileNotFoundError(
+                f"Journal: {os.fspath(path)} does not exist; expected a journal, or a calibrator "
+                "to start one with: Journal(path, TrackingCalibrator())."
+            )
+        self.snapshot_every = snapshot_every
+        self._lock = RLock()
+        #: Whether the calibrator may differ from what is on file.
+        self._stale = False
+        self._log = CallLog(path, durable=durable)
+        try:
+            self.calibrator_ = self._first(given)
+        except BaseException:
+            self._log.close()
+            raise
+
+    def _first(self, given: OnlineCalibrator | None) -> OnlineCalibrator:
+        """The calibrator to begin with."""
+        if not self._log.is_new:
+            stored = self._stored()
+            if given is not None:
+                _check_same(stored, given, self._log.path)
+            return stored
+        if given is None:
+            raise ValueError(
+                f"Journal: {self._log.path} is empty and calibrator is None; expected a "
+                "calibrator to start with: Journal(path, TrackingCalibrator())."
+            )
+        self._log.keep(_text(given), started=hasattr(given, "classes_"))
+        return given
+
+    @property
+    def n_rows(self) -> int:
+        """Rows given to this journal since it was made: where a stream that can be read again is
+        to go on."""
+        return self._log.n_rows
+
+    # -- what a user calls ------------------------------------------------------------------
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Journal:
+        """Learn more rows, in order.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none.
+        classes : array-like, optional
+            All class labels, as in the calibrator's own ``partial_fit``.
+
+        Returns
+        -------
+        self : Journal
+            The same journal; the rows are on file.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; nothing changes.
+        """
+        self._learn("partial_fit", X, y, classes)
+        return self
+
+    def predict_then_update(self, X: Any, y: Any, classes: Any = None) -> FloatArray:
+        """Forecast every row from the labels before it, and learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores in the order of time.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none.
+        classes : array-like, optional
+            All class labels, as in the calibrator's own ``partial_fit``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts; the rows are on file.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; nothing changes.
+        """
+        return self._learn("predict_then_update", X, y, classes)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Forecasts that change nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Rows sum to one.
+        """
+        with self._held() as cal:
+            return cal.predict_proba(plain_scores(cal, X, "predict_proba"))
+
+    def remember(self, ids: Any, X: Any) -> FloatArray:
+        """Forecast rows whose labels come later; they wait on file.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come.
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; nothing changes.
+        """
+        with self._held() as cal:
+            keys = read_ids(ids, f"{type(cal).__name__}.remember")
+            values = plain_scores(cal, X, "remember")
+            return self._change(
+                lambda: cal.remember(keys, values),
+                lambda: Call(REMEMBER, len(keys), values.tobytes(), ids=ids_of(keys)),
+            )
+
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        """Learn the labels of remembered rows, in the order given.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids given to :meth:`remember`, before a restart or after it.
+        y : array-like of shape (n,)
+            Their labels; None or NaN drops the forecast without learning.
+
+        Returns
+        -------
+        resolved : Resolved
+            ``n_learned``, and the ids that were ``unknown`` or ``repeated``.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; nothing changes.
+        """
+        with self._held() as cal:
+            where = f"{type(cal).__name__}.resolve"
+            keys = read_ids(ids, where)
+            return self._change(
+                lambda: cal.resolve(keys, y),
+                lambda: Call(RESOLVE, len(keys), b"", codes_of(cal, y, where), ids_of(keys)),
+            )
+
+    def predict_proba_one(self, x: float) -> float:
+        """Probability of the larger class for one score.
+
+        Parameters
+        ----------
+        x : float
+            A score.
+
+        Returns
+        -------
+        p : float
+            The forecast.
+        """
+        with self._held() as cal:
+            if hasattr(cal, "classes_"):
+                return cal.predict_proba_one(x)
+            # This starts the calibrator, and a random seed drawn for it has to be kept.
+            return self._change(lambda: cal.predict_proba_one(x), lambda: Call(ONE, 0))
+
+    def learn_one(self, x: float, y: Any) -> Journal:
+        """Learn the label of one score.
+
+        Parameters
+        ----------
+        x : float
+            A score.
+        y : label
+            A member of the classes; None or NaN is skipped.
+
+        Returns
+        -------
+        self : Journal
+            The same journal; the row is on file.
+
+        Raises
+        ------
+        ValueError
+            If the score or the label is not of the kind described; nothing changes.
+        """
+        with self._held() as cal:
+            if len(getattr(cal, "classes_", ())) > 2:
+                return self.partial_fit([x], [y])
+            self._change(
+                lambda: cal.learn_one(x, y),
+                lambda: Call(ONE, 1, np.float64(x).tobytes(), code_of(cal, y)),
+            )
+        return self
+
+    def close(self) -> None:
+        """Write a snapshot, so that the next start is quick, and let the file go."""
+        if not self._log.is_mine:
+            self._log.close()
+            return
+        with self._lock:
+            # If it can't be written nothing is lost: the calls are on file.
+            with suppress(OSError, ValueError), self._held() as cal:
+                if self._log.rows_since:
+                    self._log.keep(_text(cal))
+            self._log.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Journal({self._log.path!r}, {self.calibrator_!r})"
+
+    # -- how it is done ---------------------------------------------------------------------
+
+    def _learn(self, method: str, X: Any, y: Any, classes: Any) -> Any:
+        with self._held() as cal:
+            values = plain_scores(cal, X, method)
+            where = f"{type(cal).__name__}.{method}"
+            return self._change(
+                lambda: getattr(cal, method)(values, y, classes),
+                lambda: Call(UPDATE, len(values), values.tobytes(), codes_of(cal, y, where)),
+            )
+
+    @contextmanager
+    def _held(self) -> Iterator[OnlineCalibrator]:
+        self._log.check()  # before the lock, which a fork may never get
+        with self._lock:
+            self._log.check()
+            if self._stale:
+                self._reload()
+            yield self.calibrator_
+
+    def _change(self, act: Callable[[], Result], call: Callable[[], Call]) -> Result:
+        """Change the calibrator and write that down: both are done in the end, or neither.
+
+        The file is the truth: whatever stops this half-way, the calibrator is read from it again.
+        """
+        self._stale = True
+        try:
+            try:
+                result = act()
+            except (ValueError, TypeError):
+                # Refused without a trace, unless it was started to find that out.
+                self._stale = not self._log.started
+                raise
+            self._write(call())
+        except BaseException:
+            if self._stale:
+                with suppress(OSError, ValueError):  # the next call tries again
+                    self._reload()
+            raise
+        self._stale = False
+        return result
+
+    def _write(self, call: Call) -> None:
+        # How the state started is not in a call: the classes, and a seed that was drawn.
+        if not self._log.started or self._log.is_due(call, self.snapshot_every):
+            self._log.keep(_text(self.calibrator_), call.n_rows)
+        elif call.n_rows:
+            self._log.append(call)
+
+    def _reload(self) -> None:
+        stored = self._stored()
+        self.calibrator_.__dict__.clear()
+        self.calibrator_.__dict__.update(stored.__dict__)
+        self._stale = False
+
+    def _stored(self) -> OnlineCalibrator:
+        """The calibrator on file."""
+        snapshot, calls = self._log.read()
+        try:
+            cal = from_dict(json.loads(snapshot))
+            if not isinstance(cal, OnlineCalibrator) or (calls and not self._log.started):
+                raise ValueError("the snapshot is of no online calibrator that has started")
+            cal = cal if self._log.started else clone(cal)
+            for call in calls:
+                repeat(cal, call)
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            raise self._log.damaged(str(error)) from error
+        return cal
+
+
+def _copy(calibrator: Any) -> OnlineCalibrator:
+    """The same calibrator, not shared; started if its classes are known."""
+    if not isinstance(calibrator, OnlineCalibrator):
+        raise TypeError(
+            f"Journal: calibrator={calibrator!r}; expected an online calibrator, such as "
+            "TrackingCalibrator(). For a batch one: WindowedCalibrator(...)."
+        )
+    calibrator._check_params()
+    text = _text(calibrator)  # raises where it can't be written
+    started = hasattr(calibrator, "classes_")
+    twin: Any = from_dict(json.loads(text)) if started else clone(calibrator)
+    if twin.classes is not None:
+        twin._ensure_fitted()
+    return twin
+
+
+def _text(cal: OnlineCalibrator) -> bytes:
+    """Its JSON; of one that has not started a started copy, of which the parameters count."""
+    if not hasattr(cal, "classes_"):
+        cal = clone(cal)
+        cal._begin(n_classes=2 if cal.classes is None else len(cal.classes))
+    return json.dumps(to_dict(cal), allow_nan=False).encode()
+
+
+def _check_same(stored: OnlineCalibrator, given: OnlineCalibrator, path: str) -> None:
+    """Raise unless they are of one class and have the same parameters."""
+    on_file, asked = (json.loads(_text(c)) for c in (stored, given))
+    different = list(_differences(on_file, asked))
+    if different:
+        raise ValueError(
+            f"Journal: {path} holds another calibrator than the one given: "
+            f"{'; '.join(different[:5])}. Leave calibrator out to go on with the one on file, or "
+            "use another file."
+        )
+
+
+def _differences(on_file: Any, asked: Any, prefix: str = "") -> Iterator[str]:
+    """In words, what differs between two calibrators as dicts."""
+    if on_file["class"] != asked["class"]:
+        yield f"{prefix}class is {asked['class']!r}, on file {on_file['class']!r}"
+        return
+    for name, there in on_file["params"].items():
+        here = asked["params"][name]
+        if all(isinstance(v, dict) and "class" in v for v in (here, there)):
+            yield from _differences(there, here, f"{prefix}{name}__")
+        elif here != there:
+            yield f"{prefix}{name} is {here!r:.60}, on file {there!r:.60}"

@@ -1,0 +1,637 @@
+"""The journal: what was acknowledged is there, bit for bit, whatever happened in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibkit import IsotonicCalibrator, PlattCalibrator, from_dict, to_dict
+from calibkit.online import (
+    AdaptivePlattCalibrator,
+    HedgingCalibrator,
+    Journal,
+    OnlineBetaCalibrator,
+    OnlinePlattCalibrator,
+    OnlineTemperatureCalibrator,
+    TrackingCalibrator,
+    WindowedCalibrator,
+)
+
+ROOT = Path(__file__).parent.parent
+MAKERS = {
+    "platt": OnlinePlattCalibrator,
+    "platt, logits": lambda: OnlinePlattCalibrator(scale="logit", discount=0.99),
+    "beta": lambda: OnlineBetaCalibrator(start=(1, -1, 0.5)),
+    "adaptive": AdaptivePlattCalibrator,
+    "tracking": lambda: TrackingCalibrator(OnlineBetaCalibrator(), n_bins=7),
+    "hedging": lambda: HedgingCalibrator(random_state=3),
+    "windowed": lambda: WindowedCalibrator(IsotonicCalibrator(), window=40, refit_every=15),
+    "names": lambda: OnlinePlattCalibrator(classes=["no", "yes"]),
+    "few forecasts": lambda: OnlinePlattCalibrator(max_pending=9),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state.db"
+
+
+def crash(journal):
+    """What a kill leaves: the file without the snapshot of an orderly end."""
+    journal._log.close()
+
+
+def stream(n, seed=0, *, labels=(0, 1), logits=False):
+    rng = np.random.default_rng(seed)
+    p = rng.random(n)
+    y = np.array(labels, dtype=object)[(rng.random(n) < p**2).astype(int)]
+    y[rng.random(n) < 0.1] = None
+    return (np.log(p / (1 - p)) if logits else p), y
+
+
+def calls(maker, n=60, seed=0):
+    """Calls of all kinds, the first of which brings both classes."""
+    rng = np.random.default_rng(seed)
+    labels = ("no", "yes") if maker == "names" else (0, 1)
+    yield "partial_fit", ([0.3, 0.6], list(labels))
+    for i in range(n):
+        x, y = stream(int(rng.integers(1, 12)), i, labels=labels, logits="logits" in maker)
+        kind = rng.choice(["partial_fit", "predict_then_update", "one", "remember", "resolve"])
+        if kind == "one":
+            yield "learn_one", (float(x[0]), y[0])
+        elif kind == "remember":
+            yield "remember", ([f"{i} {k}" if k % 2 else 100 * i + k for k in range(len(x))], x)
+        elif kind == "resolve":
+            ids = [f"{k} 1" for k in range(max(0, i - 5), i)] + [100 * i]
+            yield "resolve", (ids, [labels[k % 2] for k in range(len(ids) - 1)] + [None])
+        else:
+            yield str(kind), (x, y)
+
+
+# -- the same bits --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [1, 50, 10_000])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_run_with_crashes_equals_one_without(path, maker, every):
+    plain = MAKERS[maker]()
+    journal = Journal(path, MAKERS[maker](), snapshot_every=every)
+    for i, (name, args) in enumerate(calls(maker)):
+        found, expected = getattr(journal, name)(*args), getattr(plain, name)(*args)
+        if name in ("predict_then_update", "remember"):
+            np.testing.assert_array_equal(found, expected)
+        elif name == "resolve":
+            assert found == expected
+        if i % 7 == 0:
+            crash(journal)
+            journal = Journal(path, None if i % 2 else MAKERS[maker](), snapshot_every=every)
+            assert to_dict(journal.calibrator_) == to_dict(plain)
+    x, _ = stream(20, 99, logits="logits" in maker)
+    np.testing.assert_array_equal(journal.predict_proba(x), plain.predict_proba(x))
+    assert journal.predict_proba_one(float(x[0])) == plain.predict_proba_one(float(x[0]))
+    journal.close()
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == to_dict(plain)
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+def test_many_classes_and_single_precision(path, scale):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(60, 3))
+    x = (z if scale == "logit" else np.exp(z) / np.exp(z).sum(1, keepdims=True)).astype(np.float32)
+    y = np.array(["a", "b", "c"])[(z + rng.gumbel(size=z.shape)).argmax(1)]
+    plain, make = OnlineTemperatureCalibrator(scale=scale), OnlineTemperatureCalibrator
+    journal = Journal(path, make(scale=scale))
+    for rows in np.split(np.arange(60), 6):
+        plain.partial_fit(x[rows], y[rows], classes=["a", "b", "c"])
+        journal.partial_fit(x[rows], y[rows], classes=["a", "b", "c"])
+    plain.remember([1, 2], x[:2]), journal.remember([1, 2], x[:2])
+    plain.learn_one(x[0].tolist(), "b"), journal.learn_one(x[0].tolist(), "b")
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == to_dict(plain)
+        assert again.resolve([2], ["c"]).n_learned == 1
+        assert again.n_rows == 64
+
+
+def test_200_classes(path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 200)), rng.integers(0, 200, 50)
+    journal = Journal(path, OnlineTemperatureCalibrator(scale="logit", classes=np.arange(200)))
+    journal.partial_fit(x, y)
+    expected = to_dict(journal.calibrator_)
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == expected
+
+
+def test_a_seed_that_was_drawn_is_kept(path):
+    journal = Journal(path, HedgingCalibrator())
+    first = journal.predict_proba_one(0.31)  # draws the seed, before any label
+    crash(journal)
+    journal = Journal(path, HedgingCalibrator())
+    assert journal.predict_proba_one(0.31) == first
+    x, y = stream(300)
+    journal.partial_fit(x[:200], y[:200])
+    plain = from_dict(to_dict(journal.calibrator_))
+    crash(journal)
+    with Journal(path) as again:
+        found = again.predict_then_update(x[200:], y[200:])
+        np.testing.assert_array_equal(found, plain.predict_then_update(x[200:], y[200:]))
+
+
+def test_late_labels_survive(path):
+    journal = Journal(path, TrackingCalibrator(classes=[0, 1]))
+    journal.remember(["a", "b", 3], [0.2, 0.7, 0.9])
+    crash(journal)
+    with Journal(path) as again:
+        assert len(again.calibrator_.pending_) == 3
+        assert again.resolve([3, "a", "x"], [1, 0, 1]) == (2, ["x"], [])
+        assert len(again.calibrator_.pending_) == 1
+        assert again.n_rows == 6
+
+
+def test_a_new_file_starts_from_what_a_calibrator_has_learnt(path):
+    cal = TrackingCalibrator().partial_fit(*stream(50))
+    before = to_dict(cal)
+    journal = Journal(path, cal)
+    assert to_dict(journal.calibrator_) == before
+    journal.partial_fit(*stream(10, 1))
+    assert to_dict(cal) == before, "the caller's calibrator is left alone"
+    expected = to_dict(journal.calibrator_)
+    crash(journal)
+    with Journal(path, TrackingCalibrator().partial_fit(*stream(9, 2))) as again:
+        assert to_dict(again.calibrator_) == expected, "the file goes before what is given"
+
+
+def test_before_any_label(path):
+    Journal(path, OnlinePlattCalibrator()).close()
+    with Journal(path, OnlinePlattCalibrator()) as journal:
+        with pytest.raises(ValueError, match="has seen no label yet"):
+            journal.predict_proba([0.5])
+        journal.partial_fit([0.4], [1])
+    with Journal(path) as journal:
+        assert journal.n_rows == journal.calibrator_.n_seen_ == 1
+
+
+# -- killed ---------------------------------------------------------------------------------
+
+
+def test_kill_9_at_random_moments():
+    """A process is killed 16 times; after each the file holds all that was acknowledged."""
+    script = [sys.executable, str(ROOT / "benchmarks" / "journal_kill.py"), "16", "--seed", "5"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(script, capture_output=True, text=True, timeout=300, env=env, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert sum("killed after" in line for line in lines) == 16
+    at_work = re.findall(r"killed .* acknowledged (\d+) calls, on file (\d+)", done.stdout)
+    assert len({int(a) for a, _ in at_work}) > 5, "the kills were spread over the run"
+    assert lines[-1] == "16 children killed on 2 files: every acknowledged call was there"
+
+
+HOLD = """
+import sys
+from calibkit.online import Journal, TrackingCalibrator
+journal = Journal(sys.argv[1], TrackingCalibrator())
+journal.partial_fit([0.2, 0.8], [0, 1])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_processes(path):
+    command = [sys.executable, "-c", HOLD, str(path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+    ) as holder:
+        assert holder.stdout.readline() == b"ready\n"
+        for given in (None, TrackingCalibrator()):
+            with pytest.raises(
+                BlockingIOError, match=r"state\.db is in use.* Close that one first"
+            ) as caught:
+                Journal(path, given)
+            assert "\n" not in str(caught.value)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with Journal(path) as journal:  # the lock has died with its process
+            assert journal.n_rows == 2
+
+
+def test_two_journals_of_one_process(path):
+    with Journal(path, TrackingCalibrator()) as journal:
+        journal.partial_fit([0.2, 0.8], [0, 1])
+        with pytest.raises(BlockingIOError, match="another Journal"):
+            Journal(path)
+        journal.partial_fit([0.2], [0])
+    with Journal(path) as again:
+        assert again.n_rows == 3
+
+
+FORK = """
+import os, sys
+from calibkit import to_dict
+from calibkit.online import Journal, TrackingCalibrator
+journal = Journal(sys.argv[1], TrackingCalibrator())
+journal.partial_fit([0.2, 0.8], [0, 1])
+pid = os.fork()
+if pid == 0:
+    try:
+        journal.partial_fit([0.5], [1])
+    except BlockingIOError as error:
+        assert "fork" in str(error)
+    else:
+        os._exit(1)
+    with journal:
+        pass
+    del journal
+    sys.exit(0)  # an orderly end, which closes what is open
+assert os.waitpid(pid, 0)[1] == 0
+for _ in range(50):
+    journal.partial_fit([0.2, 0.4], [0, 1])
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_can_do_no_harm(path):
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", FORK, str(path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == -9, done.stderr
+    with Journal(path) as journal:
+        assert journal.n_rows == 102
+
+
+# -- both or neither ------------------------------------------------------------------------
+
+
+def fill_the_disk(journal):
+    """Let the file grow no more; returns what frees it again."""
+    run = journal._log._connection.execute
+    run(f"PRAGMA max_page_count = {run('PRAGMA page_count').fetchone()[0]}")
+    return lambda: run("PRAGMA max_page_count = 1000000")
+
+
+def test_a_full_disk_changes_nothing(path):
+    journal = Journal(path, TrackingCalibrator(), snapshot_every=100_000)
+    journal.partial_fit(*stream(100))
+    journal.remember(["a"], [0.4])
+    before, rows = to_dict(journal.calibrator_), journal.n_rows
+    cal = journal.calibrator_
+    free = fill_the_disk(journal)
+    x, y = stream(5000, 1)
+    ids = [f"a long name {i}" for i in range(5000)]
+    for attempt in (
+        lambda: journal.partial_fit(x, y),
+        lambda: journal.predict_then_update(x, y),
+        lambda: journal.remember(ids, x),
+        lambda: journal.resolve(["a", *ids], [1, *y]),
+    ):
+        with pytest.raises(OSError, match=r"state\.db: database or disk is full; nothing was"):
+            attempt()
+        assert journal.calibrator_ is cal
+        assert to_dict(cal) == before
+        assert journal.n_rows == rows
+    free()
+    journal.partial_fit(x, y)
+    expected = to_dict(cal)
+    assert expected != before
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == expected
+        assert again.n_rows == 5101
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interrupt_leaves_memory_and_file_alike(path, monkeypatch, after):
+    journal = Journal(path, HedgingCalibrator(random_state=0))
+    journal.partial_fit(*stream(30))
+    append = journal._log.append
+
+    def interrupted(call):
+        if after:
+            append(call)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(journal._log, "append", interrupted)
+    for i in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            journal.remember([i, 7], [0.1, 0.2])
+        with pytest.raises(KeyboardInterrupt):
+            journal.partial_fit(*stream(5, i + 1))
+    monkeypatch.undo()
+    assert journal.n_rows == (44 if after else 30)
+    in_memory = to_dict(journal.calibrator_)
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == in_memory
+        assert again.calibrator_.n_seen_ == in_memory["state"]["n_seen_"]
+
+
+def test_bad_input_is_refused_as_the_calibrator_does(path):
+    journal, plain = Journal(path, TrackingCalibrator()), TrackingCalibrator()
+    bad = [
+        ("partial_fit", ([0.2, 1.5], [0, 1])),
+        ("partial_fit", ([0.2, 0.5], [0, 1, 1])),
+        ("partial_fit", ([0.2, 0.5], ["a", "a"])),
+        ("predict_then_update", ([0.2, np.nan], [0, 1])),
+        ("learn_one", (7.0, 1)),
+        ("learn_one", (0.5, "x")),
+        ("predict_proba_one", (7.0,)),
+        ("remember", ([1.5], [0.2])),
+        ("remember", ([1, 2], [0.2])),
+        ("resolve", ([1], [0, 1])),
+    ]
+    for started in (False, True):
+        for name, args in bad:
+            with pytest.raises(ValueError) as expected:
+                getattr(from_dict(to_dict(plain)) if started else TrackingCalibrator(), name)(*args)
+            with pytest.raises(ValueError, match=re.escape(str(expected.value))):
+                getattr(journal, name)(*args)
+            assert hasattr(journal.calibrator_, "classes_") == started
+        journal.partial_fit([0.3, 0.6], [0, 1])
+        plain.partial_fit([0.3, 0.6], [0, 1])
+    assert journal.n_rows == 4
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == to_dict(plain)
+
+
+def test_threads_take_turns(path):
+    journal = Journal(path, TrackingCalibrator(classes=[0, 1]), snapshot_every=100)
+    errors = []
+
+    def work(seed):
+        try:
+            for i in range(40):
+                x, y = stream(3, 100 * seed + i)
+                journal.partial_fit(x, y)
+                journal.predict_proba(x)
+                journal.remember([(seed * 1000) + i], x[:1])
+                journal.resolve([(seed * 1000) + i], [1])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert errors == []
+    assert journal.n_rows == 4 * 40 * 5
+    in_memory = to_dict(journal.calibrator_)
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == in_memory
+
+
+# -- the wrong file -------------------------------------------------------------------------
+
+
+def test_other_parameters(path):
+    make = TrackingCalibrator
+    Journal(path, make(OnlinePlattCalibrator(gamma=0.1), n_bins=10)).close()
+    with pytest.raises(ValueError, match=r"n_bins is 5, on file 10\. Leave calibrator out"):
+        Journal(path, make(OnlinePlattCalibrator(), n_bins=5))
+    with pytest.raises(ValueError, match=r"calibrator__gamma is 0\.2, on file 0\.1"):
+        Journal(path, make(OnlinePlattCalibrator(gamma=0.2)))
+    with pytest.raises(ValueError, match="class is 'online_platt', on file 'tracking'"):
+        Journal(path, OnlinePlattCalibrator())
+    with pytest.raises(ValueError, match="calibrator__class is 'online_beta'"):
+        Journal(path, make(OnlineBetaCalibrator()))
+    Journal(path, make(OnlinePlattCalibrator())).close()
+
+
+def test_not_a_calibrator(path):
+    for bad in (PlattCalibrator(), 3, TrackingCalibrator):
+        with pytest.raises(TypeError, match="expected an online calibrator"):
+            Journal(path, bad)
+    with pytest.raises(TypeError, match="random_state"):
+        Journal(path, HedgingCalibrator(random_state=np.random.default_rng(0)))
+    with pytest.raises(ValueError, match="gamma"):
+        Journal(path, OnlinePlattCalibrator(gamma=-1.0))
+    with pytest.raises(ValueError, match="snapshot_every=0"):
+        Journal(path, TrackingCalibrator(), snapshot_every=0)
+    with pytest.raises(TypeError, match="durable=1"):
+        Journal(path, TrackingCalibrator(), durable=1)
+    with pytest.raises(FileNotFoundError, match="does not exist; expected a journal"):
+        Journal(path)
+    assert not path.exists()
+    path.touch()
+    with pytest.raises(ValueError, match="is empty and calibrator is None"):
+        Journal(path)
+    Journal(path, TrackingCalibrator()).close()
+
+
+def test_places_that_cannot_be(tmp_path):
+    with pytest.raises(OSError, match="unable to open database file"):
+        Journal(tmp_path / "nowhere" / "state.db", TrackingCalibrator())
+    with pytest.raises(OSError, match="unable to open database file"):
+        Journal(tmp_path, TrackingCalibrator())
+
+
+def test_files_of_something_else(path):
+    path.write_text("time,score\n" * 1000)
+    with pytest.raises(ValueError, match="damaged, or no journal of calibkit"):
+        Journal(path, TrackingCalibrator())
+    assert path.read_text().startswith("time,score")
+    path.unlink()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE mine (a)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="SQLite file of something else"):
+        Journal(path, TrackingCalibrator())
+    assert path.read_bytes() == before
+    assert not path.with_name("state.db-wal").exists()
+
+
+def change(path, *statements):
+    other = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        other.execute(*statement) if isinstance(statement, tuple) else other.execute(statement)
+    other.close()
+
+
+@pytest.fixture
+def crashed(path):
+    """A file with a snapshot and calls after it, and its state."""
+    journal = Journal(path, TrackingCalibrator(), snapshot_every=100_000)
+    for i in range(20):
+        journal.partial_fit(*stream(50, i))
+    journal.remember(["a", "b"], [0.2, 0.4])
+    state = to_dict(journal.calibrator_)
+    crash(journal)
+    return path, state
+
+
+def test_versions(crashed):
+    path, _ = crashed
+    change(path, "PRAGMA user_version = 2")
+    with pytest.raises(ValueError, match=r"of version 2; expected 1\. A newer file"):
+        Journal(path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM calls WHERE seq = 5",
+        "DELETE FROM calls WHERE seq = 3",
+        "DELETE FROM state",
+        "UPDATE calls SET seq = seq + 100",
+        "UPDATE calls SET codes = codes || x'01' WHERE seq = 3",
+        "UPDATE calls SET scores = 'text' WHERE seq = 3",
+        "UPDATE calls SET n_rows = 'text' WHERE seq = 3",
+        "UPDATE calls SET kind = 1 WHERE seq = 3",
+        "UPDATE calls SET crc = NULL WHERE seq = 3",
+        "UPDATE state SET snapshot = NULL",
+        "UPDATE state SET snapshot = x'7b7d'",
+        "UPDATE state SET n_rows = n_rows + 1",
+        "UPDATE state SET started = 0",
+        "DROP TABLE calls",
+        "DROP TABLE state",
+        "ALTER TABLE calls DROP COLUMN ids",
+    ],
+)
+def test_what_was_changed_by_hand_is_noticed(crashed, statement):
+    path, _ = crashed
+    change(path, statement)
+    with pytest.raises(ValueError, match="damaged, or no journal of calibkit") as caught:
+        Journal(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_snapshot_that_no_calibrator_fits(crashed):
+    path, _ = crashed
+    from calibkit._core.call_log import _checksum
+
+    for text in (
+        b"{",
+        b"[]",
+        json.dumps(to_dict(PlattCalibrator().fit([0.1, 0.9, 0.5, 0.2], [0, 1, 0, 1]))),
+    ):
+        data = text if isinstance(text, bytes) else text.encode()
+        keep = "UPDATE state SET snapshot = ?, seq = 0, n_rows = 0, crc = ?"
+        change(path, "DELETE FROM calls", (keep, (data, _checksum((1, 0, 0), (data,), 0))))
+        with pytest.raises(ValueError, match="damaged"):
+            Journal(path)
+
+
+def test_bytes_that_rot_are_noticed(crashed, tmp_path):
+    """Every so often a byte is turned over: an error, or nothing was lost."""
+    path, state = crashed
+    whole, twin = path.read_bytes(), tmp_path / "twin.db"
+    noticed = 0
+    for at in range(0, len(whole), 211):
+        twin.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            with Journal(twin) as journal:
+                assert to_dict(journal.calibrator_) == state
+        except (ValueError, OSError):
+            noticed += 1
+    assert noticed > 20
+    for size in (50, 4000, len(whole) // 2, len(whole) - 1):
+        twin.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="damaged"):
+            Journal(twin)
+
+
+# -- the file -------------------------------------------------------------------------------
+
+
+def test_the_file_stays_small(path):
+    journal = Journal(path, TrackingCalibrator(), snapshot_every=1000)
+    x, y = stream(100)
+    for _ in range(1000):
+        journal.partial_fit(x, y)
+    sizes = [f.stat().st_size for f in path.parent.iterdir()]
+    assert sum(sizes) < 6_000_000, sizes
+    journal.close()
+    assert os.listdir(path.parent) == ["state.db"]
+    assert path.stat().st_size < 60_000
+    with Journal(path) as again:
+        assert again.n_rows == 100_000
+
+
+def test_a_large_state_is_not_written_for_a_few_rows(path, monkeypatch):
+    journal = Journal(path, TrackingCalibrator(classes=[0, 1]), snapshot_every=10)
+    journal.remember(np.arange(20_000), np.linspace(0, 1, 20_000))
+    kept, keep = [], journal._log.keep
+    monkeypatch.setattr(journal._log, "keep", lambda *a, **k: (kept.append(1), keep(*a, **k)))
+    for i in range(500):
+        journal.partial_fit(*stream(10, i))
+    assert len(kept) <= 1
+    state = to_dict(journal.calibrator_)
+    crash(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == state
+
+
+def test_calls_of_no_rows_leave_no_trace(path):
+    with Journal(path, TrackingCalibrator()) as journal:
+        journal.partial_fit([0.2, 0.4], [0, 1])
+        size = journal._log._seq
+        for _ in range(10):
+            journal.partial_fit([], [])
+            journal.remember([], [])
+            journal.resolve([], [])
+            assert journal.predict_then_update([], []).shape == (0, 2)
+        assert journal._log._seq == size
+
+
+def test_durable(path):
+    with Journal(path, TrackingCalibrator(), durable=True) as journal:
+        assert journal._log._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        journal.partial_fit([0.2, 0.4], [0, 1])
+    with Journal(path) as journal:
+        assert journal._log._connection.execute("PRAGMA synchronous").fetchone() == (1,)
+        assert journal.n_rows == 2
+
+
+def test_closed(path):
+    journal = Journal(path, TrackingCalibrator())
+    journal.partial_fit([0.2, 0.4], [0, 1])
+    journal.close()
+    journal.close()
+    with pytest.raises(ValueError, match=r"state\.db is closed\. Open it again"):
+        journal.predict_proba([0.2])
+    assert repr(journal) == f"Journal({str(path)!r}, TrackingCalibrator())"
+    assert journal.calibrator_.predict_proba([0.2]).shape == (1, 2)
+
+
+def test_a_copy_can_be_opened_beside_the_original(path, tmp_path):
+    with Journal(path, TrackingCalibrator()) as journal:
+        journal.partial_fit([0.2, 0.4], [0, 1])
+        place = tmp_path / "copy"
+        place.mkdir()
+        for name in ("state.db", "state.db-wal"):
+            shutil.copy(path.with_name(name), place / name)
+        with Journal(place / "state.db") as twin:
+            assert to_dict(twin.calibrator_) == to_dict(journal.calibrator_)
+
+
+def test_data_frames_by_position(path):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"no": [0.8, 0.4], "yes": [0.2, 0.6]})
+    with Journal(path, TrackingCalibrator()) as journal:
+        journal.partial_fit(frame, pd.Series([0, 1]))
+        journal.partial_fit(frame, pd.array([1, None], dtype="Int64"))
+        state = to_dict(journal.calibrator_)
+        crash(journal)
+    plain = TrackingCalibrator().partial_fit([0.2, 0.6], [0, 1]).partial_fit([0.2], [1])
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == state == to_dict(plain)
+        assert again.predict_proba(frame).shape == (2, 2)
