@@ -4,6 +4,7 @@ from ._core.pending import Resolved as Resolved
 from ._journal import Journal as Journal
 from ._online import AdaptivePlattCalibrator as AdaptivePlattCalibrator
 from ._online import HedgingCalibrator as HedgingCalibrator
+from ._online import MultiStreamCalibrator as MultiStreamCalibrator
 from ._online import OnlineBetaCalibrator as OnlineBetaCalibrator
 from ._online import OnlinePlattCalibrator as OnlinePlattCalibrator
 from ._online import OnlineTemperatureCalibrator as OnlineTemperatureCalibrator

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 #: Fewer rows than this don't pay for importing Numba and compiling, nor, once that is done, for
-#: the call.
-_FIRST, _LATER = 20_000, 256
+#: the call. Rows that came in small calls pay once there are this many of them together.
+_FIRST, _LATER, _TOGETHER = 20_000, 256, 200_000
 _compiled: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 
@@ -23,14 +23,26 @@ def loop(function: Callable[..., Any]) -> Callable[..., Any]:
     numbers or arrays that the loop may change in place.
     """
 
+    walked = 0
+
+    def compiles(n: int) -> bool:
+        """Whether a call of n rows, about to be made, runs compiled."""
+        nonlocal walked
+        if not _available():
+            return False
+        if function in _compiled:
+            return n >= _LATER
+        walked += n
+        return n >= _FIRST or walked >= _TOGETHER
+
     @wraps(function)
     def run(*args: Any) -> Any:
         n = len(args[0])
-        if _available() and n >= (_LATER if function in _compiled else _FIRST):
-            return _compile(function)(*args)
-        return _interpret(function, args, n)
+        return _compile(function)(*args) if compiles(n) else _interpret(function, args, n)
 
     run.source = function  # type: ignore[attr-defined]
+    run.compiles = compiles  # type: ignore[attr-defined]
+    run.compiled = lambda *args: _compile(function)(*args)  # type: ignore[attr-defined]
     return run
 
 

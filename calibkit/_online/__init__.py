@@ -3,6 +3,7 @@
 from ._adaptive import AdaptivePlattCalibrator as AdaptivePlattCalibrator
 from ._calibeating import HedgingCalibrator as HedgingCalibrator
 from ._calibeating import TrackingCalibrator as TrackingCalibrator
+from ._multi import MultiStreamCalibrator as MultiStreamCalibrator
 from ._scaling import OnlineBetaCalibrator as OnlineBetaCalibrator
 from ._scaling import OnlinePlattCalibrator as OnlinePlattCalibrator
 from ._temperature import OnlineTemperatureCalibrator as OnlineTemperatureCalibrator

@@ -1,0 +1,194 @@
+"""State of many streams by id: found, born, learnt, merged and written."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .._core.groups import places_of, read_groups
+from .._core.labels import read_classes
+from .._numerics.links import FloatArray, IntArray
+from .._numerics.multijoin import join
+from .._numerics.multistream import COUNT, D1, D2, Settings, learn, new_rows
+
+#: Columns of a stream's row, as files call them.
+COLUMNS = ("slope", "intercept", "l", "d1", "d2", "n_seen", "start_slope", "start_intercept")
+
+
+class Streams:
+    """Ids and rows of streams. Only :meth:`learn` changes them in place."""
+
+    def __init__(self, ids: np.ndarray | None = None, rows: FloatArray | None = None) -> None:
+        self._places = places_of(np.empty(0, dtype=np.int64) if ids is None else ids)
+        # One row at least: an index of -1 is looked up too.
+        self._rows = new_rows(len(self) + 1)
+        if rows is not None:
+            self._rows[: len(self)] = rows
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"ids": self.ids, "rows": self.rows.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids in the order of first labels."""
+        return self._places.ids.copy()
+
+    @property
+    def rows(self) -> FloatArray:
+        """Their state, shared."""
+        return self._rows[: len(self)]
+
+    @property
+    def table(self) -> FloatArray:
+        """The same with room for more: never empty."""
+        return self._rows
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state and of the index, with room kept for more."""
+        return self._rows.nbytes + self._places.nbytes
+
+    def read(self, group: Any, where: str, n: int | None = None, name: str = "group") -> np.ndarray:
+        """Ids from a user's array, of the kind of those before."""
+        keys = read_groups(group, where, n, name)
+        kind = "strings" if keys.dtype == object else "ints"
+        if len(keys) and len(self) and kind != self._places.kind:
+            raise ValueError(
+                f"{where}: {name} holds {kind} and the ids before are {self._places.kind}; "
+                "expected one kind, since 5 and '5' would be two streams."
+            )
+        return keys
+
+    def find(self, keys: np.ndarray) -> IntArray:
+        """Place of each id, -1 where there is no such stream."""
+        return self._places.find(keys)
+
+    def known(self, group: Any, where: str, name: str) -> IntArray:
+        """Places of ids that must be there."""
+        keys = self.read(group, where, name=name)
+        slot = self.find(keys)
+        if (slot < 0).any():
+            missing = keys[slot < 0].tolist()
+            more = f" and {len(missing) - 1} more" if missing[1:] else ""
+            raise ValueError(
+                f"{where}: {name} holds {missing[0]!r}{more}, of which there is no stream; "
+                "expected ids in groups_."
+            )
+        return slot
+
+    def learn(
+        self, z: FloatArray, y: FloatArray, keys: np.ndarray, pooled: FloatArray,
+        settings: Settings,
+    ) -> FloatArray:  # fmt: skip
+        """Forecasts of rows from the labels before them, which these streams and ``pooled`` learn.
+
+        Streams are born by labels; a row without one leaves no trace.
+        """
+        before = len(self)
+        if not before:
+            self._places = places_of(keys[:0])
+        slot = self.find(keys)
+        try:
+            born = keys[(slot < 0) & (y == y)]
+            if len(born):
+                self._places.add(self._places.distinct(born))
+                unknown = np.flatnonzero(slot < 0)
+                slot[unknown] = self.find(keys[unknown])
+                self._make_room()
+            return learn(z, y, slot, pooled, self._rows, settings)
+        except BaseException:
+            if len(self) > before:
+                self._places = places_of(self.ids[:before])
+                self._rows[before:] = 0.0
+            raise
+
+    def _make_room(self) -> None:
+        if len(self) >= len(self._rows):
+            rows = new_rows(max(len(self) + 1, 2 * len(self._rows)))
+            rows[: len(self._rows)] = self._rows
+            self._rows = rows
+
+    def without(self, slot: IntArray) -> Streams:
+        """All streams but those at some places."""
+        kept = np.ones(len(self), dtype=bool)
+        kept[slot] = False
+        return Streams(self.ids[kept], self.rows[kept])
+
+    def merged(self, other: Streams, settings: Settings, where: str) -> Streams:
+        """The streams of both; those of one only as they are."""
+        keys = self.read(other.ids, where, name="other")
+        if not len(self):
+            return Streams(keys, other.rows)
+        slot = self.find(keys)
+        shared, rows = slot >= 0, self.rows.copy()
+        rows[slot[shared]] = join(rows[slot[shared]], other.rows[shared], settings)
+        ids = np.concatenate((self.ids, keys[~shared])) if len(keys) else self.ids
+        return Streams(ids, np.concatenate((rows, other.rows[~shared])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"groups": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str) -> Streams:
+        """From values that nobody has checked."""
+        ids = data["groups"]
+        if not isinstance(ids, list):
+            raise ValueError(f"{where}: groups is a {type(ids).__name__}; expected a list.")
+        keys = read_groups(ids, where, name="groups")
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"{where}: groups holds ids twice; expected distinct ones.")
+        rows = rows_from_dict(data["streams"], len(ids), f"{where}: streams")
+        if len(rows) and rows[:, COUNT].min() < 1.0:
+            raise ValueError(
+                f"{where}: streams: n_seen holds {rows[:, COUNT].min()}; expected 1 on."
+            )
+        return cls(keys, rows)
+
+
+def rows_to_dict(rows: FloatArray) -> dict[str, list[float]]:
+    """Columns by name."""
+    return dict(zip(COLUMNS, rows.T.tolist(), strict=True))
+
+
+def rows_from_dict(data: Any, n: int, where: str) -> FloatArray:
+    """Rows of state from values that nobody has checked."""
+    check_keys(data, set(COLUMNS), where)
+    out = np.empty((n, len(COLUMNS)))
+    for i, name in enumerate(COLUMNS):
+        values = data[name]
+        if not isinstance(values, list) or len(values) != n:
+            raise ValueError(f"{where}: {name} is not a list of {n} numbers.")
+        # Compared, not converted: a whole number of a thousand digits is not a float.
+        largest = sys.float_info.max
+        if not all(type(v) in (int, float) and abs(v) <= largest for v in values):
+            raise ValueError(f"{where}: {name} holds what is no finite number; expected numbers.")
+        out[:, i] = values
+    if not ((out[:, D1] > 0).all() and (out[:, D2] > 0).all()):
+        raise ValueError(f"{where}: d1 and d2 are of no positive definite matrix; expected > 0.")
+    if not ((out[:, COUNT] >= 0) & (out[:, COUNT] == np.floor(out[:, COUNT]))).all():
+        raise ValueError(f"{where}: n_seen holds what is no count; expected whole numbers.")
+    return out
+
+
+def check_keys(data: Any, expected: set[str], where: str) -> None:
+    """Raise unless it is a dict of just these keys."""
+    if not isinstance(data, dict) or set(data) != expected:
+        found = sorted(map(str, data))[:10] if isinstance(data, dict) else type(data).__name__
+        raise ValueError(f"{where}: found {found}; expected a dict of {sorted(expected)}.")
+
+
+def read_two(labels: Any, where: str) -> np.ndarray:
+    """Two class labels that nobody has checked."""
+    plain = isinstance(labels, list) and len(labels) == 2 and type(labels[0]) is type(labels[1])
+    if not plain or type(labels[0]) not in (bool, int, float, str):
+        raise ValueError(f"{where}: classes is no list of two labels of one type.")
+    return read_classes(labels, where)

@@ -1,0 +1,786 @@
+"""Many streams at once: each as if alone, born from all, in little memory."""
+
+import copy
+import json
+import pickle
+from itertools import pairwise
+from math import exp
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import calibkit
+from calibkit._core.groups import IntPlaces, TextPlaces
+from calibkit._numerics import jit, multistream
+from calibkit.online import MultiStreamCalibrator, OnlinePlattCalibrator
+
+SETTINGS = [
+    {},
+    {"discount": 0.97, "gamma": 0.02, "prior_strength": 0.7, "radius": 1.2},
+    {"gamma": 1.0, "prior_strength": 3.0},
+]
+HAS_NUMBA = jit._available()
+
+
+def rows_of(n, n_groups, seed=0, missing=0.1):
+    rng = np.random.default_rng(seed)
+    group = rng.integers(n_groups, size=n)
+    z = rng.normal(size=n) * 3
+    slope, shift = rng.normal(0.5, 0.2, n_groups), rng.normal(-0.5, 0.5, n_groups)
+    y = (rng.random(n) < 1 / (1 + np.exp(-slope[group] * z - shift[group]))).astype(float)
+    y[rng.random(n) < missing] = np.nan
+    return z, y, group
+
+
+def make(**params):
+    return MultiStreamCalibrator(scale="logit", **params)
+
+
+@pytest.fixture(
+    params=[
+        "plain",
+        pytest.param("numba", marks=pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")),
+    ]
+)
+def backend(request, monkeypatch):
+    """Both ways to learn, whatever the number of rows."""
+    monkeypatch.setattr(multistream.blocks, "compiles", lambda n: request.param == "numba")
+    return request.param
+
+
+def alone(z, y, group, **params):
+    """The definition: a dictionary of calibrators, one row at a time."""
+    pooled = OnlinePlattCalibrator(scale="logit", classes=[0, 1], **params)
+    pooled._ensure_fitted()
+    streams, out = {}, np.empty(len(z))
+    for i, key in enumerate(group.tolist()):
+        row = [z[i]], [y[i]]
+        if key not in streams and y[i] == y[i]:
+            start = pooled.theta_ * min(1.0, pooled.radius / np.linalg.norm(pooled.theta_))
+            start = start * (1.0 - 1e-15) if np.linalg.norm(start) > pooled.radius else start
+            streams[key] = OnlinePlattCalibrator(
+                scale="logit", classes=[0, 1], start=tuple(start), **params
+            )
+        out[i] = streams.get(key, copy.deepcopy(pooled)).predict_then_update(*row)[0, 1]
+        pooled.partial_fit(*row)
+    return out, streams, pooled
+
+
+# -- each stream as if alone ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("params", SETTINGS)
+def test_streams_are_platt_calibrators_fed_alone(params, backend):
+    z, y, group = rows_of(900, 40)
+    cal = make(**params)
+    got = cal.predict_then_update(z, y, group)
+    want, streams, pooled = alone(z, y, group, **params)
+    np.testing.assert_allclose(got[:, 1], want, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(got.sum(axis=1), 1.0, atol=1e-15)
+    np.testing.assert_allclose(cal.pooled_.theta_, pooled.theta_, rtol=1e-13)
+    assert cal.pooled_.n_seen_ == pooled.n_seen_ == np.isfinite(y).sum()
+    assert cal.n_streams_ == len(streams)
+    assert cal.groups_.tolist() == list(streams)  # in the order of first labels
+    for key, theta, count in zip(cal.groups_, cal.theta_, cal.counts_, strict=True):
+        np.testing.assert_allclose(theta, streams[key].theta_, rtol=0, atol=1e-12)
+        assert count == streams[key].n_seen_
+        np.testing.assert_allclose(
+            cal.calibrator(key).factor_, streams[key].factor_, rtol=1e-12, atol=1e-14
+        )
+
+
+@pytest.mark.parametrize("params", SETTINGS)
+def test_one_stream_is_the_plain_calibrator_bit_for_bit(params, backend):
+    z, y, _ = rows_of(700, 1)
+    cal = make(**params)
+    plain = OnlinePlattCalibrator(scale="logit", **params)
+    got = cal.predict_then_update(z, y, 0)
+    assert (got == plain.predict_then_update(z, y)).all()
+    for one in (cal.calibrator(0), cal.pooled_):
+        assert (one.theta_ == plain.theta_).all()
+        assert (one.factor_ == plain.factor_).all()
+        assert one.n_seen_ == plain.n_seen_
+    some = np.linspace(-3, 3, 7)
+    assert (cal.predict_proba(some, 0) == plain.predict_proba(some)).all()
+
+
+def test_a_stream_goes_on_alone():
+    z, y, group = rows_of(600, 5)
+    cal = make().partial_fit(z, y, group)
+    one = cal.calibrator(3)
+    mine = group == 3
+    again = OnlinePlattCalibrator(scale="logit", start=one.start).partial_fit(z[mine], y[mine])
+    np.testing.assert_allclose(again.theta_, one.theta_, rtol=1e-13)  # from its start
+    more = rows_of(50, 1, seed=1)[:2]
+    q = one.predict_then_update(*more)
+    assert cal.calibrator(3).n_seen_ == one.n_seen_ - np.isfinite(more[1]).sum()  # not shared
+    assert (cal.predict_then_update(*more, 3) == q).all()
+    assert (
+        calibkit.from_dict(calibkit.to_dict(one)).predict_proba([1.0])[0, 1]
+        == (one.predict_proba([1.0])[0, 1])
+    )
+
+
+def test_a_start_on_the_sphere_is_a_start():
+    z, y, group = rows_of(3000, 400)
+    cal = make(radius=0.4, prior_strength=1.0).partial_fit(z, y, group)
+    for key in cal.groups_:
+        cal.calibrator(key).partial_fit([0.3], [1])  # checks its start
+
+
+@pytest.mark.parametrize("n_groups", [1, 6, 300, 3000])
+@pytest.mark.parametrize("params", SETTINGS[:2])
+def test_blocks_and_backends_give_the_same_bits(n_groups, params, monkeypatch):
+    z, y, group = rows_of(4000, n_groups)
+    monkeypatch.setattr(multistream.blocks, "compiles", lambda n: HAS_NUMBA)
+    whole = make(**params)
+    want = whole.predict_then_update(z, y, group)
+    rng = np.random.default_rng(n_groups)
+    cuts = np.concatenate(([0, 0, 1, 2], np.sort(rng.integers(4000, size=9)), [4000]))
+    for ways in (lambda n: False, lambda n: HAS_NUMBA and n % 2 == 0):
+        monkeypatch.setattr(multistream.blocks, "compiles", ways)
+        cut = make(**params)
+        got = [cut.predict_then_update(z[i:j], y[i:j], group[i:j]) for i, j in pairwise(cuts)]
+        assert (np.concatenate(got) == want).all()
+        assert cut.to_dict() == whole.to_dict()
+
+
+def test_no_row_sees_its_own_label_or_a_later_one(backend):
+    z, y, group = rows_of(500, 20)
+    base = make().predict_then_update(z, y, group)
+    for t in (0, 7, 250, 499):
+        other = y.copy()
+        other[t:] = 1.0 - np.nan_to_num(other[t:])
+        changed = make().predict_then_update(z, other, group)
+        assert (changed[: t + 1] == base[: t + 1]).all()
+        assert t == 499 or (changed[t + 1 :] != base[t + 1 :]).any()
+
+
+def test_forecasts_change_nothing_and_the_new_are_pooled():
+    z, y, group = rows_of(500, 20)
+    cal = make().partial_fit(z, y, group)
+    before = cal.to_dict()
+    some = np.linspace(-4, 4, 9)
+    fresh = cal.predict_proba(some, np.arange(9) + 1000)
+    assert (fresh == cal.pooled_.predict_proba(some)).all()
+    assert cal.predict_proba([], []).shape == (0, 2)
+    assert cal.to_dict() == before
+    # The next row is forecast by what predict_proba says.
+    for key in (3, 999):
+        want = cal.predict_proba([0.7], key)
+        np.testing.assert_allclose(
+            copy.deepcopy(cal).predict_then_update([0.7], [1], key), want, rtol=0, atol=1e-15
+        )
+
+
+def test_rows_without_labels_leave_no_trace(backend):
+    cal = make(classes=[0, 1]).partial_fit([0.1], [1], 5)
+    before = cal.to_dict()
+    q = cal.predict_then_update([1.0, 2.0], [None, np.nan], [5, 6])
+    np.testing.assert_allclose(q, cal.predict_proba([1.0, 2.0], [5, 6]), atol=1e-15)
+    cal.partial_fit([], [], [])
+    assert cal.to_dict() == before
+
+
+def test_labels_of_any_two_kinds():
+    z, y, group = rows_of(300, 9, missing=0.0)
+    want = make().predict_then_update(z, y, group)
+    names = np.array(["no", "yes"])[y.astype(int)]
+    for labels in (y.astype(int), y.astype(bool), y.tolist(), pd.Series(y), names, names.tolist()):
+        cal = make()
+        assert (cal.predict_then_update(z, labels, group) == want).all()
+        assert cal.partial_fit(z, labels, group).pooled_.n_seen_ == 600
+    assert cal.classes_.tolist() == ["no", "yes"]
+    one = make(classes=["no", "yes"]).partial_fit([1.0], ["yes"], 1)
+    assert one.pooled_.n_seen_ == 1
+
+
+def test_probabilities_are_log_odds():
+    rng = np.random.default_rng(0)
+    p = rng.random(400)
+    y, group = (rng.random(400) < p).astype(int), rng.integers(7, size=400)
+    a = MultiStreamCalibrator().predict_then_update(p, y, group)
+    b = make().predict_then_update(np.log(p / (1 - p)), y, group)
+    np.testing.assert_allclose(a, b, atol=1e-12)
+    two = MultiStreamCalibrator().predict_then_update(np.column_stack((1 - p, p)), y, group)
+    assert (a == two).all()
+    edge = MultiStreamCalibrator().partial_fit([0.0, 1.0], [1, 0], [1, 1])
+    assert np.isfinite(edge.theta_).all()
+
+
+# -- shrinkage -------------------------------------------------------------------------------
+
+
+def log_loss(q, y):
+    return -np.mean(np.where(y == 1, np.log(q), np.log1p(-q)))
+
+
+def test_shrinkage_to_the_pooled_estimate_helps_small_streams():
+    gains = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        group = rng.permutation(np.repeat(np.arange(200), 20))
+        z = rng.normal(size=4000) * 3
+        slope, shift = rng.normal(0.4, 0.05, 200), rng.normal(-0.8, 0.1, 200)
+        y = rng.random(4000) < 1 / (1 + np.exp(-slope[group] * z - shift[group]))
+        together = make().predict_then_update(z, y.astype(int), group)[:, 1]
+        apart = np.empty(4000)
+        for key in range(200):
+            mine = group == key
+            single = OnlinePlattCalibrator(scale="logit", classes=[0, 1])
+            apart[mine] = single.predict_then_update(z[mine], y[mine].astype(int))[:, 1]
+        gains.append(log_loss(apart, y) - log_loss(together, y))
+    error = np.std(gains, ddof=1) / np.sqrt(len(gains))
+    assert np.mean(gains) - 5 * error > 0.05  # nats a row; the optimum itself is .55 or so
+
+
+def test_streams_that_differ_are_told_apart():
+    rng = np.random.default_rng(0)
+    group = rng.integers(2, size=8000)
+    z = rng.normal(size=8000) * 2
+    slope = np.where(group == 0, 0.3, 1.5)
+    y = (rng.random(8000) < 1 / (1 + np.exp(-slope * z))).astype(int)
+    cal = make().partial_fit(z, y, group)
+    theta = dict(zip(cal.groups_.tolist(), cal.theta_[:, 0], strict=True))
+    # The standard error of a slope is 1 / sqrt(4000 E[z^2 p (1 - p)]) < .05; Newton steps that are
+    # ten times too long make it about sqrt(10 / 2) times larger.
+    assert abs(theta[0] - 0.3) < 0.35
+    assert abs(theta[1] - 1.5) < 0.35
+    assert theta[0] < cal.pooled_.theta_[0] < theta[1]
+
+
+# -- ids ---------------------------------------------------------------------------------------
+
+IDS = {
+    "small": np.arange(30) * 3,
+    "large": np.arange(30) * 2**57 - 2**60,
+    "negative": -np.arange(30),
+    "mixed": np.append(np.arange(29), 2**62),
+}
+
+
+@pytest.mark.parametrize("kind", [*IDS, "strings"])
+def test_the_kind_of_ids_changes_nothing(kind, backend):
+    z, y, group = rows_of(800, 30)
+    base = make()
+    want = base.predict_then_update(z, y, group)
+    names = IDS[kind][group] if kind in IDS else np.array([f"tenant {i}" for i in group])
+    cal = make()
+    got = [cal.predict_then_update(z[i::4], y[i::4], names[i::4]) for i in range(4)]
+    again = make()
+    for i in range(4):
+        assert (again.predict_then_update(z[i::4], y[i::4], group[i::4]) == got[i]).all()
+    cal = make()
+    assert (cal.predict_then_update(z, y, names) == want).all()
+    expected = dict(zip(group.tolist(), names.tolist(), strict=True))
+    assert cal.groups_.tolist() == [expected[g] for g in base.groups_.tolist()]
+    assert (cal.predict_proba(z, names) == base.predict_proba(z, group)).all()
+
+
+def test_forms_of_ids():
+    z, y, group = rows_of(100, 8, missing=0.0)
+    want = make().predict_then_update(z, y, group)
+    forms = [
+        group.tolist(), group.astype(np.uint8), group.astype(np.uint64), group.astype(object),
+        pd.Series(group), pd.array(group, dtype="Int64"), list(group), (g for g in group.tolist()),
+    ]  # fmt: skip
+    for form in forms:
+        assert (make().predict_then_update(z, y, form) == want).all()
+    names = [f"é{i}" for i in group]
+    for form in (names, np.array(names), np.array(names, object), pd.Series(names),
+                 pd.Categorical(names), [np.str_(n) for n in names]):  # fmt: skip
+        cal = make()
+        assert (cal.predict_then_update(z, y, form) == want).all()
+        assert {type(g) for g in cal.groups_} == {str}
+    for single in (4, np.int16(4), "four"):
+        cal = make().partial_fit(z, y, single)
+        assert cal.groups_.tolist() == [single]
+        assert cal.counts_.tolist() == [100]
+
+
+@pytest.mark.parametrize("places", [IntPlaces, TextPlaces])
+def test_places_against_a_dictionary(places):
+    rng = np.random.default_rng(0)
+    index, known = places(), {}
+    for high in (50, 50, 3000, 10**7, 300, 2**62, 10, 2**62):
+        keys = rng.integers(-high if high == 2**62 else 0, high, size=200)
+        keys = keys if places is IntPlaces else np.array([f"k{k}" for k in keys], dtype=object)
+        assert index.find(keys).tolist() == [known.get(k, -1) for k in keys.tolist()]
+        new = keys[index.find(keys) < 0]
+        index.add(index.distinct(new))
+        for key in new.tolist():
+            known.setdefault(key, len(known))
+        assert index.ids.tolist() == list(known)
+        every = np.array(list(known), dtype=keys.dtype)
+        assert index.find(every).tolist() == list(range(len(known)))
+    assert len(index) == len(known)
+    again = pickle.loads(pickle.dumps(index))
+    assert again.find(every).tolist() == list(range(len(known)))
+
+
+def test_ids_that_become_dense_are_put_into_a_table():
+    rng = np.random.default_rng(0)
+    index = IntPlaces()
+    ids = rng.permutation(3_000_000)[:2_000_000] * 4
+    index.add(ids[:1000])
+    assert index._table is None  # up to 12 million, and few
+    index.add(ids[1000:])
+    assert index._table is None  # 4 million is no quarter of 12
+    index.add(ids[:1000] + 1)
+    assert (index.find(ids) == np.arange(2_000_000)).all()
+    index.add(np.setdiff1d(np.arange(1, 12_000_000, 8), ids[:1000] + 1))
+    assert index._table is not None
+    assert (index.find(ids) == np.arange(2_000_000)).all()
+
+
+def test_a_million_streams_cost_a_few_dozen_bytes_each(backend):
+    n = 1_000_000 if backend == "numba" else 50_000
+    rng = np.random.default_rng(0)
+    p, ids = rng.random(n), rng.permutation(n)
+    cal = MultiStreamCalibrator().partial_fit(p, (rng.random(n) < p).astype(int), ids)
+    assert cal.n_streams_ == n
+    assert cal._streams.rows.nbytes == 64 * n
+    assert cal.nbytes <= 80 * n
+    large = MultiStreamCalibrator().partial_fit(p, (rng.random(n) < p).astype(int), ids * 2**40)
+    assert large.nbytes <= 90 * n
+    at = cal._streams.rows.ctypes.data
+    assert at % 64 == 0  # a cache line each
+    assert len(pickle.dumps(cal)) <= 75 * n
+    assert pickle.loads(pickle.dumps(cal))._streams.rows.ctypes.data % 64 == 0
+
+
+# -- streams taken together ------------------------------------------------------------------
+
+
+def test_merging_disjoint_streams_is_exact():
+    z, y, group = rows_of(800, 30)
+    first = group < 12
+    a, b = make().partial_fit(z[first], y[first], group[first]), make()
+    b.partial_fit(z[~first], y[~first], group[~first])
+    kept = b.to_dict()
+    merged = copy.deepcopy(a).merge(b)
+    assert b.to_dict() == kept
+    assert merged.groups_.tolist() == [*a.groups_.tolist(), *b.groups_.tolist()]
+    assert (merged.theta_ == np.concatenate((a.theta_, b.theta_))).all()
+    for own in (a, b):
+        for key in own.groups_:
+            one, two = own.calibrator(key), merged.calibrator(key)
+            assert (one.factor_ == two.factor_).all()
+            assert one.start == two.start
+    np.testing.assert_allclose(
+        merged.pooled_.matrix(),
+        a.pooled_.matrix() + b.pooled_.matrix() - 100 * np.eye(2),
+        rtol=1e-12,
+    )
+    assert merged.pooled_.n_seen_ == a.pooled_.n_seen_ + b.pooled_.n_seen_
+
+
+def by_worker(n_workers, **params):
+    z, y, group = rows_of(3000, 25)
+    return [
+        make(**params).partial_fit(z[i::n_workers], y[i::n_workers], group[i::n_workers])
+        for i in range(n_workers)
+    ]
+
+
+def merged_of(*cals):
+    out = copy.deepcopy(cals[0])
+    for cal in cals[1:]:
+        out.merge(cal)
+    return out
+
+
+def state_of(cal):
+    order = np.argsort(cal.groups_)
+    pooled = (cal.pooled_.theta_, cal.pooled_.factor_, [cal.pooled_.n_seen_])
+    return cal._streams.rows[order], np.concatenate(pooled)
+
+
+@pytest.mark.parametrize("params", SETTINGS)
+def test_merging_shared_streams(params):
+    a, b, c = by_worker(3, **params)
+    ab, ba = merged_of(a, b), merged_of(b, a)
+    for one, two in zip(state_of(ab), state_of(ba), strict=True):
+        assert (one == two).all()
+    if params.get("radius") is None:  # projections do not add up
+        for one, two in zip(
+            state_of(merged_of(ab, c)), state_of(merged_of(a, merged_of(b, c))), strict=True
+        ):
+            np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-11)
+    strength = a.prior_strength
+    for key in ab.groups_:
+        one, two, both = (cal.calibrator(key) for cal in (a, b, ab))
+        assert both.n_seen_ == one.n_seen_ + two.n_seen_
+        want = one.matrix() + two.matrix() - strength * np.eye(2)
+        np.testing.assert_allclose(both.matrix(), want, rtol=1e-10, atol=1e-10)
+        assert np.linalg.norm(both.theta_) <= a.radius * (1 + 1e-12)
+
+
+def test_merging_with_gamma_one_is_the_product_of_gaussians():
+    a, b, _ = by_worker(3, gamma=1.0, prior_strength=20.0)
+    ab = merged_of(a, b)
+    for key in ab.groups_:
+        one, two, both = (cal.calibrator(key) for cal in (a, b, ab))
+        m1, m2, m = one.matrix(), two.matrix(), both.matrix()
+        s1, s2, s = (np.array(c.start) for c in (one, two, both))
+        np.testing.assert_allclose(
+            s, (one.n_seen_ * s1 + two.n_seen_ * s2) / both.n_seen_, rtol=1e-12
+        )
+        prior = 20 * np.eye(2)
+        learnt = m1 @ one.theta_ - prior @ s1 + m2 @ two.theta_ - prior @ s2
+        np.testing.assert_allclose(m @ both.theta_, prior @ s + learnt, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("params", [{}, {"discount": 0.99}, {"gamma": 1.0, "prior_strength": 9.0}])
+@pytest.mark.parametrize("sizes", [(20, 20), (150, 150), (5, 600), (800, 800)])
+def test_merged_streams_are_as_good_as_one(params, sizes):
+    """Excess log loss against having learnt the rows of both in turn, and against either half."""
+    grid = np.random.default_rng(99).normal(size=2000) * 2
+    truth = 1 / (1 + np.exp(-(0.4 * grid - 0.6)))
+
+    def excess(theta):
+        q = 1 / (1 + np.exp(-(theta[0] * grid + theta[1])))
+        return np.mean(truth * np.log(truth / q) + (1 - truth) * np.log((1 - truth) / (1 - q)))
+
+    found = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n = sum(sizes)
+        z = rng.normal(size=n) * 2
+        y = (rng.random(n) < 1 / (1 + np.exp(-(0.4 * z - 0.6)))).astype(int)
+        parts = np.split(np.arange(n), [sizes[0]])
+        a, b = (make(classes=[0, 1], **params).partial_fit(z[i], y[i], 0) for i in parts)
+        both = make(**params).partial_fit(z, y, 0)
+        found.append([excess(c.theta_[0]) for c in (a, b, both, merged_of(a, b))])
+    first, second, in_turn, merged = np.mean(found, axis=0)
+    differences = np.array(found)[:, 3] - np.array(found)[:, 2]
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
+    assert merged < in_turn * 1.5 + 2 * error
+    assert merged < max(first, second)
+
+
+def test_merging_with_nothing():
+    z, y, group = rows_of(200, 9)
+    full = make().partial_fit(z, y, group)
+    assert merged_of(full, make()).to_dict() == full.to_dict()
+    assert merged_of(make(), full).to_dict() == full.to_dict()
+    empty = make(classes=[0, 1]).partial_fit([], [], [])
+    assert merged_of(full, empty).to_dict() == full.to_dict()
+    assert merged_of(empty, full).pooled_.n_seen_ == full.pooled_.n_seen_
+    assert make().merge(make()).n_streams_ == 0
+    named = make().partial_fit(z, y, [f"t{g}" for g in group])
+    assert merged_of(make(), named).groups_.tolist() == named.groups_.tolist()
+
+
+def test_merged_streams_go_on():
+    a, b, _ = by_worker(3)
+    ab = merged_of(a, b)
+    z, y, group = rows_of(100, 40, seed=5)
+    q = ab.predict_then_update(z, y, group)
+    assert np.isfinite(q).all()
+    assert ab.n_streams_ > 25
+
+
+def test_dropped_streams_start_anew():
+    z, y, group = rows_of(500, 12)
+    cal = make().partial_fit(z, y, group)
+    theta = dict(zip(cal.groups_.tolist(), cal.theta_.tolist(), strict=True))
+    pooled = cal.pooled_.theta_.copy()
+    assert cal.drop([3, 7]) is cal
+    assert cal.n_streams_ == 10
+    assert (cal.pooled_.theta_ == pooled).all()
+    for key, found in zip(cal.groups_.tolist(), cal.theta_.tolist(), strict=True):
+        assert found == theta[key]
+    assert (cal.predict_proba([1.0], 3) == cal.pooled_.predict_proba([1.0])).all()
+    cal.partial_fit([1.0], [1], 3)
+    np.testing.assert_allclose(cal.calibrator(3).start, pooled)
+    assert cal.counts_[-1] == 1
+    cal.drop(cal.groups_).partial_fit([1.0], [1], "now a string")
+    assert cal.groups_.tolist() == ["now a string"]
+    with pytest.raises(ValueError, match=r"drop: groups holds 'x' and 1 more, of which there is"):
+        cal.drop(["now a string", "x", "y"])
+    assert cal.n_streams_ == 1
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_json_and_pickle_are_exact(names):
+    z, y, group = rows_of(400, 15)
+    group = np.array([f"t{g}" for g in group]) if names else group * 2**40
+    labels = np.array(["a", "b"])[np.nan_to_num(y).astype(int)]
+    cal = make(discount=np.float64(0.99), classes=["a", "b"]).partial_fit(z, labels, group)
+    text = json.dumps(cal.to_dict(), allow_nan=False)
+    for again in (
+        MultiStreamCalibrator.from_dict(json.loads(text)),
+        pickle.loads(pickle.dumps(cal)),
+        copy.deepcopy(cal),
+    ):
+        assert again.to_dict() == cal.to_dict()
+        assert again.get_params() == cal.get_params()
+        twin = copy.deepcopy(cal)
+        q = again.predict_then_update(z, labels, group)
+        assert (q == twin.predict_then_update(z, labels, group)).all()
+        assert again.to_dict() == twin.to_dict() != cal.to_dict()
+    assert clone(cal).get_params() == cal.get_params()
+    assert clone(cal).n_streams_ == 0
+    assert repr(make()) == "MultiStreamCalibrator(scale='logit')"
+
+
+def poisoned():
+    """Changes to a good file, and what is said of each."""
+    yield lambda d: d.pop("groups"), "expected a dict of"
+    yield lambda d: d.update(extra=1), "expected a dict of"
+    yield lambda d: d.update(version=True), "version is True"
+    yield lambda d: d.update(version=2), "version is 2"
+    yield lambda d: d.update({"class": "platt"}), "class is 'platt'"
+    yield lambda d: d["params"].update(gamma=-1), "gamma=-1"
+    yield lambda d: d["params"].update(gamma="1"), "gamma='1'"
+    yield lambda d: d["params"].update(scale="probit"), "scale='probit'"
+    yield lambda d: d["params"].update(classes=[1, 2]), "classes differ"
+    yield lambda d: d.update(params=[]), "found list"
+    yield lambda d: d.update(classes=[1, 0]), "sorted"
+    yield lambda d: d.update(classes=[0, "1"]), "two labels of one type"
+    yield lambda d: d.update(classes=[0, 1, 2]), "two labels of one type"
+    yield lambda d: d.update(classes=[[0], [1]]), "two labels of one type"
+    yield lambda d: d.update(classes=[0.0, float("nan")]), "classes"
+    yield lambda d: d.update(groups={}), "groups is a dict"
+    yield lambda d: d["groups"].pop(), "not a list of"
+    yield lambda d: d["groups"].__setitem__(0, d["groups"][1]), "twice"
+    yield lambda d: d["groups"].__setitem__(0, True), "groups holds True"
+    yield lambda d: d["groups"].__setitem__(0, "x"), "mixes ints and strings"
+    yield lambda d: d["groups"].__setitem__(0, 2**70), "64 bits"
+    yield lambda d: d["groups"].__setitem__(0, []), "groups holds"
+    yield lambda d: d["streams"].pop("d1"), "expected a dict of"
+    yield lambda d: d["streams"]["d1"].pop(), "not a list of"
+    yield lambda d: d["streams"]["d1"].__setitem__(0, 0.0), "positive definite"
+    yield lambda d: d["streams"]["d2"].__setitem__(0, -1.0), "positive definite"
+    yield lambda d: d["streams"]["slope"].__setitem__(0, float("nan")), "finite"
+    yield lambda d: d["streams"]["slope"].__setitem__(0, 10**400), "finite"
+    yield lambda d: d["streams"]["slope"].__setitem__(0, "1.0"), "finite"
+    yield lambda d: d["streams"]["slope"].__setitem__(0, None), "finite"
+    yield lambda d: d["streams"]["n_seen"].__setitem__(0, 0), "expected 1 on"
+    yield lambda d: d["streams"]["n_seen"].__setitem__(0, 1.5), "no count"
+    yield lambda d: d["pooled"].update(n_seen=[-1.0]), "no count"
+    yield lambda d: d["pooled"].update(d1=1.0), "not a list of 1"
+    yield lambda d: d.update(pooled=None), "found NoneType"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), list(poisoned()), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_files_from_strangers(change, words):
+    data = make().partial_fit(*rows_of(60, 5)).to_dict()
+    change(data)
+    with pytest.raises(ValueError, match="from_dict") as error:
+        MultiStreamCalibrator.from_dict(data)
+    assert words in str(error.value)
+
+
+def test_from_dict_refuses_what_is_no_dict():
+    for data in (None, [], "x", 3):
+        with pytest.raises(ValueError, match="from_dict: found"):
+            MultiStreamCalibrator.from_dict(data)
+
+
+def test_sums_that_overflow_are_refused():
+    data = make().partial_fit(*rows_of(60, 5)).to_dict()
+    data["streams"]["d1"][0] = 1e308
+    data["streams"]["l"][0] = 1e200
+    bad = MultiStreamCalibrator.from_dict(data)
+    good = make().partial_fit(*rows_of(60, 5))
+    before = good.to_dict()
+    with pytest.raises(ValueError, match="merge: the sums overflow"):
+        good.merge(bad)
+    assert good.to_dict() == before
+
+
+# -- bad input ---------------------------------------------------------------------------------
+
+BAD_GROUPS = [
+    ([1, 2], "X has 3 rows and group has 2"),
+    ([1.0, 2.0, 3.0], "group holds 1.0 (float) at row 0"),
+    (np.array([1.0, 2.0, 3.0]), "group is of dtype float64"),
+    (np.array([True, False, True]), "group is of dtype bool"),
+    ([True, False, True], "group holds True (bool) at row 0"),
+    ([1, "a", 2], "group mixes ints and strings"),
+    ([1, None, 2], "group holds None (NoneType) at row 1"),
+    (["a", None, "b"], "group holds None (NoneType) at row 1"),
+    (["a", "b", "c"], "group holds strings and the ids before are ints"),
+    ("a", "group holds strings and the ids before are ints"),
+    ([1, 2, 2**63], "group holds ints beyond 64 bits"),
+    (np.array([1, 2, 2**63], dtype=np.uint64), "group holds ints beyond 64 bits"),
+    (np.zeros((3, 1), int), "group has shape (3, 1)"),
+    ([b"a", b"b", b"c"], "group holds b'a' (bytes) at row 0"),
+    (np.array([b"a", b"b", b"c"]), "group is of dtype |S1"),
+    (b"abc", "group is b'abc' (bytes)"),
+    ({1, 2, 3}, "group is {1, 2, 3} (set)"),
+    (None, "group is None (NoneType)"),
+    (2.5, "group is 2.5 (float)"),
+    (np.ma.array([1, 2, 3], mask=[0, 1, 0]), "group is of dtype int64"),
+    (pd.array([1, None, 3], dtype="Int64"), "; expected ints or strings"),
+    (np.array(["2020-01-01"] * 3, dtype="M8[D]"), "group is of dtype datetime64[D]"),
+]
+
+
+@pytest.mark.parametrize(("group", "words"), BAD_GROUPS, ids=lambda v: repr(v)[:30])
+def test_bad_ids(group, words):
+    cal = make().partial_fit(*rows_of(50, 5))
+    before = cal.to_dict()
+    for method in (cal.partial_fit, cal.predict_then_update):
+        with pytest.raises(ValueError, match=f"MultiStreamCalibrator.{method.__name__}: ") as error:
+            method([0.1, 0.2, 0.3], [0, 1, 0], group)
+        assert words in str(error.value)
+    with pytest.raises(ValueError, match="predict_proba: "):
+        cal.predict_proba([0.1, 0.2, 0.3], group)
+    assert cal.to_dict() == before
+
+
+BAD_ROWS = [
+    (([0.1, np.nan], [0, 1], [1, 2]), "X contains NaN"),
+    (([0.1, 0.2], [0, 2], [1, 2]), "y holds labels that are not among the classes"),
+    (([0.1, 0.2], [0, 0.5], [1, 2]), "y"),
+    (([0.1, 0.2], [0], [1, 2]), "X has 2 rows and y has 1"),
+    (([[0.1, 0.2, 0.7]], [0], [1]), "Only binary classification is supported"),
+    (([0.1, 0.2], ["a", "b"], [1, 2]), "y holds labels that are not among the classes"),
+    ((0.1, [0], [1]), "X is 0.1"),
+]
+
+
+@pytest.mark.parametrize(("rows", "words"), BAD_ROWS, ids=lambda v: repr(v)[:40])
+def test_bad_rows(rows, words):
+    cal = make().partial_fit(*rows_of(50, 5))
+    before = cal.to_dict()
+    with pytest.raises(ValueError, match="partial_fit: ") as error:
+        cal.partial_fit(*rows)
+    assert words in str(error.value)
+    assert cal.to_dict() == before
+    fresh = make()
+    if "not among" not in words:
+        with pytest.raises(ValueError, match="partial_fit: "):
+            fresh.partial_fit(*rows)
+    assert fresh.n_streams_ == 0
+
+
+def test_classes_are_checked():
+    with pytest.raises(ValueError, match="labels of 3"):
+        make().partial_fit([0.1, 0.2, 0.3], [0, 1, 2], 1)
+    with pytest.raises(ValueError, match="labels of 3"):
+        make(classes=["a", "b", "c"]).partial_fit([0.1], ["a"], 1)
+    with pytest.raises(ValueError, match=r"pass classes=\[\.\.\.\]"):
+        make().partial_fit([0.1], ["yes"], 1)
+    cal = make().partial_fit([0.1], [1], 1)
+    with pytest.raises(ValueError, match="expected the same"):
+        cal.set_params(classes=["a", "b"]).partial_fit([0.1], ["a"], 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"gamma": 0}, "gamma=0"),
+        ({"prior_strength": -1.0}, "prior_strength=-1.0"),
+        ({"radius": np.inf}, "radius=inf"),
+        ({"discount": 1.5}, "discount=1.5"),
+        ({"eps": 0.5}, "eps=0.5"),
+        ({"scale": "odds"}, "scale='odds'"),
+    ],
+)
+def test_bad_parameters(params, words):
+    with pytest.raises(ValueError, match=f"MultiStreamCalibrator: {words}"):
+        MultiStreamCalibrator(**params).partial_fit([0.1], [1], 1)
+
+
+def test_before_any_label():
+    cal = make()
+    for call in (
+        lambda: cal.predict_proba([0.1], 1),
+        lambda: cal.calibrator(1),
+        lambda: cal.to_dict(),
+    ):
+        with pytest.raises(NotFittedError, match=r"MultiStreamCalibrator\(classes=\[0, 1\]\)"):
+            call()
+    assert cal.n_streams_ == 0
+    assert cal.theta_.shape == (0, 2)
+    declared = make(classes=[0, 1])
+    np.testing.assert_allclose(declared.predict_proba([2.0], "x")[0, 1], 1 / (1 + exp(-2.0)))
+    assert not hasattr(declared, "pooled_")
+    # Rows that all lack their labels leave the classes open.
+    assert cal.predict_then_update([0.0], [None], 1).tolist() == [[0.5, 0.5]]
+    assert cal.partial_fit([0.1, 0.2], ["no", "yes"], 1).classes_.tolist() == ["no", "yes"]
+
+
+def test_no_such_stream():
+    cal = make().partial_fit([0.1], [1], 1)
+    with pytest.raises(ValueError, match=r"calibrator: group holds 2, of which there is no stream"):
+        cal.calibrator(2)
+    with pytest.raises(ValueError, match=r"calibrator: group holds 2 ids; expected one"):
+        cal.calibrator([1, 1])
+
+
+def test_what_does_not_fit_is_not_merged():
+    cal = make().partial_fit([0.1, 0.2], [0, 1], [1, 2])
+    before = cal.to_dict()
+    others = [
+        (OnlinePlattCalibrator(), "other is of type OnlinePlattCalibrator"),
+        (make(gamma=0.2), "other has gamma=0.2"),
+        (make().partial_fit([0.1, 0.2], [0, 1], ["a", "b"]), "other holds strings"),
+        (make().partial_fit([0.1, 0.2], ["a", "b"], [1, 2]), "expected the same"),
+    ]
+    for other, words in others:
+        with pytest.raises(ValueError, match=f"MultiStreamCalibrator.merge: .*{words}"):
+            cal.merge(other)
+    assert cal.to_dict() == before
+
+
+def test_an_update_that_breaks_off_leaves_no_trace(monkeypatch):
+    z, y, group = rows_of(300, 20)
+    cal = make().partial_fit(z[:100], y[:100], group[:100])
+    before, q = cal.to_dict(), cal.predict_proba(z, group)
+
+    def broken(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(multistream, "_by_turns", broken)
+        patch.setattr(multistream.blocks, "compiles", lambda n: False)
+        with pytest.raises(MemoryError):
+            cal.partial_fit(z, y, group + 10)
+        with pytest.raises(MemoryError):
+            make().partial_fit(z, y, group)
+    assert cal.to_dict() == before
+    assert (cal.predict_proba(z, group) == q).all()
+    cal.partial_fit(z[100:], y[100:], group[100:])
+    assert cal.to_dict() == make().partial_fit(z, y, group).to_dict()
+
+
+def test_input_is_left_alone():
+    z, y, group = rows_of(300, 20)
+    copies = z.copy(), y.copy(), group.copy()
+    make().partial_fit(z, y, group)
+    for one, two in zip(copies, (z, y, group), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_properties_are_not_shared():
+    cal = make().partial_fit(*rows_of(300, 20))
+    before = cal.to_dict()
+    for array in (cal.groups_, cal.theta_, cal.counts_):
+        array[...] = 0
+    assert cal.to_dict() == before
+
+
+@pytest.mark.skipif(not HAS_NUMBA, reason="needs Numba")
+def test_small_calls_compile_once_they_are_many():
+    @jit.loop
+    def total(x):
+        return sum(x)
+
+    assert not total.compiles(100)
+    assert total.compiles(jit._FIRST)
+    for _ in range(jit._TOGETHER // 1000):
+        some = total.compiles(1000)
+    assert some
