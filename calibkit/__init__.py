@@ -7,7 +7,10 @@ Metrics: calibration_error, squared_calibration_error, expected_calibration_erro
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc;
 estimate adds intervals to any of them, verify says what is certain of a binned model, ScoreTable
 merges chunks, get_scorer makes scorers.
-ReliabilityDisplay draws. save, load, to_dict and from_dict keep calibrators as JSON.
+Streams: online holds calibrators that learn label by label, compare_methods runs several of them,
+prequential_errors measures forecasts over time, CalibrationAlarm watches them.
+ReliabilityDisplay and DriftDisplay draw. save, load, to_dict and from_dict keep calibrators as
+JSON.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -41,6 +44,7 @@ from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
 from .metrics import CalibrationAlarm as CalibrationAlarm
 from .metrics import Estimate as Estimate
+from .metrics import Prequential as Prequential
 from .metrics import ScoreTable as ScoreTable
 from .metrics import brier_score as brier_score
 from .metrics import brier_skill_score as brier_skill_score
@@ -50,26 +54,30 @@ from .metrics import expected_calibration_error as expected_calibration_error
 from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
+from .metrics import prequential_errors as prequential_errors
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
 from .metrics import verify as verify
 
 if TYPE_CHECKING:
+    from .displays import DriftDisplay as DriftDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
+    from .displays import compare_methods as compare_methods
 
 __version__ = "0.1.0"
+_LATE = ("DriftDisplay", "ReliabilityDisplay", "compare_methods")
 
 
 def __getattr__(name: str) -> Any:
     # Displays are looked up on first use, so that importing calibkit stays light.
-    if name == "ReliabilityDisplay":
-        from .displays import ReliabilityDisplay
+    if name in _LATE:
+        from . import displays
 
-        return ReliabilityDisplay
+        return getattr(displays, name)
     raise AttributeError(f"module 'calibkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     hidden = {"Any", "TYPE_CHECKING"}
-    return sorted({*globals(), "ReliabilityDisplay"} - hidden)
+    return sorted({*globals(), *_LATE} - hidden)

@@ -8,6 +8,8 @@ from ._binned import squared_calibration_error as squared_calibration_error
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
+from ._prequential import Prequential as Prequential
+from ._prequential import prequential_errors as prequential_errors
 from ._scoring import brier_score as brier_score
 from ._scoring import brier_skill_score as brier_skill_score
 from ._scoring import log_loss as log_loss

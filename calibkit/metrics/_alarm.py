@@ -62,10 +62,11 @@ class CalibrationAlarm:
 
     Notes
     -----
-    The null hypothesis is that ``E[y_t | past, p_t] = p_t`` at all t: the past are the rows given
-    before, labels included. So labels must be given in an order that does not depend on them; and
-    where labels come so late that a forecast did not know labels which are given before its own,
-    it must be calibrated even knowing them.
+    The null hypothesis is that ``E[y_t | past, p_t] = p_t`` at all t, where the past are the rows
+    given before with their labels. Rows must come in an order that does not depend on labels not
+    yet given. Where labels are late, a forecast may have been made before labels that are given
+    before its own were known: it must be right in the light of these too, so forecasts of
+    overlapping outcomes can't be watched in one stream.
 
     Before each label the bettor chooses a probability r; its wealth is multiplied by
     ``r / p`` if y = 1 and by ``(1 - r) / (1 - p)`` if y = 0. Under the null hypothesis the mean of
@@ -91,7 +92,7 @@ class CalibrationAlarm:
     hypothesis has then been refuted; such a forecast that comes true changes nothing. If that is
     too strict, watch ``np.clip(p, 0.001, 0.999)``.
 
-    Constant memory; 10^6 labels take about 10 s, with Numba .5 s.
+    Constant memory; 10^6 labels take about 7 s, with Numba .2 s, and one by one 12 s.
 
     References
     ----------
@@ -115,7 +116,7 @@ class CalibrationAlarm:
     >>> alarm = CalibrationAlarm(alpha=0.01)
     >>> _ = alarm.update(y, 1 / (1 + np.exp(-z)))
     >>> alarm.alarm_, alarm.alarm_time_
-    (True, 0)
+    (True, 5186)
     """
 
     def __init__(self, alpha: float = 0.05, *, tolerance: float = 0.0, classes: Any = None) -> None:
@@ -217,8 +218,8 @@ class CalibrationAlarm:
         Examples
         --------
         >>> from calibkit import CalibrationAlarm
-        >>> CalibrationAlarm().trace([1, None, 1], [0.3, 0.3, 0.3]).round(2)
-        array([0.1, 0.1, 0.2])
+        >>> CalibrationAlarm().trace([1, None, 1], [0.1, 0.1, 0.1]).round(2)
+        array([0.01, 0.01, 0.14])
         """
         return self._take(y, p, "CalibrationAlarm.trace")
 

@@ -1,0 +1,357 @@
+"""How the calibration of streams develops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core.optional import require
+from .._core.params import check_real
+from .._core.scores import Scale
+from .._numerics.links import FloatArray
+from ..metrics import CalibrationAlarm, Prequential, prequential_errors
+from ..metrics._prequential import read_stream
+from ._drift_draw import Drift, draw
+from ._methods import Methods, compare_methods, default_first_fit
+from ._problems import by_name
+
+
+class DriftDisplay:
+    """Calibration error and sharpness over time, of one method or of several side by side.
+
+    Use it to see whether forecasts stay calibrated while the world drifts, and what repairing them
+    costs in sharpness. :meth:`from_scores` runs the methods of the paper on a stream and draws
+    them, all in one call; :meth:`from_predictions` draws forecasts that were made before.
+
+    Parameters
+    ----------
+    drift : Drift
+        What the constructors compute.
+
+    Attributes
+    ----------
+    curves_ : dict of str to Prequential
+        The lines, by method: errors from the start, and in the sliding window.
+    alarms_ : dict of str to int or None
+        Rows at which each method's alarm rang; empty without ``alarm``.
+    forecasts_ : dict of str to ndarray
+        The forecasts that are measured, by method.
+    ax_ : ndarray of two Axes
+        Calibration error and sharpness.
+    figure_ : Figure or SubFigure
+        Where the axes are.
+
+    Notes
+    -----
+    See :func:`prequential_errors` for the numbers. The dotted line is about what forecasts that
+    are calibrated would show by chance, given the first method's: errors near it are noise. The
+    first lines may leave the picture, whose scale is that of the times with a tenth of the labels
+    or more.
+
+    References
+    ----------
+    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import DriftDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> z = rng.normal(size=8000)
+    >>> y = rng.random(8000) < 1 / (1 + np.exp(-z - np.linspace(0, 2, 8000)))
+    >>> display = DriftDisplay.from_scores(z, y, scale="logit", window=1000, random_state=0)
+    >>> {name: round(float(c.calibration_error[-1]), 2) for name, c in display.curves_.items()}
+    {'Base': 0.21, 'Fixed Platt': 0.19, 'Windowed Platt': 0.11, 'OPS': 0.02, 'TOPS': 0.02, \
+'HOPS': 0.02}
+    """
+
+    ax_: Any
+    figure_: Any
+
+    def __init__(self, drift: Drift, forecasts: dict[str, FloatArray] | None = None) -> None:
+        self._drift = drift
+        self.forecasts_ = {} if forecasts is None else forecasts
+
+    @property
+    def curves_(self) -> dict[str, Prequential]:
+        """The lines, by method."""
+        return self._drift.curves
+
+    @property
+    def alarms_(self) -> dict[str, int | None]:
+        """Rows at which each method's alarm rang."""
+        return self._drift.alarms
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_prob: Any,
+        *,
+        time: Any = None,
+        times: Any = None,
+        window: int | None = None,
+        start: int = 0,
+        n_bins: int = 10,
+        alarm: float | None = None,
+        kind: str | None = None,
+        pos_label: Any = None,
+        classes: Any = None,
+        name: str | None = None,
+        ax: Any = None,
+    ) -> DriftDisplay:
+        """Draw forecasts that were each made before their label.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            Labels in the order of time; None or NaN where there is none.
+        y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
+            Forecasts; by name if of several methods.
+        time : array-like of shape (n,), optional
+            When each row came, numbers or dates in ascending order, for the axis; by default rows
+            are counted.
+        times, window, start, n_bins : optional
+            As in :func:`prequential_errors`: when to measure, over how many of the last rows
+            besides, how many rows to leave out, how many bins.
+        alarm : float, optional
+            Watch each method with a :class:`CalibrationAlarm` of this ``alpha``, from ``start``
+            on, and mark where it rang.
+        kind, pos_label, classes : optional
+            As in :func:`prequential_errors`.
+        name : str, optional
+            Name of the method, if there is one.
+        ax : Axes or pair of Axes, optional
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : DriftDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the data or settings are not of the kind described.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import DriftDisplay
+        >>> y, p = [0, 1, 1, 0] * 100, [0.2, 0.7, 0.8, 0.6] * 100
+        >>> display = DriftDisplay.from_predictions(y, p, window=100, times=[200, 400])
+        >>> display.curves_["Model"].sliding.n
+        array([100, 100])
+        """
+        where = "DriftDisplay.from_predictions"
+        require("matplotlib", "plot")
+        if alarm is not None:
+            check_real(where, "alarm", alarm, low=0.0, high=1.0, open_low=True, open_high=True)
+        curves: dict[str, Prequential] = {}
+        alarms: dict[str, int | None] = {}
+        forecasts: dict[str, FloatArray] = {}
+        n = 0
+        for model, p in by_name(y_prob, name, "y_prob", where).items():
+            curves[model] = prequential_errors(
+                y_true,
+                p,
+                times=times,
+                window=window,
+                start=start,
+                n_bins=n_bins,
+                kind=kind,
+                pos_label=pos_label,
+                classes=classes,
+            )
+            binary, rows, n = read_stream(y_true, p, kind, pos_label, classes, where)
+            forecasts[model] = np.asarray(p)
+            if alarm is not None:
+                late = rows >= start
+                watch = CalibrationAlarm(float(alarm), classes=[0, 1])
+                watch.update(binary.y[late], binary.p[late])
+                found = watch.alarm_time_
+                alarms[model] = None if found is None else int(rows[late][found - 1]) + 1
+        axis = _read_time(time, n, where)
+        drift = Drift(curves, axis, int(start), window, alarms, alarm)
+        return cls(drift, forecasts).plot(ax)
+
+    @classmethod
+    def from_scores(
+        cls,
+        X: Any,
+        y: Any,
+        *,
+        methods: Methods | None = None,
+        first_fit: int | None = None,
+        refit_every: int = 500,
+        scale: Scale = "probability",
+        time: Any = None,
+        times: Any = None,
+        window: int | None = None,
+        start: int | None = None,
+        n_bins: int = 10,
+        alarm: float | None = None,
+        classes: Any = None,
+        random_state: Any = None,
+        ax: Any = None,
+    ) -> DriftDisplay:
+        """Run several methods on one stream of scores, and draw how each of them did.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1) or (n, 2)
+            Scores in the order of time.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none.
+        methods, first_fit, refit_every, scale, classes, random_state : optional
+            As in :func:`compare_methods`: by default the scores, fixed and windowed Platt scaling,
+            OPS, TOPS and HOPS.
+        time, times, window, n_bins, alarm : optional
+            As in :meth:`from_predictions`; the bins are those of tracking and hedging too.
+        start : int, optional
+            Rows left out of the picture; by default those before the first fit.
+        ax : Axes or pair of Axes, optional
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : DriftDisplay
+            Drawn, with the forecasts in ``forecasts_``.
+
+        Raises
+        ------
+        ValueError
+            If the data or settings are not of the kind described.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from calibkit import DriftDisplay
+        >>> from calibkit.online import OnlinePlattCalibrator
+        >>> rng = np.random.default_rng(0)
+        >>> p = rng.random(3000)
+        >>> methods = {"scores": None, "online": OnlinePlattCalibrator()}
+        >>> display = DriftDisplay.from_scores(p, rng.random(3000) < p**2, methods=methods)
+        >>> list(display.forecasts_)
+        ['scores', 'online']
+        """
+        require("matplotlib", "plot")
+        forecasts = compare_methods(
+            X,
+            y,
+            methods=methods,
+            first_fit=first_fit,
+            refit_every=refit_every,
+            n_bins=n_bins,
+            scale=scale,
+            classes=classes,
+            random_state=random_state,
+        )
+        if start is None:
+            start = default_first_fit(len(y)) if first_fit is None else first_fit
+        return cls.from_predictions(
+            y,
+            forecasts,
+            time=time,
+            times=times,
+            window=window,
+            start=start,
+            n_bins=n_bins,
+            alarm=alarm,
+            classes=classes,
+            ax=ax,
+        )
+
+    def plot(self, ax: Any = None) -> DriftDisplay:
+        """Draw the numbers again.
+
+        Parameters
+        ----------
+        ax : Axes or pair of Axes, optional
+            Where to draw: two axes, or one whose place is divided. Default: a new figure.
+
+        Returns
+        -------
+        display : DriftDisplay
+            Itself, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ValueError
+            If ``ax`` can't be divided.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import DriftDisplay
+        >>> y, p = [0, 1, 1, 0] * 100, [0.2, 0.7, 0.8, 0.6] * 100
+        >>> DriftDisplay.from_predictions(y, p).plot().ax_[1].get_ylabel()
+        'Sharpness'
+        """
+        require("matplotlib", "plot")
+        self.figure_, self.ax_ = draw(self._drift, ax, "DriftDisplay.plot")
+        return self
+
+    def frame(self) -> Any:
+        """The numbers behind the picture, one row per method, window and time.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``method``, ``window`` (0 for none), and the fields of ``curves_``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import DriftDisplay
+        >>> y, p = [0, 1, 1, 0] * 100, [0.2, 0.7, 0.8, 0.6] * 100
+        >>> display = DriftDisplay.from_predictions(y, p, window=100, times=[200, 400])
+        >>> display.frame()[["method", "window", "time", "n"]]
+          method  window  time    n
+        0  Model       0   200  200
+        1  Model       0   400  400
+        2  Model     100   200  100
+        3  Model     100   400  100
+        """
+        pandas = require("pandas")
+        parts = []
+        for method, total in self.curves_.items():
+            for curve in (total, total.sliding):
+                if curve is not None:
+                    fields = {k: v for k, v in vars(curve).items() if isinstance(v, np.ndarray)}
+                    first = {"method": method, "window": curve.window or 0}
+                    parts.append(pandas.DataFrame({**first, **fields}))
+        return pandas.concat(parts, ignore_index=True)
+
+    def __repr__(self) -> str:
+        return f"DriftDisplay({', '.join(self.curves_)})"
+
+
+def _read_time(time: Any, n: int, where: str) -> np.ndarray | None:
+    """What stands on the time axis for each row."""
+    if time is None:
+        return None
+    axis = np.asarray(time)
+    if axis.shape != (n,):
+        raise ValueError(
+            f"{where}: time has shape {axis.shape}; expected one value per row, ({n},)."
+        )
+    if axis.dtype.kind not in "iufM":
+        raise ValueError(
+            f"{where}: time is of dtype {axis.dtype}; expected numbers or dates. Convert it, for "
+            "instance by pandas.to_datetime."
+        )
+    if not (axis[1:] >= axis[:-1]).all():
+        raise ValueError(
+            f"{where}: time does not ascend; expected rows in the order of time. Sort them first."
+        )
+    return axis

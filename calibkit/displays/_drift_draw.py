@@ -1,0 +1,210 @@
+"""Two panels of lines over time, with the names of the lines at their ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from .._core.optional import require
+from .._numerics.links import FloatArray
+from ..metrics import Prequential
+from ._draw import _plain
+from ._key import GREY, style_of
+from ._layout import font_size, line_height, managed, size_of
+
+#: Inches: width of a figure of our own, height of a panel, room for the names.
+_WIDTH, _PANEL, _NAMES = 5.6, 1.9, 1.1
+#: Times of fewer labels than this share of all don't count for the scale of an axis: the first
+#: errors, of a few labels, would flatten all others.
+_SETTLED = 0.1
+_DASHES = (0, (3.5, 1.5))
+#: How one method is called that has no name.
+DEFAULT_NAME = "Model"
+_PANELS = (("calibration_error", "Calibration error"), ("sharpness", "Sharpness"))
+
+
+@dataclass(frozen=True)
+class Drift:
+    """All that a picture shows."""
+
+    curves: dict[str, Prequential]
+    #: What stands on the time axis for each number of rows.
+    time: np.ndarray | None
+    start: int
+    window: int | None
+    alarms: dict[str, int | None]
+    alpha: float | None
+
+    def at(self, rows: Any) -> Any:
+        """The place on the time axis after so many rows."""
+        return rows if self.time is None else self.time[np.asarray(rows) - 1]
+
+
+def draw(drift: Drift, ax: Any, where: str) -> tuple[Any, Any]:
+    """Both panels; returns the figure and the axes."""
+    home, panels = _panels(ax, where)
+    for panel, (name, label) in zip(panels, _PANELS, strict=True):
+        for i, (model, curve) in enumerate(drift.curves.items()):
+            _draw_lines(panel, drift, i, model, curve, name)
+        panel.set_ylabel(label, fontsize=font_size())
+        _set_scale(panel, drift, name)
+        panel.margins(x=0.0)  # lines end where their names begin
+        _plain(panel)
+    for i, model in enumerate(drift.curves):
+        _draw_alarm(panels[0], drift, i, model)
+    lowest = panels[1]
+    lowest.set_xlabel("Rows" if drift.time is None else "Time", fontsize=font_size())
+    if drift.time is not None and drift.time.dtype.kind == "M":
+        dates = require("matplotlib.dates", "plot")
+        locator = dates.AutoDateLocator()
+        lowest.xaxis.set_major_locator(locator)
+        lowest.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    if len(drift.curves) > 1:
+        for panel, (name, _) in zip(panels, _PANELS, strict=True):
+            _name_lines(panel, drift, name)
+    _place_key(panels[0], drift)
+    return home, panels
+
+
+def _panels(ax: Any, where: str) -> tuple[Any, np.ndarray]:
+    """Two panels with a common time axis."""
+    if ax is None:
+        pyplot = require("matplotlib.pyplot", "plot")
+        home = pyplot.figure(figsize=(_WIDTH, 2 * _PANEL + 0.9), layout="constrained")
+        return home, home.subplots(2, 1, sharex=True)
+    if np.size(ax) == 2:
+        pair = np.asarray(ax, dtype=object).ravel()
+        return pair[0].figure, pair
+    place = ax.get_subplotspec() if hasattr(ax, "get_subplotspec") else None
+    if place is None:
+        raise ValueError(
+            f"{where}: ax={ax!r} has no place in a grid, so it can't be divided; expected axes "
+            "made by plt.subplots, or two of them."
+        )
+    home, (width, height) = ax.figure, size_of(ax)
+    ax.set_axis_off()
+    if managed(home):
+        grid = place.subgridspec(2, 1)
+        lower = home.add_subplot(grid[1])
+        return home, np.array([home.add_subplot(grid[0], sharex=lower), lower])
+    # Nothing else would keep the names from covering what is to the right, or the key above.
+    names, key = min(_NAMES, 0.4 * width), 3 * line_height()
+    rows = [key, *(2 * [max(height - key, 0.2) / 2])]
+    grid = place.subgridspec(3, 2, width_ratios=[width - names, names], height_ratios=rows)
+    lower = home.add_subplot(grid[2, 0])
+    return home, np.array([home.add_subplot(grid[1, 0], sharex=lower), lower])
+
+
+def _colour(i: int) -> str:
+    return style_of(i)["color"]
+
+
+def _draw_lines(ax: Any, drift: Drift, i: int, model: str, curve: Prequential, name: str) -> None:
+    x = drift.at(curve.time)
+    style = {"color": _colour(i), "zorder": 3 - 0.01 * i}
+    ax.plot(x, getattr(curve, name), lw=1.4, gid=f"{name}:{model}", label=model, **style)
+    if curve.sliding is not None:
+        line = {"lw": 0.9, "ls": _DASHES, "alpha": 0.85, "gid": f"{name}:{model}:sliding"}
+        ax.plot(x, getattr(curve.sliding, name), **line, **style)
+    if name == "calibration_error" and i == 0:
+        dots = {"color": GREY, "lw": 1.0, "ls": ":", "zorder": 1.5}
+        ax.plot(x, curve.chance, gid="chance", **dots)
+        if curve.sliding is not None:
+            ax.plot(x, curve.sliding.chance, gid="chance:sliding", **dots)
+
+
+def _set_scale(ax: Any, drift: Drift, name: str) -> None:
+    """Room for all that is drawn, the first times apart."""
+    shown: list[FloatArray] = []
+    for curve in drift.curves.values():
+        settled = curve.n >= _SETTLED * curve.n.max()
+        shown.append(getattr(curve, name)[settled])
+        if curve.sliding is not None:
+            shown.append(getattr(curve.sliding, name)[settled])
+    values = np.concatenate(shown)
+    values = values[np.isfinite(values)]
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    if name == "calibration_error":
+        ax.set_ylim(0.0, 1.08 * max(high, 1e-3))
+    else:
+        margin = max(0.08 * (high - low), 1e-3)
+        ax.set_ylim(low - margin, high + margin)
+
+
+def _draw_alarm(ax: Any, drift: Drift, i: int, model: str) -> None:
+    rows = drift.alarms.get(model)
+    if rows is None:
+        return
+    curve = drift.curves[model]
+    error = np.interp(rows, curve.time, curve.calibration_error)
+    low, high = ax.get_ylim()
+    spot = {"marker": "v", "ms": 7, "mec": "white", "mew": 0.7, "ls": "none", "clip_on": False}
+    y = min(max(error, low), high)
+    ax.plot([drift.at(rows)], [y], color=_colour(i), zorder=4, gid=f"alarm:{model}", **spot)
+
+
+def _name_lines(ax: Any, drift: Drift, name: str) -> None:
+    """A name at the end of each line, moved up or down as far as the names before it need."""
+    low, high = ax.get_ylim()
+    ends = []
+    for model, curve in drift.curves.items():
+        values = getattr(curve, name)
+        finite = values[np.isfinite(values)]
+        ends.append((model, (finite[-1] - low) / (high - low) if len(finite) else 0.0))
+    order = sorted(range(len(ends)), key=lambda i: ends[i][1])
+    wanted = np.clip([ends[i][1] for i in order], 0.0, 1.0)
+    step = np.arange(len(order)) * 0.92 * line_height() / size_of(ax)[1]
+    placed = isotonic_regression(wanted - step).x + step
+    placed -= max(placed[-1] - 1.0, 0.0)
+    for i, start, y in zip(order, wanted, placed, strict=True):
+        ax.annotate(
+            ends[i][0],
+            (1.0, start),
+            xycoords="axes fraction",
+            xytext=(14, (y - start) * size_of(ax)[1] * 72),
+            textcoords="offset points",
+            va="center",
+            fontsize=0.85 * font_size(),
+            gid=f"name:{ends[i][0]}",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": _colour(i),
+                "lw": 1.4,
+                "shrinkA": 1,
+                "shrinkB": 1,
+                "relpos": (0.0, 0.5),
+            },
+        )
+
+
+def _place_key(ax: Any, drift: Drift) -> None:
+    """What the lines mean, above the panels."""
+    line = require("matplotlib.lines", "plot").Line2D
+    since = f"from row {drift.start:,} on" if drift.start else "from the start"
+    one = next(iter(drift.curves)) if len(drift.curves) == 1 else None
+    colour = GREY if one is None else _colour(0)
+    whose = "" if one in (None, DEFAULT_NAME) else f"{one}, "
+    handles = [line([], [], color=colour, lw=1.4, label=whose + since)]
+    if drift.window is not None:
+        dashes = {"color": colour, "lw": 0.9, "ls": _DASHES}
+        handles.append(line([], [], label=f"last {drift.window:,} rows", **dashes))
+    handles.append(line([], [], color=GREY, lw=1.0, ls=":", label="by chance, if calibrated"))
+    if any(rows is not None for rows in drift.alarms.values()):
+        spot = {"marker": "v", "ms": 6, "ls": "none"}
+        text = f"alarm ({100 * (drift.alpha or 0.0):g}%)"
+        handles.append(line([], [], color=GREY, label=text, **spot))
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=2,  # one line of four would be wider than the panel
+        fontsize=0.85 * font_size(),
+        frameon=False,
+        borderpad=0.2,
+        handlelength=2.0,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+    )
