@@ -237,6 +237,26 @@ def test_shrinkage_to_the_pooled_estimate_helps_small_streams():
     assert np.mean(gains) - 5 * error > 0.05  # nats a row; the optimum itself is .55 or so
 
 
+def test_a_warm_pooled_estimate_makes_better_starts():
+    gains = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        group = rng.integers(200, size=7000)
+        z = rng.normal(size=7000) * 3
+        slope, shift = rng.normal(0.5, 0.05, 200), rng.normal(-0.8, 0.1, 200)
+        y = (rng.random(7000) < 1 / (1 + np.exp(-slope[group] * z - shift[group]))).astype(int)
+        past, now = slice(0, 3000), slice(3000, None)
+        warm = make(prior_strength=1000.0).partial_fit(z[past], y[past], group[past])
+        warm.drop(warm.groups_)
+        losses = [
+            log_loss(cal.predict_then_update(z[now], y[now], group[now])[:, 1], y[now])
+            for cal in (make(), make(prior_strength=1000.0), warm)
+        ]
+        gains.append([losses[0] - losses[2], losses[1] - losses[2]])
+    error = np.std(gains, axis=0, ddof=1) / np.sqrt(len(gains))
+    assert (np.mean(gains, axis=0) - 4 * error > 0).all()
+
+
 def test_streams_that_differ_are_told_apart():
     rng = np.random.default_rng(0)
     group = rng.integers(2, size=8000)

@@ -76,10 +76,15 @@ class MultiStreamCalibrator(BaseEstimator):
     learns every row, in order. A label that comes late is learnt when it comes, by
     ``partial_fit`` with the score it belongs to; nothing has to be remembered in between.
 
+    A stream does not leave the start it was given when the pooled estimate learns better. Where
+    all streams begin at once, let past rows warm it up: ``cal.partial_fit(...)`` and then
+    ``cal.drop(cal.groups_)``. Started so, with a larger ``prior_strength`` (1000), streams that
+    differ little come nearer their optimum than the pooled estimate does.
+
     A stream takes 64 bytes, one cache line, and its id 14 more if it is an int below some 4
     million, 20 if it is larger, about 100 if it is a string. In batches of 10^5 rows of a million
     streams at random a row takes .07 us with Numba, two Newton steps and all checks included, and
-    .8 us without. Strings, which have to be looked up one by one, add up to .8 us.
+    .8 us without. Strings, which have to be looked up one by one, add .5 us or more.
 
     It is no :class:`BaseCalibrator`: one map from scores to probabilities is not what it is, and
     scikit-learn's methods have no place for ``group``. Hence :meth:`to_dict` and
