@@ -75,10 +75,12 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _interpret(function: Callable[..., Any], args: tuple[Any, ...], n: int) -> Any:
-    """Run on lists, and bring back what the loop changed."""
+    """Run on lists, and bring back what the loop changed: nothing before its ``out``, if any."""
     lists = [a.tolist() if isinstance(a, np.ndarray) else a for a in args]
     result = function(*lists)
-    for array, values in zip(args, lists, strict=True):
-        if isinstance(array, np.ndarray) and array.flags.writeable:
+    names = function.__code__.co_varnames[: len(args)]
+    first = names.index("out") if "out" in names else 0
+    for array, values in zip(args[first:], lists[first:], strict=True):
+        if isinstance(array, np.ndarray) and array.flags.writeable and array.size:
             array[...] = values
     return result

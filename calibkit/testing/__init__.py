@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from .._core.base import BaseCalibrator
 from . import _binary as _binary
 from . import _more as _more
+from . import _online as _online
 from ._common import BINARY, MULTICLASS, TRAIT, Check
 from ._common import binary_data as binary_data
 from ._common import multiclass_data as multiclass_data
@@ -36,11 +37,11 @@ def yield_checks(calibrator: BaseCalibrator) -> Iterator[Check]:
     >>> [check.__name__ for check in yield_checks(PlattCalibrator())][:2]
     ['check_shapes_are_one', 'check_labels_of_any_kind']
     """
-    yield from BINARY
-    if "multiclass" in calibrator._traits:
-        yield from MULTICLASS
+    checks = [*BINARY, *(MULTICLASS if "multiclass" in calibrator._traits else [])]
     for trait in sorted(calibrator._traits):
-        yield from TRAIT.get(trait, [])
+        checks += TRAIT.get(trait, [])
+    online = "online" in calibrator._traits
+    yield from (c for c in checks if not (online and getattr(c, "batch", False)))
 
 
 def check_calibrator(calibrator: BaseCalibrator) -> None:

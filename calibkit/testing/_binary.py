@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
 from .._io import from_dict, to_dict
-from ._common import binary, binary_data, fitted_on, multiclass_data, proba_of, refuses
+from ._common import batch, binary, binary_data, fitted_on, multiclass_data, proba_of, refuses
 
 
 @binary
@@ -42,6 +42,7 @@ def check_labels_of_any_kind(calibrator: BaseCalibrator) -> None:
 
 
 @binary
+@batch
 def check_weights_are_repetitions(calibrator: BaseCalibrator) -> None:
     """A weight of m equals m rows, a weight of 0 none."""
     p, y = binary_data()
@@ -54,13 +55,21 @@ def check_weights_are_repetitions(calibrator: BaseCalibrator) -> None:
 
 
 @binary
+@batch
 def check_order_of_rows(calibrator: BaseCalibrator) -> None:
-    """The fit doesn't depend on the order of the rows, nor a prediction on its neighbours."""
+    """The fit doesn't depend on the order of the rows."""
+    p, y = binary_data()
+    expected = proba_of(fitted_on(calibrator, p, y), p)
+    order = np.random.default_rng(1).permutation(len(p))
+    assert_allclose(proba_of(fitted_on(calibrator, p[order], y[order]), p), expected, atol=1e-9)
+
+
+@binary
+def check_rows_are_predicted_apart(calibrator: BaseCalibrator) -> None:
+    """A prediction doesn't depend on its neighbours."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, y)
     expected = proba_of(fitted, p)
-    order = np.random.default_rng(1).permutation(len(p))
-    assert_allclose(proba_of(fitted_on(calibrator, p[order], y[order]), p), expected, atol=1e-9)
     one_by_one = np.vstack([proba_of(fitted, p[i : i + 1]) for i in range(20)])
     assert_array_equal(one_by_one, expected[:20])
 
@@ -165,8 +174,8 @@ def check_bad_scores(calibrator: BaseCalibrator) -> None:
 
 
 @binary
-def check_bad_labels_and_weights(calibrator: BaseCalibrator) -> None:
-    """Bad labels and weights are refused by name."""
+def check_bad_labels(calibrator: BaseCalibrator) -> None:
+    """Bad labels are refused by name."""
     p, y = binary_data()
     n = len(p)
     refuses(ValueError, "one class", lambda: fitted_on(calibrator, p, np.ones(n, dtype=int)))
@@ -174,6 +183,14 @@ def check_bad_labels_and_weights(calibrator: BaseCalibrator) -> None:
     refuses(ValueError, "continuous", lambda: fitted_on(calibrator, p, p))
     refuses(ValueError, "y", lambda: fitted_on(calibrator, p, np.where(y == 1, np.nan, 0.0)))
     refuses(ValueError, "y", lambda: fitted_on(calibrator, p, None))
+
+
+@binary
+@batch
+def check_bad_weights(calibrator: BaseCalibrator) -> None:
+    """Bad weights are refused by name."""
+    p, y = binary_data()
+    n = len(p)
     refuses(ValueError, "negative", lambda: fitted_on(calibrator, p, y, -np.ones(n)))
     refuses(ValueError, "zero in every row", lambda: fitted_on(calibrator, p, y, np.zeros(n)))
     refuses(ValueError, "sample_weight", lambda: fitted_on(calibrator, p, y, np.full(n, np.nan)))

@@ -29,6 +29,12 @@ def multiclass(check: Check) -> Check:
     return check
 
 
+def batch(check: Check) -> Check:
+    """For calibrators to whom the order of rows is nothing and who take weights."""
+    check.batch = True  # type: ignore[attr-defined]
+    return check
+
+
 def with_trait(trait: str) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
         TRAIT.setdefault(trait, []).append(check)
@@ -58,7 +64,8 @@ def multiclass_data(n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.ndarray
 def fitted_on(calibrator: BaseCalibrator, X: Any, y: Any, w: Any = None) -> BaseCalibrator:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)
-        return clone(calibrator).fit(X, y, w)
+        given = (X, y) if w is None else (X, y, w)
+        return clone(calibrator).fit(*given)
 
 
 def proba_of(calibrator: BaseCalibrator, X: Any) -> np.ndarray:

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator
 from .._io import from_dict, to_dict
 from ._common import (
+    batch,
     binary_data,
     fitted_on,
     multiclass,
@@ -30,6 +31,7 @@ def check_class_permutation(calibrator: BaseCalibrator) -> None:
 
 
 @multiclass
+@batch
 def check_weights_are_repetitions_multiclass(calibrator: BaseCalibrator) -> None:
     """A weight of m equals m rows, a weight of 0 none."""
     p, y = multiclass_data()

@@ -1,0 +1,200 @@
+"""Checks of calibrators that learn from a stream."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from .._core.base import BaseCalibrator
+from .._core.online import OnlineCalibrator
+from .._io import from_dict, to_dict
+from ._common import binary_data, multiclass_data, proba_of, refuses, with_trait
+
+
+def _fresh(calibrator: BaseCalibrator) -> OnlineCalibrator:
+    fresh = clone(calibrator)
+    assert isinstance(fresh, OnlineCalibrator)
+    return fresh
+
+
+def _data(calibrator: BaseCalibrator, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    return multiclass_data(n) if "multiclass" in calibrator._traits else binary_data(n)
+
+
+def _in_blocks(calibrator: OnlineCalibrator, X: Any, y: Any, cuts: list[int]) -> np.ndarray:
+    blocks = zip(np.split(X, cuts), np.split(y, cuts), strict=True)
+    return np.concatenate(
+        [calibrator.predict_then_update(a, b, classes=np.unique(y)) for a, b in blocks]
+    )
+
+
+@with_trait("online")
+def check_blocks_make_no_difference(calibrator: BaseCalibrator) -> None:
+    """However a stream is cut, forecasts and state are the same bits."""
+    X, y = _data(calibrator)
+    whole, parts, alone = (_fresh(calibrator) for _ in range(3))
+    expected = whole.predict_then_update(X, y)
+    assert_array_equal(_in_blocks(parts, X, y, [0, 1, 2, 50, 50, 173]), expected)
+    assert_array_equal(_in_blocks(alone, X, y, list(range(1, len(y)))), expected)
+    assert to_dict(parts) == to_dict(whole) == to_dict(alone)
+    assert to_dict(_fresh(calibrator).partial_fit(X, y)) == to_dict(whole)
+    assert to_dict(_fresh(calibrator).fit(X, y)) == to_dict(whole)
+
+
+@with_trait("online")
+def check_nothing_is_seen_ahead(calibrator: BaseCalibrator) -> None:
+    """A forecast depends on no label from its own on."""
+    X, y = _data(calibrator)
+    k = int(y.max())
+    forecasts = _fresh(calibrator).predict_then_update(X, y)
+    for t in (10, 151, len(y) - 1):
+        flipped = np.concatenate((y[:t], k - y[t:]))
+        other = _fresh(calibrator).predict_then_update(X, flipped, classes=np.arange(k + 1))
+        assert_array_equal(other[: t + 1], forecasts[: t + 1])
+
+
+@with_trait("online")
+def check_forecasts_match_predictions(calibrator: BaseCalibrator) -> None:
+    """Predicting, twice, and then learning is predicting then updating."""
+    X, y = _data(calibrator)
+    expected = _fresh(calibrator).predict_then_update(X, y)
+    online = _fresh(calibrator).partial_fit(X[:100], y[:100])
+    for i in range(100, 130):
+        row = X[i : i + 1]
+        first = proba_of(online, row)
+        assert_array_equal(proba_of(online, row), first)
+        assert_allclose(first, expected[i : i + 1], atol=1e-12)
+        online.partial_fit(row, y[i : i + 1])
+
+
+@with_trait("online")
+def check_labels_may_be_missing(calibrator: BaseCalibrator) -> None:
+    """Rows without a label are forecast and teach nothing."""
+    X, y = _data(calibrator)
+    gaps = np.where(np.arange(len(y)) % 3 == 1, np.nan, y.astype(float))
+    known = ~np.isnan(gaps)
+    classes = np.unique(y)
+    full, sparse = _fresh(calibrator), _fresh(calibrator)
+    names = np.array([f"c{k}" for k in classes])
+    words = [None if v != v else names[int(v)] for v in gaps]
+    for labels, kinds in ((gaps, classes), (words, names)):
+        full, sparse = _fresh(calibrator), _fresh(calibrator)
+        q = sparse.predict_then_update(X, labels, classes=kinds)
+        compact = [v for v, k in zip(labels, known, strict=True) if k]
+        expected = full.predict_then_update(X[known], compact, classes=kinds)
+        assert_array_equal(q[known], expected)
+        assert to_dict(full)["state"] == to_dict(sparse)["state"]
+        assert sparse.n_seen_ == known.sum()
+
+
+@with_trait("online")
+def check_late_labels(calibrator: BaseCalibrator) -> None:
+    """Labels that come at once, by id, teach what prompt ones do; none stops the others."""
+    X, y = _data(calibrator)
+    prompt, late = _fresh(calibrator), _fresh(calibrator)
+    prompt.partial_fit(X[:50], y[:50], classes=np.unique(y))
+    late.partial_fit(X[:50], y[:50], classes=np.unique(y))
+    for i in range(50, 90):
+        late.remember([i], X[i : i + 1])
+        assert late.resolve([i], y[i : i + 1]).n_learned == 1
+    prompt.partial_fit(X[50:90], y[50:90])
+    assert_allclose(proba_of(late, X), proba_of(prompt, X), atol=1e-9)
+    before = proba_of(late, X)
+    assert_array_equal(late.remember(range(200), X[:200]), before[:200])
+    assert_array_equal(proba_of(late, X), before)
+    copy = from_dict(to_dict(late))
+    labels = y[[7, 3, 7, 0]]
+    for one in (late, copy):
+        found = one.resolve([7, 3, 7, 999], labels)  # type: ignore[attr-defined]
+        assert (found.n_learned, found.unknown, found.repeated) == (2, [999], [7])
+    assert to_dict(copy) == to_dict(late)
+    assert late.resolve([7], labels[:1]).unknown == [7]
+    assert late.n_seen_ == 92
+
+
+@with_trait("online")
+def check_state_does_not_grow(calibrator: BaseCalibrator) -> None:
+    """Forecasts that wait are bounded in number, the oldest go first."""
+    X, y = _data(calibrator)
+    online = _fresh(calibrator).set_params(max_pending=10)
+    online.partial_fit(X[:100], y[:100], classes=np.unique(y))
+    online.remember(range(50), X[:50])
+    assert len(online.pending_) == 10
+    assert online.pending_.n_dropped == 40
+    assert online.resolve([0, 49], y[[0, 49]]).unknown == [0]
+
+
+@with_trait("online")
+def check_starts(calibrator: BaseCalibrator) -> None:
+    """A stream may begin with one class, with no label, or with nothing."""
+    X, y = _data(calibrator)
+    classes = np.unique(y)
+    declared = _fresh(calibrator).set_params(classes=classes)
+    assert proba_of(declared, X).shape == (len(X), len(classes))
+    empty = _fresh(calibrator).partial_fit(X[:0], y[:0], classes=classes)
+    assert_array_equal(proba_of(empty, X), proba_of(declared, X))
+    one = _fresh(calibrator).partial_fit(X[:1], y[:1], classes=classes)
+    assert one.n_seen_ == 1
+    none = _fresh(calibrator).predict_then_update(X, np.full(len(y), np.nan), classes=classes)
+    assert_allclose(none, proba_of(declared, X), atol=1e-12)
+    words = np.full(len(y), "a")
+    refuses(ValueError, "classes=[...]", partial(_fresh(calibrator).partial_fit, X, words))
+
+
+@with_trait("online")
+def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
+    """After an error the object is what it was before, all that it holds included."""
+    X, y = _data(calibrator)
+    online = _fresh(calibrator).partial_fit(X, y)
+    online.remember(["a"], X[:1])
+    before = to_dict(online)
+    bad = X.copy()
+    bad[7] = np.nan
+    wrong = np.where(np.arange(len(y)) == 5, 99, y)
+    refuses(ValueError, "NaN", partial(online.partial_fit, bad, y))
+    refuses(ValueError, "99", partial(online.partial_fit, X, wrong))
+    refuses(ValueError, "same number", partial(online.predict_then_update, X, y[:-1]))
+    refuses(ValueError, "same number", partial(online.remember, ["b"], X[:2]))
+    refuses(ValueError, "99", partial(online.resolve, ["a"], [99]))
+    refuses(ValueError, "expected the same", partial(online.partial_fit, X, y, ["p", "q"]))
+    refuses(ValueError, "ids", partial(online.remember, [1.5], X[:1]))
+    assert to_dict(online) == before
+    real = online._stream
+
+    def interrupted(*args: Any) -> Any:
+        real(*args)
+        raise KeyboardInterrupt
+
+    online._stream = interrupted  # type: ignore[method-assign]
+    try:
+        online.partial_fit(X, y)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        online.__dict__.pop("_stream", None)
+    assert to_dict(online) == before
+
+
+@with_trait("online")
+def check_one_row_at_a_time(calibrator: BaseCalibrator) -> None:
+    """Scores and labels one by one, without arrays."""
+    if "multiclass" in calibrator._traits:
+        return
+    p, y = binary_data()
+    expected = _fresh(calibrator).predict_then_update(p, y)[:, 1]
+    online = _fresh(calibrator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for score, label, q in zip(p.tolist(), y.tolist(), expected, strict=True):
+            assert abs(online.predict_proba_one(score) - q) < 1e-12
+            online.learn_one(score, label)
+            online.learn_one(score, None)
+    assert online.n_seen_ == len(y)
+    refuses(ValueError, "1.5", partial(online.predict_proba_one, 1.5))
+    refuses(ValueError, "7", partial(online.learn_one, 0.5, 7))
+    refuses(ValueError, "NaN", partial(online.learn_one, np.nan, 1))
