@@ -5,7 +5,7 @@ the alarm ever rang, beside that of a test of the same level, repeated every 500
 of the last 1000. Second, for drifts that begin at a known label: labels from
 there to the alarm.
 
-    python benchmarks/alarm.py                    # about fifteen minutes on one core, with Numba
+    python benchmarks/alarm.py                    # about six minutes on one core, with Numba
     python benchmarks/alarm.py --quick            # fewer and shorter streams
     python benchmarks/alarm.py --false --long     # the first table, on streams of 10^6 labels
 """
@@ -60,8 +60,9 @@ def adaptive(move: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -
     """Streams of forecasts that are made from past labels: all of a block step by step."""
 
     def streams(rng: np.random.Generator, n: int, many: int) -> Iterator[tuple]:
-        for start in range(0, many, 100):
-            m = min(100, many - start)
+        block = max(1, min(many, 10**7 // n))
+        for start in range(0, many, block):
+            m = min(block, many - start)
             p, y = np.empty((n, m)), np.zeros((n, m), dtype=bool)
             z, mean = np.zeros(m), np.full(m, 0.5)
             for t in range(n):

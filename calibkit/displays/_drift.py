@@ -69,9 +69,8 @@ class DriftDisplay:
     ax_: Any
     figure_: Any
 
-    def __init__(self, drift: Drift, forecasts: dict[str, FloatArray] | None = None) -> None:
+    def __init__(self, drift: Drift) -> None:
         self._drift = drift
-        self.forecasts_ = {} if forecasts is None else forecasts
 
     @property
     def curves_(self) -> dict[str, Prequential]:
@@ -82,6 +81,11 @@ class DriftDisplay:
     def alarms_(self) -> dict[str, int | None]:
         """Rows at which each method's alarm rang."""
         return self._drift.alarms
+
+    @property
+    def forecasts_(self) -> dict[str, FloatArray]:
+        """The forecasts that are measured, by method."""
+        return self._drift.forecasts
 
     @classmethod
     def from_predictions(
@@ -174,8 +178,7 @@ class DriftDisplay:
                 found = watch.alarm_time_
                 alarms[model] = None if found is None else int(rows[late][found - 1]) + 1
         axis = _read_time(time, n, where)
-        drift = Drift(curves, axis, int(start), window, alarms, alarm)
-        return cls(drift, forecasts).plot(ax)
+        return cls(Drift(forecasts, curves, axis, int(start), window, alarms, alarm)).plot(ax)
 
     @classmethod
     def from_scores(
@@ -187,14 +190,14 @@ class DriftDisplay:
         first_fit: int | None = None,
         refit_every: int = 500,
         scale: Scale = "probability",
+        classes: Any = None,
+        random_state: Any = None,
         time: Any = None,
         times: Any = None,
         window: int | None = None,
-        start: int | None = None,
         n_bins: int = 10,
         alarm: float | None = None,
-        classes: Any = None,
-        random_state: Any = None,
+        start: int | None = None,
         ax: Any = None,
     ) -> DriftDisplay:
         """Run several methods on one stream of scores, and draw how each of them did.

@@ -30,6 +30,7 @@ _PANELS = (("calibration_error", "Calibration error"), ("sharpness", "Sharpness"
 class Drift:
     """All that a picture shows."""
 
+    forecasts: dict[str, FloatArray]
     curves: dict[str, Prequential]
     #: What stands on the time axis for each number of rows.
     time: np.ndarray | None
