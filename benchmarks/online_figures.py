@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import online_paper as paper
 from online_runs import MEASURES, Found
+from verified_figures import plain_log
 
 COLOURS = {
     "BM": "#6f6f6f",
@@ -32,11 +33,12 @@ def figure(designs: dict[str, Found], path: Path) -> None:
         for ax, measure in zip(column, MEASURES[:2], strict=True):
             _panel(ax, name, found, measure)
         column[0].set_title(name, loc="left", fontsize=11)
-        column[0].set_yscale("log")
+        plain_log(column[0], "y", (0.005, 0.01, 0.02, 0.05, 0.1, 0.2))
         column[1].set_xlabel("rows of the stream")
     axes[0, 0].set_ylabel("calibration error")
     axes[1, 0].set_ylabel("sharpness, less that of BM")
-    axes[0, 0].legend(frameon=False, fontsize=8.5, ncols=2)
+    lines = axes[0, 0].get_legend_handles_labels()
+    canvas.legend(*lines, frameon=False, loc="outside upper right", ncols=len(COLOURS))
     canvas.supxlabel(
         "bands: two standard errors; diamonds: the authors' code", fontsize=8.5, x=0.99, ha="right"
     )
