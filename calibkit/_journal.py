@@ -438,7 +438,7 @@ def _check_same(stored: OnlineCalibrator, given: OnlineCalibrator, path: str) ->
     if different:
         raise ValueError(
             f"Journal: {path} holds another calibrator than the one given: "
-            f"{'; '.join(different[:5])}. Leave calibrator out to go on with the one on file, or "
+            f"{'; '.join(different[:5])}; expected the same. Give that one, or none, or "
             "use another file."
         )
 

@@ -17,7 +17,7 @@ except ImportError:  # main() says what to install
 import calibkit
 
 from ._registry import CALIBRATORS
-from .report import commands
+from .report import commands, stream_command
 from .report.console import fail, guarded, show
 from .report.demo import CODE
 from .report.problem import Options
@@ -63,7 +63,7 @@ def make_app() -> Any:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     )
     app.callback()(_root)
-    for command in (report, fit, apply, demo, methods):
+    for command in (report, fit, apply, stream_command.stream, demo, methods):
         app.command()(guarded(command))
     return app
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,17 +34,28 @@ class Record(NamedTuple):
     cells: list[Any]
 
 
+#: Told of a row that can't be read; if it returns, the row is left out.
+Bad = Callable[[ValueError], None]
+
+
+def refuse(error: ValueError) -> None:
+    """Take no bad row."""
+    raise error
+
+
 class TextTable:
     """Records of CSV, TSV or JSON lines, read once from the start."""
 
-    def __init__(self, source: Source, lines: Any) -> None:
+    def __init__(self, source: Source, lines: Any, bad: Bad = refuse) -> None:
         self.source = source
         self.header: Record | None = None
+        self._bad = bad if source.kind == "jsonl" else refuse  # no table without a header
         if source.kind == "jsonl":
-            self._records = _json_records(source.name, lines)
+            self._records = _json_records(source.name, lines, self._tell)
         else:
-            self._records = _csv_records(source.name, lines, SEPARATORS[source.kind])
+            self._records = _csv_records(source.name, lines, SEPARATORS[source.kind], self._tell)
         first = next((r for r in self._records if r.cells), None)
+        self._bad = bad
         if first is None:
             raise ValueError(f"{source.name}: the file is empty.")
         if source.kind == "jsonl":
@@ -52,6 +63,9 @@ class TextTable:
             self._records = itertools.chain([first], self._records)
         else:
             self.header, self.columns = first, first.cells
+
+    def _tell(self, error: ValueError) -> None:
+        self._bad(error)
 
     def rows(self, names: list[str], absent: list[str] | None = None) -> Iterator[Record]:
         """Data rows with the cells of these columns; blank lines have none.
@@ -64,20 +78,22 @@ class TextTable:
         places, width = [self.columns.index(n) for n in names], len(self.columns)
         for raw, line, cells in self._records:
             if cells and len(cells) != width:
-                raise ValueError(
-                    f"{self.source.name}, line {line}: {len(cells)} cells; the header has {width}."
-                )
+                place = f"{self.source.name}, line {line}"
+                self._bad(ValueError(f"{place}: {len(cells)} cells; the header has {width}."))
+                continue
             yield Record(raw, line, [cells[i] for i in places] if cells else [])
 
     def _json_rows(self, names: list[str], absent: list[str]) -> Iterator[Record]:
         for raw, line, cells in self._records:
-            for key in absent:
-                if cells and key in cells[0]:
-                    raise ValueError(f"{self.source.name}, line {line}: has a key {key} already.")
+            twice = next((key for key in absent if cells and key in cells[0]), None)
+            if twice is not None:
+                place = f"{self.source.name}, line {line}"
+                self._bad(ValueError(f"{place}: has a key {twice} already."))
+                continue
             yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])
 
 
-def _csv_records(name: str, lines: Any, separator: str) -> Iterator[Record]:
+def _csv_records(name: str, lines: Any, separator: str, bad: Bad) -> Iterator[Record]:
     kept: list[str] = []
     start = 1
 
@@ -92,7 +108,10 @@ def _csv_records(name: str, lines: Any, separator: str) -> Iterator[Record]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise ValueError(f"{name}, line {start}: {error}.") from error
+            bad(ValueError(f"{name}, line {start}: {error}."))
+            start += len(kept)
+            kept.clear()
+            continue
         if cells is None:
             return
         yield Record("".join(kept), start, cells)
@@ -109,7 +128,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found if len(found) == len(pairs) else _Repeated(found)
 
 
-def _json_records(name: str, lines: Any) -> Iterator[Record]:
+def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
     for i, raw in enumerate(lines, 1):
         if not raw.strip():
             yield Record(raw, i, [])
@@ -118,14 +137,15 @@ def _json_records(name: str, lines: Any) -> Iterator[Record]:
             text = raw.removeprefix("\ufeff") if i == 1 else raw
             value = json.loads(text, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{name}, line {i}: is not JSON ({error}).") from error
+            bad(ValueError(f"{name}, line {i}: is not JSON ({error})."))
+            continue
         if isinstance(value, _Repeated):
-            raise ValueError(f"{name}, line {i}: a key is repeated; expected each key once.")
-        if not isinstance(value, dict):
-            raise ValueError(
-                f"{name}, line {i}: holds a JSON {type(value).__name__}; expected an object."
-            )
-        yield Record(raw, i, [value])
+            bad(ValueError(f"{name}, line {i}: a key is repeated; expected each key once."))
+        elif not isinstance(value, dict):
+            kind = type(value).__name__
+            bad(ValueError(f"{name}, line {i}: holds a JSON {kind}; expected an object."))
+        else:
+            yield Record(raw, i, [value])
 
 
 def to_number(value: Any, place: str) -> float:

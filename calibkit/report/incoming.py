@@ -1,0 +1,252 @@
+"""Rows of a stream as they come: read without waiting for more, and checked one by one."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from .._core.inputs import RANGE_TOLERANCE
+from .records import Bad, Record, TextTable, is_empty, to_number
+from .table import find_columns
+
+_CHUNK = 1 << 16
+_LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+#: Squares of larger logits overflow.
+_LARGEST_LOGIT = 1e100
+
+
+class Lines:
+    """Lines of a binary stream; it knows whether the next one is in hand already.
+
+    A pipe gives what is there: a slow one a line at a time, a quick one many at once.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._held: deque[bytes] = deque()
+        self._rest: list[bytes] = []
+        self._ended = False
+
+    def ready(self) -> bool:
+        """Whether the next line can be had without waiting."""
+        return bool(self._held)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while not self._held:
+            data = b"" if self._ended else self._stream.read1(_CHUNK)
+            *whole, rest = data.split(b"\n")
+            if whole:
+                whole[0] = b"".join((*self._rest, whole[0]))
+                self._held.extend(line + b"\n" for line in whole)
+                self._rest = [rest]
+            elif data:
+                self._rest.append(rest)
+            else:
+                self._ended = True  # a terminal would ask for a second end
+                last, self._rest = b"".join(self._rest), []
+                if not last:
+                    raise StopIteration
+                self._held.append(last)
+        return self._held.popleft().decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that are read."""
+
+    prob: str
+    label: str
+    time: str | None = None
+    id: str | None = None
+
+    def found(self, table: TextTable) -> Columns:
+        """The same, of a table that has them; keys of JSON may come and go."""
+        if table.header is None:
+            return self
+        asked = {"prob": self.prob, "label": self.label, "time": self.time, "id": self.id}
+        for option, name in asked.items():
+            if name is not None:
+                names = find_columns(f"--{option}", [name], table.columns, table.source.name)
+                if len(names) > 1:
+                    raise ValueError(
+                        f"--{option} {name}: names {len(names)} columns; expected one."
+                    )
+                asked[option] = names[0]
+        return Columns(**asked)  # type: ignore[arg-type]
+
+
+class Row(NamedTuple):
+    """A row that can be used; a score or a label that is not there is NaN."""
+
+    record: Record
+    score: float = math.nan
+    y: float = math.nan
+    time: float = 0.0
+    id: Any = None
+
+
+class Reader:
+    """Rows of a table, in their order; those that can't be used are told of and left out."""
+
+    def __init__(
+        self,
+        table: TextTable,
+        columns: Columns,
+        *,
+        added: str,
+        logit: bool = False,
+        positive: str | None = None,
+        ordered: bool = True,
+        bad: Bad,
+    ) -> None:
+        if table.header is not None and added in table.columns:
+            raise ValueError(
+                f"{table.source.name} has a column {added} already; choose another name by "
+                "--column."
+            )
+        self._table, self._columns, self._added, self._bad = table, columns.found(table), added, bad
+        self._logit = logit
+        self._label = Labels(positive)
+        self._moment = Moments(ordered)
+
+    def __iter__(self) -> Iterator[Row]:
+        c = self._columns
+        names = [n for n in (c.prob, c.label, c.time, c.id) if n is not None]
+        for record in self._table.rows(names, absent=[self._added]):
+            if not record.cells:
+                yield Row(record)
+                continue
+            try:
+                row = self._row(record, dict(zip(names, record.cells, strict=True)))
+            except ValueError as error:
+                self._bad(error)
+                continue
+            yield row
+
+    def _row(self, record: Record, cells: dict[str, Any]) -> Row:
+        c = self._columns
+
+        def place(column: str) -> str:
+            return f"{self._table.source.name}, line {record.line}: {column}"
+
+        y = self._label(cells[c.label], place(c.label))
+        key = None if c.id is None else _identity(cells[c.id], place(c.id))
+        late = key is not None and y == y and is_empty(cells[c.prob])
+        score = math.nan if late else self._score(cells[c.prob], place(c.prob))
+        # Last, for it moves on: a row that is bad otherwise sets no time.
+        time = 0.0 if c.time is None else self._moment(cells[c.time], place(c.time))
+        return Row(record, score, y, time, key)
+
+    def _score(self, cell: Any, place: str) -> float:
+        score = to_number(cell, place)
+        if self._logit:
+            if not abs(score) <= _LARGEST_LOGIT:
+                raise ValueError(f"{place} is {score:.6g}; expected a finite number.")
+        elif not -RANGE_TOLERANCE <= score <= 1.0 + RANGE_TOLERANCE:
+            raise ValueError(
+                f"{place} is {score:.6g}; expected a probability in [0, 1]. For log-odds add "
+                "--logit."
+            )
+        return score
+
+
+def _identity(cell: Any, place: str) -> Any:
+    if is_empty(cell):
+        return None
+    if isinstance(cell, bool) or not isinstance(cell, (int, str)):
+        raise ValueError(f"{place} is {cell!r:.40}; expected an integer or a text.")
+    return cell.strip() if isinstance(cell, str) else cell
+
+
+class Labels:
+    """From cells to 1 for the event, 0 for the other label, NaN for none."""
+
+    def __init__(self, positive: str | None) -> None:
+        self._positive = positive
+        self._other: str | None = None
+
+    def __call__(self, cell: Any, place: str) -> float:
+        if is_empty(cell) or cell != cell:
+            return math.nan
+        text = str(cell).strip()
+        if self._positive is None:
+            if text.lower() not in _LABELS:
+                raise ValueError(
+                    f"{place} is {text!r:.40}; expected 0 or 1, true or false, or nothing. Labels "
+                    "of other names need the event: --positive NAME."
+                )
+            return _LABELS[text.lower()]
+        if _alike(text, self._positive):
+            return 1.0
+        if self._other is None:
+            self._other = text
+        elif not _alike(text, self._other):
+            raise ValueError(
+                f"{place} is {text!r:.40}; expected {self._positive} or {self._other}, as before."
+            )
+        return 0.0
+
+
+def _alike(a: str, b: str) -> bool:
+    """Whether two texts are the same label."""
+    if a == b or a.lower() == b.lower() in ("true", "false"):
+        return True
+    try:
+        return float(a) == float(b)
+    except ValueError:
+        return False
+
+
+class Moments:
+    """From cells to numbers that can be compared: numbers, or dates and times of ISO 8601."""
+
+    def __init__(self, ordered: bool) -> None:
+        self._ordered = ordered
+        self._kind: str | None = None
+        self._last, self._shown = -math.inf, ""
+
+    def __call__(self, cell: Any, place: str) -> float:
+        kind, moment = _read_moment(cell, place)
+        if self._kind not in (None, kind):
+            raise ValueError(f"{place} is {kind}; expected {self._kind}, as in the rows before.")
+        if self._ordered and moment < self._last:
+            raise ValueError(
+                f"{place} is {cell!s:.40} after {self._shown:.40}; expected rows in the order of "
+                "time. Sort them first; for a file, --sort does."
+            )
+        self._kind, self._last, self._shown = kind, moment, str(cell)
+        return moment
+
+
+def _read_moment(cell: Any, place: str) -> tuple[str, float]:
+    parsers: tuple[Callable[[Any], tuple[str, float]], ...] = (_number, _date)
+    for parse in parsers:
+        try:
+            return parse(cell)
+        except (TypeError, ValueError, OverflowError):
+            continue
+    raise ValueError(f"{place} is {cell!r:.40}; expected a number, or a time as 2024-05-31T12:00.")
+
+
+def _number(cell: Any) -> tuple[str, float]:
+    moment = to_number(cell, "")
+    if not math.isfinite(moment):
+        raise ValueError
+    # Nanoseconds since 1970 are more than a float holds.
+    whole = not isinstance(cell, float) and str(cell).strip().lstrip("+-").isdecimal()
+    return "a number", int(cell) if whole else moment
+
+
+def _date(cell: Any) -> tuple[str, float]:
+    text = cell.strip()
+    date = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
+    if date.tzinfo is None:
+        return "a time without zone", date.replace(tzinfo=timezone.utc).timestamp()
+    return "a time with zone", date.timestamp()
