@@ -13,6 +13,7 @@ from calibkit import (
     ScalingBinningCalibrator,
     TopLabelCalibrator,
 )
+from calibkit.online import HedgingCalibrator, OnlineBetaCalibrator, WindowedCalibrator
 from calibkit._core.base import BaseCalibrator
 from calibkit._registry import CALIBRATORS
 
@@ -36,7 +37,14 @@ PLAIN: list[BaseCalibrator] = [
     for example in cls._examples()
 ]
 
-EXAMPLES = PLAIN + LIFTS
+#: Online calibrators of batch ones, and of others than their default.
+HELD = [
+    WindowedCalibrator(PlattCalibrator(), window=200, refit_every=50),
+    WindowedCalibrator(IsotonicCalibrator(), refit_every=40, first_fit=20),
+    HedgingCalibrator(OnlineBetaCalibrator(), n_bins=5, random_state=0),
+]
+
+EXAMPLES = PLAIN + LIFTS + HELD
 
 
 def expected_failures(example: BaseCalibrator) -> dict[str, str]:
@@ -44,6 +52,8 @@ def expected_failures(example: BaseCalibrator) -> dict[str, str]:
     if "multiclass" in example._traits:
         return {}  # the check's labels have three classes, and one score per row can't hold them
     expected = {"check_fit1d": "scores of shape (n,) are the usual input of a calibrator"}
+    if "online" in example._traits:
+        return expected
     if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 7):
         expected["check_sample_weight_equivalence_on_dense_data"] = (
             "scikit-learn 1.6 gives three classes to a classifier tagged as binary"
@@ -53,6 +63,10 @@ def expected_failures(example: BaseCalibrator) -> dict[str, str]:
 
 def classifier_failures(example: BaseCalibrator, ensemble: bool) -> dict[str, str]:
     """Checks that ``CalibratedClassifier`` may fail with a calibrator, with the reason."""
+    if "online" in example._traits:
+        reason = "it learns rows in their order, one step for each, and takes no weights"
+        names = ["s_not_overwritten", "_equivalence_on_dense_data", "_equivalence_on_sparse_data"]
+        return {f"check_sample_weight{name}": reason for name in names}
     inner = getattr(example, "calibrator", example)  # what a lift lifts
     if not ensemble or "finite_outputs" not in inner._traits:
         return {}

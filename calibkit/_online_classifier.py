@@ -1,0 +1,264 @@
+"""`OnlineCalibratedClassifier`: a classifier in production whose probabilities stay calibrated."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from ._classifier import CalibratedClassifier
+from ._core.base import BaseCalibrator
+from ._core.online import OnlineCalibrator
+from ._core.params import check_choice, check_flag
+from ._core.pending import Resolved
+from ._core.scores import Scores
+from ._crossfit import response_of
+from ._numerics.links import FloatArray
+from ._registry import CALIBRATORS, make_calibrator
+
+_NAMES = [name for name, cls in CALIBRATORS.items() if issubclass(cls, OnlineCalibrator)]
+#: Those that need no calibrator of their own to hold.
+_NAMES = [name for name in _NAMES if name != "windowed"]
+
+
+class OnlineCalibratedClassifier(CalibratedClassifier):
+    """A classifier and an online calibrator of its scores, which learns as labels arrive.
+
+    Use it around a classifier that runs for months: forecast rows, hand in their labels when they
+    are known, and the probabilities stay calibrated while the world drifts.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn classifier or pipeline. One that is fitted needs no ``fit`` here: start
+        with ``partial_fit``, ``predict_then_update`` or ``remember``. One that is not fitted is
+        fitted by ``fit``, on rows whose out-of-fold scores the calibrator learns first.
+    calibrator : str or OnlineCalibrator, default="auto"
+        An online calibrator or its name, such as "tracking", "online_platt", "adaptive_platt" or
+        "hedging". "auto" is "tracking" for two classes and "online_temperature" for more. Its
+        ``scale`` is set to suit the scores of the estimator.
+    update_estimator : bool, default=False
+        Let the classifier learn from every labelled row too, by its own ``partial_fit``, after its
+        score of the row was calibrated. The classifier given is copied first.
+    cv : int, cross-validator or iterable of splits, default=5
+        How ``fit`` makes out-of-fold scores, as in :class:`CalibratedClassifier`.
+    response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
+        Scores to calibrate, as in :class:`CalibratedClassifier`.
+    n_jobs : int, optional
+        Folds fitted in parallel.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+    estimator_ : classifier
+        What scores the rows.
+    calibrator_ : OnlineCalibrator
+        What has learnt from the labels.
+    estimators_, calibrators_ : list
+        The same in lists of one, as :class:`CalibratedClassifier` has them.
+
+    Raises
+    ------
+    ValueError
+        In ``fit`` and the like: bad data.
+    TypeError
+        In ``fit`` and the like: ``calibrator`` is neither an online calibrator nor a name.
+
+    Notes
+    -----
+    Labels that are None or NaN are skipped; the others teach in the order given. There are no
+    weights: every label is one step.
+
+    References
+    ----------
+    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from calibkit import log_loss
+    >>> from calibkit.online import OnlineCalibratedClassifier
+    >>> X, y = make_classification(5000, n_redundant=10, random_state=0)
+    >>> raw = GaussianNB().fit(X[:500], y[:500])
+    >>> model = OnlineCalibratedClassifier(raw)
+    >>> forecast = model.predict_then_update(X[500:], y[500:])
+    >>> log_loss(y[500:], forecast) < log_loss(y[500:], raw.predict_proba(X[500:]))
+    True
+    """
+
+    ensemble: ClassVar[bool] = False  # type: ignore[misc]
+
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        calibrator: str | OnlineCalibrator = "auto",
+        *,
+        update_estimator: bool = False,
+        cv: Any = 5,
+        response_method: Literal["auto", "decision_function", "predict_proba"] = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.calibrator = calibrator
+        self.update_estimator = update_estimator
+        self.cv = cv
+        self.response_method = response_method
+        self.n_jobs = n_jobs
+
+    @property
+    def estimator_(self) -> BaseEstimator:
+        """What scores the rows."""
+        return self.estimators_[0]
+
+    @property
+    def calibrator_(self) -> OnlineCalibrator:
+        """What has learnt from the labels."""
+        return self.calibrators_[0]
+
+    def partial_fit(self, X: Any, y: Any) -> OnlineCalibratedClassifier:
+        """Learn the labels of rows, in order.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Rows that the classifier was not trained on.
+        y : array-like of shape (n,)
+            Their labels; None or NaN where there is none.
+
+        Returns
+        -------
+        self : OnlineCalibratedClassifier
+            The same classifier.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        self.predict_then_update(X, y)
+        return self
+
+    def predict_then_update(self, X: Any, y: Any) -> FloatArray:
+        """Forecast every row from the labels before it, and learn.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Rows in the order of time.
+        y : array-like of shape (n,)
+            Their labels; None or NaN where there is none.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecast of a row uses labels before it only. With ``update_estimator`` the
+            classifier scores all rows of a call before it learns from them.
+        """
+        s = self._scores(X)
+        proba = self.calibrator_.predict_then_update(s.values, y)
+        self._teach(X, y)
+        return proba
+
+    def remember(self, ids: Any, X: Any) -> FloatArray:
+        """Forecast rows whose labels come later.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come.
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            The rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts.
+        """
+        s = self._scores(X)
+        return self.calibrator_.remember(ids, s.values)
+
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        """Learn the labels of remembered rows.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids given to :meth:`remember`.
+        y : array-like of shape (n,)
+            Their labels; None or NaN drops the forecast.
+
+        Returns
+        -------
+        resolved : Resolved
+            ``n_learned``, and the ids that were ``unknown`` or ``repeated``.
+        """
+        self._begin()
+        return self.calibrator_.resolve(ids, y)
+
+    # -- how it is done ---------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Take a classifier that is fitted already, unless ``fit`` has made one."""
+        if hasattr(self, "calibrators_"):
+            return
+        where = "OnlineCalibratedClassifier"
+        self._check_params(where)
+        try:
+            check_is_fitted(self.estimator)
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"This {where} instance has an estimator that is not fitted. Call 'fit' with "
+                "training rows first, or pass a fitted classifier."
+            ) from error
+        estimator = deepcopy(self.estimator) if self.update_estimator else self.estimator
+        classes = np.asarray(estimator.classes_)
+        self.classes_, self.estimators_ = classes, [estimator]
+        self.calibrators_ = [self._template(len(classes)).set_params(classes=classes)]
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
+
+    def _scores(self, X: Any) -> Scores:
+        self._begin()
+        s = response_of(self.estimator_, X, self.classes_, self.response_method)
+        if not self.calibrator_.__sklearn_is_fitted__():
+            self.calibrator_._with_scale(s.scale)
+        return s
+
+    def _template(self, n_classes: int) -> BaseCalibrator:
+        if not isinstance(self.calibrator, str):
+            return clone(self.calibrator)
+        auto = "tracking" if n_classes == 2 else "online_temperature"
+        return make_calibrator(auto if self.calibrator == "auto" else self.calibrator)
+
+    def _teach(self, X: Any, y: Any) -> None:
+        if not self.update_estimator:
+            return
+        labels = np.asarray(y, dtype=object)
+        known = np.flatnonzero([v is not None and v == v for v in labels])
+        if len(known):
+            rows = X.iloc[known] if hasattr(X, "iloc") else np.asarray(X)[known]
+            chosen = np.asarray(labels[known].tolist(), dtype=self.classes_.dtype)
+            self.estimator_.partial_fit(rows, chosen)
+
+    def _check_params(self, where: str) -> None:
+        check_flag(where, "update_estimator", self.update_estimator)
+        if isinstance(self.calibrator, str):
+            check_choice(where, "calibrator", self.calibrator, ["auto", *_NAMES])
+        elif not isinstance(self.calibrator, OnlineCalibrator):
+            raise TypeError(
+                f"{where}: calibrator={self.calibrator!r}; expected an online calibrator such as "
+                f"TrackingCalibrator(), or one of the names auto, {', '.join(_NAMES)}."
+            )
+        if self.update_estimator and not hasattr(self.estimator, "partial_fit"):
+            raise TypeError(
+                f"{where}: update_estimator=True with {type(self.estimator).__name__}, which has "
+                "no partial_fit; expected False, or a classifier that learns from a stream."
+            )
+        super()._check_params(where)
