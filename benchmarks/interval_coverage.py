@@ -103,7 +103,7 @@ def measure(base: float, n: int, law: str, norms: tuple[str, ...], repeats: int)
         for norm in norms:
             e = calibkit.estimate(
                 "calibration_error", table, norm=norm, level=LEVEL, random_state=seed,
-                n_resamples=1000,
+                n_resamples=1000, n_bins=N_BINS,
             )  # fmt: skip
             found[norm].append((truth.error(norm, borders), e.low, e.high))
     edges = np.arange(N_BINS) * (GRID // N_BINS)
