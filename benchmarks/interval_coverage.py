@@ -27,7 +27,7 @@ ROWS = (200, 1_000, 10_000, 100_000)
 CENTRES = {0.02: -4.75, 0.1: -2.95, 0.5: 0.0}
 SPREAD = 1.5
 #: Data sets per cell by rows; the standard error of a coverage of .9 is .013 for 500.
-REPEATS = {200: 500, 1_000: 500, 10_000: 400, 100_000: 300}
+REPEATS = {200: 500, 1_000: 500, 10_000: 300, 100_000: 150}
 #: Points of the grid for the truth.
 GRID = 400_000
 
@@ -103,7 +103,7 @@ def measure(base: float, n: int, law: str, norms: tuple[str, ...], repeats: int)
         for norm in norms:
             e = calibkit.estimate(
                 "calibration_error", table, norm=norm, level=LEVEL, random_state=seed,
-                n_resamples=1000,
+                n_resamples=1000, n_bins=N_BINS,
             )  # fmt: skip
             found[norm].append((truth.error(norm, borders), e.low, e.high))
     edges = np.arange(N_BINS) * (GRID // N_BINS)

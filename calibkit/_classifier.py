@@ -17,15 +17,16 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator
-from ._core.inputs import Rows
+from ._core.inputs import Rows, check_lengths
 from ._core.labels import read_labels
 from ._core.params import check_choice, check_flag
 from ._core.scores import Scale, Scores
+from ._core.verification import Verification
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._numerics.links import FloatArray, IntArray
 from ._registry import CALIBRATORS, make_calibrator
-from .calibrators import OneVsRestCalibrator
+from .calibrators import IdentityCalibrator, OneVsRestCalibrator
 
 
 class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -38,16 +39,16 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ``sklearn.frozen.FrozenEstimator(classifier)``; then all rows given to ``fit`` are used
         for the calibration, and must be new to it.
     calibrator : str or BaseCalibrator, default="platt"
-        A calibrator or its name: "platt", "temperature", "beta", "isotonic", "identity". With K
-        classes a binary calibrator is lifted by :class:`OneVsRestCalibrator`. Its ``scale`` is
-        set to suit the scores of the estimator.
+        A calibrator or its name, such as "platt", "temperature", "beta", "isotonic", "histogram"
+        or "scaling_binning". With K classes a binary calibrator is lifted by
+        :class:`OneVsRestCalibrator`. Its ``scale`` is set to suit the scores of the estimator.
     cv : int, cross-validator or iterable of splits, default=5
         How to make out-of-fold scores. A number means stratified folds, kept whole by group where
         ``groups`` are given.
     ensemble : bool, default=False
         False: one calibrator learnt from all out-of-fold scores, and the estimator fitted once
         more on all rows. True: keep each fold's estimator with a calibrator of its own, and
-        average their probabilities.
+        average their probabilities; averages of binned calibrators are no longer binned.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         Scores to calibrate. "auto" prefers ``decision_function``, whose values are taken as
         logits and do not saturate at 0 and 1.
@@ -154,11 +155,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         frozen = isinstance(self.estimator, FrozenEstimator)
         given = getattr(self.estimator, "classes_", None) if frozen else None
         classes, codes = read_labels(y, classes=given, where=where)
-        if len(classes) < 2:
-            raise ValueError(
-                f"{where}: y holds one class only, {classes[0]!r}; expected rows of at least two "
-                "classes. Collect data of the other class."
-            )
+        _check_two(classes, where)
         weight = read_weights(sample_weight, len(codes), where=where)
         params = self._estimator_params(weight, fit_params)
         if frozen:
@@ -187,6 +184,8 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             ]
             chosen = [_pooled(folds)]
         calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
+        if not frozen and not self.ensemble:
+            calibrators[0]._mark_pooled()
         self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -213,6 +212,59 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             scores = response_of(estimator, X, self.classes_, self.response_method)
             total = total + calibrator._predict_scores(scores)
         return np.asarray(total) / len(self.estimators_)
+
+    def certify(
+        self,
+        X: Any,
+        y: Any,
+        level: float = 0.9,
+        *,
+        finite: bool | None = None,
+        n_bins: int = 15,
+        random_state: Any = 0,
+    ) -> Verification:
+        """What held-out rows prove of the calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Rows that were not used in ``fit``.
+        y : array-like of shape (n,)
+            Their labels.
+        level, finite, n_bins, random_state : optional
+            As in :meth:`BaseCalibrator.certify`.
+
+        Returns
+        -------
+        verification : Verification
+            Bounds of the errors of P(larger class), or for K classes as
+            :meth:`BaseCalibrator.certify` of the calibrator has it. Prints as a sentence.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+        """
+        check_is_fitted(self)
+        where = "CalibratedClassifier.certify"
+        _, codes = read_labels(y, classes=self.classes_, where=where)
+        settings = {
+            "level": level,
+            "finite": finite,
+            "n_bins": n_bins,
+            "random_state": random_state,
+            "where": where,
+        }
+        if len(self.calibrators_) > 1:
+            proba = np.minimum(self.predict_proba(X), 1.0)
+            s = Scores(proba[:, 1] if len(self.classes_) == 2 else proba, "probability")
+            calibrator: BaseCalibrator = IdentityCalibrator()
+            calibrator.classes_ = self.classes_
+        else:
+            calibrator = self.calibrators_[0]
+            s = response_of(self.estimators_[0], X, self.classes_, self.response_method)
+        check_lengths(len(s), len(codes), where, ("X", "y"))
+        return calibrator._certify(s, codes, settings)
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of the largest calibrated probability.
@@ -309,6 +361,14 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         tags.input_tags.categorical = inner.input_tags.categorical
         tags.input_tags.string = inner.input_tags.string
         return tags
+
+
+def _check_two(classes: np.ndarray, where: str) -> None:
+    if len(classes) < 2:
+        raise ValueError(
+            f"{where}: y holds one class only, {classes[0]!r}; expected rows of at least two "
+            "classes. Collect data of the other class."
+        )
 
 
 def _routing_enabled() -> bool:

@@ -58,13 +58,7 @@ def to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     >>> to_dict(cal)["class"]
     'platt'
     """
-    if not isinstance(calibrator, BaseCalibrator) or (
-        CALIBRATORS.get(getattr(type(calibrator), "name", "")) is not type(calibrator)
-    ):
-        raise TypeError(
-            f"to_dict: {type(calibrator).__name__} is not a calibrator of calibkit; expected one. "
-            "Of a CalibratedClassifier save calibrators_[0], and the estimator by its own means."
-        )
+    _check_own(calibrator)
     check_is_fitted(calibrator)
     return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator)}
 
@@ -174,6 +168,17 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _check_own(calibrator: Any) -> None:
+    """Raise unless a file can name the class: one of a user's own would come back as another."""
+    if not isinstance(calibrator, BaseCalibrator) or (
+        CALIBRATORS.get(getattr(type(calibrator), "name", "")) is not type(calibrator)
+    ):
+        raise TypeError(
+            f"to_dict: {type(calibrator).__name__} is not a calibrator of calibkit; expected one. "
+            "Of a CalibratedClassifier save calibrators_[0], and the estimator by its own means."
+        )
+
+
 # -- writing --------------------------------------------------------------------------------
 
 
@@ -188,6 +193,7 @@ def _fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
 
 def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     """Class and parameters of a calibrator, fitted or not."""
+    _check_own(calibrator)
     params = calibrator.get_params(deep=False)
     encoded = {name: _encode_param(name, value) for name, value in params.items()}
     return {"class": calibrator.name, "params": encoded}

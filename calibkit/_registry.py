@@ -50,7 +50,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     """
     if not isinstance(name, str) or name not in CALIBRATORS:
         raise ValueError(
-            f"make_calibrator: name={name!r}; expected one of {', '.join(sorted(CALIBRATORS))}."
+            f"make_calibrator: name={name!r}; expected one of {', '.join(sorted(CALIBRATORS))}"
+            f"{advice(name, CALIBRATORS)}."
         )
     return CALIBRATORS[name](**params)
 

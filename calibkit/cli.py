@@ -87,8 +87,8 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _bins(value: str) -> str:
-    if value != "auto" and not (value.isdecimal() and int(value) > 0):
+def _bins(value: str | None) -> str | None:
+    if value is not None and value != "auto" and not (value.isdecimal() and int(value) > 0):
         raise typer.BadParameter(f"{value!r} is neither a positive whole number nor auto")
     return value
 
@@ -121,6 +121,9 @@ if typer is not None:
         str | None, _Option(callback=_choice(*_KINDS), metavar="KIND", help=" | ".join(_KINDS))
     ]
     Bins = Annotated[str, _Option(callback=_bins, metavar="N|auto", help="Bins of the errors.")]
+    FitBins = Annotated[
+        str | None, _Option("--bins", callback=_bins, metavar="N|auto", help="Of binning ones.")
+    ]
     Level = Annotated[
         float, _Option(callback=_level, metavar="X", help="Coverage of the intervals.")
     ]
@@ -221,6 +224,7 @@ def fit(
     calibrator: Calibrator = "platt",
     logit: Logit = False,
     lift: Lift = None,
+    bins: FitBins = None,
     weight: Weight = None,
     positive: Positive = None,
     classes: Classes = None,
@@ -238,7 +242,10 @@ def fit(
     for the class, as p_cat, p_dog, p_owl, or named by --classes.
     """
     options = Options(label, prob, classes, positive, weight)
-    print(commands.fit_file(file, options, output, calibrator, logit=logit, lift=lift))
+    n_bins = int(bins) if bins is not None and bins.isdecimal() else bins
+    print(
+        commands.fit_file(file, options, output, calibrator, logit=logit, lift=lift, n_bins=n_bins)
+    )
 
 
 def apply(

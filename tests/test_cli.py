@@ -913,3 +913,19 @@ def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
     exec(CODE, {})
     assert (tmp_path / "calibkit-demo.png").stat().st_size > 5000
     assert capsys.readouterr().out.count("calibration error") == 2
+
+
+@pytest.mark.parametrize("name", [n for n, c in CALIBRATORS.items() if "lift" not in c._traits])
+@pytest.mark.parametrize("logit", [[], ["--logit"]], ids=["probability", "logit"])
+def test_every_calibrator_fits_applies_and_is_reported(files, tmp_path, name, logit):
+    cal, out = tmp_path / "c.json", tmp_path / "o.csv"
+    column = "logit" if logit else "prob"
+    frame = pl.read_csv(files / "t.csv")
+    odds = np.log(frame["prob"] / (1 - frame["prob"]))
+    frame.with_columns(pl.Series("logit", odds)).write_csv(tmp_path / "t.csv")
+    extra = ["--bins", 5] if "binning" in name or name == "histogram" else []
+    run("fit", tmp_path / "t.csv", "--label", "label", "--prob", column, "--calibrator", name,
+        "-o", cal, *logit, *extra)  # fmt: skip
+    run("apply", cal, tmp_path / "t.csv", "--prob", column, "-o", out)
+    found = facts(out, "--label", "label", "--prob", f"{column}_calibrated")
+    assert found["models"][0]["verification"]["finite"] == (bool(extra) or name == "isotonic")

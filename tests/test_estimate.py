@@ -242,3 +242,90 @@ def test_bad_settings_are_refused(rows, extra, words):
     y, p = rows
     with pytest.raises((ValueError, TypeError), match=words):
         estimate(brier_score, y, p, **extra)
+
+
+def covered(draw, truth, repeats, **kwargs):
+    """How often intervals hold the truth."""
+    hits = 0
+    for seed in range(repeats):
+        y, p, more = draw(np.random.default_rng(seed))
+        e = estimate(
+            "calibration_error", y, p, random_state=seed, n_resamples=300, **more, **kwargs
+        )
+        hits += e.low <= truth + 1e-9 and e.high >= truth - 1e-9
+    return hits / repeats
+
+
+def nearly(level, repeats):
+    return level - 3 * np.sqrt(level * (1 - level) / repeats)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2"])
+def test_an_interval_reaches_past_a_gap_that_is_as_large_as_can_be(norm):
+    value, rate = np.array([0.0, 0.5]), np.array([1.0, 0.9])
+
+    def draw(rng):
+        at = rng.integers(2, size=400)
+        return (rng.random(400) < rate[at]).astype(int), value[at], {"strategy": "unique"}
+
+    truth = {"l1": 0.5 * (1.0 + 0.4), "l2": np.sqrt(0.5 * (1.0 + 0.16))}[norm]
+    assert covered(draw, truth, 150, norm=norm) >= nearly(0.88, 150)
+
+
+@pytest.mark.parametrize("rows", ["groups", "weights"])
+def test_groups_and_weights_make_shares_of_bins_uncertain_too(rows):
+    """Reversed scores: the error depends on how much weight lies in the outer bins."""
+    value = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+
+    def draw(rng):
+        if rows == "groups":
+            group = np.repeat(np.arange(60), 10)
+            at = rng.integers(5, size=60)[group]
+            more = {"groups": group}
+        else:
+            at = rng.integers(5, size=400)
+            more = {"sample_weight": np.exp(1.2 * rng.normal(size=400))}
+        y = (rng.random(len(at)) < 1 - value[at]).astype(int)
+        return y, value[at], {"strategy": "unique", **more}
+
+    truth = np.sqrt(np.mean((2 * value - 1) ** 2))
+    assert covered(draw, truth, 150) >= nearly(0.88, 150)
+
+
+def test_two_rows_a_bin_do_not_refute_a_calibrated_model():
+    def draw(rng):
+        p = rng.random(100)
+        return (rng.random(100) < p).astype(int), p, {"n_bins": 50}
+
+    assert covered(draw, 0.0, 100) >= nearly(0.93, 100)
+
+
+def test_more_bins_than_can_be_simulated_are_refused():
+    rng = np.random.default_rng(0)
+    p = rng.random(8000)
+    y = (rng.random(8000) < p).astype(int)
+    for settings in ({"n_bins": 3001}, {"strategy": "unique"}):
+        with pytest.raises(ValueError, match="expected at most 3,000"):
+            estimate("calibration_error", y, p, **settings)
+        e = estimate("calibration_error", y, p, method="bootstrap", n_resamples=20, **settings)
+        assert e.method == "bootstrap"
+    with pytest.raises(ValueError, match="estimate: fewer than two rows"):
+        estimate("expected_calibration_error", [1], [0.3], n_bins=1)
+
+
+def test_weights_repeat_rows_where_bins_are_counted():
+    rng = np.random.default_rng(0)
+    p = rng.random(60)
+    y = (rng.random(60) < p**2).astype(int)
+    w = rng.integers(1, 4, 60)
+    for settings in ({"n_bins": "auto"}, {"n_bins": 90}):
+        weighted = estimate("calibration_error", y, p, sample_weight=w, n_resamples=20, **settings)
+        repeated = estimate(
+            "calibration_error", y.repeat(w), p.repeat(w), n_resamples=20, **settings
+        )
+        assert weighted.value == pytest.approx(repeated.value, abs=1e-12)
+    scaled = [
+        estimate("maximum_calibration_error", y, p, sample_weight=v, n_bins="sweep").value
+        for v in (w, w / w.sum())
+    ]
+    assert scaled[0] == pytest.approx(scaled[1], abs=1e-12)

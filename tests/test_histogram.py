@@ -310,10 +310,12 @@ def test_the_gate_can_fail():
 
 
 def test_finite_outputs_are_of_the_instance():
-    assert HistogramBinningCalibrator()._finite_outputs()
-    assert IsotonicCalibrator()._finite_outputs()
-    assert not IsotonicCalibrator(interpolation="centred")._finite_outputs()
-    assert not PlattCalibrator()._finite_outputs()
+    p, y = binary_data()
+    assert HistogramBinningCalibrator(n_bins=7).fit(p, y)._n_outputs() == 7
+    steps = IsotonicCalibrator().fit(p, y)
+    assert steps._n_outputs() == len(np.unique(steps.value_))
+    assert IsotonicCalibrator(interpolation="centred").fit(p, y)._n_outputs() is None
+    assert PlattCalibrator().fit(p, y)._n_outputs() is None
 
 
 def test_the_classifier_takes_it_by_name():
@@ -396,3 +398,11 @@ def test_by_class_on_two_classes_and_when_all_are_right():
 def test_bad_lift_parameters_are_refused(params, error, words):
     with pytest.raises(error, match=words):
         TopLabelCalibrator(PlattCalibrator(), **params).fit(*multiclass_data())
+
+
+@pytest.mark.parametrize("scale", [1e8, 1e17, 1e100])
+def test_large_weights_do_not_ask_for_more_bins_than_rows(scale):
+    p, y = binary_data()
+    for settings in ({"points_per_bin": 50}, {"n_bins": "auto"}):
+        cal = HistogramBinningCalibrator(**settings).fit(p, y, np.full(len(y), scale))
+        assert len(cal.value_) <= len(p)

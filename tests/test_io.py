@@ -16,6 +16,7 @@ from calibkit import (
     IsotonicCalibrator,
     OneVsRestCalibrator,
     PlattCalibrator,
+    ScalingBinningCalibrator,
     TemperatureCalibrator,
     TopLabelCalibrator,
     from_dict,
@@ -275,3 +276,14 @@ def test_any_change_is_refused_or_gives_a_sound_calibrator(path, value):
         return
     q = cal.predict_proba(p)
     assert ((q >= 0) & (q <= 1)).all()
+
+
+def test_a_calibrator_of_ones_own_inside_another_is_refused():
+    class Squared(PlattCalibrator):
+        def _predict(self, s):
+            return super()._predict(s) ** 2
+
+    p, y = binary_data()
+    for outer in (ScalingBinningCalibrator(Squared(), n_bins=4), OneVsRestCalibrator(Squared())):
+        with pytest.raises(TypeError, match="Squared is not a calibrator of calibkit"):
+            to_dict(outer.fit(p, y))

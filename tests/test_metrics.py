@@ -257,7 +257,7 @@ def test_errors_of_a_table():
     table = ScoreTable.from_arrays([0, 1], [0.2, 0.7])
     with pytest.raises(TypeError):
         table + 1
-    with pytest.raises(ValueError, match="chunks is empty"):
+    with pytest.raises(ValueError, match="chunks hold no rows"):
         ScoreTable.from_chunks([])
     p, y = multiclass_data()
     with pytest.raises(ValueError, match="4 columns"):
@@ -290,3 +290,17 @@ def test_scorers_are_found_by_name():
         get_scorer("brier")
     for name in get_scorer_names():
         assert callable(get_scorer(name))
+
+
+def test_chunks_may_be_empty_and_must_speak_one_language():
+    from calibkit import ScoreTable
+
+    whole = ScoreTable.from_arrays([0, 1, 1], [0.2, 0.5, 0.9])
+    chunks = [([], []), ([0, 1], [0.2, 0.5]), ([1], [0.4], [0.0]), ([1], [0.9])]
+    table = ScoreTable.from_chunks(chunks)
+    for column in ("p", "n", "w", "wy"):
+        np.testing.assert_array_equal(getattr(table, column), getattr(whole, column))
+    with pytest.raises(ValueError, match=r"chunks hold the labels \[-1, 0, 1\]"):
+        ScoreTable.from_chunks([([0, 1], [0.2, 0.5]), ([-1, 1], [0.2, 0.5])])
+    with pytest.raises(ValueError, match="chunks hold no rows"):
+        ScoreTable.from_chunks([([], [])])

@@ -2,13 +2,20 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_classification
+from sklearn.frozen import FrozenEstimator
+from sklearn.naive_bayes import GaussianNB
 
 from calibkit import (
+    CalibratedClassifier,
     HistogramBinningCalibrator,
     IsotonicCalibrator,
     OneVsRestCalibrator,
     PlattCalibrator,
     ScalingBinningCalibrator,
+    ScoreTable,
+    TopLabelCalibrator,
+    estimate,
     from_dict,
     to_dict,
     verify,
@@ -50,8 +57,6 @@ def test_continuous_scores_have_lower_bounds_only():
     assert "lower bound" in str(wrong)
     with pytest.raises(ValueError, match="level"):
         verify([0, 1], [0.1, 0.9], level=90)
-    with pytest.raises(ValueError, match="one problem at a time"):
-        verify([0, 1, 2], np.eye(3), kind="classwise")
 
 
 @pytest.fixture
@@ -229,3 +234,100 @@ def test_certify_knows_its_outputs(data):
     assert not PlattCalibrator().fit(p, y).certify(p, y).finite
     with pytest.raises(ValueError, match=r"PlattCalibrator.certify: X has 2 rows and y has 3"):
         PlattCalibrator().fit(p, y).certify([0.1, 0.2], [0, 1, 1])
+
+
+def test_outputs_that_did_not_occur_are_spoken_of():
+    """An output of share e that is unseen is no miss: the bounds are of outputs seen, and
+    ``unseen`` covers its share."""
+    rng, n, share = np.random.default_rng(0), 2000, 1e-3
+    missed, times = 0, 300
+    for _ in range(times):
+        rare = rng.random(n) < share
+        found = verify(np.zeros(n, int), np.where(rare, 0.9, 0.0), finite=True)
+        truth = share * 0.81 if rare.any() else 0.0
+        missed += found.l2[1] ** 2 < truth or (not rare.any() and found.unseen < share)
+    assert missed <= 0.1 * times + 3 * np.sqrt(0.09 * times)
+    sentence = str(verify(np.zeros(n, int), np.zeros(n), finite=True))
+    assert "of new rows have an output that did not occur here" in sentence
+
+
+def test_certify_knows_how_many_outputs_there_are():
+    rng = np.random.default_rng(0)
+    p = rng.random(4000)
+    y = (rng.random(4000) < p).astype(int)
+    cal = HistogramBinningCalibrator(strategy="uniform", n_bins=10).fit(p, y)
+    assert cal.certify(p, y).unseen == 0.0
+    low = p[p < 0.5]
+    found = cal.certify(low, y[p < 0.5])
+    assert len(found.value) == 5
+    # comb(10, 5) sets of outputs, each unseen with a chance of (1 - e)^n.
+    expected = 1 - (0.1 * 0.1 / 5 / 252) ** (1 / len(low))
+    assert found.unseen == pytest.approx(expected, rel=1e-9)
+
+
+def test_class_wise_verification_averages_the_classes():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.dirichlet(np.ones(3), size=30_000), 1)
+    p = p[np.abs(p.sum(axis=1) - 1) < 1e-9]
+    y = (p.cumsum(axis=1) < rng.random((len(p), 1))).sum(axis=1)
+    found = verify(y, p, kind="classwise", level=0.9)
+    parts = [verify(y == k, p[:, k], level=1 - 0.1 / 3) for k in range(3)]
+    for norm, power in (("l1", 1), ("l2", 2)):
+        ends = np.mean([np.power(getattr(v, norm), power) for v in parts], axis=0)
+        np.testing.assert_allclose(getattr(found, norm), ends ** (1 / power))
+    assert found.max[1] == max(v.max[1] for v in parts)
+    assert "averaged over the classes" in str(found)
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_binned_lifts_are_certified_on_their_own_outputs(by_class):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(24_000, 4))
+    y = (z + rng.gumbel(size=z.shape)).argmax(axis=1)
+    p = np.exp(2 * z) / np.exp(2 * z).sum(axis=1, keepdims=True)
+    new, held = slice(0, 6000), slice(6000, None)
+    inner = HistogramBinningCalibrator(n_bins=8)
+    top = TopLabelCalibrator(inner, by_class=by_class).fit(p[new], y[new])
+    found = top.certify(p[held], y[held])
+    right = p[held].argmax(axis=1) == y[held]
+    by_hand = verify(right, top.predict_confidence(p[held]), finite=True)
+    assert (found.kind, found.l1, found.max) == ("top_label", by_hand.l1, by_hand.max)
+    each = OneVsRestCalibrator(inner).fit(p[new], y[new])
+    found = each.certify(p[held], y[held])
+    assert found.finite
+    assert found.kind == "classwise"
+    assert len(found.value) == 32
+    assert found.l2[1] < 0.06
+
+
+def test_a_classifier_is_certified_as_its_calibrator_is():
+    X, y = make_classification(4000, random_state=0)
+    model = CalibratedClassifier(GaussianNB(), HistogramBinningCalibrator(n_bins=5))
+    model.fit(X[:1000], y[:1000])
+    found = model.certify(X[1000:], y[1000:])
+    by_hand = verify(y[1000:], model.predict_proba(X[1000:])[:, 1])
+    assert (found.l1, found.l2, found.max) == (by_hand.l1, by_hand.l2, by_hand.max)
+    assert len(found.value) == 5
+    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
+        model.calibrators_[0].guarantee()
+    many = model.set_params(ensemble=True).fit(X[:1000], y[:1000])
+    assert many.certify(X[1000:], y[1000:]).n == 3000
+    prefit = CalibratedClassifier(
+        FrozenEstimator(GaussianNB().fit(X[:500], y[:500])),
+        HistogramBinningCalibrator(n_bins=5, strategy="uniform"),
+    ).fit(X[500:1000], y[500:1000])
+    assert prefit.calibrators_[0].guarantee().n_bins == 5
+
+
+def test_what_verify_refuses():
+    p = np.tile([[0.2, 0.3, 0.5]], (60, 1))
+    y = np.arange(60) % 3
+    with pytest.raises(ValueError, match="pos_label=1 with 3 classes"):
+        verify(y, p, pos_label=1)
+    table = ScoreTable.from_arrays(y > 0, p[:, 0])
+    for call in (verify, lambda t, kind: estimate("calibration_error", t, kind=kind)):
+        with pytest.raises(ValueError, match="kind='bogus' with a ScoreTable"):
+            call(table, kind="bogus")
+    with pytest.raises(ValueError, match="n_bins=5000; expected at most 1,000"):
+        verify(y > 0, np.linspace(0, 1, 60), n_bins=5000)
+    assert "99.9% confidence" in str(verify(y > 0, p[:, 0], level=0.999))

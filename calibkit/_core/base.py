@@ -15,8 +15,9 @@ from .._numerics.links import FloatArray, IntArray, largest
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
 from .labels import read_classes, read_labels
 from .params import check_choice
+from .proofs import counts_of, verify_counts
 from .scores import Scale, Scores
-from .verification import Verification, counts_of, verify_counts
+from .verification import Verification
 from .warnings import ScaleWarning
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
@@ -81,10 +82,26 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         """Scores with the clip learnt in fit."""
         return s
 
-    def _finite_outputs(self) -> bool:
-        """Whether binary outputs take finitely many values, each of a bin: errors of such maps
-        can be estimated without bias."""
-        return False
+    def _mark_pooled(self) -> None:
+        """Take note that the scores of ``fit`` came from several classifiers."""
+
+    def _n_outputs(self) -> int | None:
+        """How many values the map can take, if finitely many: its errors can then be verified."""
+        return None
+
+    def _certify(self, s: Scores, codes: IntArray, settings: dict[str, Any]) -> Verification:
+        """What labels prove: of P(larger class), or for K classes of the largest probability."""
+        proba = self._predict_scores(s)
+        if proba.shape[1] > 2:
+            winners, confidence = largest(proba)
+            right = (winners == codes).view(np.int8)
+            counts = counts_of(np.minimum(confidence, 1.0), right)
+            return verify_counts(*counts, **settings, kind="top_label")
+        n_outputs = self._n_outputs()
+        if n_outputs is not None and settings["finite"] is None:
+            settings = {**settings, "finite": True}
+        counts = counts_of(proba[:, 1], codes.astype(np.int8))
+        return verify_counts(*counts, **settings, n_outputs=n_outputs)
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -197,8 +214,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         Returns
         -------
         verification : Verification
-            Bounds of the errors of P(larger class), or for K classes of the confidence in the
-            winning class; prints as a sentence.
+            Bounds of the errors of P(larger class); for K classes of the confidence in the winning
+            class, of :class:`OneVsRestCalibrator` of every class by itself, as
+            ``predict_classwise`` gives it. Prints as a sentence.
 
         Raises
         ------
@@ -222,25 +240,14 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         check_lengths(len(s), len(codes), where, ("X", "y"))
         if len(s) == 0:
             raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
-        q, event = self._certified(s, codes)
-        if finite is None and len(self.classes_) == 2 and self._finite_outputs():
-            finite = True
-        return verify_counts(
-            *counts_of(q, event),
-            level=level,
-            finite=finite,
-            n_bins=n_bins,
-            random_state=random_state,
-            where=where,
-        )
-
-    def _certified(self, s: Scores, codes: IntArray) -> tuple[FloatArray, IntArray]:
-        """The probabilities that a certificate is about, and whether their events happened."""
-        proba = self._predict_scores(s)
-        if proba.shape[1] == 2:
-            return proba[:, 1], codes.astype(np.int8)
-        winners, confidence = largest(proba)
-        return np.minimum(confidence, 1.0), (winners == codes).view(np.int8)
+        settings = {
+            "level": level,
+            "finite": finite,
+            "n_bins": n_bins,
+            "random_state": random_state,
+            "where": where,
+        }
+        return self._certify(s, codes, settings)
 
     # -- what compositions call -------------------------------------------------------------
 

@@ -24,6 +24,13 @@ _SYNONYMS = {
     "group": "groups",
     "confidence_calibration": "top_label",
     "toplabel": "top_label",
+    "histogram_binning": "histogram",
+    "binning": "histogram",
+    "hb": "histogram",
+    "temperature_scaling": "temperature",
+    "platt_scaling": "platt",
+    "beta_calibration": "beta",
+    "isotonic_regression": "isotonic",
 }
 
 
@@ -45,6 +52,11 @@ def advice(value: Any, options: Iterable[str]) -> str:
     near = get_close_matches(text, list(options), n=1, cutoff=0.6)
     near = near or [o for o in options if o.endswith(text)][:1]
     return f"; did you mean {near[0]!r}" if near else ""
+
+
+def percent(level: float) -> str:
+    """A level of confidence in words; 99.9% is not 100%."""
+    return f"{100.0 * level:.10g}%"
 
 
 def check_flag(where: str, name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .links import FloatArray, IntArray, row_blocks
 from .lookup import count_at_or_below
+from .weights import row_count
 
 
 class BinSums(NamedTuple):
@@ -28,13 +29,13 @@ class BinSums(NamedTuple):
     wdd: FloatArray | None = None
 
 
-def auto_bins(n: int) -> int:
+def auto_bins(n: float) -> int:
     """Number of bins for ``n`` rows: the cube root of n, rounded up.
 
     The sampling bias of a binned squared error grows like B / n and what it overlooks inside the
     bins shrinks like 1 / B^2; their sum is least at B of the order of n^(1/3).
     """
-    return max(1, int(np.ceil(np.round(np.cbrt(n), 9))))
+    return max(1, int(np.ceil(np.round(np.cbrt(float(n)), 9))))
 
 
 def assign(p: FloatArray, borders: FloatArray) -> IntArray:
@@ -180,7 +181,7 @@ def sweep_borders(
     events = np.concatenate(([0.0], np.cumsum(wy, dtype=np.float64)))
     weight = np.arange(len(p) + 1.0) if w is None else np.concatenate(([0.0], np.cumsum(w)))
     best: FloatArray = np.empty(0)
-    for n_bins in range(2, min(int(weight[-1]), MOST_SWEPT) + 1):
+    for n_bins in range(2, int(min(row_count(w, len(p)), MOST_SWEPT)) + 1):
         uniform = strategy == "uniform"
         borders = uniform_borders(n_bins) if uniform else mass_borders(p, w, n_bins)
         ends = np.append(bin_starts(p, borders), len(p))

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.special import ndtri
 
 from .binning import BinSums
 from .debias import folded_mean
@@ -35,6 +36,12 @@ _FLOOR = 0.25
 _FEW = 20.0
 #: Binomial numbers drawn for one hypothesis.
 _MOST_NUMBERS = 60_000
+#: Quantiles of fewer draws are those of a normal variable with their mean and spread.
+_FEW_DRAWS = 200
+#: A hypothesis may change the variance that weighted or grouped rows show by these factors.
+_MOST_CHANGE = (0.04, 25.0)
+#: Paths end here: one gap may be as large as it can be long before the others are.
+_LONGEST = 1e4
 #: Relative precision of an end: the draws leave far more open.
 _PRECISION = 2e-3
 
@@ -65,39 +72,64 @@ class Binomial:
         self.score, self.spread, self.seed = score, spread, seed
         rng = np.random.default_rng(seed)
         total = n.sum()
-        self.n = rng.multinomial(round(total), n / total, size=n_draws)
+        # No bin is left empty, since none of those at hand is: its noise would be lost.
+        self.n = np.maximum(rng.multinomial(round(total), n / total, size=n_draws), 1)
         self.share = self.n / total
-        self._rows = np.maximum(self.n, 1)
 
     def __call__(self, gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         truth = np.clip(self.score - gap, 0.0, 1.0)
         # The same stream for every hypothesis: quantiles then move smoothly along a path.
         rng = np.random.default_rng(self.seed + 1)
         events = rng.binomial(self.n, truth).astype(np.float64)
-        drawn = truth - events / self._rows
+        drawn = truth - events / self.n
         if self.spread.max() > 1.0:
             drawn *= self.spread
         drawn += self.score - truth
-        return self.share, drawn, smoothed_sd(events, self._rows, self.score)
+        return self.share, drawn, smoothed_sd(events, self.n, self.score)
 
 
 class Normal:
-    """Normal noise of a known covariance, for weights and groups."""
+    """Noise of gaps and of shares with an estimated covariance, for weights and groups.
 
-    def __init__(self, share: FloatArray, covariance: FloatArray, n_draws: int, seed: int) -> None:
+    Student's t noise: the covariance of few units is itself uncertain. ``rate`` are the rates of
+    the labels that it was estimated at; under other rates labels vary more, or less.
+    """
+
+    def __init__(
+        self,
+        share: FloatArray,
+        covariance: FloatArray,
+        freedom: float,
+        score: FloatArray,
+        rate: FloatArray,
+        n_draws: int,
+        seed: int,
+    ) -> None:
         rng = np.random.default_rng(seed)
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        self.noise = rng.standard_normal((n_draws, len(share))) @ root.T
-        self.share, self.sd = share, np.sqrt(np.diag(covariance))
+        noise = rng.standard_normal((n_draws, len(covariance))) @ root.T
+        noise *= np.sqrt(freedom / rng.chisquare(freedom, size=(n_draws, 1)))
+        m = len(share)
+        self.noise, self.sd = noise[:, :m], np.sqrt(np.diag(covariance)[:m])
+        drawn = np.maximum(share + noise[:, m:], 0.0)
+        self.share = drawn / drawn.sum(axis=1, keepdims=True)
+        self.score, self.variance = score, np.maximum(rate * (1.0 - rate), 1e-12)
 
     def __call__(self, gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return self.share, gap + self.noise, self.sd
+        truth = np.clip(self.score - gap, 0.0, 1.0)
+        ratio = np.sqrt(np.clip(truth * (1.0 - truth) / self.variance, *_MOST_CHANGE))
+        return self.share, gap + ratio * self.noise, ratio * self.sd
+
+
+def smoothed(events: FloatArray, n: FloatArray, score: FloatArray) -> FloatArray:
+    """Rate of events, not zero or one where none or all of the rows are."""
+    return (events + score) / (n + 1.0)
 
 
 def smoothed_sd(events: FloatArray, n: FloatArray, score: FloatArray) -> FloatArray:
     """Standard deviation of a share of events, not zero where none or all of the rows are."""
-    share = (events + score) / (n + 1.0)
+    share = smoothed(events, n, score)
     return np.sqrt(share * (1.0 - share) / n)
 
 
@@ -147,6 +179,8 @@ class _Test:
         drawn = _statistic(self.norm, *self.sampler(gap))
         if self.inflate != 1.0:
             drawn = drawn.mean() + self.inflate * (drawn - drawn.mean())
+        if drawn.shape[0] < _FEW_DRAWS:  # as many bins as that: their sum is near to normal
+            return np.asarray(drawn.mean() + drawn.std(ddof=1) * ndtri(levels))
         return np.quantile(drawn, levels)
 
     def end(self, path: Path, target: float, level: float) -> float:
@@ -155,10 +189,12 @@ class _Test:
         def excess(t: float) -> float:
             return float(self.quantiles(path(t), [level])[0]) - target
 
-        if excess(1.0) <= 0:
-            return self._size(path(1.0))
         low, high = 0.0, 1.0
-        while excess(high / 8.0) > 0 and high > 1e-9:  # most ends lie near the path's beginning
+        while excess(high) <= 0:
+            if high > _LONGEST:
+                return self._size(path(high))
+            low, high = high, 8.0 * high
+        while low == 0.0 and excess(high / 8.0) > 0 and high > 1e-9:  # most ends lie near 0
             high /= 8.0
         if excess(low) >= 0:
             return self._size(path(high))
@@ -204,8 +240,8 @@ def of_sums(
     """Interval from sums of unweighted rows in bins of at least two rows each."""
     n, score = sums.w, sums.wp / sums.w
     bins = Bins(n / n.sum(), score - sums.wy / n, smoothed_sd(sums.wy, n, score))
-    # With many bins fewer draws do: the quantiles of 200 are off by .15 of their spread.
-    n_draws = min(n_draws, max(200, _MOST_NUMBERS // len(n)))
+    # With many bins fewer draws do: the quantiles of 100 are off by .15 of their spread.
+    n_draws = min(n_draws, max(100, _MOST_NUMBERS // len(n)))
     sampler = Binomial(n, score, spread(sums), n_draws, seed)
     few = is_few(n, score)
     return invert(norm, bins, score, sampler, level, few=few, inflate=inflate)

@@ -190,6 +190,7 @@ def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
     sample = problem.thinned(_SCALE_ROWS) or problem
     # A column without spread can't be told from the intercept: it keeps the coefficient 1.
     coef = np.where(problem.span[:-1] > 0, 0.0, problem.spread)
+    rate = min(max(rate, 1e-300), 1.0 - 1e-16)  # weights may leave one class next to nothing
     guesses = [np.append(coef, np.log(rate) - np.log1p(-rate))]
     if (problem.span[:-1] > 0).all():
         guesses += [_discriminant(sample), np.append(problem.spread, problem.centre.sum())]

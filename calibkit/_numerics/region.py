@@ -22,7 +22,8 @@ from scipy.special import gammaln, xlogy
 from .links import FloatArray
 
 _LAMBDAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-#: From here on M hardly falls any more towards its limit, that of a Poisson variable.
+#: M has its peak before, and from here on hardly falls any more towards its limit, that of a
+#: Poisson variable.
 _MANY = 50
 #: The largest mean is looked for on a grid of rates; this makes up for what lies between.
 _MARGIN = 1e-3
@@ -33,7 +34,7 @@ _GRID = 201
 @lru_cache(maxsize=512)
 def log_moment(n: int, lam: float) -> float:
     """Log of the largest mean of ``exp(lam n KL(share, rate))`` over all rates."""
-    n = min(n, _MANY)  # M falls in n from 3 on
+    n = min(n, _MANY)
     k = np.arange(n + 1.0)
     ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     best = xlogy(k, k / n) + xlogy(n - k, (n - k) / n)

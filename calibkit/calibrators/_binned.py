@@ -50,8 +50,8 @@ class BinnedCalibrator(BaseCalibrator):
     def _predict(self, s: Scores) -> FloatArray:
         return self.value_.take(self._bins(s))
 
-    def _finite_outputs(self) -> bool:
-        return True
+    def _n_outputs(self) -> int | None:
+        return len(self.value_)
 
     def predict_bin(self, X: Any) -> IntArray:
         """Which bin each score falls in.

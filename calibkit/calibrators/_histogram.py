@@ -69,6 +69,8 @@ class HistogramBinningCalibrator(BinnedCalibrator):
         Whether equal-mass bins were learnt from scores some of which are equal.
     weighted_ : bool
         Whether there were weights other than 1.
+    pooled_ : bool
+        Whether the scores came from several classifiers, one for each fold.
     classes_ : ndarray of shape (2,)
         Class labels.
 
@@ -115,6 +117,7 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
         "border_rows_": "vector",
         "tied_": "flag",
         "weighted_": "flag",
+        "pooled_": "flag",
     }
 
     def __init__(
@@ -149,14 +152,19 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
             check_int(name, "points_per_bin", self.points_per_bin, low=1)
         check_real(name, "smoothing", self.smoothing, low=0.0)
 
-    def _how_many(self, n_rows: float) -> int:
+    def _how_many(self, n_rows: float, most: int) -> int:
+        """Number of bins; more than there are rows at hand would be empty."""
         if self.points_per_bin is not None:
-            return max(1, int(n_rows // self.points_per_bin))
+            return max(1, int(min(n_rows // self.points_per_bin, most)))
         self._check_enough(n_rows)
-        return auto_bins(int(n_rows)) if isinstance(self.n_bins, str) else int(self.n_bins)
+        return min(auto_bins(n_rows), most) if isinstance(self.n_bins, str) else int(self.n_bins)
+
+    def _mark_pooled(self) -> None:
+        self.pooled_ = True
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        n_bins = self._how_many(row_count(w, len(y)))
+        self.pooled_ = False
+        n_bins = self._how_many(row_count(w, len(y)), len(y))
         self.weighted_ = w is not None and bool((w != 1.0).any())
         if self.strategy == "uniform":
             edges = uniform_borders(n_bins)
@@ -204,8 +212,8 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
         Raises
         ------
         ValueError
-            If the assumptions do not hold: equal-mass bins of scores with ties, weights other
-            than 1, or a bin with a single row.
+            If the assumptions do not hold: out-of-fold scores of several classifiers, equal-mass
+            bins of scores with ties, weights other than 1, or a bin with a single row.
 
         Notes
         -----
@@ -232,6 +240,12 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
             raise ValueError(
                 f"{where}: the fitting rows had weights; expected rows that count alike. Fit "
                 f"without weights, or {held_out}."
+            )
+        if self.pooled_:
+            raise ValueError(
+                f"{where}: the fitting scores are out-of-fold scores of several classifiers; "
+                "expected those of one classifier that did not see the rows. Fit on rows kept "
+                f"apart, with CalibratedClassifier(FrozenEstimator(classifier)), or {held_out}."
             )
         if self.tied_:
             raise ValueError(

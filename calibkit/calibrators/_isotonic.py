@@ -126,8 +126,8 @@ class IsotonicCalibrator(BaseCalibrator):
             return np.interp(s.values, self.x_, self.value_)
         return self.value_[assign(s.values, self.x_)]
 
-    def _finite_outputs(self) -> bool:
-        return self.interpolation == "step"
+    def _n_outputs(self) -> int | None:
+        return len(np.unique(self.value_)) if self.interpolation == "step" else None
 
     def _check_state(self) -> None:
         expected = len(self.value_) - (self.interpolation == "step")

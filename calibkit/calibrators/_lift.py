@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,9 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.params import check_flag, check_int
+from .._core.proofs import counts_of, verify_classes, verify_counts
 from .._core.scores import Scale, Scores
+from .._core.verification import Verification
 from .._core.warnings import MissingClassWarning
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import row_count
@@ -58,6 +61,11 @@ class _Lift(BaseCalibrator):
         if not all(present):
             return None
         return clone(self.calibrator)._fit_rows(Rows(s, y, w, _BINARY))
+
+    def _mark_pooled(self) -> None:
+        for calibrator in self.calibrators_:
+            if calibrator is not None:
+                calibrator._mark_pooled()
 
     @staticmethod
     def _apply(calibrator: BaseCalibrator | None, s: Scores) -> FloatArray:
@@ -178,6 +186,17 @@ class OneVsRestCalibrator(_Lift):
             total[lost] = 1.0
         q /= total
         return q
+
+    def _certify(self, s: Scores, codes: IntArray, settings: dict[str, Any]) -> Verification:
+        # The classes by themselves: rows brought to sum to one have outputs without number.
+        if s.n_classes == 2:
+            return super()._certify(s, codes, settings)
+        q = self._classwise(s)
+        columns = [(q[:, k], (codes == k).view(np.int8)) for k in range(s.n_classes)]
+        return verify_classes(columns, **settings, n_outputs=_outputs_of(self.calibrators_))
+
+    def _n_outputs(self) -> int | None:
+        return _outputs_of(self.calibrators_)[0] if len(self.classes_) == 2 else None
 
     def _check_state(self) -> None:
         k = len(self.classes_)
@@ -345,10 +364,25 @@ class TopLabelCalibrator(_Lift):
         out[index] = q
         return out
 
+    def _certify(self, s: Scores, codes: IntArray, settings: dict[str, Any]) -> Verification:
+        # The confidence itself: what predict_proba's largest share is may be another class's.
+        q, winners = self._confidence(s)
+        counts = counts_of(q, (winners == codes).view(np.int8))
+        known = _outputs_of([c for c in self.calibrators_ if c is not None])
+        if known and None not in known and settings["finite"] is None:
+            settings = {**settings, "finite": True}
+        n_outputs = None if None in known or not known or self.by_class else known[0]
+        return verify_counts(*counts, **settings, n_outputs=n_outputs, kind="top_label")
+
     def _check_state(self) -> None:
         expected = len(self.classes_) + 1 if self.by_class else 1
         if len(self.calibrators_) != expected:
             raise ValueError(f"{len(self.calibrators_)} calibrators; expected {expected}")
+
+
+def _outputs_of(calibrators: Sequence[BaseCalibrator | None]) -> list[int | None]:
+    """How many values each calibrator can give, None where there are infinitely many."""
+    return [None if c is None else c._n_outputs() for c in calibrators]
 
 
 def _rows_of(winners: IntArray, n_classes: int) -> list[IntArray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._core.params import check_choice
 from .._numerics.links import FloatArray
+from .._numerics.weights import row_count
 from ._errors import (
     NORMS,
     borders_of,
@@ -17,7 +18,7 @@ from ._errors import (
     kernel,
     raw_errors,
 )
-from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table
+from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
 from ._spec import Metric
 from ._table import ScoreTable
 
@@ -219,15 +220,14 @@ def _raw(
     noise = check_debias(where, debias, norm)
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
-        if kind not in (None, "binary"):
-            raise ValueError(f"{where}: kind={kind!r} with a ScoreTable, which is binary.")
-        n_bins = check_binning(where, strategy, n_bins, y_true.n_rows)
+        refuse_kind(where, kind)
+        n_bins = check_binning(where, strategy, n_bins, y_true.counted_rows)
         problems: list[Any] = [y_true]
     else:
         rows = read_problem(
             y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
         )
-        n_bins = check_binning(where, strategy, n_bins, len(rows.y))
+        n_bins = check_binning(where, strategy, n_bins, row_count(rows.w, len(rows.y)))
         problems = reduce_rows(rows, infer_kind(kind, rows.scores, where))
     return raw_errors(where, problems, norm, strategy, n_bins, noise)
 
@@ -394,7 +394,7 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
     """Settings of one of the three functions: its defaults, what was asked for, bins resolved."""
     defaults = {"norm": norm, "strategy": strategy, "n_bins": 15, "debias": debias}
 
-    def settings(kind: str, n: int, **params: Any) -> dict[str, Any]:
+    def settings(kind: str, n: float, **params: Any) -> dict[str, Any]:
         chosen = {**defaults, **params, "kind": kind}
         chosen["n_bins"] = check_binning(where, chosen["strategy"], chosen["n_bins"], n)
         noise = check_debias(where, chosen["debias"], chosen["norm"])

@@ -35,7 +35,7 @@ NORMS = ("l1", "l2", "max")
 STRATEGIES = ("quantile", "uniform", "unique")
 
 
-def check_binning(where: str, strategy: str, n_bins: Any, n: int) -> int | str:
+def check_binning(where: str, strategy: str, n_bins: Any, n: float) -> int | str:
     """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data."""
     check_choice(where, "strategy", strategy, STRATEGIES)
     if isinstance(n_bins, str):
@@ -44,8 +44,8 @@ def check_binning(where: str, strategy: str, n_bins: Any, n: int) -> int | str:
     check_int(where, "n_bins", n_bins, low=1)
     if n_bins > n and strategy != "unique":
         raise ValueError(
-            f"{where}: n_bins={n_bins} and {n} rows; expected at least one row per bin. Use fewer "
-            "bins, or n_bins='auto'."
+            f"{where}: n_bins={n_bins} and {n:g} rows; expected at least one row per bin. "
+            "Use fewer bins, or n_bins='auto'."
         )
     return int(n_bins)
 
@@ -54,7 +54,10 @@ def check_debias(where: str, debias: Any, norm: str) -> str | None:
     """The noise to allow for, or None for the plug-in."""
     if isinstance(debias, (bool, np.bool_)):
         return "differences" if debias and norm != "max" else None
-    check_choice(where, "debias", debias, NOISES)
+    if not isinstance(debias, str) or debias not in NOISES:
+        raise ValueError(
+            f"{where}: debias={debias!r}; expected True, False, 'differences' or 'labels'."
+        )
     if norm == "max":
         raise ValueError(
             f"{where}: debias={debias!r} with norm='max', which has no debiased form; expected "

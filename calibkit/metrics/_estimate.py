@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import Rows
-from .._core.params import advice, check_choice, check_int, check_real
+from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray
+from .._numerics.weights import row_count
 from ._binned import SPECS as BINNED
-from ._interval import measure, too_many_bins
+from ._interval import measure
 from ._resampling import cell_draws, null_draws, row_draws
-from ._rows import infer_kind, read_groups, read_problem, reduce_rows
+from ._rows import infer_kind, read_groups, read_problem, reduce_rows, refuse_kind
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
 from ._table import ScoreTable
@@ -79,7 +80,7 @@ class Estimate:
 
     def __str__(self) -> str:
         label = METRICS[self.name].label if self.name in METRICS else self.name
-        text = f"{label} {self.value:.4f}, {self.level:.0%} interval "
+        text = f"{label} {self.value:.4f}, {percent(self.level)} interval "
         text += f"[{self.low:.4f}, {self.high:.4f}]"
         if self.null is not None:
             text += (
@@ -230,24 +231,25 @@ def estimate(
     rows: Rows | None = None
     if isinstance(y_true, ScoreTable):
         table: ScoreTable | None = _checked_table(spec, y_true, groups, sample_weight)
+        refuse_kind(where, kind)
         kind, codes, n = "binary", None, y_true.n_rows
+        counted = y_true.counted_rows
     else:
         rows, codes = _read(y_true, y_prob, sample_weight, groups, pos_label, classes)
         kind, table = _kind_and_table(spec, rows, kind)
         n = len(rows.y)
+        counted = row_count(rows.w, n)
     settings = dict(params)
     if spec is not None and spec.settings is not None:
-        settings = spec.settings(kind, n, **params)
+        settings = spec.settings(kind, counted, **params)
         params["kind"] = kind
     rng = generator(random_state)
     if spec is not None and "norm" in settings and method == "auto":
         whole = table is not None and codes is None
         problems: list[Any] = [table] if whole else reduce_rows(_needed(rows), kind or "binary")
-        if not too_many_bins(problems, settings):
-            found = measure(problems, settings, level, n_resamples, rng, codes)
-            band = _null_band(found.null, level)
-            ends = found.value, found.low, found.high, level, n, spec.name
-            return Estimate(*ends, found.settings, found.method, *band)
+        found = measure(problems, settings, level, n_resamples, rng, codes)
+        ends = found.value, found.low, found.high, level, n, spec.name
+        return Estimate(*ends, found.settings, found.method, *_null_band(found.null, level))
     if spec is not None and table is not None:
         params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)

@@ -97,6 +97,12 @@ def refuse_beside_table(where: str, *given: Any) -> None:
         )
 
 
+def refuse_kind(where: str, kind: Any) -> None:
+    """Raise if another kind of error is asked of a table than the one it stands for."""
+    if kind not in (None, "binary"):
+        raise ValueError(f"{where}: kind={kind!r} with a ScoreTable, which is binary.")
+
+
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
     g = np.asarray(groups)

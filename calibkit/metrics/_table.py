@@ -140,18 +140,23 @@ class ScoreTable:
             The same as from all rows at once.
         """
         table: ScoreTable | None = None
+        labels: set[Any] = set()
         for chunk in chunks:
             if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
                 raise TypeError(
                     f"ScoreTable.from_chunks: a chunk is a {type(chunk).__name__}; expected tuples "
                     "(y_true, y_prob) or (y_true, y_prob, weight)."
                 )
+            if len(chunk[0]) == 0 or (len(chunk) == 3 and not np.any(chunk[2])):
+                continue  # no rows, or none that count
             if pos_label is None:
-                _check_plain_labels(chunk[0])
+                _check_plain_labels(chunk[0], labels)
             part = cls.from_arrays(*chunk, pos_label=pos_label)
             table = part if table is None else table + part
         if table is None:
-            raise ValueError("ScoreTable.from_chunks: chunks is empty; expected at least one.")
+            raise ValueError(
+                "ScoreTable.from_chunks: chunks hold no rows; expected at least one row."
+            )
         return table
 
     def __add__(self, other: ScoreTable) -> ScoreTable:
@@ -177,6 +182,12 @@ class ScoreTable:
     def n_rows(self) -> int:
         """Number of rows the table stands for."""
         return int(self.n.sum())
+
+    @property
+    def counted_rows(self) -> float:
+        """Number of rows, a weight of m counting as m of them."""
+        total = float(self.w.sum())
+        return max(total, total * total / float(self.w2.sum()))
 
     @property
     def weighted(self) -> bool:
@@ -303,14 +314,16 @@ class ScoreTable:
         )
 
 
-def _check_plain_labels(y_true: Any) -> None:
-    """Labels whose meaning does not depend on which others a chunk happens to hold."""
+def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
+    """Labels whose meaning does not depend on which others a chunk happens to hold.
+
+    ``seen`` are those of the chunks before, to which they are added.
+    """
     where = "ScoreTable.from_chunks"
     found = read_labels(y_true, where=where, name="y_true")[0].tolist()
-    if any(isinstance(v, str) for v in found) or not (
-        set(found) <= {0, 1} or set(found) <= {-1, 1}
-    ):
+    seen.update(found)
+    if any(isinstance(v, str) for v in found) or not (seen <= {0, 1} or seen <= {-1, 1}):
         raise ValueError(
-            f"{where}: a chunk holds the labels {found[:10]}; expected 0 and 1 (or -1 and 1, or "
-            "bools), or pos_label to say which label is the event in every chunk."
+            f"{where}: chunks hold the labels {sorted(seen, key=repr)[:10]}; expected 0 and 1 "
+            "(or -1 and 1, or bools), or pos_label to say which label is the event in every chunk."
         )

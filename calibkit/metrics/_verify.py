@@ -8,10 +8,11 @@ import numpy as np
 
 from .._core.inputs import read_scores
 from .._core.params import check_choice, check_int, check_real
+from .._core.proofs import bounds_of, counts_of, verify_classes, verify_counts
 from .._core.random import generator
-from .._core.verification import Verification, bounds_of, counts_of, verify_counts
+from .._core.verification import Verification
 from .._numerics.links import FloatArray
-from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table
+from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
 from ._table import ScoreTable
 
 _N_SETS = 60
@@ -75,9 +76,11 @@ def verify(
     Bonferroni and bound the largest gap. For l1 and l2 a joint region of all rates,
     ``sum(n_b * KL(share_b, rate_b)) <= c``, is about twice as tight; its c follows from the largest
     exponential moment of the divergence over all rates, found numerically. A Chernoff bound, on a
-    tenth of the failure probability, carries l1 and l2 over from these rows to the population.
-    Nothing is asymptotic. Rows are taken as independent, and bounds speak of outputs that occur in
-    these rows. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided.
+    tenth of the failure probability, carries l1 and l2 over from these rows to all rows with the
+    outputs that occur here; ``unseen`` bounds the share of the others. Nothing is asymptotic, so
+    bounds are wider than the intervals of :func:`estimate`, and fail less often than they may.
+    Rows are taken as independent and of one weight: there is no verification with groups or
+    weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided.
 
     References
     ----------
@@ -103,6 +106,7 @@ def verify(
     settings = {"level": level, "finite": finite, "n_bins": n_bins, "random_state": random_state}
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, None, pos_label, classes)
+        refuse_kind(where, kind)
         if y_true.weighted:
             raise ValueError(
                 f"{where}: the table has weighted rows; expected rows that count alike."
@@ -110,16 +114,19 @@ def verify(
         n = y_true.n.astype(np.float64)
         return verify_counts(y_true.p, n, y_true.wy, **settings, where=where)
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
-    if kind is None and rows.scores.n_classes > 2:
-        kind = "top_label"
+    if rows.scores.n_classes > 2:
+        kind = kind or "top_label"
+        if pos_label is not None:
+            raise ValueError(
+                f"{where}: pos_label={pos_label!r} with {rows.scores.n_classes} classes; expected "
+                "it for two. For one class of many: verify(y_true == label, column)."
+            )
     kind = infer_kind(kind, rows.scores, where)
+    problems = reduce_rows(rows, kind)
     if kind == "classwise":
-        raise ValueError(
-            f"{where}: kind='classwise'; expected one problem at a time. Verify each class: "
-            "verify(y_true == label, column, level=1 - (1 - level) / n_classes)."
-        )
-    b = reduce_rows(rows, kind)[0]
-    return verify_counts(*counts_of(b.p, b.y), **settings, where=where)
+        return verify_classes([(b.p, b.y) for b in problems], **settings, where=where)
+    b = problems[0]
+    return verify_counts(*counts_of(b.p, b.y), **settings, where=where, kind=kind)
 
 
 def rows_to_certify(

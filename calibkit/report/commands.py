@@ -51,14 +51,21 @@ def report_file(
 
 
 def fit_file(
-    file: str, options: Options, output: str, name: str, *, logit: bool, lift: str | None
+    file: str,
+    options: Options,
+    output: str,
+    name: str,
+    *,
+    logit: bool,
+    lift: str | None,
+    n_bins: int | str | None,
 ) -> str:
-    """Fit and save a calibrator; returns a line to print."""
+    """Fit and save a calibrator; returns what to print."""
     target = check_output(output, file)
     table = Table(Source.of(file))
     problem = event_last(read_problem(table, options, several=False))
     with table.located():
-        fitted = fit_calibrator(problem, name, logit=logit, lift=lift)
+        fitted = fit_calibrator(problem, name, logit=logit, lift=lift, n_bins=n_bins)
         summary = describe(fitted, problem, logit=logit)
     save(fitted, target)
     return f"{output}: {summary}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.params import percent
 from .._numerics.links import FloatArray
 from ..metrics import METRICS, ScoreTable, estimate, verify
 from .problem import Problem
@@ -82,7 +83,7 @@ def facts(
                 raise ValueError(f"{name}: {error}") from error
             if step is not None:
                 step((len(models) * len(REPORTED) + len(found)) / total)
-        proof = _verification(problem, p, kind, level, seed)
+        proof = None if _unverifiable(problem) else _verification(problem, p, kind, level, seed)
         models.append(
             {"name": name, **_means(problem, p, kind), "metrics": found, "verification": proof}
         )
@@ -99,7 +100,14 @@ def facts(
         "models": models,
     }
     grouped = problem.groups is not None
-    proofs = [f"{m['name']}: {_proof(m)}" for m in models if m["verification"] is not None]
+    reason = _unverifiable(problem)
+    proofs = [f"Not verified: {reason}."] if reason else []
+    proofs += [f"{m['name']}: {_proof(m, level)}" for m in models if m["verification"]]
+    if any(m["verification"] and m["verification"]["finite"] for m in models):
+        proofs.append(
+            "Verified bounds are exact for any number of rows, and therefore wider than the "
+            "intervals above; the rows must be new to the model and its calibrator."
+        )
     said = [reading(m, kind, grouped) for m in models]
     return {**_plain(out), "reading": said, "proofs": proofs}
 
@@ -153,12 +161,19 @@ def _found(
     return {"confidence_auc": _estimate(metric, winners, confidence, params)}
 
 
+def _unverifiable(problem: Problem) -> str:
+    """Why nothing can be proved from these rows, if so."""
+    if problem.weight is not None:
+        return "the rows have weights, and bounds are of rows that count alike"
+    if problem.groups is not None:
+        return "rows of one group are alike, and bounds are of independent rows"
+    return ""
+
+
 def _verification(
     problem: Problem, p: FloatArray, kind: str, level: float, seed: int
-) -> dict[str, Any] | None:
-    """What the rows prove, where they are independent, count alike and are one problem."""
-    if kind == "classwise" or problem.weight is not None or problem.groups is not None:
-        return None
+) -> dict[str, Any]:
+    """What the rows prove."""
     given = {"pos_label": problem.pos_label, "classes": problem.classes, "kind": kind}
     found = verify(problem.y, p, level=level, random_state=seed, **given)
     bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
@@ -194,15 +209,18 @@ def reading(model: dict[str, Any], kind: str, grouped: bool = False) -> str:
     )
 
 
-def _proof(model: dict[str, Any]) -> str:
+def _proof(model: dict[str, Any], level: float) -> str:
     """What is certain of a model's error, in a line."""
     found = model["verification"]
     if found["finite"]:
         return (
-            f"RMS error {found['short']}: it has {found['outputs']} outputs, and none is off by "
-            f"more than {found['max'][1]:.3f}."
+            f"RMS error {found['short']} with {percent(level)} confidence: it has "
+            f"{found['outputs']} outputs, and none is off by more than {found['max'][1]:.3f}."
         )
-    return f"RMS error {found['short']}; to verify it, bin it: --calibrator scaling_binning."
+    return (
+        f"RMS error {found['short']}; to verify it, bin it: calibkit fit --calibrator "
+        "scaling_binning --bins 10."
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -25,10 +25,19 @@ def event_last(problem: Problem) -> Problem:
 
 
 def fit_calibrator(
-    problem: Problem, name: str, *, logit: bool = False, lift: str | None = None
+    problem: Problem,
+    name: str,
+    *,
+    logit: bool = False,
+    lift: str | None = None,
+    n_bins: int | str | None = None,
 ) -> BaseCalibrator:
     """The calibrator of that name, fitted; a binary one is lifted where there are more classes."""
-    calibrator = make_calibrator(name, scale="logit" if logit else "probability")
+    calibrator = make_calibrator(name)._with_scale("logit" if logit else "probability")
+    if n_bins is not None:
+        if "n_bins" not in calibrator.get_params():
+            raise ValueError(f"--bins with --calibrator {name}, which has none; leave it out.")
+        calibrator.set_params(n_bins=n_bins)
     p = problem.scores
     many = p.ndim == 2 and p.shape[1] > 2
     if lift is not None or (many and "multiclass" not in calibrator._traits):
@@ -54,4 +63,15 @@ def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> st
     return (
         f"{name} fitted on {len(y):,} rows, {len(classes)} classes; log loss {losses[0]:.4f} -> "
         f"{losses[1]:.4f} in-sample (optimistic: judge it on rows it has not seen)"
+        f"{_guarantee(calibrator)}"
     )
+
+
+def _guarantee(calibrator: BaseCalibrator) -> str:
+    """What is certain of the bins of histogram binning from the fitting rows, in a line."""
+    if not hasattr(calibrator, "guarantee"):
+        return ""
+    try:
+        return f"\n{calibrator.guarantee()}"
+    except ValueError as error:
+        return f"\nNo guarantee: {str(error).partition(': ')[2]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.optional import require
+from .._core.params import percent
 from .facts import ERRORS, LABELS
 
 _HEADER = ["metric", "value", "low", "high", "null", "null_low", "null_high", "model"]
@@ -31,9 +32,9 @@ def settings(facts: dict[str, Any]) -> str:
     kind = "" if facts["kind"] == "binary" else f"{facts['kind'].replace('_', '-')}, "
     draws = "draws of groups" if facts["groups"] is not None else "draws"
     return (
-        f"{facts['level']:.0%} intervals by test inversion for errors, by basic bootstrap for the "
-        f"rest, {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same rows "
-        "with labels drawn from the forecasts, independently; "
+        f"{percent(facts['level'])} intervals by test inversion for errors, by basic bootstrap for "
+        f"the rest, {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
+        "rows with labels drawn from the forecasts, independently; "
         f"ECE: {kind}l1, {ece['n_bins']} equal-width bins, {ece['estimator']}; RMS: {kind}l2, "
         f"{rms['n_bins']} equal-mass bins, {rms['estimator']}; calibkit {facts['calibkit']}"
     )
@@ -72,7 +73,7 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
     if several:
         table.add_column("model", overflow="fold")
     table.add_column("value", justify="right")
-    table.add_column(f"{facts['level']:.0%} interval", justify="right", style="dim")
+    table.add_column(f"{percent(facts['level'])} interval", justify="right", style="dim")
     table.add_column("if calibrated", justify="right", style="dim")
     words = ("base rate", "mean prediction") if facts["kind"] == "binary" else (
         "accuracy", "mean confidence")  # fmt: skip

@@ -115,7 +115,7 @@ def check_outputs_tell_bins_apart(calibrator: BaseCalibrator) -> None:
     p, y = binary_data()
     for labels in (y, np.arange(len(y)) == 7):
         fitted = fitted_on(calibrator, p, labels)
-        assert fitted._finite_outputs()
+        assert fitted._n_outputs() is not None
         grid = np.concatenate((p, np.linspace(0.0, 1.0, 10_001)))
         q, bins = proba_of(fitted, grid), fitted.predict_bin(grid)
         n_bins = len(np.unique(bins))

@@ -1,0 +1,235 @@
+"""What labelled rows prove of a model's calibration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import comb
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import betaincinv, xlogy
+
+from .._numerics.binning import distinct_starts, mass_borders, sort_by_score, sorted_sums
+from .._numerics.debias import merge_small
+from .._numerics.exact import simultaneous
+from .._numerics.inversion import of_sums
+from .._numerics.links import FloatArray, IntArray
+from .._numerics.region import mean_gaps, radius
+from .params import check_flag, check_int, check_real
+from .random import generator
+from .verification import Verification
+
+#: Share of the failure probability that is spent on how often each output occurs.
+_FOR_SHARES = 0.1
+#: With more outputs the joint region would take too much memory.
+_MOST_JOINT = 5000
+#: Draws of labels behind lower bounds for continuous scores.
+_N_DRAWS = 2000
+#: A model counts as finite if at most this share of rows has a score of its own: by Good and
+#: Turing that is about the probability that a new row has a score not seen yet.
+_FINITE = 0.01
+#: More bins of a lower bound take too long to simulate.
+_MOST_BINS = 1000
+
+
+def counts_of(p: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Distinct scores in ascending order, their rows, and the events among these."""
+    p, y, _ = sort_by_score(p, y)
+    starts = distinct_starts(p)
+    n = np.diff(np.append(starts, len(p))).astype(np.float64)
+    return p[starts], n, np.add.reduceat(y, starts, dtype=np.float64)
+
+
+def looks_finite(n: FloatArray) -> bool:
+    """Whether nearly every row shares its score with others, by the rows of each score."""
+    return float(np.count_nonzero(n == 1) / n.sum()) <= _FINITE
+
+
+def bounds_of(
+    value: FloatArray,
+    n: FloatArray,
+    events: FloatArray,
+    level: float,
+    n_outputs: int | None = None,
+    seed: int = 0,
+) -> Verification:
+    """Bounds for a model with these outputs, from the rows and events of each.
+
+    Given the scores, labels of one output are independent with one rate, so exact intervals hold;
+    Bonferroni makes them hold at once, and a joint region bounds the mean gap of these rows more
+    tightly. It estimates the mean gap of all rows with these outputs: a Chernoff bound for the mean
+    of a variable between 0 and the largest gap covers the difference. ``n_outputs`` is the number
+    of outputs that the model has, where it is known.
+    """
+    failure, total = 1.0 - level, float(n.sum())
+    rates = 0.5 * failure * (1.0 - _FOR_SHARES)
+    low, high = simultaneous(events / n, n, 1.0 - rates)
+    least = np.maximum(np.maximum(low - value, value - high), 0.0)
+    most = np.maximum(np.abs(value - low), np.abs(high - value))
+    # Four one-sided bounds of means: l1 and l2, below and above; and one of the unseen share.
+    each = failure * _FOR_SHARES / 5.0
+    slack = -np.log(each) / total if len(value) > 1 else 0.0
+    unseen = _unseen_share(n, each, n_outputs, seed)
+    top, reach = float(most.max()), radius(n, rates)
+
+    def bounds(power: int) -> tuple[float, float]:
+        scale = top**power
+        if scale == 0.0:
+            return 0.0, 0.0
+        few = len(value) <= _MOST_JOINT
+        joint = mean_gaps(value, n, events, reach, power) if few else (0.0, scale)
+        lowest = max(joint[0], float(n @ least**power / total)) / scale
+        highest = min(joint[1], float(n @ most**power / total)) / scale
+        inside = _mean_below(min(lowest, 1.0), slack), _mean_above(highest, slack)
+        return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
+
+    largest = float(least.max()), top
+    ends = bounds(1), bounds(2), largest
+    return Verification(True, level, int(total), *ends, value, n, events, low, high, unseen)
+
+
+def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: int) -> float:
+    """Upper bound of the share of rows with outputs that do not occur here.
+
+    A set of outputs with a share above e stays unseen with probability (1 - e)^n at most; where
+    the number of outputs is known, so is that of such sets. Otherwise half of the rows, drawn
+    blindly, are new to the other half: those with outputs of their own are a binomial number.
+    """
+    total, missing = float(n.sum()), 0 if n_outputs is None else max(n_outputs - len(n), 0)
+    if n_outputs is not None:
+        sets = float(np.log(comb(n_outputs, missing))) if missing else 0.0
+        return float(-np.expm1((np.log(failure) - sets) / total)) if missing else 0.0
+    counts = n.astype(np.int64)
+    rng = np.random.default_rng(seed)
+    known = rng.multivariate_hypergeometric(counts, int(total) // 2, method="marginals")
+    new = int((counts - known)[known == 0].sum())
+    others = int(total) - int(total) // 2
+    return 1.0 if new >= others else float(betaincinv(new + 1.0, others - new, 1.0 - failure))
+
+
+def average(parts: list[Verification], level: float) -> Verification:
+    """Class-wise bounds: errors averaged over the classes, from a verification of each.
+
+    Each holds at a level at which all hold together.
+    """
+
+    def mean(norm: str, power: int) -> tuple[float, float]:
+        ends = np.array([getattr(v, norm) for v in parts]) ** power
+        low, high = ends.mean(axis=0) ** (1.0 / power)
+        return float(low), float(high)
+
+    def joined(name: str) -> FloatArray:
+        return np.concatenate([getattr(v, name) for v in parts])
+
+    largest = max(v.max[0] for v in parts), max(v.max[1] for v in parts)
+    return Verification(
+        all(v.finite for v in parts),
+        level,
+        parts[0].n,
+        mean("l1", 1),
+        mean("l2", 2),
+        largest,
+        joined("value"),
+        joined("count"),
+        joined("events"),
+        joined("low"),
+        joined("high"),
+        unseen=max(v.unseen for v in parts),
+        kind="classwise",
+    )
+
+
+def lower_bounds(
+    p: FloatArray, n: FloatArray, events: FloatArray, level: float, n_bins: int, seed: int
+) -> Verification:
+    """Lower bounds from equal-mass bins; there are no others for continuous scores."""
+    borders = mass_borders(p, n, min(n_bins, int(n.sum())))
+    sums = merge_small(sorted_sums(p, n.astype(np.int64), n, events, borders, squares=True))
+    # The lower end of a two-sided interval fails in half of the cases; here are two of them.
+    l1, l2 = (of_sums(norm, sums, level, _N_DRAWS, seed)[0] for norm in ("l1", "l2"))
+    none = np.empty(0)
+    bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2), 1.0)
+    return Verification(False, level, int(n.sum()), *bounds, none, none, none, none, none)
+
+
+def verify_counts(
+    value: FloatArray,
+    n: FloatArray,
+    events: FloatArray,
+    *,
+    level: float,
+    finite: bool | None,
+    n_bins: int,
+    random_state: Any,
+    where: str,
+    n_outputs: int | None = None,
+    kind: str = "binary",
+) -> Verification:
+    """What the rows and events of each distinct score prove."""
+    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(where, "n_bins", n_bins, low=1)
+    if finite is not None:
+        check_flag(where, "finite", finite)
+    seed = int(generator(random_state).integers(2**31))
+    if looks_finite(n) if finite is None else finite:
+        found = bounds_of(value, n, events, level, n_outputs, seed)
+        return replace(found, kind=kind)
+    if n.sum() < 2:
+        raise ValueError(f"{where}: one row; expected at least two.")
+    if n_bins > _MOST_BINS:
+        raise ValueError(
+            f"{where}: n_bins={n_bins}; expected at most {_MOST_BINS:,}, since labels are "
+            "simulated in every bin. Use fewer bins: the default is 15."
+        )
+    return replace(lower_bounds(value, n, events, level, n_bins, seed), kind=kind)
+
+
+def verify_classes(
+    columns: list[tuple[FloatArray, IntArray]],
+    *,
+    level: float,
+    finite: bool | None,
+    n_bins: int,
+    random_state: Any,
+    where: str,
+    n_outputs: list[int | None] | None = None,
+) -> Verification:
+    """Class-wise: scores and events of each class, verified so that all hold at once."""
+    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    known = n_outputs or [None] * len(columns)
+    each = 1.0 - (1.0 - level) / len(columns)
+    settings = {"level": each, "n_bins": n_bins, "random_state": random_state, "where": where}
+    parts = [
+        verify_counts(
+            *counts_of(p, y),
+            finite=finite if outputs is None else True,
+            n_outputs=outputs,
+            **settings,
+        )
+        for (p, y), outputs in zip(columns, known, strict=True)
+    ]
+    return average(parts, level)
+
+
+def _divergence(a: float, b: float) -> float:
+    """Kullback-Leibler divergence of two coins."""
+    parts = xlogy(a, a) - xlogy(a, b) + xlogy(1 - a, 1 - a) - xlogy(1 - a, 1 - b)
+    return float(parts)
+
+
+def _mean_above(mean: float, slack: float) -> float:
+    """Largest true mean in [0, 1] with ``divergence(mean, truth) <= slack``."""
+    if slack == 0.0 or mean >= 1.0:
+        return min(mean, 1.0)
+    top = 1.0 - 1e-15
+    if _divergence(mean, top) <= slack:
+        return 1.0
+    return float(brentq(lambda q: _divergence(mean, q) - slack, mean, top))
+
+
+def _mean_below(mean: float, slack: float) -> float:
+    """Smallest true mean with ``divergence(mean, truth) <= slack``."""
+    if slack == 0.0 or mean <= 0.0:
+        return max(mean, 0.0)
+    return 1.0 - _mean_above(1.0 - mean, slack)
