@@ -13,9 +13,9 @@ from calibkit import (
     ScalingBinningCalibrator,
     TopLabelCalibrator,
 )
-from calibkit.online import HedgingCalibrator, OnlineBetaCalibrator, WindowedCalibrator
 from calibkit._core.base import BaseCalibrator
 from calibkit._registry import CALIBRATORS
+from calibkit.online import HedgingCalibrator, OnlineBetaCalibrator, WindowedCalibrator
 
 LIFTS = [
     OneVsRestCalibrator(PlattCalibrator()),

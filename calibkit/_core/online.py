@@ -30,6 +30,9 @@ class OnlineCalibrator(BaseCalibrator):
     _state: ClassVar[dict[str, StateKind]] = {"n_seen_": "float", "pending_": "pending"}
     _traits: ClassVar[frozenset[str]] = frozenset({"online"})
 
+    n_seen_: float
+    pending_: Pending
+
     def __init__(
         self, *, scale: Scale = "probability", classes: Any = None, max_pending: int = 100_000
     ) -> None:
@@ -293,9 +296,7 @@ class OnlineCalibrator(BaseCalibrator):
                 return known
         return given
 
-    def _begin(
-        self, found: np.ndarray | None = None, n_classes: int = 2, where: str = ""
-    ) -> None:
+    def _begin(self, found: np.ndarray | None = None, n_classes: int = 2, where: str = "") -> None:
         """Start the state if there is none yet; without labels the classes are 0 and 1."""
         if hasattr(self, "classes_"):
             return

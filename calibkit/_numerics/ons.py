@@ -93,7 +93,7 @@ def platt_stream(
     ``theta`` holds slope and intercept, ``factor`` holds l, d1, d2 of the features (1, z).
     """
     a, b = theta
-    l, d1, d2 = factor
+    low, d1, d2 = factor
     step, limit, old = 1.0 / gamma, radius * radius, (1.0 - discount) * strength
     for i in range(len(z)):
         x = z[i]
@@ -111,26 +111,26 @@ def platt_stream(
             # A becomes discount * A + (1 - discount) * strength * I: the prior is not forgotten.
             d1 *= discount
             k = old / (d1 + old)
-            d2 = discount * d2 + old + d1 * k * l * l
+            d2 = discount * d2 + old + d1 * k * low * low
             d1 += old
-            l -= k * l
+            low -= k * low
         # The gradient is e * (1, z): a rank-one update of the factors, then a solve.
         square = e * e
         grown = d1 + square
         k = square / grown
-        x -= l
+        x -= low
         d2 += d1 * k * x * x
         d1 = grown
-        l += k * x
+        low += k * x
         x -= k * x
         e *= step
         x *= e / d2
         a -= x
-        b += l * x - e / d1
+        b += low * x - e / d1
         if a * a + b * b > limit:
-            b, a, x = project3(l, 0.0, 0.0, d1, d2, 1.0, b, a, 0.0, radius)
+            b, a, x = project3(low, 0.0, 0.0, d1, d2, 1.0, b, a, 0.0, radius)
     theta[0], theta[1] = a, b
-    factor[0], factor[1], factor[2] = l, d1, d2
+    factor[0], factor[1], factor[2] = low, d1, d2
 
 
 @loop
@@ -175,7 +175,6 @@ def beta_stream(
     theta[0], theta[1], theta[2] = a, b, c
     factor[0], factor[1], factor[2] = l21, l31, l32
     factor[3], factor[4], factor[5] = d1, d2, d3
-
 
 
 @loop

@@ -332,9 +332,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
         known = ~np.isnan(y)
         seen = self.n_seen_ + np.cumsum(known) - known
         count, total, cells = self.count_.copy(), self.total_.copy(), np.zeros(len(y), np.intp)
-        hedge_stream(
-            self._bins(q), self._draws(x, seen), y, cells, count, total, int(self.n_bins)
-        )
+        hedge_stream(self._bins(q), self._draws(x, seen), y, cells, count, total, int(self.n_bins))
         self.count_, self.total_ = count, total
         return self._middle()[cells]
 

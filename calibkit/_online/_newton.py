@@ -76,9 +76,7 @@ class NewtonCalibrator(OnlineCalibrator):
         size = float(np.linalg.norm(theta))
         self.theta_ = theta * min(1.0, self.radius / size) if size else theta
         m = len(theta)
-        self.factor_ = np.append(
-            np.zeros(m * (m - 1) // 2), np.full(m, float(self.prior_strength))
-        )
+        self.factor_ = np.append(np.zeros(m * (m - 1) // 2), np.full(m, float(self.prior_strength)))
 
     def _settings(self) -> tuple[float, float, float, float]:
         return (

@@ -156,7 +156,8 @@ class WindowedCalibrator(OnlineCalibrator):
 
     def _start(self, n_classes: int) -> None:
         self.calibrators_: list[BaseCalibrator | None] = [None]
-        self.scores_, self.labels_ = np.empty(0), np.empty(0)
+        self.scores_: FloatArray = np.empty(0)
+        self.labels_: FloatArray = np.empty(0)
         self.due_ = float(self.refit_every if self.first_fit is None else self.first_fit)
 
     def _features(self, s: Scores) -> FloatArray:

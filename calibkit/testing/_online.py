@@ -110,7 +110,7 @@ def check_late_labels(calibrator: BaseCalibrator) -> None:
     copy = from_dict(to_dict(late))
     labels = y[[7, 3, 7, 0]]
     for one in (late, copy):
-        found = one.resolve([7, 3, 7, 999], labels)  # type: ignore[attr-defined]
+        found = one.resolve([7, 3, 7, 999], labels)
         assert (found.n_learned, found.unknown, found.repeated) == (2, [999], [7])
     assert to_dict(copy) == to_dict(late)
     assert late.resolve([7], labels[:1]).unknown == [7]
@@ -170,7 +170,7 @@ def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
         real(*args)
         raise KeyboardInterrupt
 
-    online._stream = interrupted  # type: ignore[method-assign]
+    online._stream = interrupted  # type: ignore[assignment, method-assign]
     try:
         online.partial_fit(X, y)
     except KeyboardInterrupt:

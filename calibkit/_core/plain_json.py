@@ -1,0 +1,102 @@
+"""Pieces of a calibrator's JSON: labels, numbers, waiting forecasts; everything read is checked."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+
+from .._numerics.links import FloatArray
+from .pending import Pending
+
+#: Characters of all class labels together: NumPy gives each label the room of the longest.
+_MAX_TEXT = 1 << 24
+_LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
+
+
+def check_keys(data: Any, expected: set[str], what: str) -> None:
+    if not isinstance(data, dict):
+        raise ValueError(f"from_dict: {what} is a {type(data).__name__}; expected a dict.")
+    unknown, missing = sorted(map(str, set(data) - expected)), sorted(expected - set(data))
+    if unknown or missing:
+        raise ValueError(
+            f"from_dict: {what} has unknown keys {unknown[:10]} and lacks {missing}; expected "
+            f"{sorted(expected)}."
+        )
+
+
+def labels_to_dict(labels: np.ndarray) -> dict[str, Any]:
+    kind = _LABEL_KINDS.get(labels.dtype.kind)
+    values = labels.tolist()
+    if kind is None or not all(type(v) is kind for v in values):
+        raise TypeError(
+            f"to_dict: class labels of dtype {labels.dtype} can't be written; expected ints, "
+            "floats, bools or strings. Convert the labels before fitting."
+        )
+    name = {"U": "str", "O": "object"}.get(labels.dtype.kind, labels.dtype.name)
+    return {"dtype": name, "values": values}
+
+
+def labels_from_dict(data: Any, what: str) -> np.ndarray:
+    check_keys(data, {"dtype", "values"}, f"the classes of {what}")
+    name, values = data["dtype"], data["values"]
+    allowed = {"str": "U", "object": "O", "bool": "?"}
+    allowed |= {f"{s}int{b}": f"{s[:1] or 'i'}{b // 8}" for s in ("", "u") for b in (8, 16, 32, 64)}
+    allowed |= {"float16": "f2", "float32": "f4", "float64": "f8"}
+    if not isinstance(name, str) or name not in allowed or not isinstance(values, list):
+        raise ValueError(f"from_dict: class labels of dtype {str(name)[:50]!r} are not known.")
+    dtype = np.dtype(allowed[name])
+    kind = _LABEL_KINDS[dtype.kind]
+    if not values or not all(type(v) is kind for v in values):
+        raise ValueError(f"from_dict: class labels of {what}: expected values of type {name}.")
+    if kind is str and len(values) * max(map(len, values)) > _MAX_TEXT:
+        raise ValueError(f"from_dict: class labels of {what} are too long together.")
+    if kind is float and not all(map(math.isfinite, values)):
+        raise ValueError(f"from_dict: class labels of {what} are not finite.")
+    try:
+        return np.array(values, dtype=dtype)
+    except OverflowError as error:
+        raise ValueError(f"from_dict: class labels of {what} do not fit {name}.") from error
+
+
+def number(value: Any, what: str) -> float:
+    # Compared, not converted: a whole number of a thousand digits is not a float.
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"from_dict: {what} holds {short(value)}; expected a finite number.")
+    return float(value)
+
+
+def short(value: Any) -> str:
+    if isinstance(value, (int, float, str)) and len(repr(value)) < 50:
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+def vector(value: Any, what: str) -> FloatArray:
+    """A list of finite numbers as an array."""
+    if not isinstance(value, list):
+        raise ValueError(f"from_dict: {what} is {short(value)}; expected a list.")
+    return np.array([number(v, what) for v in value], dtype=np.float64)
+
+
+def pending_from_dict(data: Any, what: str) -> Pending:
+    check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
+    ids, tickets = data["ids"], data["tickets"]
+    counts = [data[k] for k in ("room", "dropped", "replaced")]
+    if not all(type(v) is int and v >= 0 for v in counts) or counts[0] < 1:
+        raise ValueError(f"from_dict: {what} holds counts {counts}; expected ints >= 0.")
+    if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
+        raise ValueError(f"from_dict: {what} has not one ticket for each id.")
+    if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
+        raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
+    if len(ids) > counts[0]:
+        raise ValueError(f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer.")
+    rows = [vector(t, what) for t in tickets]
+    if len({len(r) for r in rows}) > 1:
+        raise ValueError(f"from_dict: {what} has tickets of different lengths.")
+    pending = Pending(counts[0])
+    pending.add(ids, np.array(rows))
+    pending.n_dropped, pending.n_replaced = counts[1:]
+    return pending
