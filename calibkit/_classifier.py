@@ -307,14 +307,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             ("auto", "decision_function", "predict_proba"),
         )
         check_flag(where, "ensemble", self.ensemble)
-        names = [name for name, cls in CALIBRATORS.items() if "lift" not in cls._traits]
-        if isinstance(self.calibrator, str):
-            check_choice(where, "calibrator", self.calibrator, names)
-        elif not isinstance(self.calibrator, BaseCalibrator):
-            raise TypeError(
-                f"{where}: calibrator={self.calibrator!r}; expected a calibrator such as "
-                f"PlattCalibrator(), or one of the names {', '.join(names)}."
-            )
+        self._check_calibrator(where)
         if isinstance(self.cv, str):
             raise ValueError(
                 f"{where}: cv={self.cv!r}; expected a number of folds or a splitter. For a "
@@ -326,6 +319,16 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"{where}: estimator={self.estimator!r}; expected a classifier with a fit method."
             )
 
+    def _check_calibrator(self, where: str) -> None:
+        names = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "wrapper"}]
+        if isinstance(self.calibrator, str):
+            check_choice(where, "calibrator", self.calibrator, names)
+        elif not isinstance(self.calibrator, BaseCalibrator):
+            raise TypeError(
+                f"{where}: calibrator={self.calibrator!r}; expected a calibrator such as "
+                f"PlattCalibrator(), or one of the names {', '.join(names)}."
+            )
+
     def _estimator_params(
         self, sample_weight: FloatArray | None, fit_params: dict[str, Any]
     ) -> dict[str, Any]:
@@ -335,17 +338,23 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             return dict(routed.estimator.fit)
         return {**fit_params, **weight_params(self.estimator, sample_weight)}
 
+    def _template(self, n_classes: int) -> BaseCalibrator:
+        """The calibrator to fit, for so many classes."""
+        if isinstance(self.calibrator, str):
+            return make_calibrator(self.calibrator)
+        return clone(self.calibrator)
+
     def _fit_calibrator(
         self, fold: Fold, codes: IntArray, weight: FloatArray | None, classes: np.ndarray
     ) -> BaseCalibrator:
-        if isinstance(self.calibrator, str):
-            calibrator = make_calibrator(self.calibrator)
-        else:
-            calibrator = clone(self.calibrator)
+        calibrator = self._template(len(classes))
         if len(classes) > 2 and "multiclass" not in calibrator._traits:
             calibrator = OneVsRestCalibrator(calibrator)
         scale: Scale = fold.scores.scale
         calibrator._with_scale(scale)._check_params()
+        if "online" in calibrator._traits:  # in the order of the rows, not of the folds
+            order = np.argsort(fold.rows, kind="stable")
+            fold = fold._replace(rows=fold.rows[order], scores=fold.scores[order])
         s, y = fold.scores, codes[fold.rows]
         w = None if weight is None else weight[fold.rows]
         if w is not None and not w.all():

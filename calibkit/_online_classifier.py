@@ -20,9 +20,12 @@ from ._crossfit import response_of
 from ._numerics.links import FloatArray
 from ._registry import CALIBRATORS, make_calibrator
 
-_NAMES = [name for name, cls in CALIBRATORS.items() if issubclass(cls, OnlineCalibrator)]
-#: Those that need no calibrator of their own to hold.
-_NAMES = [name for name in _NAMES if name != "windowed"]
+#: Online calibrators that need no other to hold.
+_NAMES = [
+    name
+    for name, cls in CALIBRATORS.items()
+    if issubclass(cls, OnlineCalibrator) and name != "windowed"
+]
 
 
 class OnlineCalibratedClassifier(CalibratedClassifier):
@@ -247,8 +250,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             chosen = np.asarray(labels[known].tolist(), dtype=self.classes_.dtype)
             self.estimator_.partial_fit(rows, chosen)
 
-    def _check_params(self, where: str) -> None:
-        check_flag(where, "update_estimator", self.update_estimator)
+    def _check_calibrator(self, where: str) -> None:
         if isinstance(self.calibrator, str):
             check_choice(where, "calibrator", self.calibrator, ["auto", *_NAMES])
         elif not isinstance(self.calibrator, OnlineCalibrator):
@@ -256,6 +258,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
                 f"{where}: calibrator={self.calibrator!r}; expected an online calibrator such as "
                 f"TrackingCalibrator(), or one of the names auto, {', '.join(_NAMES)}."
             )
+
+    def _check_params(self, where: str) -> None:
+        check_flag(where, "update_estimator", self.update_estimator)
         if self.update_estimator and not hasattr(self.estimator, "partial_fit"):
             raise TypeError(
                 f"{where}: update_estimator=True with {type(self.estimator).__name__}, which has "

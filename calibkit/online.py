@@ -10,3 +10,4 @@ from ._online import OnlinePlattCalibrator as OnlinePlattCalibrator
 from ._online import OnlineTemperatureCalibrator as OnlineTemperatureCalibrator
 from ._online import TrackingCalibrator as TrackingCalibrator
 from ._online import WindowedCalibrator as WindowedCalibrator
+from ._online_classifier import OnlineCalibratedClassifier as OnlineCalibratedClassifier

@@ -26,6 +26,7 @@ LAYERS = {
     "_crossfit": 3,
     "_classifier": 3,
     "_journal": 4,
+    "_online_classifier": 4,
     "online": 5,
     "testing": 4,
     "report": 6,

@@ -106,4 +106,5 @@ class NewtonCalibrator(OnlineCalibrator):
         low[np.tril_indices(m, -1)] = self.factor_[:-m]
         # The factors have the intercept first, theta_ has it last.
         order = [*range(1, m), 0]
-        return (low * self.factor_[-m:] @ low.T)[np.ix_(order, order)]
+        a = (low * self.factor_[-m:] @ low.T)[np.ix_(order, order)]
+        return 0.5 * (a + a.T)  # products may differ in their last bit
