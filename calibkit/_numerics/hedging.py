@@ -111,7 +111,9 @@ def uniforms(seed: int, counts: FloatArray, values: FloatArray) -> FloatArray:
     a, b, c = (np.uint64(v) for v in _MIX)
     with np.errstate(over="ignore"):
         h = np.full(len(counts), seed, dtype=np.uint64)
-        for part in (counts, values + 0.0):  # -0.0 + 0.0 is 0.0
+        # In single precision, since a score computed in another batch may differ in its last bit;
+        # -0.0 + 0.0 is 0.0.
+        for part in (counts, values.astype(np.float32) + np.float32(0.0)):
             h = (h ^ np.ascontiguousarray(part, dtype=np.float64).view(np.uint64)) + a
             h = (h ^ (h >> np.uint64(30))) * b
             h = (h ^ (h >> np.uint64(27))) * c
