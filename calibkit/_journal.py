@@ -76,8 +76,8 @@ class Journal:
     and versions. The snapshot is renewed when the calls hold ``snapshot_every`` rows and are as
     large as the last one, in the same transaction that drops them.
 
-    An update costs one transaction, about .1 ms whatever its rows: 10^5 rows a second take calls of
-    100 rows. With ``durable`` the disk decides. ``benchmarks/journal.py`` measures both.
+    An update costs one transaction, .1 to .2 ms for up to 100 rows: 10^5 rows a second take calls
+    of 100 rows. With ``durable`` the disk decides. ``benchmarks/journal.py`` measures both.
 
     The lock is SQLite's own and dies with its process; it needs a local disk. While the journal is
     open ``path-wal`` belongs to it. Calls from several threads take turns. After a fork only the

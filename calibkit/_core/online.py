@@ -170,11 +170,16 @@ class OnlineCalibrator(BaseCalibrator):
 
         Notes
         -----
-        At most ``max_pending`` forecasts wait; the oldest are dropped first, and
+        A calibrator that has seen no label starts as the scores, with classes 0, 1, ... unless
+        they are declared. At most ``max_pending`` forecasts wait; the oldest are dropped first, and
         ``pending_.n_dropped`` counts them.
         """
         where = f"{type(self).__name__}.remember"
         keys = read_ids(ids, where)
+        if not hasattr(self, "classes_"):
+            given = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
+            check_lengths(len(given), len(keys), where, ("X", "ids"))
+            self._begin(n_classes=given.n_classes, where=where)
         s = self._read(X, "remember")
         check_lengths(len(s), len(keys), where, ("X", "ids"))
         x = self._features(s)
@@ -236,7 +241,7 @@ class OnlineCalibrator(BaseCalibrator):
             If the score is not of the kind described.
         """
         self._begin()
-        return float(self.predict_proba([x])[0, 1])
+        return float(self._forecast(self._features(self._one(x)))[0])
 
     def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
         """Learn the label of one score.
@@ -258,7 +263,27 @@ class OnlineCalibrator(BaseCalibrator):
         ValueError
             If the score or the label is not of the kind described.
         """
-        return self.partial_fit([x], [y])
+        code = self._code(y)
+        if code is None:
+            return self.partial_fit([x], [y])  # nothing to learn, a start, or an error to word
+        self._stream(self._features(self._one(x)), np.array([code]))
+        self.n_seen_ += 1.0
+        return self
+
+    def _one(self, x: float) -> Scores:
+        """One score, without the checks that arrays need."""
+        scale = self._input_scale()
+        high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
+        if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
+            return Scores(np.array([x], dtype=np.float64), scale)
+        return self._read([x], "predict_proba_one")
+
+    def _code(self, y: Any) -> float | None:
+        """Code of a label of two classes, None for all that takes a closer look."""
+        if not hasattr(self, "classes_") or len(self.classes_) != 2:
+            return None
+        no, yes = self.classes_.tolist()
+        return 1.0 if y == yes else 0.0 if y == no else None
 
     # -- how it is done ---------------------------------------------------------------------
 

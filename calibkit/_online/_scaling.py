@@ -132,24 +132,31 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         return 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
 
     def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
-        if not hasattr(self, "classes_"):
+        code = self._code(y)
+        if code is None:
             return super().learn_one(x, y)
-        no, yes = self.classes_.tolist()
-        if y != yes and y != no:
-            return super().learn_one(x, y)  # nothing to learn, or an error to word
-        theta, factor, z = self.theta_.tolist(), self.factor_.tolist(), self._log_odds(x)
-        code = 1.0 if y == yes else 0.0
-        platt_stream.source([z], [code], [0.0], theta, factor, *self._settings())  # type: ignore[attr-defined]
+        theta, factor = self.theta_.tolist(), self.factor_.tolist()
+        settings = self.gamma, self.prior_strength, self.radius, self.discount
+        self._step([self._log_odds(x)], [code], [0.0], theta, factor, *settings)
         self.theta_, self.factor_ = np.array(theta), np.array(factor)
         self.n_seen_ += 1.0
         return self
 
+    _step = staticmethod(platt_stream.source)  # type: ignore[attr-defined]
+    #: The last score, its clip, and its log-odds: a forecast is mostly followed by its label.
+    _last: tuple[float, float, float] = (-1.0, 0.0, 0.0)
+
     def _log_odds(self, x: float) -> float:
         """Log-odds of one score, the same bits as among others."""
+        last, eps = self._last, self.eps
+        if last[0] == x and last[1] == eps:
+            return last[2]
         if self.scale != "probability" or not 0.0 <= x <= 1.0:
-            return float(self._features(self._read([x], "predict_proba_one"))[0, 0])
-        p = min(max(x, self.eps), 1.0 - self.eps)
-        return float(np.log(p / (1.0 - p)))
+            return float(self._features(self._one(x))[0, 0])
+        p = min(max(x, eps), 1.0 - eps)
+        z = float(np.log(p / (1.0 - p)))
+        self._last = x, eps, z
+        return z
 
 
 class OnlineBetaCalibrator(NewtonCalibrator):
