@@ -26,7 +26,7 @@ from .report.text import aligned, plain_report, rich_report, rich_rows
 _NEEDS = ("typer", "rich", "polars")
 _KINDS = ("binary", "top_label", "classwise")
 _LIFTS = [n for n, c in CALIBRATORS.items() if "lift" in c._traits]
-_PLAIN = [n for n in CALIBRATORS if n not in _LIFTS]
+_PLAIN = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "online"}]
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ def compare_methods(
     Windowed Platt 0.017
     OPS            0.018
     TOPS           0.013
-    HOPS           0.023
+    HOPS           0.019
     """
     where = "compare_methods"
     check_choice(where, "scale", scale, ("probability", "logit"))
