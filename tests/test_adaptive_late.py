@@ -41,8 +41,7 @@ def test_cutting_what_is_resolved_changes_nothing(stream):
 def test_weights_move_by_what_was_forecast_then_and_less_the_later(stream):
     p, y = stream
     cal = AdaptivePlattCalibrator(discounts=(1.0, 0.9), share=0.0).partial_fit(p, y)
-    before, chances = cal.weights_, [c._forecast(cal._features(cal._read(p[:1], ""))) for c in
-                                     cal.calibrators_]  # fmt: skip
+    before, chances = cal.weights_, [c.predict_proba(p[:1])[:, 1] for c in cal.calibrators_]
     cal.remember(["late"], p[:1])
     cal.partial_fit(p[1:4], [None, 0, 1])  # two labels come in between
     between = cal.weights_
