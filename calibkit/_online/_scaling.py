@@ -138,7 +138,9 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         theta, factor = self.theta_.tolist(), self.factor_.tolist()
         settings = self.gamma, self.prior_strength, self.radius, self.discount
         self._step([self._log_odds(x)], [code], [0.0], theta, factor, *settings)
-        self.theta_, self.factor_ = np.array(theta), np.array(factor)
+        # In place, unlike elsewhere: nothing can fail from here on, and new arrays take time.
+        self.theta_[0], self.theta_[1] = theta
+        self.factor_[0], self.factor_[1], self.factor_[2] = factor
         self.n_seen_ += 1.0
         return self
 
