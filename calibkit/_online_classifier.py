@@ -28,6 +28,14 @@ _NAMES = [
 ]
 
 
+def _is_fitted(estimator: BaseEstimator) -> bool:
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
+
+
 class OnlineCalibratedClassifier(CalibratedClassifier):
     """A classifier and an online calibrator of its scores, which learns as labels arrive.
 
@@ -124,8 +132,10 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         """What has learnt from the labels."""
         return self.calibrators_[0]
 
-    def partial_fit(self, X: Any, y: Any) -> OnlineCalibratedClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> OnlineCalibratedClassifier:
         """Learn the labels of rows, in order.
+
+        Where the classifier is not fitted yet the first rows go to :meth:`fit`.
 
         Parameters
         ----------
@@ -133,6 +143,8 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             Rows that the classifier was not trained on.
         y : array-like of shape (n,)
             Their labels; None or NaN where there is none.
+        classes : array-like, optional
+            All class labels in sorted order; only compared, since the classifier knows its own.
 
         Returns
         -------
@@ -144,6 +156,15 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         ValueError
             If the data are not of the kind described; the calibrator stays as it was.
         """
+        if not hasattr(self, "calibrators_") and not _is_fitted(self.estimator):
+            self.fit(X, y)
+            return self
+        self._begin()
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"OnlineCalibratedClassifier.partial_fit: classes={classes!r} with a classifier of "
+                f"the classes {self.classes_.tolist()}; expected the same."
+            )
         self.predict_then_update(X, y)
         return self
 
@@ -212,13 +233,11 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             return
         where = "OnlineCalibratedClassifier"
         self._check_params(where)
-        try:
-            check_is_fitted(self.estimator)
-        except NotFittedError as error:
+        if not _is_fitted(self.estimator):
             raise NotFittedError(
                 f"This {where} instance has an estimator that is not fitted. Call 'fit' with "
                 "training rows first, or pass a fitted classifier."
-            ) from error
+            )
         estimator = deepcopy(self.estimator) if self.update_estimator else self.estimator
         classes = np.asarray(estimator.classes_)
         self.classes_, self.estimators_ = classes, [estimator]

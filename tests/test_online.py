@@ -395,7 +395,10 @@ def test_the_classifier_may_learn_too(rows):
 def test_what_the_classifier_refuses(rows):
     X, y = rows
     with pytest.raises(Exception, match=r"not fitted\. Call 'fit'"):
-        OnlineCalibratedClassifier(GaussianNB()).partial_fit(X, y)
+        OnlineCalibratedClassifier(GaussianNB()).predict_then_update(X, y)
+    raw = GaussianNB().fit(X, y)
+    with pytest.raises(ValueError, match="expected the same"):
+        OnlineCalibratedClassifier(raw).partial_fit(X, y, classes=[0, 1])
     with pytest.raises(TypeError, match="expected an online calibrator"):
         OnlineCalibratedClassifier(GaussianNB(), PlattCalibrator()).fit(X, y)
     with pytest.raises(ValueError, match="calibrator='platt'; expected one of"):

@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import validate_data
 
 from calibkit import CalibratedClassifier
+from calibkit.online import OnlineCalibratedClassifier, TrackingCalibrator
 
 from .registry import EXAMPLES, classifier_failures, expected_failures, name_of
 
@@ -82,6 +83,11 @@ def failures(estimator):
 def test_classifier_passes_every_check(example, ensemble):
     found = failures(CalibratedClassifier(LogisticRegression(), example, ensemble=ensemble))
     assert found.keys() <= classifier_failures(example, ensemble).keys()
+
+
+def test_online_classifier_passes_every_check_but_those_of_weights():
+    found = failures(OnlineCalibratedClassifier(LogisticRegression()))
+    assert found.keys() == classifier_failures(TrackingCalibrator(), False).keys()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
