@@ -291,6 +291,14 @@ def test_a_jump_is_followed_without_tuning():
     assert total <= min(experts) + np.log(k) - n * np.log1p(-share) + 1e-6
 
 
+def test_labels_that_all_call_impossible_do_no_harm():
+    cal = AdaptivePlattCalibrator(gamma=1e-6, prior_strength=1e-6, classes=[0, 1])
+    y = np.r_[np.ones(50, int), np.zeros(50, int)]
+    q = cal.predict_then_update(np.full(100, 1.0), y)
+    assert np.isfinite(q).all()
+    assert abs(cal.weights_.sum() - 1) < 1e-9
+
+
 def test_temperature_finds_the_optimum_of_many_classes():
     rng = np.random.default_rng(0)
     z = rng.normal(size=(20_000, 5))

@@ -96,7 +96,8 @@ def mix_stream(y: Any, forecasts: Any, out: Any, weights: Any, share: float) -> 
             weights[j] *= forecasts[i][j] if y[i] == 1.0 else 1.0 - forecasts[i][j]
             total += weights[j]
         for j in range(k):
-            weights[j] = (1.0 - share) * weights[j] / total + share / k
+            # Where all called the label impossible, none is better than another.
+            weights[j] = (1.0 - share) * weights[j] / total + share / k if total > 0 else 1.0 / k
 
 
 _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
