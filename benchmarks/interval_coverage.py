@@ -146,13 +146,15 @@ def main() -> None:
     parser.add_argument("--base", type=float, nargs="*", default=list(CENTRES))
     parser.add_argument("--law", nargs="*", default=list(LAWS), choices=list(LAWS))
     parser.add_argument("--norm", nargs="*", default=["l2", "l1"], choices=["l1", "l2"])
+    parser.add_argument("--repeats", type=int, help="data sets of a cell")
     parser.add_argument("--json", metavar="FILE")
     given = parser.parse_args()
     start, rows = time.time(), []
     for base in given.base:
         for n in given.rows:
             for law in given.law:
-                repeats = REPEATS.get(n, 600) // (10 if given.quick else 1)
+                usual = given.repeats or REPEATS.get(n, 600)
+                repeats = usual // (10 if given.quick else 1)
                 rows += list(measure(base, n, law, tuple(given.norm), repeats))
     show(rows)
     print(f"{time.time() - start:.0f} s; calibkit {calibkit.__version__}")
