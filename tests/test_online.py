@@ -455,6 +455,8 @@ def test_files_with_impossible_states_are_refused():
         lambda s: s["pending_"].update(ids=[1], tickets=[]),
         lambda s: s["pending_"].update(ids=[1.5], tickets=[[0.0]]),
         lambda s: s["pending_"].update(room=0),
+        lambda s: s["calibrator_"]["state"].update(theta_=[1e300, 0.0]),
+        lambda s: s.update(n_seen_=-1.0),
     ):
         data = json.loads(json.dumps(to_dict(cal)))
         change(data["state"])

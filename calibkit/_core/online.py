@@ -69,6 +69,10 @@ class OnlineCalibrator(BaseCalibrator):
         super()._check_params()
         check_int(type(self).__name__, "max_pending", self.max_pending, low=1)
 
+    def _check_state(self) -> None:
+        if not 0 <= self.n_seen_ <= 2**53 or self.n_seen_ != int(self.n_seen_):
+            raise ValueError(f"n_seen_={self.n_seen_!r}; expected a count")
+
     # -- what a user calls ------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any) -> OnlineCalibrator:  # type: ignore[override]

@@ -92,9 +92,16 @@ def check_real(
         )
 
 
-def check_int(where: str, name: str, value: Any, *, low: int) -> None:
-    """Raise unless ``value`` is a whole number of at least ``low``."""
+def check_scale(where: str, name: str, value: Any) -> None:
+    """Raise unless ``value`` is a positive number that can be divided by and squared."""
+    check_real(where, name, value, low=1e-12, high=1e12)
+
+
+def check_int(where: str, name: str, value: Any, *, low: int, high: int = 2**53) -> None:
+    """Raise unless ``value`` is a whole number of at least ``low``, and not beyond reason."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
         raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected an int.")
     if value < low:
         raise ValueError(f"{where}: {name}={value!r}; expected an int of at least {low}.")
+    if int(value) > high:
+        raise ValueError(f"{where}: {name}={value!r}; expected an int of at most {high}.")

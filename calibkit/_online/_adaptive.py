@@ -148,12 +148,15 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
             expert._check_params()
 
     def _check_state(self) -> None:
+        super()._check_state()
         if len(self.calibrators_) != len(self.discounts) or len(self.weights_) != len(
             self.discounts
         ):
             raise ValueError("calibrators_ and weights_ are not as many as discounts")
         if not (self.weights_ >= 0).all() or not abs(self.weights_.sum() - 1) < 1e-6:
             raise ValueError("weights_ do not sum to one")
+        if not 0 <= self.n_mixed_ <= 2**53:
+            raise ValueError(f"n_mixed_={self.n_mixed_!r}; expected a count")
         if not all(isinstance(c, OnlinePlattCalibrator) for c in self.calibrators_):
             raise ValueError("calibrators_ are not all of online Platt scaling")
 

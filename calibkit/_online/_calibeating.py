@@ -82,6 +82,7 @@ class CalibeatingCalibrator(OnlineCalibrator):
         return int(self.n_bins)
 
     def _check_state(self) -> None:
+        super()._check_state()
         if self.count_.shape != (self._n_cells(),) or self.total_.shape != self.count_.shape:
             raise ValueError("count_ and total_ are not of the length of n_bins")
         if not ((self.total_ >= 0) & (self.total_ <= self.count_)).all():
@@ -285,6 +286,11 @@ class HedgingCalibrator(CalibeatingCalibrator):
     def _start(self, n_classes: int) -> None:
         super()._start(n_classes)
         self.seed_ = float(generator(self.random_state).integers(2**53))
+
+    def _check_state(self) -> None:
+        super()._check_state()
+        if not 0 <= self.seed_ < 2**53 or self.seed_ != int(self.seed_):
+            raise ValueError(f"seed_={self.seed_!r}; expected a whole number below 2^53")
 
     def expected_proba(self, X: Any) -> FloatArray:
         """Mean of the forecast over its draw, for those who want no randomness.

@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from .._core.codes import read_codes
 from .._core.inputs import check_lengths, read_scores
-from .._core.params import check_choice, check_real
+from .._core.params import check_choice, check_real, check_scale
 from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
@@ -423,9 +423,9 @@ class MultiStreamCalibrator(BaseEstimator):
     def _check_params(self) -> None:
         where = type(self).__name__
         for name in ("gamma", "prior_strength", "radius"):
-            check_real(where, name, getattr(self, name), low=0.0, open_low=True)
+            check_scale(where, name, getattr(self, name))
         check_real(where, "discount", self.discount, low=0.0, high=1.0, open_low=True)
-        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
         check_choice(where, "scale", self.scale, ("probability", "logit"))
 
     def _check_started(self, declared: bool = False) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
-from .._core.params import check_real
+from .._core.params import check_real, check_scale
 from .._core.scores import Scale
 from .._numerics.links import FloatArray
 
@@ -49,11 +49,10 @@ class NewtonCalibrator(OnlineCalibrator):
     def _check_params(self) -> None:
         super()._check_params()
         where = type(self).__name__
-        check_real(where, "gamma", self.gamma, low=0.0, open_low=True)
-        check_real(where, "prior_strength", self.prior_strength, low=0.0, open_low=True)
-        check_real(where, "radius", self.radius, low=0.0, open_low=True)
+        for name in ("gamma", "prior_strength", "radius"):
+            check_scale(where, name, getattr(self, name))
         check_real(where, "discount", self.discount, low=0.0, high=1.0, open_low=True)
-        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
         if self.start is not None:
             self._check_start(where)
 
@@ -87,9 +86,13 @@ class NewtonCalibrator(OnlineCalibrator):
         )
 
     def _check_state(self) -> None:
+        super()._check_state()
         m = len(self._identity)
         if self.theta_.shape != (m,) or self.factor_.shape != (m * (m + 1) // 2,):
             raise ValueError("theta_ and factor_ are of unexpected lengths")
+        longest = self.radius * (1.0 + 1e-9)
+        if np.abs(self.theta_).max() > longest or np.linalg.norm(self.theta_) > longest:
+            raise ValueError(f"theta_ is longer than radius={self.radius!r}")
         if not (self.factor_[-m:] > 0).all():
             raise ValueError("factor_ is of no positive definite matrix")
 

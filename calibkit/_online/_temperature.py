@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
-from .._core.params import check_real
+from .._core.params import check_real, check_scale
 from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, softmax
 from .._numerics.ons import temperature_stream
@@ -113,12 +113,13 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
     def _check_params(self) -> None:
         super()._check_params()
         where = "OnlineTemperatureCalibrator"
-        check_real(where, "gamma", self.gamma, low=0.0, open_low=True)
-        check_real(where, "prior_strength", self.prior_strength, low=0.0, open_low=True)
-        check_real(where, "radius", self.radius, low=1.0)
-        check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+        check_scale(where, "gamma", self.gamma)
+        check_scale(where, "prior_strength", self.prior_strength)
+        check_real(where, "radius", self.radius, low=1.0, high=1e12)
+        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
 
     def _check_state(self) -> None:
+        super()._check_state()
         if self.inverse_.shape != (2,) or not (self.inverse_ > 0).all():
             raise ValueError("inverse_ does not hold two positive numbers")
 

@@ -149,6 +149,9 @@ class WindowedCalibrator(OnlineCalibrator):
         check_int(where, "max_pending", self.max_pending, low=1)
 
     def _check_state(self) -> None:
+        super()._check_state()
+        if len(self.calibrators_) != 1:
+            raise ValueError(f"calibrators_ holds {len(self.calibrators_)}; expected one")
         if self.scores_.shape != self.labels_.shape:
             raise ValueError("scores_ and labels_ differ in length")
         if not np.isin(self.labels_, (0.0, 1.0)).all():
