@@ -8,6 +8,11 @@ there to the alarm.
     python benchmarks/alarm.py                    # about six minutes on one core, with Numba
     python benchmarks/alarm.py --quick            # fewer and shorter streams
     python benchmarks/alarm.py --false --long     # the first table, on streams of 10^6 labels
+    python benchmarks/alarm.py --recheck          # one design again, with seeds of its own
+
+The design "0.1 or 0.9" had the highest share of nine in both tables of long streams (23 of 400, 8
+of 100), neither significantly above alpha. It was chosen for that, so it was run once more with new
+seeds, on 3000 streams, a number set beforehand.
 """
 
 from __future__ import annotations
@@ -123,6 +128,18 @@ def false_alarms(n: int, many: int) -> None:
         print(f"{name:28}{rang / many:7.3f}  {interval:16}{rejected / many:14.3f}", flush=True)
 
 
+def recheck(n: int = 100_000, many: int = 3000) -> None:
+    rang = 0
+    for seed in range(many):
+        rng = np.random.default_rng([777, seed])
+        p = rng.choice([0.1, 0.9], n)
+        alarm = CalibrationAlarm(ALPHA, classes=[0, 1])
+        alarm.update((rng.random(n) < p).astype(float), p)
+        rang += alarm.alarm_
+    low, high = binomtest(rang, many).proportion_ci(0.95)
+    print(f"0.1 or 0.9, {many} streams of {n:,} labels: {rang / many:.4f} [{low:.4f}, {high:.4f}]")
+
+
 # -- drifts ---------------------------------------------------------------------------------------
 
 
@@ -179,7 +196,11 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="streams of 10^6 labels")
     parser.add_argument("--false", action="store_true", help="false alarms only")
     parser.add_argument("--delays", action="store_true", help="delays only")
+    parser.add_argument("--recheck", action="store_true", help="one design again")
     given = parser.parse_args()
+    if given.recheck:
+        recheck()
+        return
     if not given.delays:
         for n, many in [(1_000_000, 100)] if given.long else [(10_000, 2000), (100_000, 400)]:
             false_alarms(n // 5 if given.quick else n, many // 5 if given.quick else many)
