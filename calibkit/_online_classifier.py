@@ -50,7 +50,8 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         fitted by ``fit``, on rows whose out-of-fold scores the calibrator learns first.
     calibrator : str or OnlineCalibrator, default="auto"
         An online calibrator or its name, such as "tracking", "online_platt", "adaptive_platt" or
-        "hedging". "auto" is "tracking" for two classes and "online_temperature" for more. Its
+        "hedging". "auto" is ``TrackingCalibrator(smoothing=1)``, whose forecasts are never exactly
+        0 or 1, for two classes and "online_temperature" for more. Its
         ``scale`` is set to suit the scores of the estimator.
     update_estimator : bool, default=False
         Let the classifier learn from every labelled row too, by its own ``partial_fit``, after its
@@ -233,6 +234,13 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             return
         where = "OnlineCalibratedClassifier"
         self._check_params(where)
+        if not hasattr(self.estimator, "predict_proba") and not hasattr(
+            self.estimator, "decision_function"
+        ):
+            raise TypeError(
+                f"{where}: estimator={self.estimator!r}; expected a classifier with predict_proba "
+                "or decision_function."
+            )
         if not _is_fitted(self.estimator):
             raise NotFittedError(
                 f"This {where} instance has an estimator that is not fitted. Call 'fit' with "
@@ -256,8 +264,11 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     def _template(self, n_classes: int) -> BaseCalibrator:
         if not isinstance(self.calibrator, str):
             return clone(self.calibrator)
-        auto = "tracking" if n_classes == 2 else "online_temperature"
-        return make_calibrator(auto if self.calibrator == "auto" else self.calibrator)
+        if self.calibrator != "auto":
+            return make_calibrator(self.calibrator)
+        if n_classes > 2:
+            return make_calibrator("online_temperature")
+        return make_calibrator("tracking", smoothing=1.0)
 
     def _teach(self, X: Any, y: Any) -> None:
         if not self.update_estimator:

@@ -188,6 +188,13 @@ def test_tracking_by_brute_force():
         seen[b].append(label)
     found = TrackingCalibrator(n_bins=7).predict_then_update(p, y)[:, 1]
     assert_allclose(found, expected, atol=1e-12)
+    smooth = TrackingCalibrator(n_bins=7, smoothing=1.0).predict_then_update(p, y)[:, 1]
+    seen = [[(b + 0.5) / 7] for b in range(7)]
+    for b, label, q in zip(bins, y, smooth, strict=True):
+        assert abs(q - np.mean(seen[b])) < 1e-12
+        seen[b].append(label)
+    assert smooth.min() > 0
+    assert smooth.max() < 1
 
 
 def foster(bins, draws, y, m):
@@ -359,7 +366,7 @@ def test_a_fitted_classifier_is_calibrated_online(rows):
     raw = GaussianNB().fit(X[:500], y[:500])
     model = OnlineCalibratedClassifier(raw)
     forecast = model.predict_then_update(X[500:], y[500:])
-    by_hand = TrackingCalibrator(classes=["no", "yes"])
+    by_hand = TrackingCalibrator(classes=["no", "yes"], smoothing=1.0)
     assert_array_equal(forecast, by_hand.predict_then_update(raw.predict_proba(X[500:]), y[500:]))
     assert_array_equal(model.predict_proba(X), by_hand.predict_proba(raw.predict_proba(X)))
     assert set(model.predict(X)) <= {"no", "yes"}

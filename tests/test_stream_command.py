@@ -426,7 +426,7 @@ def test_a_broken_pipe_and_an_interrupt_end_cleanly(data, tmp_path):
         n = 11 if how == "pipe" else 10
         assert f"# {n} rows" in errors
         assert errors.endswith("calibkit: interrupted\n") == (how == "interrupt")
-        cal = TrackingCalibrator(OnlinePlattCalibrator(), classes=[0, 1])
+        cal = TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0, classes=[0, 1])
         cal.partial_fit(p[:10], y[:10])
         if how == "pipe":
             cal.partial_fit([0.5], [1])
@@ -473,7 +473,8 @@ def test_resume_after_kill_9(data, tmp_path):
     run("stream", *options)
     with Journal(state) as journal:
         assert journal.n_rows == len(p)
-        cal = TrackingCalibrator(OnlinePlattCalibrator(), classes=[0, 1]).partial_fit(p, y)
+        cal = TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0, classes=[0, 1])
+        cal.partial_fit(p, y)
         assert to_dict(journal.calibrator_) == to_dict(cal)
     found = rows_of(out.read_text())
     assert len(p) - streaming._BATCH <= len(found) <= len(p), "a batch may miss in the output"

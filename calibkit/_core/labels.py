@@ -176,6 +176,7 @@ def _codes_of(
     if unknown.any():
         raise ValueError(
             f"{where}: {name} holds labels that are not among the classes "
-            f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only."
+            f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only. "
+            "If these are the labels, declare them: classes=[...]."
         )
     return classes, np.searchsorted(classes, found)[inverse]

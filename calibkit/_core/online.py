@@ -224,6 +224,7 @@ class OnlineCalibrator(BaseCalibrator):
             if places:
                 self._absorb(tickets, codes[places])
                 self._count(codes[places])
+                report = report._replace(n_learned=int((codes[places] == codes[places]).sum()))
         return report
 
     def predict_proba_one(self, x: float) -> float:

@@ -10,11 +10,24 @@ from .jit import helper, loop
 from .links import FloatArray, IntArray
 
 
+def means(count: FloatArray, total: FloatArray, middle: FloatArray, smoothing: float) -> FloatArray:
+    """Mean label of bins, in which the middle counts as so many labels."""
+    if smoothing > 0:
+        return (total + smoothing * middle) / (count + smoothing)
+    return np.where(count > 0, total / np.maximum(count, 1.0), middle)
+
+
 def track(
-    bins: IntArray, y: FloatArray, count: FloatArray, total: FloatArray, middle: FloatArray
+    bins: IntArray,
+    y: FloatArray,
+    count: FloatArray,
+    total: FloatArray,
+    middle: FloatArray,
+    smoothing: float,
 ) -> FloatArray:
     """For each row the mean of the labels before it in its bin, or the bin's middle if none.
 
+    The middle counts as ``smoothing`` labels beside the others.
     ``y`` is NaN where there is no label. ``count`` and ``total`` of each bin are brought up to
     date in place. Sums of zeros and ones are exact, so no order of adding matters.
     """
@@ -29,7 +42,7 @@ def track(
     before = np.append(0.0, n)[:-1] - n0[sorted_bins] + count[sorted_bins]
     sums = np.append(0.0, s)[:-1] - s0[sorted_bins] + total[sorted_bins]
     out = np.empty(len(y))
-    out[order] = np.where(before > 0, sums / np.maximum(before, 1.0), middle[sorted_bins])
+    out[order] = means(before, sums, middle[sorted_bins], smoothing)
     count += np.diff(n0)
     total += np.diff(s0)
     return out

@@ -10,11 +10,11 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.online import OnlineCalibrator
-from .._core.params import check_int
+from .._core.params import check_int, check_real
 from .._core.random import generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign, uniform_borders
-from .._numerics.hedging import choose, hedge_stream, track, uniforms
+from .._numerics.hedging import choose, hedge_stream, means, track, uniforms
 from .._numerics.links import FloatArray, IntArray
 from ._scaling import OnlinePlattCalibrator
 
@@ -115,6 +115,10 @@ class TrackingCalibrator(CalibeatingCalibrator):
         What makes the forecasts to be repaired; it knows the scale of the scores.
     n_bins : int, default=10
         Equal-width bins of its forecasts.
+    smoothing : float, default=0.0
+        How many labels the middle of a bin counts for. With 0, the paper's rule, a bin whose labels
+        were all alike so far forecasts exactly 0 or 1, as happens in the first rows: use 1 where
+        such a forecast would cost too much (an infinite log loss, an alarm).
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
@@ -140,9 +144,9 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     Notes
     -----
-    The forecast is the mean of the labels of all earlier rows whose inner forecast fell into the
-    same bin, or the bin's middle while there is none. Its sharpness is within
-    ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the width of a
+    With ``smoothing=0`` the forecast is the mean of the labels of all earlier rows whose inner
+    forecast fell into the same bin, or the bin's middle while there is none. Its sharpness is
+    within ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the width of a
     bin (Theorem 3.1 of the paper); its calibration error has no bound against an adversary:
     :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label near
     its middle; the paper, and this class, from the middle itself, which the first label replaces.
@@ -168,18 +172,35 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     name: ClassVar[str] = "tracking"
 
+    def __init__(
+        self,
+        calibrator: Any = None,
+        *,
+        n_bins: int = 10,
+        smoothing: float = 0.0,
+        classes: Any = None,
+        max_pending: int = 100_000,
+    ) -> None:
+        super().__init__(calibrator, n_bins=n_bins, classes=classes, max_pending=max_pending)
+        self.smoothing = smoothing
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_real("TrackingCalibrator", "smoothing", self.smoothing, low=0.0, high=1e12)
+
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
         yield cls()
+        yield cls(smoothing=1.0)
         yield cls(OnlinePlattCalibrator(discount=0.995), n_bins=7)
 
     def _forecast(self, x: FloatArray) -> FloatArray:
-        means = np.where(self.count_ > 0, self.total_ / np.maximum(self.count_, 1), self._middle())
-        return means[self._bins(self.calibrator_._forecast(x))]
+        value = means(self.count_, self.total_, self._middle(), float(self.smoothing))
+        return value[self._bins(self.calibrator_._forecast(x))]
 
     def _track(self, q: FloatArray, y: FloatArray) -> FloatArray:
         count, total = self.count_.copy(), self.total_.copy()
-        out = track(self._bins(q), y, count, total, self._middle())
+        out = track(self._bins(q), y, count, total, self._middle(), float(self.smoothing))
         self.count_, self.total_ = count, total
         return out
 

@@ -20,6 +20,7 @@ from ..online import (
     TrackingCalibrator,
     WindowedCalibrator,
 )
+from .console import say
 from .desk import Desk
 from .files import Source, check_output, kind_of
 from .incoming import Columns, Lines, Reader, Row
@@ -29,11 +30,11 @@ from .tally import Tally
 
 #: Names on the command line, and what they stand for; the seed is of those that draw.
 METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
-    "tops": lambda seed: TrackingCalibrator(OnlinePlattCalibrator()),
+    "tops": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0),
     "ops": lambda seed: OnlinePlattCalibrator(),
     "hops": lambda seed: HedgingCalibrator(OnlinePlattCalibrator(), random_state=seed),
     "obs": lambda seed: OnlineBetaCalibrator(),
-    "tobs": lambda seed: TrackingCalibrator(OnlineBetaCalibrator()),
+    "tobs": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(), smoothing=1.0),
     "adaptive": lambda seed: AdaptivePlattCalibrator(),
     "windowed": lambda seed: WindowedCalibrator(PlattCalibrator(), window=2000, refit_every=200),
 }
@@ -107,6 +108,11 @@ def _learner(options: StreamOptions) -> Iterator[OnlineCalibrator | Journal]:
         yield make_method(options)
         return
     with Journal(options.journal, make_method(options)) as journal:
+        if journal.n_rows and not options.resume:
+            say(
+                f"{options.journal} has learnt from {journal.n_rows:,} rows already; these come on "
+                "top. To skip the rows it has had: --resume."
+            )
         yield journal
 
 
