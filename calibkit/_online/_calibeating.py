@@ -146,10 +146,11 @@ class TrackingCalibrator(CalibeatingCalibrator):
     -----
     With ``smoothing=0`` the forecast is the mean of the labels of all earlier rows whose inner
     forecast fell into the same bin, or the bin's middle while there is none. Its sharpness is
-    within ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the width of a
-    bin (Theorem 3.1 of the paper); its calibration error has no bound against an adversary:
-    :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label near
-    its middle; the paper, and this class, from the middle itself, which the first label replaces.
+    within ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the
+    width of a bin (Theorem 3.1 of the paper); its calibration error has no bound against an
+    adversary: :class:`HedgingCalibrator` has one. The authors' code starts every bin from a
+    pseudo-label near its middle; the paper, and this class, from the middle itself, which the first
+    label replaces.
 
     References
     ----------
