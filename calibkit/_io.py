@@ -28,7 +28,7 @@ from ._registry import CALIBRATORS
 FORMAT = "calibkit"
 VERSION = 1
 #: A lift holds binary calibrators, these may hold a scaler, and that holds none.
-_MAX_DEPTH = 3
+_MAX_DEPTH = 8
 _MAX_BYTES = 1 << 30
 #: Parameters that are calibrators themselves.
 _NESTED = ("calibrator", "scaler")

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import CalibratedClassifier
 from ._core.base import BaseCalibrator
+from ._core.labels import is_missing
 from ._core.online import OnlineCalibrator
 from ._core.params import check_choice, check_flag
 from ._core.pending import Resolved
@@ -54,8 +55,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         0 or 1, for two classes and "online_temperature" for more. Its
         ``scale`` is set to suit the scores of the estimator.
     update_estimator : bool, default=False
-        Let the classifier learn from every labelled row too, by its own ``partial_fit``, after its
-        score of the row was calibrated. The classifier given is copied first.
+        Let the classifier learn from every labelled row given to ``partial_fit`` and
+        ``predict_then_update`` too (late labels teach the calibrator only), by its own
+        ``partial_fit``, after its score of the row was calibrated. It is copied first.
     cv : int, cross-validator or iterable of splits, default=5
         How ``fit`` makes out-of-fold scores, as in :class:`CalibratedClassifier`.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
@@ -274,9 +276,11 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         if not self.update_estimator:
             return
         labels = np.asarray(y, dtype=object)
-        known = np.flatnonzero([v is not None and v == v for v in labels])
+        known = np.flatnonzero([not is_missing(v) for v in labels])
         if len(known):
-            rows = X.iloc[known] if hasattr(X, "iloc") else np.asarray(X)[known]
+            rows = X.iloc[known] if hasattr(X, "iloc") else None
+            if rows is None:
+                rows = X.tocsr()[known] if hasattr(X, "tocsr") else np.asarray(X)[known]
             chosen = np.asarray(labels[known].tolist(), dtype=self.classes_.dtype)
             self.estimator_.partial_fit(rows, chosen)
 

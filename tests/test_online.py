@@ -469,3 +469,38 @@ def test_files_with_impossible_states_are_refused():
         change(data["state"])
         with pytest.raises(ValueError, match="from_dict"):
             from_dict(data)
+
+
+def test_what_hostile_users_type():
+    p, y = drifting(200)
+    with pytest.raises(ValueError, match="n_bins=5 is not what it was"):
+        TrackingCalibrator().partial_fit(p, y).set_params(n_bins=5).predict_proba(p)
+    one, other = (OnlinePlattCalibrator().partial_fit(p, y) for _ in range(2))
+    one.learn_one(np.float32(0.3), 1)
+    other.partial_fit(np.array([0.3], dtype=np.float32), [1])
+    assert_array_equal(one.theta_, other.theta_)
+    assert one.theta_.dtype == np.float64
+    one.predict_proba_one(0.5)
+    one.set_params(scale="logit")
+    assert abs(one.predict_proba_one(0.5) - one.predict_proba([0.5])[0, 1]) < 1e-12
+    for x in ("x", None, np.nan, 2.0):
+        fresh = OnlinePlattCalibrator()
+        with pytest.raises(ValueError, match="predict_proba_one"):
+            fresh.predict_proba_one(x)
+        assert not fresh.__sklearn_is_fitted__()
+    late = OnlinePlattCalibrator().partial_fit([0.1], [None]).partial_fit([0.2, 0.3], ["a", "b"])
+    assert late.classes_.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="y is None"):
+        late.partial_fit([0.1], None)
+    with pytest.raises(ValueError, match=r"y has shape \(2, 2\)"):
+        late.partial_fit([0.1, 0.2], np.full((2, 2), np.nan))
+    assert late.remember([np.int64(5)], [0.2]).shape == (1, 2)
+    assert late.resolve([5], ["a"]).n_learned == 1
+    warm = OnlineTemperatureCalibrator().partial_fit(p, y)
+    assert abs(warm.predict_proba_one(0.3) - warm.predict_proba([0.3])[0, 1]) < 1e-15
+    nested = HedgingCalibrator(
+        TrackingCalibrator(WindowedCalibrator(IsotonicCalibrator(), refit_every=50)), random_state=0
+    ).partial_fit(p, y)
+    from calibkit import from_dict, to_dict
+
+    assert to_dict(from_dict(to_dict(nested))) == to_dict(nested)

@@ -219,10 +219,13 @@ class OnlineCalibrator(BaseCalibrator):
         _, codes = read_stream_labels(y, classes=self.classes_, where=where)
         check_lengths(len(codes), len(keys), where, ("y", "ids"))
         with self._unchanged_on_error():
-            self.pending_ = self.pending_.copy()
             places, tickets, report = self.pending_.take(keys)
             if places:
-                self._absorb(tickets, codes[places])
+                try:
+                    self._absorb(tickets, codes[places])
+                except BaseException:
+                    self.pending_.add([keys[i] for i in places], tickets)
+                    raise
                 self._count(codes[places])
                 report = report._replace(n_learned=int((codes[places] == codes[places]).sum()))
         return report
@@ -245,8 +248,12 @@ class OnlineCalibrator(BaseCalibrator):
         ValueError
             If the score is not of the kind described.
         """
-        self._begin()
-        return float(self._forecast(self._features(self._one(x)))[0])
+        with self._unchanged_on_error():
+            self._begin()
+            q = self._forecast(self._features(self._one(x)))
+            if q.ndim == 2 and q.shape[1] > 2:
+                raise ValueError("predict_proba_one: more than two classes; use predict_proba.")
+        return float(q[0] if q.ndim == 1 else q[0, 1])
 
     def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
         """Learn the label of one score.
@@ -288,7 +295,10 @@ class OnlineCalibrator(BaseCalibrator):
         if not hasattr(self, "classes_") or len(self.classes_) != 2:
             return None
         no, yes = self.classes_.tolist()
-        return 1.0 if y == yes else 0.0 if y == no else None
+        try:
+            return 1.0 if y == yes else 0.0 if y == no else None
+        except (TypeError, ValueError):  # pandas' NA, an array
+            return None
 
     # -- how it is done ---------------------------------------------------------------------
 
@@ -310,6 +320,9 @@ class OnlineCalibrator(BaseCalibrator):
             x = self._features(s)
             q = self._stream(x, codes)
             self._count(codes)
+        if found is None and first:  # no label yet, and no classes: nothing is settled
+            for name in ("classes_", *self._state):
+                del self.__dict__[name]
         return q
 
     def _known_classes(self, given: Any, where: str) -> np.ndarray | None:

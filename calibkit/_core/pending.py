@@ -85,6 +85,9 @@ def read_ids(ids: Any, where: str) -> list[Hashable]:
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise ValueError(f"{where}: ids is {ids!r}; expected one id per row, in a list or array.")
     values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    if not isinstance(values, list):
+        raise ValueError(f"{where}: ids is {ids!r}; expected one id per row, in a list or array.")
+    values = [v.item() if isinstance(v, np.integer) else v for v in values]
     for i, value in enumerate(values):
         if isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
             raise ValueError(

@@ -18,11 +18,17 @@ def read_stream_labels(
     The classes are those given, else those found if there are two or more of them, else 0 and 1
     for labels that are 0 and 1, else None.
     """
+    if y is None:
+        raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
     labels = y.to_numpy() if hasattr(y, "to_numpy") else y
     labels = labels if isinstance(labels, np.ndarray) else np.asarray(labels, dtype=object)
     missing = _missing(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels, missing = labels[:, 0], missing[:, 0]
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{where}: y has shape {labels.shape}; expected one label per row, of shape (n,)."
+        )
     codes = np.full(labels.shape, np.nan)
     if missing.all():  # no rows at all included
         return classes, codes

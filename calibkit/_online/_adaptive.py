@@ -204,6 +204,10 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         for p, rate in zip(chances, 1.0 / (1.0 + late), strict=True):
             weights = weights * p**rate
             share = rate * self.share
-            weights = (1.0 - share) * weights / weights.sum() + share / len(weights)
+            # Where all called the label impossible, none is better than another.
+            total = weights.sum()
+            fair = 1.0 / len(weights)
+            weights = weights / total if total > 0 else np.full_like(weights, fair)
+            weights = (1.0 - share) * weights + share * fair
         self.weights_ = weights
         self.n_mixed_ += float(len(y))

@@ -89,6 +89,11 @@ class CalibeatingCalibrator(OnlineCalibrator):
             raise ValueError("total_ is not between 0 and count_")
 
     def _features(self, s: Scores) -> FloatArray:
+        if len(self.count_) != self._n_cells():
+            raise ValueError(
+                f"{type(self).__name__}: n_bins={self.n_bins} is not what it was at the start; "
+                "expected the same. Change it before the first label, or call fit."
+            )
         return self.calibrator_._features(s)
 
     def _bins(self, q: FloatArray) -> IntArray:

@@ -126,7 +126,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
 
     def predict_proba_one(self, x: float) -> float:
         if not hasattr(self, "classes_"):
-            self._begin()
+            return super().predict_proba_one(x)
         a, b = self.theta_.tolist()
         t = a * self._log_odds(x) + b
         return 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
@@ -136,8 +136,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         if code is None:
             return super().learn_one(x, y)
         theta, factor = self.theta_.tolist(), self.factor_.tolist()
-        settings = self.gamma, self.prior_strength, self.radius, self.discount
-        self._step([self._log_odds(x)], [code], [0.0], theta, factor, *settings)
+        self._step([self._log_odds(x)], [code], [0.0], theta, factor, *self._settings())
         # In place, unlike elsewhere: nothing can fail from here on, and new arrays take time.
         self.theta_[0], self.theta_[1] = theta
         self.factor_[0], self.factor_[1], self.factor_[2] = factor
@@ -151,10 +150,10 @@ class OnlinePlattCalibrator(NewtonCalibrator):
     def _log_odds(self, x: float) -> float:
         """Log-odds of one score, the same bits as among others."""
         last, eps = self._last, self.eps
+        if self.scale != "probability" or type(x) is not float or not 0.0 <= x <= 1.0:
+            return float(self._features(self._one(x))[0, 0])
         if last[0] == x and last[1] == eps:
             return last[2]
-        if self.scale != "probability" or not 0.0 <= x <= 1.0:
-            return float(self._features(self._one(x))[0, 0])
         p = min(max(x, eps), 1.0 - eps)
         z = float(np.log(p / (1.0 - p)))
         self._last = x, eps, z
