@@ -57,13 +57,6 @@ class Pending:
             seen.add(key)
         return places, np.array(tickets), Resolved(len(places), unknown, repeated)
 
-    def copy(self) -> Pending:
-        """The same, not shared."""
-        twin = Pending(self.room)
-        twin.n_dropped, twin.n_replaced = self.n_dropped, self.n_replaced
-        twin._tickets = dict(self._tickets)
-        return twin
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
