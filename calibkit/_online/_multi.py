@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from .._core.codes import read_codes
 from .._core.inputs import check_lengths, read_scores
 from .._core.params import check_choice, check_real, check_scale
 from .._core.scores import Scale, Scores
+from .._core.stream_labels import read_stream_labels
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START, forecast
@@ -486,7 +486,8 @@ class MultiStreamCalibrator(BaseEstimator):
         where = f"{type(self).__name__}.{method}"
         self._check_params()
         pooled, s = self._pooled(), self._scores(X, where)
-        found, codes = read_codes(y, pooled._known_classes(self.classes, where), where)
+        known = pooled._known_classes(self.classes, where)
+        found, codes = read_stream_labels(y, classes=known, where=where)
         check_lengths(len(s), len(codes), where, ("X", "y"))
         keys = self._streams.read(group, where, len(s))
         pooled._begin(found, 2, where)
