@@ -9,10 +9,12 @@ estimate adds intervals to any of them, verify says what is certain of a binned 
 merges chunks, get_scorer makes scorers.
 Streams: online holds calibrators that learn label by label, compare_methods runs several of them,
 prequential_errors measures forecasts over time, CalibrationAlarm watches them.
+Generated code: codegen turns token log-probabilities into a probability that the tests pass.
 ReliabilityDisplay and DriftDisplay draw. save, load, to_dict and from_dict keep calibrators as
 JSON.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import online as online
@@ -61,16 +63,19 @@ from .metrics import squared_calibration_error as squared_calibration_error
 from .metrics import verify as verify
 
 if TYPE_CHECKING:
+    from . import codegen as codegen
     from .displays import DriftDisplay as DriftDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
     from .displays import compare_methods as compare_methods
 
 __version__ = "0.1.0"
-_LATE = ("DriftDisplay", "ReliabilityDisplay", "compare_methods")
+_LATE = ("codegen", "DriftDisplay", "ReliabilityDisplay", "compare_methods")
 
 
 def __getattr__(name: str) -> Any:
-    # Displays are looked up on first use, so that importing calibkit stays light.
+    # Parts that are not always needed are looked up on first use: importing calibkit stays light.
+    if name == "codegen":
+        return import_module("calibkit.codegen")
     if name in _LATE:
         from . import displays
 
@@ -79,5 +84,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    hidden = {"Any", "TYPE_CHECKING"}
+    hidden = {"Any", "TYPE_CHECKING", "import_module"}
     return sorted({*globals(), *_LATE} - hidden)
