@@ -23,10 +23,12 @@ from ._core.verification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewGroupsWarning as FewGroupsWarning
 from ._core.warnings import MissingClassWarning as MissingClassWarning
+from ._core.warnings import MissingSignalWarning as MissingSignalWarning
 from ._core.warnings import ReversedScoresWarning as ReversedScoresWarning
 from ._core.warnings import SaturatedScoresWarning as SaturatedScoresWarning
 from ._core.warnings import ScaleWarning as ScaleWarning
 from ._core.warnings import SeparationWarning as SeparationWarning
+from ._core.warnings import UnmatchedWarning as UnmatchedWarning
 from ._io import from_dict as from_dict
 from ._io import load as load
 from ._io import save as save

@@ -27,6 +27,14 @@ class MissingClassWarning(CalibrationWarning):
     """A class has too few rows to learn a map of its own."""
 
 
+class MissingSignalWarning(CalibrationWarning):
+    """Some outputs have no confidence signal: nothing to compute it from, or nothing readable."""
+
+
+class UnmatchedWarning(CalibrationWarning):
+    """Some generations have no result, or some results no generation."""
+
+
 class FewGroupsWarning(CalibrationWarning):
     """There are too few groups for an interval that draws them to be trusted."""
 
