@@ -20,6 +20,7 @@ LAYERS = {
     "calibrators": 2,
     "_online": 2,
     "metrics": 2,
+    "_tables": 2,
     "displays": 3,
     "_registry": 3,
     "_io": 3,

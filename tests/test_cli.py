@@ -19,9 +19,9 @@ import calibkit
 from calibkit import BetaCalibrator, PlattCalibrator, estimate, load, make_calibrator, save
 from calibkit import cli as cli_module
 from calibkit._registry import CALIBRATORS
+from calibkit._tables.files import Source
 from calibkit.report import stream
 from calibkit.report.demo import CODE, seen
-from calibkit.report.files import Source
 from calibkit.report.text import aligned
 
 try:
@@ -432,7 +432,7 @@ def test_lines_are_read_no_further_than_the_chunk(platt, monkeypatch):
             seen_at.append(len(made))
             return super().write(data)
 
-    from calibkit.report.records import TextTable
+    from calibkit._tables.records import TextTable
 
     text = TextTable(Source("stream", "csv"), lines())
     mapping = stream.Mapping(platt[1], text.columns, "stream", ["p"], None)

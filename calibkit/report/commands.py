@@ -7,15 +7,15 @@ from typing import Any
 from .. import __version__
 from .._io import load, save
 from .._registry import CALIBRATORS
+from .._tables.files import Source, check_output
+from .._tables.table import Table
 from .console import progress
 from .demo import run_demo
 from .facts import facts
-from .files import Source, check_output
 from .fitting import describe, event_last, fit_calibrator
 from .pictures import check_picture, draw
 from .problem import Options, read_problem
 from .stream import apply_file
-from .table import Table
 
 
 def report_file(

@@ -62,7 +62,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}")
         except (ValueError, ImportError) as error:
-            fail(str(error))
+            fail(as_options(str(error)))
         except MemoryError:
             fail("not enough memory")
 

@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from .._core.inputs import RANGE_TOLERANCE
-from .records import Bad, Record, TextTable, is_empty, to_number
-from .table import find_columns
+from .._tables.records import Bad, Record, TextTable, is_empty, to_number
+from .._tables.table import find_columns
 
 _CHUNK = 1 << 16
 _LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}

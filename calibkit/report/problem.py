@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._numerics.links import FloatArray
-from .table import Table, find_columns
+from .._tables.table import Table, find_columns
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from .._core.base import BaseCalibrator
 from .._core.files import whole_file
 from .._core.optional import require
 from .._numerics.links import FloatArray
-from .files import Source, kind_of
+from .._tables.files import Source, kind_of
+from .._tables.records import SEPARATORS, Record, TextTable, to_number
+from .._tables.table import find_columns, located, parquet_errors, row_place, scan_parquet
 from .problem import match_names
-from .records import SEPARATORS, Record, TextTable, to_number
-from .table import find_columns, located, parquet_errors, row_place, scan_parquet
 
 #: Rows that are in memory at a time.
 CHUNK_ROWS = 1 << 16

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .._core.online import OnlineCalibrator
+from .._tables.files import Source, check_output, kind_of
+from .._tables.records import TextTable, refuse
 from ..calibrators import PlattCalibrator
 from ..online import (
     AdaptivePlattCalibrator,
@@ -22,9 +24,7 @@ from ..online import (
 )
 from .console import say
 from .desk import Desk
-from .files import Source, check_output, kind_of
 from .incoming import Columns, Lines, Reader, Row
-from .records import TextTable, refuse
 from .stream import _bytes, _csv_joiner, _json_joiner, _quoted
 from .tally import Tally
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from .._core.optional import require
 from .._numerics.links import FloatArray
-from .console import as_options
 from .files import Source
 from .records import SEPARATORS, to_number
 
@@ -186,7 +185,7 @@ def located(name: str, place: Callable[[int], str]) -> Iterator[None]:
         yield
     except ValueError as error:
         text = re.sub(r"\brow (\d+)", lambda m: place(int(m[1])), str(error), count=1)
-        raise ValueError(f"{name}: {as_options(text)}") from error
+        raise ValueError(f"{name}: {text}") from error
 
 
 def _labels_from_text(series: Any) -> np.ndarray:
