@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import StratifiedGroupKFold, check_cv
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
@@ -106,10 +106,22 @@ def take(a: Any, rows: np.ndarray) -> Any:
     return [a[i] for i in rows]
 
 
-def splits(cv: Any, X: Any, codes: np.ndarray, groups: Any) -> list[tuple[Any, Any]]:
-    """Train and test rows of each fold: stratified for a number, and by groups where given."""
-    if groups is not None and isinstance(cv, (int, np.integer)):
-        splitter: Any = StratifiedGroupKFold(n_splits=cv)
+def splits(
+    cv: Any,
+    X: Any,
+    codes: np.ndarray,
+    groups: Any,
+    *,
+    shuffle: int | None = None,
+    where: str = "CalibratedClassifier.fit",
+) -> list[tuple[Any, Any]]:
+    """Train and test rows of each fold: stratified for a number, and by groups where given.
+
+    ``shuffle`` is the seed to shuffle with first, or None to take rows in their order.
+    """
+    if isinstance(cv, (int, np.integer)) and (groups is not None or shuffle is not None):
+        kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+        splitter: Any = kind(n_splits=cv, shuffle=shuffle is not None, random_state=shuffle)
     else:
         splitter = check_cv(cv, codes, classifier=True)
     listed = isinstance(cv, (list, tuple))
@@ -117,7 +129,7 @@ def splits(cv: Any, X: Any, codes: np.ndarray, groups: Any) -> list[tuple[Any, A
     folds = list(splitter.split(X, codes, groups)) if pairs else []
     if not folds:
         raise ValueError(
-            f"CalibratedClassifier.fit: cv={cv!r} gives no folds of training and test rows; "
+            f"{where}: cv={cv!r} gives no folds of training and test rows; "
             "expected pairs of row indices. (A generator is used up by its first fit: pass a list.)"
         )
     return folds

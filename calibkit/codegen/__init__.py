@@ -4,3 +4,12 @@ Signals come from token log-probabilities, from a model's answer about its own c
 agreement of its samples; calibkit calls no model. A signal is judged and rescaled out of fold,
 carried from one task to another, and turned into accept, review or discard with a guarantee.
 """
+
+from ._collapse import BucketCollapse as BucketCollapse
+from ._collapse import bucket_collapse as bucket_collapse
+from ._evaluation import evaluate_confidence as evaluate_confidence
+from ._folds import cross_val_calibrate as cross_val_calibrate
+from ._result_table import ResultTable as ResultTable
+from ._transfer import Transfer as Transfer
+from ._transfer import local_labels_needed as local_labels_needed
+from ._transfer import transfer_matrix as transfer_matrix

@@ -1,0 +1,236 @@
+"""Which signal is worth anything: raw and rescaled out of fold, per task or model."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .._core.params import check_int, check_real, percent
+from .._core.random import generator
+from .._numerics.links import FloatArray, IntArray, expit
+from ..metrics import Estimate, estimate
+from ._collapse import N_BINS, collapse_of
+from ._folds import out_of_fold, read_calibrator
+from ._inputs import (
+    check_range,
+    read_column,
+    read_correct,
+    read_signals,
+    scales_of,
+    warn_of_missing,
+)
+from ._result_table import ResultTable
+
+_WHERE = "evaluate_confidence"
+
+
+def evaluate_confidence(
+    confidence: Any,
+    correct: Any,
+    groups: Any = None,
+    calibrator: Any = "platt",
+    cv: Any = 5,
+    *,
+    by: Any = None,
+    scale: Any = "probability",
+    level: float = 0.9,
+    n_resamples: int = 1000,
+    random_state: Any = 0,
+) -> ResultTable:
+    """Judge confidence signals: how much skill each has, raw and after rescaling.
+
+    Parameters
+    ----------
+    confidence : array-like of shape (n,), dict or data frame of such
+        One signal or several, named; NaN where an output has none.
+    correct : array-like of shape (n,)
+        Whether the output was correct: 0/1 or bool.
+    groups : array-like of shape (n,), optional
+        Problem or repository of each output. Outputs of one group are never on both sides of a
+        fold, and are drawn together for the intervals.
+    calibrator : str or calibrator, default="platt"
+        What rescales the signals.
+    cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
+        Folds of the rescaling; a number means stratified folds, whole by group where groups are
+        given. The names stand for the published protocol, see Notes.
+    by : array-like of shape (n,), optional
+        Task or model of each output: each value is judged and rescaled by itself.
+    scale : {"probability", "logit", "score"} or dict, default="probability"
+        What each signal is; a dict names those that differ. A "score" (a length, a perplexity)
+        is no probability, so only its AUC is given raw.
+    level : float, default=0.9
+        Coverage of the intervals.
+    n_resamples : int, default=1000
+        Draws behind them.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of folds and draws.
+
+    Returns
+    -------
+    table : ResultTable
+        Two rows for each signal (and value of ``by``), stage "raw" and "rescaled": n, missing,
+        success_rate, brier, brier_ref (of the success rate itself), skill
+        (``1 - brier / brier_ref``), ece (ten bins of equal width), ece_debiased, auc. Notes say
+        where a rescaled signal collapsed to the base rate. Has ``to_pandas()``, ``to_markdown()``
+        and ``to_latex()``.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, or there are too few outputs for the folds.
+
+    Warns
+    -----
+    MissingSignalWarning
+        Where outputs have no signal.
+
+    See Also
+    --------
+    cross_val_calibrate : The rescaled probabilities themselves.
+    bucket_collapse : The diagnosis of one signal.
+
+    Notes
+    -----
+    A low calibration error alone proves nothing: see :func:`bucket_collapse`. Judge by skill.
+    Metrics are of the pooled out-of-fold probabilities, not means over folds. Intervals take the
+    out-of-fold probabilities as given; those of the errors invert a test, the others are basic
+    bootstraps. For a useless signal cross-fitting gives an AUC and a skill slightly below chance,
+    since a fold that is better than the rest is scored by a map learnt on the worse rest.
+
+    ``cv="spiess2024"`` is the protocol of Spiess et al. (2024, code): signals rounded to seven
+    decimals and clipped 1e-6 from 0 and 1, five shuffled folds of seed 42 that know no groups,
+    unpenalised logistic regression of the log-odds by scikit-learn's solver. Their code folds
+    over the outputs as given, or ("spiess2024_sorted") in the order of the signal. Their bins'
+    floating-point edges put 0.3, 0.6 and 0.7 one bin lower than here. ``calibrator`` is not used.
+
+    References
+    ----------
+    C. Spiess et al. (2024). Calibration and correctness of language models for code. ICSE 2025,
+    arXiv 2402.02047, sections on rescaling and on skill scores.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.codegen import evaluate_confidence
+    >>> rng = np.random.default_rng(0)
+    >>> ability = rng.normal(size=2000)
+    >>> correct = rng.random(2000) < 1 / (1 + np.exp(-ability))
+    >>> signals = {
+    ...     "average_token_probability": 1 / (1 + np.exp(-ability / 2 - 2)),
+    ...     "verbalised": rng.choice([0.8, 0.9, 1.0], size=2000),
+    ... }
+    >>> table = evaluate_confidence(signals, correct)
+    >>> [(r["signal"], r["stage"], round(r["skill"].value, 1)) for r in table]  # doctest: +SKIP
+    """
+    check_real(_WHERE, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(_WHERE, "n_resamples", n_resamples, low=10)
+    y = read_correct(correct, _WHERE)
+    signals = read_signals(confidence, len(y), _WHERE)
+    scales = scales_of(scale, signals, _WHERE)
+    for name, values in signals.items():
+        check_range(values, scales[name], name, _WHERE)
+        if n_missing := int(np.isnan(values).sum()):
+            warn_of_missing(name, n_missing, len(y), _WHERE)
+    g = None if groups is None else read_column(groups, len(y), "groups", _WHERE)
+    parts = [("", np.arange(len(y)))]
+    if by is not None:
+        b = read_column(by, len(y), "by", _WHERE)
+        parts = [(str(v), np.flatnonzero(b == v)) for v in np.unique(b)]
+    seed = int(generator(random_state).integers(2**31))
+    draws = {"level": level, "n_resamples": n_resamples, "random_state": seed}
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for part, at in parts:
+        for name, values in signals.items():
+            head = {"by": part} if by is not None else {}
+            template = read_calibrator(calibrator, scales[name], _WHERE)
+            own = None if g is None else g[at]
+            found = _Judge(values[at], y[at], own, scales[name], draws)
+            stages, said = found.stages(template, cv, seed)
+            rows += [{**head, "signal": name, **row} for row in stages]
+            notes += [f"{', '.join(filter(None, (part, name)))}: {note}" for note in said]
+    how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
+    whole = " by group" if g is not None and not isinstance(cv, str) else ""
+    caption = f"rescaled out of fold ({how}{whole}); {percent(level)} intervals"
+    return ResultTable(tuple(rows), tuple(notes), caption + (", groups drawn whole" * bool(whole)))
+
+
+class _Judge:
+    """One signal on one set of outputs."""
+
+    def __init__(
+        self,
+        signal: FloatArray,
+        y: IntArray,
+        groups: np.ndarray | None,
+        scale: str,
+        draws: dict[str, Any],
+    ) -> None:
+        self.known = ~np.isnan(signal)
+        self.signal, self.y, self.scale = signal[self.known], y[self.known], scale
+        self.groups = None if groups is None else groups[self.known]
+        self.draws = draws
+
+    def stages(self, template: Any, cv: Any, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """Rows of the raw and the rescaled signal, and what is to be said of them."""
+        head = {"n": len(self.y), "missing": int((~self.known).sum())}
+        raw = {"stage": "raw", **head, **self.metrics(self.raw_probability(), self.signal)}
+        if len(np.unique(self.y)) < 2:
+            nothing = self.metrics(None, np.zeros(len(self.y)))
+            what = "no output has the signal"
+            if len(self.y):
+                what = f"all {len(self.y)} outputs are {'right' if self.y[0] else 'wrong'}"
+            return [raw, {"stage": "rescaled", **head, **nothing}], [f"{what}: no skill, no AUC"]
+        p = out_of_fold(template, self.signal, self.y, self.groups, cv, self.scale, seed, _WHERE)
+        rescaled = {"stage": "rescaled", **head, **self.metrics(p, p)}
+        ece = rescaled["ece"]
+        collapse = collapse_of(p, rescaled["skill"], float(ece))
+        return [raw, rescaled], [str(collapse)] if collapse.collapsed else []
+
+    def raw_probability(self) -> FloatArray | None:
+        if self.scale == "score":
+            return None
+        return expit(self.signal) if self.scale == "logit" else self.signal
+
+    def metrics(self, p: FloatArray | None, order: FloatArray) -> dict[str, Any]:
+        """All columns; NaN where they are not defined."""
+        if len(self.y) == 0:
+            names = ("success_rate", "brier", "brier_ref", "skill", "ece", "ece_debiased", "auc")
+            return dict.fromkeys(names, np.nan)
+        both = len(np.unique(self.y)) == 2
+        # The Brier score of forecasting 0 is the success rate, and its interval comes with it.
+        rate = replace(self._of("brier_score", np.zeros(len(self.y))), name="success_rate")
+        binned = p is not None and len(self.y) >= N_BINS
+        bins = {"n_bins": N_BINS}
+        l1 = {"norm": "l1", "strategy": "uniform", **bins}
+        # Any increasing map to [0, 1] leaves the AUC as it is: ranks keep every tie.
+        ranks = np.unique(order, return_inverse=True)[1] / max(1, len(order))
+        return {
+            "success_rate": rate,
+            "brier": np.nan if p is None else self._of("brier_score", p),
+            "brier_ref": _reference(rate),
+            "skill": self._of("brier_skill_score", p) if both and p is not None else np.nan,
+            "ece": self._of("expected_calibration_error", p, **bins) if binned else np.nan,
+            "ece_debiased": self._of("calibration_error", p, **l1) if binned else np.nan,
+            "auc": self._of("roc_auc", ranks) if both else np.nan,
+        }
+
+    def _of(self, metric: str, p: FloatArray | None, **settings: Any) -> Estimate:
+        groups = self.groups
+        if groups is not None and len(np.unique(groups)) < 2:
+            groups = None
+        with warnings.catch_warnings():
+            if metric != "brier_score":  # said once for each signal is enough
+                warnings.simplefilter("ignore")
+            return estimate(metric, self.y, p, groups=groups, **self.draws, **settings)
+
+
+def _reference(rate: Estimate) -> Estimate:
+    """Brier score of the success rate, ``r (1 - r)``, from the rate and its interval."""
+    ends = [v * (1.0 - v) for v in (rate.low, rate.high)]
+    high = 0.25 if rate.low <= 0.5 <= rate.high else max(ends)
+    value = rate.value * (1.0 - rate.value)
+    return replace(rate, name="brier_ref", value=value, low=min(ends), high=high)

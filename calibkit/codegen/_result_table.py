@@ -1,0 +1,144 @@
+"""A table of results: printed, and exported to pandas, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .._core.optional import require
+from ..metrics import Estimate
+
+#: Characters that LaTeX would read as commands.
+_LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#${}"} | {"~": r"\textasciitilde{}"})
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Rows of results, and what is to be said of them.
+
+    Attributes
+    ----------
+    rows : tuple of dict
+        One dict per row, all with the same keys; values are text, numbers, or
+        :class:`~calibkit.Estimate`, a number with its interval.
+    notes : tuple of str
+        Sentences that belong beside the table.
+    caption : str
+        How the numbers were made.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()
+    caption: str = ""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    def __str__(self) -> str:
+        lines = [self.columns, *([_shown(v) for v in row.values()] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
+        return "\n".join([*text, *self.notes, *([self.caption] if self.caption else [])])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
+        cells = ("".join(f"<td>{escape(_shown(v))}</td>" for v in r.values()) for r in self.rows)
+        body = "".join(f"<tr>{c}</tr>" for c in cells)
+        words = "".join(f"<p>{escape(n)}</p>" for n in (*self.notes, self.caption) if n)
+        return f"<table><tr>{head}</tr>{body}</table>{words}"
+
+    def flat(self) -> list[dict[str, Any]]:
+        """Rows of plain values: an interval becomes three columns.
+
+        Returns
+        -------
+        rows : list of dict
+            ``x``, ``x_low`` and ``x_high`` for every column x that holds an estimate anywhere.
+        """
+        spread = {k for r in self.rows for k, v in r.items() if isinstance(v, Estimate)}
+        out = []
+        for row in self.rows:
+            flat: dict[str, Any] = {}
+            for key, v in row.items():
+                known = isinstance(v, Estimate)
+                flat[key] = v.value if known else v
+                if key in spread:
+                    flat[f"{key}_low"] = v.low if known else np.nan
+                    flat[f"{key}_high"] = v.high if known else np.nan
+            out.append(flat)
+        return out
+
+    def to_pandas(self) -> Any:
+        """The rows at full precision as a data frame; needs pandas.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            As :meth:`flat`.
+        """
+        return require("pandas").DataFrame(self.flat())
+
+    def to_markdown(self) -> str:
+        """The table as it prints, in Markdown.
+
+        Returns
+        -------
+        text : str
+            Without notes and caption.
+        """
+        return self._delimited("|", lambda text: text.replace("|", "\\|"))
+
+    def to_latex(self) -> str:
+        """The table as it prints, in LaTeX (of the package booktabs).
+
+        Returns
+        -------
+        text : str
+            A ``tabular``, without notes and caption.
+        """
+        lines = [" & ".join(c.translate(_LATEX) for c in self.columns) + r" \\", r"\midrule"]
+        for row in self.rows:
+            cells = (_shown(v).translate(_LATEX) for v in row.values())
+            lines.append(" & ".join(cells) + r" \\")
+        kinds = "".join("l" if self._is_text(c) else "r" for c in self.columns)
+        head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+        return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}"])
+
+    def _delimited(self, mark: str, clean: Callable[[str], str]) -> str:
+        def line(cells: Any) -> str:
+            return f"{mark} " + f" {mark} ".join(clean(c) for c in cells) + f" {mark}"
+
+        rule = (":---" if self._is_text(c) else "---:" for c in self.columns)
+        body = (line(_shown(v) for v in row.values()) for row in self.rows)
+        return "\n".join([line(self.columns), line(rule), *body])
+
+    def _is_text(self, column: str) -> bool:
+        return any(isinstance(row[column], str) for row in self.rows)
+
+
+def _shown(value: Any) -> str:
+    """A cell in few characters."""
+    if isinstance(value, Estimate):
+        if np.isnan(value.value):
+            return "-"
+        return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    if isinstance(value, (bool, str)):
+        return str(value)
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}"
