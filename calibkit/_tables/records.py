@@ -74,6 +74,21 @@ class TextTable:
         """
         return self._csv_rows(names) if self.header else self._json_rows(names, absent or [])
 
+    def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Data rows whole, each with its first line; bytes that are not UTF-8 raise."""
+        if self.header:
+            _check_text(self.source.name, self.header)
+            twice = [c for c in self.columns if self.columns.count(c) > 1]
+            if twice:
+                place = f"{self.source.name}, line {self.header.line}"
+                raise ValueError(f"{place}: several columns are named {twice[0]}; expected one.")
+        for record in self.rows(self.columns) if self.header else self._records:
+            if record.cells:
+                _check_text(self.source.name, record)
+                cells = record.cells
+                whole = dict(zip(self.columns, cells, strict=True)) if self.header else cells[0]
+                yield record.line, whole
+
     def _csv_rows(self, names: list[str]) -> Iterator[Record]:
         places, width = [self.columns.index(n) for n in names], len(self.columns)
         for raw, line, cells in self._records:
@@ -91,6 +106,19 @@ class TextTable:
                 self._bad(ValueError(f"{place}: has a key {twice} already."))
                 continue
             yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])
+
+
+def _check_text(name: str, record: Record) -> None:
+    """Raise at a byte that is not UTF-8; it came through as half a surrogate pair."""
+    try:
+        record.raw.isascii() or record.raw.encode()
+    except UnicodeEncodeError as error:
+        line = record.line + record.raw.count("\n", 0, error.start)
+        byte = ord(record.raw[error.start]) & 0xFF
+        raise ValueError(
+            f"{name}, line {line}: holds the byte 0x{byte:02X}, which is not UTF-8; expected text "
+            "in UTF-8. Convert the file first, for instance with iconv -f latin1 -t utf-8."
+        ) from error
 
 
 def _csv_records(name: str, lines: Any, separator: str, bad: Bad) -> Iterator[Record]:
@@ -129,6 +157,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
+    n_read = 0
     for i, raw in enumerate(lines, 1):
         if not raw.strip():
             yield Record(raw, i, [])
@@ -137,8 +166,11 @@ def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
             text = raw.removeprefix("\ufeff") if i == 1 else raw
             value = json.loads(text, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
-            bad(ValueError(f"{name}, line {i}: is not JSON ({error})."))
+            cut = f"; the last line: the file looks cut short after {n_read} whole records"
+            cut = "" if raw.endswith("\n") else cut
+            bad(ValueError(f"{name}, line {i}: is not JSON ({error}){cut}."))
             continue
+        n_read += 1
         if isinstance(value, _Repeated):
             bad(ValueError(f"{name}, line {i}: a key is repeated; expected each key once."))
         elif not isinstance(value, dict):

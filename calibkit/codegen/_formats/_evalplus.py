@@ -1,0 +1,79 @@
+"""Results of EvalPlus: every sample of every task, by its base and by its further tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ._rows import Asked, Output, Verdict, as_text, fail
+from ._source import Item
+
+KEYS = "eval, an object of tasks with base_status and plus_status (or base and plus)"
+NOTIONS = ("plus tests", "base tests")
+_STATUS = {
+    **dict.fromkeys(("pass", "success"), True),
+    **dict.fromkeys(("fail", "failed", "timeout", "timed out"), False),
+}
+
+
+def fits(record: dict[str, Any], asked: Asked) -> bool:
+    """Whether a record is the whole of a results file."""
+    found = record.get("eval")
+    return isinstance(found, dict) and all(
+        (isinstance(v, dict) and "base" in v)
+        or (isinstance(v, list) and all(isinstance(s, dict) and "base_status" in s for s in v))
+        for v in found.values()
+    )
+
+
+def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
+    """Item, task, sample, base status, plus status and solution."""
+    for task, found in item.value["eval"].items():
+        if isinstance(found, dict):  # before 2024: statuses with details, no code
+            base, plus = found["base"], found.get("plus") or []
+            rows = [
+                (_first(b), _first(plus[i]) if i < len(plus) else None, None)
+                for i, b in enumerate(base)
+            ]
+        else:
+            rows = [(s["base_status"], s.get("plus_status"), s.get("solution")) for s in found]
+        for i, row in enumerate(rows):
+            yield Item(f"{item.place}, eval[{task!r}][{i}]", {}), task, i, *row
+
+
+def _first(status: Any) -> Any:
+    return status[0] if isinstance(status, list) and status else status
+
+
+def outputs(item: Item, asked: Asked) -> Iterator[Output]:
+    """The code that was tested."""
+    for place, task, sample, _, _, code in _samples(item):
+        yield Output(place.place, task, sample, as_text(asked, place, code))
+
+
+def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
+    """Whether the samples pass: "plus tests" are the base tests and the further ones."""
+    notion = asked.notion or NOTIONS[0]
+    if notion not in NOTIONS:
+        listed = " or ".join(map(repr, NOTIONS))
+        raise ValueError(f"{asked.where}: notion={notion!r}; expected {listed} of EvalPlus.")
+    for place, task, sample, base, plus, _ in _samples(item):
+        passed = _passed(asked, place, "base", base)
+        if notion == "plus tests":
+            if plus is None:
+                raise fail(
+                    asked,
+                    place,
+                    "has no result of the plus tests (a run with base tests only); expected one. "
+                    "Use notion='base tests'.",
+                )
+            passed &= _passed(asked, place, "plus", plus)
+        yield Verdict(place.place, task, sample, passed, notion)
+
+
+def _passed(asked: Asked, item: Item, name: str, status: Any) -> bool:
+    found = _STATUS.get(status) if isinstance(status, str) else None
+    if found is None:
+        listed = ", ".join(_STATUS)
+        raise fail(asked, item, f"the {name} status is {status!r:.60}; expected one of {listed}.")
+    return found

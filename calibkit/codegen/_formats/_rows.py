@@ -1,0 +1,204 @@
+"""What a format makes of records: outputs of a model and verdicts on them, and their cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._numerics.links import FloatArray
+from ..._tables.records import is_empty, to_number
+from ._source import Item
+
+#: A key of the records, or what makes a value of a record.
+Field = str | Callable[[dict[str, Any]], Any]
+
+_VERDICTS = {
+    **dict.fromkeys(("true", "1", "1.0", "pass", "passed"), True),
+    **dict.fromkeys(("false", "0", "0.0", "fail", "failed"), False),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller said of the records, and the function that asks."""
+
+    where: str
+    task: Field | None = None
+    sample: Field | None = None
+    text: Field | None = None
+    logprobs: Field | None = None
+    correct: str | None = None
+    notion: str | None = None
+    signals: tuple[str, ...] = ()
+
+
+class Output(NamedTuple):
+    """An output of a model; ``sample`` None: by order of occurrence."""
+
+    place: str
+    task: str
+    sample: int | None
+    text: str = ""
+    logprobs: FloatArray | None = None
+    top: tuple[FloatArray, FloatArray] | None = None  # flat, and how many there are per token
+    extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    error: str = ""
+
+
+class Verdict(NamedTuple):
+    """Whether an output is correct, and in what sense."""
+
+    place: str
+    task: str
+    sample: int | None
+    correct: bool
+    notion: str
+
+
+def fail(asked: Asked, item: Item, found: str) -> ValueError:
+    """An error that names the function and the place."""
+    return ValueError(f"{asked.where}: {item.place}: {found}")
+
+
+def field(
+    asked: Asked, item: Item, name: str, guesses: Iterable[str] = (), needed: bool = False
+) -> Any:
+    """The value that the caller's ``name`` points to, or that of the first guess that is there."""
+    asks = getattr(asked, name)
+    if callable(asks):
+        try:
+            return asks(item.value)
+        except Exception as error:
+            found = f"{name}={asks!r} failed ({type(error).__name__}: {error})"
+            raise fail(asked, item, f"{found}; expected a value of every record.") from error
+    if asks is not None and asks not in item.value:
+        raise fail(asked, item, f"has no {asks}; expected it, as {name}={asks!r}. {keys(item)}")
+    key = asks if asks is not None else next((g for g in guesses if g in item.value), None)
+    if key is None and needed:
+        wanted = " or ".join(guesses)
+        raise fail(
+            asked,
+            item,
+            f"has no {wanted}; expected one that names the {name}. {keys(item)} Name the one: "
+            f"{name}='...'.",
+        )
+    return None if key is None else item.value[key]
+
+
+def keys(item: Item) -> str:
+    """The keys of a record in a sentence."""
+    found = [str(k)[:40] for k in list(item.value)[:12]]
+    return f"It has: {', '.join(found)}{', ...' if len(item.value) > 12 else ''}."
+
+
+def ids(
+    asked: Asked, item: Item, tasks: Iterable[str], samples: Iterable[str] = ("sample",)
+) -> tuple[str, int | None]:
+    """Task and sample of a record; None where samples are not numbered."""
+    task = as_task(asked, item, field(asked, item, "task", tasks, needed=True))
+    number = field(asked, item, "sample", samples)
+    if number is None and asked.sample is None:
+        return task, None
+    try:
+        found = to_number(number, "sample")
+        if found >= 0 and found == int(found):
+            return task, int(found)
+    except (ValueError, OverflowError):
+        pass
+    raise fail(asked, item, f"sample is {number!r:.60}; expected a whole number >= 0.")
+
+
+def as_task(asked: Asked, item: Item, value: Any) -> str:
+    """A task's name as text; 7 and "7" are one task."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return str(value)
+    raise fail(asked, item, f"task is {value!r:.60}; expected a text or a whole number.")
+
+
+def as_verdict(asked: Asked, item: Item, name: str, value: Any) -> bool:
+    """Whether a value says correct: true, 1, "passed" or their opposites."""
+    found = value if isinstance(value, bool) else _VERDICTS.get(str(value).strip().lower())
+    if found is None:
+        raise fail(
+            asked,
+            item,
+            f"{name} is {value!r:.60}; expected true or false (also 1 or 0, passed or failed) for "
+            "each output.",
+        )
+    return found
+
+
+def as_logprobs(asked: Asked, item: Item, values: Any, name: str = "logprobs") -> FloatArray:
+    """Log-probabilities of the tokens of an output; null ones are NaN."""
+    try:
+        found = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.ndim != 1 or any(isinstance(v, (str, bool)) for v in values):
+        shown = f"{values!r:.60}"
+        raise fail(
+            asked,
+            item,
+            f"{name} is {shown}; expected a list of numbers, one per token, in CSV as JSON: [-0.1, "
+            "-2.3].",
+        )
+    return found
+
+
+def as_top(asked: Asked, item: Item, top: list[list[Any]]) -> tuple[FloatArray, FloatArray] | None:
+    """Log-probabilities of the likeliest tokens at each place, laid out flat."""
+    flat = as_logprobs(asked, item, [v for one in top for v in one], "top_logprobs")
+    return (flat, np.array([len(one) for one in top])) if len(flat) else None
+
+
+def as_text(asked: Asked, item: Item, value: Any) -> str:
+    """The text of an output; none is an empty one."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise fail(asked, item, f"the text is {value!r:.60}; expected a text.")
+
+
+def same_length(asked: Asked, item: Item, n_tokens: int, n_logprobs: int) -> None:
+    """Raise unless there are as many tokens as log-probabilities."""
+    if n_tokens != n_logprobs:
+        found = f"{n_tokens} tokens and {n_logprobs} log-probabilities"
+        raise fail(asked, item, f"{found}; expected the same number.")
+
+
+def with_asked(asked: Asked, item: Item, output: Output) -> Output:
+    """An output with what the caller named: text, log-probabilities, signals."""
+    if asked.text is not None:
+        output = output._replace(text=as_text(asked, item, field(asked, item, "text")))
+    if asked.logprobs is not None:
+        found = as_list(field(asked, item, "logprobs"))
+        found = None if is_empty(found) else as_logprobs(asked, item, found)
+        output = output._replace(logprobs=found, top=None)
+    if not asked.signals:
+        return output
+    extra = dict(output.extra)
+    for name in asked.signals:
+        if name not in item.value and name not in extra:
+            found = f"has no {name}; expected it, as signals names it. {keys(item)}"
+            raise fail(asked, item, found)
+        value = item.value.get(name, extra.get(name))
+        place = f"{asked.where}: {item.place}: {name}"
+        extra[name] = np.nan if is_empty(value) else to_number(value, place)
+    return output._replace(extra=extra)
+
+
+def as_list(cell: Any) -> Any:
+    """A list that is written as text, parsed; all else as it is."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith("["):
+        return cell
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell

@@ -1,0 +1,107 @@
+"""Records of a file, whatever holds them: JSON lines, one JSON document, CSV, TSV or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..._tables.files import Source
+from ..._tables.table import parquet_errors, row_place, scan_parquet
+
+_HEAD = 1 << 16
+_ROWS = 1 << 12
+
+
+class Item(NamedTuple):
+    """A record, and where it is in words."""
+
+    place: str
+    value: dict[str, Any]
+
+
+def read_items(path: Path, where: str) -> Iterator[Item]:
+    """Records of a file, told from its first bytes; the name is not looked at."""
+    kind, source = _look(path, where)
+    if kind == "document":
+        yield from _document(source)
+    elif kind == "parquet":
+        yield from _parquet(source)
+    else:
+        with source.text() as (text, _):
+            for line, value in text.objects():
+                yield Item(f"{source.name}, line {line}", value)
+
+
+def _look(path: Path, where: str) -> tuple[str, Source]:
+    """What a file holds; Parquet only uncompressed."""
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "no such file"
+        raise ValueError(f"{where}: {path}: {what}; expected a file of records.")
+    source = Source(str(path), "jsonl", path)
+    with source.open() as (stream, _):
+        head = stream.read(_HEAD)
+    if head.startswith(b"PAR1"):
+        return "parquet", Source(str(path), "parquet", path)
+    if b"\0" in head:
+        raise ValueError(
+            f"{where}: {path}: holds zero bytes, as UTF-16 and binary files do; expected JSON or "
+            "CSV in UTF-8, or Parquet. Convert the file first."
+        )
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        raise ValueError(f"{where}: {path}: the file is empty; expected records.")
+    first, _, rest = text.partition(b"\n")
+    first = first.rstrip()
+    if text[:1] not in b"{[":
+        kind = "tsv" if b"\t" in first else "csv"
+        return kind, Source(str(path), kind, path)
+    lists = text[:1] == b"[" and first.endswith(b"]") and rest.lstrip().startswith(b"[")
+    # A whole object on the first line is the first of many lines, or the only one.
+    opened = first == b"{" or first.endswith((b",", b"{", b"["))
+    whole = (text[:1] == b"[" and not lists) or (text[:1] == b"{" and bool(rest) and opened)
+    return ("document" if whole else "jsonl"), source
+
+
+def _document(source: Source) -> Iterator[Item]:
+    """The items of a JSON list, or the one object that the file is."""
+    with source.open() as (stream, _):
+        data = stream.read()
+    try:
+        text = data.decode("utf-8-sig")
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{source.name}, line {line}: holds the byte 0x{data[error.start]:02X}, which is not "
+            "UTF-8; expected text in UTF-8. Convert the file first, for instance with iconv -f "
+            "latin1 -t utf-8."
+        ) from error
+    except json.JSONDecodeError as error:
+        at_end = error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip())
+        cut = "; the file looks cut short there" if at_end else ""
+        raise ValueError(
+            f"{source.name}, line {error.lineno}: is not JSON ({error.msg}){cut}. Expected one "
+            "object per line, one list of objects, or one object."
+        ) from error
+    if isinstance(value, dict):
+        yield Item(source.name, value)
+        return
+    for i, one in enumerate(value):
+        place = f"{source.name}, item {i} (counted from 0)"
+        if not isinstance(one, dict):
+            raise ValueError(f"{place}: holds a JSON {type(one).__name__}; expected an object.")
+        yield Item(place, one)
+    if not value:
+        raise ValueError(f"{source.name}: the list is empty; expected records.")
+
+
+def _parquet(source: Source) -> Iterator[Item]:
+    with parquet_errors(source):
+        frame = scan_parquet(source).collect()
+    for start in range(0, len(frame), _ROWS):
+        for i, row in enumerate(frame[start : start + _ROWS].iter_rows(named=True), start):
+            yield Item(f"{source.name}, {row_place(i)}", row)
+    if len(frame) == 0:
+        raise ValueError(f"{source.name}: there are no rows.")

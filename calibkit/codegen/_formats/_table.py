@@ -1,0 +1,77 @@
+"""Plain tables with named columns, samples of EvalPlus and samples and results of human-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..._numerics.links import FloatArray
+from ..._tables.records import is_empty
+from ._rows import (
+    Asked,
+    Output,
+    Verdict,
+    as_list,
+    as_logprobs,
+    as_text,
+    as_verdict,
+    fail,
+    field,
+    ids,
+    keys,
+    same_length,
+)
+from ._source import Item
+
+KEYS = "task_id (or the column that task names)"
+TASKS = ("task_id",)
+TEXTS = ("text", "completion", "solution")
+LOGPROBS = ("logprobs", "token_logprobs")
+CORRECT = ("correct", "passed")
+#: Columns that are no signals even if they hold numbers.
+_TAKEN = {*TASKS, *TEXTS, *LOGPROBS, *CORRECT, "sample", "tokens", "result"}
+
+
+def fits(record: dict[str, Any], asked: Asked) -> bool:
+    """Whether a record names its task."""
+    return callable(asked.task) or (asked.task or TASKS[0]) in record
+
+
+def outputs(item: Item, asked: Asked) -> Iterator[Output]:
+    """The one output of a row; what else it holds may be a signal."""
+    task, sample = ids(asked, item, TASKS)
+    text = field(asked, item, "text", TEXTS)
+    logprobs = _logprobs(item, asked)
+    taken = _TAKEN | {asked.task, asked.sample, asked.text, asked.logprobs}
+    rest = {k: v for k, v in item.value.items() if k not in taken}
+    extra = {k: v for k, v in rest.items() if v is None or isinstance(v, (int, float, str))}
+    yield Output(item.place, task, sample, as_text(asked, item, text), logprobs, extra=extra)
+
+
+def _logprobs(item: Item, asked: Asked) -> FloatArray | None:
+    found = as_list(field(asked, item, "logprobs", LOGPROBS))
+    if is_empty(found):
+        return None
+    logprobs = as_logprobs(asked, item, found)
+    tokens = as_list(item.value.get("tokens"))
+    if isinstance(tokens, list):
+        same_length(asked, item, len(tokens), len(logprobs))
+    return logprobs
+
+
+def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
+    """The one verdict of a row."""
+    task, sample = ids(asked, item, TASKS)
+    name = asked.correct or next((c for c in CORRECT if c in item.value), None)
+    if name not in item.value:
+        wanted = name or " or ".join(CORRECT)
+        raise fail(
+            asked,
+            item,
+            f"has no {wanted}; expected whether the output is correct. {keys(item)} Name the one: "
+            "correct='...'.",
+        )
+    # human-eval writes both.
+    notion = "tests" if name == "passed" and "result" in item.value else name
+    found = as_verdict(asked, item, name, item.value[name])
+    yield Verdict(item.place, task, sample, found, asked.notion or notion)

@@ -1,0 +1,86 @@
+"""Dumps of vLLM's RequestOutput, as its offline engine gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..._numerics.links import FloatArray
+from ._rows import Asked, Output, as_logprobs, as_text, as_top, fail, ids, same_length
+from ._source import Item
+
+KEYS = "outputs[] with text and token_ids"
+TASKS = ("task_id", "request_id")
+
+
+def fits(record: dict[str, Any], asked: Asked) -> bool:
+    """Whether a record is a request with its outputs."""
+    found = record.get("outputs")
+    return isinstance(found, list) and all(isinstance(o, dict) and "text" in o for o in found)
+
+
+def outputs(item: Item, asked: Asked) -> Iterator[Output]:
+    """One output for each that the request gave."""
+    task, sample = ids(asked, item, TASKS)
+    found = item.value["outputs"]
+    if not found:
+        raise fail(asked, item, "outputs is empty; expected one output or more.")
+    if sample is not None and len(found) > 1:
+        raise fail(
+            asked,
+            item,
+            f"is sample {sample} and holds {len(found)} outputs; expected one output per numbered "
+            "sample.",
+        )
+    for one in sorted(found, key=lambda o: o.get("index") or 0):
+        logprobs, top = _logprobs(one, item, asked)
+        text = as_text(asked, item, one["text"])
+        yield Output(item.place, task, sample, text, logprobs, top)
+
+
+def _logprobs(
+    one: dict[str, Any], item: Item, asked: Asked
+) -> tuple[FloatArray | None, tuple[FloatArray, FloatArray] | None]:
+    """Log-probabilities of the tokens drawn, and of all that are listed at their places."""
+    found = one.get("logprobs")
+    if found is None:
+        return None, None
+    if isinstance(found, dict):
+        found = _unflattened(found, item, asked)
+    tokens = one.get("token_ids")
+    if not isinstance(tokens, list):
+        raise fail(asked, item, f"token_ids is {tokens!r:.60}; expected a list of whole numbers.")
+    same_length(asked, item, len(tokens), len(found))
+    drawn, top = [], []
+    for i, (token, listed) in enumerate(zip(tokens, found, strict=True)):
+        try:
+            drawn.append(_value(listed[str(token)]))
+            top.append([_value(v) for v in listed.values()])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise fail(
+                asked,
+                item,
+                f"logprobs[{i}] is {listed!r:.60}; expected an object with the logprob of token "
+                f"{token}, the one drawn.",
+            ) from error
+    return as_logprobs(asked, item, drawn), as_top(asked, item, top)
+
+
+def _value(listed: Any) -> Any:
+    """A log-probability, bare or beside rank and decoded_token."""
+    return listed["logprob"] if isinstance(listed, dict) else listed
+
+
+def _unflattened(flat: dict[str, Any], item: Item, asked: Asked) -> list[dict[str, float]]:
+    """The positions of FlatLogprobs, which holds those of all tokens in one list."""
+    try:
+        spans = zip(flat["start_indices"], flat["end_indices"], strict=True)
+        tokens, values = list(map(str, flat["token_ids"])), flat["logprobs"]
+        return [dict(zip(tokens[a:b], values[a:b], strict=True)) for a, b in spans]
+    except (KeyError, TypeError, ValueError) as error:
+        raise fail(
+            asked,
+            item,
+            f"logprobs is {flat!r:.60}; expected a list of objects, or start_indices, "
+            "end_indices, token_ids and logprobs.",
+        ) from error
