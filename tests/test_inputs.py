@@ -141,7 +141,7 @@ def test_what_is_not_scores(X, words):
         ([0, 1, np.nan, 1], "NaN .*row 2"),
         (["a", "b", None, "a"], "row 2"),
         (["a", "b", 1, "a"], "mixes"),
-        ([0.5, 1, 0, 1], "continuous"),
+        ([1.5, 1, 0, 1], "continuous"),
         ([[0, 1], [1, 0], [1, 1], [0, 0]], "can't be read as labels"),
         ([0, 1, 2, 1], "multiclass"),
         ([1, 1, 1, 1], "one class only"),

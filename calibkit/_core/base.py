@@ -115,9 +115,13 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             (rows of two or more columns sum to one), or log-odds if ``scale="logit"``.
             One column holds the scores of the larger class label.
         y : array-like of shape (n,)
-            True labels of any kind: ints, bools, strings.
+            True labels of any kind: ints, bools, strings. Platt, temperature and beta scaling and
+            isotonic regression of two classes also take fractions k/n in [0, 1], for instance of
+            repeated trials that succeeded.
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none.
+            Weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none. Of fractions
+            give ``sample_weight=n`` where n differs, or where its size matters (smoothed targets,
+            ``l2``, the floor of isotonic regression).
 
         Returns
         -------
@@ -129,6 +133,13 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         ValueError
             If the data are not of the kind described; a calibrator that was fitted before
             stays as it was.
+
+        Notes
+        -----
+        Floats between 0 and 1 are fractions once one of them is neither; ``classes_`` is then
+        [0, 1], or as given, and the fractions are of the larger class. A fraction f of weight w
+        is fitted as two rows, label 1 of weight w f and label 0 of weight w (1 - f), so the fit
+        to k/n with ``sample_weight=n`` is the fit to k rows of label 1 and n - k of label 0.
         """
         where = f"{type(self).__name__}.fit"
         with self._unchanged_on_error():
@@ -136,7 +147,15 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             if hasattr(X, "columns"):
                 validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=True)
             scale = self._input_scale()
-            rows = read_rows(X, y, sample_weight, scale=scale, classes=self.classes, where=where)
+            rows = read_rows(
+                X,
+                y,
+                sample_weight,
+                scale=scale,
+                classes=self.classes,
+                where=where,
+                soft="soft_labels" in self._traits,
+            )
             match_classes(rows, where=where)
             _warn_of_scale(rows.scores, where)
             self._fit_rows(rows)
@@ -264,7 +283,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 f"TopLabelCalibrator({own}()) for the winning one."
             )
         if rows.scores.n_classes == 2 and rows.y.min() == rows.y.max():
-            label = rows.classes[rows.y[0]]
+            label = rows.classes.tolist()[rows.y[0]]
             raise ValueError(
                 f"{where}: y holds one class only, {label!r}; expected rows of both classes "
                 f"{rows.classes.tolist()}. Collect data of the other class."

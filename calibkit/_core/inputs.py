@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._numerics.links import FloatArray, IntArray, largest, row_blocks
-from .labels import first_place, read_labels
+from .labels import first_place, read_labels, read_targets
 from .scores import Scale, Scores
 from .weights import read_weights
 
@@ -193,13 +193,20 @@ def read_rows(
     classes: Any = None,
     where: str,
     names: tuple[str, str] = ("X", "y"),
+    soft: bool = False,
 ) -> Rows:
-    """Scores, labels and weights that belong together; rows of weight zero are left out."""
+    """Scores, labels and weights that belong together; rows of weight zero are left out.
+
+    With ``soft``, labels may be fractions of the larger class: see :func:`split_fractions`.
+    """
     scores = read_scores(X, scale=scale, where=where, name=names[0])
     n = len(scores)
-    found, codes = read_labels(y, classes=classes, where=where, name=names[1])
+    read = read_targets if soft else read_labels
+    found, codes = read(y, classes=classes, where=where, name=names[1])
     check_lengths(n, len(codes), where, names)
     w = read_weights(sample_weight, n, where=where)
+    if codes.dtype.kind == "f":
+        return split_fractions(scores, codes, w, found)
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
         scores, codes, w = scores[kept], codes[kept], w[kept]
@@ -207,6 +214,22 @@ def read_rows(
             present, codes = np.unique(codes, return_inverse=True)
             found = found[present]
     return Rows(scores, codes, w, found)
+
+
+def split_fractions(
+    scores: Scores, f: FloatArray, w: FloatArray | None, classes: np.ndarray
+) -> Rows:
+    """A fraction f of weight w as two rows: label 1 of weight w f, label 0 of weight w (1 - f).
+
+    Their log-loss is the cross-entropy ``-w (f log q + (1 - f) log(1 - q))``, and the weighted
+    mean of their labels is f: what is fitted to 0/1 rows is fitted to fractions.
+    """
+    w = np.ones(len(f)) if w is None else w
+    # All rows of one label first: fits that start on every so-many-th row see both labels.
+    one, zero = np.flatnonzero(w * f), np.flatnonzero(w * (1.0 - f))
+    codes = np.repeat(np.array([1, 0], dtype=np.int8), (len(one), len(zero)))
+    weights = np.concatenate((w[one] * f[one], w[zero] * (1.0 - f[zero])))
+    return Rows(scores[np.concatenate((one, zero))], codes, weights, classes)
 
 
 def check_lengths(n_scores: int, n_labels: int, where: str, names: tuple[str, str]) -> None:

@@ -10,6 +10,9 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._numerics.links import IntArray
 
+#: Calibrators whose ``fit`` takes fractions, those of the trait "soft_labels"; a test compares.
+SOFT = ("PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator")
+
 
 def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
     """First bad entry of an array, as an index and in words."""
@@ -23,6 +26,35 @@ def read_labels(
     y: Any, *, classes: Any = None, where: str, name: str = "y"
 ) -> tuple[np.ndarray, IntArray]:
     """``(classes, codes)``; the classes are those given or, sorted, those found."""
+    return _codes(read_column(y, where=where, name=name), classes, where, name)
+
+
+def read_targets(
+    y: Any, *, classes: Any = None, where: str, name: str = "y"
+) -> tuple[np.ndarray, Any]:
+    """The same for labels; for fractions in [0, 1] the two classes and the fractions of the larger.
+
+    Floats between 0 and 1 are fractions once one of them is neither.
+    """
+    labels = read_column(y, where=where, name=name)
+    if labels.dtype.kind != "f" or not is_fractional(labels):
+        return _codes(labels, classes, where, name)
+    found = np.array([0, 1]) if classes is None else read_classes(classes, where)
+    declared = found.dtype.kind in "buif" and np.isin(labels, found).all()
+    if len(found) > 2 or declared:  # classes such as 0, 0.5 and 1
+        return _codes(labels, classes, where, name)
+    return found, labels.astype(np.float64)
+
+
+def is_fractional(labels: np.ndarray) -> bool:
+    """Whether floats lie in [0, 1], and not all of them at its ends."""
+    # NaN fails the first comparison.
+    inside = labels.min() >= 0 and labels.max() <= 1
+    return bool(inside and ((labels > 0) & (labels < 1)).any())
+
+
+def read_column(y: Any, *, where: str, name: str) -> np.ndarray:
+    """Labels as a plain column of ints, bools, floats or strings, none missing but NaN floats."""
     if y is None:
         raise ValueError(f"{where}: requires {name} to be passed, but the target {name} is None.")
     some = [v for v in y if v is not None] if isinstance(y, (list, tuple)) else []
@@ -46,6 +78,10 @@ def read_labels(
         raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
     if labels.dtype.kind == "O":
         labels = _plain(labels, where, name)
+    return labels
+
+
+def _codes(labels: np.ndarray, classes: Any, where: str, name: str) -> tuple[np.ndarray, IntArray]:
     if classes is not None:
         return _codes_of(labels, read_classes(classes, where), where, name)
     if labels.dtype.kind in "bui":
@@ -69,7 +105,7 @@ def _float_codes(labels: np.ndarray, where: str, name: str) -> tuple[np.ndarray,
         )
     fractional = labels != np.floor(labels)
     if fractional.any():
-        _refuse_continuous(where, name, labels[fractional][0])
+        _refuse_continuous(where, name, labels)
     positive = labels == high
     if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
         # Two values: a byte per row, and no sort.
@@ -94,10 +130,14 @@ def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
     return classes, codes.astype(np.int8) if len(classes) == 2 else codes
 
 
-def _refuse_continuous(where: str, name: str, value: Any) -> None:
+def _refuse_continuous(where: str, name: str, labels: np.ndarray) -> None:
+    value = labels[labels != np.floor(labels)][0]
+    hint = ""
+    if is_fractional(labels):
+        hint = f" Fractions k/n are taken by fit of {', '.join(SOFT[:-1])} and {SOFT[-1]} only."
     raise ValueError(
         f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
-        "class labels (ints, strings, bools)."
+        f"class labels (ints, strings, bools).{hint}"
     )
 
 
@@ -174,6 +214,8 @@ def _codes_of(
     found, inverse = np.unique(labels, return_inverse=True)
     unknown = ~np.isin(found, classes)
     if unknown.any():
+        if labels.dtype.kind == "f" and is_fractional(labels):
+            _refuse_continuous(where, name, labels)
         raise ValueError(
             f"{where}: {name} holds labels that are not among the classes "
             f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 
 from .links import FloatArray, IntArray, expit, row_blocks
 from .newton import Bounds, minimise
@@ -199,6 +200,33 @@ def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
     guesses = [guess for guess in guesses if np.abs(guess).max() < _LONGEST] or guesses[:1]
     losses = [sample.loss(guess) for guess in guesses]
     return guesses[int(np.nanargmin(losses))]
+
+
+def fit_intercept(
+    z: FloatArray, y: FloatArray | IntArray, w: FloatArray | None = None, *, l2: float = 0.0
+) -> float:
+    """The c that minimises the log-loss of ``expit(z + c)`` plus ``l2 / 2 * c**2``.
+
+    The derivative rises with c, and the ends of the bracket, where the scores are all as the
+    smallest or the largest, or 0, lie on either side of its root.
+    """
+    total = float(len(z)) if w is None else float(w.sum())
+    rate = float(np.average(y, weights=w))
+    inside = min(max(rate, 1e-300), 1.0 - 1e-16)  # weights may leave one class next to nothing
+    odds = float(np.log(inside) - np.log1p(-inside))
+    low, high = odds - float(z.max()), odds - float(z.min())
+    if l2 > 0:
+        low, high = min(low, 0.0), max(high, 0.0)
+
+    def excess(c: float) -> float:
+        return float(np.average(expit(z + c), weights=w)) - rate + l2 / total * c
+
+    # Rounding may put an end on the wrong side, but by no more than this.
+    slack = 1e-9 * (1.0 + max(abs(low), abs(high)))
+    low, high = low - slack, high + slack
+    if excess(low) >= 0:
+        return low + slack
+    return high - slack if excess(high) <= 0 else float(brentq(excess, low, high, xtol=1e-14))
 
 
 def fit_logistic(

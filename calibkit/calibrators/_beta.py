@@ -81,7 +81,9 @@ class BetaCalibrator(LogOddsCalibrator):
         "c_": "float",
         "converged_": "flag",
     }
-    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "mean_preserving", "strict"})
+    _traits: ClassVar[frozenset[str]] = frozenset(
+        {"monotone", "mean_preserving", "strict", "soft_labels"}
+    )
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         columns = _log_terms(s)

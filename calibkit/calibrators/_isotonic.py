@@ -73,7 +73,7 @@ class IsotonicCalibrator(BaseCalibrator):
 
     name: ClassVar[str] = "isotonic"
     _state: ClassVar[dict[str, StateKind]] = {"x_": "vector", "value_": "vector"}
-    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "piecewise_constant"})
+    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "piecewise_constant", "soft_labels"})
 
     def __init__(
         self,

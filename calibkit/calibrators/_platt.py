@@ -13,7 +13,7 @@ from .._core.params import check_flag, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit
-from .._numerics.logistic import fit_logistic, separation, smoothed_targets
+from .._numerics.logistic import fit_intercept, fit_logistic, separation, smoothed_targets
 
 
 class PlattCalibrator(LogOddsCalibrator):
@@ -28,6 +28,10 @@ class PlattCalibrator(LogOddsCalibrator):
     ----------
     smooth_targets : bool, default=False
         Fit to Platt's targets (N1 + 1)/(N1 + 2) and 1/(N0 + 2) instead of 1 and 0.
+    fit_slope : bool, default=True
+        Whether the slope is fitted. False keeps it at 1 and refits the intercept alone
+        ("calibration in the large"): for a map borrowed from another task, where a few dozen
+        labels say what the base rate is but not how steep the map should be.
     l2 : float, default=0.0
         Strength of a ridge penalty ``l2/2 * ((slope - 1)**2 + intercept**2)`` on the summed
         log-loss: it draws the map towards doing nothing. None by default.
@@ -66,10 +70,15 @@ class PlattCalibrator(LogOddsCalibrator):
     perfectly and no maximum exists (:class:`SeparationWarning`). Scores that are all equal leave
     the slope at 1 and move the intercept. O(n) time.
 
+    With ``fit_slope=False`` the intercept solves ``mean(expit(z + c)) = mean(y)``, which has one
+    solution whenever both classes occur (Steyerberg 2019, section 15.3, and section 20.2 on
+    updating the intercept only).
+
     References
     ----------
     J. Platt (1999). Probabilistic outputs for support vector machines and comparisons to
-    regularized likelihood methods. Advances in Large Margin Classifiers.
+    regularized likelihood methods. Advances in Large Margin Classifiers. --- E. Steyerberg
+    (2019). Clinical prediction models, 2nd edition. Springer.
 
     Examples
     --------
@@ -93,12 +102,13 @@ class PlattCalibrator(LogOddsCalibrator):
         "intercept_": "float",
         "converged_": "flag",
     }
-    _traits: ClassVar[frozenset[str]] = frozenset({"mean_preserving", "strict"})
+    _traits: ClassVar[frozenset[str]] = frozenset({"mean_preserving", "strict", "soft_labels"})
 
     def __init__(
         self,
         *,
         smooth_targets: bool = False,
+        fit_slope: bool = True,
         l2: float = 0.0,
         scale: Scale = "probability",
         eps: float | Literal["auto"] = "auto",
@@ -106,6 +116,7 @@ class PlattCalibrator(LogOddsCalibrator):
     ) -> None:
         super().__init__(scale=scale, eps=eps, classes=classes)
         self.smooth_targets = smooth_targets
+        self.fit_slope = fit_slope
         self.l2 = l2
 
     @classmethod
@@ -113,10 +124,12 @@ class PlattCalibrator(LogOddsCalibrator):
         yield cls()
         yield cls(smooth_targets=True)
         yield cls(l2=1.0)
+        yield cls(fit_slope=False)
 
     def _check_params(self) -> None:
         super()._check_params()
         check_flag("PlattCalibrator", "smooth_targets", self.smooth_targets)
+        check_flag("PlattCalibrator", "fit_slope", self.fit_slope)
         check_real("PlattCalibrator", "l2", self.l2, low=0.0)
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
@@ -124,9 +137,13 @@ class PlattCalibrator(LogOddsCalibrator):
         targets: FloatArray | IntArray = y
         if self.smooth_targets:
             targets = smoothed_targets(y, w)
-        elif self.l2 == 0 and separation(z, y):
+        elif self.fit_slope and self.l2 == 0 and separation(z, y):
             warn_of_separation("PlattCalibrator.fit")
             targets = smoothed_targets(y, w)
+        if not self.fit_slope:
+            self.slope_, self.converged_ = 1.0, True
+            self.intercept_ = fit_intercept(z, targets, w, l2=self.l2)
+            return
         fit = fit_logistic([z], targets, w, l2=self.l2)
         self.slope_ = float(fit.coef[0])
         self.intercept_ = fit.intercept

@@ -82,7 +82,9 @@ class TemperatureCalibrator(LogOddsCalibrator):
         "temperature_": "float",
         "converged_": "flag",
     }
-    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "multiclass", "strict"})
+    _traits: ClassVar[frozenset[str]] = frozenset(
+        {"monotone", "multiclass", "strict", "soft_labels"}
+    )
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         where = "TemperatureCalibrator.fit"

@@ -180,7 +180,7 @@ def check_bad_labels(calibrator: BaseCalibrator) -> None:
     n = len(p)
     refuses(ValueError, "one class", lambda: fitted_on(calibrator, p, np.ones(n, dtype=int)))
     refuses(ValueError, "inconsistent", lambda: fitted_on(calibrator, p, y[:-1]))
-    refuses(ValueError, "continuous", lambda: fitted_on(calibrator, p, p))
+    refuses(ValueError, "continuous", lambda: fitted_on(calibrator, p, p - 2))
     refuses(ValueError, "y", lambda: fitted_on(calibrator, p, np.where(y == 1, np.nan, 0.0)))
     refuses(ValueError, "y", lambda: fitted_on(calibrator, p, None))
 
