@@ -13,3 +13,5 @@ from ._result_table import ResultTable as ResultTable
 from ._transfer import Transfer as Transfer
 from ._transfer import local_labels_needed as local_labels_needed
 from ._transfer import transfer_matrix as transfer_matrix
+from ._measures import token_confidence as token_confidence
+from ._ragged import Ragged as Ragged

@@ -1,0 +1,325 @@
+"""Confidence measures from the log-probabilities of an output's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import xlogy
+
+from .._core.params import check_choice, check_real
+from .._numerics.links import FloatArray, IntArray
+from .._numerics.ragged import (
+    exp_into,
+    log_mean_exp,
+    quantile_fraction,
+    quantile_neighbours,
+    segment_blocks,
+    widest_block,
+)
+from ._ragged import LOWEST, TOLERANCE, Ragged, place, read_nested, read_ragged, warn_of_missing
+
+Scale = Literal["probability", "logit"]
+SCALES = ("probability", "logit")
+
+#: Measures that are probabilities, and what a pass over the tokens must collect for each.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "average_token_probability": ("average",),
+    "geometric_mean_probability": ("total",),
+    "total_probability": ("total",),
+    "min_token_probability": ("least",),
+    "low_token_probability": ("quantile",),
+    "perplexity": ("total",),
+    "length": (),
+}
+TOKEN_MEASURES = (*_NEEDS, "entropy")
+
+#: 1 - p is no smaller than this on the logit scale. Log-probabilities come from float32 softmaxes;
+#: float32's step just below 1 is 2**-24, so that a log-probability of 0 says no more than this.
+LEAST_MISS = 2.0**-24
+#: Above this the mean of p is no longer taken as 1 - mean(1 - p), which would lose its digits.
+_LARGE_MISS = 0.9
+#: How far rounding may take the sum of a token's alternatives above 1.
+_MASS_TOLERANCE = 1e-4
+
+
+def token_confidence(
+    logprobs: Any,
+    measure: str | Sequence[str] = "average_token_probability",
+    *,
+    quantile: float = 0.1,
+    scale: Scale = "probability",
+    top_logprobs: Any = None,
+) -> FloatArray:
+    """Confidence in each output from the log-probabilities of its tokens.
+
+    Use it where a model's API gives log-probabilities of the tokens it wrote. The values order
+    outputs; they are no honest probabilities of being correct before a calibrator such as
+    :class:`~calibkit.PlattCalibrator` has rescaled them on outputs whose tests were run.
+
+    Parameters
+    ----------
+    logprobs : sequence of n lists, array of shape (n, n_tokens), Ragged, pandas, polars or Arrow
+        Natural logarithms of the probabilities of the tokens of each output. -inf, and all below,
+        counts as -9999.0. None where only the entropy is asked for.
+    measure : str or list of str, default="average_token_probability"
+        "average_token_probability": mean of p(token). "geometric_mean_probability": exp of the
+        mean of log p. "total_probability": product of p, the probability of the whole output.
+        "min_token_probability", "low_token_probability": the least and a low quantile of p.
+        "length": number of tokens. "perplexity": inverse of the geometric mean. "entropy": mean
+        over tokens of the entropy of the alternatives (nats).
+    quantile : float, default=0.1
+        The quantile of "low_token_probability", between the nearest two tokens linear in p.
+    scale : {"probability", "logit"}, default="probability"
+        "logit" gives log-odds of the probabilities, from logarithms throughout: a product of
+        exp(-3000) stays -3000. Length, perplexity and entropy are the same on both.
+    top_logprobs : sequence of n sequences, optional
+        For "entropy": per output and token the log-probabilities of the likeliest alternatives, as
+        a list, a dict by token, or OpenAI's items; or an array (n_tokens, k) per output.
+
+    Returns
+    -------
+    confidence : ndarray of shape (n,) or, for a list of measures, (n, n_measures)
+        NaN where there is nothing to compute it from (no tokens, or one without a value).
+
+    Raises
+    ------
+    ValueError
+        If a log-probability is above 0, or alternatives sum to more than 1.
+    TypeError
+        If ``logprobs`` holds something else than numbers.
+
+    Warns
+    -----
+    MissingSignalWarning
+        If outputs have no signal; once, with their number and the first.
+
+    Notes
+    -----
+    The average is arithmetic, as in Spiess et al. (2025, section 3). On the logit scale 1 - p is
+    at least 2**-24, the step of the float32 softmax that log-probabilities come from; p has no
+    lower limit. Of the entropy only the given alternatives are known: the rest of the mass counts
+    as one outcome, so that the value is a lower bound. Float32 input is summed in float32, whose
+    rounding is that of the input. One pass in blocks: O(n_tokens) time, extra memory a block.
+
+    References
+    ----------
+    C. Spiess et al. (2025). Calibration and correctness of language models for code. ICSE.
+
+    Examples
+    --------
+    A long output's total probability underflows; its log-odds don't.
+
+    >>> from calibkit.codegen import token_confidence
+    >>> outputs = [[-0.1, -0.2], [-3.0] * 1000]
+    >>> token_confidence(outputs, "total_probability").round(4).tolist()
+    [0.7408, 0.0]
+    >>> token_confidence(outputs, "total_probability", scale="logit").round(4).tolist()
+    [1.0502, -3000.0]
+    """
+    return measure_tokens(
+        logprobs, measure, quantile, scale, top_logprobs, "token_confidence", stacklevel=4
+    )
+
+
+def measure_tokens(
+    logprobs: Any,
+    measure: str | Sequence[str],
+    quantile: float,
+    scale: Scale,
+    top_logprobs: Any,
+    where: str,
+    names: tuple[str, str] = ("logprobs", "top_logprobs"),
+    stacklevel: int = 4,
+) -> FloatArray:
+    """:func:`token_confidence` for callers with a name of their own."""
+    names_of = [measure] if isinstance(measure, str) else list(measure)
+    for name in names_of:
+        check_choice(where, "measure", name, TOKEN_MEASURES)
+    check_choice(where, "scale", scale, SCALES)
+    check_real(where, "quantile", quantile, low=0.0, high=1.0)
+    columns: dict[str, FloatArray] = {}
+    why = "no tokens"
+    wanted = [m for m in names_of if m != "entropy"]
+    if wanted:
+        tokens = read_ragged(logprobs, where, names[0])
+        columns, why = _measures(tokens, wanted, quantile, scale, where, names[0])
+    if "entropy" in names_of:
+        columns["entropy"], why_entropy = _entropy(top_logprobs, where, names[1])
+        why = why if any(np.isnan(columns[m]).any() for m in wanted) else why_entropy
+    sizes = {len(c) for c in columns.values()}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{where}: {names[0]} has {len(columns[wanted[0]])} outputs and {names[1]} "
+            f"{len(columns['entropy'])}; expected the same number."
+        )
+    out = np.column_stack([columns[m] for m in names_of]) if names_of else np.empty((0, 0))
+    missing = np.isnan(out)
+    lacking = [m for m, none in zip(names_of, missing.any(axis=0), strict=True) if none]
+    warn_of_missing(where, lacking, missing.any(axis=1), why, stacklevel)
+    return out[:, 0] if isinstance(measure, str) else out
+
+
+def _measures(
+    tokens: Ragged, wanted: Sequence[str], quantile: float, scale: Scale, where: str, name: str
+) -> tuple[dict[str, FloatArray], str]:
+    """The columns, and why the first output that lacks one does."""
+    lengths = np.diff(tokens.offsets)
+    full = np.flatnonzero(lengths)
+    edges = tokens.offsets if len(full) == len(lengths) else tokens.offsets[np.append(full, -1)]
+    needs = {need for m in wanted for need in _NEEDS[m]}
+    found = _one_pass(tokens, edges, needs, quantile, scale, where, name) if needs else {}
+    columns, why = {}, "no tokens"
+    for m in wanted:
+        if m == "length":
+            columns[m] = lengths.astype(np.float64)
+            continue
+        column = np.full(len(lengths), np.nan)
+        column[full] = _finish(m, found, lengths[full], quantile, scale)
+        none = np.flatnonzero(np.isnan(column))
+        if len(none) and lengths[none[0]]:
+            why = "a token without a log-probability"
+        columns[m] = column
+    return columns, why
+
+
+@np.errstate(over="ignore")  # masked tokens of -3e38 are floored afterwards
+def _one_pass(
+    tokens: Ragged,
+    edges: IntArray,
+    needs: set[str],
+    quantile: float,
+    scale: Scale,
+    where: str,
+    name: str,
+) -> dict[str, FloatArray]:
+    """Per output what the measures are made of; each block of tokens is read from memory once."""
+    n = len(edges) - 1
+    found = {need: np.empty(n) for need in needs}
+    if "quantile" in needs:
+        found["upper"] = np.empty(n)
+    if "average" in needs and scale == "logit":
+        found["log_average"] = np.full(n, np.nan)
+    scratch = np.empty(widest_block(edges), dtype=tokens.values.dtype)
+    for rows in segment_blocks(edges):
+        first = edges[rows.start]
+        block = tokens.values[first : edges[rows.stop]]
+        block = _checked(block, int(first), (tokens.offsets,), where, name)
+        starts, room = edges[rows] - first, scratch[: len(block)]
+        if "total" in needs:
+            found["total"][rows] = _sums(block, starts, room)
+        if "least" in needs:
+            found["least"][rows] = np.minimum.reduceat(block, starts)
+        if "quantile" in needs:
+            found["quantile"][rows], found["upper"][rows] = quantile_neighbours(
+                block, starts, quantile
+            )
+        if "log_average" in found:
+            miss = -np.add.reduceat(np.expm1(block, out=room), starts)
+            found["average"][rows] = miss
+            if (miss > _LARGE_MISS * np.diff(starts, append=len(block))).any():
+                found["log_average"][rows] = log_mean_exp(
+                    np.maximum(block, LOWEST), starts, room
+                )
+        elif "average" in needs:
+            found["average"][rows] = np.add.reduceat(exp_into(block, room), starts)
+    return found
+
+
+def _checked(
+    block: FloatArray, first: int, levels: tuple[IntArray, ...], where: str, name: str
+) -> FloatArray:
+    """The block, without what rounding put above 0."""
+    if np.maximum.reduce(block) <= 0:
+        return block
+    high = block > TOLERANCE  # NaN is not
+    if high.any():
+        i = int(np.argmax(high))
+        at = place(first + i, *levels)
+        raise ValueError(
+            f"{where}: {name} holds values above 0 ({block[i]:.6g} at {at}); expected "
+            "log-probabilities. For probabilities take np.log first."
+        )
+    return np.minimum(block, 0)
+
+
+def _sums(block: FloatArray, starts: IntArray, room: FloatArray) -> FloatArray:
+    """Sums of log-probabilities of at least ``LOWEST`` each."""
+    sums = np.add.reduceat(block, starts)
+    if (sums < LOWEST).any():  # rare, so that most blocks are spared a comparison per token
+        sums = np.add.reduceat(np.maximum(block, LOWEST, out=room), starts)
+    return sums
+
+
+def _finish(
+    measure: str, found: dict[str, FloatArray], n: IntArray, quantile: float, scale: Scale
+) -> FloatArray:
+    """A measure from what the pass collected."""
+    if measure == "average_token_probability":
+        return _average(found, n, scale)
+    if measure == "low_token_probability":
+        t = quantile_fraction(n, quantile)
+        low = np.maximum(found["quantile"], LOWEST)
+        high = np.maximum(found["upper"], LOWEST)
+        with np.errstate(divide="ignore"):
+            log_p = np.logaddexp(np.log1p(-t) + low, np.log(t) + high)
+        return _on_scale(log_p, (t - 1.0) * np.expm1(low) - t * np.expm1(high), scale)
+    if measure == "min_token_probability":
+        log_p = np.maximum(found["least"], LOWEST)
+    else:
+        log_p = found["total"] if measure == "total_probability" else found["total"] / n
+    if measure == "perplexity":
+        return np.exp(np.minimum(-log_p, 700.0))  # finite, whatever the tokens
+    return _on_scale(log_p, -np.expm1(log_p), scale)
+
+
+def _average(found: dict[str, FloatArray], n: IntArray, scale: Scale) -> FloatArray:
+    if scale == "probability":
+        return np.minimum(found["average"] / n, 1.0)
+    miss = found["average"] / n
+    log_p = np.where(
+        miss <= _LARGE_MISS, np.log1p(-np.minimum(miss, _LARGE_MISS)), found["log_average"]
+    )
+    return _on_scale(log_p, miss, scale)
+
+
+def _on_scale(log_p: FloatArray, miss: FloatArray, scale: Scale) -> FloatArray:
+    """A probability from its logarithm, or its log-odds with 1 - p given."""
+    if scale == "probability":
+        return np.exp(log_p)
+    return log_p - np.log(np.maximum(miss, LEAST_MISS))
+
+
+def _entropy(top_logprobs: Any, where: str, name: str) -> tuple[FloatArray, str]:
+    if top_logprobs is None:
+        raise ValueError(
+            f"{where}: {name} is None; expected the log-probabilities of the alternatives of each "
+            "token, which the entropy is computed from."
+        )
+    alternatives, tokens = read_nested(top_logprobs, where, name)
+    edges, n_tokens = alternatives.offsets, np.diff(tokens)
+    given = np.flatnonzero(np.diff(edges))
+    per_token = np.full(len(edges) - 1, np.nan)
+    filled = edges[np.append(given, -1)]
+    for rows in segment_blocks(filled):
+        first = filled[rows.start]
+        block = alternatives.values[first : filled[rows.stop]].astype(np.float64)
+        block = _checked(block, int(first), (tokens, edges), where, name)
+        block = np.maximum(block, LOWEST)
+        p, starts = np.exp(block), filled[rows] - first
+        mass = np.add.reduceat(p, starts)
+        if (mass > 1.0 + _MASS_TOLERANCE).any():
+            i = int(np.argmax(mass > 1.0 + _MASS_TOLERANCE))
+            raise ValueError(
+                f"{where}: the alternatives of {name} at {place(int(given[rows][i]), tokens)} have "
+                f"a total probability of {mass[i]:.6g}; expected at most 1. List each token once."
+            )
+        rest = np.maximum(1.0 - mass, 0.0)
+        per_token[given[rows]] = -np.add.reduceat(p * block, starts) - xlogy(rest, rest)
+    out, full = np.full(len(n_tokens), np.nan), np.flatnonzero(n_tokens)
+    if len(full):
+        out[full] = np.add.reduceat(per_token[: tokens[-1]], tokens[full]) / n_tokens[full]
+    none = np.flatnonzero(np.isnan(out))
+    empty = len(none) == 0 or n_tokens[none[0]] == 0
+    return out, "no tokens" if empty else "a token without alternatives"

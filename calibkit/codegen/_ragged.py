@@ -1,0 +1,291 @@
+"""Lists of unequal length, as a flat array and offsets, from whatever holds them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .._core.labels import is_missing
+from .._core.warnings import MissingSignalWarning
+from .._numerics.links import FloatArray, IntArray
+
+#: How far above 0 rounding may take a log-probability.
+TOLERANCE = 1e-6
+#: Log-probability of a token that was given none (-inf): what OpenAI's API says of the least
+#: likely. Lower ones count as this too, so that -inf is nowhere more likely than a finite value.
+LOWEST = -9999.0
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Lists of unequal length as one flat array: list ``i`` is ``values[offsets[i]:offsets[i+1]]``.
+
+    Use it where token log-probabilities are in one array already (Arrow's layout): nothing is
+    copied. Lists, data frame columns and Arrow arrays need no such wrapping.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,)
+        All lists, one after the other.
+    offsets : ndarray of int of shape (n_lists + 1,)
+        Where each list begins, and where the last one ends; never decreasing.
+
+    Raises
+    ------
+    ValueError
+        If the offsets decrease or point outside ``values``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.codegen import Ragged, token_confidence
+    >>> tokens = Ragged(np.array([-0.1, -0.3, -2.0]), np.array([0, 2, 3]))
+    >>> len(tokens), tokens[0]
+    (2, array([-0.1, -0.3]))
+    >>> token_confidence(tokens, "length")
+    array([2., 1.])
+    """
+
+    values: Any
+    offsets: IntArray
+
+    def __post_init__(self) -> None:
+        o = np.asarray(self.offsets)
+        if o.ndim != 1 or len(o) == 0 or o.dtype.kind not in "iu":
+            raise ValueError(
+                f"Ragged: offsets has shape {o.shape} and dtype {o.dtype}; expected a list of "
+                "ints, one more than there are lists."
+            )
+        o = o.astype(np.intp, copy=False)
+        falls = np.flatnonzero(o[1:] < o[:-1])
+        if len(falls) or o[0] < 0 or o[-1] > len(self.values):
+            what = f"decreases after list {falls[0]}" if len(falls) else f"spans {o[0]} to {o[-1]}"
+            raise ValueError(
+                f"Ragged: offsets {what}; expected numbers that never decrease, within 0 and "
+                f"{len(self.values)}, the number of values."
+            )
+        object.__setattr__(self, "offsets", o)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> Any:
+        i = range(len(self))[i]
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+
+def place(i: int, *levels: IntArray) -> str:
+    """Where the i-th value stands, in words; ``levels`` are offsets, the outermost first."""
+    at = []
+    for offsets in reversed(levels):
+        row = int(np.searchsorted(offsets, i, side="right")) - 1
+        at.append(i - int(offsets[row]))
+        i = row
+    names = ("output", "token", "alternative")
+    return ", ".join(f"{n} {k}" for n, k in zip(names, [i, *reversed(at)], strict=False))
+
+
+def read_ragged(X: Any, where: str, name: str) -> Ragged:
+    """One list of numbers per output; floats of 32 or 64 bits, NaN where a number is missing."""
+    inner = split(X, where, name)
+    return Ragged(to_numbers(inner.values, where, name, inner.offsets), inner.offsets)
+
+
+def read_nested(X: Any, where: str, name: str) -> tuple[Ragged, IntArray]:
+    """One list of alternatives per token, and the offsets of the outputs in these lists."""
+    outer = split(X, where, name)
+    tokens = outer.values
+    if isinstance(tokens, list):
+        tokens = [list(t.values()) if isinstance(t, dict) else t for t in tokens]
+    inner = split(tokens, where, name, outer.offsets)
+    values = inner.values
+    if isinstance(values, list) and all(isinstance(v, dict) and "logprob" in v for v in values):
+        values = [v["logprob"] for v in values]  # OpenAI's items
+    values = to_numbers(values, where, name, outer.offsets, inner.offsets)
+    return Ragged(values, inner.offsets), outer.offsets
+
+
+def split(X: Any, where: str, name: str, *outer: IntArray) -> Ragged:
+    """One level of lists; the values are whatever the lists hold, in an array or a list."""
+    if isinstance(X, Ragged):
+        return X
+    X = _arrow_of(X)
+    module = type(X).__module__.partition(".")[0]
+    if module == "pyarrow":
+        return _from_arrow(X, where, name)
+    if module == "polars":
+        return _from_polars(X, where, name)
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray) and X.dtype.kind != "O":
+        if X.ndim < 2:
+            raise ValueError(
+                f"{where}: {name} is an array of shape {X.shape} and dtype {X.dtype}; expected one "
+                f"list of numbers per output. For a single output pass [{name}]."
+            )
+        n, width = X.shape[:2]
+        return Ragged(X.reshape(n * width, *X.shape[2:]), np.arange(n + 1) * width)
+    if isinstance(X, (str, bytes, dict)) or not hasattr(X, "__iter__"):
+        kind = "None" if X is None else type(X).__name__
+        raise TypeError(f"{where}: {name} is {kind}; expected one list of numbers per output.")
+    return _from_rows(list(X), where, name, outer)
+
+
+def _arrow_of(X: Any) -> Any:
+    """The Arrow array behind a pandas column, if there is one."""
+    to_arrow = getattr(getattr(X, "array", None), "__arrow_array__", None)
+    is_arrow = type(getattr(X, "dtype", None)).__name__ == "ArrowDtype"
+    return to_arrow() if to_arrow is not None and is_arrow else X
+
+
+def _from_rows(rows: list[Any], where: str, name: str, outer: tuple[IntArray, ...]) -> Ragged:
+    kinds = set(map(type, rows))
+    known = kinds <= {list, tuple, np.ndarray}
+    if not known:
+        rows = [_row(r, i, where, name, outer) for i, r in enumerate(rows)]
+    lengths = np.fromiter(map(len, rows), np.intp, len(rows))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    arrays = [r for r in rows if isinstance(r, np.ndarray)]
+    filled = np.count_nonzero(lengths)
+    shapes = {r.shape[1:] for r in arrays if len(r)}
+    numeric = all(r.dtype.kind in "fiub" for r in arrays)
+    if len(shapes) == 1 and numeric and filled == sum(len(r) > 0 for r in arrays):
+        return Ragged(np.concatenate([r for r in arrays if len(r)]), offsets)
+    flat = list(chain.from_iterable(r.tolist() if isinstance(r, np.ndarray) else r for r in rows))
+    return Ragged(flat, offsets)
+
+
+def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -> Any:
+    """One output's list; a missing one is empty."""
+    if isinstance(row, (list, tuple)):
+        return row
+    if is_missing(row):
+        return ()
+    at = place(i, *outer)
+    if isinstance(row, (str, bytes, dict)) or not hasattr(row, "__iter__"):
+        kind = "text" if isinstance(row, (str, bytes)) else type(row).__name__
+        mend = "Parse it first, for instance by json.loads" if kind == "text" else f"Pass [{name}]"
+        if isinstance(row, dict):
+            mend = "Pass the log-probabilities alone, or use read_generations"
+        elif not isinstance(row, (str, bytes)):
+            mend = f"For a single output pass [{name}]"
+        raise TypeError(
+            f"{where}: {name} holds {kind} ({row!r:.40}) at {at}; expected a list of numbers. "
+            f"{mend}."
+        )
+    a = np.asarray(row) if hasattr(row, "__array__") else list(row)
+    return a if isinstance(a, list) or a.ndim else [a.item()]
+
+
+def _from_arrow(X: Any, where: str, name: str) -> Ragged:
+    """Arrow's lists are offsets and values already."""
+    if hasattr(X, "chunks"):
+        parts = [_from_arrow(c, where, name) for c in X.chunks]
+        if len(parts) == 1:
+            return parts[0]
+        lengths = [np.diff(p.offsets) for p in parts]
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([[0], *lengths])[1:])])
+        values = [to_numbers(p.values, where, name, p.offsets) for p in parts if len(p.values)]
+        return Ragged(np.concatenate(values) if values else np.empty(0), offsets.astype(np.intp))
+    if not hasattr(X, "flatten") or "list" not in str(getattr(X, "type", "")):
+        raise TypeError(
+            f"{where}: {name} is an Arrow array of {getattr(X, 'type', type(X).__name__)}; "
+            "expected lists of numbers."
+        )
+    if X.null_count == 0 and hasattr(X, "offsets"):
+        return Ragged(X.values, X.offsets.to_numpy())
+    lengths = X.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    return Ragged(X.flatten(), np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp))
+
+
+def _from_polars(X: Any, where: str, name: str) -> Ragged:
+    kind = str(getattr(X, "dtype", type(X).__name__))
+    if kind.startswith("Array"):
+        return _from_rows(X.to_list(), where, name, ())
+    if kind == "Object":
+        return _from_rows(X.to_list(), where, name, ())
+    if not kind.startswith("List"):
+        raise TypeError(f"{where}: {name} is a polars {kind}; expected a Series of lists.")
+    lengths = X.list.len().fill_null(0).to_numpy()
+    # explode gives an empty list one null: they are left out before.
+    flat = X.filter(X.list.len().fill_null(0) > 0).explode()
+    return Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp))
+
+
+def to_numbers(flat: Any, where: str, name: str, *levels: IntArray) -> FloatArray:
+    """A flat array of float32 or float64; what is missing is NaN."""
+    if type(flat).__module__.partition(".")[0] in ("pyarrow", "polars"):
+        arrow = hasattr(flat, "null_count") and not callable(flat.null_count)
+        flat = flat.to_numpy(zero_copy_only=False) if arrow else flat.to_numpy()
+    if isinstance(flat, np.ndarray) and flat.dtype.kind == "O":
+        flat = flat.tolist()
+    if isinstance(flat, list):
+        return _from_objects(flat, where, name, levels)
+    a = np.asarray(flat)
+    if a.ndim != 1:
+        raise ValueError(
+            f"{where}: {name} is nested too deep (shape {a.shape} where a flat list was looked "
+            "for); expected a list of numbers per output."
+        )
+    if a.dtype.kind not in "fiub":
+        complex_ = "Complex data not supported: " if a.dtype.kind == "c" else ""
+        raise ValueError(f"{where}: {complex_}{name} is of dtype {a.dtype}; expected plain numbers.")
+    if a.dtype.kind == "f" and a.dtype.itemsize <= 4:
+        return a.astype(np.float32, copy=False)
+    return a.astype(np.float64, copy=False)
+
+
+def _from_objects(
+    flat: list[Any], where: str, name: str, levels: tuple[IntArray, ...]
+) -> FloatArray:
+    kinds = set(map(type, flat))
+    odd = {k for k in kinds if not issubclass(k, (Real, np.number, np.bool_))} - {type(None)}
+    if odd:
+        for i, v in enumerate(flat):
+            if type(v) not in odd:
+                continue
+            if is_missing(v):
+                flat[i] = None
+                continue
+            number = getattr(v, "ndim", 1) == 0 and hasattr(v, "item")
+            if not number:
+                _refuse(v, place(i, *levels), where, name)
+            flat[i] = v.item()
+    return np.array(flat, dtype=np.float64)
+
+
+def _refuse(value: Any, at: str, where: str, name: str) -> None:
+    if isinstance(value, (complex, np.complexfloating)):
+        found, mend = "Complex data not supported: it holds", "Take its real part"
+    elif isinstance(value, (str, bytes)):
+        found, mend = "it holds text", "Convert it to numbers first"
+    elif isinstance(value, dict):
+        found, mend = "it holds a dict", "For OpenAI's items pass [t['logprob'] for t in content]"
+    else:
+        found = f"it is nested too deep: a {type(value).__name__}"
+        mend = "Pass one flat list of numbers per output"
+    raise TypeError(
+        f"{where}: {name} can't be read: {found} ({value!r:.40}) at {at}; expected a number. "
+        f"{mend}."
+    )
+
+
+def warn_of_missing(
+    where: str, signals: Sequence[str], missing: np.ndarray, why: str, stacklevel: int = 3
+) -> None:
+    """Say how many outputs have no signal, and why the first has none."""
+    if not missing.any():
+        return
+    warnings.warn(
+        f"{where}: {np.count_nonzero(missing)} of {len(missing)} outputs have no "
+        f"{' or no '.join(signals)} (first at output {int(np.argmax(missing))}: {why}); they are "
+        "NaN. Leave them out, or impute them and say so (SimpleImputer(add_indicator=True)).",
+        MissingSignalWarning,
+        stacklevel=stacklevel,
+    )
