@@ -15,3 +15,9 @@ from ._transfer import local_labels_needed as local_labels_needed
 from ._transfer import transfer_matrix as transfer_matrix
 from ._measures import token_confidence as token_confidence
 from ._ragged import Ragged as Ragged
+from ._join import Scored as Scored
+from ._join import join_results as join_results
+from ._read import read_generations as read_generations
+from ._read import read_results as read_results
+from ._records import Generations as Generations
+from ._records import Results as Results

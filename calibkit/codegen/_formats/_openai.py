@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._numerics.links import FloatArray
-from ._rows import Asked, Output, as_logprobs, as_text, as_top, fail, ids, keys, same_length
+from ._rows import Asked, Output, Top, as_logprobs, as_text, as_top, fail, ids, keys, same_length
 from ._source import Item
 
 KEYS = "choices[] with message or text, alone or in response.body of batch lines"
@@ -57,8 +57,8 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
         raise fail(
             asked,
             item,
-            f"is sample {sample} and holds {len(choices)} choices; expected one choice per numbered "
-            "sample.",
+            f"is sample {sample} and holds {len(choices)} choices; expected one choice where "
+            "samples are numbered.",
         )
     for choice in sorted(choices, key=lambda c: c.get("index") or 0):
         logprobs, top = _logprobs(choice, item, asked)
@@ -76,7 +76,7 @@ def _text(choice: dict[str, Any], item: Item, asked: Asked) -> str:
 
 def _logprobs(
     choice: dict[str, Any], item: Item, asked: Asked
-) -> tuple[FloatArray | None, tuple[FloatArray, FloatArray] | None]:
+) -> tuple[FloatArray | None, Top | None]:
     found = choice.get("logprobs")
     if found is None:
         return None, None
@@ -94,9 +94,7 @@ def _logprobs(
     )
 
 
-def _chat(
-    content: list[Any], item: Item, asked: Asked
-) -> tuple[FloatArray, tuple[FloatArray, FloatArray] | None]:
+def _chat(content: list[Any], item: Item, asked: Asked) -> tuple[FloatArray, Top | None]:
     try:
         logprobs = [t["logprob"] for t in content]
         top = [[a["logprob"] for a in t.get("top_logprobs") or ()] for t in content]
@@ -118,9 +116,7 @@ def _is_token(token: Any) -> bool:
     return isinstance(top, list) and all(isinstance(a, dict) and "logprob" in a for a in top)
 
 
-def _legacy(
-    found: dict[str, Any], item: Item, asked: Asked
-) -> tuple[FloatArray, tuple[FloatArray, FloatArray] | None]:
+def _legacy(found: dict[str, Any], item: Item, asked: Asked) -> tuple[FloatArray, Top | None]:
     values = found["token_logprobs"]
     if values and values[0] is None:
         raise fail(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..._numerics.links import FloatArray
+from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import is_empty, to_number
 from ._source import Item
 
@@ -36,6 +36,13 @@ class Asked:
     signals: tuple[str, ...] = ()
 
 
+class Top(NamedTuple):
+    """Log-probabilities of the likeliest tokens, flat, and how many there are at each place."""
+
+    flat: FloatArray
+    per_token: IntArray
+
+
 class Output(NamedTuple):
     """An output of a model; ``sample`` None: by order of occurrence."""
 
@@ -44,7 +51,7 @@ class Output(NamedTuple):
     sample: int | None
     text: str = ""
     logprobs: FloatArray | None = None
-    top: tuple[FloatArray, FloatArray] | None = None  # flat, and how many there are per token
+    top: Top | None = None
     extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
     error: str = ""
 
@@ -153,10 +160,10 @@ def as_logprobs(asked: Asked, item: Item, values: Any, name: str = "logprobs") -
     return found
 
 
-def as_top(asked: Asked, item: Item, top: list[list[Any]]) -> tuple[FloatArray, FloatArray] | None:
+def as_top(asked: Asked, item: Item, top: list[list[Any]]) -> Top | None:
     """Log-probabilities of the likeliest tokens at each place, laid out flat."""
     flat = as_logprobs(asked, item, [v for one in top for v in one], "top_logprobs")
-    return (flat, np.array([len(one) for one in top])) if len(flat) else None
+    return Top(flat, np.array([len(one) for one in top])) if len(flat) else None
 
 
 def as_text(asked: Asked, item: Item, value: Any) -> str:

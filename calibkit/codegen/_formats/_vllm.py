@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._numerics.links import FloatArray
-from ._rows import Asked, Output, as_logprobs, as_text, as_top, fail, ids, same_length
+from ._rows import Asked, Output, Top, as_logprobs, as_text, as_top, fail, ids, same_length
 from ._source import Item
 
 KEYS = "outputs[] with text and token_ids"
@@ -29,8 +29,8 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
         raise fail(
             asked,
             item,
-            f"is sample {sample} and holds {len(found)} outputs; expected one output per numbered "
-            "sample.",
+            f"is sample {sample} and holds {len(found)} outputs; expected one output where "
+            "samples are numbered.",
         )
     for one in sorted(found, key=lambda o: o.get("index") or 0):
         logprobs, top = _logprobs(one, item, asked)
@@ -40,7 +40,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
 
 def _logprobs(
     one: dict[str, Any], item: Item, asked: Asked
-) -> tuple[FloatArray | None, tuple[FloatArray, FloatArray] | None]:
+) -> tuple[FloatArray | None, Top | None]:
     """Log-probabilities of the tokens drawn, and of all that are listed at their places."""
     found = one.get("logprobs")
     if found is None:

@@ -1,0 +1,221 @@
+"""Generations and results of the same outputs, brought together."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._core.warnings import UnmatchedWarning
+from .._numerics.links import FloatArray
+from ._measures import Scale
+from ._records import Generations, Results
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scored:
+    """Outputs with their verdicts, as :func:`join_results` gives them.
+
+    Attributes
+    ----------
+    generations : Generations
+        The outputs that have a verdict, in the order they were read.
+    correct : ndarray of bool of shape (n,)
+        Whether each is correct.
+    notion : str
+        What correct means.
+    without_result, without_generation : list of str
+        Rows of either side that the other lacks: task, sample and place.
+    """
+
+    generations: Generations
+    correct: np.ndarray
+    notion: str
+    without_result: list[str]
+    without_generation: list[str]
+
+    def __len__(self) -> int:
+        return len(self.correct)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The task of each output: what folds and intervals must not split."""
+        return self.generations.task
+
+    @property
+    def n_unmatched(self) -> int:
+        """Number of rows of either side that the other lacks."""
+        return len(self.without_result) + len(self.without_generation)
+
+    def __repr__(self) -> str:
+        n_tasks, n_correct = len(np.unique(self.groups)), np.count_nonzero(self.correct)
+        return (
+            f"Scored({len(self):,} outputs of {n_tasks:,} tasks; {n_correct:,} correct by "
+            f"{self.notion}; {len(self.without_result):,} generations without a result, "
+            f"{len(self.without_generation):,} results without a generation)"
+        )
+
+    def confidence(
+        self,
+        measures: str | Iterable[str] | None = None,
+        *,
+        quantile: float = 0.1,
+        scale: Scale = "probability",
+    ) -> dict[str, FloatArray]:
+        """Confidence signals by name, as in :meth:`Generations.confidence`."""
+        return self.generations.confidence(measures, quantile=quantile, scale=scale)
+
+    def to_pandas(self) -> Any:
+        """A data frame with a row per output."""
+        return self.generations.to_pandas().assign(correct=self.correct)
+
+
+def join_results(generations: Generations, results: Results) -> Scored:
+    """Bring outputs and verdicts together by task and sample.
+
+    Use it before :func:`evaluate_confidence`.
+
+    Parameters
+    ----------
+    generations : Generations
+        From :func:`read_generations`.
+    results : Results
+        From :func:`read_results`.
+
+    Returns
+    -------
+    Scored
+        The outputs that have a verdict, in their order; what has no counterpart is listed.
+
+    Raises
+    ------
+    ValueError
+        If nothing matches, with an id of each side and the likely cause; if a task and sample
+        occur twice.
+
+    Warns
+    -----
+    UnmatchedWarning
+        If rows of either side have no counterpart: how many, and the first few.
+
+    Notes
+    -----
+    Where sample numbers were counted on both sides, one output missing in a file shifts all that
+    follow it within the task. The warning says so where the numbers of a task differ.
+
+    Examples
+    --------
+    >>> import json, tempfile, pathlib
+    >>> from calibkit.codegen import join_results, read_generations, read_results
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> rows = [{"task_id": t, "logprobs": p} for t, p in (("a", [-0.1]), ("b", [-1.0, -2.0]))]
+    >>> _ = (folder / "out.jsonl").write_text("\\n".join(map(json.dumps, rows)))
+    >>> _ = (folder / "tests.csv").write_text("task_id,passed\\na,true\\nb,false\\n")
+    >>> found = join_results(
+    ...     read_generations(folder / "out.jsonl"), read_results(folder / "tests.csv")
+    ... )
+    >>> found.correct.tolist(), found.groups.tolist()
+    ([True, False], ['a', 'b'])
+    """
+    for value, kind in ((generations, Generations), (results, Results)):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"join_results: got {type(value).__name__}; expected {kind.__name__}, from "
+                f"read_{kind.__name__.lower()}."
+            )
+    verdicts, outputs = _rows(results, "results"), _rows(generations, "generations")
+    rows = np.array([i for key, i in outputs.items() if key in verdicts], dtype=np.intp)
+    if len(rows) == 0:
+        raise ValueError(
+            f"join_results: no task and sample are in both: generations have "
+            f"{_example(generations)}, results {_example(results)}; expected the same ids."
+            f"{_cause(generations, results)}"
+        )
+    matched = np.array([verdicts[key] for key in outputs if key in verdicts], dtype=np.intp)
+    scored = Scored(
+        generations.take(rows),
+        results.correct[matched],
+        results.notion,
+        [_named(generations, i) for key, i in outputs.items() if key not in verdicts],
+        [_named(results, i) for key, i in verdicts.items() if key not in outputs],
+    )
+    if scored.n_unmatched:
+        shifted = generations.counted and results.counted and _counts_differ(generations, results)
+        _warn(scored, shifted)
+    return scored
+
+
+def _rows(side: Generations | Results, name: str) -> dict[tuple[str, int], int]:
+    """The row of every task and sample."""
+    found: dict[tuple[str, int], int] = {}
+    for i, key in enumerate(zip(side.task.tolist(), side.sample.tolist(), strict=True)):
+        earlier = found.setdefault(key, i)
+        if earlier != i:
+            raise ValueError(
+                f"join_results: {name} have task {key[0]}, sample {key[1]} twice, at "
+                f"{side.place[earlier]} and at {side.place[i]}; expected each once."
+            )
+    return found
+
+
+def _named(side: Generations | Results, i: int) -> str:
+    return f"task {side.task[i]}, sample {side.sample[i]} ({side.place[i]})"
+
+
+def _example(side: Generations | Results) -> str:
+    return _named(side, 0) if len(side) else "no rows"
+
+
+def _counts_differ(generations: Generations, results: Results) -> bool:
+    """Whether a task that is on both sides has more samples on one of them."""
+    n = dict(zip(*np.unique(generations.task, return_counts=True), strict=True))
+    other = zip(*np.unique(results.task, return_counts=True), strict=True)
+    return any(n.get(task, count) != count for task, count in other)
+
+
+def _warn(scored: Scored, shifted: bool) -> None:
+    parts = []
+    for rows, what in (
+        (scored.without_result, "generations have no result"),
+        (scored.without_generation, "results have no generation"),
+    ):
+        if rows:
+            more = ", ..." if len(rows) > _SHOWN else ""
+            parts.append(f"{len(rows)} {what} ({'; '.join(rows[:_SHOWN])}{more})")
+    end = ""
+    if shifted:
+        end = (
+            " Samples were counted by their order in both files, and the counts of a task differ: "
+            "if one is missing in its midst, those after it are matched wrongly. Number them in "
+            "the files and name the key: sample='...'."
+        )
+    warnings.warn(
+        f"join_results: {' and '.join(parts)}; {len(scored)} outputs were matched.{end}",
+        UnmatchedWarning,
+        stacklevel=3,
+    )
+
+
+def _cause(generations: Generations, results: Results) -> str:
+    """Why ids that look alike don't match."""
+    ours, theirs = set(generations.task.tolist()), set(results.task.tolist())
+    if ours & theirs:
+        a, b = int(generations.sample.min()), int(results.sample.min())
+        return f" Samples are numbered from {a} in generations and from {b} in results."
+    for said, plain in (
+        ("the part before the number", lambda t: re.sub(r"^.*?(\d+)$", r"\1", t)),
+        ("upper and lower case or spaces", lambda t: t.strip().lower()),
+        ("leading zeros", lambda t: t.lstrip("0") or "0"),
+    ):
+        if {plain(t) for t in ours} & {plain(t) for t in theirs}:
+            return (
+                f" Task names differ in {said}: make them alike, for instance "
+                "task=lambda r: r['task_id'].split('/')[-1]."
+            )
+    return ""

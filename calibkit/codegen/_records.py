@@ -1,0 +1,212 @@
+"""Generations and results: what was read of outputs of a model, and of verdicts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .._core.optional import require
+from .._core.params import check_choice
+from .._numerics.links import FloatArray, IntArray
+from ._measures import TOKEN_MEASURES, Scale, measure_tokens
+from ._ragged import Ragged
+
+#: Measures that are probabilities as they come; of the others one must say what they are.
+_USUAL = TOKEN_MEASURES[:5]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Generations:
+    """Outputs of a model, one row each, as :func:`read_generations` gives them.
+
+    Attributes
+    ----------
+    task : ndarray of str of shape (n,)
+        The problem that each output is for.
+    sample : ndarray of int of shape (n,)
+        Which output of its task it is.
+    text : list of str
+        What was generated; "" where the file doesn't say.
+    logprobs : Ragged
+        Log-probabilities of the tokens (natural logarithm); an empty list where there are none,
+        NaN where one token's is null.
+    top_logprobs : Ragged of Ragged, or None
+        Log-probabilities of the likeliest tokens at each token's place; None if no output has any.
+    signals : dict of str to ndarray of shape (n,)
+        Numbers that the file holds of each output; NaN where there is none.
+    place : list of str
+        File and line of each output.
+    errors : tuple of str
+        Requests that failed, and so gave no output: place and message.
+    counted : bool
+        Whether the sample numbers were counted in the order of the file.
+    n_repeated : int
+        Rows left out because they are the same as an earlier one in task, sample and content.
+    """
+
+    task: np.ndarray
+    sample: IntArray
+    text: list[str]
+    logprobs: Ragged
+    place: list[str]
+    top_logprobs: Ragged | None = None
+    signals: dict[str, FloatArray] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    counted: bool = False
+    n_repeated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+    @property
+    def n_without_logprobs(self) -> int:
+        """Number of outputs that have no log-probabilities."""
+        return int(np.count_nonzero(np.diff(self.logprobs.offsets) == 0))
+
+    def __repr__(self) -> str:
+        n, bare = len(self), self.n_without_logprobs
+        said = [f"{n:,} outputs of {len(np.unique(self.task)):,} tasks"]
+        said.append(f"{n - bare:,} with log-probabilities" if bare < n else "no log-probabilities")
+        if self.signals:
+            said.append(f"signals: {', '.join(self.signals)}")
+        if self.errors:
+            said.append(f"{len(self.errors):,} failed requests")
+        if self.n_repeated:
+            said.append(f"{self.n_repeated:,} repeated rows left out")
+        return f"Generations({'; '.join(said)})"
+
+    def confidence(
+        self,
+        measures: str | Iterable[str] | None = None,
+        *,
+        quantile: float = 0.1,
+        scale: Scale = "probability",
+    ) -> dict[str, FloatArray]:
+        """Confidence signals by name, as :func:`evaluate_confidence` takes them.
+
+        Parameters
+        ----------
+        measures : str or list of str, optional
+            Signals of the file and measures of :func:`token_confidence`. By default all signals
+            of the file and, where there are log-probabilities, the five measures that are
+            probabilities.
+        quantile, scale
+            As in :func:`token_confidence`; signals of the file stay as they are.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n,)
+            NaN where an output has nothing to compute a measure from.
+
+        Raises
+        ------
+        ValueError
+            If a name is neither a signal of the file nor a measure, or there is nothing to compute.
+
+        Warns
+        -----
+        MissingSignalWarning
+            If outputs have no signal; with their number and the first.
+        """
+        where = "Generations.confidence"
+        if measures is None:
+            bare = self.n_without_logprobs == len(self)
+            measures = (*self.signals, *(() if bare else _USUAL))
+            if not measures:
+                raise ValueError(
+                    f"{where}: the outputs have neither log-probabilities nor signals; expected "
+                    "one of them. Ask the model for logprobs, or name columns: "
+                    "read_generations(..., signals=[...])."
+                )
+        names = [measures] if isinstance(measures, str) else list(measures)
+        for name in names:
+            check_choice(where, "measures", name, (*self.signals, *TOKEN_MEASURES))
+        wanted = [name for name in names if name not in self.signals]
+        found = measure_tokens(
+            self.logprobs, wanted, quantile, scale, self.top_logprobs, where, stacklevel=4
+        )
+        columns = dict(zip(wanted, found.T, strict=True)) if wanted else {}
+        return {name: self.signals.get(name, columns.get(name)) for name in names}  # type: ignore
+
+    def take(self, rows: Any) -> Generations:
+        """These rows, by number or by mask, in this order."""
+        rows = np.arange(len(self))[rows]
+        top = self.top_logprobs
+        return replace(
+            self,
+            task=self.task[rows],
+            sample=self.sample[rows],
+            text=[self.text[i] for i in rows],
+            place=[self.place[i] for i in rows],
+            logprobs=_taken(self.logprobs, rows),
+            top_logprobs=None if top is None else _taken(top, rows),
+            signals={name: values[rows] for name, values in self.signals.items()},
+        )
+
+    def to_pandas(self) -> Any:
+        """A data frame with a row per output; log-probabilities as a column of arrays."""
+        columns = {"task": self.task, "sample": self.sample, "text": self.text}
+        logprobs = np.empty(len(self), dtype=object)
+        logprobs[:] = [self.logprobs[i] for i in range(len(self))]
+        columns |= {"logprobs": logprobs, **self.signals, "place": self.place}
+        return require("pandas").DataFrame(columns)
+
+
+def _taken(lists: Ragged, rows: IntArray) -> Ragged:
+    """These lists, which may hold lists themselves."""
+    lengths = np.diff(lists.offsets)[rows]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    at = np.arange(offsets[-1]) + np.repeat(lists.offsets[rows] - offsets[:-1], lengths)
+    inner = lists.values
+    return Ragged(_taken(inner, at) if isinstance(inner, Ragged) else inner[at], offsets)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """Verdicts on outputs, one row each, as :func:`read_results` gives them.
+
+    Attributes
+    ----------
+    task : ndarray of str of shape (n,)
+        The problem that each output is for.
+    sample : ndarray of int of shape (n,)
+        Which output of its task it is.
+    correct : ndarray of bool of shape (n,)
+        Whether the output is correct.
+    notion : str
+        What correct means: "plus tests", "base tests", "exact_match"... Verdicts of different
+        notions are not comparable: exact match misses right answers, weak tests pass wrong ones.
+    place : list of str
+        File and line of each verdict.
+    counted : bool
+        Whether the sample numbers were counted in the order of the file.
+    n_repeated : int
+        Rows left out because they say the same of the same output as an earlier one.
+    """
+
+    task: np.ndarray
+    sample: IntArray
+    correct: np.ndarray
+    notion: str
+    place: list[str]
+    counted: bool = False
+    n_repeated: int = 0
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+    def __repr__(self) -> str:
+        n_tasks, n_correct = len(np.unique(self.task)), np.count_nonzero(self.correct)
+        more = f"; {self.n_repeated:,} repeated rows left out" if self.n_repeated else ""
+        return (
+            f"Results({len(self):,} outputs of {n_tasks:,} tasks; {n_correct:,} correct by "
+            f"{self.notion}{more})"
+        )
+
+    def to_pandas(self) -> Any:
+        """A data frame with a row per verdict."""
+        names = ("task", "sample", "correct", "place")
+        return require("pandas").DataFrame({name: getattr(self, name) for name in names})
