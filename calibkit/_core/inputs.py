@@ -5,6 +5,7 @@ A message says where it was raised, what was found and where, what is expected, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,7 +202,7 @@ def read_rows(
     """
     scores = read_scores(X, scale=scale, where=where, name=names[0])
     n = len(scores)
-    read = read_targets if soft else read_labels
+    read: Callable[..., tuple[np.ndarray, Any]] = read_targets if soft else read_labels
     found, codes = read(y, classes=classes, where=where, name=names[1])
     check_lengths(n, len(codes), where, names)
     w = read_weights(sample_weight, n, where=where)
