@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .links import FloatArray, expit
+from .links import FloatArray, IntArray, expit
 
 #: Newton steps, of which each is halved until the loss falls.
 _STEPS, _HALVINGS = 50, 30
@@ -15,7 +15,7 @@ _INTERCEPT = 0.5
 FIXED = np.inf
 
 
-def fit_shrunk(z: FloatArray, y: FloatArray, l2: float) -> tuple[FloatArray, FloatArray]:
+def fit_shrunk(z: FloatArray, y: IntArray, l2: float) -> tuple[FloatArray, FloatArray]:
     """Slopes and intercepts ``(m,), (m,)`` of ``expit(slope * z + intercept)`` for m maps.
 
     ``z`` are the log-odds that each map starts from, ``(m, n)``; ``y`` the ``(n,)`` labels they

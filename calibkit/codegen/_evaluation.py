@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.params import check_int, check_real, percent
 from .._core.random import generator
+from .._core.warnings import ReversedScoresWarning, SeparationWarning
 from .._numerics.links import FloatArray, IntArray, expit
 from ..metrics import Estimate, estimate
 from ._collapse import N_BINS, collapse_of
@@ -25,6 +26,13 @@ from ._inputs import (
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"
+#: Columns whose intervals do not print.
+_BRIEF = ("success_rate", "brier", "brier_ref", "ece_debiased", "auc")
+#: Warnings of calibrators that become notes, one for each signal.
+_NOTES = {
+    ReversedScoresWarning: "higher values go with wrong outputs; rescaling turns them round",
+    SeparationWarning: "some folds are separated perfectly; Platt's smoothed targets were used",
+}
 
 
 def evaluate_confidence(
@@ -155,7 +163,8 @@ def evaluate_confidence(
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
     whole = " by group" if g is not None and not isinstance(cv, str) else ""
     caption = f"rescaled out of fold ({how}{whole}); {percent(level)} intervals"
-    return ResultTable(tuple(rows), tuple(notes), caption + (", groups drawn whole" * bool(whole)))
+    caption += ", groups drawn whole" * bool(whole)
+    return ResultTable(tuple(rows), tuple(notes), caption, _BRIEF)
 
 
 class _Judge:
@@ -184,11 +193,22 @@ class _Judge:
             if len(self.y):
                 what = f"all {len(self.y)} outputs are {'right' if self.y[0] else 'wrong'}"
             return [raw, {"stage": "rescaled", **head, **nothing}], [f"{what}: no skill, no AUC"]
-        p = out_of_fold(template, self.signal, self.y, self.groups, cv, self.scale, seed, _WHERE)
+        p, notes = self.rescaled(template, cv, seed)
         rescaled = {"stage": "rescaled", **head, **self.metrics(p, p)}
-        ece = rescaled["ece"]
-        collapse = collapse_of(p, rescaled["skill"], float(ece))
-        return [raw, rescaled], [str(collapse)] if collapse.collapsed else []
+        collapse = collapse_of(p, rescaled["skill"], float(rescaled["ece"]))
+        return [raw, rescaled], notes + [str(collapse)] * collapse.collapsed
+
+    def rescaled(self, template: Any, cv: Any, seed: int) -> tuple[FloatArray, list[str]]:
+        """Out-of-fold probabilities; what the calibrators warned of, once for all folds."""
+        data = self.signal, self.y, self.groups
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            p = out_of_fold(template, *data, cv, self.scale, seed, _WHERE)
+        kinds = {w.category for w in caught}
+        for w in caught:
+            if w.category not in _NOTES:
+                warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+        return p, [note for kind, note in _NOTES.items() if kind in kinds]
 
     def raw_probability(self) -> FloatArray | None:
         if self.scale == "score":

@@ -157,7 +157,7 @@ def _spiess(s: FloatArray, y: IntArray, scale: str, *, by_signal: bool) -> Float
     """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
     z = s
     if scale == "probability":
-        z = Scores(np.round(s, _DECIMALS), scale, (_CLIP, _CLIP)).logits()
+        z = Scores(np.round(s, _DECIMALS), "probability", (_CLIP, _CLIP)).logits()
     order = np.argsort(s, kind="stable") if by_signal else np.arange(len(s))
     p = np.empty(len(s))
     for train, test in KFold(n_splits=5, shuffle=True, random_state=42).split(order):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -29,11 +29,14 @@ class ResultTable:
         Sentences that belong beside the table.
     caption : str
         How the numbers were made.
+    brief : tuple of str
+        Columns that print without their intervals, for room; :meth:`flat` has them.
     """
 
     rows: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
     caption: str = ""
+    brief: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -47,7 +50,7 @@ class ResultTable:
         return list(self.rows[0]) if self.rows else []
 
     def __str__(self) -> str:
-        lines = [self.columns, *([_shown(v) for v in row.values()] for row in self.rows)]
+        lines = [self.columns, *self._cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = [
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
@@ -57,7 +60,7 @@ class ResultTable:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
-        cells = ("".join(f"<td>{escape(_shown(v))}</td>" for v in r.values()) for r in self.rows)
+        cells = ("".join(f"<td>{escape(v)}</td>" for v in line) for line in self._cells())
         body = "".join(f"<tr>{c}</tr>" for c in cells)
         words = "".join(f"<p>{escape(n)}</p>" for n in (*self.notes, self.caption) if n)
         return f"<table><tr>{head}</tr>{body}</table>{words}"
@@ -101,7 +104,11 @@ class ResultTable:
         text : str
             Without notes and caption.
         """
-        return self._delimited("|", lambda text: text.replace("|", "\\|"))
+        rule = [":---" if self._is_text(c) else "---:" for c in self.columns]
+        lines = [self.columns, rule, *self._cells()]
+        return "\n".join(
+            f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |" for x in lines
+        )
 
     def to_latex(self) -> str:
         """The table as it prints, in LaTeX (of the package booktabs).
@@ -112,30 +119,25 @@ class ResultTable:
             A ``tabular``, without notes and caption.
         """
         lines = [" & ".join(c.translate(_LATEX) for c in self.columns) + r" \\", r"\midrule"]
-        for row in self.rows:
-            cells = (_shown(v).translate(_LATEX) for v in row.values())
-            lines.append(" & ".join(cells) + r" \\")
+        for line in self._cells():
+            lines.append(" & ".join(c.translate(_LATEX) for c in line) + r" \\")
         kinds = "".join("l" if self._is_text(c) else "r" for c in self.columns)
         head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
         return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}"])
 
-    def _delimited(self, mark: str, clean: Callable[[str], str]) -> str:
-        def line(cells: Any) -> str:
-            return f"{mark} " + f" {mark} ".join(clean(c) for c in cells) + f" {mark}"
-
-        rule = (":---" if self._is_text(c) else "---:" for c in self.columns)
-        body = (line(_shown(v) for v in row.values()) for row in self.rows)
-        return "\n".join([line(self.columns), line(rule), *body])
+    def _cells(self) -> list[list[str]]:
+        """The table as text."""
+        return [[_shown(v, k not in self.brief) for k, v in row.items()] for row in self.rows]
 
     def _is_text(self, column: str) -> bool:
         return any(isinstance(row[column], str) for row in self.rows)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, interval: bool = True) -> str:
     """A cell in few characters."""
     if isinstance(value, Estimate):
-        if np.isnan(value.value):
-            return "-"
+        if not interval or np.isnan(value.value):
+            return _shown(value.value)
         return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
     if isinstance(value, (bool, str)):
         return str(value)

@@ -1,0 +1,304 @@
+"""Evaluation of confidence signals: the paper's metrics and protocol, folds, collapse, tables."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, KFold
+
+import calibkit
+from calibkit import BetaCalibrator, Estimate, MissingSignalWarning, PlattCalibrator, estimate
+from calibkit.codegen import (
+    ResultTable,
+    bucket_collapse,
+    cross_val_calibrate,
+    evaluate_confidence,
+)
+
+P = np.array([0.05, 0.15, 0.15, 0.35, 0.55, 0.62, 0.72, 0.85, 0.95, 1.0])
+O = np.array([0, 0, 1, 0, 1, 0, 1, 1, 1, 1])  # noqa: E741
+
+
+def paper_data():
+    """The two simulated signals of the reference sheet's table of bucket collapse."""
+    rng = np.random.default_rng(0)
+    s = rng.beta(8, 2, 2000)
+    useless = (rng.random(2000) < 0.35).astype(int)
+    z = np.log(s / (1 - s))
+    informative = (rng.random(2000) < 1 / (1 + np.exp(-(1.2 * z - 2.2)))).astype(int)
+    return s, useless, informative
+
+
+def grouped_data(n_groups=60, size=10, seed=0):
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(n_groups), size)
+    ease = rng.normal(size=n_groups)[group]
+    signal = 1 / (1 + np.exp(-ease - rng.normal(size=len(group))))
+    return signal, (rng.random(len(group)) < 1 / (1 + np.exp(-2 * ease))).astype(int), group
+
+
+def row(table, stage, **wanted):
+    found = [r for r in table if r["stage"] == stage and all(r[k] == v for k, v in wanted.items())]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_metrics_of_the_test_vector():
+    raw = row(evaluate_confidence(P, O, cv=2), "raw")
+    expected = {"brier": 0.15603, "brier_ref": 0.24, "skill": 0.349875, "ece": 0.265}
+    for name, value in expected.items():
+        assert raw[name].value == pytest.approx(value, abs=1e-12)
+    assert raw["auc"].value == pytest.approx(20.5 / 24, abs=1e-12)
+    assert raw["success_rate"].value == pytest.approx(0.6, abs=1e-15)
+
+
+def test_protocol_gives_the_table_of_bucket_collapse():
+    s, useless, informative = paper_data()
+    printed = {
+        "useless": (useless, ".4504 .2234 -1.016 .461 .503", ".2241 .2234 -.003 .0001 .470"),
+        "informative": (informative, ".3546 .2438 -.454 .376 .736", ".2038 .2438 .164 .015 .734"),
+    }
+    for _, (correct, *lines) in printed.items():
+        table = evaluate_confidence(s, correct, cv="spiess2024", n_resamples=20)
+        for stage, line in zip(("raw", "rescaled"), lines, strict=True):
+            found = row(table, stage)
+            names = ("brier", "brier_ref", "skill", "ece", "auc")
+            for name, text in zip(names, line.split(), strict=True):
+                decimals = len(text.split(".")[1])
+                assert round(found[name].value, decimals) == float(text), (stage, name)
+
+
+@pytest.mark.parametrize("order", ["spiess2024", "spiess2024_sorted"])
+def test_protocol_against_scikit_learn_line_by_line(order):
+    s, _, y = paper_data()
+    at = np.argsort(s, kind="stable") if order.endswith("sorted") else np.arange(len(s))
+    clipped = np.clip(np.round(s, 7), 1e-6, 1 - 1e-6)
+    z = np.log(clipped / (1 - clipped))[:, None]
+    expected = np.empty(len(s))
+    for train, test in KFold(5, shuffle=True, random_state=42).split(s):
+        model = LogisticRegression(C=np.inf).fit(z[at[train]], y[at[train]])
+        expected[at[test]] = model.predict_proba(z[at[test]])[:, 1]
+    p = cross_val_calibrate("platt", s, y, cv=order)
+    np.testing.assert_allclose(p, expected, rtol=0, atol=1e-9)
+
+
+def test_no_group_is_on_both_sides():
+    signal, correct, group = grouped_data()
+
+    class Recording(PlattCalibrator):
+        seen: ClassVar[list] = []
+
+        def fit(self, X, y, sample_weight=None):
+            Recording.seen.append(set(np.asarray(X)))
+            return super().fit(X, y, sample_weight)
+
+    p = cross_val_calibrate(Recording(), signal, correct, groups=group, cv=4)
+    assert len(Recording.seen) == 4
+    assert np.isfinite(p).all()
+    for trained in Recording.seen:
+        inside = np.isin(signal, list(trained))
+        assert not set(group[inside]) & set(group[~inside])
+
+
+def test_out_of_fold_equals_a_loop_over_a_splitter():
+    signal, correct, group = grouped_data()
+    folds = GroupKFold(5)
+    expected = np.empty(len(signal))
+    for train, test in folds.split(signal, correct, group):
+        model = BetaCalibrator().fit(signal[train], correct[train])
+        expected[test] = model.predict_proba(signal[test])[:, 1]
+    p = cross_val_calibrate("beta", signal, correct, groups=group, cv=folds)
+    np.testing.assert_array_equal(p, expected)
+
+
+def test_intervals_are_those_of_estimate_with_groups():
+    signal, correct, group = grouped_data()
+    table = evaluate_confidence(signal, correct, group, random_state=3)
+    seed = int(np.random.default_rng(3).integers(2**31))
+    ours = row(table, "raw")["skill"]
+    theirs = estimate("brier_skill_score", correct, signal, groups=group, random_state=seed)
+    assert (ours.value, ours.low, ours.high) == (theirs.value, theirs.low, theirs.high)
+    alone = row(evaluate_confidence(signal, correct), "raw")["skill"]
+    assert ours.high - ours.low > 1.3 * (alone.high - alone.low)  # rows of one problem are alike
+
+
+def test_success_rate_and_reference_with_their_intervals():
+    signal, correct, _ = grouped_data()
+    raw = row(evaluate_confidence(signal, correct, level=0.95), "raw")
+    rate = raw["success_rate"]
+    se = np.sqrt(rate.value * (1 - rate.value) / len(correct))
+    assert rate.value == pytest.approx(correct.mean())
+    assert rate.high - rate.low == pytest.approx(2 * 1.96 * se, rel=0.15)
+    ref = raw["brier_ref"]
+    assert ref.value == pytest.approx(rate.value * (1 - rate.value))
+    assert ref.low <= ref.value <= ref.high <= 0.25
+
+
+def test_auc_of_any_scale_is_that_of_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    signal, correct, _ = grouped_data()
+    length = -np.round(100 * signal)  # ties, negative
+    table = evaluate_confidence({"length": length}, correct, scale="score")
+    raw = row(table, "raw")
+    assert raw["auc"].value == pytest.approx(roc_auc_score(correct, length))
+    assert np.isnan(raw["brier"])
+    assert np.isnan(raw["skill"])
+    assert np.isnan(raw["ece"])
+    rescaled = row(table, "rescaled")
+    assert rescaled["skill"].value > 0.1  # a long answer is a wrong one, and that is learnt
+    assert "higher values go with wrong outputs" in str(table)
+
+
+def test_logits_and_probabilities_agree():
+    signal, correct, _ = grouped_data()
+    z = np.log(signal / (1 - signal))
+    a = row(evaluate_confidence(signal, correct), "rescaled")
+    b = row(evaluate_confidence(z, correct, scale="logit"), "rescaled")
+    assert a["brier"].value == pytest.approx(b["brier"].value, abs=1e-9)
+
+
+def test_missing_signals_are_counted_and_warned_of():
+    signal, correct, group = grouped_data()
+    some = signal.copy()
+    some[::7] = np.nan
+    with pytest.warns(MissingSignalWarning, match="86 of 600 outputs have no verbalised"):
+        table = evaluate_confidence({"verbalised": some, "average": signal}, correct, group)
+    found = row(table, "raw", signal="verbalised")
+    assert (found["n"], found["missing"]) == (514, 86)
+    assert row(table, "rescaled", signal="average")["missing"] == 0
+    with pytest.warns(MissingSignalWarning):
+        nothing = evaluate_confidence({"none": np.full(600, np.nan)}, correct)
+    assert row(nothing, "rescaled")["n"] == 0
+    assert "no output has the signal" in str(nothing)
+    p = cross_val_calibrate("platt", some, correct)
+    np.testing.assert_array_equal(np.isnan(p), np.isnan(some))
+
+
+def test_by_judges_each_part_by_itself():
+    signal, correct, group = grouped_data()
+    task = np.where(group < 30, "repair", "synthesis")
+    table = evaluate_confidence(signal, correct, group, by=task)
+    alone = evaluate_confidence(signal[:300], correct[:300], group[:300])
+    found = row(table, "rescaled", by="repair")
+    assert found["brier"].value == row(alone, "rescaled")["brier"].value
+    assert [r["by"] for r in table] == ["repair", "repair", "synthesis", "synthesis"]
+
+
+def test_one_class_is_said_and_not_an_error():
+    signal, correct, group = grouped_data()
+    task = np.where(group < 30, "solved", "open")
+    table = evaluate_confidence(signal, np.where(group < 30, 1, correct), by=task)
+    found = row(table, "rescaled", by="solved")
+    assert np.isnan(found["skill"])
+    assert np.isnan(found["auc"])
+    assert "solved, confidence: all 300 outputs are right: no skill, no AUC" in table.notes
+    assert np.isfinite(row(table, "rescaled", by="open")["skill"].value)
+
+
+def test_bucket_collapse_is_told_from_skill_and_from_miscalibration():
+    s, useless, informative = paper_data()
+    p = cross_val_calibrate("platt", s, useless)
+    found = bucket_collapse(p, useless)
+    assert found.collapsed
+    assert found.ece < 0.01
+    assert found.spread < 0.02
+    assert str(found).startswith("bucket collapse: 100% of the outputs")
+    assert "nothing was learnt" in str(evaluate_confidence(s, useless))
+    good = bucket_collapse(cross_val_calibrate("platt", s, informative), informative)
+    assert not good.collapsed
+    assert good.skill.value > 0.1
+    assert not bucket_collapse(s, useless).collapsed  # bad, but not collapsed
+    assert "nothing was learnt" not in str(evaluate_confidence(s, informative))
+    rare = np.random.default_rng(1).random(20_000) < 0.01
+    sharp = np.where(rare, 0.09, 0.001)  # two bins hold all, yet skill is there
+    assert not bucket_collapse(sharp, rare).collapsed
+
+
+def test_a_table_prints_and_is_exported():
+    signal, correct, _ = grouped_data()
+    table = evaluate_confidence({"a_b": signal, "50%|x": 1 - signal}, correct)
+    assert isinstance(table, ResultTable)
+    assert len(table) == 4
+    lines = str(table).splitlines()
+    assert lines[0].split()[:4] == ["signal", "stage", "n", "missing"]
+    assert max(map(len, lines)) <= 130
+    frame = table.to_pandas()
+    assert {"skill", "skill_low", "skill_high", "brier_low"} <= set(frame.columns)
+    assert frame["skill"][0] == row(table, "raw", signal="a_b")["skill"].value
+    latex = table.to_latex()
+    assert r"a\_b" in latex
+    assert r"50\%|x" in latex
+    assert latex.count(r" \\") == 5
+    markdown = table.to_markdown().splitlines()
+    assert len(markdown) == 6
+    assert r"50%\|x" in markdown[4]
+    assert "<td>a_b</td>" in table._repr_html_()
+    import pandas as pd
+
+    framed = evaluate_confidence(pd.DataFrame({"a_b": signal}), pd.Series(correct))
+    assert row(framed, "raw")["skill"].value == frame["skill"][0]
+
+
+def test_rescaling_is_repeatable_and_seeded():
+    signal, correct, group = grouped_data()
+    first = cross_val_calibrate("platt", signal, correct, groups=group, random_state=1)
+    again = cross_val_calibrate("platt", signal, correct, groups=group, random_state=1)
+    other = cross_val_calibrate("platt", signal, correct, groups=group, random_state=2)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_skill_intervals_cover_with_groups():
+    """Problems that are alike inside: the cluster bootstrap covers, rows alone do not."""
+    rng, truth, inside, naive, runs = np.random.default_rng(0), [], 0, 0, 150
+    for _ in range(20):
+        signal, correct, _ = grouped_data(4000, 10, seed=int(rng.integers(2**31)))
+        truth.append(calibkit.brier_skill_score(correct, signal))
+    for _ in range(runs):
+        signal, correct, group = grouped_data(80, 10, seed=int(rng.integers(2**31)))
+        for groups in (group, None):
+            e = estimate(
+                "brier_skill_score", correct, signal, groups=groups, n_resamples=200, random_state=0
+            )
+            hit = e.low <= np.mean(truth) <= e.high
+            inside, naive = (inside + hit, naive) if groups is not None else (inside, naive + hit)
+    assert inside / runs > 0.9 - 3 * np.sqrt(0.9 * 0.1 / runs)
+    assert naive / runs < 0.75
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s, y: evaluate_confidence(s * 100, y), r"confidence is .* expected probabilities"),
+        (lambda s, y: evaluate_confidence(s[:5], y), "confidence has 5 rows and correct has 600"),
+        (lambda s, y: evaluate_confidence({}, y), "confidence holds no signal"),
+        (lambda s, y: evaluate_confidence(["high"] * 600, y), "can't be read as numbers"),
+        (lambda s, y: evaluate_confidence(s + np.inf, y), "is infinite at output 0"),
+        (lambda s, y: evaluate_confidence(s, y * 0.5), "correct holds 0.5"),
+        (lambda s, y: evaluate_confidence(s, y + 1), "not among the classes"),
+        (lambda s, y: evaluate_confidence(s, y, [1, 2]), "groups has shape"),
+        (lambda s, y: evaluate_confidence(s, y, by=[None] * 600), "by has no label at output 0"),
+        (lambda s, y: evaluate_confidence(s, y, cv="paper"), "cv='paper'; expected one of"),
+        (lambda s, y: evaluate_confidence(s, y, cv=1), "cv=1; expected an int of at least 2"),
+        (lambda s, y: evaluate_confidence(s, y, np.arange(600) // 200), "5 folds and 3 groups"),
+        (lambda s, y: evaluate_confidence(s, y, scale={"b": "logit"}), "scale names 'b'"),
+        (lambda s, y: evaluate_confidence(s, y, scale="percent"), "scale='percent'; expected"),
+        (lambda s, y: evaluate_confidence(s, y, calibrator="plat"), "did you mean 'platt'"),
+        (lambda s, y: evaluate_confidence(s, y, level=90), "level=90; expected a number"),
+        (lambda s, y: cross_val_calibrate("platt", s, y * 0), "0 output.* of one class"),
+        (lambda s, y: bucket_collapse(s * np.nan, y), "p contains NaN"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::calibkit.FewGroupsWarning")
+def test_bad_input_is_named(call, message):
+    signal, correct, _ = grouped_data()
+    with pytest.raises(ValueError, match=message):
+        call(signal, correct)
+
+
+def test_results_are_estimates_that_compute():
+    raw = row(evaluate_confidence(P, O, cv=2), "raw")
+    assert isinstance(raw["skill"], Estimate)
+    assert float(raw["skill"]) == raw["skill"].value
