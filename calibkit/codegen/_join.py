@@ -209,8 +209,8 @@ def _cause(generations: Generations, results: Results) -> str:
         a, b = int(generations.sample.min()), int(results.sample.min())
         return f" Samples are numbered from {a} in generations and from {b} in results."
     for said, plain in (
-        ("the part before the number", lambda t: re.sub(r"^.*?(\d+)$", r"\1", t)),
         ("upper and lower case or spaces", lambda t: t.strip().lower()),
+        ("the part before the number", lambda t: re.sub(r"^.*?(\d+)$", r"\1", t)),
         ("leading zeros", lambda t: t.lstrip("0") or "0"),
     ):
         if {plain(t) for t in ours} & {plain(t) for t in theirs}:

@@ -125,11 +125,13 @@ class Generations:
         for name in names:
             check_choice(where, "measures", name, (*self.signals, *TOKEN_MEASURES))
         wanted = [name for name in names if name not in self.signals]
-        found = measure_tokens(
-            self.logprobs, wanted, quantile, scale, self.top_logprobs, where, stacklevel=4
-        )
-        columns = dict(zip(wanted, found.T, strict=True)) if wanted else {}
-        return {name: self.signals.get(name, columns.get(name)) for name in names}  # type: ignore
+        columns = dict(self.signals)
+        if wanted:
+            found = measure_tokens(
+                self.logprobs, wanted, quantile, scale, self.top_logprobs, where, stacklevel=4
+            )
+            columns |= zip(wanted, found.T, strict=True)
+        return {name: columns[name] for name in names}
 
     def take(self, rows: Any) -> Generations:
         """These rows, by number or by mask, in this order."""
