@@ -10,8 +10,8 @@ from .links import FloatArray
 
 #: Each step of the golden section keeps this part of the bracket.
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0
-#: Width of the bracket at which to stop, in spreads of t per spread of z.
-_PRECISION = 1e-11
+#: Steps after which a bracket is down to the last bits.
+_STEPS = 100
 
 
 def quantile(values: FloatArray, beta: float, w: FloatArray | None = None) -> float:
@@ -41,7 +41,7 @@ def quantile_line(
 
     Quantile regression with one regressor: for a given slope the best intercept is a quantile of
     ``t - slope * z``, and the loss so reached is convex in the slope, since a partial minimum of a
-    convex function is convex. A golden section finds its minimum in some 60 passes of O(n).
+    convex function is convex. A golden section finds its minimum in 100 passes of O(n).
     Scores that are all equal leave the slope at 0.
     """
     centre = quantile(z, 0.5, w)
@@ -70,7 +70,7 @@ def _convex_minimum(loss: Callable[[float], float]) -> float:
     low, high = -end, end
     a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_a, at_b = loss(a), loss(b)
-    while high - low > _PRECISION * max(1.0, abs(a)):
+    for _ in range(_STEPS):
         if at_a <= at_b:
             high, b, at_b = b, a, at_a
             a = high - _GOLDEN * (high - low)

@@ -71,8 +71,7 @@ class PlattCalibrator(LogOddsCalibrator):
     the slope at 1 and move the intercept. O(n) time.
 
     With ``fit_slope=False`` the intercept solves ``mean(expit(z + c)) = mean(y)``, which has one
-    solution whenever both classes occur (Steyerberg 2019, section 15.3, and section 20.2 on
-    updating the intercept only).
+    solution whenever both classes occur (Steyerberg 2019, chapter 20).
 
     References
     ----------
