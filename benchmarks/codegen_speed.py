@@ -51,6 +51,20 @@ def tokens(rows: int, length: int, dtype: type) -> Ragged:
     return Ragged(np.resize(few, rows * length), np.arange(rows + 1) * length)
 
 
+def compare(data: Ragged, dtype: str) -> None:
+    starts = data.offsets[:-1]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for label, measure, scale in CASES:
+        passes, times = [], []
+        for _ in range(2 if "quantile" in label else REPEATS):
+            passes.append(seconds(lambda: np.add.reduceat(data.values, starts)))
+            times.append(seconds(lambda m=measure, s=scale: token_confidence(data, m, scale=s)))
+        one, ours = np.median(passes), np.median(times)
+        print(f"{dtype:8s} {label:24s} {ours:7.3f} s / {one:6.3f} s = {ours / one:5.2f}")
+    extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"{dtype:8s} extra memory {extra / 1024:.0f} MB at {len(data):,} outputs")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -58,20 +72,7 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{args.rows:,} outputs of {args.tokens} tokens: CPU time over one np.add.reduceat pass")
     for dtype in (np.float32, np.float64):
-        data = tokens(args.rows, args.tokens, dtype)
-        starts = data.offsets[:-1]
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for label, measure, scale in CASES:
-            passes, times = [], []
-            for _ in range(2 if "quantile" in label else REPEATS):
-                passes.append(seconds(lambda: np.add.reduceat(data.values, starts)))
-                times.append(
-                    seconds(lambda m=measure, s=scale: token_confidence(data, m, scale=s))
-                )
-            one, ours = np.median(passes), np.median(times)
-            print(f"{dtype.__name__:8s} {label:24s} {ours:7.3f} s / {one:6.3f} s = {ours / one:5.2f}")
-        extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        print(f"{dtype.__name__:8s} extra memory {extra / 1024:.0f} MB at {args.rows:,} outputs")
+        compare(tokens(args.rows, args.tokens, dtype), dtype.__name__)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,8 @@ def measure_tokens(
 ) -> FloatArray:
     """:func:`token_confidence` for callers with a name of their own."""
     names_of = [measure] if isinstance(measure, str) else list(measure)
+    if not names_of:
+        raise ValueError(f"{where}: measure is an empty list; expected at least one measure.")
     for name in names_of:
         check_choice(where, "measure", name, TOKEN_MEASURES)
     check_choice(where, "scale", scale, SCALES)
@@ -147,18 +149,20 @@ def measure_tokens(
         columns, why = _measures(tokens, wanted, quantile, scale, where, names[0])
     if "entropy" in names_of:
         columns["entropy"], why_entropy = _entropy(top_logprobs, where, names[1])
-        why = why if any(np.isnan(columns[m]).any() for m in wanted) else why_entropy
+        why = why if any(np.isnan(columns[m].sum()) for m in wanted) else why_entropy
     sizes = {len(c) for c in columns.values()}
     if len(sizes) > 1:
         raise ValueError(
             f"{where}: {names[0]} has {len(columns[wanted[0]])} outputs and {names[1]} "
             f"{len(columns['entropy'])}; expected the same number."
         )
-    out = np.column_stack([columns[m] for m in names_of]) if names_of else np.empty((0, 0))
-    missing = np.isnan(out)
-    lacking = [m for m, none in zip(names_of, missing.any(axis=0), strict=True) if none]
-    warn_of_missing(where, lacking, missing.any(axis=1), why, stacklevel)
-    return out[:, 0] if isinstance(measure, str) else out
+    lacking = [m for m in names_of if np.isnan(columns[m].sum())]
+    if lacking:
+        missing = np.any([np.isnan(columns[m]) for m in lacking], axis=0)
+        warn_of_missing(where, lacking, missing, why, stacklevel)
+    if isinstance(measure, str):
+        return columns[measure]
+    return np.column_stack([columns[m] for m in names_of])
 
 
 def _measures(
@@ -167,20 +171,23 @@ def _measures(
     """The columns, and why the first output that lacks one does."""
     lengths = np.diff(tokens.offsets)
     full = np.flatnonzero(lengths)
-    edges = tokens.offsets if len(full) == len(lengths) else tokens.offsets[np.append(full, -1)]
+    edges, sizes = tokens.offsets, lengths
+    if len(full) < len(lengths):
+        edges, sizes = edges[np.append(full, -1)], lengths[full]
     needs = {need for m in wanted for need in _NEEDS[m]}
     found = _one_pass(tokens, edges, needs, quantile, scale, where, name) if needs else {}
-    columns, why = {}, "no tokens"
+    columns: dict[str, FloatArray] = {}
+    why = "no tokens"
     for m in wanted:
         if m == "length":
             columns[m] = lengths.astype(np.float64)
             continue
-        column = np.full(len(lengths), np.nan)
-        column[full] = _finish(m, found, lengths[full], quantile, scale)
-        none = np.flatnonzero(np.isnan(column))
-        if len(none) and lengths[none[0]]:
+        columns[m] = column = _finish(m, found, sizes, quantile, scale)
+        if len(full) < len(lengths):
+            columns[m] = np.full(len(lengths), np.nan)
+            columns[m][full] = column
+        if np.isnan(column.sum()) and lengths[np.isnan(columns[m]).argmax()]:
             why = "a token without a log-probability"
-        columns[m] = column
     return columns, why
 
 
@@ -196,7 +203,7 @@ def _one_pass(
 ) -> dict[str, FloatArray]:
     """Per output what the measures are made of; each block of tokens is read from memory once."""
     n = len(edges) - 1
-    found = {need: np.empty(n) for need in needs}
+    found: dict[str, FloatArray] = {need: np.empty(n) for need in needs}
     if "quantile" in needs:
         found["upper"] = np.empty(n)
     if "average" in needs and scale == "logit":
@@ -219,9 +226,7 @@ def _one_pass(
             miss = -np.add.reduceat(np.expm1(block, out=room), starts)
             found["average"][rows] = miss
             if (miss > _LARGE_MISS * np.diff(starts, append=len(block))).any():
-                found["log_average"][rows] = log_mean_exp(
-                    np.maximum(block, LOWEST), starts, room
-                )
+                found["log_average"][rows] = log_mean_exp(np.maximum(block, LOWEST), starts, room)
         elif "average" in needs:
             found["average"][rows] = np.add.reduceat(exp_into(block, room), starts)
     return found

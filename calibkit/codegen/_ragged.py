@@ -105,8 +105,8 @@ def read_nested(X: Any, where: str, name: str) -> tuple[Ragged, IntArray]:
         tokens = [list(t.values()) if isinstance(t, dict) else t for t in tokens]
     inner = split(tokens, where, name, outer.offsets)
     values = inner.values
-    if isinstance(values, list) and all(isinstance(v, dict) and "logprob" in v for v in values):
-        values = [v["logprob"] for v in values]  # OpenAI's items
+    if isinstance(values, list):  # OpenAI's items
+        values = [v.get("logprob", v) if isinstance(v, dict) else v for v in values]
     values = to_numbers(values, where, name, outer.offsets, inner.offsets)
     return Ragged(values, inner.offsets), outer.offsets
 
@@ -235,7 +235,9 @@ def to_numbers(flat: Any, where: str, name: str, *levels: IntArray) -> FloatArra
         )
     if a.dtype.kind not in "fiub":
         complex_ = "Complex data not supported: " if a.dtype.kind == "c" else ""
-        raise ValueError(f"{where}: {complex_}{name} is of dtype {a.dtype}; expected plain numbers.")
+        raise ValueError(
+            f"{where}: {complex_}{name} is of dtype {a.dtype}; expected plain numbers."
+        )
     if a.dtype.kind == "f" and a.dtype.itemsize <= 4:
         return a.astype(np.float32, copy=False)
     return a.astype(np.float64, copy=False)

@@ -1,0 +1,376 @@
+"""Confidence from what a model says of its own output, or does when asked again."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from math import expm1, log, nan
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import logsumexp
+
+from .._core.inputs import check_lengths
+from .._core.labels import is_missing
+from .._core.params import check_choice, check_flag
+from .._numerics.links import FloatArray, IntArray
+from ._measures import LEAST_MISS, SCALES, Scale
+from ._ragged import LOWEST, TOLERANCE, read_ragged, warn_of_missing
+
+#: What may stand around an answer: spaces, punctuation, and tokenizers' marks for a space and a
+#: line break.
+_AROUND = string.whitespace + string.punctuation + "\u00a0ĠĊ▁“”‘’«»…。"
+_MASS_TOLERANCE = 1e-4
+
+
+def _bare(token: str) -> str:
+    return token.strip(_AROUND).casefold()
+
+
+def p_true(
+    answers: Any,
+    *,
+    true: str | Sequence[str] = ("true",),
+    false: str | Sequence[str] = ("false",),
+    normalised: bool = False,
+    absent: Literal["nan", "bound"] = "nan",
+    scale: Scale = "probability",
+) -> FloatArray:
+    """P(True): the probability of the token "True" when a model is asked whether it was right.
+
+    Use it with one more call per output: code and question are shown, "Is this correct? True or
+    False:", and the log-probabilities of the first answer token are kept. It costs more than the
+    measures of :func:`token_confidence` and is often worse before it is rescaled.
+
+    Parameters
+    ----------
+    answers : sequence of n
+        Per output the likeliest first tokens of the answer: a dict from token to log-probability,
+        a list of ``(token, logprob)`` pairs, or OpenAI's list of ``{"token", "logprob"}``. None
+        where there is none.
+    true, false : str or sequence of str, default=("true",) and ("false",)
+        The words of either answer. Case, spaces, quotes, punctuation and tokenizers' marks
+        (Ġ, ▁) around them don't count; all variants of a word are summed.
+    normalised : bool, default=False
+        Give P(True) / (P(True) + P(False)).
+    absent : {"nan", "bound"}, default="nan"
+        What a word that is not listed counts as: no signal, or the most it can have, which is the
+        least probability listed or, if that is less, the mass not listed.
+    scale : {"probability", "logit"}, default="probability"
+        "logit" gives log-odds, from log-probabilities throughout.
+
+    Returns
+    -------
+    confidence : ndarray of shape (n,)
+        NaN where the words wanted are not listed; where both are not, even with "bound", the
+        normalised form is NaN.
+
+    Raises
+    ------
+    ValueError
+        If a log-probability is above 0, tokens sum to more than 1, or a word is in both answers.
+    TypeError
+        If an answer is none of the three kinds.
+
+    Warns
+    -----
+    MissingSignalWarning
+        If outputs have no signal.
+
+    Notes
+    -----
+    Both forms are those of Spiess et al. (2025, section 3): over the whole vocabulary, and
+    over the two answers. On the logit scale 1 - p is at least 2**-24, as in
+    :func:`token_confidence`; the normalised log-odds are log P(True) - log P(False) as they are.
+
+    References
+    ----------
+    S. Kadavath et al. (2022). Language models (mostly) know what they know. arXiv:2207.05221.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import p_true
+    >>> answers = [{"True": -0.7, " true": -2.3, "False": -1.1}, [("▁False", -0.1), ("True", -3)]]
+    >>> p_true(answers).round(3)
+    array([0.597, 0.05 ])
+    >>> p_true(answers, normalised=True).round(3)
+    array([0.642, 0.052])
+    """
+    return ask(answers, true, false, normalised, absent, scale, "p_true", stacklevel=4)
+
+
+def ask(
+    answers: Any,
+    true: str | Sequence[str],
+    false: str | Sequence[str],
+    normalised: bool,
+    absent: str,
+    scale: Scale,
+    where: str,
+    name: str = "answers",
+    stacklevel: int = 4,
+) -> FloatArray:
+    """:func:`p_true` for callers with a name of their own."""
+    check_flag(where, "normalised", normalised)
+    check_choice(where, "absent", absent, ("nan", "bound"))
+    check_choice(where, "scale", scale, SCALES)
+    yes, no = _words(true, where, "true"), _words(false, where, "false")
+    if yes & no:
+        raise ValueError(
+            f"{where}: {sorted(yes & no)[0]!r} is in true and in false (case and punctuation don't "
+            "count); expected different words."
+        )
+    bare: dict[str, str] = {}  # tokens recur: each is stripped once
+    rows = read_rows(answers, where, name)
+    out, why = np.full(len(rows), nan), ""
+    for i, answer in enumerate(rows):
+        listed = [] if is_missing(answer) else _listed(answer, i, where, name)
+        found: tuple[list[float], list[float]] = ([], [])
+        for token, logprob in listed:
+            word = bare.get(token)
+            if word is None:
+                word = bare[token] = _bare(token)
+            if word in yes or word in no:
+                found[word in no].append(logprob)
+        out[i] = _answer(found, listed, normalised, absent, scale)
+        if not why and np.isnan(out[i]):
+            why = "the words are not among the tokens listed" if listed else "no answer"
+    missing = np.isnan(out)
+    signal = "p_true_normalised" if normalised else "p_true"
+    warn_of_missing(where, [signal], missing, why, stacklevel)
+    return out
+
+
+def _answer(
+    found: tuple[list[float], list[float]],
+    listed: list[tuple[str, float]],
+    normalised: bool,
+    absent: str,
+    scale: Scale,
+) -> float:
+    logs = [min(float(logsumexp(f)), 0.0) if f else nan for f in found]
+    if absent == "bound" and listed and not (normalised and not any(found)):
+        values = [v for _, v in listed]
+        rest = -expm1(min(float(logsumexp(values)), 0.0))
+        bound = max(min(min(values), log(rest) if rest > 0 else LOWEST), LOWEST)
+        logs = [bound if v != v else v for v in logs]
+    yes, no = logs
+    if yes != yes or (normalised and no != no):
+        return nan
+    if normalised:
+        return yes - no if scale == "logit" else float(np.exp(-np.logaddexp(0.0, no - yes)))
+    if scale == "logit":
+        return yes - log(max(-expm1(yes), LEAST_MISS))
+    return float(np.exp(yes))
+
+
+def _words(words: str | Sequence[str], where: str, name: str) -> set[str]:
+    given = [words] if isinstance(words, str) else list(words)
+    for w in given:
+        if not isinstance(w, str) or not _bare(w):
+            raise ValueError(
+                f"{where}: {name} holds {w!r}; expected words, which punctuation alone is not."
+            )
+    if not given:
+        raise ValueError(f"{where}: {name} is empty; expected at least one word.")
+    return {_bare(w) for w in given}
+
+
+def read_rows(data: Any, where: str, name: str) -> list[Any]:
+    """One entry per output, of any kind of column."""
+    if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
+        raise TypeError(
+            f"{where}: {name} is {data!r:.40} ({type(data).__name__}); expected a list with one "
+            f"entry per output. For a single output pass [{name}]."
+        )
+    for method in ("to_list", "to_pylist", "tolist"):
+        if hasattr(data, method):
+            rows = getattr(data, method)()
+            return rows if isinstance(rows, list) else [rows]
+    return list(data)
+
+
+def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float]]:
+    """Tokens and log-probabilities of one answer."""
+    pairs: list[tuple[Any, Any]]
+    if isinstance(answer, dict):
+        pairs = list(answer.items())
+    elif isinstance(answer, (list, tuple, np.ndarray)):
+        pairs = [
+            (a.get("token"), a.get("logprob")) if isinstance(a, dict) else _pair(a) for a in answer
+        ]
+    else:
+        pairs = [(None, answer)]
+    listed = []
+    for token, value in pairs:
+        if isinstance(token, str) and is_missing(value):
+            continue  # a column of structs gives every row all tokens
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (isinstance(token, str) and number):
+            raise TypeError(
+                f"{where}: {name} holds {answer!r:.60} at output {i}; expected a dict from token "
+                "to log-probability, or a list of (token, logprob) or of {'token', 'logprob'}."
+            )
+        if value > TOLERANCE:
+            raise ValueError(
+                f"{where}: {name} holds values above 0 ({value:.6g} for {token!r} at output {i}); "
+                "expected log-probabilities. For probabilities take np.log first."
+            )
+        listed.append((token, max(min(float(value), 0.0), LOWEST)))
+    mass = float(np.exp(logsumexp([v for _, v in listed]))) if listed else 0.0
+    if mass > 1.0 + _MASS_TOLERANCE:
+        raise ValueError(
+            f"{where}: the tokens of {name} at output {i} have a total probability of {mass:.6g}; "
+            "expected at most 1. List each token once, of one position only."
+        )
+    return listed
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    pair = isinstance(item, (list, tuple)) and len(item) == 2
+    return (item[0], item[1]) if pair else (None, item)
+
+
+def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> FloatArray:
+    """Self-consistency: the share of a prompt's samples that give the same answer as this one.
+
+    Use it where several samples were drawn per prompt and equal answers can be recognised: final
+    values, outputs on test inputs, code after normalisation. It needs no log-probabilities.
+
+    Parameters
+    ----------
+    answers : sequence of n
+        The answer of each sample: strings, numbers, tuples, anything hashable. None or NaN where
+        there is none.
+    groups : sequence of n
+        The prompt of each sample.
+    leave_one_out : bool, default=False
+        Leave the sample itself out of the count: (same - 1) / (samples - 1). A lone sample is
+        then NaN instead of 1.
+
+    Returns
+    -------
+    confidence : ndarray of shape (n,)
+        NaN for samples without an answer; they count among the samples, as agreeing with none.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many groups as answers, or a group is missing.
+    TypeError
+        If answers can't be compared (lists, dicts).
+
+    Warns
+    -----
+    MissingSignalWarning
+        If outputs have no signal.
+
+    Notes
+    -----
+    Majority voting takes the answer with the largest share (Wang et al., 2023). Counting the
+    sample itself, k samples can show no share below 1/k. O(n log n) time.
+
+    References
+    ----------
+    X. Wang et al. (2023). Self-consistency improves chain of thought reasoning in language
+    models. ICLR.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import agreement
+    >>> agreement(["4", "4", "5", "7"], ["a", "a", "a", "b"]).round(3)
+    array([0.667, 0.667, 0.333, 1.   ])
+    """
+    where = "agreement"
+    check_flag(where, "leave_one_out", leave_one_out)
+    rows, prompts = read_rows(answers, where, "answers"), read_rows(groups, where, "groups")
+    check_lengths(len(rows), len(prompts), where, ("answers", "groups"))
+    codes, group = _codes(rows, where, "answers"), _codes(prompts, where, "groups")
+    if (group < 0).any():
+        raise ValueError(
+            f"{where}: groups has no value at row {int(np.argmax(group < 0))}; expected the prompt "
+            "of every sample."
+        )
+    if not len(codes):
+        return np.empty(0)
+    _, cell, counts = np.unique(
+        group * (codes.max() + 2) + codes, return_inverse=True, return_counts=True
+    )
+    own = float(leave_one_out)
+    same, samples = counts[cell] - own, np.bincount(group)[group] - own
+    share = np.full(len(codes), nan)
+    known = (codes >= 0) & (samples > 0)
+    share[known] = same[known] / samples[known]
+    lone = bool((codes >= 0)[~known].any())
+    first = int(np.argmax(~known))
+    why = "a lone sample" if lone and codes[first] >= 0 else "no answer"
+    warn_of_missing(where, ["agreement"], ~known, why)
+    return share
+
+
+def _codes(rows: list[Any], where: str, name: str) -> IntArray:
+    """A number for each distinct value; -1 for what is missing."""
+    known: dict[Any, int] = {}
+    try:
+        codes = [-1 if is_missing(v) else known.setdefault(v, len(known)) for v in rows]
+    except TypeError as error:
+        raise TypeError(
+            f"{where}: {name} holds values that can't be compared ({error}); expected strings, "
+            "numbers or tuples. Convert them, for instance by repr."
+        ) from error
+    return np.array(codes, dtype=np.int64)
+
+
+def test_pass_rate(passed: Any) -> FloatArray:
+    """Share of the tests that each output passes.
+
+    Use it for tests that the model wrote itself, or any others that are not the ones that decide
+    what is correct: with those it would be the label, not a signal.
+
+    Parameters
+    ----------
+    passed : sequence of n lists of bool, or Arrow, pandas or polars lists
+        Per output whether each test passed; True, False, 1 or 0.
+
+    Returns
+    -------
+    confidence : ndarray of shape (n,)
+        NaN for outputs without tests, or with a test that has no result.
+
+    Raises
+    ------
+    ValueError
+        If there is a value other than these.
+
+    Warns
+    -----
+    MissingSignalWarning
+        If outputs have no signal.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import test_pass_rate
+    >>> test_pass_rate([[True, False, True, True], [False]])
+    array([0.75, 0.  ])
+    """
+    where = "test_pass_rate"
+    tests = read_ragged(passed, where, "passed")
+    values = tests.values[tests.offsets[0] : tests.offsets[-1]].astype(np.float64)
+    bad = ~(np.isnan(values) | (values == 0) | (values == 1))
+    if bad.any():
+        raise ValueError(
+            f"{where}: passed holds {values[bad][0]:.6g}; expected True or False for each test. "
+            "Shares need no such call."
+        )
+    offsets = tests.offsets - tests.offsets[0]
+    n, full = np.diff(offsets), np.flatnonzero(np.diff(offsets))
+    share = np.full(len(n), nan)
+    if len(full):
+        share[full] = np.add.reduceat(values, offsets[full]) / n[full]
+    missing = np.isnan(share)
+    why = "no tests" if missing.any() and not n[np.argmax(missing)] else "a test without a result"
+    warn_of_missing(where, ["test_pass_rate"], missing, why)
+    return share
+
+
+test_pass_rate.__test__ = False  # type: ignore[attr-defined]  # pytest would run it as a test

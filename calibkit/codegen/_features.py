@@ -1,0 +1,257 @@
+"""Confidence measures as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._core.params import check_choice, check_real
+from .._numerics.links import FloatArray, logit
+from ._answers import ask, read_rows
+from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, Scale, measure_tokens
+from ._ragged import to_numbers, warn_of_missing
+from ._verbalised import read_stated
+
+#: The column that each measure is made of.
+_COLUMN_OF = {
+    **dict.fromkeys(TOKEN_MEASURES, "logprobs"),
+    "entropy": "top_logprobs",
+    "p_true": "answer",
+    "p_true_normalised": "answer",
+    "verbalised": "verbalised",
+    "agreement": "agreement",
+    "test_pass_rate": "test_pass_rate",
+}
+COLUMNS = tuple(dict.fromkeys(_COLUMN_OF.values()))
+MEASURES = tuple(_COLUMN_OF)
+
+
+class ConfidenceFeatures(TransformerMixin, BaseEstimator):
+    """Confidence measures of generated outputs as columns of a feature matrix.
+
+    Use it as the first step of a pipeline: before a calibrator for one measure, before an imputer
+    and a logistic regression for several. Nothing is learnt in ``fit``, so that it leaks nothing.
+
+    Parameters
+    ----------
+    measures : str or sequence of str, default=("average_token_probability",)
+        The columns: the measures of :func:`token_confidence`, and "p_true", "p_true_normalised",
+        "verbalised", "agreement" and "test_pass_rate".
+    scale : {"probability", "logit"}, default="probability"
+        "logit" gives log-odds of what is a probability; length, perplexity and entropy stay. Use
+        it before anything linear.
+    quantile : float, default=0.1
+        The quantile of "low_token_probability".
+    columns : dict, optional
+        Names of the data frame's columns where they differ from the defaults: "logprobs",
+        "top_logprobs", "answer" (tokens of the answer, see :func:`p_true`), "verbalised" (texts,
+        see :func:`parse_confidence`), "agreement" and "test_pass_rate" (numbers, from the
+        functions of these names).
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns read; 1 where the input is no data frame.
+    feature_names_in_ : ndarray of str
+        Their names, where the input is a data frame.
+
+    Raises
+    ------
+    ValueError
+        If a parameter or a value is out of range, or a column is missing.
+    TypeError
+        If the input can't be read.
+
+    Notes
+    -----
+    The input is a pandas or polars data frame, or anything :func:`token_confidence` takes as
+    ``logprobs``. Signals that can't be computed are NaN and reported by a
+    :class:`~calibkit.MissingSignalWarning`. On the logit scale, shares and stated values of 0 or 1
+    count as 2**-24 and 1 - 2**-24; calibrators that take probabilities choose better ends.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.codegen import ConfidenceFeatures
+    >>> rng = np.random.default_rng(0)
+    >>> ease = rng.exponential(size=400)
+    >>> outputs = [-rng.exponential(e / 8, size=rng.integers(5, 50)) for e in ease]
+    >>> correct = rng.random(400) < np.exp(-ease)
+    >>> model = make_pipeline(
+    ...     ConfidenceFeatures("total_probability", scale="logit"), PlattCalibrator(scale="logit")
+    ... ).fit(outputs, correct)
+    >>> model.predict_proba([[-0.01] * 20, [-0.5] * 20])[:, 1].round(2)
+    array([0.86, 0.18])
+    """
+
+    def __init__(
+        self,
+        measures: str | Sequence[str] = ("average_token_probability",),
+        *,
+        scale: Scale = "probability",
+        quantile: float = 0.1,
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
+        self.measures = measures
+        self.scale = scale
+        self.quantile = quantile
+        self.columns = columns
+
+    def fit(self, X: Any, y: Any = None) -> ConfidenceFeatures:
+        """Check the parameters and that the input has the columns.
+
+        Parameters
+        ----------
+        X : data frame of n rows, or sequence of n lists of log-probabilities
+            The outputs.
+        y : object, optional
+            Ignored.
+
+        Returns
+        -------
+        self : ConfidenceFeatures
+            The transformer.
+        """
+        where = "ConfidenceFeatures.fit"
+        names = self._names(where)
+        self._check_params(where)
+        if _is_frame(X):
+            self.feature_names_in_ = np.array(self._columns_read(X, names, where), dtype=object)
+            self.n_features_in_ = len(self.feature_names_in_)
+        else:
+            self._refuse_columns(names, where)
+            if hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            self.n_features_in_ = 1
+        return self
+
+    def transform(self, X: Any) -> FloatArray:
+        """The measures of each output.
+
+        Parameters
+        ----------
+        X : data frame of n rows, or sequence of n lists of log-probabilities
+            The outputs.
+
+        Returns
+        -------
+        signals : ndarray of shape (n, n_measures)
+            NaN where a measure can't be computed. A data frame after ``set_output``.
+        """
+        check_is_fitted(self)
+        where = "ConfidenceFeatures.transform"
+        names = self._names(where)
+        data: Mapping[str, Any]
+        if _is_frame(X):
+            read = self._columns_read(X, names, where)
+            data = {c: X[c] for c in read}
+        else:
+            self._refuse_columns(names, where)
+            data = {self._column("logprobs"): X}
+        tokens = [m for m in names if m in TOKEN_MEASURES]
+        out: dict[str, FloatArray] = {}
+        if tokens:
+            where_from = (self._column("logprobs"), self._column("top_logprobs"))
+            table = measure_tokens(
+                data.get(where_from[0]),
+                tokens,
+                self.quantile,
+                self.scale,
+                data.get(where_from[1]),
+                where,
+                where_from if _is_frame(X) else ("X", "X"),
+            )
+            out.update(zip(tokens, table.T, strict=True))
+        for m in names:
+            if m not in out:
+                column = self._column(_COLUMN_OF[m])
+                out[m] = self._other(m, data[column], where, column)
+        return np.column_stack([out[m] for m in names])
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the measures.
+
+        Parameters
+        ----------
+        input_features : object, optional
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            One per column.
+        """
+        check_is_fitted(self)
+        return np.array(self._names("ConfidenceFeatures.get_feature_names_out"), dtype=object)
+
+    def _other(self, measure: str, values: Any, where: str, column: str) -> FloatArray:
+        """A measure that is not made of tokens."""
+        if measure in ("p_true", "p_true_normalised"):
+            normalised = measure == "p_true_normalised"
+            return ask(
+                values, "true", "false", normalised, "nan", self.scale, where, column, stacklevel=5
+            )
+        if measure == "verbalised":
+            p = read_stated(values, "fraction", where, column, stacklevel=5)
+        else:
+            p = to_numbers(read_rows(values, where, column), where, column)
+            bad = (p < 0) | (p > 1)
+            if bad.any():
+                i = int(np.argmax(bad))
+                raise ValueError(
+                    f"{where}: {column} holds {p[i]:.6g} at output {i}; expected shares in [0, 1]."
+                )
+            warn_of_missing(where, [measure], np.isnan(p), "no value", stacklevel=4)
+        return logit(np.clip(p, LEAST_MISS, 1.0 - LEAST_MISS)) if self.scale == "logit" else p
+
+    def _names(self, where: str) -> list[str]:
+        names = [self.measures] if isinstance(self.measures, str) else list(self.measures)
+        for name in names:
+            check_choice(where, "measures", name, MEASURES)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                f"{where}: measures={self.measures!r}; expected one or more different measures."
+            )
+        return names
+
+    def _check_params(self, where: str) -> None:
+        check_choice(where, "scale", self.scale, SCALES)
+        check_real(where, "quantile", self.quantile, low=0.0, high=1.0)
+        if self.columns is not None and not isinstance(self.columns, Mapping):
+            raise TypeError(f"{where}: columns={self.columns!r}; expected a dict or None.")
+        for name in self.columns or ():
+            check_choice(where, "columns", name, COLUMNS)
+
+    def _column(self, name: str) -> str:
+        return (self.columns or {}).get(name, name)
+
+    def _columns_read(self, X: Any, names: Sequence[str], where: str) -> list[str]:
+        """The columns of a data frame that the measures need."""
+        present = list(X.columns)
+        needed = list(dict.fromkeys(_COLUMN_OF[m] for m in names))
+        for name in needed:
+            if self._column(name) not in present:
+                raise ValueError(
+                    f"{where}: X has no column {self._column(name)!r}; it has {present!r:.200}. "
+                    f"Name the one that holds it: columns={{{name!r}: ...}}."
+                )
+        return [self._column(name) for name in needed]
+
+    def _refuse_columns(self, names: Sequence[str], where: str) -> None:
+        for m in names:
+            if _COLUMN_OF[m] != "logprobs":
+                raise ValueError(
+                    f"{where}: measures holds {m!r}, which needs the column "
+                    f"{self._column(_COLUMN_OF[m])!r}, and X is no data frame; expected one. Pass "
+                    "a pandas or polars DataFrame."
+                )
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") and hasattr(X, "__getitem__")

@@ -1,0 +1,165 @@
+"""Confidence that a model states in words: numbers are read, words are not guessed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from math import nan
+from numbers import Real
+from typing import Any, Literal
+
+import numpy as np
+
+from .._core.labels import is_missing
+from .._core.params import check_choice
+from .._numerics.links import FloatArray
+from ._answers import read_rows
+from ._ragged import warn_of_missing
+
+#: A number as it stands, well formed or not: 1,5 and 1.2.3 are one token each, and no number.
+_NUMBER = r"(?:\d+(?:[.,]\d+)*|\.\d+)(?:[eE][-+]?\d+)?"
+#: Not inside a word (GPT4), nor behind its hyphen (GPT-4), nor in the midst of a number or date.
+_ALONE = r"(?<![\w.,/])(?<!\w-)"
+_SIGNED = rf"{_ALONE}([-+]?{_NUMBER})"
+_PERCENT = r"\\?(?:%|per ?cent\b)"
+_BOUND = (
+    r"(?:[<>≤≥]=?|±|\b(?:at (?:least|most)|(?:more|less) than|under|over|above|below|up to))\s*"
+)
+_TO = r"(?:-|–|—|±|\+/-|\bto\b)"
+_RANGE = re.compile(
+    rf"{_ALONE}{_NUMBER}\s*{_PERCENT}?\s*(?:{_TO}|\band\b)\s*{_NUMBER}\s*{_PERCENT}"
+    rf"|{_BOUND}{_NUMBER}\s*{_PERCENT}",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(
+    rf"{_SIGNED}\s*(?:(?P<percent>{_PERCENT})"
+    rf"|(?:/|\bout of\b)\s*(?P<whole>{_NUMBER})(?!\s*/|\w|[.,]\d))",
+    re.IGNORECASE,
+)
+_KEYED = re.compile(
+    rf"\b(?:confidence|probability)\b[\"'*]*\s*[:=]\s*[\"'*]*([-+]?{_NUMBER})"
+    rf"(?P<range>\s*{_TO}\s*\.?\d)?",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(rf"{_SIGNED}(?!\w)")
+_PLAIN_RANGE = re.compile(
+    rf"{_ALONE}{_NUMBER}\s*{_TO}\s*{_NUMBER}|(?:{_BOUND}|\bof\s+){_NUMBER}", re.IGNORECASE
+)
+#: Numbers nearer than this are one value, said twice.
+_SAME = 1e-9
+
+
+def parse_confidence(
+    texts: Any, *, bare: Literal["fraction", "percent"] = "fraction"
+) -> FloatArray:
+    """Verbalised confidence: the probability that a model states in an answer's text.
+
+    Use it on the answers to "How likely is it that this code is correct?". Where models give
+    round numbers only (90%, 95%), few distinct values are left to tell outputs apart by.
+
+    Parameters
+    ----------
+    texts : sequence of n str
+        One answer per output: "90%", "0.9", "9/10", "9 out of 10", ``{"confidence": 0.9}``.
+        None, and numbers, which are read as they stand, may be among them.
+    bare : {"fraction", "percent"}, default="fraction"
+        What a number without a mark is. "percent" reads "90" as 0.9, and "0.9" as 0.009.
+
+    Returns
+    -------
+    confidence : ndarray of shape (n,)
+        NaN where no one number is stated.
+
+    Raises
+    ------
+    TypeError
+        If there is something else than text, numbers and None.
+
+    Warns
+    -----
+    MissingSignalWarning
+        If outputs have no signal.
+
+    Notes
+    -----
+    Marked numbers (%, /, "out of") win over those named by "confidence:" or "probability:", and
+    these over bare ones. NaN are: words ("very sure"), two values that differ, ranges and bounds
+    ("80-90%", "at least 90%"), values outside [0, 1], decimal commas. Spiess et al. (2025,
+    section 3) divide a percentage by 100; what they do with other answers is not told.
+
+    References
+    ----------
+    C. Spiess et al. (2025). Calibration and correctness of language models for code. ICSE.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import parse_confidence
+    >>> parse_confidence(["I am 90% sure.", "9 out of 10", '{"confidence": 0.9}', "0.9"])
+    array([0.9, 0.9, 0.9, 0.9])
+    """
+    return read_stated(texts, bare, "parse_confidence", stacklevel=4)
+
+
+def read_stated(
+    texts: Any, bare: str, where: str, name: str = "texts", stacklevel: int = 4
+) -> FloatArray:
+    """:func:`parse_confidence` for callers with a name of their own."""
+    check_choice(where, "bare", bare, ("fraction", "percent"))
+    rows = read_rows(texts, where, name)
+    unit = 100.0 if bare == "percent" else 1.0
+    seen: dict[str, float] = {}  # answers recur
+    out = np.full(len(rows), nan)
+    for i, row in enumerate(rows):
+        if is_missing(row):
+            continue
+        if isinstance(row, Real) and not isinstance(row, bool):
+            out[i] = _in_range(float(row) / unit)
+        elif isinstance(row, str):
+            if row not in seen:
+                seen[row] = _stated(row, unit)
+            out[i] = seen[row]
+        else:
+            raise TypeError(
+                f"{where}: {name} holds {row!r:.40} ({type(row).__name__}) at output {i}; expected "
+                "text."
+            )
+    missing = np.isnan(out)
+    first = rows[int(np.argmax(missing))] if missing.any() else None
+    why = f"can't read {first!r:.40}" if isinstance(first, (str, Real)) else "no text"
+    warn_of_missing(where, ["verbalised confidence"], missing, why, stacklevel)
+    return out
+
+
+def _stated(text: str, unit: float) -> float:
+    """The one value that a text states, or NaN."""
+    text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    marked = [_ratio(m) for m in _MARKED.finditer(text)]
+    if marked:
+        return nan if _RANGE.search(text) else _one(marked)
+    keyed = [nan if m["range"] else _number(m[1]) / unit for m in _KEYED.finditer(text)]
+    if not keyed and not _PLAIN_RANGE.search(text):
+        keyed = [_number(m[1]) / unit for m in _PLAIN.finditer(text)]
+    return _one(keyed)
+
+
+def _ratio(m: re.Match[str]) -> float:
+    if m["percent"]:
+        return _number(m[1]) / 100.0
+    whole = _number(m["whole"])
+    return _number(m[1]) / whole if whole else nan
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # a decimal comma, a version
+        return nan
+
+
+def _one(values: list[float]) -> float:
+    agree = bool(values) and all(abs(v - values[0]) <= _SAME for v in values)  # NaN is not
+    return _in_range(values[0]) if agree else nan
+
+
+def _in_range(value: float) -> float:
+    return value if 0.0 <= value <= 1.0 else nan
