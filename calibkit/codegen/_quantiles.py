@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._core.inputs import check_lengths, read_scores, split_fractions
+from .._core.inputs import read_scores, split_fractions
 from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import CalibrationWarning, warn_of_reversal, warn_of_separation
@@ -22,9 +22,7 @@ from .._numerics.links import FloatArray, expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
 from ._inputs import read_column
-
-#: How far k of a fraction k/n may be from a whole number: float32 rounding and more.
-_WHOLE = 1e-3
+from ._rates import read_rates, read_trials
 
 
 class QuantileCalibrator(RegressorMixin, BaseEstimator):
@@ -110,13 +108,11 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
     >>> p = rng.uniform(0.05, 0.95, 4000)
     >>> rate = rng.binomial(8, p) / 8
     >>> cal = QuantileCalibrator().fit(p, rate, n_trials=8)
-    >>> cal.predict_quantiles([0.3, 0.7]).round(1)
-    array([[0.3, 0.3, 0.3],
-           [0.7, 0.7, 0.7]])
+    >>> cal.predict_quantiles([0.3, 0.7])[:, 0].round(1)
+    array([0.3, 0.7])
     >>> cal = QuantileCalibrator(method="pinball").fit(p, rate)
-    >>> cal.predict_quantiles([0.3, 0.7]).round(1)
-    array([[0.1, 0.3, 0.5],
-           [0.5, 0.7, 0.9]])
+    >>> cal.predict_quantiles([0.3, 0.7])[:, 0].round(1)
+    array([0.1, 0.5])
     """
 
     def __init__(
@@ -161,8 +157,8 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         where = "QuantileCalibrator.fit"
         levels = self._check_params()
         s = self._read(X, where, reset=True)
-        y = _read_rates(y, len(s), where)
-        n = _read_trials(n_trials, y, self.method, where)
+        y = read_rates(y, len(s), where)
+        n = read_trials(n_trials, y, self.method, where)
         w = read_weights(sample_weight, len(s), where=where)
         if w is not None and not w.all():
             kept = np.flatnonzero(w)
@@ -262,7 +258,7 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         """
         where = "QuantileCalibrator.conformalise"
         q = self.predict_quantiles(X)[:, 0]
-        y = _read_rates(y, len(q), where)
+        y = read_rates(y, len(q), where)
         if len(q) == 0:
             raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
         code, size = np.arange(len(q)), np.ones(len(q), dtype=np.intp)
@@ -404,65 +400,3 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "slope_")
         s = self._read(X, f"QuantileCalibrator.{method}", reset=False)
         return replace(s, clip=(self.clip_[0], self.clip_[1])).logits()
-
-
-def _numbers(values: Any, name: str, where: str) -> FloatArray:
-    try:
-        a = np.asarray(values)
-        if a.dtype.kind not in "buif":
-            a = np.asarray(a.tolist(), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {name} can't be read as numbers: {error}.") from error
-    a = a.astype(np.float64)
-    return a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a
-
-
-def _read_rates(y: Any, n: int, where: str) -> FloatArray:
-    """Success rates in [0, 1]."""
-    if y is None:
-        raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
-    a = _numbers(y, "y", where)
-    if a.ndim != 1:
-        raise ValueError(f"{where}: y has shape {a.shape}; expected one success rate per row.")
-    check_lengths(n, len(a), where, ("X", "y"))
-    bad = ~((a >= 0) & (a <= 1))
-    if bad.any():
-        at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: y is {a[at]:.6g} at row {at}; expected success rates k/n in [0, 1], no NaN "
-            "or infinity. Divide counts by the number of trials."
-        )
-    return a
-
-
-def _read_trials(n_trials: Any, y: FloatArray, method: str, where: str) -> FloatArray | None:
-    """Numbers of trials of which the rates are whole shares."""
-    if n_trials is None:
-        if method == "beta_binomial":
-            raise ValueError(
-                f"{where}: n_trials is None; expected the number of trials behind each rate, an "
-                "int or one per row. Without it use method='pinball'."
-            )
-        return None
-    n = _numbers(n_trials, "n_trials", where)
-    if n.ndim == 0:
-        n = np.full(len(y), float(n))
-    if n.shape != y.shape:
-        raise ValueError(
-            f"{where}: n_trials has shape {n.shape}; expected an int, or one per row, {y.shape}."
-        )
-    bad = ~((n >= 1) & (n <= 1e9) & (n == np.floor(n)))
-    if bad.any():
-        at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: n_trials is {n[at]:.6g} at row {at}; expected whole numbers of at least 1."
-        )
-    k = y * n
-    bad = np.abs(k - np.round(k)) > _WHOLE * np.maximum(1.0, 1e-4 * n)
-    if bad.any():
-        at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: y is {y[at]:.6g} at row {at}, which is no share of n_trials={n[at]:.0f} "
-            f"(y * n_trials = {k[at]:.6g}); expected k/n with whole k."
-        )
-    return n
