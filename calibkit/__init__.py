@@ -4,14 +4,15 @@ Calibrators: PlattCalibrator, TemperatureCalibrator, BetaCalibrator, IsotonicCal
 HistogramBinningCalibrator, ScalingBinningCalibrator, IdentityCalibrator, and for K classes
 OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier wraps any scikit-learn classifier.
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
-maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc;
+maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
+risk_coverage_curve, area_under_risk_coverage;
 estimate adds intervals to any of them, verify says what is certain of a binned model, ScoreTable
 merges chunks, get_scorer makes scorers.
 Streams: online holds calibrators that learn label by label, compare_methods runs several of them,
 prequential_errors measures forecasts over time, CalibrationAlarm watches them.
 Generated code: codegen turns token log-probabilities into a probability that the tests pass.
-ReliabilityDisplay and DriftDisplay draw. save, load, to_dict and from_dict keep calibrators as
-JSON.
+ReliabilityDisplay, RiskCoverageDisplay and DriftDisplay draw. save, load, to_dict and from_dict
+keep calibrators as JSON.
 """
 
 from importlib import import_module
@@ -49,7 +50,9 @@ from .calibrators import TopLabelCalibrator as TopLabelCalibrator
 from .metrics import CalibrationAlarm as CalibrationAlarm
 from .metrics import Estimate as Estimate
 from .metrics import Prequential as Prequential
+from .metrics import RiskCoverage as RiskCoverage
 from .metrics import ScoreTable as ScoreTable
+from .metrics import area_under_risk_coverage as area_under_risk_coverage
 from .metrics import brier_score as brier_score
 from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
@@ -59,6 +62,7 @@ from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
 from .metrics import prequential_errors as prequential_errors
+from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
@@ -68,10 +72,11 @@ if TYPE_CHECKING:
     from . import codegen as codegen
     from .displays import DriftDisplay as DriftDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
+    from .displays import RiskCoverageDisplay as RiskCoverageDisplay
     from .displays import compare_methods as compare_methods
 
 __version__ = "0.1.0"
-_LATE = ("codegen", "DriftDisplay", "ReliabilityDisplay", "compare_methods")
+_LATE = ("codegen", "DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,3 +3,4 @@
 from ._drift import DriftDisplay as DriftDisplay
 from ._methods import compare_methods as compare_methods
 from ._reliability import ReliabilityDisplay as ReliabilityDisplay
+from ._risk_coverage import RiskCoverageDisplay as RiskCoverageDisplay

@@ -15,6 +15,9 @@ from ._scoring import brier_skill_score as brier_skill_score
 from ._scoring import log_loss as log_loss
 from ._scoring import log_loss_skill_score as log_loss_skill_score
 from ._scoring import roc_auc as roc_auc
+from ._selective import RiskCoverage as RiskCoverage
+from ._selective import area_under_risk_coverage as area_under_risk_coverage
+from ._selective import risk_coverage_curve as risk_coverage_curve
 from ._table import ScoreTable as ScoreTable
 from ._verify import rows_to_certify as rows_to_certify
 from ._verify import verify as verify

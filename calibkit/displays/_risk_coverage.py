@@ -1,0 +1,363 @@
+"""Risk against coverage, of one confidence signal or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.optional import require
+from .._core.params import check_int, check_real, percent
+from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
+from .._numerics.links import FloatArray, IntArray
+from ..metrics import Estimate, area_under_risk_coverage, estimate
+from ..metrics._rows import read_groups, read_problem
+from ._draw import _plain
+from ._key import GREY, interval_text, style_of
+from ._layout import WIDTH, font_size
+from ._problems import by_name
+
+#: Curves are noise below this coverage, which does not count for the scale of the axis.
+_SETTLED = 0.05
+
+
+class RiskCurve(NamedTuple):
+    """A curve with its band; one entry per distinct score, from high to low.
+
+    Attributes
+    ----------
+    coverage : ndarray of shape (m,)
+        Share of rows at or above the threshold.
+    risk : ndarray of shape (m,)
+        Share of wrong ones among them.
+    thresholds : ndarray of shape (m,)
+        The distinct scores.
+    low, high : ndarray of shape (m,)
+        Confidence interval of the risk at each threshold.
+    """
+
+    coverage: FloatArray
+    risk: FloatArray
+    thresholds: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+class RiskCoverageDisplay:
+    """Error among the accepted outputs against the share that is accepted.
+
+    Use it to choose a threshold, and to see which of several signals is worth accepting by. Made
+    by :meth:`from_predictions`, drawn again by :meth:`plot`.
+
+    Parameters
+    ----------
+    curves : dict of str to RiskCurve
+        What the constructor computes.
+    areas : dict of str to Estimate
+        Areas under the curves.
+    marks : dict of str to float
+        Thresholds to mark.
+    max_error : float or None
+        Target of the error.
+    level : float
+        Level of the bands.
+
+    Attributes
+    ----------
+    curves_ : dict of str to RiskCurve
+        By name: ``coverage, risk, thresholds, low, high``.
+    areas_ : dict of str to Estimate
+        :func:`area_under_risk_coverage` with its interval, by name.
+    marks_ : dict of str to float
+        The thresholds that are marked.
+    ax_ : Axes
+        The panel.
+    figure_ : Figure or SubFigure
+        Where it is.
+
+    Notes
+    -----
+    The band is per threshold, not joint: a threshold that is chosen because its error looks small
+    has a larger one. For a choice with a guarantee use
+    :class:`calibkit.codegen.RiskControlledThreshold`. Intervals are Clopper-Pearson; with groups on
+    the effective number of rows (Korn and Graubard 1998), which is approximate.
+
+    References
+    ----------
+    E. Korn, B. Graubard (1998). Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data. Survey Methodology 24(2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import RiskCoverageDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(1000)
+    >>> correct = rng.random(1000) < p
+    >>> display = RiskCoverageDisplay.from_predictions(
+    ...     correct, {"model": p, "noise": rng.random(1000)}, max_error=0.1, random_state=0
+    ... )
+    >>> {name: round(float(area), 2) for name, area in display.areas_.items()}
+    {'model': 0.23, 'noise': 0.46}
+    """
+
+    ax_: Any
+    figure_: Any
+
+    def __init__(
+        self,
+        curves: dict[str, RiskCurve],
+        areas: dict[str, Estimate],
+        marks: dict[str, float],
+        max_error: float | None,
+        level: float,
+    ) -> None:
+        self.curves_, self.areas_, self.marks_ = curves, areas, marks
+        self._max_error, self._level = max_error, level
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_prob: Any,
+        *,
+        groups: Any = None,
+        max_error: float | None = None,
+        thresholds: Any = None,
+        level: float = 0.9,
+        n_resamples: int = 200,
+        pos_label: Any = None,
+        name: str | None = None,
+        random_state: Any = None,
+        ax: Any = None,
+    ) -> RiskCoverageDisplay:
+        """Draw one or several signals of the same outputs.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            Whether each output was correct.
+        y_prob : array-like of shape (n,) or (n, 2), or dict of str to array-like
+            Confidence that it was; by name if several signals.
+        groups : array-like of shape (n,), optional
+            Problem or repository of each output; bands and intervals then allow for outputs of
+            one group being alike.
+        max_error : float, optional
+            Draw a line at this error.
+        thresholds : float, or dict of str to float, optional
+            Mark what this threshold accepts; by name if several signals.
+        level : float, default=0.9
+            Level of bands and intervals.
+        n_resamples : int, default=200
+            Draws for the intervals of the areas.
+        pos_label : label, optional
+            The label that means correct; default: the larger one.
+        name : str, optional
+            Name of the signal, if there is one.
+        random_state : int, RandomState, Generator or None, default=None
+            Seed of the draws.
+        ax : Axes, optional
+            As in :meth:`plot`.
+
+        Returns
+        -------
+        display : RiskCoverageDisplay
+            Drawn.
+
+        Raises
+        ------
+        ValueError
+            If the data or settings are not of the kind described.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import RiskCoverageDisplay
+        >>> display = RiskCoverageDisplay.from_predictions(
+        ...     [1, 1, 0, 0] * 20, [0.9, 0.8, 0.8, 0.1] * 20, thresholds=0.8
+        ... )
+        >>> display.curves_["Model"].risk.round(2)
+        array([0.  , 0.33, 0.5 ])
+        """
+        where = "RiskCoverageDisplay.from_predictions"
+        require("matplotlib", "plot")
+        check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_int(where, "n_resamples", n_resamples, low=10)
+        if max_error is not None:
+            check_real(where, "max_error", max_error, low=0.0, high=1.0)
+        signals = by_name(y_prob, name, "y_prob", where)
+        marks = _marks_of(thresholds, list(signals), where)
+        codes = None if groups is None else read_groups(groups, None, len(y_true), where)
+        curves, areas = {}, {}
+        settings = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
+        for signal, p in signals.items():
+            at = where if len(signals) == 1 else f"{where} ({signal})"
+            rows = read_problem(y_true, p, pos_label=pos_label, where=at)
+            if rows.scores.n_classes > 2:
+                raise ValueError(
+                    f"{at}: y_prob has {rows.scores.n_classes} columns; expected one signal."
+                )
+            values, correct = rows.scores.values, rows.y
+            curves[signal] = _curve(values, 1 - correct, codes, level)
+            areas[signal] = estimate(
+                area_under_risk_coverage, correct, values, groups=codes, pos_label=1, **settings
+            )
+        return cls(curves, areas, marks, max_error, level).plot(ax)
+
+    def plot(self, ax: Any = None) -> RiskCoverageDisplay:
+        """Draw the numbers again.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; default: a new figure.
+
+        Returns
+        -------
+        display : RiskCoverageDisplay
+            Itself, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import RiskCoverageDisplay
+        >>> y, p = [1, 1, 0, 0] * 9, [0.9, 0.8, 0.8, 0.1] * 9
+        >>> display = RiskCoverageDisplay.from_predictions(y, p)
+        >>> display.plot().ax_.get_xlabel()
+        'Coverage: share of outputs accepted'
+        """
+        pyplot = require("matplotlib.pyplot", "plot")
+        if ax is None:
+            ax = pyplot.figure(figsize=(WIDTH, 0.8 * WIDTH), layout="constrained").add_subplot()
+        handles = []
+        for i, (signal, curve) in enumerate(self.curves_.items()):
+            handles += self._draw_curve(ax, i, signal, curve)
+        handles += self._draw_target(ax)
+        ax.set_xlim(0.0, 1.0)
+        ax.set_ylim(0.0, self._top())
+        ax.set_xlabel("Coverage: share of outputs accepted", fontsize=font_size())
+        ax.set_ylabel("Risk: error among accepted", fontsize=font_size())
+        _plain(ax)
+        style = {"fontsize": 0.85 * font_size(), "title_fontsize": 0.85 * font_size()}
+        title = f"{percent(self._level)} intervals in brackets and bands"
+        ax.legend(
+            handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), title=title,
+            alignment="left", frameon=False, borderpad=0.2, labelspacing=0.3, **style,
+        )  # fmt: skip
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    def _draw_curve(self, ax: Any, i: int, signal: str, curve: RiskCurve) -> list[Any]:
+        style = style_of(i)
+        colour = style["color"]
+        band = {"color": colour, "alpha": 0.15, "lw": 0, "gid": f"band:{signal}"}
+        ax.fill_between(curve.coverage, curve.low, curve.high, **band)
+        label = f"{signal}, area {interval_text(self.areas_[signal])}"
+        few = {"marker": style["marker"], "ms": 4.5} if len(curve.coverage) <= 30 else {}
+        line = {"color": colour, "lw": 1.4, "gid": f"curve:{signal}", "label": label, **few}
+        handles = ax.plot(curve.coverage, curve.risk, **line)
+        if signal in self.marks_:
+            threshold = self.marks_[signal]
+            # Thresholds descend; the last that is not below the mark is what it accepts.
+            at = int(np.searchsorted(-curve.thresholds, -threshold, side="right")) - 1
+            if at >= 0:
+                x, y = curve.coverage[at], curve.risk[at]
+                text = f"accept at {threshold:.4g}: {x:.1%} accepted, {y:.1%} wrong"
+                spot = {"ms": 7, "mec": "white", "mew": 0.8, "zorder": 4, "clip_on": False}
+                spot |= {"marker": style["marker"], "color": colour, "ls": "none"}
+                handles += ax.plot([x], [y], gid=f"mark:{signal}", label=text, **spot)
+        return handles
+
+    def _draw_target(self, ax: Any) -> list[Any]:
+        if self._max_error is None:
+            return []
+        text = f"target: error {percent(self._max_error)}"
+        style = {"color": GREY, "lw": 1.0, "ls": ":", "gid": "target", "label": text}
+        return [ax.axhline(self._max_error, **style)]
+
+    def _top(self) -> float:
+        """Upper end of the axis."""
+        values = [0.0 if self._max_error is None else self._max_error]
+        for curve in self.curves_.values():
+            settled = curve.coverage >= _SETTLED
+            values.append(1.05 * float(curve.risk[settled].max()))
+            values.append(float(curve.high[-1]))
+        return min(1.02, max(1.05 * max(values), 0.01))
+
+    def frame(self) -> Any:
+        """The numbers behind the picture, one row per signal and threshold.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns ``model`` and the fields of ``curves_``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import RiskCoverageDisplay
+        >>> y, p = [1, 1, 0, 0] * 9, [0.9, 0.8, 0.8, 0.1] * 9
+        >>> display = RiskCoverageDisplay.from_predictions(y, p)
+        >>> display.frame()[["model", "coverage", "thresholds"]]
+           model  coverage  thresholds
+        0  Model      0.25         0.9
+        1  Model      0.75         0.8
+        2  Model      1.00         0.1
+        """
+        pandas = require("pandas")
+        parts = [
+            pandas.DataFrame({"model": signal, **curve._asdict()})
+            for signal, curve in self.curves_.items()
+        ]
+        return pandas.concat(parts, ignore_index=True)
+
+    def __repr__(self) -> str:
+        return f"RiskCoverageDisplay({', '.join(self.curves_)})"
+
+
+def _marks_of(thresholds: Any, signals: list[str], where: str) -> dict[str, float]:
+    """The thresholds to mark, by name."""
+    if thresholds is None:
+        return {}
+    if not isinstance(thresholds, Mapping):
+        if len(signals) > 1:
+            raise ValueError(
+                f"{where}: thresholds={thresholds!r} for {len(signals)} signals; expected a dict "
+                "of them by name."
+            )
+        thresholds = {signals[0]: thresholds}
+    marks = {}
+    for signal, threshold in thresholds.items():
+        if str(signal) not in signals:
+            raise ValueError(
+                f"{where}: thresholds names {signal!r}; expected one of "
+                f"{', '.join(map(repr, signals))}."
+            )
+        if threshold != np.inf:  # nothing is accepted: the mark would be nowhere
+            check_real(where, "thresholds", threshold)
+            marks[str(signal)] = float(threshold)
+    return marks
+
+
+def _curve(values: FloatArray, wrong: IntArray, codes: IntArray | None, level: float) -> RiskCurve:
+    order = np.argsort(-values, kind="stable")
+    ordered, wrong = values[order], wrong[order].astype(np.int64)
+    n = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1) + 1
+    n_wrong = np.cumsum(wrong)[n - 1]
+    risk = n_wrong / n
+    if codes is None:
+        low, high = clopper_pearson(risk, n, level)
+    else:
+        variance, n_groups = share_variance(codes[order], wrong, n)
+        low, high = korn_graubard(n_wrong, n, variance, n_groups, level)
+    return RiskCurve(n / len(values), risk, ordered[n - 1], low, high)

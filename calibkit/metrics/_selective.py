@@ -1,0 +1,160 @@
+"""Risk against coverage: how wrong are the outputs that a threshold accepts?"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import digamma
+
+from .._numerics.links import FloatArray
+from ._rows import read_problem, reduce_rows, refuse_beside_table
+from ._table import ScoreTable
+
+
+class RiskCoverage(NamedTuple):
+    """What each threshold accepts, from high to low; one entry per distinct score.
+
+    Attributes
+    ----------
+    coverage : ndarray of shape (m,)
+        Share of rows at or above the threshold.
+    risk : ndarray of shape (m,)
+        Share of these for which the event did not happen.
+    thresholds : ndarray of shape (m,)
+        The distinct scores.
+    """
+
+    coverage: FloatArray
+    risk: FloatArray
+    thresholds: FloatArray
+
+
+def risk_coverage_curve(
+    y_true: Any, y_prob: Any = None, *, sample_weight: Any = None, pos_label: Any = None
+) -> RiskCoverage:
+    """Error among the rows that each threshold accepts, against the share it accepts.
+
+    Use it to see what a confidence signal is worth for accepting outputs unseen: the risk should
+    fall as fewer are accepted. Only the order of the scores counts.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Whether each output was correct; or a table that stands for all rows.
+    y_prob : array-like of shape (n,) or (n, 2)
+        Confidence that it was.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0.
+    pos_label : label, optional
+        The label that means correct; default: the larger one.
+
+    Returns
+    -------
+    curve : RiskCoverage
+        Arrays ``coverage``, ``risk`` and ``thresholds``; rows of one score are accepted together.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+
+    References
+    ----------
+    R. El-Yaniv, Y. Wiener (2010). On the foundations of noise-free selective classification.
+    Journal of Machine Learning Research 11.
+
+    Examples
+    --------
+    >>> from calibkit import risk_coverage_curve
+    >>> curve = risk_coverage_curve([1, 1, 0, 0], [0.9, 0.8, 0.8, 0.1])
+    >>> curve.coverage
+    array([0.25, 0.75, 1.  ])
+    >>> curve.risk.round(3)
+    array([0.   , 0.333, 0.5  ])
+    """
+    table = _table_of(y_true, y_prob, sample_weight, pos_label, "risk_coverage_curve")
+    n, wrong = _accepted(table)
+    return RiskCoverage(n / n[-1], wrong / n, table.p[::-1].copy())
+
+
+def area_under_risk_coverage(
+    y_true: Any, y_prob: Any = None, *, sample_weight: Any = None, pos_label: Any = None
+) -> float:
+    """Mean risk over all coverages: how soon errors come when the surest are accepted first.
+
+    Use it to compare signals on the same outputs; smaller is better. It mixes the error rate with
+    the ranking: a signal that says nothing shows the error rate, a perfect one somewhat more than
+    half of that rate squared.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,), or ScoreTable
+        Whether each output was correct; or a table that stands for all rows.
+    y_prob : array-like of shape (n,) or (n, 2)
+        Confidence that it was.
+    sample_weight : array-like of shape (n,), optional
+        Weights >= 0; a weight of 2 counts as two rows.
+    pos_label : label, optional
+        The label that means correct; default: the larger one.
+
+    Returns
+    -------
+    area : float
+        In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+
+    Notes
+    -----
+    With rows sorted by score from high to low, the mean over k = 1..n of the share of wrong ones
+    among the first k. Rows of one score come in random order and the expectation is taken: a
+    block of m rows, v of them wrong, after N rows, V of them wrong, adds
+    ``sum_j (V + j * v / m) / (N + j)``, in closed form by the digamma function, for which weights
+    need not be whole. For an interval, with groups: ``estimate(area_under_risk_coverage, ...)``.
+
+    References
+    ----------
+    Y. Geifman, G. Uziel, R. El-Yaniv (2019). Bias-reduced uncertainty estimation for deep neural
+    classifiers. ICLR.
+
+    Examples
+    --------
+    >>> from calibkit import area_under_risk_coverage
+    >>> area = area_under_risk_coverage([1, 1, 0, 0], [0.9, 0.8, 0.3, 0.1])
+    >>> round(area, 6), round((0 + 0 + 1 / 3 + 1 / 2) / 4, 6)
+    (0.208333, 0.208333)
+    """
+    table = _table_of(y_true, y_prob, sample_weight, pos_label, "area_under_risk_coverage")
+    n, wrong = _accepted(table)
+    before, wrong_before = np.append(0.0, n[:-1]), np.append(0.0, wrong[:-1])
+    block = n - before
+    rate = (wrong - wrong_before) / block
+    # sum_j (V + j r) / (N + j) = r m + (V - r N) * sum_j 1 / (N + j)
+    harmonic = digamma(n + 1.0) - digamma(before + 1.0)
+    total = rate * block + (wrong_before - rate * before) * harmonic
+    total = np.where(block == 1.0, wrong / n, total)  # the same, without rounding
+    return float(np.clip(total.sum() / n[-1], 0.0, 1.0))
+
+
+def _table_of(
+    y_true: Any, y_prob: Any, sample_weight: Any, pos_label: Any, where: str
+) -> ScoreTable:
+    if isinstance(y_true, ScoreTable):
+        refuse_beside_table(where, y_prob, sample_weight, pos_label)
+        return y_true
+    rows = read_problem(y_true, y_prob, sample_weight, pos_label=pos_label, where=where)
+    if rows.scores.n_classes > 2:
+        raise ValueError(
+            f"{where}: y_prob has {rows.scores.n_classes} columns; expected the probability of "
+            "one event. For the winning class: y_true == p.argmax(1) and p.max(1)."
+        )
+    return ScoreTable.from_binary(reduce_rows(rows, "binary")[0])
+
+
+def _accepted(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
+    """Weight of the rows at or above each score from high to low, and of the wrong among them."""
+    return np.cumsum(table.w[::-1]), np.cumsum((table.w - table.wy)[::-1])
