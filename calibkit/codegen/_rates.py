@@ -13,14 +13,18 @@ from .._numerics.links import FloatArray
 _WHOLE = 1e-3
 
 
-def _floats(values: Any, name: str, where: str) -> FloatArray:
+def read_floats(values: Any, name: str, where: str) -> FloatArray:
+    """An array of float64."""
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {name} can't be read as numbers: {error}.") from error
-    a = a.astype(np.float64)
+    return a.astype(np.float64)
+
+
+def _flat(a: FloatArray) -> FloatArray:
     return a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a
 
 
@@ -28,7 +32,7 @@ def read_rates(y: Any, n: int, where: str) -> FloatArray:
     """Success rates in [0, 1]."""
     if y is None:
         raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
-    a = _floats(y, "y", where)
+    a = _flat(read_floats(y, "y", where))
     if a.ndim != 1:
         raise ValueError(f"{where}: y has shape {a.shape}; expected one success rate per row.")
     check_lengths(n, len(a), where, ("X", "y"))
@@ -51,7 +55,7 @@ def read_trials(n_trials: Any, y: FloatArray, method: str, where: str) -> FloatA
                 "int or one per row. Without it use method='pinball'."
             )
         return None
-    n = _floats(n_trials, "n_trials", where)
+    n = _flat(read_floats(n_trials, "n_trials", where))
     if n.ndim == 0:
         n = np.full(len(y), float(n))
     if n.shape != y.shape:

@@ -1,0 +1,392 @@
+"""How many samples to draw, and what that does on recorded runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._core.inputs import check_lengths
+from .._core.params import check_int, check_real, percent
+from .._core.random import generator
+from .._numerics.links import FloatArray, IntArray
+from ._inputs import read_column
+from ._rates import read_floats
+
+#: Success probabilities are taken to be this far from 0 and 1 at least.
+_NEAREST = 1e-4
+
+
+def samples_needed(p: Any, target: float = 0.99, cap: int | None = 64) -> Any:
+    """Number of samples of which at least one is right with the target probability.
+
+    Use it to spend a sampling budget where it is needed: few samples for easy problems, many for
+    hard ones. Give a cautious p, such as :meth:`QuantileCalibrator.lower_bound`: an overestimate
+    stops too early, an underestimate only costs samples.
+
+    Parameters
+    ----------
+    p : float or array-like
+        Probability that one sample is right, in [0, 1]; taken as 0.0001 to 0.9999.
+    target : float, default=0.99
+        Probability, inside (0, 1), that a right one is among the samples.
+    cap : int or None, default=64
+        Largest number; None for none.
+
+    Returns
+    -------
+    n : int, or ndarray of int of the shape of p
+        At least 1, at most ``cap``.
+
+    Raises
+    ------
+    ValueError
+        If p is outside [0, 1] or NaN.
+
+    Notes
+    -----
+    ``ceil(log(1 - target) / log(1 - p))`` (Park et al. 2025, instance-adaptive scaling), the
+    smallest n with ``1 - (1 - p)**n >= target``. Samples must be independent given p; that a right
+    one is among them does not say that it is chosen.
+
+    References
+    ----------
+    Y.-J. Park et al. (2025). Know what you don't know: uncertainty calibration of process reward
+    models. NeurIPS.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import samples_needed
+    >>> samples_needed([0.01, 0.07, 0.5, 0.9, 0.99])
+    array([64, 64,  7,  2,  1])
+    >>> samples_needed(0.01, cap=None)
+    459
+    """
+    where = "samples_needed"
+    check_real(where, "target", target, low=0.0, high=1.0, open_low=True, open_high=True)
+    if cap is not None:
+        check_int(where, "cap", cap, low=1)
+    a = np.clip(_probabilities(p, where), _NEAREST, 1.0 - _NEAREST)
+    n = np.log1p(-target) / np.log1p(-a)
+    # Rounding may leave log(.01) / log(.1) above 2.
+    n = np.maximum(np.ceil(n * (1.0 - 1e-9)), 1.0).astype(np.int64)
+    if cap is not None:
+        n = np.minimum(n, int(cap))
+    return n if n.ndim else int(n)
+
+
+def success_at(p: Any, n: Any) -> Any:
+    """Probability that at least one of n independent samples is right.
+
+    Parameters
+    ----------
+    p : float or array-like
+        Probability that one sample is right, in [0, 1].
+    n : int or array-like
+        Number of samples, at least 0; broadcast against p.
+
+    Returns
+    -------
+    probability : float or ndarray
+        ``1 - (1 - p)**n``, exact for small p too.
+
+    Raises
+    ------
+    ValueError
+        If p is outside [0, 1] or NaN, or n negative or no whole number.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import success_at
+    >>> round(success_at(0.1, 44), 3)
+    0.99
+    """
+    where = "success_at"
+    a, count = _probabilities(p, where), read_floats(n, "n", where)
+    bad = ~((count >= 0) & (count == np.floor(count)))
+    if bad.any():
+        raise ValueError(
+            f"{where}: n holds {count[bad].flat[0]:.6g}; expected whole numbers of at least 0."
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out = -np.expm1(count * np.log1p(-a))
+    out = np.where(count == 0, 0.0, out)  # 0 times the infinite log of 1 - 1
+    return out if out.ndim else float(out)
+
+
+def _probabilities(p: Any, where: str) -> FloatArray:
+    a = read_floats(p, "p", where)
+    bad = ~((a >= 0) & (a <= 1))
+    if bad.any():
+        at = f" at {int(np.flatnonzero(bad)[0])}" if a.ndim == 1 else ""
+        raise ValueError(
+            f"{where}: p is {a[bad].flat[0]:.6g}{at}; expected probabilities in [0, 1]."
+        )
+    return a
+
+
+@dataclass(frozen=True)
+class BudgetSimulation:
+    """Best-of-N runs replayed with a budget for each question; prints as a table.
+
+    Attributes
+    ----------
+    n_questions : int
+        Number of questions.
+    accuracy_fixed, accuracy_adaptive, accuracy_uniform : float
+        Share of right answers with all samples; with each question's own number; and with the same
+        number for every question, as many in all as the adaptive budget.
+    difference, low, high : float
+        Adaptive minus fixed accuracy, and its interval over questions.
+    gain, gain_low, gain_high : float
+        Adaptive minus uniform accuracy at equal cost, and its interval: what adapting is worth.
+    level : float
+        Nominal coverage of both intervals.
+    budget_share : float
+        Samples drawn adaptively over samples recorded.
+    found_fixed, found_adaptive, found_uniform : float
+        Share of questions with a right answer among those drawn.
+    n_samples : ndarray of shape (n_questions,)
+        Samples drawn of each question.
+    n_orders : int
+        Orders of the samples averaged over.
+    """
+
+    n_questions: int
+    accuracy_fixed: float
+    accuracy_adaptive: float
+    accuracy_uniform: float
+    difference: float
+    low: float
+    high: float
+    gain: float
+    gain_low: float
+    gain_high: float
+    level: float
+    budget_share: float
+    found_fixed: float
+    found_adaptive: float
+    found_uniform: float
+    n_samples: IntArray
+    n_orders: int
+
+    def __str__(self) -> str:
+        rows = [
+            ("fixed", 1.0, self.accuracy_fixed, self.found_fixed),
+            ("adaptive", self.budget_share, self.accuracy_adaptive, self.found_adaptive),
+            ("uniform", self.budget_share, self.accuracy_uniform, self.found_uniform),
+        ]
+        lines = [f"{'budget':<10}{'share used':>11}{'accuracy':>10}{'right one drawn':>17}"]
+        lines += [f"{n:<10}{u:>11.1%}{a:>10.4f}{f:>17.4f}" for n, u, a, f in rows]
+        interval = f"{percent(self.level)} interval"
+        orders = "" if self.n_orders == 1 else f", mean over {self.n_orders} orders"
+        lines += [
+            f"adaptive - fixed   {self.difference:+.4f}, {interval} "
+            f"[{self.low:+.4f}, {self.high:+.4f}]",
+            f"adaptive - uniform {self.gain:+.4f}, {interval} "
+            f"[{self.gain_low:+.4f}, {self.gain_high:+.4f}]",
+            f"{self.n_questions} questions, {self.n_samples.mean():.1f} samples each on "
+            f"average{orders}",
+        ]
+        return "\n".join(lines)
+
+
+def simulate_budget(
+    correct: Any,
+    score: Any,
+    p: Any,
+    *,
+    target: float = 0.99,
+    cap: int | None = None,
+    n_orders: int | None = None,
+    groups: Any = None,
+    level: float = 0.9,
+    n_resamples: int = 2000,
+    random_state: Any = None,
+) -> BudgetSimulation:
+    """Replay recorded best-of-N runs with an adaptive budget beside the fixed one.
+
+    Parameters
+    ----------
+    correct : array-like of shape (n_questions, n_samples)
+        Whether each sample is right, 0/1 or bool. Questions with fewer samples are shorter lists,
+        or padded at the end with NaN.
+    score : array-like of shape (n_questions, n_samples)
+        What the best sample is chosen by: the largest among those drawn, the first of equals.
+    p : array-like of shape (n_questions,)
+        Success probability of one sample of each question, known before its samples are drawn:
+        from a calibrated score of the question, not from the samples replayed.
+    target : float, default=0.99
+        Probability that a right sample is among those drawn.
+    cap : int or None, default=None
+        Largest number of samples; never more than were recorded.
+    n_orders : int or None, default=None
+        Average over so many random orders of each question's samples. None replays the recorded
+        order alone.
+    groups : array-like of shape (n_questions,), optional
+        Questions of one group (a repository, a contest) are drawn together in the intervals.
+    level : float, default=0.9
+        Nominal coverage of the intervals.
+    n_resamples : int, default=2000
+        Draws of questions.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the orders and the draws.
+
+    Returns
+    -------
+    simulation : BudgetSimulation
+        Accuracies, budget share and intervals; prints as a table.
+
+    Raises
+    ------
+    ValueError
+        If shapes don't match, a label is neither 0 nor 1, or a score is missing where the label is
+        known.
+
+    Notes
+    -----
+    Question i draws its first ``samples_needed(p[i], target, cap)`` samples. "Uniform" gives all
+    questions the mean of those numbers (between two whole numbers, their accuracies are
+    interpolated): an adaptive budget that is no better than it has learnt nothing from p. The
+    intervals are basic bootstrap ones over questions (or groups), paired: both policies are
+    replayed on the same draws.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.codegen import simulate_budget
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.uniform(0.05, 1, 300)
+    >>> correct = rng.random((300, 64)) < p[:, None]
+    >>> score = correct + rng.normal(size=correct.shape)
+    >>> print(simulate_budget(correct, score, p, random_state=0))  # doctest: +SKIP
+    """
+    where = "simulate_budget"
+    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(where, "n_resamples", n_resamples, low=10)
+    if n_orders is not None:
+        check_int(where, "n_orders", n_orders, low=1)
+    right, value, recorded = _read_runs(correct, score, where)
+    n_questions = len(right)
+    p = _probabilities(p, where)
+    if p.ndim != 1:
+        raise ValueError(f"{where}: p has shape {p.shape}; expected one probability per question.")
+    check_lengths(n_questions, len(p), where, ("correct", "p"))
+    drawn = np.minimum(samples_needed(p, target, cap), recorded)
+    few, part = _uniform(drawn, recorded)
+    budgets = [recorded, drawn, np.minimum(few, recorded), np.minimum(few + 1, recorded)]
+    rng = generator(random_state)
+    fixed, adaptive, less, more = _replay(right, value, recorded, budgets, n_orders, rng)
+    uniform = (1.0 - part) * less + part * more
+    policies = {"fixed": fixed, "adaptive": adaptive, "uniform": uniform}
+    code = np.arange(n_questions)
+    if groups is not None:
+        code = np.unique(read_column(groups, n_questions, "groups", where), return_inverse=True)[1]
+    change = np.stack((adaptive[0] - fixed[0], adaptive[0] - uniform[0]))
+    against_fixed, against_uniform = _intervals(change, code, level, n_resamples, rng)
+    return BudgetSimulation(
+        n_questions=n_questions,
+        **{f"accuracy_{name}": float(found[0].mean()) for name, found in policies.items()},
+        **{f"found_{name}": float(found[1].mean()) for name, found in policies.items()},
+        **dict(zip(("difference", "low", "high"), against_fixed, strict=True)),
+        **dict(zip(("gain", "gain_low", "gain_high"), against_uniform, strict=True)),
+        level=level,
+        budget_share=float(drawn.sum() / recorded.sum()),
+        n_samples=drawn,
+        n_orders=n_orders or 1,
+    )
+
+
+def _uniform(drawn: IntArray, recorded: IntArray) -> tuple[int, float]:
+    """The number for every question that costs as much in all, and its fractional part."""
+    totals = np.cumsum([(recorded > j).sum() for j in range(int(recorded.max()))])
+    spent = int(drawn.sum())
+    few = int(np.searchsorted(totals, spent, side="right"))
+    below = int(totals[few - 1]) if few else 0
+    return few, 0.0 if few == len(totals) else (spent - below) / int(totals[few] - below)
+
+
+def _replay(
+    right: np.ndarray,
+    value: FloatArray,
+    recorded: IntArray,
+    budgets: list[IntArray],
+    n_orders: int | None,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """(budget, answer right | right one drawn, question), averaged over orders."""
+    n, most = right.shape
+    out = np.zeros((len(budgets), 2, n))
+    rows, place = np.arange(n), np.arange(most)
+    for _ in range(n_orders or 1):
+        if n_orders is not None:
+            # Random keys; what pads a short run stays at its end.
+            order = np.argsort(rng.random((n, most)) + 2.0 * (place >= recorded[:, None]), axis=1)
+            right, value = np.take_along_axis(right, order, 1), np.take_along_axis(value, order, 1)
+        for i, budget in enumerate(budgets):
+            drawn = place < budget[:, None]
+            best = np.where(drawn, value, -np.inf).argmax(axis=1)
+            out[i, 0] += right[rows, best]
+            out[i, 1] += (right & drawn).any(axis=1)
+    return out / (n_orders or 1)
+
+
+def _intervals(
+    change: FloatArray, code: IntArray, level: float, n_resamples: int, rng: np.random.Generator
+) -> list[tuple[float, float, float]]:
+    """Mean of each row and its basic bootstrap interval, drawing groups of columns."""
+    n_groups = int(code.max()) + 1
+    sums = np.stack([np.bincount(code, row, n_groups) for row in (*change, np.ones(len(code)))])
+    counts = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=n_resamples)
+    totals = sums @ counts.T
+    out = []
+    for row, drawn in zip(change, totals[:-1] / totals[-1], strict=True):
+        value = float(row.mean())
+        upper, lower = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        low, high = max(2.0 * value - lower, -1.0), min(2.0 * value - upper, 1.0)
+        out.append((value, float(min(low, value)), float(max(high, value))))
+    return out
+
+
+def _read_runs(correct: Any, score: Any, where: str) -> tuple[np.ndarray, FloatArray, IntArray]:
+    """Labels and scores of equal shape, and how many samples each question has."""
+    right, value = _table(correct, "correct", where), _table(score, "score", where)
+    if right.shape != value.shape:
+        raise ValueError(
+            f"{where}: correct has shape {right.shape} and score {value.shape}; expected the same, "
+            "(n_questions, n_samples)."
+        )
+    known = ~np.isnan(right)
+    recorded = known.sum(axis=1)
+    if not right.size or not recorded.all():
+        at = "" if not right.size else f" of question {int(np.flatnonzero(recorded == 0)[0])}"
+        raise ValueError(f"{where}: correct has no sample{at}; expected at least one for each.")
+    front = np.arange(right.shape[1]) < recorded[:, None]
+    for bad, a, name, expected in [
+        (known != front, right, "correct", "NaN only behind the samples of a row"),
+        (known & (right != 0) & (right != 1), right, "correct", "labels 0 or 1"),
+        (known & np.isnan(value), value, "score", "a score where correct is known, or -inf"),
+        (~known & ~np.isnan(value), value, "score", "NaN where correct is NaN"),
+    ]:
+        if bad.any():
+            i, j = (int(v) for v in np.argwhere(bad)[0])
+            raise ValueError(
+                f"{where}: {name} is {a[i, j]:.6g} at question {i}, sample {j}; expected "
+                f"{expected}."
+            )
+    return right == 1, value, recorded
+
+
+def _table(values: Any, name: str, where: str) -> FloatArray:
+    """Rows of numbers; shorter ones are padded with NaN."""
+    if isinstance(values, (list, tuple)) and len({np.size(row) for row in values}) > 1:
+        rows = [np.ravel(read_floats(row, name, where)) for row in values]
+        out = np.full((len(rows), max(map(len, rows))), np.nan)
+        for i, row in enumerate(rows):
+            out[i, : len(row)] = row
+        return out
+    a = read_floats(values, name, where)
+    if a.ndim != 2:
+        raise ValueError(f"{where}: {name} has shape {a.shape}; expected (n_questions, n_samples).")
+    return a
