@@ -420,8 +420,15 @@ def test_columns_by_name(write):
 
 
 def test_numeric_column_that_is_not_all_numbers_is_no_signal(write):
-    found = read_generations(write("task_id,p,q\na,0.5,1\nb,none,2\n", "t.csv"))
-    assert list(found.signals) == ["q"]
+    path = write("task_id,p,q,ok\na,0.5,1,1\nb,none,2,0\n", "t.csv")
+    assert list(read_generations(path).signals) == ["q", "ok"]
+    assert list(read_generations(path, signals="q").signals) == ["q"]
+
+
+def test_further_numbers_beside_responses(write):
+    path = write([response(chat(P[0]), task_id="a", verbalised=0.9)])
+    assert read_generations(path).signals == {}
+    assert read_generations(path, signals="verbalised").signals["verbalised"].tolist() == [0.9]
 
 
 def test_several_files(tmp_path, write):

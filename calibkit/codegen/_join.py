@@ -32,6 +32,19 @@ class Scored:
         What correct means.
     without_result, without_generation : list of str
         Rows of either side that the other lacks: task, sample and place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.codegen import Generations, Ragged, Results, join_results
+    >>> ids = {"task": np.array(["a", "b"]), "sample": np.array([0, 0]), "place": ["1", "2"]}
+    >>> tokens = Ragged(np.array([-0.1, -0.3, -2.0]), np.array([0, 2, 3]))
+    >>> scored = join_results(
+    ...     Generations(text=["", ""], logprobs=tokens, **ids),
+    ...     Results(correct=np.array([True, False]), notion="tests", **ids),
+    ... )
+    >>> scored.confidence("total_probability")["total_probability"].round(3)
+    array([0.67 , 0.135])
     """
 
     generations: Generations
@@ -68,11 +81,28 @@ class Scored:
         quantile: float = 0.1,
         scale: Scale = "probability",
     ) -> dict[str, FloatArray]:
-        """Confidence signals by name, as in :meth:`Generations.confidence`."""
+        """Confidence signals by name, as in :meth:`Generations.confidence`.
+
+        Parameters
+        ----------
+        measures, quantile, scale
+            As there.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n,)
+            For ``evaluate_confidence(confidence, correct, groups=groups)``.
+        """
         return self.generations.confidence(measures, quantile=quantile, scale=scale)
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per output."""
+        """A data frame with a row per output.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of :class:`Generations`, and ``correct``.
+        """
         return self.generations.to_pandas().assign(correct=self.correct)
 
 

@@ -19,6 +19,9 @@ from ._formats._rows import Asked, Field, Output, Top
 from ._ragged import Ragged
 from ._records import Generations, Results
 
+#: One for all outputs that have none.
+_NONE, _NO = np.empty(0), np.empty(0, dtype=np.intp)
+
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -30,7 +33,7 @@ def read_generations(
     sample: Field | None = None,
     text: Field | None = None,
     logprobs: Field | None = None,
-    signals: str | Iterable[str] = (),
+    signals: str | Iterable[str] | None = None,
 ) -> Generations:
     """Read outputs of a model, with their token log-probabilities and other signals.
 
@@ -59,7 +62,8 @@ def read_generations(
         format has them. A table's are looked for as text, completion or solution, and as logprobs
         or token_logprobs (in CSV a list in JSON).
     signals : str or list of str, optional
-        Keys of further numbers. Of a table all columns of numbers are taken unasked.
+        Keys of further numbers. By default, of a table, all columns of numbers but ``correct``
+        and ``passed``; a verdict by another name is no signal, so name those that are.
 
     Returns
     -------
@@ -98,8 +102,15 @@ def read_generations(
     >>> found.confidence("total_probability")["total_probability"].round(4)
     array([0.6703])
     """
-    named = (signals,) if isinstance(signals, str) else tuple(signals)
-    asked = Asked("read_generations", task, sample, text, logprobs, signals=named)
+    named = [signals] if isinstance(signals, str) else signals
+    asked = Asked(
+        "read_generations",
+        task=task,
+        sample=sample,
+        text=text,
+        logprobs=logprobs,
+        signals=None if named is None else tuple(named),
+    )
     rows = _Generations(asked)
     for one in _paths(path, asked):
         for output in read_rows(one, format, asked, "outputs"):
@@ -272,13 +283,14 @@ class _Generations:
             self._ids.pass_over(row.task)
             return
         earlier = self._ids.add(row.place, row.task, row.sample)
-        logprobs = np.empty(0) if row.logprobs is None else row.logprobs
+        logprobs = _NONE if row.logprobs is None else row.logprobs
         if earlier is not None:
             same = np.array_equal(self._logprobs[earlier], logprobs, equal_nan=True)
             if not same or self._text[earlier] != row.text:
                 raise self._ids.conflict(earlier, row.place)
             return
-        flat, per_token = row.top or Top(np.empty(0), np.zeros(len(logprobs), dtype=np.intp))
+        n_tokens = len(logprobs)
+        flat, per_token = row.top or Top(_NONE, np.zeros(n_tokens, np.intp) if n_tokens else _NO)
         self._any_top |= row.top is not None
         self._top.append(flat)
         self._per_token.append(per_token)

@@ -45,6 +45,21 @@ class Generations:
         Whether the sample numbers were counted in the order of the file.
     n_repeated : int
         Rows left out because they are the same as an earlier one in task, sample and content.
+
+    Examples
+    --------
+    Made by hand, where no reader fits:
+
+    >>> import numpy as np
+    >>> from calibkit.codegen import Generations, Ragged
+    >>> Generations(
+    ...     task=np.array(["a", "b"]),
+    ...     sample=np.array([0, 0]),
+    ...     text=["return 1", "return 2"],
+    ...     logprobs=Ragged(np.array([-0.1, -0.3, -2.0]), np.array([0, 2, 3])),
+    ...     place=["my database, row 0", "my database, row 1"],
+    ... )
+    Generations(2 outputs of 2 tasks; 2 with log-probabilities)
     """
 
     task: np.ndarray
@@ -134,7 +149,18 @@ class Generations:
         return {name: columns[name] for name in names}
 
     def take(self, rows: Any) -> Generations:
-        """These rows, by number or by mask, in this order."""
+        """Rows by number or by mask, in that order.
+
+        Parameters
+        ----------
+        rows : array of int or bool, or slice
+            Which rows.
+
+        Returns
+        -------
+        Generations
+            The same columns; ``errors`` stay.
+        """
         rows = np.arange(len(self))[rows]
         top = self.top_logprobs
         return replace(
@@ -149,7 +175,13 @@ class Generations:
         )
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per output; log-probabilities as a column of arrays."""
+        """A data frame with a row per output.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Log-probabilities are a column of arrays.
+        """
         columns = {"task": self.task, "sample": self.sample, "text": self.text}
         logprobs = np.empty(len(self), dtype=object)
         logprobs[:] = [self.logprobs[i] for i in range(len(self))]
@@ -187,6 +219,19 @@ class Results:
         Whether the sample numbers were counted in the order of the file.
     n_repeated : int
         Rows left out because they say the same of the same output as an earlier one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.codegen import Results
+    >>> Results(
+    ...     task=np.array(["a", "b"]),
+    ...     sample=np.array([0, 0]),
+    ...     correct=np.array([True, False]),
+    ...     notion="unit tests",
+    ...     place=["my database, row 0", "my database, row 1"],
+    ... )
+    Results(2 outputs of 2 tasks; 1 correct by unit tests)
     """
 
     task: np.ndarray
@@ -209,6 +254,12 @@ class Results:
         )
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per verdict."""
+        """A data frame with a row per verdict.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``task``, ``sample``, ``correct`` and ``place``.
+        """
         names = ("task", "sample", "correct", "place")
         return require("pandas").DataFrame({name: getattr(self, name) for name in names})

@@ -60,7 +60,12 @@ def _detect(items: Iterator[Item], asked: Asked) -> tuple[str, list[Item]]:
             continue
         if name is None:
             looked = "; ".join(f"{n}: {f.KEYS}" for n, f in FORMATS.items())
-            raise fail(asked, item, f"is of no known format. Looked for {looked}. {keys(item)}")
+            raise fail(
+                asked,
+                item,
+                f"is of no known format. Looked for {looked}. {keys(item)} If this is a table, "
+                "name its column: task='...'.",
+            )
         return name, seen
     return "openai", seen
 

@@ -33,7 +33,7 @@ class Asked:
     logprobs: Field | None = None
     correct: str | None = None
     notion: str | None = None
-    signals: tuple[str, ...] = ()
+    signals: tuple[str, ...] | None = None
 
 
 class Top(NamedTuple):

@@ -42,10 +42,15 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     task, sample = ids(asked, item, TASKS)
     text = field(asked, item, "text", TEXTS)
     logprobs = _logprobs(item, asked)
-    taken = _TAKEN | {asked.task, asked.sample, asked.text, asked.logprobs}
-    rest = {k: v for k, v in item.value.items() if k not in taken}
-    extra = {k: v for k, v in rest.items() if v is None or isinstance(v, (int, float, str))}
+    extra = {} if asked.signals is not None else _numbers(item, asked)
     yield Output(item.place, task, sample, as_text(asked, item, text), logprobs, extra=extra)
+
+
+def _numbers(item: Item, asked: Asked) -> dict[str, Any]:
+    """Cells that may be numbers, of columns that are nothing else."""
+    taken = _TAKEN | {asked.task, asked.sample, asked.text, asked.logprobs}
+    kinds = (int, float, str, type(None))
+    return {k: v for k, v in item.value.items() if k not in taken and isinstance(v, kinds)}
 
 
 def _logprobs(item: Item, asked: Asked) -> FloatArray | None:
