@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,9 @@ def vector(value: Any, what: str) -> FloatArray:
     return np.array([number(v, what) for v in value], dtype=np.float64)
 
 
-def pending_from_dict(data: Any, what: str) -> Pending:
+def pending_from_dict(
+    data: Any, what: str, read_ticket: Callable[[Any, str], Any] = vector
+) -> Pending:
     check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
     ids, tickets = data["ids"], data["tickets"]
     counts = [data[k] for k in ("room", "dropped", "replaced")]
@@ -93,7 +96,7 @@ def pending_from_dict(data: Any, what: str) -> Pending:
         raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
     if len(ids) > counts[0]:
         raise ValueError(f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer.")
-    rows = [vector(t, what) for t in tickets]
+    rows = [read_ticket(t, what) for t in tickets]
     if len({len(r) for r in rows}) > 1:
         raise ValueError(f"from_dict: {what} has tickets of different lengths.")
     pending = Pending(counts[0])
