@@ -877,6 +877,7 @@ def test_version_and_methods():
     assert run("--version").stdout == f"calibkit {calibkit.__version__}\n"
     lines = run("methods").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == sorted(CALIBRATORS)
+    assert any(line.startswith("tracking (tops) ") for line in lines)
     (beta,) = [line for line in lines if line.startswith("beta ")]
     assert beta.endswith(BetaCalibrator.__doc__.splitlines()[0].replace("``", ""))
 
