@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 import subprocess
 import sys
 import warnings
@@ -422,6 +423,72 @@ def test_what_the_classifier_refuses(rows):
         OnlineCalibratedClassifier(GaussianNB(), PlattCalibrator()).fit(X, y)
     with pytest.raises(ValueError, match="calibrator='platt'; expected one of"):
         OnlineCalibratedClassifier(GaussianNB(), "platt").fit(X, y)
+
+
+def test_a_failed_call_teaches_neither(rows, monkeypatch):
+    X, y = rows
+    raw = GaussianNB().fit(X[:100], y[:100])
+    model = OnlineCalibratedClassifier(raw, update_estimator=True).partial_fit(X[:200], y[:200])
+    before, counts = to_dict(model.calibrator_), model.estimator_.class_count_.copy()
+    real = GaussianNB.partial_fit
+
+    def fails(self, *args):
+        real(self, *args)
+        raise MemoryError
+
+    monkeypatch.setattr(GaussianNB, "partial_fit", fails)
+    for update in (model.partial_fit, model.predict_then_update):
+        with pytest.raises(MemoryError):
+            update(X[200:300], y[200:300])
+    assert to_dict(model.calibrator_) == before
+    assert_array_equal(model.estimator_.class_count_, counts)
+    fresh = OnlineCalibratedClassifier(raw, update_estimator=True)
+    with pytest.raises(MemoryError):
+        fresh.partial_fit(X, y)
+    assert not hasattr(fresh, "classes_")
+
+
+def test_a_fitted_classifier_forecasts_at_once(rows):
+    X, y = rows
+    raw = GaussianNB().fit(X[:500], y[:500])
+    model = OnlineCalibratedClassifier(raw, "online_platt")
+    assert_allclose(model.predict_proba(X[:9]), np.clip(raw.predict_proba(X[:9]), 1e-5, 1 - 1e-5))
+    assert_array_equal(model.predict(X), raw.predict(X))
+    with pytest.raises(NotFittedError, match="not fitted"):
+        OnlineCalibratedClassifier(GaussianNB()).predict_proba(X)
+    fresh = OnlineCalibratedClassifier(raw)
+    with pytest.raises(ValueError, match="features"):
+        fresh.predict_proba(X[:, :2])
+    assert not hasattr(fresh, "classes_")
+
+
+def test_a_saved_calibrator_goes_on(rows, tmp_path):
+    X, y = rows
+    raw = SGDClassifier(random_state=0).fit(X[:500], y[:500])
+    model = OnlineCalibratedClassifier(raw).partial_fit(X[500:1000], y[500:1000])
+    model.remember(["a"], X[:1])
+    save(model.calibrator_, tmp_path / "calibrator.json")
+    again = OnlineCalibratedClassifier(raw, load(tmp_path / "calibrator.json"))
+    twin = pickle.loads(pickle.dumps(model))
+    for one in (model, again, twin):
+        assert one.resolve(["a"], y[:1]).n_learned == 1
+        one.partial_fit(X[1000:], y[1000:])
+    assert to_dict(again.calibrator_) == to_dict(model.calibrator_) == to_dict(twin.calibrator_)
+    assert again.calibrator.n_seen_ == 500  # what was given is not taught
+    other = GaussianNB().fit(X[:500], y[:500])
+    with pytest.raises(ValueError, match=r"scale='logit'.*expected the same"):
+        OnlineCalibratedClassifier(other, again.calibrator_).predict_proba(X)
+    other.fit(X[:500], y[:500] == "yes")
+    with pytest.raises(ValueError, match=r": calibrator has learnt classes.*expected the same"):
+        OnlineCalibratedClassifier(other, again.calibrator_).predict_proba(X)
+
+
+def test_resolving_first_starts_on_the_scale_of_the_scores(rows):
+    X, y = rows
+    raw = SGDClassifier(random_state=0).fit(X[:500], y[:500])
+    model = OnlineCalibratedClassifier(raw)
+    assert model.resolve(["a"], y[:1]).unknown == ["a"]
+    assert model.partial_fit(X, y).calibrator_.n_seen_ == len(y)
 
 
 # -- refusals ---------------------------------------------------------------------------------
