@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -103,3 +104,23 @@ def pending_from_dict(
     pending.add(ids, np.array(rows))
     pending.n_dropped, pending.n_replaced = counts[1:]
     return pending
+
+
+def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
+    """In words, where the parameters of two calibrators as dicts differ; the other is on file."""
+    if one["class"] != other["class"]:
+        yield f"{prefix}class is {one['class']!r}, on file {other['class']!r}"
+        return
+    for name, there in other["params"].items():
+        here = one["params"][name]
+        if all(isinstance(v, dict) and "class" in v for v in (here, there)):
+            yield from differences(here, there, f"{prefix}{name}__")
+        elif here != there:
+            yield f"{prefix}{name} is {_shown(here)}, on file {_shown(there)}"
+
+
+def _shown(value: Any) -> str:
+    """A parameter in a few words: a held calibrator by its name, labels by themselves."""
+    if isinstance(value, dict):
+        value = value.get("class", value.get("values"))
+    return reprlib.repr(value)

@@ -497,6 +497,15 @@ class MultiStreamCalibrator(BaseEstimator):
             setattr(self.pooled_, name, getattr(self, name))
         return self.pooled_
 
+    def _begin(self, n_classes: int = 2) -> None:
+        """As of other online calibrators: without labels the classes are 0 and 1."""
+        pooled = self._pooled()
+        pooled._begin(n_classes=n_classes, where=type(self).__name__)
+        self.pooled_ = pooled
+
+    def _input_scale(self) -> Scale:
+        return self.scale
+
     def _restored(
         self, row: FloatArray, classes: np.ndarray, start: tuple[float, ...] | None = None
     ) -> OnlinePlattCalibrator:
@@ -521,10 +530,9 @@ class MultiStreamCalibrator(BaseEstimator):
     ) -> tuple[FloatArray, FloatArray, np.ndarray, OnlinePlattCalibrator]:
         """Forecasts, the scores and ids they are of, and the pooled estimate; none is kept."""
         self._check_params()
+        self._check_started(start or self.classes is not None)
         pooled = self._pooled()
-        if not hasattr(pooled, "classes_"):
-            self._check_started(start or self.classes is not None)
-            pooled._begin(pooled._known_classes(self.classes, where), 2, where)
+        pooled._begin(where=where)
         s = self._scores(X, where)
         keys = self._streams.read(group, where, len(s))
         z = pooled._features(s)[:, 0]
