@@ -109,7 +109,7 @@ class CalibeatingCalibrator(OnlineCalibrator):
         return np.column_stack((inner._ticket(x), inner._forecast(x)))
 
     def _bounds(self) -> list[tuple[float, float]]:
-        return [*self.calibrator_._bounds(), (0.0, 1.0)]
+        return [*self.calibrator_._bounds(), (0.0, 1.0 + 1e-9)]  # a mean of ones may round up
 
 
 class TrackingCalibrator(CalibeatingCalibrator):

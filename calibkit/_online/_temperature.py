@@ -133,7 +133,7 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
 
     def _bounds(self) -> list[tuple[float, float]]:
         k = len(self.classes_)
-        return [(-1e100, 1e100)] * (k if k > 2 else 1)
+        return [(-1e101, 1e101)] * (k if k > 2 else 1)
 
     def _softmax(self, x: FloatArray, beta: FloatArray) -> FloatArray:
         if x.shape[1] > 1:

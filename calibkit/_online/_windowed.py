@@ -173,7 +173,7 @@ class WindowedCalibrator(OnlineCalibrator):
         return Scores(np.ascontiguousarray(x[:, 0]), self._input_scale())
 
     def _bounds(self) -> list[tuple[float, float]]:
-        return [(0.0, 1.0) if self._input_scale() == "probability" else (-1e100, 1e100)]
+        return [(0.0, 1.0) if self._input_scale() == "probability" else (-1e101, 1e101)]
 
     def _forecast(self, x: FloatArray) -> FloatArray:
         s = self._scores(x)
