@@ -550,6 +550,12 @@ def test_late_labels_are_learnt_as_if_they_came_with_the_rows(ids, backend):
     assert late.n_seen_ == plain.n_seen_ == np.isfinite(y).sum()
 
 
+def test_a_numpy_int_makes_plain_json():
+    cal = make(max_pending=np.int64(5)).partial_fit([1.0], [1], "a")
+    cal.remember(["x"], [0.5], "a")
+    assert json.loads(json.dumps(cal.to_dict()))["pending"]["room"] == 5
+
+
 def test_the_oldest_make_room_and_merging_keeps_what_waits():
     cal, other = make(max_pending=3), make(max_pending=3)
     cal.remember([1, 2], [0.5, 0.6], ["a", "b"])
@@ -654,6 +660,7 @@ def poisoned():
     yield lambda d: d["pending"].update(ids=[1], tickets=[[0.5]]), "no score and id"
     yield lambda d: d["pending"].update(ids=[1], tickets=[[0.5, None]]), "holds None"
     yield lambda d: d["pending"].update(ids=[1], tickets=[["a", 1]]), "finite"
+    yield lambda d: d["pending"].update(ids=[1], tickets=[[1e300, 1]]), "the score 1e+300"
     yield lambda d: d["params"].update(max_pending=0), "max_pending=0"
     yield lambda d: d["pooled"].update(n_seen=[-1.0]), "no count"
     yield lambda d: d["pooled"].update(d1=1.0), "not a list of 1"
@@ -704,6 +711,7 @@ BAD_GROUPS = [
     ("a", "group holds strings and the ids before are ints"),
     ([1, 2, 2**63], "group holds ints beyond 64 bits"),
     (np.array([1, 2, 2**63], dtype=np.uint64), "group holds ints beyond 64 bits"),
+    (np.array([1, 2, "a"], dtype=object), "group mixes ints and strings"),
     (np.zeros((3, 1), int), "group has shape (3, 1)"),
     ([b"a", b"b", b"c"], "group holds b'a' (bytes) at row 0"),
     (np.array([b"a", b"b", b"c"]), "group is of dtype |S1"),

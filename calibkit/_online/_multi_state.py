@@ -10,6 +10,7 @@ from .._core.groups import read_groups
 from .._core.params import check_choice, check_int, check_real, check_scale
 from .._core.plain_json import number, pending_from_dict
 from .._numerics.links import FloatArray
+from ._newton import LIMIT
 from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
 
 PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale", "max_pending")
@@ -45,7 +46,7 @@ def written(cal: Any) -> dict[str, Any]:
     declared = None if cal.classes is None else np.asarray(cal.classes).tolist()
     params = {k: getattr(cal, k) for k in PARAMS}
     params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-    pending = cal.pending_.to_dict()
+    pending = {**cal.pending_.to_dict(), "room": params["max_pending"]}
     return {
         **_HEAD,
         "params": {**params, "classes": declared},
@@ -95,4 +96,7 @@ def tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
 def _read_ticket(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"from_dict: {what} has a ticket that is no score and id of a stream.")
-    return [number(value[0], what), *read_groups(value[1:], f"from_dict: {what}").tolist(), None]
+    z = number(value[0], what)
+    if abs(z) > LIMIT:
+        raise ValueError(f"from_dict: {what} holds the score {z}; expected at most {LIMIT}.")
+    return [z, *read_groups(value[1:], f"from_dict: {what}").tolist(), None]
