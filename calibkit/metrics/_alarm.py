@@ -417,7 +417,7 @@ def _checked(data: Any, where: str) -> _State:
         and n >= 0.0
         and n == math.floor(n)
         and type(data["refuted"]) is bool
-        and (time is None or (type(time) is int and 1 <= time <= n))
+        and (time is None or (type(time) is int and 1 <= time <= float(n)))
         and (time is not None or not data["refuted"])
     )
     if not sound:
