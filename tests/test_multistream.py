@@ -644,7 +644,7 @@ def poisoned():
     yield lambda d: d["groups"].__setitem__(0, d["groups"][1]), "twice"
     yield lambda d: d["groups"].__setitem__(0, True), "groups holds True"
     yield lambda d: d["groups"].__setitem__(0, "x"), "mixes ints and strings"
-    yield lambda d: d["groups"].__setitem__(0, 2**70), "64 bits"
+    yield lambda d: d["groups"].__setitem__(0, 2**70), "beyond 2"
     yield lambda d: d["groups"].__setitem__(0, []), "groups holds"
     yield lambda d: d["streams"].pop("d1"), "expected a dict of"
     yield lambda d: d["streams"]["d1"].pop(), "not a list of"
