@@ -23,7 +23,10 @@ from ._core.plain_json import (
     short,
     vector,
 )
+from ._online import MultiStreamCalibrator
 from ._registry import CALIBRATORS
+from .metrics import CalibrationAlarm
+from .metrics._alarm import FORMAT as ALARM
 
 FORMAT = "calibkit"
 VERSION = 1
@@ -32,15 +35,18 @@ _MAX_DEPTH = 8
 _MAX_BYTES = 1 << 30
 #: Parameters that are calibrators themselves.
 _NESTED = ("calibrator", "scaler")
+#: What writes and reads itself, and the entry of a file that tells.
+_OWN = {MultiStreamCalibrator: ("class", "multi_stream"), CalibrationAlarm: ("format", ALARM)}
+Saved = BaseCalibrator | MultiStreamCalibrator | CalibrationAlarm
 
 
-def to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
+def to_dict(calibrator: Saved) -> dict[str, Any]:
     """A fitted calibrator as a dict of plain values, ready for JSON.
 
     Parameters
     ----------
-    calibrator : BaseCalibrator
-        Any fitted calibrator of calibkit.
+    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
+        Any fitted calibrator of calibkit, or an alarm.
 
     Returns
     -------
@@ -62,12 +68,15 @@ def to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     >>> to_dict(cal)["class"]
     'platt'
     """
-    _check_own(calibrator)
-    check_is_fitted(calibrator)
-    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator)}
+    own: Any = calibrator
+    if type(own) in _OWN:
+        return own.to_dict()
+    _check_own(own)
+    check_is_fitted(own)
+    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(own)}
 
 
-def from_dict(data: Any) -> BaseCalibrator:
+def from_dict(data: Any) -> Any:
     """The calibrator that :func:`to_dict` described.
 
     Nothing is imported by name, evaluated or unpickled: the class is looked up in the registry
@@ -80,7 +89,7 @@ def from_dict(data: Any) -> BaseCalibrator:
 
     Returns
     -------
-    calibrator : BaseCalibrator
+    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
         Fitted; predicts the same bits as the one it came from.
 
     Raises
@@ -95,6 +104,12 @@ def from_dict(data: Any) -> BaseCalibrator:
     >>> from_dict(to_dict(cal)).slope_ == cal.slope_
     True
     """
+    for cls, (key, value) in _OWN.items():
+        if isinstance(data, dict) and data.get(key) == value:
+            try:
+                return cls.from_dict(data)  # type: ignore[attr-defined]
+            except OverflowError as error:
+                raise ValueError(f"from_dict: {value}: {error}") from error
     check_keys(data, {"format", "version", "class", "params", "classes", "state"}, "the file")
     if data["format"] != FORMAT:
         raise ValueError(f"from_dict: format is {data['format']!r}; expected {FORMAT!r}.")
@@ -107,13 +122,13 @@ def from_dict(data: Any) -> BaseCalibrator:
     return _fitted_from_dict(rest, depth=0)
 
 
-def save(calibrator: BaseCalibrator, path: str | os.PathLike[str]) -> None:
+def save(calibrator: Saved, path: str | os.PathLike[str]) -> None:
     """Write a fitted calibrator to a JSON file; the file appears whole or not at all.
 
     Parameters
     ----------
-    calibrator : BaseCalibrator
-        Any fitted calibrator of calibkit.
+    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
+        Any fitted calibrator of calibkit, or an alarm.
     path : str or path-like
         Where to write; an existing file is replaced.
 
@@ -132,7 +147,7 @@ def save(calibrator: BaseCalibrator, path: str | os.PathLike[str]) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def load(path: str | os.PathLike[str]) -> BaseCalibrator:
+def load(path: str | os.PathLike[str]) -> Any:
     """Read a calibrator written by :func:`save`; safe on files from strangers.
 
     Parameters
@@ -142,7 +157,7 @@ def load(path: str | os.PathLike[str]) -> BaseCalibrator:
 
     Returns
     -------
-    calibrator : BaseCalibrator
+    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
         Fitted; predicts the same bits as the one that was saved.
 
     Raises
@@ -155,8 +170,13 @@ def load(path: str | os.PathLike[str]) -> BaseCalibrator:
     if os.path.getsize(path) > _MAX_BYTES:
         raise ValueError(f"load: {os.fspath(path)} is larger than 1 GiB; expected a calibrator.")
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        text = Path(path).read_bytes()
+        if text.startswith(b"SQLite format 3\0"):
+            raise ValueError(
+                "an SQLite file, perhaps a journal; expected JSON. Of a journal save the "
+                "calibrator: calibkit.save(Journal(path).calibrator_, 'calibrator.json')."
+            )
+        data = json.loads(text.decode(), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
         return from_dict(data)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"load: {os.fspath(path)}: {error}") from error
@@ -179,7 +199,8 @@ def _check_own(calibrator: Any) -> None:
     ):
         raise TypeError(
             f"to_dict: {type(calibrator).__name__} is not a calibrator of calibkit; expected one. "
-            "Of a CalibratedClassifier save calibrators_[0], and the estimator by its own means."
+            "Of a CalibratedClassifier save calibrators_[0], and the estimator by its own means; "
+            "of a Journal save calibrator_."
         )
 
 

@@ -23,14 +23,19 @@ from ._core.calls import (
     codes_of,
     ids_of,
     plain_scores,
+    refusal,
     repeat,
+    stream_ids,
 )
 from ._core.online import OnlineCalibrator
 from ._core.params import check_flag, check_int
 from ._core.pending import Resolved, read_ids
+from ._core.plain_json import differences
 from ._io import from_dict, to_dict
 from ._numerics.links import FloatArray
+from ._online import MultiStreamCalibrator
 
+Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")
 
 
@@ -45,7 +50,7 @@ class Journal:
     ----------
     path : str or path-like
         The file; it is made if there is none.
-    calibrator : OnlineCalibrator, optional
+    calibrator : OnlineCalibrator or MultiStreamCalibrator, optional
         What a new file starts from, as it is: a copy is taken. For an existing file it may be left
         out; if given, its parameters must be those on file, and what it has learnt is not used.
     snapshot_every : int, default=1000
@@ -57,8 +62,9 @@ class Journal:
 
     Attributes
     ----------
-    calibrator_ : OnlineCalibrator
-        The calibrator, to look at: what it is taught directly is not on file.
+    calibrator_ : OnlineCalibrator or MultiStreamCalibrator
+        The calibrator, to look at and for ``calibkit.save``: what it is taught directly is not on
+        file. (The parameter ``calibrator`` is not kept.)
 
     Raises
     ------
@@ -85,6 +91,9 @@ class Journal:
 
     If a commit fails (a full disk) the calibrator is as it was before the call.
 
+    One journal of a :class:`MultiStreamCalibrator` holds all streams, by ``group=`` in every call
+    that has scores. A snapshot takes some 150 bytes for each of them.
+
     Examples
     --------
     >>> import os, tempfile
@@ -95,12 +104,30 @@ class Journal:
     >>> with Journal(path) as journal:  # after a crash as well
     ...     journal.n_rows
     3
+
+    A classifier stays as it is; the journal learns from its scores.
+
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> X, y = make_classification(500, random_state=0)
+    >>> model = GaussianNB().fit(X[:100], y[:100])
+    >>> path = os.path.join(os.path.dirname(path), "model.db")
+    >>> with Journal(path, TrackingCalibrator()) as journal:
+    ...     forecast = journal.predict_then_update(model.predict_proba(X[100:]), y[100:])
+
+    What it has learnt as JSON:
+
+    >>> import calibkit
+    >>> with Journal(path) as journal:
+    ...     calibkit.save(journal.calibrator_, path + ".json")
+    >>> calibkit.load(path + ".json").n_seen_
+    400.0
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
-        calibrator: OnlineCalibrator | None = None,
+        calibrator: Learner | None = None,
         *,
         snapshot_every: int = 1000,
         durable: bool = False,
@@ -124,7 +151,7 @@ class Journal:
             self._log.close()
             raise
 
-    def _first(self, given: OnlineCalibrator | None) -> OnlineCalibrator:
+    def _first(self, given: Learner | None) -> Learner:
         """The calibrator to begin with."""
         if not self._log.is_new:
             stored = self._stored()
@@ -147,7 +174,7 @@ class Journal:
 
     # -- what a user calls ------------------------------------------------------------------
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Journal:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, group: Any = None) -> Journal:
         """Learn more rows, in order.
 
         Parameters
@@ -158,6 +185,8 @@ class Journal:
             Labels; None or NaN where there is none.
         classes : array-like, optional
             All class labels, as in the calibrator's own ``partial_fit``.
+        group : array-like of shape (n,), int or str, optional
+            The stream of each row, for a :class:`MultiStreamCalibrator` only.
 
         Returns
         -------
@@ -169,10 +198,12 @@ class Journal:
         ValueError
             If the data are not of the kind described; nothing changes.
         """
-        self._learn("partial_fit", X, y, classes)
+        self._learn("partial_fit", X, y, classes, group)
         return self
 
-    def predict_then_update(self, X: Any, y: Any, classes: Any = None) -> FloatArray:
+    def predict_then_update(
+        self, X: Any, y: Any, classes: Any = None, *, group: Any = None
+    ) -> FloatArray:
         """Forecast every row from the labels before it, and learn.
 
         Parameters
@@ -183,6 +214,8 @@ class Journal:
             Labels; None or NaN where there is none.
         classes : array-like, optional
             All class labels, as in the calibrator's own ``partial_fit``.
+        group : array-like of shape (n,), int or str, optional
+            The stream of each row, for a :class:`MultiStreamCalibrator` only.
 
         Returns
         -------
@@ -194,15 +227,17 @@ class Journal:
         ValueError
             If the data are not of the kind described; nothing changes.
         """
-        return self._learn("predict_then_update", X, y, classes)
+        return self._learn("predict_then_update", X, y, classes, group)
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Any, group: Any = None) -> FloatArray:
         """Forecasts that change nothing.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores.
+        group : array-like of shape (n,), int or str, optional
+            The stream of each row, for a :class:`MultiStreamCalibrator` only.
 
         Returns
         -------
@@ -210,9 +245,11 @@ class Journal:
             Rows sum to one.
         """
         with self._held() as cal:
-            return cal.predict_proba(plain_scores(cal, X, "predict_proba"))
+            values = plain_scores(cal, X, "predict_proba")
+            where = f"{type(cal).__name__}.predict_proba"
+            return cal.predict_proba(values, *stream_ids(cal, group, len(values), where))
 
-    def remember(self, ids: Any, X: Any) -> FloatArray:
+    def remember(self, ids: Any, X: Any, group: Any = None) -> FloatArray:
         """Forecast rows whose labels come later; they wait on file.
 
         Parameters
@@ -221,6 +258,8 @@ class Journal:
             An int or string for each row, by which its label will come.
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores.
+        group : array-like of shape (n,), int or str, optional
+            The stream of each row, for a :class:`MultiStreamCalibrator` only.
 
         Returns
         -------
@@ -233,11 +272,13 @@ class Journal:
             If the data are not of the kind described; nothing changes.
         """
         with self._held() as cal:
-            keys = read_ids(ids, f"{type(cal).__name__}.remember")
+            where = f"{type(cal).__name__}.remember"
+            keys = read_ids(ids, where)
             values = plain_scores(cal, X, "remember")
+            streams = stream_ids(cal, group, len(values), where)
             return self._change(
-                lambda: cal.remember(keys, values),
-                lambda: Call(REMEMBER, len(keys), values.tobytes(), ids=ids_of(keys)),
+                lambda: cal.remember(keys, values, *streams),
+                lambda: Call(REMEMBER, len(keys), values.tobytes(), ids=ids_of(keys, *streams)),
             )
 
     def resolve(self, ids: Any, y: Any) -> Resolved:
@@ -335,21 +376,28 @@ class Journal:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Journal({self._log.path!r}, {self.calibrator_!r})"
+        cal = self.calibrator_
+        learnt, waiting = getattr(cal, "n_seen_", 0), len(getattr(cal, "pending_", ()))
+        return (
+            f"<Journal {self._log.path!r} of {type(cal).__name__}: {learnt:.0f} rows learnt, "
+            f"{waiting} ids waiting, {'open' if self._log.is_open else 'closed'}>"
+        )
 
     # -- how it is done ---------------------------------------------------------------------
 
-    def _learn(self, method: str, X: Any, y: Any, classes: Any) -> Any:
+    def _learn(self, method: str, X: Any, y: Any, classes: Any, group: Any) -> Any:
         with self._held() as cal:
-            values = plain_scores(cal, X, method)
             where = f"{type(cal).__name__}.{method}"
+            values = plain_scores(cal, X, method)
+            streams = stream_ids(cal, group, len(values), where, classes)
+            ids = ids_of([], *streams)
             return self._change(
-                lambda: getattr(cal, method)(values, y, classes),
-                lambda: Call(UPDATE, len(values), values.tobytes(), codes_of(cal, y, where)),
+                lambda: getattr(cal, method)(values, y, *(streams or (classes,))),
+                lambda: Call(UPDATE, len(values), values.tobytes(), codes_of(cal, y, where), ids),
             )
 
     @contextmanager
-    def _held(self) -> Iterator[OnlineCalibrator]:
+    def _held(self) -> Iterator[Any]:
         self._log.check()  # before the lock, which a fork may never get
         with self._lock:
             self._log.check()
@@ -392,38 +440,35 @@ class Journal:
         self.calibrator_.__dict__.update(stored.__dict__)
         self._stale = False
 
-    def _stored(self) -> OnlineCalibrator:
+    def _stored(self) -> Learner:
         """The calibrator on file."""
         snapshot, calls = self._log.read()
         try:
             cal = from_dict(json.loads(snapshot))
-            if not isinstance(cal, OnlineCalibrator) or (calls and not self._log.started):
+            if not isinstance(cal, Learner) or (calls and not self._log.started):
                 raise ValueError("the snapshot is of no online calibrator that has started")
             cal = cal if self._log.started else clone(cal)
             for call in calls:
                 repeat(cal, call)
-        except (ValueError, TypeError, IndexError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
             raise self._log.damaged(str(error)) from error
         return cal
 
 
-def _copy(calibrator: Any) -> OnlineCalibrator:
+def _copy(calibrator: Any) -> Learner:
     """The same calibrator, not shared; started if its classes are known."""
-    if not isinstance(calibrator, OnlineCalibrator):
-        raise TypeError(
-            f"Journal: calibrator={calibrator!r}; expected an online calibrator, such as "
-            "TrackingCalibrator(). For a batch one: WindowedCalibrator(...)."
-        )
+    if not isinstance(calibrator, Learner):
+        raise TypeError(refusal(calibrator))
     calibrator._check_params()
     text = _text(calibrator)  # raises where it can't be written
     started = hasattr(calibrator, "classes_")
     twin: Any = from_dict(json.loads(text)) if started else clone(calibrator)
     if twin.classes is not None:
-        twin._ensure_fitted()
+        twin._begin(n_classes=len(twin.classes))
     return twin
 
 
-def _text(cal: OnlineCalibrator) -> bytes:
+def _text(cal: Any) -> bytes:
     """Its JSON; of one that has not started a started copy, of which the parameters count."""
     if not hasattr(cal, "classes_"):
         cal = clone(cal)
@@ -431,26 +476,12 @@ def _text(cal: OnlineCalibrator) -> bytes:
     return json.dumps(to_dict(cal), allow_nan=False).encode()
 
 
-def _check_same(stored: OnlineCalibrator, given: OnlineCalibrator, path: str) -> None:
+def _check_same(stored: Learner, given: Learner, path: str) -> None:
     """Raise unless they are of one class and have the same parameters."""
-    on_file, asked = (json.loads(_text(c)) for c in (stored, given))
-    different = list(_differences(on_file, asked))
+    asked, on_file = (json.loads(_text(clone(c))) for c in (given, stored))
+    different = list(differences(asked, on_file))
     if different:
         raise ValueError(
             f"Journal: {path} holds another calibrator than the one given: "
-            f"{'; '.join(different[:5])}; expected the same. Give that one, or none, or "
-            "use another file."
+            f"{'; '.join(different[:5])}; expected the same. Give that one, none, or another file."
         )
-
-
-def _differences(on_file: Any, asked: Any, prefix: str = "") -> Iterator[str]:
-    """In words, what differs between two calibrators as dicts."""
-    if on_file["class"] != asked["class"]:
-        yield f"{prefix}class is {asked['class']!r}, on file {on_file['class']!r}"
-        return
-    for name, there in on_file["params"].items():
-        here = asked["params"][name]
-        if all(isinstance(v, dict) and "class" in v for v in (here, there)):
-            yield from _differences(there, here, f"{prefix}{name}__")
-        elif here != there:
-            yield f"{prefix}{name} is {here!r:.60}, on file {there!r:.60}"

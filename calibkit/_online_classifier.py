@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -47,17 +49,19 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     ----------
     estimator : classifier
         Any scikit-learn classifier or pipeline. One that is fitted needs no ``fit`` here: start
-        with ``partial_fit``, ``predict_then_update`` or ``remember``. One that is not fitted is
+        with any other method. One that is not fitted is
         fitted by ``fit``, on rows whose out-of-fold scores the calibrator learns first.
     calibrator : str or OnlineCalibrator, default="auto"
         An online calibrator or its name, such as "tracking", "online_platt", "adaptive_platt" or
         "hedging". "auto" is ``TrackingCalibrator(smoothing=1)``, whose forecasts are never exactly
-        0 or 1, for two classes and "online_temperature" for more. Its
-        ``scale`` is set to suit the scores of the estimator.
+        0 or 1, for two classes and "online_temperature" for more. Its ``scale`` is set to suit the
+        scores of the estimator. With an estimator that is fitted, a calibrator that has started
+        goes on from where it is.
     update_estimator : bool, default=False
         Let the classifier learn from every labelled row given to ``partial_fit`` and
         ``predict_then_update`` too (late labels teach the calibrator only), by its own
-        ``partial_fit``, after its score of the row was calibrated. It is copied first.
+        ``partial_fit``, after its score of the row was calibrated. What learns is a copy, at
+        every call, so that a call that fails leaves classifier and calibrator as they were.
     cv : int, cross-validator or iterable of splits, default=5
         How ``fit`` makes out-of-fold scores, as in :class:`CalibratedClassifier`.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
@@ -88,6 +92,10 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     Labels that are None or NaN are skipped; the others teach in the order given. There are no
     weights: every label is one step.
 
+    To save all of it, pickle it, as other scikit-learn classifiers. To save the calibrator as JSON,
+    ``calibkit.save(model.calibrator_, path)``, and keep ``model.estimator_`` by its own means:
+    ``OnlineCalibratedClassifier(estimator, calibkit.load(path))`` goes on with both.
+
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML.
@@ -103,6 +111,16 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     >>> model = OnlineCalibratedClassifier(raw)
     >>> forecast = model.predict_then_update(X[500:], y[500:])
     >>> log_loss(y[500:], forecast) < log_loss(y[500:], raw.predict_proba(X[500:]))
+    True
+
+    After a restart:
+
+    >>> import pathlib, tempfile
+    >>> from calibkit import load, save
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "calibrator.json"
+    >>> save(model.calibrator_, path)
+    >>> again = OnlineCalibratedClassifier(raw, load(path))
+    >>> bool((again.predict_proba(X) == model.predict_proba(X)).all())
     True
     """
 
@@ -157,18 +175,15 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
+            If the data are not of the kind described; classifier and calibrator stay as they were.
         """
         if not hasattr(self, "calibrators_") and not _is_fitted(self.estimator):
             self.fit(X, y)
             return self
-        self._begin()
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"OnlineCalibratedClassifier.partial_fit: classes={classes!r} with a classifier of "
-                f"the classes {self.classes_.tolist()}; expected the same."
-            )
-        self.predict_then_update(X, y)
+        with self._unchanged_on_error():
+            if classes is not None:
+                self._check_classes(np.unique(classes), ".partial_fit: classes=")
+            self.predict_then_update(X, y)
         return self
 
     def predict_then_update(self, X: Any, y: Any) -> FloatArray:
@@ -187,9 +202,10 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             The forecast of a row uses labels before it only. With ``update_estimator`` the
             classifier scores all rows of a call before it learns from them.
         """
-        s = self._scores(X)
-        proba = self.calibrator_.predict_then_update(s.values, y)
-        self._teach(X, y)
+        with self._unchanged_on_error():
+            s = self._scores(X)
+            proba = self.calibrator_.predict_then_update(s.values, y)
+            self._teach(X, y)
         return proba
 
     def remember(self, ids: Any, X: Any) -> FloatArray:
@@ -207,8 +223,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         proba : ndarray of shape (n, n_classes)
             The forecasts.
         """
-        s = self._scores(X)
-        return self.calibrator_.remember(ids, s.values)
+        with self._unchanged_on_error():
+            s = self._scores(X)
+            return self.calibrator_.remember(ids, s.values)
 
     def resolve(self, ids: Any, y: Any) -> Resolved:
         """Learn the labels of remembered rows.
@@ -225,8 +242,26 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         resolved : Resolved
             ``n_learned``, and the ids that were ``unknown`` or ``repeated``.
         """
-        self._begin()
-        return self.calibrator_.resolve(ids, y)
+        with self._unchanged_on_error():
+            return self.calibrator_.resolve(ids, y)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Calibrated probabilities by the labels so far.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Whatever the estimator takes.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Rows sum to one; columns follow ``classes_``.
+        """
+        # Nothing is put back once started: another thread may learn meanwhile.
+        started = hasattr(self, "calibrators_")
+        with nullcontext() if started else self._unchanged_on_error():
+            return self.calibrator_.predict_proba(self._scores(X).values)
 
     # -- how it is done ---------------------------------------------------------------------
 
@@ -248,19 +283,51 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
                 f"This {where} instance has an estimator that is not fitted. Call 'fit' with "
                 "training rows first, or pass a fitted classifier."
             )
-        estimator = deepcopy(self.estimator) if self.update_estimator else self.estimator
+        estimator = self.estimator
         classes = np.asarray(estimator.classes_)
         self.classes_, self.estimators_ = classes, [estimator]
-        self.calibrators_ = [self._template(len(classes)).set_params(classes=classes)]
+        given: Any = self.calibrator
+        if hasattr(given, "classes_"):
+            self._check_classes(given.classes_, ": calibrator has learnt classes ")
+            self.calibrators_ = [deepcopy(given)]
+        else:
+            margins = self.response_method != "predict_proba" and hasattr(
+                estimator, "decision_function"
+            )
+            calibrator = self._template(len(classes)).set_params(classes=classes)
+            self.calibrators_ = [calibrator._with_scale("logit" if margins else "probability")]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))
 
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Start if need be, and leave classifier and calibrator as they were if a call fails."""
+        before = self.__dict__.copy()
+        try:
+            self._begin()
+            with self.calibrator_._unchanged_on_error():
+                yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _check_classes(self, given: np.ndarray, what: str) -> None:
+        if not np.array_equal(given, self.classes_):
+            raise ValueError(
+                f"OnlineCalibratedClassifier{what}{given.tolist()} with a classifier of the "
+                f"classes {self.classes_.tolist()}; expected the same."
+            )
+
     def _scores(self, X: Any) -> Scores:
-        self._begin()
         s = response_of(self.estimator_, X, self.classes_, self.response_method)
-        if not self.calibrator_.__sklearn_is_fitted__():
-            self.calibrator_._with_scale(s.scale)
+        scale = self.calibrator_._input_scale()
+        if s.scale != scale:
+            raise ValueError(
+                f"OnlineCalibratedClassifier: calibrator has scale={scale!r} and the estimator "
+                f"gives scores of scale {s.scale!r}; expected the same. Set response_method."
+            )
         return s
 
     def _template(self, n_classes: int) -> BaseCalibrator:
@@ -282,7 +349,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             if rows is None:
                 rows = X.tocsr()[known] if hasattr(X, "tocsr") else np.asarray(X)[known]
             chosen = np.asarray(labels[known].tolist(), dtype=self.classes_.dtype)
-            self.estimator_.partial_fit(rows, chosen)
+            estimator = deepcopy(self.estimator_)
+            estimator.partial_fit(rows, chosen)
+            self.estimators_ = [estimator]
 
     def _check_calibrator(self, where: str) -> None:
         if isinstance(self.calibrator, str):

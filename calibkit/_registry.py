@@ -8,7 +8,7 @@ from sklearn.metrics import make_scorer
 
 from . import _online, calibrators
 from ._core.base import BaseCalibrator
-from ._core.params import advice
+from ._core.params import advice, main_name
 from .metrics import METRICS
 from .metrics._estimate import check_settings
 
@@ -27,8 +27,10 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     ----------
     name : str
         One of ``"identity", "platt", "temperature", "beta", "isotonic", "histogram",
-        "scaling_binning"``, or a lift, ``"one_vs_rest"`` or ``"top_label"``, which needs
-        ``calibrator=...``.
+        "scaling_binning"``, of streams ``"tracking"`` (also ``"tops"``), ``"hedging"``
+        (``"hops"``), ``"online_platt"`` (``"ops"``), ``"online_beta"`` (``"obs"``),
+        ``"online_temperature", "adaptive_platt"`` (``"adaptive"``), or one that needs
+        ``calibrator=...``: ``"windowed"``, or a lift, ``"one_vs_rest"`` or ``"top_label"``.
     **params
         Hyper-parameters of the calibrator.
 
@@ -48,6 +50,7 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     >>> make_calibrator("platt", smooth_targets=True)
     PlattCalibrator(smooth_targets=True)
     """
+    name = main_name(name) if isinstance(name, str) else name
     if not isinstance(name, str) or name not in CALIBRATORS:
         raise ValueError(
             f"make_calibrator: name={name!r}; expected one of {', '.join(sorted(CALIBRATORS))}"

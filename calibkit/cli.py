@@ -16,6 +16,7 @@ except ImportError:  # main() says what to install
 
 import calibkit
 
+from ._core.params import both_names
 from ._registry import CALIBRATORS
 from .report import commands, stream_command
 from .report.console import fail, guarded, show
@@ -299,6 +300,9 @@ def methods() -> None:
 
     \b
     calibkit methods
+
+    A name in parentheses is another for the same.
     """
-    rows = commands.method_rows()
+    header, *rows = commands.method_rows()
+    rows = [header, *([both_names(name), *rest] for name, *rest in rows)]
     show(lambda: [rich_rows(rows)], lambda: aligned(rows))

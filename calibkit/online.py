@@ -1,4 +1,8 @@
-"""Calibration of streams: forecast, see the label, learn; calibrated while the world drifts."""
+"""Calibration of streams: forecast, see the label, learn; calibrated while the world drifts.
+
+What measures and compares forecasts of streams is in calibkit itself: prequential_errors,
+CalibrationAlarm, compare_methods and DriftDisplay.
+"""
 
 from ._core.pending import Resolved as Resolved
 from ._journal import Journal as Journal

@@ -9,12 +9,14 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
 from calibkit import CalibrationAlarm
 from calibkit._numerics import betting, jit
+from calibkit.online import TrackingCalibrator
 
 
 def expit(z):
@@ -302,6 +304,13 @@ def test_a_certain_forecast_contradicted_refutes():
     assert alarm.alarm_time_ == 3
 
 
+def test_tracking_that_is_smoothed_is_never_refuted():
+    y, p = [0, 0, 1] * 20, [0.95, 0.05, 0.95] * 20  # one bin of all zeros at first
+    made = [TrackingCalibrator(smoothing=s).predict_then_update(p, y)[:, 1] for s in (0.0, 1.0)]
+    values = [CalibrationAlarm().update(y, q) for q in made]
+    assert values[0] == math.inf > values[1]
+
+
 def test_a_certain_forecast_that_comes_true_changes_nothing():
     alarm = CalibrationAlarm(tolerance=0.2)
     alarm.update([0, 1, 0], [0.3, 0.6, 0.2])
@@ -433,6 +442,15 @@ def test_bad_settings():
         CalibrationAlarm(classes=[0, 1, 2])
 
 
+@pytest.mark.parametrize("y", [None, math.nan, pd.NA, pd.NaT])
+@pytest.mark.parametrize("first", [[], [0, 1]])
+def test_single_rows_without_label_are_skipped(y, first):
+    alarm = CalibrationAlarm()
+    before = alarm.update(first, [0.2] * len(first))
+    assert alarm.update(y, 0.3) == before
+    assert alarm.n_seen_ == len(first)
+
+
 @pytest.mark.parametrize(
     ("y", "p", "words"),
     [
@@ -447,6 +465,8 @@ def test_bad_settings():
         ([0, 1], [[0.2, 0.3, 0.5], [0.2, 0.3, 0.5]], "p has 3 columns"),
         ([0, 1], None, "p is None"),
         ([0, 1], 0.5, "p is 0.5"),
+        (0, [0.4], r"y has shape \(\); expected one label per row"),
+        (0, True, r"p is True \(bool\)"),
     ],
 )
 def test_bad_data_leave_it_as_it_was(y, p, words):

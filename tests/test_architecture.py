@@ -33,6 +33,7 @@ LAYERS = {
     "testing": 4,
     "report": 6,
     "cli": 7,
+    "__main__": 8,
 }
 #: Parts of layer 3 that stand on others of it.
 WITHIN = {("_io", "_registry"), ("_classifier", "_registry"), ("_classifier", "_crossfit")}

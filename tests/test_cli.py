@@ -367,6 +367,13 @@ def test_apply_from_stdin_to_stdout(files, platt, tmp_path):
     assert out.stdout.count("_calibrated") == 1
 
 
+def test_apply_of_what_is_no_calibrator_of_scores_is_refused(files, tmp_path):
+    alarm = tmp_path / "alarm.json"
+    save(calibkit.CalibrationAlarm(), alarm)
+    command = ["apply", alarm, files / "t.csv", "--prob", "prob", "-o", tmp_path / "o.csv"]
+    assert "holds a CalibrationAlarm; expected a calibrator" in fails(*command)
+
+
 def test_apply_of_several_classes_finds_them_by_name(pets, tmp_path):
     path, y, p = pets
     run("fit", path, "--label", "pet", "--prob", "p_*", "--calibrator", "temperature",
@@ -877,6 +884,7 @@ def test_version_and_methods():
     assert run("--version").stdout == f"calibkit {calibkit.__version__}\n"
     lines = run("methods").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == sorted(CALIBRATORS)
+    assert any(line.startswith("tracking (tops) ") for line in lines)
     (beta,) = [line for line in lines if line.startswith("beta ")]
     assert beta.endswith(BetaCalibrator.__doc__.splitlines()[0].replace("``", ""))
 

@@ -23,7 +23,7 @@ IGNORED = {
 PUBLIC = [n for n in vars(calibkit) if not n.startswith("_") and n[0] != "_"]
 OBJECTS = {
     name: getattr(calibkit, name)
-    for name in [*PUBLIC, "ReliabilityDisplay"]
+    for name in [*PUBLIC, "ReliabilityDisplay", "DriftDisplay", "compare_methods"]
     if inspect.isclass(getattr(calibkit, name)) or inspect.isfunction(getattr(calibkit, name))
 }
 OBJECTS = {n: o for n, o in OBJECTS.items() if getattr(o, "__module__", "").startswith("calibkit")}

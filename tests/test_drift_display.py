@@ -221,7 +221,7 @@ def test_alarms_are_those_of_the_alarm():
     assert mark.get_xdata()[0] == display.alarms_["raw"]
     curve = display.curves_["raw"]
     expected = np.interp(display.alarms_["raw"], curve.time, curve.calibration_error)
-    assert_allclose(mark.get_ydata()[0], min(expected, display.ax_[0].get_ylim()[1]))
+    assert mark.get_ydata()[0] == expected
     assert "alarm (1%)" in key_of(display)
     quiet = predictions(y, methods)
     assert quiet.alarms_ == {}
@@ -271,11 +271,49 @@ def test_panels_share_the_time_and_begin_at_no_error():
     # All that is settled is inside.
     for model in methods:
         curve = display.curves_[model]
-        settled = curve.n >= 0.1 * curve.n.max()
-        for ax, name in zip(display.ax_, PANELS, strict=True):
-            values = getattr(curve, name)[settled]
+        for ax, name, least in zip(display.ax_, PANELS, (300, 100), strict=True):
+            values = getattr(curve, name)[curve.n >= least]
             assert ax.get_ylim()[0] <= values.min()
             assert values.max() <= ax.get_ylim()[1]
+
+
+def test_sharpness_that_falls_stays_inside():
+    rng = np.random.default_rng(0)
+    p = np.where((np.arange(4000) < 300)[:, None], [0.96, 0.02, 0.02], [0.4, 0.35, 0.25])
+    y = (p.cumsum(axis=1) > rng.random(4000)[:, None]).argmax(axis=1)
+    display = predictions(y, p, kind="top_label", window=100)
+    low, high = display.ax_[1].get_ylim()
+    for curve in (display.curves_["Model"], display.curves_["Model"].sliding):
+        values = curve.sharpness[curve.n >= 100]
+        assert low <= values.min()
+        assert values.max() <= high
+
+
+@pytest.mark.parametrize("start", [0, 2900])
+def test_marks_of_alarms_stand_off_the_frame(start):
+    y = np.ones(3000)
+    display = predictions(y, {"a": np.full(3000, 0.01), "b": np.full(3000, 0.2)}, alarm=0.05,
+                          start=start, classes=[0, 1])  # fmt: skip
+    display.figure_.draw_without_rendering()
+    panel = display.ax_[0].get_window_extent()
+    for model in display.curves_:
+        mark = artist(display.ax_[0], f"alarm:{model}")
+        ((x, y),) = display.ax_[0].transData.transform(mark.get_xydata())
+        half = 3.5 / 72 * display.figure_.dpi  # of the mark, without its white rim
+        assert panel.x0 < x - half
+        assert panel.y0 < y - half
+        assert y + half < panel.y1
+
+
+def test_dashes_of_lines_that_coincide_take_turns():
+    y, methods = two_methods()
+    same = dict.fromkeys(("a", "b"), methods["raw"])
+    display = predictions(y, same, window=400)
+    first, second = (artist(display.ax_[1], f"sharpness:{m}:sliding") for m in same)
+    (begin, (dash, gap)), (later, _) = (line._unscaled_dash_pattern for line in (first, second))
+    assert (begin, later) == (0, dash)
+    assert dash == gap
+    assert first.get_alpha() is None
 
 
 def names(ax, renderer=None):

@@ -3,6 +3,10 @@
 import json
 import os
 import stat
+import subprocess
+import sys
+from contextlib import suppress
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from calibkit import (
     CalibratedClassifier,
+    CalibrationAlarm,
     IsotonicCalibrator,
     OneVsRestCalibrator,
     PlattCalibrator,
@@ -24,6 +29,7 @@ from calibkit import (
     save,
     to_dict,
 )
+from calibkit.online import Journal, MultiStreamCalibrator, TrackingCalibrator
 from calibkit.testing import binary_data, multiclass_data
 
 
@@ -52,6 +58,47 @@ def test_a_file_gives_back_the_same_bits(tmp_path):
         np.testing.assert_array_equal(back.predict(p), cal.predict(p))
         assert repr(back) == repr(cal) or "classes" in repr(cal)
         back.fit(p, names)
+
+
+def own_kinds():
+    """What is no calibrator of scores alone and writes itself."""
+    p, y = binary_data(50)
+    alarm = CalibrationAlarm(alpha=0.01)
+    alarm.update(y, p)
+    return [MultiStreamCalibrator().partial_fit(p, y, np.arange(50) % 7), alarm]
+
+
+@pytest.mark.parametrize("own", own_kinds(), ids=lambda o: type(o).__name__)
+def test_what_writes_itself_is_saved_like_any(own, tmp_path):
+    save(own, tmp_path / "own.json")
+    back = load(tmp_path / "own.json")
+    assert type(back) is type(own)
+    assert to_dict(back) == to_dict(own) == own.to_dict()
+    with pytest.raises(TypeError, match="Mine is not a calibrator of calibkit"):
+        to_dict(type("Mine", (type(own),), {})())
+
+
+@pytest.mark.parametrize("own", own_kinds(), ids=lambda o: type(o).__name__)
+def test_changed_files_of_what_writes_itself_are_refused(own):
+    data = to_dict(own)
+    values = (None, [], {}, "a", -1, 10**400, float("nan"), [[]], [{}])
+    for key, value in product(data, values):
+        with suppress(ValueError):
+            from_dict({**data, key: value})
+
+
+def test_a_journal_is_no_json(tmp_path):
+    path = tmp_path / "state.db"
+    with Journal(path, TrackingCalibrator(classes=[0, 1])) as journal:
+        journal.partial_fit([0.2, 0.8], [0, 1])
+        with pytest.raises(TypeError, match="of a Journal save calibrator_"):
+            save(journal, tmp_path / "cal.json")
+    with pytest.raises(
+        ValueError, match=r"state\.db: an SQLite file.*Journal\(path\)\.calibrator_"
+    ):
+        load(path)
+    save(Journal(path).calibrator_, tmp_path / "cal.json")
+    assert load(tmp_path / "cal.json").n_seen_ == 2
 
 
 @given(
@@ -287,3 +334,8 @@ def test_a_calibrator_of_ones_own_inside_another_is_refused():
     for outer in (ScalingBinningCalibrator(Squared(), n_bins=4), OneVsRestCalibrator(Squared())):
         with pytest.raises(TypeError, match="Squared is not a calibrator of calibkit"):
             to_dict(outer.fit(p, y))
+
+
+def test_the_command_line_by_its_module():
+    command = [sys.executable, "-m", "calibkit", "methods"]
+    assert "tracking" in subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -15,13 +15,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from calibkit import IsotonicCalibrator, PlattCalibrator, from_dict, to_dict
+from calibkit._core.calls import Call
 from calibkit.online import (
     AdaptivePlattCalibrator,
     HedgingCalibrator,
     Journal,
+    MultiStreamCalibrator,
     OnlineBetaCalibrator,
+    OnlineCalibratedClassifier,
     OnlinePlattCalibrator,
     OnlineTemperatureCalibrator,
     TrackingCalibrator,
@@ -183,6 +189,71 @@ def test_before_any_label(path):
         journal.partial_fit([0.4], [1])
     with Journal(path) as journal:
         assert journal.n_rows == journal.calibrator_.n_seen_ == 1
+
+
+# -- many streams ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("every", [1, 50, 10_000])
+@pytest.mark.parametrize("names", [False, True])
+def test_many_streams_in_one_journal(path, names, every):
+    """As one calibrator after the other: a run with crashes equals one without."""
+
+    def make():
+        return MultiStreamCalibrator(max_pending=20)
+
+    rng = np.random.default_rng(0)
+    plain, journal = make(), Journal(path, make(), snapshot_every=every)
+    for i in range(60):
+        x, y = stream(int(rng.integers(1, 9)), i)
+        group = rng.integers(0, 12, len(x)) + 2**40
+        group = np.array([f"tenant {g}" for g in group], dtype=object) if names else group
+        rows = [f"{i} {k}" for k in range(len(x))]
+        late = [f"{i - 1} {k}" for k in range(6)]
+        np.testing.assert_array_equal(
+            journal.remember(rows, x, group), plain.remember(rows, x, group)
+        )
+        found = journal.predict_then_update(x, y, group=group)
+        np.testing.assert_array_equal(found, plain.predict_then_update(x, y, group))
+        labels = [k % 2 for k in range(6)]
+        assert journal.resolve(late, labels) == plain.resolve(late, labels)
+        journal.partial_fit(x, y, group=group[0]), plain.partial_fit(x, y, group[0])
+        if i % 7 == 0:
+            crash(journal)
+            journal = Journal(path, None if i % 2 else make(), snapshot_every=every)
+            assert to_dict(journal.calibrator_) == to_dict(plain)
+    np.testing.assert_array_equal(journal.predict_proba(x, group), plain.predict_proba(x, group))
+    journal.close()
+    assert "MultiStreamCalibrator: " in repr(journal)
+    with Journal(path) as again:
+        assert to_dict(again.calibrator_) == to_dict(plain)
+        before = to_dict(plain), again.n_rows
+        for call, words in (
+            (lambda: again.partial_fit([0.5], [1]), r"by name, and no classes: group=\[...\]"),
+            (lambda: again.partial_fit([0.5], [1], group), "the stream of each row, by name"),
+            (lambda: again.remember([1], [0.5]), "remember: expected the stream"),
+        ):
+            with pytest.raises(TypeError, match=words):
+                call()
+        with pytest.raises(ValueError, match="group holds"):
+            again.partial_fit([0.5], [1], group=3 if names else "a")
+        with pytest.raises(AttributeError, match="learn_one"):
+            again.learn_one(0.5, 1)
+        assert (to_dict(again.calibrator_), again.n_rows) == before
+    with pytest.raises(ValueError, match=r"gamma is 0\.3, on file 0\.1"):
+        Journal(path, MultiStreamCalibrator(gamma=0.3, max_pending=20))
+
+
+def test_one_stream_takes_no_group(path):
+    with Journal(path, TrackingCalibrator()) as journal:
+        for call in (
+            lambda: journal.partial_fit([0.2, 0.4], [0, 1], group=[1, 2]),
+            lambda: journal.predict_proba([0.2], 1),
+            lambda: journal.remember([1], [0.2], 1),
+        ):
+            with pytest.raises(TypeError, match="group is given to a calibrator of one stream"):
+                call()
+        assert journal.n_rows == 0
 
 
 # -- killed ---------------------------------------------------------------------------------
@@ -413,12 +484,28 @@ def test_other_parameters(path):
     with pytest.raises(ValueError, match="calibrator__class is 'online_beta'"):
         Journal(path, make(OnlineBetaCalibrator()))
     Journal(path, make(OnlinePlattCalibrator())).close()
+    names = path.with_name("names.db")
+    Journal(names, OnlinePlattCalibrator(classes=["a word that is long", "b"])).close()
+    with pytest.raises(
+        ValueError, match=r"classes is None, on file \['a word that is long', 'b'\];"
+    ):
+        Journal(names, OnlinePlattCalibrator())
 
 
 def test_not_a_calibrator(path):
-    for bad in (PlattCalibrator(), 3, TrackingCalibrator):
-        with pytest.raises(TypeError, match="expected an online calibrator"):
+    model = OnlineCalibratedClassifier(make_pipeline(StandardScaler(), LogisticRegression()))
+    for bad, words in (
+        (PlattCalibrator(), "of type PlattCalibrator; .* For a batch one: Windowed"),
+        (3, "of type int; expected an online calibrator"),
+        (TrackingCalibrator, r"the class TrackingCalibrator; .* Make one: TrackingCalibrator\(\)"),
+        (
+            model,
+            r"of type OnlineCalibratedClassifier; .*then_update\(model\.predict_proba\(X\), y\)",
+        ),
+    ):
+        with pytest.raises(TypeError, match=words) as caught:
             Journal(path, bad)
+        assert "\n" not in str(caught.value)
     with pytest.raises(TypeError, match="random_state"):
         Journal(path, HedgingCalibrator(random_state=np.random.default_rng(0)))
     with pytest.raises(ValueError, match="gamma"):
@@ -437,10 +524,13 @@ def test_not_a_calibrator(path):
 
 
 def test_places_that_cannot_be(tmp_path):
-    with pytest.raises(OSError, match="unable to open database file"):
+    with pytest.raises(
+        FileNotFoundError, match=r"the directory .*nowhere does not exist; expected"
+    ):
         Journal(tmp_path / "nowhere" / "state.db", TrackingCalibrator())
-    with pytest.raises(OSError, match="unable to open database file"):
+    with pytest.raises(IsADirectoryError, match="is a directory; expected a file"):
         Journal(tmp_path, TrackingCalibrator())
+    assert os.listdir(tmp_path) == []
 
 
 def test_files_of_something_else(path):
@@ -530,6 +620,71 @@ def test_a_snapshot_that_no_calibrator_fits(crashed):
             Journal(path)
 
 
+def floats(*values):
+    return np.array(values, dtype=np.float64).tobytes()
+
+
+FORGED = [
+    (9, 1, floats(0.2), b"\1", b""),  # kind, n_rows, scores, codes, ids
+    (-1, 1, floats(0.2), b"\1", b""),
+    (0, 3, floats(0.2), b"\1", b""),
+    (0, 0, b"", b"", b""),
+    (0, -1, floats(0.2), b"\1", b""),
+    (0, 2**62, floats(0.2), b"\1", b""),
+    (0, 1, floats(7.0), b"\1", b""),
+    (0, 1, floats(np.nan), b"\1", b""),
+    (0, 1, floats(0.2)[:5], b"\1", b""),
+    (0, 1, floats(0.2), b"\2", b""),
+    (0, 1, floats(0.2), b"\xfe", b""),
+    (0, 1, floats(0.2), b"\1", b"[3]"),
+    (1, 2, floats(0.2, 0.3), b"\1\1", b""),
+    (1, 1, floats(-np.inf), b"\1", b""),
+    (2, 1, floats(0.2), b"", b'{"a": 1}'),
+    (2, 1, floats(0.2), b"", b"[1e400]"),
+    (2, 1, floats(0.2), b"", b'"a"'),
+    (2, 1, floats(0.2), b"", b"3"),
+    (2, 1, floats(0.2), b"", b"[[1], [1]]"),
+    (2, 1, floats(0.2), b"\1", b"[1]"),
+    (2, 2, floats(0.2, 0.3), b"", b"[1]"),
+    (2, 1, floats(0.2), b"", b"[" * 100_000),
+    (3, 1, b"", b"", b'["a"]'),
+    (3, 1, b"", b"\1", b"{}"),
+    (3, 1, b"", b"\1", b"\xff"),
+]
+FORGED_STREAMS = [
+    (0, 1, floats(0.2), b"\1", b""),
+    (0, 1, floats(0.2), b"\1", b"[1]"),
+    (0, 1, floats(0.2), b"\1", b"[[], [1.5]]"),
+    (0, 1, floats(0.2), b"\1", b'[[], ["a"]]'),
+    (0, 1, floats(0.2), b"\1", b"[[], [1, 2]]"),
+    (0, 1, floats(0.2), b"\1", b"[[], [99999999999999999999]]"),
+    (0, 1, floats(0.2), b"\1", b'[[], "a"]'),
+    (0, 1, floats(0.2), b"\1", b'[[], {"a": 1}]'),
+    (0, 1, floats(0.2), b"\1", b"[[], [1], [1]]"),
+    (1, 1, floats(0.2), b"\1", b"[[], [1]]"),
+    (2, 1, floats(0.2), b"", b"[[7], [true]]"),
+    (2, 1, floats(0.2), b"", b"[[7]]"),
+    (3, 1, b"", b"\1", b"[[7], [1]]"),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "forged"),
+    [(TrackingCalibrator, f) for f in FORGED]
+    + [(MultiStreamCalibrator, f) for f in FORGED_STREAMS],
+    ids=lambda v: str(v)[:60],
+)
+def test_forged_calls_with_a_right_checksum(path, make, forged):
+    journal = Journal(path, make(classes=[0, 1]))
+    more = {"group": 1} if make is MultiStreamCalibrator else {}
+    journal.partial_fit([0.2, 0.8], [0, 1], **more)
+    journal._log.append(Call(*forged))
+    crash(journal)
+    with pytest.raises(ValueError, match=r"Journal: .*state\.db is damaged") as caught:
+        Journal(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_bytes_that_rot_are_noticed(crashed, tmp_path):
     """Every so often a byte is turned over: an error, or nothing was lost."""
     path, state = crashed
@@ -608,7 +763,11 @@ def test_closed(path):
     journal.close()
     with pytest.raises(ValueError, match=r"state\.db is closed\. Open it again"):
         journal.predict_proba([0.2])
-    assert repr(journal) == f"Journal({str(path)!r}, TrackingCalibrator())"
+    words = "of TrackingCalibrator: 2 rows learnt, 0 ids waiting"
+    assert repr(journal) == f"<Journal {str(path)!r} {words}, closed>"
+    with Journal(path) as again:
+        again.remember([1], [0.5])
+        assert repr(again).endswith("2 rows learnt, 1 ids waiting, open>")
     assert journal.calibrator_.predict_proba([0.2]).shape == (1, 2)
 
 

@@ -525,6 +525,77 @@ def test_dropped_streams_start_anew():
     assert cal.n_streams_ == 1
 
 
+# -- late labels -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [np.arange(15) + 2**62, np.array([f"t{i}\0" for i in range(15)], object)],
+    ids=["ints", "strings"],
+)
+def test_late_labels_are_learnt_as_if_they_came_with_the_rows(ids, backend):
+    z, y, group = rows_of(400, 15)
+    late, plain = make(), make(classes=[0, 1])
+    for rows in np.split(np.arange(400), 8):
+        q = late.remember(rows, z[rows], ids[group[rows]])
+        assert (q == plain.predict_proba(z[rows], ids[group[rows]])).all()
+        assert len(late.pending_) == 50
+        late = MultiStreamCalibrator.from_dict(json.loads(json.dumps(late.to_dict())))
+        found = late.resolve([*rows[::-1], "x", rows[0]], [*y[rows][::-1], 1, 1])
+        assert found == (np.isfinite(y[rows]).sum(), ["x"], [rows[0]])
+        plain.partial_fit(z[rows][::-1], y[rows][::-1], ids[group[rows]][::-1])
+        assert late.to_dict()["streams"] == plain.to_dict()["streams"]
+        assert late.to_dict()["pooled"] == plain.to_dict()["pooled"]
+    assert len(late.pending_) == 0
+    assert late.n_seen_ == plain.n_seen_ == np.isfinite(y).sum()
+
+
+def test_a_numpy_int_makes_plain_json():
+    cal = make(max_pending=np.int64(5)).partial_fit([1.0], [1], "a")
+    cal.remember(["x"], [0.5], "a")
+    assert json.loads(json.dumps(cal.to_dict()))["pending"]["room"] == 5
+
+
+def test_the_oldest_make_room_and_merging_keeps_what_waits():
+    cal, other = make(max_pending=3), make(max_pending=3)
+    cal.remember([1, 2], [0.5, 0.6], ["a", "b"])
+    other.remember(["x", 2], [0.7, 0.8], ["c", "b"])
+    assert cal.merge(other).pending_.to_dict()["ids"] == [1, "x", 2]
+    assert len(other.pending_) == 2
+    cal.remember([7], [0.1], "d")
+    assert cal.pending_.to_dict()["ids"] == ["x", 2, 7]
+    assert cal.resolve([1, 2, "x"], [0, 1, 1]) == (2, [1], [])
+    assert cal.groups_.tolist() == ["b", "c"]
+
+
+def test_late_labels_that_are_refused_leave_no_trace(monkeypatch):
+    cal = make().partial_fit(*rows_of(60, 5))
+    cal.remember([1, 2], [0.5, 0.6], [3, 99])
+    before = cal.to_dict()
+    for call, words in (
+        (lambda: cal.remember([1.5], [0.5], 3), "ids holds 1.5"),
+        (lambda: cal.remember([1, 2], [0.5], 3), "X has 1 rows? and ids"),
+        (lambda: cal.remember([1], [0.5], "a"), "group holds strings"),
+        (lambda: cal.resolve([1], [7]), "not among the classes"),
+        (lambda: cal.resolve([1, 2], [1]), "y has 1 rows? and ids"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+        assert cal.to_dict() == before
+
+    def broken(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(multistream, "_by_turns", broken)
+        patch.setattr(multistream.blocks, "compiles", lambda n: False)
+        with pytest.raises(MemoryError):
+            cal.resolve([1, 2], [1, 0])
+    assert cal.to_dict() == before
+    with pytest.raises(NotFittedError):
+        make().resolve([1], [1])
+
+
 # -- files -----------------------------------------------------------------------------------
 
 
@@ -573,7 +644,7 @@ def poisoned():
     yield lambda d: d["groups"].__setitem__(0, d["groups"][1]), "twice"
     yield lambda d: d["groups"].__setitem__(0, True), "groups holds True"
     yield lambda d: d["groups"].__setitem__(0, "x"), "mixes ints and strings"
-    yield lambda d: d["groups"].__setitem__(0, 2**70), "64 bits"
+    yield lambda d: d["groups"].__setitem__(0, 2**70), "beyond 2"
     yield lambda d: d["groups"].__setitem__(0, []), "groups holds"
     yield lambda d: d["streams"].pop("d1"), "expected a dict of"
     yield lambda d: d["streams"]["d1"].pop(), "not a list of"
@@ -585,6 +656,12 @@ def poisoned():
     yield lambda d: d["streams"]["slope"].__setitem__(0, None), "finite"
     yield lambda d: d["streams"]["n_seen"].__setitem__(0, 0), "expected 1 on"
     yield lambda d: d["streams"]["n_seen"].__setitem__(0, 1.5), "no count"
+    yield lambda d: d["pending"].update(room=0), "counts"
+    yield lambda d: d["pending"].update(ids=[1], tickets=[[0.5]]), "no score and id"
+    yield lambda d: d["pending"].update(ids=[1], tickets=[[0.5, None]]), "holds None"
+    yield lambda d: d["pending"].update(ids=[1], tickets=[["a", 1]]), "finite"
+    yield lambda d: d["pending"].update(ids=[1], tickets=[[1e300, 1]]), "the score 1e+300"
+    yield lambda d: d["params"].update(max_pending=0), "max_pending=0"
     yield lambda d: d["pooled"].update(n_seen=[-1.0]), "no count"
     yield lambda d: d["pooled"].update(d1=1.0), "not a list of 1"
     yield lambda d: d.update(pooled=None), "found NoneType"
@@ -632,8 +709,9 @@ BAD_GROUPS = [
     (["a", None, "b"], "group holds None (NoneType) at row 1"),
     (["a", "b", "c"], "group holds strings and the ids before are ints"),
     ("a", "group holds strings and the ids before are ints"),
-    ([1, 2, 2**63], "group holds ints beyond 64 bits"),
-    (np.array([1, 2, 2**63], dtype=np.uint64), "group holds ints beyond 64 bits"),
+    ([1, 2, 2**63], "group holds ints beyond 2**63 - 1"),
+    (np.array([1, 2, 2**63], dtype=np.uint64), "group holds ints beyond 2**63 - 1"),
+    (np.array([1, 2, "a"], dtype=object), "group mixes ints and strings"),
     (np.zeros((3, 1), int), "group has shape (3, 1)"),
     ([b"a", b"b", b"c"], "group holds b'a' (bytes) at row 0"),
     (np.array([b"a", b"b", b"c"]), "group is of dtype |S1"),

@@ -1,18 +1,23 @@
 """Online calibrators against test vectors, brute force and their theorems."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, softmax
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 
-from calibkit import IsotonicCalibrator, PlattCalibrator, load, save
+from calibkit import IsotonicCalibrator, PlattCalibrator, from_dict, load, save, to_dict
 from calibkit._numerics import jit
 from calibkit._numerics.hedging import uniforms
 from calibkit.online import (
@@ -420,6 +425,72 @@ def test_what_the_classifier_refuses(rows):
         OnlineCalibratedClassifier(GaussianNB(), "platt").fit(X, y)
 
 
+def test_a_failed_call_teaches_neither(rows, monkeypatch):
+    X, y = rows
+    raw = GaussianNB().fit(X[:100], y[:100])
+    model = OnlineCalibratedClassifier(raw, update_estimator=True).partial_fit(X[:200], y[:200])
+    before, counts = to_dict(model.calibrator_), model.estimator_.class_count_.copy()
+    real = GaussianNB.partial_fit
+
+    def fails(self, *args):
+        real(self, *args)
+        raise MemoryError
+
+    monkeypatch.setattr(GaussianNB, "partial_fit", fails)
+    for update in (model.partial_fit, model.predict_then_update):
+        with pytest.raises(MemoryError):
+            update(X[200:300], y[200:300])
+    assert to_dict(model.calibrator_) == before
+    assert_array_equal(model.estimator_.class_count_, counts)
+    fresh = OnlineCalibratedClassifier(raw, update_estimator=True)
+    with pytest.raises(MemoryError):
+        fresh.partial_fit(X, y)
+    assert not hasattr(fresh, "classes_")
+
+
+def test_a_fitted_classifier_forecasts_at_once(rows):
+    X, y = rows
+    raw = GaussianNB().fit(X[:500], y[:500])
+    model = OnlineCalibratedClassifier(raw, "online_platt")
+    assert_allclose(model.predict_proba(X[:9]), np.clip(raw.predict_proba(X[:9]), 1e-5, 1 - 1e-5))
+    assert_array_equal(model.predict(X), raw.predict(X))
+    with pytest.raises(NotFittedError, match="not fitted"):
+        OnlineCalibratedClassifier(GaussianNB()).predict_proba(X)
+    fresh = OnlineCalibratedClassifier(raw)
+    with pytest.raises(ValueError, match="features"):
+        fresh.predict_proba(X[:, :2])
+    assert not hasattr(fresh, "classes_")
+
+
+def test_a_saved_calibrator_goes_on(rows, tmp_path):
+    X, y = rows
+    raw = SGDClassifier(random_state=0).fit(X[:500], y[:500])
+    model = OnlineCalibratedClassifier(raw).partial_fit(X[500:1000], y[500:1000])
+    model.remember(["a"], X[:1])
+    save(model.calibrator_, tmp_path / "calibrator.json")
+    again = OnlineCalibratedClassifier(raw, load(tmp_path / "calibrator.json"))
+    twin = pickle.loads(pickle.dumps(model))
+    for one in (model, again, twin):
+        assert one.resolve(["a"], y[:1]).n_learned == 1
+        one.partial_fit(X[1000:], y[1000:])
+    assert to_dict(again.calibrator_) == to_dict(model.calibrator_) == to_dict(twin.calibrator_)
+    assert again.calibrator.n_seen_ == 500  # what was given is not taught
+    other = GaussianNB().fit(X[:500], y[:500])
+    with pytest.raises(ValueError, match=r"scale='logit'.*expected the same"):
+        OnlineCalibratedClassifier(other, again.calibrator_).predict_proba(X)
+    other.fit(X[:500], y[:500] == "yes")
+    with pytest.raises(ValueError, match=r": calibrator has learnt classes.*expected the same"):
+        OnlineCalibratedClassifier(other, again.calibrator_).predict_proba(X)
+
+
+def test_resolving_first_starts_on_the_scale_of_the_scores(rows):
+    X, y = rows
+    raw = SGDClassifier(random_state=0).fit(X[:500], y[:500])
+    model = OnlineCalibratedClassifier(raw)
+    assert model.resolve(["a"], y[:1]).unknown == ["a"]
+    assert model.partial_fit(X, y).calibrator_.n_seen_ == len(y)
+
+
 # -- refusals ---------------------------------------------------------------------------------
 
 
@@ -452,8 +523,6 @@ def test_bad_settings_are_refused(calibrator, words):
 
 
 def test_files_with_impossible_states_are_refused():
-    from calibkit import from_dict, to_dict
-
     cal = TrackingCalibrator().partial_fit(SCORES, LABELS)
     for change in (
         lambda s: s.update(count_=[1.0]),
@@ -473,7 +542,7 @@ def test_files_with_impossible_states_are_refused():
 
 def test_what_hostile_users_type():
     p, y = drifting(200)
-    with pytest.raises(ValueError, match="n_bins=5 is not what it was"):
+    with pytest.raises(ValueError, match="n_bins=5 has changed since the start; expected 10"):
         TrackingCalibrator().partial_fit(p, y).set_params(n_bins=5).predict_proba(p)
     one, other = (OnlinePlattCalibrator().partial_fit(p, y) for _ in range(2))
     one.learn_one(np.float32(0.3), 1)
@@ -501,6 +570,207 @@ def test_what_hostile_users_type():
     nested = HedgingCalibrator(
         TrackingCalibrator(WindowedCalibrator(IsotonicCalibrator(), refit_every=50)), random_state=0
     ).partial_fit(p, y)
-    from calibkit import from_dict, to_dict
-
     assert to_dict(from_dict(to_dict(nested))) == to_dict(nested)
+
+
+# -- parameters, frames and files after the start ---------------------------------------------
+
+
+CHANGES = [
+    (OnlinePlattCalibrator(), {"gamma": -1}, "gamma=-1; expected a number"),
+    (OnlinePlattCalibrator(), {"prior_strength": 5.0}, "prior_strength=5.0 has changed"),
+    (OnlinePlattCalibrator(), {"start": (0, 0)}, r"start=\[0, 0\] has changed"),
+    (OnlineBetaCalibrator(), {"radius": 1.5}, "radius=1.5 has changed"),
+    (OnlineTemperatureCalibrator(), {"gamma": "x"}, "gamma='x'"),
+    (OnlineTemperatureCalibrator(), {"radius": 5.0}, "radius=5.0 has changed"),
+    (AdaptivePlattCalibrator(), {"discounts": (1.0,)}, r"discounts=\[1.0\] has changed"),
+    (AdaptivePlattCalibrator(), {"gamma": 0.2}, "gamma=0.2 has changed since the start"),
+    (TrackingCalibrator(), {"n_bins": 3}, "n_bins=3 has changed since the start; expected 10"),
+    (
+        TrackingCalibrator(OnlineBetaCalibrator()),
+        {"calibrator__gamma": 0.2},
+        "calibrator__gamma=0.2 has changed since the start; expected 0.1. Use fit, or a new",
+    ),
+    (TrackingCalibrator(), {"calibrator": OnlineBetaCalibrator()}, "calibrator=.*has changed"),
+    (HedgingCalibrator(random_state=0), {"random_state": 1}, "random_state=1 has changed"),
+    (WindowedCalibrator(PlattCalibrator()), {"refit": False}, "refit=False has changed"),
+    (OnlinePlattCalibrator(), {"classes": ["a", "b"]}, "classes=.*has changed"),
+    (OnlinePlattCalibrator(), {"max_pending": 0}, "max_pending=0"),
+]
+
+
+@pytest.mark.parametrize("saved", [False, True], ids=["kept", "saved"])
+@pytest.mark.parametrize(("calibrator", "change", "words"), CHANGES, ids=str)
+def test_what_has_shaped_the_state_stays(calibrator, change, words, saved):
+    cal = clone(calibrator).partial_fit(SCORES, LABELS)
+    cal = from_dict(to_dict(cal)) if saved else cal
+    cal.remember(["a"], [0.3])
+    cal.set_params(**change)
+    for update in (
+        lambda: cal.partial_fit([0.3], [1]),
+        lambda: cal.predict_then_update([0.3], [1]),
+        lambda: cal.resolve(["a"], [1]),
+        lambda: cal.learn_one(0.3, 1),
+    ):
+        with pytest.raises((ValueError, TypeError), match=words):
+            update()
+    assert len(cal.pending_) == 1
+    assert cal.n_seen_ == len(LABELS)
+    cal.set_params(**{k: v for k, v in calibrator.get_params().items() if k in change})
+    assert cal.learn_one(0.3, 1).resolve(["a"], [1]).n_learned == 1
+
+
+def test_what_has_not_shaped_the_state_may_change():
+    one, other = (OnlinePlattCalibrator().partial_fit(SCORES, LABELS) for _ in range(2))
+    one.set_params(gamma=0.5, discount=0.9).learn_one(0.3, 1)
+    other.set_params(gamma=0.5, discount=0.9).partial_fit([0.3], [1])
+    assert_array_equal(one.theta_, other.theta_)
+    one.gamma = 0
+    with pytest.raises(ValueError, match="gamma=0"):
+        one.learn_one(0.3, 1)
+    other.remember(range(10), np.full(10, 0.3))
+    other.set_params(max_pending=4).partial_fit([], [])
+    assert len(other.pending_) == 4
+    assert to_dict(from_dict(to_dict(other))) == to_dict(other)
+    cal = TrackingCalibrator().partial_fit(SCORES, LABELS).set_params(smoothing=1)
+    assert cal.predict_then_update(SCORES, LABELS)[:, 1].min() > 0
+    listed = AdaptivePlattCalibrator(discounts=[1.0, 0.9]).partial_fit(SCORES, LABELS)
+    listed.discounts.append(0.5)
+    with pytest.raises(ValueError, match="discounts"):
+        listed.partial_fit(SCORES, LABELS)
+
+
+def test_frames_may_come_after_arrays():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"score": SCORES})
+    starts = (
+        lambda c: c.predict_proba_one(0.3),
+        lambda c: c.partial_fit(SCORES, LABELS),
+        lambda c: c.remember([1], [0.3]),
+        lambda c: c.predict_proba(frame),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for start in starts:
+            cal = OnlinePlattCalibrator(classes=[0, 1])
+            start(cal)
+            cal.predict_proba(frame)
+            cal.remember(range(8), frame)
+            cal.partial_fit(frame, LABELS)
+            assert cal.feature_names_in_.tolist() == ["score"]
+            with pytest.raises(ValueError, match="feature names"):
+                cal.partial_fit(frame.rename(columns={"score": "other"}), LABELS)
+        cal.fit(SCORES, LABELS)
+        cal.predict_proba(frame.rename(columns={"score": "other"}))
+
+
+def test_a_fresh_calibrator_says_how_to_start():
+    with pytest.raises(NotFittedError, match=r"OnlinePlattCalibrator\(classes=\[0, 1\]\)"):
+        OnlinePlattCalibrator().predict_proba([0.3])
+    assert_allclose(OnlinePlattCalibrator(classes=[0, 1]).predict_proba([0.3])[0, 1], 0.3)
+
+
+def test_one_class_for_long_takes_no_longer():
+    n = 3000
+    cal = WindowedCalibrator(PlattCalibrator(), refit_every=10)
+    kept = []
+    keep = cal._keep
+    cal._keep = lambda *args: (kept.append(1), keep(*args))
+    p = np.linspace(0.1, 0.9, n)
+    cal.partial_fit(p, np.zeros(n, int))
+    assert len(kept) < 5
+    assert cal.calibrator_ is None
+    cal.partial_fit(p[:20], [0] * 7 + [None] + [1] * 12)
+    batch = PlattCalibrator().fit(np.r_[p, p[:7], p[8]], [0] * (n + 7) + [1])
+    first = WindowedCalibrator(PlattCalibrator(), refit_every=1000).partial_fit(p, [0] * n)
+    first.partial_fit(np.r_[p[:7], p[8]], [0] * 7 + [1])
+    assert_allclose(first.predict_proba(p), batch.predict_proba(p), atol=1e-12)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
+@pytest.mark.parametrize("cls", [TrackingCalibrator, HedgingCalibrator])
+def test_scores_on_borders_fall_to_one_side(cls, compiled, monkeypatch):
+    if compiled and not jit._available():
+        pytest.skip("needs Numba")
+    monkeypatch.setattr(jit, "_available", lambda: compiled)
+    rng = np.random.default_rng(0)
+    grids = [np.arange(k + 1) / k for k in (10, 20, 100)]
+    p = np.concatenate([*grids, rng.random(500)])
+    for inner in (OnlinePlattCalibrator(), OnlineBetaCalibrator(), AdaptivePlattCalibrator()):
+        for n_bins in (10, 7, 20):
+            cal = cls(inner, n_bins=n_bins, classes=[0, 1])
+            streamed = cal.predict_then_update(np.tile(p, 40), np.full(40 * len(p), np.nan))
+            assert_array_equal(np.tile(cal.predict_proba(p), (40, 1)), streamed)
+    fresh = TrackingCalibrator(classes=[0, 1])
+    assert_allclose(fresh.predict_proba(grids[0])[1:, 1], grids[0][1:] - 0.05)
+
+
+@pytest.mark.parametrize(
+    "calibrator",
+    [
+        OnlineBetaCalibrator(),
+        WindowedCalibrator(PlattCalibrator()),
+        TrackingCalibrator(),
+        OnlinePlattCalibrator(),
+    ],
+    ids=repr,
+)
+def test_text_is_no_score(calibrator):
+    cal = clone(calibrator)
+    for act in (cal.predict_proba_one, lambda x: cal.learn_one(x, 1)):
+        for text in ("0.5", b"0.5"):
+            with pytest.raises(ValueError, match=r"x is b?'0\.5'; expected a score"):
+                act(text)
+            cal.partial_fit(SCORES, LABELS)
+
+
+def test_settings_of_odd_kinds_are_refused():
+    for start in ([[1, 2], [3]], "ab", {1, 2}):
+        with pytest.raises(ValueError, match="expected 2 numbers"):
+            OnlinePlattCalibrator(start=start).partial_fit(SCORES, LABELS)
+    for discounts in (None, 0.9, "0.9", {0.9}, []):
+        with pytest.raises(ValueError, match="expected a sequence of numbers"):
+            AdaptivePlattCalibrator(discounts=discounts).partial_fit(SCORES, LABELS)
+    for cls in (OnlinePlattCalibrator, OnlineBetaCalibrator):
+        with pytest.raises(TypeError, match=rf"{cls.__name__}\.__init__\(\) got"):
+            cls(gama=1)
+
+
+def test_waiting_forecasts_describe_themselves():
+    cal = OnlinePlattCalibrator(max_pending=5)
+    cal.remember(["a", "b"], [0.2, 0.3])
+    assert repr(cal.pending_) == "<Pending: 2 wait, room for 5>"
+
+
+@pytest.mark.parametrize(
+    "calibrator",
+    [
+        OnlinePlattCalibrator(),
+        OnlineBetaCalibrator(),
+        OnlineTemperatureCalibrator(),
+        AdaptivePlattCalibrator(),
+        TrackingCalibrator(),
+        HedgingCalibrator(random_state=0),
+        WindowedCalibrator(PlattCalibrator()),
+    ],
+    ids=repr,
+)
+def test_forged_tickets_are_refused(calibrator):
+    cal = clone(calibrator).partial_fit(SCORES, LABELS)
+    cal.remember(["a"], [0.3])
+    good = to_dict(cal)
+    assert to_dict(from_dict(good)) == good
+    ticket = good["state"]["pending_"]["tickets"][0]
+    forged = [[], ticket[:-1], [*ticket, 0.5], "abc", None, 3, [None] * len(ticket)]
+    forged += [[*ticket[:-1], v] for v in (np.nan, np.inf, 1e300, "0.5", True, [0.5])]
+    for bad in forged:
+        data = copy.deepcopy(good)
+        data["state"]["pending_"]["tickets"] = [bad]
+        with pytest.raises(ValueError, match="from_dict"):
+            from_dict(data)
+    if "calibrator_" in good["state"]:
+        data = copy.deepcopy(good)
+        platt = to_dict(PlattCalibrator().fit(SCORES, LABELS))
+        data["state"]["calibrator_"] = {k: platt[k] for k in data["state"]["calibrator_"]}
+        with pytest.raises(ValueError, match="not of the class of calibrator"):
+            from_dict(data)

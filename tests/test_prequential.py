@@ -162,8 +162,10 @@ def test_top_label():
     report = prequential_errors(y, p, kind="top_label", window=100)
     right = (p.argmax(axis=1) == y).astype(int)
     assert_allclose(numbers(report), numbers(prequential_errors(right, p.max(axis=1))))
-    with pytest.raises(ValueError, match="kind='top_label'"):
-        prequential_errors(y, p)
+    for kind in (None, "binary"):  # what is advised is taken
+        with pytest.raises(ValueError, match=r"3 columns.*kind='top_label'") as caught:
+            prequential_errors(y, p, kind=kind)
+        assert "classwise" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,7 @@ def test_top_label():
         ({"start": 10}, "start=10 and 10 rows"),
         ({"start": -1}, "start=-1"),
         ({"window": 0}, "window=0"),
+        ({"window": 10**30}, "expected an int of at most"),
         ({"n_bins": 0}, "n_bins=0"),
         ({"kind": "classwise"}, "expected one of 'binary', 'top_label'"),
     ],

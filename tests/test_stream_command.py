@@ -14,11 +14,24 @@ import sys
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
-from calibkit import prequential_errors, to_dict
-from calibkit.online import Journal, OnlinePlattCalibrator, TrackingCalibrator
+from calibkit import (
+    CalibrationAlarm,
+    DriftDisplay,
+    make_calibrator,
+    prequential_errors,
+    to_dict,
+)
+from calibkit.online import (
+    Journal,
+    OnlineCalibratedClassifier,
+    OnlinePlattCalibrator,
+    TrackingCalibrator,
+)
 from calibkit.report import streaming, tally
 from calibkit.report.incoming import Columns, Lines
 from calibkit.report.streaming import METHODS, StreamOptions, make_method
@@ -55,7 +68,7 @@ def forecasts(text):
     return np.array([float(r["calibrated"]) for r in rows_of(text)])
 
 
-def expected(p, y, method="tops", **options):
+def expected(p, y, method="tracking", **options):
     cal = make_method(StreamOptions(Columns("p", "y"), method, **options))
     return cal.predict_then_update(p, y)[:, 1]
 
@@ -74,9 +87,9 @@ def process(*args, **kwargs):
 def test_forecasts_are_the_librarys(data, tmp_path, method):
     path = tmp_path / "s.csv"
     path.write_text(table(*data))
-    options = ["--seed", 3] if method == "hops" else []
+    options = ["--seed", 3] if method == "hedging" else []
     done = run("stream", path, *PY, "--method", method, *options)
-    seed = {"seed": 3} if method == "hops" else {}
+    seed = {"seed": 3} if method == "hedging" else {}
     np.testing.assert_array_equal(forecasts(done.stdout), expected(*data, method, **seed))
     assert [line.rpartition(",")[0] for line in done.stdout.splitlines()] == (
         table(*data).splitlines()
@@ -188,8 +201,8 @@ def test_an_empty_table():
     assert (done.stdout, done.stderr) == ("p,y,calibrated\n", "")
     done = run("stream", *PY, input="p,y\n.5,\n")
     assert done.stderr == (
-        "# 1 rows, 0 labels learnt; errors from the first label, tops against the scores as they "
-        "came\n"
+        "# 1 rows, 0 labels learnt; errors from the first label, tracking against the scores as "
+        "they came\n"
     )
     assert "no such column" in fails("stream", "--prob", "q", "--label", "y", input="p,y\n.5,1\n")
 
@@ -219,7 +232,7 @@ def test_the_table_is_prequential(data):
     ]
     assert [c[0] for c in cells[1::2]] == [str(t) for t in found.time]
     for i, row in enumerate(cells[2::2]):
-        assert row[1] == "tops"
+        assert row[1] == "tracking"
         shown = [found.calibration_error, found.sharpness, found.brier, found.log_loss]
         assert row[2:] == [f"{e[i]:.5f}" for e in shown]
     assert cells[-2][1:3] == ["scores", f"{raw.calibration_error[0]:.5f}"]
@@ -230,6 +243,113 @@ def test_long_streams_keep_a_window(data, monkeypatch):
     done = run("stream", *PY, input=table(*data))
     assert "errors over the last" in done.stderr
     assert int(done.stderr.splitlines()[-1].split()[0]) <= 100
+
+
+def facts_of(tmp_path, text, *options):
+    done = run("stream", *PY, "-o", tmp_path / "o.csv", "--json", *options, input=text)
+    return json.loads(done.stdout), done.stderr
+
+
+def test_json_is_the_table(data, tmp_path):
+    found, said = facts_of(tmp_path, table(*data), "--method", "ops")
+    assert said == ""
+    n = int((data[1] == data[1]).sum())
+    assert (found["rows"], found["labels"], found["labels_measured"]) == (N, n, n)
+    assert (found["method"], found["alarm"]) == ("online_platt", None)
+    lines = run("stream", *PY, "--method", "ops", input=table(*data)).stderr.splitlines()[1:]
+    shown = [[f"{v:.5f}" if isinstance(v, float) else str(v) for v in r.values()]
+             for r in found["errors"]]  # fmt: skip
+    assert [list(found["errors"][0]), *shown] == [line.split() for line in lines]
+    assert facts_of(tmp_path, "p,y\n")[0]["errors"] == []
+    assert "--json needs -o FILE" in fails("stream", *PY, "--json", input=table(*data))
+
+
+def drifting():
+    """After 300 rows nearly all are events, which a map learnt until then takes long to mend."""
+    rng = np.random.default_rng(0)
+    p = rng.random(900).round(6)
+    y = (rng.random(900) < np.where(np.arange(900) < 300, p, 0.98)).astype(float)
+    y[::10] = np.nan
+    return p, y
+
+
+@pytest.mark.parametrize("batch", [1, 4096])
+def test_alarm(tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(streaming, "_BATCH", batch)
+    monkeypatch.setattr(tally, "_WARM", 200)
+    p, y = drifting()
+    known = np.flatnonzero(y == y)
+    alarm = CalibrationAlarm(0.01, classes=[0, 1])
+    alarm.update(y[known[200:]], expected(p, y, "online_platt")[known[200:]])
+    label = 200 + alarm.alarm_time_
+    row = known[label - 1]
+    options = ["--method", "ops", "--alarm", 0.01, "--time", "t"]
+    done = run("stream", *PY, *options, input=table(p, y))
+    text = f"alarm at line {row + 2} ({row}), label {label}: the forecasts of online_"
+    assert done.stderr.startswith(f"calibkit: {text}")
+    assert done.stderr.splitlines()[2].startswith(f"# {text}")
+    assert "(1% of calibrated streams ring)" in done.stderr
+    found, _ = facts_of(tmp_path, table(p, y), *options)
+    assert found["alarm"] == {
+        "alpha": 0.01, "label": label, "line": row + 2, "time": str(row)
+    }  # fmt: skip
+
+
+def test_a_silent_alarm_and_one_that_is_none(tmp_path):
+    done = run("stream", *PY, "--alarm", 0.01, input="p,y\n.5,1\n.5,0\n")
+    assert done.stderr.splitlines()[1] == (
+        "# no alarm after the first 1,000 labels (1% of calibrated streams ring)"
+    )
+    for bad in ("0", "1", "nan"):
+        assert "not a fraction" in run("stream", *PY, "--alarm", bad, code=2).stderr
+
+
+def test_alarm_of_late_labels(monkeypatch):
+    monkeypatch.setattr(tally, "_WARM", 0)
+    rows = [f"{i},0.1," for i in range(40)] + [f"{i},,1" for i in range(40)]
+    text = "i,p,y\n" + "\n".join(rows) + "\n"
+    done = run("stream", *PY, "--id", "i", "--alarm", 0.05, input=text)
+    line, label = (int(w.strip(",:")) for w in np.array(done.stderr.split())[[4, 6]])
+    assert line == 41 + label, "the line that brought the label"
+
+
+def test_plot(tmp_path, monkeypatch):
+    monkeypatch.setattr(tally, "_WARM", 200)
+    p, y = drifting()
+    drawn = []
+    make = DriftDisplay.from_predictions
+
+    def keep(*args, **kwargs):
+        drawn.append(make(*args, **kwargs))
+        return drawn[-1]
+
+    monkeypatch.setattr(DriftDisplay, "from_predictions", keep)
+    options = ["--method", "ops", "--alarm", 0.01, "--plot", tmp_path / "s.png"]
+    done = run("stream", *PY, *options, input=table(p, y))
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr(tally, "_ROOM", 500)
+    monkeypatch.setattr(streaming, "_BATCH", 100)
+    run("stream", *PY, *options, input=table(p, y))
+    whole, part = drawn
+    known = y == y
+    np.testing.assert_array_equal(
+        whole.forecasts_["online_platt"], expected(p, y, "online_platt")[known]
+    )
+    np.testing.assert_array_equal(whole.forecasts_["scores"], p[known])
+    known_at = f"label {whole.alarms_['online_platt']:,}: "
+    assert known_at in done.stderr, "where the stream's own alarm rang"
+    n = len(part.forecasts_["scores"])
+    assert n <= 500
+    np.testing.assert_array_equal(part.forecasts_["scores"], p[known][-n:])
+    assert part.alarms_ == {}
+    assert part.ax_[1].get_xlabel() == f"Labels, the last {n}"
+    plt.close("all")
+    done = run("stream", *PY, "--plot", tmp_path / "no.png", input="p,y\n.5,\n")
+    assert "no.png: not drawn, since there was no label" in done.stderr
+    assert not (tmp_path / "no.png").exists()
+    assert "unknown kind of picture" in fails(
+        "stream", *PY, "--plot", tmp_path / "s.txt", input="p,y\n.5,1\n"
+    )
 
 
 # -- time and order -------------------------------------------------------------------------
@@ -500,6 +620,23 @@ def test_the_journal_is_in_use(tmp_path):
 
 def test_usage():
     done = run("stream", "--prob", "p", "--label", "y", "--method", "platt", code=2)
-    assert "'platt' is not one of tops, ops, hops" in done.stderr
+    assert "'platt' is not one of tracking (tops), online_platt (ops)" in done.stderr
+    for name in ("tops", "TOPS", "tracking"):
+        done = run("stream", *PY, "--method", name, input="p,y\n.5,1\n")
+        assert "tracking against the scores" in done.stderr
     text = " ".join(run("stream", "--help").stdout.split())
+    assert "tracking (tops) | online_platt (ops) | hedging (hops) | online_beta (obs)" in text
+    assert "tobs is tracking over online_beta" in text
     assert "calibkit stream games.csv --prob model --label won -o out.csv" in text
+
+
+@pytest.mark.parametrize(("name", "main"), [("TOPS", "tracking"), ("obs", "online_beta")])
+def test_names_of_the_paper_are_taken_in_python_too(name, main):
+    made = make_calibrator(name)
+    assert type(made) is type(make_calibrator(main))
+    model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    proba = [
+        OnlineCalibratedClassifier(model, calibrator=given).partial_fit([[0.5]], [1])
+        .predict_proba([[0.3]]) for given in (name, main)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*proba)

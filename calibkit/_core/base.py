@@ -144,8 +144,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         where = f"{type(self).__name__}.fit"
         with self._unchanged_on_error():
             self._check_params()
-            if hasattr(X, "columns"):
-                validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=True)
+            self.__dict__.pop("feature_names_in_", None)
+            self._check_names(X, take=True)
             scale = self._input_scale()
             rows = read_rows(
                 X,
@@ -311,12 +311,16 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
     def _ensure_fitted(self) -> None:
         check_is_fitted(self, "classes_")
 
+    def _check_names(self, X: Any, take: bool = False) -> None:
+        """Check the names of a frame's columns, or take them for those to come."""
+        if hasattr(X, "columns"):
+            validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=take)
+
     @final
     def _read(self, X: Any, method: str) -> Scores:
         self._ensure_fitted()
         where = f"{type(self).__name__}.{method}"
-        if hasattr(X, "columns"):
-            validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=False)
+        self._check_names(X)
         return read_scores(
             X,
             scale=self._input_scale(),

@@ -38,6 +38,14 @@ class CallLog:
 
     def __init__(self, path: str | os.PathLike[str], *, durable: bool) -> None:
         self.path = os.path.abspath(os.fsdecode(path))
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"Journal: the directory {folder} does not exist; expected one to write to. Make "
+                "it first, or choose another path."
+            )
+        if os.path.isdir(self.path):
+            raise IsADirectoryError(f"Journal: {self.path} is a directory; expected a file.")
         self._pid = os.getpid()
         self._connection: Any = None
         self.n_rows = self.rows_since = self.bytes_since = self._seq = self._crc = 0
@@ -128,6 +136,10 @@ class CallLog:
         """Whether this process opened it, not one of which it is a fork."""
         return os.getpid() == self._pid
 
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
+
     def check(self) -> None:
         """Raise unless the file is open, and by this process."""
         if self._connection is None:
@@ -154,7 +166,7 @@ class CallLog:
         started, snapshot, seq, n_rows, crc = row
         calls: list[Call] = []
         try:
-            if crc != _checksum((started, seq, n_rows), (snapshot,), 0):
+            if crc != _checksum((started, seq, n_rows), (snapshot,), 0) or n_rows < 0:
                 raise self.damaged("the checksum of the snapshot is wrong")
             for at, *fields, found in rows:
                 seq += 1

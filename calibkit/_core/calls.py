@@ -8,17 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._numerics.links import FloatArray
+from .base import BaseCalibrator
 from .inputs import read_scores
 from .labels import is_missing
-from .online import OnlineCalibrator
 from .stream_labels import read_stream_labels
 
 #: Kinds of calls; the numbers are in files.
 UPDATE, ONE, REMEMBER, RESOLVE = range(4)
+#: Whether a call of each kind has, of a row: scores, a label, an id.
+_HAS = {UPDATE: (1, 1, 0), ONE: (1, 1, 0), REMEMBER: (1, 0, 1), RESOLVE: (0, 1, 1)}
 
 
 class Call(NamedTuple):
-    """What a call was given: scores in float64, codes of labels, ids as JSON."""
+    """What a call was given: scores in float64, codes of labels, ids as JSON.
+
+    Where rows belong to streams the JSON is a list of two: ids, and those of the streams.
+    """
 
     kind: int
     n_rows: int
@@ -31,18 +36,58 @@ class Call(NamedTuple):
         return len(self.scores) + len(self.codes) + len(self.ids)
 
 
-def plain_scores(cal: OnlineCalibrator, X: Any, method: str) -> FloatArray:
+def plain_scores(cal: Any, X: Any, method: str) -> FloatArray:
     """Scores as they are stored, which are also those that are learnt."""
     where = f"{type(cal).__name__}.{method}"
     s = read_scores(X, scale=cal._input_scale(), where=where, allow_empty=True)
     return np.ascontiguousarray(s.values, dtype=np.float64)
 
 
-def _code_type(cal: OnlineCalibrator) -> type[np.signedinteger[Any]]:
+def stream_ids(
+    cal: Any, group: Any, n: int, where: str, classes: Any = None
+) -> tuple[np.ndarray, ...]:
+    """Ids of the streams of n rows, as arguments; none for a calibrator of one stream."""
+    if _has_streams(cal):
+        if group is None or classes is not None:
+            raise TypeError(
+                f"{where}: expected the stream of each row, by name, and no classes: "
+                "group=[...]. Declare classes when the journal is made."
+            )
+        return (cal._streams.read(group, where, n),)
+    if group is not None:
+        raise TypeError(
+            f"{where}: group is given to a calibrator of one stream; expected None. For many "
+            "streams start the journal with MultiStreamCalibrator()."
+        )
+    return ()
+
+
+def _has_streams(cal: Any) -> bool:
+    return hasattr(type(cal), "groups_")
+
+
+def refusal(given: Any) -> str:
+    """What to say of something that is no online calibrator and is to be journalled."""
+    what = f"of type {type(given).__name__}"
+    do = (
+        "Give one, and to it the scores of your model: "
+        "Journal(path, calibrator).predict_then_update(model.predict_proba(X), y)."
+    )
+    if isinstance(given, type):
+        what, do = f"the class {given.__name__}", f"Make one: {given.__name__}()."
+    elif isinstance(given, BaseCalibrator):
+        do = "For a batch one: WindowedCalibrator(...)."
+    return (
+        f"Journal: calibrator is {what}; expected an online calibrator, such as "
+        f"TrackingCalibrator(). {do}"
+    )
+
+
+def _code_type(cal: Any) -> type[np.signedinteger[Any]]:
     return np.int8 if len(cal.classes_) <= 127 else np.int32
 
 
-def codes_of(cal: OnlineCalibrator, y: Any, where: str) -> bytes:
+def codes_of(cal: Any, y: Any, where: str) -> bytes:
     """Labels that were learnt already as bytes; -1 where there is none."""
     classes = cal.classes_
     if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuf" and len(classes) == 2:
@@ -54,20 +99,26 @@ def codes_of(cal: OnlineCalibrator, y: Any, where: str) -> bytes:
     return np.where(np.isnan(codes), -1.0, codes).astype(_code_type(cal)).tobytes()
 
 
-def code_of(cal: OnlineCalibrator, y: Any) -> bytes:
+def code_of(cal: Any, y: Any) -> bytes:
     """The same of one label of two classes that was learnt already."""
     return np.int8(-1 if is_missing(y) else int(y == cal.classes_[1])).tobytes()
 
 
-def ids_of(keys: list[Any]) -> bytes:
-    """Ids as bytes."""
-    return json.dumps(keys).encode()
+def ids_of(keys: list[Any], group: np.ndarray | None = None) -> bytes:
+    """Ids as bytes, with those of the streams."""
+    if group is None:
+        return json.dumps(keys).encode() if keys else b""
+    return json.dumps([keys, group.tolist()]).encode()
 
 
-def repeat(cal: OnlineCalibrator, call: Call) -> None:
-    """Make a call again."""
+def repeat(cal: Any, call: Call) -> None:
+    """Make a call again, if it is one that a journal writes."""
+    ids, group = json.loads(call.ids or b"[]"), []
+    if _has_streams(cal) and call.kind != RESOLVE:
+        ids, *group = ids
     values = np.frombuffer(call.scores, dtype=np.float64).copy()
     codes = np.frombuffer(call.codes, dtype=_code_type(cal))
+    _check(cal, call, values, codes, ids, group)
     labels = cal.classes_[codes]
     if (codes < 0).any():
         labels = labels.astype(object)
@@ -75,11 +126,29 @@ def repeat(cal: OnlineCalibrator, call: Call) -> None:
     if call.kind == ONE:
         cal.learn_one(float(values[0]), labels.tolist()[0])
     elif call.kind == RESOLVE:
-        cal.resolve(json.loads(call.ids), labels)
+        cal.resolve(ids, labels)
     else:
         if len(cal.classes_) > 2:
             values = values.reshape(call.n_rows, len(cal.classes_))
         if call.kind == UPDATE:
-            cal.partial_fit(values, labels)
+            cal.partial_fit(values, labels, *group)
         else:
-            cal.remember(json.loads(call.ids), values)
+            cal.remember(ids, values, *group)
+
+
+def _check(
+    cal: Any, call: Call, values: FloatArray, codes: np.ndarray, ids: Any, group: list[Any]
+) -> None:
+    """Raise unless a call holds of each of its rows what its kind has."""
+    n, n_classes = call.n_rows, len(cal.classes_)
+    if call.kind not in _HAS or (call.kind == ONE and (n != 1 or group)):
+        raise ValueError(f"a call of kind {call.kind} and {n} rows")
+    scores, label, name = (n * has for has in _HAS[call.kind])
+    expected = [scores * (n_classes if n_classes > 2 else 1), label, name]
+    if _has_streams(cal) and call.kind != RESOLVE:
+        expected.append(n)
+    lists = all(type(v) is list for v in (ids, *group))
+    if n < 1 or not lists or [len(v) for v in (values, codes, ids, *group)] != expected:
+        raise ValueError(f"a call of {n} rows holds others")
+    if len(codes) and not -1 <= codes.min() <= codes.max() < n_classes:
+        raise ValueError("a call holds labels of no class")

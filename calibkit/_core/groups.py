@@ -195,7 +195,7 @@ def _listed(values: list[Any], where: str, name: str) -> np.ndarray:
             return np.array(values, dtype=np.int64)
         except OverflowError as error:
             raise ValueError(
-                f"{where}: {name} holds ints beyond 64 bits; expected smaller ones, or strings."
+                f"{where}: {name} holds ints beyond 2**63 - 1; expected smaller ones, or strings."
             ) from error
     if all(issubclass(k, str) for k in kinds):
         plain = values if kinds == {str} else list(map(str, values))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, final
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import validate_data
 
 from .._numerics.links import FloatArray, IntArray
-from .base import BaseCalibrator, StateKind
+from .base import StateKind
+from .changes import ChangingCalibrator
 from .inputs import check_lengths, read_scores
 from .params import check_int
 from .pending import Pending, Resolved, read_ids
@@ -19,19 +17,19 @@ from .scores import Scale, Scores
 from .stream_labels import known_classes, read_stream_labels
 
 
-class OnlineCalibrator(BaseCalibrator):
+class OnlineCalibrator(ChangingCalibrator):
     """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
 
     To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
     ``_forecast(x)`` and ``_stream(x, y)``; labels in ``y`` are codes, NaN where missing. Arrays of
-    state are replaced, never changed in place, so that a failed update leaves no trace.
+    state are replaced, never changed in place, so that a failed update leaves no trace. Name in
+    ``_free`` what parameters may change after the start.
     """
 
     _state: ClassVar[dict[str, StateKind]] = {"n_seen_": "float", "pending_": "pending"}
     _traits: ClassVar[frozenset[str]] = frozenset({"online"})
 
     n_seen_: float
-    pending_: Pending
 
     def __init__(
         self, *, scale: Scale = "probability", classes: Any = None, max_pending: int = 100_000
@@ -61,6 +59,10 @@ class OnlineCalibrator(BaseCalibrator):
         """All that learning a row's label later will need, of shape (n, m')."""
         return x
 
+    def _bounds(self) -> list[tuple[float, float]]:
+        """Between what each number of a ticket lies; tickets of files are held to it."""
+        raise TypeError(f"{type(self).__name__} must define _bounds().")
+
     def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
         """Learn labels of rows that were forecast before."""
         self._stream(tickets, y)
@@ -72,6 +74,8 @@ class OnlineCalibrator(BaseCalibrator):
     def _check_state(self) -> None:
         if not 0 <= self.n_seen_ <= 2**53 or self.n_seen_ != int(self.n_seen_):
             raise ValueError(f"n_seen_={self.n_seen_!r}; expected a count")
+        self.pending_.check(self._bounds())
+        self._note_settings()
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -180,15 +184,17 @@ class OnlineCalibrator(BaseCalibrator):
         """
         where = f"{type(self).__name__}.remember"
         keys = read_ids(ids, where)
-        if not hasattr(self, "classes_"):
-            given = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
-            check_lengths(len(given), len(keys), where, ("X", "ids"))
-            self._begin(n_classes=given.n_classes, where=where)
-        s = self._read(X, "remember")
-        check_lengths(len(s), len(keys), where, ("X", "ids"))
-        x = self._features(s)
-        forecast, tickets = self._forecast(x), self._ticket(x)
-        self.pending_.add(keys, tickets)
+        with self._unchanged_on_error():
+            if not hasattr(self, "classes_"):
+                given = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
+                self._begin(n_classes=given.n_classes, where=where)
+            self._check_changes()
+            self._check_names(X, take=True)
+            s = self._read(X, "remember")
+            check_lengths(len(s), len(keys), where, ("X", "ids"))
+            x = self._features(s)
+            forecast, tickets = self._forecast(x), self._ticket(x)
+            self.pending_.add(keys, tickets)
         return self._columns(forecast)
 
     @final
@@ -219,6 +225,7 @@ class OnlineCalibrator(BaseCalibrator):
         _, codes = read_stream_labels(y, classes=self.classes_, where=where)
         check_lengths(len(codes), len(keys), where, ("y", "ids"))
         with self._unchanged_on_error():
+            self._check_changes()
             places, tickets, report = self.pending_.take(keys)
             if places:
                 try:
@@ -278,12 +285,16 @@ class OnlineCalibrator(BaseCalibrator):
         code = self._code(y)
         if code is None:
             return self.partial_fit([x], [y])  # nothing to learn, a start, or an error to word
+        self._check_changes()
         self._stream(self._features(self._one(x)), np.array([code]))
         self.n_seen_ += 1.0
         return self
 
     def _one(self, x: float) -> Scores:
         """One score, without the checks that arrays need."""
+        if isinstance(x, (str, bytes)):
+            own = type(self).__name__
+            raise ValueError(f"{own}.predict_proba_one, learn_one: x is {x!r}; expected a score.")
         scale = self._input_scale()
         high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
         if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
@@ -305,10 +316,12 @@ class OnlineCalibrator(BaseCalibrator):
     def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
         where = f"{type(self).__name__}.{method}"
         with self._unchanged_on_error():
-            self._check_params()
             first = not hasattr(self, "classes_")
-            if hasattr(X, "columns"):
-                validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=first)
+            if first:
+                self._check_params()
+            else:
+                self._check_changes()
+            self._check_names(X, take=True)
             known = self._known_classes(classes, where)
             s = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
             found, codes = read_stream_labels(y, classes=known, where=where)
@@ -365,6 +378,13 @@ class OnlineCalibrator(BaseCalibrator):
         self.n_seen_ = 0.0
         self.pending_ = Pending(self.max_pending)
         self._start(n_classes)
+        self._note_settings()
+
+    def _check_names(self, X: Any, take: bool = False) -> None:
+        # A stream may start without a frame: its names are those of the first one it is given.
+        known = hasattr(self, "feature_names_in_")
+        if take or known:
+            super()._check_names(X, take and not known)
 
     def _count(self, codes: FloatArray) -> None:
         self.n_seen_ += float(np.count_nonzero(codes == codes))
@@ -396,26 +416,3 @@ class OnlineCalibrator(BaseCalibrator):
                 f"'fit' or 'partial_fit' first, or start it as {own}(classes=[0, 1])."
             )
         self._begin(n_classes=len(self.classes))
-
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        nested = [c for c in self._family() if c is not self]
-        before = [(c, c.__dict__.copy()) for c in nested]
-        try:
-            with super()._unchanged_on_error():
-                yield
-        except BaseException:
-            for calibrator, state in before:
-                calibrator.__dict__.clear()
-                calibrator.__dict__.update(state)
-            raise
-
-    def _family(self) -> Iterator[OnlineCalibrator]:
-        """This calibrator and the learning ones it holds."""
-        yield self
-        for name, kind in self._state.items():
-            if kind in ("calibrator", "calibrators"):
-                held = getattr(self, name, [])
-                for one in held if isinstance(held, list) else [held]:
-                    if isinstance(one, OnlineCalibrator):
-                        yield from one._family()

@@ -9,6 +9,14 @@ from typing import Any
 
 import numpy as np
 
+#: Names of online calibrators in papers and on the command line, which stand for these.
+_ALIASES = {
+    "tops": "tracking",
+    "hops": "hedging",
+    "ops": "online_platt",
+    "obs": "online_beta",
+    "adaptive": "adaptive_platt",
+}
 #: Other names that the literature and other packages use.
 _SYNONYMS = {
     "sigmoid": "platt",
@@ -37,11 +45,22 @@ _SYNONYMS = {
 def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> None:
     """Raise unless ``value`` is one of the options."""
     options = list(options)
-    if not isinstance(value, str) or value not in options:
+    if not isinstance(value, str) or main_name(value) not in options:
         listed = ", ".join(map(repr, options))
         raise ValueError(
             f"{where}: {name}={value!r}; expected one of {listed}{advice(value, options)}."
         )
+
+
+def main_name(value: str) -> str:
+    """The registry's name of a calibrator that has another one too; else the value itself."""
+    return _ALIASES.get(value.lower(), value)
+
+
+def both_names(name: str) -> str:
+    """A name as it is listed, with its other one in parentheses."""
+    others = [alias for alias, main in _ALIASES.items() if main == name]
+    return f"{name} ({others[0]})" if others else name
 
 
 def advice(value: Any, options: Iterable[str]) -> str:

@@ -11,18 +11,35 @@ from .._numerics.links import FloatArray
 
 
 class Resolved(NamedTuple):
-    """What became of labels that came late."""
+    """What became of labels that came late.
 
-    #: Forecasts that got their label and were learnt from.
+    Attributes
+    ----------
+    n_learned : int
+        Forecasts that got their label and were learnt from.
+    unknown : list of int or str
+        Ids of no waiting forecast: never remembered, resolved before, or dropped for room.
+    repeated : list of int or str
+        Ids given more than once; the first label counts.
+    """
+
     n_learned: int
-    #: Ids of no waiting forecast: never remembered, resolved before, or dropped for room.
     unknown: list[Hashable]
-    #: Ids given more than once; the first label counts.
     repeated: list[Hashable]
 
 
 class Pending:
-    """Waiting forecasts by id, at most ``room`` of them: the oldest goes first."""
+    """Waiting forecasts by id, at most ``room`` of them: the oldest goes first.
+
+    Attributes
+    ----------
+    room : int
+        Most forecasts that may wait.
+    n_dropped : int
+        Forecasts that were dropped for room.
+    n_replaced : int
+        Forecasts that gave way to a newer one of the same id.
+    """
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -33,14 +50,38 @@ class Pending:
     def __len__(self) -> int:
         return len(self._tickets)
 
+    def __repr__(self) -> str:
+        return f"<Pending: {len(self)} wait, room for {self.room}>"
+
     def add(self, ids: list[Hashable], tickets: FloatArray) -> None:
         """Keep a ticket for each id; an id that waits already is given the newer ticket."""
         for key, ticket in zip(ids, tickets.tolist(), strict=True):
             self.n_replaced += self._tickets.pop(key, None) is not None
             self._tickets[key] = tuple(ticket)
+        self._make_room()
+
+    def _make_room(self) -> None:
         while len(self._tickets) > self.room:
             self._tickets.pop(next(iter(self._tickets)))
             self.n_dropped += 1
+
+    def resized(self, room: int) -> Pending:
+        """A copy with another room."""
+        other = Pending(room)
+        other.n_dropped, other.n_replaced = self.n_dropped, self.n_replaced
+        other._tickets = self._tickets.copy()
+        other._make_room()
+        return other
+
+    def check(self, bounds: list[tuple[float, float]]) -> None:
+        """Raise unless tickets lie within bounds, a pair for each of their numbers."""
+        low, high = np.array(bounds).T
+        tickets = np.array(list(self._tickets.values()))
+        if len(tickets) and (
+            tickets.shape != (len(self), len(bounds))
+            or not ((low <= tickets) & (tickets <= high)).all()
+        ):
+            raise ValueError("pending_ holds what no forecast has left")
 
     def take(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Resolved]:
         """Places and tickets of the ids that wait, in the order given, and a report."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -81,7 +83,9 @@ def vector(value: Any, what: str) -> FloatArray:
     return np.array([number(v, what) for v in value], dtype=np.float64)
 
 
-def pending_from_dict(data: Any, what: str) -> Pending:
+def pending_from_dict(
+    data: Any, what: str, read_ticket: Callable[[Any, str], Any] = vector
+) -> Pending:
     check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
     ids, tickets = data["ids"], data["tickets"]
     counts = [data[k] for k in ("room", "dropped", "replaced")]
@@ -93,10 +97,30 @@ def pending_from_dict(data: Any, what: str) -> Pending:
         raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
     if len(ids) > counts[0]:
         raise ValueError(f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer.")
-    rows = [vector(t, what) for t in tickets]
+    rows = [read_ticket(t, what) for t in tickets]
     if len({len(r) for r in rows}) > 1:
         raise ValueError(f"from_dict: {what} has tickets of different lengths.")
     pending = Pending(counts[0])
     pending.add(ids, np.array(rows))
     pending.n_dropped, pending.n_replaced = counts[1:]
     return pending
+
+
+def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
+    """In words, where the parameters of two calibrators as dicts differ; the other is on file."""
+    if one["class"] != other["class"]:
+        yield f"{prefix}class is {one['class']!r}, on file {other['class']!r}"
+        return
+    for name, there in other["params"].items():
+        here = one["params"][name]
+        if all(isinstance(v, dict) and "class" in v for v in (here, there)):
+            yield from differences(here, there, f"{prefix}{name}__")
+        elif here != there:
+            yield f"{prefix}{name} is {_shown(here)}, on file {_shown(there)}"
+
+
+def _shown(value: Any) -> str:
+    """A parameter in a few words: a held calibrator by its name, labels by themselves."""
+    if isinstance(value, dict):
+        value = value.get("class", value.get("values"))
+    return reprlib.repr(value)

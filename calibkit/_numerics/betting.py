@@ -93,6 +93,8 @@ def cut(delta: float) -> float:
 @helper
 def learn_map(m: Any, e: float, z: float, memory: float) -> None:
     """Newton step for gradient e * (z, 1); the matrix forgets, but not its prior."""
+    # ons.platt_stream takes the same step (gamma = 1), but in place in its loop and on the factors
+    # of the matrix: sharing it would change bits, and with them alarms that have been saved.
     keep, prior = 1.0 - 1.0 / memory, PRIOR / memory
     g = e * z
     a = keep * m[2] + prior + e * e

@@ -13,6 +13,7 @@ from .._core.params import check_real
 from .._core.scores import Scale, Scores
 from .._numerics.hedging import mix_stream
 from .._numerics.links import FloatArray
+from ._newton import LIMIT
 from ._scaling import OnlinePlattCalibrator
 
 
@@ -101,6 +102,7 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         "weights_": "vector",
         "n_mixed_": "float",
     }
+    _free: ClassVar[frozenset[str]] = frozenset({"share", "scale", "max_pending"})
 
     def __init__(
         self,
@@ -139,7 +141,8 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
     def _check_params(self) -> None:
         super()._check_params()
         check_real("AdaptivePlattCalibrator", "share", self.share, low=0.0, high=0.5)
-        if isinstance(self.discounts, (str, float, int)) or len(self.discounts) == 0:
+        sequence = isinstance(self.discounts, (list, tuple)) or np.ndim(self.discounts) == 1
+        if not sequence or len(self.discounts) == 0:
             raise ValueError(
                 f"AdaptivePlattCalibrator: discounts={self.discounts!r}; expected a sequence of "
                 "numbers in (0, 1]."
@@ -191,6 +194,9 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         # would look better than they are.
         forecasts = [expert._forecast(x) for expert in self.calibrators_]
         return np.column_stack((x, *forecasts, np.full(len(x), self.n_mixed_)))
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [(-LIMIT, LIMIT), *[(0.0, 1.0)] * len(self.discounts), (0.0, self.n_mixed_)]
 
     def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
         known = y == y

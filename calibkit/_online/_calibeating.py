@@ -82,6 +82,8 @@ class CalibeatingCalibrator(OnlineCalibrator):
         return int(self.n_bins)
 
     def _check_state(self) -> None:
+        if type(self.calibrator_) is not type(self._inner()):
+            raise ValueError("calibrator_ is not of the class of calibrator")
         super()._check_state()
         if self.count_.shape != (self._n_cells(),) or self.total_.shape != self.count_.shape:
             raise ValueError("count_ and total_ are not of the length of n_bins")
@@ -89,16 +91,15 @@ class CalibeatingCalibrator(OnlineCalibrator):
             raise ValueError("total_ is not between 0 and count_")
 
     def _features(self, s: Scores) -> FloatArray:
-        if len(self.count_) != self._n_cells():
-            raise ValueError(
-                f"{type(self).__name__}: n_bins={self.n_bins} is not what it was at the start; "
-                "expected the same. Change it before the first label, or call fit."
-            )
+        if self.n_bins != self._settings_then["n_bins"]:
+            self._check_changes()
         return self.calibrator_._features(s)
 
     def _bins(self, q: FloatArray) -> IntArray:
-        # The paper's bins hold their upper ends: borders at or below the float before q.
-        return assign(np.nextafter(q, 0.0), uniform_borders(self.n_bins))
+        # Forecasts by arrays and by the loops may differ in their last bits: rounded, both fall to
+        # one side of a border. The paper's bins hold their upper ends: borders at or below the
+        # float before q.
+        return assign(np.nextafter(np.round(q, 12), 0.0), uniform_borders(self.n_bins))
 
     def _middle(self) -> FloatArray:
         return (np.arange(self.n_bins) + 0.5) / self.n_bins
@@ -106,6 +107,9 @@ class CalibeatingCalibrator(OnlineCalibrator):
     def _ticket(self, x: FloatArray) -> FloatArray:
         inner = self.calibrator_
         return np.column_stack((inner._ticket(x), inner._forecast(x)))
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [*self.calibrator_._bounds(), (0.0, 1.0 + 1e-9)]  # a mean of ones may round up
 
 
 class TrackingCalibrator(CalibeatingCalibrator):
@@ -177,6 +181,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
     """
 
     name: ClassVar[str] = "tracking"
+    _free: ClassVar[frozenset[str]] = frozenset({"smoothing", "max_pending"})
 
     def __init__(
         self,
@@ -359,6 +364,9 @@ class HedgingCalibrator(CalibeatingCalibrator):
     def _ticket(self, x: FloatArray) -> FloatArray:
         inner = super()._ticket(x)
         return np.column_stack((inner, self._cells(x, inner[:, -1])))
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [*super()._bounds(), (0.0, self.n_bins - 1.0)]
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         q = self.calibrator_._stream(x, y)

@@ -9,17 +9,15 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from .._core.inputs import check_lengths, read_scores
-from .._core.params import check_choice, check_real, check_scale
+from .._core.pending import Pending, Resolved, read_ids
 from .._core.scores import Scale, Scores
 from .._core.stream_labels import read_stream_labels
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START, forecast
+from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
 from ._scaling import OnlinePlattCalibrator
-from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
-
-_PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale")
-_HEAD = {"format": "calibkit", "version": 1, "class": "multi_stream"}
+from ._streams import Streams
 
 
 class MultiStreamCalibrator(BaseEstimator):
@@ -45,6 +43,8 @@ class MultiStreamCalibrator(BaseEstimator):
         What the scores are. Margins of ``decision_function`` count as logits.
     classes : array-like, optional
         The two class labels in sorted order.
+    max_pending : int, default=100_000
+        Forecasts that may wait for labels; the oldest are dropped first.
 
     Attributes
     ----------
@@ -60,6 +60,10 @@ class MultiStreamCalibrator(BaseEstimator):
         Labels each has seen.
     classes_ : ndarray of shape (2,)
         Class labels.
+    n_seen_ : float
+        Labels seen.
+    pending_ : Pending
+        Forecasts that wait for labels.
     nbytes : int
         Memory of the streams and the index of their ids.
 
@@ -74,7 +78,7 @@ class MultiStreamCalibrator(BaseEstimator):
     moment, with the Newton matrix ``prior_strength * I``. From then on its forecasts are, bit for
     bit, those of ``OnlinePlattCalibrator(start=...)`` fed with its rows alone. The pooled estimate
     learns every row, in order. A label that comes late is learnt when it comes, by
-    ``partial_fit`` with the score it belongs to; nothing has to be remembered in between.
+    ``partial_fit`` with the score it belongs to, or by :meth:`resolve` with its id.
 
     A stream does not leave the start it was given when the pooled estimate learns better. Where
     all streams begin at once, let past rows warm it up: ``cal.partial_fit(...)`` and then
@@ -87,8 +91,8 @@ class MultiStreamCalibrator(BaseEstimator):
     .8 us without. Strings, which have to be looked up one by one, add .5 us or more.
 
     It is no :class:`BaseCalibrator`: one map from scores to probabilities is not what it is, and
-    scikit-learn's methods have no place for ``group``. Hence :meth:`to_dict` and
-    :meth:`from_dict` of its own; :meth:`calibrator` gives what ``calibkit.save`` takes.
+    scikit-learn's methods have no place for ``group``. ``calibkit.save`` and :class:`Journal`
+    take it all the same; :meth:`calibrator` gives one stream alone.
 
     References
     ----------
@@ -126,6 +130,7 @@ class MultiStreamCalibrator(BaseEstimator):
         eps: float = 1e-5,
         scale: Scale = "probability",
         classes: Any = None,
+        max_pending: int = 100_000,
     ) -> None:
         self.gamma = gamma
         self.prior_strength = prior_strength
@@ -134,7 +139,9 @@ class MultiStreamCalibrator(BaseEstimator):
         self.eps = eps
         self.scale = scale
         self.classes = classes
+        self.max_pending = max_pending
         self._streams = Streams()
+        self._pending = Pending(max_pending)
 
     # -- learning and forecasting -----------------------------------------------------------
 
@@ -210,16 +217,78 @@ class MultiStreamCalibrator(BaseEstimator):
         sklearn.exceptions.NotFittedError
             If there was no label yet and ``classes`` were not declared.
         """
-        where = f"{type(self).__name__}.predict_proba"
+        return self._forecast(X, group, f"{type(self).__name__}.predict_proba")[0]
+
+    def remember(self, ids: Any, X: Any, group: Any) -> FloatArray:
+        """Forecast rows whose labels come later, and keep what learning them will need.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come. An id that is still
+            waiting is given the newer forecast.
+        X : array-like of shape (n,), (n, 1) or (n, 2)
+            Scores.
+        group : array-like of shape (n,), int or str
+            The stream of each row, as in :meth:`partial_fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, 2)
+            The forecasts. Without any label so far they are the scores, and the classes are 0
+            and 1 unless declared.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        where = f"{type(self).__name__}.remember"
+        waiting = read_ids(ids, where)
+        q, z, keys, pooled = self._forecast(X, group, where, start=True)
+        check_lengths(len(z), len(waiting), where, ("X", "ids"))
+        self.pooled_, self._pending.room = pooled, self.max_pending
+        self._pending.add(waiting, tickets_of(z, keys))
+        return q
+
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        """Learn the labels of remembered rows, in the order given.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids given to :meth:`remember`.
+        y : array-like of shape (n,)
+            Their labels; None or NaN drops the forecast without learning.
+
+        Returns
+        -------
+        resolved : Resolved
+            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
+            rest.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        where = f"{type(self).__name__}.resolve"
         self._check_params()
-        pooled = self._pooled()
-        if not hasattr(pooled, "classes_"):
-            self._check_started(self.classes is not None)
-            pooled._begin(pooled._known_classes(self.classes, where), 2, where)
-        s = self._scores(X, where)
-        slot = self._streams.find(self._streams.read(group, where, len(s)))
-        z = pooled._features(s)[:, 0]
-        return _columns(forecast(z, slot, pooled.theta_, self._streams.table))
+        self._check_started(self.classes is not None)
+        pooled, waiting = self._pooled(), read_ids(ids, where)
+        known = pooled._known_classes(self.classes, where)
+        _, codes = read_stream_labels(y, classes=known, where=where)
+        check_lengths(len(codes), len(waiting), where, ("y", "ids"))
+        places, tickets, report = self._pending.take(waiting)
+        if not places:
+            return report
+        try:
+            keys = self._streams.read(tickets[:, 1].tolist(), where)
+            self._learn(pooled, known, tickets[:, 0].astype(np.float64), codes[places], keys)
+        except BaseException:
+            self._pending.add([waiting[i] for i in places], tickets)
+            raise
+        return report._replace(n_learned=int(np.count_nonzero(~np.isnan(codes[places]))))
 
     # -- the streams ------------------------------------------------------------------------
 
@@ -242,6 +311,14 @@ class MultiStreamCalibrator(BaseEstimator):
     @property
     def classes_(self) -> np.ndarray:
         return self.pooled_.classes_
+
+    @property
+    def n_seen_(self) -> float:
+        return self.pooled_.n_seen_
+
+    @property
+    def pending_(self) -> Pending:
+        return self._pending
 
     @property
     def nbytes(self) -> int:
@@ -306,7 +383,8 @@ class MultiStreamCalibrator(BaseEstimator):
         Parameters
         ----------
         other : MultiStreamCalibrator
-            Of the same parameters, classes and kind of ids. It stays as it is.
+            Of the same parameters, classes and kind of ids. It stays as it is. Forecasts that
+            wait in it wait here too.
 
         Returns
         -------
@@ -334,19 +412,22 @@ class MultiStreamCalibrator(BaseEstimator):
         """
         where = f"{type(self).__name__}.merge"
         self._check_params()
-        self._check_mate(other, where)
+        check_mate(self, other, where)
         if not hasattr(other, "pooled_"):
             return self
+        self._pooled()._known_classes(other.classes_, where)
         settings = self._pooled()._settings()
-        row = _as_row(other.pooled_)
+        row = as_row(other.pooled_)
         with np.errstate(all="ignore"):  # what a file holds may overflow
             streams = self._streams.merged(other._streams, settings, where)
             if hasattr(self, "pooled_") and self.pooled_.n_seen_:
-                mine = _as_row(self.pooled_)
+                mine = as_row(self.pooled_)
                 row = join(mine, row, settings) if row[0, COUNT] else mine
         if not (np.isfinite(streams.rows).all() and np.isfinite(row).all()):
             raise ValueError(f"{where}: the sums overflow; expected streams of ordinary sizes.")
         self.pooled_, self._streams = self._restored(row[0], other.classes_), streams
+        waiting = other._pending.to_dict()
+        self._pending.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
         return self
 
     # -- export -----------------------------------------------------------------------------
@@ -366,16 +447,7 @@ class MultiStreamCalibrator(BaseEstimator):
             If there was no label yet.
         """
         self._check_started()
-        declared = None if self.classes is None else np.asarray(self.classes).tolist()
-        params = {k: getattr(self, k) for k in _PARAMS}
-        params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-        return {
-            **_HEAD,
-            "params": {**params, "classes": declared},
-            "classes": self.classes_.tolist(),
-            "pooled": rows_to_dict(_as_row(self.pooled_)),
-            **self._streams.to_dict(),
-        }
+        return written(self)
 
     @classmethod
     def from_dict(cls, data: Any) -> MultiStreamCalibrator:
@@ -398,35 +470,12 @@ class MultiStreamCalibrator(BaseEstimator):
         ValueError
             If anything is missing, unknown, of the wrong type or inconsistent.
         """
-        where = f"{cls.__name__}.from_dict"
-        check_keys(data, {*_HEAD, "params", "classes", "pooled", "groups", "streams"}, where)
-        for key, value in _HEAD.items():
-            if type(data[key]) is not type(value) or data[key] != value:
-                raise ValueError(f"{where}: {key} is {data[key]!r:.50}; expected {value!r}.")
-        check_keys(data["params"], {*_PARAMS, "classes"}, f"{where}: params")
-        out, classes = cls(**data["params"]), read_two(data["classes"], where)
-        try:
-            out._check_params()
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{where}: {error}") from error
-        if out.classes not in (None, data["classes"]):
-            raise ValueError(f"{where}: classes differ from those in params; expected the same.")
-        streams = Streams.from_dict(data, where)
-        out.pooled_ = out._restored(
-            rows_from_dict(data["pooled"], 1, f"{where}: pooled")[0], classes
-        )
-        out._streams = streams
-        return out
+        return read_into(cls, data)
 
     # -- how it is done ---------------------------------------------------------------------
 
     def _check_params(self) -> None:
-        where = type(self).__name__
-        for name in ("gamma", "prior_strength", "radius"):
-            check_scale(where, name, getattr(self, name))
-        check_real(where, "discount", self.discount, low=0.0, high=1.0, open_low=True)
-        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
-        check_choice(where, "scale", self.scale, ("probability", "logit"))
+        check_params(self)
 
     def _check_started(self, declared: bool = False) -> None:
         if not (hasattr(self, "pooled_") or declared):
@@ -436,32 +485,26 @@ class MultiStreamCalibrator(BaseEstimator):
                 f"'partial_fit' first, or start it as {own}(classes=[0, 1])."
             )
 
-    def _check_mate(self, other: Any, where: str) -> None:
-        """Raise unless the other can be merged into this."""
-        own = type(self).__name__
-        if not isinstance(other, MultiStreamCalibrator):
-            raise ValueError(f"{where}: other is of type {type(other).__name__}; expected {own}.")
-        for name in _PARAMS:
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                raise ValueError(
-                    f"{where}: other has {name}={theirs!r} and this has {mine!r}; expected the "
-                    "same."
-                )
-        if hasattr(other, "pooled_"):
-            self._pooled()._known_classes(other.classes_, where)
-
     def _platt(self, start: tuple[float, ...] | None = None) -> OnlinePlattCalibrator:
-        params = {k: getattr(self, k) for k in _PARAMS}
+        params = {k: getattr(self, k) for k in PARAMS}
         return OnlinePlattCalibrator(**params, classes=self.classes, start=start)
 
     def _pooled(self) -> OnlinePlattCalibrator:
         """The pooled estimate with the parameters of now, a new one where there is none."""
         if not hasattr(self, "pooled_"):
             return self._platt()
-        for name in _PARAMS:
+        for name in PARAMS:
             setattr(self.pooled_, name, getattr(self, name))
         return self.pooled_
+
+    def _begin(self, n_classes: int = 2) -> None:
+        """As of other online calibrators: without labels the classes are 0 and 1."""
+        pooled = self._pooled()
+        pooled._begin(n_classes=n_classes, where=type(self).__name__)
+        self.pooled_ = pooled
+
+    def _input_scale(self) -> Scale:
+        return self.scale
 
     def _restored(
         self, row: FloatArray, classes: np.ndarray, start: tuple[float, ...] | None = None
@@ -482,6 +525,20 @@ class MultiStreamCalibrator(BaseEstimator):
             )
         return s
 
+    def _forecast(
+        self, X: Any, group: Any, where: str, *, start: bool = False
+    ) -> tuple[FloatArray, FloatArray, np.ndarray, OnlinePlattCalibrator]:
+        """Forecasts, the scores and ids they are of, and the pooled estimate; none is kept."""
+        self._check_params()
+        self._check_started(start or self.classes is not None)
+        pooled = self._pooled()
+        pooled._begin(where=where)
+        s = self._scores(X, where)
+        keys = self._streams.read(group, where, len(s))
+        z = pooled._features(s)[:, 0]
+        q = forecast(z, self._streams.find(keys), pooled.theta_, self._streams.table)
+        return _columns(q), z, keys, pooled
+
     def _update(self, X: Any, y: Any, group: Any, method: str) -> FloatArray:
         where = f"{type(self).__name__}.{method}"
         self._check_params()
@@ -491,8 +548,14 @@ class MultiStreamCalibrator(BaseEstimator):
         check_lengths(len(s), len(codes), where, ("X", "y"))
         keys = self._streams.read(group, where, len(s))
         pooled._begin(found, 2, where)
+        return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)
+
+    def _learn(
+        self, pooled: OnlinePlattCalibrator, found: np.ndarray | None, z: FloatArray,
+        codes: FloatArray, keys: np.ndarray,
+    ) -> FloatArray:  # fmt: skip
+        """Forecast and learn; the pooled estimate is kept once its classes are found."""
         state = np.concatenate((pooled.theta_, pooled.factor_))
-        z = pooled._features(s)[:, 0]
         q = self._streams.learn(z, codes, keys, state, pooled._settings())
         pooled.theta_, pooled.factor_ = state[:2].copy(), state[2:].copy()
         pooled._count(codes)
@@ -503,9 +566,3 @@ class MultiStreamCalibrator(BaseEstimator):
 
 def _columns(q: FloatArray) -> FloatArray:
     return np.column_stack((1.0 - q, q))
-
-
-def _as_row(pooled: OnlinePlattCalibrator) -> FloatArray:
-    """The pooled estimate as one more stream."""
-    start = (min(1.0, float(pooled.radius)), 0.0)
-    return np.concatenate((pooled.theta_, pooled.factor_, (pooled.n_seen_,), start))[None]

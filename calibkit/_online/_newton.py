@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
 from .._core.params import check_real, check_scale
-from .._core.scores import Scale
 from .._numerics.links import FloatArray
+
+#: Log-odds and logarithms of scores lie within, by the smallest ``eps`` that is allowed.
+LIMIT = 35.0
 
 
 class NewtonCalibrator(OnlineCalibrator):
@@ -25,26 +27,16 @@ class NewtonCalibrator(OnlineCalibrator):
     #: The weights that return the score itself, and how many numbers the factors of A take.
     _identity: ClassVar[tuple[float, ...]]
 
-    def __init__(
-        self,
-        *,
-        gamma: float = 0.1,
-        prior_strength: float = 100.0,
-        radius: float = 100.0,
-        discount: float = 1.0,
-        start: Sequence[float] | None = None,
-        eps: float = 1e-5,
-        scale: Scale = "probability",
-        classes: Any = None,
-        max_pending: int = 100_000,
-    ) -> None:
-        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
-        self.gamma = gamma
-        self.prior_strength = prior_strength
-        self.radius = radius
-        self.discount = discount
-        self.start = start
-        self.eps = eps
+    _free: ClassVar[frozenset[str]] = frozenset(
+        {"gamma", "discount", "eps", "scale", "max_pending"}
+    )
+
+    gamma: float
+    prior_strength: float
+    radius: float
+    discount: float
+    start: Sequence[float] | None
+    eps: float
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -57,7 +49,11 @@ class NewtonCalibrator(OnlineCalibrator):
             self._check_start(where)
 
     def _check_start(self, where: str) -> None:
-        theta, wanted = np.asarray(self.start), len(self._identity)
+        wanted = len(self._identity)
+        try:
+            theta = np.asarray(self.start)
+        except ValueError:  # lists of different lengths
+            theta = np.empty(0)
         if theta.shape != (wanted,) or theta.dtype.kind not in "iuf":
             raise ValueError(
                 f"{where}: start={self.start!r}; expected {wanted} numbers, such as "

@@ -13,7 +13,7 @@ from .._core.online import OnlineCalibrator
 from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, expit
 from .._numerics.ons import beta_stream, platt_stream
-from ._newton import NewtonCalibrator
+from ._newton import LIMIT, NewtonCalibrator
 
 
 class OnlinePlattCalibrator(NewtonCalibrator):
@@ -101,6 +101,27 @@ class OnlinePlattCalibrator(NewtonCalibrator):
     name: ClassVar[str] = "online_platt"
     _identity: ClassVar[tuple[float, ...]] = (1.0, 0.0)
 
+    def __init__(
+        self,
+        *,
+        gamma: float = 0.1,
+        prior_strength: float = 100.0,
+        radius: float = 100.0,
+        discount: float = 1.0,
+        start: Sequence[float] | None = None,
+        eps: float = 1e-5,
+        scale: Scale = "probability",
+        classes: Any = None,
+        max_pending: int = 100_000,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
+        self.gamma = gamma
+        self.prior_strength = prior_strength
+        self.radius = radius
+        self.discount = discount
+        self.start = start
+        self.eps = eps
+
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
         yield cls()
@@ -115,6 +136,9 @@ class OnlinePlattCalibrator(NewtonCalibrator):
 
     def _forecast(self, x: FloatArray) -> FloatArray:
         return expit(self.theta_[0] * x[:, 0] + self.theta_[1])
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [(-LIMIT, LIMIT)]
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         theta, factor, out = self.theta_.copy(), self.factor_.copy(), np.empty(len(y))
@@ -135,8 +159,13 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         code = self._code(y)
         if code is None:
             return super().learn_one(x, y)
+        # All that steps depend on: to look at every parameter would take as long as a step.
+        used = self.gamma, self.prior_strength, self.radius, self.discount, self.eps, self.scale
+        if used != self._checked:
+            self._check_changes()
+            self._checked, self._numbers = used, self._settings()
         theta, factor = self.theta_.tolist(), self.factor_.tolist()
-        self._step([self._log_odds(x)], [code], [0.0], theta, factor, *self._settings())
+        self._step([self._log_odds(x)], [code], [0.0], theta, factor, *self._numbers)
         # In place, unlike elsewhere: nothing can fail from here on, and new arrays take time.
         self.theta_[0], self.theta_[1] = theta
         self.factor_[0], self.factor_[1], self.factor_[2] = factor
@@ -144,6 +173,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         return self
 
     _step = staticmethod(platt_stream.source)  # type: ignore[attr-defined]
+    _numbers: tuple[float, float, float, float]
     #: The last score, its clip, and its log-odds: a forecast is mostly followed by its label.
     _last: tuple[float, float, float] = (-1.0, 0.0, 0.0)
 
@@ -245,17 +275,13 @@ class OnlineBetaCalibrator(NewtonCalibrator):
         classes: Any = None,
         max_pending: int = 100_000,
     ) -> None:
-        super().__init__(
-            gamma=gamma,
-            prior_strength=prior_strength,
-            radius=radius,
-            discount=discount,
-            start=start,
-            eps=eps,
-            scale=scale,
-            classes=classes,
-            max_pending=max_pending,
-        )
+        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
+        self.gamma = gamma
+        self.prior_strength = prior_strength
+        self.radius = radius
+        self.discount = discount
+        self.start = start
+        self.eps = eps
 
     def _features(self, s: Scores) -> FloatArray:
         p = np.clip(s.probs(), self.eps, 1.0 - self.eps)
@@ -263,6 +289,9 @@ class OnlineBetaCalibrator(NewtonCalibrator):
 
     def _forecast(self, x: FloatArray) -> FloatArray:
         return expit(x[:, 0] * self.theta_[0] + x[:, 1] * self.theta_[1] + self.theta_[2])
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [(-LIMIT, 0.0)] * 2
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         theta, factor, out = self.theta_.copy(), self.factor_.copy(), np.empty(len(y))

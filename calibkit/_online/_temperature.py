@@ -87,6 +87,7 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
     name: ClassVar[str] = "online_temperature"
     _state: ClassVar[dict[str, StateKind]] = {**OnlineCalibrator._state, "inverse_": "vector"}
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "multiclass", "monotone"})
+    _free: ClassVar[frozenset[str]] = frozenset({"gamma", "eps", "scale", "max_pending"})
 
     def __init__(
         self,
@@ -129,6 +130,10 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
     def _features(self, s: Scores) -> FloatArray:
         z = replace(s, clip=(self.eps, self.eps)).logits()
         return np.asarray(z[:, None] if z.ndim == 1 else z, dtype=np.float64)
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        k = len(self.classes_)
+        return [(-1e101, 1e101)] * (k if k > 2 else 1)
 
     def _softmax(self, x: FloatArray, beta: FloatArray) -> FloatArray:
         if x.shape[1] > 1:

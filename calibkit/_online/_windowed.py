@@ -64,7 +64,7 @@ class WindowedCalibrator(OnlineCalibrator):
 
     Notes
     -----
-    A window of one class only can't be fitted: the last fit stays, and the next label tries again.
+    A window of one class only can't be fitted: the last fit stays until the other class comes.
     The methods called "windowed" in the authors' code use all past labels (``window=None``).
 
     References
@@ -93,6 +93,7 @@ class WindowedCalibrator(OnlineCalibrator):
         "due_": "float",
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
+    _free: ClassVar[frozenset[str]] = frozenset({"window", "refit_every", "max_pending"})
 
     def __init__(
         self,
@@ -156,6 +157,8 @@ class WindowedCalibrator(OnlineCalibrator):
             raise ValueError("scores_ and labels_ differ in length")
         if not np.isin(self.labels_, (0.0, 1.0)).all():
             raise ValueError("labels_ are not all 0 or 1")
+        if self.due_ <= 0 and len(self.labels_) == 0:
+            raise ValueError("due_ is of a fit on no labels")
 
     def _start(self, n_classes: int) -> None:
         self.calibrators_: list[BaseCalibrator | None] = [None]
@@ -169,6 +172,9 @@ class WindowedCalibrator(OnlineCalibrator):
     def _scores(self, x: FloatArray) -> Scores:
         return Scores(np.ascontiguousarray(x[:, 0]), self._input_scale())
 
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [(0.0, 1.0) if self._input_scale() == "probability" else (-1e101, 1e101)]
+
     def _forecast(self, x: FloatArray) -> FloatArray:
         s = self._scores(x)
         return s.probs() if self.calibrator_ is None else self.calibrator_._map(s)
@@ -176,10 +182,16 @@ class WindowedCalibrator(OnlineCalibrator):
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         out, start = np.empty(len(y)), 0
         seen = np.cumsum(~np.isnan(y))
+        places = [np.flatnonzero(y == label) for label in (0.0, 1.0)]
         while start < len(y):
-            # All rows up to the one whose label makes the next fit due.
-            before = seen[start - 1] if start else 0
-            stop = int(np.searchsorted(seen, before + self.due_)) + 1
+            # All rows up to the one whose label makes the next fit due, or possible.
+            if self.due_ > 0:
+                before = seen[start - 1] if start else 0
+                stop = int(np.searchsorted(seen, before + self.due_)) + 1
+            else:
+                others = places[int(1.0 - self.labels_[-1])]
+                ahead = others[np.searchsorted(others, start) :]
+                stop = int(ahead[0]) + 1 if len(ahead) else len(y)
             rows = slice(start, min(stop, len(y)))
             out[rows] = self._forecast(x[rows])
             self._keep(x[rows, 0], y[rows])
@@ -197,8 +209,8 @@ class WindowedCalibrator(OnlineCalibrator):
             self._refit()
 
     def _refit(self) -> None:
-        if len(np.unique(self.labels_)) < 2:
-            self.due_ = 1.0
+        if self.labels_.min() == self.labels_.max():
+            self.due_ = 0.0  # until a label of the other class comes
             return
         s = self._scores(self.scores_[:, None])
         with warnings.catch_warnings():

@@ -21,8 +21,10 @@ class DriftDisplay:
     """Calibration error and sharpness over time, of one method or of several side by side.
 
     Use it to see whether forecasts stay calibrated while the world drifts, and what repairing them
-    costs in sharpness. :meth:`from_scores` runs the methods of the paper on a stream and draws
-    them, all in one call; :meth:`from_predictions` draws forecasts that were made before.
+    costs in sharpness, which is how well they tell events from the rest (the mean squared outcome
+    of the bins of forecasts; larger is better). :meth:`from_scores` runs the methods of the paper
+    on a stream and draws them, all in one call; :meth:`from_predictions` draws forecasts that were
+    made before.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ class DriftDisplay:
     See :func:`prequential_errors` for the numbers. The dotted line is about what forecasts that
     are calibrated would show by chance, given the first method's: errors near it are noise. The
     first lines may leave the picture, whose scale is that of the times with a tenth of the labels
-    or more.
+    or more, and for sharpness with 100 labels or more.
 
     References
     ----------

@@ -18,9 +18,10 @@ from ._layout import font_size, line_height, managed, size_of
 #: Inches: width of a figure of our own, height of a panel, room for the names.
 _WIDTH, _PANEL, _NAMES = 5.6, 1.9, 1.1
 #: Times of fewer labels than this share of all don't count for the scale of an axis: the first
-#: errors, of a few labels, would flatten all others.
-_SETTLED = 0.1
-_DASHES = (0, (3.5, 1.5))
+#: errors, of a few labels, would flatten all others. Sharpness settles sooner, if there are many.
+_SETTLED, _SETTLED_SHARPNESS = 0.1, 100
+#: Points of a dash and of a gap, and half the width of a mark.
+_DASH, _MARK = 3.0, 4.5
 #: How one method is called that has no name.
 DEFAULT_NAME = "Model"
 _PANELS = (("calibration_error", "Calibration error"), ("sharpness", "Sharpness"))
@@ -54,8 +55,7 @@ def draw(drift: Drift, ax: Any, where: str) -> tuple[Any, Any]:
         _set_scale(panel, drift, name)
         panel.margins(x=0.0)  # lines end where their names begin
         _plain(panel)
-    for i, model in enumerate(drift.curves):
-        _draw_alarm(panels[0], drift, i, model)
+    _draw_alarms(panels[0], drift)
     lowest = panels[1]
     lowest.set_xlabel("Rows" if drift.time is None else "Time", fontsize=font_size())
     if drift.time is not None and drift.time.dtype.kind == "M":
@@ -103,12 +103,17 @@ def _colour(i: int) -> str:
     return style_of(i)["color"]
 
 
+def _dashed(i: int, n: int) -> dict[str, Any]:
+    """Style of the i-th of n dashed lines: where lines coincide, their dashes take turns."""
+    return {"lw": 0.9, "ls": (2 * _DASH * i / n, (_DASH, _DASH))}
+
+
 def _draw_lines(ax: Any, drift: Drift, i: int, model: str, curve: Prequential, name: str) -> None:
     x = drift.at(curve.time)
     style = {"color": _colour(i), "zorder": 3 - 0.01 * i}
     ax.plot(x, getattr(curve, name), lw=1.4, gid=f"{name}:{model}", label=model, **style)
     if curve.sliding is not None:
-        line = {"lw": 0.9, "ls": _DASHES, "alpha": 0.85, "gid": f"{name}:{model}:sliding"}
+        line = {**_dashed(i, len(drift.curves)), "gid": f"{name}:{model}:sliding"}
         ax.plot(x, getattr(curve.sliding, name), **line, **style)
     if name == "calibration_error" and i == 0:
         dots = {"color": GREY, "lw": 1.0, "ls": ":", "zorder": 1.5}
@@ -121,7 +126,8 @@ def _set_scale(ax: Any, drift: Drift, name: str) -> None:
     """Room for all that is drawn, the first times apart."""
     shown: list[FloatArray] = []
     for curve in drift.curves.values():
-        settled = curve.n >= _SETTLED * curve.n.max()
+        needed = _SETTLED * curve.n.max()
+        settled = curve.n >= (min(needed, _SETTLED_SHARPNESS) if name == "sharpness" else needed)
         shown.append(getattr(curve, name)[settled])
         if curve.sliding is not None:
             shown.append(getattr(curve.sliding, name)[settled])
@@ -135,16 +141,24 @@ def _set_scale(ax: Any, drift: Drift, name: str) -> None:
         ax.set_ylim(low - margin, high + margin)
 
 
-def _draw_alarm(ax: Any, drift: Drift, i: int, model: str) -> None:
-    rows = drift.alarms.get(model)
-    if rows is None:
+def _draw_alarms(ax: Any, drift: Drift) -> None:
+    """Marks where alarms rang, off the frame even if that was early, or the error very large."""
+    rung = [(i, m, drift.alarms.get(m)) for i, m in enumerate(drift.curves)]
+    if all(rows is None for _, _, rows in rung):
         return
-    curve = drift.curves[model]
-    error = np.interp(rows, curve.time, curve.calibration_error)
+    width, height = (_MARK / 72 / inches for inches in size_of(ax))
     low, high = ax.get_ylim()
+    edge = height * (high - low)
     spot = {"marker": "v", "ms": 7, "mec": "white", "mew": 0.7, "ls": "none", "clip_on": False}
-    y = min(max(error, low), high)
-    ax.plot([drift.at(rows)], [y], color=_colour(i), zorder=4, gid=f"alarm:{model}", **spot)
+    for i, model, rows in rung:
+        if rows is not None:
+            curve = drift.curves[model]
+            error = np.interp(rows, curve.time, curve.calibration_error)
+            y = min(max(error, low + edge), high - edge)
+            style = {"color": _colour(i), "zorder": 4, "gid": f"alarm:{model}", **spot}
+            ax.plot([drift.at(rows)], [y], **style)
+    left, right = ax.get_xlim()
+    ax.set_xlim(left - width * (right - left), right)
 
 
 def _name_lines(ax: Any, drift: Drift, name: str) -> None:
@@ -190,8 +204,8 @@ def _place_key(ax: Any, drift: Drift) -> None:
     whose = "" if one in (None, DEFAULT_NAME) else f"{one}, "
     handles = [line([], [], color=colour, lw=1.4, label=whose + since)]
     if drift.window is not None:
-        dashes = {"color": colour, "lw": 0.9, "ls": _DASHES}
-        handles.append(line([], [], label=f"last {drift.window:,} rows", **dashes))
+        text = f"last {drift.window:,} rows"
+        handles.append(line([], [], color=colour, label=text, **_dashed(0, 1)))
     handles.append(line([], [], color=GREY, lw=1.0, ls=":", label="by chance, if calibrated"))
     if any(rows is not None for rows in drift.alarms.values()):
         spot = {"marker": "v", "ms": 6, "ls": "none"}

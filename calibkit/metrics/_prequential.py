@@ -12,7 +12,7 @@ from .._core.labels import is_missing
 from .._core.params import check_choice, check_int
 from .._numerics.binning import assign, uniform_borders
 from .._numerics.links import FloatArray, IntArray
-from ._rows import Binary, infer_kind, read_problem, reduce_rows
+from ._rows import Binary, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
 
 #: Times in a report, unless they are given.
@@ -179,7 +179,13 @@ def read_stream(
             raise ValueError(f"{where}: y_true holds no label; expected some rows with one.")
         y_true, y_prob = y[known], np.asarray(y_prob)[known]
     data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
-    (binary,) = reduce_rows(data, infer_kind(kind, data.scores, where))
+    if data.scores.n_classes > 2 and kind != "top_label":
+        raise ValueError(
+            f"{where}: kind={kind!r} with {data.scores.n_classes} columns in y_prob; expected "
+            "kind='top_label', whether the winning class is right. For one class give its column "
+            "and y_true == class."
+        )
+    (binary,) = reduce_rows(data, kind or "binary")
     rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
     return binary, rows, len(y)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import __version__
+from .._core.base import BaseCalibrator
 from .._io import load, save
 from .._registry import CALIBRATORS
 from .._tables.files import Source, check_output
@@ -78,6 +79,10 @@ def calibrate_file(
     source = Source.of(file)
     target = None if output == "-" else check_output(output, file, calibrator)
     fitted = load(calibrator)
+    if not isinstance(fitted, BaseCalibrator):
+        raise ValueError(
+            f"{calibrator}: holds a {type(fitted).__name__}; expected a calibrator of scores alone."
+        )
     with progress("calibrating") as share:
         n = apply_file(fitted, source, prob, target, column=column, step=share)
     return None if target is None else f"{output}: {n:,} rows calibrated"

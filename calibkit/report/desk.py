@@ -59,7 +59,7 @@ class Desk:
     def _now(self, jobs: list[_Job]) -> list[float]:
         scores, y = _array(job.row.score for job in jobs), _array(job.row.y for job in jobs)
         q = self._learner.predict_then_update(scores, y)[:, 1]
-        self._tally.add(y, self._raw(scores), q)
+        self._tally.add(y, self._raw(scores), q, [job.row for job in jobs])
         return q.tolist()
 
     def _wait(self, jobs: list[_Job]) -> list[float]:
@@ -73,7 +73,8 @@ class Desk:
         self._learner.resolve([job.row.id for job in jobs], _array(job.row.y for job in jobs))
         known = [job for job in jobs if job.slot]
         slots = np.array([job.slot for job in known]).reshape(-1, 2)
-        self._tally.add(_array(job.row.y for job in known), self._raw(slots[:, 0]), slots[:, 1])
+        y, rows = _array(job.row.y for job in known), [job.row for job in known]
+        self._tally.add(y, self._raw(slots[:, 0]), slots[:, 1], rows)
         return [math.nan] * len(jobs)
 
     def _raw(self, scores: FloatArray) -> FloatArray:

@@ -90,6 +90,8 @@ class Row(NamedTuple):
     y: float = math.nan
     time: float = 0.0
     id: Any = None
+    #: The time as it is written.
+    when: Any = None
 
 
 class Reader:
@@ -141,8 +143,9 @@ class Reader:
         late = key is not None and y == y and is_empty(cells[c.prob])
         score = math.nan if late else self._score(cells[c.prob], place(c.prob))
         # Last, for it moves on: a row that is bad otherwise sets no time.
-        time = 0.0 if c.time is None else self._moment(cells[c.time], place(c.time))
-        return Row(record, score, y, time, key)
+        when = None if c.time is None else cells[c.time]
+        time = 0.0 if c.time is None else self._moment(when, place(c.time))
+        return Row(record, score, y, time, key, when)
 
     def _score(self, cell: Any, place: str) -> float:
         score = to_number(cell, place)

@@ -9,13 +9,22 @@ try:
 except ImportError:  # calibkit.cli says what to install
     typer = None  # type: ignore[assignment]
 
+from .._core.params import both_names, main_name
 from .incoming import Columns
 from .streaming import METHODS, StreamOptions, stream_file
 
+_NAMES = [both_names(name) for name in METHODS]
+
 
 def _method(value: str) -> str:
-    if value not in METHODS:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(METHODS)}")
+    if main_name(value) not in METHODS:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(_NAMES)}")
+    return main_name(value)
+
+
+def _alpha(value: float | None) -> float | None:
+    if value is not None and not 0.0 < value < 1.0:
+        raise typer.BadParameter(f"{value:g} is not a fraction such as 0.05")
     return value
 
 
@@ -26,7 +35,7 @@ if typer is not None:
     Label = Annotated[str, _Option(metavar="COL", help="Column of labels; empty: none yet.")]
     Time = Annotated[str | None, _Option(metavar="COL", help="Rows must come in its order.")]
     Id = Annotated[str | None, _Option(metavar="COL", help="By which labels may come later.")]
-    Method = Annotated[str, _Option(callback=_method, metavar="NAME", help=" | ".join(METHODS))]
+    Method = Annotated[str, _Option(callback=_method, metavar="NAME", help=" | ".join(_NAMES))]
     Positive = Annotated[str | None, _Option(metavar="VALUE", help="Label of the event.")]
     Logit = Annotated[bool, _Option("--logit", help="The scores are log-odds.")]
     Output = Annotated[str, _Option("-o", "--output", metavar="FILE", help="Where to write.")]
@@ -37,7 +46,15 @@ if typer is not None:
     Resume = Annotated[bool, _Option("--resume", help="Skip the rows the journal has had.")]
     Sort = Annotated[bool, _Option("--sort", help="Sort a file by --time first.")]
     SkipBad = Annotated[bool, _Option("--skip-bad", help="Leave bad rows out and go on.")]
-    Seed = Annotated[int | None, _Option(min=0, metavar="N", help="Seed of hops.")]
+    Seed = Annotated[int | None, _Option(min=0, metavar="N", help="Seed of hedging.")]
+    Alarm = Annotated[
+        float | None,
+        _Option(callback=_alpha, metavar="ALPHA", help="Say when forecasts go wrong."),
+    ]
+    Plot = Annotated[
+        str | None, _Option(metavar="PNG", help="Draw the errors over time at the end.")
+    ]
+    Json = Annotated[bool, _Option("--json", help="The table as JSON on stdout; needs -o.")]
 
 
 def stream(
@@ -46,7 +63,7 @@ def stream(
     file: File = "-",
     time: Time = None,
     id: Id = None,
-    method: Method = "tops",
+    method: Method = "tracking",
     positive: Positive = None,
     logit: Logit = False,
     output: Output = "-",
@@ -56,6 +73,9 @@ def stream(
     sort: Sort = False,
     skip_bad: SkipBad = False,
     seed: Seed = None,
+    alarm: Alarm = None,
+    plot: Plot = None,
+    as_json: Json = False,
 ) -> None:
     """Calibrate rows as they come, each from the labels before it.
 
@@ -71,6 +91,14 @@ def stream(
     compares the scores with the forecasts. With --journal a restart goes on
     where the last run was, even after kill -9; --resume skips the rows it had
     and appends to the output.
+
+    The names of the paper stand in parentheses; tobs is tracking over
+    online_beta, and both tracking ones are smoothed (smoothing=1).
+
+    --alarm watches the forecasts after the first 1,000 labels of a run. It
+    rings once, and falsely in at most a share ALPHA of runs; more often where
+    labels come late by --id and outcomes overlap. --plot and the table know the
+    last one to two million labels, so memory stays the same.
     """
     if column.strip() == "":
         raise ValueError("--column: expected a name that is not empty.")
@@ -81,6 +109,18 @@ def stream(
         file,
         output,
         StreamOptions(
-            columns, method, positive, logit, column, journal, resume, sort, skip_bad, seed
+            columns,
+            method,
+            positive,
+            logit,
+            column,
+            journal,
+            resume,
+            sort,
+            skip_bad,
+            seed,
+            alarm,
+            plot,
+            as_json,
         ),
     )

@@ -25,17 +25,18 @@ from ..online import (
 from .console import say
 from .desk import Desk
 from .incoming import Columns, Lines, Reader, Row
+from .pictures import check_picture
 from .stream import _bytes, _csv_joiner, _json_joiner, _quoted
 from .tally import Tally
 
-#: Names on the command line, and what they stand for; the seed is of those that draw.
+#: Names on the command line, and what they stand for there; the seed is of those that draw.
 METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
-    "tops": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0),
-    "ops": lambda seed: OnlinePlattCalibrator(),
-    "hops": lambda seed: HedgingCalibrator(OnlinePlattCalibrator(), random_state=seed),
-    "obs": lambda seed: OnlineBetaCalibrator(),
+    "tracking": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0),
+    "online_platt": lambda seed: OnlinePlattCalibrator(),
+    "hedging": lambda seed: HedgingCalibrator(OnlinePlattCalibrator(), random_state=seed),
+    "online_beta": lambda seed: OnlineBetaCalibrator(),
     "tobs": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(), smoothing=1.0),
-    "adaptive": lambda seed: AdaptivePlattCalibrator(),
+    "adaptive_platt": lambda seed: AdaptivePlattCalibrator(),
     "windowed": lambda seed: WindowedCalibrator(PlattCalibrator(), window=2000, refit_every=200),
 }
 #: Rows in hand that are taken in one go.
@@ -48,7 +49,7 @@ class StreamOptions:
     """Options of the command."""
 
     columns: Columns
-    method: str = "tops"
+    method: str = "tracking"
     positive: str | None = None
     logit: bool = False
     column: str = "calibrated"
@@ -57,6 +58,9 @@ class StreamOptions:
     sort: bool = False
     skip_bad: bool = False
     seed: int | None = None
+    alarm: float | None = None
+    plot: str | None = None
+    as_json: bool = False
 
 
 def stream_file(file: str, output: str, options: StreamOptions) -> None:
@@ -70,7 +74,7 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
         raise ValueError("--resume needs --journal, which knows where the stream was.")
     others = [file] if options.journal is None else [file, options.journal]
     target = None if output == "-" else check_output(output, *others)
-    tally = Tally(options.method)
+    tally = _tally(options, target, others)
     with ExitStack() as stack:
         table, lines = stack.enter_context(_incoming(source, options, tally))
         reader = _reader(table, options, tally)
@@ -90,8 +94,17 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
                 tally.n_rows += len(full)
                 writer.write(batch, forecasts)
         finally:
-            if tally.n_rows:
+            if tally.n_rows or options.as_json:
                 tally.show()
+
+
+def _tally(options: StreamOptions, target: Path | None, others: list[str]) -> Tally:
+    if options.as_json and target is None:
+        raise ValueError("--json needs -o FILE: the forecasts take standard output.")
+    picture = None if options.plot is None else check_output(options.plot, *others)
+    if picture is not None:
+        check_picture(picture)
+    return Tally(options.method, options.alarm, picture, as_json=options.as_json)
 
 
 def make_method(options: StreamOptions) -> OnlineCalibrator:

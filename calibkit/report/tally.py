@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from array import array
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from .. import __version__
+from .._core.files import whole_file
 from .._core.optional import require
+from .._core.params import percent
 from .._numerics.links import FloatArray
-from ..metrics import prequential_errors
+from ..displays import DriftDisplay
+from ..metrics import CalibrationAlarm, prequential_errors
 from .console import say
+from .incoming import Row
 from .text import aligned, rich_rows
 
 #: Most labelled rows that are kept; then the last half of that stays.
@@ -18,22 +26,41 @@ _ROOM = 2_000_000
 _QUARTERS = 4
 _SHOWN_BAD = 10
 _ERRORS = ("calibration_error", "sharpness", "brier", "log_loss")
+#: Labels before the alarm watches: every method is off while it finds its feet.
+_WARM = 1000
+#: A picture of fewer labels has no sliding window: a tenth of them would be noise.
+_ENOUGH = 1000
 
 
 class Tally:
-    """Counts and errors of a stream, to be shown at its end."""
+    """Counts and errors of a stream, to be shown at its end; the alarm rings on the way."""
 
-    def __init__(self, method: str) -> None:
-        self._method = method
+    def __init__(
+        self,
+        method: str,
+        alarm: float | None = None,
+        picture: Path | None = None,
+        *,
+        as_json: bool = False,
+    ) -> None:
+        self._method, self._picture, self._as_json = method, picture, as_json
+        self._alarm = None if alarm is None else CalibrationAlarm(alarm, classes=[0, 1])
+        self._rang: tuple[int, Row] | None = None  # the label, and the row it came in
         self._kept = tuple(array("d") for _ in range(3))  # labels, scores, forecasts
         self.n_rows = self.n_labels = self.n_bad = self.n_unknown = 0
 
-    def add(self, y: FloatArray, raw: FloatArray, forecast: FloatArray) -> None:
+    def add(self, y: FloatArray, raw: FloatArray, forecast: FloatArray, rows: list[Row]) -> None:
         """Count labelled rows among these."""
-        known = ~np.isnan(y)
+        known = np.flatnonzero(~np.isnan(y))
         for kept, values in zip(self._kept, (y, raw, forecast), strict=True):
             kept.frombytes(np.ascontiguousarray(values[known], dtype=np.float64).tobytes())
-        self.n_labels += int(known.sum())
+        if self._alarm is not None and self._rang is None:
+            watched, before = known[max(0, _WARM - self.n_labels) :], self._alarm.n_seen_
+            self._alarm.update(y[watched], forecast[watched])
+            if (time := self._alarm.alarm_time_) is not None:
+                self._rang = (_WARM + time, rows[watched[time - 1 - before]])
+                say(self._alarm_text())
+        self.n_labels += len(known)
         if len(self._kept[0]) > _ROOM:
             for kept in self._kept:
                 del kept[: -(_ROOM // 2)]
@@ -46,7 +73,7 @@ class Tally:
             say(f"warning: left out: {error}{more}")
 
     def head(self) -> str:
-        """The counts in a line."""
+        """The counts in a line, and what the alarm did."""
         parts = [f"{self.n_rows:,} rows", f"{self.n_labels:,} labels learnt"]
         if self.n_bad:
             parts.append(f"{self.n_bad:,} bad rows left out")
@@ -54,28 +81,79 @@ class Tally:
             parts.append(f"{self.n_unknown:,} labels of rows that nobody waits for")
         n = len(self._kept[0])
         of = "from the first label" if n == self.n_labels else f"over the last {n:,} labels"
-        return f"# {', '.join(parts)}; errors {of}, {self._method} against the scores as they came"
+        note = "" if self._alarm is None else f"\n# {self._alarm_text()}"
+        return (
+            f"# {', '.join(parts)}; errors {of}, {self._method} against the scores as they came"
+            f"{note}"
+        )
 
-    def table(self) -> list[list[str]]:
-        """Errors up to each quarter of the labels; the header first."""
+    def _alarm_text(self) -> str:
+        assert self._alarm is not None
+        false = f"{percent(self._alarm.alpha)} of calibrated streams ring"
+        if self._rang is None:
+            return f"no alarm after the first {_WARM:,} labels ({false})"
+        label, row = self._rang
+        when = "" if row.when is None else f" ({row.when!s:.40})"
+        return (
+            f"alarm at line {row.record.line:,}{when}, label {label:,}: "
+            f"the forecasts of {self._method} are not calibrated ({false})"
+        )
+
+    def errors(self) -> list[dict[str, Any]]:
+        """Errors of scores and forecasts up to each quarter of the labels."""
         y, raw, forecast = (np.array(kept) for kept in self._kept)
         n = len(y)
+        if n == 0:
+            return []
         times = np.unique([-(-n * k // _QUARTERS) for k in range(1, _QUARTERS + 1)])
-        rows = [["labels", "forecasts", *_ERRORS]]
-        found = [
-            prequential_errors(y, p, times=times, classes=[0, 1])
-            for p in (np.clip(raw, 0.0, 1.0), forecast)
+        found = {
+            name: prequential_errors(y, p, times=times, classes=[0, 1])
+            for name, p in (("scores", np.clip(raw, 0.0, 1.0)), (self._method, forecast))
+        }
+        return [
+            {"labels": time, "forecasts": name, **{e: float(getattr(of, e)[i]) for e in _ERRORS}}
+            for i, time in enumerate(times.tolist())
+            for name, of in found.items()
         ]
-        for i, time in enumerate(times.tolist()):
-            for name, errors in zip(("scores", self._method), found, strict=True):
-                cells = [f"{getattr(errors, error)[i]:.5f}" for error in _ERRORS]
-                rows.append([str(time), name, *cells])
-        return rows
+
+    def table(self) -> list[list[str]]:
+        """The errors as text; the header first."""
+        rows = [
+            [str(labels), name, *(f"{value:.5f}" for value in values)]
+            for labels, name, *values in (row.values() for row in self.errors())
+        ]
+        return [["labels", "forecasts", *_ERRORS], *rows]
+
+    def facts(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        alarm = None
+        if self._alarm is not None:
+            label, row = self._rang or (None, None)
+            line, when = (None, None) if row is None else (row.record.line, row.when)
+            alarm = {"alpha": self._alarm.alpha, "label": label, "line": line, "time": when}
+        return {
+            "calibkit": __version__,
+            "method": self._method,
+            "rows": self.n_rows,
+            "labels": self.n_labels,
+            "labels_measured": len(self._kept[0]),
+            "bad_rows": self.n_bad,
+            "unknown_labels": self.n_unknown,
+            "alarm": alarm,
+            "errors": self.errors(),
+        }
 
     def show(self) -> None:
-        """Print it to stderr, where it is in nobody's way."""
-        if sys.stderr is None:
-            return
+        """The table on stderr, where it is in nobody's way, or JSON; and the picture."""
+        if self._as_json:
+            text = json.dumps(self.facts(), allow_nan=False, indent=2, ensure_ascii=False)
+            sys.stdout.write(text + "\n")
+        elif sys.stderr is not None:
+            self._show_table()
+        if self._picture is not None:
+            self._draw(self._picture)
+
+    def _show_table(self) -> None:
         sys.stderr.write(self.head() + "\n")
         if len(self._kept[0]):
             console = require("rich.console", "cli").Console(stderr=True, highlight=False)
@@ -84,3 +162,24 @@ class Tally:
             else:
                 sys.stderr.write("\n".join(aligned(self.table())) + "\n")
         sys.stderr.flush()
+
+    def _draw(self, path: Path) -> None:
+        y, raw, forecast = (np.array(kept) for kept in self._kept)
+        n, gone = len(y), self.n_labels - len(y)
+        if n == 0:
+            say(f"{path}: not drawn, since there was no label.")
+            return
+        # Begun elsewhere, an alarm of the picture would not be that of the stream.
+        watched = self._alarm is not None and gone == 0 and n > _WARM
+        display = DriftDisplay.from_predictions(
+            y,
+            {"scores": np.clip(raw, 0.0, 1.0), self._method: forecast},
+            time=np.arange(gone + 1, gone + n + 1),
+            window=n // 10 if n >= _ENOUGH else None,
+            start=_WARM if watched else 0,
+            alarm=self._alarm.alpha if watched and self._alarm is not None else None,
+            classes=[0, 1],
+        )
+        display.ax_[1].set_xlabel(f"Labels, the last {n:,}" if gone else "Labels")
+        with whole_file(path) as temporary:
+            display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)

@@ -1,0 +1,173 @@
+"""Does RiskControlledThreshold keep its promise, and what does it accept?
+
+Draws labelled outputs many times, fits a threshold with an error of at most 5% in mind, and
+compares the true error among what it would accept of new outputs. Prints, for each kind of
+outputs, their number and delta: the share of simulations in which the true error is above 5%,
+the share in which a threshold was found, and the mean share of outputs accepted; beside it the
+same for the naive threshold, the lowest with an observed error of at most 5%.
+
+    python benchmarks/codegen_threshold.py                 # about ten minutes on one core
+    python benchmarks/codegen_threshold.py --quick         # 500 simulations instead of 5,000
+
+A share of broken promises above delta by more than two standard errors is marked with "!".
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from calibkit.codegen import RiskControlledThreshold
+
+MAX_ERROR, SAMPLES = 0.05, 10
+#: Outputs from which the true error of each threshold is found, by their exact probabilities.
+POPULATION = 2_000_000
+
+
+class Outputs(NamedTuple):
+    p: np.ndarray
+    error: np.ndarray  # the true probability of being wrong, given p
+    correct: np.ndarray
+    groups: np.ndarray | None = None
+
+
+def _drawn(rng: np.random.Generator, p: np.ndarray, error: np.ndarray) -> Outputs:
+    return Outputs(p, error, rng.random(len(p)) >= error)
+
+
+def calibrated(rng: np.random.Generator, n: int) -> Outputs:
+    p = rng.beta(8.0, 0.8, n)
+    return _drawn(rng, p, 1.0 - p)
+
+
+def discrete(rng: np.random.Generator, n: int) -> Outputs:
+    """Agreement of ten samples: eleven values."""
+    p = rng.binomial(10, rng.beta(2.0, 0.4, n)) / 10
+    return _drawn(rng, p, np.interp(p, [0, 0.5, 0.9, 1], [0.9, 0.5, 0.12, 0.03]))
+
+
+def wrong_at_the_top(rng: np.random.Generator, n: int) -> Outputs:
+    """The surest tenth are copies of a wrong answer in a fifth of the cases; then it falls."""
+    p = rng.random(n)
+    return _drawn(rng, p, np.where(p > 0.9, 0.2, np.where(p > 0.5, 0.005, 0.6)))
+
+
+def border(rng: np.random.Generator, n: int) -> Outputs:
+    """Every threshold's error is a hair above what is promised: the hardest case."""
+    p = rng.random(n)
+    return _drawn(rng, p, np.full(n, MAX_ERROR * 1.0001))
+
+
+def waves(rng: np.random.Generator, n: int) -> Outputs:
+    """Errors that rise and fall with the score, now above and now below what is promised."""
+    p = rng.random(n)
+    return _drawn(rng, p, MAX_ERROR * (1.0001 + np.sin(12 * np.sqrt(1 - p))))
+
+
+def useless(rng: np.random.Generator, n: int) -> Outputs:
+    p = rng.random(n)
+    return _drawn(rng, p, np.full(n, 0.3))
+
+
+def _grouped(rng: np.random.Generator, n: int, correlation: float) -> Outputs:
+    """Problems of ten samples with one probability each; samples of a problem are alike."""
+    many = n // SAMPLES
+    p = np.repeat(rng.beta(8.0, 0.8, many), SAMPLES)
+    own = (1.0 - p[::SAMPLES]).clip(1e-9, 1 - 1e-9)
+    if correlation == 1.0:
+        wrong = rng.random(many) < own
+    else:
+        k = (1.0 - correlation) / correlation
+        wrong = rng.beta(own * k, (1.0 - own) * k)
+    correct = rng.random((many, SAMPLES)) >= np.asarray(wrong, dtype=float)[:, None]
+    # The samples' own scores are not quite those of the problem.
+    noisy = 1.0 / (1.0 + (1.0 - p) / p * np.exp(rng.normal(0.0, 0.3, n)))
+    return Outputs(noisy, 1.0 - p, correct.ravel(), np.repeat(np.arange(many), SAMPLES))
+
+
+def groups_half(rng: np.random.Generator, n: int) -> Outputs:
+    return _grouped(rng, n, 0.5)
+
+
+def groups_all(rng: np.random.Generator, n: int) -> Outputs:
+    return _grouped(rng, n, 1.0)
+
+
+KINDS: dict[str, Callable[[np.random.Generator, int], Outputs]] = {
+    "calibrated": calibrated,
+    "11 values": discrete,
+    "wrong at the top": wrong_at_the_top,
+    "on the border": border,
+    "waves": waves,
+    "useless": useless,
+    "groups, corr. 0.5": groups_half,
+    "groups, all or none": groups_all,
+}
+
+
+class Truth:
+    """True error and share of outputs at or above each threshold."""
+
+    def __init__(self, kind: Callable[[np.random.Generator, int], Outputs]) -> None:
+        outputs = kind(np.random.default_rng(1), POPULATION)
+        order = np.argsort(-outputs.p)
+        self._p = -outputs.p[order]
+        self._wrong = np.append(0.0, np.cumsum(outputs.error[order]))
+
+    def at(self, threshold: float) -> tuple[float, float]:
+        """Error (0 if nothing is accepted) and share accepted."""
+        n = int(np.searchsorted(self._p, -threshold, side="right"))
+        return (self._wrong[n] / n if n else 0.0), n / len(self._p)
+
+
+def naive(outputs: Outputs) -> float:
+    """The lowest threshold with an observed error of at most MAX_ERROR."""
+    order = np.argsort(-outputs.p)
+    p = outputs.p[order]
+    error = np.cumsum(~outputs.correct[order]) / np.arange(1, len(p) + 1)
+    last = np.append(np.diff(p) != 0, True)
+    fine = np.flatnonzero(last & (error <= MAX_ERROR))
+    return float(p[fine[-1]]) if len(fine) else np.inf
+
+
+def simulate(
+    kind: Callable[[np.random.Generator, int], Outputs], n: int, delta: float, many: int, seed: int
+) -> np.ndarray:
+    """Shares of broken promises, of thresholds found, of outputs accepted: ours, then naive."""
+    truth, rng = Truth(kind), np.random.default_rng(seed)
+    sums = np.zeros((2, 3))
+    for i in range(many):
+        outputs = kind(rng, n)
+        gate = RiskControlledThreshold(MAX_ERROR, delta=delta, random_state=i)
+        gate.fit(outputs.p, outputs.correct, outputs.groups)
+        for j, threshold in enumerate((gate.threshold_, naive(outputs))):
+            error, share = truth.at(threshold)
+            sums[j] += error > MAX_ERROR, threshold < np.inf, share
+    return sums / many
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="500 simulations per line")
+    many = 500 if parser.parse_args().quick else 5000
+    warnings.simplefilter("ignore")
+    print(f"error at most {MAX_ERROR:.0%}; {many:,} simulations per line\n")
+    print(f"{'':32}{'controlled':>27}{'naive':>30}")
+    columns = "".join(f"{name:>10}" for name in ("broken", "found", "accepted"))
+    print(f"{'outputs':<20}{'n':>6}{'delta':>6}{columns}{columns}")
+    for name, kind in KINDS.items():
+        for n in (200, 1000, 5000):
+            for delta in (0.1, 0.05):
+                ours, other = simulate(kind, n, delta, many, seed=n)
+                limit = delta + 2.0 * np.sqrt(delta * (1.0 - delta) / many)
+                mark = "!" if ours[0] > limit else " "
+                cells = "".join(f"{v:>10.3f}" for v in (*ours, *other))
+                print(f"{name:<20}{n:>6}{delta:>6}{cells} {mark}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Parameters and state of many streams: checked, written and read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core.groups import read_groups
+from .._core.params import check_choice, check_int, check_real, check_scale
+from .._core.plain_json import number, pending_from_dict
+from .._numerics.links import FloatArray
+from ._newton import LIMIT
+from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
+
+PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale", "max_pending")
+_HEAD = {"format": "calibkit", "version": 1, "class": "multi_stream"}
+
+
+def check_params(cal: Any) -> None:
+    """Raise unless each parameter is what it should be."""
+    where = type(cal).__name__
+    for name in ("gamma", "prior_strength", "radius"):
+        check_scale(where, name, getattr(cal, name))
+    check_real(where, "discount", cal.discount, low=0.0, high=1.0, open_low=True)
+    check_real(where, "eps", cal.eps, low=1e-15, high=0.1)
+    check_choice(where, "scale", cal.scale, ("probability", "logit"))
+    check_int(where, "max_pending", cal.max_pending, low=1)
+
+
+def check_mate(cal: Any, other: Any, where: str) -> None:
+    """Raise unless the other is of the same class and parameters, to be merged."""
+    own = type(cal).__name__
+    if not isinstance(other, type(cal)):
+        raise ValueError(f"{where}: other is of type {type(other).__name__}; expected {own}.")
+    for name in PARAMS:
+        mine, theirs = getattr(cal, name), getattr(other, name)
+        if mine != theirs:
+            raise ValueError(
+                f"{where}: other has {name}={theirs!r} and this has {mine!r}; expected the same."
+            )
+
+
+def written(cal: Any) -> dict[str, Any]:
+    """A calibrator of many streams as plain values."""
+    declared = None if cal.classes is None else np.asarray(cal.classes).tolist()
+    params = {k: getattr(cal, k) for k in PARAMS}
+    params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
+    pending = {**cal.pending_.to_dict(), "room": params["max_pending"]}
+    return {
+        **_HEAD,
+        "params": {**params, "classes": declared},
+        "classes": cal.classes_.tolist(),
+        "pooled": rows_to_dict(as_row(cal.pooled_)),
+        **cal._streams.to_dict(),
+        "pending": {**pending, "tickets": [t[:2] for t in pending["tickets"]]},
+    }
+
+
+def read_into(cls: Any, data: Any) -> Any:
+    """The calibrator of a class that was written, from values that nobody has checked."""
+    where = f"{cls.__name__}.from_dict"
+    check_keys(data, {*_HEAD, "params", "classes", "pooled", "groups", "streams", "pending"}, where)
+    for key, value in _HEAD.items():
+        if type(data[key]) is not type(value) or data[key] != value:
+            raise ValueError(f"{where}: {key} is {data[key]!r:.50}; expected {value!r}.")
+    check_keys(data["params"], {*PARAMS, "classes"}, f"{where}: params")
+    out, classes = cls(**data["params"]), read_two(data["classes"], where)
+    try:
+        out._check_params()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+    if out.classes not in (None, data["classes"]):
+        raise ValueError(f"{where}: classes differ from those in params; expected the same.")
+    streams = Streams.from_dict(data, where)
+    pending = pending_from_dict(data["pending"], f"pending of {out.name}", _read_ticket)
+    row = rows_from_dict(data["pooled"], 1, f"{where}: pooled")[0]
+    out.pooled_, out._streams, out._pending = out._restored(row, classes), streams, pending
+    return out
+
+
+def as_row(pooled: Any) -> FloatArray:
+    """The pooled estimate as one more stream."""
+    start = (min(1.0, float(pooled.radius)), 0.0)
+    return np.concatenate((pooled.theta_, pooled.factor_, (pooled.n_seen_,), start))[None]
+
+
+def tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
+    """Score and id of the stream, for a forecast that waits."""
+    # The None keeps them what they are: NumPy makes text of a number beside a string.
+    out = np.full((len(z), 3), None, dtype=object)
+    out[:, 0], out[:, 1] = z, keys
+    return out
+
+
+def _read_ticket(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"from_dict: {what} has a ticket that is no score and id of a stream.")
+    z = number(value[0], what)
+    if abs(z) > LIMIT:
+        raise ValueError(f"from_dict: {what} holds the score {z}; expected at most {LIMIT}.")
+    return [z, *read_groups(value[1:], f"from_dict: {what}").tolist(), None]
