@@ -426,9 +426,15 @@ def test_numeric_column_that_is_not_all_numbers_is_no_signal(write):
 
 
 def test_further_numbers_beside_responses(write):
-    path = write([response(chat(P[0]), task_id="a", verbalised=0.9)])
-    assert read_generations(path).signals == {}
-    assert read_generations(path, signals="verbalised").signals["verbalised"].tolist() == [0.9]
+    lines = [response(chat(P[0]), task_id="a", verbalised=0.9, repo=r) for r in ("numpy", 7)]
+    path = write(lines)
+    plain = read_generations(path)
+    assert (plain.signals, plain.labels) == ({}, {})
+    found = read_generations(path, signals="verbalised", labels=["repo"])
+    assert found.signals["verbalised"].tolist() == [0.9, 0.9]
+    assert found.take([1]).labels["repo"].tolist() == ["7"]
+    with pytest.raises(ValueError, match="line 1: has no repos; expected it, as labels names it"):
+        read_generations(path, labels="repos")
 
 
 def test_several_files(tmp_path, write):

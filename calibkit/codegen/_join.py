@@ -22,7 +22,7 @@ _SHOWN = 3
 class Scored:
     """Outputs with their verdicts, as :func:`join_results` gives them.
 
-    Attributes
+    Parameters
     ----------
     generations : Generations
         The outputs that have a verdict, in the order they were read.
@@ -85,8 +85,12 @@ class Scored:
 
         Parameters
         ----------
-        measures, quantile, scale
-            As there.
+        measures : str or list of str, optional
+            Signals of the file and measures of :func:`token_confidence`.
+        quantile : float, default=0.1
+            The quantile of "low_token_probability".
+        scale : {"probability", "logit"}, default="probability"
+            Of the measures that are probabilities.
 
         Returns
         -------

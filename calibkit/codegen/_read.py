@@ -34,6 +34,7 @@ def read_generations(
     text: Field | None = None,
     logprobs: Field | None = None,
     signals: str | Iterable[str] | None = None,
+    labels: str | Iterable[str] = (),
 ) -> Generations:
     """Read outputs of a model, with their token log-probabilities and other signals.
 
@@ -64,6 +65,8 @@ def read_generations(
     signals : str or list of str, optional
         Keys of further numbers. By default, of a table, all columns of numbers but ``correct``
         and ``passed``; a verdict by another name is no signal, so name those that are.
+    labels : str or list of str, optional
+        Keys of texts to keep, for instance the model or the repository.
 
     Returns
     -------
@@ -110,6 +113,7 @@ def read_generations(
         text=text,
         logprobs=logprobs,
         signals=None if named is None else tuple(named),
+        labels=(labels,) if isinstance(labels, str) else tuple(labels),
     )
     rows = _Generations(asked)
     for one in _paths(path, asked):
@@ -274,6 +278,7 @@ class _Generations:
         self._any_top = False
         self._extra: dict[str, list[Any]] = {}
         self._no_signal: set[str] = set()
+        self._labels: list[tuple[str, ...]] = []
         self._errors: list[str] = []
 
     def add(self, row: Output) -> None:
@@ -296,6 +301,7 @@ class _Generations:
         self._per_token.append(per_token)
         self._add_extra(row.extra, len(self._text))
         self._text.append(row.text)
+        self._labels.append(row.labels)
         self._logprobs.append(logprobs)
 
     def _add_extra(self, extra: dict[str, Any], n_before: int) -> None:
@@ -335,6 +341,10 @@ class _Generations:
             logprobs=logprobs,
             top_logprobs=top if self._any_top else None,
             signals={k: v for k, v in signals.items() if not np.isnan(v).all()},
+            labels={
+                name: np.array([row[i] for row in self._labels], dtype=str)
+                for i, name in enumerate(self._asked.labels)
+            },
             errors=tuple(self._errors),
             **self._ids.columns(),
         )

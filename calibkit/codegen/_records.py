@@ -22,7 +22,7 @@ _USUAL = TOKEN_MEASURES[:5]
 class Generations:
     """Outputs of a model, one row each, as :func:`read_generations` gives them.
 
-    Attributes
+    Parameters
     ----------
     task : ndarray of str of shape (n,)
         The problem that each output is for.
@@ -33,12 +33,14 @@ class Generations:
     logprobs : Ragged
         Log-probabilities of the tokens (natural logarithm); an empty list where there are none,
         NaN where one token's is null.
+    place : list of str
+        File and line of each output.
     top_logprobs : Ragged of Ragged, or None
         Log-probabilities of the likeliest tokens at each token's place; None if no output has any.
     signals : dict of str to ndarray of shape (n,)
         Numbers that the file holds of each output; NaN where there is none.
-    place : list of str
-        File and line of each output.
+    labels : dict of str to ndarray of str of shape (n,)
+        Texts that the file holds of each output, for instance its model or repository.
     errors : tuple of str
         Requests that failed, and so gave no output: place and message.
     counted : bool
@@ -69,6 +71,7 @@ class Generations:
     place: list[str]
     top_logprobs: Ragged | None = None
     signals: dict[str, FloatArray] = field(default_factory=dict)
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     counted: bool = False
     n_repeated: int = 0
@@ -108,8 +111,10 @@ class Generations:
             Signals of the file and measures of :func:`token_confidence`. By default all signals
             of the file and, where there are log-probabilities, the five measures that are
             probabilities.
-        quantile, scale
-            As in :func:`token_confidence`; signals of the file stay as they are.
+        quantile : float, default=0.1
+            The quantile of "low_token_probability".
+        scale : {"probability", "logit"}, default="probability"
+            Of the measures that are probabilities; signals of the file stay as they are.
 
         Returns
         -------
@@ -172,6 +177,7 @@ class Generations:
             logprobs=_taken(self.logprobs, rows),
             top_logprobs=None if top is None else _taken(top, rows),
             signals={name: values[rows] for name, values in self.signals.items()},
+            labels={name: values[rows] for name, values in self.labels.items()},
         )
 
     def to_pandas(self) -> Any:
@@ -185,7 +191,7 @@ class Generations:
         columns = {"task": self.task, "sample": self.sample, "text": self.text}
         logprobs = np.empty(len(self), dtype=object)
         logprobs[:] = [self.logprobs[i] for i in range(len(self))]
-        columns |= {"logprobs": logprobs, **self.signals, "place": self.place}
+        columns |= {"logprobs": logprobs, **self.signals, **self.labels, "place": self.place}
         return require("pandas").DataFrame(columns)
 
 
@@ -202,7 +208,7 @@ def _taken(lists: Ragged, rows: IntArray) -> Ragged:
 class Results:
     """Verdicts on outputs, one row each, as :func:`read_results` gives them.
 
-    Attributes
+    Parameters
     ----------
     task : ndarray of str of shape (n,)
         The problem that each output is for.

@@ -34,6 +34,7 @@ class Asked:
     correct: str | None = None
     notion: str | None = None
     signals: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
 
 
 class Top(NamedTuple):
@@ -53,6 +54,7 @@ class Output(NamedTuple):
     logprobs: FloatArray | None = None
     top: Top | None = None
     extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
+    labels: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -188,17 +190,23 @@ def with_asked(asked: Asked, item: Item, output: Output) -> Output:
         found = as_list(field(asked, item, "logprobs"))
         found = None if is_empty(found) else as_logprobs(asked, item, found)
         output = output._replace(logprobs=found, top=None)
+    if asked.labels:
+        found = (_named(asked, item, name, "labels") for name in asked.labels)
+        output = output._replace(labels=tuple("" if v is None else str(v) for v in found))
     if not asked.signals:
         return output
     extra = dict(output.extra)
     for name in asked.signals:
-        if name not in item.value and name not in extra:
-            found = f"has no {name}; expected it, as signals names it. {keys(item)}"
-            raise fail(asked, item, found)
-        value = item.value.get(name, extra.get(name))
+        value = extra[name] if name in extra else _named(asked, item, name, "signals")
         place = f"{asked.where}: {item.place}: {name}"
         extra[name] = np.nan if is_empty(value) else to_number(value, place)
     return output._replace(extra=extra)
+
+
+def _named(asked: Asked, item: Item, name: str, by: str) -> Any:
+    if name not in item.value:
+        raise fail(asked, item, f"has no {name}; expected it, as {by} names it. {keys(item)}")
+    return item.value[name]
 
 
 def as_list(cell: Any) -> Any:
