@@ -87,7 +87,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
     ...     ConfidenceFeatures("total_probability", scale="logit"), PlattCalibrator(scale="logit")
     ... ).fit(outputs, correct)
     >>> model.predict_proba([[-0.01] * 20, [-0.5] * 20])[:, 1].round(2)
-    array([0.86, 0.18])
+    array([0.76, 0.04])
     """
 
     def __init__(
@@ -166,6 +166,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
                 data.get(where_from[1]),
                 where,
                 where_from if _is_frame(X) else ("X", "X"),
+                stacklevel=5,
             )
             out.update(zip(tokens, table.T, strict=True))
         for m in names:
@@ -195,10 +196,10 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         if measure in ("p_true", "p_true_normalised"):
             normalised = measure == "p_true_normalised"
             return ask(
-                values, "true", "false", normalised, "nan", self.scale, where, column, stacklevel=5
+                values, "true", "false", normalised, "nan", self.scale, where, column, stacklevel=6
             )
         if measure == "verbalised":
-            p = read_stated(values, "fraction", where, column, stacklevel=5)
+            p = read_stated(values, "fraction", where, column, stacklevel=6)
         else:
             p = to_numbers(read_rows(values, where, column), where, column)
             bad = (p < 0) | (p > 1)
@@ -207,7 +208,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
                 raise ValueError(
                     f"{where}: {column} holds {p[i]:.6g} at output {i}; expected shares in [0, 1]."
                 )
-            warn_of_missing(where, [measure], np.isnan(p), "no value", stacklevel=4)
+            warn_of_missing(where, [measure], np.isnan(p), "no value", stacklevel=5)
         return logit(np.clip(p, LEAST_MISS, 1.0 - LEAST_MISS)) if self.scale == "logit" else p
 
     def _names(self, where: str) -> list[str]:
@@ -233,7 +234,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
 
     def _columns_read(self, X: Any, names: Sequence[str], where: str) -> list[str]:
         """The columns of a data frame that the measures need."""
-        present = list(X.columns)
+        present = list(getattr(X, "column_names", X.columns))  # Arrow's tables have these
         needed = list(dict.fromkeys(_COLUMN_OF[m] for m in names))
         for name in needed:
             if self._column(name) not in present:

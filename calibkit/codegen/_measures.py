@@ -267,7 +267,7 @@ def _finish(
         t = quantile_fraction(n, quantile)
         low = np.maximum(found["quantile"], LOWEST)
         high = np.maximum(found["upper"], LOWEST)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             log_p = np.logaddexp(np.log1p(-t) + low, np.log(t) + high)
         return _on_scale(log_p, (t - 1.0) * np.expm1(low) - t * np.expm1(high), scale)
     if measure == "min_token_probability":

@@ -41,7 +41,7 @@ _KEYED = re.compile(
     rf"(?P<range>\s*{_TO}\s*\.?\d)?",
     re.IGNORECASE,
 )
-_PLAIN = re.compile(rf"{_SIGNED}(?!\w)")
+_PLAIN = re.compile(rf"{_SIGNED}(?!\w|\s*/)")
 _PLAIN_RANGE = re.compile(
     rf"{_ALONE}{_NUMBER}\s*{_TO}\s*{_NUMBER}|(?:{_BOUND}|\bof\s+){_NUMBER}", re.IGNORECASE
 )
@@ -125,7 +125,7 @@ def read_stated(
             )
     missing = np.isnan(out)
     first = rows[int(np.argmax(missing))] if missing.any() else None
-    why = f"can't read {first!r:.40}" if isinstance(first, (str, Real)) else "no text"
+    why = "no text" if is_missing(first) else f"can't read {first!r:.40}"
     warn_of_missing(where, ["verbalised confidence"], missing, why, stacklevel)
     return out
 
