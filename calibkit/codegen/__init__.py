@@ -8,6 +8,10 @@ carried from one task to another, and turned into accept, review or discard with
 from ._answers import agreement as agreement
 from ._answers import p_true as p_true
 from ._answers import test_pass_rate as test_pass_rate
+from ._budget import BudgetSimulation as BudgetSimulation
+from ._budget import samples_needed as samples_needed
+from ._budget import simulate_budget as simulate_budget
+from ._budget import success_at as success_at
 from ._collapse import BucketCollapse as BucketCollapse
 from ._collapse import bucket_collapse as bucket_collapse
 from ._evaluation import evaluate_confidence as evaluate_confidence
