@@ -34,7 +34,7 @@ def upper_bound(events: IntArray | int, n: IntArray | int, tail: float) -> Float
     """Rate that is exceeded with probability at most ``tail``; 1 where there are no rows."""
     events, n = np.asarray(events), np.asarray(n)
     share = np.where(n > 0, events / np.maximum(n, 1), 1.0)
-    return clopper_pearson(share, n, 1.0 - 2.0 * tail)[1]
+    return clopper_pearson(share, n.astype(np.float64), 1.0 - 2.0 * tail)[1]
 
 
 def korn_graubard(

@@ -14,10 +14,10 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtrc, betainccinv, xlogy
+from scipy.special import bdtrc, betainccinv
 
 from .exact import at_most
-from .links import FloatArray, IntArray
+from .links import IntArray
 
 #: Parts of delta for the two ways in which the start may be elsewhere than its ranks say.
 _START = 0.05
@@ -77,33 +77,23 @@ def last_passed(
     return last if last >= start and n[last] >= sequence.least else -1
 
 
-def most_promising(n: IntArray, wrong: IntArray, max_error: float, first: int) -> int:
-    """Index of the threshold with the least evidence of an error that is too large.
-
-    Thresholds that accept fewer than ``first`` are looked at only where there are no others.
-    """
-    start = min(int(np.searchsorted(n, first)), len(n) - 1)
-    n, share = n[start:], wrong[start:] / n[start:]
-    evidence = np.sign(max_error - share) * n * divergence(share, max_error)
-    return start + int(np.argmax(evidence))
-
-
 def rows_needed(
     n_rows: int, n: IntArray, wrong: IntArray, max_error: float, delta: float
 ) -> tuple[int, int] | None:
-    """About how many rows like these would show that a threshold is controlled, and which."""
+    """About how many rows like these would show that a threshold is controlled, and which.
+
+    None if there is no threshold whose few wrong rows speak rather for it than against.
+    """
     some = np.unique(np.geomspace(1, len(n), 64).astype(np.int64)) - 1
+    hopeful = at_most(wrong[some], n[some], max_error) <= 0.5
+    if not hopeful.any():
+        return None
+    n, wrong = n[some], wrong[some]
     for factor in 1.25 ** np.arange(42):  # up to 10,000 times as many
         total = round(float(factor) * n_rows)
         sequence = sequence_of(total, max_error, delta)
-        more = np.rint(factor * n[some]).astype(np.int64)
-        more_wrong = np.rint(factor * wrong[some]).astype(np.int64)
-        last = last_passed(more, more_wrong, max_error, sequence)
-        if last >= 0:
+        more, more_wrong = np.rint(factor * n), np.rint(factor * wrong)
+        last = last_passed(more.astype(int), more_wrong.astype(int), max_error, sequence)
+        if last >= 0 and hopeful[last]:
             return total, int(some[last])
     return None
-
-
-def divergence(share: FloatArray, rate: float) -> FloatArray:
-    """Kullback-Leibler divergence of two Bernoulli distributions."""
-    return xlogy(share, share / rate) + xlogy(1.0 - share, (1.0 - share) / (1.0 - rate))

@@ -33,3 +33,5 @@ from ._transfer import Transfer as Transfer
 from ._transfer import local_labels_needed as local_labels_needed
 from ._transfer import transfer_matrix as transfer_matrix
 from ._verbalised import parse_confidence as parse_confidence
+from ._policy import TriagePolicy as TriagePolicy
+from ._policy import TriageReport as TriageReport

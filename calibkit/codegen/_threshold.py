@@ -15,7 +15,7 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.exact import upper_bound
 from .._numerics.links import FloatArray, IntArray
-from .._numerics.risk_control import last_passed, most_promising, rows_needed, sequence_of
+from .._numerics.risk_control import last_passed, rows_needed, sequence_of
 from ._inputs import SCALES, read_column, read_correct
 
 
@@ -242,15 +242,15 @@ class RiskControlledThreshold(BaseEstimator):
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
+        bounds = upper_bound(m_wrong, m, sequence.level)
         found = rows_needed(n_tested, m, m_wrong, max_error, self.delta)
         if found is None:
-            needed, i = None, most_promising(m, m_wrong, max_error, sequence.first)
+            needed, i = None, int(np.argmin(bounds))
         else:
             needed, i = found
             needed = _rounded(needed if n_groups is None else needed * n_groups / n_tested)
-        bound = float(upper_bound(m_wrong[i], m[i], sequence.level))
         share = float(m_wrong[i] / m[i])
-        self.best_ = Reachable(float(tested[i]), int(m[i]), share, bound, needed)
+        self.best_ = Reachable(float(tested[i]), int(m[i]), share, float(bounds[i]), needed)
         warnings.warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning, stacklevel=3)
 
     def predict(self, p: Any) -> np.ndarray:
