@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from math import expm1, log, nan
+from math import exp, expm1, log, nan
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from .._core.inputs import check_lengths
 from .._core.labels import is_missing
@@ -21,6 +20,12 @@ from ._ragged import LOWEST, TOLERANCE, read_ragged, warn_of_missing
 #: line break.
 _AROUND = string.whitespace + string.punctuation + "\u00a0ĠĊ▁“”‘’«»…。"
 _MASS_TOLERANCE = 1e-4
+
+
+def _log_sum(logs: list[float]) -> float:
+    """log(sum(exp)) of a few numbers, at most 0; SciPy's takes as long as a thousand of them."""
+    top = max(logs)
+    return min(top + log(sum(exp(v - top) for v in logs)), 0.0)
 
 
 def _bare(token: str) -> str:
@@ -148,10 +153,10 @@ def _answer(
     absent: str,
     scale: Scale,
 ) -> float:
-    logs = [min(float(logsumexp(f)), 0.0) if f else nan for f in found]
+    logs = [_log_sum(f) if f else nan for f in found]
     if absent == "bound" and listed and not (normalised and not any(found)):
         values = [v for _, v in listed]
-        rest = -expm1(min(float(logsumexp(values)), 0.0))
+        rest = -expm1(_log_sum(values))
         bound = max(min(min(values), log(rest) if rest > 0 else LOWEST), LOWEST)
         logs = [bound if v != v else v for v in logs]
     yes, no = logs
@@ -161,7 +166,7 @@ def _answer(
         return yes - no if scale == "logit" else float(np.exp(-np.logaddexp(0.0, no - yes)))
     if scale == "logit":
         return yes - log(max(-expm1(yes), LEAST_MISS))
-    return float(np.exp(yes))
+    return exp(yes)
 
 
 def _words(words: str | Sequence[str], where: str, name: str) -> set[str]:
@@ -217,7 +222,7 @@ def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float
                 "expected log-probabilities. For probabilities take np.log first."
             )
         listed.append((token, max(min(float(value), 0.0), LOWEST)))
-    mass = float(np.exp(logsumexp([v for _, v in listed]))) if listed else 0.0
+    mass = sum(exp(v) for _, v in listed)
     if mass > 1.0 + _MASS_TOLERANCE:
         raise ValueError(
             f"{where}: the tokens of {name} at output {i} have a total probability of {mass:.6g}; "

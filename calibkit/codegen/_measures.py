@@ -62,7 +62,8 @@ def token_confidence(
     ----------
     logprobs : sequence of n lists, array of shape (n, n_tokens), Ragged, pandas, polars or Arrow
         Natural logarithms of the probabilities of the tokens of each output. -inf, and all below,
-        counts as -9999.0. None where only the entropy is asked for.
+        counts as -9999.0. Padding is not recognised: cut it off. None where only the entropy is
+        asked for.
     measure : str or list of str, default="average_token_probability"
         "average_token_probability": mean of p(token). "geometric_mean_probability": exp of the
         mean of log p. "total_probability": product of p, the probability of the whole output.

@@ -115,6 +115,11 @@ def split(X: Any, where: str, name: str, *outer: IntArray) -> Ragged:
     """One level of lists; the values are whatever the lists hold, in an array or a list."""
     if isinstance(X, Ragged):
         return X
+    if np.ma.isMaskedArray(X) or hasattr(X, "tocsr"):
+        raise TypeError(
+            f"{where}: {name} is a {type(X).__name__}, which hides values; expected one list of "
+            "numbers per output. Pass the lists without what is masked."
+        )
     X = _arrow_of(X)
     module = type(X).__module__.partition(".")[0]
     if module == "pyarrow":
@@ -131,7 +136,7 @@ def split(X: Any, where: str, name: str, *outer: IntArray) -> Ragged:
             )
         n, width = X.shape[:2]
         return Ragged(X.reshape(n * width, *X.shape[2:]), np.arange(n + 1) * width)
-    if isinstance(X, (str, bytes, dict)) or not hasattr(X, "__iter__"):
+    if isinstance(X, (str, bytes, dict, set)) or not hasattr(X, "__iter__"):
         kind = "None" if X is None else type(X).__name__
         raise TypeError(f"{where}: {name} is {kind}; expected one list of numbers per output.")
     return _from_rows(list(X), where, name, outer)
@@ -167,17 +172,16 @@ def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -
         return row
     if is_missing(row):
         return ()
-    at = place(i, *outer)
-    if isinstance(row, (str, bytes, dict)) or not hasattr(row, "__iter__"):
-        kind = "text" if isinstance(row, (str, bytes)) else type(row).__name__
-        mend = "Parse it first, for instance by json.loads" if kind == "text" else f"Pass [{name}]"
-        if isinstance(row, dict):
-            mend = "Pass the log-probabilities alone, or use read_generations"
-        elif not isinstance(row, (str, bytes)):
-            mend = f"For a single output pass [{name}]"
+    listing = hasattr(row, "__iter__") and not np.ma.isMaskedArray(row)
+    if isinstance(row, (str, bytes, dict, set)) or not listing:
+        kind, mend = type(row).__name__, f"For a single output pass [{name}]"
+        if isinstance(row, (str, bytes)):
+            kind, mend = "text", "Parse it first, for instance by json.loads"
+        elif hasattr(row, "__iter__"):
+            mend = "Pass the log-probabilities alone, in their order"
         raise TypeError(
-            f"{where}: {name} holds {kind} ({row!r:.40}) at {at}; expected a list of numbers. "
-            f"{mend}."
+            f"{where}: {name} holds {kind} ({row!r:.40}) at {place(i, *outer)}; expected a list of "
+            f"numbers. {mend}."
         )
     a = np.asarray(row) if hasattr(row, "__array__") else list(row)
     return a if isinstance(a, list) or a.ndim else [a.item()]
