@@ -501,13 +501,17 @@ READ = {
     "GPT-4 says 70%": 0.7, "3 bugs; 20%": 0.2, "90% (9/10)": 0.9, "100%": 1.0, "0%": 0.0, "1": 1.0,
     "0": 0.0, "(0.5)": 0.5, "0.75.": 0.75, "~60%": 0.6, "0.5%": 0.005, "confidence = 0.3": 0.3,
     "I checked 3 cases. Probability: 0.4": 0.4, "0.9/1": 0.9, "0.25, I think": 0.25,
+    "<confidence>90%</confidence>": 0.9, "3 bugs. <confidence>0.4</confidence>": 0.4, "p=0.3": 0.3,
+    "Confidence (0-100%): 90%": 0.9, "Confidence score (0-1): 0.7": 0.7, "\\boxed{0.6}": 0.6,
+    "2 cases. The probability of being correct: **0.8**": 0.8,
+    "confidence_score: 0.7, lines: 3": 0.7, "Confidence: 0.9 (90%)": 0.9, "Confidence: 9 / 10": 0.9,
 }  # fmt: skip
 UNREAD = [
     "", "high", "very sure", "nine out of 10", "80-90%", "80% - 90%", "80 to 90%", "0.8-0.9",
     "between 80 and 90%", "-5%", "-0.5", "\u22120.5", "0,9", "90,5%", "150%", "1.5", "10/9", "9/0",
     "9/10/2024", "90% or 80%", "90% or 90,5%", "at least 90%", ">90%", "90 ± 5%", "±5%", "1/2 3/4",
     "90", "GPT-4", "nan", "inf", "5e400", "0.9 and 0.1", "Confidence: 80-90", "1.2.3",
-    "Probability: -0.2",
+    "Probability: -0.2", "80% of tests pass. Confidence: 0.9", "Confidence: 90%-95%",
 ]  # fmt: skip
 
 
@@ -546,7 +550,16 @@ def test_long_texts_take_no_time():
     import time
 
     start = time.perf_counter()
-    for text in ("1" * 50_000, "1," * 20_000, "9/" * 20_000, "0.9 " * 10_000, "1-" * 20_000):
+    for text in (
+        "1" * 50_000,
+        "1," * 20_000,
+        "9/" * 20_000,
+        "<a" * 20_000,
+        "confidence " * 5_000,
+        "confidence (" * 5_000,
+        "0.9 " * 10_000,
+        "1-" * 20_000,
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parse_confidence([text])

@@ -36,11 +36,16 @@ _MARKED = re.compile(
     rf"|(?:/|\bout of\b)\s*(?P<whole>{_NUMBER})(?!\s*/|\w|[.,]\d))",
     re.IGNORECASE,
 )
+_KEY = r"\b(?:confidence|probability)[^\d\n:=.(]{0,40}"
 _KEYED = re.compile(
-    rf"\b(?:confidence|probability)\b[\"'*]*\s*[:=]\s*[\"'*]*([-+]?{_NUMBER})"
+    rf"{_KEY}[:=]\s*[\"'*]*([-+]?{_NUMBER})(?![.,]?\d|\s*(?:{_PERCENT}|/|out of\b))"
     rf"(?P<range>\s*{_TO}\s*\.?\d)?",
     re.IGNORECASE,
 )
+#: What stands for no more than "confidence:": a tag, and the range told, as in "(0-100%):".
+_TAG = re.compile(r"<(\w{1,40})>")
+_END_TAG = re.compile(r"</\w{1,40}>")
+_RANGE_TOLD = re.compile(rf"({_KEY})\([^()\n]{{0,40}}\)(?=[\"'*\s]{{0,5}}[:=])", re.IGNORECASE)
 _PLAIN = re.compile(rf"{_SIGNED}(?!\w|\s*/)")
 _PLAIN_RANGE = re.compile(
     rf"{_ALONE}{_NUMBER}\s*{_TO}\s*{_NUMBER}|(?:{_BOUND}|\bof\s+){_NUMBER}", re.IGNORECASE
@@ -60,8 +65,9 @@ def parse_confidence(
     Parameters
     ----------
     texts : sequence of n str
-        One answer per output: "90%", "0.9", "9/10", "9 out of 10", ``{"confidence": 0.9}``.
-        None, and numbers, which are read as they stand, may be among them.
+        One answer per output: "90%", "0.9", "9/10", "9 out of 10", ``{"confidence": 0.9}``,
+        ``<confidence>0.9</confidence>``. None, and numbers, which are read as they stand, may be
+        among them.
     bare : {"fraction", "percent"}, default="fraction"
         What a number without a mark is. "percent" reads "90" as 0.9, and "0.9" as 0.009.
 
@@ -82,8 +88,8 @@ def parse_confidence(
 
     Notes
     -----
-    Marked numbers (%, /, "out of") win over those named by "confidence:" or "probability:", and
-    these over bare ones. NaN are: words ("very sure"), two values that differ, ranges and bounds
+    Marked numbers (%, /, "out of") and those named by "confidence:" or "probability:" win over bare
+    ones. NaN are: words ("very sure"), two values that differ, ranges and bounds
     ("80-90%", "at least 90%"), values outside [0, 1], decimal commas. Spiess et al. (2025,
     section 3) divide a percentage by 100; what they do with other answers is not told.
 
@@ -133,13 +139,16 @@ def read_stated(
 def _stated(text: str, unit: float) -> float:
     """The one value that a text states, or NaN."""
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    text = _RANGE_TOLD.sub(r"\1", _END_TAG.sub(" ", _TAG.sub(r" \1: ", text)))
     marked = [_ratio(m) for m in _MARKED.finditer(text)]
-    if marked:
-        return nan if _RANGE.search(text) else _one(marked)
+    if marked and _RANGE.search(text):
+        return nan
     keyed = [nan if m["range"] else _number(m[1]) / unit for m in _KEYED.finditer(text)]
-    if not keyed and not _PLAIN_RANGE.search(text):
-        keyed = [_number(m[1]) / unit for m in _PLAIN.finditer(text)]
-    return _one(keyed)
+    if marked or keyed:
+        return _one(marked + keyed)
+    if _PLAIN_RANGE.search(text):
+        return nan
+    return _one([_number(m[1]) / unit for m in _PLAIN.finditer(text)])
 
 
 def _ratio(m: re.Match[str]) -> float:
