@@ -18,7 +18,7 @@ import calibkit
 
 from ._core.params import both_names
 from ._registry import CALIBRATORS
-from .report import commands, stream_command
+from .report import codegen_command, commands, stream_command
 from .report.console import fail, guarded, show
 from .report.demo import CODE
 from .report.problem import Options
@@ -66,6 +66,7 @@ def make_app() -> Any:
     app.callback()(_root)
     for command in (report, fit, apply, stream_command.stream, demo, methods):
         app.command()(guarded(command))
+    codegen_command.add_to(app, guarded)
     return app
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-N_PROBLEMS, N_SAMPLES = 150, 8
+N_PROBLEMS, N_SAMPLES = 400, 4
 
 
 def write(folder="."):
@@ -23,13 +23,13 @@ def write(folder="."):
     lines, verdicts = [], {}
     for problem in range(N_PROBLEMS):
         task = f"Simulated/{problem}"
-        ease, style = rng.normal(0.3, 1.5), rng.normal(0, 0.3)
+        ease, style = rng.normal(1.0, 1.5), rng.normal(0, 0.2)
         verdicts[task] = []
         for sample in range(N_SAMPLES):
             insight = ease + rng.normal(0, 1)
             passed = bool(rng.random() < 1 / (1 + np.exp(-2 * insight)))
             n_tokens = int(rng.lognormal(3.4, 0.5)) + 5
-            log_odds = rng.normal(3.0 + 0.25 * insight + style, 2.0, size=n_tokens)
+            log_odds = rng.normal(3.0 + 0.3 * insight + style, 2.0, size=n_tokens)
             logprobs = -np.logaddexp(0.0, -log_odds)
             tokens = [{"token": "tok", "logprob": round(float(lp), 4)} for lp in logprobs]
             choice = {"index": 0, "message": {"role": "assistant", "content": "def solve(): ..."}}

@@ -1,0 +1,155 @@
+"""What ``calibkit codegen policy`` does: thresholds with a promise, and decisions by cost."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from .._core.files import whole_file
+from .._core.warnings import CalibrationWarning
+from .._tables.files import check_output
+from ..codegen import RiskControlledThreshold, TriagePolicy, cross_val_calibrate
+from ..displays import RiskCoverageDisplay
+from .codegen_signals import Choice, Judged, read_judged
+from .console import progress
+from .pictures import check_picture
+
+
+def policy_files(
+    generations: str,
+    results: str | None,
+    choice: Choice,
+    *,
+    max_error: float,
+    delta: float,
+    costs: dict[str, float | None],
+    calibrator: str,
+    level: float,
+    seed: int,
+    plot: str | None,
+) -> dict[str, Any]:
+    """A threshold for each signal, and a policy where there are costs."""
+    picture = None if plot is None else check_output(plot, generations, results or generations)
+    if picture is not None:
+        check_picture(picture)
+    judged = read_judged(generations, results, choice)
+    policy = _policy(costs)
+    gates, reports = {}, {}
+    with progress("testing thresholds"):
+        for name, signal in judged.signals.items():
+            known = np.flatnonzero(~np.isnan(signal))
+            groups = None if judged.groups is None else judged.groups[known]
+            data = signal[known], judged.correct[known]
+            scale = judged.scales[name]
+            # Signals share delta, so that whichever is chosen afterwards keeps its promise.
+            share = delta / len(judged.signals)
+            gate = RiskControlledThreshold(max_error, delta=share, scale=scale, random_state=seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CalibrationWarning)  # what it says is printed
+                gates[name] = gate.fit(*data, groups=groups)
+            if policy is not None:
+                p = cross_val_calibrate(
+                    calibrator, *data, groups=groups, scale=scale, random_state=seed
+                )
+                reports[name] = policy.evaluate(p, data[1], groups, level=level, random_state=seed)
+    if picture is not None:
+        _draw(judged, gates, max_error, picture)
+    return {"gates": gates, "reports": reports, "notes": judged.notes, "delta": delta}
+
+
+def _policy(costs: dict[str, float | None]) -> TriagePolicy | None:
+    if all(v is None for v in costs.values()):
+        return None
+    wrong, right = costs["cost_accept_wrong"], costs["cost_discard_right"]
+    if wrong is None or right is None:
+        raise ValueError(
+            "--cost-accept-wrong and --cost-discard-right go together; expected both (and "
+            "--cost-review, if outputs can be reviewed)."
+        )
+    return TriagePolicy(
+        cost_accept_wrong=wrong, cost_discard_right=right, cost_review=costs["cost_review"]
+    )
+
+
+def _draw(
+    judged: Judged, gates: dict[str, RiskControlledThreshold], max_error: float, path: Path
+) -> None:
+    known = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
+    shown, marks = {}, {}
+    for name, values in judged.signals.items():
+        # The picture needs the order only: ranks serve for every scale.
+        levels, ranks = np.unique(values[known], return_inverse=True)
+        shown[name] = ranks / len(levels)
+        if gates[name].feasible_:
+            marks[name] = float(np.searchsorted(levels, gates[name].threshold_) / len(levels))
+    display = RiskCoverageDisplay.from_predictions(
+        judged.correct[known],
+        shown,
+        groups=None if judged.groups is None else judged.groups[known],
+        thresholds=marks or None,
+        max_error=max_error,
+        random_state=0,
+    )
+    with whole_file(path) as temporary:
+        display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
+
+
+def policy_lines(found: dict[str, Any]) -> list[str]:
+    """What to print."""
+    lines = [*found["notes"], ""]
+    gates = found["gates"]
+    if len(gates) > 1:
+        lines += [
+            f"Thresholds of {len(gates)} signals share delta = {found['delta']:g}, so the promise "
+            "holds for whichever you choose; choose one with --signal to give it all.",
+            "",
+        ]
+    for name, gate in gates.items():
+        lines += [f"{name}", *(f"  {line}" for line in str(gate).splitlines()), ""]
+        if name in found["reports"]:
+            lines += [*(f"  {line}" for line in str(found["reports"][name]).splitlines()), ""]
+    return lines[:-1]
+
+
+def policy_facts(found: dict[str, Any]) -> dict[str, Any]:
+    """The same as plain values, for JSON."""
+    return {
+        "calibkit": __version__,
+        "notes": found["notes"],
+        "thresholds": {name: _gate_facts(gate) for name, gate in found["gates"].items()},
+        "policies": {name: _report_facts(r) for name, r in found["reports"].items()},
+    }
+
+
+def _gate_facts(gate: RiskControlledThreshold) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "max_error": gate.max_error,
+        "delta": gate.delta,
+        "scale": gate.scale,
+        "feasible": gate.feasible_,
+        "threshold": gate.threshold_,
+        "n": gate.n_outputs_,
+        "n_accepted": gate.n_accepted_,
+        "error": gate.error_,
+        "bound": gate.bound_,
+    }
+    return {k: v if isinstance(v, str) or np.isfinite(v) else None for k, v in values.items()}
+
+
+def _report_facts(report: Any) -> dict[str, Any]:
+    def ends(e: Any) -> dict[str, float | None]:
+        named = {"value": e.value, "low": e.low, "high": e.high}
+        return {k: float(v) if np.isfinite(v) else None for k, v in named.items()}
+
+    return {
+        "accept_at": report.policy.accept_at,
+        "discard_below": report.policy.discard_below,
+        "shares": {k: ends(v) for k, v in report.shares.items()},
+        "error_accepted": ends(report.error_accepted),
+        "right_discarded": ends(report.right_discarded),
+        "costs": {k: ends(v) for k, v in report.costs.items()},
+    }

@@ -1,0 +1,111 @@
+"""From files of generations and results to signals, correctness and groups, for the commands."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.params import advice
+from .._numerics.links import FloatArray
+from ..codegen import Scored, join_results, read_generations, read_results
+
+#: Measures of tokens that are probabilities; they are kept as log-odds, which don't underflow.
+PROBABILITIES = (
+    "average_token_probability",
+    "geometric_mean_probability",
+    "total_probability",
+    "min_token_probability",
+    "low_token_probability",
+)
+OTHERS = ("length", "perplexity", "entropy")
+#: Names by which options call the task itself.
+_TASK = ("task", "task_id")
+
+
+class Judged(NamedTuple):
+    """Outputs that have a verdict, and their signals."""
+
+    signals: dict[str, FloatArray]
+    scales: dict[str, str]
+    correct: np.ndarray
+    groups: np.ndarray | None
+    by: np.ndarray | None
+    notes: list[str]
+
+
+class Choice(NamedTuple):
+    """What the options say of the files."""
+
+    task: str | None = None
+    sample: str | None = None
+    correct: str | None = None
+    notion: str | None = None
+    signals: list[str] | None = None
+    scores: list[str] | None = None
+    group: str = "task_id"
+    by: str | None = None
+
+
+def read_judged(generations: str, results: str | None, choice: Choice) -> Judged:
+    """Read and join the files; results may be in the file of the generations."""
+    named = {v for v in (choice.group, choice.by) if v not in (None, "none", *_TASK)}
+    labels = sorted(str(v) for v in named)
+    outputs = read_generations(generations, task=choice.task, sample=choice.sample, labels=labels)
+    verdicts = read_results(
+        results or generations,
+        task=choice.task,
+        sample=choice.sample,
+        correct=choice.correct,
+        notion=choice.notion,
+    )
+    scored = join_results(outputs, verdicts)
+    signals, scales, notes = _signals(scored, choice)
+    n, tasks = len(scored), len(np.unique(scored.groups))
+    notes.insert(0, f"{n:,} outputs of {tasks:,} tasks, {scored.notion}")
+    groups = None if choice.group == "none" else _column(scored, choice.group)
+    by = None if choice.by is None else _column(scored, choice.by)
+    return Judged(signals, scales, scored.correct, groups, by, notes)
+
+
+def _signals(
+    scored: Scored, choice: Choice
+) -> tuple[dict[str, FloatArray], dict[str, str], list[str]]:
+    held = scored.generations.signals
+    tokens = len(scored) > scored.generations.n_without_logprobs
+    wanted = [*(choice.signals or []), *(choice.scores or [])]
+    notes = []
+    if not wanted:
+        wanted = list(PROBABILITIES) if tokens else []
+        unfit = [name for name, values in held.items() if not _are_probabilities(values)]
+        wanted += [name for name in held if name not in unfit]
+        if unfit:
+            notes.append(f"left out, not in [0, 1]: {', '.join(unfit)} (take them with --score)")
+    known = [*held, *PROBABILITIES, *OTHERS]
+    for name in wanted:
+        if name not in known:
+            raise ValueError(
+                f"--signal {name}: expected a measure or a column of numbers: {', '.join(known)}"
+                f"{advice(name, known)}."
+            )
+    found = scored.confidence(wanted or None, scale="logit")
+    scales = {name: _scale(name, held, choice) for name in found}
+    return found, scales, notes
+
+
+def _scale(name: str, held: dict[str, Any], choice: Choice) -> str:
+    if name in (choice.scores or []):
+        return "score"
+    if name in held:
+        return "probability"
+    return "logit" if name in PROBABILITIES else "score"
+
+
+def _are_probabilities(values: FloatArray) -> bool:
+    known = values[~np.isnan(values)]
+    return bool(((known >= 0) & (known <= 1)).all())
+
+
+def _column(scored: Scored, name: str) -> np.ndarray:
+    """Labels of the outputs: the task, or a column of the file."""
+    return scored.groups if name in _TASK else scored.generations.labels[name]
