@@ -14,12 +14,11 @@ from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
 from .._numerics.links import FloatArray, IntArray
 from ._measures import LEAST_MISS, SCALES, Scale
-from ._ragged import LOWEST, TOLERANCE, read_ragged, warn_of_missing
+from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, read_ragged, warn_of_missing
 
 #: What may stand around an answer: spaces, punctuation, and tokenizers' marks for a space and a
 #: line break.
 _AROUND = string.whitespace + string.punctuation + "\u00a0ĠĊ▁“”‘’«»…。"
-_MASS_TOLERANCE = 1e-4
 
 
 def _log_sum(logs: list[float]) -> float:
@@ -223,7 +222,7 @@ def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float
             )
         listed.append((token, max(min(float(value), 0.0), LOWEST)))
     mass = sum(exp(v) for _, v in listed)
-    if mass > 1.0 + _MASS_TOLERANCE:
+    if mass > 1.0 + MASS_TOLERANCE:
         raise ValueError(
             f"{where}: the tokens of {name} at output {i} have a total probability of {mass:.6g}; "
             "expected at most 1. List each token once, of one position only."

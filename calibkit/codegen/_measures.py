@@ -18,7 +18,16 @@ from .._numerics.ragged import (
     segment_blocks,
     widest_block,
 )
-from ._ragged import LOWEST, TOLERANCE, Ragged, place, read_nested, read_ragged, warn_of_missing
+from ._ragged import (
+    LOWEST,
+    MASS_TOLERANCE,
+    TOLERANCE,
+    Ragged,
+    place,
+    read_nested,
+    read_ragged,
+    warn_of_missing,
+)
 
 Scale = Literal["probability", "logit"]
 SCALES = ("probability", "logit")
@@ -40,8 +49,6 @@ TOKEN_MEASURES = (*_NEEDS, "entropy")
 LEAST_MISS = 2.0**-24
 #: Above this the mean of p is no longer taken as 1 - mean(1 - p), which would lose its digits.
 _LARGE_MISS = 0.9
-#: How far rounding may take the sum of a token's alternatives above 1.
-_MASS_TOLERANCE = 1e-4
 
 
 def token_confidence(
@@ -315,8 +322,8 @@ def _entropy(top_logprobs: Any, where: str, name: str) -> tuple[FloatArray, str]
         block = np.maximum(block, LOWEST)
         p, starts = np.exp(block), filled[rows] - first
         mass = np.add.reduceat(p, starts)
-        if (mass > 1.0 + _MASS_TOLERANCE).any():
-            i = int(np.argmax(mass > 1.0 + _MASS_TOLERANCE))
+        if (mass > 1.0 + MASS_TOLERANCE).any():
+            i = int(np.argmax(mass > 1.0 + MASS_TOLERANCE))
             raise ValueError(
                 f"{where}: the alternatives of {name} at {place(int(given[rows][i]), tokens)} have "
                 f"a total probability of {mass[i]:.6g}; expected at most 1. List each token once."

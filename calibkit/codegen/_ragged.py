@@ -17,6 +17,8 @@ from .._numerics.links import FloatArray, IntArray
 
 #: How far above 0 rounding may take a log-probability.
 TOLERANCE = 1e-6
+#: How far rounding may take the sum of a token's alternatives above 1.
+MASS_TOLERANCE = 1e-4
 #: Log-probability of a token that was given none (-inf): what OpenAI's API says of the least
 #: likely. Lower ones count as this too, so that -inf is nowhere more likely than a finite value.
 LOWEST = -9999.0
