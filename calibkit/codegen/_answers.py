@@ -13,8 +13,9 @@ from .._core.inputs import check_lengths
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
 from .._numerics.links import FloatArray, IntArray
+from ._checks import LOWEST, MASS_TOLERANCE, TOLERANCE, warn_of_missing
 from ._measures import LEAST_MISS, SCALES, Scale
-from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, read_ragged, warn_of_missing
+from ._ragged import read_ragged
 
 #: What may stand around an answer: spaces, punctuation, and tokenizers' marks for a space and a
 #: line break.

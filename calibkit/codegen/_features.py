@@ -12,8 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.params import check_choice, check_real
 from .._numerics.links import FloatArray, logit
 from ._answers import ask, read_rows
+from ._checks import warn_of_missing
 from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, Scale, measure_tokens
-from ._ragged import to_numbers, warn_of_missing
+from ._ragged import to_numbers
 from ._verbalised import read_stated
 
 #: The column that each measure is made of.

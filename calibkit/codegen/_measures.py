@@ -18,16 +18,8 @@ from .._numerics.ragged import (
     segment_blocks,
     widest_block,
 )
-from ._ragged import (
-    LOWEST,
-    MASS_TOLERANCE,
-    TOLERANCE,
-    Ragged,
-    place,
-    read_nested,
-    read_ragged,
-    warn_of_missing,
-)
+from ._checks import LOWEST, MASS_TOLERANCE, checked, place, warn_of_missing
+from ._ragged import Ragged, read_nested, read_ragged
 
 Scale = Literal["probability", "logit"]
 SCALES = ("probability", "logit")
@@ -220,7 +212,7 @@ def _one_pass(
     for rows in segment_blocks(edges):
         first = edges[rows.start]
         block = tokens.values[first : edges[rows.stop]]
-        block = _checked(block, int(first), (tokens.offsets,), where, name)
+        block = checked(block, int(first), (tokens.offsets,), where, name)
         starts, room = edges[rows] - first, scratch[: len(block)]
         if "total" in needs:
             found["total"][rows] = _sums(block, starts, room)
@@ -238,23 +230,6 @@ def _one_pass(
         elif "average" in needs:
             found["average"][rows] = np.add.reduceat(exp_into(block, room), starts)
     return found
-
-
-def _checked(
-    block: FloatArray, first: int, levels: tuple[IntArray, ...], where: str, name: str
-) -> FloatArray:
-    """The block, without what rounding put above 0."""
-    if np.maximum.reduce(block) <= 0:
-        return block
-    high = block > TOLERANCE  # NaN is not
-    if high.any():
-        i = int(np.argmax(high))
-        at = place(first + i, *levels)
-        raise ValueError(
-            f"{where}: {name} holds values above 0 ({block[i]:.6g} at {at}); expected "
-            "log-probabilities. For probabilities take np.log first."
-        )
-    return np.minimum(block, 0)
 
 
 def _sums(block: FloatArray, starts: IntArray, room: FloatArray) -> FloatArray:
@@ -318,7 +293,7 @@ def _entropy(top_logprobs: Any, where: str, name: str) -> tuple[FloatArray, str]
     for rows in segment_blocks(filled):
         first = filled[rows.start]
         block = alternatives.values[first : filled[rows.stop]].astype(np.float64)
-        block = _checked(block, int(first), (tokens, edges), where, name)
+        block = checked(block, int(first), (tokens, edges), where, name)
         block = np.maximum(block, LOWEST)
         p, starts = np.exp(block), filled[rows] - first
         mass = np.add.reduceat(p, starts)

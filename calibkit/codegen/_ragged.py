@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Real
@@ -12,16 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._core.labels import is_missing
-from .._core.warnings import MissingSignalWarning
 from .._numerics.links import FloatArray, IntArray
-
-#: How far above 0 rounding may take a log-probability.
-TOLERANCE = 1e-6
-#: How far rounding may take the sum of a token's alternatives above 1.
-MASS_TOLERANCE = 1e-4
-#: Log-probability of a token that was given none (-inf): what OpenAI's API says of the least
-#: likely. Lower ones count as this too, so that -inf is nowhere more likely than a finite value.
-LOWEST = -9999.0
+from ._checks import place
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,17 +70,6 @@ class Ragged:
     def __getitem__(self, i: int) -> Any:
         i = range(len(self))[i]
         return self.values[self.offsets[i] : self.offsets[i + 1]]
-
-
-def place(i: int, *levels: IntArray) -> str:
-    """Where the i-th value stands, in words; ``levels`` are offsets, the outermost first."""
-    at = []
-    for offsets in reversed(levels):
-        row = int(np.searchsorted(offsets, i, side="right")) - 1
-        at.append(i - int(offsets[row]))
-        i = row
-    names = ("output", "token", "alternative")
-    return ", ".join(f"{n} {k}" for n, k in zip(names, [i, *reversed(at)], strict=False))
 
 
 def read_ragged(X: Any, where: str, name: str) -> Ragged:
@@ -281,19 +260,4 @@ def _refuse(value: Any, at: str, where: str, name: str) -> None:
     raise TypeError(
         f"{where}: {name} can't be read: {found} ({value!r:.40}) at {at}; expected a number. "
         f"{mend}."
-    )
-
-
-def warn_of_missing(
-    where: str, signals: Sequence[str], missing: np.ndarray, why: str, stacklevel: int = 3
-) -> None:
-    """Say how many outputs have no signal, and why the first has none."""
-    if not missing.any():
-        return
-    warnings.warn(
-        f"{where}: {np.count_nonzero(missing)} of {len(missing)} outputs have no "
-        f"{' or no '.join(signals)} (first at output {int(np.argmax(missing))}: {why}); they are "
-        "NaN. Leave them out, or impute them and say so (SimpleImputer(add_indicator=True)).",
-        MissingSignalWarning,
-        stacklevel=stacklevel,
     )
