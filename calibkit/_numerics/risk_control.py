@@ -26,6 +26,9 @@ _START = 0.05
 #: a few wrong rows at the top.
 _FEWEST, _MOST, _SHARE = 1.1, 3.0, 0.15
 
+#: Factors by which rows are multiplied to see how many are needed, up to about 10,000.
+_STEP, _MOST_STEPS = 1.25, 42
+
 
 class Sequence(NamedTuple):
     """Where a sequence of tests begins, and their level."""
@@ -84,16 +87,20 @@ def rows_needed(
 
     None if there is no threshold whose few wrong rows speak rather for it than against.
     """
-    some = np.unique(np.geomspace(1, len(n), 64).astype(np.int64)) - 1
-    hopeful = at_most(wrong[some], n[some], max_error) <= 0.5
-    if not hopeful.any():
+    hopeful = np.flatnonzero(at_most(wrong, n, max_error) <= 0.5)
+    if not len(hopeful):
         return None
-    n, wrong = n[some], wrong[some]
-    for factor in 1.25 ** np.arange(42):  # up to 10,000 times as many
-        total = round(float(factor) * n_rows)
-        sequence = sequence_of(total, max_error, delta)
-        more, more_wrong = np.rint(factor * n), np.rint(factor * wrong)
-        last = last_passed(more.astype(int), more_wrong.astype(int), max_error, sequence)
-        if last >= 0 and hopeful[last]:
-            return total, int(some[last])
-    return None
+    some = hopeful[np.unique(np.geomspace(1, len(hopeful), 64).astype(np.int64)) - 1]
+
+    def shown(steps: int) -> int:
+        factor = _STEP**steps
+        sequence = sequence_of(round(factor * n_rows), max_error, delta)
+        more, more_wrong = np.rint(factor * n[some]), np.rint(factor * wrong[some])
+        tail = at_most(more_wrong.astype(int), more.astype(int), max_error)
+        tail[more < sequence.least] = 1.0
+        best = int(np.argmin(tail))
+        return int(some[best]) if tail[best] <= sequence.level else -1
+
+    steps = bisect_left(range(_MOST_STEPS), True, key=lambda k: shown(k) >= 0)
+    place = shown(steps)
+    return None if place < 0 else (round(_STEP**steps * n_rows), place)

@@ -33,8 +33,8 @@ class Reachable(NamedTuple):
     bound : float
         Exact upper bound of the error at this threshold.
     n_needed : int or None
-        About how many outputs (or groups) like these would show some threshold to be
-        controlled; None if more of them would not help.
+        About how many outputs (or groups) like these would show it to be controlled; None if
+        more of them would not help, or it fails because one above it does.
     """
 
     threshold: float
@@ -248,7 +248,8 @@ class RiskControlledThreshold(BaseEstimator):
             needed, i = None, int(np.argmin(bounds))
         else:
             needed, i = found
-            needed = _rounded(needed if n_groups is None else needed * n_groups / n_tested)
+            per_row = 1.0 if n_groups is None else n_groups / n_tested
+            needed = _rounded(needed * per_row) if needed > n_tested else None
         share = float(m_wrong[i] / m[i])
         self.best_ = Reachable(float(tested[i]), int(m[i]), share, float(bounds[i]), needed)
         warnings.warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning, stacklevel=3)
@@ -308,6 +309,11 @@ def _reachable(best: Reachable, n_tested: int, grouped: bool, max_error: float) 
         f"{n_tested:,} {per} and {best.error:.2%} of them are wrong, which shows no more than an "
         f"error of at most {best.bound:.2%}. "
     )
+    if best.n_needed is None and best.bound <= max_error:
+        return text + (
+            "That would do, but thresholds are tested from high to low and one above it fails: the "
+            "surest outputs are wrong too often."
+        )
     if best.n_needed is None:
         return text + "More of these would not help: find a better signal, or allow more errors."
     return text + f"About {best.n_needed:,} {'groups' if grouped else 'outputs'} would be needed."

@@ -1,0 +1,394 @@
+"""RiskControlledThreshold: its promise by simulation, its parts by brute force."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from calibkit import CalibrationWarning, PlattCalibrator
+from calibkit._numerics.exact import at_most, upper_bound
+from calibkit._numerics.risk_control import last_passed, sequence_of, smallest_proof
+from calibkit.codegen import RiskControlledThreshold
+
+
+def outputs(n=1000, seed=0):
+    rng = np.random.default_rng(seed)
+    p = rng.beta(4, 1, n)
+    return p, rng.random(n) < p
+
+
+def quietly(gate, *data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        return gate.fit(*data)
+
+
+# -- numbers ---------------------------------------------------------------------------------------
+
+
+def test_binomial_tail_and_bound_are_scipys():
+    k, n = np.array([0, 1, 3, 10]), np.array([10, 10, 40, 10])
+    np.testing.assert_allclose(at_most(k, n, 0.2), binom.cdf(k, n, 0.2), rtol=1e-12)
+    bound = upper_bound(k, n, 0.1)
+    inside = k < n
+    np.testing.assert_allclose(binom.cdf(k, n, bound)[inside], 0.1, rtol=1e-9)
+    assert bound[-1] == 1.0
+    assert upper_bound(0, 0, 0.1) == 1.0
+
+
+@pytest.mark.parametrize("max_error", [0.01, 0.05, 0.2, 0.5])
+@pytest.mark.parametrize("delta", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("n", [20, 100, 163, 1000, 20_000])
+def test_start_lies_between_its_ranks_except_with_a_tenth_of_delta(max_error, delta, n):
+    s = sequence_of(n, max_error, delta)
+    assert s.level == pytest.approx(0.9 * delta)
+    assert s.first >= smallest_proof(max_error, s.level)
+    if s.first > n:
+        return
+    # Whatever q is, the larger of both failures is smallest where they are alike: look for a q
+    # with both below their share.
+    q = np.linspace(s.first / n, min(1.0, s.least / n), 4001)
+    early, late = binom.cdf(s.first - 1, n, q), binom.sf(s.least - 1, n, q)
+    if s.least <= n:
+        assert (np.maximum(early, late) <= 0.05 * delta * 1.02).any()
+    smaller = binom.sf(s.least - 2, n, q)
+    assert not (np.maximum(early, smaller) <= 0.05 * delta * 0.9).any()
+
+
+def test_lowest_threshold_by_brute_force():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        n = int(rng.integers(60, 400))
+        p = np.round(rng.random(n), int(rng.integers(1, 4)))
+        correct = rng.random(n) < 1 - 0.25 * (1 - p) ** 0.5 * rng.random()
+        max_error, delta = rng.choice([0.1, 0.2]), rng.choice([0.1, 0.3])
+        s = sequence_of(n, max_error, delta)
+        expected = np.inf
+        for t in np.unique(p)[::-1]:
+            accepted = p >= t
+            wrong = int((~correct[accepted]).sum())
+            if accepted.sum() < s.first:
+                continue
+            if wrong > max_error * accepted.sum():
+                break
+            if binom.cdf(wrong, accepted.sum(), max_error) > s.level:
+                break
+            if accepted.sum() >= s.least:
+                expected = t
+        gate = quietly(RiskControlledThreshold(max_error, delta=delta), p, correct)
+        assert gate.threshold_ == expected
+        assert gate.feasible_ == (expected < np.inf)
+        if gate.feasible_:
+            accepted = p >= expected
+            assert gate.n_accepted_ == accepted.sum() == gate.predict(p).sum()
+            assert gate.error_ == pytest.approx(1 - correct[accepted].mean())
+            assert gate.error_ < gate.bound_ <= max_error + 1e-12
+
+
+def test_sequence_stops_where_it_must():
+    n, wrong = np.arange(1, 301), np.zeros(300, dtype=int)
+    s = sequence_of(300, 0.1, 0.1)
+    assert last_passed(n, wrong, 0.1, s) == 299
+    assert last_passed(n, wrong, 0.1, s, n < 200) == 198
+    assert last_passed(n, wrong, 0.1, s, n < s.least) == -1
+    assert last_passed(n, wrong, 0.1, s, n != s.first) == -1
+    assert last_passed(n[:10], wrong[:10], 0.1, s) == -1
+
+
+# -- the promise -----------------------------------------------------------------------------------
+
+MANY = 5000
+
+
+def broken_promises(draw, error_of, max_error, delta, groups=None, many=MANY):
+    """Share of simulations whose true error is too large, and share with a threshold."""
+    rng = np.random.default_rng(0)
+    gate = RiskControlledThreshold(max_error, delta=delta, random_state=rng)
+    broken = found = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CalibrationWarning)
+        for _ in range(many):
+            p, correct = draw(rng)
+            gate.fit(p, correct, groups)
+            found += gate.feasible_
+            broken += gate.feasible_ and error_of(gate.threshold_) > max_error
+    return broken / many, found / many
+
+
+def limit(delta):
+    return delta + 2 * np.sqrt(delta * (1 - delta) / MANY)
+
+
+def naive(p, correct, max_error):
+    order = np.argsort(-p)
+    error = np.cumsum(~correct[order]) / np.arange(1, len(p) + 1)
+    fine = np.flatnonzero(error <= max_error)
+    return p[order][fine[-1]] if len(fine) else np.inf
+
+
+def test_promise_holds_for_calibrated_outputs_and_the_naive_threshold_breaks_it():
+    # p uniform and calibrated: the error at t is (1 - t) / 2.
+    def draw(rng):
+        p = rng.random(400)
+        return p, rng.random(400) < p
+
+    broken, found = broken_promises(draw, lambda t: (1 - t) / 2, 0.2, 0.1)
+    assert broken <= limit(0.1)
+    assert broken > 0.02  # the promise is not kept by accepting nothing
+    assert found > 0.6
+    rng = np.random.default_rng(1)
+    too_low = [(1 - naive(*draw(rng), 0.2)) / 2 > 0.2 for _ in range(300)]
+    assert np.mean(too_low) > 0.3
+
+
+def test_promise_holds_where_the_error_does_not_fall_with_the_score():
+    # Above u = 1 - p the error is 0.2 + 0.05 * sin(2 pi 4 u): now above, now below.
+    def error_at(u):
+        return 0.2 + 0.05 * np.sin(8 * np.pi * u)
+
+    def mean_error(t):
+        u = 1 - t
+        return 0.2 + 0.05 * (1 - np.cos(8 * np.pi * u)) / (8 * np.pi * u)
+
+    def draw(rng):
+        u = rng.random(300)
+        return 1 - u, rng.random(300) >= error_at(u)
+
+    broken, _ = broken_promises(draw, mean_error, 0.2, 0.2)  # every threshold breaks it, by little
+    assert 0.0 < broken <= limit(0.2)
+
+
+@pytest.mark.parametrize("together", [0.5, 1.0])
+def test_promise_holds_for_samples_that_stand_and_fall_together(together):
+    groups = np.repeat(np.arange(100), 10)
+
+    def draw(rng):
+        q = rng.random(100)
+        wrong = 1 - q
+        if together == 1.0:
+            wrong = (rng.random(100) < wrong).astype(float)
+        else:  # beta-binomial: correlation 1 / (1 + 1) within problems
+            wrong = rng.beta(np.maximum(1 - q, 1e-9), np.maximum(q, 1e-9))
+        return np.repeat(q, 10), rng.random(1000) >= np.repeat(wrong, 10)
+
+    broken, found = broken_promises(draw, lambda t: (1 - t) / 2, 0.25, 0.1, groups)
+    assert broken <= limit(0.1)
+    assert found > 0.1
+    # The gate of this test: taking the outputs as independent fails it.
+    if together == 1.0:
+        broken, _ = broken_promises(draw, lambda t: (1 - t) / 2, 0.25, 0.1, many=300)
+        assert broken > 0.2
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def test_one_output_is_tested_from_each_group():
+    p, correct = outputs(2000)
+    groups = np.repeat(np.arange(400), 5)
+    gate = RiskControlledThreshold(0.2).fit(p, correct, groups)
+    assert (gate.n_tested_, gate.n_groups_, gate.n_outputs_) == (400, 400, 2000)
+    assert gate.n_accepted_ == (p >= gate.threshold_).sum()
+    assert "Tested on 400 outputs from 400 groups." in str(gate)
+
+
+def test_groups_of_one_are_outputs():
+    p, correct = outputs()
+    alone = RiskControlledThreshold(0.1).fit(p, correct)
+    grouped = RiskControlledThreshold(0.1).fit(p, correct, [f"t{i}" for i in range(1000)])
+    assert alone.threshold_ == grouped.threshold_
+    assert alone.bound_ == grouped.bound_
+
+
+def test_small_groups_are_drawn_less_often():
+    sizes = np.random.default_rng(5).integers(1, 11, 2000)
+    groups = np.repeat(np.arange(2000), sizes)
+    p, correct = outputs(len(groups))
+    gate = RiskControlledThreshold(0.2, max_group_size=10).fit(p, correct, groups)
+    sd = np.sqrt((sizes / 10 * (1 - sizes / 10)).sum())
+    assert abs(gate.n_tested_ - sizes.sum() / 10) < 4 * sd
+    with pytest.raises(ValueError, match="max_group_size=9, and the largest group has 10"):
+        RiskControlledThreshold(0.2, max_group_size=9).fit(p, correct, groups)
+
+
+def test_order_of_rows_does_not_matter():
+    p, correct = outputs(2000)
+    groups = np.repeat(np.arange(400), 5)
+    mixed = np.random.default_rng(1).permutation(2000)
+    a = RiskControlledThreshold(0.2).fit(p, correct, groups)
+    b = RiskControlledThreshold(0.2).fit(p[mixed], correct[mixed], groups[mixed])
+    assert (a.threshold_, a.bound_, a.n_accepted_) == (b.threshold_, b.bound_, b.n_accepted_)
+
+
+def test_sequence_ends_where_all_outputs_say_so():
+    # The one output that is drawn from a group is right by luck; the others are not.
+    groups = np.repeat(np.arange(200), 2)
+    p = np.tile([0.9, 0.8], 200)
+    correct = np.tile([True, False], 200)
+    for seed in range(20):
+        gate = quietly(RiskControlledThreshold(0.4, random_state=seed), p, correct, groups)
+        assert gate.threshold_ in (0.9, np.inf)
+
+
+# -- what it says ----------------------------------------------------------------------------------
+
+
+def test_nothing_is_accepted_where_nothing_can_be_promised():
+    rng = np.random.default_rng(0)
+    p, correct = rng.random(1000), rng.random(1000) < 0.5
+    with pytest.warns(CalibrationWarning, match=r"No threshold is such that, with 90% confidence"):
+        gate = RiskControlledThreshold(0.05).fit(p, correct)
+    assert not gate.feasible_
+    assert gate.threshold_ == np.inf
+    assert gate.n_accepted_ == 0
+    assert np.isnan([gate.error_, gate.bound_]).all()
+    assert not gate.predict([0.0, 1.0]).any()
+    assert "More of these would not help" in str(gate)
+    assert gate.best_.n_needed is None
+    bounds = [binom.cdf((~correct[p >= t]).sum(), (p >= t).sum(), gate.best_.bound) for t in p]
+    assert min(bounds) == pytest.approx(0.09)  # no threshold has a smaller bound
+
+
+def test_it_says_how_many_outputs_would_do():
+    p, correct = outputs(60)
+    gate = quietly(RiskControlledThreshold(0.1), p, correct)
+    assert not gate.feasible_
+    needed = gate.best_.n_needed
+    assert f"About {needed:,} outputs would be needed" in str(gate)
+    feasible = [
+        quietly(RiskControlledThreshold(0.1), *outputs(2 * needed, seed)).feasible_
+        for seed in range(20)
+    ]
+    assert np.mean(feasible) > 0.5
+
+
+def test_surest_outputs_that_are_wrong_stop_the_sequence():
+    p = np.linspace(1, 0, 1000)
+    correct = np.ones(1000, dtype=bool)
+    correct[:30] = False
+    gate = quietly(RiskControlledThreshold(0.1), p, correct)
+    assert not gate.feasible_
+    assert gate.best_.bound < 0.1
+    assert "one above it fails: the surest outputs are wrong too often" in str(gate)
+
+
+def test_too_few_outputs_although_none_is_wrong():
+    gate = quietly(RiskControlledThreshold(0.05), np.linspace(0.5, 1, 30), np.ones(30))
+    assert not gate.feasible_
+    assert gate.best_.error == 0
+    assert gate.best_.n_needed > 52
+
+
+def test_it_prints_as_a_sentence():
+    gate = RiskControlledThreshold(0.1)
+    assert str(gate) == "RiskControlledThreshold(max_error=0.1)"
+    text = str(gate.fit(*outputs()))
+    assert text.startswith(f"Accept at {gate.threshold_:.4g} or more: with 90% confidence")
+    assert repr(gate) == "RiskControlledThreshold(max_error=0.1)"
+
+
+# -- input -----------------------------------------------------------------------------------------
+
+
+def test_two_columns_of_a_calibrator():
+    p, correct = outputs(2000)
+    calibrator = PlattCalibrator().fit(p[:1000], correct[:1000])
+    proba = calibrator.predict_proba(p[1000:])
+    a = RiskControlledThreshold(0.1).fit(proba, correct[1000:])
+    b = RiskControlledThreshold(0.1).fit(proba[:, 1], correct[1000:].astype(float))
+    assert a.threshold_ == b.threshold_
+    np.testing.assert_array_equal(a.predict(proba), proba[:, 1] >= a.threshold_)
+
+
+def test_only_the_order_of_the_scores_counts():
+    p, correct = outputs()
+    plain = RiskControlledThreshold(0.1).fit(p, correct)
+    logit = RiskControlledThreshold(0.1, scale="logit").fit(np.log(p / (1 - p)), correct)
+    score = RiskControlledThreshold(0.1, scale="score").fit(1000 * p - 7, correct)
+    assert plain.n_accepted_ == logit.n_accepted_ == score.n_accepted_
+    assert score.threshold_ == pytest.approx(1000 * plain.threshold_ - 7)
+
+
+HOSTILE = [
+    ({"p": [0.5, 1.5], "correct": [0, 1]}, r"p holds values outside \[0, 1\]"),
+    ({"p": [0.5, np.nan], "correct": [0, 1]}, r"p contains NaN \(first at row 1\)"),
+    ({"p": [0.5], "correct": [0, 1]}, "p has 1 rows and correct has 2"),
+    ({"p": [], "correct": []}, "p has 0 sample"),
+    ({"p": [0.5, 0.6], "correct": [0, 2]}, r"correct holds labels .* \[2\]"),
+    ({"p": [0.5, 0.6], "correct": [0, None]}, "correct has no label at row 1"),
+    ({"p": [0.5, 0.6], "correct": None}, "requires correct to be passed"),
+    ({"p": [[0.2, 0.3, 0.5]] * 2, "correct": [0, 1]}, "p has 3 columns; expected one"),
+    ({"p": [0.5, 0.6], "correct": [0, 1], "groups": [1]}, r"groups has shape \(1,\)"),
+    ({"p": [0.5, 0.6], "correct": [0, 1], "groups": ["a", None]}, "groups has no label"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), HOSTILE)
+def test_hostile_data(data, message):
+    with pytest.raises(ValueError, match=message):
+        RiskControlledThreshold().fit(**data)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"max_error": 0.0}, ValueError, r"max_error=0.0; expected a number in \(0, 1\)"),
+        ({"max_error": "5%"}, TypeError, "max_error='5%'"),
+        ({"delta": 1.0}, ValueError, "delta=1.0"),
+        ({"scale": "log"}, ValueError, "scale='log'; expected one of"),
+        ({"max_group_size": 0}, ValueError, "max_group_size=0"),
+    ],
+)
+def test_bad_settings(params, error, message):
+    with pytest.raises(error, match=message):
+        RiskControlledThreshold(**params).fit(*outputs(10))
+
+
+# -- scikit-learn ----------------------------------------------------------------------------------
+
+
+class OnColumns(BaseEstimator):
+    """The threshold on data of any width: they are projected to one score."""
+
+    def __init__(self, max_error=0.3):
+        self.max_error = max_error
+
+    def _score(self, X):
+        return X @ np.cos(np.arange(1, X.shape[1] + 1))
+
+    def fit(self, X, y):
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        gate = RiskControlledThreshold(self.max_error, scale="score")
+        self.gate_ = gate.fit(self._score(X), y > np.median(y))
+        return self
+
+    def predict(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return self.gate_.predict(np.round(self._score(X), 9))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks():
+    results = check_estimator(OnColumns(), on_fail=None, on_skip=None)
+    assert len(results) > 30
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert failed == {}
+
+
+def test_clone_and_pickle():
+    gate = RiskControlledThreshold(0.1, delta=0.2, scale="logit", max_group_size=3, random_state=1)
+    assert clone(gate).get_params() == gate.get_params()
+    p, correct = outputs()
+    fitted = RiskControlledThreshold(0.1).fit(p, correct)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(p), fitted.predict(p))
+    assert str(again) == str(fitted)
+    assert not hasattr(clone(fitted), "threshold_")
