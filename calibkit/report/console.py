@@ -23,6 +23,11 @@ def as_options(text: str) -> str:
         ("use scale='probability'", "drop --logit"),
     ):
         text = text.replace(said, option)
+    text = re.sub(
+        r"Log-odds: scale=\{'.*': 'logit'\}; l(.*): scale=\{'(.*)': 'score'\}",
+        r"L\1: --score \2",
+        text,
+    )
     return re.sub(r"\bn_bins='?(\w+)'?", r"--bins \1", text)
 
 

@@ -1,0 +1,155 @@
+"""``calibkit codegen``: the same numbers as the library, on simulated records."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from calibkit.cli import make_app
+from calibkit.codegen import (
+    RiskControlledThreshold,
+    TriagePolicy,
+    cross_val_calibrate,
+    evaluate_confidence,
+    join_results,
+    read_generations,
+    read_results,
+)
+
+from .simulate_codegen import N_PROBLEMS, N_SAMPLES, write
+
+NAME = "average_token_probability"
+FILES = ("generations.jsonl", "results.json")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("codegen")
+    write(path)
+    rows = ["task_id,repo,said,lines,correct"]
+    rng = np.random.default_rng(0)
+    for i in range(200):
+        said = rng.random()
+        rows.append(f"{i},repo{i % 20},{said:.3f},{rng.integers(1, 50)},{int(rng.random() < said)}")
+    (path / "table.csv").write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def scored(folder):
+    return join_results(read_generations(folder / FILES[0]), read_results(folder / FILES[1]))
+
+
+def run(folder, *args, code=0):
+    names = [str(folder / a) if (folder / str(a)).is_file() else str(a) for a in args]
+    result = CliRunner().invoke(make_app(), ["codegen", *names])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def fails(folder, *args):
+    result = run(folder, *args, code=1)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_evaluate_prints_the_librarys_table_and_draws(folder, scored, tmp_path):
+    out = run(folder, "evaluate", *FILES, "--group", "task_id", "--plots", tmp_path / "pictures")
+    signals = scored.confidence(scale="logit")
+    table = evaluate_confidence(signals, scored.correct, scored.groups, scale="logit")
+    assert str(table) in out.stdout
+    n = N_PROBLEMS * N_SAMPLES
+    assert out.stdout.startswith(f"{n:,} outputs of {N_PROBLEMS} tasks, plus tests\n")
+    drawn = sorted(p.name for p in (tmp_path / "pictures").iterdir())
+    assert drawn == sorted(f"{name}.png" for name in signals)
+    assert all((tmp_path / "pictures" / name).stat().st_size > 10_000 for name in drawn)
+
+
+def test_evaluate_as_json(folder, scored):
+    more = ["--signal", NAME, "--signal", "length", "--no-plots", "--json", "--notion"]
+    found = json.loads(run(folder, "evaluate", *FILES, *more, "base tests").stdout)
+    base = read_results(folder / FILES[1], notion="base tests")
+    rows = found["rows"]
+    assert [(r["signal"], r["stage"]) for r in rows][1:3] == [(NAME, "rescaled"), ("length", "raw")]
+    assert rows[0]["success_rate"] == pytest.approx(base.correct.mean())
+    assert rows[2]["brier"] is None  # a length is no probability
+    assert rows[0]["skill_low"] < rows[0]["skill"] < rows[0]["skill_high"]
+
+
+def test_evaluate_a_table_of_scores(folder):
+    out = run(folder, "evaluate", "table.csv", "--group", "repo", "--no-plots", "--cv", "4").stdout
+    assert "left out, not in [0, 1]: lines (take them with --score)" in out
+    assert "(4 folds by group)" in out
+    out = run(folder, "evaluate", "table.csv", "--score", "lines", "--no-plots").stdout
+    assert "lines" in out.splitlines()[3]
+    out = run(folder, "evaluate", "table.csv", "--by", "repo", "--cv", "2", "--no-plots").stdout
+    assert sum(line.startswith("repo7 ") for line in out.splitlines()) == 2
+    out = run(folder, "evaluate", "table.csv", "--cv", "spiess2024", "--no-plots").stdout
+    assert "rescaled out of fold (spiess2024)" in out
+
+
+def test_policy_is_the_librarys(folder, scored, tmp_path):
+    costs = ["--cost-accept-wrong", "10", "--cost-review", "2", "--cost-discard-right", "3"]
+    picture = tmp_path / "risk.png"
+    more = ["--signal", NAME, "--max-error", "0.15", *costs]
+    out = run(folder, "policy", *FILES, *more, "--plot", picture).stdout
+    signal = scored.confidence(NAME, scale="logit")[NAME]
+    gate = RiskControlledThreshold(0.15, scale="logit", random_state=0)
+    gate.fit(signal, scored.correct, groups=scored.groups)
+    data = {"groups": scored.groups, "scale": "logit"}
+    p = cross_val_calibrate("platt", signal, scored.correct, **data)
+    policy = TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
+    report = policy.evaluate(p, scored.correct, scored.groups, random_state=0)
+    printed = [line.strip() for line in out.splitlines()]
+    for line in (*str(gate).splitlines(), *str(report).splitlines()):
+        assert line.strip() in printed
+    assert gate.feasible_
+    assert picture.stat().st_size > 10_000
+    facts = json.loads(run(folder, "policy", *FILES, *more, "--json").stdout)
+    assert facts["thresholds"][NAME]["threshold"] == gate.threshold_
+    assert facts["policies"][NAME]["costs"]["triage"]["value"] == report.costs["triage"].value
+
+
+def test_signals_share_delta_and_impossible_demands_are_said(folder):
+    result = run(folder, "policy", *FILES, "--max-error", "0.001")
+    assert "Thresholds of 5 signals share delta = 0.1" in result.stdout
+    assert result.stdout.count("nothing is accepted") == 5
+    assert result.stderr == ""  # said once
+    facts = json.loads(run(folder, "policy", *FILES, "--max-error", "0.001", "--json").stdout)
+    assert facts["thresholds"][NAME]["feasible"] is False
+    assert facts["thresholds"][NAME]["threshold"] is None
+    assert facts["thresholds"][NAME]["delta"] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["evaluate", "generations.jsonl", "nowhere.json"], "nowhere.json"),
+        (["evaluate", *FILES, "--signal", "average"], "--signal average: expected a measure"),
+        (["evaluate", *FILES, "--group", "repo"], "has no repo"),
+        (["evaluate", *FILES, "--cv", "paper"], "expected one of"),
+        (["evaluate", *FILES, "--calibrator", "plat"], "did you mean 'platt'"),
+        (["evaluate", *FILES, "--plots", "table.csv"], "is a file; expected a directory"),
+        (["evaluate", "generations.jsonl"], "generations.jsonl"),
+        (["evaluate", "table.csv", "--signal", "lines"], "--score lines"),
+        (["policy", *FILES, "--max-error", "5"], "max_error=5.0; expected a number in"),
+        (["policy", *FILES, "--cost-review", "2"], "--cost-discard-right go together"),
+        (["policy", *FILES, "--plot", "risk.doc"], "unknown kind of picture"),
+        (["policy", *FILES, "--plot", "results.json"], "is the input file"),
+    ],
+)
+def test_bad_calls_fail_in_one_line(folder, command, words):
+    more = ["--no-plots"] if command[0] == "evaluate" and "--plots" not in command else []
+    assert words in fails(folder, *command, *more)
+
+
+def test_as_a_process(folder, tmp_path):
+    code = "from calibkit.cli import main; main()"
+    command = [sys.executable, "-c", code, "codegen", "evaluate", *FILES, "--plots", tmp_path]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[2].startswith("signal ")
+    assert (tmp_path / f"{NAME}.png").exists()
