@@ -11,6 +11,8 @@ import pytest
 
 from calibkit._registry import CALIBRATORS
 
+from . import simulate_codegen
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 TEXT = README.read_text()
@@ -42,6 +44,8 @@ def test_python_blocks_run(block, tmp_path, monkeypatch, capsys):
     import matplotlib.pyplot as plt
 
     monkeypatch.chdir(tmp_path)
+    if "generations.jsonl" in block:
+        simulate_codegen.write(tmp_path)
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out
     plt.close("all")
@@ -53,6 +57,7 @@ def test_console_blocks_run(tmp_path):
     rows = zip(model, rng.random(200), rng.random(200) < model, strict=True)
     lines = ["model,rival,won", *(f"{m:.4f},{r:.4f},{int(w)}" for m, r, w in rows)]
     (tmp_path / "games.csv").write_text("\n".join(lines) + "\n")
+    simulate_codegen.write(tmp_path)
     (block,) = blocks("console")
     for line in block.splitlines():
         command = shlex.split(line.removeprefix("$ calibkit "))

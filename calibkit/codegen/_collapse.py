@@ -62,7 +62,7 @@ def bucket_collapse(
     level: float = 0.9,
     random_state: Any = 0,
 ) -> BucketCollapse:
-    """Has rescaling left anything but the base rate?
+    """Whether rescaling has left anything but the base rate.
 
     A signal that says nothing is rescaled to nearly one value. Its calibration error is then
     nearly 0, though nothing was learnt; its skill, nearly 0 too, tells.

@@ -236,7 +236,7 @@ def local_labels_needed(
     scale: str = "probability",
     random_state: Any = 0,
 ) -> ResultTable:
-    """From how many labels of its own is a part better served than by a borrowed calibrator?
+    """Number of labels from which a part is better served by a calibrator of its own.
 
     Parameters
     ----------
