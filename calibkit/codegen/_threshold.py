@@ -15,7 +15,7 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.exact import upper_bound
 from .._numerics.links import FloatArray, IntArray
-from .._numerics.risk_control import last_passed, rows_needed, sequence_of
+from .._numerics.risk_control import last_passed, rows_needed, sequences_of
 from ._inputs import SCALES, read_column, read_correct
 
 
@@ -31,7 +31,7 @@ class Reachable(NamedTuple):
     error : float
         Share of wrong ones among these.
     bound : float
-        Exact upper bound of the error at this threshold.
+        Exact upper bound of the error of this one threshold, with confidence ``1 - delta``.
     n_needed : int or None
         About how many outputs (or groups) like these would show it to be controlled; None if
         more of them would not help, or it fails because one above it does.
@@ -106,10 +106,15 @@ class RiskControlledThreshold(BaseEstimator):
     Angelopoulos et al. 2021). A sequence from the very top ends at once, since few outputs prove
     nothing, and one from the m-th largest score begins where the data say, which is not valid.
     Here it begins at the upper q-quantile of the scores to come, a fixed place: unknown, but its
-    rank lies in a range known from the binomial distribution, except with probability
-    ``0.1 * delta``. Tests at level ``0.9 * delta`` run from the upper end of that range, and a
-    threshold counts if it lies below the lower end. So there is a least number to accept: by
-    default 87 of 200 outputs, 121 of 500, 203 of 1,000 and 208 of 5,000.
+    rank lies in a range known from the binomial distribution except with a tenth of delta. Tests
+    run from the upper end of that range, and a threshold counts if it lies below the lower end.
+    So there is a least number to accept: by default 87 of 200 outputs, 124 of 500, 206 of 1,000
+    and 215 of 5,000.
+
+    Where the surest outputs are wrong too often, a second and third sequence, from 15% and 45% of
+    the outputs on, may still find a threshold. The three hold 1/2, 1/4 and 1/4 of delta, and one
+    that gets to the start of the next adds its level to it (fallback procedure of Wiens and
+    Dmitrienko 2005), so that the lowest thresholds are tested with all of delta.
 
     Groups: problems are independent, samples of one problem are not. From each group one output is
     drawn at random, in ``size / max_group_size`` of the cases: these are independent and wrong as
@@ -125,7 +130,8 @@ class RiskControlledThreshold(BaseEstimator):
     A. Angelopoulos, S. Bates, E. Candes, M. Jordan, L. Lei (2021). Learn then test: calibrating
     predictive algorithms to achieve risk control. arXiv:2110.01052. --- C. Clopper, E. Pearson
     (1934). The use of confidence or fiducial limits illustrated in the case of the binomial.
-    Biometrika 26(4).
+    Biometrika 26(4). --- B. Wiens, A. Dmitrienko (2005). The fallback procedure for evaluating a
+    single family of hypotheses. Journal of Biopharmaceutical Statistics 15(6).
 
     Examples
     --------
@@ -229,8 +235,8 @@ class RiskControlledThreshold(BaseEstimator):
             at = np.searchsorted(-thresholds, -tested)
             n, n_wrong = n[at], n_wrong[at]
         n_tested, max_error = int(m[-1]), float(self.max_error)
-        sequence = sequence_of(n_tested, max_error, self.delta)
-        last = last_passed(m, m_wrong, max_error, sequence, n_wrong <= max_error * n)
+        sequences = sequences_of(n_tested, max_error, self.delta)
+        last, level = last_passed(m, m_wrong, max_error, sequences, n_wrong <= max_error * n)
         self.feasible_ = last >= 0
         self.n_outputs_, self.n_tested_, self.n_groups_ = len(values), n_tested, n_groups
         self.best_ = None
@@ -238,11 +244,11 @@ class RiskControlledThreshold(BaseEstimator):
             self.threshold_ = float(tested[last])
             self.n_accepted_ = int(n[last])
             self.error_ = float(n_wrong[last] / n[last])
-            self.bound_ = float(upper_bound(m_wrong[last], m[last], sequence.level))
+            self.bound_ = float(upper_bound(m_wrong[last], m[last], level))
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
-        bounds = upper_bound(m_wrong, m, sequence.level)
+        bounds = upper_bound(m_wrong, m, self.delta)
         found = rows_needed(n_tested, m, m_wrong, max_error, self.delta)
         if found is None:
             needed, i = None, int(np.argmin(bounds))
@@ -311,8 +317,8 @@ def _reachable(best: Reachable, n_tested: int, grouped: bool, max_error: float) 
     )
     if best.n_needed is None and best.bound <= max_error:
         return text + (
-            "That would do, but thresholds are tested from high to low and one above it fails: the "
-            "surest outputs are wrong too often."
+            "That would do, but thresholds are tested from high to low and one above it fails: "
+            "among the surest outputs too many are wrong."
         )
     if best.n_needed is None:
         return text + "More of these would not help: find a better signal, or allow more errors."

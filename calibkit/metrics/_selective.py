@@ -15,7 +15,7 @@ from ._table import ScoreTable
 class RiskCoverage(NamedTuple):
     """What each threshold accepts, from high to low; one entry per distinct score.
 
-    Attributes
+    Parameters
     ----------
     coverage : ndarray of shape (m,)
         Share of rows at or above the threshold.
@@ -23,6 +23,13 @@ class RiskCoverage(NamedTuple):
         Share of these for which the event did not happen.
     thresholds : ndarray of shape (m,)
         The distinct scores.
+
+    Examples
+    --------
+    >>> from calibkit import RiskCoverage, risk_coverage_curve
+    >>> curve = risk_coverage_curve([1, 0], [0.9, 0.2])
+    >>> isinstance(curve, RiskCoverage), curve.risk
+    (True, array([0. , 0.5]))
     """
 
     coverage: FloatArray
