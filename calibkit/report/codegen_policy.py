@@ -11,6 +11,7 @@ import numpy as np
 from .. import __version__
 from .._core.files import whole_file
 from .._core.warnings import CalibrationWarning
+from .._numerics.links import FloatArray, expit
 from .._tables.files import check_output
 from ..codegen import RiskControlledThreshold, TriagePolicy, cross_val_calibrate
 from ..displays import RiskCoverageDisplay
@@ -81,11 +82,10 @@ def _draw(
     known = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
     shown, marks = {}, {}
     for name, values in judged.signals.items():
-        # The picture needs the order only: ranks serve for every scale.
-        levels, ranks = np.unique(values[known], return_inverse=True)
-        shown[name] = ranks / len(levels)
+        threshold = gates[name].threshold_
+        shown[name], mark = _as_probabilities(values[known], threshold, judged.scales[name])
         if gates[name].feasible_:
-            marks[name] = float(np.searchsorted(levels, gates[name].threshold_) / len(levels))
+            marks[name] = mark
     display = RiskCoverageDisplay.from_predictions(
         judged.correct[known],
         shown,
@@ -96,6 +96,16 @@ def _draw(
     )
     with whole_file(path) as temporary:
         display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
+
+
+def _as_probabilities(values: FloatArray, threshold: float, scale: str) -> tuple[FloatArray, float]:
+    """A signal and a threshold in [0, 1], as the picture wants them; of a score the ranks."""
+    if scale == "probability":
+        return values, threshold
+    if scale == "logit":
+        return expit(values), float(expit(np.array([threshold]))[0])
+    levels, ranks = np.unique(values, return_inverse=True)
+    return ranks / len(levels), float(np.searchsorted(levels, threshold) / len(levels))
 
 
 def policy_lines(found: dict[str, Any]) -> list[str]:
@@ -109,7 +119,11 @@ def policy_lines(found: dict[str, Any]) -> list[str]:
             "",
         ]
     for name, gate in gates.items():
-        lines += [f"{name}", *(f"  {line}" for line in str(gate).splitlines()), ""]
+        lines += [f"{name}", *(f"  {line}" for line in str(gate).splitlines())]
+        if gate.feasible_ and gate.scale == "logit":
+            p = float(expit(np.array([gate.threshold_]))[0])
+            lines.append(f"  The threshold is in log-odds; as a probability it is {p:.4g}.")
+        lines.append("")
         if name in found["reports"]:
             lines += [*(f"  {line}" for line in str(found["reports"][name]).splitlines()), ""]
     return lines[:-1]
