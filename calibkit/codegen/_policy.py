@@ -375,6 +375,6 @@ def _percents(e: Estimate) -> str:
 
 
 def _numbers(e: Estimate) -> str:
-    if e.low == e.high:
+    if np.isclose(e.low, e.high, rtol=1e-9):
         return f"{e.value:.4g}"
     return f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]"

@@ -123,7 +123,8 @@ class RiskControlledThreshold(BaseEstimator):
     The sequence ends besides where the error of all outputs exceeds ``max_error``.
 
     A calibrator may be fitted before, but on other outputs (or problems); one that keeps the order
-    changes nothing but the threshold's name. Time O(n log n).
+    changes nothing but the threshold's name. Scores rescaled out of fold are not one signal, since
+    each fold has a map of its own: pass the signal itself. Time O(n log n).
 
     References
     ----------
@@ -311,9 +312,9 @@ def _reachable(best: Reachable, n_tested: int, grouped: bool, max_error: float) 
     """What was nearest to the promise, and what would help."""
     per = "outputs, one from a group," if grouped else "outputs"
     text = (
-        f"The most promising is {best.threshold:.4g}: it accepts {best.n_accepted:,} of "
-        f"{n_tested:,} {per} and {best.error:.2%} of them are wrong, which shows no more than an "
-        f"error of at most {best.bound:.2%}. "
+        f"The most promising is {best.threshold:.4g}: {best.n_accepted:,} of {n_tested:,} {per} "
+        f"are accepted, {best.error:.2%} of them wrong (at most {best.bound:.2%} with that "
+        "confidence). "
     )
     if best.n_needed is None and best.bound <= max_error:
         return text + (
