@@ -249,16 +249,15 @@ class RiskControlledThreshold(BaseEstimator):
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
-        bounds = upper_bound(m_wrong, m, self.delta)
         found = rows_needed(n_tested, m, m_wrong, max_error, self.delta)
         if found is None:
-            needed, i = None, int(np.argmin(bounds))
+            needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.delta)))
         else:
             needed, i = found
             per_row = 1.0 if n_groups is None else n_groups / n_tested
             needed = _rounded(needed * per_row) if needed > n_tested else None
-        share = float(m_wrong[i] / m[i])
-        self.best_ = Reachable(float(tested[i]), int(m[i]), share, float(bounds[i]), needed)
+        bound, share = upper_bound(m_wrong[i], m[i], self.delta), m_wrong[i] / m[i]
+        self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
         warnings.warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning, stacklevel=3)
 
     def predict(self, p: Any) -> np.ndarray:
