@@ -8,6 +8,8 @@ carried from one task to another, and turned into accept, review or discard with
 from ._answers import agreement as agreement
 from ._answers import p_true as p_true
 from ._answers import test_pass_rate as test_pass_rate
+from ._borrow import BorrowedCalibrator as BorrowedCalibrator
+from ._borrow import borrow_calibrator as borrow_calibrator
 from ._budget import BudgetSimulation as BudgetSimulation
 from ._budget import samples_needed as samples_needed
 from ._budget import simulate_budget as simulate_budget
@@ -20,6 +22,8 @@ from ._folds import cross_val_calibrate as cross_val_calibrate
 from ._join import Scored as Scored
 from ._join import join_results as join_results
 from ._measures import token_confidence as token_confidence
+from ._policy import TriagePolicy as TriagePolicy
+from ._policy import TriageReport as TriageReport
 from ._quantiles import QuantileCalibrator as QuantileCalibrator
 from ._ragged import Ragged as Ragged
 from ._read import read_generations as read_generations
@@ -33,5 +37,3 @@ from ._transfer import Transfer as Transfer
 from ._transfer import local_labels_needed as local_labels_needed
 from ._transfer import transfer_matrix as transfer_matrix
 from ._verbalised import parse_confidence as parse_confidence
-from ._policy import TriagePolicy as TriagePolicy
-from ._policy import TriageReport as TriageReport
