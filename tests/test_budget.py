@@ -236,3 +236,9 @@ def test_single_samples_and_hopeless_scores():
     assert result.accuracy_fixed == 0.5
     lost = simulate_budget([[1, 0]], [[-np.inf, -np.inf]], [0.999], random_state=0)
     assert lost.accuracy_adaptive == 1.0
+
+
+def test_one_group_says_nothing_of_others():
+    right, score = np.array([[1, 0], [0, 1]]), np.array([[0.2, 0.1], [0.3, 0.1]])
+    found = simulate_budget(right, score, [0.999, 0.5], groups=["a", "a"])
+    assert (found.low, found.high, found.gain_low, found.gain_high) == (-1, 1, -1, 1)

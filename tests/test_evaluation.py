@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, KFold
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, TimeSeriesSplit
 
 import calibkit
 from calibkit import BetaCalibrator, Estimate, MissingSignalWarning, PlattCalibrator, estimate
@@ -277,7 +277,7 @@ def test_skill_intervals_cover_with_groups():
         (lambda s, y: evaluate_confidence(["high"] * 600, y), "can't be read as numbers"),
         (lambda s, y: evaluate_confidence(s + np.inf, y), "is infinite at output 0"),
         (lambda s, y: evaluate_confidence(s, y * 0.5), "correct holds 0.5"),
-        (lambda s, y: evaluate_confidence(s, y + 1), "not among the classes"),
+        (lambda s, y: evaluate_confidence(s, y + 1), "correct holds 2; expected 0 or 1"),
         (lambda s, y: evaluate_confidence(s, y, [1, 2]), "groups has shape"),
         (lambda s, y: evaluate_confidence(s, y, by=[None] * 600), "by has no label at output 0"),
         (lambda s, y: evaluate_confidence(s, y, cv="paper"), "cv='paper'; expected one of"),
@@ -302,3 +302,98 @@ def test_results_are_estimates_that_compute():
     raw = row(evaluate_confidence(P, O, cv=2), "raw")
     assert isinstance(raw["skill"], Estimate)
     assert float(raw["skill"]) == raw["skill"].value
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"groups": ["a", float("nan")] * 300}, "groups has no label at output 1"),
+        ({"groups": [1, "1"] * 300}, "groups mixes labels of different types"),
+        ({"groups": np.array([1, (2, 3)] * 300, dtype=object)}, "groups mixes labels of diff"),
+        ({"groups": np.array(["2020", "NaT"] * 300, dtype="M8[D]")}, "no label at output 1"),
+        ({"groups": np.ma.masked_equal(np.arange(600), 3)}, "groups is a masked array"),
+        ({"confidence": np.ma.masked_less(np.ones(600), 0)}, "confidence is a masked array"),
+        ({"confidence": np.full((600, 2), 0.7)}, "two columns whose rows don't sum to one"),
+        ({"confidence": {1: np.ones(600), "1": np.ones(600)}}, "two signals called '1'"),
+        ({"confidence": np.full(600, 1.0001)}, "confidence is 1.0001 at output 0"),
+        ({"correct": np.array(["yes", "no"] * 300)}, "correct holds 'no'; expected 0 or 1"),
+    ],
+)
+def test_columns_that_would_be_misread_are_refused(change, message):
+    signal, correct, group = grouped_data()
+    given = {"confidence": signal, "correct": correct, "groups": group, **change}
+    with pytest.raises(ValueError, match=message):
+        evaluate_confidence(**given, n_resamples=10)
+
+
+def test_two_columns_of_one_name_are_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.full((600, 2), 0.5), columns=["a", "a"])
+    with pytest.raises(ValueError, match="two signals called 'a'"):
+        evaluate_confidence(frame, np.arange(600) % 2)
+
+
+def test_names_may_be_numbers_and_parts_tuples():
+    signal, correct, _ = grouped_data()
+    by = np.empty(600, dtype=object)
+    by[:] = [("a", i % 2) for i in range(600)]
+    signals = {1: signal, 2: np.full(600, 0.5)}
+    table = evaluate_confidence(signals, correct, by=by, scale={1: "score"}, n_resamples=10)
+    assert [r["n"] for r in table] == [300] * 8
+    assert {r["signal"] for r in table} == {"1", "2"}
+    assert all(note.startswith("('a', ") for note in table.notes)
+    few = np.where([b == ("a", 1) for b in by], np.arange(600) == 1, correct)
+    with pytest.raises(ValueError, match=r"confidence: \('a', 1\), 1: correct holds 1 out"):
+        evaluate_confidence(signals, few, by=by, scale={1: "score"}, n_resamples=10)
+
+
+def test_folds_given_as_pairs_serve_every_signal_and_skip_what_is_missing():
+    signal, correct, group = grouped_data()
+    some = np.where(np.arange(600) % 7 == 0, np.nan, signal)
+    folds = list(GroupKFold(4).split(signal, groups=group))
+    p = cross_val_calibrate("platt", some, correct, groups=group, cv=folds)
+    known = ~np.isnan(some)
+    for train, test in folds:
+        t, u = (np.intersect1d(i, np.flatnonzero(known)) for i in (train, test))
+        own = PlattCalibrator().fit(signal[t], correct[t]).predict_proba(signal[u])[:, 1]
+        np.testing.assert_array_equal(p[u], own)
+    signals = {"some": some, "all": signal}
+    settings = {"by": group % 2, "n_resamples": 10}
+    with pytest.warns(MissingSignalWarning):
+        a = evaluate_confidence(signals, correct, group, cv=folds, **settings)
+    with pytest.warns(MissingSignalWarning):
+        b = evaluate_confidence(signals, correct, group, cv=(f for f in folds), **settings)
+    assert a.to_markdown() == b.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (KFold(5, shuffle=True, random_state=0), "by a map that has seen its group"),
+        (ShuffleSplit(5, random_state=0), "by a map that has seen its group"),
+        (TimeSeriesSplit(5), "tests output 0 0 times"),
+        ([(np.arange(600), np.arange(600))], "by a map that has seen itself"),
+        ([(np.arange(300), np.arange(300, 600))], "tests output 0 0 times"),
+        ([([0, 900], [1])], "cv can't be read .*out of bounds"),
+        (5.0, "expected an int"),
+        (True, "expected an int"),
+        ([5], "cv can't be read"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The groups parameter is ignored")
+def test_folds_that_leak_or_leave_outputs_out_are_refused(cv, message):
+    signal, correct, group = grouped_data()
+    g = group if "group" in message else None
+    with pytest.raises((ValueError, TypeError), match=message):
+        cross_val_calibrate("platt", signal, correct, groups=g, cv=cv)
+
+
+def test_protocol_needs_outputs_of_both_kinds_in_training():
+    with pytest.raises(ValueError, match="on 3 outputs, 1 of the rarer class"):
+        cross_val_calibrate("platt", [0.1, 0.2, 0.9], [0, 0, 1], cv="spiess2024")
+
+
+def test_scores_far_from_the_truth_are_not_said_to_be_the_base_rate():
+    y = np.arange(400) % 2
+    assert "base rate would be better" in str(bucket_collapse(np.full(400, 0.99), y))
+    assert "nothing was learnt" in str(bucket_collapse(np.full(400, 0.5), y))

@@ -446,3 +446,11 @@ def test_bad_data_are_named(change, error, words):
 def test_bad_parameters_are_named(params, words):
     with pytest.raises(ValueError, match=words):
         QuantileCalibrator(**params).fit([0.1, 0.2], [0.5, 0.25], 8)
+
+
+def test_masked_rates_and_calibrators_not_fitted_are_refused():
+    rate = np.ma.masked_equal([0.5, 0.25, 0.75], 0.25)
+    with pytest.raises(ValueError, match="y is a masked array"):
+        QuantileCalibrator().fit([0.1, 0.5, 0.9], rate, n_trials=4)
+    with pytest.raises(NotFittedError):
+        QuantileCalibrator().predict([0.5])

@@ -163,3 +163,26 @@ def test_bad_input_is_named(change, message):
     given = {"confidence": signal, "correct": correct, "by": task, **change}
     with pytest.raises(ValueError, match=message):
         transfer_matrix(**given)
+
+
+def test_draws_without_anything_to_judge_do_not_count():
+    """Group 0 holds most of each part: a draw that takes it last leaves nothing."""
+    signal, correct, task = tasks(n=300)
+    group = np.where(np.arange(900) % 300 < 270, -1, np.arange(900) % 300)
+    found = transfer_matrix(signal, correct, task, groups=group, n_local=31, n_repeats=20)
+    assert np.isfinite(found.intercept).all()
+    whole = local_labels_needed(signal, correct, task, groups=task, n_repeats=2)
+    assert len(whole) == 0
+    assert whole.notes[0] == "task 0: too few outputs, or groups, to say"
+
+
+def test_parts_may_be_tuples_and_not_called_as_the_tables_columns():
+    signal, correct, task = tasks()
+    by = np.empty(len(task), dtype=object)
+    by[:] = [("repo", t) for t in task]
+    found = transfer_matrix(signal, correct, by, n_repeats=1)
+    np.testing.assert_array_equal(
+        found.skill, transfer_matrix(signal, correct, task, n_repeats=1).skill
+    )
+    with pytest.raises(ValueError, match="by holds 'all others', which the tables use"):
+        transfer_matrix(signal, correct, np.where(task == "task 1", "all others", task))

@@ -250,7 +250,7 @@ def simulate_budget(
     questions the mean of those numbers (between two whole numbers, their accuracies are
     interpolated): an adaptive budget that is no better than it has learnt nothing from p. The
     intervals are basic bootstrap ones over questions (or groups), paired: both policies are
-    replayed on the same draws.
+    replayed on the same draws. One question, or group, alone has the interval [-1, 1].
 
     Examples
     --------
@@ -352,6 +352,8 @@ def _intervals(
         value = float(row.mean())
         upper, lower = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
         low, high = max(2.0 * value - lower, -1.0), min(2.0 * value - upper, 1.0)
+        if n_groups < 2:  # nothing is known of how groups differ
+            low, high = -1.0, 1.0
         out.append((value, float(min(low, value)), float(max(high, value))))
     return out
 

@@ -48,9 +48,12 @@ class BucketCollapse:
         )
         if not self.collapsed:
             return f"no bucket collapse: {seen}"
+        if self.skill.high < 0:
+            return f"bucket collapse: {seen}. Forecasting the base rate would be better."
+        what = "nothing was learnt" if self.skill.value < _SKILL else "the skill may be chance"
         return (
             f"bucket collapse: {seen}. The ECE of {self.ece:.4f} is what forecasting the base "
-            "rate gives: nothing was learnt."
+            f"rate gives: {what}."
         )
 
 

@@ -14,7 +14,7 @@ from .._core.warnings import ReversedScoresWarning, SeparationWarning
 from .._numerics.links import FloatArray, IntArray, expit
 from ..metrics import Estimate, estimate
 from ._collapse import N_BINS, collapse_of
-from ._folds import out_of_fold, read_calibrator
+from ._folds import of_rows, out_of_fold, read_calibrator, read_folds
 from ._inputs import (
     check_range,
     read_column,
@@ -63,7 +63,8 @@ def evaluate_confidence(
         What rescales the signals.
     cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
         Folds of the rescaling; a number means stratified folds, whole by group where groups are
-        given. The names stand for the published protocol, see Notes.
+        given. Splitters, and pairs of training and test rows, must test every output once and
+        split no group. The names stand for the published protocol, see Notes.
     by : array-like of shape (n,), optional
         Task or model of each output: each value is judged and rescaled by itself.
     scale : {"probability", "logit", "score"} or dict, default="probability"
@@ -145,8 +146,9 @@ def evaluate_confidence(
     g = None if groups is None else read_column(groups, len(y), "groups", _WHERE)
     parts = [("", np.arange(len(y)))]
     if by is not None:
-        b = read_column(by, len(y), "by", _WHERE)
-        parts = [(str(v), np.flatnonzero(b == v)) for v in np.unique(b)]
+        values_of, code = np.unique(read_column(by, len(y), "by", _WHERE), return_inverse=True)
+        parts = [(str(v), np.flatnonzero(code == i)) for i, v in enumerate(values_of)]
+    cv = read_folds(cv, len(y), _WHERE)
     seed = int(generator(random_state).integers(2**31))
     draws = {"level": level, "n_resamples": n_resamples, "random_state": seed}
     rows: list[dict[str, Any]] = []
@@ -157,9 +159,11 @@ def evaluate_confidence(
             template = read_calibrator(calibrator, scales[name], _WHERE)
             own = None if g is None else g[at]
             found = _Judge(values[at], y[at], own, scales[name], draws)
-            stages, said = found.stages(template, cv, seed)
+            said_of = f"{part}, {name}" if by is not None else name
+            where = _WHERE if len(parts) * len(signals) == 1 else f"{_WHERE}: {said_of}"
+            stages, said = found.stages(template, of_rows(cv, at[found.known]), seed, where)
             rows += [{**head, "signal": name, **row} for row in stages]
-            notes += [f"{', '.join(filter(None, (part, name)))}: {note}" for note in said]
+            notes += [f"{said_of}: {note}" for note in said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
     whole = " by group" if g is not None and not isinstance(cv, str) else ""
     caption = f"rescaled out of fold ({how}{whole}); {percent(level)} intervals"
@@ -183,7 +187,9 @@ class _Judge:
         self.groups = None if groups is None else groups[self.known]
         self.draws = draws
 
-    def stages(self, template: Any, cv: Any, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+    def stages(
+        self, template: Any, cv: Any, seed: int, where: str
+    ) -> tuple[list[dict[str, Any]], list[str]]:
         """Rows of the raw and the rescaled signal, and what is to be said of them."""
         head = {"n": len(self.y), "missing": int((~self.known).sum())}
         raw = {"stage": "raw", **head, **self.metrics(self.raw_probability(), self.signal)}
@@ -193,17 +199,19 @@ class _Judge:
             if len(self.y):
                 what = f"all {len(self.y)} outputs are {'right' if self.y[0] else 'wrong'}"
             return [raw, {"stage": "rescaled", **head, **nothing}], [f"{what}: no skill, no AUC"]
-        p, notes = self.rescaled(template, cv, seed)
+        p, notes = self.rescaled(template, cv, seed, where)
         rescaled = {"stage": "rescaled", **head, **self.metrics(p, p)}
         collapse = collapse_of(p, rescaled["skill"], float(rescaled["ece"]))
         return [raw, rescaled], notes + [str(collapse)] * collapse.collapsed
 
-    def rescaled(self, template: Any, cv: Any, seed: int) -> tuple[FloatArray, list[str]]:
+    def rescaled(
+        self, template: Any, cv: Any, seed: int, where: str
+    ) -> tuple[FloatArray, list[str]]:
         """Out-of-fold probabilities; what the calibrators warned of, once for all folds."""
         data = self.signal, self.y, self.groups
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            p = out_of_fold(template, *data, cv, self.scale, seed, _WHERE)
+            p = out_of_fold(template, *data, cv, self.scale, seed, where)
         kinds = {w.category for w in caught}
         for w in caught:
             if w.category not in _NOTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .._core.base import BaseCalibrator
 from .._core.params import check_choice, check_int
 from .._core.random import generator
 from .._core.scores import Scores
+from .._core.warnings import ScaleWarning
 from .._crossfit import splits
 from .._numerics.links import FloatArray, IntArray, expit
 from .._registry import CALIBRATORS, make_calibrator
@@ -50,8 +52,9 @@ def cross_val_calibrate(
     groups : array-like of shape (n,), optional
         Problem or repository of each output: never on both sides of a fold.
     cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
-        Number of folds, stratified, shuffled, and whole by group where groups are given; any
-        splitter of scikit-learn; or the protocol of Spiess et al. (2024), see
+        Number of folds, stratified, shuffled, and whole by group where groups are given; a
+        splitter of scikit-learn, or pairs of training and test rows, that test every output once
+        and split no group; or the protocol of Spiess et al. (2024), see
         :func:`evaluate_confidence`.
     scale : {"probability", "logit", "score"}, default="probability"
         What the signal is; a "score" is any number of which more means surer, used as log-odds.
@@ -66,8 +69,8 @@ def cross_val_calibrate(
     Raises
     ------
     ValueError
-        If the data are not of the kind described, a training part holds one class only, or there
-        are fewer groups than folds.
+        If the data are not of the kind described, a training part holds one class only, there
+        are fewer groups than folds, or ``cv`` shows a map what it is judged on.
 
     Examples
     --------
@@ -87,6 +90,7 @@ def cross_val_calibrate(
     check_range(signal, scale, "confidence", where)
     g = None if groups is None else read_column(groups, len(y), "groups", where)
     template = read_calibrator(calibrator, scale, where)
+    cv = read_folds(cv, len(y), where)
     return out_of_fold(template, signal, y, g, cv, scale, random_state, where)
 
 
@@ -105,6 +109,35 @@ def read_calibrator(calibrator: Any, scale: str, where: str) -> BaseCalibrator:
     return template._with_scale("probability" if scale == "probability" else "logit")
 
 
+def read_folds(cv: Any, n: int, where: str) -> Any:
+    """A number, a splitter, a protocol's name, or pairs of masks of the training and test rows."""
+    if isinstance(cv, str):
+        check_choice(where, "cv", cv, PROTOCOLS)
+    elif isinstance(cv, (int, float, np.number)):
+        check_int(where, "cv", cv, low=2)
+        return int(cv)
+    if cv is None or isinstance(cv, str) or hasattr(cv, "split"):
+        return 5 if cv is None else cv
+    folds: list[tuple[np.ndarray, np.ndarray]] = []
+    try:
+        for train, test in cv:
+            folds.append((np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)))
+            folds[-1][0][train] = folds[-1][1][test] = True
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{where}: cv can't be read ({error}); expected a number of folds, a splitter, or "
+            f"pairs of training and test rows among {n} outputs."
+        ) from error
+    return folds
+
+
+def of_rows(cv: Any, rows: IntArray) -> Any:
+    """Folds of some of the outputs: pairs of masks are cut to them, all else is as it was."""
+    if not isinstance(cv, list):
+        return cv
+    return [(train[rows], test[rows]) for train, test in cv if test[rows].any()]
+
+
 def out_of_fold(
     template: BaseCalibrator,
     signal: FloatArray,
@@ -115,26 +148,54 @@ def out_of_fold(
     random_state: Any,
     where: str,
 ) -> FloatArray:
-    """The same for checked input."""
+    """The same for checked input; ``cv`` from :func:`read_folds`."""
     kept = np.flatnonzero(~np.isnan(signal))
     out = np.full(len(signal), np.nan)
     if len(kept) == 0:
         return out
     s, y = signal[kept], y[kept]
     if isinstance(cv, str):
-        check_choice(where, "cv", cv, PROTOCOLS)
-        out[kept] = _spiess(s, y, scale, by_signal=cv.endswith("sorted"))
+        out[kept] = _spiess(s, y, scale, where, by_signal=cv.endswith("sorted"))
         return out
     g = None if groups is None else groups[kept]
-    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
-        check_int(where, "cv", cv, low=2)
-        g = _check_folds(int(cv), y, g, where)
+    if isinstance(cv, int):
+        g = _check_folds(cv, y, g, where)
+    cv = of_rows(cv, kept)
     p = np.full(len(s), np.nan)
     seed = int(generator(random_state).integers(2**31))
-    for train, test in splits(cv, s, y, g, shuffle=seed, where=where):
-        p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
+    folds = cv if isinstance(cv, list) else splits(cv, s, y, g, shuffle=seed, where=where)
+    _check_apart(folds, kept, g, where)
+    with warnings.catch_warnings():
+        if scale == "score":  # said to be no probability, so let it lie in [0, 1]
+            warnings.simplefilter("ignore", ScaleWarning)
+        for train, test in folds:
+            p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
     out[kept] = p
     return out
+
+
+def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None, where: str) -> None:
+    """Raise unless every output is tested once, and by a map that saw nothing of its group."""
+    n = len(kept)
+    code = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    tested = np.zeros(n, dtype=np.intp)
+    for train, test in folds:
+        tested[test] += 1
+        seen = np.zeros(n, dtype=bool)
+        seen[code[train]] = True
+        both = np.arange(n)[test][seen[code[test]]]
+        if len(both):
+            i, what = int(both[0]), "itself" if groups is None else "its group"
+            raise ValueError(
+                f"{where}: cv judges output {kept[i]} by a map that has seen {what}; expected "
+                "folds apart. With groups use a number, or GroupKFold."
+            )
+    if (tested != 1).any():
+        i = int((tested != 1).argmax())
+        raise ValueError(
+            f"{where}: cv tests output {kept[i]} {tested[i]} times; expected every output in one "
+            "test part, as of KFold."
+        )
 
 
 def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) -> np.ndarray | None:
@@ -153,14 +214,25 @@ def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) ->
     return None if n_groups == len(y) else groups
 
 
-def _spiess(s: FloatArray, y: IntArray, scale: str, *, by_signal: bool) -> FloatArray:
+def _spiess(s: FloatArray, y: IntArray, scale: str, where: str, *, by_signal: bool) -> FloatArray:
     """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
+    fewest = int(np.bincount(y, minlength=2).min())
+    if len(y) < 5 or fewest < 2:
+        raise ValueError(
+            f"{where}: the protocol of Spiess et al. on {len(y)} outputs, {fewest} of the rarer "
+            "class; expected at least five, and two of each class."
+        )
     z = s
     if scale == "probability":
         z = Scores(np.round(s, _DECIMALS), "probability", (_CLIP, _CLIP)).logits()
     order = np.argsort(s, kind="stable") if by_signal else np.arange(len(s))
     p = np.empty(len(s))
     for train, test in KFold(n_splits=5, shuffle=True, random_state=42).split(order):
+        if len(np.unique(y[order[train]])) < 2:
+            raise ValueError(
+                f"{where}: a training part of the protocol of Spiess et al. holds one class only; "
+                "expected both. Use a number of folds: they are stratified."
+            )
         # scikit-learn's solver, which stops short of the optimum as theirs did.
         model = LogisticRegression(C=np.inf).fit(z[order[train], None], y[order[train]])
         p[order[test]] = expit(model.decision_function(z[order[test], None]))

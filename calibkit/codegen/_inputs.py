@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .._core.inputs import check_lengths
-from .._core.labels import read_labels
+from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths
+from .._core.labels import is_missing, read_labels
 from .._core.params import advice, check_choice
 from .._core.warnings import MissingSignalWarning
 from .._numerics.links import FloatArray, IntArray
@@ -20,34 +20,52 @@ SCALES = ("probability", "logit", "score")
 
 def read_correct(correct: Any, where: str) -> IntArray:
     """0 or 1 for every output."""
-    _, codes = read_labels(correct, classes=[0, 1], where=where, name="correct")
-    return codes.astype(np.int8, copy=False)
+    found, codes = read_labels(correct, where=where, name="correct")
+    other = [v for v in found.tolist() if v not in (0, 1)]
+    if other:
+        raise ValueError(
+            f"{where}: correct holds {other[0]!r}; expected 0 or 1, or bool, for every output."
+        )
+    return found.astype(np.int8)[codes]
 
 
 def read_signals(confidence: Any, n: int, where: str) -> dict[str, FloatArray]:
     """Named columns of one number per output, NaN where there is none."""
     if hasattr(confidence, "columns"):
-        named = {str(c): confidence[c] for c in confidence.columns}
+        pairs = [(str(c), confidence[c]) for c in confidence.columns]
     elif isinstance(confidence, Mapping):
-        named = dict(confidence)
+        pairs = [(str(k), values) for k, values in confidence.items()]
     else:
-        named = {"confidence": confidence}
-    if not named:
+        pairs = [("confidence", confidence)]
+    if not pairs:
         raise ValueError(f"{where}: confidence holds no signal; expected at least one.")
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{where}: confidence holds two signals called {twice!r}; expected distinct names."
+        )
     return {name: _numbers(values, n, name, where) for name, values in named.items()}
 
 
 def _numbers(values: Any, n: int, name: str, where: str) -> FloatArray:
     what = name if name == "confidence" else f"confidence[{name!r}]"
+    _refuse_masked(values, what, where)
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":  # None, and the missing values of pandas, become NaN
-            a = np.array([np.nan if _is_null(v) else v for v in values])
+            a = np.array([np.nan if is_missing(v) else v for v in values])
         a = a.astype(np.float64) if a.dtype.kind in "buif" else _refuse(what, where)
     except (TypeError, ValueError) as error:
         if "expected one number" in str(error):
             raise
         _refuse(what, where)
+    if a.ndim == 2 and a.shape[1] == 2 and (np.abs(a.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
+        raise ValueError(
+            f"{where}: {what} has two columns whose rows don't sum to one; expected one number per "
+            "output, or both columns of predict_proba."
+        )
     if a.ndim == 2 and a.shape[1] in (1, 2):
         a = a[:, -1]  # of predict_proba: the probability of being correct
     if a.ndim != 1:
@@ -66,33 +84,42 @@ def _refuse(what: str, where: str) -> Any:
     raise ValueError(f"{where}: {what} can't be read as numbers; expected one number per output.")
 
 
-def _is_null(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType")
+def _refuse_masked(values: Any, what: str, where: str) -> None:
+    if np.ma.isMaskedArray(values):
+        raise ValueError(
+            f"{where}: {what} is a masked array; expected a plain one. Drop the masked outputs."
+        )
 
 
 def read_column(values: Any, n: int, name: str, where: str) -> np.ndarray:
     """Labels of outputs that need only be equal or different, such as their problems."""
-    a = np.asarray(values)
+    _refuse_masked(values, name, where)
+    listed = isinstance(values, (list, tuple))
+    # NumPy would turn numbers, and NaN, beside strings into strings.
+    mixed = listed and len({isinstance(v, str) for v in values}) > 1
+    a = np.asarray(values, dtype=object if mixed else None)
     if a.shape != (n,):
         raise ValueError(
             f"{where}: {name} has shape {a.shape}; expected one label per output, ({n},)."
         )
+    missing = np.zeros(n, dtype=bool)
     if a.dtype.kind == "O":
-        if any(_is_null(v) or v != v for v in a):
-            at = next(i for i, v in enumerate(a) if _is_null(v) or v != v)
-            raise ValueError(
-                f"{where}: {name} has no label at output {at}; expected one for each output."
-            )
-        if len({isinstance(v, str) for v in a}) > 1:
-            raise ValueError(
-                f"{where}: {name} mixes labels of different types; expected one type. Convert "
-                "them, for instance to strings."
-            )
-    elif a.dtype.kind == "f" and not np.isfinite(a).all():
-        at = int(np.flatnonzero(~np.isfinite(a))[0])
+        missing = np.array([is_missing(v) for v in a], dtype=bool)
+    elif a.dtype.kind in "fmM":
+        missing = ~np.isfinite(a)
+    if missing.any():
         raise ValueError(
-            f"{where}: {name} has no label at output {at}; expected one for each output."
+            f"{where}: {name} has no label at output {int(missing.argmax())}; expected one for "
+            "each output."
         )
+    if a.dtype.kind == "O":
+        try:
+            sorted(set(a.tolist()))
+        except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
+            raise ValueError(
+                f"{where}: {name} mixes labels of different types ({error}); expected one type. "
+                "Convert them, for instance to strings."
+            ) from error
     return a
 
 
@@ -101,6 +128,7 @@ def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict
     if not isinstance(scale, Mapping):
         check_choice(where, "scale", scale, SCALES)
         return dict.fromkeys(signals, scale)
+    scale = {str(name): one for name, one in scale.items()}
     for name, one in scale.items():
         if name not in signals:
             listed = ", ".join(map(repr, signals))
@@ -116,11 +144,11 @@ def check_range(values: FloatArray, scale: str, name: str, where: str) -> None:
     """Raise where a signal declared a probability is none."""
     if scale != "probability":
         return
-    bad = (values < 0) | (values > 1)
+    bad = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"{where}: {name} is {values[at]:.6g} at output {at}; expected probabilities in "
+            f"{where}: {name} is {values[at]:.9g} at output {at}; expected probabilities in "
             f"[0, 1]. Log-odds: scale={{{name!r}: 'logit'}}; lengths, perplexities and other "
             f"numbers: scale={{{name!r}: 'score'}}."
         )

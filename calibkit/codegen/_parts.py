@@ -16,11 +16,15 @@ from .._numerics.links import FloatArray, IntArray, logit
 from ._folds import read_calibrator
 from ._inputs import check_range, read_column, read_correct, read_signals, scales_of
 
+#: Names of a row and of columns of the tables.
+TAKEN = {"all others", "fitted on"}
+
 
 @dataclass(frozen=True)
 class Part:
     """The outputs of one task, model or project."""
 
+    rows: IntArray
     signal: FloatArray
     y: IntArray
     groups: np.ndarray | None
@@ -55,6 +59,7 @@ class Parts:
     ) -> None:
         self.where = where
         y = read_correct(correct, where)
+        self.n = len(y)
         signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
         scales_of(scale, {"confidence": signal}, where)
         check_range(signal, scale, "confidence", where)
@@ -62,12 +67,18 @@ class Parts:
         g = None if groups is None else read_column(groups, len(y), "groups", where)
         self.template = read_calibrator(calibrator, scale, where)
         known = ~np.isnan(signal)
-        found = np.unique(b[known])
+        known = np.flatnonzero(known)
+        found, code = np.unique(b[known], return_inverse=True)
         if len(found) < 2:
             raise ValueError(f"{where}: by holds {len(found)} value(s); expected at least two.")
-        at = [np.flatnonzero(known & (b == v)) for v in found]
+        at = [known[code == i] for i in range(len(found))]
         self.names = [str(v) for v in found]
-        self.rows = [Part(signal[i], y[i], None if g is None else g[i]) for i in at]
+        if taken := sorted(TAKEN & set(self.names)):
+            raise ValueError(
+                f"{where}: by holds {taken[0]!r}, which the tables use for themselves; expected "
+                "other names."
+            )
+        self.rows = [Part(i, signal[i], y[i], None if g is None else g[i]) for i in at]
         for name, part in zip(self.names, self.rows, strict=True):
             if len(np.unique(part.y)) < 2:
                 kind = "right" if part.y[0] else "wrong"
@@ -111,8 +122,17 @@ def log_odds(calibrator: BaseCalibrator, signal: FloatArray) -> FloatArray:
 
 
 def brier_skill(p: FloatArray, y: IntArray) -> FloatArray:
-    """Skill of each row of probabilities; NaN where all labels are alike."""
+    """Skill of each row of probabilities; NaN where all labels are alike, or there are none."""
+    if len(y) == 0:
+        return np.full(p.shape[:-1], np.nan)
     rate = y.mean()
     reference = rate * (1.0 - rate)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(reference > 0, 1.0 - ((p - y) ** 2).mean(axis=-1) / reference, np.nan)
+
+
+def mean_known(skill: FloatArray) -> FloatArray:
+    """Means over the draws (first axis) whose skill is defined; NaN if none is."""
+    known = ~np.isnan(skill)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, skill, 0.0).sum(axis=0) / known.sum(axis=0)

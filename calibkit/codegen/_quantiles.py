@@ -195,7 +195,8 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         mean : ndarray of shape (n,)
             Mean, not median.
         """
-        return expit(self.slope_ * self._logits(X, "predict") + self.intercept_)
+        z = self._logits(X, "predict")
+        return expit(self.slope_ * z + self.intercept_)
 
     def predict_quantiles(self, X: Any) -> FloatArray:
         """Quantiles of the success probability (of the measured rate, for "pinball").

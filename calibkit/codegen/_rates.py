@@ -15,6 +15,8 @@ _WHOLE = 1e-3
 
 def read_floats(values: Any, name: str, where: str) -> FloatArray:
     """An array of float64."""
+    if np.ma.isMaskedArray(values):
+        raise ValueError(f"{where}: {name} is a masked array; expected a plain one.")
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":
@@ -66,7 +68,7 @@ def read_trials(n_trials: Any, y: FloatArray, method: str, where: str) -> FloatA
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"{where}: n_trials is {n[at]:.6g} at row {at}; expected whole numbers of at least 1."
+            f"{where}: n_trials is {n[at]:.6g} at row {at}; expected whole numbers from 1 to 1e9."
         )
     k = y * n
     bad = np.abs(k - np.round(k)) > _WHOLE * np.maximum(1.0, 1e-4 * n)

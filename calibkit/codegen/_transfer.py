@@ -11,8 +11,8 @@ from .._core.params import check_choice, check_int, check_scale
 from .._core.random import generator
 from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.shrinkage import FIXED, fit_shrunk
-from ._folds import out_of_fold
-from ._parts import Part, Parts, brier_skill, log_odds
+from ._folds import of_rows, out_of_fold, read_folds
+from ._parts import Part, Parts, brier_skill, log_odds, mean_known
 from ._result_table import ResultTable
 
 REPAIRS = ("none", "intercept", "shrinkage")
@@ -153,7 +153,8 @@ def transfer_matrix(
         Strength of the pull to the borrowed map, ``shrinkage/2 * (slope - 1)**2`` on the summed
         log-loss of the local labels; without end only the intercept is refitted.
     n_repeats : int, default=20
-        Draws of the local labels, over which the repaired skills are averaged.
+        Draws of the local labels, over which the repaired skills are averaged; draws that leave
+        outputs of one kind only, whose skill is not defined, do not count.
     cv : int or splitter, default=5
         Folds of the diagonal.
     scale : {"probability", "logit", "score"}, default="probability"
@@ -199,23 +200,26 @@ def transfer_matrix(
     check_scale(where, "shrinkage", shrinkage)
     parts = Parts(confidence, correct, by, groups, calibrator, scale, where)
     parts.check_rest(n_local)
+    cv = read_folds(cv, parts.n, where)
     k, rng = len(parts.names), generator(random_state)
     out = {repair: np.full((k + 1, k), np.nan) for repair in REPAIRS}
     seed = int(rng.integers(2**31))
     maps = [parts.fit([i]) for i in range(k)]
     for j, part in enumerate(parts.rows):
-        own = out_of_fold(parts.template, part.signal, part.y, part.groups, cv, scale, seed, where)
+        of_part = f"{where}: {parts.names[j]}"
+        given = part.signal, part.y, part.groups, of_rows(cv, part.rows)
+        own = out_of_fold(parts.template, *given, scale, seed, of_part)
         pooled = parts.fit([i for i in range(k) if i != j])
         z = np.array([log_odds(m, part.signal) for m in (*maps, pooled)])
         out["none"][:, j] = brier_skill(expit(z), part.y)
-        repaired = np.zeros((2, k + 1))
-        for _ in range(n_repeats):
+        repaired = np.zeros((n_repeats, 2, k + 1))
+        for i in range(n_repeats):
             local, rest = part.draw(n_local, rng)
             for r, pull in enumerate((FIXED, shrinkage)):
                 a, b = fit_shrunk(z[:, local], part.y[local], pull)
                 q = expit(a[:, None] * z[:, rest] + b[:, None])
-                repaired[r] += brier_skill(q, part.y[rest]) / n_repeats
-        out["intercept"][:, j], out["shrinkage"][:, j] = repaired
+                repaired[i, r] = brier_skill(q, part.y[rest])
+        out["intercept"][:, j], out["shrinkage"][:, j] = mean_known(repaired)
         for repair in REPAIRS:  # a part lends nothing to itself
             out[repair][j, j] = brier_skill(own[None], part.y)[0]
     rates = np.array([part.y.mean() for part in parts.rows])
@@ -253,7 +257,8 @@ def local_labels_needed(
     shrinkage : float, default=1.0
         Strength of the pull to the borrowed map, as in :func:`transfer_matrix`.
     n_repeats : int, default=20
-        Draws of the local labels at each number of them.
+        Draws of the local labels at each number of them; draws that leave outputs of one kind
+        only, whose skill is not defined, do not count.
     scale : {"probability", "logit", "score"}, default="probability"
         What the signal is.
     random_state : int, RandomState, Generator or None, default=0
@@ -295,9 +300,11 @@ def local_labels_needed(
         curve = []
         for n in (n for n in _GRID if 2 * n <= len(part.y)):
             found = [_compare(parts, part, z, n, shrinkage, rng) for _ in range(n_repeats)]
-            means = dict(
-                zip(("borrowed", "intercept", "shrinkage", "local"), np.mean(found, 0), strict=True)
-            )
+            mean = mean_known(np.array(found))
+            if np.isnan(mean).any():  # groups so large that no draw leaves anything to judge
+                break
+            names = ("borrowed", "intercept", "shrinkage", "local")
+            means = dict(zip(names, map(float, mean), strict=True))
             curve.append((n, means))
             rows.append({"judged on": parts.names[j], "labels": n, **means})
         notes.append(f"{parts.names[j]}: {_verdict(curve)}")
@@ -320,7 +327,7 @@ def _compare(
 
 def _verdict(curve: list[tuple[int, dict[str, float]]]) -> str:
     if not curve:
-        return "too few outputs to say"
+        return "too few outputs, or groups, to say"
     wins = [means["local"] > means["borrowed"] for _, means in curve]
     lost = [i for i, win in enumerate(wins) if not win]
     first = lost[-1] + 1 if lost else 0
