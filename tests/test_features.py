@@ -169,6 +169,7 @@ def test_set_output(frame):
     ("given", "kind", "text"),
     [
         ({"measures": "averag_token_probability"}, ValueError, "did you mean 'average_token"),
+        ({"measures": None}, ValueError, "measures=None; expected one of"),
         ({"measures": []}, ValueError, "one or more different measures"),
         ({"measures": ["length", "length"]}, ValueError, "one or more different measures"),
         ({"scale": "odds"}, ValueError, "scale='odds'"),

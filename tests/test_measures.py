@@ -20,6 +20,7 @@ from calibkit._numerics import ragged as numerics
 from calibkit.codegen import Ragged, agreement, p_true, parse_confidence, token_confidence
 
 getcontext().prec = 50
+list_view = getattr(pa, "list_view", pa.list_)  # PyArrow 16
 PROBABILITIES = [
     "average_token_probability",
     "geometric_mean_probability",
@@ -141,6 +142,10 @@ def kinds():
     yield "float32 list", arrow.cast(pa.list_(pa.float32()))
     yield "chunks", pa.chunked_array([x[:1], [], x[1:]], type=arrow.type)
     yield "no chunk but one", pa.chunked_array([x])
+    yield "slice of chunks", pa.chunked_array([[[9.0], *x[:1]], [*x[1:], [9.0]]])[1:4]
+    yield "views", pa.array(x, type=list_view(pa.float64()))
+    yield "Arrow scalars", list(arrow)
+    yield "Decimal", [[Decimal(str(t)) for t in v] for v in x]
     yield "polars", pl.Series(x)
     yield "polars slice", pl.Series([[1.0], *x])[1:]
     yield "polars objects", pl.Series(x, dtype=pl.Object)
@@ -165,6 +170,7 @@ def test_all_kinds_of_lists_are_one(kind, x):
         np.full((2, 3), -0.5, dtype=np.float16),
         np.asfortranarray(np.full((2, 3), -0.5)),
         np.full((2, 3), -0.5).astype(object),
+        np.matrix(np.full((2, 3), -0.5)),
         pd.DataFrame(np.full((2, 3), -0.5)),
         pa.array([[-0.5] * 3] * 2, type=pa.list_(pa.float32(), 3)),
         pl.Series([[-0.5] * 3] * 2, dtype=pl.Array(pl.Float64, 3)),
@@ -274,6 +280,9 @@ BAD = [
     ([[1j]], TypeError, "Complex data not supported"),
     (np.array([[1j]]), ValueError, "Complex data not supported"),
     (np.array([["a"]]), ValueError, "dtype <U1; expected plain numbers"),
+    ([np.array(-1.0)], TypeError, r"float .-1.0. at output 0; .*pass \[logprobs\]"),
+    ([[-1.0, -(10**400)]], ValueError, "beyond the range of floats at output 0, token 1"),
+    (pa.array([{"a": [-1.0]}]), TypeError, "Arrow array of struct<a: list"),
     (pa.array([-1.0]), TypeError, "Arrow array of double; expected lists"),
     (pa.array([["a"]]), TypeError, "text"),
     (pl.Series([-1.0]), TypeError, "polars Float64; expected a Series of lists"),
@@ -303,6 +312,8 @@ def test_bad_parameters():
     x = [[-1.0]]
     with pytest.raises(ValueError, match="did you mean 'total_probability'"):
         token_confidence(x, "total_prob")
+    with pytest.raises(ValueError, match="measure=None; expected one of"):
+        token_confidence(x, None)
     with pytest.raises(ValueError, match="measure is an empty list"):
         token_confidence(x, [])
     with pytest.raises(ValueError, match=r"scale='log'.*'probability', 'logit'"):
@@ -322,6 +333,9 @@ def test_bad_ragged():
         Ragged(np.zeros(3), np.array([0, 4]))
     with pytest.raises(ValueError, match="expected a list of ints"):
         Ragged(np.zeros(3), np.array([0.0, 3.0]))
+    for values in (None, np.ma.masked_array([-1.0], [True])):
+        with pytest.raises(TypeError, match=r"^Ragged: values is .* without a mask"):
+            Ragged(values, np.array([0, 1]))
     assert Ragged(np.arange(3), np.array([0, 1, 3]))[-1].tolist() == [1, 2]
     with pytest.raises(IndexError):
         _ = Ragged(np.arange(3), np.array([0, 3]))[1]
@@ -387,7 +401,9 @@ def test_entropy_takes_dicts_items_arrays_and_columns():
     items = [[[{"token": "a", "logprob": v} for v in t] for t in o] for o in logs]
     mixed = [dicts[0], items[1]]
     flat = Ragged(np.array([-0.1, -3.0, -0.5, -0.2, -2.0, -4.0]), np.array([0, 2, 3, 6]))
-    for x in (dicts, items, mixed, pa.array(logs), pl.Series(logs), pd.Series(logs),
+    chunks = pa.chunked_array([pa.array(logs)[:1], pa.array(logs)[1:]])
+    for x in (dicts, items, mixed, pa.array(logs), pl.Series(logs), pd.Series(logs), chunks,
+              pa.array(items), pl.Series(items), pa.array(logs, list_view(chunks.type.value_type)),
               Ragged(flat, np.array([0, 2, 3]))):  # fmt: skip
         np.testing.assert_array_equal(token_confidence(None, "entropy", top_logprobs=x), expected)
     arrays = [np.array(logs[0][:1] * 3), np.array(logs[1])]
@@ -485,6 +501,10 @@ def test_bad_answers():
     for bad in ("True", -0.5, [-0.5], {"True": "x"}, {3: -0.5}, [("True", -1, 2)], {"True": True}):
         with pytest.raises(TypeError, match=r"(?s)^p_true: answers holds .* at output 0; expected"):
             p_true([bad])
+    with pytest.raises(ValueError, match="above 0"):
+        p_true([{"True": 10**400}])
+    with pytest.raises(ValueError, match="true holds None; expected words"):
+        p_true([], true=None)
     with pytest.raises(TypeError, match=r"pass \[answers\]"):
         p_true({"True": -1.0})
     with pytest.raises(ValueError, match="absent='zero'"):
@@ -510,8 +530,9 @@ UNREAD = [
     "", "high", "very sure", "nine out of 10", "80-90%", "80% - 90%", "80 to 90%", "0.8-0.9",
     "between 80 and 90%", "-5%", "-0.5", "\u22120.5", "0,9", "90,5%", "150%", "1.5", "10/9", "9/0",
     "9/10/2024", "90% or 80%", "90% or 90,5%", "at least 90%", ">90%", "90 ± 5%", "±5%", "1/2 3/4",
-    "90", "GPT-4", "nan", "inf", "5e400", "0.9 and 0.1", "Confidence: 80-90", "1.2.3",
-    "Probability: -0.2", "80% of tests pass. Confidence: 0.9", "Confidence: 90%-95%",
+    "90", "0.9f", "12.5k", "a 50/50 chance", "GPT-4", "nan", "inf", "5e400", "0.9 and 0.1",
+    "Confidence: 80-90", "1.2.3", "Probability: -0.2", "80% of tests pass. Confidence: 0.9",
+    "Confidence: 90%-95%",
 ]  # fmt: skip
 
 
@@ -538,6 +559,10 @@ def test_texts_of_any_column():
     for column in (x, np.array(x, dtype=object), pd.Series(x), pl.Series(x), pa.array(x)):
         with pytest.warns(MissingSignalWarning, match=r"1 of 3 .*output 1: no text"):
             np.testing.assert_allclose(parse_confidence(column), [0.9, np.nan, 0.2])
+    with pytest.warns(MissingSignalWarning, match="2 of 3"):
+        np.testing.assert_array_equal(
+            parse_confidence([10**400, 0.5, np.inf]), [np.nan, 0.5, np.nan]
+        )
     with pytest.raises(TypeError, match=r"holds \['90%'\] .list. at output 0; expected text"):
         parse_confidence([["90%"]])
     with pytest.raises(TypeError, match="texts is '90%'"):
@@ -552,6 +577,8 @@ def test_long_texts_take_no_time():
     start = time.perf_counter()
     for text in (
         "1" * 50_000,
+        "1" + " " * 50_000 + "%",
+        "1" + " \n" * 50_000 + "%",
         "1," * 20_000,
         "9/" * 20_000,
         "<a" * 20_000,

@@ -170,7 +170,8 @@ def _answer(
 
 
 def _words(words: str | Sequence[str], where: str, name: str) -> set[str]:
-    given = [words] if isinstance(words, str) else list(words)
+    several = not isinstance(words, str) and hasattr(words, "__iter__")
+    given: list[Any] = list(words) if several else [words]
     for w in given:
         if not isinstance(w, str) or not _bare(w):
             raise ValueError(
@@ -216,12 +217,13 @@ def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float
                 f"{where}: {name} holds {answer!r:.60} at output {i}; expected a dict from token "
                 "to log-probability, or a list of (token, logprob) or of {'token', 'logprob'}."
             )
+        value = max(min(value, 1e300), LOWEST)  # before float(): Python's ints have no end
         if value > TOLERANCE:
             raise ValueError(
                 f"{where}: {name} holds values above 0 ({value:.6g} for {token!r} at output {i}); "
                 "expected log-probabilities. For probabilities take np.log first."
             )
-        listed.append((token, max(min(float(value), 0.0), LOWEST)))
+        listed.append((token, min(float(value), 0.0)))
     mass = sum(exp(v) for _, v in listed)
     if mass > 1.0 + MASS_TOLERANCE:
         raise ValueError(
@@ -232,7 +234,7 @@ def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float
 
 
 def _pair(item: Any) -> tuple[Any, Any]:
-    pair = isinstance(item, (list, tuple)) and len(item) == 2
+    pair = isinstance(item, (list, tuple, np.ndarray)) and len(item) == 2
     return (item[0], item[1]) if pair else (None, item)
 
 

@@ -213,7 +213,8 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         return logit(np.clip(p, LEAST_MISS, 1.0 - LEAST_MISS)) if self.scale == "logit" else p
 
     def _names(self, where: str) -> list[str]:
-        names = [self.measures] if isinstance(self.measures, str) else list(self.measures)
+        several = not isinstance(self.measures, str) and hasattr(self.measures, "__iter__")
+        names: list[Any] = list(self.measures) if several else [self.measures]
         for name in names:
             check_choice(where, "measures", name, MEASURES)
         if not names or len(set(names)) < len(names):

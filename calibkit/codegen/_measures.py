@@ -134,7 +134,8 @@ def measure_tokens(
     stacklevel: int = 4,
 ) -> FloatArray:
     """:func:`token_confidence` for callers with a name of their own."""
-    names_of = [measure] if isinstance(measure, str) else list(measure)
+    several = not isinstance(measure, str) and hasattr(measure, "__iter__")
+    names_of: list[Any] = list(measure) if several else [measure]
     if not names_of:
         raise ValueError(f"{where}: measure is an empty list; expected at least one measure.")
     for name in names_of:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import chain
 from numbers import Real
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._core.labels import is_missing
+from .._core.optional import require
 from .._numerics.links import FloatArray, IntArray
 from ._checks import place
 
@@ -32,6 +35,8 @@ class Ragged:
     ------
     ValueError
         If the offsets decrease or point outside ``values``.
+    TypeError
+        If ``values`` is no list or array, or a masked one.
 
     Examples
     --------
@@ -53,6 +58,11 @@ class Ragged:
             raise ValueError(
                 f"Ragged: offsets has shape {o.shape} and dtype {o.dtype}; expected a list of "
                 "ints, one more than there are lists."
+            )
+        if not hasattr(self.values, "__len__") or np.ma.isMaskedArray(self.values):
+            raise TypeError(
+                f"Ragged: values is {type(self.values).__name__}; expected an array that holds all "
+                "lists, without a mask."
             )
         o = o.astype(np.intp, copy=False)
         falls = np.flatnonzero(o[1:] < o[:-1])
@@ -85,11 +95,20 @@ def read_nested(X: Any, where: str, name: str) -> tuple[Ragged, IntArray]:
     if isinstance(tokens, list):
         tokens = [list(t.values()) if isinstance(t, dict) else t for t in tokens]
     inner = split(tokens, where, name, outer.offsets)
-    values = inner.values
-    if isinstance(values, list):  # OpenAI's items
-        values = [v.get("logprob", v) if isinstance(v, dict) else v for v in values]
-    values = to_numbers(values, where, name, outer.offsets, inner.offsets)
+    values = to_numbers(_logprobs_of(inner.values), where, name, outer.offsets, inner.offsets)
     return Ragged(values, inner.offsets), outer.offsets
+
+
+def _logprobs_of(values: Any) -> Any:
+    """The log-probabilities where values are OpenAI's items; else the values."""
+    if isinstance(values, list):
+        return [v.get("logprob", v) if isinstance(v, dict) else v for v in values]
+    kind = str(getattr(values, "dtype", getattr(values, "type", "")))
+    if kind.startswith("Struct") and "logprob" in values.struct.fields:
+        return values.struct.field("logprob")
+    if kind.startswith("struct<") and values.type.get_field_index("logprob") >= 0:
+        return require("pyarrow.compute").struct_field(values, "logprob")
+    return values
 
 
 def split(X: Any, where: str, name: str, *outer: IntArray) -> Ragged:
@@ -109,6 +128,8 @@ def split(X: Any, where: str, name: str, *outer: IntArray) -> Ragged:
         return _from_polars(X, where, name)
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()
+    if isinstance(X, np.ndarray):
+        X = np.asarray(X)  # a matrix stays two-dimensional whatever is done to it
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
         if X.ndim < 2:
             raise ValueError(
@@ -133,7 +154,7 @@ def _arrow_of(X: Any) -> Any:
 def _from_rows(rows: list[Any], where: str, name: str, outer: tuple[IntArray, ...]) -> Ragged:
     kinds = set(map(type, rows))
     known = kinds <= {list, tuple, np.ndarray}
-    if not known:
+    if not known or any(isinstance(r, np.ndarray) and r.ndim == 0 for r in rows):
         rows = [_row(r, i, where, name, outer) for i, r in enumerate(rows)]
     lengths = np.fromiter(map(len, rows), np.intp, len(rows))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -149,11 +170,15 @@ def _from_rows(rows: list[Any], where: str, name: str, outer: tuple[IntArray, ..
 
 def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -> Any:
     """One output's list; a missing one is empty."""
+    if hasattr(row, "as_py"):  # Arrow's scalars
+        row = row.as_py()
     if isinstance(row, (list, tuple)):
         return row
     if is_missing(row):
         return ()
     listing = hasattr(row, "__iter__") and not np.ma.isMaskedArray(row)
+    if getattr(row, "ndim", 1) == 0:
+        row, listing = row.item(), False
     if isinstance(row, (str, bytes, dict, set)) or not listing:
         kind, mend = type(row).__name__, f"For a single output pass [{name}]"
         if isinstance(row, (str, bytes)):
@@ -164,36 +189,26 @@ def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -
             f"{where}: {name} holds {kind} ({row!r:.40}) at {place(i, *outer)}; expected a list of "
             f"numbers. {mend}."
         )
-    a = np.asarray(row) if hasattr(row, "__array__") else list(row)
-    return a if isinstance(a, list) or a.ndim else [a.item()]
+    return np.asarray(row) if hasattr(row, "__array__") else list(row)
 
 
 def _from_arrow(X: Any, where: str, name: str) -> Ragged:
-    """Arrow's lists are offsets and values already."""
-    if hasattr(X, "chunks"):
-        parts = [_from_arrow(c, where, name) for c in X.chunks]
-        if len(parts) == 1:
-            return parts[0]
-        lengths = [np.diff(p.offsets) for p in parts]
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate([[0], *lengths])[1:])])
-        values = [to_numbers(p.values, where, name, p.offsets) for p in parts if len(p.values)]
-        return Ragged(np.concatenate(values) if values else np.empty(0), offsets.astype(np.intp))
-    if not hasattr(X, "flatten") or "list" not in str(getattr(X, "type", "")):
-        raise TypeError(
-            f"{where}: {name} is an Arrow array of {getattr(X, 'type', type(X).__name__)}; "
-            "expected lists of numbers."
-        )
-    if X.null_count == 0 and hasattr(X, "offsets"):
-        return Ragged(X.values, X.offsets.to_numpy())
-    lengths = X.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    return Ragged(X.flatten(), np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp))
+    """Arrow's lists, of any layout and in any chunks; without nulls nothing is copied."""
+    kind = str(getattr(X, "type", type(X).__name__))
+    if kind == "null":
+        return _from_rows(X.to_pylist(), where, name, ())
+    if "list" not in kind.partition("<")[0]:
+        raise TypeError(f"{where}: {name} is an Arrow array of {kind}; expected lists of numbers.")
+    compute = require("pyarrow.compute")
+    # The offsets of a list array would also be those of lists that a slice leaves out.
+    lengths = compute.list_value_length(X).fill_null(0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp)
+    return Ragged(compute.list_flatten(X), offsets)
 
 
 def _from_polars(X: Any, where: str, name: str) -> Ragged:
     kind = str(getattr(X, "dtype", type(X).__name__))
-    if kind.startswith("Array"):
-        return _from_rows(X.to_list(), where, name, ())
-    if kind == "Object":
+    if kind.startswith(("Array", "Object", "Null")):
         return _from_rows(X.to_list(), where, name, ())
     if not kind.startswith("List"):
         raise TypeError(f"{where}: {name} is a polars {kind}; expected a Series of lists.")
@@ -232,7 +247,8 @@ def _from_objects(
     flat: list[Any], where: str, name: str, levels: tuple[IntArray, ...]
 ) -> FloatArray:
     kinds = set(map(type, flat))
-    odd = {k for k in kinds if not issubclass(k, (Real, np.number, np.bool_))} - {type(None)}
+    odd = {k for k in kinds if not issubclass(k, (Real, Decimal, np.number, np.bool_))}
+    odd -= {type(None)}
     if odd:
         for i, v in enumerate(flat):
             if type(v) not in odd:
@@ -244,7 +260,14 @@ def _from_objects(
             if not number:
                 _refuse(v, place(i, *levels), where, name)
             flat[i] = v.item()
-    return np.array(flat, dtype=np.float64)
+    try:
+        return np.array(flat, dtype=np.float64)
+    except OverflowError as error:
+        i = next(i for i, v in enumerate(flat) if v is not None and abs(v) > sys.float_info.max)
+        raise ValueError(
+            f"{where}: {name} holds a number beyond the range of floats at {place(i, *levels)}; "
+            "expected a number."
+        ) from error
 
 
 def _refuse(value: Any, at: str, where: str, name: str) -> None:

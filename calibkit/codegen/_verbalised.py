@@ -46,7 +46,7 @@ _KEYED = re.compile(
 _TAG = re.compile(r"<(\w{1,40})>")
 _END_TAG = re.compile(r"</\w{1,40}>")
 _RANGE_TOLD = re.compile(rf"({_KEY})\([^()\n]{{0,40}}\)(?=[\"'*\s]{{0,5}}[:=])", re.IGNORECASE)
-_PLAIN = re.compile(rf"{_SIGNED}(?!\w|\s*/)")
+_PLAIN = re.compile(rf"{_SIGNED}(?!\w|[.,]\d|\s*/)")
 _PLAIN_RANGE = re.compile(
     rf"{_ALONE}{_NUMBER}\s*{_TO}\s*{_NUMBER}|(?:{_BOUND}|\bof\s+){_NUMBER}", re.IGNORECASE
 )
@@ -90,7 +90,7 @@ def parse_confidence(
     -----
     Marked numbers (%, /, "out of") and those named by "confidence:" or "probability:" win over bare
     ones. NaN are: words ("very sure"), two values that differ, ranges and bounds
-    ("80-90%", "at least 90%"), values outside [0, 1], decimal commas. Spiess et al. (2025,
+    ("80-90%", "at least 90%"), "50/50", values outside [0, 1], decimal commas. Spiess et al. (2025,
     section 3) divide a percentage by 100; what they do with other answers is not told.
 
     References
@@ -119,7 +119,7 @@ def read_stated(
         if is_missing(row):
             continue
         if isinstance(row, Real) and not isinstance(row, bool):
-            out[i] = _in_range(float(row) / unit)
+            out[i] = float(row) / unit if 0 <= row <= unit else nan  # type: ignore[operator]
         elif isinstance(row, str):
             if row not in seen:
                 seen[row] = _stated(row, unit)
@@ -139,6 +139,8 @@ def read_stated(
 def _stated(text: str, unit: float) -> float:
     """The one value that a text states, or NaN."""
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    # What matters of white space is where lines end; patterns take long over long runs of it.
+    text = re.sub(r"(?: ?\n)+ ?", "\n", re.sub(r"[^\S\n]+", " ", text))
     text = _RANGE_TOLD.sub(r"\1", _END_TAG.sub(" ", _TAG.sub(r" \1: ", text)))
     marked = [_ratio(m) for m in _MARKED.finditer(text)]
     if marked and _RANGE.search(text):
@@ -155,6 +157,8 @@ def _ratio(m: re.Match[str]) -> float:
     if m["percent"]:
         return _number(m[1]) / 100.0
     whole = _number(m["whole"])
+    if m[0].replace(" ", "") == "50/50":  # the idiom says one half, the fraction 1
+        return nan
     return _number(m[1]) / whole if whole else nan
 
 
