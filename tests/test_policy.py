@@ -286,10 +286,9 @@ def test_bad_costs(costs, error, message):
     ("data", "message"),
     [
         (([0.5, 2.0], [0, 1]), r"TriagePolicy.evaluate: p holds values outside \[0, 1\]"),
-        (([0.5, np.nan], [0, 1]), "p contains NaN"),
         (([0.5], [0, 1]), "p has 1 rows and correct has 2"),
         (([], []), "p has 0 sample"),
-        (([0.5, 0.6], [0, 7]), "correct holds labels"),
+        (([0.5, 0.6], [0, 7]), "correct holds 7; expected 0 or 1"),
         (([0.5, 0.6], [0, 1], [1, 1]), "one group only"),
     ],
 )
@@ -391,3 +390,27 @@ PUBLIC = [
 @pytest.mark.parametrize("name", PUBLIC)
 def test_docstring(name):
     assert [e for e in validate(name)["errors"] if e[0] not in IGNORED] == []
+
+
+def test_outputs_without_a_probability_are_reviewed():
+    policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
+    assert policy.decide([0.95, np.nan, 0.1]).tolist() == ["accept", "review", "discard"]
+    none = TriagePolicy(cost_accept_wrong=10, cost_discard_right=4)
+    assert none.decide([[0.05, 0.95], [np.nan, np.nan]]).tolist() == ["accept", "discard"]
+    p = np.array([0.95, np.nan, 0.1, 0.5] * 10)
+    report = policy.evaluate(p, [1, 0, 0, 1] * 10)
+    assert report.shares["review"].value == 0.5
+    assert np.isfinite(report.expected_cost)
+
+
+def test_a_report_is_a_table_too():
+    rng = np.random.default_rng(0)
+    p = rng.random(500)
+    policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
+    report = policy.evaluate(p, rng.random(500) < p)
+    frame = report.to_table().to_pandas().set_index("what")
+    assert frame.loc["accept", "share"] == report.shares["accept"].value
+    assert frame.loc["accept", "mistaken_high"] == report.error_accepted.high
+    assert frame.loc["review all", "saved_low"] == report.savings["review all"].low
+    again = policy.evaluate(p, rng.random(500) < 2)  # the seed is 0 unless given
+    assert again.costs == policy.evaluate(p, np.ones(500)).costs

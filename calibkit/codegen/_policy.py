@@ -15,6 +15,7 @@ from .._numerics.links import FloatArray, IntArray
 from ..metrics import Estimate
 from ..metrics._rows import read_groups
 from ._inputs import read_correct
+from ._result_table import ResultTable
 from ._threshold import read_confidence
 
 DECISIONS = ("accept", "review", "discard")
@@ -62,6 +63,26 @@ class TriageReport:
     costs: dict[str, Estimate]
     savings: dict[str, Estimate]
     expected_cost: float
+
+    def to_table(self) -> ResultTable:
+        """The report as a table, for pandas, Markdown and LaTeX.
+
+        Returns
+        -------
+        table : ResultTable
+            A row for each decision, with its share and how often it was a mistake, and a row for
+            each policy, with its cost per output and what triage saves against it.
+        """
+        mistakes = {"accept": self.error_accepted, "discard": self.right_discarded}
+        rows: list[dict[str, Any]] = [
+            {"what": name, "share": share, "mistaken": mistakes.get(name, np.nan)}
+            for name, share in self.shares.items()
+        ]
+        rows += [{"what": name, "cost": cost} for name, cost in self.costs.items()]
+        names = ("what", "share", "mistaken", "cost", "saved")
+        saved = (row | {"saved": self.savings.get(row["what"], np.nan)} for row in rows)
+        table = tuple({name: row.get(name, np.nan) for name in names} for row in saved)
+        return ResultTable(table, (str(self.policy),), f"{percent(self.level)} intervals")
 
     def __str__(self) -> str:
         groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
@@ -173,7 +194,8 @@ class TriagePolicy:
         return min(self._review / self.cost_discard_right, self._break_even)
 
     def _codes(self, p: FloatArray) -> IntArray:
-        codes = np.full(len(p), _REVIEW, dtype=np.int8)
+        unknown = _REVIEW if self.discard_below < self.accept_at else _DISCARD
+        codes = np.full(len(p), unknown, dtype=np.int8)
         codes[p < self.discard_below] = _DISCARD
         codes[p >= self.accept_at] = _ACCEPT
         return codes
@@ -190,7 +212,8 @@ class TriagePolicy:
         Returns
         -------
         decisions : ndarray of str of shape (n,)
-            "accept", "review" or "discard".
+            "accept", "review" or "discard"; where the probability is NaN "review", and "discard" if
+            reviews cost too much.
 
         Raises
         ------
@@ -208,7 +231,7 @@ class TriagePolicy:
         *,
         level: float = 0.9,
         n_resamples: int = 1000,
-        random_state: Any = None,
+        random_state: Any = 0,
     ) -> TriageReport:
         """What the policy does on labelled outputs, and what it costs.
 
@@ -224,7 +247,7 @@ class TriagePolicy:
             Level of the intervals.
         n_resamples : int, default=1000
             Draws for the intervals of the costs.
-        random_state : int, RandomState, Generator or None, default=None
+        random_state : int, RandomState, Generator or None, default=0
             Seed of the draws.
 
         Returns
@@ -292,7 +315,7 @@ class TriagePolicy:
             right_discarded=_share(right == 1, codes == _DISCARD, units, level, "right discarded"),
             costs=costs,
             savings=savings,
-            expected_cost=float(options.min(axis=0).mean()),
+            expected_cost=float(np.fmin.reduce(options, axis=0).mean()),
         )
 
     def _costs(

@@ -12,11 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.inputs import check_lengths, read_scores
 from .._core.params import check_choice, check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning
+from .._core.warnings import CalibrationWarning, MissingSignalWarning
 from .._numerics.exact import upper_bound
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import last_passed, rows_needed, sequences_of
 from ._inputs import SCALES, read_column, read_correct
+
+#: More outputs that are advised where chance has decided.
+_MORE = 1.25
 
 
 class Reachable(NamedTuple):
@@ -171,7 +174,7 @@ class RiskControlledThreshold(BaseEstimator):
         ----------
         p : array-like of shape (n,) or (n, 2)
             Confidence that each output is correct; of two columns, as of ``predict_proba``, the
-            second.
+            second. Outputs where it is NaN are left out, with a warning: they are never accepted.
         correct : array-like of shape (n,)
             Whether it was: 0/1 or bool.
         groups : array-like of shape (n,), optional
@@ -192,11 +195,14 @@ class RiskControlledThreshold(BaseEstimator):
         values = read_confidence(p, self.scale, where)
         wrong = 1 - read_correct(correct, where)
         check_lengths(len(values), len(wrong), where, ("p", "correct"))
+        g = None if groups is None else read_column(groups, len(values), "groups", where)
+        known = ~np.isnan(values)
+        if not known.all():
+            _warn_of_missing(known, where)
+            values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         rows, n_groups = slice(None), None
-        if groups is not None:
-            codes = np.unique(
-                read_column(groups, len(values), "groups", where), return_inverse=True
-            )[1]
+        if g is not None:
+            codes = np.unique(g, return_inverse=True)[1]
             rows, n_groups = self._one_per_group(values, wrong, codes, where)
         self._search(values, wrong, rows, n_groups)
         return self
@@ -254,8 +260,12 @@ class RiskControlledThreshold(BaseEstimator):
             needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.delta)))
         else:
             needed, i = found
+            if needed <= n_tested:  # it would do by itself, but one above it has failed
+                above = (m[:i] >= sequences[0].first) if sequences else np.zeros(i, bool)
+                wrong_on_top = (m_wrong[:i] > max_error * m[:i])[above].any()
+                needed = None if wrong_on_top else int(_MORE * n_tested)
             per_row = 1.0 if n_groups is None else n_groups / n_tested
-            needed = _rounded(needed * per_row) if needed > n_tested else None
+            needed = None if needed is None else _rounded(needed * per_row)
         bound, share = upper_bound(m_wrong[i], m[i], self.delta), m_wrong[i] / m[i]
         self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
         warnings.warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning, stacklevel=3)
@@ -271,7 +281,7 @@ class RiskControlledThreshold(BaseEstimator):
         Returns
         -------
         accepted : ndarray of bool of shape (n,)
-            True at or above the threshold.
+            True at or above the threshold; False where the confidence is NaN.
 
         Raises
         ------
@@ -332,7 +342,16 @@ def _rounded(n: float) -> int:
 
 
 def read_confidence(p: Any, scale: str, where: str) -> FloatArray:
-    """One number per output, of which more means surer."""
+    """One number per output, of which more means surer; NaN where an output has none."""
+    given: Any = p if hasattr(p, "dtype") else np.asarray(p)
+    missing = np.isnan(given) if getattr(given.dtype, "kind", "") == "f" else np.zeros(1, bool)
+    if missing.any():
+        known: np.ndarray = ~np.asarray(missing)
+        if known.ndim == 2:
+            known = np.asarray(known.all(axis=1))
+        out = np.full(len(known), np.nan)
+        out[known] = read_confidence(np.asarray(given)[known], scale, where)
+        return out
     scores = read_scores(
         p,
         scale="probability" if scale == "probability" else "logit",
@@ -346,6 +365,16 @@ def read_confidence(p: Any, scale: str, where: str) -> FloatArray:
             "calibrator's predict_proba."
         )
     return scores.values
+
+
+def _warn_of_missing(known: np.ndarray, where: str) -> None:
+    at = int(np.flatnonzero(~known)[0])
+    warnings.warn(
+        f"{where}: {np.count_nonzero(~known)} of {len(known)} outputs have no confidence (NaN, "
+        f"first at output {at}); they are left out, and never accepted.",
+        MissingSignalWarning,
+        stacklevel=3,
+    )
 
 
 def accepted_counts(values: FloatArray, wrong: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
