@@ -343,14 +343,10 @@ def _rounded(n: float) -> int:
 
 def read_confidence(p: Any, scale: str, where: str) -> FloatArray:
     """One number per output, of which more means surer; NaN where an output has none."""
-    given: Any = p if hasattr(p, "dtype") else np.asarray(p)
-    missing = np.isnan(given) if getattr(given.dtype, "kind", "") == "f" else np.zeros(1, bool)
+    missing = _missing(p)
     if missing.any():
-        known: np.ndarray = ~np.asarray(missing)
-        if known.ndim == 2:
-            known = np.asarray(known.all(axis=1))
-        out = np.full(len(known), np.nan)
-        out[known] = read_confidence(np.asarray(given)[known], scale, where)
+        out = np.full(len(missing), np.nan)
+        out[~missing] = read_confidence(np.asarray(p)[~missing], scale, where)
         return out
     scores = read_scores(
         p,
@@ -365,6 +361,16 @@ def read_confidence(p: Any, scale: str, where: str) -> FloatArray:
             "calibrator's predict_proba."
         )
     return scores.values
+
+
+def _missing(p: Any) -> np.ndarray:
+    """Which outputs have no number at all."""
+    try:
+        a = np.asarray(p)
+    except ValueError:  # lists of several lengths, of which read_scores knows what to say
+        return np.zeros(1, dtype=bool)
+    bad = np.isnan(a) if a.dtype.kind == "f" else np.zeros(1, dtype=bool)
+    return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else np.atleast_1d(bad)
 
 
 def _warn_of_missing(known: np.ndarray, where: str) -> None:
