@@ -367,7 +367,8 @@ def _missing(p: Any) -> np.ndarray:
     """Which outputs have no number at all."""
     try:
         a = np.asarray(p)
-    except ValueError:  # lists of several lengths, of which read_scores knows what to say
+        a = a.astype(np.float64) if a.dtype.kind == "O" else a  # None becomes NaN
+    except (TypeError, ValueError):  # read_scores knows what to say of it
         return np.zeros(1, dtype=bool)
     bad = np.isnan(a) if a.dtype.kind == "f" else np.zeros(1, dtype=bool)
     return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else np.atleast_1d(bad)
