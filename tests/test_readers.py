@@ -517,6 +517,19 @@ GOOD = json.dumps({"task_id": "a", "logprobs": [-0.1]})
             r"line 1: 2 tokens and 1 log-probabilities",
         ),
         ('{"task_id": "a", "task_id": "b"}', r"line 1: a key is repeated"),
+        ('[{"task_id": "a", "task_id": "b"}]', r"item 0 .*: a key is repeated"),
+        ("[" * 100_000, r"f\.jsonl: is not JSON"),
+        ("task_id,logprobs\n", r"f\.jsonl: there are no records"),
+        ("PK\x03\x04", r"f\.jsonl: there are no records"),
+        ('{"eval": {"a": []}}', "no record holds an output"),
+        ('{"task_id": "a\\u0000"}', "task is 'a\\\\x00'; expected a text"),
+        ('{"task_id": "a", "sample": 1e300}', r"sample is 1e\+300; expected .* to 2\*\*53"),
+        ('{"task_id": "a", "sample": 9223372036854775808}', "sample is 9223372036854775808; exp"),
+        ('{"task_id": "a", "logprobs": [-1' + "0" * 400 + "]}", r"line 1: logprobs is \[-1000"),
+        (
+            '{"task_id":"a","sample":0,"s":0.1}\n{"task_id":"a","sample":0,"s":0.9}',
+            r"task a, sample 0 .* with other content",
+        ),
         (
             '{"task_id":"a","sample":0,"text":"x"}\n{"task_id":"a","sample":0,"text":"y"}',
             r"task a, sample 0 is at .*f\.jsonl, line 1 and, with other content, at .*, line 2",
@@ -567,6 +580,9 @@ VLLM = request_output("0", completion_output(P[0]))
         ),
         (FINE, changed(FINE, "x", "choices", 0, "logprobs"), "logprobs is 'x'; expected content"),
         (FINE, VLLM, "is in the format vllm and records before it are in openai"),
+        (json.loads(GOOD), FINE, "is in the format openai and records before it are in table"),
+        (FINE, changed(FINE, "x", "choices", 0, "index"), "index is 'x'; expected a whole"),
+        (VLLM, changed(VLLM, "x", "outputs", 0, "index"), "index is 'x'; expected a whole"),
         (VLLM, FINE, "is in the format openai and records before it are in vllm"),
         (FINE, {**response(chat(P[0]), chat(P[1], 1), task_id="a"), "sample": 3}, "2 choices"),
         (
@@ -629,6 +645,8 @@ def test_forced_formats_and_wrong_kinds(write, tmp_path):
             [{"eval": {"a": [{"base_status": "odd", "plus_status": "pass"}]}}],
             r"line 1, eval\['a'\]\[0\]: the base status is 'odd'",
         ),
+        ([{"eval": {"a": {"base": None}}}], r"eval\['a'\] has base None .*expected lists"),
+        ([{"eval": {}}], "no record has a verdict by correct=None"),
         ([lm_eval(0, [["x"]], ["x"], bleu=0.3)], "line 1: has no pass@1 or .*It has: doc_id"),
         ([lm_eval(0, [["x"]], ["x"], exact_match=0.3)], r"exact_match is 0\.3; expected true"),
         ([lm_eval(0, [], [], acc=1)], r"line 1: has the responses \[\]; expected a list"),
@@ -637,6 +655,14 @@ def test_forced_formats_and_wrong_kinds(write, tmp_path):
 def test_hostile_results(write, rows, match):
     with pytest.raises(ValueError, match=match):
         read_results(write(rows))
+
+
+def test_tasks_that_evalplus_holds_twice_are_not_lost(write):
+    one = '"a": [{"base_status": "pass", "plus_status": "pass"}]'
+    with pytest.raises(ValueError, match="eval has a task twice"):
+        read_results(write(f'{{"eval": {{{one}, {one}}}}}'))
+    with pytest.raises(TypeError, match="path holds None; expected paths"):
+        read_results(None)
 
 
 # -------------------------------------------------------------------------------------- the join

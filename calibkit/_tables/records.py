@@ -147,13 +147,14 @@ def _csv_records(name: str, lines: Any, separator: str, bad: Bad) -> Iterator[Re
         kept.clear()
 
 
-class _Repeated(dict[str, Any]):
+class Repeated(dict[str, Any]):
     """An object of JSON in which a key is repeated."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of a type of its own if a key is repeated."""
     found = dict(pairs)
-    return found if len(found) == len(pairs) else _Repeated(found)
+    return found if len(found) == len(pairs) else Repeated(found)
 
 
 def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
@@ -164,14 +165,14 @@ def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
             continue
         try:
             text = raw.removeprefix("\ufeff") if i == 1 else raw
-            value = json.loads(text, object_pairs_hook=_object)
+            value = json.loads(text, object_pairs_hook=json_object)
         except (ValueError, RecursionError) as error:
             cut = f"; the last line: the file looks cut short after {n_read} whole records"
             cut = "" if raw.endswith("\n") else cut
             bad(ValueError(f"{name}, line {i}: is not JSON ({error}){cut}."))
             continue
         n_read += 1
-        if isinstance(value, _Repeated):
+        if isinstance(value, Repeated):
             bad(ValueError(f"{name}, line {i}: a key is repeated; expected each key once."))
         elif not isinstance(value, dict):
             kind = type(value).__name__

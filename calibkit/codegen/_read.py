@@ -198,11 +198,14 @@ def read_results(
 
 
 def _paths(path: Paths, asked: Asked) -> list[Path]:
-    several = not isinstance(path, (str, os.PathLike))
-    found = [Path(p) for p in path] if several else [Path(path)]  # type: ignore[union-attr, arg-type]
-    if not found:
+    single = isinstance(path, (str, os.PathLike)) or not hasattr(path, "__iter__")
+    paths: list[Any] = [path] if single else list(path)  # type: ignore[arg-type]
+    for one in paths:
+        if not isinstance(one, (str, os.PathLike)):
+            raise TypeError(f"{asked.where}: path holds {one!r:.40}; expected paths of files.")
+    if not paths:
         raise ValueError(f"{asked.where}: path is an empty list; expected a file or more.")
-    return found
+    return [Path(p) for p in paths]
 
 
 class _Ids:
@@ -290,8 +293,9 @@ class _Generations:
         earlier = self._ids.add(row.place, row.task, row.sample)
         logprobs = _NONE if row.logprobs is None else row.logprobs
         if earlier is not None:
-            same = np.array_equal(self._logprobs[earlier], logprobs, equal_nan=True)
-            if not same or self._text[earlier] != row.text:
+            same = (self._text[earlier], self._labels[earlier]) == (row.text, row.labels)
+            same &= np.array_equal(self._logprobs[earlier], logprobs, equal_nan=True)
+            if not (same and self._has(earlier, row.extra)):
                 raise self._ids.conflict(earlier, row.place)
             return
         n_tokens = len(logprobs)
@@ -317,6 +321,15 @@ class _Generations:
             column.extend([np.nan] * (n_before - len(column)))
             column.append(number)
 
+    def _has(self, row: int, extra: dict[str, Any]) -> bool:
+        """Whether a row's signals are these."""
+        for name in extra.keys() - self._no_signal:
+            number, column = _number(extra[name]), self._extra.get(name, [])
+            had = column[row] if row < len(column) else np.nan
+            if number != had and (number == number or had == had):  # NaN is none twice
+                return False
+        return True
+
     def finished(self) -> Generations:
         """All of them; raises where there is none, and warns of failed requests."""
         n, n_failed = len(self._text), len(self._errors)
@@ -330,6 +343,8 @@ class _Generations:
                 MissingSignalWarning,
                 stacklevel=3,
             )
+        if n == 0:
+            raise ValueError(f"{self._asked.where}: no record holds an output; expected outputs.")
         logprobs = _ragged(self._logprobs)
         top = Ragged(_joined(self._top, self._per_token), logprobs.offsets)
         signals = {

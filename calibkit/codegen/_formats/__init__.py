@@ -33,7 +33,7 @@ def read_rows(path: Path, format: str, asked: Asked, part: str) -> Iterator[Any]
     items = read_items(path, asked.where)
     name = format
     if format == "auto":
-        name, seen = _detect(items, asked)
+        name, seen = _detect(items, asked, path)
         items = chain(seen, items)
     if not hasattr(FORMATS[name], part):
         kinds = [n for n, f in FORMATS.items() if hasattr(f, part)]
@@ -44,13 +44,15 @@ def read_rows(path: Path, format: str, asked: Asked, part: str) -> Iterator[Any]
         )
     module, rows = FORMATS[name], getattr(FORMATS[name], part)
     for item in items:
-        if not module.fits(item.value, asked):
+        if not module.fits(item.value, asked) or (
+            name == "table" and format == "auto" and _is_of_another(item, asked)
+        ):
             raise _misfit(item, name, asked, forced=format != "auto")
         for row in rows(item, asked):
             yield with_asked(asked, item, row) if part == "outputs" and not row.error else row
 
 
-def _detect(items: Iterator[Item], asked: Asked) -> tuple[str, list[Item]]:
+def _detect(items: Iterator[Item], asked: Asked, path: Path) -> tuple[str, list[Item]]:
     """The format of the first record that is no failed request, and the records up to it."""
     seen = []
     for item in items:
@@ -67,11 +69,19 @@ def _detect(items: Iterator[Item], asked: Asked) -> tuple[str, list[Item]]:
                 "name its column: task='...'.",
             )
         return name, seen
+    if not seen:
+        raise ValueError(f"{asked.where}: {path}: there are no records; expected one or more.")
     return "openai", seen
 
 
 def _name(item: Item, asked: Asked) -> str | None:
     return next((n for n, f in FORMATS.items() if f.fits(item.value, asked)), None)
+
+
+def _is_of_another(item: Item, asked: Asked) -> bool:
+    """Whether a row of a table, which may hold anything, is a record of another format."""
+    name = _name(item, asked)
+    return name != "table" and not (name == "openai" and _openai.is_error(item.value))
 
 
 def _misfit(item: Item, name: str, asked: Asked, forced: bool) -> ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..._tables.records import Repeated
 from ._rows import Asked, Output, Verdict, as_text, fail
 from ._source import Item
 
@@ -28,9 +29,16 @@ def fits(record: dict[str, Any], asked: Asked) -> bool:
 
 def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
     """Item, task, sample, base status, plus status and solution."""
+    if isinstance(item.value["eval"], Repeated):
+        raise ValueError(f"{item.place}: eval has a task twice; expected each once.")
     for task, found in item.value["eval"].items():
         if isinstance(found, dict):  # before 2024: statuses with details, no code
             base, plus = found["base"], found.get("plus") or []
+            if not (isinstance(base, list) and isinstance(plus, list)):
+                raise ValueError(
+                    f"{item.place}: eval[{task!r}] has base {base!r:.40} and plus {plus!r:.40}; "
+                    "expected lists, one status per sample."
+                )
             rows = [
                 (_first(b), _first(plus[i]) if i < len(plus) else None, None)
                 for i, b in enumerate(base)

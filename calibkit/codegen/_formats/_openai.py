@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._numerics.links import FloatArray
-from ._rows import Asked, Output, Top, as_logprobs, as_text, as_top, fail, ids, keys, same_length
+from ._rows import (
+    Asked,
+    Output,
+    Top,
+    as_logprobs,
+    as_text,
+    as_top,
+    by_index,
+    fail,
+    ids,
+    keys,
+    same_length,
+)
 from ._source import Item
 
 KEYS = "choices[] with message or text, alone or in response.body of batch lines"
@@ -60,7 +72,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
             f"is sample {sample} and holds {len(choices)} choices; expected one choice where "
             "samples are numbered.",
         )
-    for choice in sorted(choices, key=lambda c: c.get("index") or 0):
+    for choice in by_index(asked, item, choices):
         logprobs, top = _logprobs(choice, item, asked)
         yield Output(item.place, task, sample, _text(choice, item, asked), logprobs, top)
 

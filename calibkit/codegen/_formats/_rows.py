@@ -114,16 +114,24 @@ def ids(
         return task, None
     try:
         found = to_number(number, "sample")
-        if found >= 0 and found == int(found):
+        if 0 <= found < 2**53 and found == int(found):
             return task, int(found)
-    except (ValueError, OverflowError):
+    except ValueError:
         pass
-    raise fail(asked, item, f"sample is {number!r:.60}; expected a whole number >= 0.")
+    raise fail(asked, item, f"sample is {number!r:.60}; expected a whole number from 0 to 2**53.")
+
+
+def by_index(asked: Asked, item: Item, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choices or outputs in the order of their numbers, if they have any."""
+    for one in found:
+        if not isinstance(one.get("index") or 0, (int, float)):
+            raise fail(asked, item, f"index is {one['index']!r:.60}; expected a whole number.")
+    return sorted(found, key=lambda one: one.get("index") or 0)
 
 
 def as_task(asked: Asked, item: Item, value: Any) -> str:
     """A task's name as text; 7 and "7" are one task."""
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value and not value.endswith("\0"):  # NumPy drops these
         return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -149,7 +157,7 @@ def as_logprobs(asked: Asked, item: Item, values: Any, name: str = "logprobs") -
     """Log-probabilities of the tokens of an output; null ones are NaN."""
     try:
         found = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = None
     if found is None or found.ndim != 1 or any(isinstance(v, (str, bool)) for v in values):
         shown = f"{values!r:.60}"

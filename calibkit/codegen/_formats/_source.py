@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..._tables.files import Source
+from ..._tables.records import Repeated, json_object
 from ..._tables.table import parquet_errors, row_place, scan_parquet
 
 _HEAD = 1 << 16
@@ -70,7 +71,7 @@ def _document(source: Source) -> Iterator[Item]:
         data = stream.read()
     try:
         text = data.decode("utf-8-sig")
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=json_object)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(
@@ -85,16 +86,24 @@ def _document(source: Source) -> Iterator[Item]:
             f"{source.name}, line {error.lineno}: is not JSON ({error.msg}){cut}. Expected one "
             "object per line, one list of objects, or one object."
         ) from error
+    except (ValueError, RecursionError) as error:  # a number too long, lists too deep
+        raise ValueError(f"{source.name}: is not JSON ({error}).") from error
     if isinstance(value, dict):
-        yield Item(source.name, value)
+        yield _whole(source.name, value)
         return
     for i, one in enumerate(value):
         place = f"{source.name}, item {i} (counted from 0)"
         if not isinstance(one, dict):
             raise ValueError(f"{place}: holds a JSON {type(one).__name__}; expected an object.")
-        yield Item(place, one)
+        yield _whole(place, one)
     if not value:
         raise ValueError(f"{source.name}: the list is empty; expected records.")
+
+
+def _whole(place: str, record: dict[str, Any]) -> Item:
+    if isinstance(record, Repeated):
+        raise ValueError(f"{place}: a key is repeated; expected each key once.")
+    return Item(place, record)
 
 
 def _parquet(source: Source) -> Iterator[Item]:

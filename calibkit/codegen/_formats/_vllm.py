@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._numerics.links import FloatArray
-from ._rows import Asked, Output, Top, as_logprobs, as_text, as_top, fail, ids, same_length
+from ._rows import (
+    Asked,
+    Output,
+    Top,
+    as_logprobs,
+    as_text,
+    as_top,
+    by_index,
+    fail,
+    ids,
+    same_length,
+)
 from ._source import Item
 
 KEYS = "outputs[] with text and token_ids"
@@ -32,7 +43,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
             f"is sample {sample} and holds {len(found)} outputs; expected one output where "
             "samples are numbered.",
         )
-    for one in sorted(found, key=lambda o: o.get("index") or 0):
+    for one in by_index(asked, item, found):
         logprobs, top = _logprobs(one, item, asked)
         text = as_text(asked, item, one["text"])
         yield Output(item.place, task, sample, text, logprobs, top)
