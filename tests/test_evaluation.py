@@ -397,3 +397,30 @@ def test_scores_far_from_the_truth_are_not_said_to_be_the_base_rate():
     y = np.arange(400) % 2
     assert "base rate would be better" in str(bucket_collapse(np.full(400, 0.99), y))
     assert "nothing was learnt" in str(bucket_collapse(np.full(400, 0.5), y))
+
+
+def test_exports_keep_rows_apart_and_escape_all():
+    table = ResultTable(({"a": "x\\y^2\nz", "b": np.bool_(True)},))
+    assert table.to_latex().splitlines()[-3] == (
+        r"x\textbackslash{}y\textasciicircum{}2 z & True \\"
+    )
+    assert table.to_markdown().splitlines()[2] == r"| x\y^2 z | True |"
+
+
+def test_groups_that_weigh_as_few_are_said():
+    signal, correct, group = grouped_data()
+    uneven = np.where(group < 30, 0, group)
+    said = [evaluate_confidence(signal, correct, g, n_resamples=10).notes for g in (group, uneven)]
+    assert not any("weigh" in note for note in said[0])
+    assert "groups weigh as 4 equal ones; intervals are short" in said[1]
+
+
+def test_a_rare_success_with_some_skill_is_not_said_to_be_nothing():
+    p = np.repeat([0.05, 0.19], [200, 100])
+    y = np.zeros(300, dtype=int)
+    y[:11] = y[200:214] = 1
+    found = bucket_collapse(p, y)
+    assert found.collapsed
+    assert found.skill.value > 0.01
+    assert found.skill.low <= 0
+    assert "the skill may be chance" in str(found)

@@ -94,6 +94,13 @@ def bucket_collapse(
     ValueError
         If the data are not of the kind described.
 
+    Notes
+    -----
+    Of 300 outputs, half right, 85 % of useless signals were found, and all of 1,000 or more. Two
+    bins hold nearly all probabilities where success is rare: at a rate of 0.1, 28 % of signals with
+    a true skill of 0.05 were flagged at n = 300, none at 1,000. The sentence then says that the
+    skill may be chance, not that nothing was learnt.
+
     References
     ----------
     C. Spiess et al. (2024). Calibration and correctness of language models for code. ICSE 2025,

@@ -26,6 +26,8 @@ from ._inputs import (
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"
+#: Equal groups' worth below which intervals that draw groups are noticeably short.
+_FEW_GROUPS = 50
 #: Columns whose intervals do not print.
 _BRIEF = ("success_rate", "brier", "brier_ref", "ece_debiased", "auc")
 #: Warnings of calibrators that become notes, one for each signal.
@@ -106,8 +108,13 @@ def evaluate_confidence(
     A low calibration error alone proves nothing: see :func:`bucket_collapse`. Judge by skill.
     Metrics are of the pooled out-of-fold probabilities, not means over folds. Intervals take the
     out-of-fold probabilities as given; those of the errors invert a test, the others are basic
-    bootstraps. For a useless signal cross-fitting gives an AUC and a skill slightly below chance,
-    since a fold that is better than the rest is scored by a map learnt on the worse rest.
+    bootstraps. Few groups, or some much larger than the rest, make them too short: of nominal
+    0.9, 60 groups of geometric sizes give 0.85 to 0.87 (rate, AUC, skill), 300 give 0.88 to 0.90,
+    and 60 of heavy-tailed sizes 0.72 to 0.78. A note says where groups weigh as fewer than 50 of
+    equal size, ``n**2 / sum(size**2)`` (Kish 1965).
+
+    For a useless signal cross-fitting gives an AUC and a skill slightly below chance, since a fold
+    that is better than the rest is scored by a map learnt on the worse rest.
 
     ``cv="spiess2024"`` is the protocol of Spiess et al. (2024, code): signals rounded to seven
     decimals and clipped 1e-6 from 0 and 1, five shuffled folds of seed 42 that know no groups,
@@ -118,7 +125,8 @@ def evaluate_confidence(
     References
     ----------
     C. Spiess et al. (2024). Calibration and correctness of language models for code. ICSE 2025,
-    arXiv 2402.02047, sections on rescaling and on skill scores.
+    arXiv 2402.02047, sections on rescaling and on skill scores. --- L. Kish (1965). Survey
+    sampling. Wiley.
 
     Examples
     --------
@@ -154,6 +162,9 @@ def evaluate_confidence(
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for part, at in parts:
+        if g is not None and (worth := _worth(g[at])) < _FEW_GROUPS:
+            said_of = f"{part}: " if by is not None else ""
+            notes.append(f"{said_of}groups weigh as {worth:.0f} equal ones; intervals are short")
         for name, values in signals.items():
             head = {"by": part} if by is not None else {}
             template = read_calibrator(calibrator, scales[name], _WHERE)
@@ -254,6 +265,12 @@ class _Judge:
             if metric != "brier_score":  # said once for each signal is enough
                 warnings.simplefilter("ignore")
             return estimate(metric, self.y, p, groups=groups, **self.draws, **settings)
+
+
+def _worth(groups: np.ndarray) -> float:
+    """Number of groups of equal size that would say as much (Kish's effective number)."""
+    size = np.unique(groups, return_counts=True)[1]
+    return float(size.sum() ** 2 / (size @ size))
 
 
 def _reference(rate: Estimate) -> Estimate:

@@ -74,7 +74,10 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
     "beta_binomial": k ~ BetaBinomial(n, mu phi, (1 - mu) phi) with mu = expit(a z + b), z the
     log-odds of the score, and log phi = d (+ c z), by maximum likelihood; quantiles are those of
     Beta(mu phi, (1 - mu) phi) (Skellam 1948; Prentice 1986). With n = 1 the likelihood depends on
-    mu alone. Without overdispersion phi stops at 10^6 and all quantiles are about mu.
+    mu alone. Without overdispersion phi stops at 10^6 and all quantiles are about mu. So few rows
+    make quantiles too narrow where success probabilities spread little: of 8 trials each and
+    phi = 40, a new one is below the 10 % quantile in 25 % (30 rows), 20 % (100) and 12 % (500), but
+    in 12 %, 11 % and 10 % where phi = 4. A bound that must hold needs :meth:`conformalise`.
 
     "pinball": for each level the line in log-odds that minimises the mean of
     ``max(b (t - q), (b - 1)(t - q))`` (Koenker and Bassett 1978), t the log-odds of the fraction.

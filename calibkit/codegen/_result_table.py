@@ -13,7 +13,10 @@ from .._core.optional import require
 from ..metrics import Estimate
 
 #: Characters that LaTeX would read as commands.
-_LATEX = str.maketrans({c: f"\\{c}" for c in "_%&#${}"} | {"~": r"\textasciitilde{}"})
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "_%&#${}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,8 @@ def _shown(value: Any, interval: bool = True) -> str:
         if not interval or np.isnan(value.value):
             return _shown(value.value)
         return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-    if isinstance(value, (bool, str)):
-        return str(value)
+    if isinstance(value, (bool, np.bool_, str)):
+        return " ".join(str(value).splitlines())  # a line is a row
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
     return "-" if value is None or np.isnan(value) else f"{value:.3f}"
