@@ -418,7 +418,7 @@ def test_groups_that_weigh_as_few_are_said():
 def test_a_rare_success_with_some_skill_is_not_said_to_be_nothing():
     p = np.repeat([0.05, 0.19], [200, 100])
     y = np.zeros(300, dtype=int)
-    y[:11] = y[200:214] = 1
+    y[:11] = y[200:216] = 1
     found = bucket_collapse(p, y)
     assert found.collapsed
     assert found.skill.value > 0.01
