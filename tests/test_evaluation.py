@@ -14,7 +14,12 @@ from calibkit.codegen import (
     bucket_collapse,
     cross_val_calibrate,
     evaluate_confidence,
+    join_results,
+    read_generations,
+    read_results,
 )
+
+from .simulate_codegen import write
 
 P = np.array([0.05, 0.15, 0.15, 0.35, 0.55, 0.62, 0.72, 0.85, 0.95, 1.0])
 O = np.array([0, 0, 1, 0, 1, 0, 1, 1, 1, 1])  # noqa: E741
@@ -424,3 +429,48 @@ def test_a_rare_success_with_some_skill_is_not_said_to_be_nothing():
     assert found.skill.value > 0.01
     assert found.skill.low <= 0
     assert "the skill may be chance" in str(found)
+
+
+def test_outputs_that_were_joined_need_no_more(tmp_path):
+    """The file's stated probabilities stay probabilities beside log-odds; lengths are scores."""
+    write(tmp_path)
+    outputs = read_generations(tmp_path / "generations.jsonl")
+    scored = join_results(outputs, read_results(tmp_path / "results.json"))
+    said = np.random.default_rng(0).random(len(scored))
+    scored = scored.with_signal("said", said).with_signal("lines", 100 * said, scale="score")
+    signals = scored.confidence(["said", "lines", "total_probability", "length"], scale="logit")
+    assert list(signals.scales.values()) == ["probability", "score", "logit", "score"]
+    table = evaluate_confidence(scored, n_resamples=20)
+    assert table.rows == evaluate_confidence(scored, n_resamples=20, groups=scored.groups).rows
+    found = row(table, "raw", signal="said")["brier"].value
+    assert found == pytest.approx(np.mean((said - scored.correct) ** 2))
+    assert np.isnan(row(table, "raw", signal="lines")["brier"])
+    total = np.exp([scored.generations.logprobs[i].sum() for i in range(len(scored))])
+    found = row(table, "raw", signal="total_probability")["brier"].value
+    assert found == pytest.approx(np.mean((total - scored.correct) ** 2))
+    assert table[0] == table.rows[0]
+    with pytest.raises(ValueError, match="correct beside outputs that have their verdicts"):
+        evaluate_confidence(scored, scored.correct)
+
+
+def test_signals_of_a_second_file_are_matched_by_task_and_sample(tmp_path):
+    write(tmp_path)
+    outputs = read_generations(tmp_path / "generations.jsonl")
+    some = outputs.take(np.arange(100)[::-1])
+    values = np.arange(100.0) / 100
+    joined = outputs.with_signal("p_true", values, of=some).signals["p_true"]
+    np.testing.assert_array_equal(joined[:100], values[::-1])
+    assert np.isnan(joined[100:]).all()
+    with pytest.raises(ValueError, match="no task and sample of these outputs are among"):
+        some.with_signal("p_true", np.zeros(50), of=outputs.take(slice(200, 250)))
+    with pytest.raises(ValueError, match=r"p_true.* has 3 rows"):
+        some.with_signal("p_true", [1, 2, 3])
+    with pytest.raises(ValueError, match="scale='percent'"):
+        some.with_signal("p_true", values, scale="percent")
+
+
+def test_by_takes_several_labels_of_each_output():
+    signal, correct, group = grouped_data()
+    by = np.column_stack((np.where(group < 30, "a", "b"), np.where(group % 2, "x", "y")))
+    table = evaluate_confidence(signal, correct, by=by, n_resamples=20)
+    assert [r["by"] for r in table][::2] == ["a, x", "a, y", "b, x", "b, y"]

@@ -31,6 +31,7 @@ from ._read import read_results as read_results
 from ._records import Generations as Generations
 from ._records import Results as Results
 from ._result_table import ResultTable as ResultTable
+from ._signals import Signals as Signals
 from ._threshold import Reachable as Reachable
 from ._threshold import RiskControlledThreshold as RiskControlledThreshold
 from ._transfer import Transfer as Transfer

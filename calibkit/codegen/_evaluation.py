@@ -17,12 +17,14 @@ from ._collapse import N_BINS, collapse_of
 from ._folds import of_rows, out_of_fold, read_calibrator, read_folds
 from ._inputs import (
     check_range,
+    read_by,
     read_column,
     read_correct,
     read_signals,
     scales_of,
     warn_of_missing,
 )
+from ._join import Scored
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"
@@ -39,13 +41,13 @@ _NOTES = {
 
 def evaluate_confidence(
     confidence: Any,
-    correct: Any,
+    correct: Any = None,
     groups: Any = None,
     calibrator: Any = "platt",
     cv: Any = 5,
     *,
     by: Any = None,
-    scale: Any = "probability",
+    scale: Any = None,
     level: float = 0.9,
     n_resamples: int = 1000,
     random_state: Any = 0,
@@ -54,8 +56,9 @@ def evaluate_confidence(
 
     Parameters
     ----------
-    confidence : array-like of shape (n,), dict or data frame of such
-        One signal or several, named; NaN where an output has none.
+    confidence : array-like of shape (n,), dict or data frame of such, or Scored
+        One signal or several, named; NaN where an output has none. What :func:`join_results` gives
+        brings ``correct`` and, unless given, ``groups`` with it.
     correct : array-like of shape (n,)
         Whether the output was correct: 0/1 or bool.
     groups : array-like of shape (n,), optional
@@ -67,11 +70,12 @@ def evaluate_confidence(
         Folds of the rescaling; a number means stratified folds, whole by group where groups are
         given. Splitters, and pairs of training and test rows, must test every output once and
         split no group. The names stand for the published protocol, see Notes.
-    by : array-like of shape (n,), optional
-        Task or model of each output: each value is judged and rescaled by itself.
-    scale : {"probability", "logit", "score"} or dict, default="probability"
-        What each signal is; a dict names those that differ. A "score" (a length, a perplexity)
-        is no probability, so only its AUC is given raw.
+    by : array-like of shape (n,) or (n, k), optional
+        Task or model of each output, or both: each value is judged and rescaled by itself.
+    scale : {"probability", "logit", "score"} or dict, optional
+        What each signal is; a dict names those that are no probabilities. By default what
+        :class:`Signals` say, and otherwise "probability". A "score" (a length, a perplexity) is
+        any number, so only its AUC is given raw.
     level : float, default=0.9
         Coverage of the intervals.
     n_resamples : int, default=1000
@@ -144,8 +148,11 @@ def evaluate_confidence(
     """
     check_real(_WHERE, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(_WHERE, "n_resamples", n_resamples, low=10)
+    confidence, correct, groups = _unpacked(confidence, correct, groups)
     y = read_correct(correct, _WHERE)
     signals = read_signals(confidence, len(y), _WHERE)
+    if scale is None:
+        scale = getattr(confidence, "scales", "probability")
     scales = scales_of(scale, signals, _WHERE)
     for name, values in signals.items():
         check_range(values, scales[name], name, _WHERE)
@@ -154,7 +161,7 @@ def evaluate_confidence(
     g = None if groups is None else read_column(groups, len(y), "groups", _WHERE)
     parts = [("", np.arange(len(y)))]
     if by is not None:
-        values_of, code = np.unique(read_column(by, len(y), "by", _WHERE), return_inverse=True)
+        values_of, code = np.unique(read_by(by, len(y), _WHERE), return_inverse=True)
         parts = [(str(v), np.flatnonzero(code == i)) for i, v in enumerate(values_of)]
     cv = read_folds(cv, len(y), _WHERE)
     seed = int(generator(random_state).integers(2**31))
@@ -180,6 +187,16 @@ def evaluate_confidence(
     caption = f"rescaled out of fold ({how}{whole}); {percent(level)} intervals"
     caption += ", groups drawn whole" * bool(whole)
     return ResultTable(tuple(rows), tuple(notes), caption, _BRIEF)
+
+
+def _unpacked(confidence: Any, correct: Any, groups: Any) -> tuple[Any, Any, Any]:
+    """Signals, correctness and groups of outputs that were joined with their verdicts."""
+    if not isinstance(confidence, Scored):
+        return confidence, correct, groups
+    if correct is not None:
+        raise ValueError(f"{_WHERE}: correct beside outputs that have their verdicts already.")
+    own = confidence.groups if groups is None else groups
+    return confidence.confidence(scale="logit"), confidence.correct, own
 
 
 class _Judge:

@@ -123,6 +123,15 @@ def read_column(values: Any, n: int, name: str, where: str) -> np.ndarray:
     return a
 
 
+def read_by(by: Any, n: int, where: str) -> np.ndarray:
+    """Parts that outputs belong to: labels, or several labels of each, joined."""
+    if np.ndim(by) != 2 or len(by) != n:
+        return read_column(by, n, "by", where)
+    columns = np.asarray(by, dtype=object).T
+    named = [read_column(column.tolist(), n, "by", where) for column in columns]
+    return np.array([", ".join(map(str, row)) for row in zip(*named, strict=True)])
+
+
 def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict[str, str]:
     """The scale of every signal, from one for all or one for each by name."""
     if not isinstance(scale, Mapping):

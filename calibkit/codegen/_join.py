@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .._core.warnings import UnmatchedWarning
-from .._numerics.links import FloatArray
 from ._measures import Scale
-from ._records import Generations, Results
+from ._records import Generations, Results, keys_of
+from ._signals import Signals
 
 _SHOWN = 3
 
@@ -80,7 +80,7 @@ class Scored:
         *,
         quantile: float = 0.1,
         scale: Scale = "probability",
-    ) -> dict[str, FloatArray]:
+    ) -> Signals:
         """Confidence signals by name, as in :meth:`Generations.confidence`.
 
         Parameters
@@ -94,10 +94,39 @@ class Scored:
 
         Returns
         -------
-        dict of str to ndarray of shape (n,)
-            For ``evaluate_confidence(confidence, correct, groups=groups)``.
+        Signals
+            A dict of arrays, and the scale of each.
         """
         return self.generations.confidence(measures, quantile=quantile, scale=scale)
+
+    def with_signal(
+        self,
+        name: str,
+        values: Any,
+        *,
+        of: Generations | None = None,
+        scale: str = "probability",
+    ) -> Scored:
+        """The same outputs with one signal more, as :meth:`Generations.with_signal`.
+
+        Parameters
+        ----------
+        name : str
+            Name of the signal.
+        values : array-like
+            A number for each output, or for each of ``of``.
+        of : Generations, optional
+            The outputs that the values belong to, matched by task and sample.
+        scale : {"probability", "logit", "score"}, default="probability"
+            What the signal is.
+
+        Returns
+        -------
+        Scored
+            Outputs that ``of`` lacks have NaN.
+        """
+        more = self.generations.with_signal(name, values, of=of, scale=scale)
+        return replace(self, generations=more)
 
     def to_pandas(self) -> Any:
         """A data frame with a row per output.
@@ -188,7 +217,7 @@ def join_results(generations: Generations, results: Results) -> Scored:
 def _rows(side: Generations | Results, name: str) -> dict[tuple[str, int], int]:
     """The row of every task and sample."""
     found: dict[tuple[str, int], int] = {}
-    for i, key in enumerate(zip(side.task.tolist(), side.sample.tolist(), strict=True)):
+    for i, key in enumerate(keys_of(side)):
         earlier = found.setdefault(key, i)
         if earlier != i:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 from .._core.optional import require
 from .._core.params import check_choice
 from .._numerics.links import FloatArray, IntArray
+from ._inputs import SCALES, read_signals
 from ._measures import TOKEN_MEASURES, Scale, measure_tokens
 from ._ragged import Ragged
+from ._signals import Signals
 
 #: Measures that are probabilities as they come; of the others one must say what they are.
 _USUAL = TOKEN_MEASURES[:5]
@@ -47,6 +49,8 @@ class Generations:
         Whether the sample numbers were counted in the order of the file.
     n_repeated : int
         Rows left out because they are the same as an earlier one in task, sample and content.
+    scales : dict of str to str
+        What signals are, where :meth:`with_signal` has said it.
 
     Examples
     --------
@@ -75,6 +79,7 @@ class Generations:
     errors: tuple[str, ...] = ()
     counted: bool = False
     n_repeated: int = 0
+    scales: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.task)
@@ -102,7 +107,7 @@ class Generations:
         *,
         quantile: float = 0.1,
         scale: Scale = "probability",
-    ) -> dict[str, FloatArray]:
+    ) -> Signals:
         """Confidence signals by name, as :func:`evaluate_confidence` takes them.
 
         Parameters
@@ -118,8 +123,9 @@ class Generations:
 
         Returns
         -------
-        dict of str to ndarray of shape (n,)
-            NaN where an output has nothing to compute a measure from.
+        Signals
+            A dict of arrays, NaN where an output has nothing to compute a measure from, and the
+            scale of each: numbers of the file that leave [0, 1] anywhere are a "score".
 
         Raises
         ------
@@ -151,7 +157,60 @@ class Generations:
                 self.logprobs, wanted, quantile, scale, self.top_logprobs, where, stacklevel=4
             )
             columns |= zip(wanted, found.T, strict=True)
-        return {name: columns[name] for name in names}
+        own = {**_file_scales(self.signals), **self.scales, **dict.fromkeys(_USUAL, scale)}
+        return Signals(
+            {name: columns[name] for name in names},
+            {name: own.get(name, "score") for name in names},
+        )
+
+    def with_signal(
+        self,
+        name: str,
+        values: Any,
+        *,
+        of: Generations | None = None,
+        scale: str = "probability",
+    ) -> Generations:
+        """The same outputs with one signal more, such as P(True) from a second file.
+
+        Parameters
+        ----------
+        name : str
+            Name of the signal; one of that name is replaced.
+        values : array-like
+            A number for each output, NaN where there is none.
+        of : Generations, optional
+            The outputs that the values belong to, matched by task and sample; without it the
+            values are of these outputs, in their order.
+        scale : {"probability", "logit", "score"}, default="probability"
+            What the signal is.
+
+        Returns
+        -------
+        Generations
+            Outputs that ``of`` lacks have NaN.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many values as outputs, or no output matches.
+        """
+        where = "with_signal"
+        check_choice(where, "scale", scale, SCALES)
+        owner = self if of is None else of
+        (found,) = read_signals({name: values}, len(owner), where).values()
+        if of is not None:
+            rows = {key: i for i, key in enumerate(keys_of(of))}
+            at = np.array([rows.get(key, -1) for key in keys_of(self)], dtype=np.intp)
+            if len(at) and (at < 0).all():
+                raise ValueError(
+                    f"{where}: no task and sample of these outputs are among those of {name}: "
+                    f"{next(keys_of(self))} and {next(keys_of(of), None)}, for instance; expected "
+                    "the same ids."
+                )
+            found = np.where(at < 0, np.nan, found[at])
+        signals = {**self.signals, name: found}
+        return replace(self, signals=signals, scales={**self.scales, name: scale})
 
     def take(self, rows: Any) -> Generations:
         """Rows by number or by mask, in that order.
@@ -193,6 +252,17 @@ class Generations:
         logprobs[:] = [self.logprobs[i] for i in range(len(self))]
         columns |= {"logprobs": logprobs, **self.signals, **self.labels, "place": self.place}
         return require("pandas").DataFrame(columns)
+
+
+def keys_of(side: Generations | Results) -> Iterator[tuple[str, int]]:
+    """Task and sample of each row: what outputs and verdicts are matched by."""
+    return zip(side.task.tolist(), side.sample.tolist(), strict=True)
+
+
+def _file_scales(signals: dict[str, FloatArray]) -> dict[str, str]:
+    """What numbers of a file can be taken for, where nobody has said it."""
+    outside = {name: (values < 0) | (values > 1) for name, values in signals.items()}
+    return {name: "score" if out.any() else "probability" for name, out in outside.items()}
 
 
 def _taken(lists: Ragged, rows: IntArray) -> Ragged:

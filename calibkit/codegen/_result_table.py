@@ -44,6 +44,9 @@ class ResultTable:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return self.rows[i]
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows)
 

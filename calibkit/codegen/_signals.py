@@ -1,0 +1,36 @@
+"""Signals by name that know what each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .._numerics.links import FloatArray
+
+
+class Signals(dict[str, FloatArray]):
+    """Signals by name, and the scale of each; what ``confidence`` of outputs read gives.
+
+    A dict in all else. :func:`evaluate_confidence` reads the scales, so that log-odds, stated
+    probabilities and lengths can be judged side by side.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray of shape (n,)
+        The signals; NaN where an output has none.
+    scales : mapping of str to str
+        "probability", "logit" or "score" by name; "probability" where it is not said.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.codegen import Signals, evaluate_confidence
+    >>> rng = np.random.default_rng(0)
+    >>> z, n = rng.normal(size=500), rng.integers(1, 100, size=500)
+    >>> signals = Signals({"margin": z, "length": n}, {"margin": "logit", "length": "score"})
+    >>> len(evaluate_confidence(signals, rng.random(500) < 1 / (1 + np.exp(-z))))
+    4
+    """
+
+    def __init__(self, values: Mapping[str, FloatArray], scales: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.scales = dict(scales)
