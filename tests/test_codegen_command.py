@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,13 @@ def folder(tmp_path_factory):
         said = rng.random()
         rows.append(f"{i},repo{i % 20},{said:.3f},{rng.integers(1, 50)},{int(rng.random() < said)}")
     (path / "table.csv").write_text("\n".join(rows) + "\n")
+    gaps = []
+    for i in range(40):
+        p = float(rng.random())
+        row = {"task_id": f"t{i}", "correct": int(rng.random() < p), "repo": "r" if i - 3 else None}
+        names = ("a/b", "A_b", "é", "../x", "y" * 300, "")
+        gaps.append(row | dict.fromkeys(names, p) | ({} if i % 4 else {"é": None}))
+    (path / "gaps.jsonl").write_text("\n".join(map(json.dumps, gaps)))
     return path
 
 
@@ -136,6 +144,9 @@ def test_signals_share_delta_and_impossible_demands_are_said(folder):
         (["evaluate", *FILES, "--plots", "table.csv"], "is a file; expected a directory"),
         (["evaluate", "generations.jsonl"], "generations.jsonl"),
         (["evaluate", "table.csv", "--signal", "lines"], "--score lines"),
+        (["policy", "table.csv", "--signal", "lines"], "expected --score lines"),
+        (["evaluate", "gaps.jsonl", "--by", "repo"], "--by repo: 1 of 40 outputs have none"),
+        (["policy", "gaps.jsonl", "--group", "repo"], "gaps.jsonl, line 4); expected one of every"),
         (["policy", *FILES, "--max-error", "5"], "max_error=5.0; expected a number in"),
         (["policy", *FILES, "--cost-review", "2"], "--cost-discard-right go together"),
         (["policy", *FILES, "--plot", "risk.doc"], "unknown kind of picture"),
@@ -145,6 +156,19 @@ def test_signals_share_delta_and_impossible_demands_are_said(folder):
 def test_bad_calls_fail_in_one_line(folder, command, words):
     more = ["--no-plots"] if command[0] == "evaluate" and "--plots" not in command else []
     assert words in fails(folder, *command, *more)
+
+
+def test_each_signal_has_a_picture_of_its_own(folder, tmp_path):
+    known = ["--resamples", "10", "--by", "none", "--plots", tmp_path]
+    notes = json.loads(run(folder, "evaluate", "gaps.jsonl", *known, "--json").stdout)["notes"]
+    expected = ["a_b.png", "A_b_2.png", "é.png", "_x.png", "y" * 50 + ".png", "signal.png"]
+    assert [Path(n.partition(": ")[2]).name for n in notes if "Picture" in n] == expected
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(expected)
+
+
+def test_policy_says_which_outputs_it_knows_nothing_of(folder):
+    out = run(folder, "policy", "gaps.jsonl", "--signal", "é").stdout
+    assert "é: 10 of 40 outputs have none and are left out" in out
 
 
 def test_as_a_process(folder, tmp_path):

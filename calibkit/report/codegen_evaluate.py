@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +75,32 @@ def _folder(name: str) -> Path:
     if path.exists() and not path.is_dir():
         raise ValueError(f"{name}: is a file; expected a directory for the diagrams.")
     path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"{name}: can't be written to; expected a directory for the diagrams.")
     return path
+
+
+def _picture_names(signals: Iterable[str]) -> dict[str, str]:
+    """A file name for each signal: of no other signal, also where case doesn't count."""
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    for signal in signals:
+        # 50 characters are at most 200 bytes, and a name takes 255.
+        stem = start = re.sub(r"[^\w.-]", "_", signal)[:50].lstrip(".") or "signal"
+        n = 1
+        while stem.casefold() in used:
+            n += 1
+            stem = f"{start}_{n}"
+        used.add(stem.casefold())
+        names[signal] = f"{stem}.png"
+    return names
 
 
 def _draw(
     judged: Judged, calibrator: str, folder: Path, settings: dict[str, Any], level: float
 ) -> list[Path]:
     drawn = []
+    names = _picture_names(judged.signals)
     for name, signal in judged.signals.items():
         known = np.flatnonzero(~np.isnan(signal))
         y = judged.correct[known]
@@ -93,7 +114,7 @@ def _draw(
         display = ReliabilityDisplay.from_predictions(
             y, models, level=level, groups=groups, random_state=settings["random_state"]
         )
-        path = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}.png"
+        path = folder / names[name]
         with whole_file(path) as temporary:
             display.figure_.savefig(temporary, format="png", dpi=150)
         drawn.append(path)

@@ -39,6 +39,7 @@ def policy_files(
         check_picture(picture)
     judged = read_judged(generations, results, choice)
     policy = _policy(costs)
+    notes = [*judged.notes, *_missing(judged)]
     gates, reports = {}, {}
     with progress("testing thresholds"):
         for name, signal in judged.signals.items():
@@ -59,7 +60,18 @@ def policy_files(
                 reports[name] = policy.evaluate(p, data[1], groups, level=level, random_state=seed)
     if picture is not None:
         _draw(judged, gates, max_error, picture)
-    return {"gates": gates, "reports": reports, "notes": judged.notes, "delta": delta}
+    return {"gates": gates, "reports": reports, "notes": notes, "delta": delta}
+
+
+def _missing(judged: Judged) -> list[str]:
+    """What is said of outputs without a signal."""
+    n = {name: int(np.isnan(signal).sum()) for name, signal in judged.signals.items()}
+    return [
+        f"{name}: {k:,} of {len(judged.correct):,} outputs have none and are left out; the "
+        "threshold says nothing of such outputs"
+        for name, k in n.items()
+        if k
+    ]
 
 
 def _policy(costs: dict[str, float | None]) -> TriagePolicy | None:

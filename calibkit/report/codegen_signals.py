@@ -63,8 +63,8 @@ def read_judged(generations: str, results: str | None, choice: Choice) -> Judged
     signals, scales, notes = _signals(scored, choice)
     n, tasks = len(scored), len(np.unique(scored.groups))
     notes.insert(0, f"{n:,} outputs of {tasks:,} tasks, {scored.notion}")
-    groups = None if choice.group == "none" else _column(scored, choice.group)
-    by = None if choice.by is None else _column(scored, choice.by)
+    groups = _column(scored, "--group", choice.group)
+    by = _column(scored, "--by", choice.by)
     return Judged(signals, scales, scored.correct, groups, by, notes)
 
 
@@ -88,6 +88,10 @@ def _signals(
                 f"--signal {name}: expected a measure or a column of numbers: {', '.join(known)}"
                 f"{advice(name, known)}."
             )
+    for name in choice.signals or []:
+        scored_as_is = name not in held or name in (choice.scores or [])
+        if not (scored_as_is or _are_probabilities(held[name])):
+            raise ValueError(f"--signal {name}: is not in [0, 1]; expected --score {name}.")
     found = scored.confidence(wanted or None, scale="logit")
     scales = {name: _scale(name, held, choice) for name in found}
     return found, scales, notes
@@ -106,6 +110,17 @@ def _are_probabilities(values: FloatArray) -> bool:
     return bool(((known >= 0) & (known <= 1)).all())
 
 
-def _column(scored: Scored, name: str) -> np.ndarray:
+def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
     """Labels of the outputs: the task, or a column of the file."""
-    return scored.groups if name in _TASK else scored.generations.labels[name]
+    if name is None or name == "none":
+        return None
+    if name in _TASK:
+        return scored.groups
+    found: np.ndarray = scored.generations.labels[name]
+    empty = np.flatnonzero(found == "")
+    if len(empty):
+        raise ValueError(
+            f"{option} {name}: {len(empty)} of {len(found)} outputs have none (first at "
+            f"{scored.generations.place[empty[0]]}); expected one of every output."
+        )
+    return found
