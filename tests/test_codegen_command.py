@@ -166,9 +166,13 @@ def test_each_signal_has_a_picture_of_its_own(folder, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(expected)
 
 
-def test_policy_says_which_outputs_it_knows_nothing_of(folder):
+def test_policy_says_which_outputs_it_knows_nothing_of(folder, tmp_path):
     out = run(folder, "policy", "gaps.jsonl", "--signal", "é").stdout
     assert "é: 10 of 40 outputs have none and are left out" in out
+    apart = [{"task_id": i, "correct": i % 2, "ab"[i % 2]: 0.5} for i in range(20)]
+    (tmp_path / "apart.jsonl").write_text("\n".join(map(json.dumps, apart)))
+    command = ["policy", "apart.jsonl", "--plot", str(tmp_path / "x.png")]
+    assert "--plot: no output has all of a, b" in fails(tmp_path, *command)
 
 
 def test_as_a_process(folder, tmp_path):

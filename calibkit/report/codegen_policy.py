@@ -40,6 +40,15 @@ def policy_files(
     judged = read_judged(generations, results, choice)
     policy = _policy(costs)
     notes = [*judged.notes, *_missing(judged)]
+    shared = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
+    if picture is not None and not shared.all():
+        n = np.count_nonzero(shared)
+        if n == 0:
+            raise ValueError(
+                f"--plot: no output has all of {', '.join(judged.signals)}; expected signals of "
+                "the same outputs. Draw one at a time: --signal."
+            )
+        notes.append(f"Picture: of the {n:,} outputs that have every signal")
     gates, reports = {}, {}
     with progress("testing thresholds"):
         for name, signal in judged.signals.items():
@@ -59,7 +68,7 @@ def policy_files(
                 )
                 reports[name] = policy.evaluate(p, data[1], groups, level=level, random_state=seed)
     if picture is not None:
-        _draw(judged, gates, max_error, picture)
+        _draw(judged, shared, gates, max_error, picture)
     return {"gates": gates, "reports": reports, "notes": notes, "delta": delta}
 
 
@@ -89,9 +98,12 @@ def _policy(costs: dict[str, float | None]) -> TriagePolicy | None:
 
 
 def _draw(
-    judged: Judged, gates: dict[str, RiskControlledThreshold], max_error: float, path: Path
+    judged: Judged,
+    known: np.ndarray,
+    gates: dict[str, RiskControlledThreshold],
+    max_error: float,
+    path: Path,
 ) -> None:
-    known = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
     shown, marks = {}, {}
     for name, values in judged.signals.items():
         threshold = gates[name].threshold_
