@@ -175,6 +175,13 @@ def test_policy_says_which_outputs_it_knows_nothing_of(folder, tmp_path):
     assert "--plot: no output has all of a, b" in fails(tmp_path, *command)
 
 
+def test_signals_with_names_that_matplotlib_would_read(tmp_path):
+    rows = [{"task_id": i, "correct": i % 2, "$a_$": i / 40, "_b": i / 50} for i in range(40)]
+    (tmp_path / "odd.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run(tmp_path, "policy", "odd.jsonl", "--plot", tmp_path / "x.svg")
+    assert (tmp_path / "x.svg").stat().st_size > 10_000
+
+
 def test_as_a_process(folder, tmp_path):
     code = "from calibkit.cli import main; main()"
     command = [sys.executable, "-c", code, "codegen", "evaluate", *FILES, "--plots", tmp_path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,11 @@ def _draw(
     shown, marks = {}, {}
     for name, values in judged.signals.items():
         threshold = gates[name].threshold_
-        shown[name], mark = _as_probabilities(values[known], threshold, judged.scales[name])
+        # Matplotlib sets what is between $ as formulas, and leaves out names that begin with _.
+        label = re.sub("^_", " _", name.replace("$", r"\$"))
+        shown[label], mark = _as_probabilities(values[known], threshold, judged.scales[name])
         if gates[name].feasible_:
-            marks[name] = mark
+            marks[label] = mark
     display = RiskCoverageDisplay.from_predictions(
         judged.correct[known],
         shown,
