@@ -3,9 +3,9 @@
     python tests/simulate_codegen.py            # generations.jsonl and results.json, here
 
 ``generations.jsonl`` are chat completions with log-probabilities, as an OpenAI server gives them,
-each beside the problem it is for; ``results.json`` is what EvalPlus writes after its tests. Problems
-differ in difficulty, and the model is over-confident: it is surer of its tokens where it is right,
-though less so than its probabilities say.
+each beside the problem it is for; ``results.json`` is what EvalPlus writes after its tests.
+Problems differ in difficulty, and the model is over-confident: it is surer of its tokens where it
+is right, though less so than its probabilities say.
 """
 
 import json

@@ -13,7 +13,6 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
 import calibkit
 from calibkit import BetaCalibrator, PlattCalibrator, estimate, load, make_calibrator, save
@@ -24,10 +23,8 @@ from calibkit.report import stream
 from calibkit.report.demo import CODE, seen
 from calibkit.report.text import aligned
 
-try:
-    RUNNER = CliRunner(mix_stderr=False)  # as newer versions do by themselves
-except TypeError:
-    RUNNER = CliRunner()
+from .runner import RUNNER
+
 QUICK = ["--resamples", "20"]
 N = 300
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from calibkit.cli import make_app
 from calibkit.codegen import (
@@ -20,6 +19,7 @@ from calibkit.codegen import (
     read_results,
 )
 
+from .runner import RUNNER
 from .simulate_codegen import N_PROBLEMS, N_SAMPLES, write
 
 NAME = "average_token_probability"
@@ -53,7 +53,7 @@ def scored(folder):
 
 def run(folder, *args, code=0):
     names = [str(folder / a) if (folder / str(a)).is_file() else str(a) for a in args]
-    result = CliRunner().invoke(make_app(), ["codegen", *names])
+    result = RUNNER.invoke(make_app(), ["codegen", *names])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 
@@ -98,6 +98,25 @@ def test_evaluate_a_table_of_scores(folder):
     assert sum(line.startswith("repo7 ") for line in out.splitlines()) == 2
     out = run(folder, "evaluate", "table.csv", "--cv", "spiess2024", "--no-plots").stdout
     assert "rescaled out of fold (spiess2024)" in out
+
+
+def test_stated_confidence_and_tasks_of_several_keys(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["model,problem,says,passed"]
+    for model in "ab":
+        for i in range(100):
+            p = rng.random()
+            rows.append(f"{model},{i},I am {100 * p:.0f}% sure,{int(rng.random() < p)}")
+    path = tmp_path / "both.csv"
+    path.write_text("\n".join(rows) + "\n")
+    more = ["--task", "model", "--task", "problem", "--group", "problem", "--by", "model"]
+    command = ["evaluate", path, *more, "--stated", "says", "--no-plots", "--json"]
+    found = json.loads(run(folder, *command).stdout)
+    assert [(r["by"], r["signal"], r["n"]) for r in found["rows"]][::2] == [
+        ("a", "says", 100),
+        ("b", "says", 100),
+    ]
+    assert found["rows"][0]["skill"] > 0
 
 
 def test_policy_is_the_librarys(folder, scored, tmp_path):

@@ -12,10 +12,12 @@ import pytest
 from calibkit import UnmatchedWarning
 from calibkit._core.warnings import MissingSignalWarning
 from calibkit.codegen import (
+    ConfidenceFeatures,
     Generations,
     Ragged,
     Results,
     join_results,
+    p_true,
     read_generations,
     read_results,
     token_confidence,
@@ -771,3 +773,88 @@ def test_join_warns_of_counts_that_may_have_shifted():
     with pytest.warns(UnmatchedWarning) as caught:
         join_results(ours, verdicts_of(["a"] * 2, [0, 1]))
     assert "matched wrongly" not in str(caught[0].message)
+
+
+# -- answers to "is it correct?", several keys, verdicts beside responses -----------------------
+
+
+def answers(tmp_path, kind):
+    """A model's answer to whether its output is correct, in three layouts."""
+    top = {"True": -0.5, " True": -1.5, "False": -2.0}
+    if kind == "chat":
+        listed = [{"token": t, "logprob": v} for t, v in top.items()]
+        content = [{"token": "True", "logprob": -0.5, "top_logprobs": listed}]
+        more = {"message": {"content": "True"}, "logprobs": {"content": content}}
+        record = {"task_id": "a", "choices": [{"index": 0, **more}]}
+    elif kind == "legacy":
+        logprobs = {"tokens": ["True"], "token_logprobs": [-0.5], "top_logprobs": [top]}
+        record = {"task_id": "a", "choices": [{"index": 0, "text": "True", "logprobs": logprobs}]}
+    else:
+        place = {
+            str(i): {"logprob": v, "rank": i, "decoded_token": t}
+            for i, (t, v) in enumerate(top.items())
+        }
+        output = {"index": 0, "text": "True", "token_ids": [0], "logprobs": [place]}
+        record = {"request_id": "a", "outputs": [output]}
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    return read_generations(path)
+
+
+@pytest.mark.parametrize("kind", ["chat", "legacy", "vllm"])
+def test_first_tokens_are_what_p_true_takes(tmp_path, kind):
+    found = answers(tmp_path, kind)
+    expected = np.exp(-0.5) + np.exp(-1.5)
+    assert p_true(found.first_tokens)[0] == pytest.approx(expected)
+    normalised = expected / (expected + np.exp(-2.0))
+    assert p_true(found.first_tokens, normalised=True)[0] == pytest.approx(normalised)
+    frame = found.to_pandas()
+    features = ConfidenceFeatures(["p_true", "entropy"]).fit_transform(frame)
+    assert features[0, 0] == pytest.approx(expected)
+    assert features[0, 1] == found.confidence("entropy")["entropy"][0]
+
+
+def test_positions_are_not_taken_for_alternatives(tmp_path):
+    content = [{"token": "True", "logprob": -0.5, "top_logprobs": []}]
+    with pytest.raises(ValueError, match=r"answers\[0\] holds the tokens of a text.*content\[0\]"):
+        p_true([content])
+    found = answers(tmp_path, "chat")
+    nested = found.top_logprobs[0]
+    assert len(nested) == 1
+    np.testing.assert_array_equal(nested[0], [-0.5, -1.5, -2.0])
+
+
+def test_several_keys_name_a_task(tmp_path):
+    rows = ["model,problem,agreement,passed", "x,1,0.5,1", "y,1,0.25,0"]
+    path = tmp_path / "both.csv"
+    path.write_text("\n".join(rows) + "\n")
+    found = read_generations(path, task=["model", "problem"], labels=["problem"])
+    assert found.task.tolist() == ["x/1", "y/1"]
+    assert list(found.signals) == ["agreement"]
+    verdicts = read_results(path, task=["model", "problem"])
+    assert join_results(found, verdicts).correct.tolist() == [True, False]
+    with pytest.raises(ValueError, match="expected task_id .or the column that task names"):
+        read_generations(path, task=["modell", "problem"], format="table")
+
+
+def test_a_label_does_not_hide_the_task(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("model,task,agreement\nx,1,0.5\n")
+    found = read_generations(path, task=lambda r: r["model"] + "/" + r["task"], labels=["task"])
+    frame = found.to_pandas()
+    assert (frame["task"][0], frame["label_task"][0]) == ("x/1", "1")
+
+
+def test_responses_may_carry_verdicts_of_ones_own(tmp_path):
+    path = tmp_path / "log.jsonl"
+    choice = {"index": 0, "message": {"content": "x"}, "logprobs": None}
+    lines = [{"task_id": str(i), "choices": [choice], "passed": i % 2 == 0} for i in range(4)]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    found = read_results(path)
+    assert found.correct.tolist() == [True, False, True, False]
+    assert len(join_results(read_generations(path), found)) == 4
+    for line in lines:
+        del line["passed"]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    with pytest.raises(ValueError, match="in the format openai, which holds no results"):
+        read_results(path)

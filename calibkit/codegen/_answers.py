@@ -51,8 +51,9 @@ def p_true(
     ----------
     answers : sequence of n
         Per output the likeliest first tokens of the answer: a dict from token to log-probability,
-        a list of ``(token, logprob)`` pairs, or OpenAI's list of ``{"token", "logprob"}``. None
-        where there is none.
+        a list of ``(token, logprob)`` pairs, or OpenAI's list of ``{"token", "logprob"}``, which is
+        ``logprobs.content[0].top_logprobs``. None where there is none. The ``first_tokens`` of
+        answers that :func:`read_generations` has read are of this kind.
     true, false : str or sequence of str, default=("true",) and ("false",)
         The words of either answer. Case, spaces, quotes, punctuation and tokenizers' marks
         (Ġ, ▁) around them don't count; all variants of a word are summed.
@@ -199,9 +200,16 @@ def read_rows(data: Any, where: str, name: str) -> list[Any]:
 def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float]]:
     """Tokens and log-probabilities of one answer."""
     pairs: list[tuple[Any, Any]]
+    several = isinstance(answer, (list, tuple, np.ndarray))
+    if several and any(isinstance(a, dict) and "top_logprobs" in a for a in answer):
+        raise ValueError(
+            f"{where}: {name}[{i}] holds the tokens of a text one after the other, as "
+            "logprobs.content does; expected the alternatives of the first one. Pass its "
+            "top_logprobs: content[0]['top_logprobs']."
+        )
     if isinstance(answer, dict):
         pairs = list(answer.items())
-    elif isinstance(answer, (list, tuple, np.ndarray)):
+    elif several:
         pairs = [
             (a.get("token"), a.get("logprob")) if isinstance(a, dict) else _pair(a) for a in answer
         ]

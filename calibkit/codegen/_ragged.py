@@ -79,7 +79,10 @@ class Ragged:
 
     def __getitem__(self, i: int) -> Any:
         i = range(len(self))[i]
-        return self.values[self.offsets[i] : self.offsets[i + 1]]
+        start, end = self.offsets[i], self.offsets[i + 1]
+        if isinstance(self.values, Ragged):  # lists of lists
+            return Ragged(self.values.values, self.values.offsets[start : end + 1])
+        return self.values[start:end]
 
 
 def read_ragged(X: Any, where: str, name: str) -> Ragged:

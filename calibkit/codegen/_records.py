@@ -51,6 +51,9 @@ class Generations:
         Rows left out because they are the same as an earlier one in task, sample and content.
     scales : dict of str to str
         What signals are, where :meth:`with_signal` has said it.
+    first_tokens : list of n
+        Likeliest tokens at the first place with their log-probabilities, for :func:`p_true`; None
+        where there are none.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class Generations:
     counted: bool = False
     n_repeated: int = 0
     scales: dict[str, str] = field(default_factory=dict)
+    first_tokens: list[list[tuple[str, float]] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.task)
@@ -237,26 +241,43 @@ class Generations:
             top_logprobs=None if top is None else _taken(top, rows),
             signals={name: values[rows] for name, values in self.signals.items()},
             labels={name: values[rows] for name, values in self.labels.items()},
+            first_tokens=[self.first_tokens[i] for i in rows if self.first_tokens],
         )
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per output.
+        r"""A data frame with a row per output.
 
         Returns
         -------
         pandas.DataFrame
-            Log-probabilities are a column of arrays.
+            Log-probabilities are a column of arrays, their alternatives of lists of arrays;
+            "answer" are the alternatives of the first token, as :class:`ConfidenceFeatures` takes
+            them. A signal or label that is called like another column has "signal\_" or "label\_"
+            before its name.
         """
         columns = {"task": self.task, "sample": self.sample, "text": self.text}
-        logprobs = np.empty(len(self), dtype=object)
-        logprobs[:] = [self.logprobs[i] for i in range(len(self))]
-        columns |= {"logprobs": logprobs, **self.signals, **self.labels, "place": self.place}
+        columns["logprobs"] = _column([self.logprobs[i] for i in range(len(self))])
+        if (top := self.top_logprobs) is not None:
+            columns["top_logprobs"] = _column([list(top[i]) for i in range(len(self))])
+        if any(self.first_tokens):
+            columns["answer"] = _column(self.first_tokens)
+        columns["place"] = self.place
+        # Columns of the file may be called as one of these.
+        for kind, found in (("signal", self.signals), ("label", self.labels)):
+            columns |= {f"{kind}_{k}" if k in columns else k: v for k, v in found.items()}
         return require("pandas").DataFrame(columns)
 
 
 def keys_of(side: Generations | Results) -> Iterator[tuple[str, int]]:
     """Task and sample of each row: what outputs and verdicts are matched by."""
     return zip(side.task.tolist(), side.sample.tolist(), strict=True)
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """Objects as a column."""
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
 
 
 def _file_scales(signals: dict[str, FloatArray]) -> dict[str, str]:

@@ -28,7 +28,10 @@ if typer is not None:
     Score = Annotated[
         list[str] | None, _Option(metavar="NAME", help="A column that is no probability.")
     ]
-    Task = Annotated[str | None, _Option(metavar="KEY", help="Key of the problem.")]
+    Stated = Annotated[
+        list[str] | None, _Option(metavar="NAME", help="A text that says it, as '90%'.")
+    ]
+    Task = Annotated[list[str] | None, _Option(metavar="KEY", help="Key of the problem; repeat.")]
     Sample = Annotated[str | None, _Option(metavar="KEY", help="Key of the sample number.")]
     Correct = Annotated[str | None, _Option(metavar="KEY", help="Key of the verdict.")]
     Notion = Annotated[str | None, _Option(metavar="NAME", help="Such as 'base tests'.")]
@@ -67,6 +70,7 @@ def evaluate(
     by: By = None,
     signal: Signal = None,
     score: Score = None,
+    stated: Stated = None,
     task: Task = None,
     sample: Sample = None,
     correct: Correct = None,
@@ -97,7 +101,7 @@ def evaluate(
     found = evaluate_files(
         generations,
         results,
-        Choice(task, sample, correct, notion, signal, score, group, by),
+        Choice(task, sample, correct, notion, signal, score, group, by, stated),
         calibrator=calibrator,
         cv=int(cv) if cv.isdecimal() else cv,
         level=level,
@@ -123,6 +127,7 @@ def policy(
     group: Group = "task_id",
     signal: Signal = None,
     score: Score = None,
+    stated: Stated = None,
     task: Task = None,
     sample: Sample = None,
     correct: Correct = None,
@@ -148,7 +153,7 @@ def policy(
     found = policy_files(
         generations,
         results,
-        Choice(task, sample, correct, notion, signal, score, group),
+        Choice(task, sample, correct, notion, signal, score, group, None, stated),
         max_error=max_error,
         delta=delta,
         costs={

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .._core.params import advice
 from .._numerics.links import FloatArray
-from ..codegen import Scored, join_results, read_generations, read_results
+from ..codegen import (
+    Scored,
+    Signals,
+    join_results,
+    parse_confidence,
+    read_generations,
+    read_results,
+)
 
 #: Measures of tokens that are probabilities; they are kept as log-odds, which don't underflow.
 PROBABILITIES = (
@@ -37,7 +44,7 @@ class Judged(NamedTuple):
 class Choice(NamedTuple):
     """What the options say of the files."""
 
-    task: str | None = None
+    task: list[str] | None = None
     sample: str | None = None
     correct: str | None = None
     notion: str | None = None
@@ -45,35 +52,41 @@ class Choice(NamedTuple):
     scores: list[str] | None = None
     group: str = "task_id"
     by: str | None = None
+    stated: list[str] | None = None
 
 
 def read_judged(generations: str, results: str | None, choice: Choice) -> Judged:
     """Read and join the files; results may be in the file of the generations."""
-    named = {v for v in (choice.group, choice.by) if v not in (None, "none", *_TASK)}
+    stated = choice.stated or []
+    named = {v for v in (choice.group, choice.by, *stated) if v not in (None, "none", *_TASK)}
     labels = sorted(str(v) for v in named)
-    outputs = read_generations(generations, task=choice.task, sample=choice.sample, labels=labels)
+    task = choice.task or None
+    outputs = read_generations(generations, task=task, sample=choice.sample, labels=labels)
+    for name in stated:
+        outputs = outputs.with_signal(name, parse_confidence(outputs.labels[name]))
+    for name in choice.scores or []:
+        if name in outputs.signals:
+            outputs = outputs.with_signal(name, outputs.signals[name], scale="score")
     verdicts = read_results(
         results or generations,
-        task=choice.task,
+        task=task,
         sample=choice.sample,
         correct=choice.correct,
         notion=choice.notion,
     )
     scored = join_results(outputs, verdicts)
-    signals, scales, notes = _signals(scored, choice)
+    signals, notes = _signals(scored, choice)
     n, tasks = len(scored), len(np.unique(scored.groups))
     notes.insert(0, f"{n:,} outputs of {tasks:,} tasks, {scored.notion}")
     groups = _column(scored, "--group", choice.group)
     by = _column(scored, "--by", choice.by)
-    return Judged(signals, scales, scored.correct, groups, by, notes)
+    return Judged(signals, signals.scales, scored.correct, groups, by, notes)
 
 
-def _signals(
-    scored: Scored, choice: Choice
-) -> tuple[dict[str, FloatArray], dict[str, str], list[str]]:
+def _signals(scored: Scored, choice: Choice) -> tuple[Signals, list[str]]:
     held = scored.generations.signals
     tokens = len(scored) > scored.generations.n_without_logprobs
-    wanted = [*(choice.signals or []), *(choice.scores or [])]
+    wanted = [*(choice.signals or []), *(choice.stated or []), *(choice.scores or [])]
     notes = []
     if not wanted:
         wanted = list(PROBABILITIES) if tokens else []
@@ -92,17 +105,7 @@ def _signals(
         scored_as_is = name not in held or name in (choice.scores or [])
         if not (scored_as_is or _are_probabilities(held[name])):
             raise ValueError(f"--signal {name}: is not in [0, 1]; expected --score {name}.")
-    found = scored.confidence(wanted or None, scale="logit")
-    scales = {name: _scale(name, held, choice) for name in found}
-    return found, scales, notes
-
-
-def _scale(name: str, held: dict[str, Any], choice: Choice) -> str:
-    if name in (choice.scores or []):
-        return "score"
-    if name in held:
-        return "probability"
-    return "logit" if name in PROBABILITIES else "score"
+    return scored.confidence(wanted or None, scale="logit"), notes
 
 
 def _are_probabilities(values: FloatArray) -> bool:

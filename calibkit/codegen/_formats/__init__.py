@@ -35,6 +35,12 @@ def read_rows(path: Path, format: str, asked: Asked, part: str) -> Iterator[Any]
     if format == "auto":
         name, seen = _detect(items, asked, path)
         items = chain(seen, items)
+        if (
+            part == "verdicts"
+            and not hasattr(FORMATS[name], part)
+            and _table.judges(seen[-1], asked)
+        ):
+            name, format = "table", "table"  # responses beside verdicts of one's own
     if not hasattr(FORMATS[name], part):
         kinds = [n for n, f in FORMATS.items() if hasattr(f, part)]
         what = "results" if part == "verdicts" else "generations"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..._numerics.links import FloatArray
 from ._rows import (
     Asked,
     Output,
-    Top,
+    Tokens,
+    as_first,
     as_logprobs,
     as_text,
     as_top,
@@ -73,8 +73,8 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
             "samples are numbered.",
         )
     for choice in by_index(asked, item, choices):
-        logprobs, top = _logprobs(choice, item, asked)
-        yield Output(item.place, task, sample, _text(choice, item, asked), logprobs, top)
+        tokens = _tokens(choice, item, asked)
+        yield Output(item.place, task, sample, _text(choice, item, asked), tokens)
 
 
 def _text(choice: dict[str, Any], item: Item, asked: Asked) -> str:
@@ -86,18 +86,16 @@ def _text(choice: dict[str, Any], item: Item, asked: Asked) -> str:
     return as_text(asked, item, said)
 
 
-def _logprobs(
-    choice: dict[str, Any], item: Item, asked: Asked
-) -> tuple[FloatArray | None, Top | None]:
+def _tokens(choice: dict[str, Any], item: Item, asked: Asked) -> Tokens:
     found = choice.get("logprobs")
     if found is None:
-        return None, None
+        return Tokens()
     if isinstance(found, dict) and isinstance(found.get("content"), list):
         return _chat(found["content"], item, asked)
     if isinstance(found, dict) and isinstance(found.get("token_logprobs"), list):
         return _legacy(found, item, asked)
     if isinstance(found, dict) and "content" in found and found["content"] is None:
-        return None, None
+        return Tokens()
     raise fail(
         asked,
         item,
@@ -106,7 +104,7 @@ def _logprobs(
     )
 
 
-def _chat(content: list[Any], item: Item, asked: Asked) -> tuple[FloatArray, Top | None]:
+def _chat(content: list[Any], item: Item, asked: Asked) -> Tokens:
     try:
         logprobs = [t["logprob"] for t in content]
         top = [[a["logprob"] for a in t.get("top_logprobs") or ()] for t in content]
@@ -118,7 +116,10 @@ def _chat(content: list[Any], item: Item, asked: Asked) -> tuple[FloatArray, Top
             f"token {at} of logprobs.content is {content[at]!r:.60}; expected token, logprob and "
             "top_logprobs.",
         ) from error
-    return as_logprobs(asked, item, logprobs), as_top(asked, item, top)
+    first = content[0] if content else {}
+    listed = [(a.get("token"), a["logprob"]) for a in first.get("top_logprobs") or ()]
+    named = as_first((first.get("token"), first.get("logprob")), listed)
+    return Tokens(as_logprobs(asked, item, logprobs), as_top(asked, item, top), named)
 
 
 def _is_token(token: Any) -> bool:
@@ -128,7 +129,7 @@ def _is_token(token: Any) -> bool:
     return isinstance(top, list) and all(isinstance(a, dict) and "logprob" in a for a in top)
 
 
-def _legacy(found: dict[str, Any], item: Item, asked: Asked) -> tuple[FloatArray, Top | None]:
+def _legacy(found: dict[str, Any], item: Item, asked: Asked) -> Tokens:
     values = found["token_logprobs"]
     if values and values[0] is None:
         raise fail(
@@ -146,4 +147,7 @@ def _legacy(found: dict[str, Any], item: Item, asked: Asked) -> tuple[FloatArray
         raise fail(asked, item, f"top_logprobs is {top!r:.60}; expected one object per token.")
     if top:
         same_length(asked, item, len(top), len(logprobs))
-    return logprobs, as_top(asked, item, [list(t.values()) if t else [] for t in top])
+    tops = as_top(asked, item, [list(t.values()) if t else [] for t in top])
+    names = found.get("tokens") or [None]
+    listed = (top[0] or {}).items() if top else ()
+    return Tokens(logprobs, tops, as_first((names[0], values[0]), listed) if values else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,8 @@ from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import is_empty, to_number
 from ._source import Item
 
-#: A key of the records, or what makes a value of a record.
-Field = str | Callable[[dict[str, Any]], Any]
+#: A key of the records, or what makes a value of a record; of the task several keys, too.
+Field = str | Callable[[dict[str, Any]], Any] | tuple[str, ...]
 
 _VERDICTS = {
     **dict.fromkeys(("true", "1", "1.0", "pass", "passed"), True),
@@ -44,6 +44,19 @@ class Top(NamedTuple):
     per_token: IntArray
 
 
+#: Likeliest tokens at one place, with their log-probabilities.
+Alternatives = list[tuple[str, float]]
+
+
+class Tokens(NamedTuple):
+    """Log-probabilities of an output's tokens, of their alternatives, and of the first token's by
+    name."""
+
+    logprobs: FloatArray | None = None
+    top: Top | None = None
+    first: Alternatives | None = None
+
+
 class Output(NamedTuple):
     """An output of a model; ``sample`` None: by order of occurrence."""
 
@@ -51,8 +64,7 @@ class Output(NamedTuple):
     task: str
     sample: int | None
     text: str = ""
-    logprobs: FloatArray | None = None
-    top: Top | None = None
+    tokens: Tokens = Tokens()
     extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
     labels: tuple[str, ...] = ()
     error: str = ""
@@ -84,6 +96,9 @@ def field(
         except Exception as error:
             found = f"{name}={asks!r} failed ({type(error).__name__}: {error})"
             raise fail(asked, item, f"{found}; expected a value of every record.") from error
+    if isinstance(asks, tuple):  # several keys name a task together
+        values = (field(replace(asked, **{name: key}), item, name) for key in asks)
+        return "/".join(map(str, values))
     if asks is not None and asks not in item.value:
         raise fail(asked, item, f"has no {asks}; expected it, as {name}={asks!r}. {keys(item)}")
     key = asks if asks is not None else next((g for g in guesses if g in item.value), None)
@@ -176,6 +191,15 @@ def as_top(asked: Asked, item: Item, top: list[list[Any]]) -> Top | None:
     return Top(flat, np.array([len(one) for one in top])) if len(flat) else None
 
 
+def as_first(drawn: Any, listed: Iterable[tuple[Any, Any]]) -> Alternatives | None:
+    """The alternatives of a first token by name, and the token drawn where they lack it."""
+    pairs = [(t, float(v)) for t, v in listed if isinstance(t, str) and v is not None]
+    token, value = drawn
+    if isinstance(token, str) and value is not None and token not in dict(pairs):
+        pairs.append((token, float(value)))
+    return pairs or None
+
+
 def as_text(asked: Asked, item: Item, value: Any) -> str:
     """The text of an output; none is an empty one."""
     if value is None or isinstance(value, str):
@@ -197,7 +221,7 @@ def with_asked(asked: Asked, item: Item, output: Output) -> Output:
     if asked.logprobs is not None:
         found = as_list(field(asked, item, "logprobs"))
         found = None if is_empty(found) else as_logprobs(asked, item, found)
-        output = output._replace(logprobs=found, top=None)
+        output = output._replace(tokens=Tokens(found))
     if asked.labels:
         found = (_named(asked, item, name, "labels") for name in asked.labels)
         output = output._replace(labels=tuple("" if v is None else str(v) for v in found))

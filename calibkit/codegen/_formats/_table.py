@@ -10,6 +10,7 @@ from ..._tables.records import is_empty
 from ._rows import (
     Asked,
     Output,
+    Tokens,
     Verdict,
     as_list,
     as_logprobs,
@@ -34,6 +35,8 @@ _TAKEN = {*TASKS, *TEXTS, *LOGPROBS, *CORRECT, "sample", "tokens", "result"}
 
 def fits(record: dict[str, Any], asked: Asked) -> bool:
     """Whether a record names its task."""
+    if isinstance(asked.task, tuple):
+        return all(key in record for key in asked.task)
     return callable(asked.task) or (asked.task or TASKS[0]) in record
 
 
@@ -43,12 +46,15 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     text = field(asked, item, "text", TEXTS)
     logprobs = _logprobs(item, asked)
     extra = {} if asked.signals is not None else _numbers(item, asked)
-    yield Output(item.place, task, sample, as_text(asked, item, text), logprobs, extra=extra)
+    yield Output(
+        item.place, task, sample, as_text(asked, item, text), Tokens(logprobs), extra=extra
+    )
 
 
 def _numbers(item: Item, asked: Asked) -> dict[str, Any]:
     """Cells that may be numbers, of columns that are nothing else."""
-    taken = _TAKEN | {asked.task, asked.sample, asked.text, asked.logprobs}
+    several = asked.task if isinstance(asked.task, tuple) else (asked.task,)
+    taken = _TAKEN | {*several, asked.sample, asked.text, asked.logprobs}
     kinds = (int, float, str, type(None))
     return {k: v for k, v in item.value.items() if k not in taken and isinstance(v, kinds)}
 
@@ -62,6 +68,12 @@ def _logprobs(item: Item, asked: Asked) -> FloatArray | None:
     if isinstance(tokens, list):
         same_length(asked, item, len(tokens), len(logprobs))
     return logprobs
+
+
+def judges(item: Item, asked: Asked) -> bool:
+    """Whether a record of another format holds a verdict too."""
+    named = (asked.correct,) if asked.correct else CORRECT
+    return fits(item.value, asked) and any(name in item.value for name in named)
 
 
 def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:

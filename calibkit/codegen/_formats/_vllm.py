@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..._numerics.links import FloatArray
 from ._rows import (
     Asked,
     Output,
-    Top,
+    Tokens,
+    as_first,
     as_logprobs,
     as_text,
     as_top,
@@ -44,18 +44,15 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
             "samples are numbered.",
         )
     for one in by_index(asked, item, found):
-        logprobs, top = _logprobs(one, item, asked)
         text = as_text(asked, item, one["text"])
-        yield Output(item.place, task, sample, text, logprobs, top)
+        yield Output(item.place, task, sample, text, _tokens(one, item, asked))
 
 
-def _logprobs(
-    one: dict[str, Any], item: Item, asked: Asked
-) -> tuple[FloatArray | None, Top | None]:
+def _tokens(one: dict[str, Any], item: Item, asked: Asked) -> Tokens:
     """Log-probabilities of the tokens drawn, and of all that are listed at their places."""
     found = one.get("logprobs")
     if found is None:
-        return None, None
+        return Tokens()
     if isinstance(found, dict):
         found = _unflattened(found, item, asked)
     tokens = one.get("token_ids")
@@ -74,7 +71,10 @@ def _logprobs(
                 f"logprobs[{i}] is {listed!r:.60}; expected an object with the logprob of token "
                 f"{token}, the one drawn.",
             ) from error
-    return as_logprobs(asked, item, drawn), as_top(asked, item, top)
+    logprobs, tops = as_logprobs(asked, item, drawn), as_top(asked, item, top)
+    listed = found[0].values() if found else ()
+    named = [(v.get("decoded_token"), v["logprob"]) for v in listed if isinstance(v, dict)]
+    return Tokens(logprobs, tops, as_first((None, None), named))
 
 
 def _value(listed: Any) -> Any:
