@@ -833,7 +833,7 @@ def test_several_keys_name_a_task(tmp_path):
     assert list(found.signals) == ["agreement"]
     verdicts = read_results(path, task=["model", "problem"])
     assert join_results(found, verdicts).correct.tolist() == [True, False]
-    with pytest.raises(ValueError, match="expected task_id .or the column that task names"):
+    with pytest.raises(ValueError, match=r"expected task_id .or the column that task names"):
         read_generations(path, task=["modell", "problem"], format="table")
 
 
