@@ -418,7 +418,7 @@ class Journal:
                 # Refused without a trace, unless it was started to find that out.
                 self._stale = not self._log.started
                 raise
-            self._write(call())
+            self._write(self.calibrator_, call())
         except BaseException:
             if self._stale:
                 with suppress(OSError, ValueError):  # the next call tries again
@@ -427,10 +427,10 @@ class Journal:
         self._stale = False
         return result
 
-    def _write(self, call: Call) -> None:
+    def _write(self, cal: Learner, call: Call) -> None:
         # How the state started is not in a call: the classes, and a seed that was drawn.
         if not self._log.started or self._log.is_due(call, self.snapshot_every):
-            self._log.keep(_text(self.calibrator_), call.n_rows)
+            self._log.keep(_text(cal), call.n_rows, started=hasattr(cal, "classes_"))
         elif call.n_rows:
             self._log.append(call)
 

@@ -267,9 +267,10 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
 
     def _begin(self) -> None:
         """Take a classifier that is fitted already, unless ``fit`` has made one."""
-        if hasattr(self, "calibrators_"):
-            return
         where = "OnlineCalibratedClassifier"
+        if hasattr(self, "calibrators_"):
+            self._check_update(where, self.estimator_)
+            return
         self._check_params(where)
         if not hasattr(self.estimator, "predict_proba") and not hasattr(
             self.estimator, "decision_function"
@@ -362,11 +363,14 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
                 f"TrackingCalibrator(), or one of the names auto, {', '.join(_NAMES)}."
             )
 
-    def _check_params(self, where: str) -> None:
+    def _check_update(self, where: str, estimator: BaseEstimator) -> None:
         check_flag(where, "update_estimator", self.update_estimator)
-        if self.update_estimator and not hasattr(self.estimator, "partial_fit"):
+        if self.update_estimator and not hasattr(estimator, "partial_fit"):
             raise TypeError(
-                f"{where}: update_estimator=True with {type(self.estimator).__name__}, which has "
+                f"{where}: update_estimator=True with {type(estimator).__name__}, which has "
                 "no partial_fit; expected False, or a classifier that learns from a stream."
             )
+
+    def _check_params(self, where: str) -> None:
+        self._check_update(where, self.estimator)
         super()._check_params(where)

@@ -794,3 +794,31 @@ def test_data_frames_by_position(path):
     with Journal(path) as again:
         assert to_dict(again.calibrator_) == state == to_dict(plain)
         assert again.predict_proba(frame).shape == (2, 2)
+
+
+@pytest.mark.parametrize("first", ["none", "empty", "one"])
+def test_rows_without_labels_settle_no_classes(tmp_path, first):
+    path = tmp_path / "state.db"
+    with Journal(path, TrackingCalibrator()) as journal:
+        if first == "one":
+            journal.learn_one(0.4, None)
+        else:
+            rows = [0.4] if first == "none" else []
+            assert len(journal.predict_then_update(rows, [None] * len(rows))) == len(rows)
+        journal._log.close()  # as if killed
+    with Journal(path) as journal:
+        assert journal.n_rows == (first != "empty")
+        journal.partial_fit([0.5, 0.6, 0.7], ["a", "b", "b"])
+        expected = to_dict(journal.calibrator_)
+        journal._log.close()
+    assert to_dict(Journal(path).calibrator_) == expected
+    assert expected["classes"]["values"] == ["a", "b"]
+
+
+def test_many_streams_without_labels_settle_no_classes(tmp_path):
+    with Journal(tmp_path / "state.db", MultiStreamCalibrator()) as journal:
+        journal.partial_fit([0.5, 0.6], [None, None], group=[1, 2])
+        journal.partial_fit([0.5, 0.6], ["a", "b"], group=[1, 2])
+    with Journal(tmp_path / "state.db") as journal:
+        assert journal.calibrator_.classes_.tolist() == ["a", "b"]
+        assert journal.n_rows == 4

@@ -882,3 +882,36 @@ def test_small_calls_compile_once_they_are_many():
     for _ in range(jit._TOGETHER // 1000):
         some = total.compiles(1000)
     assert some
+
+
+def test_ids_of_streams_are_of_one_kind_from_the_first_that_waits():
+    cal = make(classes=[0, 1])
+    cal.remember(["a", "b"], [0.5, 0.6], [1, 2])
+    for call in (
+        lambda: cal.remember(["c"], [0.7], ["x"]),
+        lambda: cal.partial_fit([0.7], [1], ["x"]),
+        lambda: cal.merge(make(classes=[0, 1]).partial_fit([0.7], [1], ["x"])),
+    ):
+        with pytest.raises(ValueError, match="mixes ints and strings"):
+            call()
+    data = cal.to_dict()
+    data["pending"]["tickets"][0][1] = "x"
+    with pytest.raises(ValueError, match=r"pending.* mixes ints and strings"):
+        MultiStreamCalibrator.from_dict(data)
+    assert cal.resolve(["a", "b"], [1, 0]).n_learned == 2
+
+
+def test_less_room_than_forecasts_that_wait_is_saved():
+    cal = make(classes=[0, 1])
+    cal.remember([1, 2, 3], [0.5, 0.6, 0.7], [1, 2, 3])
+    again = MultiStreamCalibrator.from_dict(cal.set_params(max_pending=2).to_dict())
+    assert again.resolve([1, 2, 3], [1, 1, 1]) == (2, [1], [])
+
+
+def test_a_label_that_is_refused_leaves_the_order_of_those_that_wait(monkeypatch):
+    cal = make(classes=[0, 1])
+    cal.remember(["a", "b"], [0.5, 0.6], [1, 2])
+    monkeypatch.setattr(cal._streams, "learn", None)
+    with pytest.raises(TypeError):
+        cal.resolve(["a"], [1])
+    assert cal.pending_.to_dict()["ids"] == ["a", "b"]

@@ -774,3 +774,53 @@ def test_forged_tickets_are_refused(calibrator):
         data["state"]["calibrator_"] = {k: platt[k] for k in data["state"]["calibrator_"]}
         with pytest.raises(ValueError, match="not of the class of calibrator"):
             from_dict(data)
+
+
+@pytest.mark.parametrize("outer", [TrackingCalibrator, HedgingCalibrator])
+def test_a_held_calibrator_counts_its_labels(outer):
+    """Draws of hedging depend on it: cutting a stream into calls changes nothing."""
+    rng = np.random.default_rng(0)
+    p = rng.integers(0, 11, 200) / 10
+    y = (rng.random(200) < p).astype(int)
+    whole = outer(HedgingCalibrator(random_state=1), n_bins=3, classes=[0, 1])
+    cut = clone(whole)
+    if outer is HedgingCalibrator:
+        whole.set_params(random_state=0), cut.set_params(random_state=0)
+    forecast = whole.predict_then_update(p, y)
+    rows = [cut.predict_then_update(p[[t]], y[[t]])[0] for t in range(200)]
+    assert (forecast == rows).all()
+    assert cut.calibrator_.n_seen_ == whole.calibrator_.n_seen_ == 200
+    cut.remember([1], [0.5])
+    cut.resolve([1], [1])
+    assert cut.calibrator_.n_seen_ == 201
+
+
+@pytest.mark.parametrize("made", [OnlinePlattCalibrator, TrackingCalibrator])
+def test_a_row_that_is_refused_leaves_what_waits(made):
+    cal = made(classes=[0, 1])
+    cal.remember([1, 2, 3], [0.2, 0.5, 0.7])
+    cal.set_params(max_pending=1)
+    before = to_dict(cal)
+    for x in (7.0, "x"):
+        with pytest.raises(ValueError):
+            cal.learn_one(x, 1)
+        assert to_dict(cal) == before
+    cal.learn_one(0.5, 1)
+    assert len(cal.pending_) == 1
+
+
+def test_late_labels_that_fail_keep_the_order_of_those_that_wait(monkeypatch):
+    cal = TrackingCalibrator(classes=[0, 1])
+    cal.remember([1, 2], [0.2, 0.5])
+    monkeypatch.setattr(TrackingCalibrator, "_absorb", None)
+    with pytest.raises(TypeError):
+        cal.resolve([1], [1])
+    assert cal.pending_.to_dict()["ids"] == [1, 2]
+
+
+def test_a_classifier_that_can_not_learn_is_refused_after_the_start_too():
+    X, y = [[0.0], [1.0]], [0, 1]
+    model = OnlineCalibratedClassifier(LogisticRegression().fit(X, y)).partial_fit(X, y)
+    for given, words in ((True, "no partial_fit"), ("x", "expected a bool")):
+        with pytest.raises(TypeError, match=words):
+            model.set_params(update_estimator=given).partial_fit(X, y)

@@ -624,6 +624,8 @@ def test_usage():
     for name in ("tops", "TOPS", "tracking"):
         done = run("stream", *PY, "--method", name, input="p,y\n.5,1\n")
         assert "tracking against the scores" in done.stderr
+    done = run("stream", *PY, "--method", "TOBS", input="p,y\n.5,1\n")
+    assert "tobs against the scores" in done.stderr
     text = " ".join(run("stream", "--help").stdout.split())
     assert "tracking (tops) | online_platt (ops) | hedging (hops) | online_beta (obs)" in text
     assert "tobs is tracking over online_beta" in text

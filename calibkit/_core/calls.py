@@ -89,7 +89,9 @@ def _code_type(cal: Any) -> type[np.signedinteger[Any]]:
 
 def codes_of(cal: Any, y: Any, where: str) -> bytes:
     """Labels that were learnt already as bytes; -1 where there is none."""
-    classes = cal.classes_
+    classes = getattr(cal, "classes_", None)
+    if classes is None:  # no label so far: there is nothing to learn again
+        return b""
     if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuf" and len(classes) == 2:
         # All are known to be one of two numbers, or NaN: no need to read them again.
         found = (y == classes[1]).astype(np.int8)

@@ -226,14 +226,11 @@ class OnlineCalibrator(ChangingCalibrator):
         check_lengths(len(codes), len(keys), where, ("y", "ids"))
         with self._unchanged_on_error():
             self._check_changes()
-            places, tickets, report = self.pending_.take(keys)
+            places, tickets, report = self.pending_.find(keys)
             if places:
-                try:
-                    self._absorb(tickets, codes[places])
-                except BaseException:
-                    self.pending_.add([keys[i] for i in places], tickets)
-                    raise
+                self._absorb(tickets, codes[places])
                 self._count(codes[places])
+                self.pending_.remove(keys[i] for i in places)
                 report = report._replace(n_learned=int((codes[places] == codes[places]).sum()))
         return report
 
@@ -285,9 +282,10 @@ class OnlineCalibrator(ChangingCalibrator):
         code = self._code(y)
         if code is None:
             return self.partial_fit([x], [y])  # nothing to learn, a start, or an error to word
-        self._check_changes()
-        self._stream(self._features(self._one(x)), np.array([code]))
-        self.n_seen_ += 1.0
+        with self._unchanged_on_error():
+            self._check_changes()
+            self._stream(self._features(self._one(x)), np.array([code]))
+            self.n_seen_ += 1.0
         return self
 
     def _one(self, x: float) -> Scores:

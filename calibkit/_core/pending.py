@@ -65,6 +65,11 @@ class Pending:
             self._tickets.pop(next(iter(self._tickets)))
             self.n_dropped += 1
 
+    @property
+    def oldest(self) -> tuple[Any, ...] | None:
+        """The ticket that has waited longest."""
+        return next(iter(self._tickets.values()), None)
+
     def resized(self, room: int) -> Pending:
         """A copy with another room."""
         other = Pending(room)
@@ -83,20 +88,25 @@ class Pending:
         ):
             raise ValueError("pending_ holds what no forecast has left")
 
-    def take(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Resolved]:
+    def find(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Resolved]:
         """Places and tickets of the ids that wait, in the order given, and a report."""
         places, tickets, unknown, repeated = [], [], [], []
         seen: set[Hashable] = set()
         for i, key in enumerate(ids):
             if key in seen:
                 repeated.append(key)
-            elif (ticket := self._tickets.pop(key, None)) is None:
+            elif (ticket := self._tickets.get(key)) is None:
                 unknown.append(key)
             else:
                 places.append(i)
                 tickets.append(ticket)
             seen.add(key)
         return places, np.array(tickets), Resolved(len(places), unknown, repeated)
+
+    def remove(self, ids: Iterable[Hashable]) -> None:
+        """Let go of ids that wait."""
+        for key in ids:
+            del self._tickets[key]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

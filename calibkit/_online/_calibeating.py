@@ -95,6 +95,15 @@ class CalibeatingCalibrator(OnlineCalibrator):
             self._check_changes()
         return self.calibrator_._features(s)
 
+    def _learn_inner(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        q = self.calibrator_._stream(x, y)
+        self.calibrator_._count(y)  # draws of hedging depend on it
+        return q
+
+    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
+        self.calibrator_._absorb(tickets, y)
+        self.calibrator_._count(y)
+
     def _bins(self, q: FloatArray) -> IntArray:
         # Forecasts by arrays and by the loops may differ in their last bits: rounded, both fall to
         # one side of a border. The paper's bins hold their upper ends: borders at or below the
@@ -216,10 +225,10 @@ class TrackingCalibrator(CalibeatingCalibrator):
         return out
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        return self._track(self.calibrator_._stream(x, y), y)
+        return self._track(self._learn_inner(x, y), y)
 
     def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        self.calibrator_._absorb(tickets[:, :-1], y)
+        super()._absorb(tickets[:, :-1], y)
         self._track(tickets[:, -1], y)
 
 
@@ -369,7 +378,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
         return [*super()._bounds(), (0.0, self.n_bins - 1.0)]
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        q = self.calibrator_._stream(x, y)
+        q = self._learn_inner(x, y)
         known = ~np.isnan(y)
         seen = self.n_seen_ + np.cumsum(known) - known
         count, total, cells = self.count_.copy(), self.total_.copy(), np.zeros(len(y), np.intp)
@@ -378,9 +387,9 @@ class HedgingCalibrator(CalibeatingCalibrator):
         return self._middle()[cells]
 
     def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        self.calibrator_._absorb(tickets[:, :-2], y)
+        super()._absorb(tickets[:, :-2], y)
         known = ~np.isnan(y)
-        at = self._bins(tickets[known, -2]) * self.n_bins + tickets[known, -1].astype(np.intp)
+        at = self._bins(tickets[known, -2]) * int(self.n_bins) + tickets[known, -1].astype(np.intp)
         n = self._n_cells()
         self.count_ = self.count_ + np.bincount(at, minlength=n)
         self.total_ = self.total_ + np.bincount(at, weights=y[known], minlength=n)

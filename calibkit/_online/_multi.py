@@ -279,15 +279,12 @@ class MultiStreamCalibrator(BaseEstimator):
         known = pooled._known_classes(self.classes, where)
         _, codes = read_stream_labels(y, classes=known, where=where)
         check_lengths(len(codes), len(waiting), where, ("y", "ids"))
-        places, tickets, report = self._pending.take(waiting)
+        places, tickets, report = self._pending.find(waiting)
         if not places:
             return report
-        try:
-            keys = self._streams.read(tickets[:, 1].tolist(), where)
-            self._learn(pooled, known, tickets[:, 0].astype(np.float64), codes[places], keys)
-        except BaseException:
-            self._pending.add([waiting[i] for i in places], tickets)
-            raise
+        keys = self._streams.read(tickets[:, 1].tolist(), where)
+        self._learn(pooled, known, tickets[:, 0].astype(np.float64), codes[places], keys)
+        self._pending.remove(waiting[i] for i in places)
         return report._replace(n_learned=int(np.count_nonzero(~np.isnan(codes[places]))))
 
     # -- the streams ------------------------------------------------------------------------
@@ -534,7 +531,7 @@ class MultiStreamCalibrator(BaseEstimator):
         pooled = self._pooled()
         pooled._begin(where=where)
         s = self._scores(X, where)
-        keys = self._streams.read(group, where, len(s))
+        keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
         z = pooled._features(s)[:, 0]
         q = forecast(z, self._streams.find(keys), pooled.theta_, self._streams.table)
         return _columns(q), z, keys, pooled
@@ -546,7 +543,7 @@ class MultiStreamCalibrator(BaseEstimator):
         known = pooled._known_classes(self.classes, where)
         found, codes = read_stream_labels(y, classes=known, where=where)
         check_lengths(len(s), len(codes), where, ("X", "y"))
-        keys = self._streams.read(group, where, len(s))
+        keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
         pooled._begin(found, 2, where)
         return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)
 

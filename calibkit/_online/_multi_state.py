@@ -39,6 +39,14 @@ def check_mate(cal: Any, other: Any, where: str) -> None:
             raise ValueError(
                 f"{where}: other has {name}={theirs!r} and this has {mine!r}; expected the same."
             )
+    cal._streams.read(other.groups_, where, name="other")
+    read_groups(_some_ids(cal) + _some_ids(other), where, name="other")
+
+
+def _some_ids(cal: Any) -> list[Any]:
+    """Ids of a stream and of the oldest forecast that waits: all others are of their kind."""
+    oldest = cal.pending_.oldest
+    return cal.groups_[:1].tolist() + ([] if oldest is None else [oldest[1]])
 
 
 def written(cal: Any) -> dict[str, Any]:
@@ -46,7 +54,7 @@ def written(cal: Any) -> dict[str, Any]:
     declared = None if cal.classes is None else np.asarray(cal.classes).tolist()
     params = {k: getattr(cal, k) for k in PARAMS}
     params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
-    pending = {**cal.pending_.to_dict(), "room": params["max_pending"]}
+    pending = cal.pending_.resized(params["max_pending"]).to_dict()
     return {
         **_HEAD,
         "params": {**params, "classes": declared},
@@ -74,6 +82,8 @@ def read_into(cls: Any, data: Any) -> Any:
         raise ValueError(f"{where}: classes differ from those in params; expected the same.")
     streams = Streams.from_dict(data, where)
     pending = pending_from_dict(data["pending"], f"pending of {out.name}", _read_ticket)
+    waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
+    read_groups([*data["groups"][:1], *waiting], f"from_dict: pending of {out.name}")
     row = rows_from_dict(data["pooled"], 1, f"{where}: pooled")[0]
     out.pooled_, out._streams, out._pending = out._restored(row, classes), streams, pending
     return out

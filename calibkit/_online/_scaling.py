@@ -162,7 +162,9 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         # All that steps depend on: to look at every parameter would take as long as a step.
         used = self.gamma, self.prior_strength, self.radius, self.discount, self.eps, self.scale
         if used != self._checked:
-            self._check_changes()
+            with self._unchanged_on_error():
+                self._check_changes()
+                self._log_odds(x)  # a bad score fails here
             self._checked, self._numbers = used, self._settings()
         theta, factor = self.theta_.tolist(), self.factor_.tolist()
         self._step([self._log_odds(x)], [code], [0.0], theta, factor, *self._numbers)

@@ -56,8 +56,11 @@ class Streams:
         """Memory of the state and of the index, with room kept for more."""
         return self._rows.nbytes + self._places.nbytes
 
-    def read(self, group: Any, where: str, n: int | None = None, name: str = "group") -> np.ndarray:
-        """Ids from a user's array, of the kind of those before."""
+    def read(
+        self, group: Any, where: str, n: int | None = None, name: str = "group",
+        like: tuple[Any, ...] | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Ids from a user's array, of the kind of those before, and of that in a ticket."""
         keys = read_groups(group, where, n, name)
         kind = "strings" if keys.dtype == object else "ints"
         if len(keys) and len(self) and kind != self._places.kind:
@@ -65,6 +68,8 @@ class Streams:
                 f"{where}: {name} holds {kind} and the ids before are {self._places.kind}; "
                 "expected one kind, since 5 and '5' would be two streams."
             )
+        if like is not None:
+            read_groups([like[1], *keys[:1].tolist()], where, name=name)
         return keys
 
     def find(self, keys: np.ndarray) -> IntArray:

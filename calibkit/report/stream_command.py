@@ -17,9 +17,10 @@ _NAMES = [both_names(name) for name in METHODS]
 
 
 def _method(value: str) -> str:
-    if main_name(value) not in METHODS:
+    name = main_name(value.lower())
+    if name not in METHODS:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(_NAMES)}")
-    return main_name(value)
+    return name
 
 
 def _alpha(value: float | None) -> float | None:
