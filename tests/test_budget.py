@@ -242,3 +242,17 @@ def test_one_group_says_nothing_of_others():
     right, score = np.array([[1, 0], [0, 1]]), np.array([[0.2, 0.1], [0.3, 0.1]])
     found = simulate_budget(right, score, [0.999, 0.5], groups=["a", "a"])
     assert (found.low, found.high, found.gain_low, found.gain_high) == (-1, 1, -1, 1)
+
+
+def test_a_simulation_is_a_table_too_and_takes_columns_of_lists():
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    p = rng.random(30)
+    correct = [list((rng.random(5 + i % 3) < q).astype(int)) for i, q in enumerate(p)]
+    score = [list(rng.random(len(row))) for row in correct]
+    found = simulate_budget(correct, score, p)
+    assert str(found) == str(simulate_budget(pd.Series(correct), pd.Series(score), p))
+    frame = found.to_table().to_pandas()
+    assert frame["accuracy"].tolist()[1] == found.accuracy_adaptive
+    assert found.to_table().to_markdown().count("\n") == 4

@@ -348,8 +348,8 @@ def test_names_may_be_numbers_and_parts_tuples():
     assert {r["signal"] for r in table} == {"1", "2"}
     assert all(note.startswith("('a', ") for note in table.notes)
     few = np.where([b == ("a", 1) for b in by], np.arange(600) == 1, correct)
-    with pytest.raises(ValueError, match=r"confidence: \('a', 1\), 1: correct holds 1 out"):
-        evaluate_confidence(signals, few, by=by, scale={1: "score"}, n_resamples=10)
+    table = evaluate_confidence(signals, few, by=by, scale={1: "score"}, n_resamples=10)
+    assert any("('a', 1), 1: not rescaled" in n and "holds 1 output" in n for n in table.notes)
 
 
 def test_folds_given_as_pairs_serve_every_signal_and_skip_what_is_missing():
@@ -474,3 +474,16 @@ def test_by_takes_several_labels_of_each_output():
     by = np.column_stack((np.where(group < 30, "a", "b"), np.where(group % 2, "x", "y")))
     table = evaluate_confidence(signal, correct, by=by, n_resamples=20)
     assert [r["by"] for r in table][::2] == ["a, x", "a, y", "b, x", "b, y"]
+
+
+def test_a_part_that_is_too_small_is_noted_and_the_others_judged():
+    signal, correct, _ = grouped_data()
+    by = np.where(np.arange(600) < 4, "tiny", "large")
+    correct[:4] = [0, 1, 1, 1]
+    table = evaluate_confidence(signal, correct, by=by, n_resamples=20)
+    assert np.isnan(row(table, "rescaled", by="tiny")["skill"])
+    assert row(table, "raw", by="tiny")["n"] == 4
+    assert any("tiny, confidence: not rescaled" in note for note in table.notes)
+    assert np.isfinite(row(table, "rescaled", by="large")["skill"].value)
+    with pytest.raises(ValueError, match="expected at least two right and two wrong"):
+        evaluate_confidence(signal[:4], correct[:4])

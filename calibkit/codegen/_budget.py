@@ -13,6 +13,7 @@ from .._core.random import generator
 from .._numerics.links import FloatArray, IntArray
 from ._inputs import read_column
 from ._rates import read_floats
+from ._result_table import ResultTable
 
 #: Success probabilities are taken to be this far from 0 and 1 at least.
 _NEAREST = 1e-4
@@ -171,17 +172,32 @@ class BudgetSimulation:
     n_samples: IntArray
     n_orders: int
 
-    def __str__(self) -> str:
+    def to_table(self) -> ResultTable:
+        """The simulation as a table, for pandas, Markdown and LaTeX.
+
+        Returns
+        -------
+        table : ResultTable
+            A row for each budget: share used, accuracy, and share of questions with a right answer
+            among those drawn.
+        """
         rows = [
+            {"budget": n, "share_used": u, "accuracy": a, "right_one_drawn": f}
+            for n, u, a, f in self._rows()
+        ]
+        return ResultTable(tuple(rows), tuple(self._words()))
+
+    def _rows(self) -> list[tuple[str, float, float, float]]:
+        return [
             ("fixed", 1.0, self.accuracy_fixed, self.found_fixed),
             ("adaptive", self.budget_share, self.accuracy_adaptive, self.found_adaptive),
             ("uniform", self.budget_share, self.accuracy_uniform, self.found_uniform),
         ]
-        lines = [f"{'budget':<10}{'share used':>11}{'accuracy':>10}{'right one drawn':>17}"]
-        lines += [f"{n:<10}{u:>11.1%}{a:>10.4f}{f:>17.4f}" for n, u, a, f in rows]
+
+    def _words(self) -> list[str]:
         interval = f"{percent(self.level)} interval"
         orders = "" if self.n_orders == 1 else f", mean over {self.n_orders} orders"
-        lines += [
+        return [
             f"adaptive - fixed   {self.difference:+.4f}, {interval} "
             f"[{self.low:+.4f}, {self.high:+.4f}]",
             f"adaptive - uniform {self.gain:+.4f}, {interval} "
@@ -189,7 +205,11 @@ class BudgetSimulation:
             f"{self.n_questions} questions, {self.n_samples.mean():.1f} samples each on "
             f"average{orders}",
         ]
-        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        lines = [f"{'budget':<10}{'share used':>11}{'accuracy':>10}{'right one drawn':>17}"]
+        lines += [f"{n:<10}{u:>11.1%}{a:>10.4f}{f:>17.4f}" for n, u, a, f in self._rows()]
+        return "\n".join([*lines, *self._words()])
 
 
 def simulate_budget(
@@ -203,7 +223,7 @@ def simulate_budget(
     groups: Any = None,
     level: float = 0.9,
     n_resamples: int = 2000,
-    random_state: Any = None,
+    random_state: Any = 0,
 ) -> BudgetSimulation:
     """Replay recorded best-of-N runs with an adaptive budget beside the fixed one.
 
@@ -230,7 +250,7 @@ def simulate_budget(
         Nominal coverage of the intervals.
     n_resamples : int, default=2000
         Draws of questions.
-    random_state : int, RandomState, Generator or None, default=None
+    random_state : int, RandomState, Generator or None, default=0
         Seed of the orders and the draws.
 
     Returns
@@ -389,6 +409,8 @@ def _read_runs(correct: Any, score: Any, where: str) -> tuple[np.ndarray, FloatA
 
 def _table(values: Any, name: str, where: str) -> FloatArray:
     """Rows of numbers; shorter ones are padded with NaN."""
+    if getattr(getattr(values, "dtype", None), "kind", "") == "O":  # such as a column of lists
+        values = list(values)
     if isinstance(values, (list, tuple)) and len({np.size(row) for row in values}) > 1:
         rows = [np.ravel(read_floats(row, name, where)) for row in values]
         out = np.full((len(rows), max(map(len, rows))), np.nan)

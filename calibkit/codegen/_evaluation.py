@@ -14,7 +14,7 @@ from .._core.warnings import ReversedScoresWarning, SeparationWarning
 from .._numerics.links import FloatArray, IntArray, expit
 from ..metrics import Estimate, estimate
 from ._collapse import N_BINS, collapse_of
-from ._folds import of_rows, out_of_fold, read_calibrator, read_folds
+from ._folds import TooFewError, of_rows, out_of_fold, read_calibrator, read_folds
 from ._inputs import (
     check_range,
     read_by,
@@ -179,7 +179,8 @@ def evaluate_confidence(
             found = _Judge(values[at], y[at], own, scales[name], draws)
             said_of = f"{part}, {name}" if by is not None else name
             where = _WHERE if len(parts) * len(signals) == 1 else f"{_WHERE}: {said_of}"
-            stages, said = found.stages(template, of_rows(cv, at[found.known]), seed, where)
+            folds = of_rows(cv, at[found.known])
+            stages, said = found.stages(template, folds, seed, where, strict=by is None)
             rows += [{**head, "signal": name, **row} for row in stages]
             notes += [f"{said_of}: {note}" for note in said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
@@ -216,18 +217,26 @@ class _Judge:
         self.draws = draws
 
     def stages(
-        self, template: Any, cv: Any, seed: int, where: str
+        self, template: Any, cv: Any, seed: int, where: str, *, strict: bool
     ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Rows of the raw and the rescaled signal, and what is to be said of them."""
+        """Rows of the raw and the rescaled signal, and what is to be said of them.
+
+        Too few outputs to rescale are an error only if ``strict``.
+        """
         head = {"n": len(self.y), "missing": int((~self.known).sum())}
         raw = {"stage": "raw", **head, **self.metrics(self.raw_probability(), self.signal)}
+        nothing = {"stage": "rescaled", **head, **self.metrics(None, np.zeros(len(self.y)))}
         if len(np.unique(self.y)) < 2:
-            nothing = self.metrics(None, np.zeros(len(self.y)))
             what = "no output has the signal"
             if len(self.y):
                 what = f"all {len(self.y)} outputs are {'right' if self.y[0] else 'wrong'}"
-            return [raw, {"stage": "rescaled", **head, **nothing}], [f"{what}: no skill, no AUC"]
-        p, notes = self.rescaled(template, cv, seed, where)
+            return [raw, nothing], [f"{what}: no skill, no AUC"]
+        try:
+            p, notes = self.rescaled(template, cv, seed, where)
+        except TooFewError as error:
+            if strict:
+                raise
+            return [raw, {**nothing, "auc": np.nan}], [f"not rescaled: {error}"]
         rescaled = {"stage": "rescaled", **head, **self.metrics(p, p)}
         collapse = collapse_of(p, rescaled["skill"], float(rescaled["ece"]))
         return [raw, rescaled], notes + [str(collapse)] * collapse.collapsed

@@ -26,6 +26,10 @@ PROTOCOLS = ("spiess2024", "spiess2024_sorted")
 _CLIP, _DECIMALS = 1e-6, 7
 
 
+class TooFewError(ValueError):
+    """There are too few outputs, of one kind or in all, to rescale out of fold."""
+
+
 def cross_val_calibrate(
     calibrator: Any,
     confidence: Any,
@@ -169,6 +173,10 @@ def out_of_fold(
         if scale == "score":  # said to be no probability, so let it lie in [0, 1]
             warnings.simplefilter("ignore", ScaleWarning)
         for train, test in folds:
+            if y[train].min() == y[train].max():
+                raise TooFewError(
+                    f"{where}: a training part of the folds holds one class only; expected both."
+                )
             p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
     out[kept] = p
     return out
@@ -202,7 +210,7 @@ def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) ->
     """Raise if there are too few outputs for the folds; groups of one row each are none."""
     fewest = int(np.bincount(y, minlength=2).min())
     if fewest < 2:
-        raise ValueError(
+        raise TooFewError(
             f"{where}: correct holds {fewest} output(s) of one class among {len(y)}; expected at "
             "least two right and two wrong ones."
         )
@@ -210,7 +218,7 @@ def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) ->
     if n_groups < cv or (n_groups == len(y) and fewest < cv):
         what = "groups" if n_groups < len(y) else "outputs of the rarer class"
         found = n_groups if n_groups < len(y) else fewest
-        raise ValueError(f"{where}: cv={cv} folds and {found} {what}; expected at least {cv}.")
+        raise TooFewError(f"{where}: cv={cv} folds and {found} {what}; expected at least {cv}.")
     return None if n_groups == len(y) else groups
 
 
@@ -218,7 +226,7 @@ def _spiess(s: FloatArray, y: IntArray, scale: str, where: str, *, by_signal: bo
     """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
     fewest = int(np.bincount(y, minlength=2).min())
     if len(y) < 5 or fewest < 2:
-        raise ValueError(
+        raise TooFewError(
             f"{where}: the protocol of Spiess et al. on {len(y)} outputs, {fewest} of the rarer "
             "class; expected at least five, and two of each class."
         )
@@ -229,7 +237,7 @@ def _spiess(s: FloatArray, y: IntArray, scale: str, where: str, *, by_signal: bo
     p = np.empty(len(s))
     for train, test in KFold(n_splits=5, shuffle=True, random_state=42).split(order):
         if len(np.unique(y[order[train]])) < 2:
-            raise ValueError(
+            raise TooFewError(
                 f"{where}: a training part of the protocol of Spiess et al. holds one class only; "
                 "expected both. Use a number of folds: they are stratified."
             )

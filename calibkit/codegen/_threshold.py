@@ -330,6 +330,8 @@ def _reachable(best: Reachable, n_tested: int, grouped: bool, max_error: float) 
             "That would do, but thresholds are tested from high to low and one above it fails: "
             "among the surest outputs too many are wrong."
         )
+    if best.n_needed is None and best.error <= max_error:
+        return text + "So few outputs can't tell whether more of them would help."
     if best.n_needed is None:
         return text + "More of these would not help: find a better signal, or allow more errors."
     return text + f"About {best.n_needed:,} {'groups' if grouped else 'outputs'} would be needed."
