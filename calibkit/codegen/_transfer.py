@@ -287,7 +287,8 @@ def local_labels_needed(
     >>> correct = rng.random(1500) < 1 / (1 + np.exp(-z + 2 * (task == "a")))
     >>> table = local_labels_needed(1 / (1 + np.exp(-z)), correct, by=task)
     >>> print(table.notes[0])
-    a: a calibrator of its own is better than the borrowed one from 10 labels on
+    a: a calibrator of its own is better than the borrowed one from 10 labels on; up to 200 the
+    borrowed one, repaired, is as good
     """
     where = "local_labels_needed"
     check_int(where, "n_repeats", n_repeats, low=1)
@@ -328,10 +329,22 @@ def _compare(
 def _verdict(curve: list[tuple[int, dict[str, float]]]) -> str:
     if not curve:
         return "too few outputs, or groups, to say"
-    wins = [means["local"] > means["borrowed"] for _, means in curve]
-    lost = [i for i, win in enumerate(wins) if not win]
-    first = lost[-1] + 1 if lost else 0
-    what = "a calibrator of its own is better than the borrowed one"
-    if first == len(curve):
+    plain = _from(curve, ("borrowed",))
+    if plain is None:
         return f"the borrowed calibrator is better up to {curve[-1][0]} labels"
-    return f"{what} from {curve[first][0]} labels on"
+    repaired = _from(curve, ("intercept", "shrinkage"))
+    than = f"up to {curve[-1][0]} the borrowed one, repaired, is as good"
+    if repaired is not None:
+        than = f"than the borrowed one, repaired, from {repaired} on"
+    what = "a calibrator of its own is better than the borrowed one"
+    return f"{what} from {plain} labels on; {than}"
+
+
+def _from(curve: list[tuple[int, dict[str, float]]], rivals: tuple[str, ...]) -> int | None:
+    """Labels from which the local calibrator is better than all of these, at every number tried."""
+    first = None
+    for n, means in reversed(curve):
+        if means["local"] <= max(means[name] for name in rivals):
+            break
+        first = n
+    return first
