@@ -22,7 +22,7 @@ from ._inputs import (
     read_correct,
     read_signals,
     scales_of,
-    warn_of_missing,
+    warn_left_out,
 )
 from ._join import Scored
 from ._result_table import ResultTable
@@ -156,8 +156,9 @@ def evaluate_confidence(
     scales = scales_of(scale, signals, _WHERE)
     for name, values in signals.items():
         check_range(values, scales[name], name, _WHERE)
-        if n_missing := int(np.isnan(values).sum()):
-            warn_of_missing(name, n_missing, len(y), _WHERE)
+        if (missing := np.isnan(values)).any():
+            so = " of its rows, so signals are compared on different outputs"
+            warn_left_out(_WHERE, name, missing, so)
     g = None if groups is None else read_column(groups, len(y), "groups", _WHERE)
     parts = [("", np.arange(len(y)))]
     if by is not None:

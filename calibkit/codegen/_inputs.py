@@ -163,11 +163,12 @@ def check_range(values: FloatArray, scale: str, name: str, where: str) -> None:
         )
 
 
-def warn_of_missing(name: str, n_missing: int, n: int, where: str) -> None:
-    """Say how many outputs are left out for want of a signal."""
+def warn_left_out(where: str, name: str, missing: np.ndarray, so: str) -> None:
+    """Say how many outputs are left out for want of a signal, and what comes of it."""
+    n_missing, first = int(np.count_nonzero(missing)), int(np.argmax(missing))
     warnings.warn(
-        f"{where}: {n_missing} of {n} outputs have no {name}; they are left out of its rows, so "
-        "signals are compared on different outputs.",
+        f"{where}: {n_missing} of {len(missing)} outputs have no {name} (NaN, first at output "
+        f"{first}); they are left out{so}.",
         MissingSignalWarning,
         stacklevel=4,
     )

@@ -12,11 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.inputs import check_lengths, read_scores
 from .._core.params import check_choice, check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning, MissingSignalWarning
+from .._core.warnings import CalibrationWarning
 from .._numerics.exact import upper_bound
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import last_passed, rows_needed, sequences_of
-from ._inputs import SCALES, read_column, read_correct
+from ._inputs import SCALES, read_column, read_correct, warn_left_out
 
 #: More outputs that are advised where chance has decided.
 _MORE = 1.25
@@ -198,7 +198,7 @@ class RiskControlledThreshold(BaseEstimator):
         g = None if groups is None else read_column(groups, len(values), "groups", where)
         known = ~np.isnan(values)
         if not known.all():
-            _warn_of_missing(known, where)
+            warn_left_out(where, "confidence", ~known, ", and never accepted")
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         rows, n_groups = slice(None), None
         if g is not None:
@@ -374,16 +374,6 @@ def _missing(p: Any) -> np.ndarray:
         return np.zeros(1, dtype=bool)
     bad = np.isnan(a) if a.dtype.kind == "f" else np.zeros(1, dtype=bool)
     return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else np.atleast_1d(bad)
-
-
-def _warn_of_missing(known: np.ndarray, where: str) -> None:
-    at = int(np.flatnonzero(~known)[0])
-    warnings.warn(
-        f"{where}: {np.count_nonzero(~known)} of {len(known)} outputs have no confidence (NaN, "
-        f"first at output {at}); they are left out, and never accepted.",
-        MissingSignalWarning,
-        stacklevel=3,
-    )
 
 
 def accepted_counts(values: FloatArray, wrong: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
