@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -35,29 +37,47 @@ _MAX_DEPTH = 8
 _MAX_BYTES = 1 << 30
 #: Parameters that are calibrators themselves.
 _NESTED = ("calibrator", "scaler")
-#: What writes and reads itself, and the entry of a file that tells.
-_OWN = {MultiStreamCalibrator: ("class", "multi_stream"), CalibrationAlarm: ("format", ALARM)}
-Saved = BaseCalibrator | MultiStreamCalibrator | CalibrationAlarm
 
 
-def to_dict(calibrator: Saved) -> dict[str, Any]:
+class Form(NamedTuple):
+    """How objects of a class that is no calibrator of scores are told, written and read."""
+
+    key: str
+    value: str
+    write: Callable[[Any], dict[str, Any]]
+    read: Callable[[Any], Any]
+
+
+FORMS: dict[type, Form] = {
+    kind: Form(key, value, kind.to_dict, kind.from_dict)
+    for kind, key, value in (
+        (MultiStreamCalibrator, "class", "multi_stream"),
+        (CalibrationAlarm, "format", ALARM),
+    )
+}
+#: Classes whose forms calibkit.codegen, which stands on this module, adds when it is imported.
+_CODEGEN = ("risk_controlled_threshold", "triage_policy", "quantile", "decision_rule")
+
+
+def to_dict(calibrator: Any) -> dict[str, Any]:
     """A fitted calibrator as a dict of plain values, ready for JSON.
 
     Parameters
     ----------
-    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
-        Any fitted calibrator of calibkit, or an alarm.
+    calibrator : calibrator, CalibrationAlarm, or other
+        Any fitted calibrator of calibkit, an alarm, or of ``calibkit.codegen`` a decision rule, a
+        fitted threshold, a policy.
 
     Returns
     -------
     data : dict
-        Format, version, class, parameters, class labels and learned state. Floats written with
-        ``repr`` come back bit for bit.
+        Format, version, class, parameters, class labels and learned state, for instance. Floats
+        written with ``repr`` come back bit for bit.
 
     Raises
     ------
     TypeError
-        If it is not a calibrator of calibkit, or its class labels are of an unusual type.
+        If it is not of these classes, or its class labels are of an unusual type.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 
@@ -68,12 +88,11 @@ def to_dict(calibrator: Saved) -> dict[str, Any]:
     >>> to_dict(cal)["class"]
     'platt'
     """
-    own: Any = calibrator
-    if type(own) in _OWN:
-        return own.to_dict()
-    _check_own(own)
-    check_is_fitted(own)
-    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(own)}
+    if type(calibrator) in FORMS:
+        return FORMS[type(calibrator)].write(calibrator)
+    _check_own(calibrator)
+    check_is_fitted(calibrator)
+    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator)}
 
 
 def from_dict(data: Any) -> Any:
@@ -89,7 +108,7 @@ def from_dict(data: Any) -> Any:
 
     Returns
     -------
-    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
+    calibrator : calibrator, CalibrationAlarm, or other
         Fitted; predicts the same bits as the one it came from.
 
     Raises
@@ -104,13 +123,22 @@ def from_dict(data: Any) -> Any:
     >>> from_dict(to_dict(cal)).slope_ == cal.slope_
     True
     """
-    for cls, (key, value) in _OWN.items():
-        if isinstance(data, dict) and data.get(key) == value:
+    if isinstance(data, dict) and data.get("class") in _CODEGEN:
+        import_module("calibkit.codegen")
+    for form in FORMS.values():
+        if isinstance(data, dict) and data.get(form.key) == form.value:
             try:
-                return cls.from_dict(data)  # type: ignore[attr-defined]
+                return form.read(data)
             except OverflowError as error:
-                raise ValueError(f"from_dict: {value}: {error}") from error
+                raise ValueError(f"from_dict: {form.value}: {error}") from error
     check_keys(data, {"format", "version", "class", "params", "classes", "state"}, "the file")
+    check_header(data)
+    rest = {k: v for k, v in data.items() if k not in ("format", "version")}
+    return _fitted_from_dict(rest, depth=0)
+
+
+def check_header(data: dict[str, Any]) -> None:
+    """Raise unless the file is calibkit's, and of a version that is known."""
     if data["format"] != FORMAT:
         raise ValueError(f"from_dict: format is {data['format']!r}; expected {FORMAT!r}.")
     if type(data["version"]) is not int or data["version"] != VERSION:
@@ -118,17 +146,16 @@ def from_dict(data: Any) -> Any:
             f"from_dict: version is {data['version']!r}; expected {VERSION}. A newer file needs a "
             "newer calibkit."
         )
-    rest = {k: v for k, v in data.items() if k not in ("format", "version")}
-    return _fitted_from_dict(rest, depth=0)
 
 
-def save(calibrator: Saved, path: str | os.PathLike[str]) -> None:
+def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted calibrator to a JSON file; the file appears whole or not at all.
 
     Parameters
     ----------
-    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
-        Any fitted calibrator of calibkit, or an alarm.
+    calibrator : calibrator, CalibrationAlarm, or other
+        Any fitted calibrator of calibkit, an alarm, or of ``calibkit.codegen`` a decision rule, a
+        fitted threshold, a policy.
     path : str or path-like
         Where to write; an existing file is replaced.
 
@@ -157,7 +184,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    calibrator : BaseCalibrator, MultiStreamCalibrator or CalibrationAlarm
+    calibrator : calibrator, CalibrationAlarm, or other
         Fitted; predicts the same bits as the one that was saved.
 
     Raises
@@ -199,8 +226,8 @@ def _check_own(calibrator: Any) -> None:
     ):
         raise TypeError(
             f"to_dict: {type(calibrator).__name__} is not a calibrator of calibkit; expected one. "
-            "Of a CalibratedClassifier save calibrators_[0], and the estimator by its own means; "
-            "of a Journal save calibrator_."
+            "Use pickle or joblib for scikit-learn estimators, or save a CalibratedClassifier's "
+            "calibrators_[0]; of a Journal save calibrator_."
         )
 
 
@@ -208,7 +235,7 @@ def _check_own(calibrator: Any) -> None:
 
 
 def _fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
-    state = {name: _encode(getattr(calibrator, name)) for name in calibrator._state}
+    state = {name: encode(getattr(calibrator, name)) for name in calibrator._state}
     return {
         **_template_to_dict(calibrator),
         "classes": labels_to_dict(calibrator.classes_),
@@ -220,17 +247,17 @@ def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     """Class and parameters of a calibrator, fitted or not."""
     _check_own(calibrator)
     params = calibrator.get_params(deep=False)
-    encoded = {name: _encode_param(name, value) for name, value in params.items()}
+    encoded = {name: encode_param(name, value) for name, value in params.items()}
     return {"class": calibrator.name, "params": encoded}
 
 
-def _encode_param(name: str, value: Any) -> Any:
+def encode_param(name: str, value: Any) -> Any:
     if name == "classes" and value is not None:
         return labels_to_dict(np.asarray(value))
     if isinstance(value, BaseCalibrator):
         return _template_to_dict(value)
     if isinstance(value, (tuple, list)):
-        return [_encode_param(name, v) for v in value]
+        return [encode_param(name, v) for v in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -241,7 +268,7 @@ def _encode_param(name: str, value: Any) -> Any:
     )
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
     """A learned attribute."""
     if isinstance(value, BaseCalibrator):
         return _fitted_to_dict(value)
@@ -263,7 +290,7 @@ def _fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
     check_keys(data["state"], set(calibrator._state), f"the state of {what}")
     calibrator.classes_ = classes
     for name, kind in calibrator._state.items():
-        value = _decode(data["state"][name], kind, f"{what}.{name}", depth)
+        value = decode(data["state"][name], kind, f"{what}.{name}", depth)
         setattr(calibrator, name, value)
     if len(classes) > 2 and "multiclass" not in calibrator._traits:
         raise ValueError(f"from_dict: {what} is binary; found {len(classes)} classes.")
@@ -302,7 +329,8 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     return calibrator
 
 
-def _decode(value: Any, kind: StateKind, what: str, depth: int) -> Any:
+def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
+    """A learned attribute, checked to be of its kind."""
     if kind == "flag":
         if type(value) is not bool:
             raise ValueError(f"from_dict: {what} is {short(value)}; expected true or false.")

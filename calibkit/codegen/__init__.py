@@ -5,6 +5,7 @@ agreement of its samples; calibkit calls no model. A signal is judged and rescal
 carried from one task to another, and turned into accept, review or discard with a guarantee.
 """
 
+from . import _saved as _saved  # so that save and load know these classes
 from ._answers import agreement as agreement
 from ._answers import p_true as p_true
 from ._answers import test_pass_rate as test_pass_rate
@@ -31,6 +32,8 @@ from ._read import read_results as read_results
 from ._records import Generations as Generations
 from ._records import Results as Results
 from ._result_table import ResultTable as ResultTable
+from ._rule import DecisionRule as DecisionRule
+from ._rule import Decisions as Decisions
 from ._signals import Signals as Signals
 from ._threshold import Reachable as Reachable
 from ._threshold import RiskControlledThreshold as RiskControlledThreshold
