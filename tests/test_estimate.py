@@ -329,3 +329,19 @@ def test_weights_repeat_rows_where_bins_are_counted():
         for v in (w, w / w.sum())
     ]
     assert scaled[0] == pytest.approx(scaled[1], abs=1e-12)
+
+
+@pytest.mark.parametrize("size", ["even", "uneven"])
+def test_intervals_of_few_groups_cover(size):
+    """20 groups: the plain bootstrap of groups covers about .8 of the time."""
+    rng, inside, runs = np.random.default_rng(0), 0, 400
+    for _ in range(runs):
+        sizes = np.full(20, 8) if size == "even" else np.minimum(rng.geometric(1 / 8, 20), 60)
+        group = np.repeat(np.arange(20), sizes)
+        y = rng.random(len(group)) < 1 / (1 + np.exp(-1.5 * rng.normal(size=20)[group]))
+        e = estimate(
+            brier_score, y, np.zeros(len(y)), groups=group, n_resamples=200, random_state=0
+        )
+        inside += e.low <= 0.5 <= e.high  # the Brier score of forecasting 0 is the rate
+    se = np.sqrt(0.9 * 0.1 / runs)
+    assert 0.9 - (3 if size == "even" else 4.5) * se < inside / runs < 0.9 + 3 * se

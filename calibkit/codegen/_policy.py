@@ -13,6 +13,7 @@ from .._core.random import generator
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
 from ..metrics import Estimate
+from ..metrics._resampling import widened
 from ..metrics._rows import read_groups
 from ._inputs import read_correct
 from ._result_table import ResultTable
@@ -264,7 +265,8 @@ class TriagePolicy:
         -----
         Intervals of shares and errors are Clopper-Pearson, with groups on the effective number of
         rows (Korn and Graubard 1998); those of costs and savings are quantiles of the bootstrap,
-        which draws groups where they are given.
+        which draws groups where they are given, spread for few of them as in
+        :func:`~calibkit.estimate`.
 
         Examples
         --------
@@ -302,7 +304,7 @@ class TriagePolicy:
             for i, name in enumerate(DECISIONS)
         }
         draws = _cell_draws(2 * codes + right, units, n_resamples, generator(random_state))
-        costs, savings = self._costs(draws, level, n)
+        costs, savings = self._costs(draws, units, level, n)
         w, d = self.cost_accept_wrong, self.cost_discard_right
         options = np.stack(((1.0 - values) * w, np.full(n, self._review), values * d))
         return TriageReport(
@@ -319,7 +321,7 @@ class TriagePolicy:
         )
 
     def _costs(
-        self, draws: FloatArray, level: float, n: int
+        self, draws: FloatArray, units: IntArray | None, level: float, n: int
     ) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
         """Costs and savings from the shares of cells; the first row is the data's own."""
         w, d, r = self.cost_accept_wrong, self.cost_discard_right, self._review
@@ -328,11 +330,11 @@ class TriagePolicy:
         others = {"review all": np.full(6, r)} if r < np.inf else {}
         others |= {"accept all": np.tile([w, 0.0], 3), "discard all": np.tile([0.0, d], 3)}
         costs = {
-            name: _quantiles(draws @ cost, level, n, f"cost of {name}")
+            name: _quantiles(draws @ cost, units, level, n, f"cost of {name}")
             for name, cost in {"triage": triage, **others}.items()
         }
         savings = {
-            name: _quantiles(draws @ (cost - triage), level, n, f"saved against {name}")
+            name: _quantiles(draws @ (cost - triage), units, level, n, f"saved against {name}")
             for name, cost in others.items()
         }
         return costs, savings
@@ -386,9 +388,12 @@ def _cell_draws(
     return both / both.sum(axis=1, keepdims=True)
 
 
-def _quantiles(values: FloatArray, level: float, n: int, name: str) -> Estimate:
+def _quantiles(
+    values: FloatArray, units: IntArray | None, level: float, n: int, name: str
+) -> Estimate:
     """The first value, with the range of the others."""
-    low, high = np.quantile(values[1:], [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    ends = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+    low, high = np.quantile(widened(values[1:], units, level), ends)
     value = float(values[0])
     return Estimate(value, min(float(low), value), max(float(high), value), level, n, name)
 

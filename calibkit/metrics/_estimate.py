@@ -18,7 +18,7 @@ from .._numerics.links import FloatArray
 from .._numerics.weights import row_count
 from ._binned import SPECS as BINNED
 from ._interval import measure
-from ._resampling import cell_draws, null_draws, row_draws
+from ._resampling import cell_draws, null_draws, row_draws, widened
 from ._rows import infer_kind, read_groups, read_problem, reduce_rows, refuse_kind
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
@@ -200,7 +200,9 @@ def estimate(
     stands in for binomial draws. For "max", bounds from exact intervals of all bins at once.
 
     Other metrics: the basic bootstrap, ``[2v - q(1 - a/2), 2v - q(a/2)]`` of the draws' quantiles
-    q, cut at the metric's range and widened, if need be, to hold the value v.
+    q, cut at the metric's range and widened, if need be, to hold the value v. Draws of G groups are
+    spread by ``sqrt(G / (G - 1))`` times the ratio of Student's quantile on G - 1 degrees of
+    freedom to the normal one, with Kish's effective G where groups differ in size.
 
     Binary and top-label metrics of unweighted rows are drawn on about 512 cells of a
     :class:`ScoreTable`, whatever the number of rows; weights, K-class scores and other functions
@@ -260,7 +262,7 @@ def estimate(
         value, draws, null = row_draws(
             function, spec, _needed(rows), codes, n_resamples, rng, params
         )
-    low, high = _interval(spec, value, draws, level)
+    low, high = _interval(spec, value, widened(draws, codes, level), level)
     name = getattr(function, "__name__", type(function).__name__)
     band = _null_band(null, level)
     return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.special import ndtri, stdtrit
 
 from .._core.inputs import Rows
 from .._numerics.binning import assign
@@ -66,6 +67,23 @@ def _lower_ends(cells: ScoreTable, p: FloatArray) -> FloatArray:
     """Inner borders of the cells among the scores p, from the number of rows in each."""
     ordered = np.sort(p)
     return ordered[np.cumsum(cells.n)[:-1]]
+
+
+def widened(draws: FloatArray, groups: np.ndarray | None, level: float) -> FloatArray:
+    """Draws of groups, spread as few groups demand.
+
+    Draws of G groups vary by (G - 1) / G of what they should, and their variance is known on
+    G - 1 degrees of freedom; groups of unequal size count as Kish's number of equal ones.
+    """
+    if groups is None:
+        return draws
+    sizes = np.bincount(groups).astype(np.float64)
+    worth = max(float(sizes.sum() ** 2 / (sizes @ sizes)), 2.0)
+    p = (1.0 + level) / 2.0
+    factor = np.sqrt(worth / (worth - 1.0)) * stdtrit(worth - 1.0, p) / ndtri(p)
+    finite = np.isfinite(draws).any()
+    centre = np.nanmean(draws, axis=0) if finite else 0.0
+    return centre + factor * (draws - centre)
 
 
 def null_draws(
