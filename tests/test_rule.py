@@ -1,15 +1,41 @@
 """From a judged signal to decisions on new outputs: rules, their files, and their commands."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 import calibkit
-from calibkit import IsotonicCalibrator, PlattCalibrator, TemperatureCalibrator, from_dict, to_dict
-from calibkit.codegen import QuantileCalibrator, RiskControlledThreshold, TriagePolicy
+from calibkit import (
+    IsotonicCalibrator,
+    MissingSignalWarning,
+    PlattCalibrator,
+    TopLabelCalibrator,
+    from_dict,
+    to_dict,
+)
+from calibkit.cli import make_app
+from calibkit.codegen import (
+    DecisionRule,
+    Generations,
+    QuantileCalibrator,
+    Ragged,
+    RiskControlledThreshold,
+    TriagePolicy,
+    join_results,
+    read_generations,
+    read_results,
+)
+
+from .runner import RUNNER
+from .simulate_codegen import write
 
 RNG = np.random.default_rng(0)
 P = RNG.beta(4, 1, 1500)
@@ -18,8 +44,6 @@ POLICY = TriagePolicy(cost_accept_wrong=10, cost_review=1.1, cost_discard_right=
 
 
 def quiet(fit, *args, **more):
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return fit(*args, **more)
@@ -144,7 +168,6 @@ def test_what_does_not_fit_together_is_refused(name, path, value, words):
 
 
 def test_what_can_not_be_saved_is_said(tmp_path):
-    from sklearn.exceptions import NotFittedError
     from sklearn.pipeline import make_pipeline
 
     with pytest.raises(TypeError, match="Use pickle or joblib for scikit-learn estimators"):
@@ -163,3 +186,304 @@ def test_a_new_process_loads_without_being_told(tmp_path):
     run = [sys.executable, "-c", code]
     out = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert out.strip() == str(POLICY)
+
+
+# -- rules ----------------------------------------------------------------------------------------
+
+TOKENS, SAID = "geometric_mean_probability", "said"
+Z = np.log(P) - np.log1p(-P)
+GATE = THINGS["gate"]
+CAL = PlattCalibrator().fit(P, CORRECT)
+LOGIT = PlattCalibrator(scale="logit").fit(Z, CORRECT)
+LOGIT_GATE = RiskControlledThreshold(0.1, scale="logit").fit(Z, CORRECT)
+
+
+def outputs(p=P[:200], signals=None, scales=None):
+    """Outputs of one token each, so that every measure is its probability; NaN is no token."""
+    p = np.asarray(p, dtype=float)
+    known = ~np.isnan(p)
+    return Generations(
+        task=np.array([f"t{i // 2}" for i in range(len(p))]),
+        sample=np.arange(len(p)) % 2,
+        text=[""] * len(p),
+        logprobs=Ragged(np.log(p[known]), np.concatenate([[0], np.cumsum(known)])),
+        place=[f"row {i}" for i in range(len(p))],
+        signals={} if signals is None else signals,
+        scales={} if scales is None else scales,
+    )
+
+
+@pytest.mark.parametrize("parts", [(GATE, None), (None, POLICY), (GATE, POLICY)])
+def test_decisions_are_those_made_by_hand(parts, tmp_path):
+    gate, policy = parts
+    new = outputs()
+    signal = new.confidence(TOKENS)[TOKENS]
+    p = CAL.predict_proba(signal)[:, 1]
+    rule = DecisionRule(TOKENS, CAL, gate, policy)
+    calibkit.save(rule, tmp_path / "rule.json")
+    back = calibkit.load(tmp_path / "rule.json")
+    assert str(back) == str(rule)
+    assert to_dict(back) == to_dict(rule)
+    for one in (rule, back):
+        found = one.decide(new)
+        np.testing.assert_array_equal(found.confidence, signal)
+        np.testing.assert_array_equal(found.probability, p)
+        if policy is None:
+            expected = ["accept" if s >= gate.threshold_ else "review" for s in signal]
+        else:
+            expected = policy.decide(p).tolist()
+        assert found.decision.tolist() == expected
+        assert (found.promised is None) == (gate is None or policy is None)
+        if found.promised is not None:
+            np.testing.assert_array_equal(found.promised, signal >= gate.threshold_)
+        frame = found.to_pandas()
+        assert list(frame) == list(found.columns)
+        assert len(frame) == len(found) == 200
+        for name in ("accept", "review", "discard"):
+            assert f"{expected.count(name)} {name}" in str(found)
+    assert 0 < expected.count("accept") < 200
+
+
+def test_scored_outputs_and_none_at_all():
+    rule = DecisionRule(TOKENS, CAL, GATE, POLICY)
+    new = outputs()
+    scored = calibkit.codegen.Scored(new, CORRECT[:200], "tests", [], [])
+    assert rule.decide(scored).decision.tolist() == rule.decide(new).decision.tolist()
+    assert str(rule.decide(outputs([]))) == "0 outputs: 0 accept, 0 review, 0 discard; 0 promised"
+
+
+def test_token_probabilities_are_used_on_the_calibrators_scale():
+    new = outputs()
+    found = DecisionRule(TOKENS, LOGIT, LOGIT_GATE, POLICY).decide(new)
+    signal = new.confidence(TOKENS, scale="logit")[TOKENS]
+    np.testing.assert_array_equal(found.confidence, signal)
+    np.testing.assert_array_equal(found.promised, LOGIT_GATE.predict(signal))
+    assert found.promised.any()
+    # the same threshold by either name, but for where the scores are rounded
+    assert (found.promised == (P[:200] >= GATE.threshold_)).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("parts", "unknown"),
+    [
+        ((GATE, None), "review"),
+        ((GATE, POLICY), "review"),
+        ((None, THINGS["no reviews"]), "discard"),
+    ],
+)
+def test_outputs_without_a_signal_are_never_accepted(parts, unknown):
+    new = outputs([0.99, np.nan, 0.1])
+    with pytest.warns(MissingSignalWarning, match=r"1 of 3 outputs .*first at row 1") as caught:
+        found = DecisionRule(TOKENS, CAL, *parts).decide(new)
+    assert len(caught) == 1
+    assert found.decision[1] == unknown
+    assert np.isnan([found.confidence[1], found.probability[1]]).all()
+    assert found.promised is None or not found.promised[1]
+    assert str(found).endswith("1 without a signal")
+
+
+def test_signals_of_a_file_are_taken_on_the_rules_scale():
+    few = {SAID: np.array([0.2, 0.9])}
+    rule = DecisionRule(SAID, LOGIT, LOGIT_GATE)
+    assert rule.decide(outputs([0.5, 0.5], few)).confidence.tolist() == [0.2, 0.9]
+    shares = DecisionRule(SAID, CAL, GATE)
+    assert shares.decide(outputs([0.5, 0.5], few)).decision.tolist() == ["review", "accept"]
+    with pytest.raises(ValueError, match=r"said is 3 at row 1; expected probabilities"):
+        shares.decide(outputs([0.5, 0.5], {SAID: np.array([0.2, 3.0])}))
+
+
+@pytest.mark.parametrize(
+    ("rule", "declared"),
+    [
+        (DecisionRule(SAID, CAL, GATE), "score"),
+        (DecisionRule(SAID, CAL, None, POLICY), "logit"),
+        (DecisionRule(SAID, LOGIT, LOGIT_GATE), "score"),
+        (DecisionRule(SAID, LOGIT, None, POLICY), "probability"),
+        (DecisionRule(SAID, LOGIT, THINGS["grouped"]), "logit"),
+    ],
+)
+def test_signals_on_another_scale_are_refused(rule, declared):
+    new = outputs([0.5, 0.5]).with_signal(SAID, [0.2, 0.9], scale=declared)
+    with pytest.raises(ValueError, match=f"on the scale '{declared}', and the rule takes"):
+        rule.decide(new)
+    new = outputs([0.5, 0.5]).with_signal(SAID, [0.2, 0.9], scale=rule.scale)
+    assert len(rule.decide(new)) == 2
+    if rule.threshold is THINGS["grouped"]:
+        with pytest.raises(ValueError, match="'logit', and the rule takes 'score'"):
+            replace(rule, signal=TOKENS).decide(new)
+
+
+def test_what_is_no_rule_is_refused():
+    with pytest.raises(ValueError, match="neither a threshold nor a policy"):
+        DecisionRule(SAID, CAL)
+    for parts, words in (
+        ((3, CAL, GATE), "signal=3; expected a str"),
+        ((SAID, "platt", GATE), "calibrator='platt'; expected a BaseCalibrator"),
+        ((SAID, CAL, 0.5), "threshold=0.5; expected a RiskControlledThreshold or None"),
+        ((SAID, CAL, GATE, GATE), "policy=.*; expected a TriagePolicy or None"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            DecisionRule(*parts)
+    for parts in ((SAID, PlattCalibrator(), GATE), (SAID, CAL, RiskControlledThreshold())):
+        with pytest.raises(NotFittedError):
+            DecisionRule(*parts)
+    with pytest.raises(ValueError, match="scale is 'probability' and the threshold's 'logit'"):
+        DecisionRule(SAID, CAL, LOGIT_GATE)
+    words = np.where(CORRECT, "right", "bad")
+    lifted = TopLabelCalibrator(PlattCalibrator()).fit(P, CORRECT)
+    for cal in (PlattCalibrator().fit(P, words), lifted):
+        with pytest.raises(ValueError, match="expected one of a single score"):
+            DecisionRule(SAID, cal, GATE)
+    rule = DecisionRule(SAID, CAL, GATE)
+    with pytest.raises(ValueError, match=r"no signal 'said'.*Add it with with_signal"):
+        rule.decide(outputs())
+    with pytest.raises(TypeError, match="generations is a list"):
+        rule.decide([0.5])
+
+
+RULE = DecisionRule(SAID, IsotonicCalibrator().fit(P, CORRECT), GATE, POLICY)
+
+
+def test_changed_rules_are_refused_or_sound():
+    data = to_dict(RULE)
+    new = outputs([0.1, 0.9], {SAID: np.array([0.1, 0.9])})
+    for path in places(data):
+        for value in VALUES:
+            try:
+                back = from_dict(changed(data, path, value))
+            except ValueError:
+                continue
+            if back.signal == SAID:
+                q = back.decide(new).probability
+                assert ((q >= 0) & (q <= 1)).all()
+    for path, value, words in (
+        (("signal",), None, "signal=None"),
+        (("calibrator",), None, "calibrator=None"),
+        (("calibrator",), data, "the calibrator of a rule is a dict"),
+        (("calibrator", "class"), "triage_policy", "the calibrator of a rule"),
+        (("threshold",), data["policy"], "expected one of the class risk_controlled_threshold"),
+        (("policy",), data["threshold"], "expected one of the class triage_policy"),
+        (("threshold", "params", "scale"), "logit", "expected the same"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            from_dict(changed(data, path, value))
+    assert from_dict(changed(data, ("policy",), None)).policy is None
+
+
+# -- the commands ---------------------------------------------------------------------------------
+
+NAME = "average_token_probability"
+COSTS = ["--cost-accept-wrong", "10", "--cost-review", "2", "--cost-discard-right", "3"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rule")
+    write(path)
+    rows = ["task_id,sure,margin,words,correct"]
+    for i, (p, y) in enumerate(zip(P, CORRECT, strict=True)):
+        sure = "" if i % 100 == 3 else f"{p:.4f}"
+        rows.append(f"{i},{sure},{20 * p:.3f},I am {100 * p:.0f}% sure,{int(y)}")
+    (path / "table.csv").write_text("\n".join(rows) + "\n")
+    files = [str(path / f) for f in ("generations.jsonl", "results.json")]
+    for name, costs in (("rule", []), ("both", COSTS)):
+        more = ["--signal", NAME, "--max-error", "0.15", *costs, "-o", str(path / f"{name}.json")]
+        run("policy", *files, *more)
+    return path
+
+
+def run(*args, code=0):
+    result = RUNNER.invoke(make_app(), ["codegen", *map(str, args)])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+@pytest.mark.parametrize("name", ["rule", "both"])
+def test_the_commands_do_what_the_library_does(folder, tmp_path, name):
+    new = read_generations(folder / "generations.jsonl")
+    scored = join_results(new, read_results(folder / "results.json"))
+    signal = scored.confidence(NAME, scale="logit")[NAME]
+    cal = PlattCalibrator(scale="logit").fit(signal, scored.correct)
+    gate = RiskControlledThreshold(0.15, scale="logit").fit(signal, scored.correct, scored.groups)
+    policy = TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
+    rule = DecisionRule(NAME, cal, gate, policy if name == "both" else None)
+    saved = json.loads((folder / f"{name}.json").read_text())
+    assert saved == to_dict(rule)
+    expected = rule.decide(new)
+    said = run("decide", folder / "generations.jsonl", folder / f"{name}.json", "-o", "-")
+    assert said.stderr == f"calibkit: standard output: {expected}\n"
+    rows = list(csv.DictReader(io.StringIO(said.stdout)))
+    assert list(rows[0]) == list(expected.columns)
+    assert [float(r["probability"]) for r in rows] == expected.probability.tolist()
+    assert [float(r["confidence"]) for r in rows] == expected.confidence.tolist()
+    assert [r["decision"] for r in rows] == expected.decision.tolist()
+    assert [r["task"] for r in rows] == new.task.tolist()
+    for kind in ("csv", "tsv", "jsonl"):
+        path = tmp_path / f"decisions.{kind}"
+        line = run("decide", folder / "generations.jsonl", folder / f"{name}.json", "-o", path)
+        assert line.stdout == f"{path}: {expected}\n"
+        assert line.stderr == ""
+        text = path.read_text()
+        if kind != "jsonl":
+            assert text == (said.stdout if kind == "csv" else said.stdout.replace(",", "\t"))
+            continue
+        for row, told in zip(map(json.loads, text.splitlines()), rows, strict=True):
+            assert {k: str(v).lower() for k, v in row.items() if k == "promised"} == {
+                k: v for k, v in told.items() if k == "promised"
+            }
+            assert row["probability"] == float(told["probability"])
+
+
+def test_signals_of_a_table(folder, tmp_path):
+    table, rule, out = folder / "table.csv", tmp_path / "r.json", tmp_path / "d.jsonl"
+    for option, name in (("--signal", "sure"), ("--score", "margin"), ("--stated", "words")):
+        run("policy", table, option, name, "--max-error", "0.1", "-o", rule)
+        stated = ["--stated", name] if option == "--stated" else []
+        result = run("decide", table, rule, "-o", out, *stated)
+        loaded = calibkit.load(rule)
+        assert loaded.scale == ("score" if name == "margin" else "probability")
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        gone = [i for i, r in enumerate(rows) if r["confidence"] is None]
+        assert gone == (list(range(3, 1500, 100)) if name == "sure" else [])
+        assert ("; 15 without a signal" in result.stdout) == (name == "sure")
+        assert all(rows[i]["decision"] == "review" and rows[i]["probability"] is None for i in gone)
+        at = loaded.threshold.threshold_
+        assert [r["decision"] for r in rows] == [
+            "accept" if r["confidence"] is not None and r["confidence"] >= at else "review"
+            for r in rows
+        ]
+    line = run("decide", table, rule, "-o", out, code=1).stderr
+    assert "table.csv: has no column of numbers words" in line
+    assert "--stated words" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["decide", "generations.jsonl", "results.json", "-o", "x.csv"], "results.json: from_dict"),
+        (["decide", "generations.jsonl", "platt.json", "-o", "x.csv"], "holds a PlattCalibrator"),
+        (["decide", "generations.jsonl", "nowhere.json", "-o", "x.csv"], "nowhere.json"),
+        (["decide", "nowhere.jsonl", "rule.json", "-o", "x.csv"], "nowhere.jsonl"),
+        (["decide", "generations.jsonl", "rule.json", "-o", "x.xls"], "unknown extension"),
+        (["decide", "generations.jsonl", "rule.json", "-o", "rule.json"], "is the input file"),
+        (["decide", "table.csv", "sure.json", "-o", "table.csv"], "is the input file"),
+        (["decide", "wide.csv", "sure.json", "-o", "x.csv"], "sure is 7 at "),
+        (["policy", "generations.jsonl", "results.json", "-o", "x.json"], "-o x.json: a rule is"),
+        (["policy", "table.csv", "--signal", "sure", "-o", "table.csv"], "is the input file"),
+        (["policy", "table.csv", "--signal", "sure", "-o", "x.png", "--plot", "x.png"], "--plot"),
+        (
+            ["policy", "table.csv", "--signal", "sure", "--calibrator", "plat", "-o", "x.json"],
+            "did",
+        ),
+    ],
+)
+def test_bad_calls_fail_in_one_line_and_write_nothing(folder, monkeypatch, command, words):
+    monkeypatch.chdir(folder)
+    calibkit.save(CAL, "platt.json")
+    calibkit.save(DecisionRule("sure", CAL, GATE), "sure.json")
+    (folder / "wide.csv").write_text("task_id,sure\n1,0.5\n2,7\n")
+    before = {p: p.read_bytes() for p in folder.iterdir()}
+    lines = run(*command, code=1).stderr.splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert {p: p.read_bytes() for p in folder.iterdir()} == before

@@ -178,22 +178,18 @@ class DecisionRule:
             )
         if self.threshold is not None:
             check_is_fitted(self.threshold)
-            self._check_scale("threshold", self.threshold.scale)
+            own = self.calibrator._input_scale()
+            if (self.scale == "probability") != (own == "probability"):
+                raise ValueError(
+                    f"DecisionRule: the calibrator's scale is {own!r} and the threshold's "
+                    f"{self.scale!r}; expected the same (a score counts as log-odds)."
+                )
 
     @property
     def scale(self) -> str:
         """What the signal must be: "probability", "logit" or "score"."""
         gate = self.threshold
         return self.calibrator._input_scale() if gate is None else gate.scale
-
-    def _check_scale(self, what: str, scale: str) -> None:
-        """Raise unless the calibrator takes what is on that scale; a score counts as log-odds."""
-        own = self.calibrator._input_scale()
-        if (scale == "probability") != (own == "probability"):
-            raise ValueError(
-                f"DecisionRule: the calibrator's scale is {own!r} and that of the {what} "
-                f"{scale!r}; expected the same."
-            )
 
     def decide(self, generations: Generations | Scored) -> Decisions:
         """What to do with each output.

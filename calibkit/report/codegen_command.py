@@ -10,16 +10,18 @@ try:
 except ImportError:  # calibkit.cli says what to install
     typer = None  # type: ignore[assignment]
 
+from .codegen_decide import decide_file
 from .codegen_evaluate import evaluate_files, evaluation_facts
 from .codegen_policy import policy_facts, policy_files, policy_lines
 from .codegen_signals import Choice
-from .console import show
+from .console import say, show
 
 if typer is not None:
     _Option = typer.Option
     _Argument = typer.Argument
     Generations = Annotated[str, _Argument(metavar="GENERATIONS", show_default=False)]
     Results = Annotated[str | None, _Argument(metavar="[RESULTS]", show_default=False)]
+    Rule = Annotated[str, _Argument(metavar="RULE.JSON", show_default=False)]
     Group = Annotated[str, _Option(metavar="KEY", help="Problem or repository; or none.")]
     By = Annotated[str | None, _Option(metavar="KEY", help="Judge each value by itself.")]
     Signal = Annotated[
@@ -44,6 +46,11 @@ if typer is not None:
     Plots = Annotated[str | None, _Option(metavar="DIR", help="Where diagrams are written.")]
     NoPlots = Annotated[bool, _Option("--no-plots", help="Write no diagrams.")]
     Plot = Annotated[str | None, _Option(metavar="PNG", help="Draw risk against coverage.")]
+    _output = ("-o", "--output")
+    SaveRule = Annotated[str | None, _Option(*_output, metavar="JSON", help="Save the rule.")]
+    Output = Annotated[
+        str, _Option(*_output, metavar="FILE", help="Where to write.", show_default=False)
+    ]
     MaxError = Annotated[float, _Option(metavar="X", help="Share of wrong ones accepted.")]
     Delta = Annotated[float, _Option(metavar="X", help="Chance that the promise is broken.")]
     WrongCost = Annotated[float | None, _Option("--cost-accept-wrong", metavar="X")]
@@ -58,7 +65,7 @@ def add_to(app: Any, guarded: Any) -> None:
         rich_markup_mode=None,
         help="Generated code: is its confidence worth anything, and what to accept.",
     )
-    for command in (evaluate, policy):
+    for command in (evaluate, policy, decide):
         group.command()(guarded(command))
     app.add_typer(group, name="codegen")
 
@@ -136,6 +143,7 @@ def policy(
     level: Level = 0.9,
     seed: Seed = 0,
     plot: Plot = None,
+    output: SaveRule = None,
     as_json: Json = False,
 ) -> None:
     """What to accept: a threshold with a promise, and decisions by cost.
@@ -149,6 +157,9 @@ def policy(
     --max-error of the accepted outputs to come are wrong; groups are allowed
     for. With costs, outputs are accepted, reviewed or discarded by their
     calibrated probability (out of fold), and the costs compared.
+
+    -o saves what decides, for calibkit codegen decide: one --signal, its
+    calibrator fitted on all outputs, the threshold, and the costs if given.
     """
     found = policy_files(
         generations,
@@ -165,12 +176,40 @@ def policy(
         level=level,
         seed=seed,
         plot=plot,
+        output=output,
     )
     if as_json:
         _print_json(policy_facts(found))
         return
     lines = policy_lines(found)
     show(lambda: lines, lambda: lines)
+
+
+def decide(
+    generations: Generations,
+    rule: Rule,
+    output: Output,
+    stated: Stated = None,
+    task: Task = None,
+    sample: Sample = None,
+) -> None:
+    """Accept, review or discard new outputs, by a rule that policy -o saved.
+
+    \b
+    calibkit codegen policy generations.jsonl results.json \\
+      --signal average_token_probability -o rule.json
+    calibkit codegen decide new.jsonl rule.json -o decisions.csv
+
+    FILE is .csv, .tsv or .jsonl; - is CSV on standard output. It holds task,
+    sample, confidence (the signal), probability of being correct and decision;
+    if the rule has costs, they decide, and promised says which outputs are at
+    or above the threshold. Outputs without a signal are never accepted.
+    """
+    line = decide_file(generations, rule, output, Choice(task=task, sample=sample, stated=stated))
+    if output == "-":
+        say(line)
+    else:
+        show(lambda: [line], lambda: [line])
 
 
 def _print_json(facts: dict[str, Any]) -> None:

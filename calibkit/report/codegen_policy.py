@@ -11,10 +11,12 @@ import numpy as np
 
 from .. import __version__
 from .._core.files import whole_file
-from .._core.warnings import CalibrationWarning
+from .._core.warnings import CalibrationWarning, ScaleWarning
+from .._io import save
 from .._numerics.links import FloatArray, expit
 from .._tables.files import check_output
-from ..codegen import RiskControlledThreshold, TriagePolicy, cross_val_calibrate
+from ..codegen import DecisionRule, RiskControlledThreshold, TriagePolicy, cross_val_calibrate
+from ..codegen._folds import read_calibrator
 from ..displays import RiskCoverageDisplay
 from .codegen_signals import Choice, Judged, read_judged
 from .console import progress
@@ -33,23 +35,26 @@ def policy_files(
     level: float,
     seed: int,
     plot: str | None,
+    output: str | None = None,
 ) -> dict[str, Any]:
-    """A threshold for each signal, and a policy where there are costs."""
+    """A threshold for each signal, and a policy where there are costs; of one signal a rule."""
+    target = None if output is None else check_output(output, generations, results or generations)
     picture = None if plot is None else check_output(plot, generations, results or generations)
     if picture is not None:
         check_picture(picture)
+        if picture == target:
+            raise ValueError(f"--plot: {plot} is where the rule goes; choose another name.")
     judged = read_judged(generations, results, choice)
+    if target is not None and len(judged.signals) != 1:
+        raise ValueError(
+            f"-o {output}: a rule is of one signal, and there are {', '.join(judged.signals)}; "
+            "choose one with --signal."
+        )
     policy = _policy(costs)
     notes = [*judged.notes, *_missing(judged)]
     shared = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
     if picture is not None and not shared.all():
-        n = np.count_nonzero(shared)
-        if n == 0:
-            raise ValueError(
-                f"--plot: no output has all of {', '.join(judged.signals)}; expected signals of "
-                "the same outputs. Draw one at a time: --signal."
-            )
-        notes.append(f"Picture: of the {n:,} outputs that have every signal")
+        notes.append(_pictured(judged, shared))
     gates, reports = {}, {}
     with progress("testing thresholds"):
         for name, signal in judged.signals.items():
@@ -70,7 +75,38 @@ def policy_files(
                 reports[name] = policy.evaluate(p, data[1], groups, level=level, random_state=seed)
     if picture is not None:
         _draw(judged, shared, gates, max_error, picture)
+    if target is not None:
+        save(_rule(judged, calibrator, gates, policy), target)
+        notes.append(f"Rule: {output}, for calibkit codegen decide")
     return {"gates": gates, "reports": reports, "notes": notes, "delta": delta}
+
+
+def _pictured(judged: Judged, shared: np.ndarray) -> str:
+    """What is said of outputs that have some signals only."""
+    if n := np.count_nonzero(shared):
+        return f"Picture: of the {n:,} outputs that have every signal"
+    raise ValueError(
+        f"--plot: no output has all of {', '.join(judged.signals)}; expected signals of the same "
+        "outputs. Draw one at a time: --signal."
+    )
+
+
+def _rule(
+    judged: Judged,
+    calibrator: str,
+    gates: dict[str, RiskControlledThreshold],
+    policy: TriagePolicy | None,
+) -> DecisionRule:
+    """The rule of the only signal; its calibrator learns from all outputs that have it."""
+    ((name, signal),) = judged.signals.items()
+    scale = judged.scales[name]
+    known = ~np.isnan(signal)
+    template = read_calibrator(calibrator, scale, "codegen policy")
+    with warnings.catch_warnings():
+        if scale == "score":  # said to be no probability, so let it lie in [0, 1]
+            warnings.simplefilter("ignore", ScaleWarning)
+        fitted = template.fit(signal[known], judged.correct[known])
+    return DecisionRule(name, fitted, gates[name], policy)
 
 
 def _missing(judged: Judged) -> list[str]:
