@@ -457,6 +457,23 @@ def test_signals_of_a_table(folder, tmp_path):
     assert "--stated words" in line
 
 
+def test_odd_names_come_through(tmp_path):
+    rows = [{"task_id": name, "s": 0.5} for name in ('a,"b"\nc', "\ud800", "é")]
+    (tmp_path / "odd.jsonl").write_text("\n".join(map(json.dumps, [*rows, rows[2]])))
+    calibkit.save(DecisionRule("s", CAL, GATE), tmp_path / "s.json")
+    for kind in ("csv", "jsonl"):
+        out = tmp_path / f"out.{kind}"
+        line = run("decide", tmp_path / "odd.jsonl", tmp_path / "s.json", "-o", out).stdout
+        text = out.read_text(encoding="utf-8")
+        if kind == "jsonl":
+            names = [json.loads(one)["task"] for one in text.splitlines()]
+        else:
+            names = [row["task"] for row in csv.DictReader(io.StringIO(text))]
+        escaped = "\\ud800" if kind == "csv" else "\ud800"
+        assert names[:3] == [rows[0]["task_id"], escaped, "é"]
+    assert line.startswith(f"{out}: 4 outputs: 0 accept, 4 review")
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

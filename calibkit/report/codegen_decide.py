@@ -42,7 +42,7 @@ def decide_file(generations: str, rule: str, output: str, choice: Choice) -> str
     if target is None:
         _write(found, sys.stdout, _SEPARATORS[kind])
     else:
-        with whole_file(target) as part, part.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(target) as part, _opened(part) as file:
             _write(found, file, _SEPARATORS[kind])
     line = f"{'standard output' if target is None else output}: {found}"
     return line + (f"; {repeated:,} repeated rows left out" if repeated else "")
@@ -64,6 +64,11 @@ def _decisions(generations: str, rule: DecisionRule, choice: Choice) -> tuple[De
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MissingSignalWarning)  # the line that is printed says it
         return rule.decide(outputs), outputs.n_repeated
+
+
+def _opened(path: Path) -> TextIO:
+    # A task's name may hold half a surrogate pair, which JSON can say and UTF-8 can't.
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _write(found: Decisions, file: TextIO, separator: str | None) -> None:
