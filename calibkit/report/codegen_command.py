@@ -20,7 +20,7 @@ if typer is not None:
     _Option = typer.Option
     _Argument = typer.Argument
     Generations = Annotated[str, _Argument(metavar="GENERATIONS", show_default=False)]
-    Results = Annotated[str | None, _Argument(metavar="[RESULTS]", show_default=False)]
+    Results = Annotated[str | None, _Argument(metavar="RESULTS", show_default=False)]
     Rule = Annotated[str, _Argument(metavar="RULE.JSON", show_default=False)]
     Group = Annotated[str, _Option(metavar="KEY", help="Problem or repository; or none.")]
     By = Annotated[str | None, _Option(metavar="KEY", help="Judge each value by itself.")]

@@ -15,8 +15,8 @@ from .._core.files import whole_file
 from .._core.warnings import MissingSignalWarning
 from .._io import load
 from .._tables.files import check_output
-from ..codegen import DecisionRule, Decisions, parse_confidence, read_generations
-from .codegen_signals import OTHERS, PROBABILITIES, Choice
+from ..codegen import DecisionRule, Decisions
+from .codegen_signals import OTHERS, PROBABILITIES, Choice, read_outputs
 from .console import progress
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
@@ -50,12 +50,7 @@ def decide_file(generations: str, rule: str, output: str, choice: Choice) -> str
 
 def _decisions(generations: str, rule: DecisionRule, choice: Choice) -> tuple[Decisions, int]:
     """Decisions, and the number of repeated rows."""
-    stated = choice.stated or []
-    outputs = read_generations(
-        generations, task=choice.task or None, sample=choice.sample, labels=stated
-    )
-    for name in stated:
-        outputs = outputs.with_signal(name, parse_confidence(outputs.labels[name]))
+    outputs = read_outputs(generations, choice)
     if rule.signal not in (*outputs.signals, *PROBABILITIES, *OTHERS):
         raise ValueError(
             f"{generations}: has no column of numbers {rule.signal}, which the rule decides by; "

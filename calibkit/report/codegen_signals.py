@@ -9,6 +9,7 @@ import numpy as np
 from .._core.params import advice
 from .._numerics.links import FloatArray
 from ..codegen import (
+    Generations,
     Scored,
     Signals,
     join_results,
@@ -55,21 +56,28 @@ class Choice(NamedTuple):
     stated: list[str] | None = None
 
 
-def read_judged(generations: str, results: str | None, choice: Choice) -> Judged:
-    """Read and join the files; results may be in the file of the generations."""
+def read_outputs(generations: str, choice: Choice) -> Generations:
+    """Read a file of outputs, with the labels asked for and confidence that is stated in text."""
     stated = choice.stated or []
     named = {v for v in (choice.group, choice.by, *stated) if v not in (None, "none", *_TASK)}
     labels = sorted(str(v) for v in named)
-    task = choice.task or None
-    outputs = read_generations(generations, task=task, sample=choice.sample, labels=labels)
+    outputs = read_generations(
+        generations, task=choice.task or None, sample=choice.sample, labels=labels
+    )
     for name in stated:
         outputs = outputs.with_signal(name, parse_confidence(outputs.labels[name]))
+    return outputs
+
+
+def read_judged(generations: str, results: str | None, choice: Choice) -> Judged:
+    """Read and join the files; results may be in the file of the generations."""
+    outputs = read_outputs(generations, choice)
     for name in choice.scores or []:
         if name in outputs.signals:
             outputs = outputs.with_signal(name, outputs.signals[name], scale="score")
     verdicts = read_results(
         results or generations,
-        task=task,
+        task=choice.task or None,
         sample=choice.sample,
         correct=choice.correct,
         notion=choice.notion,
