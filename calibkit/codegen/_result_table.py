@@ -56,7 +56,7 @@ class ResultTable:
         return list(self.rows[0]) if self.rows else []
 
     def __str__(self) -> str:
-        lines = [self.columns, *self._cells()]
+        lines = [self.columns, *self.cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = [
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
@@ -66,7 +66,7 @@ class ResultTable:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
-        cells = ("".join(f"<td>{escape(v)}</td>" for v in line) for line in self._cells())
+        cells = ("".join(f"<td>{escape(v)}</td>" for v in line) for line in self.cells())
         body = "".join(f"<tr>{c}</tr>" for c in cells)
         words = "".join(f"<p>{escape(n)}</p>" for n in (*self.notes, self.caption) if n)
         return f"<table><tr>{head}</tr>{body}</table>{words}"
@@ -111,7 +111,7 @@ class ResultTable:
             Without notes and caption.
         """
         rule = [":---" if self._is_text(c) else "---:" for c in self.columns]
-        lines = [self.columns, rule, *self._cells()]
+        lines = [self.columns, rule, *self.cells()]
         return "\n".join(
             f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |" for x in lines
         )
@@ -125,14 +125,20 @@ class ResultTable:
             A ``tabular``, without notes and caption.
         """
         lines = [" & ".join(c.translate(_LATEX) for c in self.columns) + r" \\", r"\midrule"]
-        for line in self._cells():
+        for line in self.cells():
             lines.append(" & ".join(c.translate(_LATEX) for c in line) + r" \\")
         kinds = "".join("l" if self._is_text(c) else "r" for c in self.columns)
         head = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
         return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}"])
 
-    def _cells(self) -> list[list[str]]:
-        """The table as text."""
+    def cells(self) -> list[list[str]]:
+        """The table as text, as it prints.
+
+        Returns
+        -------
+        lines : list of list of str
+            A list of cells for each row; the names are in ``columns``.
+        """
         return [[_shown(v, k not in self.brief) for k, v in row.items()] for row in self.rows]
 
     def _is_text(self, column: str) -> bool:

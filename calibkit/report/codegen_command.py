@@ -119,7 +119,8 @@ def evaluate(
     if as_json:
         _print_json(evaluation_facts(found))
         return
-    lines = [*found["notes"][:1], "", *str(found["table"]).splitlines(), *found["notes"][1:]]
+    head, *notes = found["notes"]
+    lines = [head, "", *str(found["table"]).splitlines(), *notes]
     show(lambda: lines, lambda: lines)
 
 

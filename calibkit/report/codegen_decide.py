@@ -17,7 +17,6 @@ from .._io import load
 from .._tables.files import check_output
 from ..codegen import DecisionRule, Decisions
 from .codegen_signals import OTHERS, PROBABILITIES, Choice, read_outputs
-from .console import progress
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 
@@ -37,8 +36,7 @@ def decide_file(generations: str, rule: str, output: str, choice: Choice) -> str
             f"{rule}: holds a {type(loaded).__name__}; expected a rule, as calibkit codegen policy "
             "-o writes it."
         )
-    with progress("deciding"):
-        found, repeated = _decisions(generations, loaded, choice)
+    found, repeated = _decisions(generations, loaded, choice)
     if target is None:
         _write(found, sys.stdout, _SEPARATORS[kind])
     else:

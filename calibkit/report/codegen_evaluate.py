@@ -16,7 +16,6 @@ from .._numerics.links import FloatArray, expit
 from ..codegen import ResultTable, cross_val_calibrate, evaluate_confidence
 from ..displays import ReliabilityDisplay
 from .codegen_signals import Choice, Judged, read_judged
-from .console import progress
 
 
 def evaluate_files(
@@ -35,19 +34,18 @@ def evaluate_files(
     folder = None if plots is None else _folder(plots)
     judged = read_judged(generations, results, choice)
     settings = {"cv": cv, "random_state": seed}
-    with progress("evaluating"):
-        table = evaluate_confidence(
-            judged.signals,
-            judged.correct,
-            judged.groups,
-            calibrator,
-            by=judged.by,
-            scale=judged.scales,
-            level=level,
-            n_resamples=n_resamples,
-            **settings,
-        )
-        drawn = _draw(judged, calibrator, folder, settings, level) if folder else []
+    table = evaluate_confidence(
+        judged.signals,
+        judged.correct,
+        judged.groups,
+        calibrator,
+        by=judged.by,
+        scale=judged.scales,
+        level=level,
+        n_resamples=n_resamples,
+        **settings,
+    )
+    drawn = _draw(judged, calibrator, folder, settings, level) if folder else []
     notes = [*judged.notes, *(f"Picture: {path}" for path in drawn)]
     return {"table": table, "notes": notes}
 

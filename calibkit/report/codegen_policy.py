@@ -56,15 +56,16 @@ def policy_files(
     if picture is not None and not shared.all():
         notes.append(_pictured(judged, shared))
     gates, reports = {}, {}
-    with progress("testing thresholds"):
-        for name, signal in judged.signals.items():
+    with progress("testing thresholds") as share:
+        for i, (name, signal) in enumerate(judged.signals.items()):
+            share(i / len(judged.signals))
             known = np.flatnonzero(~np.isnan(signal))
             groups = None if judged.groups is None else judged.groups[known]
             data = signal[known], judged.correct[known]
             scale = judged.scales[name]
             # Signals share delta, so that whichever is chosen afterwards keeps its promise.
-            share = delta / len(judged.signals)
-            gate = RiskControlledThreshold(max_error, delta=share, scale=scale, random_state=seed)
+            part = delta / len(judged.signals)
+            gate = RiskControlledThreshold(max_error, delta=part, scale=scale, random_state=seed)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CalibrationWarning)  # what it says is printed
                 gates[name] = gate.fit(*data, groups=groups)
