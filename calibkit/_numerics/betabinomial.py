@@ -136,7 +136,9 @@ def fit_beta_binomial(
     value = _loss(theta, x, k, n, weight)[0]
     binomial = np.array([*start[:2], 0.0, LOG_PRECISION[1]])
     at_bound = _loss(binomial, x, k, n, weight)[0]
-    if at_bound <= value + 1e-12 * abs(value):
+    # At the bound the likelihood is that of binomial counts, whose line is known to more digits.
+    runs_away = theta[2] == 0.0 and theta[3] >= LOG_PRECISION[1] - 1e-6
+    if runs_away or at_bound <= value + 1e-12 * abs(value):
         theta, value, converged = binomial, at_bound, True
     raw = theta / np.array([unit, 1.0, unit, 1.0])
     raw[[1, 3]] -= raw[[0, 2]] * centre
