@@ -21,8 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from calibkit import CalibrationWarning
+from calibkit import CalibrationWarning, estimate
 from calibkit.codegen import (
     RiskControlledThreshold,
     TriagePolicy,
@@ -71,6 +76,25 @@ def judge(
             )
 
 
+def combine(signals: dict[str, Any], correct: np.ndarray, groups: np.ndarray) -> None:
+    """Skill of models of all signals together, by problem and by output."""
+    X = np.column_stack(list(signals.values()))
+    print("\nskill of all signals together, folds and draws by problem, and by output:")
+    for name, model in {
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
+        "boosted trees": HistGradientBoostingClassifier(max_depth=3, max_iter=60, random_state=0),
+    }.items():
+        line = f"{name:28}"
+        for g in (groups, None):
+            kind = StratifiedKFold if g is None else GroupKFold
+            folds = kind(5, shuffle=True, random_state=0)
+            settings = {"groups": g, "cv": folds, "method": "predict_proba"}
+            p = cross_val_predict(model, X, correct, **settings)[:, 1]
+            e = estimate("brier_skill_score", correct, p, groups=g, random_state=0)
+            line += f" {e.value:6.3f} [{e.low:6.3f}, {e.high:6.3f}]  "
+        print(line.rstrip())
+
+
 def decide(
     name: str, signal: np.ndarray, correct: np.ndarray, groups: np.ndarray, scale: str
 ) -> None:
@@ -109,6 +133,7 @@ def humaneval(folder: Path, quick: bool) -> None:
     signals["random"] = np.random.default_rng(0).random(passed.size)
     correct = passed.ravel()
     judge(signals, correct, task, {"code_chars": "score"}, 100 if quick else 1000)
+    combine({k: v for k, v in signals.items() if k != "random"}, correct, task)
     for name in ("gen_test_rate", "agreement"):
         decide(name, signals[name], correct, task, "probability")
     p = cross_val_calibrate("platt", signals["gen_test_rate"], correct, groups=task)
