@@ -112,10 +112,10 @@ def evaluate_confidence(
     A low calibration error alone proves nothing: see :func:`bucket_collapse`. Judge by skill.
     Metrics are of the pooled out-of-fold probabilities, not means over folds. Intervals take the
     out-of-fold probabilities as given; those of the errors invert a test, the others are basic
-    bootstraps. Few groups, or some much larger than the rest, make them too short: of nominal
-    0.9, 60 groups of geometric sizes give 0.85 to 0.87 (rate, AUC, skill), 300 give 0.88 to 0.90,
-    and 60 of heavy-tailed sizes 0.72 to 0.78. A note says where groups weigh as fewer than 50 of
-    equal size, ``n**2 / sum(size**2)`` (Kish 1965).
+    bootstraps. Groups of which some are much larger than the rest make them too short: of nominal
+    0.9, 60 groups of geometric sizes give 0.86 to 0.89, 300 give 0.89 to 0.91, and 60 of
+    heavy-tailed sizes 0.78 to 0.85 (``benchmarks/codegen_intervals.py``). A note says where groups
+    weigh as fewer than 50 of equal size, ``n**2 / sum(size**2)`` (Kish 1965).
 
     For a useless signal cross-fitting gives an AUC and a skill slightly below chance, since a fold
     that is better than the rest is scored by a map learnt on the worse rest.
