@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy import sparse
 from scipy.special import logsumexp
@@ -20,7 +21,11 @@ from calibkit._numerics import ragged as numerics
 from calibkit.codegen import Ragged, agreement, p_true, parse_confidence, token_confidence
 
 getcontext().prec = 50
-list_view = getattr(pa, "list_view", pa.list_)  # PyArrow 16
+try:  # list views came with PyArrow 16, what can be done with them later
+    pc.list_value_length(pa.array([[1.0]], pa.list_view(pa.float64())))
+    list_view = pa.list_view
+except (AttributeError, NotImplementedError):
+    list_view = pa.list_
 PROBABILITIES = [
     "average_token_probability",
     "geometric_mean_probability",
