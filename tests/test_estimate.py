@@ -345,3 +345,27 @@ def test_intervals_of_few_groups_cover(size):
         inside += e.low <= 0.5 <= e.high  # the Brier score of forecasting 0 is the rate
     se = np.sqrt(0.9 * 0.1 / runs)
     assert 0.9 - (3 if size == "even" else 4.5) * se < inside / runs < 0.9 + 3 * se
+
+
+def test_draws_of_groups_may_be_infinite_and_levels_tiny():
+    rng = np.random.default_rng(0)
+    y, groups = rng.integers(2, size=60), np.arange(60) // 2
+
+    def odd(y, p):
+        return np.inf if np.mean(y) > np.mean(odd.y) else float(np.mean(y))
+
+    odd.y = y
+    e = estimate(odd, y, np.full(60, 0.5), groups=groups, random_state=0)
+    assert np.isfinite([e.low, e.high]).all()
+    assert e.low < e.value
+    e = estimate("brier_score", y, rng.random(60), groups=groups, level=1e-17, random_state=0)
+    assert e.high - e.low < 0.1
+
+
+@pytest.mark.filterwarnings("ignore::calibkit.FewGroupsWarning")
+def test_brier_scores_of_several_classes_reach_two():
+    p = np.tile([[0.98, 0.01, 0.01]], (60, 1))
+    y = np.where(np.arange(60) < 40, 1, 0)
+    e = estimate("brier_score", y, p, classes=[0, 1, 2], groups=np.arange(60) // 20, random_state=0)
+    assert e.value > 1.2
+    assert e.high == 2

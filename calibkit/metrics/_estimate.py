@@ -262,7 +262,7 @@ def estimate(
         value, draws, null = row_draws(
             function, spec, _needed(rows), codes, n_resamples, rng, params
         )
-    low, high = _interval(spec, value, widened(draws, codes, level), level)
+    low, high = _interval(spec, value, widened(draws, codes, level), level, kind)
     name = getattr(function, "__name__", type(function).__name__)
     band = _null_band(null, level)
     return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)
@@ -324,7 +324,7 @@ def _kind_and_table(
 
 
 def _interval(
-    spec: Metric | None, value: float, draws: FloatArray, level: float
+    spec: Metric | None, value: float, draws: FloatArray, level: float, kind: str
 ) -> tuple[float, float]:
     """Basic bootstrap interval, inside the metric's range and around its value."""
     failed = 1.0 - np.isfinite(draws).mean()
@@ -344,8 +344,9 @@ def _interval(
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(2 * value - lower, value), max(2 * value - upper, value)
     if spec is not None:
-        # K-class Brier scores go up to 2.
-        low, high = max(low, spec.bounds[0]), min(high, max(spec.bounds[1], value))
+        several = spec.name == "brier_score" and kind == "classwise"
+        most = 2.0 if several else spec.bounds[1]
+        low, high = max(low, spec.bounds[0]), min(high, max(most, value))
     return float(low), float(high)
 
 

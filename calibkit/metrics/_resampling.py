@@ -79,11 +79,11 @@ def widened(draws: FloatArray, groups: np.ndarray | None, level: float) -> Float
         return draws
     sizes = np.bincount(groups).astype(np.float64)
     worth = max(float(sizes.sum() ** 2 / (sizes @ sizes)), 2.0)
-    p = (1.0 + level) / 2.0
+    p = max((1.0 + level) / 2.0, 0.5 + 1e-6)  # both quantiles are 0 at one half
     factor = np.sqrt(worth / (worth - 1.0)) * stdtrit(worth - 1.0, p) / ndtri(p)
-    finite = np.isfinite(draws).any()
-    centre = np.nanmean(draws, axis=0) if finite else 0.0
-    return centre + factor * (draws - centre)
+    finite = np.isfinite(draws)
+    centre = draws[finite].mean() if finite.any() else 0.0
+    return np.where(finite, centre + factor * (draws - centre), draws)
 
 
 def null_draws(
