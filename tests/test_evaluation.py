@@ -1,5 +1,7 @@
 """Evaluation of confidence signals: the paper's metrics and protocol, folds, collapse, tables."""
 
+import pickle
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +12,11 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, TimeSeriesS
 import calibkit
 from calibkit import BetaCalibrator, Estimate, MissingSignalWarning, PlattCalibrator, estimate
 from calibkit.codegen import (
+    Generations,
+    Ragged,
+    Results,
     ResultTable,
+    Signals,
     bucket_collapse,
     cross_val_calibrate,
     evaluate_confidence,
@@ -487,3 +493,41 @@ def test_a_part_that_is_too_small_is_noted_and_the_others_judged():
     assert np.isfinite(row(table, "rescaled", by="large")["skill"].value)
     with pytest.raises(ValueError, match="expected at least two right and two wrong"):
         evaluate_confidence(signal[:4], correct[:4])
+
+
+def test_scales_that_are_given_stand_beside_those_of_the_signals():
+    rng = np.random.default_rng(0)
+    z, length = rng.normal(size=200), rng.integers(1, 99, size=200)
+    y = rng.random(200) < 1 / (1 + np.exp(-z))
+    both = Signals({"margin": z, "length": length}, {"margin": "logit"})
+    told = Signals(both, {"margin": "logit", "length": "score"})
+    settings = {"n_resamples": 10, "random_state": 0}
+    want = str(evaluate_confidence(told, y, **settings))
+    assert str(evaluate_confidence(both, y, scale={"length": "score"}, **settings)) == want
+    part = Signals({"length": length}, {"length": "score"})
+    for found in (
+        told.copy(),
+        Signals({"margin": z}, both.scales) | part,
+        pickle.loads(pickle.dumps(told)),
+    ):
+        assert str(evaluate_confidence(found, y, **settings)) == want
+    del told["margin"]
+    assert len(evaluate_confidence(told, y, **settings)) == 2
+    with pytest.raises(ValueError, match="scale names 'lenght'"):
+        evaluate_confidence(both, y, scale={"lenght": "score"})
+
+
+def test_scales_of_joined_outputs(tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.05, 0.95, size=200)
+    ids = {"task": np.arange(200).astype(str), "sample": np.zeros(200, int), "place": [""] * 200}
+    tokens = Ragged(np.log(p), np.arange(201))
+    outputs = Generations(text=[""] * 200, logprobs=tokens, **ids)
+    outputs = outputs.with_signal("margin", rng.normal(size=200) * 9, scale="logit")
+    scored = join_results(outputs, Results(correct=rng.random(200) < p, notion="tests", **ids))
+    settings = {"n_resamples": 10, "random_state": 0}
+    want = str(evaluate_confidence(scored, **settings))
+    assert str(evaluate_confidence(scored, scale={"margin": "logit"}, **settings)) == want
+    bare = replace(scored, generations=replace(outputs, signals={}))
+    table = evaluate_confidence(bare, scale="probability", **settings)
+    assert float(table[0]["brier"]) == pytest.approx(np.mean((p - bare.correct) ** 2))

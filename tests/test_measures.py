@@ -649,3 +649,9 @@ def test_shares_of_tests_passed():
         np.testing.assert_allclose(rate([[], [True, None], [False]]), [np.nan, np.nan, 0])
     with pytest.raises(ValueError, match=r"passed holds 0.5; expected True or False"):
         rate([[0.5]])
+
+
+def test_two_answers_without_any_probability_have_no_ratio():
+    with pytest.warns(MissingSignalWarning):
+        assert np.isnan(p_true([{"True": -np.inf, "False": -9999.0}], normalised=True)).all()
+    assert p_true([{"True": -np.inf, "False": -9999.0}]) == 0

@@ -414,3 +414,9 @@ def test_a_report_is_a_table_too():
     assert frame.loc["review all", "saved_low"] == report.savings["review all"].low
     again = policy.evaluate(p, rng.random(500) < 2)  # the seed is 0 unless given
     assert again.costs == policy.evaluate(p, np.ones(500)).costs
+
+
+@pytest.mark.parametrize("p", [np.nan, None, np.array(np.nan)])
+def test_one_number_alone_is_refused_in_words(p):
+    with pytest.raises((ValueError, TypeError), match=r"TriagePolicy\.decide: p "):
+        POLICY.decide(p)

@@ -858,3 +858,22 @@ def test_responses_may_carry_verdicts_of_ones_own(tmp_path):
     path.write_text("\n".join(map(json.dumps, lines)) + "\n")
     with pytest.raises(ValueError, match="in the format openai, which holds no results"):
         read_results(path)
+
+
+def test_values_of_other_outputs_must_tell_which(tmp_path):
+    outputs = outputs_of(["a", "b"])
+    scored = join_results(outputs, verdicts_of(["a", "b"]))
+    assert outputs.with_signal(3, [0.1, 0.2], of=scored).signals["3"].tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match=r"outputs in of have task a, sample 0 twice, at g\.jsonl"):
+        outputs.with_signal("x", [0.1, 0.2], of=outputs_of(["a", "a"]))
+    with pytest.raises(TypeError, match="of is a list; expected Generations"):
+        outputs.with_signal("x", [0.1], of=[1])
+    with pytest.raises(ValueError, match="has 1 rows and the outputs has 2"):
+        outputs.with_signal("x", [0.1])
+
+
+def test_a_part_of_a_tasks_name_may_not_be_empty(tmp_path):
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"repo": "a", "id": null, "logprobs": [-1]}\n')
+    with pytest.raises(ValueError, match="line 1: task is None; expected a text"):
+        read_generations(path, task=["repo", "id"])

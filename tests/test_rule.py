@@ -40,6 +40,7 @@ from .simulate_codegen import write
 RNG = np.random.default_rng(0)
 P = RNG.beta(4, 1, 1500)
 CORRECT = RNG.random(1500) < P
+LOGITS = np.log(P) - np.log1p(-P)
 POLICY = TriagePolicy(cost_accept_wrong=10, cost_review=1.1, cost_discard_right=4)
 
 
@@ -504,3 +505,13 @@ def test_bad_calls_fail_in_one_line_and_write_nothing(folder, monkeypatch, comma
     assert len(lines) == 1
     assert words in lines[0]
     assert {p: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_column_of_probabilities_is_not_read_as_log_odds():
+    name = "average_token_probability"
+    rule = DecisionRule(name, PlattCalibrator(scale="logit").fit(LOGITS, CORRECT), policy=POLICY)
+    with pytest.raises(ValueError, match=r"column of numbers in \[0, 1\], and the rule takes log"):
+        rule.decide(outputs(P[:9], {name: P[:9]}))
+    for given in ({}, {name: "logit"}):
+        z = LOGITS[:9] if not given else P[:9]
+        assert len(rule.decide(outputs(P[:9], {name: z}, given))) == 9

@@ -163,6 +163,8 @@ def _answer(
     yes, no = logs
     if yes != yes or (normalised and no != no):
         return nan
+    if normalised and max(yes, no) <= LOWEST:
+        return nan  # 0 / 0
     if normalised:
         return yes - no if scale == "logit" else float(np.exp(-np.logaddexp(0.0, no - yes)))
     if scale == "logit":

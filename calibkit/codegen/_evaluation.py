@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from ._inputs import (
     warn_left_out,
 )
 from ._join import Scored
+from ._measures import Scale
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"
@@ -73,7 +75,7 @@ def evaluate_confidence(
     by : array-like of shape (n,) or (n, k), optional
         Task or model of each output, or both: each value is judged and rescaled by itself.
     scale : {"probability", "logit", "score"} or dict, optional
-        What each signal is; a dict names those that are no probabilities. By default what
+        What each signal is; a dict names some. Of the others, and by default, it is what
         :class:`Signals` say, and otherwise "probability". A "score" (a length, a perplexity) is
         any number, so only its AUC is given raw.
     level : float, default=0.9
@@ -148,11 +150,13 @@ def evaluate_confidence(
     """
     check_real(_WHERE, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(_WHERE, "n_resamples", n_resamples, low=10)
-    confidence, correct, groups = _unpacked(confidence, correct, groups)
+    confidence, correct, groups = _unpacked(confidence, correct, groups, scale)
     y = read_correct(correct, _WHERE)
     signals = read_signals(confidence, len(y), _WHERE)
-    if scale is None:
-        scale = getattr(confidence, "scales", "probability")
+    known = getattr(confidence, "scales", {})
+    if scale is None or isinstance(scale, Mapping):
+        # A signal may have been taken out since; a name that somebody gives must be one.
+        scale = {k: v for k, v in known.items() if str(k) in signals} | dict(scale or {})
     scales = scales_of(scale, signals, _WHERE)
     for name, values in signals.items():
         check_range(values, scales[name], name, _WHERE)
@@ -191,14 +195,15 @@ def evaluate_confidence(
     return ResultTable(tuple(rows), tuple(notes), caption, _BRIEF)
 
 
-def _unpacked(confidence: Any, correct: Any, groups: Any) -> tuple[Any, Any, Any]:
+def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[Any, Any, Any]:
     """Signals, correctness and groups of outputs that were joined with their verdicts."""
     if not isinstance(confidence, Scored):
         return confidence, correct, groups
     if correct is not None:
         raise ValueError(f"{_WHERE}: correct beside outputs that have their verdicts already.")
     own = confidence.groups if groups is None else groups
-    return confidence.confidence(scale="logit"), confidence.correct, own
+    as_said: Scale = "probability" if isinstance(scale, str) and scale != "logit" else "logit"
+    return confidence.confidence(scale=as_said), confidence.correct, own
 
 
 class _Judge:

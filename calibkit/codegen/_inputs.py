@@ -29,7 +29,9 @@ def read_correct(correct: Any, where: str) -> IntArray:
     return found.astype(np.int8)[codes]
 
 
-def read_signals(confidence: Any, n: int, where: str) -> dict[str, FloatArray]:
+def read_signals(
+    confidence: Any, n: int, where: str, beside: str = "correct"
+) -> dict[str, FloatArray]:
     """Named columns of one number per output, NaN where there is none."""
     if hasattr(confidence, "columns"):
         pairs = [(str(c), confidence[c]) for c in confidence.columns]
@@ -46,10 +48,10 @@ def read_signals(confidence: Any, n: int, where: str) -> dict[str, FloatArray]:
         raise ValueError(
             f"{where}: confidence holds two signals called {twice!r}; expected distinct names."
         )
-    return {name: _numbers(values, n, name, where) for name, values in named.items()}
+    return {name: _numbers(values, n, name, where, beside) for name, values in named.items()}
 
 
-def _numbers(values: Any, n: int, name: str, where: str) -> FloatArray:
+def _numbers(values: Any, n: int, name: str, where: str, beside: str) -> FloatArray:
     what = name if name == "confidence" else f"confidence[{name!r}]"
     _refuse_masked(values, what, where)
     try:
@@ -70,7 +72,7 @@ def _numbers(values: Any, n: int, name: str, where: str) -> FloatArray:
         a = a[:, -1]  # of predict_proba: the probability of being correct
     if a.ndim != 1:
         raise ValueError(f"{where}: {what} has shape {a.shape}; expected one number per output.")
-    check_lengths(len(a), n, where, (what, "correct"))
+    check_lengths(len(a), n, where, (what, beside))
     if np.isinf(a).any():
         at = int(np.flatnonzero(np.isinf(a))[0])
         raise ValueError(

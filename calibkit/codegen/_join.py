@@ -12,7 +12,7 @@ import numpy as np
 
 from .._core.warnings import UnmatchedWarning
 from ._measures import Scale
-from ._records import Generations, Results, keys_of
+from ._records import Generations, Results, rows_of
 from ._signals import Signals
 
 _SHOWN = 3
@@ -192,7 +192,11 @@ def join_results(generations: Generations, results: Results) -> Scored:
                 f"join_results: got {type(value).__name__}; expected {kind.__name__}, from "
                 f"read_{kind.__name__.lower()}."
             )
-    verdicts, outputs = _rows(results, "results"), _rows(generations, "generations")
+    where = "join_results"
+    verdicts, outputs = (
+        rows_of(results, where, "results"),
+        rows_of(generations, where, "generations"),
+    )
     rows = np.array([i for key, i in outputs.items() if key in verdicts], dtype=np.intp)
     if len(rows) == 0:
         raise ValueError(
@@ -212,19 +216,6 @@ def join_results(generations: Generations, results: Results) -> Scored:
         shifted = generations.counted and results.counted and _counts_differ(generations, results)
         _warn(scored, shifted)
     return scored
-
-
-def _rows(side: Generations | Results, name: str) -> dict[tuple[str, int], int]:
-    """The row of every task and sample."""
-    found: dict[tuple[str, int], int] = {}
-    for i, key in enumerate(keys_of(side)):
-        earlier = found.setdefault(key, i)
-        if earlier != i:
-            raise ValueError(
-                f"join_results: {name} have task {key[0]}, sample {key[1]} twice, at "
-                f"{side.place[earlier]} and at {side.place[i]}; expected each once."
-            )
-    return found
 
 
 def _named(side: Generations | Results, i: int) -> str:

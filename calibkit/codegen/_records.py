@@ -17,7 +17,7 @@ from ._ragged import Ragged
 from ._signals import Signals
 
 #: Measures that are probabilities as they come; of the others one must say what they are.
-_USUAL = TOKEN_MEASURES[:5]
+PROBABILITIES = TOKEN_MEASURES[:5]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -144,7 +144,7 @@ class Generations:
         where = "Generations.confidence"
         if measures is None:
             bare = self.n_without_logprobs == len(self)
-            measures = (*self.signals, *(() if bare else _USUAL))
+            measures = (*self.signals, *(() if bare else PROBABILITIES))
             if not measures:
                 raise ValueError(
                     f"{where}: the outputs have neither log-probabilities nor signals; expected "
@@ -161,7 +161,7 @@ class Generations:
                 self.logprobs, wanted, quantile, scale, self.top_logprobs, where, stacklevel=4
             )
             columns |= zip(wanted, found.T, strict=True)
-        own = {**_file_scales(self.signals), **self.scales, **dict.fromkeys(_USUAL, scale)}
+        own = {**_file_scales(self.signals), **self.scales, **dict.fromkeys(PROBABILITIES, scale)}
         return Signals(
             {name: columns[name] for name in names},
             {name: own.get(name, "score") for name in names},
@@ -172,7 +172,7 @@ class Generations:
         name: str,
         values: Any,
         *,
-        of: Generations | None = None,
+        of: Any = None,
         scale: str = "probability",
     ) -> Generations:
         """The same outputs with one signal more, such as P(True) from a second file.
@@ -183,7 +183,7 @@ class Generations:
             Name of the signal; one of that name is replaced.
         values : array-like
             A number for each output, NaN where there is none.
-        of : Generations, optional
+        of : Generations or Scored, optional
             The outputs that the values belong to, matched by task and sample; without it the
             values are of these outputs, in their order.
         scale : {"probability", "logit", "score"}, default="probability"
@@ -197,20 +197,22 @@ class Generations:
         Raises
         ------
         ValueError
-            If there are not as many values as outputs, or no output matches.
+            If there are not as many values as outputs, no output matches, or ``of`` has one twice.
         """
         where = "with_signal"
         check_choice(where, "scale", scale, SCALES)
-        owner = self if of is None else of
-        (found,) = read_signals({name: values}, len(owner), where).values()
+        owner = self if of is None else getattr(of, "generations", of)
+        if not isinstance(owner, Generations):
+            raise TypeError(f"{where}: of is a {type(owner).__name__}; expected Generations.")
+        ((name, found),) = read_signals({name: values}, len(owner), where, "the outputs").items()
         if of is not None:
-            rows = {key: i for i, key in enumerate(keys_of(of))}
+            rows = rows_of(owner, where, "outputs in of")
             at = np.array([rows.get(key, -1) for key in keys_of(self)], dtype=np.intp)
             if len(at) and (at < 0).all():
                 raise ValueError(
                     f"{where}: no task and sample of these outputs are among those of {name}: "
-                    f"{next(keys_of(self))} and {next(keys_of(of), None)}, for instance; expected "
-                    "the same ids."
+                    f"{next(keys_of(self))} and {next(keys_of(owner), None)}, for instance; "
+                    "expected the same ids."
                 )
             found = np.where(at < 0, np.nan, found[at])
         signals = {**self.signals, name: found}
@@ -271,6 +273,19 @@ class Generations:
 def keys_of(side: Generations | Results) -> Iterator[tuple[str, int]]:
     """Task and sample of each row: what outputs and verdicts are matched by."""
     return zip(side.task.tolist(), side.sample.tolist(), strict=True)
+
+
+def rows_of(side: Generations | Results, where: str, name: str) -> dict[tuple[str, int], int]:
+    """The row of every task and sample."""
+    found: dict[tuple[str, int], int] = {}
+    for i, key in enumerate(keys_of(side)):
+        earlier = found.setdefault(key, i)
+        if earlier != i:
+            raise ValueError(
+                f"{where}: {name} have task {key[0]}, sample {key[1]} twice, at "
+                f"{side.place[earlier]} and at {side.place[i]}; expected each once."
+            )
+    return found
 
 
 def _column(values: list[Any]) -> np.ndarray:

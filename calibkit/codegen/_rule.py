@@ -18,7 +18,7 @@ from .._numerics.links import FloatArray, IntArray
 from ._join import Scored
 from ._measures import TOKEN_MEASURES
 from ._policy import DECISIONS, TriagePolicy
-from ._records import Generations
+from ._records import PROBABILITIES, Generations
 from ._threshold import RiskControlledThreshold
 
 _SCALES = {"probability": "probability", "logit": "log-odds", "score": "a score"}
@@ -267,6 +267,13 @@ class DecisionRule:
                 raise ValueError(
                     f"{where}: {name} is {values[at]:.9g} at {outputs.place[at]}; expected "
                     "probabilities in [0, 1], as the rule was made from."
+                )
+            # The file's column of that name, where the rule was made from tokens, in log-odds.
+            if self.scale == "logit" and name in PROBABILITIES and not outside.any():
+                raise ValueError(
+                    f"{where}: {name} is a column of numbers in [0, 1], and the rule takes "
+                    f"log-odds; expected the same. If they are, say so: with_signal({name!r}, "
+                    "..., scale='logit')."
                 )
             return values
         fits = scale == self.scale if self.threshold is not None else True

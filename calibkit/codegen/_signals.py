@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .._numerics.links import FloatArray
 
@@ -34,3 +35,22 @@ class Signals(dict[str, FloatArray]):
     def __init__(self, values: Mapping[str, FloatArray], scales: Mapping[str, str]) -> None:
         super().__init__(values)
         self.scales = dict(scales)
+
+    def copy(self) -> Signals:
+        """The same signals, and their scales.
+
+        Returns
+        -------
+        signals : Signals
+            A shallow copy, as of a dict.
+        """
+        return Signals(self, self.scales)
+
+    def __or__(self, other: Any) -> Signals:  # type: ignore[override]
+        return self.copy().__ior__(other)
+
+    def __ior__(self, other: Any) -> Signals:  # type: ignore[override]
+        self.update(other)
+        if isinstance(other, Signals):
+            self.scales |= {name: other.scales.get(name, "probability") for name in other}
+        return self

@@ -372,8 +372,8 @@ def _missing(p: Any) -> np.ndarray:
         a = a.astype(np.float64) if a.dtype.kind == "O" else a  # None becomes NaN
     except (TypeError, ValueError):  # read_scores knows what to say of it
         return np.zeros(1, dtype=bool)
-    bad = np.isnan(a) if a.dtype.kind == "f" else np.zeros(1, dtype=bool)
-    return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else np.atleast_1d(bad)
+    bad = np.isnan(a) if a.dtype.kind == "f" and a.ndim else np.zeros(1, dtype=bool)
+    return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else bad
 
 
 def accepted_counts(values: FloatArray, wrong: IntArray) -> tuple[FloatArray, IntArray, IntArray]:

@@ -98,7 +98,7 @@ def field(
             raise fail(asked, item, f"{found}; expected a value of every record.") from error
     if isinstance(asks, tuple):  # several keys name a task together
         values = (field(replace(asked, **{name: key}), item, name) for key in asks)
-        return "/".join(map(str, values))
+        return "/".join(as_task(asked, item, value) for value in values)
     if asks is not None and asks not in item.value:
         raise fail(asked, item, f"has no {asks}; expected it, as {name}={asks!r}. {keys(item)}")
     key = asks if asks is not None else next((g for g in guesses if g in item.value), None)
