@@ -512,7 +512,12 @@ def test_scales_that_are_given_stand_beside_those_of_the_signals():
     ):
         assert str(evaluate_confidence(found, y, **settings)) == want
     del told["margin"]
+    assert len(evaluate_confidence(told.copy(), y, **settings)) == 2
     assert len(evaluate_confidence(told, y, **settings)) == 2
+    with pytest.raises(ValueError, match="Signals: scale names 'lenght'"):
+        Signals({"length": length}, {"lenght": "score"})
+    with pytest.raises(ValueError, match=r"Signals: .*'log-odds'; expected one of"):
+        Signals({"margin": z}, {"margin": "log-odds"})
     with pytest.raises(ValueError, match="scale names 'lenght'"):
         evaluate_confidence(both, y, scale={"lenght": "score"})
 

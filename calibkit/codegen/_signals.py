@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._numerics.links import FloatArray
+from ._inputs import scales_of
 
 
 class Signals(dict[str, FloatArray]):
@@ -21,6 +22,11 @@ class Signals(dict[str, FloatArray]):
     scales : mapping of str to str
         "probability", "logit" or "score" by name; "probability" where it is not said.
 
+    Raises
+    ------
+    ValueError
+        If ``scales`` names no signal, or no scale.
+
     Examples
     --------
     >>> import numpy as np
@@ -34,6 +40,7 @@ class Signals(dict[str, FloatArray]):
 
     def __init__(self, values: Mapping[str, FloatArray], scales: Mapping[str, str]) -> None:
         super().__init__(values)
+        scales_of(scales, {str(name): v for name, v in self.items()}, "Signals")
         self.scales = dict(scales)
 
     def copy(self) -> Signals:
@@ -44,7 +51,7 @@ class Signals(dict[str, FloatArray]):
         signals : Signals
             A shallow copy, as of a dict.
         """
-        return Signals(self, self.scales)
+        return Signals(self, {name: s for name, s in self.scales.items() if name in self})
 
     def __or__(self, other: Any) -> Signals:  # type: ignore[override]
         return self.copy().__ior__(other)
