@@ -536,3 +536,11 @@ def test_scales_of_joined_outputs(tmp_path):
     bare = replace(scored, generations=replace(outputs, signals={}))
     table = evaluate_confidence(bare, scale="probability", **settings)
     assert float(table[0]["brier"]) == pytest.approx(np.mean((p - bare.correct) ** 2))
+
+
+def test_names_of_several_lines_are_one_head():
+    table = ResultTable(({"a\nb": 1.0, 7: "x\ny"},))
+    for text, lines in ((str(table), 2), (table.to_markdown(), 3), (table.to_latex(), 7)):
+        assert "a b" in text
+        assert len(text.splitlines()) == lines
+    assert "<th>a b</th><th>7</th>" in table._repr_html_()

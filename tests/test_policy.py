@@ -420,3 +420,8 @@ def test_a_report_is_a_table_too():
 def test_one_number_alone_is_refused_in_words(p):
     with pytest.raises((ValueError, TypeError), match=r"TriagePolicy\.decide: p "):
         POLICY.decide(p)
+
+
+def test_costs_that_overflow_are_refused():
+    with pytest.raises(ValueError, match="too large to add up"):
+        TriagePolicy(cost_accept_wrong=1.5e308, cost_discard_right=1.5e308)

@@ -174,6 +174,11 @@ class TriagePolicy:
             check_real(where, name, getattr(self, name), low=0.0, open_low=True)
         if self.cost_review is not None and self.cost_review != np.inf:
             check_real(where, "cost_review", self.cost_review, low=0.0)
+        if self.cost_accept_wrong + self.cost_discard_right == np.inf:
+            raise ValueError(
+                f"{where}: costs of {self.cost_accept_wrong:g} and {self.cost_discard_right:g} are "
+                "too large to add up; only their ratios matter, so divide them all."
+            )
 
     @property
     def _review(self) -> float:

@@ -56,7 +56,7 @@ class ResultTable:
         return list(self.rows[0]) if self.rows else []
 
     def __str__(self) -> str:
-        lines = [self.columns, *self.cells()]
+        lines = [self._heads(), *self.cells()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = [
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
@@ -65,7 +65,7 @@ class ResultTable:
         return "\n".join([*text, *self.notes, *([self.caption] if self.caption else [])])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
+        head = "".join(f"<th>{escape(c)}</th>" for c in self._heads())
         cells = ("".join(f"<td>{escape(v)}</td>" for v in line) for line in self.cells())
         body = "".join(f"<tr>{c}</tr>" for c in cells)
         words = "".join(f"<p>{escape(n)}</p>" for n in (*self.notes, self.caption) if n)
@@ -111,7 +111,7 @@ class ResultTable:
             Without notes and caption.
         """
         rule = [":---" if self._is_text(c) else "---:" for c in self.columns]
-        lines = [self.columns, rule, *self.cells()]
+        lines = [self._heads(), rule, *self.cells()]
         return "\n".join(
             f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |" for x in lines
         )
@@ -124,7 +124,7 @@ class ResultTable:
         text : str
             A ``tabular``, without notes and caption.
         """
-        lines = [" & ".join(c.translate(_LATEX) for c in self.columns) + r" \\", r"\midrule"]
+        lines = [" & ".join(c.translate(_LATEX) for c in self._heads()) + r" \\", r"\midrule"]
         for line in self.cells():
             lines.append(" & ".join(c.translate(_LATEX) for c in line) + r" \\")
         kinds = "".join("l" if self._is_text(c) else "r" for c in self.columns)
@@ -140,6 +140,9 @@ class ResultTable:
             A list of cells for each row; the names are in ``columns``.
         """
         return [[_shown(v, k not in self.brief) for k, v in row.items()] for row in self.rows]
+
+    def _heads(self) -> list[str]:
+        return [_shown(str(name)) for name in self.columns]
 
     def _is_text(self, column: str) -> bool:
         return any(isinstance(row[column], str) for row in self.rows)
