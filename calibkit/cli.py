@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import calibkit
 from ._core.params import both_names
 from ._registry import CALIBRATORS
 from .report import codegen_command, commands, stream_command
-from .report.console import fail, guarded, show
+from .report.console import fail, guarded, json_text, show
 from .report.demo import CODE
 from .report.problem import Options
 from .report.text import aligned, plain_report, rich_report, rich_rows
@@ -71,7 +70,7 @@ def make_app() -> Any:
 
 
 def _print_json(facts: dict[str, Any]) -> None:
-    print(json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False))
+    print(json_text(facts))
 
 
 def _choice(*options: str) -> Callable[[str | None], str | None]:

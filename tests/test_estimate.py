@@ -344,7 +344,7 @@ def test_intervals_of_few_groups_cover(size):
         )
         inside += e.low <= 0.5 <= e.high  # the Brier score of forecasting 0 is the rate
     se = np.sqrt(0.9 * 0.1 / runs)
-    assert 0.9 - (3 if size == "even" else 4.5) * se < inside / runs < 0.9 + 3 * se
+    assert 0.9 - 3 * se < inside / runs < 0.9 + 3 * se
 
 
 def test_draws_of_groups_may_be_infinite_and_levels_tiny():

@@ -290,7 +290,7 @@ def test_skill_intervals_cover_with_groups():
         (lambda s, y: evaluate_confidence(s, y * 0.5), "correct holds 0.5"),
         (lambda s, y: evaluate_confidence(s, y + 1), "correct holds 2; expected 0 or 1"),
         (lambda s, y: evaluate_confidence(s, y, [1, 2]), "groups has shape"),
-        (lambda s, y: evaluate_confidence(s, y, by=[None] * 600), "by has no label at output 0"),
+        (lambda s, y: evaluate_confidence(s, y, by=[None] * 600), "by has no label at row 0"),
         (lambda s, y: evaluate_confidence(s, y, cv="paper"), "cv='paper'; expected one of"),
         (lambda s, y: evaluate_confidence(s, y, cv=1), "cv=1; expected an int of at least 2"),
         (lambda s, y: evaluate_confidence(s, y, np.arange(600) // 200), "5 folds and 3 groups"),
@@ -318,10 +318,10 @@ def test_results_are_estimates_that_compute():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"groups": ["a", float("nan")] * 300}, "groups has no label at output 1"),
+        ({"groups": ["a", float("nan")] * 300}, "groups has no label at row 1"),
         ({"groups": [1, "1"] * 300}, "groups mixes labels of different types"),
         ({"groups": np.array([1, (2, 3)] * 300, dtype=object)}, "groups mixes labels of diff"),
-        ({"groups": np.array(["2020", "NaT"] * 300, dtype="M8[D]")}, "no label at output 1"),
+        ({"groups": np.array(["2020", "NaT"] * 300, dtype="M8[D]")}, "no label at row 1"),
         ({"groups": np.ma.masked_equal(np.arange(600), 3)}, "groups is a masked array"),
         ({"confidence": np.ma.masked_less(np.ones(600), 0)}, "confidence is a masked array"),
         ({"confidence": np.full((600, 2), 0.7)}, "two columns whose rows don't sum to one"),

@@ -434,10 +434,12 @@ def test_where_chance_decided_more_outputs_are_advised():
     advised = []
     for _ in range(200):
         p = rng.choice([0.9, 0.8, 0.7], size=300)
-        correct = rng.random(300) < 0.93
+        correct = rng.random(300) < 0.88
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             gate = RiskControlledThreshold(0.15).fit(p, correct)
         if not gate.feasible_ and gate.best_.bound <= 0.15:
             advised.append(gate.best_.n_needed)
-    assert all(n is None or n >= 375 for n in advised)
+    known = [n for n in advised if n is not None]
+    assert len(known) > 20
+    assert min(known) == 380  # a quarter more, in two digits

@@ -222,3 +222,43 @@ def _codes_of(
             "If these are the labels, declare them: classes=[...]."
         )
     return classes, np.searchsorted(classes, found)[inverse]
+
+
+def refuse_masked(values: Any, name: str, where: str) -> None:
+    """Raise if some values are hidden: what they stand for is not known."""
+    if np.ma.isMaskedArray(values):
+        raise ValueError(
+            f"{where}: {name} is a masked array; expected a plain one. Drop the masked rows."
+        )
+
+
+def read_group_labels(values: Any, n: int, name: str, where: str) -> np.ndarray:
+    """Labels of rows that need only be equal or different: their group, problem or task."""
+    refuse_masked(values, name, where)
+    listed = isinstance(values, (list, tuple))
+    # NumPy would turn numbers, and NaN, beside strings into strings.
+    mixed = listed and len({isinstance(v, str) for v in values}) > 1
+    a = np.asarray(values, dtype=object if mixed else None)
+    if a.shape != (n,):
+        raise ValueError(
+            f"{where}: {name} has shape {a.shape}; expected one label per row, ({n},)."
+        )
+    missing = np.zeros(n, dtype=bool)
+    if a.dtype.kind == "O":
+        missing = np.array([is_missing(v) for v in a], dtype=bool)
+    elif a.dtype.kind in "fmM":
+        missing = ~np.isfinite(a)
+    if missing.any():
+        raise ValueError(
+            f"{where}: {name} has no label at row {int(missing.argmax())}; expected one in every "
+            "row."
+        )
+    if a.dtype.kind == "O":
+        try:
+            sorted(set(a.tolist()))
+        except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
+            raise ValueError(
+                f"{where}: {name} mixes labels of different types ({error}); expected one type. "
+                "Convert them, for instance to strings."
+            ) from error
+    return a

@@ -134,3 +134,11 @@ def rows_needed(
     steps = bisect_left(range(_MOST_STEPS), True, key=lambda k: shown(k) >= 0)
     place = shown(steps)
     return None if place < 0 else (round(_STEP**steps * n_rows), place)
+
+
+def accepted_counts(values: FloatArray, wrong: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
+    """Distinct values from high to low; the outputs at or above each, and the wrong among them."""
+    order = np.argsort(-values)
+    ordered = values[order]
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    return ordered[last], last + 1, np.cumsum(wrong[order], dtype=np.int64)[last]

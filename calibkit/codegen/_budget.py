@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import check_lengths
+from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, percent
 from .._core.random import generator
 from .._numerics.links import FloatArray, IntArray
-from ._inputs import read_column
 from ._rates import read_floats
 from ._result_table import ResultTable
 
@@ -309,7 +309,9 @@ def simulate_budget(
     policies = {"fixed": fixed, "adaptive": adaptive, "uniform": uniform}
     code = np.arange(n_questions)
     if groups is not None:
-        code = np.unique(read_column(groups, n_questions, "groups", where), return_inverse=True)[1]
+        code = np.unique(
+            read_group_labels(groups, n_questions, "groups", where), return_inverse=True
+        )[1]
     change = np.stack((adaptive[0] - fixed[0], adaptive[0] - uniform[0]))
     against_fixed, against_uniform = _intervals(change, code, level, n_resamples, rng)
     return BudgetSimulation(

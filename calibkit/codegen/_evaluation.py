@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, percent
 from .._core.random import generator
 from .._core.warnings import ReversedScoresWarning, SeparationWarning
@@ -19,7 +20,6 @@ from ._folds import TooFewError, of_rows, out_of_fold, read_calibrator, read_fol
 from ._inputs import (
     check_range,
     read_by,
-    read_column,
     read_correct,
     read_signals,
     scales_of,
@@ -146,7 +146,12 @@ def evaluate_confidence(
     ...     "verbalised": rng.choice([0.8, 0.9, 1.0], size=2000),
     ... }
     >>> table = evaluate_confidence(signals, correct)
-    >>> [(r["signal"], r["stage"], round(r["skill"].value, 1)) for r in table]  # doctest: +SKIP
+    >>> for row in table:
+    ...     print(row["signal"], row["stage"], round(row["skill"].value, 2))
+    average_token_probability raw -0.45
+    average_token_probability rescaled 0.18
+    verbalised raw -0.66
+    verbalised rescaled -0.0
     """
     check_real(_WHERE, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(_WHERE, "n_resamples", n_resamples, low=10)
@@ -163,7 +168,7 @@ def evaluate_confidence(
         if (missing := np.isnan(values)).any():
             so = " of its rows, so signals are compared on different outputs"
             warn_left_out(_WHERE, name, missing, so)
-    g = None if groups is None else read_column(groups, len(y), "groups", _WHERE)
+    g = None if groups is None else read_group_labels(groups, len(y), "groups", _WHERE)
     parts = [("", np.arange(len(y)))]
     if by is not None:
         values_of, code = np.unique(read_by(by, len(y), _WHERE), return_inverse=True)

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
 from .._core.base import BaseCalibrator
+from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int
 from .._core.random import generator
 from .._core.scores import Scores
@@ -18,7 +19,7 @@ from .._core.warnings import ScaleWarning
 from .._crossfit import splits
 from .._numerics.links import FloatArray, IntArray, expit
 from .._registry import CALIBRATORS, make_calibrator
-from ._inputs import check_range, read_column, read_correct, read_signals, scales_of
+from ._inputs import check_range, read_correct, read_signals, scales_of
 
 #: Protocols by name: folds over the outputs in their order, or sorted by signal first.
 PROTOCOLS = ("spiess2024", "spiess2024_sorted")
@@ -92,7 +93,7 @@ def cross_val_calibrate(
     signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
     scales_of(scale, {"confidence": signal}, where)
     check_range(signal, scale, "confidence", where)
-    g = None if groups is None else read_column(groups, len(y), "groups", where)
+    g = None if groups is None else read_group_labels(groups, len(y), "groups", where)
     template = read_calibrator(calibrator, scale, where)
     cv = read_folds(cv, len(y), where)
     return out_of_fold(template, signal, y, g, cv, scale, random_state, where)

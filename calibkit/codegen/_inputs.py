@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths
-from .._core.labels import is_missing, read_labels
+from .._core.labels import is_missing, read_group_labels, read_labels, refuse_masked
 from .._core.params import advice, check_choice
 from .._core.warnings import MissingSignalWarning
 from .._numerics.links import FloatArray, IntArray
@@ -53,7 +53,7 @@ def read_signals(
 
 def _numbers(values: Any, n: int, name: str, where: str, beside: str) -> FloatArray:
     what = name if name == "confidence" else f"confidence[{name!r}]"
-    _refuse_masked(values, what, where)
+    refuse_masked(values, what, where)
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":  # None, and the missing values of pandas, become NaN
@@ -86,51 +86,12 @@ def _refuse(what: str, where: str) -> Any:
     raise ValueError(f"{where}: {what} can't be read as numbers; expected one number per output.")
 
 
-def _refuse_masked(values: Any, what: str, where: str) -> None:
-    if np.ma.isMaskedArray(values):
-        raise ValueError(
-            f"{where}: {what} is a masked array; expected a plain one. Drop the masked outputs."
-        )
-
-
-def read_column(values: Any, n: int, name: str, where: str) -> np.ndarray:
-    """Labels of outputs that need only be equal or different, such as their problems."""
-    _refuse_masked(values, name, where)
-    listed = isinstance(values, (list, tuple))
-    # NumPy would turn numbers, and NaN, beside strings into strings.
-    mixed = listed and len({isinstance(v, str) for v in values}) > 1
-    a = np.asarray(values, dtype=object if mixed else None)
-    if a.shape != (n,):
-        raise ValueError(
-            f"{where}: {name} has shape {a.shape}; expected one label per output, ({n},)."
-        )
-    missing = np.zeros(n, dtype=bool)
-    if a.dtype.kind == "O":
-        missing = np.array([is_missing(v) for v in a], dtype=bool)
-    elif a.dtype.kind in "fmM":
-        missing = ~np.isfinite(a)
-    if missing.any():
-        raise ValueError(
-            f"{where}: {name} has no label at output {int(missing.argmax())}; expected one for "
-            "each output."
-        )
-    if a.dtype.kind == "O":
-        try:
-            sorted(set(a.tolist()))
-        except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
-            raise ValueError(
-                f"{where}: {name} mixes labels of different types ({error}); expected one type. "
-                "Convert them, for instance to strings."
-            ) from error
-    return a
-
-
 def read_by(by: Any, n: int, where: str) -> np.ndarray:
     """Parts that outputs belong to: labels, or several labels of each, joined."""
     if np.ndim(by) != 2 or len(by) != n:
-        return read_column(by, n, "by", where)
+        return read_group_labels(by, n, "by", where)
     columns = np.asarray(by, dtype=object).T
-    named = [read_column(column.tolist(), n, "by", where) for column in columns]
+    named = [read_group_labels(column.tolist(), n, "by", where) for column in columns]
     return np.array([", ".join(map(str, row)) for row in zip(*named, strict=True)])
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
+from .._core.labels import read_group_labels
 from .._core.scores import SATURATED
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray, IntArray, logit
 from ._folds import read_calibrator
-from ._inputs import check_range, read_column, read_correct, read_signals, scales_of
+from ._inputs import check_range, read_correct, read_signals, scales_of
 
 #: Names of a row and of columns of the tables.
 TAKEN = {"all others", "fitted on"}
@@ -63,11 +64,10 @@ class Parts:
         signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
         scales_of(scale, {"confidence": signal}, where)
         check_range(signal, scale, "confidence", where)
-        b = read_column(by, len(y), "by", where)
-        g = None if groups is None else read_column(groups, len(y), "groups", where)
+        b = read_group_labels(by, len(y), "by", where)
+        g = None if groups is None else read_group_labels(groups, len(y), "groups", where)
         self.template = read_calibrator(calibrator, scale, where)
-        known = ~np.isnan(signal)
-        known = np.flatnonzero(known)
+        known = np.flatnonzero(~np.isnan(signal))
         found, code = np.unique(b[known], return_inverse=True)
         if len(found) < 2:
             raise ValueError(f"{where}: by holds {len(found)} value(s); expected at least two.")

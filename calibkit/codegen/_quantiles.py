@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._core.inputs import read_scores, split_fractions
+from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import CalibrationWarning, warn_of_reversal, warn_of_separation
@@ -21,7 +22,6 @@ from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import FloatArray, expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
-from ._inputs import read_column
 from ._rates import read_rates, read_trials
 
 
@@ -267,7 +267,7 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
             raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
         code, size = np.arange(len(q)), np.ones(len(q), dtype=np.intp)
         if groups is not None:
-            column = read_column(groups, len(q), "groups", where)
+            column = read_group_labels(groups, len(q), "groups", where)
             _, code, size = np.unique(column, return_inverse=True, return_counts=True)
         mass = 1.0 / ((len(size) + 1.0) * size[code])
         level = 1.0 - self.quantiles[0]

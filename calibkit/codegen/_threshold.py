@@ -10,13 +10,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.inputs import check_lengths, read_scores
+from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, percent
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.exact import upper_bound
 from .._numerics.links import FloatArray, IntArray
-from .._numerics.risk_control import last_passed, rows_needed, sequences_of
-from ._inputs import SCALES, read_column, read_correct, warn_left_out
+from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
+from ._inputs import SCALES, read_correct, warn_left_out
 
 #: More outputs that are advised where chance has decided.
 _MORE = 1.25
@@ -195,7 +196,7 @@ class RiskControlledThreshold(BaseEstimator):
         values = read_confidence(p, self.scale, where)
         wrong = 1 - read_correct(correct, where)
         check_lengths(len(values), len(wrong), where, ("p", "correct"))
-        g = None if groups is None else read_column(groups, len(values), "groups", where)
+        g = None if groups is None else read_group_labels(groups, len(values), "groups", where)
         known = ~np.isnan(values)
         if not known.all():
             warn_left_out(where, "confidence", ~known, ", and never accepted")
@@ -374,11 +375,3 @@ def _missing(p: Any) -> np.ndarray:
         return np.zeros(1, dtype=bool)
     bad = np.isnan(a) if a.dtype.kind == "f" and a.ndim else np.zeros(1, dtype=bool)
     return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else bad
-
-
-def accepted_counts(values: FloatArray, wrong: IntArray) -> tuple[FloatArray, IntArray, IntArray]:
-    """Distinct values from high to low; the outputs at or above each, and the wrong among them."""
-    order = np.argsort(-values)
-    ordered = values[order]
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    return ordered[last], last + 1, np.cumsum(wrong[order], dtype=np.int64)[last]

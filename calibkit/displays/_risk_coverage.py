@@ -11,6 +11,7 @@ from .._core.optional import require
 from .._core.params import check_int, check_real, percent
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
+from .._numerics.risk_control import accepted_counts
 from ..metrics import Estimate, area_under_risk_coverage, estimate
 from ..metrics._rows import read_groups, read_problem
 from ._draw import _plain
@@ -350,14 +351,13 @@ def _marks_of(thresholds: Any, signals: list[str], where: str) -> dict[str, floa
 
 
 def _curve(values: FloatArray, wrong: IntArray, codes: IntArray | None, level: float) -> RiskCurve:
-    order = np.argsort(-values, kind="stable")
-    ordered, wrong = values[order], wrong[order].astype(np.int64)
-    n = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1) + 1
-    n_wrong = np.cumsum(wrong)[n - 1]
-    risk = n_wrong / n
+    thresholds, n, n_wrong = accepted_counts(values, wrong)
+    rows, events = n.astype(np.float64), n_wrong.astype(np.float64)
+    risk = events / rows
     if codes is None:
-        low, high = clopper_pearson(risk, n, level)
+        low, high = clopper_pearson(risk, rows, level)
     else:
-        variance, n_groups = share_variance(codes[order], wrong, n)
-        low, high = korn_graubard(n_wrong, n, variance, n_groups, level)
-    return RiskCurve(n / len(values), risk, ordered[n - 1], low, high)
+        order = np.argsort(-values)
+        variance, n_groups = share_variance(codes[order], wrong[order].astype(np.int64), n)
+        low, high = korn_graubard(events, rows, variance, n_groups, level)
+    return RiskCurve(rows / len(values), risk, thresholds, low, high)

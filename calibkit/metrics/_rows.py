@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.inputs import Rows, check_lengths, match_classes, read_scores
-from .._core.labels import read_labels
+from .._core.labels import read_group_labels, read_labels
 from .._core.params import check_choice
 from .._core.scores import Scores
 from .._core.warnings import FewGroupsWarning
@@ -105,20 +105,10 @@ def refuse_kind(where: str, kind: Any) -> None:
 
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
-    g = np.asarray(groups)
-    if g.shape != (n,):
-        raise ValueError(
-            f"{where}: groups has shape {g.shape}; expected one group label per row, ({n},)."
-        )
+    g = read_group_labels(groups, n, "groups", where)
     if sample_weight is not None:
         g = g[np.asarray(sample_weight, dtype=np.float64).ravel() > 0]
-    try:
-        found, codes = np.unique(g, return_inverse=True)
-    except TypeError as error:
-        raise ValueError(
-            f"{where}: groups mixes labels of different types; expected one type. Convert them, "
-            "for instance to strings."
-        ) from error
+    found, codes = np.unique(g, return_inverse=True)
     if len(found) < 2:
         raise ValueError(
             f"{where}: groups holds one group only; expected at least two to draw from."

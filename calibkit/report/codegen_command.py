@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from typing import Annotated, Any
 
 try:
@@ -14,7 +14,7 @@ from .codegen_decide import decide_file
 from .codegen_evaluate import evaluate_files, evaluation_facts
 from .codegen_policy import policy_facts, policy_files, policy_lines
 from .codegen_signals import Choice
-from .console import say, show
+from .console import json_text, say, show
 
 if typer is not None:
     _Option = typer.Option
@@ -214,5 +214,4 @@ def decide(
 
 
 def _print_json(facts: dict[str, Any]) -> None:
-    text = json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False)
-    show(lambda: [text], lambda: [text])
+    sys.stdout.write(json_text(facts) + "\n")

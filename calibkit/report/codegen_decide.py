@@ -16,7 +16,8 @@ from .._core.warnings import MissingSignalWarning
 from .._io import load
 from .._tables.files import check_output
 from ..codegen import DecisionRule, Decisions
-from .codegen_signals import OTHERS, PROBABILITIES, Choice, read_outputs
+from ..codegen._measures import TOKEN_MEASURES
+from .codegen_signals import Choice, read_outputs
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 
@@ -49,7 +50,7 @@ def decide_file(generations: str, rule: str, output: str, choice: Choice) -> str
 def _decisions(generations: str, rule: DecisionRule, choice: Choice) -> tuple[Decisions, int]:
     """Decisions, and the number of repeated rows."""
     outputs = read_outputs(generations, choice)
-    if rule.signal not in (*outputs.signals, *PROBABILITIES, *OTHERS):
+    if rule.signal not in (*outputs.signals, *TOKEN_MEASURES):
         raise ValueError(
             f"{generations}: has no column of numbers {rule.signal}, which the rule decides by; "
             f"expected one. Of a text that says it, as '90%': --stated {rule.signal}."

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .._core.files import whole_file
 from .._numerics.links import FloatArray, expit
 from ..codegen import ResultTable, cross_val_calibrate, evaluate_confidence
 from ..displays import ReliabilityDisplay
 from .codegen_signals import Choice, Judged, read_judged
+from .pictures import write
 
 
 def evaluate_files(
@@ -113,8 +113,7 @@ def _draw(
             y, models, level=level, groups=groups, random_state=settings["random_state"]
         )
         path = folder / names[name]
-        with whole_file(path) as temporary:
-            display.figure_.savefig(temporary, format="png", dpi=150)
+        write(display, path)
         drawn.append(path)
     return drawn
 

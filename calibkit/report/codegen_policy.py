@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .._core.files import whole_file
 from .._core.warnings import CalibrationWarning, ScaleWarning
 from .._io import save
 from .._numerics.links import FloatArray, expit
@@ -20,7 +19,7 @@ from ..codegen._folds import read_calibrator
 from ..displays import RiskCoverageDisplay
 from .codegen_signals import Choice, Judged, read_judged
 from .console import progress
-from .pictures import check_picture
+from .pictures import check_picture, write
 
 
 def policy_files(
@@ -158,8 +157,7 @@ def _draw(
         max_error=max_error,
         random_state=0,
     )
-    with whole_file(path) as temporary:
-        display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
+    write(display, path)
 
 
 def _as_probabilities(values: FloatArray, threshold: float, scale: str) -> tuple[FloatArray, float]:

@@ -17,16 +17,9 @@ from ..codegen import (
     read_generations,
     read_results,
 )
+from ..codegen._measures import TOKEN_MEASURES
+from ..codegen._records import PROBABILITIES
 
-#: Measures of tokens that are probabilities; they are kept as log-odds, which don't underflow.
-PROBABILITIES = (
-    "average_token_probability",
-    "geometric_mean_probability",
-    "total_probability",
-    "min_token_probability",
-    "low_token_probability",
-)
-OTHERS = ("length", "perplexity", "entropy")
 #: Names by which options call the task itself.
 _TASK = ("task", "task_id")
 
@@ -102,7 +95,7 @@ def _signals(scored: Scored, choice: Choice) -> tuple[Signals, list[str]]:
         wanted += [name for name in held if name not in unfit]
         if unfit:
             notes.append(f"left out, not in [0, 1]: {', '.join(unfit)} (take them with --score)")
-    known = [*held, *PROBABILITIES, *OTHERS]
+    known = [*held, *TOKEN_MEASURES]
     for name in wanted:
         if name not in known:
             raise ValueError(

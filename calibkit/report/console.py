@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import sys
@@ -100,6 +101,11 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
     with require("rich.progress", "cli").Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
+
+
+def json_text(facts: dict[str, Any]) -> str:
+    """Facts as JSON for machines."""
+    return json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False)
 
 
 def show(rich_lines: Callable[[], list[Any]], plain_lines: Callable[[], list[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from .._core.files import whole_file
 from .._core.optional import require
@@ -36,5 +37,10 @@ def draw(
         classes=problem.classes,
         random_state=seed,
     )
+    write(display, path)
+
+
+def write(display: Any, path: Path) -> None:
+    """Write a display to a file, which appears whole or not at all."""
     with whole_file(path) as temporary:
         display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)

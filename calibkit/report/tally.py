@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from array import array
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .._core.files import whole_file
 from .._core.optional import require
 from .._core.params import percent
 from .._numerics.links import FloatArray
 from ..displays import DriftDisplay
 from ..metrics import CalibrationAlarm, prequential_errors
-from .console import say
+from .console import json_text, say
 from .incoming import Row
+from .pictures import write
 from .text import aligned, rich_rows
 
 #: Most labelled rows that are kept; then the last half of that stays.
@@ -146,8 +145,7 @@ class Tally:
     def show(self) -> None:
         """The table on stderr, where it is in nobody's way, or JSON; and the picture."""
         if self._as_json:
-            text = json.dumps(self.facts(), allow_nan=False, indent=2, ensure_ascii=False)
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(json_text(self.facts()) + "\n")
         elif sys.stderr is not None:
             self._show_table()
         if self._picture is not None:
@@ -181,5 +179,4 @@ class Tally:
             classes=[0, 1],
         )
         display.ax_[1].set_xlabel(f"Labels, the last {n:,}" if gone else "Labels")
-        with whole_file(path) as temporary:
-            display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
+        write(display, path)
