@@ -81,7 +81,7 @@ def files(frame, tmp_path_factory):
     frame.write_parquet(base / "t.parquet")
     frame.write_ndjson(base / "t.jsonl")
     for name in ("t.csv", "t.jsonl"):
-        (base / f"{name}.gz").write_bytes(gzip.compress((base / name).read_bytes()))
+        (base / f"{name}.gz").write_bytes(gzip.compress((base / name).read_bytes(), mtime=0))
     return base
 
 

@@ -381,7 +381,7 @@ def as_table(kind, path):
     elif kind == "list":
         path.write_text(json.dumps(ROWS, indent=1))
     elif kind == "gz":
-        path.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode()))
+        path.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode(), mtime=0))
     else:
         path.write_text("\ufeff" + "\r\n".join(map(json.dumps, ROWS)), encoding="utf-8")
 
@@ -484,14 +484,14 @@ GOOD = json.dumps({"task_id": "a", "logprobs": [-0.1]})
     [
         ("", r"f\.jsonl: the file is empty"),
         (" \n\n", r"f\.jsonl: the file is empty"),
-        (gzip.compress(b""), r"f\.jsonl: the file is empty"),
+        (gzip.compress(b"", mtime=0), r"f\.jsonl: the file is empty"),
         (
             GOOD + "\n" + GOOD + "\n" + GOOD[:-9],
             r"f\.jsonl, line 3: is not JSON .*cut short after 2 whole records",
         ),
         (GOOD[:-9], r"line 1: is not JSON .*cut short after 0 whole records"),
         (GOOD + "\n" + GOOD[:-9] + "\n" + GOOD, r"line 2: is not JSON \((?!.*cut short)"),
-        (gzip.compress(GOOD.encode())[:-9], r"f\.jsonl: .*damaged or cut short"),
+        (gzip.compress(GOOD.encode(), mtime=0)[:-9], r"f\.jsonl: .*damaged or cut short"),
         ("[\n" + GOOD + ",\n" + GOOD[:-4], r"f\.jsonl, line 3: is not JSON .*cut short"),
         ("[" + GOOD + "," + GOOD[:-4], r"f\.jsonl, line 1: is not JSON .*cut short"),
         (GOOD.encode("utf-16"), r"f\.jsonl: holds zero bytes, as UTF-16"),
