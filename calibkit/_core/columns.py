@@ -1,0 +1,120 @@
+"""Columns of probabilities that are called after the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def column_names(X: Any) -> list[Any] | None:
+    """Names of the columns of a frame (pandas, polars, pyarrow), None where there are none."""
+    names = getattr(X, "column_names", None)  # pyarrow: its columns are the values
+    if names is None:
+        names = getattr(X, "columns", None)
+    if names is None or callable(names) or isinstance(X, np.ndarray):
+        return None
+    return list(names)
+
+
+def match_columns(
+    names: Iterable[Any],
+    classes: Iterable[Any],
+    *,
+    where: str = "the scores",
+    mend: str = "Name all of them after the classes, or pass the values without names, in the "
+    "order of the classes.",
+) -> list[int] | None:
+    """Place of each class's column, by name; None where no column is called after a class.
+
+    Columns may share one text before and one after the class, as ``p_no`` and ``p_yes`` do. Numbers
+    and their texts are alike, and so are upper and lower case where classes stay apart. A message
+    begins with ``where`` (as "PlattCalibrator.fit: X") and ends with ``mend``.
+
+    Raises
+    ------
+    ValueError
+        If some columns are called after classes and others are not.
+    """
+    given, labels = list(names), list(classes)
+    if len(given) != len(labels):
+        return None
+    texts, styles = [_text(name) for name in given], _spellings(labels)
+    for change in (str, _folded):
+        for style in styles:
+            order = _places([change(t) for t in texts], [change(t) for t in style])
+            if order is not None:
+                return order
+    known = {_folded(t) for style in styles for t in style}
+    named = [_mentions(_folded(t), known) for t in texts]
+    # The names that frames give to columns without are nobody's choice.
+    if any(named) and not _are_default(given):
+        yes = [g for g, is_named in zip(given, named, strict=True) if is_named]
+        no = [g for g, is_named in zip(given, named, strict=True) if not is_named]
+        raise ValueError(
+            f"{where} has columns called after classes ({_listed(yes)})"
+            + (f" and others that are not ({_listed(no)})" if no else "")
+            + f", with the classes {_listed(labels)}; expected a column called after each class, "
+            f"or after none. {mend}"
+        )
+    return None
+
+
+def _listed(values: Sequence[Any]) -> str:
+    plain = [v.item() if isinstance(v, np.generic) else v for v in values]
+    return ", ".join(map(repr, plain[:8])) + (", ..." if len(plain) > 8 else "")
+
+
+def _are_default(names: list[Any]) -> bool:
+    """Whether these are the names that pandas or polars give to columns without."""
+    return names == list(range(len(names))) or names == [f"column_{i}" for i in range(len(names))]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (bool, np.bool_, str)) or not isinstance(value, Real):
+        return str(value)
+    number: Any = value
+    return str(int(number)) if _is_whole(number) else str(float(number))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (Integral, np.bool_)) or float(value).is_integer()
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
+
+
+def _spellings(labels: list[Any]) -> list[list[str]]:
+    """How columns may be called after the classes: 1 as 1 or 1.0, True as True or 1."""
+    styles = [[_text(v) for v in labels]]
+    if any(isinstance(v, str) or not isinstance(v, (Real, np.bool_)) for v in labels):
+        return styles
+    if all(map(_is_whole, labels)):
+        styles += [[str(int(v)) for v in labels], [f"{int(v)}.0" for v in labels]]
+    return styles
+
+
+def _places(names: list[str], texts: list[str]) -> list[int] | None:
+    """Place of each text among names that surround it by one text before and one after."""
+    extra, rest = divmod(sum(map(len, names)) - sum(map(len, texts)), len(texts))
+    if rest or extra < 0:
+        return None
+    place = {name: i for i, name in enumerate(names)}
+    for cut in range(extra + 1):
+        before, after = names[0][:cut], names[0][len(names[0]) - extra + cut :]
+        if before + texts[0] + after in place:
+            order = [place.get(before + text + after, -1) for text in texts]
+            if sorted(order) == list(range(len(names))):
+                return order
+    return None
+
+
+def _mentions(name: str, texts: set[str]) -> bool:
+    """Whether a name is a text, or begins or ends with one that a sign sets apart."""
+    if name in texts:
+        return True
+    cuts = [i for i, letter in enumerate(name) if not letter.isalnum()]
+    return any(name[i + 1 :] in texts or name[:i] in texts for i in cuts)
