@@ -1,0 +1,206 @@
+"""Files that version 1 wrote: they load for ever, and say what they said then.
+
+``tests/data/write_version_1.py`` wrote them, once.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibkit import (
+    CalibrationAlarm,
+    HistogramBinningCalibrator,
+    OneVsRestCalibrator,
+    TopLabelCalibrator,
+    from_dict,
+    load,
+)
+from calibkit._core.base import BaseCalibrator
+from calibkit._io import _CODEGEN, FORMS
+from calibkit._registry import CALIBRATORS
+from calibkit.codegen import (
+    DecisionRule,
+    Generations,
+    QuantileCalibrator,
+    Ragged,
+    RiskControlledThreshold,
+    TriagePolicy,
+)
+from calibkit.online import HedgingCalibrator, Journal, MultiStreamCalibrator
+
+FOLDER = Path(__file__).parent / "data" / "version_1"
+#: Scores that no file's borders are near, saturated ones among them.
+SCORES = [0.0, 1e-7, 0.0137, 0.0911, 0.2718, 0.5139, 0.6283, 0.8317, 0.9713, 1.0]
+ROWS = [[0.7, 0.2, 0.1], [0.05, 0.9, 0.05], [0.3, 0.36, 0.34], [0.0, 0.0, 1.0], [0.5, 0.5, 0.0]]
+
+
+#: The same as log-odds.
+LOGITS = [-40.0, -3.3, -0.9, 0.1, 1.7, 4.1, 38.0]
+
+
+def scores_for(cal, n_classes):
+    """Scores on the scale that a calibrator takes."""
+    if n_classes == 2:
+        return LOGITS if cal._input_scale() == "logit" else SCORES
+    if cal._input_scale() == "logit":
+        return [LOGITS[:3], LOGITS[2:5], LOGITS[4:]]
+    return ROWS if n_classes == 3 else [[0.9 * v for v in row] + [0.1] for row in ROWS]
+
+
+def ids_of(cal):
+    """Ids of the forecasts that wait."""
+    return cal.pending_.to_dict()["ids"]
+
+
+def of_stream(cal, learner=None):
+    """What is forecast, and what after one label more, and after late ones; a journal may ask."""
+    learner = cal if learner is None else learner
+    x, label = scores_for(cal, len(cal.classes_)), cal.classes_.tolist()[-1]
+    forecasts = [learner.predict_proba(x)[:, 1:].tolist()]
+    learner.partial_fit(x[2:3], [label])
+    forecasts.append(learner.predict_proba(x)[:, 1:].tolist())
+    for key in ids_of(cal):
+        learner.resolve([key], [label])
+        forecasts.append(learner.predict_proba(x)[:, 1:].tolist())
+    return {"forecasts": forecasts, "n_seen": cal.n_seen_}
+
+
+def of_calibrator(cal):
+    x = scores_for(cal, len(cal.classes_))
+    out = {"proba": cal.predict_proba(x)[:, 1:].tolist(), "labels": cal.predict(x).tolist()}
+    if isinstance(cal, OneVsRestCalibrator):
+        out["classwise"] = cal.predict_classwise(x).tolist()
+    if isinstance(cal, TopLabelCalibrator):
+        out["confidence"] = cal.predict_confidence(x).tolist()
+    if isinstance(cal, HistogramBinningCalibrator):
+        out["bins"] = cal.predict_bin(x).tolist()
+    if isinstance(cal, HedgingCalibrator):
+        out["expected"] = cal.expected_proba(x)[:, 1].tolist()
+    if "online" in cal._traits:
+        if len(cal.classes_) == 2:
+            out["one"] = cal.predict_proba_one(x[3])
+        out |= of_stream(cal)
+    return out
+
+
+def of_many(cal, learner=None):
+    learner = cal if learner is None else learner
+    known = cal.groups_.tolist()
+    group = [*known[:3], "nobody" if isinstance(known[0], str) else -77]
+    x = scores_for(cal, 2)[1:5]
+    out = [learner.predict_proba(x, group=group)[:, 1].tolist()]
+    learner.partial_fit(x[:1], cal.classes_[1:].tolist(), group=group[:1])
+    out.append(learner.predict_proba(x, group=group)[:, 1].tolist())
+    for key in ids_of(cal):
+        learner.resolve([key], cal.classes_[:1].tolist())
+        out.append(learner.predict_proba(x, group=group)[:, 1].tolist())
+    return {"groups": known, "counts": cal.counts_.tolist(), "forecasts": out}
+
+
+def of_alarm(alarm):
+    out = [[alarm.log_e_value_, float(alarm.alarm_), alarm.n_seen_]]
+    for p, y in ((0.23, 1), (0.77, None), (0.91, 0)):
+        labels = [None if y is None else alarm.classes_.tolist()[y]]
+        alarm.update(labels, [p])
+        out.append([alarm.log_e_value_, float(alarm.alarm_), alarm.n_seen_])
+    return {"evidence": out, "time": alarm.alarm_time_}
+
+
+def of_threshold(gate):
+    best = None if gate.best_ is None else list(gate.best_)
+    known = [gate.n_outputs_, gate.n_tested_, gate.n_accepted_, gate.n_groups_]
+    return {"accepted": gate.predict([*SCORES, None]).tolist(), "best": best, "known": known}
+
+
+def of_policy(policy):
+    return {"decision": policy.decide([*SCORES, None]).tolist()}
+
+
+def of_quantiles(cal):
+    x = LOGITS if cal.scale == "logit" else SCORES
+    out = {"mean": cal.predict(x).tolist(), "quantiles": cal.predict_quantiles(x).tolist()}
+    if hasattr(cal, "offset_"):
+        out["bound"] = cal.lower_bound(x).tolist()
+    return out
+
+
+def of_rule(rule):
+    logprobs = Ragged(np.array([-0.11, -0.1, -2.0, -0.01, -0.7]), np.array([0, 2, 3, 5]))
+    places = ["row 0", "row 1", "row 2"]
+    new = Generations(np.array(["a", "b", "c"]), np.arange(3), places, logprobs, places)
+    found = rule.decide(new)
+    return {"decision": found.decision.tolist(), "probability": found.probability.tolist()}
+
+
+PROBES = {
+    BaseCalibrator: of_calibrator,
+    MultiStreamCalibrator: of_many,
+    CalibrationAlarm: of_alarm,
+    RiskControlledThreshold: of_threshold,
+    TriagePolicy: of_policy,
+    QuantileCalibrator: of_quantiles,
+    DecisionRule: of_rule,
+}
+
+
+def answers(own):
+    """What a loaded object says to the questions of its kind; it may learn from them."""
+    return next(probe for kind, probe in PROBES.items() if isinstance(own, kind))(own)
+
+
+def answers_of_journal(path):
+    """The same of a journal, which goes on, is closed and opened again."""
+    with Journal(path) as journal:
+        cal = journal.calibrator_
+        out = {"n_rows": [journal.n_rows], "waiting": ids_of(cal)}
+        out |= (of_many if isinstance(cal, MultiStreamCalibrator) else of_stream)(cal, journal)
+        state = json.dumps(cal.pending_.to_dict()), cal.n_seen_
+    with Journal(path) as journal:
+        again = journal.calibrator_
+        assert (json.dumps(again.pending_.to_dict()), again.n_seen_) == state
+        out["n_rows"].append(journal.n_rows)
+    return out
+
+
+def check_same(found, then, where=""):
+    """Raise unless two structures are the same, numbers up to what other machines round."""
+    if isinstance(then, dict):
+        assert list(found) == list(then), where
+        for key in then:
+            check_same(found[key], then[key], f"{where}.{key}")
+    elif isinstance(then, list):
+        assert len(found) == len(then), where
+        for i, (one, other) in enumerate(zip(found, then, strict=True)):
+            check_same(one, other, f"{where}[{i}]")
+    elif isinstance(then, float):
+        # What other machines and versions of SciPy round otherwise; answers are of 11 digits.
+        assert found == pytest.approx(then, rel=1e-9, abs=0.0), where
+    else:
+        assert (found, type(found)) == (then, type(then)), where
+
+
+def said_then():
+    return json.loads((FOLDER / "answers.json").read_text())
+
+
+FILES = sorted(path.name for path in FOLDER.glob("*") if path.name != "answers.json")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_version_1_say_what_they_said(name, tmp_path):
+    path = tmp_path / name
+    shutil.copy(FOLDER / name, path)
+    found = answers_of_journal(path) if name.endswith(".db") else answers(load(path))
+    check_same(json.loads(json.dumps(found)), said_then()[name], name)
+
+
+def test_every_class_that_can_be_saved_has_a_file():
+    files = [json.loads((FOLDER / name).read_text()) for name in FILES if name.endswith(".json")]
+    found = {type(from_dict(data)) for data in files}
+    assert found == {*CALIBRATORS.values(), *FORMS}
+    assert len(FORMS) == 2 + len(_CODEGEN)
+    assert sorted(said_then()) == FILES
+    assert sum((FOLDER / name).stat().st_size for name in (*FILES, "answers.json")) < 100_000
