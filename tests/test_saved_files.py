@@ -121,9 +121,11 @@ def of_policy(policy):
 
 def of_quantiles(cal):
     x = LOGITS if cal.scale == "logit" else SCORES
-    out = {"mean": cal.predict(x).tolist(), "quantiles": cal.predict_quantiles(x).tolist()}
+    # Tails of a beta distribution are SciPy's own, which has changed them.
+    quantiles = np.round(cal.predict_quantiles(x), 10)
+    out = {"mean": cal.predict(x).tolist(), "quantiles": quantiles.tolist()}
     if hasattr(cal, "offset_"):
-        out["bound"] = cal.lower_bound(x).tolist()
+        out["bound"] = np.round(cal.lower_bound(x), 10).tolist()
     return out
 
 
