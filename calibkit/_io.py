@@ -24,6 +24,7 @@ from ._core.plain_json import (
     pending_from_dict,
     short,
     vector,
+    with_names_of_today,
 )
 from ._online import MultiStreamCalibrator
 from ._registry import CALIBRATORS
@@ -123,6 +124,7 @@ def from_dict(data: Any) -> Any:
     >>> from_dict(to_dict(cal)).slope_ == cal.slope_
     True
     """
+    data = with_names_of_today(data)
     if isinstance(data, dict) and data.get("class") in _CODEGEN:
         import_module("calibkit.codegen")
     for form in FORMS.values():

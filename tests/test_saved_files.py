@@ -1,6 +1,7 @@
 """Files that version 1 wrote: they load for ever, and say what they said then.
 
-``tests/data/write_version_1.py`` wrote them, once.
+``tests/data/write_version_1.py`` wrote them, once. What is renamed later goes into ``OLD_NAMES`` of
+``calibkit/_core/plain_json.py``, by which they are read.
 """
 
 import json
@@ -17,8 +18,10 @@ from calibkit import (
     TopLabelCalibrator,
     from_dict,
     load,
+    to_dict,
 )
 from calibkit._core.base import BaseCalibrator
+from calibkit._core.plain_json import OLD_NAMES
 from calibkit._io import _CODEGEN, FORMS
 from calibkit._registry import CALIBRATORS
 from calibkit.codegen import (
@@ -206,3 +209,41 @@ def test_every_class_that_can_be_saved_has_a_file():
     assert len(FORMS) == 2 + len(_CODEGEN)
     assert sorted(said_then()) == FILES
     assert sum((FOLDER / name).stat().st_size for name in (*FILES, "answers.json")) < 100_000
+
+
+def renamed(data, names):
+    """A file in which things have other names."""
+    if isinstance(data, list):
+        return [renamed(v, names) for v in data]
+    if isinstance(data, dict):
+        return {names.get(k, k): renamed(v, names) for k, v in data.items()}
+    return names.get(data, data) if isinstance(data, str) else data
+
+
+def keys_in(data):
+    if isinstance(data, list):
+        return set().union(*map(keys_in, data))
+    return set(data).union(*map(keys_in, data.values())) if isinstance(data, dict) else set()
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
+def test_files_with_old_names_are_read_by_one_table(name, monkeypatch):
+    data = json.loads((FOLDER / name).read_text())
+    classes = {*CALIBRATORS, *_CODEGEN, "multi_stream", "calibkit.CalibrationAlarm"}
+    values = {"centred", "beta_binomial", "pinball", "quantile", "logit", "mean_probability"}
+    # The envelope alone keeps its names: it says how the rest is to be read.
+    names = keys_in(data) - {"format", "version", "class", "dtype", "values"}
+    old = {name: f"former {name}" for name in names | classes | values}
+    for cls in classes:
+        monkeypatch.setitem(OLD_NAMES, (old[cls],), cls)
+        for key in names:
+            monkeypatch.setitem(OLD_NAMES, (cls, old[key]), key)
+            for value in values:
+                monkeypatch.setitem(OLD_NAMES, (cls, key, old[value]), value)
+    found = from_dict(renamed(data, old))
+    assert to_dict(found) == to_dict(from_dict(data))
+    with pytest.raises(ValueError, match=r"under two names|unknown keys|expected a dict"):
+        from_dict({**renamed(data, old), **data})
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="expected"):
+        from_dict(renamed(data, old))

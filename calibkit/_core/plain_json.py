@@ -16,6 +16,37 @@ from .pending import Pending
 #: Characters of all class labels together: NumPy gives each label the room of the longest.
 _MAX_TEXT = 1 << 24
 _LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
+#: What files call otherwise than the code of today, each under its name of today: a class as
+#: (old,), a parameter, attribute or other key as (class of today, old), and a text that one of
+#: these holds, such as the name of a method, as (class of today, key of today, old).
+OLD_NAMES: dict[tuple[str, ...], str] = {}
+#: Files are nested a dozen deep at most.
+_DEEPEST = 50
+
+
+def with_names_of_today(data: Any, owner: str = "", depth: int = 0) -> Any:
+    """What was read from a file, all that was renamed since under its name of today."""
+    if not OLD_NAMES or depth > _DEEPEST:
+        return data
+    if isinstance(data, list) and isinstance(next(iter(data), 0), (dict, type(None))):
+        return [with_names_of_today(v, owner, depth + 1) for v in data]
+    if not isinstance(data, dict):
+        return data
+    for key in ("class", "format"):
+        name = data.get(key)
+        if isinstance(name, str) and name != "calibkit":
+            owner = OLD_NAMES.get((name,), name)
+            data = {**data, key: owner}
+            break
+    out: dict[Any, Any] = {}
+    for old, value in data.items():
+        key = OLD_NAMES.get((owner, old), old)
+        if key in out or (key != old and key in data):
+            raise ValueError(f"from_dict: {owner} holds {key!r} under two names; expected one.")
+        if isinstance(value, str):
+            value = OLD_NAMES.get((owner, key, value), value)
+        out[key] = with_names_of_today(value, owner, depth + 1)
+    return out
 
 
 def check_keys(data: Any, expected: set[str], what: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core.groups import read_groups
 from .._core.params import check_choice, check_int, check_real, check_scale
-from .._core.plain_json import number, pending_from_dict
+from .._core.plain_json import number, pending_from_dict, with_names_of_today
 from .._numerics.links import FloatArray
 from ._newton import LIMIT
 from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
@@ -67,7 +67,7 @@ def written(cal: Any) -> dict[str, Any]:
 
 def read_into(cls: Any, data: Any) -> Any:
     """The calibrator of a class that was written, from values that nobody has checked."""
-    where = f"{cls.__name__}.from_dict"
+    where, data = f"{cls.__name__}.from_dict", with_names_of_today(data)
     check_keys(data, {*_HEAD, "params", "classes", "pooled", "groups", "streams", "pending"}, where)
     for key, value in _HEAD.items():
         if type(data[key]) is not type(value) or data[key] != value:

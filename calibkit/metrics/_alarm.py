@@ -13,6 +13,7 @@ import numpy as np
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import is_missing
 from .._core.params import check_real
+from .._core.plain_json import with_names_of_today
 from .._core.stream_labels import known_classes, read_stream_labels
 from .._numerics import betting
 from .._numerics.binning import assign
@@ -298,7 +299,7 @@ class CalibrationAlarm:
         ValueError
             If anything is missing, unknown, of the wrong type or inconsistent.
         """
-        where = f"{cls.__name__}.from_dict"
+        where, data = f"{cls.__name__}.from_dict", with_names_of_today(data)
         state = _checked(data, where)
         try:
             alarm = cls(data["alpha"], tolerance=data["tolerance"], classes=data["classes"])
