@@ -1,12 +1,14 @@
 """Our own ring of checks, the public ones of calibkit.testing, over every example."""
 
-import numpy as np
+from itertools import chain
+
 import pytest
 
-from calibkit import PlattCalibrator
 from calibkit._core.base import BaseCalibrator
 from calibkit.testing import check_calibrator, yield_checks
+from calibkit.testing._common import BINARY, MULTICLASS, TRAIT
 
+from .mutants import MUTANTS
 from .registry import EXAMPLES, name_of
 
 CASES = [(example, check) for example in EXAMPLES for check in yield_checks(example)]
@@ -19,23 +21,22 @@ def test_contract(example, check):
     check(example)
 
 
-class _Guesses(PlattCalibrator):
-    """Breaks promises: looks at its neighbours and keeps a link to its input."""
-
-    def _predict(self, s):
-        return np.full(len(s), s.probs().mean())
+CHECKS = {c.__name__: c for c in [*BINARY, *MULTICLASS, *chain.from_iterable(TRAIT.values())]}
 
 
-class _Leaks(PlattCalibrator):
-    def _fit(self, s, y, w):
-        super()._fit(s, y, w)
-        self.secret_ = y
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.check}-{m.name}")
+def test_each_check_catches_its_fault(mutant):
+    with mutant.patched(), pytest.raises(AssertionError):
+        CHECKS[mutant.check](mutant.example)
 
 
-@pytest.mark.parametrize("broken", [_Guesses(), _Leaks()], ids=lambda b: type(b).__name__)
-def test_the_checks_can_fail(broken):
-    with pytest.raises(AssertionError):
-        check_calibrator(broken)
+def test_every_check_has_a_fault_to_catch():
+    assert {m.check for m in MUTANTS} == CHECKS.keys()
+
+
+def test_all_checks_run():
+    with MUTANTS[0].patched(), pytest.raises(AssertionError):
+        check_calibrator(MUTANTS[0].example)
 
 
 def test_a_calibrator_must_write_its_two_methods():
