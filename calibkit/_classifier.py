@@ -22,6 +22,7 @@ from ._core.labels import read_labels
 from ._core.params import check_choice, check_flag
 from ._core.scores import Scale, Scores
 from ._core.verification import Verification
+from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._numerics.links import FloatArray, IntArray
@@ -183,7 +184,8 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 folds[0].estimator if frozen else clone(self.estimator).fit(X, y, **params)
             ]
             chosen = [_pooled(folds)]
-        calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
+        with counted("folds"):
+            calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
         if not frozen and not self.ensemble:
             calibrators[0]._mark_pooled()
         self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators

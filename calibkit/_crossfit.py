@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from ._core.inputs import read_scores
 from ._core.scores import Scale, Scores
+from ._core.warnings import warn
 
 _SCALES: dict[str, Scale] = {"decision_function": "logit", "predict_proba": "probability"}
 
@@ -88,11 +88,10 @@ def weight_params(estimator: BaseEstimator, sample_weight: Any) -> dict[str, Any
         name, last = estimator.steps[-1]
         inner = weight_params(last, sample_weight)
         return {f"{name}__{key}": value for key, value in inner.items()}
-    warnings.warn(
+    warn(
         f"CalibratedClassifier.fit: {type(estimator).__name__}.fit takes no sample_weight; the "
         "weights are used for the calibration alone.",
         UserWarning,
-        stacklevel=3,
     )
     return {}
 

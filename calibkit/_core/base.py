@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, final
@@ -18,7 +17,7 @@ from .params import check_choice
 from .proofs import counts_of, verify_counts
 from .scores import Scale, Scores
 from .verification import Verification
-from .warnings import ScaleWarning
+from .warnings import ScaleWarning, warn
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
@@ -362,9 +361,8 @@ def _warn_of_scale(s: Scores, where: str) -> None:
         looks, instead = "percentages", "divide by 100 and use scale='probability'"
     else:
         return
-    warnings.warn(
+    warn(
         f"{where}: all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though scale='logit'; if "
         f"they are {looks} {instead}.",
         ScaleWarning,
-        stacklevel=3,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._numerics.links import IntArray
+from .warnings import warn
 
 #: Calibrators whose ``fit`` takes fractions, those of the trait "soft_labels"; a test compares.
 SOFT = ("PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator")
@@ -65,9 +67,16 @@ def read_column(y: Any, *, where: str, name: str) -> np.ndarray:
     y = _without_nullable(y)
     try:
         plain = type(y) is np.ndarray and y.ndim == 1
-        labels = y if plain else column_or_1d(y, warn=True)
+        labels = y if plain else column_or_1d(y)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+    shape = np.shape(y[:1]) if isinstance(y, (list, tuple)) else getattr(y, "shape", ())
+    if len(shape) == 2:
+        warn(
+            f"A column-vector y was passed when a 1d array was expected: {where} takes the only "
+            f"column of {name}.",
+            DataConversionWarning,
+        )
     if labels.dtype.kind not in "buifUO":
         words = "Complex data not supported: " if labels.dtype.kind == "c" else ""
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -11,7 +10,7 @@ import numpy as np
 from .base import BaseCalibrator, StateKind
 from .params import check_choice, check_real
 from .scores import Scale, Scores
-from .warnings import SaturatedScoresWarning
+from .warnings import SaturatedScoresWarning, warn
 
 
 class LogOddsCalibrator(BaseCalibrator):
@@ -58,10 +57,9 @@ class LogOddsCalibrator(BaseCalibrator):
 def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:
     share = s.saturated()
     if share >= 0.01:
-        warnings.warn(
+        warn(
             f"{where}: {share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were "
             "clipped there; the fit depends on eps. Use eps='auto', or pass logits with "
             "scale='logit' if the classifier offers them.",
             SaturatedScoresWarning,
-            stacklevel=5,
         )

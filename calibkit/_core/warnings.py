@@ -1,6 +1,19 @@
-"""Named warnings, so that each can be silenced or made an error by itself."""
+"""Named warnings, so that each can be silenced or made an error by itself, and how they are given.
 
+Each points at the user's line, and comes once a call.
+"""
+
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_Kept = list[tuple[str, type[Warning]]]
+#: What is kept back until all parts of a call are done.
+_KEPT: ContextVar[_Kept | None] = ContextVar("calibkit_warnings", default=None)
+#: Packages between our line and the user's.
+_BETWEEN = ("calibkit", "sklearn", "joblib", "contextlib")
 
 
 class CalibrationWarning(UserWarning):
@@ -39,21 +52,55 @@ class FewGroupsWarning(CalibrationWarning):
     """There are too few groups for an interval that draws them to be trusted."""
 
 
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn of the line outside this package that led here."""
+    kept = _KEPT.get()
+    if kept is not None:
+        kept.append((message, category))
+        return
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+@contextmanager
+def counted(parts: str) -> Iterator[None]:
+    """Of each kind of warning, one for all parts (classes, folds) that are looked at inside."""
+    kept: _Kept = []
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        for category in dict.fromkeys(category for _, category in kept):
+            first, *more = [message for message, kind in kept if kind is category]
+            warn(first + (f" So for {len(more)} more {parts}." if more else ""), category)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep all that is said inside to oneself."""
+    token = _KEPT.set([])
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
 def warn_of_separation(where: str) -> None:
     """Say that smoothed targets stand in for a maximum that does not exist."""
-    warnings.warn(
+    warn(
         f"{where}: the scores separate the classes perfectly, so the likelihood has no maximum; "
         "Platt's smoothed targets were used instead. More rows would show where the scores err.",
         SeparationWarning,
-        stacklevel=5,
     )
 
 
 def warn_of_reversal(where: str, found: str) -> None:
     """Say that the scores point the wrong way, and what the map makes of it."""
-    warnings.warn(
+    warn(
         f"{where}: higher scores go with fewer events, so {found}. Check which class the scores "
         "are of.",
         ReversedScoresWarning,
-        stacklevel=5,
     )

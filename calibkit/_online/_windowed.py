@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from .._core.inputs import Rows
 from .._core.online import OnlineCalibrator
 from .._core.params import check_int
 from .._core.scores import Scale, Scores
-from .._core.warnings import CalibrationWarning
+from .._core.warnings import silent
 from .._numerics.links import FloatArray
 
 
@@ -213,8 +212,7 @@ class WindowedCalibrator(OnlineCalibrator):
             self.due_ = 0.0  # until a label of the other class comes
             return
         s = self._scores(self.scores_[:, None])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CalibrationWarning)
+        with silent():
             fresh = clone(self.calibrator)
             fresh._fit_rows(Rows(s, self.labels_.astype(np.int8), None, self.classes_))
         self.calibrators_ = [fresh]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from .._core.params import check_flag, check_int
 from .._core.proofs import counts_of, verify_classes, verify_counts
 from .._core.scores import Scale, Scores
 from .._core.verification import Verification
-from .._core.warnings import MissingClassWarning
+from .._core.warnings import MissingClassWarning, counted, warn
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import row_count
 
@@ -139,17 +138,17 @@ class OneVsRestCalibrator(_Lift):
         if s.n_classes == 2:
             self.calibrators_ = [self._fit_binary(s, y, w)]
             return
-        self.calibrators_ = [
-            self._fit_binary(one, (y == k).view(np.int8), w)
-            for k, one in enumerate(s.one_vs_rest())
-        ]
+        with counted("classes"):
+            self.calibrators_ = [
+                self._fit_binary(one, (y == k).view(np.int8), w)
+                for k, one in enumerate(s.one_vs_rest())
+            ]
         missing = self.classes_without_data_
         if len(missing):
-            warnings.warn(
+            warn(
                 f"OneVsRestCalibrator.fit: no rows of {len(missing)} of {len(self.classes_)} "
                 f"classes (first: {missing[:5].tolist()}); their probabilities stay uncalibrated.",
                 MissingClassWarning,
-                stacklevel=4,
             )
 
     def predict_classwise(self, X: Any) -> FloatArray:
@@ -291,7 +290,8 @@ class TopLabelCalibrator(_Lift):
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         confidence, winners = s.top()
         correct = (winners == y).view(np.int8)
-        own = self._fit_each(confidence, winners, correct, w) if self.by_class else []
+        with counted("classes"):
+            own = self._fit_each(confidence, winners, correct, w) if self.by_class else []
         alone = [k for k, c in enumerate(own) if c is None]
         shared = bool(alone) or not own
         pooled = self._fit_binary(confidence, correct, w) if shared else None
@@ -394,4 +394,4 @@ def _rows_of(winners: IntArray, n_classes: int) -> list[IntArray]:
 
 
 def _warn(what: str) -> None:
-    warnings.warn(f"TopLabelCalibrator.fit: {what}", MissingClassWarning, stacklevel=5)
+    warn(f"TopLabelCalibrator.fit: {what}", MissingClassWarning)

@@ -102,7 +102,7 @@ def p_true(
     >>> p_true(answers, normalised=True).round(3)
     array([0.642, 0.052])
     """
-    return ask(answers, true, false, normalised, absent, scale, "p_true", stacklevel=4)
+    return ask(answers, true, false, normalised, absent, scale, "p_true")
 
 
 def ask(
@@ -114,7 +114,6 @@ def ask(
     scale: Scale,
     where: str,
     name: str = "answers",
-    stacklevel: int = 4,
 ) -> FloatArray:
     """:func:`p_true` for callers with a name of their own."""
     check_flag(where, "normalised", normalised)
@@ -143,7 +142,7 @@ def ask(
             why = "the words are not among the tokens listed" if listed else "no answer"
     missing = np.isnan(out)
     signal = "p_true_normalised" if normalised else "p_true"
-    warn_of_missing(where, [signal], missing, why, stacklevel)
+    warn_of_missing(where, [signal], missing, why)
     return out
 
 

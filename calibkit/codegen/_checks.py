@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from .._core.warnings import MissingSignalWarning
+from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
 
 #: How far above 0 rounding may take a log-probability.
@@ -47,16 +46,13 @@ def checked(
     return np.minimum(block, 0)
 
 
-def warn_of_missing(
-    where: str, signals: Sequence[str], missing: np.ndarray, why: str, stacklevel: int = 3
-) -> None:
+def warn_of_missing(where: str, signals: Sequence[str], missing: np.ndarray, why: str) -> None:
     """Say how many outputs have no signal, and why the first has none."""
     if not missing.any():
         return
-    warnings.warn(
+    warn(
         f"{where}: {np.count_nonzero(missing)} of {len(missing)} outputs have no "
         f"{' or no '.join(signals)} (first at output {int(np.argmax(missing))}: {why}); they are "
         "NaN. Leave them out, or impute them and say so (SimpleImputer(add_indicator=True)).",
         MissingSignalWarning,
-        stacklevel=stacklevel,
     )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from .._core.warnings import MissingSignalWarning
+from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
 from .._tables.records import is_empty, to_number
 from ._formats._rows import Alternatives, Asked, Output, Top
@@ -151,11 +150,10 @@ class Columns:
             said = f"{n_failed} of {n + n_failed} requests failed (first {self._errors[0]})"
             if n == 0:
                 raise ValueError(f"{self._asked.where}: {said}; expected outputs.")
-            warnings.warn(
+            warn(
                 f"{self._asked.where}: {said}; they gave no output and are left out. All are "
                 "listed in errors.",
                 MissingSignalWarning,
-                stacklevel=3,
             )
         if n == 0:
             raise ValueError(f"{self._asked.where}: no record holds an output; expected outputs.")

@@ -167,7 +167,6 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
                 data.get(where_from[1]),
                 where,
                 where_from if _is_frame(X) else ("X", "X"),
-                stacklevel=5,
             )
             out.update(zip(tokens, table.T, strict=True))
         for m in names:
@@ -196,11 +195,9 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         """A measure that is not made of tokens."""
         if measure in ("p_true", "p_true_normalised"):
             normalised = measure == "p_true_normalised"
-            return ask(
-                values, "true", "false", normalised, "nan", self.scale, where, column, stacklevel=6
-            )
+            return ask(values, "true", "false", normalised, "nan", self.scale, where, column)
         if measure == "verbalised":
-            p = read_stated(values, "fraction", where, column, stacklevel=6)
+            p = read_stated(values, "fraction", where, column)
         else:
             p = to_numbers(read_rows(values, where, column), where, column)
             bad = (p < 0) | (p > 1)
@@ -209,7 +206,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
                 raise ValueError(
                     f"{where}: {column} holds {p[i]:.6g} at output {i}; expected shares in [0, 1]."
                 )
-            warn_of_missing(where, [measure], np.isnan(p), "no value", stacklevel=5)
+            warn_of_missing(where, [measure], np.isnan(p), "no value")
         return logit(np.clip(p, LEAST_MISS, 1.0 - LEAST_MISS)) if self.scale == "logit" else p
 
     def _names(self, where: str) -> list[str]:

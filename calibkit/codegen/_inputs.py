@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths
 from .._core.labels import is_missing, read_group_labels, read_labels, refuse_masked
 from .._core.params import advice, check_choice
-from .._core.warnings import MissingSignalWarning
+from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
 
 #: What a signal is: a probability, a log-odds, or any number of which more means surer.
@@ -129,9 +128,8 @@ def check_range(values: FloatArray, scale: str, name: str, where: str) -> None:
 def warn_left_out(where: str, name: str, missing: np.ndarray, so: str) -> None:
     """Say how many outputs are left out for want of a signal, and what comes of it."""
     n_missing, first = int(np.count_nonzero(missing)), int(np.argmax(missing))
-    warnings.warn(
+    warn(
         f"{where}: {n_missing} of {len(missing)} outputs have no {name} (NaN, first at output "
         f"{first}); they are left out{so}.",
         MissingSignalWarning,
-        stacklevel=4,
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .._core.warnings import UnmatchedWarning
+from .._core.warnings import UnmatchedWarning, warn
 from ._measures import Scale
 from ._records import Generations, Results, rows_of
 from ._signals import Signals
@@ -249,10 +248,9 @@ def _warn(scored: Scored, shifted: bool) -> None:
             "if one is missing in its midst, those after it are matched wrongly. Number them in "
             "the files and name the key: sample='...'."
         )
-    warnings.warn(
+    warn(
         f"join_results: {' and '.join(parts)}; {len(scored)} outputs were matched.{end}",
         UnmatchedWarning,
-        stacklevel=3,
     )
 
 

@@ -118,9 +118,7 @@ def token_confidence(
     >>> token_confidence(outputs, "total_probability", scale="logit").round(4).tolist()
     [1.0502, -3000.0]
     """
-    return measure_tokens(
-        logprobs, measure, quantile, scale, top_logprobs, "token_confidence", stacklevel=4
-    )
+    return measure_tokens(logprobs, measure, quantile, scale, top_logprobs, "token_confidence")
 
 
 def measure_tokens(
@@ -131,7 +129,6 @@ def measure_tokens(
     top_logprobs: Any,
     where: str,
     names: tuple[str, str] = ("logprobs", "top_logprobs"),
-    stacklevel: int = 4,
 ) -> FloatArray:
     """:func:`token_confidence` for callers with a name of their own."""
     several = not isinstance(measure, str) and hasattr(measure, "__iter__")
@@ -160,7 +157,7 @@ def measure_tokens(
     lacking = [m for m in names_of if np.isnan(columns[m].sum())]
     if lacking:
         missing = np.any([np.isnan(columns[m]) for m in lacking], axis=0)
-        warn_of_missing(where, lacking, missing, why, stacklevel)
+        warn_of_missing(where, lacking, missing, why)
     if isinstance(measure, str):
         return columns[measure]
     return np.column_stack([columns[m] for m in names_of])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from .._core.inputs import read_scores, split_fractions
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
-from .._core.warnings import CalibrationWarning, warn_of_reversal, warn_of_separation
+from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import FloatArray, expit, logit
@@ -275,11 +274,10 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         if np.isinf(self.offset_):
             what = "rows" if groups is None else "groups"
             needed = int(np.ceil(level / (1.0 - level) - 1e-9))
-            warnings.warn(
+            warn(
                 f"{where}: {len(size)} {what} are too few for a lower bound at level "
                 f"{self.quantiles[0]:g}, which takes {needed}; the bound is 0.",
                 CalibrationWarning,
-                stacklevel=2,
             )
         return self
 
@@ -313,11 +311,10 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
 
     def _fit_constant(self, y: FloatArray, n: FloatArray | None, w: FloatArray | None) -> None:
         """No row tells successes from failures: one distribution at all scores."""
-        warnings.warn(
+        warn(
             f"QuantileCalibrator.fit: y is {y[0]:g} in every row, so the score can't be judged; "
             "the quantiles are the same at all scores.",
             CalibrationWarning,
-            stacklevel=3,
         )
         trials = np.ones(len(y)) if n is None else n
         total = float(trials.sum() if w is None else trials @ w)

@@ -157,9 +157,7 @@ class Generations:
         wanted = [name for name in names if name not in self.signals]
         columns = dict(self.signals)
         if wanted:
-            found = measure_tokens(
-                self.logprobs, wanted, quantile, scale, self.top_logprobs, where, stacklevel=4
-            )
+            found = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs, where)
             columns |= zip(wanted, found.T, strict=True)
         own = {**_file_scales(self.signals), **self.scales, **dict.fromkeys(PROBABILITIES, scale)}
         return Signals(

@@ -13,7 +13,7 @@ from .._core.base import BaseCalibrator
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice
-from .._core.warnings import MissingSignalWarning
+from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
 from ._join import Scored
 from ._measures import TOKEN_MEASURES
@@ -232,11 +232,10 @@ class DecisionRule:
         known = ~np.isnan(values)
         if not known.all():
             at = int(np.argmin(known))
-            warnings.warn(
+            warn(
                 f"{where}: {np.count_nonzero(~known)} of {len(known)} outputs have no "
                 f"{self.signal} (first at {generations.place[at]}); they are never accepted.",
                 MissingSignalWarning,
-                stacklevel=2,
             )
         p = np.full(len(values), np.nan)
         p[known] = self.calibrator.predict_proba(values[known])[:, 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning
+from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
@@ -269,7 +268,7 @@ class RiskControlledThreshold(BaseEstimator):
             needed = None if needed is None else _rounded(needed * per_row)
         bound, share = upper_bound(m_wrong[i], m[i], self.delta), m_wrong[i] / m[i]
         self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
-        warnings.warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning, stacklevel=3)
+        warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning)
 
     def predict(self, p: Any) -> np.ndarray:
         """Which outputs to accept.

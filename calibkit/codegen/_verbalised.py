@@ -103,12 +103,10 @@ def parse_confidence(
     >>> parse_confidence(["I am 90% sure.", "9 out of 10", '{"confidence": 0.9}', "0.9"])
     array([0.9, 0.9, 0.9, 0.9])
     """
-    return read_stated(texts, bare, "parse_confidence", stacklevel=4)
+    return read_stated(texts, bare, "parse_confidence")
 
 
-def read_stated(
-    texts: Any, bare: str, where: str, name: str = "texts", stacklevel: int = 4
-) -> FloatArray:
+def read_stated(texts: Any, bare: str, where: str, name: str = "texts") -> FloatArray:
     """:func:`parse_confidence` for callers with a name of their own."""
     check_choice(where, "bare", bare, ("fraction", "percent"))
     rows = read_rows(texts, where, name)
@@ -132,7 +130,7 @@ def read_stated(
     missing = np.isnan(out)
     first = rows[int(np.argmax(missing))] if missing.any() else None
     why = "no text" if is_missing(first) else f"can't read {first!r:.40}"
-    warn_of_missing(where, ["verbalised confidence"], missing, why, stacklevel)
+    warn_of_missing(where, ["verbalised confidence"], missing, why)
     return out
 
 

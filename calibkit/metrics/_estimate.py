@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning
+from .._core.warnings import CalibrationWarning, warn
 from .._numerics.links import FloatArray
 from .._numerics.weights import row_count
 from ._binned import SPECS as BINNED
@@ -335,11 +334,10 @@ def _interval(
             "defined where rows repeat and some are missing."
         )
     if failed > 2 / 3:
-        warnings.warn(
+        warn(
             f"estimate: the metric is not defined on {failed:.0%} of the draws (too few rows or a "
             "class missing); the interval is of the others, and may be too short.",
             CalibrationWarning,
-            stacklevel=3,
         )
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(2 * value - lower, value), max(2 * value - upper, value)

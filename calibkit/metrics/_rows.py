@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from .._core.inputs import Rows, check_lengths, match_classes, read_scores
 from .._core.labels import read_group_labels, read_labels
 from .._core.params import check_choice
 from .._core.scores import Scores
-from .._core.warnings import FewGroupsWarning
+from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.links import FloatArray, IntArray
 
@@ -114,11 +113,10 @@ def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarr
             f"{where}: groups holds one group only; expected at least two to draw from."
         )
     if len(found) < 10:
-        warnings.warn(
+        warn(
             f"{where}: {len(found)} groups only; intervals from so few are rough, and too short "
             "as a rule.",
             FewGroupsWarning,
-            stacklevel=3,
         )
     return codes
 
