@@ -15,7 +15,8 @@ except ImportError:  # main() says what to install
 
 import calibkit
 
-from ._core.params import both_names
+from ._core.params import advice, both_names
+from ._core.printed import printable
 from ._registry import CALIBRATORS
 from .report import codegen_command, commands, stream_command
 from .report.console import fail, guarded, json_text, show
@@ -48,7 +49,17 @@ def main() -> None:
 
 def _run_app() -> None:
     try:
-        make_app()(prog_name="calibkit")
+        code = make_app()(prog_name="calibkit", standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # Of the options, which may quote the name of a file.
+        error.message = "\n".join(map(printable, error.message.splitlines()))  # type: ignore[attr-defined]
+        error.show()  # type: ignore[attr-defined]
+        raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
+    else:
+        if isinstance(code, int) and code:
+            raise SystemExit(code)
     finally:
         sys.stdout.flush()  # so that a full disk is noticed here
 
@@ -76,7 +87,8 @@ def _print_json(facts: dict[str, Any]) -> None:
 def _choice(*options: str) -> Callable[[str | None], str | None]:
     def check(value: str | None) -> str | None:
         if value is not None and value not in options:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(options)}")
+            near = advice(value, options)
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(options)}{near}")
         return value
 
     return check
@@ -244,9 +256,10 @@ def fit(
     """
     options = Options(label, prob, classes, positive, weight)
     n_bins = int(bins) if bins is not None and bins.isdecimal() else bins
-    print(
-        commands.fit_file(file, options, output, calibrator, logit=logit, lift=lift, n_bins=n_bins)
+    line = commands.fit_file(
+        file, options, output, calibrator, logit=logit, lift=lift, n_bins=n_bins
     )
+    show(line.splitlines, line.splitlines)
 
 
 def apply(
@@ -269,7 +282,7 @@ def apply(
     """
     line = commands.calibrate_file(calibrator, file, prob, output, column)
     if line is not None:
-        print(line)
+        show(lambda: [line], lambda: [line])
 
 
 def demo(output: Picture = "calibkit-demo.png", as_json: Json = False) -> None:
@@ -290,7 +303,7 @@ def demo(output: Picture = "calibkit-demo.png", as_json: Json = False) -> None:
         "",
         "The same in Python:",
         "",
-        CODE,
+        *CODE.splitlines(),
     ]
     show(lambda: [*rich_report(found), *more], lambda: [*plain_report(found), *more])
 

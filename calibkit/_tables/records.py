@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._core.printed import quoted
 
 if TYPE_CHECKING:
     from .files import Source
@@ -41,6 +44,11 @@ Bad = Callable[[ValueError], None]
 def refuse(error: ValueError) -> None:
     """Take no bad row."""
     raise error
+
+
+def places_of(columns: list[str]) -> dict[str, int]:
+    """Where each column is; of several of one name the first."""
+    return {name: i for i, name in reversed(list(enumerate(columns)))}
 
 
 class TextTable:
@@ -78,10 +86,12 @@ class TextTable:
         """Data rows whole, each with its first line; bytes that are not UTF-8 raise."""
         if self.header:
             _check_text(self.source.name, self.header)
-            twice = [c for c in self.columns if self.columns.count(c) > 1]
+            twice = [c for c, n in Counter(self.columns).items() if n > 1]
             if twice:
                 place = f"{self.source.name}, line {self.header.line}"
-                raise ValueError(f"{place}: several columns are named {twice[0]}; expected one.")
+                raise ValueError(
+                    f"{place}: several columns are named {quoted(twice[0])}; expected one."
+                )
         for record in self.rows(self.columns) if self.header else self._records:
             if record.cells:
                 _check_text(self.source.name, record)
@@ -90,7 +100,8 @@ class TextTable:
                 yield record.line, whole
 
     def _csv_rows(self, names: list[str]) -> Iterator[Record]:
-        places, width = [self.columns.index(n) for n in names], len(self.columns)
+        known = places_of(self.columns)
+        places, width = [known[n] for n in names], len(self.columns)
         for raw, line, cells in self._records:
             if cells and len(cells) != width:
                 place = f"{self.source.name}, line {line}"
@@ -103,7 +114,7 @@ class TextTable:
             twice = next((key for key in absent if cells and key in cells[0]), None)
             if twice is not None:
                 place = f"{self.source.name}, line {line}"
-                self._bad(ValueError(f"{place}: has a key {twice} already."))
+                self._bad(ValueError(f"{place}: has a key {quoted(twice)} already."))
                 continue
             yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from fnmatch import fnmatchcase
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
+from .._core.printed import listed, quoted
 from .._numerics.links import FloatArray
 from .files import Source
-from .records import SEPARATORS, to_number
+from .records import SEPARATORS, places_of, to_number
 
 
 class Table:
@@ -50,7 +52,8 @@ class Table:
             return None
         pl = require("polars", "cli")
         separator = SEPARATORS[self.source.kind]
-        places = sorted(self.columns.index(n) for n in names)
+        known = places_of(self.columns)
+        places = sorted(known[n] for n in names)
         with self.source.open() as (stream, _):
             data = stream.read()
         if b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
@@ -94,7 +97,8 @@ class Table:
         if True in bad:
             row = bad.index(True)
             shown = f"{values[row]!r:.60}"
-            raise ValueError(f"{self.place(row)}: {name} is {shown}; expected {expected}.")
+            at = f"{self.place(row)}: {quoted(name)}"
+            raise ValueError(f"{at} is {shown}; expected {expected}.")
         return pl.Series(values=values, dtype=dtype)
 
     def numbers(self, name: str) -> FloatArray:
@@ -106,10 +110,12 @@ class Table:
         elif series.dtype.is_numeric() or series.dtype == pl.Null:
             values = series.cast(pl.Float64, strict=False)
         else:
-            raise ValueError(f"{self.source.name}: {name} holds {series.dtype}; expected numbers.")
+            raise ValueError(
+                f"{self.source.name}: {quoted(name)} holds {series.dtype}; expected numbers."
+            )
         out = values.to_numpy().astype(np.float64)
         for row in values.is_null().arg_true().to_list():
-            out[row] = to_number(series[row], f"{self.place(row)}: {name}")
+            out[row] = to_number(series[row], f"{self.place(row)}: {quoted(name)}")
         return out
 
     def labels(self, name: str) -> np.ndarray:
@@ -132,12 +138,13 @@ class Table:
                 series = series.cast(pl.String).str.strip_chars()
             except pl.exceptions.PolarsError as error:
                 raise ValueError(
-                    f"{self.source.name}: {name} holds {series.dtype}; expected labels."
+                    f"{self.source.name}: {quoted(name)} holds {series.dtype}; expected labels."
                 ) from error
         missing = series.is_null() if series.dtype != pl.String else series.fill_null("") == ""
         if missing.any():
             row = int(missing.arg_true()[0])
-            raise ValueError(f"{self.place(row)}: {name} is empty; expected a label in every row.")
+            at = f"{self.place(row)}: {quoted(name)}"
+            raise ValueError(f"{at} is empty; expected a label in every row.")
         if series.dtype == pl.String:
             return _labels_from_text(series)
         return series.to_numpy()
@@ -148,7 +155,7 @@ class Table:
         wide = (found.is_null() & series.is_not_null()).arg_true()
         if len(wide):
             row = int(wide[0])
-            shown = f"{name} is {series[row]}"
+            shown = f"{quoted(name)} is {series[row]}"
             raise ValueError(f"{self.place(row)}: {shown}; expected a smaller integer, or a text.")
         return found
 
@@ -223,31 +230,26 @@ def parquet_errors(source: Source, verb: str = "read as Parquet") -> Iterator[No
 
 def find_columns(option: str, asked: list[str], columns: list[str], source: str) -> list[str]:
     """Columns that an option names: a name, names joined by commas, or a pattern with * or ?."""
+    known = Counter(columns)
     found: list[str] = []
     for value in asked:
-        names = [value] if value in columns else value.split(",")
-        for name in names:
-            matched = [name] if name in columns else [c for c in columns if _like(c, name)]
+        for name in [value] if value in known else value.split(","):
+            matched = [name] if name in known else _matching(columns, name)
             if not matched:
                 look = "; the file looks ;-separated" if ";" in columns[0] else ""
                 raise ValueError(
-                    f"{option} {name}: no such column; {source} has: {_listed(columns)}{look}"
+                    f"{option} {quoted(name)}: no such column; {source} has: {listed(columns)}"
+                    f"{look}"
                 )
             found += matched
-    for name in found:
-        if columns.count(name) > 1:
-            raise ValueError(f"{option} {name}: {source} has several columns of that name.")
-    if len(set(found)) < len(found):
-        twice = next(n for n in found if found.count(n) > 1)
-        raise ValueError(f"{option} {twice}: the column is named twice.")
+    for name, n in Counter(found).items():
+        if known[name] > 1:
+            raise ValueError(f"{option} {quoted(name)}: {source} has several columns of that name.")
+        if n > 1:
+            raise ValueError(f"{option} {quoted(name)}: the column is named twice.")
     return found
 
 
-def _like(name: str, pattern: str) -> bool:
-    return any(c in pattern for c in "*?") and fnmatchcase(name, pattern)
-
-
-def _listed(columns: list[str]) -> str:
-    shown = [c if c.isprintable() else repr(c) for c in columns[:12]]
-    more = f", ... ({len(columns)} columns)" if len(columns) > 12 else ""
-    return ", ".join(s[:40] for s in shown) + more
+def _matching(columns: list[str], pattern: str) -> list[str]:
+    wild = any(c in pattern for c in "*?")
+    return [name for name in columns if fnmatchcase(name, pattern)] if wild else []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
+from .._core.printed import printable
 from ..metrics import Estimate
 
 #: Characters that LaTeX would read as commands.
@@ -62,7 +63,8 @@ class ResultTable:
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
             for line in lines
         ]
-        return "\n".join([*text, *self.notes, *([self.caption] if self.caption else [])])
+        said = [*self.notes, *([self.caption] if self.caption else [])]
+        return "\n".join([*text, *map(printable, said)])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(c)}</th>" for c in self._heads())
@@ -155,7 +157,7 @@ def _shown(value: Any, interval: bool = True) -> str:
             return _shown(value.value)
         return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
     if isinstance(value, (bool, np.bool_, str)):
-        return " ".join(str(value).splitlines())  # a line is a row
+        return printable(" ".join(str(value).splitlines()))  # a line is a row
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
     return "-" if value is None or np.isnan(value) else f"{value:.3f}"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from .._core.optional import require
+from .._core.printed import printable
 from .._core.warnings import CalibrationWarning
 
 
@@ -35,7 +36,7 @@ def as_options(text: str) -> str:
 def say(text: str) -> None:
     """A line on stderr."""
     if sys.stderr is not None:
-        sys.stderr.write("calibkit: " + " ".join(text.split()) + "\n")
+        sys.stderr.write(printable("calibkit: " + re.sub(r"\s*\n\s*", " ", text)) + "\n")
         sys.stderr.flush()
 
 
@@ -82,8 +83,13 @@ def _drop_output() -> None:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
+    said: set[str] = set()
+
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        say(f"warning: {as_options(str(message))}")
+        text = as_options(str(message))
+        if text not in said:
+            said.add(text)
+            say(f"warning: {text}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", CalibrationWarning)
@@ -104,15 +110,22 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
 
 
 def json_text(facts: dict[str, Any]) -> str:
-    """Facts as JSON for machines."""
-    return json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False)
+    """Facts as JSON for machines; what a terminal might obey is escaped, and so kept exactly."""
+    text = json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False)
+    odd = {c for c in set(text) if not (c.isprintable() or c == "\n")}
+    return text.translate({ord(c): json.dumps(c)[1:-1] for c in odd})
 
 
-def show(rich_lines: Callable[[], list[Any]], plain_lines: Callable[[], list[str]]) -> None:
-    """Colour and a table on a terminal; whole, plain lines elsewhere."""
-    console = require("rich.console", "cli").Console(highlight=False, markup=False, emoji=False)
+def show(
+    rich_lines: Callable[[], list[Any]], plain_lines: Callable[[], list[str]], file: Any = None
+) -> None:
+    """Colour and a table on a terminal; whole, plain lines elsewhere: on stdout by default."""
+    file = file or sys.stdout
+    settings = {"highlight": False, "markup": False, "emoji": False}
+    console = require("rich.console", "cli").Console(file=file, **settings)
     if console.is_terminal:
         for line in rich_lines():
-            console.print(line, soft_wrap=isinstance(line, str) and "\n" in line)
+            console.print(printable(line) if isinstance(line, str) else line)
     else:
-        sys.stdout.write("\n".join(plain_lines()) + "\n")
+        file.write("\n".join(map(printable, plain_lines())) + "\n")
+    file.flush()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._core.params import percent
+from .._core.printed import quoted
 from .._numerics.links import FloatArray
 from ..metrics import METRICS, ScoreTable, estimate, verify
 from .problem import Problem
@@ -80,7 +81,7 @@ def facts(
             try:
                 found |= _found(metric, problem, p, kind, {**settings, **params})
             except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
+                raise ValueError(f"{quoted(name)}: {error}") from error
             if step is not None:
                 step((len(models) * len(REPORTED) + len(found)) / total)
         proof = None if _unverifiable(problem) else _verification(problem, p, kind, level, seed)
@@ -102,7 +103,7 @@ def facts(
     grouped = problem.groups is not None
     reason = _unverifiable(problem)
     proofs = [f"Not verified: {reason}."] if reason else []
-    proofs += [f"{m['name']}: {_proof(m, level)}" for m in models if m["verification"]]
+    proofs += [f"{quoted(m['name'])}: {_proof(m, level)}" for m in models if m["verification"]]
     if any(m["verification"] and m["verification"]["finite"] for m in models):
         proofs.append(
             "Verified bounds are exact for any number of rows, and therefore wider than the "
@@ -203,7 +204,7 @@ def reading(model: dict[str, Any], kind: str, grouped: bool = False) -> str:
         verdict = "more error than independent rows of a calibrated model show"
     means = ("mean forecast", "observed") if kind == "binary" else ("mean confidence", "accuracy")
     return (
-        f"{model['name']}: {verdict}; RMS calibration error {error['value']:.4f}, where a "
+        f"{quoted(model['name'])}: {verdict}; RMS calibration error {error['value']:.4f}, where a "
         f"calibrated model would show {error['null_low']:.4f} to {error['null_high']:.4f}; "
         f"{means[0]} {said:.3f}, {means[1]} {happened:.3f}."
     )

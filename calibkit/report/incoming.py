@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from .._core.inputs import RANGE_TOLERANCE
+from .._core.printed import quoted
 from .._tables.records import Bad, Record, TextTable, is_empty, to_number
 from .._tables.table import find_columns
 
@@ -76,7 +77,7 @@ class Columns:
                 names = find_columns(f"--{option}", [name], table.columns, table.source.name)
                 if len(names) > 1:
                     raise ValueError(
-                        f"--{option} {name}: names {len(names)} columns; expected one."
+                        f"--{option} {quoted(name)}: names {len(names)} columns; expected one."
                     )
                 asked[option] = names[0]
         return Columns(**asked)  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ class Reader:
     ) -> None:
         if table.header is not None and added in table.columns:
             raise ValueError(
-                f"{table.source.name} has a column {added} already; choose another name by "
+                f"{table.source.name} has a column {quoted(added)} already; choose another name by "
                 "--column."
             )
         self._table, self._columns, self._added, self._bad = table, columns.found(table), added, bad
@@ -136,7 +137,7 @@ class Reader:
         c = self._columns
 
         def place(column: str) -> str:
-            return f"{self._table.source.name}, line {record.line}: {column}"
+            return f"{self._table.source.name}, line {record.line}: {quoted(column)}"
 
         y = self._label(cells[c.label], place(c.label))
         key = None if c.id is None else _identity(cells[c.id], place(c.id))

@@ -16,6 +16,7 @@ import numpy as np
 from .._core.base import BaseCalibrator
 from .._core.files import whole_file
 from .._core.optional import require
+from .._core.printed import quoted
 from .._numerics.links import FloatArray
 from .._tables.files import Source, kind_of
 from .._tables.records import SEPARATORS, Record, TextTable, to_number
@@ -47,10 +48,12 @@ class Mapping:
         if named is not None:
             self.probs = list(named.values())
         self.added = _new_names(self.probs, calibrator.classes_, column)
+        taken = set(columns)
         for name in self.added:
-            if name in columns:
+            if name in taken:
                 raise ValueError(
-                    f"{source} has a column {name} already; choose another name by --column."
+                    f"{source} has a column {quoted(name)} already; choose another name by "
+                    "--column."
                 )
         self(np.empty((0, len(self.probs))))  # the right number of columns?
 
@@ -159,7 +162,7 @@ def _calibrated(mapping: Mapping, rows: list[Record], name: str) -> list[list[st
     except (TypeError, ValueError, OverflowError):
         for r in rows:
             for cell, prob in zip(r.cells, mapping.probs, strict=True):
-                to_number(cell, f"{name}, line {r.line}: {prob}")
+                to_number(cell, f"{name}, line {r.line}: {quoted(prob)}")
         raise
     with located(name, lambda row: f"line {rows[row].line}"):
         q = mapping(scores)
@@ -240,8 +243,8 @@ def _check_csv(schema: dict[str, Any], source: Source) -> None:
     for name, dtype in schema.items():
         if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
             raise ValueError(
-                f"{source.name}: {name} holds {dtype}, which CSV can't hold; expected an output "
-                "that ends in .parquet, or a table without that column."
+                f"{source.name}: {quoted(name)} holds {dtype}, which CSV can't hold; expected an "
+                "output that ends in .parquet, or a table without that column."
             )
 
 
@@ -254,7 +257,8 @@ def _add_to_frame(mapping: Mapping, source: Source, frame: Any, start: int) -> A
         if not series.dtype.is_numeric() or len(missing):
             row = start + (int(missing[0]) if len(missing) else 0)
             what = "is empty" if len(missing) else f"holds {series.dtype}"
-            raise ValueError(f"{source.name}, {row_place(row)}: {name} {what}; expected a number.")
+            at = f"{source.name}, {row_place(row)}: {quoted(name)}"
+            raise ValueError(f"{at} {what}; expected a number.")
         columns.append(series.cast(pl.Float64).to_numpy())
     with located(source.name, lambda row: row_place(start + row)):
         q = mapping(np.column_stack(columns))

@@ -9,7 +9,7 @@ try:
 except ImportError:  # calibkit.cli says what to install
     typer = None  # type: ignore[assignment]
 
-from .._core.params import both_names, main_name
+from .._core.params import advice, both_names, main_name
 from .incoming import Columns
 from .streaming import METHODS, StreamOptions, stream_file
 
@@ -19,7 +19,8 @@ _NAMES = [both_names(name) for name in METHODS]
 def _method(value: str) -> str:
     name = main_name(value.lower())
     if name not in METHODS:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(_NAMES)}")
+        near = advice(value, METHODS)
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(_NAMES)}{near}")
     return name
 
 

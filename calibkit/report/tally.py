@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .._core.optional import require
 from .._core.params import percent
 from .._numerics.links import FloatArray
 from ..displays import DriftDisplay
 from ..metrics import CalibrationAlarm, prequential_errors
-from .console import json_text, say
+from .console import json_text, say, show
 from .incoming import Row
 from .pictures import write
 from .text import aligned, rich_rows
@@ -147,19 +146,14 @@ class Tally:
         if self._as_json:
             sys.stdout.write(json_text(self.facts()) + "\n")
         elif sys.stderr is not None:
-            self._show_table()
+            head, table = self.head().splitlines(), self.table() if len(self._kept[0]) else []
+            show(
+                lambda: [*head, *([rich_rows(table)] if table else [])],
+                lambda: [*head, *aligned(table)],
+                sys.stderr,
+            )
         if self._picture is not None:
             self._draw(self._picture)
-
-    def _show_table(self) -> None:
-        sys.stderr.write(self.head() + "\n")
-        if len(self._kept[0]):
-            console = require("rich.console", "cli").Console(stderr=True, highlight=False)
-            if console.is_terminal:
-                console.print(rich_rows(self.table()))
-            else:
-                sys.stderr.write("\n".join(aligned(self.table())) + "\n")
-        sys.stderr.flush()
 
     def _draw(self, path: Path) -> None:
         y, raw, forecast = (np.array(kept) for kept in self._kept)

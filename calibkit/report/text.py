@@ -6,6 +6,7 @@ from typing import Any
 
 from .._core.optional import require
 from .._core.params import percent
+from .._core.printed import printable, quoted
 from .facts import ERRORS, LABELS
 
 _HEADER = ["metric", "value", "low", "high", "null", "null_low", "null_high", "model"]
@@ -15,7 +16,7 @@ def title(facts: dict[str, Any]) -> str:
     """Data in a line."""
     parts = [f"n = {facts['n']:,}"]
     if facts["event"] is not None:
-        parts.append(f"event: {facts.get('label', 'label')} = {facts['event']}")
+        parts.append(f"event: {quoted(facts.get('label', 'label'))} = {facts['event']}")
     elif facts["classes"] is not None:
         parts.append(f"{len(facts['classes'])} classes")
     if facts["groups"] is not None:
@@ -60,7 +61,8 @@ def _exact(value: float | None) -> str:
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Columns two spaces apart, never cut."""
+    """Columns two spaces apart, never cut; what can't be seen is written out."""
+    rows = [[printable(c) for c in r] for r in rows]
     widths = [max(len(c) for c in column) for column in zip(*rows, strict=True)]
     return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
 
@@ -87,9 +89,10 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
         for i, (model, cells) in enumerate(lines):
             last = several and i == len(lines) - 1
             names = ["" if i else word, model] if several else [word]
-            table.add_row(*(rich_text.Text(n) for n in names), *cells, end_section=last)
-    head = rich_text.Text(facts.get("file", ""), style="bold")
-    head.append(("  " if head else "") + title(facts), style="not bold")
+            shown = (rich_text.Text(printable(n)) for n in names)
+            table.add_row(*shown, *cells, end_section=last)
+    head = rich_text.Text(printable(facts.get("file", "")), style="bold")
+    head.append(("  " if head else "") + printable(title(facts)), style="not bold")
     return [head, table, "", rich_text.Text(settings(facts), style="dim")]
 
 
@@ -107,9 +110,9 @@ def rich_rows(rows: list[list[str]]) -> Any:
     """Rows of text, the header first, as a table for a terminal."""
     rich_text, table = require("rich.text", "cli"), _rich_table()
     for name in rows[0]:
-        table.add_column(name, overflow="fold")
+        table.add_column(rich_text.Text(printable(name)), overflow="fold")
     for row in rows[1:]:
-        table.add_row(*(rich_text.Text(c) for c in row))
+        table.add_row(*(rich_text.Text(printable(c)) for c in row))
     return table
 
 
