@@ -268,6 +268,7 @@ def apply(
     prob: Prob,
     output: Output,
     column: Column = None,
+    classes: Classes = None,
 ) -> None:
     """Add calibrated probabilities to a table of any size.
 
@@ -277,10 +278,12 @@ def apply(
     calibkit apply cal.json new.csv --prob score -o calibrated.csv
     cat new.csv | calibkit apply cal.json - --prob score -o - | head
 
-    One --prob gives one new column, K give K. FILE is .csv, .tsv, .jsonl (each
-    also .gz) or .parquet; the output is of the same kind, or .csv of .parquet.
+    One --prob gives one new column, K give K. The K are called after the classes,
+    as p_cat, p_dog, p_owl, or named by --classes; where no name says it, they are
+    taken in the order of the classes. FILE is .csv, .tsv, .jsonl (each also .gz)
+    or .parquet; the output is of the same kind, or .csv of .parquet.
     """
-    line = commands.calibrate_file(calibrator, file, prob, output, column)
+    line = commands.calibrate_file(calibrator, file, prob, output, column, classes)
     if line is not None:
         show(lambda: [line], lambda: [line])
 

@@ -1,4 +1,4 @@
-"""What the commands print: nothing of others that a terminal would obey, no advice it can't take."""
+"""What the commands print: nothing that a terminal would obey, and no advice it can't take."""
 
 from __future__ import annotations
 
@@ -117,9 +117,8 @@ def test_names_with_blanks_stand_in_quotes(base):
     path = base / BLANK / "t.csv"
     for (name, code), command in COMMANDS.items():
         if name in ("report, no such column", "report, no probabilities", "stream, bad score"):
-            result = RUNNER.invoke(
-                cli_module.make_app(), list(map(str, command(path, BLANK, base)))
-            )
+            args = [str(a) for a in command(path, BLANK, base)]
+            result = RUNNER.invoke(cli_module.make_app(), args)
             assert result.exit_code == code
             assert f'"{BLANK}' in result.stderr
     result = RUNNER.invoke(cli_module.make_app(), ["report", str(path), *_y("score")])

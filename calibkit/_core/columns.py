@@ -48,7 +48,7 @@ def match_columns(
             if order is not None:
                 return order
     known = {_folded(t) for style in styles for t in style}
-    named = [_mentions(_folded(t), known) for t in texts]
+    named = [not known.isdisjoint(_parts(_folded(t))) for t in texts]
     # The names that frames give to columns without are nobody's choice.
     if any(named) and not _are_default(given):
         yes = [g for g, is_named in zip(given, named, strict=True) if is_named]
@@ -112,9 +112,40 @@ def _places(names: list[str], texts: list[str]) -> list[int] | None:
     return None
 
 
-def _mentions(name: str, texts: set[str]) -> bool:
-    """Whether a name is a text, or begins or ends with one that a sign sets apart."""
-    if name in texts:
-        return True
+def _parts(name: str) -> list[str]:
+    """A name, and what begins or ends it before or after a sign."""
     cuts = [i for i, letter in enumerate(name) if not letter.isalnum()]
-    return any(name[i + 1 :] in texts or name[:i] in texts for i in cuts)
+    return [name, *(name[i + 1 :] for i in cuts), *(name[:i] for i in cuts)]
+
+
+def _known(classes: list[Any]) -> dict[str, int]:
+    """Place of each class by all that a column may be called after it."""
+    styles = reversed(_spellings(classes))
+    return {_folded(text): k for style in styles for k, text in enumerate(style)}
+
+
+def called_after(names: Iterable[Any], classes: Iterable[Any]) -> list[int | None]:
+    """Place of the class that each name is."""
+    known = _known(list(classes))
+    return [known.get(_folded(_text(name))) for name in names]
+
+
+def check_order(names: Iterable[Any], classes: Iterable[Any], *, where: str, mend: str) -> None:
+    """Raise unless these columns may be of these classes, in this order, by their names."""
+    given, labels = list(names), list(classes)
+    try:
+        order = match_columns(given, labels)
+    except ValueError:  # some are called after classes: are these theirs?
+        order = None
+    if order is not None:
+        wrong = [i for k, i in enumerate(order) if i != k]
+    else:
+        known = _known(labels)
+        found = [{known[t] for t in _parts(_folded(_text(n))) if t in known} for n in given]
+        wrong = [i for i, places in enumerate(found) if places and i not in places]
+    if wrong:
+        i = wrong[0]
+        raise ValueError(
+            f"{where} {_listed([given[i]])} for the class {_listed([labels[i]])}; expected an "
+            f"order that the names of the columns don't contradict. {mend}"
+        )

@@ -26,7 +26,7 @@ def quoted(name: str) -> str:
     return name if plain else printable(json.dumps(name, ensure_ascii=False))
 
 
-def listed(names: list[str], most: int = 12) -> str:
+def listed(names: list[str], most: int = 12, what: str = "columns") -> str:
     """The first names of a list, each cut to 40 characters, and how many there are."""
-    more = f", ... ({len(names)} columns)" if len(names) > most else ""
+    more = f", ... ({len(names)} {what})" if len(names) > most else ""
     return ", ".join(quoted(n if len(n) <= 40 else n[:39] + "…") for n in names[:most]) + more

@@ -73,7 +73,12 @@ def fit_file(
 
 
 def calibrate_file(
-    calibrator: str, file: str, prob: list[str], output: str, column: str | None
+    calibrator: str,
+    file: str,
+    prob: list[str],
+    output: str,
+    column: str | None,
+    classes: str | None,
 ) -> str | None:
     """Calibrate a table; returns a line to print unless the table itself went to stdout."""
     source = Source.of(file)
@@ -84,7 +89,7 @@ def calibrate_file(
             f"{calibrator}: holds a {type(fitted).__name__}; expected a calibrator of scores alone."
         )
     with progress("calibrating") as share:
-        n = apply_file(fitted, source, prob, target, column=column, step=share)
+        n = apply_file(fitted, source, prob, target, column=column, classes=classes, step=share)
     return None if target is None else f"{output}: {n:,} rows calibrated"
 
 

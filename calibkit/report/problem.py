@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .._core.columns import called_after, check_order, match_columns
+from .._core.printed import listed, quoted
 from .._numerics.links import FloatArray
 from .._tables.table import Table, find_columns
 
@@ -63,7 +66,9 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
         return Problem(y, columns, None, event, weight, groups)
     classes = np.array(list(order))
     if event is not None and len(classes) > 2:
-        raise ValueError(f"--positive is for two classes; --label {options.label} has more.")
+        raise ValueError(
+            f"--positive is for two classes; --label {quoted(options.label)} has more."
+        )
     matrix = np.column_stack([columns[n] for n in order.values()])
     return Problem(y, {_common_name(probs): matrix}, classes, event, weight, groups)
 
@@ -73,49 +78,82 @@ def _class_columns(
 ) -> dict[Any, str] | None:
     """Column of each class, by class in sorted order; None if each column is a model."""
     if options.classes is not None:
-        texts = [c.strip() for c in options.classes.split(",")]
-        if len(texts) != len(probs):
-            raise ValueError(
-                f"--classes names {len(texts)} classes and --prob {len(probs)} columns; expected "
-                "a class per column, in the same order."
-            )
-        given = dict(zip(_as_labels(texts, labels), probs, strict=True))
-        if len(given) < len(probs) or len(given) < 2:
-            raise ValueError(
-                f"--classes {options.classes}: expected different classes, two or more."
-            )
-        return {k: given[k] for k in sorted(given)}
+        return read_classes(options.classes, probs, labels)
     if len(probs) == 1:
         return None
-    named = match_names(probs, labels)
-    if named is not None:
-        return named
-    if len(labels) <= 2 and several:
-        return None
-    shown = ", ".join(map(str, labels[:8])) + (", ..." if len(labels) > 8 else "")
+    classes = labels.tolist()
+    if len(classes) <= 2 and several and not (len(probs) == 2 and _usual(probs, classes)):
+        return None  # two columns such as m_0 and m_1 may well be two models
+    order = match_columns(probs, classes, where="--prob", mend=_MEND)
+    if order is not None:
+        return dict(zip(classes, [probs[i] for i in order], strict=True))
+    shown = _some(classes)
     raise ValueError(
-        f"--label {options.label} has {len(labels)} classes ({shown}) and --prob names "
+        f"--label {quoted(options.label)} has {len(classes)} classes ({shown}) and --prob names "
         f"{len(probs)} columns, not called after them; name their classes by --classes."
     )
 
 
-def match_names(probs: list[str], classes: np.ndarray) -> dict[Any, str] | None:
-    """Column of each class, where the columns are called alike but for the class.
+#: What a name such as p_cat, or p_cat_calibrated, holds beside the class.
+_BESIDE = re.compile(r"^\s*(p_|prob_|proba_)?(.*?)(_calibrated)?\s*$", re.IGNORECASE | re.DOTALL)
+_MEND = "Name all of them after the classes, or say whose they are: --classes A,B,C."
 
-    Two columns such as m0 and m1 may well be two models, so of two only those count that are
-    called x, p_x, prob_x or proba_x (and as :func:`calibkit.report.stream` calls them then).
-    """
+
+def _usual(probs: list[str], classes: list[Any]) -> bool:
+    """Whether the columns are called x, p_x, prob_x or proba_x after the classes."""
+    found = called_after(map(bare_name, probs), classes)
+    return set(found) == set(range(len(classes)))
+
+
+def bare_name(name: str) -> str:
+    """A column's name less what commonly stands around a class."""
+    found = _BESIDE.match(name)
+    assert found is not None
+    return found[2]
+
+
+def read_classes(text: str, probs: list[str], labels: np.ndarray) -> dict[Any, str]:
+    """Column of each class that ``--classes`` names, by class in sorted order."""
+    texts = [c.strip() for c in text.split(",")]
+    if len(texts) != len(probs):
+        raise ValueError(
+            f"--classes names {len(texts)} classes and --prob {len(probs)} columns; expected "
+            "a class per column, in the same order."
+        )
+    classes = _as_labels(texts, labels)
+    given = dict(zip(classes, probs, strict=True))
+    if len(given) < len(probs) or len(given) < 2:
+        raise ValueError(f"--classes {text}: expected different classes, two or more.")
+    mend = "Give --classes in the order of --prob, or rename the columns."
+    check_order(probs, classes, where=f"--classes {text}: names the column", mend=mend)
+    return {k: given[k] for k in sorted(given)}
+
+
+def order_columns(
+    probs: list[str], classes: np.ndarray, option: str | None
+) -> tuple[list[str], str]:
+    """Columns in the order of known classes; and a line where only their own order says it."""
     labels = classes.tolist()
-    first, *_ = texts = [str(label) for label in labels]
-    for name in probs:
-        for at in range(len(name)):
-            before, after = name[:at], name[at + len(first) :]
-            usual = before in ("", "p_", "prob_", "proba_") and after in ("", "_calibrated")
-            if name.startswith(first, at) and (len(labels) > 2 or usual):
-                columns = [f"{before}{text}{after}" for text in texts]
-                if set(columns) == set(probs):
-                    return dict(zip(labels, columns, strict=True))
-    return None
+    if option is not None:
+        given = read_classes(option, probs, classes)
+        if list(given) != labels:
+            raise ValueError(
+                f"--classes {option}: expected the classes of the calibrator, {_some(labels)}."
+            )
+        return list(given.values()), ""
+    if len(probs) != len(labels):
+        return probs, ""  # one column of two classes; what else is wrong is said elsewhere
+    order = match_columns(probs, labels, where="--prob", mend=_MEND)
+    if order is not None:
+        return [probs[i] for i in order], ""
+    return probs, (
+        f"no column of --prob {listed(probs, 8)} is called after a class; taken in this order for "
+        f"{_some(labels)} (--classes says otherwise)"
+    )
+
+
+def _some(labels: list[Any]) -> str:
+    return listed([str(label) for label in labels], 8, "classes")
 
 
 def _as_labels(texts: list[str], labels: np.ndarray) -> list[Any]:
@@ -129,7 +167,7 @@ def _as_labels(texts: list[str], labels: np.ndarray) -> list[Any]:
     except (ValueError, KeyError, OverflowError) as error:
         raise ValueError(
             f"--classes {','.join(texts)}: the labels of the file are {labels.dtype.name}, for "
-            f"instance {labels[0]}; expected the same."
+            f"instance {_some(labels[:1].tolist())}; expected the same."
         ) from error
 
 
@@ -140,8 +178,7 @@ def _same_label(text: str, labels: np.ndarray) -> Any:
             return label
         if labels.dtype.kind in "iuf" and _number(text) == label:
             return label
-    shown = ", ".join(map(str, labels[:8])) + (", ..." if len(labels) > 8 else "")
-    raise ValueError(f"--positive {text}: no such label; the file has: {shown}")
+    raise ValueError(f"--positive {text}: no such label; the file has: {_some(labels.tolist())}")
 
 
 def _number(text: str) -> float | None:

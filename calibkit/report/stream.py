@@ -21,7 +21,8 @@ from .._numerics.links import FloatArray
 from .._tables.files import Source, kind_of
 from .._tables.records import SEPARATORS, Record, TextTable, to_number
 from .._tables.table import find_columns, located, parquet_errors, row_place, scan_parquet
-from .problem import match_names
+from .console import say
+from .problem import order_columns
 
 #: Rows that are in memory at a time.
 CHUNK_ROWS = 1 << 16
@@ -41,12 +42,11 @@ class Mapping:
         source: str,
         asked: list[str],
         column: str | None,
+        classes: str | None = None,
     ) -> None:
         self.calibrator = calibrator
-        self.probs = find_columns("--prob", asked, columns, source)
-        named = match_names(self.probs, calibrator.classes_)
-        if named is not None:
-            self.probs = list(named.values())
+        probs = find_columns("--prob", asked, columns, source)
+        self.probs, note = order_columns(probs, calibrator.classes_, classes)
         self.added = _new_names(self.probs, calibrator.classes_, column)
         taken = set(columns)
         for name in self.added:
@@ -56,6 +56,8 @@ class Mapping:
                     "--column."
                 )
         self(np.empty((0, len(self.probs))))  # the right number of columns?
+        if note:
+            say(f"note: {note}")
 
     def __call__(self, scores: FloatArray) -> FloatArray:
         """Calibrated probabilities, with as many columns as there are scores."""
@@ -79,6 +81,7 @@ def apply_file(
     target: Path | None,
     *,
     column: str | None = None,
+    classes: str | None = None,
     chunk_rows: int | None = None,
     step: Step | None = None,
 ) -> int:
@@ -96,7 +99,7 @@ def apply_file(
     step = step or (lambda share: None)
 
     def mapping(columns: list[str]) -> Mapping:
-        return Mapping(calibrator, columns, source.name, asked, column)
+        return Mapping(calibrator, columns, source.name, asked, column, classes)
 
     with ExitStack() as stack:
         path = None if target is None else stack.enter_context(whole_file(target))
