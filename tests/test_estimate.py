@@ -369,3 +369,32 @@ def test_brier_scores_of_several_classes_reach_two():
     e = estimate("brier_score", y, p, classes=[0, 1, 2], groups=np.arange(60) // 20, random_state=0)
     assert e.value > 1.2
     assert e.high == 2
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "max"])
+@pytest.mark.parametrize("debias", [False, True])
+def test_interval_null_band_and_verdict_come_from_one_test(norm, debias):
+    """On errors near the edge of noise, where two tests would differ in some draws."""
+    seen = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        p = rng.random(300)
+        y = rng.random(300) < p ** rng.uniform(1, 1.3)
+        settings = {"norm": norm, "debias": debias, "n_bins": 10, "n_resamples": 100}
+        e = estimate("calibration_error", y, p, random_state=seed, **settings)
+        assert (e.low > 0) == (e.value > e.null_high) == (e.verdict == "miscalibrated")
+        assert e.low <= e.value <= e.high
+        seen.add(e.low > 0)
+    assert seen == {True, False}
+
+
+def test_verdicts():
+    rng = np.random.default_rng(0)
+    p = rng.random(20_000)
+    y = rng.random(20_000) < p
+    many, few, wrong = (
+        estimate("calibration_error", labels, scores, random_state=0)
+        for labels, scores in ((y, p), (y[:100], p[:100]), (y, np.sqrt(p)))
+    )
+    assert (many.verdict, few.verdict, wrong.verdict) == ("calibrated", "unclear", "miscalibrated")
+    assert estimate("brier_score", y[:100], p[:100], random_state=0).verdict is None

@@ -17,7 +17,7 @@ from .._numerics.links import FloatArray
 from .._numerics.weights import row_count
 from ._binned import SPECS as BINNED
 from ._interval import measure
-from ._resampling import cell_draws, null_draws, row_draws, widened
+from ._resampling import cell_draws, null_band, null_draws, row_draws, widened
 from ._rows import infer_kind, read_groups, read_problem, reduce_rows, refuse_kind
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
@@ -26,6 +26,9 @@ from ._table import ScoreTable
 #: Cells of the table that draws are taken on: the within-cell spread they leave out is below
 #: (1/512)^2 of the variance.
 N_CELLS = 512
+
+#: Calibration errors up to this are as good as none.
+_SMALL = 0.05
 
 METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
 
@@ -70,6 +73,21 @@ class Estimate:
     null: float | None = None
     null_low: float | None = None
     null_high: float | None = None
+
+    @property
+    def verdict(self) -> str | None:
+        """What a calibration error says of the model; None for other metrics.
+
+        "miscalibrated": more error than a calibrated model shows, ``value > null_high``. Such an
+        error's interval begins above 0, that of any other at 0, but for bootstrap intervals.
+        "calibrated": no error seen, and none above 0.05 is compatible with the rows. "unclear": no
+        error seen, but the rows are too few to exclude one.
+        """
+        if "norm" not in self.params or self.null_high is None:
+            return None
+        if self.value > self.null_high:
+            return "miscalibrated"
+        return "calibrated" if self.high <= _SMALL else "unclear"
 
     def __float__(self) -> float:
         return self.value
@@ -250,7 +268,7 @@ def estimate(
         problems: list[Any] = [table] if whole else reduce_rows(_needed(rows), kind or "binary")
         found = measure(problems, settings, level, n_resamples, rng, codes)
         ends = found.value, found.low, found.high, level, n, spec.name
-        return Estimate(*ends, found.settings, found.method, *_null_band(found.null, level))
+        return Estimate(*ends, found.settings, found.method, *found.band)
     if spec is not None and table is not None:
         params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)
@@ -263,7 +281,7 @@ def estimate(
         )
     low, high = _interval(spec, value, widened(draws, codes, level), level, kind)
     name = getattr(function, "__name__", type(function).__name__)
-    band = _null_band(null, level)
+    band = null_band(null, level)
     return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)
 
 
@@ -346,14 +364,3 @@ def _interval(
         most = 2.0 if several else spec.bounds[1]
         low, high = max(low, spec.bounds[0]), min(high, max(most, value))
     return float(low), float(high)
-
-
-def _null_band(
-    null: FloatArray | None, level: float
-) -> tuple[float | None, float | None, float | None]:
-    """Mean and central range of the metric over labels that fit the scores."""
-    if null is None or not np.isfinite(null).any():
-        return None, None, None
-    null = null[np.isfinite(null)]
-    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2])
-    return float(null.mean()), float(low), float(high)

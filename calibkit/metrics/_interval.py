@@ -13,7 +13,7 @@ from .._numerics.inversion import of_sums
 from .._numerics.links import FloatArray, IntArray
 from ._errors import check_debias, combine, count_sums, raw_errors, raw_kernel
 from ._noise import SHARED, Interval, normal_interval
-from ._resampling import null_draws
+from ._resampling import Band, null_band, null_draws
 from ._table import ScoreTable
 
 #: Cells that labels are drawn on for the null band: variances inside 64 cells are below
@@ -32,7 +32,7 @@ class Measured(NamedTuple):
     high: float
     settings: dict[str, Any]
     method: str
-    null: FloatArray
+    band: Band
 
 
 def measure(
@@ -43,7 +43,13 @@ def measure(
     rng: np.random.Generator,
     groups: IntArray | None,
 ) -> Measured:
-    """Error of one problem, or the mean over the classes, by inverting a test."""
+    """Error of one problem, or the mean over the classes, by inverting a test.
+
+    Whether the error is more than a calibrated model shows is asked once, of the null band: the
+    interval begins above 0 if and only if the value lies above that band. Where the inverted test
+    has no lower end of its own then, the triangle inequality gives one: true gaps are at least as
+    large as those observed less the noise, and the noise is at most ``null_high``.
+    """
     norm, strategy, n_bins = settings["norm"], settings["strategy"], settings["n_bins"]
     noise = check_debias("estimate", settings["debias"], norm)
     raw = raw_errors("estimate", problems, norm, strategy, n_bins, noise)
@@ -53,8 +59,13 @@ def measure(
     shown = {**settings, "n_bins": _bins_used(problems[0], strategy, n_bins)}
     if noise is not None:
         shown["unclipped_square" if norm == "l2" else "unclipped"] = float(raw.mean())
-    low, high = min(ends.low, value), max(min(ends.high, 1.0), value)
-    return Measured(value, low, high, shown, ends.method, null)
+    band = null_band(null, level)
+    assert band.high is not None
+    low = min(ends.low, value)
+    if groups is None:
+        low = max(low, value - band.high) if value > band.high else 0.0
+    high = max(min(ends.high, 1.0), value)
+    return Measured(value, low, high, shown, ends.method, band)
 
 
 def _refuse_many(parts: list[BinSums], strategy: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +18,23 @@ from ._table import ScoreTable
 
 #: Draws are made in batches of about this many numbers.
 _BATCH = 1 << 20
+
+
+class Band(NamedTuple):
+    """Mean and central range of a metric over labels that fit the scores; None if unknown."""
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def null_band(null: FloatArray | None, level: float) -> Band:
+    """The band of these draws."""
+    if null is None or not np.isfinite(null).any():
+        return Band()
+    null = null[np.isfinite(null)]
+    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2])
+    return Band(float(null.mean()), float(low), float(high))
 
 
 def _batches(n_draws: int, size: int) -> list[int]:
