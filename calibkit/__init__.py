@@ -30,6 +30,7 @@ from ._core.warnings import SaturatedScoresWarning as SaturatedScoresWarning
 from ._core.warnings import ScaleWarning as ScaleWarning
 from ._core.warnings import SeparationWarning as SeparationWarning
 from ._core.warnings import UnmatchedWarning as UnmatchedWarning
+from ._core.warnings import VerdictAsSignalWarning as VerdictAsSignalWarning
 from ._io import from_dict as from_dict
 from ._io import load as load
 from ._io import save as save

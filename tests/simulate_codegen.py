@@ -32,7 +32,7 @@ def write(folder="."):
             log_odds = rng.normal(3.0 + 0.3 * insight + style, 2.0, size=n_tokens)
             logprobs = -np.logaddexp(0.0, -log_odds)
             tokens = [{"token": "tok", "logprob": round(float(lp), 4)} for lp in logprobs]
-            choice = {"index": 0, "message": {"role": "assistant", "content": "def solve(): ..."}}
+            choice = {"index": 0, "message": {"role": "assistant", "content": "tok" * n_tokens}}
             choice |= {"logprobs": {"content": tokens}, "finish_reason": "stop"}
             head = {"task_id": task, "sample": sample, "object": "chat.completion"}
             lines.append(json.dumps({**head, "choices": [choice]}))

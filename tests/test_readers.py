@@ -47,19 +47,20 @@ def other(p):
     return float(np.log1p(-np.exp(p))) - 0.5
 
 
-def chat(logprobs, index=0, text="return 1"):
+def pieces(text, n):
+    """A text as n tokens."""
+    return [text[i : i + 1] if i < n - 1 else text[i:] for i in range(n)]
+
+
+def said(token, logprob):
+    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+
+
+def chat(logprobs, index=0, text="return 1", tokens=None):
     """A choice of a chat completion, as the API reference lays it out."""
     content = [
-        {
-            "token": "x",
-            "logprob": p,
-            "bytes": [120],
-            "top_logprobs": [
-                {"token": "x", "logprob": p, "bytes": [120]},
-                {"token": "y", "logprob": other(p), "bytes": [121]},
-            ],
-        }
-        for p in logprobs
+        {**said(t, p), "top_logprobs": [said(t, p), said("y" if t != "y" else "z", other(p))]}
+        for t, p in zip(tokens or pieces(text, len(logprobs)), logprobs, strict=True)
     ]
     return {
         "index": index,
@@ -74,14 +75,15 @@ def response(*choices, **more):
     return {**more, **head, "choices": list(choices), "usage": {"total_tokens": 24}}
 
 
-def legacy(logprobs, index=0, text="return 1"):
+def legacy(logprobs, index=0, text="return 1", tokens=None):
+    tokens = tokens or pieces(text, len(logprobs))
     return {
         "text": text,
         "index": index,
         "logprobs": {
-            "tokens": ["x"] * len(logprobs),
+            "tokens": tokens,
             "token_logprobs": logprobs,
-            "top_logprobs": [{"x": p, "y": other(p)} for p in logprobs],
+            "top_logprobs": [{t: p, "?": other(p)} for t, p in zip(tokens, logprobs, strict=True)],
             "text_offset": list(range(len(logprobs))),
         },
         "finish_reason": "stop",
@@ -103,8 +105,9 @@ def request_output(request_id, *outputs):
     }
 
 
-def completion_output(logprobs, index=0, text="return 1"):
+def completion_output(logprobs, index=0, text="return 1", tokens=None):
     """The token drawn stands second, so that no reader may take the first."""
+    tokens = tokens or pieces(text, len(logprobs))
     return {
         "index": index,
         "text": text,
@@ -112,10 +115,10 @@ def completion_output(logprobs, index=0, text="return 1"):
         "cumulative_logprob": sum(logprobs),
         "logprobs": [
             {
-                "3": {"logprob": p + 0.01, "rank": 1, "decoded_token": "y"},
-                "7": {"logprob": p, "rank": 2, "decoded_token": "x"},
+                "3": {"logprob": p + 0.01, "rank": 1, "decoded_token": "?"},
+                "7": {"logprob": p, "rank": 2, "decoded_token": t},
             }
-            for p in logprobs
+            for t, p in zip(tokens, logprobs, strict=True)
         ],
         "finish_reason": "stop",
     }

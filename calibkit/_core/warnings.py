@@ -45,7 +45,11 @@ class MissingSignalWarning(CalibrationWarning):
 
 
 class UnmatchedWarning(CalibrationWarning):
-    """Some generations have no result, or some results no generation."""
+    """Some generations have no result, some results no generation, or tokens are not their text."""
+
+
+class VerdictAsSignalWarning(CalibrationWarning):
+    """A signal equals the verdict that it is to be judged by."""
 
 
 class FewGroupsWarning(CalibrationWarning):

@@ -256,8 +256,8 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     Parameters
     ----------
     answers : sequence of n
-        The answer of each sample: strings, numbers, tuples, anything hashable. None or NaN where
-        there is none.
+        The answer of each sample: strings, numbers, tuples, anything hashable. None, NaN or an
+        empty text (also one of white space alone) where there is none.
     groups : sequence of n
         The prompt of each sample.
     leave_one_out : bool, default=False
@@ -301,6 +301,7 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     check_flag(where, "leave_one_out", leave_one_out)
     rows, prompts = read_rows(answers, where, "answers"), read_rows(groups, where, "groups")
     check_lengths(len(rows), len(prompts), where, ("answers", "groups"))
+    rows = [None if isinstance(v, str) and not v.strip() else v for v in rows]
     codes, group = _codes(rows, where, "answers"), _codes(prompts, where, "groups")
     if (group < 0).any():
         raise ValueError(

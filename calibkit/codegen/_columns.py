@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.warnings import MissingSignalWarning, warn
+from .._core.warnings import MissingSignalWarning, UnmatchedWarning, warn
 from .._numerics.links import FloatArray, IntArray
 from .._tables.records import is_empty, to_number
+from ._formats._names import is_no_answer, is_no_signal
 from ._formats._rows import Alternatives, Asked, Output, Top
+from ._formats._table import no_text
+from ._ids import Ids
 from ._ragged import Ragged
 from ._records import Generations
 
 #: One for all outputs that have none.
 _NONE, _NO = np.empty(0), np.empty(0, dtype=np.intp)
-
-
-class Ids:
-    """Task, sample and place of rows as they come; samples without a number are counted."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-        self._task: list[str] = []
-        self._sample: list[int] = []
-        self.place: list[str] = []
-        self._row: dict[tuple[str, int], int] = {}
-        self._counts: Counter[str] = Counter()
-        self._counted: bool | None = None
-        self._n_repeated = 0
-
-    def pass_over(self, task: str) -> None:
-        """Leave out a number, that of an output which a failed request would have given."""
-        self._counts[task] += 1
-
-    def add(self, place: str, task: str, sample: int | None) -> int | None:
-        """Take a row in, or give the number of that which has its task and sample already."""
-        if self._counted is not None and self._counted != (sample is None):
-            has, had = (
-                ("no sample number", "one") if sample is None else ("a sample number", "none")
-            )
-            raise ValueError(
-                f"{self._where}: {place}: has {has} and rows before it have {had}; expected one in "
-                "all rows or in none."
-            )
-        self._counted = sample is None
-        if sample is None:
-            sample = self._counts[task]
-            self._counts[task] += 1
-        earlier = self._row.setdefault((task, sample), len(self.place))
-        if earlier < len(self.place):
-            self._n_repeated += 1
-            return earlier
-        self._task.append(task)
-        self._sample.append(sample)
-        self.place.append(place)
-        return None
-
-    def conflict(self, earlier: int, place: str) -> ValueError:
-        """Two rows of one output that differ."""
-        task, sample = self._task[earlier], self._sample[earlier]
-        return ValueError(
-            f"{self._where}: task {task}, sample {sample} is at {self.place[earlier]} and, with "
-            f"other content, at {place}; expected each once. Where these are different outputs, "
-            "name what tells them apart: sample='...' or task='...'."
-        )
-
-    def columns(self) -> dict[str, Any]:
-        """Fields of Generations and Results."""
-        return {
-            "task": np.array(self._task, dtype=str),
-            "sample": np.array(self._sample, dtype=np.int64),
-            "place": self.place,
-            "counted": bool(self._counted),
-            "n_repeated": self._n_repeated,
-        }
 
 
 class Columns:
@@ -94,6 +37,15 @@ class Columns:
         self._no_signal: set[str] = set()
         self._labels: list[tuple[str, ...]] = []
         self._errors: list[str] = []
+        self._numbered: set[str] = set()
+        self._words: set[str] = set()
+        self._bare: Output | None = None
+        self._notes: dict[str, list[int]] = {"cut": [], "none": []}
+        self._files: list[_File] = []
+
+    def begin(self, path: Any) -> None:
+        """What is added from here on is of that file."""
+        self._files.append(_File(str(path), set(), set()))
 
     def add(self, row: Output) -> None:
         """Take an output in."""
@@ -104,12 +56,18 @@ class Columns:
         earlier = self._ids.add(row.place, row.task, row.sample)
         logprobs = _NONE if row.tokens.logprobs is None else row.tokens.logprobs
         if earlier is not None:
-            same = (self._text[earlier], self._labels[earlier]) == (row.text, row.labels)
+            same = (self._text[earlier], self._labels[earlier]) == (row.text or "", row.labels)
             same &= np.array_equal(self._logprobs[earlier], logprobs, equal_nan=True)
             if not (same and self._has(earlier, row.extra)):
                 raise self._ids.conflict(earlier, row.place)
             return
+        self._check_text(row)
+        if row.tokens.note:
+            self._notes[row.tokens.note].append(len(self._text))
         n_tokens = len(logprobs)
+        if self._files:
+            self._files[-1].tasks.add(row.task)
+            self._files[-1].holds.update(["log-probabilities"] * bool(n_tokens))
         top = row.tokens.top
         flat, per_token = top or Top(_NONE, np.zeros(n_tokens, np.intp) if n_tokens else _NO)
         self._any_top |= top is not None
@@ -117,18 +75,39 @@ class Columns:
         self._top.append(flat)
         self._per_token.append(per_token)
         self._add_extra(row.extra, len(self._text))
-        self._text.append(row.text)
+        self._text.append(row.text or "")
         self._labels.append(row.labels)
         self._logprobs.append(logprobs)
 
+    def _check_text(self, row: Output) -> None:
+        """Raise where some rows have a text and others have none."""
+        if self._text and (row.text is None) != (self._bare is not None):
+            has, had = ("none", "one") if row.text is None else ("one", "none")
+            bare = row if row.text is None else self._bare or row
+            raise ValueError(
+                f"{self._asked.where}: {row.place}: has {has} of the columns of a text and rows "
+                f"before it have {had}; {bare.place} {no_text(bare.fields)}"
+            )
+        if row.text is None:
+            self._bare = self._bare or row
+
     def _add_extra(self, extra: dict[str, Any], n_before: int) -> None:
         for name, value in extra.items():
-            if name in self._no_signal:
+            if name in self._no_signal and not (self._bare and name in self._words):
                 continue
             number = _number(value)
             if number is None:
+                if isinstance(value, str) and name not in self._numbered:
+                    self._words.add(name)
                 self._no_signal.add(name)
                 self._extra.pop(name, None)
+                continue
+            if number == number:
+                self._numbered.add(name)
+                self._words.discard(name)
+                if self._files and not is_no_signal(name):
+                    self._files[-1].holds.add(name)
+            if name in self._no_signal:
                 continue
             column = self._extra.setdefault(name, [])
             column.extend([np.nan] * (n_before - len(column)))
@@ -157,18 +136,18 @@ class Columns:
             )
         if n == 0:
             raise ValueError(f"{self._asked.where}: no record holds an output; expected outputs.")
+        self._check_files()
+        signals = self._signals(n)
+        self._check_bare(signals)
+        self._warn_of_tokens()
         logprobs = _ragged(self._logprobs)
         top = Ragged(_joined(self._top, self._per_token), logprobs.offsets)
-        signals = {
-            name: np.array(column + [np.nan] * (n - len(column)))
-            for name, column in self._extra.items()
-        }
         return Generations(
             text=self._text,
             logprobs=logprobs,
             top_logprobs=top if self._any_top else None,
             first_tokens=self._first,
-            signals={k: v for k, v in signals.items() if not np.isnan(v).all()},
+            signals=signals,
             labels={
                 name: np.array([row[i] for row in self._labels], dtype=str)
                 for i, name in enumerate(self._asked.labels)
@@ -176,6 +155,79 @@ class Columns:
             errors=tuple(self._errors),
             **self._ids.columns(),
         )
+
+    def _signals(self, n: int) -> dict[str, FloatArray]:
+        """Columns that hold numbers; one that only numbers the rows is none, unless named."""
+        found = {
+            name: np.array(column + [np.nan] * (n - len(column)))
+            for name, column in self._extra.items()
+        }
+        named = self._asked.signals or ()
+        return {
+            name: values
+            for name, values in found.items()
+            if not np.isnan(values).all()
+            and (name in named or not (is_no_signal(name) or _counts(name, values)))
+        }
+
+    def _check_bare(self, signals: dict[str, FloatArray]) -> None:
+        """Raise where no row has a text, and one may stand in a column that was not read."""
+        if self._bare is None or not self._bare.fields:
+            return
+        unread = self._words - set(self._asked.labels)
+        if any(not is_no_answer(name) for name in unread) or not (
+            signals or any(map(len, self._logprobs))
+        ):
+            place = f"{self._asked.where}: {self._bare.place}"
+            raise ValueError(f"{place}: {no_text(self._bare.fields)}")
+
+    def _warn_of_tokens(self) -> None:
+        cut, none = self._notes["cut"], self._notes["none"]
+        if not (cut or none):
+            return
+        found = []
+        if cut:
+            found.append(f"of {len(cut)} those that make up the text are used")
+        if none:
+            found.append(f"of {len(none)} none do, and they get no log-probabilities (NaN)")
+        first = self._ids.place[min(cut + none)]
+        warn(
+            f"{self._asked.where}: the tokens of {len(cut) + len(none)} of {len(self._text)} "
+            f"outputs are not their text (first at {first}): {'; '.join(found)}. Hidden reasoning, "
+            "and what is cut off at a stop, stand among tokens but not in the text.",
+            UnmatchedWarning,
+        )
+
+    def _check_files(self) -> None:
+        """Raise where files hold different signals of the same outputs, not further outputs."""
+        if not self._ids.columns()["counted"]:
+            return
+        for one, other in combinations(self._files, 2):
+            both = one.tasks & other.tasks
+            if both and one.holds != other.holds:
+                task = min(both)
+                held = [", ".join(sorted(f.holds)) or "no signal" for f in (one, other)]
+                raise ValueError(
+                    f"{self._asked.where}: {one.path} holds {held[0]} and {other.path} {held[1]}, "
+                    f"of the same tasks (for instance {task}), and samples without numbers would "
+                    "be further samples of each; expected the same columns in all files. Signals "
+                    "of the same outputs: read each file by itself, then "
+                    "first.with_signal('name', second.signals['name'], of=second)."
+                )
+
+
+class _File(NamedTuple):
+    """A file, the tasks in it, and what it holds of them."""
+
+    path: str
+    tasks: set[str]
+    holds: set[str]
+
+
+def _counts(name: str, values: FloatArray) -> bool:
+    """Whether a column numbers the rows, as the index of a data frame does, which has no name."""
+    whole = not name.strip() and bool((values == np.floor(values)).all())
+    return len(values) > 2 and (whole or bool((np.diff(values) == 1).all()))
 
 
 def _number(value: Any) -> float | None:

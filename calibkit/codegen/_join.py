@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .._core.warnings import UnmatchedWarning, warn
+from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from ._measures import Scale
 from ._records import Generations, Results, rows_of
 from ._signals import Signals
@@ -125,6 +125,7 @@ class Scored:
             Outputs that ``of`` lacks have NaN.
         """
         more = self.generations.with_signal(name, values, of=of, scale=scale)
+        warn_of_verdicts({name: more.signals[name]}, self.correct, "with_signal")
         return replace(self, generations=more)
 
     def to_pandas(self) -> Any:
@@ -153,7 +154,8 @@ def join_results(generations: Generations, results: Results) -> Scored:
     Returns
     -------
     Scored
-        The outputs that have a verdict, in their order; what has no counterpart is listed.
+        The outputs that have a verdict, in their order; what has no counterpart is listed. The
+        column that the verdicts were read from is no longer among the signals.
 
     Raises
     ------
@@ -165,6 +167,8 @@ def join_results(generations: Generations, results: Results) -> Scored:
     -----
     UnmatchedWarning
         If rows of either side have no counterpart: how many, and the first few.
+    VerdictAsSignalWarning
+        If a signal equals the verdict, or its opposite, for all outputs.
 
     Notes
     -----
@@ -211,10 +215,47 @@ def join_results(generations: Generations, results: Results) -> Scored:
         [_named(generations, i) for key, i in outputs.items() if key not in verdicts],
         [_named(results, i) for key, i in verdicts.items() if key not in outputs],
     )
+    scored = _without_verdict(scored, results.column)
+    warn_of_verdicts(scored.generations.signals, scored.correct, "join_results")
     if scored.n_unmatched:
         shifted = generations.counted and results.counted and _counts_differ(generations, results)
         _warn(scored, shifted)
     return scored
+
+
+def _without_verdict(scored: Scored, column: str) -> Scored:
+    """The outputs without the column of the verdicts, where it was read as a signal too."""
+    held = dict(scored.generations.signals)
+    if column not in held or not _is_one_to_one(held[column], scored.correct):
+        return scored
+    del held[column]
+    return replace(scored, generations=replace(scored.generations, signals=held))
+
+
+def _is_one_to_one(values: np.ndarray, correct: np.ndarray) -> bool:
+    """Whether a signal is the verdict or its opposite, in whatever numbers."""
+    known = ~np.isnan(values)
+    right, wrong = (np.unique(values[known & (correct == c)]) for c in (True, False))
+    return max(len(right), len(wrong)) == 1 and not np.array_equal(right, wrong)
+
+
+def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray, where: str) -> None:
+    """Say which signals are the verdict by another name: they would be judged as perfect."""
+    if not 0 < np.count_nonzero(correct) < len(correct):
+        return  # then any constant equals it
+    verdicts = (correct, ~correct, np.where(correct, 1, -1))
+    same = []
+    for name, values in signals.items():
+        known = ~np.isnan(values)
+        if known.any() and any(np.array_equal(values[known], v[known]) for v in verdicts):
+            same.append(name)
+    if same:
+        warn(
+            f"{where}: {', '.join(map(repr, same))} equals the verdict or its opposite for all "
+            "outputs: it seems to be the verdict by another name, not a signal. Name those that "
+            "are: read_generations(..., signals=[...]).",
+            VerdictAsSignalWarning,
+        )
 
 
 def _named(side: Generations | Results, i: int) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ._columns import Columns, Ids
+from ._columns import Columns
 from ._formats import read_rows
 from ._formats._rows import Asked, Field
+from ._ids import Ids
 from ._records import Generations, Results
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -53,11 +54,15 @@ def read_generations(
         ``sample``; without it outputs of a task are counted from 0 in the order of the file.
     text, logprobs : str or callable, optional
         Keys of the output's text and its list of log-probabilities, where they are not where the
-        format has them. A table's are looked for as text, completion or solution, and as logprobs
-        or token_logprobs (in CSV a list in JSON).
+        format has them. A table's text is looked for as text, completion, solution, code, output,
+        response, content, generation, generated_text or generated_code, of which one may be
+        filled; its log-probabilities as logprobs or token_logprobs (in CSV a list in JSON), beside
+        tokens, a list of texts. A table without a text is refused if a column of words may hold
+        it, unless signals or logprobs are named.
     signals : str or list of str, optional
-        Keys of further numbers. By default, of a table, all columns of numbers but ``correct``
-        and ``passed``; a verdict by another name is no signal, so name those that are.
+        Keys of further numbers. By default, of a table, all columns of numbers but those that by
+        their names are verdicts (passed, is_correct), right answers (label, correct_answer) or
+        identifiers (index, problem_id), and running numbers.
     labels : str or list of str, optional
         Keys of texts to keep, for instance the model or the repository.
 
@@ -70,15 +75,23 @@ def read_generations(
     ------
     ValueError
         If a file is empty, cut short, not UTF-8, of no known format or of two; if a record lacks
-        a field, or two of the same task and sample differ. Names the file and the line.
+        a field, has no text or several, or is a piece of a streamed response; if two of the same
+        task and sample differ, or files hold different signals of the same tasks. Names the file
+        and the line.
 
     Warns
     -----
     MissingSignalWarning
         If requests failed: their number, and the first.
+    UnmatchedWarning
+        If tokens are not their text: how many, and the first.
 
     Notes
     -----
+    Where tokens are given as texts, those count that make up the output's text: the run at their
+    end, or the only one, white space around it apart. Hidden reasoning, marks of the end and what
+    is cut off at a stop are left out; where no run is the text, there are no log-probabilities.
+
     lm-eval's multiple choice gives the signal ``choice_probability``: the softmax over the
     choices' log-likelihoods, of the choice that was made. OpenAI writes -9999.0 for tokens that
     are not among the 20 likeliest. A failed request takes its place in the count of samples.
@@ -87,9 +100,9 @@ def read_generations(
     --------
     >>> import json, tempfile, pathlib
     >>> from calibkit.codegen import read_generations
-    >>> token = lambda p: {"token": "x", "logprob": p, "top_logprobs": []}
+    >>> tokens = [{"token": t, "logprob": p} for t, p in (("return", -0.1), (" 1", -0.3))]
     >>> choice = {"index": 0, "message": {"content": "return 1"},
-    ...           "logprobs": {"content": [token(-0.1), token(-0.3)]}}
+    ...           "logprobs": {"content": tokens}}
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "answers.jsonl"
     >>> _ = path.write_text(json.dumps({"task_id": "HumanEval/0", "choices": [choice]}))
     >>> found = read_generations(path)
@@ -110,6 +123,7 @@ def read_generations(
     )
     rows = Columns(asked)
     for one in _paths(path, asked):
+        rows.begin(one)
         for output in read_rows(one, format, asked, "outputs"):
             rows.add(output)
     return rows.finished()
@@ -170,7 +184,7 @@ def read_results(
     Results(2 outputs of 1 tasks; 2 correct by base tests)
     """
     asked = Asked("read_results", _task(task), sample, correct=correct, notion=notion)
-    ids, found, kept_notion = Ids(asked.where), [], None
+    ids, found, kept_notion, column = Ids(asked.where), [], None, ""
     for one in _paths(path, asked):
         for verdict in read_rows(one, format, asked, "verdicts"):
             if kept_notion not in (None, verdict.notion):
@@ -179,7 +193,7 @@ def read_results(
                     f"{kept_notion}; expected one notion of correct. Choose: "
                     f"correct={verdict.notion!r}."
                 )
-            kept_notion = verdict.notion
+            kept_notion, column = verdict.notion, verdict.column
             earlier = ids.add(verdict.place, verdict.task, verdict.sample)
             if earlier is None:
                 found.append(verdict.correct)
@@ -187,7 +201,9 @@ def read_results(
                 raise ids.conflict(earlier, verdict.place)
     if kept_notion is None:
         raise ValueError(f"{asked.where}: no record has a verdict by correct={correct!r}.")
-    return Results(correct=np.array(found, dtype=bool), notion=kept_notion, **ids.columns())
+    return Results(
+        correct=np.array(found, dtype=bool), notion=kept_notion, column=column, **ids.columns()
+    )
 
 
 def _task(task: Any) -> Any:

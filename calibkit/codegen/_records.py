@@ -159,6 +159,11 @@ class Generations:
         if wanted:
             found = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs, where)
             columns |= zip(wanted, found.T, strict=True)
+            if "length" in wanted:  # a text without log-probabilities is not of no length
+                bare = np.diff(self.logprobs.offsets) == 0
+                columns["length"] = np.where(
+                    bare & np.array(self.text, bool), np.nan, columns["length"]
+                )
         own = {**_file_scales(self.signals), **self.scales, **dict.fromkeys(PROBABILITIES, scale)}
         return Signals(
             {name: columns[name] for name in names},
@@ -329,6 +334,8 @@ class Results:
         Whether the sample numbers were counted in the order of the file.
     n_repeated : int
         Rows left out because they say the same of the same output as an earlier one.
+    column : str
+        The key that the verdicts were read from, which is no signal of the same outputs.
 
     Examples
     --------
@@ -351,6 +358,7 @@ class Results:
     place: list[str]
     counted: bool = False
     n_repeated: int = 0
+    column: str = ""
 
     def __len__(self) -> int:
         return len(self.task)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,13 +49,18 @@ class Choice(NamedTuple):
     stated: list[str] | None = None
 
 
+def _no_text(record: dict[str, Any]) -> str:
+    """These commands judge numbers; where the text stands is not asked."""
+    return ""
+
+
 def read_outputs(generations: str, choice: Choice) -> Generations:
     """Read a file of outputs, with the labels asked for and confidence that is stated in text."""
     stated = choice.stated or []
     named = {v for v in (choice.group, choice.by, *stated) if v not in (None, "none", *_TASK)}
     labels = sorted(str(v) for v in named)
     outputs = read_generations(
-        generations, task=choice.task or None, sample=choice.sample, labels=labels
+        generations, task=choice.task or None, sample=choice.sample, labels=labels, text=_no_text
     )
     for name in stated:
         outputs = outputs.with_signal(name, parse_confidence(outputs.labels[name]))

@@ -1,7 +1,8 @@
 """Files of generations and results: which format they are in, and what their records say.
 
 A format is a module with KEYS (what it is known by, in words), ``fits(record, asked)``, and
-``outputs(item, asked)`` or ``verdicts(item, asked)`` or both; FORMATS lists it.
+``outputs(item, asked)`` or ``verdicts(item, asked)`` or both; where a record may be a piece of a
+streamed response, ``whole(items, asked)`` raises at it. FORMATS lists it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from ..._core.params import check_choice
 from . import _evalplus, _lm_eval, _openai, _table, _vllm
-from ._rows import Asked, fail, keys, with_asked
+from ._asked import with_asked
+from ._rows import Asked, fail, keys
 from ._source import Item, read_items
 
 #: From the most to the least particular.
@@ -30,7 +32,7 @@ FORMATS: dict[str, ModuleType] = {
 def read_rows(path: Path, format: str, asked: Asked, part: str) -> Iterator[Any]:
     """What a file's records say, ``part`` being "outputs" or "verdicts"."""
     check_choice(asked.where, "format", format, ("auto", *FORMATS))
-    items = read_items(path, asked.where)
+    items: Iterator[Item] = read_items(path, asked.where)
     name = format
     if format == "auto":
         name, seen = _detect(items, asked, path)
@@ -49,7 +51,7 @@ def read_rows(path: Path, format: str, asked: Asked, part: str) -> Iterator[Any]
             f"of {', '.join(kinds)}."
         )
     module, rows = FORMATS[name], getattr(FORMATS[name], part)
-    for item in items:
+    for item in module.whole(items, asked) if hasattr(module, "whole") else items:
         if not module.fits(item.value, asked) or (
             name == "table" and format == "auto" and _is_of_another(item, asked)
         ):

@@ -56,6 +56,8 @@ def _first(status: Any) -> Any:
 def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     """The code that was tested."""
     for place, task, sample, _, _, code in _samples(item):
+        if code is None and asked.text is None:
+            raise fail(asked, place, "has no solution; expected the code that was tested.")
         yield Output(place.place, task, sample, as_text(asked, place, code))
 
 

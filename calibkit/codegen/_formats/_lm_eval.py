@@ -110,4 +110,4 @@ def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
     by = item.value.get("filter", "none")
     notion = asked.notion or (metric if by == "none" else f"{metric},{by}")
     found = as_verdict(asked, item, metric, value)
-    yield Verdict(item.place, _task(item, asked), 0, found, notion)
+    yield Verdict(item.place, _task(item, asked), 0, found, notion, metric)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ._rows import (
+    PIECE,
     Asked,
     Output,
     Tokens,
-    as_first,
-    as_logprobs,
     as_text,
-    as_top,
     by_index,
     fail,
     ids,
@@ -20,9 +18,12 @@ from ._rows import (
     same_length,
 )
 from ._source import Item
+from ._tokens import make_tokens
 
 KEYS = "choices[] with message or text, alone or in response.body of batch lines"
 TASKS = ("task_id", "custom_id")
+#: What a message may hold where the model wrote no text.
+_INSTEAD = ("refusal", "tool_calls", "function_call", "audio")
 
 
 def fits(record: dict[str, Any], asked: Asked) -> bool:
@@ -55,6 +56,26 @@ def _unwrapped(record: dict[str, Any]) -> tuple[Any, str]:
     return body, ""
 
 
+def whole(items: Iterable[Item], asked: Asked) -> Iterator[Item]:
+    """The records; raises at a piece of a response, which a further record of its id shows too."""
+    unended: dict[tuple[str, str], str] = {}
+    for item in items:
+        body, _ = _unwrapped(item.value)
+        choices = body.get("choices") if isinstance(body, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            if "delta" in choice:
+                raise fail(asked, item, f"a choice has a delta: {PIECE}")
+            key = (str(body.get("id")), str(choice.get("index")))
+            if key in unended:
+                found = f"continues the response {key[0]} of {unended[key]}: {PIECE}"
+                raise fail(asked, item, f"{found} If it is one, give it an id of its own.")
+            if body.get("id") is not None and choice.get("finish_reason") is None:
+                unended[key] = item.place
+        yield item
+
+
 def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     """One output for each choice."""
     task, sample = ids(asked, item, TASKS)
@@ -73,27 +94,35 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
             "samples are numbered.",
         )
     for choice in by_index(asked, item, choices):
-        tokens = _tokens(choice, item, asked)
-        yield Output(item.place, task, sample, _text(choice, item, asked), tokens)
+        text = _text(choice, item, asked)
+        yield Output(item.place, task, sample, text, _tokens(choice, text, item, asked))
 
 
 def _text(choice: dict[str, Any], item: Item, asked: Asked) -> str:
     message = choice.get("message")
-    if "text" not in choice and not isinstance(message, dict):
-        inner = keys(Item("", choice))
-        raise fail(asked, item, f"a choice has neither message nor text. {inner}")
-    said = choice["text"] if "text" in choice else message.get("content")  # type: ignore[union-attr]
+    if "text" in choice:
+        return as_text(asked, item, choice["text"])
+    if not isinstance(message, dict):
+        raise fail(asked, item, f"a choice has neither message nor text. {keys(Item('', choice))}")
+    if "content" not in message and not any(message.get(name) for name in _INSTEAD):
+        raise fail(
+            asked, item, f"a message has no content; expected a text. {keys(Item('', message))}"
+        )
+    said = message.get("content")
+    if isinstance(said, list):  # of parts, of which texts alone are understood
+        parts = [p["text"] for p in said if isinstance(p, dict) and isinstance(p.get("text"), str)]
+        said = "".join(parts) if len(parts) == len(said) else said
     return as_text(asked, item, said)
 
 
-def _tokens(choice: dict[str, Any], item: Item, asked: Asked) -> Tokens:
+def _tokens(choice: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
     found = choice.get("logprobs")
     if found is None:
         return Tokens()
     if isinstance(found, dict) and isinstance(found.get("content"), list):
-        return _chat(found["content"], item, asked)
+        return _chat(found["content"], text, item, asked)
     if isinstance(found, dict) and isinstance(found.get("token_logprobs"), list):
-        return _legacy(found, item, asked)
+        return _legacy(found, text, item, asked)
     if isinstance(found, dict) and "content" in found and found["content"] is None:
         return Tokens()
     raise fail(
@@ -104,10 +133,16 @@ def _tokens(choice: dict[str, Any], item: Item, asked: Asked) -> Tokens:
     )
 
 
-def _chat(content: list[Any], item: Item, asked: Asked) -> Tokens:
+def _chat(content: list[Any], text: str, item: Item, asked: Asked) -> Tokens:
     try:
-        logprobs = [t["logprob"] for t in content]
-        top = [[a["logprob"] for a in t.get("top_logprobs") or ()] for t in content]
+        places = [
+            (
+                _said(t),
+                t["logprob"],
+                [(a.get("token"), a["logprob"]) for a in t.get("top_logprobs") or ()],
+            )
+            for t in content
+        ]
     except (KeyError, TypeError, AttributeError) as error:
         at = next(i for i, t in enumerate(content) if not _is_token(t))
         raise fail(
@@ -116,10 +151,21 @@ def _chat(content: list[Any], item: Item, asked: Asked) -> Tokens:
             f"token {at} of logprobs.content is {content[at]!r:.60}; expected token, logprob and "
             "top_logprobs.",
         ) from error
-    first = content[0] if content else {}
-    listed = [(a.get("token"), a["logprob"]) for a in first.get("top_logprobs") or ()]
-    named = as_first((first.get("token"), first.get("logprob")), listed)
-    return Tokens(as_logprobs(asked, item, logprobs), as_top(asked, item, top), named)
+    return make_tokens(asked, item, text, places)
+
+
+def _said(token: dict[str, Any]) -> Any:
+    """A token's text, from its bytes where they are given: bytes where they are no whole text."""
+    text, data = token.get("token"), token.get("bytes")
+    if not isinstance(data, list) or (isinstance(text, str) and text.isalnum() and text.isascii()):
+        return text
+    try:
+        whole = bytes(data)
+        return whole.decode()
+    except UnicodeDecodeError:
+        return whole
+    except (TypeError, ValueError):
+        return text
 
 
 def _is_token(token: Any) -> bool:
@@ -129,7 +175,7 @@ def _is_token(token: Any) -> bool:
     return isinstance(top, list) and all(isinstance(a, dict) and "logprob" in a for a in top)
 
 
-def _legacy(found: dict[str, Any], item: Item, asked: Asked) -> Tokens:
+def _legacy(found: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
     values = found["token_logprobs"]
     if values and values[0] is None:
         raise fail(
@@ -139,15 +185,14 @@ def _legacy(found: dict[str, Any], item: Item, asked: Asked) -> Tokens:
             "log-probabilities of the output alone. Ask for responses without echo, or cut the "
             "prompt's tokens off.",
         )
-    logprobs = as_logprobs(asked, item, values, "token_logprobs")
-    if isinstance(found.get("tokens"), list):
-        same_length(asked, item, len(found["tokens"]), len(logprobs))
-    top = found.get("top_logprobs") or []
+    names = found.get("tokens")
+    if not isinstance(names, list):
+        names = [None] * len(values)
+    same_length(asked, item, len(names), len(values))
+    top = found.get("top_logprobs") or [None] * len(values)
     if not isinstance(top, list) or not all(t is None or isinstance(t, dict) for t in top):
         raise fail(asked, item, f"top_logprobs is {top!r:.60}; expected one object per token.")
-    if top:
-        same_length(asked, item, len(top), len(logprobs))
-    tops = as_top(asked, item, [list(t.values()) if t else [] for t in top])
-    names = found.get("tokens") or [None]
-    listed = (top[0] or {}).items() if top else ()
-    return Tokens(logprobs, tops, as_first((names[0], values[0]), listed) if values else None)
+    same_length(asked, item, len(top), len(values))
+    listed = [list((t or {}).items()) for t in top]
+    places = list(zip(names, values, listed, strict=True))
+    return make_tokens(asked, item, text, places, "token_logprobs")

@@ -10,11 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._numerics.links import FloatArray, IntArray
-from ..._tables.records import is_empty, to_number
+from ..._tables.records import to_number
 from ._source import Item
 
 #: A key of the records, or what makes a value of a record; of the task several keys, too.
 Field = str | Callable[[dict[str, Any]], Any] | tuple[str, ...]
+
+#: Of a record that is one.
+PIECE = (
+    "it is a piece of a streamed response; expected whole responses. Ask without streaming "
+    "(stream=False), or join the pieces of each first."
+)
 
 _VERDICTS = {
     **dict.fromkeys(("true", "1", "1.0", "pass", "passed"), True),
@@ -50,34 +56,38 @@ Alternatives = list[tuple[str, float]]
 
 class Tokens(NamedTuple):
     """Log-probabilities of an output's tokens, of their alternatives, and of the first token's by
-    name."""
+    name; ``note`` "cut": more tokens were given, "none": none of those given make up the text."""
 
     logprobs: FloatArray | None = None
     top: Top | None = None
     first: Alternatives | None = None
+    note: str = ""
 
 
 class Output(NamedTuple):
-    """An output of a model; ``sample`` None: by order of occurrence."""
+    """An output of a model; ``sample`` None: by order of occurrence, ``text`` None: not in the
+    record, which has these ``fields``."""
 
     place: str
     task: str
     sample: int | None
-    text: str = ""
+    text: str | None = ""
     tokens: Tokens = Tokens()
     extra: dict[str, Any] = {}  # noqa: RUF012 - never written to
     labels: tuple[str, ...] = ()
     error: str = ""
+    fields: tuple[str, ...] = ()
 
 
 class Verdict(NamedTuple):
-    """Whether an output is correct, and in what sense."""
+    """Whether an output is correct, in what sense, and by which column."""
 
     place: str
     task: str
     sample: int | None
     correct: bool
     notion: str
+    column: str = ""
 
 
 def fail(asked: Asked, item: Item, found: str) -> ValueError:
@@ -212,33 +222,6 @@ def same_length(asked: Asked, item: Item, n_tokens: int, n_logprobs: int) -> Non
     if n_tokens != n_logprobs:
         found = f"{n_tokens} tokens and {n_logprobs} log-probabilities"
         raise fail(asked, item, f"{found}; expected the same number.")
-
-
-def with_asked(asked: Asked, item: Item, output: Output) -> Output:
-    """An output with what the caller named: text, log-probabilities, signals."""
-    if asked.text is not None:
-        output = output._replace(text=as_text(asked, item, field(asked, item, "text")))
-    if asked.logprobs is not None:
-        found = as_list(field(asked, item, "logprobs"))
-        found = None if is_empty(found) else as_logprobs(asked, item, found)
-        output = output._replace(tokens=Tokens(found))
-    if asked.labels:
-        found = (_named(asked, item, name, "labels") for name in asked.labels)
-        output = output._replace(labels=tuple("" if v is None else str(v) for v in found))
-    if not asked.signals:
-        return output
-    extra = dict(output.extra)
-    for name in asked.signals:
-        value = extra[name] if name in extra else _named(asked, item, name, "signals")
-        place = f"{asked.where}: {item.place}: {name}"
-        extra[name] = np.nan if is_empty(value) else to_number(value, place)
-    return output._replace(extra=extra)
-
-
-def _named(asked: Asked, item: Item, name: str, by: str) -> Any:
-    if name not in item.value:
-        raise fail(asked, item, f"has no {name}; expected it, as {by} names it. {keys(item)}")
-    return item.value[name]
 
 
 def as_list(cell: Any) -> Any:

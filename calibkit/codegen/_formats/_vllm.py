@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._rows import (
+    PIECE,
     Asked,
     Output,
     Tokens,
-    as_first,
-    as_logprobs,
     as_text,
-    as_top,
     by_index,
     fail,
     ids,
     same_length,
 )
 from ._source import Item
+from ._tokens import make_tokens
 
 KEYS = "outputs[] with text and token_ids"
 TASKS = ("task_id", "request_id")
@@ -33,6 +32,8 @@ def fits(record: dict[str, Any], asked: Asked) -> bool:
 def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     """One output for each that the request gave."""
     task, sample = ids(asked, item, TASKS)
+    if item.value.get("finished") is False:
+        raise fail(asked, item, f"finished is False: {PIECE}")
     found = item.value["outputs"]
     if not found:
         raise fail(asked, item, "outputs is empty; expected one output or more.")
@@ -45,10 +46,10 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
         )
     for one in by_index(asked, item, found):
         text = as_text(asked, item, one["text"])
-        yield Output(item.place, task, sample, text, _tokens(one, item, asked))
+        yield Output(item.place, task, sample, text, _tokens(one, text, item, asked))
 
 
-def _tokens(one: dict[str, Any], item: Item, asked: Asked) -> Tokens:
+def _tokens(one: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
     """Log-probabilities of the tokens drawn, and of all that are listed at their places."""
     found = one.get("logprobs")
     if found is None:
@@ -59,11 +60,11 @@ def _tokens(one: dict[str, Any], item: Item, asked: Asked) -> Tokens:
     if not isinstance(tokens, list):
         raise fail(asked, item, f"token_ids is {tokens!r:.60}; expected a list of whole numbers.")
     same_length(asked, item, len(tokens), len(found))
-    drawn, top = [], []
+    places = []
     for i, (token, listed) in enumerate(zip(tokens, found, strict=True)):
         try:
-            drawn.append(_value(listed[str(token)]))
-            top.append([_value(v) for v in listed.values()])
+            said, value = _named(listed[str(token)])
+            places.append((said, value, [_named(v) for v in listed.values()]))
         except (KeyError, TypeError, AttributeError) as error:
             raise fail(
                 asked,
@@ -71,15 +72,16 @@ def _tokens(one: dict[str, Any], item: Item, asked: Asked) -> Tokens:
                 f"logprobs[{i}] is {listed!r:.60}; expected an object with the logprob of token "
                 f"{token}, the one drawn.",
             ) from error
-    logprobs, tops = as_logprobs(asked, item, drawn), as_top(asked, item, top)
-    listed = found[0].values() if found else ()
-    named = [(v.get("decoded_token"), v["logprob"]) for v in listed if isinstance(v, dict)]
-    return Tokens(logprobs, tops, as_first((None, None), named))
+    return make_tokens(asked, item, text, places)
 
 
-def _value(listed: Any) -> Any:
-    """A log-probability, bare or beside rank and decoded_token."""
-    return listed["logprob"] if isinstance(listed, dict) else listed
+def _named(listed: Any) -> tuple[Any, Any]:
+    """A token and its log-probability, which may be bare or beside rank and decoded_token."""
+    return (
+        (listed.get("decoded_token"), listed["logprob"])
+        if isinstance(listed, dict)
+        else (None, listed)
+    )
 
 
 def _unflattened(flat: dict[str, Any], item: Item, asked: Asked) -> list[dict[str, float]]:

@@ -1,0 +1,70 @@
+"""What columns of a table hold, by their names: texts, identifiers, verdicts and right answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+#: Where the text of an output may stand.
+TEXTS = (
+    *("text", "completion", "solution", "code", "output", "response", "content"),
+    *("generation", "generated_text", "generated_code"),
+)
+_VERDICT = re.compile(
+    r"((is|was|has|all|tests?|plus|base)_)*(correct|pass|passed|right|solved|resolved|accepted"
+    r"|success|successful|verdict|status|acc|accuracy|exact_match|em|pass@\d+)"
+)
+#: Last words of names that number or date a row.
+_IDENTIFIER = re.compile(
+    r"(.+_)?(ids?|uuid|hash|index|idx|rows?|seed|sample|trial|attempt|fold|line|lineno|number|no"
+    r"|timestamp|created|date|time)|unnamed.*"
+)
+#: Last words of names that say what is right, or what was answered.
+_ANSWER = re.compile(r"(.+_)?(answers?|labels?|target|gold|truth|reference|expected|option|choice)")
+_RIGHT = re.compile(r"(.+_)?(correct|gold|golden|reference|expected|target|truth|canonical)(_.+)?")
+#: Last words of names of columns in words that say something of a row, but not what was generated.
+_ABOUT = re.compile(
+    r"(.+_)?(model|repo|repository|project|language|lang|dataset|benchmark|split|category|level"
+    r"|difficulty|prompt|question|problem|task|instruction|name|title|path|file|url|author|user"
+    r"|reason|version|system|role|tests?|entry_point|at)"
+)
+
+#: Responses of interfaces that are no format here: their fields, and how to read them.
+_OTHERS = {
+    "OpenAI's Responses API": ({"output", "object"}, "r['output'][-1]['content'][0]['text']"),
+    "Anthropic's Messages API": ({"content", "stop_reason"}, "r['content'][0]['text']"),
+    "Gemini": ({"candidates"}, "r['candidates'][0]['content']['parts'][0]['text']"),
+    "Ollama's own API": ({"message", "done"}, "r['message']['content']"),
+    "text-generation-inference": ({"generated_text", "details"}, "r['generated_text']"),
+    "llama.cpp's own API": ({"content", "completion_probabilities"}, "r['content']"),
+    "LiveCodeBench": ({"code_list"}, "r['code_list'][0], of one record per sample"),
+}
+
+
+@lru_cache(maxsize=1024)
+def _plain(name: str) -> str:
+    """A name in small letters, its words joined alike: correct_answer of "correctAnswer"."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^\w@]+|_+", "_", apart.lower()).strip("_")
+
+
+@lru_cache(maxsize=1024)
+def is_no_signal(name: str) -> bool:
+    """Whether a column of this name numbers rows, or says what is right or whether it was."""
+    return any(kind.fullmatch(_plain(name)) for kind in (_IDENTIFIER, _VERDICT, _ANSWER))
+
+
+def is_no_answer(name: str) -> bool:
+    """Whether a column of words by this name is known to hold something else than an output."""
+    kinds = (_IDENTIFIER, _VERDICT, _RIGHT, _ABOUT)
+    return any(kind.fullmatch(_plain(name)) for kind in kinds)
+
+
+def other_interface(fields: Iterable[str]) -> str:
+    """The interface that a record comes from, where its fields tell it, and how to read it."""
+    held = set(fields)
+    for name, (needed, text) in _OTHERS.items():
+        if needed <= held:
+            return f" It looks like a response of {name}: text=lambda r: {text}."
+    return ""

@@ -1,0 +1,115 @@
+"""Tokens of an output: their log-probabilities, and which of them make up the text."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from ._rows import Asked, Tokens, as_first, as_logprobs, as_top
+from ._source import Item
+
+#: Of one place: what the token says (None if it is a number only), its log-probability, and the
+#: alternatives, by name where they have one.
+Place = tuple[Any, Any, Sequence[tuple[Any, Any]]]
+
+#: What stands in no text: marks of a tokenizer's own, such as that of the end of a text.
+_SPECIAL = re.compile(rb"\s*(?:<[^<>\s]+>|\[/?[A-Z_]+\])?\s*")
+_BYTES_WRITTEN = re.compile(r"bytes:(?:\\x[0-9A-Fa-f]{2})+|<0x[0-9A-Fa-f]{2}>")
+_HEX = re.compile(r"(?<=x)[0-9A-Fa-f]{2}")
+#: Stands for bytes that are no whole character.
+_UNKNOWN = "\ufffd"
+
+
+def make_tokens(
+    asked: Asked, item: Item, text: str | None, places: Sequence[Place], name: str = "logprobs"
+) -> Tokens:
+    """The tokens that make up a text; none where they can't be found among those given."""
+    # All numbers are read first, so that a bad one is told wherever it is.
+    as_logprobs(asked, item, [p[1] for p in places], name)
+    run, note = _run(text, [p[0] for p in places])
+    places = places[run]
+    if not places:
+        return Tokens(note=note)
+    token, value, listed = places[0]
+    return Tokens(
+        as_logprobs(asked, item, [p[1] for p in places], name),
+        as_top(asked, item, [[v for _, v in p[2]] for p in places]),
+        as_first((token, value), listed),
+        note,
+    )
+
+
+def _run(text: str | None, said: list[Any]) -> tuple[slice, str]:
+    """Where the tokens are that make up a text, and what is to be told of the others."""
+    if text is None or not said or not all(isinstance(t, (str, bytes)) for t in said):
+        return slice(None), ""  # nothing to compare
+    if all(isinstance(t, str) for t in said) and "".join(said) == text:
+        return slice(None), ""
+    reads = [_plain, _unmarked]
+    if any(_UNKNOWN in t for t in said if isinstance(t, str)):
+        reads.append(_ascii)
+    for read in reads:
+        wanted, tokens = (_ascii if read is _ascii else _plain)(text), [read(t) for t in said]
+        if b"".join(tokens) == wanted:
+            return slice(None), ""
+        found = _find(wanted, tokens, [bool(_SPECIAL.fullmatch(t)) for t in map(_plain, said)])
+        if found is not None:
+            return found
+    return slice(0), "" if all(_SPECIAL.fullmatch(_plain(t)) for t in said) else "none"
+
+
+def _find(text: bytes, tokens: list[bytes], special: list[bool]) -> tuple[slice, str] | None:
+    """The run of tokens that is a text, white space around it apart: the one at the end of all
+    that was said, or the only one."""
+    joined, ends = b"".join(tokens), [0, *accumulate(map(len, tokens))]
+    for wanted in dict.fromkeys((text, text.strip())):
+        runs: list[slice] = []
+        at = joined.rfind(wanted) if wanted else -1
+        while at >= 0 and len(runs) < 2:
+            stop = at + len(wanted)
+            first, last = bisect_right(ends, at) - 1, bisect_left(ends, stop)
+            if not (joined[ends[first] : at] + joined[stop : ends[last]]).strip():
+                runs.append(slice(first, last))
+                if all(special[last:]):
+                    break
+            at = joined.rfind(wanted, 0, stop - 1)
+        if len(runs) == 1:
+            before, after = special[: runs[0].start], special[runs[0].stop :]
+            return runs[0], "" if all(before) and all(after) else "cut"
+    return None
+
+
+def _plain(token: str | bytes) -> bytes:
+    """The bytes of a token; legacy completions write those of half a character in words."""
+    if isinstance(token, bytes):
+        return token
+    if written := _BYTES_WRITTEN.fullmatch(token):
+        return bytes.fromhex(
+            written[0].removeprefix("bytes:").replace("\\x", "").replace("<0x", "").rstrip(">")
+        )
+    return token.encode("utf-8", "surrogatepass")
+
+
+def _unmarked(token: str | bytes) -> bytes:
+    """The bytes of a token as vocabularies write it: a space is ▁ or Ġ."""
+    if isinstance(token, str) and "▁" not in token and all(c in _BYTES for c in token):
+        return bytes(_BYTES[c] for c in token)
+    return _plain(token.replace("▁", " ") if isinstance(token, str) else token)
+
+
+def _ascii(token: str | bytes) -> bytes:
+    """What is left of a token where some show their bytes as unknown ones."""
+    return bytes(b for b in _plain(token) if b < 128)
+
+
+def _byte_names() -> dict[str, int]:
+    """The characters that byte-level vocabularies write bytes as: those that print, then others."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in shown]
+    return {chr(b): b for b in shown} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+_BYTES = _byte_names()
