@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._core.base import BaseCalibrator, StateKind
 from ._core.files import whole_file
 from ._core.labels import read_classes
+from ._core.loaded import try_out
 from ._core.pending import Pending
 from ._core.plain_json import (
     check_keys,
@@ -298,7 +299,8 @@ def _fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
         raise ValueError(f"from_dict: {what} is binary; found {len(classes)} classes.")
     try:
         calibrator._check_state()
-    except ValueError as error:
+        try_out(calibrator)
+    except (ValueError, ArithmeticError, LookupError) as error:
         raise ValueError(f"from_dict: {what}: {error}.") from error
     return calibrator
 

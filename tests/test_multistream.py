@@ -127,8 +127,12 @@ def test_a_stream_goes_on_alone():
 def test_a_start_on_the_sphere_is_a_start():
     z, y, group = rows_of(3000, 400)
     cal = make(radius=0.4, prior_strength=1.0).partial_fit(z, y, group)
+    lengths = [np.linalg.norm(cal.calibrator(key).start) for key in cal.groups_]
+    assert 0.4 * (1 - 1e-9) < max(lengths) <= 0.4
     for key in cal.groups_:
-        cal.calibrator(key).partial_fit([0.3], [1])  # checks its start
+        one = cal.calibrator(key)  # refuses a start beyond its radius when it learns
+        want = cal.predict_then_update([0.3, 0.7], [1, 0], key)
+        assert (one.predict_then_update([0.3, 0.7], [1, 0]) == want).all()
 
 
 @pytest.mark.parametrize("n_groups", [1, 6, 300, 3000])
@@ -685,10 +689,10 @@ def test_from_dict_refuses_what_is_no_dict():
 
 
 def test_sums_that_overflow_are_refused():
-    data = make().partial_fit(*rows_of(60, 5)).to_dict()
-    data["streams"]["d1"][0] = 1e308
-    data["streams"]["l"][0] = 1e200
-    bad = MultiStreamCalibrator.from_dict(data)
+    bad = make().partial_fit(*rows_of(60, 5))
+    bad._streams.rows[0, [2, 3]] = 1e200, 1e308
+    with pytest.raises(ValueError, match="d1 and d2 are of no positive definite matrix"):
+        MultiStreamCalibrator.from_dict(bad.to_dict())
     good = make().partial_fit(*rows_of(60, 5))
     before = good.to_dict()
     with pytest.raises(ValueError, match="merge: the sums overflow"):

@@ -166,8 +166,10 @@ class CallLog:
         started, snapshot, seq, n_rows, crc = row
         calls: list[Call] = []
         try:
-            if crc != _checksum((started, seq, n_rows), (snapshot,), 0) or n_rows < 0:
+            if crc != _checksum((started, seq, n_rows), (snapshot,), 0):
                 raise self.damaged("the checksum of the snapshot is wrong")
+            if started not in (0, 1) or not (0 <= n_rows <= 2**53 and 0 <= seq <= 2**53):
+                raise self.damaged(f"counts of {seq} calls and {n_rows} rows")
             for at, *fields, found in rows:
                 seq += 1
                 call = Call(*fields)

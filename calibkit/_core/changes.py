@@ -101,6 +101,18 @@ class ChangingCalibrator(BaseCalibrator):
                 calibrator.__dict__.update(state)
             raise
 
+    def _twin(self) -> ChangingCalibrator:
+        """A copy whose learning leaves this one as it was; what is not replaced is shared."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        for name, kind in self._state.items():
+            if kind in ("calibrator", "calibrators"):
+                held = getattr(self, name)
+                several = held if isinstance(held, list) else [held]
+                twins = [c._twin() if isinstance(c, ChangingCalibrator) else c for c in several]
+                setattr(twin, name, twins if isinstance(held, list) else twins[0])
+        return twin
+
     def _family(self) -> Iterator[ChangingCalibrator]:
         """This calibrator and the learning ones it holds."""
         yield self

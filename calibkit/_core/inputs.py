@@ -22,7 +22,7 @@ SUM_TOLERANCE = 1e-4
 RANGE_TOLERANCE = 1e-6
 
 #: Squares of larger logits overflow.
-_LARGEST_LOGIT = 1e100
+LARGEST_LOGIT = 1e100
 
 
 class Rows(NamedTuple):
@@ -134,10 +134,10 @@ def _check_logits(a: FloatArray, where: str, name: str) -> None:
     size = max(-float(a.min()), float(a.max())) if len(a) else 0.0
     if not np.isfinite(size):
         _check_finite(a, where, name)
-    if size > _LARGEST_LOGIT:
+    if size > LARGEST_LOGIT:
         raise ValueError(
             f"{where}: {name} holds logits up to {np.abs(a).max():.3g} in size; expected less than "
-            f"{_LARGEST_LOGIT:g}. For classes that are impossible use -1e9: np.clip({name}, -1e9, "
+            f"{LARGEST_LOGIT:g}. For classes that are impossible use -1e9: np.clip({name}, -1e9, "
             "1e9)."
         )
 

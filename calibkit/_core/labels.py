@@ -201,12 +201,15 @@ def _check_targets(labels: np.ndarray, where: str, name: str) -> None:
 def read_classes(classes: Any, where: str) -> np.ndarray:
     """Sorted distinct class labels, at least two of them."""
     a = np.asarray(classes)
-    if a.dtype.kind == "O" and any(not isinstance(v, str) for v in a.ravel()):
+    listed = classes if isinstance(classes, (list, tuple)) else a.ravel()
+    if a.dtype.kind in "OU" and any(not isinstance(v, str) for v in listed):
         raise ValueError(f"{where}: classes={classes!r}; expected labels of one type.")
     if a.ndim != 1 or len(a) < 2:
         raise ValueError(
             f"{where}: classes={classes!r}; expected a list of two or more class labels."
         )
+    if a.dtype.kind == "f" and not np.isfinite(a).all():
+        raise ValueError(f"{where}: classes={classes!r}; expected finite labels.")
     found = np.unique(a)
     if len(found) != len(a) or (found != a).any():
         raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import reprlib
 import sys
 from collections.abc import Callable, Iterator
@@ -86,12 +85,14 @@ def labels_from_dict(data: Any, what: str) -> np.ndarray:
         raise ValueError(f"from_dict: class labels of {what}: expected values of type {name}.")
     if kind is str and len(values) * max(map(len, values)) > _MAX_TEXT:
         raise ValueError(f"from_dict: class labels of {what} are too long together.")
-    if kind is float and not all(map(math.isfinite, values)):
-        raise ValueError(f"from_dict: class labels of {what} are not finite.")
     try:
-        return np.array(values, dtype=dtype)
+        with np.errstate(over="ignore"):
+            found = np.array(values, dtype=dtype)
     except OverflowError as error:
         raise ValueError(f"from_dict: class labels of {what} do not fit {name}.") from error
+    if kind is float and not np.isfinite(found).all():
+        raise ValueError(f"from_dict: class labels of {what} are not finite as {name}.")
+    return found
 
 
 def number(value: Any, what: str) -> float:
@@ -120,8 +121,9 @@ def pending_from_dict(
     check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
     ids, tickets = data["ids"], data["tickets"]
     counts = [data[k] for k in ("room", "dropped", "replaced")]
-    if not all(type(v) is int and v >= 0 for v in counts) or counts[0] < 1:
-        raise ValueError(f"from_dict: {what} holds counts {counts}; expected ints >= 0.")
+    if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
+        shown = ", ".join(map(short, counts))
+        raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
     if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
         raise ValueError(f"from_dict: {what} has not one ticket for each id.")
     if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):

@@ -8,6 +8,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 
+def check_seed(random_state: Any) -> None:
+    """Raise unless a generator can be made of it; none is, of one that this would move on."""
+    moving = isinstance(random_state, (np.random.Generator, np.random.RandomState))
+    if not moving and random_state is not np.random:
+        generator(random_state)
+
+
 def generator(random_state: Any) -> np.random.Generator:
     """A generator from a seed, a generator, a RandomState or None."""
     if isinstance(random_state, np.random.Generator):

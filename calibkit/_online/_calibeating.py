@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.loaded import check_held
 from .._core.online import OnlineCalibrator
 from .._core.params import check_int, check_real
-from .._core.random import generator
+from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign, uniform_borders
 from .._numerics.hedging import choose, hedge_stream, means, track, uniforms
@@ -82,13 +83,15 @@ class CalibeatingCalibrator(OnlineCalibrator):
         return int(self.n_bins)
 
     def _check_state(self) -> None:
-        if type(self.calibrator_) is not type(self._inner()):
-            raise ValueError("calibrator_ is not of the class of calibrator")
+        check_held("calibrator_", self.calibrator_, self._inner(), self.classes_)
         super()._check_state()
         if self.count_.shape != (self._n_cells(),) or self.total_.shape != self.count_.shape:
             raise ValueError("count_ and total_ are not of the length of n_bins")
         if not ((self.total_ >= 0) & (self.total_ <= self.count_)).all():
             raise ValueError("total_ is not between 0 and count_")
+        whole = (self.count_ == np.floor(self.count_)) & (self.total_ == np.floor(self.total_))
+        if not whole.all() or self.count_.sum() != self.n_seen_:
+            raise ValueError("count_ and total_ are no counts of n_seen_ labels")
 
     def _features(self, s: Scores) -> FloatArray:
         if self.n_bins != self._settings_then["n_bins"]:
@@ -320,6 +323,10 @@ class HedgingCalibrator(CalibeatingCalibrator):
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
         yield cls(random_state=0)
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_seed(self.random_state)
 
     def _n_cells(self) -> int:
         return int(self.n_bins) ** 2

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from .._core.groups import read_groups
+from .._core.loaded import check_forecast
 from .._core.params import check_choice, check_int, check_real, check_scale
+from .._core.pending import Pending
 from .._core.plain_json import number, pending_from_dict, with_names_of_today
 from .._numerics.links import FloatArray
 from ._newton import LIMIT
@@ -86,7 +89,26 @@ def read_into(cls: Any, data: Any) -> Any:
     read_groups([*data["groups"][:1], *waiting], f"from_dict: pending of {out.name}")
     row = rows_from_dict(data["pooled"], 1, f"{where}: pooled")[0]
     out.pooled_, out._streams, out._pending = out._restored(row, classes), streams, pending
+    try:
+        _try_out(out)
+    except (ValueError, ArithmeticError) as error:
+        raise ValueError(f"{where}: {error}.") from error
     return out
+
+
+def _try_out(cal: Any) -> None:
+    """Raise unless a few of the streams forecast and learn; the calibrator stays as it is."""
+    twin, few = copy(cal), slice(None, 4)
+    twin.pooled_, twin._pending = copy(cal.pooled_), Pending(1)
+    keys = cal._streams.ids[few]
+    twin._streams = Streams(keys, cal._streams.rows[few])
+    new = "" if keys.dtype == object else -1
+    group = np.array([*keys.tolist(), new], dtype=keys.dtype)
+    scores = np.linspace(0.0, 1.0, len(group))
+    labels = cal.classes_.take(np.arange(len(group)) % 2)
+    with np.errstate(all="ignore"):
+        check_forecast(twin.predict_then_update(scores, labels, group))
+        check_forecast(twin.predict_proba(scores, group))
 
 
 def as_row(pooled: Any) -> FloatArray:

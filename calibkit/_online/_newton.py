@@ -14,6 +14,8 @@ from .._numerics.links import FloatArray
 
 #: Log-odds and logarithms of scores lie within, by the smallest ``eps`` that is allowed.
 LIMIT = 35.0
+#: So do the entries of Newton matrices, if 2^53 labels are learnt upon the largest prior strength.
+MOST = 1e12 + 2.0**53 * LIMIT**2
 
 
 class NewtonCalibrator(OnlineCalibrator):
@@ -89,8 +91,13 @@ class NewtonCalibrator(OnlineCalibrator):
         longest = self.radius * (1.0 + 1e-9)
         if np.abs(self.theta_).max() > longest or np.linalg.norm(self.theta_) > longest:
             raise ValueError(f"theta_ is longer than radius={self.radius!r}")
-        if not (self.factor_[-m:] > 0).all():
-            raise ValueError("factor_ is of no positive definite matrix")
+        with np.errstate(all="ignore"):
+            largest = np.abs(self.matrix()).max()
+        # A is strength * I and what labels add to it, each at most the square of its features.
+        if not (self.factor_[-m:] >= self.prior_strength * (1.0 - 1e-6)).all():
+            raise ValueError("factor_ is of no positive definite matrix above prior_strength")
+        if not largest <= MOST:
+            raise ValueError(f"factor_ is of a matrix of up to {largest:.3g}; expected {MOST:.3g}")
 
     def matrix(self) -> FloatArray:
         """The matrix A of the Newton step, in the order of ``theta_``.

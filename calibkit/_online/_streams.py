@@ -11,7 +11,8 @@ from .._core.groups import places_of, read_groups
 from .._core.labels import read_classes
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
-from .._numerics.multistream import COUNT, D1, D2, Settings, learn, new_rows
+from .._numerics.multistream import COUNT, START, Settings, learn, new_rows
+from ._newton import LIMIT, MOST
 
 #: Columns of a stream's row, as files call them.
 COLUMNS = ("slope", "intercept", "l", "d1", "d2", "n_seen", "start_slope", "start_intercept")
@@ -177,9 +178,19 @@ def rows_from_dict(data: Any, n: int, where: str) -> FloatArray:
         if not all(type(v) in (int, float) and abs(v) <= largest for v in values):
             raise ValueError(f"{where}: {name} holds what is no finite number; expected numbers.")
         out[:, i] = values
-    if not ((out[:, D1] > 0).all() and (out[:, D2] > 0).all()):
-        raise ValueError(f"{where}: d1 and d2 are of no positive definite matrix; expected > 0.")
-    if not ((out[:, COUNT] >= 0) & (out[:, COUNT] == np.floor(out[:, COUNT]))).all():
+    low, d1, d2, n = out[:, 2 : COUNT + 1].T
+    # Parameters may change between calls: what any of them allow. `low` is a mean of log-odds.
+    least = 1e-12 * (1.0 - 1e-6)
+    if not ((d1 >= least) & (d2 >= least) & (d1 <= MOST) & (d2 <= MOST)).all():
+        raise ValueError(
+            f"{where}: d1 and d2 are of no positive definite matrix; expected {least:.3g} to "
+            f"{MOST:.3g}."
+        )
+    if not (np.abs(low) <= LIMIT).all():
+        raise ValueError(f"{where}: l holds more than {LIMIT}; expected a mean of log-odds.")
+    if not (np.abs(out[:, [0, 1, START, START + 1]]) <= 1e12 * (1.0 + 1e-9)).all():
+        raise ValueError(f"{where}: slopes and intercepts are beyond 1e12, the largest radius.")
+    if not ((n >= 0) & (n <= 2.0**53) & (n == np.floor(n))).all():
         raise ValueError(f"{where}: n_seen holds what is no count; expected whole numbers.")
     return out
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._core.base import StateKind
+from .._core.inputs import LARGEST_LOGIT
 from .._core.online import OnlineCalibrator
 from .._core.params import check_real, check_scale
 from .._core.scores import Scale, Scores
@@ -121,8 +122,16 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
 
     def _check_state(self) -> None:
         super()._check_state()
-        if self.inverse_.shape != (2,) or not (self.inverse_ > 0).all():
-            raise ValueError("inverse_ does not hold two positive numbers")
+        if self.inverse_.shape != (2,):
+            raise ValueError("inverse_ does not hold two numbers")
+        beta, squares = self.inverse_.tolist()
+        bound = float(self.radius) * (1.0 + 1e-9)
+        if not 1.0 / bound <= beta <= bound:
+            raise ValueError(f"inverse_ holds {beta!r}; expected 1 / radius to radius")
+        # A gradient is at most the distance between two logits.
+        most = self.prior_strength + self.n_seen_ * (2.01 * LARGEST_LOGIT) ** 2
+        if not self.prior_strength * (1.0 - 1e-9) <= squares <= most:
+            raise ValueError(f"inverse_ holds {squares!r}; expected prior_strength or more")
 
     def _start(self, n_classes: int) -> None:
         self.inverse_ = np.array([1.0, float(self.prior_strength)])

@@ -9,12 +9,17 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.changes import ChangingCalibrator
 from .._core.inputs import Rows
+from .._core.loaded import check_held, check_inside
 from .._core.online import OnlineCalibrator
 from .._core.params import check_int
 from .._core.scores import Scale, Scores
 from .._core.warnings import silent
 from .._numerics.links import FloatArray
+
+#: Labels until a fit that is not to come.
+_NEVER = float(np.finfo(float).max)
 
 
 class WindowedCalibrator(OnlineCalibrator):
@@ -152,12 +157,23 @@ class WindowedCalibrator(OnlineCalibrator):
         super()._check_state()
         if len(self.calibrators_) != 1:
             raise ValueError(f"calibrators_ holds {len(self.calibrators_)}; expected one")
+        if self.calibrator_ is not None:
+            check_held("calibrators_", self.calibrator_, self.calibrator, self.classes_)
         if self.scores_.shape != self.labels_.shape:
             raise ValueError("scores_ and labels_ differ in length")
+        check_inside(self.scores_, self._input_scale(), "scores_")
         if not np.isin(self.labels_, (0.0, 1.0)).all():
             raise ValueError("labels_ are not all 0 or 1")
-        if self.due_ <= 0 and len(self.labels_) == 0:
+        if self.due_ == 0 and len(self.labels_) == 0:
             raise ValueError("due_ is of a fit on no labels")
+        never = self.due_ == _NEVER and not self.refit
+        if not never and (not 0 <= self.due_ <= 2**53 or self.due_ != int(self.due_)):
+            raise ValueError(f"due_={self.due_!r}; expected a count")
+
+    def _twin(self) -> ChangingCalibrator:
+        twin = super()._twin()
+        twin.due_ = _NEVER  # to learn a row is quick, and a fit is not
+        return twin
 
     def _start(self, n_classes: int) -> None:
         self.calibrators_: list[BaseCalibrator | None] = [None]
@@ -216,4 +232,4 @@ class WindowedCalibrator(OnlineCalibrator):
             fresh = clone(self.calibrator)
             fresh._fit_rows(Rows(s, self.labels_.astype(np.int8), None, self.classes_))
         self.calibrators_ = [fresh]
-        self.due_ = float(self.refit_every) if self.refit else np.finfo(float).max
+        self.due_ = float(self.refit_every) if self.refit else _NEVER

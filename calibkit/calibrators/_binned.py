@@ -81,5 +81,6 @@ class BinnedCalibrator(BaseCalibrator):
             raise ValueError("value_ lies outside [0, 1]")
         if len(np.unique(self.value_)) < n_bins or len(np.unique(1.0 - self.value_)) < n_bins:
             raise ValueError("two bins share a value; expected distinct values")
-        if self.count_.min() < 0 or not self.count_.any():
-            raise ValueError("count_ is negative, or zero in every bin")
+        # Of at most 2^53 rows, of weights up to 1e100.
+        if self.count_.min() < 0 or not 0 < self.count_.sum() <= 2.0**53 * 1e100:
+            raise ValueError("count_ is negative or beyond reason, or zero in every bin")

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.loaded import check_inside
 from .._core.params import check_choice, check_int, check_real
 from .._core.scores import Scale, Scores
 from .._numerics.binning import (
@@ -267,5 +268,13 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
             raise ValueError(f"events_ or border_rows_ is not of length {n_bins}")
         if (self.events_ < 0).any() or (self.events_ > self.count_).any():
             raise ValueError("events_ lies outside 0 and count_")
+        check_inside(self.borders_, self.scale, "borders_")
+        filled = self.count_ > 0
+        rows = (self.count_ + self.smoothing)[filled]
+        rate = (self.events_[filled] + self.smoothing / 2.0) / rows
+        if not (np.abs(self.value_[filled] - rate) <= 1e-6).all():
+            raise ValueError("value_ is not what events_ and count_ give")
+        if not self.weighted_ and self.count_.sum() > 2.0**53:
+            raise ValueError("count_ is of more than 2^53 rows")
         if not np.isin(self.border_rows_, (0.0, 1.0)).all() or self.border_rows_[0] != 0:
             raise ValueError("border_rows_ holds others than 0 and 1, or the first is not 0")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.loaded import check_inside
 from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign
@@ -135,5 +136,6 @@ class IsotonicCalibrator(BaseCalibrator):
             raise ValueError(f"x_ has length {len(self.x_)}; expected {expected}")
         if (np.diff(self.x_) < 0).any() or (np.diff(self.value_) < 0).any():
             raise ValueError("x_ or value_ is not in ascending order")
+        check_inside(self.x_, self.scale, "x_")
         if self.value_[0] < 0 or self.value_[-1] > 1:
             raise ValueError("value_ lies outside [0, 1]")

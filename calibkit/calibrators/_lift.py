@@ -11,6 +11,7 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.inputs import Rows
 from .._core.labels import read_classes
+from .._core.loaded import check_held
 from .._core.params import check_flag, check_int
 from .._core.proofs import counts_of, verify_classes, verify_counts
 from .._core.scores import Scale, Scores
@@ -60,6 +61,11 @@ class _Lift(BaseCalibrator):
         if not all(present):
             return None
         return clone(self.calibrator)._fit_rows(Rows(s, y, w, _BINARY))
+
+    def _check_state(self) -> None:
+        for held in self.calibrators_:
+            if held is not None:
+                check_held("calibrators_", held, self.calibrator, _BINARY)
 
     def _mark_pooled(self) -> None:
         for calibrator in self.calibrators_:
@@ -198,6 +204,7 @@ class OneVsRestCalibrator(_Lift):
         return _outputs_of(self.calibrators_)[0] if len(self.classes_) == 2 else None
 
     def _check_state(self) -> None:
+        super()._check_state()
         k = len(self.classes_)
         if len(self.calibrators_) != (1 if k == 2 else k):
             raise ValueError(f"{len(self.calibrators_)} calibrators for {k} classes")
@@ -375,6 +382,7 @@ class TopLabelCalibrator(_Lift):
         return verify_counts(*counts, **settings, n_outputs=n_outputs, kind="top_label")
 
     def _check_state(self) -> None:
+        super()._check_state()
         expected = len(self.classes_) + 1 if self.by_class else 1
         if len(self.calibrators_) != expected:
             raise ValueError(f"{len(self.calibrators_)} calibrators; expected {expected}")

@@ -11,8 +11,9 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.inputs import Rows
 from .._core.labels import read_classes
+from .._core.loaded import check_held, check_inside
 from .._core.params import check_real
-from .._core.random import generator
+from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign, distinct_values, mass_borders
 from .._numerics.discretise import Coarsening, bin_means, centred_borders, mean_divergence
@@ -171,8 +172,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
             )
         scaler._check_params()
         self._shares()
-        if not isinstance(self.random_state, (np.random.Generator, np.random.RandomState)):
-            generator(self.random_state)  # a look at the seed; it refuses what is none
+        check_seed(self.random_state)
         if self.classes is not None:
             read_classes(self.classes, name)
 
@@ -256,14 +256,8 @@ class ScalingBinningCalibrator(BinnedCalibrator):
 
     def _check_state(self) -> None:
         super()._check_state()
-        template = self._template()
-        if type(self.scaler_) is not type(template):
-            raise ValueError(f"scaler_ is a {self.scaler_.name}; expected a {template.name}")
-        if self.scaler_._input_scale() != self._input_scale():
-            raise ValueError("scaler_ has another scale than scaler")
-        same = np.array_equal(self.scaler_.classes_, self.classes_)
-        if not same or self.scaler_.classes_.dtype != self.classes_.dtype:
-            raise ValueError("scaler_ has other classes")
+        check_held("scaler_", self.scaler_, self._template(), self.classes_)
+        check_inside(self.borders_, "probability", "borders_")
 
 
 def _sorted(g: FloatArray, w: FloatArray | None) -> tuple[FloatArray, FloatArray | None]:

@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import StateKind
+from .._core.inputs import LARGEST_LOGIT
 from .._core.plain_json import check_keys, number, short, vector
-from .._core.random import generator
+from .._core.random import check_seed
 from .._io import (
     FORMAT,
     FORMS,
@@ -106,7 +107,7 @@ def _gate_to_dict(gate: RiskControlledThreshold) -> dict[str, Any]:
 def _gate_from_dict(data: dict[str, Any]) -> RiskControlledThreshold:
     def check(made: RiskControlledThreshold) -> None:
         made._check_params("RiskControlledThreshold")
-        generator(made.random_state)
+        check_seed(made.random_state)
 
     names = RiskControlledThreshold._get_param_names()
     gate: RiskControlledThreshold = _made(RiskControlledThreshold, data["params"], names, check)
@@ -215,6 +216,10 @@ def _quantiles_from_dict(data: dict[str, Any]) -> QuantileCalibrator:
         offset = state["offset_"]
         cal.offset_ = np.inf if offset is None else number(offset, f"{what}.offset_")
         _check_sound(abs(cal.offset_) <= 1 or offset is None, what)
+    z = [0.0, 0.2, 0.5, 1.0] if cal.scale == "probability" else [-LARGEST_LOGIT, 0.0, LARGEST_LOGIT]
+    with np.errstate(all="ignore"):
+        forecast = np.column_stack((cal.predict(z), cal.predict_quantiles(z)))
+    _check_sound(((forecast >= 0) & (forecast <= 1)).all(), what)
     return cal
 
 

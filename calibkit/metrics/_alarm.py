@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from copy import copy
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from .._numerics.links import FloatArray, logit
 FORMAT, VERSION = "calibkit.CalibrationAlarm", 1
 #: Scores nearer to 0 or 1 enter the maps as this far: their slope bets on log-odds.
 _EPS = 1e-5
+#: As far from 0 go their log-odds.
+_WIDEST = math.log(1.0 / _EPS)
 _KEYS = ("format", "version", "alpha", "tolerance", "classes", "alarm_time", "refuted", "state")
 
 
@@ -307,6 +310,12 @@ class CalibrationAlarm:
             raise ValueError(f"{where}: {error}") from error
         alarm._weights, alarm._maps, alarm._gaps, alarm._clock = state
         alarm.alarm_time_, alarm._refuted = data["alarm_time"], data["refuted"]
+        twin = copy(alarm)
+        labels = [0, 1] if alarm.classes_ is None else alarm.classes_.tolist()
+        with np.errstate(all="ignore"):
+            evidence = twin._take(labels, [0.7, 0.3], where)
+        if not (alarm._refuted or np.isfinite(evidence).all()):
+            raise _inconsistent(where)
         return alarm
 
     # -- how it is done ----------------------------------------------------------------------
@@ -408,22 +417,34 @@ def _checked(data: Any, where: str) -> _State:
     weights, maps, gaps, clock = arrays
     n_bins = gaps.shape[1] // 2
     n, time = clock[1], data["alarm_time"]
+    a, b, c = maps[:, 2], maps[:, 3], maps[:, 4]
+    low, more = 1.0 - 1e-9, 1.0 + 1e-9
+    most, most_bin = np.array(betting.MEMORY), np.array(betting.BIN_MEMORY)[:, None]
+    # What labels add is forgotten as it grows, at most the square of the log-odds for each.
     sound = (
         (weights >= 0.0).all()
         and abs(weights.sum() - 1.0) < 1e-6
-        and (maps[:, [2, 4]] > 0.0).all()
-        and (maps[:, 2] * maps[:, 4] > maps[:, 3] ** 2).all()
+        and (np.abs(maps) <= 1e100).all()
+        and ((a >= betting.PRIOR * low) & (a <= (betting.PRIOR + most) * more)).all()
+        and ((c >= betting.PRIOR * low) & (c <= (betting.PRIOR + most * _WIDEST**2) * more)).all()
+        and (a * c > b**2).all()
         and (np.abs(gaps[:, :n_bins]) <= betting.LIMIT).all()
-        and (gaps[:, n_bins:] > 0.0).all()
-        and n >= 0.0
+        and (gaps[:, n_bins:] >= betting.BIN_PRIOR * low).all()
+        and (gaps[:, n_bins:] <= (betting.BIN_PRIOR + most_bin) * more).all()
+        and 0.0 <= n <= 2.0**53
         and n == math.floor(n)
+        and abs(clock[0]) <= betting.LIMIT * n
         and type(data["refuted"]) is bool
         and (time is None or (type(time) is int and 1 <= time <= float(n)))
         and (time is not None or not data["refuted"])
     )
     if not sound:
-        raise ValueError(f"{where}: the state is inconsistent; expected one made by to_dict.")
+        raise _inconsistent(where)
     return _State(*(a.tolist() for a in arrays))
+
+
+def _inconsistent(where: str) -> ValueError:
+    return ValueError(f"{where}: the state is inconsistent; expected one made by to_dict.")
 
 
 def _check_keys(data: Any, expected: tuple[str, ...], where: str) -> None:
