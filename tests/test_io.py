@@ -82,9 +82,15 @@ def test_what_writes_itself_is_saved_like_any(own, tmp_path):
 def test_changed_files_of_what_writes_itself_are_refused(own):
     data = to_dict(own)
     values = (None, [], {}, "a", -1, 10**400, float("nan"), [[]], [{}])
+    taken = []
     for key, value in product(data, values):
         with suppress(ValueError):
-            from_dict({**data, key: value})
+            back = from_dict({**data, key: value})
+            assert to_dict(back) == {**data, key: value}
+            taken.append((key, value))
+    # An alarm may be silent, and need not know its classes.
+    silent = [("classes", None), ("alarm_time", None)]
+    assert taken == (silent if isinstance(own, CalibrationAlarm) else [])
 
 
 def test_a_journal_is_no_json(tmp_path):

@@ -21,7 +21,7 @@ def check_inside(values: FloatArray, scale: Scale, name: str) -> None:
 def check_held(name: str, held: BaseCalibrator, template: BaseCalibrator, classes: object) -> None:
     """Raise unless a calibrator can have come from fitting a clone of the template."""
     if type(held) is not type(template):
-        raise ValueError(f"{name} is a {held.name}; expected a {template.name}")
+        raise ValueError(f"{name} is {held.name}, not of the class {template.name}")
     if held._input_scale() != template._input_scale():
         raise ValueError(f"{name} has another scale than its parameter")
     known = np.asarray(classes)
