@@ -104,7 +104,7 @@ class ChangingCalibrator(BaseCalibrator):
     def _twin(self) -> ChangingCalibrator:
         """A copy whose learning leaves this one as it was; what is not replaced is shared."""
         twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
+        twin.__dict__.update(self.__dict__)
         for name, kind in self._state.items():
             if kind in ("calibrator", "calibrators"):
                 held = getattr(self, name)
