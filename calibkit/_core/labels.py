@@ -250,7 +250,12 @@ def read_group_labels(values: Any, n: int, name: str, where: str) -> np.ndarray:
     listed = isinstance(values, (list, tuple))
     # NumPy would turn numbers, and NaN, beside strings into strings.
     mixed = listed and len({isinstance(v, str) for v in values}) > 1
-    a = np.asarray(values, dtype=object if mixed else None)
+    try:
+        a = np.asarray(values, dtype=object if mixed else None)
+    except ValueError as error:  # lists of unequal lengths
+        raise ValueError(
+            f"{where}: {name} holds lists of unequal lengths; expected one label per row."
+        ) from error
     if a.shape != (n,):
         raise ValueError(
             f"{where}: {name} has shape {a.shape}; expected one label per row, ({n},)."
@@ -267,7 +272,7 @@ def read_group_labels(values: Any, n: int, name: str, where: str) -> np.ndarray:
         )
     if a.dtype.kind == "O":
         try:
-            sorted(set(a.tolist()))
+            sorted(2 * list(set(a.tolist())))  # twice, so that one alone is compared too
         except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
             raise ValueError(
                 f"{where}: {name} mixes labels of different types ({error}); expected one type. "

@@ -95,7 +95,7 @@ def success_at(p: Any, n: Any) -> Any:
     Raises
     ------
     ValueError
-        If p is outside [0, 1] or NaN, or n negative or no whole number.
+        If p is outside [0, 1] or NaN, n negative or no whole number, or shapes don't match.
 
     Examples
     --------
@@ -109,6 +109,11 @@ def success_at(p: Any, n: Any) -> Any:
     if bad.any():
         raise ValueError(
             f"{where}: n holds {count[bad].flat[0]:.6g}; expected whole numbers of at least 0."
+        )
+    if any(len({1, i, j}) > 2 for i, j in zip(a.shape[::-1], count.shape[::-1], strict=False)):
+        raise ValueError(
+            f"{where}: p has shape {a.shape} and n {count.shape}; expected shapes that broadcast: "
+            "one number, or as many of both."
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         out = -np.expm1(count * np.log1p(-a))

@@ -172,7 +172,8 @@ class TriagePolicy:
         where = "TriagePolicy"
         for name in ("cost_accept_wrong", "cost_discard_right"):
             check_real(where, name, getattr(self, name), low=0.0, open_low=True)
-        if self.cost_review is not None and self.cost_review != np.inf:
+        review = self.cost_review
+        if review is not None and not (isinstance(review, float) and review == np.inf):
             check_real(where, "cost_review", self.cost_review, low=0.0)
         if self.cost_accept_wrong + self.cost_discard_right == np.inf:
             raise ValueError(

@@ -53,7 +53,10 @@ class Ragged:
     offsets: IntArray
 
     def __post_init__(self) -> None:
-        o = np.asarray(self.offsets)
+        try:
+            o = np.asarray(self.offsets)
+        except ValueError:  # lists of unequal lengths
+            o = np.empty(0, dtype=np.intp)
         if o.ndim != 1 or len(o) == 0 or o.dtype.kind not in "iu":
             raise ValueError(
                 f"Ragged: offsets has shape {o.shape} and dtype {o.dtype}; expected a list of "

@@ -21,7 +21,7 @@ def read_floats(values: Any, name: str, where: str) -> FloatArray:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {name} can't be read as numbers: {error}.") from error
     return a.astype(np.float64)
 

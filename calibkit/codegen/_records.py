@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -151,6 +151,10 @@ class Generations:
                     "one of them. Ask the model for logprobs, or name columns: "
                     "read_generations(..., signals=[...])."
                 )
+        if not isinstance(measures, Iterable):
+            raise ValueError(
+                f"{where}: measures={measures!r:.60}; expected a name, or a list of names."
+            )
         names = [measures] if isinstance(measures, str) else list(measures)
         for name in names:
             check_choice(where, "measures", name, (*self.signals, *TOKEN_MEASURES))
@@ -204,6 +208,8 @@ class Generations:
         """
         where = "with_signal"
         check_choice(where, "scale", scale, SCALES)
+        if not isinstance(name, Hashable):
+            raise ValueError(f"{where}: name={name!r:.60}; expected the name of a signal.")
         owner = self if of is None else getattr(of, "generations", of)
         if not isinstance(owner, Generations):
             raise TypeError(f"{where}: of is a {type(owner).__name__}; expected Generations.")
@@ -233,8 +239,22 @@ class Generations:
         -------
         Generations
             The same columns; ``errors`` stay.
+
+        Raises
+        ------
+        ValueError
+            If there are no such rows.
         """
-        rows = np.arange(len(self))[rows]
+        try:
+            picked = np.arange(len(self))[rows]
+            if picked.ndim != 1:
+                raise IndexError(f"{picked.ndim} dimensions")
+        except (IndexError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"take: rows={rows!r:.60} picks no rows of {len(self)} ({error}); expected whole "
+                "numbers, a mask of all rows, or a slice."
+            ) from error
+        rows = picked
         top = self.top_logprobs
         return replace(
             self,

@@ -200,6 +200,8 @@ class RiskControlledThreshold(BaseEstimator):
         if not known.all():
             warn_left_out(where, "confidence", ~known, ", and never accepted")
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
+        if not len(values):
+            raise ValueError(f"{where}: p is NaN for all outputs; expected numbers for some.")
         rows, n_groups = slice(None), None
         if g is not None:
             codes = np.unique(g, return_inverse=True)[1]
@@ -232,6 +234,12 @@ class RiskControlledThreshold(BaseEstimator):
         order = np.lexsort((wrong, values, codes))
         slot = generator(self.random_state).integers(largest, size=len(sizes))
         drawn = slot < sizes
+        if not drawn.any():
+            raise ValueError(
+                f"{where}: the draw took an output of none of {len(sizes)} groups (of a group, "
+                f"size / max_group_size={largest} of the draws do); expected one at least. Give "
+                "more groups, or the largest size that there is."
+            )
         return order[(np.cumsum(sizes) - sizes + slot)[drawn]], len(sizes)
 
     def _search(self, values: FloatArray, wrong: IntArray, rows: Any, n_groups: int | None) -> None:
@@ -370,7 +378,7 @@ def _missing(p: Any) -> np.ndarray:
     try:
         a = np.asarray(p)
         a = a.astype(np.float64) if a.dtype.kind == "O" else a  # None becomes NaN
-    except (TypeError, ValueError):  # read_scores knows what to say of it
+    except (TypeError, ValueError, OverflowError):  # read_scores knows what to say of it
         return np.zeros(1, dtype=bool)
     bad = np.isnan(a) if a.dtype.kind == "f" and a.ndim else np.zeros(1, dtype=bool)
     return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else bad
