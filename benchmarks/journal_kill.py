@@ -6,11 +6,15 @@ copied and opened: the state must equal, bit for bit, that of a run nobody stopp
 acknowledged or the one after it. The next child goes on from the file as it was left.
 
     python benchmarks/journal.py --kill 200
+
+With --stream it is ``calibkit stream`` that is killed, and with --faults at every point where it
+writes: see ``stream_kill.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stream_kill import run_stream_faults, run_stream_kills
 
 from calibkit import to_dict
 from calibkit.online import HedgingCalibrator, Journal, TrackingCalibrator
@@ -164,5 +169,14 @@ if __name__ == "__main__":
     parser.add_argument("kills", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--delay", type=float, default=0.03, help="longest time to a kill, s")
+    parser.add_argument("--stream", action="store_true", help="kill calibkit stream instead")
+    parser.add_argument("--faults", action="store_true", help="and that at each of its points")
+    parser.add_argument("--json", type=Path, help="where to keep the log of --stream, --faults")
     options = parser.parse_args()
-    run_kills(options.kills, options.seed, options.delay)
+    if options.stream or options.faults:
+        log = run_stream_kills(options.kills, seed=options.seed) if options.stream else []
+        log += run_stream_faults() if options.faults else []
+        if options.json:
+            options.json.write_text(json.dumps(log, indent=1) + "\n")
+    else:
+        run_kills(options.kills, options.seed, options.delay)

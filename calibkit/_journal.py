@@ -405,6 +405,19 @@ class Journal:
                 self._reload()
             yield self.calibrator_
 
+    @contextmanager
+    def _together(self) -> Iterator[CallLog]:
+        """Calls made inside, and notes, are committed as one at the end; after an error none is."""
+        with self._held():
+            try:
+                with self._log.transaction():
+                    yield self._log
+            except BaseException:
+                self._stale = True
+                with suppress(OSError, ValueError):  # the next call tries again
+                    self._reload()
+                raise
+
     def _change(self, act: Callable[[], Result], call: Callable[[], Call]) -> Result:
         """Change the calibrator and write that down: both are done in the end, or neither.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import log_expit, logsumexp
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -28,8 +28,6 @@ from calibkit import (
     to_dict,
 )
 from calibkit.testing import binary_data
-
-from .registry import PLAIN
 
 ignoring = pytest.mark.filterwarnings("ignore::calibkit.CalibrationWarning")
 
@@ -296,16 +294,3 @@ def test_bad_seeds_are_named(seed):
     p, y = binary_data(50)
     with pytest.raises(ValueError, match="random_state"):
         estimate("brier_score", y, p, random_state=seed)
-
-
-@ignoring
-@pytest.mark.parametrize("size", [5e-324, 1e-320, 1e-300, 1e-155, 1e-150, 1e-145, 1e-17])
-@pytest.mark.parametrize(
-    "cal", [e for e in PLAIN if "scale" in e.get_params(deep=False)], ids=lambda e: repr(e)[:60]
-)
-def test_log_odds_that_are_hardly_apart_give_probabilities(cal, size):
-    z = size * np.tile([1.0, -1.0, 0.0, -0.0, 0.5, 2.0], 10)
-    for given in (z, np.append(z[1:], 1.0)):  # also beside one that is far away
-        fitted = clone(cal).set_params(scale="logit").fit(given, np.tile([0, 1, 1, 0, 1, 0], 10))
-        q = fitted.predict_proba(np.append(given, [1.0, -800.0, 800.0]))
-        assert ((q >= 0) & (q <= 1)).all()

@@ -543,15 +543,12 @@ def test_a_broken_pipe_and_an_interrupt_end_cleanly(data, tmp_path):
             assert child.wait(20) == (141 if how == "pipe" else 130)
             errors = child.stderr.read().decode()
         assert "Traceback" not in errors
-        n = 11 if how == "pipe" else 10
-        assert f"# {n} rows" in errors
+        assert "# 10 rows" in errors, "the row that found no reader is not learnt"
         assert errors.endswith("calibkit: interrupted\n") == (how == "interrupt")
         cal = TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0, classes=[0, 1])
         cal.partial_fit(p[:10], y[:10])
-        if how == "pipe":
-            cal.partial_fit([0.5], [1])
         with Journal(path) as journal:
-            assert journal.n_rows == n
+            assert journal.n_rows == 10
             assert to_dict(journal.calibrator_) == to_dict(cal)
         assert not path.with_name(f"{how}.db-wal").exists()
 
@@ -577,7 +574,7 @@ def test_a_restart_goes_on(data, tmp_path):
 
 def test_resume_after_kill_9(data, tmp_path):
     """A file is streamed to a file, the process is killed, and another goes on to the same end."""
-    p, y = np.tile(data[0], 300), np.tile(data[1], 300)
+    p, y = np.tile(data[0], 60), np.tile(data[1], 60)
     source, out, state = tmp_path / "s.csv", tmp_path / "out.csv", tmp_path / "s.db"
     source.write_text(table(p, y))
     options = [source, *PY, "--journal", state, "--resume", "-o", out]
@@ -587,25 +584,20 @@ def test_resume_after_kill_9(data, tmp_path):
             time.sleep(0.002)
         child.kill()
     with Journal(state) as journal:
-        done = journal.n_rows
-    assert 0 < done < len(p)
+        assert 0 < journal.n_rows < len(p)
+        assert journal.n_rows <= len(out.read_text().splitlines()) - 1
     out.write_bytes(out.read_bytes() + b"1,0.5,torn")
-    run("stream", *options)
+    whole = run("stream", source, *PY)
+    done = run("stream", *options)
     with Journal(state) as journal:
         assert journal.n_rows == len(p)
         cal = TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0, classes=[0, 1])
         cal.partial_fit(p, y)
         assert to_dict(journal.calibrator_) == to_dict(cal)
-    found = rows_of(out.read_text())
-    assert len(p) - streaming._BATCH <= len(found) <= len(p), "a batch may miss in the output"
-    everything = expected(p, y)
-    for row in found[:: max(1, len(found) // 500)]:
-        assert float(row["calibrated"]) == everything[int(row["t"])]
-    assert found[-1]["t"] == str(len(p) - 1)
+    assert out.read_bytes() == whole.stdout_bytes, "every row is there, once"
+    assert (done.stdout, done.stderr) == ("", whole.stderr)
     again = run("stream", *options)
-    assert again.stderr == ""
-    source.write_text(table(p[:5], y[:5]))
-    assert "has 5 rows and the journal has taken 120,000" in fails("stream", *options)
+    assert (out.read_bytes(), again.stderr) == (whole.stdout_bytes, whole.stderr)
 
 
 def test_resume_needs_a_journal(data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +20,9 @@ _TABLES = (
     """CREATE TABLE calls (seq INTEGER PRIMARY KEY, kind INTEGER, n_rows INTEGER, scores BLOB,
     codes BLOB, ids BLOB, crc INTEGER)""",
 )
+#: Made when notes are first forgotten.
+_NOTES = """CREATE TABLE IF NOT EXISTS notes (kind INTEGER, part INTEGER, value BLOB, crc INTEGER,
+    PRIMARY KEY (kind, part)) WITHOUT ROWID"""
 _APPEND = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)"
 _KEEP = "INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?)"
 #: Bytes to which the write-ahead log is cut after a transaction that was larger.
@@ -187,14 +190,28 @@ class CallLog:
         self.started = bool(started)
         return snapshot, calls
 
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """What is executed inside is on file at the end of the outermost one, or not at all.
+
+        After an error it is :meth:`read` that rolls back, and sets the counts from the file.
+        """
+        run = self._connection.execute
+        if self._connection.in_transaction:
+            with self._errors():
+                yield run
+            return
+        with self._errors():
+            run("BEGIN")
+            yield run
+            run("COMMIT")
+
     def append(self, call: Call) -> None:
         """Write a call down; it is on file when this returns."""
         seq = self._seq + 1
         crc = _checksum((seq, *call[:2]), call[2:], self._crc)
-        with self._errors():
-            self._connection.execute("BEGIN")
-            self._connection.execute(_APPEND, (seq, *call, crc))
-            self._connection.execute("COMMIT")
+        with self.transaction() as run:
+            run(_APPEND, (seq, *call, crc))
         self._seq, self._crc = seq, crc
         self.n_rows += call.n_rows
         self.rows_since += call.n_rows
@@ -204,9 +221,7 @@ class CallLog:
         """Write a snapshot, after so many rows more, in place of all calls so far."""
         seq, total = self._seq + 1, self.n_rows + n_rows
         crc = _checksum((started, seq, total), (snapshot,), 0)
-        with self._errors():
-            run = self._connection.execute
-            run("BEGIN")
+        with self.transaction() as run:
             if self.is_new:
                 run(f"PRAGMA application_id = {_APPLICATION}")
                 run(f"PRAGMA user_version = {_VERSION}")
@@ -214,7 +229,6 @@ class CallLog:
                     run(table)
             run(_KEEP, (int(started), snapshot, seq, total, crc))
             run("DELETE FROM calls")
-            run("COMMIT")
         self.is_new, self.started = False, started
         self._seq, self._crc, self.n_rows = seq, crc, total
         self.rows_since = self.bytes_since = 0
@@ -227,6 +241,31 @@ class CallLog:
         """
         enough = self.rows_since + call.n_rows >= every
         return enough and self.bytes_since + call.size >= self._snapshot_bytes
+
+    def note(self, kind: int, value: bytes, part: int = 0) -> None:
+        """Write down what is to be known beside the state, in place of an older part."""
+        crc = _checksum((kind, part), (value,), 0)
+        with self.transaction() as run:
+            run("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", (kind, part, value, crc))
+
+    def notes(self, kind: int) -> Generator[bytes, None, None]:
+        """The parts of a note in their order; none if there is no such note."""
+        with self._errors():
+            run = self._connection.execute
+            if run("SELECT count(*) FROM sqlite_master WHERE name = 'notes'").fetchone()[0]:
+                query = "SELECT part, value, crc FROM notes WHERE kind = ? ORDER BY part"
+                for expected, (part, value, crc) in enumerate(run(query, (kind,))):
+                    if type(value) is not bytes or part != expected:
+                        raise self.damaged(f"part {expected} of note {kind} is not there")
+                    if crc != _checksum((kind, part), (value,), 0):
+                        raise self.damaged(f"the checksum of note {kind} is wrong")
+                    yield value
+
+    def forget(self) -> None:
+        """Drop all notes; the first :meth:`note` needs this before it."""
+        with self.transaction() as run:
+            run(_NOTES)
+            run("DELETE FROM notes")
 
     def close(self) -> None:
         """Let the file go; a fork only forgets it."""

@@ -15,9 +15,6 @@ from .weights import median, row_count
 _SCALE_ROWS = 512
 #: Standardised parameters are of the order of one; steps and starts are kept below this.
 _LONGEST = 50.0
-#: Slopes of columns that spread less would have squares beyond the range of floats; one that spans
-#: no more is as good as constant.
-_LEAST_SPREAD = 1e-150
 #: Rows of the first fit, whose optimum starts the one on all rows.
 _START_ROWS = 8192
 
@@ -84,7 +81,7 @@ class _Problem:
         l2: float,
         identity: FloatArray,
     ) -> None:
-        self.columns, self.y, self.w = list(columns), y, w
+        self.columns, self.y, self.w = columns, y, w
         self.total = float(len(y)) if w is None else float(w.sum())
         self.l2 = l2 / self.total
         self.identity = identity
@@ -94,11 +91,6 @@ class _Problem:
         span = [
             max(np.max(c) - m, m - np.min(c)) for c, m in zip(columns, self.centre, strict=True)
         ]
-        for i in np.flatnonzero(self.spread < _LEAST_SPREAD):
-            self.spread[i] = span[i]
-            if span[i] < _LEAST_SPREAD:
-                self.columns[i] = np.zeros(len(y))
-                self.centre[i], self.spread[i], span[i] = 0.0, 1.0, 0.0
         self.span = np.append(np.array(span) / self.spread, 1.0)
 
     def standardised(self, rows: slice) -> list[FloatArray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -128,14 +129,51 @@ class Source:
                 lines.detach()
 
 
+def check_apart(inputs: dict[str, str], outputs: dict[str, str | None]) -> None:
+    """Raise if an output is one of the inputs, or two outputs are one, by whatever names.
+
+    Arguments by what they are; - is standard input or output, which may be a file as well.
+    """
+    taken: dict[tuple[Any, ...], str] = {}
+    for what, argument in inputs.items():
+        taken |= dict.fromkeys(_identities(argument, sys.stdin), what)
+    for what, output in outputs.items():
+        found = set() if output is None else _identities(output, sys.stdout)
+        for identity in found & taken.keys():
+            other, name = taken[identity], what if output == "-" else output
+            is_what = f"is {other}" if other in inputs else f"is the file of {other} too"
+            raise ValueError(f"{name}: {is_what}; choose another name.")
+        taken |= dict.fromkeys(found, what)
+
+
+def _identities(argument: str, stream: Any) -> set[tuple[Any, ...]]:
+    """What tells a file from all others: links and other names of it have them in common.
+
+    A file that is not there yet is told by its directory. Pipes and devices can't be spoilt.
+    """
+    try:
+        if argument == "-":
+            return _inode(os.fstat(stream.fileno()))
+        path = Path(os.path.realpath(argument))
+        if path.exists():
+            return _inode(path.stat())
+        parent = path.parent.stat()
+        return {(parent.st_dev, parent.st_ino, path.name)}
+    except (OSError, AttributeError, ValueError):
+        return set()
+
+
+def _inode(status: os.stat_result) -> set[tuple[Any, ...]]:
+    return {(status.st_dev, status.st_ino)} if stat.S_ISREG(status.st_mode) else set()
+
+
 def check_output(argument: str, *inputs: str) -> Path:
     """Where to write, links followed; raises if that can't work or would destroy an input."""
     path = Path(os.path.realpath(argument))
     if argument == "-" or (path.exists() and not path.is_file()):
         raise ValueError(f"{argument}: is not a regular file; choose another name.")
     for one in inputs:
-        if one != "-" and path.exists() and Path(one).exists() and path.samefile(one):
-            raise ValueError(f"{argument}: is the input file; choose another name.")
+        check_apart({"the input file": one}, {"the output": argument})
     if not path.parent.is_dir():
         raise ValueError(f"{argument}: no such directory: {path.parent}")
     if not os.access(path.parent, os.W_OK):

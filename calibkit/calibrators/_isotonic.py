@@ -16,9 +16,6 @@ from .._numerics.links import FloatArray, IntArray
 from .._numerics.pava import isotonic_blocks
 from .._numerics.weights import row_count
 
-#: Knots of the centred map are farther apart.
-_LEAST_GAP = 1e-300
-
 
 class IsotonicCalibrator(BaseCalibrator):
     """Isotonic regression: the best non-decreasing map, whatever its shape.
@@ -117,9 +114,7 @@ class IsotonicCalibrator(BaseCalibrator):
             np.clip(blocks.value, floor, 1.0 - float(floor), out=blocks.value)
         self.value_ = blocks.value
         if self.interpolation == "centred":
-            # A slope between denormal numbers would be infinite; they make one knot.
-            apart = np.append(True, np.diff(blocks.centre) > _LEAST_GAP)
-            self.x_, self.value_ = blocks.centre[apart], blocks.value[apart]
+            self.x_ = blocks.centre
         else:
             # Halves first: the sum of two huge logits could overflow. Between neighbouring
             # floats there is no middle: the jump is at the upper one.

@@ -114,13 +114,14 @@ class Reader:
                 f"{table.source.name} has a column {quoted(added)} already; choose another name by "
                 "--column."
             )
-        self._table, self._columns, self._added, self._bad = table, columns.found(table), added, bad
+        self.columns = columns.found(table)
+        self._table, self._added, self._bad = table, added, bad
         self._logit = logit
         self._label = Labels(positive)
         self._moment = Moments(ordered)
 
     def __iter__(self) -> Iterator[Row]:
-        c = self._columns
+        c = self.columns
         names = [n for n in (c.prob, c.label, c.time, c.id) if n is not None]
         for record in self._table.rows(names, absent=[self._added]):
             if not record.cells:
@@ -134,7 +135,7 @@ class Reader:
             yield row
 
     def _row(self, record: Record, cells: dict[str, Any]) -> Row:
-        c = self._columns
+        c = self.columns
 
         def place(column: str) -> str:
             return f"{self._table.source.name}, line {record.line}: {quoted(column)}"

@@ -45,7 +45,7 @@ if typer is not None:
     State = Annotated[
         str | None, _Option("--journal", metavar="DB", help="File to keep what is learnt in.")
     ]
-    Resume = Annotated[bool, _Option("--resume", help="Skip the rows the journal has had.")]
+    Resume = Annotated[bool, _Option("--resume", help="Go on after the rows that the journal has.")]
     Sort = Annotated[bool, _Option("--sort", help="Sort a file by --time first.")]
     SkipBad = Annotated[bool, _Option("--skip-bad", help="Leave bad rows out and go on.")]
     Seed = Annotated[int | None, _Option(min=0, metavar="N", help="Seed of hedging.")]
@@ -90,9 +90,17 @@ def stream(
 
     A row without a label is forecast and not learnt; with --id its label may
     come in a later row of that id. At the end, or at Ctrl-C, a table on stderr
-    compares the scores with the forecasts. With --journal a restart goes on
-    where the last run was, even after kill -9; --resume skips the rows it had
-    and appends to the output.
+    compares the scores with the forecasts.
+
+    With --journal a restart goes on where the last run was, even after kill -9:
+    rows are written first, and the journal has them after. With --resume FILE
+    is read from its start: rows that the journal has are skipped, what -o holds
+    beyond them is cut off, and then every row is in -o once; table, picture and
+    alarm are those of the whole stream. It is refused if these rows, the
+    options or the output have changed. Standard output can't be cut: after a
+    kill up to 4,096 rows may come again, the first after a torn line; none is
+    missing. A power failure may cost the last rows, and then --resume may be
+    refused. Without --resume the rows of FILE come on top.
 
     The names of the paper stand in parentheses; tobs is tracking over
     online_beta, and both tracking ones are smoothed (smoothing=1).

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from .._core.online import OnlineCalibrator
-from .._tables.files import Source, check_output, kind_of
+from .._tables.files import Source, check_apart, check_output, kind_of
 from .._tables.records import TextTable, refuse
 from ..calibrators import PlattCalibrator
 from ..online import (
@@ -23,7 +22,7 @@ from ..online import (
     WindowedCalibrator,
 )
 from .console import say
-from .desk import Desk
+from .delivery import Delivery, Output
 from .incoming import Columns, Lines, Reader, Row
 from .pictures import check_picture
 from .stream import _bytes, _csv_joiner, _json_joiner, _quoted
@@ -41,7 +40,6 @@ METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
 }
 #: Rows in hand that are taken in one go.
 _BATCH = 4096
-_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,8 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
         raise ValueError("--sort needs a file: the end of a stream is not known.")
     if options.resume and options.journal is None:
         raise ValueError("--resume needs --journal, which knows where the stream was.")
-    others = [file] if options.journal is None else [file, options.journal]
-    target = None if output == "-" else check_output(output, *others)
-    tally = _tally(options, target, others)
+    target, picture = _targets(file, output, options)
+    tally = Tally(options.method, options.alarm, picture, as_json=options.as_json)
     with ExitStack() as stack:
         table, lines = stack.enter_context(_incoming(source, options, tally))
         reader = _reader(table, options, tally)
@@ -82,29 +79,59 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
             kind = table.source.kind
             raise ValueError(f"{target}: expected a name that ends in .{kind}, as the input is.")
         learner = stack.enter_context(_learner(options))
-        done = learner.n_rows if options.resume and isinstance(learner, Journal) else 0
-        out, goes_on = stack.enter_context(_outgoing(target, append=done > 0))
-        rows, ready = _in_order(reader, lines, options)
+        out = stack.enter_context(closing(Output(target)))
+        ordered, ready = _in_order(reader, lines, options)
+        rows = iter(ordered)
+        delivery = Delivery(
+            learner,
+            tally,
+            out,
+            logit=options.logit,
+            how=_how(table, reader, options),
+            # What is read once only and never resumed would fill the disk in the end.
+            keep=options.resume or (source.path is not None and source.path.is_file()),
+        )
+        if options.resume:
+            delivery.resume(rows, source.name)
+        else:
+            delivery.begin()
         try:
-            desk = Desk(learner, tally, logit=options.logit)
-            writer = _Writer(table, options.column, out, header=not goes_on)
-            for batch in _batches(_after(rows, done, source.name), ready):
-                full = [row for row in batch if row.record.cells]
-                forecasts = desk.forecasts(full)
-                tally.n_rows += len(full)
-                writer.write(batch, forecasts)
+            writer = _Writer(table, options.column)
+            if delivery.at_start:
+                out.write(writer.header())
+            for batch in _batches(rows, ready):
+                delivery.deliver(batch, writer.rows)
         finally:
             if tally.n_rows or options.as_json:
                 tally.show()
 
 
-def _tally(options: StreamOptions, target: Path | None, others: list[str]) -> Tally:
-    if options.as_json and target is None:
+def _targets(file: str, output: str, options: StreamOptions) -> tuple[Path | None, Path | None]:
+    """Where rows and picture go; raises if two of all files are one."""
+    if options.as_json and output == "-":
         raise ValueError("--json needs -o FILE: the forecasts take standard output.")
-    picture = None if options.plot is None else check_output(options.plot, *others)
+    check_apart(
+        {"the input file": file},
+        {
+            "--journal": options.journal,
+            "-o": None if output == "-" else output,
+            "--plot": options.plot,
+            "standard output": "-" if output == "-" or options.as_json else None,
+        },
+    )
+    target = None if output == "-" else check_output(output)
+    picture = None if options.plot is None else check_output(options.plot)
     if picture is not None:
         check_picture(picture)
-    return Tally(options.method, options.alarm, picture, as_json=options.as_json)
+    return target, picture
+
+
+def _how(table: TextTable, reader: Reader, options: StreamOptions) -> str:
+    """How rows are read and written: of two runs that are one stream it is the same."""
+    c = reader.columns
+    header = None if table.header is None else table.header.raw.rstrip("\r\n")
+    names = [header, c.prob, c.label, c.time, c.id, options.column, options.positive]
+    return json.dumps([*names, options.logit, options.sort])
 
 
 def make_method(options: StreamOptions) -> OnlineCalibrator:
@@ -144,34 +171,6 @@ def _incoming(
         yield TextTable(source, lines, tally.skip if options.skip_bad else refuse), lines
 
 
-@contextmanager
-def _outgoing(target: Path | None, *, append: bool) -> Iterator[tuple[BinaryIO, bool]]:
-    """Where to write, and whether that goes on with what was written before."""
-    if target is None:
-        yield sys.stdout.buffer, append
-    elif append and target.exists():
-        with target.open("r+b") as out:
-            yield out, _seek_end(out) > 0
-    else:
-        with target.open("wb") as out:
-            yield out, False
-
-
-def _seek_end(out: BinaryIO) -> int:
-    """Go to the end of the last whole line, and cut off what a killed process left after it."""
-    at = out.seek(0, 2)
-    while at > 0:
-        start = max(0, at - _BLOCK)
-        out.seek(start)
-        cut = out.read(at - start).rfind(b"\n")
-        at = start + cut + 1
-        if cut >= 0:
-            break
-    out.seek(at)
-    out.truncate()
-    return at
-
-
 def _reader(table: TextTable, options: StreamOptions, tally: Tally) -> Reader:
     return Reader(
         table,
@@ -196,42 +195,27 @@ def _in_order(
 class _Writer:
     """The table as it came, with one more column."""
 
-    def __init__(self, table: TextTable, added: str, out: BinaryIO, *, header: bool) -> None:
-        self._out = out
+    def __init__(self, table: TextTable, added: str) -> None:
         kind, jsonl = table.source.kind, table.header is None
         self._join = _json_joiner([added]) if jsonl else _csv_joiner(kind)
         self._nothing = "null" if jsonl else ""
-        if table.header is not None and header:
-            self._flush(self._join(table.header.raw, [_quoted(added, kind)]))
+        self._header = b""
+        if table.header is not None:
+            self._header = _bytes(self._join(table.header.raw, [_quoted(added, kind)]))
 
-    def write(self, rows: list[Row], forecasts: list[float]) -> None:
-        """Write rows, of which those that are not blank have a forecast or NaN."""
+    def header(self) -> bytes:
+        """The line of names, if there is one."""
+        return self._header
+
+    def rows(self, rows: list[Row], forecasts: list[float]) -> bytes:
+        """Text of rows, of which those that are not blank have a forecast or NaN."""
         cells = iter(self._nothing if q != q else repr(q) for q in forecasts)
         texts = (
             self._join(row.record.raw, [next(cells)]) if row.record.cells else row.record.raw
             for row in rows
         )
         # A last line may come without its end.
-        self._flush("".join(t if t.endswith(("\n", "\r")) else t + "\n" for t in texts))
-
-    def _flush(self, text: str) -> None:
-        self._out.write(_bytes(text))
-        self._out.flush()
-
-
-def _after(rows: Iterable[Row], done: int, name: str) -> Iterator[Row]:
-    """Rows after so many."""
-    left = done
-    for row in rows:
-        if left <= 0:
-            yield row
-        elif row.record.cells:
-            left -= 1
-    if left:
-        raise ValueError(
-            f"{name}: has {done - left:,} rows and the journal has taken {done:,}; expected the "
-            "stream it was at. Drop --resume to add these rows to it."
-        )
+        return _bytes("".join(t if t.endswith(("\n", "\r")) else t + "\n" for t in texts))
 
 
 def _batches(rows: Iterable[Row], ready: Callable[[], bool]) -> Iterator[list[Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ class Tally:
         self._kept = tuple(array("d") for _ in range(3))  # labels, scores, forecasts
         self.n_rows = self.n_labels = self.n_bad = self.n_unknown = 0
 
-    def add(self, y: FloatArray, raw: FloatArray, forecast: FloatArray, rows: list[Row]) -> None:
+    def add(
+        self, y: FloatArray, raw: FloatArray, forecast: FloatArray, rows: Sequence[Row]
+    ) -> None:
         """Count labelled rows among these."""
         known = np.flatnonzero(~np.isnan(y))
         for kept, values in zip(self._kept, (y, raw, forecast), strict=True):
@@ -59,9 +62,11 @@ class Tally:
                 self._rang = (_WARM + time, rows[watched[time - 1 - before]])
                 say(self._alarm_text())
         self.n_labels += len(known)
-        if len(self._kept[0]) > _ROOM:
-            for kept in self._kept:
-                del kept[: -(_ROOM // 2)]
+        # Half of the room goes at a time, at the same labels however the rows were cut.
+        half = _ROOM // 2
+        first = half * max(0, (self.n_labels - 1) // half - 1)
+        for kept in self._kept:
+            del kept[: first - (self.n_labels - len(kept))]
 
     def skip(self, error: ValueError) -> None:
         """Count a bad row, and say the first few."""
