@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from ._core.call_log import CallLog
 from ._core.calls import (
+    BATCH,
     ONE,
     REMEMBER,
     RESOLVE,
@@ -175,7 +176,7 @@ class Journal:
     # -- what a user calls ------------------------------------------------------------------
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, group: Any = None) -> Journal:
-        """Learn more rows, in order.
+        """Learn rows whose labels came together, as the calibrator's own ``partial_fit`` does.
 
         Parameters
         ----------
@@ -390,10 +391,10 @@ class Journal:
             where = f"{type(cal).__name__}.{method}"
             values = plain_scores(cal, X, method)
             streams = stream_ids(cal, group, len(values), where, classes)
-            ids = ids_of([], *streams)
+            ids, kind = ids_of([], *streams), BATCH if method == "partial_fit" else UPDATE
             return self._change(
                 lambda: getattr(cal, method)(values, y, *(streams or (classes,))),
-                lambda: Call(UPDATE, len(values), values.tobytes(), codes_of(cal, y, where), ids),
+                lambda: Call(kind, len(values), values.tobytes(), codes_of(cal, y, where), ids),
             )
 
     @contextmanager

@@ -154,9 +154,10 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         return self.calibrators_[0]
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> OnlineCalibratedClassifier:
-        """Learn the labels of rows, in order.
+        """Learn the labels of rows, all of which had been forecast before the first label came.
 
-        Where the classifier is not fitted yet the first rows go to :meth:`fit`.
+        Where the classifier is not fitted yet the first rows go to :meth:`fit`. What a batch means
+        to the calibrator: see :meth:`OnlineCalibrator.partial_fit`.
 
         Parameters
         ----------
@@ -183,7 +184,8 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         with self._unchanged_on_error():
             if classes is not None:
                 self._check_classes(np.unique(classes), ".partial_fit: classes=")
-            self.predict_then_update(X, y)
+            self.calibrator_.partial_fit(self._scores(X).values, y)
+            self._teach(X, y)
         return self
 
     def predict_then_update(self, X: Any, y: Any) -> FloatArray:

@@ -13,10 +13,13 @@ from .inputs import read_scores
 from .labels import is_missing
 from .stream_labels import read_stream_labels
 
-#: Kinds of calls; the numbers are in files.
-UPDATE, ONE, REMEMBER, RESOLVE = range(4)
+#: Kinds of calls; the numbers are in files. Files that are older than what batches mean have those
+#: of ``partial_fit`` as UPDATE and those of ``resolve`` as SINGLY: they learnt row by row.
+UPDATE, ONE, REMEMBER, SINGLY, RESOLVE, BATCH = range(6)
+_BY_ID = (SINGLY, RESOLVE)
 #: Whether a call of each kind has, of a row: scores, a label, an id.
-_HAS = {UPDATE: (1, 1, 0), ONE: (1, 1, 0), REMEMBER: (1, 0, 1), RESOLVE: (0, 1, 1)}
+_HAS = dict.fromkeys((UPDATE, ONE, BATCH), (1, 1, 0))
+_HAS |= {REMEMBER: (1, 0, 1), SINGLY: (0, 1, 1), RESOLVE: (0, 1, 1)}
 
 
 class Call(NamedTuple):
@@ -116,7 +119,7 @@ def ids_of(keys: list[Any], group: np.ndarray | None = None) -> bytes:
 def repeat(cal: Any, call: Call) -> None:
     """Make a call again, if it is one that a journal writes."""
     ids, group = json.loads(call.ids or b"[]"), []
-    if _has_streams(cal) and call.kind != RESOLVE:
+    if _has_streams(cal) and call.kind not in _BY_ID:
         ids, *group = ids
     values = np.frombuffer(call.scores, dtype=np.float64).copy()
     codes = np.frombuffer(call.codes, dtype=_code_type(cal))
@@ -129,13 +132,17 @@ def repeat(cal: Any, call: Call) -> None:
         cal.learn_one(float(values[0]), labels.tolist()[0])
     elif call.kind == RESOLVE:
         cal.resolve(ids, labels)
+    elif call.kind == SINGLY:
+        for key, label in zip(ids, labels, strict=True):
+            cal.resolve([key], [label])
     else:
         if len(cal.classes_) > 2:
             values = values.reshape(call.n_rows, len(cal.classes_))
-        if call.kind == UPDATE:
-            cal.partial_fit(values, labels, *group)
-        else:
+        if call.kind == REMEMBER:
             cal.remember(ids, values, *group)
+        else:
+            learn = cal.partial_fit if call.kind == BATCH else cal.predict_then_update
+            learn(values, labels, *group)
 
 
 def _check(
@@ -147,7 +154,7 @@ def _check(
         raise ValueError(f"a call of kind {call.kind} and {n} rows")
     scores, label, name = (n * has for has in _HAS[call.kind])
     expected = [scores * (n_classes if n_classes > 2 else 1), label, name]
-    if _has_streams(cal) and call.kind != RESOLVE:
+    if _has_streams(cal) and call.kind not in _BY_ID:
         expected.append(n)
     lists = all(type(v) is list for v in (ids, *group))
     if n < 1 or not lists or [len(v) for v in (values, codes, ids, *group)] != expected:

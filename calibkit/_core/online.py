@@ -64,7 +64,10 @@ class OnlineCalibrator(ChangingCalibrator):
         raise TypeError(f"{type(self).__name__} must define _bounds().")
 
     def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        """Learn labels of rows that were forecast before."""
+        """Learn labels of rows that were all forecast before any of these labels came.
+
+        What judges forecasts, to choose among them or to repair them, judges those of the tickets.
+        """
         self._stream(tickets, y)
 
     def _check_params(self) -> None:
@@ -104,7 +107,7 @@ class OnlineCalibrator(ChangingCalibrator):
 
     @final
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> OnlineCalibrator:
-        """Learn more rows, in order.
+        """Learn rows whose labels came together, after all of them had been forecast.
 
         Parameters
         ----------
@@ -125,6 +128,16 @@ class OnlineCalibrator(ChangingCalibrator):
         ------
         ValueError
             If the data are not of the kind described; the calibrator stays as it was.
+
+        Notes
+        -----
+        It goes with ``predict_proba`` of the same rows before it: the two are ``remember`` and
+        ``resolve`` of rows that are at hand. Steps are taken row by row, in order, but what judges
+        forecasts (the weights of :class:`AdaptivePlattCalibrator`, the bins of calibeating) judges
+        those that were possible before this call, not those that the first rows would have
+        improved for the last. Where each label is known before the next forecast is due, use
+        :meth:`predict_then_update`, or give rows one by one. A calibrator that has not started
+        learns as in :meth:`fit`: nobody has seen its forecasts.
         """
         self._update(X, y, classes, "partial_fit")
         return self
@@ -132,6 +145,9 @@ class OnlineCalibrator(ChangingCalibrator):
     @final
     def predict_then_update(self, X: Any, y: Any, classes: Any = None) -> FloatArray:
         """Forecast every row from the labels before it, and learn: a whole stream in one call.
+
+        For rows whose label is known before the next forecast is due. Where labels come in batches
+        the forecasts are those of ``predict_proba``, and :meth:`partial_fit` learns.
 
         Parameters
         ----------
@@ -200,6 +216,8 @@ class OnlineCalibrator(ChangingCalibrator):
     @final
     def resolve(self, ids: Any, y: Any) -> Resolved:
         """Learn the labels of remembered rows, in the order given.
+
+        All rows of a call count as forecast before any of its labels.
 
         Parameters
         ----------
@@ -311,7 +329,7 @@ class OnlineCalibrator(ChangingCalibrator):
 
     # -- how it is done ---------------------------------------------------------------------
 
-    def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
+    def _update(self, X: Any, y: Any, classes: Any, method: str) -> Any:
         where = f"{type(self).__name__}.{method}"
         with self._unchanged_on_error():
             first = not hasattr(self, "classes_")
@@ -329,7 +347,10 @@ class OnlineCalibrator(ChangingCalibrator):
             elif s.n_classes != len(self.classes_):
                 s = self._read(X, method)  # words the error
             x = self._features(s)
-            q = self._stream(x, codes)
+            if method == "partial_fit" and not first and len(codes) > 1:
+                q = self._absorb(self._ticket(x), codes)
+            else:
+                q = self._stream(x, codes)
             self._count(codes)
         if found is None and first:  # no label yet, and no classes: nothing is settled
             for name in ("classes_", *self._state):

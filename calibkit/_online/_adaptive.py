@@ -66,9 +66,11 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
     T`` (Herbster and Warmuth 1998), and that of the best single rate by ``log K + share * T``.
 
     A label that comes late, by ``resolve``, judges the forecasts of its own time; if n other labels
-    came in between, it moves the weights with the power ``1 / (1 + n)`` only, as if n + 1 mixtures
-    took turns (Weinberger and Ordentlich 2002). Weights that are as quick as those of prompt labels
-    would follow rates that were right too long ago.
+    came in between, or with it, it moves the weights with the power ``1 / (1 + n)`` only, as if
+    n + 1 mixtures took turns (Weinberger and Ordentlich 2002). Weights that are as quick as those
+    of prompt labels would follow rates that were right too long ago. So the m rows of one call of
+    ``resolve`` or ``partial_fit`` count alike, the bound is m times as large, and short memories,
+    stale by the end of a batch, lose their weight to longer ones.
 
     Log loss prefers longer memories than the calibration error does: under slow drift they are less
     noisy, yet lag behind, always to the same side. The defaults are a compromise, settled on
@@ -200,20 +202,18 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
 
     def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
         known = y == y
+        if not known.any():
+            return
         tickets, y = tickets[known], y[known]
         x, forecasts = np.ascontiguousarray(tickets[:, :1]), tickets[:, 1:-1]
         for expert in self.calibrators_:
             expert._stream(x, y)
         chances = np.where(y[:, None] == 1.0, forecasts, 1.0 - forecasts)
-        late = self.n_mixed_ + np.arange(len(y)) - tickets[:, -1]
-        weights = self.weights_
-        for p, rate in zip(chances, 1.0 / (1.0 + late), strict=True):
-            weights = weights * p**rate
-            share = rate * self.share
-            # Where all called the label impossible, none is better than another.
-            total = weights.sum()
-            fair = 1.0 / len(weights)
-            weights = weights / total if total > 0 else np.full_like(weights, fair)
-            weights = (1.0 - share) * weights + share * fair
-        self.weights_ = weights
+        rates = 1.0 / (len(y) + self.n_mixed_ - tickets[:, -1])
+        weights = self.weights_ * np.prod(chances ** rates[:, None], axis=0)
+        share = float(rates.sum() * self.share)
+        # Where all called a label impossible, none is better than another.
+        total, fair = weights.sum(), 1.0 / len(weights)
+        weights = weights / total if total > 0 else np.full_like(weights, fair)
+        self.weights_ = (1.0 - share) * weights + share * fair
         self.n_mixed_ += float(len(y))

@@ -35,7 +35,8 @@ def _in_blocks(calibrator: OnlineCalibrator, X: Any, y: Any, cuts: list[int]) ->
 
 @with_trait("online")
 def check_blocks_make_no_difference(calibrator: BaseCalibrator) -> None:
-    """However a stream is cut, forecasts and state are the same bits."""
+    """However a stream is cut, ``predict_then_update`` gives the same bits of forecasts and state;
+    the first ``partial_fit`` of one that has not started learns as it does, and as ``fit``."""
     X, y = _data(calibrator)
     whole, parts, alone = (_fresh(calibrator) for _ in range(3))
     expected = whole.predict_then_update(X, y)
@@ -102,7 +103,7 @@ def check_late_labels(calibrator: BaseCalibrator) -> None:
     for i in range(50, 90):
         late.remember([i], X[i : i + 1])
         assert late.resolve([i], y[i : i + 1]).n_learned == 1
-    prompt.partial_fit(X[50:90], y[50:90])
+    prompt.predict_then_update(X[50:90], y[50:90])
     assert_allclose(proba_of(late, X), proba_of(prompt, X), atol=1e-9)
     before = proba_of(late, X)
     assert_array_equal(late.remember(range(200), X[:200]), before[:200])
@@ -115,6 +116,21 @@ def check_late_labels(calibrator: BaseCalibrator) -> None:
     assert to_dict(copy) == to_dict(late)
     assert late.resolve([7], labels[:1]).unknown == [7]
     assert late.n_seen_ == 92
+
+
+@with_trait("online")
+def check_batches(calibrator: BaseCalibrator) -> None:
+    """Rows of one ``partial_fit`` are all forecast before it, as if remembered and resolved."""
+    X, y = _data(calibrator)
+    whole, parts = (_fresh(calibrator) for _ in range(2))
+    for one in (whole, parts):
+        one.partial_fit(X[:50], y[:50], classes=np.unique(y))
+    for rows in np.split(np.arange(50, len(y)), [7, 7, 90, 180]):
+        forecast = proba_of(whole, X[rows])
+        whole.partial_fit(X[rows], y[rows])
+        assert_array_equal(parts.remember(rows, X[rows]), forecast)
+        assert parts.resolve(rows, y[rows]).n_learned == len(rows)
+        assert to_dict(parts) == to_dict(whole)
 
 
 @with_trait("online")
