@@ -329,7 +329,7 @@ class OnlineCalibrator(ChangingCalibrator):
 
     # -- how it is done ---------------------------------------------------------------------
 
-    def _update(self, X: Any, y: Any, classes: Any, method: str) -> Any:
+    def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
         where = f"{type(self).__name__}.{method}"
         with self._unchanged_on_error():
             first = not hasattr(self, "classes_")
@@ -348,7 +348,8 @@ class OnlineCalibrator(ChangingCalibrator):
                 s = self._read(X, method)  # words the error
             x = self._features(s)
             if method == "partial_fit" and not first and len(codes) > 1:
-                q = self._absorb(self._ticket(x), codes)
+                q = x[:0]
+                self._absorb(self._ticket(x), codes)
             else:
                 q = self._stream(x, codes)
             self._count(codes)
