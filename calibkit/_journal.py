@@ -324,10 +324,7 @@ class Journal:
             The forecast.
         """
         with self._held() as cal:
-            if hasattr(cal, "classes_"):
-                return cal.predict_proba_one(x)
-            # This starts the calibrator, and a random seed drawn for it has to be kept.
-            return self._change(lambda: cal.predict_proba_one(x), lambda: Call(ONE, 0))
+            return cal.predict_proba_one(x)
 
     def learn_one(self, x: float, y: Any) -> Journal:
         """Learn the label of one score.
@@ -450,8 +447,7 @@ class Journal:
 
     def _reload(self) -> None:
         stored = self._stored()
-        self.calibrator_.__dict__.clear()
-        self.calibrator_.__dict__.update(stored.__dict__)
+        self.calibrator_.__dict__ = stored.__dict__
         self._stale = False
 
     def _stored(self) -> Learner:

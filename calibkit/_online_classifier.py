@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +19,7 @@ from ._core.online import OnlineCalibrator
 from ._core.params import check_choice, check_flag
 from ._core.pending import Resolved
 from ._core.scores import Scores
+from ._core.verification import Verification
 from ._crossfit import response_of
 from ._numerics.links import FloatArray
 from ._registry import CALIBRATORS, make_calibrator
@@ -205,8 +206,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             classifier scores all rows of a call before it learns from them.
         """
         with self._unchanged_on_error():
-            s = self._scores(X)
-            proba = self.calibrator_.predict_then_update(s.values, y)
+            proba = self.calibrator_.predict_then_update(self._scores(X).values, y)
             self._teach(X, y)
         return proba
 
@@ -226,8 +226,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             The forecasts.
         """
         with self._unchanged_on_error():
-            s = self._scores(X)
-            return self.calibrator_.remember(ids, s.values)
+            return self.calibrator_.remember(ids, self._scores(X).values)
 
     def resolve(self, ids: Any, y: Any) -> Resolved:
         """Learn the labels of remembered rows.
@@ -260,12 +259,19 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         proba : ndarray of shape (n, n_classes)
             Rows sum to one; columns follow ``classes_``.
         """
-        # Nothing is put back once started: another thread may learn meanwhile.
-        started = hasattr(self, "calibrators_")
-        with nullcontext() if started else self._unchanged_on_error():
-            return self.calibrator_.predict_proba(self._scores(X).values)
+        now = self._now()
+        return now.calibrator_.predict_proba(now._scores(X).values)
+
+    def predict(self, X: Any) -> np.ndarray:
+        return CalibratedClassifier.predict(self._now(), X)
+
+    def certify(self, X: Any, y: Any, level: float = 0.9, **settings: Any) -> Verification:
+        return CalibratedClassifier.certify(self._now(), X, y, level, **settings)
 
     # -- how it is done ---------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "calibrators_") or _is_fitted(self.estimator)
 
     def _begin(self) -> None:
         """Take a classifier that is fitted already, unless ``fit`` has made one."""
@@ -303,6 +309,14 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))
 
+    def _now(self) -> OnlineCalibratedClassifier:
+        """This classifier as it is now, started: what reads read."""
+        now = object.__new__(type(self))
+        now.__dict__ = self.__dict__.copy()
+        if not hasattr(now, "calibrators_"):
+            now._begin()
+        return now
+
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
         """Start if need be, and leave classifier and calibrator as they were if a call fails."""
@@ -312,8 +326,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             with self.calibrator_._unchanged_on_error():
                 yield
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__ = before
             raise
 
     def _check_classes(self, given: np.ndarray, what: str) -> None:

@@ -181,7 +181,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the calibrator is not fitted.
         """
-        return self._predict_scores(self._read(X, "predict_proba"))
+        now = self._now()
+        return now._predict_scores(now._read(X, "predict_proba"))
 
     @final
     def predict(self, X: Any) -> np.ndarray:
@@ -197,8 +198,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         labels : ndarray of shape (n,)
             Members of ``classes_``.
         """
-        proba = self._predict_scores(self._read(X, "predict"))
-        return self.classes_[proba.argmax(axis=1)]
+        now = self._now()
+        proba = now._predict_scores(now._read(X, "predict"))
+        return now.classes_[proba.argmax(axis=1)]
 
     @final
     def certify(
@@ -253,8 +255,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         True
         """
         where = f"{type(self).__name__}.certify"
-        s = self._read(X, "certify")
-        _, codes = read_labels(y, classes=self.classes_, where=where)
+        now = self._now()
+        s = now._read(X, "certify")
+        _, codes = read_labels(y, classes=now.classes_, where=where)
         check_lengths(len(s), len(codes), where, ("X", "y"))
         if len(s) == 0:
             raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
@@ -265,7 +268,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             "random_state": random_state,
             "where": where,
         }
-        return self._certify(s, codes, settings)
+        return now._certify(s, codes, settings)
 
     # -- what compositions call -------------------------------------------------------------
 
@@ -328,15 +331,36 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             n_classes=len(self.classes_),
         )
 
+    def _snapshot(self) -> Any:
+        """This calibrator as it is, or was when a change began that is under way."""
+        state = self.__dict__.copy()
+        return state.get("_kept") or _with_state(self, state)
+
+    def _now(self) -> Any:
+        """What reads read: no other thread changes it."""
+        return self._snapshot()
+
+    def _held(self) -> dict[str, Any]:
+        """Copies of what it holds and what learns with it, by attribute."""
+        return {}
+
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        before = self.__dict__.copy()
+        """Keep this calibrator as it is for those who read, and for good if the call fails."""
+        if "_kept" in self.__dict__:  # inside of such a call
+            yield
+            return
+        kept = _with_state(self, self.__dict__)
+        self.__dict__ = {**kept.__dict__, **self._held(), "_kept": kept}
         try:
             yield
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__ = kept.__dict__
             raise
+        del self.__dict__["_kept"]
+
+    def __getstate__(self) -> Any:
+        return super(BaseCalibrator, self._snapshot()).__getstate__()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")
@@ -345,6 +369,13 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = "multiclass" in self._traits
         return tags
+
+
+def _with_state(calibrator: BaseCalibrator, state: dict[str, Any]) -> Any:
+    """Another object of its class in this state."""
+    new = object.__new__(type(calibrator))
+    new.__dict__ = state
+    return new
 
 
 def _warn_of_scale(s: Scores, where: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
@@ -88,37 +86,22 @@ class ChangingCalibrator(BaseCalibrator):
         if self.pending_.room != self.max_pending:
             self.pending_ = self.pending_.resized(self.max_pending)
 
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        nested = [c for c in self._family() if c is not self]
-        before = [(c, c.__dict__.copy()) for c in nested]
-        try:
-            with super()._unchanged_on_error():
-                yield
-        except BaseException:
-            for calibrator, state in before:
-                calibrator.__dict__.clear()
-                calibrator.__dict__.update(state)
-            raise
-
     def _twin(self) -> ChangingCalibrator:
         """A copy whose learning leaves this one as it was; what is not replaced is shared."""
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        for name, kind in self._state.items():
-            if kind in ("calibrator", "calibrators"):
-                held = getattr(self, name)
-                several = held if isinstance(held, list) else [held]
-                twins = [c._twin() if isinstance(c, ChangingCalibrator) else c for c in several]
-                setattr(twin, name, twins if isinstance(held, list) else twins[0])
+        twin.__dict__ = {**self.__dict__, **self._held()}
         return twin
 
-    def _family(self) -> Iterator[ChangingCalibrator]:
-        """This calibrator and the learning ones it holds."""
-        yield self
+    def _held(self) -> dict[str, Any]:
+        out: dict[str, Any] = {}
         for name, kind in self._state.items():
-            if kind in ("calibrator", "calibrators"):
-                held = getattr(self, name, [])
-                for one in held if isinstance(held, list) else [held]:
-                    if isinstance(one, ChangingCalibrator):
-                        yield from one._family()
+            held = self.__dict__.get(name)
+            if kind == "calibrators" and held is not None:
+                out[name] = [_twin_of(c) for c in held]
+            elif kind == "calibrator" and held is not None:
+                out[name] = _twin_of(held)
+        return out
+
+
+def _twin_of(held: Any) -> Any:
+    return held._twin() if isinstance(held, ChangingCalibrator) else held

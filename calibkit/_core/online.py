@@ -9,15 +9,15 @@ from sklearn.exceptions import NotFittedError
 
 from .._numerics.links import FloatArray, IntArray
 from .base import StateKind
-from .changes import ChangingCalibrator
 from .inputs import check_lengths, read_scores
 from .params import check_int
 from .pending import Pending, Resolved, read_ids
 from .scores import Scale, Scores
+from .steps import SteppingCalibrator
 from .stream_labels import known_classes, read_stream_labels
 
 
-class OnlineCalibrator(ChangingCalibrator):
+class OnlineCalibrator(SteppingCalibrator):
     """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
 
     To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
@@ -36,39 +36,6 @@ class OnlineCalibrator(ChangingCalibrator):
     ) -> None:
         super().__init__(scale=scale, classes=classes)
         self.max_pending = max_pending
-
-    # -- what a subclass writes -------------------------------------------------------------
-
-    def _start(self, n_classes: int) -> None:
-        """Set the state before any label."""
-        raise TypeError(f"{type(self).__name__} must define _start(n_classes).")
-
-    def _features(self, s: Scores) -> FloatArray:
-        """What of the scores is used, of shape (n, m)."""
-        raise TypeError(f"{type(self).__name__} must define _features(scores).")
-
-    def _forecast(self, x: FloatArray) -> FloatArray:
-        """Forecasts, (n,) or (n, K), that change nothing."""
-        raise TypeError(f"{type(self).__name__} must define _forecast(x).")
-
-    def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Forecast each row from the labels before it, then learn its own."""
-        raise TypeError(f"{type(self).__name__} must define _stream(x, y).")
-
-    def _ticket(self, x: FloatArray) -> FloatArray:
-        """All that learning a row's label later will need, of shape (n, m')."""
-        return x
-
-    def _bounds(self) -> list[tuple[float, float]]:
-        """Between what each number of a ticket lies; tickets of files are held to it."""
-        raise TypeError(f"{type(self).__name__} must define _bounds().")
-
-    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        """Learn labels of rows that were all forecast before any of these labels came.
-
-        What judges forecasts, to choose among them or to repair them, judges those of the tickets.
-        """
-        self._stream(tickets, y)
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -238,11 +205,11 @@ class OnlineCalibrator(ChangingCalibrator):
             If the data are not of the kind described; the calibrator stays as it was.
         """
         where = f"{type(self).__name__}.resolve"
-        self._ensure_fitted()
-        keys = read_ids(ids, where)
-        _, codes = read_stream_labels(y, classes=self.classes_, where=where)
-        check_lengths(len(codes), len(keys), where, ("y", "ids"))
         with self._unchanged_on_error():
+            self._ensure_fitted()
+            keys = read_ids(ids, where)
+            _, codes = read_stream_labels(y, classes=self.classes_, where=where)
+            check_lengths(len(codes), len(keys), where, ("y", "ids"))
             self._check_changes()
             places, tickets, report = self.pending_.find(keys)
             if places:
@@ -251,81 +218,6 @@ class OnlineCalibrator(ChangingCalibrator):
                 self.pending_.remove(keys[i] for i in places)
                 report = report._replace(n_learned=int((codes[places] == codes[places]).sum()))
         return report
-
-    def predict_proba_one(self, x: float) -> float:
-        """Probability of the larger class for one score; needs no array and no start.
-
-        Parameters
-        ----------
-        x : float
-            A score.
-
-        Returns
-        -------
-        p : float
-            The forecast.
-
-        Raises
-        ------
-        ValueError
-            If the score is not of the kind described.
-        """
-        with self._unchanged_on_error():
-            self._begin()
-            q = self._forecast(self._features(self._one(x)))
-            if q.ndim == 2 and q.shape[1] > 2:
-                raise ValueError("predict_proba_one: more than two classes; use predict_proba.")
-        return float(q[0] if q.ndim == 1 else q[0, 1])
-
-    def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
-        """Learn the label of one score.
-
-        Parameters
-        ----------
-        x : float
-            A score.
-        y : label
-            A member of the classes, which are 0 and 1 unless declared; None or NaN is skipped.
-
-        Returns
-        -------
-        self : OnlineCalibrator
-            The same calibrator.
-
-        Raises
-        ------
-        ValueError
-            If the score or the label is not of the kind described.
-        """
-        code = self._code(y)
-        if code is None:
-            return self.partial_fit([x], [y])  # nothing to learn, a start, or an error to word
-        with self._unchanged_on_error():
-            self._check_changes()
-            self._stream(self._features(self._one(x)), np.array([code]))
-            self.n_seen_ += 1.0
-        return self
-
-    def _one(self, x: float) -> Scores:
-        """One score, without the checks that arrays need."""
-        if isinstance(x, (str, bytes)):
-            own = type(self).__name__
-            raise ValueError(f"{own}.predict_proba_one, learn_one: x is {x!r}; expected a score.")
-        scale = self._input_scale()
-        high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
-        if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
-            return Scores(np.array([x], dtype=np.float64), scale)
-        return self._read([x], "predict_proba_one")
-
-    def _code(self, y: Any) -> float | None:
-        """Code of a label of two classes, None for all that takes a closer look."""
-        if not hasattr(self, "classes_") or len(self.classes_) != 2:
-            return None
-        no, yes = self.classes_.tolist()
-        try:
-            return 1.0 if y == yes else 0.0 if y == no else None
-        except (TypeError, ValueError):  # pandas' NA, an array
-            return None
 
     # -- how it is done ---------------------------------------------------------------------
 
@@ -346,16 +238,15 @@ class OnlineCalibrator(ChangingCalibrator):
                 self._begin(found, s.n_classes, where)
             elif s.n_classes != len(self.classes_):
                 s = self._read(X, method)  # words the error
-            x = self._features(s)
+            x, q = self._features(s), np.empty(0)
             if method == "partial_fit" and not first and len(codes) > 1:
-                q = x[:0]
                 self._absorb(self._ticket(x), codes)
             else:
                 q = self._stream(x, codes)
             self._count(codes)
-        if found is None and first:  # no label yet, and no classes: nothing is settled
-            for name in ("classes_", *self._state):
-                del self.__dict__[name]
+            if found is None and first:  # no label yet, and no classes: nothing is settled
+                for name in ("classes_", *self._state):
+                    del self.__dict__[name]
         return q
 
     def _known_classes(self, given: Any, where: str) -> np.ndarray | None:

@@ -110,13 +110,17 @@ class Pending:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        waiting = self._tickets.copy()  # in one step: another thread may add to it
         return {
             "room": self.room,
             "dropped": self.n_dropped,
             "replaced": self.n_replaced,
-            "ids": list(self._tickets),
-            "tickets": [list(t) for t in self._tickets.values()],
+            "ids": list(waiting),
+            "tickets": [list(t) for t in waiting.values()],
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tickets": self._tickets.copy()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pending) and self.to_dict() == other.to_dict()

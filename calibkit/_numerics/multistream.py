@@ -111,33 +111,34 @@ def walk(
 
 
 @helper
-def touch(slot: Any, rows: Any) -> float:
-    """Bring rows into cache: loads that wait for nothing wait together."""
-    total = 0.0
-    for s in slot:
-        total += rows[s, 0]
-    return total
+def keep(slot: Any, rows: Any, before: Any) -> None:
+    """Write rows down as they are. It brings them into cache too: loads that wait for nothing
+    wait together."""
+    for i in range(len(slot)):
+        row = rows[slot[i]]
+        for k in range(len(row)):
+            before[i, k] = row[k]
 
 
 @loop
 def blocks(
-    z: Any, y: Any, slot: Any, out: Any, state: Any, rows: Any, slopes: Any, shifts: Any,
+    z: Any, y: Any, slot: Any, out: Any, before: Any, state: Any, rows: Any,
+    slopes: Any, shifts: Any,
     gamma: float, strength: float, radius: float, discount: float,
-) -> float:  # fmt: skip
-    """Pool, then walk, a block at a time; ``slopes`` and ``shifts`` are room for one block.
+) -> None:  # fmt: skip
+    """Keep, pool, then walk, a block at a time; ``slopes`` and ``shifts`` are room for one block.
 
-    What is returned means nothing: it keeps the compiler from leaving out what ``touch`` loads.
+    A row that comes in several blocks is kept as it was in the first: it is to be put back last.
     """
-    total, size = 0.0, len(slopes)
+    size = len(slopes)
     for i in range(0, len(z), size):
         j = min(i + size, len(z))
-        total += touch(slot[i:j], rows)
+        keep(slot[i:j], rows, before[i:j])
         pool(z[i:j], y[i:j], slopes, shifts, state, gamma, strength, radius, discount)
         walk(
             z[i:j], y[i:j], slot[i:j], slopes, shifts, out[i:j], rows,
             gamma, strength, radius, discount,
         )  # fmt: skip
-    return total
 
 
 def new_rows(n: int) -> FloatArray:
@@ -149,14 +150,19 @@ def new_rows(n: int) -> FloatArray:
 
 def learn(
     z: FloatArray, y: FloatArray, slot: IntArray, state: FloatArray, rows: FloatArray,
-    settings: Settings,
+    before: FloatArray, settings: Settings,
 ) -> FloatArray:  # fmt: skip
-    """Forecasts of rows from labels before them; ``state`` and ``rows`` learn in place."""
+    """Forecasts of rows from labels before them; ``state`` and ``rows`` learn in place.
+
+    ``before`` has room for a row of state for each row, to put them back; from the last to the
+    first, for a stream may have several.
+    """
     out = np.empty(len(z))
     if blocks.compiles(len(z)):  # type: ignore[attr-defined]
         room = np.empty((2, _BLOCK))
-        blocks.compiled(z, y, slot, out, state, rows, *room, *settings)  # type: ignore[attr-defined]
+        blocks.compiled(z, y, slot, out, before, state, rows, *room, *settings)  # type: ignore[attr-defined]
         return out
+    before[:] = rows[slot]
     pooled, here = state.tolist(), [[0.0] * len(z), [0.0] * len(z)]
     pool.source(z.tolist(), y.tolist(), *here, pooled, *settings)  # type: ignore[attr-defined]
     slopes, shifts = np.array(here[0]), np.array(here[1])

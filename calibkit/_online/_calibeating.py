@@ -353,10 +353,11 @@ class HedgingCalibrator(CalibeatingCalibrator):
         proba : ndarray of shape (n, 2)
             Between the two cells that may be played; the guarantee is about the drawn ones.
         """
-        x = self._features(self._read(X, "expected_proba"))
-        upper, chance = self._plays()
-        b = self._bins(self.calibrator_._forecast(x))
-        return self._columns(self._middle()[upper[b]] - chance[b] / self.n_bins)
+        now = self._now()
+        x = now._features(now._read(X, "expected_proba"))
+        upper, chance = now._plays()
+        b = now._bins(now.calibrator_._forecast(x))
+        return now._columns(now._middle()[upper[b]] - chance[b] / now.n_bins)
 
     def _plays(self) -> tuple[IntArray, FloatArray]:
         """For each bin the highest cell that may be played, and the chance of the one below."""

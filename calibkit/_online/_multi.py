@@ -14,7 +14,7 @@ from .._core.scores import Scale, Scores
 from .._core.stream_labels import read_stream_labels
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
-from .._numerics.multistream import COUNT, START, forecast
+from .._numerics.multistream import COUNT, START
 from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
 from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
@@ -487,12 +487,13 @@ class MultiStreamCalibrator(BaseEstimator):
         return OnlinePlattCalibrator(**params, classes=self.classes, start=start)
 
     def _pooled(self) -> OnlinePlattCalibrator:
-        """The pooled estimate with the parameters of now, a new one where there is none."""
+        """A copy of the pooled estimate with the parameters of now, a new one where none is."""
         if not hasattr(self, "pooled_"):
             return self._platt()
+        pooled: OnlinePlattCalibrator = self.pooled_._twin()
         for name in PARAMS:
-            setattr(self.pooled_, name, getattr(self, name))
-        return self.pooled_
+            setattr(pooled, name, getattr(self, name))
+        return pooled
 
     def _begin(self, n_classes: int = 2) -> None:
         """As of other online calibrators: without labels the classes are 0 and 1."""
@@ -533,7 +534,7 @@ class MultiStreamCalibrator(BaseEstimator):
         s = self._scores(X, where)
         keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
         z = pooled._features(s)[:, 0]
-        q = forecast(z, self._streams.find(keys), pooled.theta_, self._streams.table)
+        q = self._streams.forecast(z, keys, pooled.theta_)
         return _columns(q), z, keys, pooled
 
     def _update(self, X: Any, y: Any, group: Any, method: str) -> FloatArray:
@@ -553,9 +554,9 @@ class MultiStreamCalibrator(BaseEstimator):
     ) -> FloatArray:  # fmt: skip
         """Forecast and learn; the pooled estimate is kept once its classes are found."""
         state = np.concatenate((pooled.theta_, pooled.factor_))
+        pooled._count(codes)
         q = self._streams.learn(z, codes, keys, state, pooled._settings())
         pooled.theta_, pooled.factor_ = state[:2].copy(), state[2:].copy()
-        pooled._count(codes)
         if found is not None:
             self.pooled_ = pooled
         return q

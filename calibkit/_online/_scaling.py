@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from math import exp, log
 from typing import Any, ClassVar
 
@@ -149,9 +150,10 @@ class OnlinePlattCalibrator(NewtonCalibrator):
     # One row at a time: the same numbers, without arrays.
 
     def predict_proba_one(self, x: float) -> float:
-        if not hasattr(self, "classes_"):
+        state = self.__dict__
+        if "_kept" in state or "classes_" not in state:  # under way, or not started
             return super().predict_proba_one(x)
-        a, b = self.theta_.tolist()
+        a, b = state["theta_"].tolist()
         t = a * self._log_odds(x) + b
         return 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
 
@@ -168,28 +170,26 @@ class OnlinePlattCalibrator(NewtonCalibrator):
             self._checked, self._numbers = used, self._settings()
         theta, factor = self.theta_.tolist(), self.factor_.tolist()
         self._step([self._log_odds(x)], [code], [0.0], theta, factor, *self._numbers)
-        # In place, unlike elsewhere: nothing can fail from here on, and new arrays take time.
-        self.theta_[0], self.theta_[1] = theta
-        self.factor_[0], self.factor_[1], self.factor_[2] = factor
-        self.n_seen_ += 1.0
+        # In one step, for those who read meanwhile.
+        self.__dict__.update(
+            theta_=np.array(theta), factor_=np.array(factor), n_seen_=self.n_seen_ + 1.0
+        )
         return self
 
     _step = staticmethod(platt_stream.source)  # type: ignore[attr-defined]
     _numbers: tuple[float, float, float, float]
-    #: The last score, its clip, and its log-odds: a forecast is mostly followed by its label.
-    _last: tuple[float, float, float] = (-1.0, 0.0, 0.0)
 
     def _log_odds(self, x: float) -> float:
         """Log-odds of one score, the same bits as among others."""
-        last, eps = self._last, self.eps
         if self.scale != "probability" or type(x) is not float or not 0.0 <= x <= 1.0:
             return float(self._features(self._one(x))[0, 0])
-        if last[0] == x and last[1] == eps:
-            return last[2]
-        p = min(max(x, eps), 1.0 - eps)
-        z = float(np.log(p / (1.0 - p)))
-        self._last = x, eps, z
-        return z
+        return _log_odds(x, self.eps)
+
+
+@lru_cache(maxsize=64)  # a forecast is mostly followed by its label
+def _log_odds(x: float, eps: float) -> float:
+    p = min(max(x, eps), 1.0 - eps)
+    return float(np.log(p / (1.0 - p)))
 
 
 class OnlineBetaCalibrator(NewtonCalibrator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from .._core.groups import places_of, read_groups
 from .._core.labels import read_classes
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
-from .._numerics.multistream import COUNT, START, Settings, learn, new_rows
+from .._numerics.multistream import COUNT, START, Settings, forecast, learn, new_rows
 from ._newton import LIMIT, MOST
 
 #: Columns of a stream's row, as files call them.
@@ -19,9 +20,10 @@ COLUMNS = ("slope", "intercept", "l", "d1", "d2", "n_seen", "start_slope", "star
 
 
 class Streams:
-    """Ids and rows of streams. Only :meth:`learn` changes them in place."""
+    """Ids and rows of streams. Only :meth:`learn` changes them in place, so reads wait for it."""
 
     def __init__(self, ids: np.ndarray | None = None, rows: FloatArray | None = None) -> None:
+        self._lock = RLock()
         self._places = places_of(np.empty(0, dtype=np.int64) if ids is None else ids)
         # One row at least: an index of -1 is looked up too.
         self._rows = new_rows(len(self) + 1)
@@ -32,7 +34,8 @@ class Streams:
         return len(self._places)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"ids": self.ids, "rows": self.rows.copy()}
+        with self._lock:
+            return {"ids": self.ids, "rows": self.rows.copy()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -46,11 +49,6 @@ class Streams:
     def rows(self) -> FloatArray:
         """Their state, shared."""
         return self._rows[: len(self)]
-
-    @property
-    def table(self) -> FloatArray:
-        """The same with room for more: never empty."""
-        return self._rows
 
     @property
     def nbytes(self) -> int:
@@ -90,6 +88,11 @@ class Streams:
             )
         return slot
 
+    def forecast(self, z: FloatArray, keys: np.ndarray, pooled: FloatArray) -> FloatArray:
+        """Forecasts that change nothing; by ``pooled`` where there is no stream."""
+        with self._lock:
+            return forecast(z, self.find(keys), pooled, self._rows)
+
     def learn(
         self, z: FloatArray, y: FloatArray, keys: np.ndarray, pooled: FloatArray,
         settings: Settings,
@@ -98,23 +101,29 @@ class Streams:
 
         Streams are born by labels; a row without one leaves no trace.
         """
-        before = len(self)
-        if not before:
-            self._places = places_of(keys[:0])
-        slot = self.find(keys)
-        try:
-            born = keys[(slot < 0) & (y == y)]
-            if len(born):
-                self._places.add(self._places.distinct(born))
-                unknown = np.flatnonzero(slot < 0)
-                slot[unknown] = self.find(keys[unknown])
-                self._make_room()
-            return learn(z, y, slot, pooled, self._rows, settings)
-        except BaseException:
-            if len(self) > before:
-                self._places = places_of(self.ids[:before])
-                self._rows[before:] = 0.0
-            raise
+        with self._lock:
+            n = len(self)
+            if not n:
+                self._places = places_of(keys[:0])
+            slot = self.find(keys)
+            # As rows were: NaN while nothing has been written down.
+            before = np.empty((len(keys), self._rows.shape[1]))
+            before[-1:] = np.nan
+            try:
+                born = keys[(slot < 0) & (y == y)]
+                if len(born):
+                    self._places.add(self._places.distinct(born))
+                    unknown = np.flatnonzero(slot < 0)
+                    slot[unknown] = self.find(keys[unknown])
+                    self._make_room()
+                return learn(z, y, slot, pooled, self._rows, before, settings)
+            except BaseException:
+                if not np.isnan(before[-1:]).any():
+                    self._rows[slot[::-1]] = before[::-1]
+                if len(self) > n:
+                    self._places = places_of(self.ids[:n])
+                    self._rows[n:] = 0.0
+                raise
 
     def _make_room(self) -> None:
         if len(self) >= len(self._rows):
@@ -141,7 +150,8 @@ class Streams:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"groups": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
+        with self._lock:
+            return {"groups": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], where: str) -> Streams:

@@ -1,0 +1,144 @@
+"""The steps of calibrators that learn from a stream, and single rows."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from .._numerics.links import FloatArray
+from .changes import ChangingCalibrator
+from .scores import Scores
+
+
+class SteppingCalibrator(ChangingCalibrator):
+    """Base of calibrators that learn row by row: what a subclass writes, and single rows."""
+
+    n_seen_: float
+
+    # -- what a subclass writes -------------------------------------------------------------
+
+    def _start(self, n_classes: int) -> None:
+        """Set the state before any label."""
+        raise TypeError(f"{type(self).__name__} must define _start(n_classes).")
+
+    def _features(self, s: Scores) -> FloatArray:
+        """What of the scores is used, of shape (n, m)."""
+        raise TypeError(f"{type(self).__name__} must define _features(scores).")
+
+    def _forecast(self, x: FloatArray) -> FloatArray:
+        """Forecasts, (n,) or (n, K), that change nothing."""
+        raise TypeError(f"{type(self).__name__} must define _forecast(x).")
+
+    def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Forecast each row from the labels before it, then learn its own."""
+        raise TypeError(f"{type(self).__name__} must define _stream(x, y).")
+
+    def _ticket(self, x: FloatArray) -> FloatArray:
+        """All that learning a row's label later will need, of shape (n, m')."""
+        return x
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        """Between what each number of a ticket lies; tickets of files are held to it."""
+        raise TypeError(f"{type(self).__name__} must define _bounds().")
+
+    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
+        """Learn labels of rows that were all forecast before any of these labels came.
+
+        What judges forecasts, to choose among them or to repair them, judges those of the tickets.
+        """
+        self._stream(tickets, y)
+
+    # -- what others give -------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Start the state if there is none yet, with classes 0 and 1 unless they are declared."""
+        raise NotImplementedError
+
+    def _now(self, start: bool = False) -> Any:
+        now = super()._now()
+        if not hasattr(now, "classes_"):
+            now = deepcopy(now)  # a start may draw a seed: not from what the user holds
+            if start:
+                now._begin()
+            else:
+                now._ensure_fitted()
+        return now
+
+    # -- single rows ------------------------------------------------------------------------
+
+    def predict_proba_one(self, x: float) -> float:
+        """Probability of the larger class for one score; needs no array and no start.
+
+        Parameters
+        ----------
+        x : float
+            A score.
+
+        Returns
+        -------
+        p : float
+            The forecast.
+
+        Raises
+        ------
+        ValueError
+            If the score is not of the kind described.
+        """
+        now = self._now(start=True)
+        q = now._forecast(now._features(now._one(x)))
+        if q.ndim == 2 and q.shape[1] > 2:
+            raise ValueError("predict_proba_one: more than two classes; use predict_proba.")
+        return float(q[0] if q.ndim == 1 else q[0, 1])
+
+    def learn_one(self, x: float, y: Any) -> SteppingCalibrator:
+        """Learn the label of one score.
+
+        Parameters
+        ----------
+        x : float
+            A score.
+        y : label
+            A member of the classes, which are 0 and 1 unless declared; None or NaN is skipped.
+
+        Returns
+        -------
+        self : OnlineCalibrator
+            The same calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the score or the label is not of the kind described.
+        """
+        code = self._code(y)
+        if code is None:
+            self._update([x], [y], None, "learn_one")
+            return self  # nothing to learn, a start, or an error to word
+        with self._unchanged_on_error():
+            self._check_changes()
+            self._stream(self._features(self._one(x)), np.array([code]))
+            self.n_seen_ += 1.0
+        return self
+
+    def _one(self, x: float) -> Scores:
+        """One score, without the checks that arrays need."""
+        if isinstance(x, (str, bytes)):
+            own = type(self).__name__
+            raise ValueError(f"{own}.predict_proba_one, learn_one: x is {x!r}; expected a score.")
+        scale = self._input_scale()
+        high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
+        if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
+            return Scores(np.array([x], dtype=np.float64), scale)
+        return self._read([x], "predict_proba_one")
+
+    def _code(self, y: Any) -> float | None:
+        """Code of a label of two classes, None for all that takes a closer look."""
+        if not hasattr(self, "classes_") or len(self.classes_) != 2:
+            return None
+        no, yes = self.classes_.tolist()
+        try:
+            return 1.0 if y == yes else 0.0 if y == no else None
+        except (TypeError, ValueError):  # pandas' NA, an array
+            return None
