@@ -86,22 +86,25 @@ class ChangingCalibrator(BaseCalibrator):
         if self.pending_.room != self.max_pending:
             self.pending_ = self.pending_.resized(self.max_pending)
 
-    def _twin(self) -> ChangingCalibrator:
-        """A copy whose learning leaves this one as it was; what is not replaced is shared."""
+    def _twin(self, trial: bool = False) -> ChangingCalibrator:
+        """A copy whose learning leaves this one as it was; what is not replaced is shared.
+
+        One that is only to be tried out need not do what takes long.
+        """
         twin = object.__new__(type(self))
-        twin.__dict__ = {**self.__dict__, **self._held()}
+        twin.__dict__ = {**self.__dict__, **self._held(trial)}
         return twin
 
-    def _held(self) -> dict[str, Any]:
+    def _held(self, trial: bool = False) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for name, kind in self._state.items():
             held = self.__dict__.get(name)
             if kind == "calibrators" and held is not None:
-                out[name] = [_twin_of(c) for c in held]
+                out[name] = [_twin_of(c, trial) for c in held]
             elif kind == "calibrator" and held is not None:
-                out[name] = _twin_of(held)
+                out[name] = _twin_of(held, trial)
         return out
 
 
-def _twin_of(held: Any) -> Any:
-    return held._twin() if isinstance(held, ChangingCalibrator) else held
+def _twin_of(held: Any, trial: bool) -> Any:
+    return held._twin(trial) if isinstance(held, ChangingCalibrator) else held

@@ -43,7 +43,7 @@ def try_out(calibrator: BaseCalibrator) -> None:
     with np.errstate(all="ignore"):
         check_forecast(calibrator._map(s))
         if isinstance(calibrator, OnlineCalibrator):
-            twin = calibrator._twin()
+            twin = calibrator._twin(trial=True)
             x = twin._features(s)
             check_forecast(twin._stream(x, np.arange(len(x)) % 2.0))
             if (ticket := calibrator.pending_.oldest) is not None:

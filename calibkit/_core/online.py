@@ -238,7 +238,8 @@ class OnlineCalibrator(SteppingCalibrator):
                 self._begin(found, s.n_classes, where)
             elif s.n_classes != len(self.classes_):
                 s = self._read(X, method)  # words the error
-            x, q = self._features(s), np.empty(0)
+            x = self._features(s)
+            q: FloatArray = np.empty(0)
             if method == "partial_fit" and not first and len(codes) > 1:
                 self._absorb(self._ticket(x), codes)
             else:

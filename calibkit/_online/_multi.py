@@ -490,7 +490,8 @@ class MultiStreamCalibrator(BaseEstimator):
         """A copy of the pooled estimate with the parameters of now, a new one where none is."""
         if not hasattr(self, "pooled_"):
             return self._platt()
-        pooled: OnlinePlattCalibrator = self.pooled_._twin()
+        pooled = OnlinePlattCalibrator()
+        pooled.__dict__ = self.pooled_.__dict__.copy()
         for name in PARAMS:
             setattr(pooled, name, getattr(self, name))
         return pooled

@@ -170,9 +170,10 @@ class WindowedCalibrator(OnlineCalibrator):
         if not never and (not 0 <= self.due_ <= 2**53 or self.due_ != int(self.due_)):
             raise ValueError(f"due_={self.due_!r}; expected a count")
 
-    def _twin(self) -> ChangingCalibrator:
-        twin = super()._twin()
-        twin.due_ = _NEVER  # to learn a row is quick, and a fit is not
+    def _twin(self, trial: bool = False) -> ChangingCalibrator:
+        twin = super()._twin(trial)
+        if trial:
+            twin.due_ = _NEVER  # to learn a row is quick, and a fit is not
         return twin
 
     def _start(self, n_classes: int) -> None:
