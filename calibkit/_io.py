@@ -94,7 +94,7 @@ def to_dict(calibrator: Any) -> dict[str, Any]:
         return FORMS[type(calibrator)].write(calibrator)
     _check_own(calibrator)
     check_is_fitted(calibrator)
-    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator)}
+    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator._snapshot())}
 
 
 def from_dict(data: Any) -> Any:

@@ -97,6 +97,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     ``calibkit.save(model.calibrator_, path)``, and keep ``model.estimator_`` by its own means:
     ``OnlineCalibratedClassifier(estimator, calibkit.load(path))`` goes on with both.
 
+    Any number of threads may forecast while another teaches the calibrator; a read writes nothing,
+    so attributes with an underscore are there after the first label only.
+
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML.

@@ -25,7 +25,7 @@ from calibkit import (
 from calibkit._core.base import BaseCalibrator
 from calibkit._core.online import OnlineCalibrator
 from calibkit._core.pending import Pending
-from calibkit.online import OnlinePlattCalibrator
+from calibkit.online import AdaptivePlattCalibrator, OnlinePlattCalibrator
 
 
 class Mutant(NamedTuple):
@@ -230,6 +230,12 @@ def gives_two_bins_one_output(predict, self, s):
     return np.round(predict(self, s), 1)
 
 
+@catches("check_reads_write_nothing", PlattCalibrator(), "predict_proba", BaseCalibrator)
+def counts_its_forecasts(predict_proba, self, X):
+    self.n_asked_ = getattr(self, "n_asked_", 0) + 1
+    return predict_proba(self, X)
+
+
 # -- streams -------------------------------------------------------------------------------------
 
 
@@ -260,6 +266,12 @@ def counts_rows_without_labels(count, self, codes):
 def learns_late_labels_twice(absorb, self, tickets, y):
     absorb(self, tickets, y)
     absorb(self, tickets, y)
+
+
+@catches("check_batches", AdaptivePlattCalibrator(), "partial_fit", OnlineCalibrator)
+def learns_batches_row_by_row(partial_fit, self, X, y, classes=None):
+    self.predict_then_update(X, y, classes)
+    return self
 
 
 @catches("check_state_does_not_grow", ONLINE, "add", Pending)

@@ -139,6 +139,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         [0, 1], or as given, and the fractions are of the larger class. A fraction f of weight w
         is fitted as two rows, label 1 of weight w f and label 0 of weight w (1 - f), so the fit
         to k/n with ``sample_weight=n`` is the fit to k rows of label 1 and n - k of label 0.
+
+        Any number of threads may predict while one fits: they use the old map until the new one is
+        whole.
         """
         where = f"{type(self).__name__}.fit"
         with self._unchanged_on_error():

@@ -77,6 +77,9 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
     simulated jumps and slopes (``benchmarks/online.py --drift``): with them the calibration error
     stays near that of the best discount in hindsight, which is not known beforehand.
 
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
+
     References
     ----------
     M. Herbster, M. Warmuth (1998). Tracking the best expert. Machine Learning 32.

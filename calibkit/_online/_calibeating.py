@@ -173,6 +173,9 @@ class TrackingCalibrator(CalibeatingCalibrator):
     pseudo-label near its middle; the paper, and this class, from the middle itself, which the first
     label replaces.
 
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
+
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 3.
@@ -285,6 +288,9 @@ class HedgingCalibrator(CalibeatingCalibrator):
     expected miss cancels. For any labels that don't depend on the draw of their own round the
     expected calibration error is at most ``eps / 2 + 2 / sqrt(eps^2 T)`` with bins of width eps
     (Theorem 3.1 of the paper). With late labels the guarantee counts rounds as they are resolved.
+
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
 
     References
     ----------

@@ -94,6 +94,9 @@ class MultiStreamCalibrator(BaseEstimator):
     scikit-learn's methods have no place for ``group``. ``calibkit.save`` and :class:`Journal`
     take it all the same; :meth:`calibrator` gives one stream alone.
 
+    Any number of threads may read while another learns; they wait for a batch that is under way.
+    Save and copy it from the thread that learns.
+
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Algorithm 1.

@@ -77,6 +77,9 @@ class OnlinePlattCalibrator(NewtonCalibrator):
     The authors' code starts from (0, 0), which forecasts 1/2 at first; the paper, and this class,
     from (1, 0), the identity.
 
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
+
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Algorithm 1.
@@ -243,6 +246,9 @@ class OnlineBetaCalibrator(NewtonCalibrator):
     As :class:`OnlinePlattCalibrator`, with three features. The map is not held to be monotone:
     the regret bound is over the whole ball. The authors start from zeros; this class starts from
     the identity.
+
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
 
     References
     ----------

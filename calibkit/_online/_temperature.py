@@ -66,6 +66,9 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
     logits, for any labels (Hazan, Agarwal and Kale 2007, Theorem 2; the constant grows like
     ``K exp(2 b max|z|)``).
 
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
+
     References
     ----------
     C. Guo, G. Pleiss, Y. Sun, K. Weinberger (2017). On calibration of modern neural networks.

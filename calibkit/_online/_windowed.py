@@ -71,6 +71,9 @@ class WindowedCalibrator(OnlineCalibrator):
     A window of one class only can't be fitted: the last fit stays until the other class comes.
     The methods called "windowed" in the authors' code use all past labels (``window=None``).
 
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
+
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 4.

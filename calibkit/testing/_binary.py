@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator
 from .._io import from_dict, to_dict
@@ -94,6 +99,36 @@ def check_purity(calibrator: BaseCalibrator) -> None:
     out[:] = -1
     assert_array_equal(p, p_before)
     assert_array_equal(proba_of(fitted, p), first)
+
+
+@binary
+def check_reads_write_nothing(calibrator: BaseCalibrator) -> None:
+    """No read, refused or not, writes an attribute or an array, before the start or after it."""
+    p, y = binary_data()
+    fresh = clone(calibrator).set_params(classes=[0, 1])
+    for one in (fresh, fitted_on(calibrator, p, y)):
+        before = {name: (value, pickle.dumps(value)) for name, value in vars(one).items()}
+        for read in _reads(one, p, y):
+            with suppress(ValueError, TypeError, AttributeError):  # refused, or not there
+                read()
+            assert vars(one).keys() == before.keys()
+            for name, (value, text) in before.items():
+                assert vars(one)[name] is value
+                assert pickle.dumps(value) == text
+
+
+def _reads(one: Any, p: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Any]]:
+    """Reads of a calibrator, good ones and such as are refused."""
+    methods = ["predict_proba", "predict", "expected_proba", "predict_bin", "predict_confidence"]
+    for name in [*methods, "predict_classwise", "predict_proba_one"]:
+        for X in (p, p * np.nan, p + 2, "x", 0.5, np.nan, p.reshape(-1, 3)):
+            yield lambda name=name, X=X: getattr(one, name)(X)
+    yield partial(one.certify, p, y)
+    yield partial(one.certify, p, y[:-1])
+    for function in (repr, to_dict, clone, pickle.dumps, deepcopy, check_is_fitted):
+        yield partial(function, one)
+    for name in ("guarantee", "matrix", "get_params", "_repr_html_", "__sklearn_tags__"):
+        yield lambda name=name: getattr(one, name)()
 
 
 @binary
