@@ -15,6 +15,7 @@ from sklearn.exceptions import NotFittedError
 import calibkit
 from calibkit._core.groups import IntPlaces, TextPlaces
 from calibkit._numerics import jit, multistream
+from calibkit._online import _streams
 from calibkit.online import MultiStreamCalibrator, OnlinePlattCalibrator
 
 SETTINGS = [
@@ -920,3 +921,30 @@ def test_a_label_that_is_refused_leaves_the_order_of_those_that_wait(monkeypatch
     with pytest.raises(TypeError):
         cal.resolve(["a"], [1])
     assert cal.pending_.to_dict()["ids"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("n", [30, 30_000])
+def test_a_step_that_is_stopped_leaves_no_trace(n, monkeypatch):
+    """Ctrl-C comes as soon as the loop is over: rows of several labels, and new streams."""
+    rng = np.random.default_rng(0)
+    p, y, group = rng.random(n), rng.integers(0, 2, n), rng.integers(0, n // 3, n)
+    cal = MultiStreamCalibrator().partial_fit(p, y, group)
+    cal.remember(range(n), p, group + 5)
+    before, real = cal.to_dict(), _streams.learn
+
+    def stopped(*args):
+        real(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_streams, "learn", stopped)
+    calls = (
+        lambda: cal.partial_fit(p, y, group + 3),
+        lambda: cal.predict_then_update(p, y, group + 3),
+        lambda: cal.resolve(range(n), y),
+    )
+    for call in calls:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        assert cal.to_dict() == before
+    monkeypatch.undo()
+    assert cal.resolve(range(n), y).n_learned == n

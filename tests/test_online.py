@@ -30,6 +30,7 @@ from calibkit.online import (
     TrackingCalibrator,
     WindowedCalibrator,
 )
+from calibkit.testing import binary_data
 
 #: A stream whose forecasts were computed by running the authors' code (Gupta, Ramdas 2023).
 SCORES = np.array([0.2, 0.7, 0.9, 0.4, 0.6, 0.95, 0.05, 0.55])
@@ -824,3 +825,36 @@ def test_a_classifier_that_can_not_learn_is_refused_after_the_start_too():
     for given, words in ((True, "no partial_fit"), ("x", "expected a bool")):
         with pytest.raises(TypeError, match=words):
             model.set_params(update_estimator=given).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("call", ["partial_fit", "predict_then_update", "fit", "resolve"])
+def test_a_step_that_fails_half_way_leaves_no_trace(call, monkeypatch):
+    """Two of five have learnt the rows when the third fails, deep inside."""
+    p, y = binary_data()
+    cal = TrackingCalibrator(AdaptivePlattCalibrator()).partial_fit(p, y)
+    cal.remember(range(20), p[:20])
+    before, real, n = to_dict(cal), OnlinePlattCalibrator._stream, []
+
+    def fails(self, *args):
+        n.append(1)
+        if len(n) == 3:
+            raise MemoryError
+        return real(self, *args)
+
+    monkeypatch.setattr(OnlinePlattCalibrator, "_stream", fails)
+    with pytest.raises(MemoryError):
+        getattr(cal, call)(range(20) if call == "resolve" else p[:20], y[:20])
+    assert to_dict(cal) == before
+    n[:] = [1, 1, 1]
+    assert getattr(cal, call)(range(20) if call == "resolve" else p[:20], y[:20]) is not None
+
+
+def test_what_is_held_goes_on_as_it_would_alone():
+    """A copy learns in its place, and does all that it does: a window is refitted."""
+    p, y = binary_data()
+    inner = WindowedCalibrator(PlattCalibrator(), refit_every=50)
+    cal, alone = TrackingCalibrator(inner), clone(inner)
+    for rows in np.split(np.arange(300), 6):
+        cal.partial_fit(p[rows], y[rows])
+        alone.partial_fit(p[rows], y[rows])
+    assert to_dict(cal.calibrator_) == to_dict(alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -180,20 +181,38 @@ def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
     refuses(ValueError, "expected the same", partial(online.partial_fit, X, y, ["p", "q"]))
     refuses(ValueError, "ids", partial(online.remember, [1.5], X[:1]))
     assert to_dict(online) == before
-    real = online._stream
+    calls: list[Callable[[Any], Any]] = [
+        lambda one: one.partial_fit(X, y),
+        lambda one: one.predict_then_update(X, y),
+        lambda one: one.fit(X, y),
+        lambda one: one.resolve(["a"], y[:1]),
+        lambda one: one.learn_one(X[0].tolist(), int(y[0])),
+    ]
+    stopped = [
+        _is_stopped(online, name, call)
+        for name in ("_stream", "_absorb", "_count")
+        for call in calls
+    ]
+    assert sum(stopped) >= len(calls)
 
-    def interrupted(*args: Any) -> Any:
+
+def _is_stopped(online: OnlineCalibrator, name: str, call: Callable[[Any], Any]) -> bool:
+    """Whether a call takes a step; it is stopped after it then, and must leave no trace."""
+    before = to_dict(online)
+    one = from_dict(before)
+    real = getattr(one, name)
+
+    def stop(*args: Any) -> Any:
         real(*args)
         raise KeyboardInterrupt
 
-    online._stream = interrupted  # type: ignore[assignment, method-assign]
+    setattr(one, name, stop)
     try:
-        online.partial_fit(X, y)
+        call(one)
     except KeyboardInterrupt:
-        pass
-    finally:
-        online.__dict__.pop("_stream", None)
-    assert to_dict(online) == before
+        assert to_dict(one) == before
+        return True
+    return False
 
 
 @with_trait("online")
