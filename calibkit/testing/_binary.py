@@ -119,16 +119,20 @@ def check_reads_write_nothing(calibrator: BaseCalibrator) -> None:
 
 def _reads(one: Any, p: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Any]]:
     """Reads of a calibrator, good ones and such as are refused."""
+
+    def asked(name: str, *args: Any) -> Any:
+        return getattr(one, name)(*args)
+
     methods = ["predict_proba", "predict", "expected_proba", "predict_bin", "predict_confidence"]
     for name in [*methods, "predict_classwise", "predict_proba_one"]:
         for X in (p, p * np.nan, p + 2, "x", 0.5, np.nan, p.reshape(-1, 3)):
-            yield lambda name=name, X=X: getattr(one, name)(X)
+            yield partial(asked, name, X)
     yield partial(one.certify, p[:40], y[:40], finite=True)
     yield partial(one.certify, p, y[:-1])
     for function in (repr, to_dict, clone, pickle.dumps, deepcopy, check_is_fitted):
         yield partial(function, one)
     for name in ("guarantee", "matrix", "get_params", "_repr_html_", "__sklearn_tags__"):
-        yield lambda name=name: getattr(one, name)()
+        yield partial(asked, name)
 
 
 @binary
