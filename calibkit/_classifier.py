@@ -177,17 +177,18 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if self.ensemble:
             estimators = [f.estimator for f in folds]
             # Without rows of both classes a fold borrows the map of all out-of-fold scores.
-            usable = [len(classes) > 2 or len(np.unique(codes[f.rows])) == 2 for f in folds]
-            chosen = [f if ok else _pooled(folds) for f, ok in zip(folds, usable, strict=True)]
+            pooled = [len(classes) == 2 and _one_class(f, codes, weight) for f in folds]
+            chosen = [_pooled(folds) if p else f for f, p in zip(folds, pooled, strict=True)]
         else:
             estimators = [
                 folds[0].estimator if frozen else clone(self.estimator).fit(X, y, **params)
             ]
-            chosen = [_pooled(folds)]
+            chosen, pooled = [_pooled(folds)], [not frozen]
         with counted("folds"):
             calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
-        if not frozen and not self.ensemble:
-            calibrators[0]._mark_pooled()
+        for calibrator, of_several in zip(calibrators, pooled, strict=True):
+            if of_several:
+                calibrator._mark_pooled()
         self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -384,6 +385,12 @@ def _check_two(classes: np.ndarray, where: str) -> None:
 
 def _routing_enabled() -> bool:
     return bool(get_config().get("enable_metadata_routing"))
+
+
+def _one_class(fold: Fold, codes: IntArray, weight: FloatArray | None) -> bool:
+    """Whether the held-out rows that count are of one class."""
+    rows = fold.rows if weight is None else fold.rows[weight[fold.rows] > 0]
+    return len(np.unique(codes[rows])) < 2
 
 
 def _pooled(folds: list[Fold]) -> Fold:

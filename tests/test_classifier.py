@@ -33,10 +33,12 @@ from sklearn.svm import SVC, LinearSVC
 from calibkit import (
     BetaCalibrator,
     CalibratedClassifier,
+    HistogramBinningCalibrator,
     IdentityCalibrator,
     IsotonicCalibrator,
     OneVsRestCalibrator,
     PlattCalibrator,
+    ScalingBinningCalibrator,
     TemperatureCalibrator,
     TopLabelCalibrator,
     brier_score,
@@ -44,6 +46,7 @@ from calibkit import (
     get_scorer,
     log_loss,
 )
+from calibkit.online import WindowedCalibrator
 
 
 @pytest.fixture(scope="module")
@@ -392,3 +395,40 @@ def test_bad_parameters(cancer, params, error, words):
     X, y = cancer
     with pytest.raises(error, match=words):
         CalibratedClassifier(**{"estimator": GaussianNB(), **params}).fit(X, y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_borrowed_map_is_marked_as_of_several_classifiers(weighted):
+    """A fold whose rows, or those with weight, are of one class takes the map of all folds."""
+    X, y = make_classification(300, random_state=0)
+    one = np.flatnonzero(y == 0)[:40]
+    if weighted:
+        one = np.append(one, np.flatnonzero(y == 1)[:10])
+    weight = np.ones(300)
+    weight[one[40:]] = 0
+    rest = np.setdiff1d(np.arange(300), one)
+    halves = [one, rest[::2], rest[1::2]]
+    cv = [(np.setdiff1d(np.arange(300), test), test) for test in halves]
+    bins = HistogramBinningCalibrator(n_bins=3)
+    cal = CalibratedClassifier(LogisticRegression(), bins, cv=cv, ensemble=True)
+    cal.fit(X, y, sample_weight=weight if weighted else None)
+    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers|had weights"):
+        cal.calibrators_[0].guarantee()
+    assert [c.pooled_ for c in cal.calibrators_] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        WindowedCalibrator(HistogramBinningCalibrator(n_bins=3), refit_every=50),
+        ScalingBinningCalibrator(HistogramBinningCalibrator(n_bins=3)),
+        OneVsRestCalibrator(HistogramBinningCalibrator(n_bins=3)),
+    ],
+    ids=lambda h: type(h).__name__,
+)
+def test_what_a_calibrator_holds_is_marked_too(holder):
+    X, y = make_classification(300, random_state=0)
+    (cal,) = CalibratedClassifier(LogisticRegression(), holder).fit(X, y).calibrators_
+    (held,) = getattr(cal, "calibrators_", None) or [cal.scaler_]
+    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
+        held.guarantee()

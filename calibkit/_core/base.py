@@ -83,6 +83,11 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
 
     def _mark_pooled(self) -> None:
         """Take note that the scores of ``fit`` came from several classifiers."""
+        for name, kind in self._state.items():
+            held = getattr(self, name) if kind in ("calibrator", "calibrators") else []
+            for calibrator in held if isinstance(held, list) else [held]:
+                if calibrator is not None:
+                    calibrator._mark_pooled()
 
     def _n_outputs(self) -> int | None:
         """How many values the map can take, if finitely many: its errors can then be verified."""

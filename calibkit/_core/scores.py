@@ -74,27 +74,26 @@ class Scores:
         return np.clip(self.values, self.clip[0], 1.0 - self.clip[1])
 
     def resolution(self) -> Clip:
-        """Half the distance from 0, and from 1, of the nearest score that is not there itself.
+        """Half the distance from 0, and from 1, of the outermost scores that are not there.
 
-        This is what a saturated score may be taken for: a forest of 100 trees that says 0 means
-        less than 1/100. Sides without saturated scores keep the smallest clip.
+        This is what a score of 0 or 1 may be taken for, whether these scores hold one or another
+        will: a forest of 100 trees that says 0 means less than 1/100. Of K classes all columns
+        count, and the clip stays below 1 / K, so that no winner is reached by it.
         """
         if self.scale == "logit" or len(self) == 0:
             return SATURATED, SATURATED
         low = high = np.inf
-        any_low = any_high = False
         for rows in row_blocks(len(self), self.n_classes):
             p = self.values[rows].ravel()
-            at_low, at_high = p.min() < SATURATED, p.max() > 1.0 - SATURATED
-            if at_low or at_high:
-                p = p[(p >= SATURATED) & (p <= 1.0 - SATURATED)]
-                any_low, any_high = any_low or bool(at_low), any_high or bool(at_high)
+            # In single precision 1 - SATURATED is 1: distances are compared, not scores.
+            if p.min() < SATURATED or 1.0 - p.max() < SATURATED:
+                p = p[(p >= SATURATED) & (1.0 - p >= SATURATED)]
             if len(p):
                 low, high = min(low, float(p.min())), min(high, 1.0 - float(p.max()))
-        return (
-            min(low / 2.0, 0.25) if any_low else SATURATED,
-            min(high / 2.0, 0.25) if any_high else SATURATED,
-        )
+        if low == np.inf:  # all are at 0 or 1
+            low = high = 0.5
+        most = 0.5 if self.values.ndim == 1 else 0.5 / self.n_classes
+        return min(low / 2.0, most), min(high / 2.0, most)
 
     def saturated(self) -> float:
         """Share of rows whose (largest) probability gets clipped on the way to log-odds."""

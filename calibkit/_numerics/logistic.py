@@ -38,7 +38,8 @@ class LogisticFit(NamedTuple):
 def separation(z: FloatArray, y: IntArray) -> int:
     """+1 if no score of class 0 exceeds one of class 1, -1 the other way round, else 0.
 
-    Then no finite slope maximises the likelihood (unless all scores are equal: 0).
+    Then no finite slope maximises the likelihood (unless all scores are equal: 0). Scores of one
+    class may well all be the same.
     """
     low = {0: np.inf, 1: np.inf}
     high = {0: -np.inf, 1: -np.inf}
@@ -51,8 +52,7 @@ def separation(z: FloatArray, y: IntArray) -> int:
         # As a rule the first block shows both classes overlapping, and that is that.
         if high[0] > low[1] and high[1] > low[0]:
             return 0
-    if low == high:
-        return 0
+    # Where all scores are equal both hold.
     return int(high[0] <= low[1]) - int(high[1] <= low[0])
 
 

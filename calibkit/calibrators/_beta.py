@@ -10,7 +10,7 @@ from .._core.base import StateKind
 from .._core.log_odds import LogOddsCalibrator
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, expit
+from .._numerics.links import FloatArray, IntArray, inner_expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 
 
@@ -27,8 +27,8 @@ class BetaCalibrator(LogOddsCalibrator):
         What the scores are.
     eps : float or "auto", default="auto"
         How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the nearest score that is not there itself, so that a
-        forest of 100 trees that says 0 is read as 0.005; without scores of 0 or 1, 1e-12.
+        half the distance from 0 (or 1) of the outermost score of ``fit`` that is not there itself.
+        A forest of 100 trees that says 0 is read as 0.005, whether ``fit`` met a 0 or not.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -100,7 +100,7 @@ class BetaCalibrator(LogOddsCalibrator):
 
     def _predict(self, s: Scores) -> FloatArray:
         upper, lower = _log_terms(s)
-        return expit(self.a_ * upper + self.b_ * lower + self.c_)
+        return inner_expit(self.a_ * upper + self.b_ * lower + self.c_)
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -67,11 +67,6 @@ class _Lift(BaseCalibrator):
             if held is not None:
                 check_held("calibrators_", held, self.calibrator, _BINARY)
 
-    def _mark_pooled(self) -> None:
-        for calibrator in self.calibrators_:
-            if calibrator is not None:
-                calibrator._mark_pooled()
-
     @staticmethod
     def _apply(calibrator: BaseCalibrator | None, s: Scores) -> FloatArray:
         return s.probs() if calibrator is None else calibrator._map(s)

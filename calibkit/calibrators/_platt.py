@@ -12,7 +12,7 @@ from .._core.log_odds import LogOddsCalibrator
 from .._core.params import check_flag, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, expit
+from .._numerics.links import FloatArray, IntArray, inner_expit
 from .._numerics.logistic import fit_intercept, fit_logistic, separation, smoothed_targets
 
 
@@ -39,8 +39,8 @@ class PlattCalibrator(LogOddsCalibrator):
         What the scores are. Margins of ``decision_function`` count as logits.
     eps : float or "auto", default="auto"
         How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the nearest score that is not there itself, so that a
-        forest of 100 trees that says 0 is read as 0.005; without scores of 0 or 1, 1e-12.
+        half the distance from 0 (or 1) of the outermost score of ``fit`` that is not there itself.
+        A forest of 100 trees that says 0 is read as 0.005, whether ``fit`` met a 0 or not.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -156,4 +156,4 @@ class PlattCalibrator(LogOddsCalibrator):
             )
 
     def _predict(self, s: Scores) -> FloatArray:
-        return expit(np.multiply(s.logits(), self.slope_) + self.intercept_)
+        return inner_expit(np.multiply(s.logits(), self.slope_) + self.intercept_)

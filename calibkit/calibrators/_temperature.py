@@ -10,7 +10,7 @@ from .._core.base import StateKind
 from .._core.log_odds import LogOddsCalibrator
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, expit, row_blocks
+from .._numerics.links import FAR, FloatArray, IntArray, inner_expit, row_blocks
 from .._numerics.temperature import fit_temperature, label_wins
 from .._numerics.weights import row_count
 
@@ -28,8 +28,9 @@ class TemperatureCalibrator(LogOddsCalibrator):
         What the scores are. Pass logits where you have them.
     eps : float or "auto", default="auto"
         How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the nearest score that is not there itself, so that a
-        forest of 100 trees that says 0 is read as 0.005; without scores of 0 or 1, 1e-12.
+        half the distance from 0 (or 1) of the outermost score of ``fit`` that is not there itself.
+        A forest of 100 trees that says 0 is read as 0.005, whether ``fit`` met a 0 or not. Of K
+        classes all columns count, and only distances from 0.
     classes : array-like, optional
         All class labels in sorted order, where the rows given to ``fit`` may miss some.
 
@@ -106,7 +107,7 @@ class TemperatureCalibrator(LogOddsCalibrator):
 
     def _predict(self, s: Scores) -> FloatArray:
         if s.values.ndim == 1:
-            return expit(s.logits() / self.temperature_)
+            return inner_expit(s.logits() / self.temperature_)
         n, k = s.values.shape
         out = np.empty((n, k))
         for rows in row_blocks(n, k):
@@ -114,6 +115,8 @@ class TemperatureCalibrator(LogOddsCalibrator):
             # First the largest to 0, then the division, which might overflow otherwise.
             z -= z.max(axis=1, keepdims=True)
             z /= self.temperature_
+            if s.scale == "probability":  # logits of -1e9 stand for what is impossible
+                np.maximum(z, -FAR, out=z)
             np.exp(z, out=out[rows])
             out[rows] /= out[rows].sum(axis=1, keepdims=True)
         return out

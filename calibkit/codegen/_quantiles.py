@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._core.inputs import read_scores, split_fractions
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
-from .._core.scores import Scale, Scores
+from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
@@ -369,6 +369,9 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
     ) -> None:
         self._fit_mean(z, y, n, w)
         low, high = Scores(y, "probability").resolution()
+        # Beyond an edge a quantile is 0 or 1: a side where no rate was has none.
+        low = low if y.min() < SATURATED else SATURATED
+        high = high if 1.0 - y.max() < SATURATED else SATURATED
         self.edges_ = np.array([low, 1.0 - high])
         t = logit(np.clip(y, *self.edges_))
         self.lines_ = np.array([quantile_line(z, t, float(b), w) for b in levels])
