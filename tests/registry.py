@@ -61,23 +61,13 @@ def expected_failures(example: BaseCalibrator) -> dict[str, str]:
     return expected
 
 
-def classifier_failures(example: BaseCalibrator, ensemble: bool) -> dict[str, str]:
+def classifier_failures(example: BaseCalibrator) -> dict[str, str]:
     """Checks that ``CalibratedClassifier`` may fail with a calibrator, with the reason."""
     if "online" in example._traits:
         reason = "it learns rows in their order, one step for each, and takes no weights"
         names = ["s_not_overwritten", "_equivalence_on_dense_data", "_equivalence_on_sparse_data"]
         return {f"check_sample_weight{name}": reason for name in names}
-    inner = getattr(example, "calibrator", example)  # what a lift lifts
-    if not ensemble or "finite_outputs" not in inner._traits:
-        return {}
-    reason = "classifiers fitted to weights and to repeated rows agree to their solver's tolerance"
-    reason += ", and a score on the border of a bin then falls on either side"
-    batches = "products of batches and of single rows differ in their last bit, at such borders too"
-    return {
-        "check_methods_subset_invariance": batches,
-        "check_sample_weight_equivalence_on_sparse_data": reason,
-        "check_sample_weight_equivalence_on_dense_data": reason,
-    }
+    return {}
 
 
 def name_of(example: BaseCalibrator) -> str:

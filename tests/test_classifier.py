@@ -412,7 +412,7 @@ def test_a_borrowed_map_is_marked_as_of_several_classifiers(weighted):
     bins = HistogramBinningCalibrator(n_bins=3)
     cal = CalibratedClassifier(LogisticRegression(), bins, cv=cv, ensemble=True)
     cal.fit(X, y, sample_weight=weight if weighted else None)
-    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers|had weights"):
+    with pytest.raises(ValueError, match="had weights" if weighted else "out-of-fold scores"):
         cal.calibrators_[0].guarantee()
     assert [c.pooled_ for c in cal.calibrators_] == [True, False, False]
 

@@ -1,8 +1,13 @@
 """Histogram binning against brute force, hostile data, and its guarantee by simulation."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.special import logit
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
 
 from calibkit import (
     CalibratedClassifier,
@@ -10,6 +15,7 @@ from calibkit import (
     HistogramBinningCalibrator,
     IsotonicCalibrator,
     PlattCalibrator,
+    ScalingBinningCalibrator,
     TopLabelCalibrator,
     from_dict,
     to_dict,
@@ -191,6 +197,64 @@ def test_inconsistent_files_are_refused(name, change, words):
     data["state"][name] = change(data["state"][name])
     with pytest.raises(ValueError, match=words):
         from_dict(data)
+
+
+# -- the last bit -------------------------------------------------------------------------------
+
+
+def jiggled(x, rng):
+    """Every score as it is, or moved to the next float up or down."""
+    up = np.where(rng.random(len(x)) < 0.5, np.inf, -np.inf)
+    return np.where(rng.random(len(x)) < 1 / 3, x, np.nextafter(x, up))
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+@pytest.mark.parametrize("ties", ["none", "some", "two decimals"])
+@pytest.mark.parametrize(
+    "cal",
+    [
+        HistogramBinningCalibrator(points_per_bin=5, smoothing=1.0),
+        HistogramBinningCalibrator(n_bins=7),
+        ScalingBinningCalibrator(n_bins=7),
+        ScalingBinningCalibrator(IsotonicCalibrator()),
+    ],
+    ids=repr,
+)
+def test_bins_do_not_hang_on_the_last_bit(cal, ties, scale):
+    """Products of matrices end in bits that depend on the machine and on the rows beside a row."""
+    rng = np.random.default_rng(0)
+    cal = clone(cal)._with_scale(scale)
+    for n in (40, 130, 300):
+        p = rng.uniform(0.01, 0.99, n)
+        p = {"none": p, "some": rng.choice(p, n), "two decimals": p.round(2)}[ties]
+        y = (rng.random(n) < p).astype(int)
+        w = rng.integers(1, 4, n).astype(float) if n == 130 else None
+        x = p if scale == "probability" else logit(p)  # two decimals hold log-odds of 0
+        bins = cal.fit(x, y, w).predict_bin(x)
+        tied = getattr(cal, "tied_", None)
+        np.testing.assert_array_equal(cal.predict_bin(jiggled(x, rng)), bins)
+        cal.fit(jiggled(x, rng), y, w)
+        assert getattr(cal, "tied_", None) == tied
+        np.testing.assert_array_equal(cal.predict_bin(x), bins)
+        np.testing.assert_array_equal(cal.predict_bin(jiggled(x, rng)), bins)
+
+
+class LastBits(LogisticRegression):
+    """A classifier on a machine whose sums end otherwise each time."""
+
+    def decision_function(self, X):
+        z = super().decision_function(X)
+        bits = np.random.default_rng(int(1e9 * abs(z.flat[0]))).integers(-2, 3, size=z.shape)
+        return z + bits * np.finfo(float).eps * (1 + np.abs(z)) / 2
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_weights_are_rows_on_any_machine(ensemble):
+    bins = HistogramBinningCalibrator(points_per_bin=5, smoothing=1.0)
+    cal = CalibratedClassifier(LastBits(), bins, ensemble=ensemble)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_sample_weight_equivalence_on_dense_data("classifier", cal)
 
 
 # -- the guarantee --------------------------------------------------------------------------

@@ -304,3 +304,17 @@ def test_chunks_may_be_empty_and_must_speak_one_language():
         ScoreTable.from_chunks([([0, 1], [0.2, 0.5]), ([-1, 1], [0.2, 0.5])])
     with pytest.raises(ValueError, match="chunks hold no rows"):
         ScoreTable.from_chunks([([], [])])
+
+
+def test_equal_mass_bins_do_not_part_scores_that_differ_by_their_last_bit():
+    rng = np.random.default_rng(0)
+    p = rng.random(60).repeat(5)
+    y = (rng.random(300) < p).astype(int)
+    table = ScoreTable.from_arrays(y, p)
+    for _ in range(5):
+        near = np.where(rng.random(300) < 0.5, p, np.nextafter(p, 1))
+        other = ScoreTable.from_arrays(y, near)
+        for n_bins in (7, 15, "sweep"):
+            a, b = table.bins("quantile", n_bins), other.bins("quantile", n_bins)
+            np.testing.assert_array_equal(a.n, b.n)
+            np.testing.assert_array_equal(a.wy, b.wy)

@@ -82,12 +82,12 @@ def failures(estimator):
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
 def test_classifier_passes_every_check(example, ensemble):
     found = failures(CalibratedClassifier(LogisticRegression(), example, ensemble=ensemble))
-    assert found.keys() <= classifier_failures(example, ensemble).keys()
+    assert found.keys() <= classifier_failures(example).keys()
 
 
 def test_online_classifier_passes_every_check_but_those_of_weights():
     found = failures(OnlineCalibratedClassifier(LogisticRegression()))
-    assert found.keys() == classifier_failures(TrackingCalibrator(), False).keys()
+    assert found.keys() == classifier_failures(TrackingCalibrator()).keys()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .links import FloatArray, IntArray, row_blocks
 from .lookup import count_at_or_below
@@ -145,12 +146,60 @@ def distinct_starts(p_sorted: FloatArray) -> IntArray:
     return np.flatnonzero(np.concatenate(([True], p_sorted[1:] != p_sorted[:-1])))
 
 
+#: Scores that differ by less, relative to their size, are equal but for rounding: products of
+#: matrices add in an order that depends on the machine and on the rows beside a row.
+_ROUNDING = 2.0**-36
+#: So far below the first score of its bin a border lies, or in the middle of the gap if that is
+#: nearer: the last bits of single precision put no score on the other side.
+_CLEAR = 2.0**-22
+
+
+def _size(x: FloatArray, x_sorted: FloatArray) -> FloatArray:
+    """What the rounding of a score is relative to: for log-odds near 0 the terms of their sum."""
+    least = 1e-290
+    if x_sorted[0] < 0:
+        n = len(x_sorted)
+        least += float(np.abs(x_sorted[[n // 4, 3 * n // 4]]).min())
+    return np.abs(x) + least
+
+
+def _apart(x_sorted: FloatArray, rows: slice) -> NDArray[np.bool_]:
+    """Whether the scores after these rows differ from those of the rows by more than two bits."""
+    left, right = x_sorted[rows], x_sorted[rows.start + 1 : rows.stop + 1]
+    return right - left > 2.0**-50 * _size(right, x_sorted)
+
+
+def tied(x_sorted: FloatArray) -> bool:
+    """Whether two of the sorted scores are equal but for their last two bits."""
+    return not all(_apart(x_sorted, rows).all() for rows in row_blocks(len(x_sorted) - 1))
+
+
+def tie_starts(x_sorted: FloatArray) -> IntArray:
+    """Index of the first row of each score; those equal but for their last two bits are one."""
+    first = np.ones(len(x_sorted), dtype=bool)
+    for rows in row_blocks(len(x_sorted) - 1):
+        first[rows.start + 1 : rows.stop + 1] = _apart(x_sorted, rows)
+    return np.flatnonzero(first)
+
+
+def kept_clear(border: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Borders moved inside the gaps between scores, out of reach of rounding where there is room.
+
+    Between neighbouring floats there is none: the border is the upper one.
+    """
+    # Halves first: the difference of two huge logits could overflow.
+    reach = np.minimum(0.5 * high - 0.5 * low, _CLEAR * np.maximum(np.abs(low), np.abs(high)))
+    border = np.clip(border, low + reach, high - reach)
+    return np.where(border > low, border, high)
+
+
 def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int) -> FloatArray:
     """Inner borders of equal-mass bins of sorted scores; ties stay together.
 
     Bin j ends with the smallest score that has at least the share (j+1)/n_bins of the weight at
     or below it, all rows of equal score included, so there may be fewer bins than asked for.
-    A weight of m counts as m rows.
+    A weight of m counts as m rows. Scores that are equal but for rounding count as equal, and
+    borders lie a little below the score that sets them, where no last bit reaches.
     """
     n = len(p_sorted)
     share = np.arange(1, n_bins)
@@ -162,8 +211,10 @@ def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int)
         # for up to 10^11 rows of weight 1.
         target = share * (cumulative[-1] / n_bins) * (1 - 1e-12)
         last = np.minimum(np.searchsorted(cumulative, target), n - 1)
-    after = np.searchsorted(p_sorted, p_sorted[last], side="right")
-    return np.unique(p_sorted[after[after < n]])
+    end = p_sorted[last]
+    after = np.searchsorted(p_sorted, end + _ROUNDING * _size(end, p_sorted), side="right")
+    after = np.unique(after[after < n])
+    return kept_clear(p_sorted[after], p_sorted[after - 1], p_sorted[after])
 
 
 #: A sweep ends here at the latest: where the scores separate the classes it never would.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .binning import bin_starts, mass_borders
+from .binning import bin_starts, kept_clear, mass_borders
 from .links import FloatArray, row_blocks
 
 #: Keeps logarithms finite where a factor of 0 stands before them anyway.
@@ -59,7 +59,7 @@ def centred_borders(g_sorted: FloatArray, borders: FloatArray, mean: FloatArray)
         down = np.log((1.0 - mean[:-1]) / (1.0 - mean[1:]))
         even = down / (up + down)
     even = np.where(np.isfinite(even), even, 0.5 * low + 0.5 * high)
-    return np.clip(even, np.nextafter(low, 2.0), high)
+    return kept_clear(even, low, high)
 
 
 class Coarsening:

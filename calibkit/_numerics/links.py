@@ -37,8 +37,8 @@ FAR = 36.0
 
 
 def inner_expit(z: FloatArray) -> FloatArray:
-    """:func:`expit` that stays clear of 0 and 1, and so does 1 minus it."""
-    return expit(np.clip(z, -FAR, FAR))
+    """:func:`expit` that stays clear of 0 and 1, and so does 1 minus it; ``z`` is clipped."""
+    return expit(np.clip(z, -FAR, FAR, out=z))
 
 
 def softmax(z: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from .binning import distinct_starts, sort_by_score
+from .binning import sort_by_score, tie_starts
 from .links import FloatArray, IntArray
 
 
@@ -24,7 +24,7 @@ class Blocks(NamedTuple):
 def isotonic_blocks(x: FloatArray, y: IntArray, w: FloatArray | None) -> Blocks:
     """Blocks of the least-squares non-decreasing fit of y on x."""
     x, y, w = sort_by_score(x, y, w)
-    starts = distinct_starts(x)
+    starts = tie_starts(x)
     ties = len(starts) < len(x)
     weight = _sums(w, starts, len(x)) if ties else w
     label = y if w is None else w * y

@@ -16,6 +16,7 @@ from .._numerics.binning import (
     auto_bins,
     distinct_values,
     mass_borders,
+    tied,
     uniform_borders,
 )
 from .._numerics.links import FloatArray, IntArray, logit
@@ -56,7 +57,8 @@ class HistogramBinningCalibrator(BinnedCalibrator):
     ----------
     borders_ : ndarray of shape (B - 1,)
         Lower ends of all bins but the first, on the scale of the scores; a score on a border
-        belongs to the bin above.
+        belongs to the bin above. Those of equal-mass bins lie a little below the score that set
+        them, by some 2e-7 of its size, so that its last bits can't put it on the other side.
     value_ : ndarray of shape (B,)
         Calibrated probability of each bin; no two are equal.
     count_ : ndarray of shape (B,)
@@ -67,7 +69,8 @@ class HistogramBinningCalibrator(BinnedCalibrator):
         How many of the rows set the lower border of their bin: 1 for all equal-mass bins but the
         first, 0 otherwise.
     tied_ : bool
-        Whether equal-mass bins were learnt from scores some of which are equal.
+        Whether equal-mass bins were learnt from scores some of which are equal, but for their
+        last bits.
     weighted_ : bool
         Whether there were weights other than 1.
     pooled_ : bool
@@ -175,7 +178,7 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
             order = None if w is None else np.argsort(s.values)
             x = np.sort(s.values) if order is None else s.values[order]
             self.borders_ = mass_borders(x, None if w is None else w[order], n_bins)
-            self.tied_ = bool((x[1:] == x[:-1]).any())
+            self.tied_ = tied(x)
         self._fill(self._bins(s), y, w)
 
     def _fill(self, bins: IntArray, y: IntArray, w: FloatArray | None) -> None:
@@ -197,8 +200,10 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
 
         It holds for any distribution and any number of rows, if the fitting rows and the new
         ones are independent draws from one distribution, unweighted, and for equal-mass bins if
-        the scores have no ties. So the scores must come from one classifier that did not see these
-        rows: out-of-fold scores of several classifiers are not such draws.
+        the scores have no ties, nor near ones: borders lie 2e-7 of its size below the score that
+        sets them, and no other is taken to come between. So the scores must come from one
+        classifier that did not see these rows: out-of-fold scores of several classifiers are not
+        such draws.
 
         Parameters
         ----------
