@@ -81,6 +81,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         """Scores with the clip learnt in fit."""
         return s
 
+    def _narrow_clip(self) -> None:
+        """Clip nearer, after the fit, if a score within the clip would be answered by 0 or 1."""
+
     def _mark_pooled(self) -> None:
         """Take note that the scores of ``fit`` came from several classifiers."""
         for name, kind in self._state.items():
@@ -300,6 +303,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             )
         self.classes_ = rows.classes
         self._fit(self._learn_clip(rows.scores, where), rows.y, rows.w)
+        self._narrow_clip()
         return self
 
     @final

@@ -12,6 +12,9 @@ from .params import check_choice, check_real
 from .scores import Scale, Scores
 from .warnings import SaturatedScoresWarning, warn
 
+#: Nearer to 0 or 1 than this no answer should be to a score that no fit has seen.
+_CERTAIN = 1e-15
+
 
 class LogOddsCalibrator(BaseCalibrator):
     """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading."""
@@ -49,9 +52,19 @@ class LogOddsCalibrator(BaseCalibrator):
     def _clipped(self, s: Scores) -> Scores:
         return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
 
+    def _narrow_clip(self) -> None:
+        # Scores that are separated but hardly apart make a map that is steep without measure: it
+        # is not carried on beyond them.
+        if isinstance(self.eps, str) and self.scale == "probability" and len(self.classes_) == 2:
+            ends = self._map(Scores(np.array([0.0, 1.0]), self.scale))
+            if ends.min() < _CERTAIN or ends.max() > 1.0 - _CERTAIN:
+                self.clip_ = 2.0 * self.clip_
+
     def _check_state(self) -> None:
-        if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 0.5)).all():
-            raise ValueError(f"clip_={self.clip_.tolist()}; expected two numbers in (0, 0.5)")
+        if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 1)).all():
+            raise ValueError(f"clip_={self.clip_.tolist()}; expected two numbers in (0, 1)")
+        if self.clip_.sum() > 1:
+            raise ValueError(f"clip_={self.clip_.tolist()}; expected a sum of at most 1")
 
 
 def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:

@@ -32,15 +32,6 @@ def expit(z: FloatArray) -> FloatArray:
     return np.divide(1.0, out, out=out)
 
 
-#: Log-odds whose probability a float can just tell from 1.
-FAR = 36.0
-
-
-def inner_expit(z: FloatArray) -> FloatArray:
-    """:func:`expit` that stays clear of 0 and 1, and so does 1 minus it; ``z`` is clipped."""
-    return expit(np.clip(z, -FAR, FAR, out=z))
-
-
 def softmax(z: FloatArray) -> FloatArray:
     """Softmax over the last axis, in float64."""
     out = z - z.max(axis=-1, keepdims=True)

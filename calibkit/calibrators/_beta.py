@@ -10,7 +10,7 @@ from .._core.base import StateKind
 from .._core.log_odds import LogOddsCalibrator
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, inner_expit
+from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 
 
@@ -39,7 +39,8 @@ class BetaCalibrator(LogOddsCalibrator):
     c_ : float
         Shift of the log-odds.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which probabilities were clipped.
+        Distances from 0 and from 1 at which probabilities are clipped. Those of ``eps="auto"`` are
+        doubled where hardly separated scores make a map so steep that it would answer 0 or 1.
     classes_ : ndarray of shape (2,)
         Class labels.
     converged_ : bool
@@ -100,7 +101,7 @@ class BetaCalibrator(LogOddsCalibrator):
 
     def _predict(self, s: Scores) -> FloatArray:
         upper, lower = _log_terms(s)
-        return inner_expit(self.a_ * upper + self.b_ * lower + self.c_)
+        return expit(self.a_ * upper + self.b_ * lower + self.c_)
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -12,7 +12,7 @@ from .._core.log_odds import LogOddsCalibrator
 from .._core.params import check_flag, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, inner_expit
+from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.logistic import fit_intercept, fit_logistic, separation, smoothed_targets
 
 
@@ -51,7 +51,8 @@ class PlattCalibrator(LogOddsCalibrator):
     intercept_ : float
         Shift of the log-odds.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which probabilities were clipped.
+        Distances from 0 and from 1 at which probabilities are clipped. Those of ``eps="auto"`` are
+        doubled where hardly separated scores make a map so steep that it would answer 0 or 1.
     classes_ : ndarray of shape (2,)
         Class labels.
     converged_ : bool
@@ -156,4 +157,4 @@ class PlattCalibrator(LogOddsCalibrator):
             )
 
     def _predict(self, s: Scores) -> FloatArray:
-        return inner_expit(np.multiply(s.logits(), self.slope_) + self.intercept_)
+        return expit(np.multiply(s.logits(), self.slope_) + self.intercept_)

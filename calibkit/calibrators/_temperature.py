@@ -10,9 +10,12 @@ from .._core.base import StateKind
 from .._core.log_odds import LogOddsCalibrator
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FAR, FloatArray, IntArray, inner_expit, row_blocks
+from .._numerics.links import FloatArray, IntArray, expit, row_blocks
 from .._numerics.temperature import fit_temperature, label_wins
 from .._numerics.weights import row_count
+
+#: Log-odds whose probability a float can just tell from 1, even beside many classes.
+_FAR = 30.0
 
 
 class TemperatureCalibrator(LogOddsCalibrator):
@@ -39,7 +42,8 @@ class TemperatureCalibrator(LogOddsCalibrator):
     temperature_ : float
         T; above 1: the classifier was over-confident.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which probabilities were clipped.
+        Distances from 0 and from 1 at which probabilities are clipped. Those of ``eps="auto"`` are
+        doubled where hardly separated scores make a map so steep that it would answer 0 or 1.
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
     converged_ : bool
@@ -94,12 +98,14 @@ class TemperatureCalibrator(LogOddsCalibrator):
             z = s[rows].logits()
             return np.column_stack((np.zeros(len(z)), z)) if z.ndim == 1 else z
 
-        k, smoothing = s.n_classes, 0.0
+        k, smoothing, coldest = s.n_classes, 0.0, 0.0
         if label_wins(logits, y, row_blocks(len(s), k)):
             warn_of_separation(where)
             smoothing = k / (row_count(w, len(s)) + k)
+            if s.scale == "probability" and k > 2:  # one class at 1, the others clipped
+                coldest = -np.log(s.clip[0]) / _FAR
         fit = fit_temperature(logits, y, w, k, smoothing=smoothing)
-        self.temperature_ = 1.0 / fit.beta
+        self.temperature_ = max(1.0 / fit.beta, coldest)
         self.converged_ = fit.converged and fit.bound is None
         varied = s.values.ndim == 2 or s.values.min() < s.values.max()
         if fit.bound == "hot" and varied:
@@ -107,7 +113,7 @@ class TemperatureCalibrator(LogOddsCalibrator):
 
     def _predict(self, s: Scores) -> FloatArray:
         if s.values.ndim == 1:
-            return inner_expit(s.logits() / self.temperature_)
+            return expit(s.logits() / self.temperature_)
         n, k = s.values.shape
         out = np.empty((n, k))
         for rows in row_blocks(n, k):
@@ -115,8 +121,6 @@ class TemperatureCalibrator(LogOddsCalibrator):
             # First the largest to 0, then the division, which might overflow otherwise.
             z -= z.max(axis=1, keepdims=True)
             z /= self.temperature_
-            if s.scale == "probability":  # logits of -1e9 stand for what is impossible
-                np.maximum(z, -FAR, out=z)
             np.exp(z, out=out[rows])
             out[rows] /= out[rows].sum(axis=1, keepdims=True)
         return out
