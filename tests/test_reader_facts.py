@@ -120,6 +120,10 @@ def test_tokens_of_another_text_are_none(read, layout, text, tokens):
         ("a\n", ["a", "<0x0A>"], 2),
         ("return é", ["return", " ", "\ufffd", "\ufffd"], 4),  # halves of a character
         ("return é", ["return", " ", "bytes:\\xc3", "bytes:\\xa9"], 4),
+        ("a\nb", ["a", "\r\n", "b"], 3),  # what editors make of ends of lines
+        ("a\r\nb", ["a", "\n", "b"], 3),
+        ("\ufeffreturn", ["return"], 1),
+        ("return é", ["token_id:5", "token_id:6"], 2),  # not spelled out: nothing to compare
         ("", ["</s>"], 0),
     ],
 )
@@ -223,6 +227,38 @@ def test_what_is_named_is_read(read):
     assert read([response(chat([], text=parts, tokens=[]), task_id="a")]).text == ["return"]
 
 
+@pytest.mark.parametrize("kind", ["thinking", "reasoning", "redacted_thinking"])
+def test_parts_of_reasoning_are_no_answer(read, kind):
+    parts = [{"type": kind, "text": "hm"}, {"type": "text", "text": "re"}]
+    parts.append({"type": "text", "text": "turn"})
+    record = response(chat([-0.1, -0.2], text=parts, tokens=["re", "turn"]), task_id="a")
+    assert read([record]).text == ["return"]
+    parts.append({"type": "image_url", "image_url": {"url": "x"}})
+    with pytest.raises(ValueError, match="expected a text"):
+        read([record])
+
+
+@pytest.mark.parametrize("name", ["log_probs", "output_logprobs", "answerLogProbs"])
+def test_lists_of_log_probabilities_by_other_names_are_told(read, name):
+    row = {"task_id": "a", "text": "xy", name: [-0.1, -0.2], "p": 0.5}
+    table = f'task_id,text,{name},p\na,xy,"[-0.1, -0.2]",0.5\n'
+    for records in ([row], table):
+        with pytest.raises(ValueError, match=rf"{name} holds log-probabilities"):
+            read(records)
+        assert len(read(records, logprobs=name).logprobs[0]) == 2
+    assert list(read([{**row, name: -0.3}]).signals) == [name, "p"]  # one number is a signal
+
+
+def test_two_verdicts_of_one_row_are_compared(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("task_id,passed,correct\na,1,true\nb,0,False\n")
+    assert read_results(path).correct.tolist() == [True, False]
+    path.write_text("task_id,correct,passed\na,1,1\nb,1,0\n")  # correct: the right answer
+    with pytest.raises(ValueError, match=r"line 3: correct is '1' and passed '0'.*correct='pass"):
+        read_results(path)
+    assert read_results(path, correct="passed").correct.tolist() == [True, False]
+
+
 def test_a_text_is_in_all_rows_or_in_none(read):
     rows = [{"task_id": "a", "text": "x"}, {"task_id": "b", "reply": "y", "p": 0.5}]
     for order in (rows, rows[::-1]):
@@ -255,6 +291,14 @@ def test_pieces_of_a_response_are_no_outputs(read, kind, task):
     for records in (pieces, mixed):
         with pytest.raises(ValueError, match=r"piece of a streamed response.*stream=False"):
             read([{"task_id": "a", **r} for r in records], **task)
+
+
+def test_messages_without_an_end_are_whole(read):
+    choice = {"index": 0, "message": {"content": "x"}}  # cut down to what matters
+    records = [{"id": "r1", "task_id": t, "choices": [choice]} for t in "abc"]
+    assert len(read(records)) == 3
+    with pytest.raises(ValueError, match="piece of a streamed response"):
+        read([{**r, "object": "chat.completion.chunk"} for r in records])
 
 
 @pytest.mark.parametrize(
@@ -321,6 +365,15 @@ def test_a_verdict_is_no_signal(tmp_path):
     assert list(scored.generations.signals) == ["confidence"]
     with pytest.warns(VerdictAsSignalWarning):
         scored.with_signal("again", scored.correct.astype(float))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PASS_AT_1", "pass@10", "isCorrect", "n_passed", "num_tests_passed", "test_result", "y_true"],
+)
+def test_what_tests_say_is_no_signal(read, name):
+    rows = [f"t{i},{verdict},0.{i}" for i, verdict in enumerate((1, 0, 0, 1))]
+    assert list(read(f"task_id,{name},p\n" + "\n".join(rows)).signals) == ["p"]
 
 
 @pytest.mark.parametrize("start", [0, 1])

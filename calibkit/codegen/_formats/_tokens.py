@@ -18,7 +18,7 @@ Place = tuple[Any, Any, Sequence[tuple[Any, Any]]]
 #: What stands in no text: marks of a tokenizer's own, such as that of the end of a text.
 _SPECIAL = re.compile(rb"\s*(?:<[^<>\s]+>|\[/?[A-Z_]+\])?\s*")
 _BYTES_WRITTEN = re.compile(r"bytes:(?:\\x[0-9A-Fa-f]{2})+|<0x[0-9A-Fa-f]{2}>")
-_HEX = re.compile(r"(?<=x)[0-9A-Fa-f]{2}")
+_NUMBERED = re.compile(r"token_id:\d+")
 #: Stands for bytes that are no whole character.
 _UNKNOWN = "\ufffd"
 
@@ -46,13 +46,16 @@ def _run(text: str | None, said: list[Any]) -> tuple[slice, str]:
     """Where the tokens are that make up a text, and what is to be told of the others."""
     if text is None or not said or not all(isinstance(t, (str, bytes)) for t in said):
         return slice(None), ""  # nothing to compare
+    if all(isinstance(t, str) and _NUMBERED.fullmatch(t) for t in said):
+        return slice(None), ""  # as vLLM writes tokens that it was asked not to spell out
     if all(isinstance(t, str) for t in said) and "".join(said) == text:
         return slice(None), ""
-    reads = [_plain, _unmarked]
+    reads = [_plain, _unmarked, _newlines]
     if any(_UNKNOWN in t for t in said if isinstance(t, str)):
         reads.append(_ascii)
     for read in reads:
-        wanted, tokens = (_ascii if read is _ascii else _plain)(text), [read(t) for t in said]
+        wanted = (_plain if read is _unmarked else read)(text)
+        tokens = [read(t) for t in said]
         if b"".join(tokens) == wanted:
             return slice(None), ""
         found = _find(wanted, tokens, [bool(_SPECIAL.fullmatch(t)) for t in map(_plain, said)])
@@ -98,6 +101,11 @@ def _unmarked(token: str | bytes) -> bytes:
     if isinstance(token, str) and "▁" not in token and all(c in _BYTES for c in token):
         return bytes(_BYTES[c] for c in token)
     return _plain(token.replace("▁", " ") if isinstance(token, str) else token)
+
+
+def _newlines(token: str | bytes) -> bytes:
+    """The bytes of a token without what editors add to files: \\r before \\n, a mark in front."""
+    return _plain(token).replace(b"\r", b"").replace(b"\xef\xbb\xbf", b"")
 
 
 def _ascii(token: str | bytes) -> bytes:
