@@ -23,9 +23,12 @@ from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._core.verification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewGroupsWarning as FewGroupsWarning
+from ._core.warnings import HardScoresWarning as HardScoresWarning
+from ._core.warnings import LabelOrderWarning as LabelOrderWarning
 from ._core.warnings import MissingClassWarning as MissingClassWarning
 from ._core.warnings import MissingSignalWarning as MissingSignalWarning
 from ._core.warnings import ReversedScoresWarning as ReversedScoresWarning
+from ._core.warnings import RoundedScoresWarning as RoundedScoresWarning
 from ._core.warnings import SaturatedScoresWarning as SaturatedScoresWarning
 from ._core.warnings import ScaleWarning as ScaleWarning
 from ._core.warnings import SeparationWarning as SeparationWarning

@@ -386,7 +386,7 @@ class Journal:
     def _learn(self, method: str, X: Any, y: Any, classes: Any, group: Any) -> Any:
         with self._held() as cal:
             where = f"{type(cal).__name__}.{method}"
-            values = plain_scores(cal, X, method)
+            values = plain_scores(cal, X, method, y, classes)
             streams = stream_ids(cal, group, len(values), where, classes)
             ids, kind = ids_of([], *streams), BATCH if method == "partial_fit" else UPDATE
             return self._change(

@@ -31,6 +31,7 @@ def test_any_float_dtype(dtype):
     assert q.dtype == np.float64
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, bool])
 def test_integer_scores(dtype):
     p, y = np.array([0, 1, 0, 1, 1, 0]), [0, 1, 1, 1, 0, 0]

@@ -86,6 +86,7 @@ def test_scores_agree_with_scikit_learn(rows):
     assert roc_auc(labels, q) == pytest.approx(sk.roc_auc_score(labels, q, multi_class="ovr"))
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
 def test_skill_is_zero_for_the_base_rate_and_one_for_the_truth(rows):
     y, _, w = rows
     for skill in (brier_skill_score, log_loss_skill_score):

@@ -11,8 +11,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import FloatArray, IntArray, largest
+from .columns import column_names, match_columns
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
 from .labels import read_classes, read_labels
+from .mistakes import refuse_swapped
 from .params import check_choice
 from .proofs import counts_of, verify_counts
 from .scores import Scale, Scores
@@ -268,7 +270,11 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         where = f"{type(self).__name__}.certify"
         now = self._now()
         s = now._read(X, "certify")
-        _, codes = read_labels(y, classes=now.classes_, where=where)
+        try:
+            _, codes = read_labels(y, classes=now.classes_, where=where)
+        except ValueError:
+            refuse_swapped(X, y, where, ("X", "y"))
+            raise
         check_lengths(len(s), len(codes), where, ("X", "y"))
         if len(s) == 0:
             raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
@@ -326,8 +332,26 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "classes_")
 
     def _check_names(self, X: Any, take: bool = False) -> None:
-        """Check the names of a frame's columns, or take them for those to come."""
-        if hasattr(X, "columns"):
+        """Check the names of a frame's columns, or take them for those to come.
+
+        Columns that are called after the classes may come in any order, but not without names
+        once their order in ``fit`` was another than that of the classes.
+        """
+        names, own = column_names(X), type(self).__name__
+        if not take and hasattr(self, "classes_"):
+            known: Any = getattr(self, "feature_names_in_", names)
+            order = (
+                None if known is None else match_columns(known, self.classes_, where=f"{own}: X")
+            )
+            if order is not None and names is not None and set(names) == set(known):
+                return
+            if order is not None and order != sorted(order) and names is None:
+                raise ValueError(
+                    f"{own}: the columns of fit were read by their names, {list(known)}, and these "
+                    "have none; expected a frame of the same names. For columns in the order of "
+                    "classes_: pandas.DataFrame(X, columns=classes_)."
+                )
+        if names is not None:
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=take)
 
     @final
@@ -341,6 +365,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             where=where,
             allow_empty=True,
             n_classes=len(self.classes_),
+            classes=self.classes_,
         )
 
     def _snapshot(self) -> Any:

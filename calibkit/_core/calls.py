@@ -9,6 +9,7 @@ import numpy as np
 
 from .._numerics.links import FloatArray
 from .base import BaseCalibrator
+from .columns import column_names
 from .inputs import read_scores
 from .labels import is_missing
 from .stream_labels import read_stream_labels
@@ -39,10 +40,14 @@ class Call(NamedTuple):
         return len(self.scores) + len(self.codes) + len(self.ids)
 
 
-def plain_scores(cal: Any, X: Any, method: str) -> FloatArray:
+def plain_scores(cal: Any, X: Any, method: str, y: Any = None, classes: Any = None) -> FloatArray:
     """Scores as they are stored, which are also those that are learnt."""
     where = f"{type(cal).__name__}.{method}"
-    s = read_scores(X, scale=cal._input_scale(), where=where, allow_empty=True)
+    for known in (getattr(cal, "classes_", None), cal.classes):
+        classes = known if classes is None else classes
+    if classes is None and y is not None and column_names(X) is not None:
+        classes, _ = read_stream_labels(y, classes=None, where=where)
+    s = read_scores(X, scale=cal._input_scale(), where=where, allow_empty=True, classes=classes)
     return np.ascontiguousarray(s.values, dtype=np.float64)
 
 

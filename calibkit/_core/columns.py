@@ -62,6 +62,45 @@ def match_columns(
     return None
 
 
+def in_class_order(
+    X: Any, classes: Any, *, where: str, name: str, event: Any = None, mend: str = ""
+) -> Any:
+    """Scores with the columns of a frame in the order of the classes, where they are called so.
+
+    One column that is called after the other class than the ``event``, by default the larger one,
+    is refused.
+    """
+    if type(X) is np.ndarray or classes is None:
+        return X
+    names, labels = column_names(X), list(classes)
+    if names is None and getattr(X, "ndim", 1) == 1 and isinstance(getattr(X, "name", None), str):
+        names = [X.name]
+    if names is None:
+        return X
+    if len(names) == 1:
+        _refuse_other(names[0], labels, event, f"{where}: {name}", mend)
+        return X
+    order = match_columns(names, labels, where=f"{where}: {name}")
+    if order is None or order == list(range(len(order))):
+        return X
+    if hasattr(X, "iloc"):
+        return X.iloc[:, order]
+    return X.select([names[i] for i in order])
+
+
+def _refuse_other(name: Any, classes: list[Any], event: Any, where: str, mend: str) -> None:
+    if len(classes) != 2 or not all(isinstance(c, (str, bool, np.bool_)) for c in classes):
+        return  # a column called 0 is hardly called so after a class
+    event = classes[1] if event is None else event
+    (other,) = [c for c in classes if c != event] if event in classes else [event]
+    text = _folded(_text(other))
+    if _folded(_text(name)) in (text, f"p_{text}", f"prob_{text}", f"proba_{text}"):
+        raise ValueError(
+            f"{where} is one column, called {name!r}, and one column holds the scores of "
+            f"{_listed([event])}; expected those. Pass that column, or both.{mend}"
+        )
+
+
 def _listed(values: Sequence[Any]) -> str:
     plain = [v.item() if isinstance(v, np.generic) else v for v in values]
     return ", ".join(map(repr, plain[:8])) + (", ..." if len(plain) > 8 else "")

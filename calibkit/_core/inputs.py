@@ -12,12 +12,17 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._numerics.links import FloatArray, IntArray, largest, row_blocks
+from .columns import in_class_order
 from .labels import first_place, read_labels, read_targets
+from .mistakes import refuse_swapped, warn_of_hard
+from .rounding import rounding_tolerance
 from .scores import Scale, Scores
+from .warnings import RoundedScoresWarning, warn
 from .weights import read_weights
 
-#: How far a row of class probabilities may be from summing to one (float32 rounding and more).
-SUM_TOLERANCE = 1e-4
+#: How far a row of class probabilities may be from summing to one (float32 rounding and more); a
+#: little above 1e-4, where sums of numbers of four decimals lie.
+SUM_TOLERANCE = 1.00001e-4
 #: How far a probability may stray outside [0, 1] before it is an error instead of rounding.
 RANGE_TOLERANCE = 1e-6
 
@@ -42,9 +47,13 @@ def read_scores(
     name: str = "X",
     allow_empty: bool = False,
     n_classes: int | None = None,
+    classes: Any = None,
 ) -> Scores:
-    """Scores of shape (n,), (n, 1), (n, 2) or (n, K) as :class:`Scores`."""
-    a = _to_floats(X, where, name)
+    """Scores of shape (n,), (n, 1), (n, 2) or (n, K) as :class:`Scores`.
+
+    Columns that are called after the ``classes`` are read in their order.
+    """
+    a = _to_floats(in_class_order(X, classes, where=where, name=name), where, name)
     if a.ndim == 2 and a.shape[1] == 0:
         raise ValueError(
             f"{where}: {name} has 0 feature(s) (shape={a.shape}) while a minimum of 1 is required."
@@ -65,7 +74,11 @@ def read_scores(
         if a.ndim == 2 and a.shape[1] == 2:
             return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale)
         return Scores(_column(a) if two_classes else a, scale)
-    best = _check_sums(a, where, name) if a.ndim == 2 and a.shape[1] >= 2 else None
+    best = None
+    if a.ndim == 2 and a.shape[1] >= 2:
+        best, rounded = _check_sums(a, where, name)
+        if len(rounded):
+            a, best = _divided(a, best, rounded, where, name)
     if not two_classes:
         return Scores(a, scale, best=best)
     low, high = (a.min(), a.max()) if len(a) else (0.0, 1.0)
@@ -109,8 +122,13 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
             f"{where}: {name} can't be read as an array ({error}). "
             f"Pass {name}.detach().cpu() if it is a torch tensor."
         ) from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: {name} can't be read as an array of scores: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        end = (
+            " Labels are no scores: pass those of predict_proba." if "string" in str(error) else ""
+        )
+        raise ValueError(
+            f"{where}: {name} can't be read as an array of scores: {error}.{end}"
+        ) from error
     if a.ndim == 0:
         raise ValueError(f"{where}: {name} is a single number; expected an array of scores.")
     return a
@@ -151,18 +169,24 @@ def _refuse_range(a: FloatArray, where: str, name: str) -> None:
     mend = f"For percentages divide by 100; {logits}"
     if low < 0 or high > 100:
         mend = logits[0].upper() + logits[1:]
+    if (a == np.floor(a)).all():
+        mend = f"If these are labels, pass the probabilities of predict_proba. {mend}"
     raise ValueError(
         f"{where}: {name} holds values outside [0, 1] ({a[at]:.6g} at {place}; min {low:.6g}, "
         f"max {high:.6g}); expected probabilities. {mend}."
     )
 
 
-def _check_sums(a: FloatArray, where: str, name: str) -> tuple[IntArray, FloatArray]:
+def _check_sums(
+    a: FloatArray, where: str, name: str
+) -> tuple[tuple[IntArray, FloatArray], IntArray]:
     """Check the rows, and find their largest entries while they are in cache.
 
-    Rows that sum to one and hold nothing negative hold nothing above one either.
+    Rows that sum to one and hold nothing negative hold nothing above one either. Those that were
+    rounded, and so don't sum to one, are returned beside.
     """
     winners, top = np.empty(len(a), dtype=np.intp), np.empty(len(a))
+    rounded: list[IntArray] = []
     for rows in row_blocks(len(a), max(1, a.shape[1] // 8)):
         block = a[rows]
         if not block.min() >= -RANGE_TOLERANCE:
@@ -171,10 +195,15 @@ def _check_sums(a: FloatArray, where: str, name: str) -> tuple[IntArray, FloatAr
         off = ~(np.abs(np.einsum("ij->i", block) - 1.0) <= SUM_TOLERANCE)
         if off.any():
             _check_finite(a, where, name)
-            off[off] = np.abs(block[off].sum(axis=1, dtype=np.float64) - 1.0) > SUM_TOLERANCE
+            stray = np.abs(block[off].sum(axis=1, dtype=np.float64) - 1.0)
+            off[off] = stray > SUM_TOLERANCE
         if off.any():
             if block[off].max() > 1 + RANGE_TOLERANCE:
                 _refuse_range(a, where, name)
+            if stray.max() <= rounding_tolerance(block) + SUM_TOLERANCE:
+                rounded.append(np.flatnonzero(off) + rows.start)
+                off[:] = False
+        if off.any():
             i = int(np.flatnonzero(off)[0])
             raise ValueError(
                 f"{where}: the rows of {name} don't sum to one (row {rows.start + i} sums to "
@@ -182,7 +211,23 @@ def _check_sums(a: FloatArray, where: str, name: str) -> tuple[IntArray, FloatAr
                 "sum, or use scale='logit' if these are logits."
             )
         winners[rows], top[rows] = largest(block)
-    return winners, top
+    return (winners, top), np.concatenate(rounded) if rounded else np.empty(0, dtype=np.intp)
+
+
+def _divided(
+    a: FloatArray, best: tuple[IntArray, FloatArray], rows: IntArray, where: str, name: str
+) -> tuple[FloatArray, tuple[IntArray, FloatArray]]:
+    """Scores whose rounded rows are divided by their sums, and their largest entries."""
+    sums, top = a[rows].sum(axis=1, dtype=np.float64), best[1].copy()
+    a = a.copy()
+    a[rows] /= sums[:, None]
+    top[rows] = a[rows, best[0][rows]]
+    warn(
+        f"{where}: {len(rows)} of {len(a)} rows of {name} don't sum to one (row {rows[0]} sums to "
+        f"{sums[0]:.6g}), as rounded probabilities do; they were divided by their sums.",
+        RoundedScoresWarning,
+    )
+    return a, (best[0], top)
 
 
 def read_rows(
@@ -200,11 +245,18 @@ def read_rows(
 
     With ``soft``, labels may be fractions of the larger class: see :func:`split_fractions`.
     """
-    scores = read_scores(X, scale=scale, where=where, name=names[0])
-    n = len(scores)
     read: Callable[..., tuple[np.ndarray, Any]] = read_targets if soft else read_labels
-    found, codes = read(y, classes=classes, where=where, name=names[1])
+    try:
+        found, codes = read(y, classes=classes, where=where, name=names[1])
+        scores = read_scores(X, scale=scale, where=where, name=names[0], classes=found)
+    except ValueError:
+        refuse_swapped(X, y, where, names)
+        raise
+    n = len(scores)
+    if codes.dtype.kind == "f":
+        refuse_swapped(X, y, where, names)
     check_lengths(n, len(codes), where, names)
+    warn_of_hard(scores, where, names[0])
     w = read_weights(sample_weight, n, where=where)
     if codes.dtype.kind == "f":
         return split_fractions(scores, codes, w, found)

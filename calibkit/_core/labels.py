@@ -24,6 +24,13 @@ def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
     return at, f"row {at[0]}, column {at[1]}"
 
 
+def as_labels(y: Any) -> np.ndarray:
+    """Labels, of which some may be missing, as an array that keeps what they are."""
+    if isinstance(y, np.ndarray):
+        return y
+    return np.asarray(y) if hasattr(y, "__array__") else np.asarray(y, dtype=object)
+
+
 def read_labels(
     y: Any, *, classes: Any = None, where: str, name: str = "y"
 ) -> tuple[np.ndarray, IntArray]:

@@ -14,7 +14,7 @@ from .params import check_int
 from .pending import Pending, Resolved, read_ids
 from .scores import Scale, Scores
 from .steps import SteppingCalibrator
-from .stream_labels import known_classes, read_stream_labels
+from .stream_labels import known_classes, read_stream, read_stream_labels
 
 
 class OnlineCalibrator(SteppingCalibrator):
@@ -231,9 +231,7 @@ class OnlineCalibrator(SteppingCalibrator):
                 self._check_changes()
             self._check_names(X, take=True)
             known = self._known_classes(classes, where)
-            s = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
-            found, codes = read_stream_labels(y, classes=known, where=where)
-            check_lengths(len(s), len(codes), where, ("X", "y"))
+            found, s, codes = read_stream(X, y, self._input_scale(), known, where)
             if first:
                 self._begin(found, s.n_classes, where)
             elif s.n_classes != len(self.classes_):

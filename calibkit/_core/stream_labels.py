@@ -7,7 +7,39 @@ from typing import Any
 import numpy as np
 
 from .._numerics.links import FloatArray
-from .labels import is_missing, read_classes, read_labels
+from .inputs import check_lengths, read_scores
+from .labels import as_labels, is_missing, read_classes, read_labels
+from .mistakes import refuse_swapped
+from .scores import Scale, Scores
+
+
+def read_stream(
+    X: Any,
+    y: Any,
+    scale: Scale,
+    classes: np.ndarray | None,
+    where: str,
+    names: tuple[str, str] = ("X", "y"),
+    *,
+    labels_first: bool = False,
+    allow_empty: bool = True,
+) -> tuple[np.ndarray | None, Scores, FloatArray]:
+    """``(classes, scores, codes)`` of rows of a stream; see :func:`read_stream_labels`."""
+    try:
+        found, codes = read_stream_labels(y, classes=classes, where=where)
+        s = read_scores(
+            X,
+            scale=scale,
+            where=where,
+            name=names[0],
+            allow_empty=allow_empty,
+            classes=found,
+        )
+    except ValueError:
+        refuse_swapped(X, y, where, names, labels_first=labels_first)
+        raise
+    check_lengths(len(s), len(codes), where, names)
+    return found, s, codes
 
 
 def read_stream_labels(
@@ -22,8 +54,7 @@ def read_stream_labels(
         return classes, coded
     if y is None:
         raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
-    labels = y.to_numpy() if hasattr(y, "to_numpy") else y
-    labels = labels if isinstance(labels, np.ndarray) else np.asarray(labels, dtype=object)
+    labels = as_labels(y)
     missing = _missing(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels, missing = labels[:, 0], missing[:, 0]
@@ -34,10 +65,7 @@ def read_stream_labels(
     codes = np.full(labels.shape, np.nan)
     if missing.all():  # no rows at all included
         return classes, codes
-    present = labels[~missing]
-    if present.dtype == object:
-        present = np.array(present.tolist()) if _plain(present) else present
-    found, known = read_labels(present, classes=classes, where=where)
+    found, known = read_labels(labels[~missing], classes=classes, where=where)
     if classes is None and len(found) == 1:
         found, known = _one_class(found, known, where)
     codes[~missing] = known
@@ -56,10 +84,6 @@ def _numbers(y: Any, classes: np.ndarray | None) -> FloatArray | None:
     codes = yes.astype(np.float64)
     codes[missing] = np.nan
     return codes
-
-
-def _plain(labels: np.ndarray) -> bool:
-    return not any(isinstance(v, str) for v in labels)
 
 
 def _missing(labels: np.ndarray) -> np.ndarray:

@@ -32,6 +32,18 @@ class SaturatedScoresWarning(CalibrationWarning):
     """Many scores are exactly 0 or 1, or so close that they were clipped."""
 
 
+class HardScoresWarning(CalibrationWarning):
+    """All scores are exactly 0 or 1: they look like predicted labels."""
+
+
+class RoundedScoresWarning(CalibrationWarning):
+    """Rows of class probabilities were rounded so far that they don't sum to one."""
+
+
+class LabelOrderWarning(CalibrationWarning):
+    """The labels are numbers written as texts, and as texts another one is the larger."""
+
+
 class ScaleWarning(CalibrationWarning):
     """The scores do not look like the scale that was declared."""
 
@@ -69,8 +81,8 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 @contextmanager
-def counted(parts: str) -> Iterator[None]:
-    """Of each kind of warning, one for all parts (classes, folds) that are looked at inside."""
+def counted(parts: str = "") -> Iterator[None]:
+    """Of each kind of warning, one for all that is done inside; it counts the parts, if named."""
     kept: _Kept = []
     token = _KEPT.set(kept)
     try:
@@ -79,7 +91,7 @@ def counted(parts: str) -> Iterator[None]:
         _KEPT.reset(token)
         for category in dict.fromkeys(category for _, category in kept):
             first, *more = [message for message, kind in kept if kind is category]
-            warn(first + (f" So for {len(more)} more {parts}." if more else ""), category)
+            warn(first + (f" So for {len(more)} more {parts}." if more and parts else ""), category)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from .._core.inputs import check_lengths, read_scores
 from .._core.pending import Pending, Resolved, read_ids
 from .._core.scores import Scale, Scores
-from .._core.stream_labels import read_stream_labels
+from .._core.stream_labels import read_stream, read_stream_labels
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START
@@ -518,8 +518,11 @@ class MultiStreamCalibrator(BaseEstimator):
         out.n_seen_ = float(row[COUNT])
         return out
 
-    def _scores(self, X: Any, where: str) -> Scores:
-        s = read_scores(X, scale=self.scale, where=where, allow_empty=True)
+    def _scores(self, X: Any, where: str, classes: np.ndarray) -> Scores:
+        s = read_scores(X, scale=self.scale, where=where, allow_empty=True, classes=classes)
+        return self._binary(s, where)
+
+    def _binary(self, s: Scores, where: str) -> Scores:
         if s.n_classes > 2:
             raise ValueError(
                 f"{where}: Only binary classification is supported: X has {s.n_classes} columns; "
@@ -535,7 +538,7 @@ class MultiStreamCalibrator(BaseEstimator):
         self._check_started(start or self.classes is not None)
         pooled = self._pooled()
         pooled._begin(where=where)
-        s = self._scores(X, where)
+        s = self._scores(X, where, pooled.classes_)
         keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
         z = pooled._features(s)[:, 0]
         q = self._streams.forecast(z, keys, pooled.theta_)
@@ -544,10 +547,10 @@ class MultiStreamCalibrator(BaseEstimator):
     def _update(self, X: Any, y: Any, group: Any, method: str) -> FloatArray:
         where = f"{type(self).__name__}.{method}"
         self._check_params()
-        pooled, s = self._pooled(), self._scores(X, where)
+        pooled = self._pooled()
         known = pooled._known_classes(self.classes, where)
-        found, codes = read_stream_labels(y, classes=known, where=where)
-        check_lengths(len(s), len(codes), where, ("X", "y"))
+        found, s, codes = read_stream(X, y, self.scale, known, where)
+        self._binary(s, where)
         keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
         pooled._begin(found, 2, where)
         return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)

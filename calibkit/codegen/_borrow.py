@@ -121,7 +121,7 @@ def borrow_calibrator(
             f"{where}: calibrator={calibrator!r}; expected a fitted calibrator of another task."
         )
     check_is_fitted(calibrator)
-    y = read_correct(correct, where)
+    y = read_correct(correct, where, confidence)
     signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
     if np.isnan(signal).any():
         at = int(np.flatnonzero(np.isnan(signal))[0])

@@ -118,7 +118,7 @@ def bucket_collapse(
     (True, True)
     """
     where = "bucket_collapse"
-    y = read_correct(correct, where)
+    y = read_correct(correct, where, p, "p")
     q = read_signals({"p": p}, len(y), where)["p"]
     check_range(q, "probability", "p", where)
     if np.isnan(q).any():

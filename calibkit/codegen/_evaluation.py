@@ -156,7 +156,7 @@ def evaluate_confidence(
     check_real(_WHERE, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(_WHERE, "n_resamples", n_resamples, low=10)
     confidence, correct, groups = _unpacked(confidence, correct, groups, scale)
-    y = read_correct(correct, _WHERE)
+    y = read_correct(correct, _WHERE, confidence)
     signals = read_signals(confidence, len(y), _WHERE)
     known = getattr(confidence, "scales", {})
     if scale is None or isinstance(scale, Mapping):

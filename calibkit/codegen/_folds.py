@@ -89,7 +89,7 @@ def cross_val_calibrate(
     True
     """
     where = "cross_val_calibrate"
-    y = read_correct(correct, where)
+    y = read_correct(correct, where, confidence)
     signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
     scales_of(scale, {"confidence": signal}, where)
     check_range(signal, scale, "confidence", where)

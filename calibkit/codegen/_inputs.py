@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths
 from .._core.labels import is_missing, read_group_labels, read_labels, refuse_masked
+from .._core.mistakes import refuse_swapped
 from .._core.params import advice, check_choice
 from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
@@ -17,9 +18,16 @@ from .._numerics.links import FloatArray, IntArray
 SCALES = ("probability", "logit", "score")
 
 
-def read_correct(correct: Any, where: str) -> IntArray:
-    """0 or 1 for every output."""
-    found, codes = read_labels(correct, where=where, name="correct")
+def read_correct(
+    correct: Any, where: str, signal: Any = None, name: str = "confidence"
+) -> IntArray:
+    """0 or 1 for every output; ``signal`` is what they may have been mistaken for."""
+    try:
+        found, codes = read_labels(correct, where=where, name="correct")
+    except ValueError:
+        signal = next(iter(signal.values()), None) if isinstance(signal, Mapping) else signal
+        refuse_swapped(signal, correct, where, (name, "correct"))
+        raise
     other = [v for v in found.tolist() if v not in (0, 1)]
     if other:
         raise ValueError(

@@ -59,7 +59,7 @@ class Parts:
         where: str,
     ) -> None:
         self.where = where
-        y = read_correct(correct, where)
+        y = read_correct(correct, where, confidence)
         self.n = len(y)
         signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
         scales_of(scale, {"confidence": signal}, where)

@@ -300,7 +300,7 @@ class TriagePolicy:
         values = read_confidence(p, "probability", where)
         if len(values) == 0:
             raise ValueError(f"{where}: p has 0 sample(s); expected labelled outputs.")
-        right = read_correct(correct, where).astype(np.int64)
+        right = read_correct(correct, where, p, "p").astype(np.int64)
         check_lengths(len(values), len(right), where, ("p", "correct"))
         n = len(values)
         units = None if groups is None else read_groups(groups, None, n, where)

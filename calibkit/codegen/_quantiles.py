@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._core.inputs import read_scores, split_fractions
 from .._core.labels import read_group_labels
+from .._core.mistakes import refuse_swapped
 from .._core.params import check_choice, check_real
 from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
@@ -159,6 +160,7 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         where = "QuantileCalibrator.fit"
         levels = self._check_params()
         s = self._read(X, where, reset=True)
+        refuse_swapped(X, y, where, ("X", "y"))
         y = read_rates(y, len(s), where)
         n = read_trials(n_trials, y, self.method, where)
         w = read_weights(sample_weight, len(s), where=where)
@@ -398,7 +400,9 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
     def _read(self, X: Any, where: str, *, reset: bool) -> Scores:
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=reset)
-        return read_scores(X, scale=self.scale, where=where, allow_empty=not reset, n_classes=2)
+        return read_scores(
+            X, scale=self.scale, where=where, allow_empty=not reset, n_classes=2, classes=(0, 1)
+        )
 
     def _logits(self, X: Any, method: str) -> FloatArray:
         check_is_fitted(self, "slope_")

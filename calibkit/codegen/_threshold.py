@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._core.columns import in_class_order
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, percent
@@ -193,7 +194,7 @@ class RiskControlledThreshold(BaseEstimator):
         where = "RiskControlledThreshold.fit"
         self._check_params(where)
         values = read_confidence(p, self.scale, where)
-        wrong = 1 - read_correct(correct, where)
+        wrong = 1 - read_correct(correct, where, p, "p")
         check_lengths(len(values), len(wrong), where, ("p", "correct"))
         g = None if groups is None else read_group_labels(groups, len(values), "groups", where)
         known = ~np.isnan(values)
@@ -353,6 +354,7 @@ def _rounded(n: float) -> int:
 
 def read_confidence(p: Any, scale: str, where: str) -> FloatArray:
     """One number per output, of which more means surer; NaN where an output has none."""
+    p = in_class_order(p, (False, True), where=where, name="p")
     missing = _missing(p)
     if missing.any():
         out = np.full(len(missing), np.nan)

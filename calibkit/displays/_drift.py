@@ -9,6 +9,7 @@ import numpy as np
 from .._core.optional import require
 from .._core.params import check_real
 from .._core.scores import Scale
+from .._core.warnings import counted
 from .._numerics.links import FloatArray
 from ..metrics import CalibrationAlarm, Prequential, prequential_errors
 from ..metrics._prequential import read_stream
@@ -90,6 +91,7 @@ class DriftDisplay:
         return self._drift.forecasts
 
     @classmethod
+    @counted()
     def from_predictions(
         cls,
         y_true: Any,
@@ -183,6 +185,7 @@ class DriftDisplay:
         return cls(Drift(forecasts, curves, axis, int(start), window, alarms, alarm)).plot(ax)
 
     @classmethod
+    @counted()
     def from_scores(
         cls,
         X: Any,

@@ -7,10 +7,10 @@ from typing import Any
 
 from sklearn.base import clone
 
-from .._core.inputs import read_scores
 from .._core.online import OnlineCalibrator
 from .._core.params import check_choice, check_int
 from .._core.scores import Scale
+from .._core.stream_labels import known_classes, read_stream
 from .._numerics.links import FloatArray
 from .._online import (
     HedgingCalibrator,
@@ -119,7 +119,7 @@ def compare_methods(
     """
     where = "compare_methods"
     check_choice(where, "scale", scale, ("probability", "logit"))
-    s = read_scores(X, scale=scale, where=where)
+    _, s, _ = read_stream(X, y, scale, known_classes(classes, where), where, allow_empty=False)
     if first_fit is None:
         first_fit = default_first_fit(len(s))
     check_int(where, "first_fit", first_fit, low=2)

@@ -7,6 +7,7 @@ from typing import Any
 
 from .._core.optional import require
 from .._core.params import check_int
+from .._core.warnings import counted
 from ._numbers import Settings
 from ._picture import Picture
 from ._problems import by_name, probabilities_of, problems_of_arrays, problems_of_tables
@@ -75,6 +76,7 @@ class ReliabilityDisplay(Picture):
     """
 
     @classmethod
+    @counted()
     def from_estimator(
         cls,
         estimator: Any,
@@ -161,6 +163,7 @@ class ReliabilityDisplay(Picture):
         return cls._drawn(found, settings, where, ax, consistency, histogram, legend)
 
     @classmethod
+    @counted()
     def from_predictions(
         cls,
         y_true: Any,

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.params import check_int, check_real, percent
+from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import accepted_counts
@@ -118,6 +119,7 @@ class RiskCoverageDisplay:
         self._max_error, self._level = max_error, level
 
     @classmethod
+    @counted()
     def from_predictions(
         cls,
         y_true: Any,

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.inputs import check_lengths, read_scores
 from .._core.labels import is_missing
 from .._core.params import check_real
 from .._core.plain_json import with_names_of_today
-from .._core.stream_labels import known_classes, read_stream_labels
+from .._core.stream_labels import known_classes, read_stream
 from .._numerics import betting
 from .._numerics.binning import assign
 from .._numerics.links import FloatArray, logit
@@ -348,14 +347,14 @@ class CalibrationAlarm:
         return new
 
     def _take(self, y: Any, p: Any, where: str) -> FloatArray:
-        s = read_scores(p, scale="probability", where=where, name="p", allow_empty=True)
+        found, s, codes = read_stream(
+            p, y, "probability", self.classes_, where, ("p", "y"), labels_first=True
+        )
         if s.n_classes > 2:
             raise ValueError(
                 f"{where}: p has {s.n_classes} columns; expected the probabilities of one event. "
                 "Of K classes watch one at a time, or whether the winner was right."
             )
-        found, codes = read_stream_labels(y, classes=self.classes_, where=where)
-        check_lengths(len(s), len(codes), where, ("p", "y"))
         if found is not None and len(found) > 2:
             raise ValueError(
                 f"{where}: y holds {len(found)} classes, {found.tolist()[:10]}; expected two. Of K "

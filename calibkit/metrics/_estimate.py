@@ -12,7 +12,7 @@ import numpy as np
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning, warn
+from .._core.warnings import CalibrationWarning, counted, warn
 from .._numerics.links import FloatArray
 from .._numerics.weights import row_count
 from ._binned import SPECS as BINNED
@@ -147,6 +147,7 @@ def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> N
             )
 
 
+@counted()
 def estimate(
     metric: str | Callable[..., float],
     y_true: Any,

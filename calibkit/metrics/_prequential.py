@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import check_lengths, read_scores
-from .._core.labels import is_missing
+from .._core.labels import as_labels, is_missing, read_labels
 from .._core.params import check_choice, check_int
 from .._numerics.binning import assign, uniform_borders
 from .._numerics.links import FloatArray, IntArray
-from ._rows import Binary, read_problem, reduce_rows
+from ._rows import Binary, columns_in_order, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
 
 #: Times in a report, unless they are given.
@@ -166,8 +166,7 @@ def read_stream(
     y_true: Any, y_prob: Any, kind: str | None, pos_label: Any, classes: Any, where: str
 ) -> tuple[Binary, IntArray, int]:
     """The labelled rows as a binary problem, their places in the stream, and its length."""
-    y = y_true.to_numpy() if hasattr(y_true, "to_numpy") else y_true
-    y = y if isinstance(y, np.ndarray) else np.asarray(y, dtype=object)
+    y = as_labels(y_true)
     if y.dtype == object:
         known = ~np.array([is_missing(v) for v in y.ravel()], dtype=bool).reshape(y.shape)
     else:
@@ -177,6 +176,8 @@ def read_stream(
         check_lengths(n, len(y), where, ("y_prob", "y_true"))
         if not known.any():
             raise ValueError(f"{where}: y_true holds no label; expected some rows with one.")
+        found, _ = read_labels(y[known], classes=classes, where=where, name="y_true")
+        y_prob = columns_in_order(y_prob, found, pos_label, where)
         y_true, y_prob = y[known], np.asarray(y_prob)[known]
     data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
     if data.scores.n_classes > 2 and kind != "top_label":

@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.columns import in_class_order
 from .._core.inputs import Rows, check_lengths, match_classes, read_scores
 from .._core.labels import read_group_labels, read_labels
+from .._core.mistakes import refuse_swapped, warn_of_hard
 from .._core.params import check_choice
 from .._core.scores import Scores
 from .._core.warnings import FewGroupsWarning, warn
@@ -38,8 +40,13 @@ def read_problem(
     """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1."""
     if y_prob is None:
         raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
-    scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
-    found, codes = read_labels(y_true, classes=classes, where=where, name="y_true")
+    try:
+        found, codes = read_labels(y_true, classes=classes, where=where, name="y_true")
+        y_prob = columns_in_order(y_prob, found, pos_label, where)
+        scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
+    except ValueError:
+        refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
+        raise
     check_lengths(len(scores), len(codes), where, _NAMES)
     w = read_weights(sample_weight, len(scores), where=where)
     if scores.values.ndim == 1:
@@ -57,10 +64,22 @@ def read_problem(
             scores = read_scores(flipped, scale="probability", where=where, name="y_prob")
     rows = Rows(scores, codes, w, found)
     match_classes(rows, where=where, names=_NAMES)
+    warn_of_hard(scores, where, "y_prob")
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
     return rows
+
+
+def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str) -> Any:
+    """The columns of a frame in the order of the labels, of which one may be all that occurs."""
+    labels = found.tolist()
+    if len(labels) == 1 and pos_label is not None and pos_label != labels[0]:
+        labels = sorted([*labels, pos_label], key=str)
+    elif len(labels) == 1 and not isinstance(labels[0], str) and labels[0] in (0, 1, -1):
+        labels = [min(0, labels[0]), 1]
+    mend = "" if pos_label is not None else f" Or name the event: pos_label={labels[0]!r}."
+    return in_class_order(y_prob, labels, where=where, name="y_prob", event=pos_label, mend=mend)
 
 
 def _binary_codes(
