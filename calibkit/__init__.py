@@ -79,6 +79,66 @@ if TYPE_CHECKING:
     from .displays import RiskCoverageDisplay as RiskCoverageDisplay
     from .displays import compare_methods as compare_methods
 
+__all__ = [
+    "BetaCalibrator",
+    "CalibratedClassifier",
+    "CalibrationAlarm",
+    "CalibrationWarning",
+    "DriftDisplay",
+    "Estimate",
+    "FewGroupsWarning",
+    "Guarantee",
+    "HardScoresWarning",
+    "HistogramBinningCalibrator",
+    "IdentityCalibrator",
+    "IsotonicCalibrator",
+    "LabelOrderWarning",
+    "MissingClassWarning",
+    "MissingSignalWarning",
+    "OneVsRestCalibrator",
+    "PlattCalibrator",
+    "Prequential",
+    "ReliabilityDisplay",
+    "ReversedScoresWarning",
+    "RiskCoverage",
+    "RiskCoverageDisplay",
+    "RoundedScoresWarning",
+    "SaturatedScoresWarning",
+    "ScaleWarning",
+    "ScalingBinningCalibrator",
+    "ScoreTable",
+    "SeparationWarning",
+    "TemperatureCalibrator",
+    "TopLabelCalibrator",
+    "UnmatchedWarning",
+    "VerdictAsSignalWarning",
+    "Verification",
+    "area_under_risk_coverage",
+    "brier_score",
+    "brier_skill_score",
+    "calibration_error",
+    "codegen",
+    "compare_methods",
+    "estimate",
+    "expected_calibration_error",
+    "from_dict",
+    "get_scorer",
+    "get_scorer_names",
+    "load",
+    "log_loss",
+    "log_loss_skill_score",
+    "make_calibrator",
+    "maximum_calibration_error",
+    "online",
+    "prequential_errors",
+    "risk_coverage_curve",
+    "roc_auc",
+    "rows_to_certify",
+    "save",
+    "squared_calibration_error",
+    "to_dict",
+    "verify",
+]
 __version__ = "0.1.0"
 _LATE = ("codegen", "DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
 
@@ -95,5 +155,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    hidden = {"Any", "TYPE_CHECKING", "import_module"}
-    return sorted({*globals(), *_LATE} - hidden)
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

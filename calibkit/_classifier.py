@@ -19,14 +19,14 @@ from sklearn.utils.validation import check_is_fitted
 from ._core.base import BaseCalibrator
 from ._core.inputs import Rows, check_lengths
 from ._core.labels import read_labels
-from ._core.params import check_choice, check_flag
+from ._core.params import check_choice, check_flag, main_name, with_hints
 from ._core.scores import Scale, Scores
 from ._core.verification import Verification
 from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._numerics.links import FloatArray, IntArray
-from ._registry import CALIBRATORS, make_calibrator
+from ._registry import CALIBRATORS, NEEDY, make_calibrator
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
 
 
@@ -104,6 +104,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     0.2
     """
 
+    @with_hints
     def __init__(
         self,
         estimator: BaseEstimator,
@@ -325,12 +326,53 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _check_calibrator(self, where: str) -> None:
         names = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "wrapper"}]
         if isinstance(self.calibrator, str):
+            self._refuse_wrapper(where, self.calibrator)
             check_choice(where, "calibrator", self.calibrator, names)
         elif not isinstance(self.calibrator, BaseCalibrator):
             raise TypeError(
                 f"{where}: calibrator={self.calibrator!r}; expected a calibrator such as "
                 f"PlattCalibrator(), or one of the names {', '.join(names)}."
             )
+
+    @staticmethod
+    def _refuse_wrapper(where: str, name: str) -> None:
+        """Raise if a calibrator of others is asked for by its name alone."""
+        if name in NEEDY:
+            cls = CALIBRATORS[name]
+            raise ValueError(
+                f"{where}: calibrator={name!r} makes a calibrator of another one; expected which. "
+                f"Write calibrator={cls.__name__}(PlattCalibrator())."
+            )
+
+    def set_params(self, **params: Any) -> CalibratedClassifier:
+        """Set parameters, those of the estimator and of the calibrator too.
+
+        Parameters
+        ----------
+        **params
+            By name; ``estimator__C`` is the parameter ``C`` of the estimator.
+
+        Returns
+        -------
+        self : CalibratedClassifier
+            The same classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not known, or is one of a calibrator that is given by its name.
+        """
+        inner = [name for name in params if name.startswith("calibrator__")]
+        calibrator = params.get("calibrator", self.calibrator)
+        if inner and isinstance(calibrator, str):
+            cls = CALIBRATORS.get(main_name(calibrator))
+            made = "PlattCalibrator()" if cls is None else f"{cls.__name__}()"
+            raise ValueError(
+                f"{type(self).__name__}: {inner[0]} beside calibrator={calibrator!r}, and a name "
+                f"has no parameters; expected a calibrator. Write calibrator={made}."
+            )
+        super().set_params(**params)
+        return self
 
     def _estimator_params(
         self, sample_weight: FloatArray | None, fit_params: dict[str, Any]

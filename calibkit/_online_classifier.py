@@ -16,7 +16,7 @@ from ._classifier import CalibratedClassifier
 from ._core.base import BaseCalibrator
 from ._core.labels import is_missing
 from ._core.online import OnlineCalibrator
-from ._core.params import check_choice, check_flag
+from ._core.params import check_choice, check_flag, with_hints
 from ._core.pending import Resolved
 from ._core.scores import Scores
 from ._core.verification import Verification
@@ -130,6 +130,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
 
     ensemble: ClassVar[bool] = False  # type: ignore[misc]
 
+    @with_hints
     def __init__(
         self,
         estimator: BaseEstimator,
@@ -374,6 +375,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
 
     def _check_calibrator(self, where: str) -> None:
         if isinstance(self.calibrator, str):
+            self._refuse_wrapper(where, self.calibrator)
             check_choice(where, "calibrator", self.calibrator, ["auto", *_NAMES])
         elif not isinstance(self.calibrator, OnlineCalibrator):
             raise TypeError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, signature
 from typing import Any
 
 from sklearn.metrics import make_scorer
 
 from . import _online, calibrators
 from ._core.base import BaseCalibrator
-from ._core.params import advice, main_name
+from ._core.params import advice, check_names, main_name
 from .metrics import METRICS
 from .metrics._estimate import check_settings
 
@@ -18,6 +19,13 @@ CALIBRATORS: dict[str, type[BaseCalibrator]] = {
     for c in vars(package).values()
     if isinstance(c, type) and issubclass(c, BaseCalibrator)
 }
+#: Calibrators that are made of another one.
+NEEDY = [
+    name
+    for name, cls in CALIBRATORS.items()
+    if "calibrator" in (known := signature(cls).parameters)
+    and known["calibrator"].default is Parameter.empty
+]
 
 
 def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
@@ -43,6 +51,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     ------
     ValueError
         If the name is not known.
+    TypeError
+        If a parameter is not known, or ``calibrator`` is missing.
 
     Examples
     --------
@@ -56,7 +66,17 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
             f"make_calibrator: name={name!r}; expected one of {', '.join(sorted(CALIBRATORS))}"
             f"{advice(name, CALIBRATORS)}."
         )
-    return CALIBRATORS[name](**params)
+    cls = CALIBRATORS[name]
+    parameters = signature(cls).parameters
+    check_names(f"make_calibrator({name!r})", params, parameters)
+    if name in NEEDY and "calibrator" not in params:
+        inner = "PlattCalibrator()"
+        raise TypeError(
+            f"make_calibrator({name!r}): {cls.__name__} makes a calibrator of another one; "
+            f"expected which. Write {cls.__name__}({inner}), or make_calibrator({name!r}, "
+            f"calibrator={inner})."
+        )
+    return cls(**params)
 
 
 def get_scorer_names() -> list[str]:

@@ -214,6 +214,7 @@ def test_an_estimate_prints_as_one_citable_line(rows):
     assert auto.params["n_bins"] == 15
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
 @pytest.mark.parametrize("case", ["constant", "perfect", "tiny", "one class"])
 def test_degenerate_data_give_finite_estimates(case):
     p = {"constant": np.full(50, 0.3), "perfect": np.repeat([0.0, 1.0], 25),

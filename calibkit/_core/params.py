@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import wraps
+from inspect import signature
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
 
 #: Names of online calibrators in papers and on the command line, which stand for these.
 _ALIASES = {
@@ -39,6 +43,51 @@ _SYNONYMS = {
     "platt_scaling": "platt",
     "beta_calibration": "beta",
     "isotonic_regression": "isotonic",
+    "iso": "isotonic",
+    "sigmoid_calibration": "platt",
+    "platt_calibration": "platt",
+    "logistic_regression": "platt",
+    "logistic_calibration": "platt",
+    "temperature_calibration": "temperature",
+    "ts": "temperature",
+    "vs": "temperature",
+    "vector_scaling": "temperature",
+    "beta_scaling": "beta",
+    "uniform_mass": "histogram",
+    "uniform_mass_binning": "histogram",
+    "ovr": "one_vs_rest",
+    "ova": "one_vs_rest",
+    "one_vs_all": "one_vs_rest",
+    "ace": "calibration_error",
+    "rms_calibration_error": "calibration_error",
+    "nll": "log_loss",
+    "logloss": "log_loss",
+    "cross_entropy": "log_loss",
+    "bss": "brier_skill_score",
+    "auroc": "roc_auc",
+    "roc_auc_score": "roc_auc",
+    "ci": "level",
+    "conf_level": "level",
+    "confidence_level": "level",
+    "n_boot": "n_resamples",
+    "n_bootstrap": "n_resamples",
+    "n_bootstraps": "n_resamples",
+    "rng": "random_state",
+    "random_seed": "random_state",
+    "cluster": "groups",
+    "clusters": "groups",
+    "weight": "sample_weight",
+    "weights": "sample_weight",
+    "positive": "pos_label",
+    "event": "pos_label",
+    "labels": "classes",
+    "num_bins": "n_bins",
+    "method": "calibrator",
+    "base_estimator": "estimator",
+    "classifier": "estimator",
+    "n_folds": "cv",
+    "folds": "cv",
+    "n_splits": "cv",
 }
 
 
@@ -67,10 +116,36 @@ def advice(value: Any, options: Iterable[str]) -> str:
     """A suggestion, where one of the options resembles what was given."""
     if not isinstance(value, str):
         return ""
-    text = _SYNONYMS.get(value.lower(), value.lower().replace("-", "_"))
-    near = get_close_matches(text, list(options), n=1, cutoff=0.6)
+    options, text = list(options), value.lower().replace("-", "_").replace(" ", "_")
+    bare = text.removeprefix("neg_")
+    text = _SYNONYMS.get(text, _SYNONYMS.get(bare, text))
+    near = [o for o in options if o in (text, f"neg_{text}")]
+    near = near or get_close_matches(text, options, n=1, cutoff=0.6)
     near = near or [o for o in options if o.endswith(text)][:1]
     return f"; did you mean {near[0]!r}" if near else ""
+
+
+def check_names(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise unless all names of parameters are known."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f"{where}: there is no parameter {name!r}; expected {', '.join(known)}"
+                f"{advice(name, known)}."
+            )
+
+
+def with_hints(init: _Init) -> _Init:
+    """An ``__init__`` that says of unknown names which one is meant."""
+
+    @wraps(init)
+    def checked(self: Any, *args: Any, **params: Any) -> None:
+        known = [name for name in signature(init).parameters if name != "self"]
+        check_names(type(self).__name__, params, known)
+        init(self, *args, **params)
+
+    return cast(_Init, checked)
 
 
 def percent(level: float) -> str:

@@ -37,6 +37,8 @@ def read_stream(
         )
     except ValueError:
         refuse_swapped(X, y, where, names, labels_first=labels_first)
+        # What is wrong with the scores is said first.
+        read_scores(X, scale=scale, where=where, name=names[0], allow_empty=allow_empty)
         raise
     check_lengths(len(s), len(codes), where, names)
     return found, s, codes

@@ -130,7 +130,16 @@ def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None
 
 
 #: What ``estimate`` and scorers hand to a metric themselves.
-_OWN = ("level", "method", "n_resamples", "groups", "sample_weight", "random_state")
+_OWN = (
+    "level",
+    "method",
+    "n_resamples",
+    "groups",
+    "sample_weight",
+    "random_state",
+    "pos_label",
+    "classes",
+)
 _DATA = ("y_true", "y_prob", "sample_weight", "pos_label", "classes")
 
 
