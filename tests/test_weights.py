@@ -7,6 +7,8 @@ import pytest
 from scipy.special import ndtri
 
 from calibkit import (
+    HistogramBinningCalibrator,
+    ScalingBinningCalibrator,
     ScoreTable,
     area_under_risk_coverage,
     brier_score,
@@ -194,6 +196,9 @@ def test_no_weight_lifts_the_bound_on_bins(rows):
         for metric in (calibration_error, expected_calibration_error):
             with pytest.raises(ValueError, match="n_bins"):
                 metric(y, p, n_bins=10**9, sample_weight=np.full(400, 1e12), weights=weights)
+    for calibrator in (HistogramBinningCalibrator, ScalingBinningCalibrator):
+        with pytest.raises(ValueError, match="at most 1000000"):
+            calibrator(n_bins=10**9).fit(p, y, np.full(400, 1e12))
     with pytest.raises(ValueError, match="n_bins"):
         ScoreTable.from_arrays(y, p).bins("uniform", 10**9)
 

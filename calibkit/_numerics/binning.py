@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from .links import FloatArray, IntArray, row_blocks
 from .lookup import count_at_or_below
 
+#: More bins than this are a slip, and may not fit into memory.
+MOST_BINS = 1_000_000
+
 
 class BinSums(NamedTuple):
     """Sums per bin: rows, weight, weighted scores, weighted labels.
@@ -47,6 +50,7 @@ class Squares(NamedTuple):
     w2: FloatArray | None  # None for ones
     w2y: FloatArray | IntArray
     w2yy: FloatArray | IntArray
+    scores: bool = True  # whether those times the score are wanted
 
 
 def auto_bins(n: float) -> int:
@@ -299,13 +303,14 @@ def sorted_sums(
         return out._replace(w2dd=_squares(p, w, wy, starts, sum_y))
     if not squares:
         return out
-    w2, w2y, w2yy = squares
-    sum_yy = per_bin(w2yy)
+    w2, w2y, w2yy, scores = squares
+    sum_w2y = per_bin(w2y)
+    sum_yy = sum_w2y if w2yy is w2y else per_bin(w2yy)
     return out._replace(
         w2dd=_squares(p, w2, w2y, starts, sum_yy),
         w2=None if w2 is None else per_bin(w2),
-        w2p=None if w2 is None else per_bin(w2 * p),
-        w2y=per_bin(w2y),
+        w2p=per_bin(w2 * p) if scores and w2 is not None else None,
+        w2y=sum_w2y,
         w2yy=sum_yy,
     )
 

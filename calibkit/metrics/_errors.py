@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.params import check_choice, check_int
 from .._numerics.binning import (
+    MOST_BINS,
     BinSums,
     Squares,
     auto_bins,
@@ -30,7 +31,7 @@ from .._numerics.debias import (
 from .._numerics.links import FloatArray
 from ._rows import Binary
 from ._spec import Kernel
-from ._table import MOST_BINS, ScoreTable
+from ._table import ScoreTable
 
 NORMS = ("l1", "l2", "max")
 STRATEGIES = ("quantile", "uniform", "unique")
@@ -89,7 +90,8 @@ def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = 
     own: bool | Squares = squares
     if squares and (w is not None or fractional):
         w2y = wy if w is None else w * wy
-        own = Squares(None if w is None else w * w, w2y, w2y * y if fractional else w2y)
+        w2yy = w2y * y if fractional else w2y
+        own = Squares(None if w is None else w * w, w2y, w2yy, scores=False)
     return sorted_sums(p, None, w, wy, borders, squares=own)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -271,49 +271,74 @@ def estimate(
     rows: Rows | None = None
     codes: IntArray | None = None
     if isinstance(y_true, ScoreTable):
-        table = _checked_table(spec, y_true, groups, sample_weight)
-        refuse_kind(where, kind)
+        table = _checked_table(spec, y_true, kind, groups, sample_weight)
         kind, n, effective = "binary", table.n_rows, table.effective_rows
         problems = iter([(table, Binary(table.p, table.wy, None))])  # its rows are not needed
     else:
         rows, codes = _read(y_true, y_prob, sample_weight, weights, groups, pos_label, classes)
         kind = _kind(spec, rows, kind)
         n, effective = row_counts(rows.w, len(rows.y), weights)
-        binaries = [] if spec is None else reduce_rows(rows, kind, weights)
-        problems = ((ScoreTable.from_binary(b), b) for b in binaries)
-    settings = dict(params)
-    if spec is not None and spec.settings is not None:
-        settings = spec.settings(kind, n, effective, **params)
+        problems = _problems(rows, spec, kind, weights)
+    known = None if spec is None else spec.settings
+    settings = dict(params) if known is None else known(kind, n, effective, **params)
     rng = generator(random_state)
     name = getattr(function, "__name__", type(function).__name__)
     if spec is not None and "norm" in settings and method == "auto":
         found = measure(problems, settings, level, n_resamples, rng, codes)
         ends = found.value, found.low, found.high, level, n, name
         return Estimate(*ends, found.settings, found.method, *found.band)
-    w = None if rows is None or weights == "frequency" else rows.w
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
         value = spec.function(table, **params)
-        cells, kernel = spec.cells(table, N_CELLS, **settings)
-        if spec.borders is not None:
-            bins = table.sums(spec.borders(table, **settings))
-            settings = with_bins(settings, int(np.count_nonzero(bins.w)))
+        draws, null = _on_cells(spec, table, binary, codes, n_resamples, rng, settings)
         alone = table.plain and codes is None
-        units = None if alone else unit_sums(table, cells, binary, codes)
-        draws = cell_draws(cells, kernel, units, n_resamples, rng)
-        noise = None if codes is None else group_noise(table, cells, binary, codes)
-        fitting = null_draws(cells, kernel, n_resamples, rng, noise)
-        null: FloatArray | None = np.clip(fitting, *spec.bounds)
+        draws = widened(draws, codes, level, None if alone else binary.w)
+        settings = _with_bins(spec, table, settings)
     else:
         assert rows is not None
-        if spec is not None and spec.settings is not None:
-            params |= {"kind": kind}
+        params |= {} if known is None else {"kind": kind}
         if weights == "frequency":
             rows, codes = _repeated(rows, codes)
         value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
-    low, high = _interval(spec, value, widened(draws, codes, level, w), level, kind)
-    band = null_band(null, level)
-    return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)
+        draws = widened(draws, codes, level, rows.w)
+    low, high = _interval(spec, value, draws, level, kind)
+    ends = float(value), low, high, level, n, name
+    return Estimate(*ends, settings, "bootstrap", *null_band(null, level))
+
+
+def _problems(
+    rows: Rows, spec: Metric | None, kind: str, weights: str
+) -> Iterator[tuple[ScoreTable, Binary]]:
+    """The binary problems of a metric of ours, one at a time."""
+    for b in [] if spec is None else reduce_rows(rows, kind, weights):
+        yield ScoreTable.from_binary(b), b
+
+
+def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that say how many bins were used, of a metric that has any."""
+    if spec.borders is None:
+        return settings
+    bins = table.sums(spec.borders(table, **settings))
+    return with_bins(settings, int(np.count_nonzero(bins.w)))
+
+
+def _on_cells(
+    spec: Metric,
+    table: ScoreTable,
+    binary: Binary,
+    groups: IntArray | None,
+    n_draws: int,
+    rng: np.random.Generator,
+    settings: dict[str, Any],
+) -> tuple[FloatArray, FloatArray | None]:
+    """Draws of the metric from the data, and from labels that fit the scores."""
+    cells, kernel = spec.cells(table, N_CELLS, **settings)
+    alone = table.plain and groups is None
+    units = None if alone else unit_sums(table, cells, binary, groups)
+    draws = cell_draws(cells, kernel, units, n_draws, rng)
+    noise = None if groups is None else group_noise(table, cells, binary, groups)
+    null = null_draws(cells, kernel, n_draws, rng, noise)
+    return draws, np.clip(null, *spec.bounds)
 
 
 def _read(
@@ -371,9 +396,10 @@ def _repeated(rows: Rows, groups: IntArray | None) -> tuple[Rows, IntArray | Non
 
 
 def _checked_table(
-    spec: Metric | None, table: ScoreTable, groups: Any, sample_weight: Any
+    spec: Metric | None, table: ScoreTable, kind: Any, groups: Any, sample_weight: Any
 ) -> ScoreTable:
     where = "estimate"
+    refuse_kind(where, kind)
     if spec is None:
         raise TypeError(f"{where}: a ScoreTable needs one of calibkit's own metrics.")
     if groups is not None or sample_weight is not None:

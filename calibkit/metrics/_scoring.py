@@ -19,7 +19,9 @@ LOG_EPS = float(np.finfo(np.float64).eps)
 
 def _brier_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
     if p.ndim == 1:
-        return (p - y) ** 2 + y * (1 - y)  # a fraction is so many events and non-events
+        square = (p - y) ** 2
+        # A fraction is so many events and non-events.
+        return square + y * (1.0 - y) if y.dtype.kind == "f" else square
     own = p[np.arange(len(p)), y].astype(np.float64)
     return np.einsum("ij,ij->i", p, p, dtype=np.float64) - 2.0 * own + 1.0
 

@@ -11,6 +11,7 @@ import numpy as np
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
 from .._numerics.binning import (
+    MOST_BINS,
     BinSums,
     Squares,
     assign,
@@ -25,8 +26,6 @@ from .._numerics.debias import worth
 from .._numerics.links import FloatArray, IntArray, logit
 from ._rows import Binary, read_problem, reduce_rows
 
-#: More bins than this are a slip, and may not fit into memory.
-MOST_BINS = 1_000_000
 #: Columns that add up beside ``n``.
 _SUMS = ("w", "wy", "w2", "w2y", "w2yy")
 
