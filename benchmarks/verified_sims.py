@@ -83,7 +83,7 @@ def table_of(value: np.ndarray, rows: np.ndarray, events: np.ndarray) -> ScoreTa
     """A data set as a table of its distinct outputs."""
     seen = rows > 0
     n, wy = rows[seen], events[seen]
-    return ScoreTable(value[seen], n.astype(np.int64), n, wy, n, wy)
+    return ScoreTable(value[seen], n.astype(np.int64), n, wy, n, wy, wy)
 
 
 def check_estimates(

@@ -133,7 +133,9 @@ def get_scorer(name: str, **params: Any) -> Any:
         )
     metric = METRICS[name.removeprefix("neg_")]
     check_settings(
-        metric, {k: v for k, v in params.items() if k not in ("pos_label", "classes")}, "get_scorer"
+        metric,
+        {k: v for k, v in params.items() if k not in ("pos_label", "classes", "weights")},
+        "get_scorer",
     )
     return make_scorer(
         metric.function,

@@ -31,6 +31,7 @@ from calibkit._core.optional import require
 from calibkit.displays import ReliabilityDisplay
 from calibkit.displays._intervals import INTERVALS
 from calibkit.displays._numbers import Settings, curve_of
+from calibkit.displays._problems import Problem
 
 FAST = {"n_resamples": 20, "random_state": 0}
 predictions = ReliabilityDisplay.from_predictions
@@ -120,7 +121,11 @@ def _share_inside(power, n_repeats=40, n=2000):
         rng = np.random.default_rng(seed)
         p = rng.random(n).round(2)
         table = ScoreTable.from_arrays((rng.random(n) < p**power).astype(int), p)
-        c = curve_of(table, Settings("quantile", 10, "wilson", 0.9, 0, seed, "auto"), "test")
+        c = curve_of(
+            Problem("Model", None, table, None),
+            Settings("quantile", 10, "wilson", 0.9, 0, seed, "auto"),
+            "test",
+        )
         inside.append((c.consistency_low <= c.frequency) & (c.frequency <= c.consistency_high))
     return np.mean(inside)
 

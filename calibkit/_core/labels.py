@@ -150,7 +150,8 @@ def _refuse_continuous(where: str, name: str, labels: np.ndarray) -> None:
     value = labels[labels != np.floor(labels)][0]
     hint = ""
     if is_fractional(labels):
-        hint = f" Fractions k/n are taken by fit of {', '.join(SOFT[:-1])} and {SOFT[-1]} only."
+        takers = ", ".join(SOFT[:-1]) + " and " + SOFT[-1]
+        hint = f" Fractions k/n are taken by fit of {takers}, and by metrics of two classes."
     raise ValueError(
         f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
         f"class labels (ints, strings, bools).{hint}"

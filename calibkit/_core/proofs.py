@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betaincinv, xlogy
 
-from .._numerics.binning import distinct_starts, mass_borders, sort_by_score, sorted_sums
+from .._numerics.binning import MOST_BINS, distinct_starts, mass_borders, sort_by_score, sorted_sums
 from .._numerics.debias import merge_small
 from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
@@ -168,7 +168,7 @@ def verify_counts(
 ) -> Verification:
     """What the rows and events of each distinct score prove."""
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_bins", n_bins, low=1)
+    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
     if finite is not None:
         check_flag(where, "finite", finite)
     seed = int(generator(random_state).integers(2**31))

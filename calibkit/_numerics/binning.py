@@ -14,20 +14,43 @@ from numpy.typing import NDArray
 
 from .links import FloatArray, IntArray, row_blocks
 from .lookup import count_at_or_below
-from .weights import row_count
+
+#: More bins than this are a slip, and may not fit into memory.
+MOST_BINS = 1_000_000
 
 
 class BinSums(NamedTuple):
     """Sums per bin: rows, weight, weighted scores, weighted labels.
 
-    ``wdd``, weighted squares of score minus label, is filled where it is asked for.
+    Those of squares are filled where they are asked for: ``w2dd`` of ``w**2 * (score - label)**2``,
+    and with sampling weights ``w2`` of ``w**2``, and of that times score, label and squared label.
+    Where weights count rows they are the sums of rows of weight one, which are None if they are
+    at hand: ``w``, ``wp``, ``wy`` and, of labels 0 and 1, ``wy``.
     """
 
     n: IntArray
     w: FloatArray
     wp: FloatArray
     wy: FloatArray
-    wdd: FloatArray | None = None
+    w2dd: FloatArray | None = None
+    w2: FloatArray | None = None
+    w2p: FloatArray | None = None
+    w2y: FloatArray | None = None
+    w2yy: FloatArray | None = None
+
+    def squares(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """``(w2, w2p, w2y, w2yy)``."""
+        pairs = ((self.w2, self.w), (self.w2p, self.wp), (self.w2y, self.wy), (self.w2yy, self.wy))
+        return tuple(b if a is None else a for a, b in pairs)  # type: ignore[return-value]
+
+
+class Squares(NamedTuple):
+    """Squared weights of rows or cells, and these times label and squared label."""
+
+    w2: FloatArray | None  # None for ones
+    w2y: FloatArray | IntArray
+    w2yy: FloatArray | IntArray
+    scores: bool = True  # whether those times the score are wanted
 
 
 def auto_bins(n: float) -> int:
@@ -127,7 +150,7 @@ def sort_by_score(
     place to make room for the label, sort in the order of the scores, so one ``np.sort`` of
     integers (several times faster than ``np.argsort``) does it, and nothing is rounded.
     """
-    if w is None and len(p) and p.min() >= 0 and p.max() <= 1:
+    if w is None and y.dtype.kind != "f" and len(p) and p.min() >= 0 and p.max() <= 1:
         key = (p + 0.0).view(np.int64)  # + 0.0 turns -0.0, whose sign bit is set, into 0.0
         key <<= 1
         key |= y
@@ -222,7 +245,7 @@ MOST_SWEPT = 1000
 
 
 def sweep_borders(
-    p: FloatArray, w: FloatArray | None, wy: FloatArray | IntArray, strategy: str
+    p: FloatArray, w: FloatArray, wy: FloatArray, strategy: str, n_rows: int
 ) -> FloatArray:
     """Borders of as many bins as keep the bins' mean labels in ascending order.
 
@@ -230,9 +253,9 @@ def sweep_borders(
     are too narrow for their noise. Bins are added one by one until the order first breaks.
     """
     events = np.concatenate(([0.0], np.cumsum(wy, dtype=np.float64)))
-    weight = np.arange(len(p) + 1.0) if w is None else np.concatenate(([0.0], np.cumsum(w)))
+    weight = np.concatenate(([0.0], np.cumsum(w)))
     best: FloatArray = np.empty(0)
-    for n_bins in range(2, int(min(row_count(w, len(p)), MOST_SWEPT)) + 1):
+    for n_bins in range(2, min(n_rows, MOST_SWEPT) + 1):
         uniform = strategy == "uniform"
         borders = uniform_borders(n_bins) if uniform else mass_borders(p, w, n_bins)
         ends = np.append(bin_starts(p, borders), len(p))
@@ -256,9 +279,12 @@ def sorted_sums(
     wy: FloatArray | IntArray,
     borders: FloatArray,
     *,
-    squares: bool = False,
+    squares: bool | Squares = False,
 ) -> BinSums:
-    """Sums per bin of sorted rows or table cells; ``None`` for n or w means ones."""
+    """Sums per bin of sorted rows or table cells; ``None`` for n or w means ones.
+
+    ``squares`` asks for sums of squares, of rows that count alike (True) or as given.
+    """
     starts = bin_starts(p, borders)
     sizes = np.diff(np.append(starts, len(p)))
     filled = sizes > 0
@@ -272,8 +298,21 @@ def sorted_sums(
     counts = sizes if n is None else per_bin(n).astype(np.int64)
     weight = counts.astype(np.float64) if w is None else per_bin(w)
     sum_y = per_bin(wy)
-    wdd = _squares(p, w, wy, starts, sum_y) if squares else None
-    return BinSums(counts, weight, per_bin(p if w is None else w * p), sum_y, wdd)
+    out = BinSums(counts, weight, per_bin(p if w is None else w * p), sum_y)
+    if squares is True:
+        return out._replace(w2dd=_squares(p, w, wy, starts, sum_y))
+    if not squares:
+        return out
+    w2, w2y, w2yy, scores = squares
+    sum_w2y = per_bin(w2y)
+    sum_yy = sum_w2y if w2yy is w2y else per_bin(w2yy)
+    return out._replace(
+        w2dd=_squares(p, w2, w2y, starts, sum_yy),
+        w2=None if w2 is None else per_bin(w2),
+        w2p=per_bin(w2 * p) if scores and w2 is not None else None,
+        w2y=sum_w2y,
+        w2yy=sum_yy,
+    )
 
 
 #: With fewer bins a product of vectors per bin beats summing an array of products.
@@ -285,9 +324,9 @@ def _squares(
     w: FloatArray | None,
     wy: FloatArray | IntArray,
     starts: IntArray,
-    sum_y: FloatArray,
+    sum_yy: FloatArray,
 ) -> FloatArray:
-    """Sums of weighted (score - label)^2: w p^2 - 2 wy p + wy, since a label is its own square."""
+    """Sums of weighted (score - label)^2: w p^2 - 2 wy p + wyy; a label 0 or 1 is its square."""
     wp = p if w is None else w * p
     ends = np.append(starts[1:], len(p))
     if len(starts) > _FEW_BINS:
@@ -295,12 +334,12 @@ def _squares(
         filled = ends > starts
         out = np.zeros(len(starts))
         out[filled] = np.add.reduceat(product, starts[filled])
-        return out + sum_y
+        return out + sum_yy
     pairs = [slice(i, j) for i, j in zip(starts.tolist(), ends.tolist(), strict=True)]
     # einsum stays on one thread: starting others costs more than the products.
     score = np.array([np.einsum("i,i", p[rows], wp[rows]) for rows in pairs])
     event = np.array([np.einsum("i,i", p[rows], wy[rows].astype(np.float64)) for rows in pairs])
-    return score - 2.0 * event + sum_y
+    return score - 2.0 * event + sum_yy
 
 
 #: Distance of neighbouring floats below 1: its multiples in [0, 1] are all floats, and so are

@@ -39,7 +39,7 @@ _MOST_NUMBERS = 60_000
 #: Quantiles of fewer draws are those of a normal variable with their mean and spread.
 _FEW_DRAWS = 200
 #: A hypothesis may change the variance that weighted or grouped rows show by these factors.
-_MOST_CHANGE = (0.04, 25.0)
+MOST_CHANGE = (0.04, 25.0)
 #: Paths end here: one gap may be as large as it can be long before the others are.
 _LONGEST = 1e4
 #: Relative precision of an end: the draws leave far more open.
@@ -118,7 +118,7 @@ class Normal:
 
     def __call__(self, gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         truth = np.clip(self.score - gap, 0.0, 1.0)
-        ratio = np.sqrt(np.clip(truth * (1.0 - truth) / self.variance, *_MOST_CHANGE))
+        ratio = np.sqrt(np.clip(truth * (1.0 - truth) / self.variance, *MOST_CHANGE))
         return self.share, gap + ratio * self.noise, ratio * self.sd
 
 
@@ -251,8 +251,8 @@ def spread(sums: BinSums) -> FloatArray:
     """By how much differences in a bin vary more than labels of its mean frequency would."""
     n = sums.w
     share = sums.wy / n
-    assert sums.wdd is not None
-    ours = np.maximum(sums.wdd / n - ((sums.wp - sums.wy) / n) ** 2, 0.0)
+    assert sums.w2dd is not None
+    ours = np.maximum(sums.w2dd / n - ((sums.wp - sums.wy) / n) ** 2, 0.0)
     labels = share * (1.0 - share)
     ratio = np.divide(ours, labels, out=np.ones_like(n), where=labels > 0)
     return np.sqrt(np.maximum(ratio, 1.0))

@@ -19,6 +19,14 @@ def row_count(w: FloatArray | None, n: int) -> float:
     return max(total, total * total / float(w @ w))
 
 
+def effective_rows(w: FloatArray | None, n: int) -> float:
+    """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much."""
+    if w is None:
+        return float(n)
+    total = float(w.sum())
+    return total * total / float(w @ w)
+
+
 def median(values: FloatArray, w: FloatArray | None = None) -> float:
     """Smallest value with half of the weight at or below it; a weight of m counts as m rows."""
     if w is None:

@@ -14,7 +14,7 @@ from .._core.online import OnlineCalibrator
 from .._core.params import check_int, check_real
 from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
-from .._numerics.binning import assign, uniform_borders
+from .._numerics.binning import MOST_BINS, assign, uniform_borders
 from .._numerics.hedging import choose, hedge_stream, means, track, uniforms
 from .._numerics.links import FloatArray, IntArray
 from ._scaling import OnlinePlattCalibrator
@@ -69,7 +69,7 @@ class CalibeatingCalibrator(OnlineCalibrator):
         if "multiclass" in inner._traits:
             raise TypeError(f"{where}: calibrator={inner!r}; expected one of two classes.")
         inner._check_params()
-        check_int(where, "n_bins", self.n_bins, low=1)
+        check_int(where, "n_bins", self.n_bins, low=1, high=MOST_BINS)
         check_int(where, "max_pending", self.max_pending, low=1)
 
     def _start(self, n_classes: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from .._core.base import BaseCalibrator, StateKind
 from .._core.params import check_choice, check_int
 from .._core.scores import Scores
-from .._numerics.binning import assign
+from .._numerics.binning import MOST_BINS, assign
 from .._numerics.links import FloatArray, IntArray
 
 
@@ -30,7 +30,7 @@ class BinnedCalibrator(BaseCalibrator):
         if isinstance(self.n_bins, str):
             check_choice(name, "n_bins", self.n_bins, ("auto",))
         else:
-            check_int(name, "n_bins", self.n_bins, low=1)
+            check_int(name, "n_bins", self.n_bins, low=1, high=MOST_BINS)
 
     def _check_enough(self, n_rows: float) -> None:
         """Raise if there are fewer rows than bins were asked for."""

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtri
 
-from .._numerics.binning import bin_starts, sorted_sums
+from .._numerics.binning import bin_starts
 from .._numerics.exact import clopper_pearson
-from .._numerics.links import FloatArray
+from .._numerics.links import FloatArray, IntArray
 from ..metrics import ScoreTable
+from ..metrics._null import group_noise, null_draws
+from ..metrics._rows import Binary
 
 #: Cells of the table that labels are drawn on: the spread of the scores in a cell, which is left
 #: out, is below (1/512)^2 of the variance.
@@ -35,26 +37,27 @@ INTERVALS: dict[str, Callable[..., tuple[FloatArray, FloatArray]]] = {
 
 
 def consistency(
-    table: ScoreTable, borders: FloatArray, level: float, rng: np.random.Generator
+    table: ScoreTable,
+    rows: Binary | None,
+    borders: FloatArray,
+    groups: IntArray | None,
+    level: float,
+    rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
     """Central range of each filled bin's frequency when labels are drawn from the scores."""
     cells = table.coarsen(_N_CELLS, borders=borders)
     starts = bin_starts(cells.p, borders)
     starts = np.unique(starts[starts < len(cells)])
-    drawn = rng.binomial(cells.n, cells.p, size=(_N_DRAWS, len(cells))) / cells.n
-    # Unequal weights inside a cell spread its weighted share more than equal ones would.
-    spread = np.sqrt(np.maximum(cells.n * cells.w2 / cells.w**2, 1.0))
-    events = cells.w * (cells.p + spread * (drawn - cells.p))
-    weight = np.add.reduceat(cells.w, starts)
-    share = np.clip(np.add.reduceat(events, starts, axis=1) / weight, 0.0, 1.0)
+
+    def shares(w: FloatArray, wy: FloatArray) -> FloatArray:
+        events, weight = (np.add.reduceat(a, starts, axis=-1) for a in (wy, w))
+        return np.clip(events / weight, 0.0, 1.0)
+
+    noise = None
+    if groups is not None and rows is not None:
+        noise = group_noise(table, cells, rows, groups)
+    share = null_draws(cells, shares, _N_DRAWS, rng, noise)
     tail = (1.0 - level) / 2
     # Frequencies of small bins are few: ends at drawn values keep at least the level inside.
     low = np.quantile(share, tail, axis=0, method="lower")
     return low, np.quantile(share, 1.0 - tail, axis=0, method="higher")
-
-
-def effective_rows(table: ScoreTable, borders: FloatArray) -> FloatArray:
-    """Kish's (sum w)^2 / sum w^2 of each bin: the unweighted rows that would say as much."""
-    sums = sorted_sums(table.p, None, table.w, table.w2, borders)
-    with np.errstate(invalid="ignore"):
-        return sums.w**2 / sums.wy

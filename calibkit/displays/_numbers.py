@@ -21,7 +21,8 @@ from ..metrics import (
     verify,
 )
 from ..metrics._errors import check_binning
-from ._intervals import INTERVALS, consistency, effective_rows
+from ..metrics._noise import bin_worth
+from ._intervals import INTERVALS, consistency
 from ._problems import Problem, Problems
 
 N_COUNTS = 50
@@ -104,7 +105,7 @@ def numbers_of(found: Problems, settings: Settings, where: str) -> Numbers:
     """All numbers of a picture."""
     settings.check(where)
     keyed = {key_of(p.model, p.label): p for p in found.problems}
-    curves = {key: curve_of(p.table, settings, where) for key, p in keyed.items()}
+    curves = {key: curve_of(p, settings, where) for key, p in keyed.items()}
     estimates = {key: _estimates(p, settings) for key, p in keyed.items()}
     limits = _limits(list(curves.values())) if settings.limits == "auto" else settings.limits
     assert not isinstance(limits, str)
@@ -128,7 +129,7 @@ def numbers_of(found: Problems, settings: Settings, where: str) -> Numbers:
 
 def _provable(problem: Problem, settings: Settings) -> bool:
     """Rows that count alike and are independent, of one problem, where intervals are wanted."""
-    plain = problem.rows is None and not problem.table.weighted and problem.label is None
+    plain = problem.rows is None and problem.table.plain and problem.label is None
     return plain and settings.n_resamples > 0 and problem.table.n_rows > 1
 
 
@@ -137,18 +138,20 @@ def _proof(table: ScoreTable, settings: Settings) -> str:
     return verify(table, level=settings.level, random_state=seed).short()
 
 
-def curve_of(table: ScoreTable, settings: Settings, where: str) -> Curve:
+def curve_of(problem: Problem, settings: Settings, where: str) -> Curve:
     """The binned curve with its intervals; empty bins are left out."""
-    n_bins = check_binning(where, settings.strategy, settings.n_bins, table.n_rows)
+    table, rows, groups = problem.table, problem.rows, problem.groups
+    size = table.n_rows, table.effective_rows
+    n_bins = check_binning(where, settings.strategy, settings.n_bins, *size)
     borders = table.borders(settings.strategy, n_bins)
-    sums = table.sums(borders)
+    sums = table.sums(borders, squares=True)
     kept = np.flatnonzero(sums.n)
     weight = sums.w[kept]
     share = np.clip(sums.wy[kept] / weight, 0.0, 1.0)
-    rows = effective_rows(table, borders)[kept]
+    worth = bin_worth(sums, rows, borders, groups, settings.level)
     # A seed gives every model the same stream: its band does not depend on who is beside it.
     rng = generator(settings.random_state)
-    low, high = INTERVALS[settings.interval](share, rows, settings.level)
+    low, high = INTERVALS[settings.interval](share, worth, settings.level)
     return Curve(
         np.concatenate(([0.0], borders))[kept],
         np.concatenate((borders, [1.0]))[kept],
@@ -157,7 +160,7 @@ def curve_of(table: ScoreTable, settings: Settings, where: str) -> Curve:
         sums.n[kept],
         low,
         high,
-        *consistency(table, borders, settings.level, rng),
+        *consistency(table, rows, borders, groups, settings.level, rng),
     )
 
 
@@ -177,15 +180,18 @@ def _estimate(metric: Any, problem: Problem, settings: Settings, **params: Any) 
         "n_resamples": settings.n_resamples,
         "random_state": settings.random_state,
     }
-    if settings.n_resamples == 0 or (rows is None and table.weighted):
+    if settings.n_resamples == 0 or (rows is None and not table.plain):
         name, n = metric.__name__, table.n_rows
         known = METRICS[name].settings
-        shown = known("binary", n, **params) if known is not None else params
+        size = n, table.effective_rows
+        shown = known("binary", *size, **params) if known is not None else params
         ends = (np.nan, np.nan, settings.level)
         return Estimate(metric(table, **params), *ends, n, name, shown, "no interval")
     if rows is None:
         return estimate(metric, table, **drawing, **params)
-    drawing |= {"sample_weight": rows.w, "groups": problem.groups, "pos_label": 1}
+    weights = "frequency" if rows.counts else "sampling"
+    drawing |= {"sample_weight": rows.w, "weights": weights, "groups": problem.groups}
+    drawing |= {"pos_label": 1}
     return estimate(metric, rows.y, rows.p, **drawing, **params)
 
 

@@ -18,7 +18,7 @@ class Problem(NamedTuple):
     model: str
     label: Any  # the class in a class-wise picture, else None
     table: ScoreTable
-    rows: Binary | None  # kept where the table alone can't be resampled: weights or groups
+    rows: Binary | None  # kept where the table alone can't be resampled
     groups: np.ndarray | None = None
 
 
@@ -44,27 +44,29 @@ def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, A
 
 
 def _reduced(
-    model: str, rows: Rows, kind: str, shown: np.ndarray, groups: np.ndarray | None
+    model: str,
+    rows: Rows,
+    kind: str,
+    shown: np.ndarray,
+    groups: np.ndarray | None,
+    weights: str,
 ) -> list[Problem]:
-    binaries = reduce_rows(rows, kind)
+    binaries = reduce_rows(rows, kind, weights)
     if kind == "classwise":
         pairs = [(rows.classes[k], binaries[k]) for k in shown]
     else:
         pairs = [(None, binaries[0])]
+    tables = [ScoreTable.from_binary(b) for _, b in pairs]
     return [
-        Problem(
-            model,
-            label,
-            ScoreTable.from_binary(b),
-            None if b.w is None and groups is None else b,
-            groups,
-        )
-        for label, b in pairs
+        Problem(model, label, table, None if table.plain and groups is None else b, groups)
+        for (label, b), table in zip(pairs, tables, strict=True)
     ]
 
 
 def _most_frequent(rows: Rows, n: int) -> np.ndarray:
     """Codes of the n classes with most weight, in the order of the classes."""
+    if rows.y.dtype.kind == "f":
+        return np.arange(len(rows.classes))[-n:]
     counts = np.bincount(rows.y, rows.w, minlength=len(rows.classes))
     return np.sort(np.argsort(-counts, kind="stable")[:n])
 
@@ -74,6 +76,7 @@ def problems_of_arrays(
     scores: dict[str, Any],
     sample_weight: Any,
     *,
+    weights: str,
     kind: str | None,
     pos_label: Any,
     classes: dict[str, Any] | Any,
@@ -90,7 +93,14 @@ def problems_of_arrays(
         at = where if len(scores) == 1 else f"{where} ({model})"
         own = classes[model] if isinstance(classes, dict) else classes
         rows = read_problem(
-            y_true, y_prob, sample_weight, pos_label=pos_label, classes=own, where=at
+            y_true,
+            y_prob,
+            sample_weight,
+            weights=weights,
+            pos_label=pos_label,
+            classes=own,
+            fractions=True,
+            where=at,
         )
         this = infer_kind(kind, rows.scores, at)
         if not found:
@@ -101,7 +111,7 @@ def problems_of_arrays(
                 f"{at}: {rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
                 "before; expected models of one problem."
             )
-        found += _reduced(model, rows, this, shown, groups)
+        found += _reduced(model, rows, this, shown, groups, weights)
     return Problems(kind or "binary", found, first.scores.n_classes)
 
 

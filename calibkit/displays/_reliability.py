@@ -49,8 +49,10 @@ class ReliabilityDisplay(Picture):
     -----
     Intervals are per bin, not joint: of 15 bins at 90%, one or two miss their truth. They are
     Clopper-Pearson (never below the level, never of width zero) or Wilson intervals. For weighted
-    rows both take the bin's effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish), and are
-    approximate. For the band, labels are drawn from the scores 1000 times.
+    rows both take the bin's effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish), and for
+    groups the number of independent rows that would vary as much (Korn and Graubard 1998); they
+    are approximate then. For the band, labels are drawn from the scores 1000 times, with groups by
+    normal noise as large as theirs.
 
     The ECE in the key is that of the bins shown, so it may differ from the default of
     :func:`expected_calibration_error`, which has bins of equal width. For the top label, ECE and
@@ -92,6 +94,7 @@ class ReliabilityDisplay(Picture):
         limits: str | tuple[float, float] = "auto",
         max_classes: int = 9,
         sample_weight: Any = None,
+        weights: str = "sampling",
         groups: Any = None,
         pos_label: Any = None,
         name: str | None = None,
@@ -113,7 +116,7 @@ class ReliabilityDisplay(Picture):
             Their labels.
         kind, strategy, n_bins, interval, level, n_resamples, limits, max_classes : optional
             As in :meth:`from_predictions`.
-        sample_weight, groups, pos_label, name, random_state : optional
+        sample_weight, weights, groups, pos_label, name, random_state : optional
             As in :meth:`from_predictions`; the name is by default that of the estimator's class.
         ax, consistency, histogram, legend : optional
             As in :meth:`plot`.
@@ -152,6 +155,7 @@ class ReliabilityDisplay(Picture):
             y,
             scores,
             sample_weight,
+            weights=weights,
             kind=kind,
             pos_label=pos_label,
             classes=classes,
@@ -178,6 +182,7 @@ class ReliabilityDisplay(Picture):
         limits: str | tuple[float, float] = "auto",
         max_classes: int = 9,
         sample_weight: Any = None,
+        weights: str = "sampling",
         groups: Any = None,
         pos_label: Any = None,
         classes: Any = None,
@@ -193,7 +198,7 @@ class ReliabilityDisplay(Picture):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            Labels.
+            Labels; of two classes also fractions of events, between 0 and 1.
         y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
             Probabilities of the larger label, or of every class; by name if several models.
         kind : {"binary", "top_label", "classwise"}, optional
@@ -215,10 +220,12 @@ class ReliabilityDisplay(Picture):
         max_classes : int, default=9
             Class-wise, only so many classes are shown, the most frequent.
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0; frequencies are weighted, intervals take effective numbers of rows.
+            Weights >= 0; frequencies are weighted.
+        weights : {"sampling", "frequency"}, default="sampling"
+            Whether a weight is a row's share of the population, so that intervals take effective
+            numbers of rows; or counts rows.
         groups : array-like of shape (n,), optional
-            Rows of one group are drawn together in the intervals of the key; the bars of the bins
-            always take rows as independent.
+            Rows of one group go together in the intervals of the key, in bars and in the band.
         pos_label : label, optional
             The event, for two classes; default: the larger label.
         classes : array-like, optional
@@ -259,6 +266,7 @@ class ReliabilityDisplay(Picture):
             y_true,
             by_name(y_prob, name, "y_prob", where),
             sample_weight,
+            weights=weights,
             kind=kind,
             pos_label=pos_label,
             classes=classes,

@@ -8,7 +8,6 @@ import numpy as np
 
 from .._core.params import check_choice
 from .._numerics.links import FloatArray
-from .._numerics.weights import row_count
 from ._errors import (
     NORMS,
     borders_of,
@@ -18,7 +17,14 @@ from ._errors import (
     kernel,
     raw_errors,
 )
-from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
+from ._rows import (
+    infer_kind,
+    read_problem,
+    reduce_rows,
+    refuse_beside_table,
+    refuse_kind,
+    row_counts,
+)
 from ._spec import Metric
 from ._table import ScoreTable
 
@@ -33,6 +39,7 @@ def calibration_error(
     debias: bool | str = True,
     kind: str | None = None,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -43,7 +50,8 @@ def calibration_error(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows of a binary problem.
+        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
+        for all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     norm : {"l1", "l2", "max"}, default="l2"
@@ -63,7 +71,9 @@ def calibration_error(
         Which probabilities: of the event; of the winning class being right; of every class in
         turn (errors averaged as ``mean(error**p) ** (1/p)``). Needed for K > 2 classes.
     sample_weight : array-like of shape (n,), optional
-        Weights >= 0; a weight of 2 equals the row given twice.
+        Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether a weight is a row's share of the population, or counts rows: see Notes.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -93,8 +103,16 @@ def calibration_error(
     has one score, too much where scores differ, since part of the labels' variance is then theirs.
     Debiased l1: twice the plug-in less the mean of ``abs(gap + noise)`` for normal noise, in closed
     form where Kumar et al. draw it; the bias gets smaller, not zero. Bins of fewer than two rows,
-    whose noise can't be known, are joined to a neighbour. Weights count rows (scaled up where they
-    sum to less than Kish's number): for weights that do not, the noise is taken too small.
+    whose noise can't be known, are joined to a neighbour.
+
+    Weights are sampling weights: a row stands for so much of the population, and a constant factor
+    changes nothing. A bin's squared gap is then the weighted mean over pairs of different rows,
+    ``(sum(w*d)**2 - sum(w**2 * d**2)) / (sum(w)**2 - sum(w**2))``, unbiased where weights do not
+    depend on labels; bins are joined, and ``n_bins="auto"`` chosen, by the effective number of rows
+    ``sum(w)**2 / sum(w**2)`` (Kish 1965). With ``weights="frequency"`` a weight counts rows, and
+    all is as if they were repeated; a fraction k/n of weight n is then k events in n rows. Plug-in
+    errors are the same either way.
+
     O(n) for "uniform" without debiasing, O(n log n) otherwise.
 
     References
@@ -102,8 +120,9 @@ def calibration_error(
     A. Kumar, P. Liang, T. Ma (2019). Verified uncertainty calibration. NeurIPS. --- J. Bröcker
     (2012). Estimating reliability and resolution of probability forecasts through decomposition
     of the empirical score. Climate Dynamics 39. --- C. Ferro, T. Fricker (2012). A bias-corrected
-    decomposition of the Brier score. QJRMS 138. --- R. Roelofs, N. Cain, J. Shlens, M. Mozer
-    (2022). Mitigating bias in calibration error estimation. AISTATS.
+    decomposition of the Brier score. QJRMS 138. --- L. Kish (1965). Survey sampling. Wiley. ---
+    R. Roelofs, N. Cain, J. Shlens, M. Mozer (2022). Mitigating bias in calibration error
+    estimation. AISTATS.
 
     Examples
     --------
@@ -129,6 +148,7 @@ def calibration_error(
             debias=debias,
             kind=kind,
             sample_weight=sample_weight,
+            weights=weights,
             pos_label=pos_label,
             classes=classes,
         ),
@@ -144,6 +164,7 @@ def squared_calibration_error(
     debias: bool | str = True,
     kind: str | None = None,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -155,13 +176,16 @@ def squared_calibration_error(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows of a binary problem.
+        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
+        for all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     strategy, n_bins, debias, kind : optional
         As in :func:`calibration_error`.
     sample_weight : array-like of shape (n,), optional
-        Weights >= 0; a weight of 2 equals the row given twice.
+        Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        As in :func:`calibration_error`.
     pos_label, classes : optional
         As in :func:`calibration_error`.
 
@@ -195,6 +219,7 @@ def squared_calibration_error(
         debias=debias,
         kind=kind,
         sample_weight=sample_weight,
+        weights=weights,
         pos_label=pos_label,
         classes=classes,
     )
@@ -212,6 +237,7 @@ def _raw(
     debias: bool | str,
     kind: str | None,
     sample_weight: Any,
+    weights: str,
     pos_label: Any,
     classes: Any,
 ) -> FloatArray:
@@ -221,14 +247,22 @@ def _raw(
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
         refuse_kind(where, kind)
-        n_bins = check_binning(where, strategy, n_bins, y_true.counted_rows)
         problems: list[Any] = [y_true]
+        n, effective = y_true.n_rows, y_true.effective_rows
     else:
         rows = read_problem(
-            y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
+            y_true,
+            y_prob,
+            sample_weight,
+            weights=weights,
+            pos_label=pos_label,
+            classes=classes,
+            fractions=True,
+            where=where,
         )
-        n_bins = check_binning(where, strategy, n_bins, row_count(rows.w, len(rows.y)))
-        problems = reduce_rows(rows, infer_kind(kind, rows.scores, where))
+        problems = reduce_rows(rows, infer_kind(kind, rows.scores, where), weights)
+        n, effective = row_counts(rows.w, len(rows.y), weights)
+    n_bins = check_binning(where, strategy, n_bins, n, effective)
     return raw_errors(where, problems, norm, strategy, n_bins, noise)
 
 
@@ -249,6 +283,7 @@ def expected_calibration_error(
     debias: bool | str = False,
     kind: str | None = None,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -260,7 +295,8 @@ def expected_calibration_error(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows of a binary problem.
+        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
+        for all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     n_bins : int, "auto" or "sweep", default=15
@@ -273,6 +309,8 @@ def expected_calibration_error(
         Default: "top_label" for K > 2 classes, as in Guo et al. (2017), else "binary".
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        As in :func:`calibration_error`.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -311,6 +349,7 @@ def expected_calibration_error(
             debias=debias,
             kind=_default_kind(kind, y_prob),
             sample_weight=sample_weight,
+            weights=weights,
             pos_label=pos_label,
             classes=classes,
         ),
@@ -325,6 +364,7 @@ def maximum_calibration_error(
     strategy: str = "uniform",
     kind: str | None = None,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -335,7 +375,8 @@ def maximum_calibration_error(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows of a binary problem.
+        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
+        for all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     n_bins : int or "auto", default=15
@@ -346,6 +387,8 @@ def maximum_calibration_error(
         Default: "top_label" for K > 2 classes, else "binary".
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        As in :func:`calibration_error`.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -384,6 +427,7 @@ def maximum_calibration_error(
             debias=False,
             kind=_default_kind(kind, y_prob),
             sample_weight=sample_weight,
+            weights=weights,
             pos_label=pos_label,
             classes=classes,
         ),
@@ -394,9 +438,12 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
     """Settings of one of the three functions: its defaults, what was asked for, bins resolved."""
     defaults = {"norm": norm, "strategy": strategy, "n_bins": 15, "debias": debias}
 
-    def settings(kind: str, n: float, **params: Any) -> dict[str, Any]:
+    def settings(
+        kind: str, n: int, effective: float | None = None, **params: Any
+    ) -> dict[str, Any]:
         chosen = {**defaults, **params, "kind": kind}
-        chosen["n_bins"] = check_binning(where, chosen["strategy"], chosen["n_bins"], n)
+        binning = chosen["strategy"], chosen["n_bins"], n, effective
+        chosen["n_bins"] = check_binning(where, *binning)
         noise = check_debias(where, chosen["debias"], chosen["norm"])
         name = {None: "plug-in", "labels": "debiased (labels)"}.get(noise, "debiased")
         return {**chosen, "estimator": name}

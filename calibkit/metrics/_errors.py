@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .._core.params import check_choice, check_int
 from .._numerics.binning import (
+    MOST_BINS,
     BinSums,
+    Squares,
     auto_bins,
     bin_starts,
     mass_borders,
@@ -21,7 +24,6 @@ from .._numerics.binning import (
 from .._numerics.debias import (
     NOISES,
     absolute_error,
-    as_counts,
     merge_small,
     merged_starts,
     squared_error,
@@ -35,16 +37,25 @@ NORMS = ("l1", "l2", "max")
 STRATEGIES = ("quantile", "uniform", "unique")
 
 
-def check_binning(where: str, strategy: str, n_bins: Any, n: float) -> int | str:
-    """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data."""
+def check_binning(
+    where: str, strategy: str, n_bins: Any, n: int, effective: float | None = None
+) -> int | str:
+    """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data.
+
+    ``effective`` is the number of rows of equal weight that would say as much.
+    """
     check_choice(where, "strategy", strategy, STRATEGIES)
     if isinstance(n_bins, str):
         check_choice(where, "n_bins", n_bins, ("auto", "sweep"))
-        return "sweep" if n_bins == "sweep" and strategy != "unique" else auto_bins(n)
-    check_int(where, "n_bins", n_bins, low=1)
+        return (
+            "sweep"
+            if n_bins == "sweep" and strategy != "unique"
+            else auto_bins(n if effective is None else effective)
+        )
+    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
     if n_bins > n and strategy != "unique":
         raise ValueError(
-            f"{where}: n_bins={n_bins} and {n:g} rows; expected at least one row per bin. "
+            f"{where}: n_bins={n_bins} and {n:,} rows; expected at least one row per bin. "
             "Use fewer bins, or n_bins='auto'."
         )
     return int(n_bins)
@@ -67,25 +78,21 @@ def check_debias(where: str, debias: Any, norm: str) -> str | None:
 
 
 def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = False) -> BinSums:
-    """Sums per bin straight from rows; only "unique" and sweeps need the table."""
-    if strategy == "unique" or isinstance(n_bins, str):
+    """Sums per bin straight from rows; sweeps, "unique" and counted rows take the table."""
+    if strategy == "unique" or isinstance(n_bins, str) or rows.counts:
         return ScoreTable.from_binary(rows).bins(strategy, n_bins, squares=squares)
-    if strategy == "uniform" and not squares:
+    fractional = rows.y.dtype.kind == "f"
+    if strategy == "uniform" and not squares and not fractional:
         return uniform_sums(rows.p, rows.y, rows.w, n_bins, uniform_borders(n_bins))
-    p, y, w = sort_by_score(*rows)
+    p, y, w = sort_by_score(rows.p, rows.y, rows.w)
     borders = uniform_borders(n_bins) if strategy == "uniform" else mass_borders(p, w, n_bins)
-    return sorted_sums(p, None, w, y if w is None else w * y, borders, squares=squares)
-
-
-def count_sums(
-    problem: Binary | ScoreTable, strategy: str, n_bins: int | str, *, squares: bool = True
-) -> BinSums:
-    """Sums whose weights count rows."""
-    if isinstance(problem, ScoreTable):
-        sums = problem.bins(strategy, n_bins, squares=squares)
-        return as_counts(sums, float(problem.w2.sum()) if problem.weighted else None)
-    sums = bin_sums(problem, strategy, n_bins, squares=squares)
-    return as_counts(sums, None if problem.w is None else float(problem.w @ problem.w))
+    wy = y if w is None else w * y
+    own: bool | Squares = squares
+    if squares and (w is not None or fractional):
+        w2y = wy if w is None else w * wy
+        w2yy = w2y * y if fractional else w2y
+        own = Squares(None if w is None else w * w, w2y, w2yy, scores=False)
+    return sorted_sums(p, None, w, wy, borders, squares=own)
 
 
 def norm_of_gaps(norm: str, w: FloatArray, wp: FloatArray, wy: FloatArray) -> FloatArray:
@@ -121,7 +128,8 @@ def debiased(
     noise: str,
 ) -> float:
     """Squared l2 error or l1 error less its bias, neither clipped."""
-    sums = count_sums(problem, strategy, n_bins, squares=noise == "differences")
+    found = problem.bins if isinstance(problem, ScoreTable) else partial(bin_sums, problem)
+    sums = found(strategy, n_bins, squares=True)
     try:
         merged = merge_small(sums)
     except ValueError as error:
@@ -166,12 +174,23 @@ def raw_kernel(table: ScoreTable, borders: FloatArray, norm: str, noise: str | N
             return found**2 if norm == "l2" else found
 
         return error
-    starts = starts[merged_starts(np.add.reduceat(table.w, starts))]
+    starts = starts[merged_starts(*(np.add.reduceat(a, starts) for a in (table.w, table.w2)))]
+    # What squared weights and fractional labels in a cell come to, for each unit of its weight.
+    square = 1.0 if table.plain else table.w2 / table.w
+    fraction = 0.0 if table.plain else (table.w2y - table.w2yy) / table.w
 
     def corrected(w: FloatArray, wy: FloatArray) -> FloatArray:
-        squares = w * table.p**2 + wy * (1.0 - 2.0 * table.p)
-        parts = [np.add.reduceat(a, starts, axis=-1) for a in (w, w * table.p, wy, squares)]
-        sums = BinSums(parts[0], *parts)
+        def per_bin(values: FloatArray) -> FloatArray:
+            return np.add.reduceat(values, starts, axis=-1)
+
+        w2, w2y = square * w, square * wy
+        w2yy = w2y - fraction * w
+        differences = per_bin(w2 * table.p**2 - 2.0 * table.p * w2y + w2yy)
+        size = per_bin(w)
+        parts = [size, size, per_bin(w * table.p), per_bin(wy), differences]
+        if not table.plain:
+            parts += [per_bin(w2), per_bin(w2 * table.p), per_bin(w2y), per_bin(w2yy)]
+        sums = BinSums(*parts)  # type: ignore[arg-type]
         return absolute_error(sums, noise) if norm == "l1" else squared_error(sums, noise)
 
     return corrected

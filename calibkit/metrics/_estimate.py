@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,20 @@ from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, counted, warn
-from .._numerics.links import FloatArray
-from .._numerics.weights import row_count
+from .._numerics.links import FloatArray, IntArray
 from ._binned import SPECS as BINNED
-from ._interval import measure
-from ._resampling import cell_draws, null_band, null_draws, row_draws, widened
-from ._rows import infer_kind, read_groups, read_problem, reduce_rows, refuse_kind
+from ._interval import measure, with_bins
+from ._null import group_noise, null_band, null_draws
+from ._resampling import cell_draws, row_draws, unit_sums, widened
+from ._rows import (
+    Binary,
+    infer_kind,
+    read_groups,
+    read_problem,
+    reduce_rows,
+    refuse_kind,
+    row_counts,
+)
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
 from ._table import ScoreTable
@@ -52,7 +60,8 @@ class Estimate:
     name : str
         Name of the metric.
     params : dict
-        Its settings: norm, strategy, bins used, estimator.
+        Its settings: norm, strategy, ``n_bins`` used and ``n_bins_asked`` for (ties and small bins
+        leave fewer), estimator.
     method : str
         How the interval was made.
     null : float or None
@@ -111,7 +120,9 @@ class Estimate:
         parts = [p["kind"].replace("_", "-")] if p.get("kind", "binary") != "binary" else []
         if "norm" in p:
             width = {"uniform": "equal-width", "quantile": "equal-mass", "unique": "single-score"}
-            parts += [p["norm"], f"{p['n_bins']} {width[p['strategy']]} bins", p["estimator"]]
+            used, asked = p["n_bins"], p.get("n_bins_asked")
+            of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
+            parts += [p["norm"], f"{used}{of} {width[p['strategy']]} bins", p["estimator"]]
         return ", ".join([*parts, self.method, f"n = {self.n:,}"])
 
 
@@ -136,11 +147,12 @@ _OWN = (
     "n_resamples",
     "groups",
     "sample_weight",
+    "weights",
     "random_state",
     "pos_label",
     "classes",
 )
-_DATA = ("y_true", "y_prob", "sample_weight", "pos_label", "classes")
+_DATA = ("y_true", "y_prob", "sample_weight", "weights", "pos_label", "classes")
 
 
 def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> None:
@@ -167,6 +179,7 @@ def estimate(
     n_resamples: int = 1000,
     groups: Any = None,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
     random_state: Any = None,
@@ -179,7 +192,8 @@ def estimate(
     metric : callable or str
         One of calibkit's metrics or its name, or any function ``(y_true, y_prob) -> float``.
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table of unweighted rows.
+        Labels; of two classes also fractions of events, between 0 and 1. Or a table of unweighted
+        rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     level : float, default=0.9
@@ -193,6 +207,10 @@ def estimate(
         Rows of one group (a patient, a problem, a repository) are drawn together.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0; they stay with their rows, which are drawn with equal chances.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether a weight is a row's share of the population, so that a constant factor changes
+        nothing and uneven weights widen the interval; or counts rows, so that the estimate is that
+        of the rows repeated (and, for fractions k/n of weight n, of k events in n rows).
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -224,17 +242,21 @@ def estimate(
     happens to be small. It is an interval for the error on these bins (of "quantile" bins, those
     the rows have led to), which is a lower bound of the error of a continuous model.
     ``benchmarks/interval_coverage.py`` prints its coverage. With weights or groups, normal noise
-    stands in for binomial draws. For "max", bounds from exact intervals of all bins at once.
+    stands in for binomial draws. For "max", bounds from exact intervals of all bins at once, on the
+    number of independent rows of weight one that would say as much (Kish 1965; Korn and Graubard
+    1998).
 
     Other metrics: the basic bootstrap, ``[2v - q(1 - a/2), 2v - q(a/2)]`` of the draws' quantiles
-    q, cut at the metric's range and widened, if need be, to hold the value v. Draws of G groups are
-    spread by ``sqrt(G / (G - 1))`` times the ratio of Student's quantile on G - 1 degrees of
-    freedom to the normal one, with Kish's effective G where groups differ in size.
+    q, cut at the metric's range and widened, if need be, to hold the value v. Draws of G equal
+    groups are spread by ``sqrt(G / (G - 1))`` times the ratio of Student's quantile on G - 1
+    degrees of freedom to the normal one. Draws of groups that differ in size, or of rows with
+    uneven sampling weights, are spread by more: a few of them then decide (Satterthwaite 1946).
 
-    Binary and top-label metrics of unweighted rows are drawn on about 512 cells of a
-    :class:`ScoreTable`, whatever the number of rows; weights, K-class scores and other functions
-    draw rows, at the cost of ``n_resamples`` evaluations. The null band takes the rows as
-    independent, also where there are groups.
+    Binary and top-label metrics are drawn on about 512 cells of a :class:`ScoreTable`; K-class
+    scores and other functions draw rows, at the cost of ``n_resamples`` evaluations. The null band
+    has the noise that the interval has: of independent labels, with their weights, or of the groups
+    (of K-class scores with groups there is no null band). An error's interval begins above 0 if and
+    only if its value lies above the null band, but for ``method="bootstrap"``.
 
     Examples
     --------
@@ -258,65 +280,137 @@ def estimate(
     check_settings(spec, params, where)
     kind = params.pop("kind", None) if spec is not None else None
     rows: Rows | None = None
+    codes: IntArray | None = None
     if isinstance(y_true, ScoreTable):
-        table: ScoreTable | None = _checked_table(spec, y_true, groups, sample_weight)
-        refuse_kind(where, kind)
-        kind, codes, n = "binary", None, y_true.n_rows
-        counted = y_true.counted_rows
+        table = _checked_table(spec, y_true, kind, groups, sample_weight)
+        kind, n, effective = "binary", table.n_rows, table.effective_rows
+        problems = iter([(table, Binary(table.p, table.wy, None))])  # its rows are not needed
     else:
-        rows, codes = _read(y_true, y_prob, sample_weight, groups, pos_label, classes)
-        kind, table = _kind_and_table(spec, rows, kind)
-        n = len(rows.y)
-        counted = row_count(rows.w, n)
-    settings = dict(params)
-    if spec is not None and spec.settings is not None:
-        settings = spec.settings(kind, counted, **params)
-        params["kind"] = kind
+        rows, codes = _read(y_true, y_prob, sample_weight, weights, groups, pos_label, classes)
+        kind = _kind(spec, rows, kind)
+        n, effective = row_counts(rows.w, len(rows.y), weights)
+        problems = _problems(rows, spec, kind, weights)
+    known = None if spec is None else spec.settings
+    settings = dict(params) if known is None else known(kind, n, effective, **params)
     rng = generator(random_state)
-    if spec is not None and "norm" in settings and method == "auto":
-        whole = table is not None and codes is None
-        problems: list[Any] = [table] if whole else reduce_rows(_needed(rows), kind or "binary")
-        found = measure(problems, settings, level, n_resamples, rng, codes)
-        ends = found.value, found.low, found.high, level, n, spec.name
-        return Estimate(*ends, found.settings, found.method, *found.band)
-    if spec is not None and table is not None:
-        params.pop("kind", None)  # the table has settled it
-        value = spec.function(table, **params)
-        cells, kernel = spec.cells(table, N_CELLS, **settings)
-        draws = cell_draws(cells, kernel, rows, kind, codes, n_resamples, rng)
-        null: FloatArray | None = null_draws(cells, kernel, n_resamples, rng)
-    else:
-        value, draws, null = row_draws(
-            function, spec, _needed(rows), codes, n_resamples, rng, params
-        )
-    low, high = _interval(spec, value, widened(draws, codes, level), level, kind)
     name = getattr(function, "__name__", type(function).__name__)
-    band = null_band(null, level)
-    return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)
+    if spec is not None and "norm" in settings and method == "auto":
+        found = measure(problems, settings, level, n_resamples, rng, codes)
+        ends = found.value, found.low, found.high, level, n, name
+        return Estimate(*ends, found.settings, found.method, *found.band)
+    if spec is not None and kind != "classwise":
+        table, binary = next(problems)
+        value = spec.function(table, **params)
+        draws, null = _on_cells(spec, table, binary, codes, n_resamples, rng, settings)
+        alone = table.plain and codes is None
+        draws = widened(draws, codes, level, None if alone else binary.w)
+        settings = _with_bins(spec, table, settings)
+    else:
+        assert rows is not None
+        params |= {} if known is None else {"kind": kind}
+        if weights == "frequency":
+            rows, codes = _repeated(rows, codes)
+        value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
+        draws = widened(draws, codes, level, rows.w)
+    low, high = _interval(spec, value, draws, level, kind)
+    ends = float(value), low, high, level, n, name
+    return Estimate(*ends, settings, "bootstrap", *null_band(null, level))
 
 
-def _needed(rows: Rows | None) -> Rows:
-    assert rows is not None  # a table stands for unweighted, ungrouped rows only
-    return rows
+def _problems(
+    rows: Rows, spec: Metric | None, kind: str, weights: str
+) -> Iterator[tuple[ScoreTable, Binary]]:
+    """The binary problems of a metric of ours, one at a time."""
+    for b in [] if spec is None else reduce_rows(rows, kind, weights):
+        yield ScoreTable.from_binary(b), b
+
+
+def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that say how many bins were used, of a metric that has any."""
+    if spec.borders is None:
+        return settings
+    bins = table.sums(spec.borders(table, **settings))
+    return with_bins(settings, int(np.count_nonzero(bins.w)))
+
+
+def _on_cells(
+    spec: Metric,
+    table: ScoreTable,
+    binary: Binary,
+    groups: IntArray | None,
+    n_draws: int,
+    rng: np.random.Generator,
+    settings: dict[str, Any],
+) -> tuple[FloatArray, FloatArray | None]:
+    """Draws of the metric from the data, and from labels that fit the scores."""
+    cells, kernel = spec.cells(table, N_CELLS, **settings)
+    alone = table.plain and groups is None
+    units = None if alone else unit_sums(table, cells, binary, groups)
+    draws = cell_draws(cells, kernel, units, n_draws, rng)
+    noise = None if groups is None else group_noise(table, cells, binary, groups)
+    null = null_draws(cells, kernel, n_draws, rng, noise)
+    return draws, np.clip(null, *spec.bounds)
 
 
 def _read(
-    y_true: Any, y_prob: Any, sample_weight: Any, groups: Any, pos_label: Any, classes: Any
+    y_true: Any,
+    y_prob: Any,
+    sample_weight: Any,
+    weights: str,
+    groups: Any,
+    pos_label: Any,
+    classes: Any,
 ) -> tuple[Rows, np.ndarray | None]:
     """Checked rows of positive weight, and the codes of their groups."""
+    where = "estimate"
     rows = read_problem(
-        y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where="estimate"
+        y_true,
+        y_prob,
+        sample_weight,
+        weights=weights,
+        pos_label=pos_label,
+        classes=classes,
+        fractions=True,
+        where=where,
     )
+    if rows.w is not None and weights == "sampling" and rows.w.min() == rows.w.max():
+        rows = rows._replace(w=None)
     if groups is None:
         return rows, None
     n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
-    return rows, read_groups(groups, sample_weight, n, "estimate")
+    return rows, read_groups(groups, sample_weight, n, where)
+
+
+#: So many rows that weights count are repeated for metrics that take rows one by one.
+_MOST_REPEATED = 10_000_000
+
+
+def _repeated(rows: Rows, groups: IntArray | None) -> tuple[Rows, IntArray | None]:
+    """Rows as often as their weights say; fractions as events and non-events."""
+    if rows.w is None:
+        return rows, groups
+    if rows.w.sum() > _MOST_REPEATED:
+        raise ValueError(
+            f"estimate: weights='frequency' and {rows.w.sum():,.0f} rows, which are drawn one by "
+            f"one here; expected at most {_MOST_REPEATED:,}. Take the rows of one binary problem, "
+            "or weights='sampling'."
+        )
+    n = rows.w.astype(np.int64)
+    at, y = np.repeat(np.arange(len(n)), n), rows.y
+    if y.dtype.kind == "f":
+        events = np.rint(n * y).astype(np.int64)
+        first = np.cumsum(n) - n
+        y = (np.arange(len(at)) - first[at] < events[at]).view(np.int8)
+    else:
+        y = y[at]
+    return Rows(rows.scores[at], y, None, rows.classes), None if groups is None else groups[at]
 
 
 def _checked_table(
-    spec: Metric | None, table: ScoreTable, groups: Any, sample_weight: Any
+    spec: Metric | None, table: ScoreTable, kind: Any, groups: Any, sample_weight: Any
 ) -> ScoreTable:
     where = "estimate"
+    refuse_kind(where, kind)
     if spec is None:
         raise TypeError(f"{where}: a ScoreTable needs one of calibkit's own metrics.")
     if groups is not None or sample_weight is not None:
@@ -324,30 +418,25 @@ def _checked_table(
             f"{where}: groups or sample_weight beside a ScoreTable, whose rows are no longer "
             "known; expected y_true and y_prob."
         )
-    if table.weighted:
+    if not table.plain:
         raise ValueError(
-            f"{where}: the table has weighted rows, which can't be drawn again; expected "
-            "y_true, y_prob and sample_weight instead."
+            f"{where}: the table has weighted rows or fractions, which can't be drawn again; "
+            "expected y_true, y_prob and sample_weight instead, or a table of counts "
+            "(weights='frequency')."
         )
     return table
 
 
-def _kind_and_table(
-    spec: Metric | None, rows: Rows, kind: str | None
-) -> tuple[str, ScoreTable | None]:
-    """The kind of error, and a table if it stands for the rows."""
-    if spec is None:
-        return "binary", None
+def _kind(spec: Metric | None, rows: Rows, kind: str | None) -> str:
+    """The kind of error."""
     k = rows.scores.n_classes
+    if spec is None:
+        return "binary"
     if spec.settings is None:
-        kind = "binary" if k == 2 else "classwise"
-    elif kind is None and k > 2 and spec.name != "calibration_error":
-        kind = "top_label"
-    else:
-        kind = infer_kind(kind, rows.scores, "estimate")
-    if rows.w is not None or kind == "classwise":
-        return kind, None
-    return kind, ScoreTable.from_binary(reduce_rows(rows, kind)[0])
+        return "binary" if k == 2 else "classwise"
+    if kind is None and k > 2 and spec.name != "calibration_error":
+        return "top_label"
+    return infer_kind(kind, rows.scores, "estimate")
 
 
 def _interval(

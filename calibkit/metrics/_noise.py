@@ -1,18 +1,17 @@
-"""Intervals with weights or groups: noise of the covariance that the rows, or groups, show."""
+"""What weighted rows, or groups, say of the noise in bins: covariance, and rows worth as much."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from .._numerics.binning import BinSums, assign
-from .._numerics.debias import merged_starts
+from .._numerics.debias import merged_starts, worth
 from .._numerics.inversion import Bins, Normal, invert, smoothed
 from .._numerics.links import FloatArray, IntArray
-from ._errors import count_sums
 from ._rows import Binary
-from ._table import ScoreTable
 
 #: Errors of the classes are not independent: those of two classes are one. At worst that doubles
 #: the variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above
@@ -28,31 +27,65 @@ class Interval(NamedTuple):
     method: str
 
 
+class Grouped(NamedTuple):
+    """Rows of one problem with their bins and groups, counting from 0."""
+
+    rows: Binary
+    place: IntArray
+    groups: IntArray
+    n_bins: int
+
+    def per_group(self, values: FloatArray) -> FloatArray:
+        """Sums of shape (groups, bins)."""
+        units = int(self.groups.max()) + 1
+        cell = self.groups * self.n_bins + self.place
+        found = np.bincount(cell, values, minlength=units * self.n_bins)
+        return found.astype(np.float64).reshape(units, self.n_bins)
+
+    @property
+    def w(self) -> FloatArray:
+        """Weights of the rows."""
+        return np.ones(len(self.rows.p)) if self.rows.w is None else self.rows.w
+
+    def contributions(self) -> tuple[FloatArray, FloatArray]:
+        """What each group adds to the noise of each bin's gap and share; shapes (groups, bins)."""
+        w, d = self.w, self.rows.p - self.rows.y
+        total = np.bincount(self.place, w, minlength=self.n_bins)
+        gap = np.bincount(self.place, w * d, minlength=self.n_bins) / total
+        part = w * (d - gap[self.place]) / total[self.place]
+        held = self.per_group(w / total.sum())
+        share = total / total.sum()
+        return self.per_group(part), held - held.sum(axis=1, keepdims=True) * share
+
+
+def grouped(rows: Binary, borders: FloatArray, sums: BinSums, groups: IntArray) -> Grouped:
+    """Rows in the bins that are left once small ones of these sums are joined."""
+    starts = merged_starts(sums.w, sums.w2)
+    joined = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(sums.w))))
+    return Grouped(rows, joined[assign(rows.p, borders)], groups, len(starts))
+
+
 def normal_interval(
     norm: str,
-    problems: list[Binary],
     merged: list[BinSums],
-    settings: dict[str, Any],
+    parts: list[Grouped],
     level: float,
     n_draws: int,
     seed: int,
-    groups: IntArray | None,
 ) -> Interval:
     """With weights or groups: normal noise of the covariance that the rows, or groups, show."""
-    places = [_bin_of(b, settings) for b in problems]
-    pairs = list(zip(problems, merged, places, strict=True))
-    if groups is None:
-        covariance = _of_rows([_row_covariance(b, s, at) for b, s, at in pairs])
-        freedom = min(_freedom(b, at) for b, _, at in pairs)
+    if not parts:
+        covariance = _of_rows([_row_covariance(s) for s in merged])
+        freedom = max(min(float(np.median(_worth_of(s))) for s in merged) - 1.0, 1.0)
     else:
-        noise = [_contributions(b, s, at, groups) for b, s, at in pairs]
+        noise = [part.contributions() for part in parts]
         both = np.concatenate([a for a, _ in noise] + [a for _, a in noise], axis=1)
         freedom = max(len(both) - 1.0, 1.0)
         covariance = both.T @ both * (len(both) / freedom)
     w = np.concatenate([s.w for s in merged])
     score = np.concatenate([s.wp / s.w for s in merged])
     share = np.clip(np.concatenate([s.wy / s.w for s in merged]), 0.0, 1.0)
-    n = np.concatenate([_rows_behind(b, s) for b, s in zip(problems, merged, strict=True)])
+    n = np.concatenate([np.maximum(_worth_of(s), 1.0) for s in merged])
     rate = smoothed(share * n, n, score)
     # A bin whose labels are all alike shows no noise, but has some.
     alike = (share <= 0.0) | (share >= 1.0)
@@ -61,66 +94,39 @@ def normal_interval(
     missing = np.where(alike, np.maximum(rate * (1.0 - rate) / n - variance, 0.0), 0.0)
     covariance[np.arange(m), np.arange(m)] += missing
     # All bins share one weight, of which each problem has its part.
-    covariance[m:] /= len(problems)
-    covariance[:, m:] /= len(problems)
+    covariance[m:] /= len(merged)
+    covariance[:, m:] /= len(merged)
     bins = Bins(w / w.sum(), score - share, np.sqrt(variance + missing))
     sampler = Normal(bins.share, covariance, freedom, score, rate, n_draws, seed)
     # Groups bring the covariance of the classes with them, rows are taken as apart.
-    inflate = SHARED if len(problems) > 1 and groups is None else 1.0
+    inflate = SHARED if len(merged) > 1 and not parts else 1.0
     ends = invert(norm, bins, score, sampler, level, few=False, inflate=inflate)
-    how = "of rows" if groups is None else "of groups"
-    return Interval(*ends, f"test inversion, normal noise {how}")
+    return Interval(*ends, f"test inversion, normal noise of {'groups' if parts else 'rows'}")
 
 
-def _bin_of(b: Binary, settings: dict[str, Any]) -> IntArray:
-    """Bin of each row after small bins are joined, counting from 0."""
-    table = ScoreTable.from_binary(b)
-    borders = table.borders(settings["strategy"], settings["n_bins"])
-    weight = count_sums(table, settings["strategy"], settings["n_bins"]).w
-    starts = merged_starts(weight)
-    joined = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(weight))))
-    return joined[assign(b.p, borders)]
+def _worth_of(sums: BinSums) -> FloatArray:
+    """Rows of equal weight that would say as much as each bin's."""
+    return worth(sums.w, sums.squares()[0])
 
 
-def _parts(b: Binary, sums: BinSums, place: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Of each row: its part in the gap of its bin, its share of the weight; and bins' shares."""
-    n_bins = len(sums.w)
-    w = np.ones(len(b.p)) if b.w is None else b.w
-    total = np.bincount(place, w, minlength=n_bins)
-    gap = np.bincount(place, w * (b.p - b.y), minlength=n_bins) / total
-    return w * (b.p - b.y - gap[place]) / total[place], w / total.sum(), total / total.sum()
-
-
-def _contributions(
-    b: Binary, sums: BinSums, place: IntArray, groups: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """What each group adds to the noise of each bin's gap and share; shapes (groups, bins)."""
-    part, weight, share = _parts(b, sums, place)
-    n_bins, units = len(sums.w), int(groups.max()) + 1
-    cell = groups * n_bins + place
-    size = units * n_bins
-    gaps = np.bincount(cell, part, minlength=size).astype(np.float64).reshape(units, n_bins)
-    held = np.bincount(cell, weight, minlength=size).reshape(units, n_bins)
-    return gaps, held - held.sum(axis=1, keepdims=True) * share
-
-
-def _row_covariance(b: Binary, sums: BinSums, place: IntArray) -> FloatArray:
+def _row_covariance(sums: BinSums) -> FloatArray:
     """Covariance of gaps and shares of independent rows, shape (2 bins, 2 bins).
 
-    A row moves the gap of its own bin by e, and the shares by ``v (1_b - share)``.
+    A row moves the gap of its own bin by e = w (d - gap) / W, and the shares by
+    ``v (1_b - share)`` with v its share of all weight.
     """
-    part, weight, share = _parts(b, sums, place)
-    n_bins = len(sums.w)
-    gaps, both, held = (
-        np.bincount(place, values, minlength=n_bins)
-        for values in (part * part, part * weight, weight * weight)
-    )
-    away = np.eye(n_bins) - share  # a row for each bin: what its rows do to all shares
+    w2, w2p, w2y, _ = sums.squares()
+    w, total, n_bins = sums.w, sums.w.sum(), len(sums.w)
+    assert sums.w2dd is not None
+    gap = (sums.wp - sums.wy) / w
+    gaps = np.maximum(sums.w2dd - 2.0 * gap * (w2p - w2y) + gap * gap * w2, 0.0) / w / w
+    both = (w2p - w2y - gap * w2) / w / total
+    away = np.eye(n_bins) - w / total  # a row for each bin: what its rows do to all shares
     out = np.empty((2 * n_bins, 2 * n_bins))
     out[:n_bins, :n_bins] = np.diag(gaps)
     out[:n_bins, n_bins:] = both[:, None] * away
     out[n_bins:, :n_bins] = out[:n_bins, n_bins:].T
-    out[n_bins:, n_bins:] = away.T * held @ away
+    out[n_bins:, n_bins:] = away.T * (w2 / total / total) @ away
     return out
 
 
@@ -138,15 +144,34 @@ def _of_rows(parts: list[FloatArray]) -> FloatArray:
     return out
 
 
-def _freedom(b: Binary, place: IntArray) -> float:
-    """Rows that the weight of an average bin comes from, by Kish, less one."""
-    w = np.ones(len(b.p)) if b.w is None else b.w
-    rows = np.bincount(place, w) ** 2 / np.bincount(place, w * w)
-    return max(float(np.median(rows)) - 1.0, 1.0)
+def bin_worth(
+    sums: BinSums,
+    rows: Binary | None,
+    borders: FloatArray,
+    groups: IntArray | None,
+    level: float,
+) -> FloatArray:
+    """Independent rows of equal weight that would say as much of each filled bin's frequency.
 
-
-def _rows_behind(b: Binary, sums: BinSums) -> FloatArray:
-    """With how many rows of weight one the rows of each bin count, at least one."""
-    w2 = len(b.p) if b.w is None else float(b.w @ b.w)
-    total = len(b.p) if b.w is None else float(b.w.sum())
-    return np.maximum(sums.w / sums.w.sum() * total * total / w2, 1.0)
+    Of weights it is Kish's (sum w)^2 / sum w^2. Of groups it is what a binomial share of the
+    variance that they show would take, less for the few groups which that variance is known from
+    (Korn and Graubard 1998); never more than of the weights, nor less than one. Where all labels
+    of a bin agree they show no variance, and each group counts as a row.
+    """
+    filled = np.flatnonzero(sums.w > 0)
+    n = _worth_of(sums)[filled]
+    if groups is None or rows is None:
+        return n
+    place = np.searchsorted(filled, assign(rows.p, borders))
+    part = Grouped(rows, place, groups, len(filled))
+    share = np.clip(sums.wy[filled] / sums.w[filled], 0.0, 1.0)
+    held = part.per_group(part.w / sums.w[filled][place])
+    n_groups = worth(held.sum(axis=0), (held * held).sum(axis=0))
+    moved = part.per_group(part.w * (rows.y - share[place]) / sums.w[filled][place])
+    freedom = np.maximum(n_groups - 1.0, 1e-3)
+    variance = (moved * moved).sum(axis=0) * n_groups / freedom
+    labels = share * (1.0 - share)
+    shown = np.divide(labels, variance, out=n_groups.copy(), where=(labels > 0) & (variance > 0))
+    p = max((1.0 + level) / 2.0, 0.5 + 1e-6)
+    few = (ndtri(p) / stdtrit(freedom, p)) ** 2
+    return np.clip(np.where(labels > 0, shown * few, shown), 1.0, np.maximum(n, 1.0))

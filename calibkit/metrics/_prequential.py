@@ -10,7 +10,7 @@ import numpy as np
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import as_labels, is_missing, read_labels
 from .._core.params import check_choice, check_int
-from .._numerics.binning import assign, uniform_borders
+from .._numerics.binning import MOST_BINS, assign, uniform_borders
 from .._numerics.links import FloatArray, IntArray
 from ._rows import Binary, columns_in_order, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
@@ -147,7 +147,7 @@ def prequential_errors(
     (array([0.01, 0.05, 0.08]), array([0.01, 0.16, 0.18]))
     """
     where = "prequential_errors"
-    check_int(where, "n_bins", n_bins, low=1)
+    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
     check_int(where, "start", start, low=0)
     if window is not None:
         check_int(where, "window", window, low=1)

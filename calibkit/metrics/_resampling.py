@@ -1,9 +1,9 @@
-"""Draws of a metric: from the data (bootstrap) and from labels that fit the scores (null)."""
+"""Draws of a metric from the data: the bootstrap, on cells of a table or on rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,111 +12,79 @@ from scipy.special import ndtri, stdtrit
 from .._core.inputs import Rows
 from .._numerics.binning import assign
 from .._numerics.links import FloatArray, IntArray
-from ._rows import reduce_rows
+from ._null import batches, lower_ends
+from ._rows import Binary
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
 
-#: Draws are made in batches of about this many numbers.
-_BATCH = 1 << 20
 
-
-class Band(NamedTuple):
-    """Mean and central range of a metric over labels that fit the scores; None if unknown."""
-
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-def null_band(null: FloatArray | None, level: float) -> Band:
-    """The band of these draws."""
-    if null is None or not np.isfinite(null).any():
-        return Band()
-    null = null[np.isfinite(null)]
-    low, high = np.quantile(null, [(1 - level) / 2, (1 + level) / 2])
-    return Band(float(null.mean()), float(low), float(high))
-
-
-def _batches(n_draws: int, size: int) -> list[int]:
-    step = max(1, _BATCH // max(1, size))
-    return [min(step, n_draws - i) for i in range(0, n_draws, step)]
+def unit_sums(
+    table: ScoreTable, cells: ScoreTable, rows: Binary, groups: IntArray | None
+) -> sparse.csr_matrix:
+    """Weight with and without the event that each group, or row, has in each cell."""
+    m, n = len(cells), len(rows.p)
+    w = np.ones(n) if rows.w is None else rows.w
+    cell = assign(rows.p, lower_ends(table, cells))
+    unit = np.arange(n) if groups is None else groups
+    weight = np.concatenate((w * rows.y, w * (1 - rows.y)))
+    places = np.concatenate((unit, unit)), np.concatenate((cell, cell + m))
+    found = sparse.csr_matrix((weight, places), shape=(int(unit.max()) + 1, 2 * m))
+    found.eliminate_zeros()
+    return found
 
 
 def cell_draws(
     cells: ScoreTable,
     kernel: Kernel,
-    rows: Rows | None,
-    kind: str,
-    groups: IntArray | None,
+    units: sparse.csr_matrix | None,
     n_draws: int,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Bootstrap of unweighted rows on the cells of their table.
+    """Bootstrap of rows on the cells of their table.
 
-    To draw n rows with replacement is to draw the counts of each cell and label from a
-    multinomial distribution; with groups, to draw the counts of the groups.
+    To draw n rows of weight one with replacement is to draw the counts of each cell and label from
+    a multinomial distribution; with weights or groups, to draw the counts of the rows or groups.
     """
     m = len(cells)
-    if groups is None:
-        counts = np.concatenate((cells.wy, cells.w - cells.wy))
-        shares, units = counts / counts.sum(), round(counts.sum())
-        per_unit = None
-    else:
-        assert rows is not None
-        binary = reduce_rows(rows, kind)[0]
-        # Cells hold neighbouring scores: find each row's by the lower ends of the cells.
-        cell = assign(binary.p, _lower_ends(cells, binary.p))
-        column = np.where(binary.y == 1, cell, cell + m)
-        units = int(groups.max()) + 1
-        shares = np.full(units, 1.0 / units)
-        ones = np.ones(len(groups))
-        per_unit = sparse.csr_matrix((ones, (groups, column)), shape=(units, 2 * m))
+    events = np.concatenate((cells.wy, cells.w - cells.wy))
+    n = round(events.sum()) if units is None else units.shape[0]
+    shares = events / events.sum() if units is None else np.full(n, 1.0 / n)
     out = []
-    for batch in _batches(n_draws, max(2 * m, units if per_unit is not None else 0)):
-        drawn = rng.multinomial(units, shares, size=batch)
-        both = (drawn if per_unit is None else drawn @ per_unit).astype(np.float64)
+    for batch in batches(n_draws, max(2 * m, 0 if units is None else n)):
+        if units is None:
+            both = rng.multinomial(n, shares, size=batch).astype(np.float64)
+        else:
+            drawn = rng.integers(n, size=(batch, n)) + n * np.arange(batch)[:, None]
+            counts = np.bincount(drawn.ravel(), minlength=n * batch).reshape(batch, n)
+            both = counts.astype(np.float64) @ units
         wy = both[:, :m]
         out.append(kernel(wy + both[:, m:], wy))
     return np.concatenate(out)
 
 
-def _lower_ends(cells: ScoreTable, p: FloatArray) -> FloatArray:
-    """Inner borders of the cells among the scores p, from the number of rows in each."""
-    ordered = np.sort(p)
-    return ordered[np.cumsum(cells.n)[:-1]]
+def widened(
+    draws: FloatArray, groups: IntArray | None, level: float, w: FloatArray | None = None
+) -> FloatArray:
+    """Draws of groups or weighted rows, spread as few or uneven ones demand.
 
-
-def widened(draws: FloatArray, groups: np.ndarray | None, level: float) -> FloatArray:
-    """Draws of groups, spread as few groups demand.
-
-    Draws of G groups vary by (G - 1) / G of what they should, and their variance is known on
-    G - 1 degrees of freedom; groups of unequal size count as Kish's number of equal ones.
+    About a mean of G units with shares h of the weight, draws vary by
+    ``1 - 2 sum h^3 / sum h^2 + sum h^2`` of what they should, since heavy units pull the mean with
+    them: (G - 1) / G where all are equal. Their variance is known on as many degrees of freedom as
+    ``(sum h^2)^2 / sum h^4`` equal units would give (Satterthwaite 1946).
     """
-    if groups is None:
+    if groups is None and w is None:
         return draws
-    sizes = np.bincount(groups).astype(np.float64)
-    worth = max(float(sizes.sum() ** 2 / (sizes @ sizes)), 2.0)
+    h = np.bincount(groups, w).astype(np.float64) if groups is not None else w
+    assert h is not None
+    h = h / h.sum()
+    h2, h3, h4 = (float((h**k).sum()) for k in (2, 3, 4))
+    seen = max(1.0 - 2.0 * h3 / h2 + h2, 1e-2)
+    freedom = max(h2 * h2 / h4 * (1.0 - 1.0 / len(h)), 1.0)
     p = max((1.0 + level) / 2.0, 0.5 + 1e-6)  # both quantiles are 0 at one half
-    factor = np.sqrt(worth / (worth - 1.0)) * stdtrit(worth - 1.0, p) / ndtri(p)
+    factor = stdtrit(freedom, p) / ndtri(p) / np.sqrt(seen)
     finite = np.isfinite(draws)
     centre = draws[finite].mean() if finite.any() else 0.0
     return np.where(finite, centre + factor * (draws - centre), draws)
-
-
-def null_draws(
-    cells: ScoreTable, kernel: Kernel, n_draws: int, rng: np.random.Generator
-) -> FloatArray:
-    """The metric with labels drawn from the scores: the scores are then calibrated."""
-    out = []
-    # Unequal weights inside a cell spread its weighted share more than equal ones would.
-    spread = np.sqrt(np.maximum(cells.n * cells.w2 / cells.w**2, 1.0))
-    per_row = cells.w / cells.n
-    for batch in _batches(n_draws, len(cells)):
-        wy = rng.binomial(cells.n, cells.p, size=(batch, len(cells))).astype(np.float64)
-        if cells.weighted:
-            wy = per_row * (cells.n * cells.p + spread * (wy - cells.n * cells.p))
-        out.append(kernel(np.broadcast_to(cells.w, wy.shape), wy))
-    return np.concatenate(out)
 
 
 def row_draws(
@@ -137,8 +105,8 @@ def row_draws(
         value = _value_of_rows(function, spec, rows, params)
     observed = value(slice(None), y)
     draws = np.array([value(i, y) for i in _row_indices(n, groups, n_draws, rng)])
-    if spec is None:
-        return observed, draws, None
+    if spec is None or groups is not None:
+        return observed, draws, None  # how labels of one group hang together is not known
     labels = _label_drawer(s, rng)
     null = np.array([value(slice(None), labels()) for _ in range(n_draws)])
     return observed, draws, null
@@ -154,7 +122,9 @@ def _value_of_rows(
         extra |= {"pos_label": 1} if s.ndim == 1 else {"classes": np.arange(s.shape[1])}
 
     def value(index: Any, labels: IntArray) -> float:
-        given = labels[index] if spec is not None else rows.classes[labels[index]]
+        given = labels[index]
+        if spec is None and given.dtype.kind != "f":
+            given = rows.classes[given]
         weight = {} if w is None else {"sample_weight": w[index]}
         try:
             return float(function(given, s[index], **extra, **weight))
@@ -181,7 +151,7 @@ def _value_of_losses(spec: Metric, rows: Rows) -> Callable[[Any, IntArray], floa
             return mean
         shares = np.bincount(labels[index], weight, minlength=rows.scores.n_classes)
         reference = spec.reference(shares / shares.sum())
-        return 1.0 - mean / reference if reference > 0 else np.nan
+        return float(1.0 - mean / reference) if reference > 0 else np.nan
 
     return value
 

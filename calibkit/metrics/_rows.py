@@ -8,24 +8,31 @@ import numpy as np
 
 from .._core.columns import in_class_order
 from .._core.inputs import Rows, check_lengths, match_classes, read_scores
-from .._core.labels import read_group_labels, read_labels
+from .._core.labels import read_group_labels, read_labels, read_targets
 from .._core.mistakes import refuse_swapped, warn_of_hard
 from .._core.params import check_choice
 from .._core.scores import Scores
 from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.links import FloatArray, IntArray
+from .._numerics.weights import effective_rows
 
 KINDS = ("binary", "top_label", "classwise")
+#: What a weight is: a row's share of the population, or a number of rows.
+WEIGHTS = ("sampling", "frequency")
 _NAMES = ("y_prob", "y_true")
 
 
 class Binary(NamedTuple):
-    """Probabilities of an event, whether it happened (0/1), and weights or None."""
+    """Probabilities of an event, whether it happened (0/1, or a fraction), and weights or None.
+
+    With ``counts`` the weights count rows.
+    """
 
     p: FloatArray
-    y: IntArray
+    y: Any  # integers, or floats if fractions
     w: FloatArray | None
+    counts: bool = False
 
 
 def read_problem(
@@ -33,23 +40,35 @@ def read_problem(
     y_prob: Any,
     sample_weight: Any = None,
     *,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
+    fractions: bool = False,
     where: str,
 ) -> Rows:
-    """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1."""
+    """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1.
+
+    With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
+    """
+    check_choice(where, "weights", weights, WEIGHTS)
     if y_prob is None:
         raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
+    read: Any = read_targets if fractions and _of_two_classes(y_prob) else read_labels
     try:
-        found, codes = read_labels(y_true, classes=classes, where=where, name="y_true")
+        found, codes = read(y_true, classes=classes, where=where, name="y_true")
         y_prob = columns_in_order(y_prob, found, pos_label, where)
         scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
     except ValueError:
         refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
         raise
+    binary = scores.values.ndim == 1
+    if codes.dtype.kind == "f":
+        refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
     check_lengths(len(scores), len(codes), where, _NAMES)
     w = read_weights(sample_weight, len(scores), where=where)
-    if scores.values.ndim == 1:
+    if codes.dtype.kind == "f":
+        found, codes = _event_shares(found, codes, pos_label, where)
+    elif binary:
         labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
         if two_columns and pos_label is not None and len(labels) == 1:
@@ -62,6 +81,8 @@ def read_problem(
             # Columns follow the sorted labels: the event's is the first one.
             flipped = np.asarray(y_prob)[:, ::-1]
             scores = read_scores(flipped, scale="probability", where=where, name="y_prob")
+    if weights == "frequency":
+        w = _checked_counts(codes, w, where)
     rows = Rows(scores, codes, w, found)
     match_classes(rows, where=where, names=_NAMES)
     warn_of_hard(scores, where, "y_prob")
@@ -69,6 +90,15 @@ def read_problem(
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
     return rows
+
+
+def _of_two_classes(y_prob: Any) -> bool:
+    """Whether there are at most two columns."""
+    try:
+        shape = getattr(y_prob, "shape", None) or np.shape(y_prob)
+    except (ValueError, TypeError, OverflowError):  # ragged: `read_scores` words it
+        return False
+    return len(shape) < 2 or shape[1] <= 2
 
 
 def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str) -> Any:
@@ -80,6 +110,43 @@ def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str)
         labels = [min(0, labels[0]), 1]
     mend = "" if pos_label is not None else f" Or name the event: pos_label={labels[0]!r}."
     return in_class_order(y_prob, labels, where=where, name="y_prob", event=pos_label, mend=mend)
+
+
+def _event_shares(
+    found: np.ndarray, shares: FloatArray, pos_label: Any, where: str
+) -> tuple[np.ndarray, FloatArray]:
+    """Shares of the event, which may be that of the smaller label."""
+    if pos_label is None or pos_label == found[1]:
+        return np.array([0, 1]), shares
+    if pos_label != found[0]:
+        raise ValueError(
+            f"{where}: pos_label={pos_label!r} with fractions in y_true; expected "
+            f"{found.tolist()[0]!r} or {found.tolist()[1]!r}."
+        )
+    return np.array([0, 1]), 1.0 - shares
+
+
+def _checked_counts(y: np.ndarray, w: FloatArray | None, where: str) -> FloatArray | None:
+    """Weights that count rows, and events among them."""
+    if w is None and y.dtype.kind != "f":
+        return None
+    n = np.ones(len(y)) if w is None else w
+    if (n != np.floor(n)).any() or n.sum() > 2**53:
+        bad = (n != np.floor(n)) | (n > 2**53)
+        value = f"{n[bad][0]:.6g} at row {bad.argmax()}" if bad.any() else f"a sum of {n.sum():.6g}"
+        raise ValueError(
+            f"{where}: weights='frequency' and a sample_weight of {value}; expected whole numbers "
+            "of rows, at most 2**53 together. For other weights use weights='sampling'."
+        )
+    off = np.abs(n * y - np.rint(n * y)) > 1e-6
+    if off.any():
+        i = int(off.argmax())
+        raise ValueError(
+            f"{where}: weights='frequency', and y_true is {y[i]:.6g} at row {i} with a weight of "
+            f"{n[i]:.6g}, which is no whole number of events; expected k/n with the weight n. For "
+            "other fractions use weights='sampling'."
+        )
+    return n
 
 
 def _binary_codes(
@@ -106,6 +173,13 @@ def _binary_codes(
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
 
 
+def row_counts(w: FloatArray | None, n: int, weights: str) -> tuple[int, float]:
+    """Number of rows, and of rows of equal weight that would say as much."""
+    if w is not None and weights == "frequency":
+        return int(w.sum()), float(w.sum())
+    return n, effective_rows(w, n)
+
+
 def refuse_beside_table(where: str, *given: Any) -> None:
     """Raise if anything of the rows is given beside the table that stands for them."""
     if any(value is not None for value in given):
@@ -124,8 +198,9 @@ def refuse_kind(where: str, kind: Any) -> None:
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
     g = read_group_labels(groups, n, "groups", where)
-    if sample_weight is not None:
-        g = g[np.asarray(sample_weight, dtype=np.float64).ravel() > 0]
+    w = read_weights(sample_weight, n, where=where)
+    if w is not None:
+        g = g[w > 0]
     found, codes = np.unique(g, return_inverse=True)
     if len(found) < 2:
         raise ValueError(
@@ -159,15 +234,22 @@ def infer_kind(kind: str | None, scores: Scores, where: str) -> str:
     return kind
 
 
-def reduce_rows(rows: Rows, kind: str) -> list[Binary]:
+def reduce_rows(rows: Rows, kind: str, weights: str = "sampling") -> list[Binary]:
     """The binary problems that a kind of calibration error looks at."""
     s, y, w = rows.scores, rows.y, rows.w
+    counts = weights == "frequency" and w is not None
+
+    def happened(of: IntArray | int) -> IntArray | FloatArray:
+        if y.dtype.kind == "f":
+            return np.where(of == np.int8(1), y, 1.0 - y)
+        return (y == of).view(np.int8)
+
     if kind == "binary":
-        return [Binary(s.values, y, w)]
+        return [Binary(s.values, y, w, counts)]
     if kind == "top_label":
         confidence, winners = s.top()
-        return [Binary(confidence.values, (winners == y).view(np.int8), w)]
+        return [Binary(confidence.values, happened(winners), w, counts)]
     return [
-        Binary(np.minimum(one.values, 1.0), (y == k).view(np.int8), w)
+        Binary(np.minimum(one.values, 1.0), happened(k), w, counts)
         for k, one in enumerate(s.one_vs_rest())
     ]

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from .._core.inputs import Rows
 from .._numerics.links import FloatArray
-from ._rows import read_problem, refuse_beside_table
+from ._rows import read_problem, reduce_rows, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
 
@@ -20,19 +19,24 @@ LOG_EPS = float(np.finfo(np.float64).eps)
 
 def _brier_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
     if p.ndim == 1:
-        return (p - y) ** 2
+        square = (p - y) ** 2
+        # A fraction is so many events and non-events.
+        return square + y * (1.0 - y) if y.dtype.kind == "f" else square
     own = p[np.arange(len(p)), y].astype(np.float64)
     return np.einsum("ij,ij->i", p, p, dtype=np.float64) - 2.0 * own + 1.0
 
 
 def _log_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
+    if y.dtype.kind == "f":
+        no, yes = (-np.log(np.clip(q, LOG_EPS, None)) for q in (1.0 - p, p))
+        return y * yes + (1.0 - y) * no
     own = np.where(y == 1, p, 1.0 - p) if p.ndim == 1 else p[np.arange(len(p)), y]
     return -np.log(np.clip(own.astype(np.float64, copy=False), LOG_EPS, None))
 
 
 def _brier_kernel(table: ScoreTable) -> Kernel:
-    p, square = table.p, table.p**2
-    return lambda w, wy: (w @ square - 2.0 * (wy @ p) + wy.sum(axis=-1)) / w.sum(axis=-1)
+    yes, no = (1.0 - table.p) ** 2, table.p**2
+    return lambda w, wy: (wy @ yes + (w - wy) @ no) / w.sum(axis=-1)
 
 
 def _log_kernel(table: ScoreTable) -> Kernel:
@@ -41,26 +45,23 @@ def _log_kernel(table: ScoreTable) -> Kernel:
     return lambda w, wy: (wy @ yes + (w - wy) @ no) / w.sum(axis=-1)
 
 
-def _brier_base(rate: FloatArray) -> FloatArray:
-    return rate * (1.0 - rate)
+def _gini(share: FloatArray) -> FloatArray:
+    """Brier score of the class shares themselves, over the last axis; half of it for two."""
+    # Of products alone: 1 - share @ share would lose classes below 1e-16.
+    ordered = np.sort(share, axis=-1)
+    before = np.cumsum(ordered[..., :-1], axis=-1)
+    total = (ordered[..., 1:] * before).sum(axis=-1)
+    return total if share.shape[-1] == 2 else 2.0 * total
 
 
-def _log_base(rate: FloatArray) -> FloatArray:
+def _entropy(share: FloatArray) -> FloatArray:
+    """Log-loss of the class shares themselves, over the last axis."""
+    ordered = np.sort(share, axis=-1)
+    rest = ordered[..., :-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        inside = -(rate * np.log(rate) + (1.0 - rate) * np.log1p(-rate))
-    return np.where((rate > 0) & (rate < 1), inside, 0.0)
-
-
-def _gini(share: FloatArray) -> float:
-    """Brier score of the class shares themselves."""
-    total = 1.0 - float(share @ share)
-    return total / 2.0 if len(share) == 2 else total
-
-
-def _entropy(share: FloatArray) -> float:
-    """Log-loss of the class shares themselves."""
-    share = share[share > 0]
-    return -float(share @ np.log(share))
+        # The logarithm of the largest share from its distance to 1, which rounding would lose.
+        terms = np.where(rest > 0, rest * np.log(rest), 0.0).sum(axis=-1)
+        return -terms - ordered[..., -1] * np.log1p(-rest.sum(axis=-1))
 
 
 def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Callable:
@@ -68,7 +69,8 @@ def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Call
         value = score(table)
 
         def skill(w: FloatArray, wy: FloatArray) -> FloatArray:
-            reference = base(wy.sum(axis=-1) / w.sum(axis=-1))
+            counts = np.stack(((w - wy).sum(axis=-1), wy.sum(axis=-1)), axis=-1)
+            reference = base(counts / w.sum(axis=-1)[..., None])
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.where(reference > 0, 1.0 - value(w, wy) / reference, np.nan)
 
@@ -79,10 +81,12 @@ def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Call
 
 def _auc_kernel(table: ScoreTable) -> Kernel:
     def auc(w: FloatArray, wy: FloatArray) -> FloatArray:
-        no = w - wy
-        below = np.cumsum(no, axis=-1) - 0.5 * no
         with np.errstate(divide="ignore", invalid="ignore"):
-            return (wy * below).sum(axis=-1) / (wy.sum(axis=-1) * no.sum(axis=-1))
+            # Shares first: products of weights might overflow, or vanish.
+            yes, no = wy / wy.sum(axis=-1)[..., None], w - wy
+            no = no / no.sum(axis=-1)[..., None]
+            below = np.cumsum(no, axis=-1) - 0.5 * no
+            return np.clip((yes * below).sum(axis=-1), 0.0, 1.0)
 
     return auc
 
@@ -97,13 +101,20 @@ def _mean_loss(
 ) -> tuple[float, FloatArray]:
     """The mean loss, and the share of each class (of the event alone for a table)."""
     if isinstance(y_true, ScoreTable):
-        refuse_beside_table(where, y_prob, *data.values())
-        rate = y_true.base_rate
-        return float(kernel(y_true)(y_true.w, y_true.wy)), np.array([1.0 - rate, rate])
-    rows: Rows = read_problem(y_true, y_prob, where=where, **data)
+        given = {**data, "weights": None}
+        refuse_beside_table(where, y_prob, *given.values())
+        w, wy = y_true.w, y_true.wy
+        shares = np.array([(w - wy).sum(), wy.sum()])
+        return float(kernel(y_true)(w, wy)), shares / shares.sum()
+    rows: Rows = read_problem(y_true, y_prob, where=where, fractions=True, **data)
     loss = rows_loss(rows.scores.values, rows.y)
-    shares = np.bincount(rows.y, rows.w, minlength=rows.scores.n_classes)
-    return float(np.average(loss, weights=rows.w)), shares / shares.sum()
+    mean = float(np.average(loss, weights=rows.w))
+    if rows.y.dtype.kind == "f":
+        each = np.ones(len(rows.y)) if rows.w is None else rows.w
+        shares = np.array([each @ (1.0 - rows.y), each @ rows.y])
+    else:
+        shares = np.bincount(rows.y, rows.w, minlength=rows.scores.n_classes)
+    return mean, shares / shares.sum()
 
 
 def _skill(value: float, reference: float, where: str) -> float:
@@ -120,6 +131,7 @@ def brier_score(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -128,11 +140,15 @@ def brier_score(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows.
+        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
+        rows, k of them events, that share its weight. Or a table that stands for all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population or count rows: the value is the same, the
+        interval of :func:`estimate` is not.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -160,7 +176,12 @@ def brier_score(
     >>> round(brier_score([0, 1, 1], [0.1, 0.8, 0.6]), 4)
     0.07
     """
-    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    data = {
+        "sample_weight": sample_weight,
+        "weights": weights,
+        "pos_label": pos_label,
+        "classes": classes,
+    }
     return _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, "brier_score", **data)[0]
 
 
@@ -169,6 +190,7 @@ def brier_skill_score(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -180,11 +202,15 @@ def brier_skill_score(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows.
+        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
+        rows, k of them events, that share its weight. Or a table that stands for all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population or count rows: the value is the same, the
+        interval of :func:`estimate` is not.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -212,10 +238,15 @@ def brier_skill_score(
     >>> round(brier_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
     0.7
     """
-    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    data = {
+        "sample_weight": sample_weight,
+        "weights": weights,
+        "pos_label": pos_label,
+        "classes": classes,
+    }
     where = "brier_skill_score"
     value, share = _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, where, **data)
-    return _skill(value, _gini(share), where)
+    return _skill(value, float(_gini(share)), where)
 
 
 def log_loss(
@@ -223,6 +254,7 @@ def log_loss(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -231,11 +263,15 @@ def log_loss(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows.
+        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
+        rows, k of them events, that share its weight. Or a table that stands for all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population or count rows: the value is the same, the
+        interval of :func:`estimate` is not.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -258,7 +294,12 @@ def log_loss(
     >>> round(log_loss([0, 1, 1], [0.1, 0.8, 0.6]), 4)
     0.2798
     """
-    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    data = {
+        "sample_weight": sample_weight,
+        "weights": weights,
+        "pos_label": pos_label,
+        "classes": classes,
+    }
     return _mean_loss(_log_rows, _log_kernel, y_true, y_prob, "log_loss", **data)[0]
 
 
@@ -267,6 +308,7 @@ def log_loss_skill_score(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -275,11 +317,15 @@ def log_loss_skill_score(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows.
+        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
+        rows, k of them events, that share its weight. Or a table that stands for all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population or count rows: the value is the same, the
+        interval of :func:`estimate` is not.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -301,10 +347,15 @@ def log_loss_skill_score(
     >>> round(log_loss_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
     0.57
     """
-    data = {"sample_weight": sample_weight, "pos_label": pos_label, "classes": classes}
+    data = {
+        "sample_weight": sample_weight,
+        "weights": weights,
+        "pos_label": pos_label,
+        "classes": classes,
+    }
     where = "log_loss_skill_score"
     value, share = _mean_loss(_log_rows, _log_kernel, y_true, y_prob, where, **data)
-    return _skill(value, _entropy(share), where)
+    return _skill(value, float(_entropy(share)), where)
 
 
 def roc_auc(
@@ -312,6 +363,7 @@ def roc_auc(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
+    weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -320,12 +372,16 @@ def roc_auc(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows.
+        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
+        rows, k of them events, that share its weight. Or a table that stands for all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label, or of every class (then the mean over one class
         against the rest).
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population or count rows: the value is the same, the
+        interval of :func:`estimate` is not.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -334,7 +390,7 @@ def roc_auc(
     Returns
     -------
     auc : float
-        In [0, 1]; computed by scikit-learn, or from the cells of a table.
+        In [0, 1].
 
     Raises
     ------
@@ -350,24 +406,25 @@ def roc_auc(
     where = "roc_auc"
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
-        value = float(_auc_kernel(y_true)(y_true.w, y_true.wy))
+        tables = [y_true]
     else:
         rows = read_problem(
-            y_true, y_prob, sample_weight, pos_label=pos_label, classes=classes, where=where
+            y_true,
+            y_prob,
+            sample_weight,
+            weights=weights,
+            pos_label=pos_label,
+            classes=classes,
+            fractions=True,
+            where=where,
         )
-        k = rows.scores.n_classes
-        if len(np.unique(rows.y)) < k:
-            value = np.nan
-        elif k == 2:
-            value = float(roc_auc_score(rows.y, rows.scores.values, sample_weight=rows.w))
-        else:
-            value = float(
-                roc_auc_score(rows.y, rows.scores.probs(), sample_weight=rows.w, multi_class="ovr")
-            )
+        kind = "binary" if rows.scores.n_classes == 2 else "classwise"
+        tables = [ScoreTable.from_binary(b) for b in reduce_rows(rows, kind)]
+    value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))
     if np.isnan(value):
         raise ValueError(
-            f"{where}: y_true has no rows of some class, so there is nothing to rank; expected "
-            "rows of every class."
+            f"{where}: y_true has no rows of some class, or of next to no weight, so there is "
+            "nothing to rank; expected rows of every class."
         )
     return value
 
@@ -379,7 +436,7 @@ SPECS = (
         "Brier skill score",
         True,
         (-np.inf, 1.0),
-        _skill_kernel(_brier_kernel, _brier_base),
+        _skill_kernel(_brier_kernel, _gini),
         loss=_brier_rows,
         reference=_gini,
     ),
@@ -389,7 +446,7 @@ SPECS = (
         "log loss skill score",
         True,
         (-np.inf, 1.0),
-        _skill_kernel(_log_kernel, _log_base),
+        _skill_kernel(_log_kernel, _entropy),
         loss=_log_rows,
         reference=_entropy,
     ),

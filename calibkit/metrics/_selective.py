@@ -38,7 +38,12 @@ class RiskCoverage(NamedTuple):
 
 
 def risk_coverage_curve(
-    y_true: Any, y_prob: Any = None, *, sample_weight: Any = None, pos_label: Any = None
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    weights: str = "sampling",
+    pos_label: Any = None,
 ) -> RiskCoverage:
     """Error among the rows that each threshold accepts, against the share it accepts.
 
@@ -48,11 +53,14 @@ def risk_coverage_curve(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Whether each output was correct; or a table that stands for all rows.
+        Whether each output was correct, or to which share, between 0 and 1. Or a table that stands
+        for all rows.
     y_prob : array-like of shape (n,) or (n, 2)
         Confidence that it was.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population or count rows: the curve is the same.
     pos_label : label, optional
         The label that means correct; default: the larger one.
 
@@ -80,13 +88,18 @@ def risk_coverage_curve(
     >>> curve.risk.round(3)
     array([0.   , 0.333, 0.5  ])
     """
-    table = _table_of(y_true, y_prob, sample_weight, pos_label, "risk_coverage_curve")
+    table = _table_of(y_true, y_prob, sample_weight, weights, pos_label, "risk_coverage_curve")
     n, wrong = _accepted(table)
-    return RiskCoverage(n / n[-1], wrong / n, table.p[::-1].copy())
+    return RiskCoverage(n / n[-1], np.clip(wrong / n, 0.0, 1.0), table.p[::-1].copy())
 
 
 def area_under_risk_coverage(
-    y_true: Any, y_prob: Any = None, *, sample_weight: Any = None, pos_label: Any = None
+    y_true: Any,
+    y_prob: Any = None,
+    *,
+    sample_weight: Any = None,
+    weights: str = "sampling",
+    pos_label: Any = None,
 ) -> float:
     """Mean risk over all coverages: how soon errors come when the surest are accepted first.
 
@@ -97,11 +110,15 @@ def area_under_risk_coverage(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Whether each output was correct; or a table that stands for all rows.
+        Whether each output was correct, or to which share, between 0 and 1. Or a table that stands
+        for all rows.
     y_prob : array-like of shape (n,) or (n, 2)
         Confidence that it was.
     sample_weight : array-like of shape (n,), optional
-        Weights >= 0; a weight of 2 counts as two rows.
+        Weights >= 0.
+    weights : {"sampling", "frequency"}, default="sampling"
+        Whether weights are shares of the population, or count rows. Shares sum to the effective
+        number of rows, ``sum(w)**2 / sum(w**2)`` (Kish 1965), in the mean over k = 1..n.
     pos_label : label, optional
         The label that means correct; default: the larger one.
 
@@ -135,11 +152,12 @@ def area_under_risk_coverage(
     >>> round(area, 6), round((0 + 0 + 1 / 3 + 1 / 2) / 4, 6)
     (0.208333, 0.208333)
     """
-    table = _table_of(y_true, y_prob, sample_weight, pos_label, "area_under_risk_coverage")
-    n, wrong = _accepted(table)
+    table = _table_of(y_true, y_prob, sample_weight, weights, pos_label, "area_under_risk_coverage")
+    # Of each block, from high scores to low: its size in rows, and the share of wrong ones.
+    block = table.w[::-1] * (table.effective_rows / table.w.sum())
+    rate = ((table.w - table.wy) / table.w)[::-1]
+    n, wrong = np.cumsum(block), np.cumsum(rate * block)
     before, wrong_before = np.append(0.0, n[:-1]), np.append(0.0, wrong[:-1])
-    block = n - before
-    rate = (wrong - wrong_before) / block
     # sum_j (V + j r) / (N + j) = r m + (V - r N) * sum_j 1 / (N + j)
     harmonic = digamma(n + 1.0) - digamma(before + 1.0)
     total = rate * block + (wrong_before - rate * before) * harmonic
@@ -148,18 +166,26 @@ def area_under_risk_coverage(
 
 
 def _table_of(
-    y_true: Any, y_prob: Any, sample_weight: Any, pos_label: Any, where: str
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: str, pos_label: Any, where: str
 ) -> ScoreTable:
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label)
         return y_true
-    rows = read_problem(y_true, y_prob, sample_weight, pos_label=pos_label, where=where)
+    rows = read_problem(
+        y_true,
+        y_prob,
+        sample_weight,
+        weights=weights,
+        pos_label=pos_label,
+        fractions=True,
+        where=where,
+    )
     if rows.scores.n_classes > 2:
         raise ValueError(
             f"{where}: y_prob has {rows.scores.n_classes} columns; expected the probability of "
             "one event. For the winning class: y_true == p.argmax(1) and p.max(1)."
         )
-    return ScoreTable.from_binary(reduce_rows(rows, "binary")[0])
+    return ScoreTable.from_binary(reduce_rows(rows, "binary", weights)[0])
 
 
 def _accepted(table: ScoreTable) -> tuple[FloatArray, FloatArray]:

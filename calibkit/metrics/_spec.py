@@ -30,7 +30,7 @@ class Metric:
     #: ``(scores, codes) -> loss of each row``, for metrics made of a mean loss.
     loss: Callable[[FloatArray, IntArray], FloatArray] | None = None
     #: ``class shares -> mean loss`` of forecasting them; the metric is then the skill against it.
-    reference: Callable[[FloatArray], float] | None = None
+    reference: Callable[[FloatArray], FloatArray] | None = None
 
     @property
     def name(self) -> str:

@@ -11,7 +11,9 @@ import numpy as np
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
 from .._numerics.binning import (
+    MOST_BINS,
     BinSums,
+    Squares,
     assign,
     distinct_starts,
     mass_borders,
@@ -20,8 +22,12 @@ from .._numerics.binning import (
     sweep_borders,
     uniform_borders,
 )
+from .._numerics.debias import worth
 from .._numerics.links import FloatArray, IntArray, logit
 from ._rows import Binary, read_problem, reduce_rows
+
+#: Columns that add up beside ``n``.
+_SUMS = ("w", "wy", "w2", "w2y", "w2yy")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,9 +45,17 @@ class ScoreTable:
     n : ndarray of shape (m,)
         Rows with that score.
     w, wy : ndarray of shape (m,)
-        Their summed weight, and the summed weight of those where the event happened.
-    w2, w2y : ndarray of shape (m,)
-        The same for squared weights.
+        Their summed weight, and the summed product of weight and label (1 where the event
+        happened, 0 elsewhere, or a fraction).
+    w2, w2y, w2yy : ndarray of shape (m,)
+        Sums of the squared weights, and of these times label and squared label: what the noise of
+        weighted rows takes.
+
+    Notes
+    -----
+    Weights are sampling weights: a row of weight 2 stands for twice as much of the population, and
+    tells no more of it. With ``weights="frequency"`` a weight counts rows, and the table is that of
+    the rows repeated.
 
     Examples
     --------
@@ -59,21 +73,31 @@ class ScoreTable:
     wy: FloatArray
     w2: FloatArray
     w2y: FloatArray
+    w2yy: FloatArray
 
     @classmethod
     def from_arrays(
-        cls, y_true: Any, y_prob: Any, sample_weight: Any = None, *, pos_label: Any = None
+        cls,
+        y_true: Any,
+        y_prob: Any,
+        sample_weight: Any = None,
+        *,
+        weights: str = "sampling",
+        pos_label: Any = None,
     ) -> ScoreTable:
         """Build a table from rows.
 
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            Two labels of any kind; the larger is the event unless ``pos_label`` says otherwise.
+            Two labels of any kind; the larger is the event unless ``pos_label`` says otherwise. Or
+            the fraction of events in each row, between 0 and 1.
         y_prob : array-like of shape (n,), (n, 1) or (n, 2)
             Probabilities of the event.
         sample_weight : array-like of shape (n,), optional
             Weights >= 0.
+        weights : {"sampling", "frequency"}, default="sampling"
+            Whether a weight is a row's share of the population, or counts rows.
         pos_label : label, optional
             The event.
 
@@ -88,14 +112,22 @@ class ScoreTable:
             If the data are not of the kind described.
         """
         where = "ScoreTable.from_arrays"
-        rows = read_problem(y_true, y_prob, sample_weight, pos_label=pos_label, where=where)
+        rows = read_problem(
+            y_true,
+            y_prob,
+            sample_weight,
+            weights=weights,
+            pos_label=pos_label,
+            fractions=True,
+            where=where,
+        )
         if rows.scores.n_classes > 2:
             raise ValueError(
                 f"{where}: y_prob has {rows.scores.n_classes} columns; expected probabilities of "
                 "one event. Make a table of one column, or of the top label: "
                 "ScoreTable.from_arrays(y_true == p.argmax(1), p.max(1))."
             )
-        return cls.from_binary(reduce_rows(rows, "binary")[0])
+        return cls.from_binary(reduce_rows(rows, "binary", weights)[0])
 
     @classmethod
     def from_binary(cls, rows: Binary) -> ScoreTable:
@@ -104,7 +136,7 @@ class ScoreTable:
         Parameters
         ----------
         rows : Binary
-            Probabilities in float64, labels 0/1, and positive weights or None.
+            Probabilities in float64, labels 0/1 or fractions, and positive weights or None.
 
         Returns
         -------
@@ -118,19 +150,37 @@ class ScoreTable:
         def total(values: FloatArray | IntArray) -> FloatArray:
             return np.add.reduceat(values, starts, dtype=np.float64)
 
+        fractional = y.dtype.kind == "f"
         if w is None:
             ones, events = n.astype(np.float64), total(y)
-            return cls(p[starts], n, ones, events, ones, events)
-        return cls(p[starts], n, total(w), total(w * y), total(w * w), total(w * w * y))
+            squares = total(y * y) if fractional else events
+            return cls(p[starts], n, ones, events, ones, events, squares)
+        weight, events = total(w), total(w * y)
+        if rows.counts:
+            events = np.rint(events)
+            n = weight.astype(np.int64)
+            return cls(p[starts], n, weight, events, weight, events, events)
+        w2y = w * w * y
+        events2 = total(w2y)
+        squares = total(w2y * y) if fractional else events2
+        return cls(p[starts], n, weight, events, total(w * w), events2, squares)
 
     @classmethod
-    def from_chunks(cls, chunks: Iterable[tuple[Any, ...]], *, pos_label: Any = None) -> ScoreTable:
+    def from_chunks(
+        cls,
+        chunks: Iterable[tuple[Any, ...]],
+        *,
+        weights: str = "sampling",
+        pos_label: Any = None,
+    ) -> ScoreTable:
         """Build a table from an iterable of ``(y_true, y_prob)`` or ``(y_true, y_prob, weight)``.
 
         Parameters
         ----------
         chunks : iterable of tuples
-            Each is passed to :meth:`from_arrays`; only the merged table is kept.
+            Each is passed to :meth:`from_arrays`; of n chunks about log2(n) tables are kept.
+        weights : {"sampling", "frequency"}, default="sampling"
+            As in :meth:`from_arrays`.
         pos_label : label, optional
             The event; needed where a chunk may hold one label that is not 0, 1 or -1.
 
@@ -138,8 +188,13 @@ class ScoreTable:
         -------
         table : ScoreTable
             The same as from all rows at once.
+
+        Notes
+        -----
+        Tables are merged in pairs, like the runs of a merge sort: n chunks of m scores cost
+        O(n m log(n m)).
         """
-        table: ScoreTable | None = None
+        runs: list[tuple[int, ScoreTable]] = []  # chunks in it, and their table
         labels: set[Any] = set()
         for chunk in chunks:
             if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
@@ -151,12 +206,18 @@ class ScoreTable:
                 continue  # no rows, or none that count
             if pos_label is None:
                 _check_plain_labels(chunk[0], labels)
-            part = cls.from_arrays(*chunk, pos_label=pos_label)
-            table = part if table is None else table + part
-        if table is None:
+            run = 1, cls.from_arrays(*chunk, weights=weights, pos_label=pos_label)
+            while runs and runs[-1][0] <= run[0]:
+                n, before = runs.pop()
+                run = n + run[0], before + run[1]
+            runs.append(run)
+        if not runs:
             raise ValueError(
                 "ScoreTable.from_chunks: chunks hold no rows; expected at least one row."
             )
+        *others, (_, table) = runs
+        for _, before in reversed(others):
+            table = before + table
         return table
 
     def __add__(self, other: ScoreTable) -> ScoreTable:
@@ -169,7 +230,7 @@ class ScoreTable:
             return np.bincount(index, both, minlength=len(p))
 
         n = total("n").astype(np.int64)
-        return ScoreTable(p, n, *(total(c) for c in ("w", "wy", "w2", "w2y")))
+        return ScoreTable(p, n, *(total(c) for c in _SUMS))
 
     def __radd__(self, other: Any) -> ScoreTable:
         # sum() starts with 0.
@@ -184,15 +245,19 @@ class ScoreTable:
         return int(self.n.sum())
 
     @property
-    def counted_rows(self) -> float:
-        """Number of rows, a weight of m counting as m of them."""
-        total = float(self.w.sum())
-        return max(total, total * total / float(self.w2.sum()))
+    def effective_rows(self) -> float:
+        """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much."""
+        return float(worth(self.w.sum(), self.w2.sum()))
 
     @property
     def weighted(self) -> bool:
         """Whether any row had a weight other than one."""
         return not (np.array_equal(self.w, self.n) and np.array_equal(self.w2, self.n))
+
+    @property
+    def plain(self) -> bool:
+        """Whether all rows have weight one, and labels 0 or 1."""
+        return not self.weighted and np.array_equal(self.w2y, self.w2yy)
 
     @property
     def base_rate(self) -> float:
@@ -225,8 +290,8 @@ class ScoreTable:
             return self.p[1:]
         if isinstance(n_bins, str):
             check_choice("ScoreTable.borders", "n_bins", n_bins, ("sweep",))
-            return sweep_borders(self.p, self.w, self.wy, strategy)
-        check_int("ScoreTable.borders", "n_bins", n_bins, low=1)
+            return sweep_borders(self.p, self.w, self.wy, strategy, self.n_rows)
+        check_int("ScoreTable.borders", "n_bins", n_bins, low=1, high=MOST_BINS)
         if strategy == "uniform":
             return uniform_borders(n_bins)
         return mass_borders(self.p, self.w, n_bins)
@@ -241,12 +306,13 @@ class ScoreTable:
         n_bins : int or "sweep"
             Number of bins, as of :meth:`borders`.
         squares : bool, default=False
-            Sum squares of score minus label too.
+            Sum squares of weights, and of score minus label, too.
 
         Returns
         -------
         sums : BinSums
-            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and ``wdd`` (or None).
+            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and, of squares, ``w2dd``,
+            ``w2``, ``w2p``, ``w2y`` and ``w2yy`` (None unless asked for and other than the first).
         """
         return self.sums(self.borders(strategy, n_bins), squares=squares)
 
@@ -258,14 +324,18 @@ class ScoreTable:
         borders : ndarray
             Inner borders, as of :meth:`borders`.
         squares : bool, default=False
-            Sum squares of score minus label too.
+            Sum squares of weights, and of score minus label, too.
 
         Returns
         -------
         sums : BinSums
-            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and ``wdd`` (or None).
+            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and, of squares, ``w2dd``,
+            ``w2``, ``w2p``, ``w2y`` and ``w2yy`` (None unless asked for and other than the first).
         """
-        return sorted_sums(self.p, self.n, self.w, self.wy, borders, squares=squares)
+        own: bool | Squares = squares
+        if squares and not self.plain:
+            own = Squares(self.w2, self.w2y, self.w2yy)
+        return sorted_sums(self.p, self.n, self.w, self.wy, borders, squares=own)
 
     def coarsen(
         self, n_cells: int = 4096, *, borders: FloatArray | None = None, tails: bool = True
@@ -305,7 +375,7 @@ class ScoreTable:
         w = total(self.w)
         ends = np.append(starts[1:], len(self)) - 1
         p = np.clip(total(self.w * self.p) / w, self.p[starts], self.p[ends])
-        return ScoreTable(p, total(self.n), w, total(self.wy), total(self.w2), total(self.w2y))
+        return ScoreTable(p, total(self.n), w, *(total(getattr(self, c)) for c in _SUMS[1:]))
 
     def __repr__(self) -> str:
         return (
