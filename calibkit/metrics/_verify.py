@@ -48,9 +48,10 @@ def verify(
         Confidence with which all bounds hold at once.
     finite : bool, optional
         Whether the model has finitely many outputs. Default: it has if at most 1 % of the rows
-        have a score that no other row has.
+        have a score that no other row has; but of more than 5,000 outputs there must be 100 rows
+        each, or they are taken for continuous scores that were rounded.
     n_bins : int, default=15
-        Equal-mass bins of the lower bound for continuous scores.
+        Equal-mass bins of the lower bound for continuous scores, and for more than 30 outputs.
     kind : {"binary", "top_label"}, optional
         Which probabilities; default: of the event, or of the winning class for K > 2.
     pos_label : label, optional
@@ -58,7 +59,7 @@ def verify(
     classes : array-like, optional
         All class labels in sorted order, where ``y_true`` may miss some.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the simulated labels behind the lower bound for continuous scores.
+        Seed of the simulated labels behind lower bounds of bins.
 
     Returns
     -------
@@ -80,7 +81,9 @@ def verify(
     outputs that occur here; ``unseen`` bounds the share of the others. Nothing is asymptotic, so
     bounds are wider than the intervals of :func:`estimate`, and fail less often than they may.
     Rows are taken as independent and of one weight: there is no verification with groups or
-    weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided.
+    weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided. Of
+    more than 30 outputs, unless ``finite=True``, the better of both lower bounds is given, and all
+    bounds are made at half of the failure probability each. None of these choices looks at labels.
 
     References
     ----------

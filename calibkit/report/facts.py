@@ -179,7 +179,8 @@ def _verification(
     found = verify(problem.y, p, level=level, random_state=seed, **given)
     bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
     words = {"short": found.short(), "sentence": str(found)}
-    return {"finite": found.finite, "outputs": len(found.value), **bounds, **words}
+    known = {"outputs": len(found.value), "says_largest": found.says_largest}
+    return {"finite": found.finite, **known, **bounds, **words}
 
 
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
@@ -214,9 +215,10 @@ def _proof(model: dict[str, Any], level: float) -> str:
     """What is certain of a model's error, in a line."""
     found = model["verification"]
     if found["finite"]:
+        more = ", and none is off by more than {:.3f}.".format(found["max"][1])
         return (
             f"RMS error {found['short']} with {percent(level)} confidence: it has "
-            f"{found['outputs']} outputs, and none is off by more than {found['max'][1]:.3f}."
+            f"{found['outputs']:,} outputs{more if found['says_largest'] else '.'}"
         )
     return (
         f"RMS error {found['short']}; to verify it, bin it: calibkit fit --calibrator "
