@@ -156,7 +156,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 soft="soft_labels" in self._traits,
             )
             match_classes(rows, where=where)
-            _warn_of_scale(rows.scores, where)
+            warn_of_scale(rows.scores, where)
             self._fit_rows(rows)
         return self
 
@@ -347,7 +347,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _warn_of_scale(s: Scores, where: str) -> None:
+def warn_of_scale(s: Scores, where: str) -> None:
     """Logits of many rows that all lie in [0, 1] or [0, 100] are probably something else."""
     if s.scale != "logit" or len(s) < 50:
         return

@@ -156,8 +156,7 @@ def lower_bounds(
     borders = mass_borders(p, n, min(n_bins, int(n.sum())))
     sums = merge_small(sorted_sums(p, n.astype(np.int64), n, events, borders, squares=True))
     # The lower end of a two-sided interval fails in half of the cases; here are two of them.
-    settings = {"level": level, "n_draws": _N_DRAWS, "seed": seed, "upper": False}
-    l1, l2 = (of_sums(norm, sums, **settings)[0] for norm in ("l1", "l2"))
+    l1, l2 = (of_sums(k, sums, level, _N_DRAWS, seed, upper=False)[0] for k in ("l1", "l2"))
     none = np.empty(0)
     bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2), 1.0)
     return Verification(False, level, int(n.sum()), *bounds, none, none, none, none, none)

@@ -13,11 +13,13 @@ from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, warn
-from .._numerics.links import FloatArray
+from .._numerics.area import Grouped, reversed_area
+from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import row_count
 from ._binned import SPECS as BINNED
 from ._interval import measure
 from ._resampling import cell_draws, null_band, null_draws, row_draws, widened
+from ._reversed import reversal
 from ._rows import infer_kind, read_groups, read_problem, reduce_rows, refuse_kind
 from ._scoring import SPECS as SCORES
 from ._spec import Metric
@@ -60,6 +62,9 @@ class Estimate:
         perfectly calibrated model with these scores would show at this n.
     null_low, null_high : float or None
         Ends of the null band: the central ``level`` of those values.
+    note : str
+        What else is to be said: that the scores rank the labels the wrong way round, beyond doubt,
+        and how to say that they are those of the other label.
     """
 
     value: float
@@ -73,6 +78,7 @@ class Estimate:
     null: float | None = None
     null_low: float | None = None
     null_high: float | None = None
+    note: str = ""
 
     @property
     def verdict(self) -> str | None:
@@ -104,7 +110,7 @@ class Estimate:
                 f"; if perfectly calibrated {self.null:.4f} "
                 f"[{self.null_low:.4f}, {self.null_high:.4f}]"
             )
-        return f"{text} ({self._settings()})"
+        return f"{text} ({self._settings()})" + (f". {self.note}" if self.note else "")
 
     def _settings(self) -> str:
         p = self.params
@@ -262,13 +268,16 @@ def estimate(
     if spec is not None and spec.settings is not None:
         settings = spec.settings(kind, counted, **params)
         params["kind"] = kind
+    note = ""
+    if spec is not None and kind == "binary":
+        note = reversal(_area(table, rows, codes), y_true, y_prob, pos_label)
     rng = generator(random_state)
     if spec is not None and "norm" in settings and method == "auto":
         whole = table is not None and codes is None
         problems: list[Any] = [table] if whole else reduce_rows(_needed(rows), kind or "binary")
         found = measure(problems, settings, level, n_resamples, rng, codes)
         ends = found.value, found.low, found.high, level, n, spec.name
-        return Estimate(*ends, found.settings, found.method, *found.band)
+        return Estimate(*ends, found.settings, found.method, *found.band, note)
     if spec is not None and table is not None:
         params.pop("kind", None)  # the table has settled it
         value = spec.function(table, **params)
@@ -282,7 +291,20 @@ def estimate(
     low, high = _interval(spec, value, widened(draws, codes, level), level, kind)
     name = getattr(function, "__name__", type(function).__name__)
     band = null_band(null, level)
-    return Estimate(float(value), low, high, level, n, name, settings, "bootstrap", *band)
+    ends = float(value), low, high, level, n, name
+    return Estimate(*ends, settings, "bootstrap", *band, note)
+
+
+def _area(table: ScoreTable | None, rows: Rows | None, groups: IntArray | None) -> float | None:
+    """Area under the curve where the scores rank the wrong way round; rows have two classes."""
+    if table is None:
+        table = ScoreTable.from_binary(reduce_rows(_needed(rows), "binary")[0])
+    sums = table.w, table.wy, table.w2, table.w2y
+    area = reversed_area(*sums)
+    if area is None or groups is None:
+        return area
+    b = reduce_rows(_needed(rows), "binary")[0]
+    return reversed_area(*sums, Grouped(np.searchsorted(table.p, b.p), b.y, b.w, groups))
 
 
 def _needed(rows: Rows | None) -> Rows:

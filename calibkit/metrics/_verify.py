@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from .._core.params import check_choice, check_int, check_real
 from .._core.proofs import bounds_of, counts_of, verify_classes, verify_counts
 from .._core.random import generator
 from .._core.verification import Verification
+from .._numerics.area import reversed_area
 from .._numerics.links import FloatArray
+from ._reversed import reversal
 from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
 from ._table import ScoreTable
 
@@ -114,8 +117,9 @@ def verify(
             raise ValueError(
                 f"{where}: the table has weighted rows; expected rows that count alike."
             )
-        n = y_true.n.astype(np.float64)
-        return verify_counts(y_true.p, n, y_true.wy, **settings, where=where)
+        size = y_true.n.astype(np.float64)
+        found = verify_counts(y_true.p, size, y_true.wy, **settings, where=where)
+        return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
     if rows.scores.n_classes > 2:
         kind = kind or "top_label"
@@ -129,7 +133,10 @@ def verify(
     if kind == "classwise":
         return verify_classes([(b.p, b.y) for b in problems], **settings, where=where)
     b = problems[0]
-    return verify_counts(*counts_of(b.p, b.y), **settings, where=where, kind=kind)
+    value, n, events = counts_of(b.p, b.y)
+    found = verify_counts(value, n, events, **settings, where=where, kind=kind)
+    area = reversed_area(n, events, n, events) if kind == "binary" else None
+    return replace(found, note=reversal(area, y_true, y_prob, pos_label))
 
 
 def rows_to_certify(
