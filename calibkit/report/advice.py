@@ -17,6 +17,8 @@ _ALIKE = (
     *("kind", "classes", "level", "cv", "calibrator", "task", "sample", "correct", "notion"),
     *("max_error", "delta", "cost_accept_wrong", "cost_review", "cost_discard_right"),
 )
+#: Arguments of the library, which are columns here.
+_NAMES = {"y_prob": "--prob", "y_true": "--label"}
 #: What to say instead, in this order; {fit} and {logit} say where log-odds are declared.
 _WORDS = (
     (r"a calibrator with scale='logit'", "{fit}"),
@@ -30,9 +32,7 @@ _WORDS = (
     (r", or method='bootstrap'[^.]*", ""),
     (r": np\.clip\(.*?\)", ""),
     (r", or impute them and say so \(.*?\)\)", ""),
-    (r"as labels names it", "as --group, --by or --stated names it"),
-    (r"Only binary classification .*? multiclass: ", ""),
-    (r"Unknown label type: continuous\. ", ""),
+    (r"as labels names it", "as the option asks"),
     (
         r"ScalingBinningCalibrator\(n_bins=(\d+)\)",
         r"calibkit fit --calibrator scaling_binning --bins \1",
@@ -40,9 +40,6 @@ _WORDS = (
     (r"\bclasses=\[\.\.\.\]", "--classes"),
     (r"\bor pos_label to say", "or --positive to say"),
     (r"\bby pos_label\b(?!=)", "by --positive"),
-    (r"\bsample_weight (?=is|has|holds|contains)", "--weight "),
-    (r"\by_prob\b", "--prob"),
-    (r"\by_true\b", "--label"),
 )
 _SETTING = re.compile(
     rf"\b({'|'.join((*_RENAMED, *_ALIKE))})=('[^']*'|\"[^\"]*\"|[-+]?\d[\d.]*\d|\w+)"
@@ -65,6 +62,8 @@ def as_options(text: str, command: str = "fit") -> str:
     got, expected, advice = text.partition("; expected")
     if not expected:
         got, advice = "", text
+    for name, option in _NAMES.items():
+        advice = re.sub(rf"\b{name}\b", option, advice)
     advice = _SETTING.sub(lambda m: f"{_option(m[1])} {_value(m[2])}", advice)
     text = _BINS.sub(r"--bins \1", got + expected + advice)
     return _CLASSES.sub(lambda m: _CLASS[m[1]], text)
