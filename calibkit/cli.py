@@ -185,6 +185,7 @@ def report(
     weight: Weight = None,
     positive: Positive = None,
     classes: Classes = None,
+    logit: Logit = False,
     kind: Kind = None,
     bins: Bins = "15",
     level: Level = 0.9,
@@ -218,13 +219,14 @@ def report(
         n_resamples=resamples,
         seed=seed,
         plot=plot,
+        logit=logit,
     )
     if as_json:
         _print_json(found)
     else:
         notes = [*found["reading"], *found["proofs"]]
         if plot is not None:
-            notes = [*notes, f"Picture: {plot} (its ECEs: bins of equal mass)"]
+            notes = [*notes, f"Picture: {plot} (its dots: bins of equal mass)"]
         plain_notes = [f"# {note}" for note in notes]
         show(lambda: [*rich_report(found), *notes], lambda: [*plain_report(found), *plain_notes])
 
@@ -302,7 +304,7 @@ def demo(output: Picture = "calibkit-demo.png", as_json: Json = False) -> None:
         "",
         *found["seen"],
         "",
-        f"Picture: {output} (its ECEs: bins of equal mass)",
+        f"Picture: {output}",
         "",
         "The same in Python:",
         "",

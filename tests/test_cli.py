@@ -791,7 +791,7 @@ def test_messages_name_options_of_the_command_line(platt, tmp_path):
     fit = ["fit", tmp_path / "t.csv", *SMALL[:4], "-o", tmp_path / "c.json"]
     apply = ["apply", platt[0], tmp_path / "t.csv", "--prob", "p", "-o", tmp_path / "o.csv"]
     for error in (fails("report", tmp_path / "t.csv", *SMALL), fails(*fit), fails(*apply)):
-        assert "calibkit fit --logit" in error
+        assert "use --logit" in error or "use calibkit fit --logit" in error
         assert "scale=" not in error
     (tmp_path / "t.csv").write_text(TABLE + TABLE[4:] * 20)
     warned = run(*fit, "--logit").stderr
@@ -808,13 +808,14 @@ def test_messages_name_options_of_the_command_line(platt, tmp_path):
     assert error.endswith("t.csv has: y;p; the file looks ;-separated")
 
 
-def test_the_verdict_on_grouped_rows_is_about_independent_ones(tmp_path):
+def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
     rows = [f"{i % 10 == 0:d},0.{7 + i % 3},u{i // 5}" for i in range(200)]
     (tmp_path / "g.csv").write_text("\n".join(["y,p,unit", *rows]) + "\n")
-    (alone,) = facts(tmp_path / "g.csv", *SMALL)["reading"]
-    (grouped,) = facts(tmp_path / "g.csv", *SMALL, "--group", "unit")["reading"]
-    assert alone.startswith("p: miscalibrated; ")
-    assert grouped.startswith("p: more error than independent rows of a calibrated model show; ")
+    for options in ([], ["--group", "unit"]):
+        found = facts(tmp_path / "g.csv", *SMALL, *options)
+        (said,), (model,) = found["reading"], found["models"]
+        assert said.startswith("p: miscalibrated; ")
+        assert model["metrics"]["calibration_error"]["low"] > 0
 
 
 # -- the rest ---------------------------------------------------------------------------------
@@ -894,19 +895,19 @@ def test_demo_is_real_and_says_what_the_numbers_say(tmp_path, monkeypatch):
     worst = found["worst_bin"]
     assert abs(worst["mean_prediction"] - worst["observed"]) > 0.1
     assert found["n"] == 899
-    before = raw["metrics"]["calibration_error"]
+    before = raw["metrics"]["expected_calibration_error"]
     for model in others:
-        after = model["metrics"]["calibration_error"]
+        after = model["metrics"]["expected_calibration_error"]
         assert after["value"] < before["value"] / 2
         assert f"{after['value']:.3f}" in found["seen"][1]
     assert found["seen"] == seen(found)
     assert "is more than noise" in found["seen"][0]
-    before["value"] = 0.0
+    before |= {"value": 0.0, "low": 0.0}
     for model in others:
-        model["metrics"]["calibration_error"]["value"] = 0.01
+        model["metrics"]["expected_calibration_error"]["value"] = 0.01
     first, second = seen(found)
     assert "is no more than noise" in first
-    assert "error rises from 0.000" in second
+    assert "ECE rises from 0.000" in second
 
 
 def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
@@ -917,7 +918,7 @@ def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
     assert "Before: the forest" in out
     exec(CODE, {})
     assert (tmp_path / "calibkit-demo.png").stat().st_size > 5000
-    assert capsys.readouterr().out.count("calibration error") == 2
+    assert capsys.readouterr().out.count("ECE 0.") == 2
 
 
 @pytest.mark.parametrize(

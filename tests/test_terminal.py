@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
 import numpy as np
 import pytest
 
+import calibkit
 from calibkit import PlattCalibrator, save
 from calibkit import cli as cli_module
 from calibkit._core.printed import printable, quoted
@@ -210,3 +212,126 @@ def test_columns_are_found_at_linear_cost(asked):
         assert find_columns("--prob", names, columns, "t.csv") == columns
         assert places_of(columns)[f"c{n - 1}"] == n - 1
         assert Counting.looked <= 2 * n
+
+
+# -- advice ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def odd_table(tmp_path_factory):
+    """Columns that each command must refuse, or warn of, in one way or another."""
+    rng = np.random.default_rng(0)
+    n = 60
+    p, P = rng.random(n), rng.dirichlet([1.0, 1.0, 1.0], n)
+    y = (rng.random(n) < p).astype(int)
+    at = np.arange(n)
+    columns = {
+        "y": y, "p": p, "rev": 1 - p, "big": 100 * p, "neg": -p, "huge": 1e300 * p,
+        "nan": np.where(at == 3, np.nan, p), "inf": np.where(at == 3, np.inf, p), "cont": p - 0.5,
+        "half": np.full(n, 0.5), "hard": y, "one": np.ones(n, int), "three": at % 3,
+        "frac": at % 5 / 4, "k": np.array(["a", "b", "c"])[P.argmax(1)],
+        "w": np.where(at == 2, -1, 1),
+        "zero": np.zeros(n, int), "gap": np.where(at == 4, "", y.astype(str)), "task_id": at,
+        "text": np.where(y == 1, "90%", "so so"), "passed": y, "tied": p.round(1),
+    }  # fmt: skip
+    for i, c in enumerate("abc"):
+        columns |= {f"p_{c}": P[:, i], f"s_{c}": 2 * P[:, i], f"l_{c}": 7 * P[:, i] - 3}
+    path = tmp_path_factory.mktemp("odd") / "t.csv"
+    rows = [
+        ",".join(map(str, row)) for row in zip(*(v.tolist() for v in columns.values()), strict=True)
+    ]
+    path.write_text("\n".join([",".join(columns), *rows]) + "\n")
+    (path.parent / "few.csv").write_text("\n".join([",".join(columns), *rows[:4]]) + "\n")
+    save(PlattCalibrator().fit(p, y), path.parent / "two.json")
+    save(PlattCalibrator(scale="logit").fit(p - 0.5, y), path.parent / "logit.json")
+    save(calibkit.TemperatureCalibrator(classes=["a", "b", "c"]).fit(P, columns["k"][::-1]),
+         path.parent / "three.json")  # fmt: skip
+    return path
+
+
+def _refused():
+    """Commands on such columns, each with its words."""
+    for prob in ("rev", "big", "neg", "huge", "nan", "inf", "half", "hard", "p"):
+        for logit in ([], ["--logit"]):
+            yield ["report", "few.csv", *_y(prob), "--resamples", "10", "--bins", "2", *logit]
+            yield ["stream", "t.csv", *_y(prob), "-o", "s.csv", *logit]
+            yield ["fit", "t.csv", *_y(prob), "-o", "f.json", *logit]
+        yield ["apply", "two.json", "t.csv", "--prob", prob, "-o", "o.csv"]
+        yield ["apply", "logit.json", "t.csv", "--prob", prob, "-o", "o.csv"]
+    for label in ("one", "three", "cont", "frac", "k", "gap"):
+        for prob in ("p", "p_*"):
+            yield ["report", "few.csv", "--label", label, "--prob", prob, *QUICK, "--bins", "2"]
+            yield ["fit", "t.csv", "--label", label, "--prob", prob, "-o", "f.json"]
+            yield ["fit", "t.csv", "--label", label, "--prob", prob, "-o", "f.json",
+                   "--calibrator", "isotonic"]  # fmt: skip
+        yield ["stream", "t.csv", "--label", label, "--prob", "p", "-o", "s.csv"]
+    for prob in ("s_*", "l_*", "p_*", "p_a,p_b"):
+        yield ["report", "t.csv", "--label", "k", "--prob", prob, *QUICK, "--kind", "binary"]
+        yield ["fit", "t.csv", "--label", "k", "--prob", prob, "-o", "f.json"]
+        yield ["apply", "three.json", "t.csv", "--prob", prob, "-o", "o.csv"]
+    for option, column in (("--weight", "w"), ("--weight", "zero"), ("--group", "one")):
+        yield ["report", "t.csv", *_y("p"), *QUICK, option, column]
+    for bins in ("70", "100000"):
+        yield ["report", "t.csv", *_y("p"), *QUICK, "--bins", bins]
+        for name in ("histogram", "scaling_binning"):
+            yield [
+                "fit",
+                "t.csv",
+                *_y("tied"),
+                "-o",
+                "f.json",
+                "--calibrator",
+                name,
+                "--bins",
+                bins,
+            ]
+    for name in ("histogram", "scaling_binning"):
+        yield ["fit", "t.csv", *_y("tied"), "-o", "f.json", "--calibrator", name, "--bins", "5"]
+    for bad in ([], *_BAD):
+        for signal in ("nan", "k") if bad else ("cont", "nan", "p"):
+            args = ["few.csv" if bad else "t.csv", "--signal", signal, *bad]
+            yield ["codegen", "evaluate", *args, "--resamples", "10", "--no-plots"]
+            yield ["codegen", "policy", *args, *_COSTS]
+
+
+_COSTS = ["--cost-accept-wrong", "1", "--cost-discard-right", "1"]
+_BAD = (
+    *([f"--{name}", "no"] for name in ("task", "sample", "group", "correct", "notion")),
+    ["--stated", "text"],
+    ["--calibrator", "sigmoid"],
+    ["--score", "huge"],
+)
+
+
+def _options(command):
+    """Options of a command, from its help."""
+    text = RUNNER.invoke(cli_module.make_app(), [*command, "--help"]).stdout
+    return set(re.findall(r"--[a-z][a-z-]+", text))
+
+
+#: What only Python can do: a setting, a call, a method.
+PYTHON = re.compile(r"\b[a-z_]+=['\"\[{(]|\b[A-Za-z_]\w+\([^)\s]*=|\bnp\.|\.fit\(|predict_proba\(")
+
+
+def test_no_message_advises_what_the_command_line_cant_do(odd_table, monkeypatch):
+    """All options named are of the command, or of another that is named; and nothing is Python."""
+    monkeypatch.chdir(odd_table.parent)
+    known = {("codegen", c): _options(["codegen", c]) for c in ("evaluate", "policy")}
+    known |= {(c,): _options([c]) for c in ("report", "fit", "apply", "stream")}
+    seen, app = set(), cli_module.make_app()
+    for args in _refused():
+        result = RUNNER.invoke(app, args)
+        assert isinstance(result.exception, (SystemExit, type(None))), (args, result.exception)
+        command = tuple(args[: 1 + (args[0] == "codegen")])
+        said = result.stderr.splitlines()
+        said += [x for x in result.stdout.splitlines() if "guarantee" in x or x.startswith("# p:")]
+        for line in said:
+            _, _, advice = line.partition("; expected")
+            assert not PYTHON.search(advice or line), (args, line)
+            for other, option in re.findall(r"(?:calibkit (\w+) )?(--[a-z][a-z-]+)", line):
+                home = (other,) if other else command
+                others = re.findall(r"calibkit (\w+) --", line)
+                of_others = set().union(*(known.get((o,), set()) for o in others))
+                assert option in known.get(home, set()) | of_others, (args, line)
+            seen.add(line)
+    assert len(seen) > 60

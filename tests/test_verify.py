@@ -331,3 +331,56 @@ def test_what_verify_refuses():
     with pytest.raises(ValueError, match="n_bins=5000; expected at most 1,000"):
         verify(y > 0, np.linspace(0, 1, 60), n_bins=5000)
     assert "99.9% confidence" in str(verify(y > 0, p[:, 0], level=0.999))
+
+
+def _rounded(n, power, decimals, seed):
+    rng = np.random.default_rng(seed)
+    p = rng.random(n)
+    return (rng.random(n) < p**power).astype(int), np.round(p, decimals)
+
+
+@pytest.mark.parametrize("decimals", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("n", [2000, 30_000])
+def test_rounded_scores_have_bounds_that_say_something(n, decimals):
+    """Whatever the decimals of the file, an error of .18 is seen, and no bound is a phrase."""
+    found = verify(*_rounded(n, 2, decimals, seed=0))
+    true = np.sqrt(1 / 30)  # of x - x**2, and rounding moves it by less than a hundredth
+    assert found.l2[0] > {2000: 0.1, 30_000: 0.15}[n]
+    assert found.l2[0] <= true + 0.01
+    assert found.max[0] >= found.l2[0] >= found.l1[0]
+    assert found.finite == (decimals <= {2000: 2, 30_000: 3}[n])
+    assert ("none of the" in str(found)) == (found.finite and found.max[1] <= 0.25)
+    if found.finite:
+        assert found.l2[1] < true + {2000: 0.2, 30_000: 0.15}[n]
+    else:
+        assert "lower bound" in str(found)
+
+
+def test_ties_that_labels_made_don_t_choose_the_bound():
+    """How it is bounded hangs on the scores alone."""
+    y, q = _rounded(5000, 2, 2, seed=0)
+    rng = np.random.default_rng(1)
+    kinds = {verify(rng.permutation(y), q).finite for _ in range(5)}
+    assert kinds == {verify(y, q).finite} == {True}
+
+
+@pytest.mark.parametrize(
+    ("n", "decimals", "power"), [(2000, 2, 1.0), (3000, 2, 1.3), (6000, 3, 1.0)]
+)
+def test_the_better_of_two_bounds_still_holds(n, decimals, power):
+    """Both at once, at the level that is asked for, over data sets of many outputs."""
+    value = np.arange(10**decimals + 1) / 10**decimals
+    share = np.diff(np.clip(np.append(value - 0.5 / 10**decimals, 2.0), 0.0, 1.0))
+    # Rate of each output: the mean of p**power over what is rounded to it.
+    ends = np.clip(np.stack((value - 0.5 / 10**decimals, value + 0.5 / 10**decimals)), 0.0, 1.0)
+    rate = np.diff(ends ** (power + 1), axis=0)[0] / (power + 1) / np.diff(ends, axis=0)[0]
+    gap = np.abs(rate - value)
+    exact = share @ gap, np.sqrt(share @ gap**2), gap.max()
+    failed, n_repeats = 0, 25
+    for seed in range(n_repeats):
+        found = verify(*_rounded(n, power, decimals, seed), level=0.8, random_state=seed)
+        assert found.finite
+        assert len(found.value) > 30
+        bounds = (found.l1, found.l2, found.max)
+        failed += not all(low <= t <= high for t, (low, high) in zip(exact, bounds, strict=True))
+    assert failed / n_repeats <= 0.2 + 3 * np.sqrt(0.16 / n_repeats)

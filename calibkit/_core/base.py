@@ -169,7 +169,7 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 soft="soft_labels" in self._traits,
             )
             match_classes(rows, where=where)
-            _warn_of_scale(rows.scores, where)
+            warn_of_scale(rows.scores, where)
             self._fit_rows(rows)
         return self
 
@@ -415,7 +415,7 @@ def _with_state(calibrator: BaseCalibrator, state: dict[str, Any]) -> Any:
     return new
 
 
-def _warn_of_scale(s: Scores, where: str) -> None:
+def warn_of_scale(s: Scores, where: str) -> None:
     """Logits of many rows that all lie in [0, 1] or [0, 100] are probably something else."""
     if s.scale != "logit" or len(s) < 50:
         return

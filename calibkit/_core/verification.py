@@ -16,6 +16,8 @@ _SUBJECTS = {
     "top_label": "the confidence in the winning class is",
     "classwise": "the probabilities of the classes are, averaged over the classes,",
 }
+#: A largest gap that may be larger than this is not worth a word.
+_LARGE = 0.25
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Verification:
     kind : {"binary", "top_label", "classwise"}, default="binary"
         What is verified: the probability of the larger class, the confidence in the winning class,
         or the probabilities of all classes, with errors averaged over the classes.
+    note : str, default=""
+        What else is to be said, such as that the scores look like those of the other label.
 
     Examples
     --------
@@ -69,6 +73,12 @@ At most 0.12% of new rows have an output that did not occur here.
     high: FloatArray = field(repr=False)
     unseen: float = 0.0
     kind: str = "binary"
+    note: str = ""
+
+    @property
+    def says_largest(self) -> bool:
+        """Whether the upper bound of the largest gap is small enough to be worth a word."""
+        return self.max[1] <= _LARGE
 
     def short(self) -> str:
         """The root mean square error in a few words, as reports and pictures show it.
@@ -99,19 +109,27 @@ At most 0.12% of new rows have an output that did not occur here.
                 f"{sure} confidence {off}; that is a lower bound, since bins hide a part of a "
                 "continuous model's error, and no number of rows gives an upper bound. Bin the "
                 "model to verify it, with few bins: ScalingBinningCalibrator(n_bins=10)."
+                f"{self._note()}"
             )
         text = (
             f"Verified with {sure} confidence on {self.n:,} rows: {what} off by {self.l1[0]:.3g} "
             f"to {self.l1[1]:.3g} on average (l1; root mean square {self.l2[0]:.3g} to "
-            f"{self.l2[1]:.3g}), and none of the {len(self.value)} outputs by more than "
-            f"{self.max[1]:.3g}."
+            f"{self.l2[1]:.3g})"
         )
+        n = f"{len(self.value):,} outputs"
+        if self.says_largest:
+            text += f", and none of the {n} by more than {self.max[1]:.3g}."
+        else:
+            text += f"; the {n} have too few rows for a bound on each."
         if self.unseen > 0:
             text += (
                 f" At most {100 * self.unseen:.2g}% of new rows have an output that did not occur "
                 "here."
             )
-        return text
+        return text + self._note()
+
+    def _note(self) -> str:
+        return f" {self.note}" if self.note else ""
 
     def __repr__(self) -> str:
         return str(self)

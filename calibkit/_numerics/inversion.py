@@ -213,10 +213,12 @@ def invert(
     *,
     few: bool,
     inflate: float = 1.0,
+    upper: bool = True,
 ) -> tuple[float, float]:
     """Ends of the interval; the lower is 0 where a calibrated model can't be excluded.
 
     ``few`` says that bins hold few events; ``inflate`` widens the spread of the simulated errors.
+    Without ``upper`` only the lower end is looked for.
     """
     tail = _ALLOWANCE[norm] * 0.5 * (1.0 - level)
     test = _Test(norm, bins, sampler, inflate)
@@ -225,6 +227,8 @@ def invert(
     if test.observed > highest:
         path = _line(bins, _DEFLATE[norm], score)
         low = 0.0 if path is None else test.end(path, test.observed, 1.0 - tail)
+    if not upper:
+        return low, 1.0
     # Noise in the observed gaps hides which bins, with which variances, the true ones are in.
     shapes = [_line(bins, 0.0, score), _line(bins, 1.0, score)]
     if few or shapes[0] is None:
@@ -235,7 +239,14 @@ def invert(
 
 
 def of_sums(
-    norm: str, sums: BinSums, level: float, n_draws: int, seed: int, *, inflate: float = 1.0
+    norm: str,
+    sums: BinSums,
+    level: float,
+    n_draws: int,
+    seed: int,
+    *,
+    inflate: float = 1.0,
+    upper: bool = True,
 ) -> tuple[float, float]:
     """Interval from sums of unweighted rows in bins of at least two rows each."""
     n, score = sums.w, sums.wp / sums.w
@@ -244,7 +255,7 @@ def of_sums(
     n_draws = min(n_draws, max(100, _MOST_NUMBERS // len(n)))
     sampler = Binomial(n, score, spread(sums), n_draws, seed)
     few = is_few(n, score)
-    return invert(norm, bins, score, sampler, level, few=few, inflate=inflate)
+    return invert(norm, bins, score, sampler, level, few=few, inflate=inflate, upper=upper)
 
 
 def spread(sums: BinSums) -> FloatArray:

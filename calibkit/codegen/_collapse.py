@@ -50,11 +50,16 @@ class BucketCollapse:
             return f"no bucket collapse: {seen}"
         if self.skill.high < 0:
             return f"bucket collapse: {seen}. Forecasting the base rate would be better."
-        what = "nothing was learnt" if self.skill.value < _SKILL else "the skill may be chance"
         return (
             f"bucket collapse: {seen}. The ECE of {self.ece:.4f} is what forecasting the base "
-            f"rate gives: {what}."
+            f"rate gives: {self._learnt()}."
         )
+
+    def _learnt(self) -> str:
+        """How much was, by the interval of the skill alone."""
+        if self.skill.low > 0:
+            return "little was learnt"
+        return "nothing was learnt" if self.skill.high < _SKILL else "the skill may be chance"
 
 
 def bucket_collapse(

@@ -44,9 +44,8 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
     parts += ["Brier skill " + interval_text(e["skill"])] if "skill" in e else []
     line = ", ".join(parts)
     text = fill(model, n_chars) + "\n" + (line if len(line) <= n_chars else "\n".join(parts))
-    if model in numbers.proofs:
-        proof = numbers.proofs[model].replace(">=", "\N{GREATER-THAN OR EQUAL TO}")
-        text += "\n" + fill(f"RMS error {proof}", n_chars)
+    for said in (numbers.notes.get(model), numbers.proofs.get(model)):
+        text += "\n" + fill(said, n_chars) if said else ""
     return text
 
 

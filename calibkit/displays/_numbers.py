@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.params import check_choice, check_int, check_real
 from .._core.random import generator
+from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
 from .._numerics.links import FloatArray, IntArray
 from ..metrics import (
@@ -22,10 +23,13 @@ from ..metrics import (
 )
 from ..metrics._errors import check_binning
 from ..metrics._noise import bin_worth
+from ..metrics._reversed import reversal
 from ._intervals import INTERVALS, consistency
 from ._problems import Problem, Problems
 
 N_COUNTS = 50
+#: Verified errors up to this are worth a line.
+_TELLING = 0.1
 #: A picture whose dots and bars all lie in this part of the axes, next to 0 or 1, is enlarged.
 _CORNER = 0.25
 
@@ -87,8 +91,10 @@ class Numbers:
     curves: dict[Any, Curve]
     estimates: dict[Any, dict[str, Estimate]]
     counts: dict[Any, FloatArray]
-    #: What the rows prove of each model's error, in a few words; where it can be said.
+    #: What the rows prove of each model's error, in a few words; where that is worth one.
     proofs: dict[Any, str]
+    #: What else is to be said of a model: that its scores seem to be those of the other label.
+    notes: dict[Any, str]
 
     @property
     def edges(self) -> FloatArray:
@@ -124,6 +130,7 @@ def numbers_of(found: Problems, settings: Settings, where: str) -> Numbers:
         estimates,
         {key: counts_of(p.table, limits) for key, p in keyed.items()},
         {key: _proof(p.table, settings) for key, p in keyed.items() if _provable(p, settings)},
+        {key: _reversal(p) for key, p in keyed.items() if found.kind == "binary"},
     )
 
 
@@ -135,7 +142,20 @@ def _provable(problem: Problem, settings: Settings) -> bool:
 
 def _proof(table: ScoreTable, settings: Settings) -> str:
     seed = settings.random_state if isinstance(settings.random_state, int) else 0
-    return verify(table, level=settings.level, random_state=seed).short()
+    return proof_text(verify(table, level=settings.level, random_state=seed).l2[1])
+
+
+def proof_text(highest: float) -> str:
+    """Of a verified upper bound of the error, if it is low enough to tell anything."""
+    return f"verified: RMS error at most {highest:.3f}" if highest <= _TELLING else ""
+
+
+def _reversal(problem: Problem) -> str:
+    t, rows = problem.table, problem.rows
+    grouped = None
+    if rows is not None and problem.groups is not None:
+        grouped = Grouped(np.searchsorted(t.p, rows.p), rows.y, rows.w, problem.groups)
+    return reversal(reversed_area(t.w, t.wy, t.w2, t.w2y, grouped))
 
 
 def curve_of(problem: Problem, settings: Settings, where: str) -> Curve:

@@ -13,11 +13,13 @@ from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, counted, warn
+from .._numerics.area import Grouped, reversed_area
 from .._numerics.links import FloatArray, IntArray
 from ._binned import SPECS as BINNED
 from ._interval import measure, with_bins
 from ._null import group_noise, null_band, null_draws
 from ._resampling import cell_draws, row_draws, unit_sums, widened
+from ._reversed import reversal
 from ._rows import (
     Binary,
     infer_kind,
@@ -69,6 +71,9 @@ class Estimate:
         perfectly calibrated model with these scores would show at this n.
     null_low, null_high : float or None
         Ends of the null band: the central ``level`` of those values.
+    note : str
+        What else is to be said: that the scores rank the labels the wrong way round, beyond doubt,
+        and how to say that they are those of the other label.
     """
 
     value: float
@@ -82,6 +87,7 @@ class Estimate:
     null: float | None = None
     null_low: float | None = None
     null_high: float | None = None
+    note: str = ""
 
     @property
     def verdict(self) -> str | None:
@@ -113,7 +119,7 @@ class Estimate:
                 f"; if perfectly calibrated {self.null:.4f} "
                 f"[{self.null_low:.4f}, {self.null_high:.4f}]"
             )
-        return f"{text} ({self._settings()})"
+        return f"{text} ({self._settings()})" + (f". {self.note}" if self.note else "")
 
     def _settings(self) -> str:
         p = self.params
@@ -290,6 +296,11 @@ def estimate(
         kind = _kind(spec, rows, kind)
         n, effective = row_counts(rows.w, len(rows.y), weights)
         problems = _problems(rows, spec, kind, weights)
+    note = ""
+    if spec is not None and kind == "binary":
+        one = next(problems)
+        note = reversal(_area(*one, codes), y_true, y_prob, pos_label)
+        problems = iter([one])
     known = None if spec is None else spec.settings
     settings = dict(params) if known is None else known(kind, n, effective, **params)
     rng = generator(random_state)
@@ -297,7 +308,7 @@ def estimate(
     if spec is not None and "norm" in settings and method == "auto":
         found = measure(problems, settings, level, n_resamples, rng, codes)
         ends = found.value, found.low, found.high, level, n, name
-        return Estimate(*ends, found.settings, found.method, *found.band)
+        return Estimate(*ends, found.settings, found.method, *found.band, note)
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
         value = spec.function(table, **params)
@@ -314,7 +325,16 @@ def estimate(
         draws = widened(draws, codes, level, rows.w)
     low, high = _interval(spec, value, draws, level, kind)
     ends = float(value), low, high, level, n, name
-    return Estimate(*ends, settings, "bootstrap", *null_band(null, level))
+    return Estimate(*ends, settings, "bootstrap", *null_band(null, level), note)
+
+
+def _area(table: ScoreTable, b: Binary, groups: IntArray | None) -> float | None:
+    """Area under the curve where the scores rank the wrong way round."""
+    sums = table.w, table.wy, table.w2, table.w2y
+    area = reversed_area(*sums)
+    if area is None or groups is None:
+        return area
+    return reversed_area(*sums, Grouped(np.searchsorted(table.p, b.p), b.y, b.w, groups))
 
 
 def _problems(

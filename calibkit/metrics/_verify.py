@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from .._core.params import check_choice, check_int, check_real
 from .._core.proofs import bounds_of, counts_of, verify_classes, verify_counts
 from .._core.random import generator
 from .._core.verification import Verification
+from .._numerics.area import reversed_area
 from .._numerics.links import FloatArray
+from ._reversed import reversal
 from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
 from ._table import ScoreTable
 
@@ -48,9 +51,10 @@ def verify(
         Confidence with which all bounds hold at once.
     finite : bool, optional
         Whether the model has finitely many outputs. Default: it has if at most 1 % of the rows
-        have a score that no other row has.
+        have a score that no other row has; but of more than 5,000 outputs there must be 100 rows
+        each, or they are taken for continuous scores that were rounded.
     n_bins : int, default=15
-        Equal-mass bins of the lower bound for continuous scores.
+        Equal-mass bins of the lower bound for continuous scores, and for more than 30 outputs.
     kind : {"binary", "top_label"}, optional
         Which probabilities; default: of the event, or of the winning class for K > 2.
     pos_label : label, optional
@@ -58,7 +62,7 @@ def verify(
     classes : array-like, optional
         All class labels in sorted order, where ``y_true`` may miss some.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the simulated labels behind the lower bound for continuous scores.
+        Seed of the simulated labels behind lower bounds of bins.
 
     Returns
     -------
@@ -80,7 +84,9 @@ def verify(
     outputs that occur here; ``unseen`` bounds the share of the others. Nothing is asymptotic, so
     bounds are wider than the intervals of :func:`estimate`, and fail less often than they may.
     Rows are taken as independent and of one weight: there is no verification with groups or
-    weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided.
+    weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided. Of
+    more than 30 outputs, unless ``finite=True``, the better of both lower bounds is given, and all
+    bounds are made at half of the failure probability each. None of these choices looks at labels.
 
     References
     ----------
@@ -111,8 +117,9 @@ def verify(
             raise ValueError(
                 f"{where}: the table has weighted rows; expected rows that count alike."
             )
-        n = y_true.n.astype(np.float64)
-        return verify_counts(y_true.p, n, y_true.wy, **settings, where=where)
+        size = y_true.n.astype(np.float64)
+        found = verify_counts(y_true.p, size, y_true.wy, **settings, where=where)
+        return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
     if rows.scores.n_classes > 2:
         kind = kind or "top_label"
@@ -126,7 +133,10 @@ def verify(
     if kind == "classwise":
         return verify_classes([(b.p, b.y) for b in problems], **settings, where=where)
     b = problems[0]
-    return verify_counts(*counts_of(b.p, b.y), **settings, where=where, kind=kind)
+    value, n, events = counts_of(b.p, b.y)
+    found = verify_counts(value, n, events, **settings, where=where, kind=kind)
+    area = reversed_area(n, events, n, events) if kind == "binary" else None
+    return replace(found, note=reversal(area, y_true, y_prob, pos_label))
 
 
 def rows_to_certify(

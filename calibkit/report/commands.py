@@ -15,7 +15,7 @@ from .demo import run_demo
 from .facts import facts
 from .fitting import describe, event_last, fit_calibrator
 from .pictures import check_picture, draw
-from .problem import Options, read_problem
+from .problem import Options, from_logits, read_problem
 from .stream import apply_file
 
 
@@ -29,6 +29,7 @@ def report_file(
     n_resamples: int,
     seed: int,
     plot: str | None,
+    logit: bool = False,
 ) -> dict[str, Any]:
     """Facts of a table, and the picture if there is a name for it."""
     picture = None if plot is None else check_output(plot, file)
@@ -37,6 +38,7 @@ def report_file(
     table = Table(Source.of(file))
     problem = read_problem(table, options, several=True)
     with table.located(), progress("estimating") as share:
+        problem = from_logits(problem) if logit else problem
         found = facts(
             problem,
             kind=kind,
@@ -47,7 +49,7 @@ def report_file(
             step=share,
         )
     if picture is not None:
-        draw(problem, picture, kind=found["kind"], n_bins=n_bins, level=level, seed=seed)
+        draw(problem, picture, found, n_bins=n_bins, seed=seed)
     return {"calibkit": __version__, "file": table.source.name, "label": options.label, **found}
 
 

@@ -15,22 +15,7 @@ from typing import Any, NoReturn
 from .._core.optional import require
 from .._core.printed import printable
 from .._core.warnings import CalibrationWarning
-
-
-def as_options(text: str) -> str:
-    """A message of the library with options of the command line for its settings."""
-    for said, option in (
-        ("a calibrator with scale='logit'", "calibkit fit --logit"),
-        ("scale='logit'", "--logit"),
-        ("use scale='probability'", "drop --logit"),
-    ):
-        text = text.replace(said, option)
-    text = re.sub(
-        r"Log-odds: scale=\{'.*': 'logit'\}; l(.*): scale=\{'(.*)': 'score'\}",
-        r"L\1: --score \2",
-        text,
-    )
-    return re.sub(r"\bn_bins='?(\w+)'?", r"--bins \1", text)
+from .advice import as_options
 
 
 def say(text: str) -> None:
@@ -51,8 +36,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        name = command.__name__
         try:
-            with _plain_warnings():
+            with _plain_warnings(name):
                 command(*args, **kwargs)
                 sys.stdout.flush()
         except KeyboardInterrupt:
@@ -69,7 +55,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}")
         except (ValueError, ImportError) as error:
-            fail(as_options(str(error)))
+            fail(as_options(str(error), name))
         except MemoryError:
             fail("not enough memory")
 
@@ -82,11 +68,11 @@ def _drop_output() -> None:
 
 
 @contextmanager
-def _plain_warnings() -> Iterator[None]:
+def _plain_warnings(command: str) -> Iterator[None]:
     said: set[str] = set()
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = as_options(str(message))
+        text = as_options(str(message), command)
         if text not in said:
             said.add(text)
             say(f"warning: {text}")

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from .._classifier import CalibratedClassifier
 from ..metrics import ScoreTable
-from .facts import Step, facts
+from .facts import Step, facts, is_miscalibrated
 from .pictures import draw
 from .problem import Problem
 
@@ -39,7 +39,10 @@ models = {
 }
 for name, model in models.items():
     p = model.predict_proba(X_new)
-    print(name, estimate("calibration_error", y_new, p, n_bins=10, random_state=0))
+    error = estimate(
+        "expected_calibration_error", y_new, p, strategy="quantile", n_bins=10, random_state=0
+    )
+    print(name, error)
 display = ReliabilityDisplay.from_estimator(
     models, X_new, y_new, n_bins=10, random_state=0
 )
@@ -62,9 +65,12 @@ def held_out() -> Problem:
 def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -> dict[str, Any]:
     """Facts of the demo; the picture is written if there is a path for it."""
     problem = held_out()
-    found = facts(problem, n_bins=_N_BINS, n_resamples=_DRAWS, seed=seed, step=step)
+    # The bins of the picture, so that text, table and picture show one error.
+    found = facts(
+        problem, n_bins=_N_BINS, n_resamples=_DRAWS, seed=seed, strategy="quantile", step=step
+    )
     if picture is not None:
-        draw(problem, picture, kind=found["kind"], n_bins=_N_BINS, level=found["level"], seed=seed)
+        draw(problem, picture, found, n_bins=_N_BINS, seed=seed)
     found["file"] = "is a digit odd? scikit-learn's digits, a random forest, held-out rows"
     found["worst_bin"] = worst_bin(problem)
     return {**found, "seen": seen(found)}
@@ -82,26 +88,23 @@ def worst_bin(problem: Problem) -> dict[str, float]:
 def seen(found: dict[str, Any]) -> list[str]:
     """Two sentences, all of whose claims are read off the numbers."""
     others = found["models"][1:]
-    errors = [m["metrics"]["calibration_error"] for m in found["models"]]
+    errors = [m["metrics"]["expected_calibration_error"] for m in found["models"]]
     raw, worst = errors[0], found["worst_bin"]
-    verdict = "more than" if raw["value"] > raw["null_high"] else "no more than"
+    verdict = "more than" if is_miscalibrated(raw) else "no more than"
     before = (
         f"Before: the forest calls {worst['n']} of {found['n']:,} held-out digits odd with a "
         f"probability of about {worst['mean_prediction']:.2f}; {worst['observed']:.0%} of them "
-        f"are. Its RMS calibration error of "
-        f"{raw['value']:.3f} is {verdict} noise, which alone gives up to {raw['null_high']:.3f}."
+        f"are. Its ECE of {raw['value']:.3f} is {verdict} noise, which alone gives up to "
+        f"{raw['null_high']:.3f}."
     )
-    values = [e["value"] for e in errors]
     losses = [m["metrics"]["log_loss"]["value"] for m in found["models"]]
-    noisy = [
-        m["name"] for m, e in zip(others, errors[1:], strict=True) if e["value"] > e["null_high"]
-    ]
+    noisy = [m["name"] for m, e in zip(others, errors[1:], strict=True) if is_miscalibrated(e)]
     left = f"more than noise is left with {_and(noisy)}" if noisy else "what is left may be noise"
     noise = _and([f"{e['null_high']:.3f}" for e in errors[1:]])
     after = (
-        f"After: with {_and([m['name'] for m in others])} the RMS calibration error "
-        f"{_change(values, 3)} (noise alone gives up to {noise}: {left}), and the log loss "
-        f"{_change(losses, 2)}."
+        f"After: with {_and([m['name'] for m in others])} the ECE "
+        f"{_change([e['value'] for e in errors], 3)} (noise alone gives up to {noise}: {left}), "
+        f"and the log loss {_change(losses, 2)}."
     )
     return [before, after]
 

@@ -13,6 +13,7 @@ from .._core.params import percent
 from .._core.printed import quoted
 from .._numerics.links import FloatArray
 from ..metrics import METRICS, ScoreTable, estimate, verify
+from .advice import as_options
 from .problem import Problem
 
 #: Metrics of a report, in its order, with the settings that make them what they are called.
@@ -44,6 +45,7 @@ def facts(
     n_resamples: int = 1000,
     seed: int = 0,
     step: Step | None = None,
+    strategy: str = "uniform",
 ) -> dict[str, Any]:
     """What a report says of one model or of several on the same rows.
 
@@ -57,6 +59,8 @@ def facts(
         As in :func:`calibkit.estimate`.
     step : callable, optional
         Told of the progress.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of the ECE.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def facts(
         found: dict[str, Any] = {}
         for metric, params in REPORTED.items():
             if metric in ERRORS:
-                params = {**params, "kind": kind, "n_bins": n_bins}
+                params = {"strategy": strategy, **params, "kind": kind, "n_bins": n_bins}
             try:
                 found |= _found(metric, problem, p, kind, {**settings, **params})
             except ValueError as error:
@@ -100,7 +104,6 @@ def facts(
         "seed": seed,
         "models": models,
     }
-    grouped = problem.groups is not None
     reason = _unverifiable(problem)
     proofs = [f"Not verified: {reason}."] if reason else []
     proofs += [f"{quoted(m['name'])}: {_proof(m, level)}" for m in models if m["verification"]]
@@ -109,7 +112,7 @@ def facts(
             "Verified bounds are exact for any number of rows, and therefore wider than the "
             "intervals above; the rows must be new to the model and its calibrator."
         )
-    said = [reading(m, kind, grouped) for m in models]
+    said = [reading(m, kind) for m in models]
     return {**_plain(out), "reading": said, "proofs": proofs}
 
 
@@ -138,7 +141,7 @@ def _estimate(
         classes=problem.classes,
         **params,
     )
-    return asdict(found)
+    return {**asdict(found), "verdict": found.verdict}
 
 
 def _confidence(problem: Problem, p: FloatArray) -> tuple[np.ndarray, FloatArray]:
@@ -179,7 +182,8 @@ def _verification(
     found = verify(problem.y, p, level=level, random_state=seed, **given)
     bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
     words = {"short": found.short(), "sentence": str(found)}
-    return {"finite": found.finite, "outputs": len(found.value), **bounds, **words}
+    known = {"outputs": len(found.value), "says_largest": found.says_largest}
+    return {"finite": found.finite, **known, **bounds, **words}
 
 
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
@@ -195,28 +199,45 @@ def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
     return {"base_rate": table.base_rate, "mean_prediction": table.mean_score}
 
 
-def reading(model: dict[str, Any], kind: str, grouped: bool = False) -> str:
+def reading(model: dict[str, Any], kind: str) -> str:
     """One sentence on a model's calibration, from its numbers."""
     error = model["metrics"]["calibration_error"]
     said, happened = model["mean_prediction"], model["base_rate"]
-    verdict = "miscalibrated" if error["value"] > error["null_high"] else "no miscalibration seen"
-    if grouped and error["value"] > error["null_high"]:
-        verdict = "more error than independent rows of a calibrated model show"
+    band, seen = "", f"RMS calibration error {error['value']:.4f}"
+    if error["null_high"] is not None:
+        low, high = f"{error['null_low']:.4f}", f"{error['null_high']:.4f}"
+        band = f", where a calibrated model would show {low} to {high}"
     means = ("mean forecast", "observed") if kind == "binary" else ("mean confidence", "accuracy")
     return (
-        f"{quoted(model['name'])}: {verdict}; RMS calibration error {error['value']:.4f}, where a "
-        f"calibrated model would show {error['null_low']:.4f} to {error['null_high']:.4f}; "
+        f"{quoted(model['name'])}: {_verdict(error)}; {seen}{band}; "
         f"{means[0]} {said:.3f}, {means[1]} {happened:.3f}."
     )
+
+
+def _verdict(error: dict[str, Any]) -> str:
+    """What the test says that the interval and the null band come from."""
+    if error["note"]:  # an error of another kind than a lack of calibration
+        return as_options(error["note"], "report").rstrip(".?")
+    if is_miscalibrated(error):
+        return "miscalibrated"
+    known = error["verdict"] == "calibrated"
+    few = "" if known else f", but the rows don't exclude an error of {error['high']:.2g}"
+    return f"no miscalibration seen{few}"
+
+
+def is_miscalibrated(error: dict[str, Any]) -> bool:
+    """Whether an error is more than a calibrated model shows: its interval begins above 0 then."""
+    return bool(error["low"] > 0)
 
 
 def _proof(model: dict[str, Any], level: float) -> str:
     """What is certain of a model's error, in a line."""
     found = model["verification"]
     if found["finite"]:
+        more = ", and none is off by more than {:.3f}.".format(found["max"][1])
         return (
             f"RMS error {found['short']} with {percent(level)} confidence: it has "
-            f"{found['outputs']} outputs, and none is off by more than {found['max'][1]:.3f}."
+            f"{found['outputs']:,} outputs{more if found['says_largest'] else '.'}"
         )
     return (
         f"RMS error {found['short']}; to verify it, bin it: calibkit fit --calibrator "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .._core.base import BaseCalibrator
+from .._core.warnings import CalibrationWarning
 from .._registry import make_calibrator
 from ..metrics import log_loss
+from .advice import as_options
 from .problem import Problem
 
 
@@ -54,7 +57,9 @@ def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> st
     before = p
     if logit:
         params: dict[str, Any] = {"scale": "logit", "classes": classes}
-        before = make_calibrator("identity", **params).fit(p, y, w).predict_proba(p)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CalibrationWarning)  # of the fit, and said there
+            before = make_calibrator("identity", **params).fit(p, y, w).predict_proba(p)
     after = calibrator.predict_proba(p)
     losses = [log_loss(y, q, sample_weight=w, classes=classes) for q in (before, after)]
     name = calibrator.name
@@ -74,4 +79,4 @@ def _guarantee(calibrator: BaseCalibrator) -> str:
     try:
         return f"\n{calibrator.guarantee()}"
     except ValueError as error:
-        return f"\nNo guarantee: {str(error).partition(': ')[2]}"
+        return f"\nNo guarantee: {as_options(str(error).partition(': ')[2])}"

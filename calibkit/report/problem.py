@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
+from .._core.inputs import read_scores
 from .._core.printed import listed, quoted
 from .._numerics.links import FloatArray
 from .._tables.table import Table, find_columns
@@ -42,6 +44,20 @@ class Problem:
     def scores(self) -> FloatArray:
         """Probabilities of the only model."""
         return next(iter(self.models.values()))
+
+
+def from_logits(problem: Problem) -> Problem:
+    """The same problem with probabilities for log-odds."""
+    models = {name: _probabilities(name, z) for name, z in problem.models.items()}
+    return replace(problem, models=models)
+
+
+def _probabilities(name: str, z: FloatArray) -> FloatArray:
+    where = f"{quoted(name)}: report"
+    scores = read_scores(z, scale="logit", where=where, name="y_prob")
+    warn_of_scale(scores, where)
+    p = scores.probs()
+    return np.column_stack((1.0 - p, p)) if p.ndim < z.ndim else p
 
 
 def read_problem(table: Table, options: Options, *, several: bool) -> Problem:

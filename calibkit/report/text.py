@@ -7,7 +7,7 @@ from typing import Any
 from .._core.optional import require
 from .._core.params import percent
 from .._core.printed import printable, quoted
-from .facts import ERRORS, LABELS
+from .facts import ERRORS, LABELS, is_miscalibrated
 
 _HEADER = ["metric", "value", "low", "high", "null", "null_low", "null_high", "model"]
 
@@ -36,9 +36,16 @@ def settings(facts: dict[str, Any]) -> str:
         f"{percent(facts['level'])} intervals by test inversion for errors, by basic bootstrap for "
         f"the rest, {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
         "rows with labels drawn from the forecasts, independently; "
-        f"ECE: {kind}l1, {ece['n_bins']} equal-width bins, {ece['estimator']}; RMS: {kind}l2, "
-        f"{rms['n_bins']} equal-mass bins, {rms['estimator']}; calibkit {facts['calibkit']}"
+        f"ECE: {kind}l1, {_bins(ece)}; RMS: {kind}l2, {_bins(rms)}; calibkit {facts['calibkit']}"
     )
+
+
+def _bins(params: dict[str, Any]) -> str:
+    """Bins used, and asked for where ties left fewer; and the estimator."""
+    width = {"uniform": "equal-width", "quantile": "equal-mass"}[params["strategy"]]
+    used, asked = params["n_bins"], params.get("n_bins_asked")
+    of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
+    return f"{used}{of} {width} bins, {params['estimator']}"
 
 
 def plain_report(facts: dict[str, Any]) -> list[str]:
@@ -100,9 +107,10 @@ def _cells(name: str, e: dict[str, Any]) -> list[Any]:
     interval = f"{e['low']:.4f}..{e['high']:.4f}"
     if name not in ERRORS:
         return [f"{e['value']:.4f}", interval, ""]
-    colour = "red" if e["value"] > e["null_high"] else "green"
+    colour = "red" if is_miscalibrated(e) else "green"
     value = require("rich.text", "cli").Text(f"{e['value']:.4f}", style=colour)
-    band = f"{e['null']:.4f} ({e['null_low']:.4f}..{e['null_high']:.4f})"
+    known = e["null_high"] is not None
+    band = f"{e['null']:.4f} ({e['null_low']:.4f}..{e['null_high']:.4f})" if known else ""
     return [value, interval, band]
 
 

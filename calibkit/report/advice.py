@@ -1,0 +1,79 @@
+"""The library's messages in the words of the command line: options for settings, no Python."""
+
+from __future__ import annotations
+
+import re
+
+from .._registry import CALIBRATORS
+
+#: Settings of the library that are options of another name.
+_RENAMED = {
+    "n_resamples": "resamples",
+    "random_state": "seed",
+    "pos_label": "positive",
+    "sample_weight": "weight",
+}
+_ALIKE = (
+    *("kind", "classes", "level", "cv", "calibrator", "task", "sample", "correct", "notion"),
+    *("max_error", "delta", "cost_accept_wrong", "cost_review", "cost_discard_right"),
+)
+#: Arguments of the library, which are columns here.
+_NAMES = {"y_prob": "--prob", "y_true": "--label"}
+#: What to say instead, in this order; {fit} and {logit} say where log-odds are declared.
+_WORDS = (
+    (r"a calibrator with scale='logit'", "{fit}"),
+    (r"use scale='probability'", "drop --logit"),
+    (r"Use eps='auto', or pass logits with scale='logit'", "Log-odds need no clipping: {logit}"),
+    (r"scale='logit'", "{logit}"),
+    (r"Log-odds: scale=\{'.*?': 'logit'\}; l(.*?): scale=\{'(.*?)': 'score'\}", r"L\1: --score \2"),
+    (r"(Use strategy='uniform', or c|C)ertify the calibrator", "Verify it"),
+    (r"certify the calibrator", "verify it"),
+    (r"rows: certify\(X, y\)", "rows: calibkit apply, then calibkit report"),
+    (r", or method='bootstrap'[^.]*", ""),
+    (r": np\.clip\(.*?\)", ""),
+    (r", or impute them and say so \(.*?\)\)", ""),
+    (r"as labels names it", "as the option asks"),
+    (
+        r"ScalingBinningCalibrator\(n_bins=(\d+)\)",
+        r"calibkit fit --calibrator scaling_binning --bins \1",
+    ),
+    (r"\bclasses=\[\.\.\.\]", "--classes"),
+    (r"\bor pos_label to say", "or --positive to say"),
+    (r"\bby pos_label\b(?!=)", "by --positive"),
+)
+_SETTING = re.compile(
+    rf"\b({'|'.join((*_RENAMED, *_ALIKE))})=('[^']*'|\"[^\"]*\"|[-+]?\d[\d.]*\d|\w+)"
+)
+_BINS = re.compile(r"\bn_bins='?(\w+)'?")
+_CLASS = {cls.__name__: name for name, cls in CALIBRATORS.items()}
+_CLASSES = re.compile(rf"\b({'|'.join(_CLASS)})\b(?![.:(])")
+
+
+def as_options(text: str, command: str = "fit") -> str:
+    """A message of the library, as somebody who types this command can follow it."""
+    fit = "calibkit fit --logit"
+    logit = fit if command == "apply" else "--logit"
+    words = {"{fit}": fit if command == "fit" else logit, "{logit}": logit}
+    for said, word in _WORDS:
+        for name, option in words.items():
+            word = word.replace(name, option)
+        text = re.sub(said, word, text)
+    # What was got may stay in the library's words; what is to be done may not.
+    got, expected, advice = text.partition("; expected")
+    if not expected:
+        got, advice = "", text
+    for name, option in _NAMES.items():
+        advice = re.sub(rf"\b{name}\b", option, advice)
+    advice = _SETTING.sub(lambda m: f"{_option(m[1])} {_value(m[2])}", advice)
+    text = _BINS.sub(r"--bins \1", got + expected + advice)
+    return _CLASSES.sub(lambda m: _CLASS[m[1]], text)
+
+
+def _option(setting: str) -> str:
+    return "--" + _RENAMED.get(setting, setting).replace("_", "-")
+
+
+def _value(text: str) -> str:
+    """As a shell takes it: quotes where they are needed."""
+    inner = text[1:-1] if text[0] in "'\"" else text
+    return inner if re.fullmatch(r"[\w.+-]+", inner) else f"'{inner}'"
