@@ -26,7 +26,7 @@ from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._numerics.links import FloatArray, IntArray
-from ._registry import CALIBRATORS, make_calibrator
+from ._registry import make_calibrator, names_without
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
 
 
@@ -323,7 +323,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
 
     def _check_calibrator(self, where: str) -> None:
-        names = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "wrapper"}]
+        names = names_without("lift", "wrapper")
         if isinstance(self.calibrator, str):
             check_choice(where, "calibrator", self.calibrator, names)
         elif not isinstance(self.calibrator, BaseCalibrator):
