@@ -26,9 +26,7 @@ StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pen
 class BaseCalibrator(ClassifierMixin, BaseEstimator):
     """Base of all calibrators: a classifier whose features are another classifier's scores.
 
-    To write one, subclass, give it a ``name``, say in ``_state`` what it learns, and write
-    ``_fit(scores, y, w)`` and ``_predict(scores)``; both receive checked input and contain no
-    checks of their own. ``docs/write_your_own.md`` goes through it step by step.
+    To write one, subclass it; ``docs/write_your_own.md`` goes through it step by step.
 
     Parameters
     ----------
@@ -44,8 +42,6 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    What a subclass writes:
-
     - ``name``: small letters and underscores, for files and the command line.
     - ``_state``: a dict from each learned attribute, whose name ends in ``_``, to its kind:
       "float", "flag" (a bool), "vector" (1-D array of floats), "calibrator" or "calibrators"
@@ -55,11 +51,9 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
       columns of scores, "soft_labels" if weighted rows may stand for fractions, "wrapper" if it
       can't be made without another calibrator.
     - ``_fit(s, y, w)`` sets the learned attributes from :class:`Scores`, codes 0..K-1 and positive
-      weights, or None for ones. ``_predict(s)`` gives P(class 1) of shape (n,), or (n, K) for K
-      classes, and changes nothing.
-    - ``_check_params()`` raises on bad hyper-parameters; it begins with
-      ``super()._check_params()``. ``_check_state()`` raises ValueError on learned attributes that
-      ``_fit`` could not have set, when a file is read.
+      weights, or None for ones. ``_predict(s)`` gives P(class 1) or (n, K), and changes nothing.
+    - ``_check_params()`` raises on bad hyper-parameters, the base's first; ``_check_state()``, when
+      a file is read, raises ValueError on state that ``_fit`` could not have set.
 
     Examples
     --------
