@@ -12,12 +12,13 @@ Streams: online holds calibrators that learn label by label, compare_methods run
 prequential_errors measures forecasts over time, CalibrationAlarm watches them.
 Generated code: codegen turns token log-probabilities into a probability that the tests pass.
 ReliabilityDisplay, RiskCoverageDisplay and DriftDisplay draw. save, load, to_dict and from_dict
-keep calibrators as JSON.
+keep calibrators as JSON. base is for calibrators of your own.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import base as base
 from . import online as online
 from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._core.verification import Verification as Verification

@@ -26,7 +26,7 @@ from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._numerics.links import FloatArray, IntArray
-from ._registry import CALIBRATORS, NEEDY, make_calibrator
+from ._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
 
 
@@ -324,7 +324,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             )
 
     def _check_calibrator(self, where: str) -> None:
-        names = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "wrapper"}]
+        names = names_without("lift", "wrapper")
         if isinstance(self.calibrator, str):
             self._refuse_wrapper(where, self.calibrator)
             check_choice(where, "calibrator", self.calibrator, names)
@@ -337,7 +337,7 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     @staticmethod
     def _refuse_wrapper(where: str, name: str) -> None:
         """Raise if a calibrator of others is asked for by its name alone."""
-        if name in NEEDY:
+        if needs_calibrator(name):
             cls = CALIBRATORS[name]
             raise ValueError(
                 f"{where}: calibrator={name!r} makes a calibrator of another one; expected which. "

@@ -29,6 +29,7 @@ from ._core.plain_json import (
 )
 from ._online import MultiStreamCalibrator
 from ._registry import CALIBRATORS
+from ._registry import CODEGEN_FORMS as _CODEGEN
 from .metrics import CalibrationAlarm
 from .metrics._alarm import FORMAT as ALARM
 
@@ -37,8 +38,6 @@ VERSION = 1
 #: A lift holds binary calibrators, these may hold a scaler, and that holds none.
 _MAX_DEPTH = 8
 _MAX_BYTES = 1 << 30
-#: Parameters that are calibrators themselves.
-_NESTED = ("calibrator", "scaler")
 
 
 class Form(NamedTuple):
@@ -50,6 +49,7 @@ class Form(NamedTuple):
     read: Callable[[Any], Any]
 
 
+#: calibkit.codegen, which stands on this module, adds those of its classes when it is imported.
 FORMS: dict[type, Form] = {
     kind: Form(key, value, kind.to_dict, kind.from_dict)
     for kind, key, value in (
@@ -57,8 +57,6 @@ FORMS: dict[type, Form] = {
         (CalibrationAlarm, "format", ALARM),
     )
 }
-#: Classes whose forms calibkit.codegen, which stands on this module, adds when it is imported.
-_CODEGEN = ("risk_controlled_threshold", "triage_policy", "quantile", "decision_rule")
 
 
 def to_dict(calibrator: Any) -> dict[str, Any]:
@@ -227,8 +225,14 @@ def _check_own(calibrator: Any) -> None:
     if not isinstance(calibrator, BaseCalibrator) or (
         CALIBRATORS.get(getattr(type(calibrator), "name", "")) is not type(calibrator)
     ):
+        own = type(calibrator).__name__
+        if isinstance(calibrator, BaseCalibrator):
+            raise TypeError(
+                f"to_dict: {own} is not a calibrator of calibkit and not registered; expected one "
+                f"that is. Register it: calibkit.base.register_calibrator({own})."
+            )
         raise TypeError(
-            f"to_dict: {type(calibrator).__name__} is not a calibrator of calibkit; expected one. "
+            f"to_dict: {own} is not a calibrator of calibkit; expected one. "
             "Use pickle or joblib for scikit-learn estimators, or save a CalibratedClassifier's "
             "calibrators_[0]; of a Journal save calibrator_."
         )
@@ -312,7 +316,8 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     name = data["class"]
     if not isinstance(name, str) or name not in CALIBRATORS:
         raise ValueError(
-            f"from_dict: class is {str(name)[:50]!r}; expected one of {', '.join(CALIBRATORS)}."
+            f"from_dict: class is {str(name)[:50]!r}; expected one of {', '.join(CALIBRATORS)}. "
+            "A calibrator of your own is registered first: calibkit.base.register_calibrator."
         )
     cls = CALIBRATORS[name]
     check_keys(data["params"], set(cls._get_param_names()), f"params of {name}")
@@ -322,9 +327,9 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     }
     if params.get("classes") is not None:
         params["classes"] = labels_from_dict(params["classes"], f"{name}.classes")
-    for key in _NESTED:
-        if isinstance(params.get(key), dict):
-            params[key] = _template_from_dict(params[key], depth + 1)
+    for key, value in params.items():
+        if isinstance(value, dict) and "class" in value:
+            params[key] = _template_from_dict(value, depth + 1)
     try:
         calibrator = cls(**params)
         calibrator._check_params()

@@ -24,12 +24,11 @@ from ._crossfit import response_of
 from ._numerics.links import FloatArray
 from ._registry import CALIBRATORS, make_calibrator
 
-#: Online calibrators that need no other to hold.
-_NAMES = [
-    name
-    for name, cls in CALIBRATORS.items()
-    if issubclass(cls, OnlineCalibrator) and name != "windowed"
-]
+
+def _names() -> list[str]:
+    """Names of the online calibrators that need no other to hold."""
+    online = (name for name, cls in CALIBRATORS.items() if issubclass(cls, OnlineCalibrator))
+    return ["auto", *(name for name in online if name != "windowed")]
 
 
 def _is_fitted(estimator: BaseEstimator) -> bool:
@@ -376,11 +375,11 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     def _check_calibrator(self, where: str) -> None:
         if isinstance(self.calibrator, str):
             self._refuse_wrapper(where, self.calibrator)
-            check_choice(where, "calibrator", self.calibrator, ["auto", *_NAMES])
+            check_choice(where, "calibrator", self.calibrator, _names())
         elif not isinstance(self.calibrator, OnlineCalibrator):
             raise TypeError(
                 f"{where}: calibrator={self.calibrator!r}; expected an online calibrator such as "
-                f"TrackingCalibrator(), or one of the names auto, {', '.join(_NAMES)}."
+                f"TrackingCalibrator(), or one of the names {', '.join(_names())}."
             )
 
     def _check_update(self, where: str, estimator: BaseEstimator) -> None:

@@ -1,17 +1,25 @@
-"""Calibrators and metrics by name, collected from their packages."""
+"""Calibrators and metrics by name: those of the package, and those that others register."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from sklearn.metrics import make_scorer
 
 from . import _online, calibrators
-from ._core.base import BaseCalibrator
+from ._core.base import BaseCalibrator, StateKind
 from ._core.params import advice, check_names, main_name
 from .metrics import METRICS
 from .metrics._estimate import check_settings
+
+#: Names in files of what calibkit.codegen holds beside calibrators of scores.
+CODEGEN_FORMS = ("risk_controlled_threshold", "triage_policy", "quantile", "decision_rule")
+#: Names that no calibrator may have, for files say something else by them.
+_TAKEN = {"multi_stream", *CODEGEN_FORMS}
 
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {
     c.name: c
@@ -19,13 +27,97 @@ CALIBRATORS: dict[str, type[BaseCalibrator]] = {
     for c in vars(package).values()
     if isinstance(c, type) and issubclass(c, BaseCalibrator)
 }
-#: Calibrators that are made of another one.
-NEEDY = [
-    name
-    for name, cls in CALIBRATORS.items()
-    if "calibrator" in (known := signature(cls).parameters)
-    and known["calibrator"].default is Parameter.empty
-]
+
+_C = TypeVar("_C", bound=type[BaseCalibrator])
+
+
+def register_calibrator(calibrator: _C) -> _C:
+    """Make a calibrator of your own known by its name: to files, the command line and wrappers.
+
+    From then on :func:`~calibkit.save` and :func:`~calibkit.load` take it,
+    :func:`~calibkit.make_calibrator` makes it, ``CalibratedClassifier(classifier, "its_name")``
+    wraps it, and the command line lists it. Register before loading a file that holds one.
+
+    Parameters
+    ----------
+    calibrator : type
+        A subclass of :class:`BaseCalibrator` with a ``name`` of its own.
+
+    Returns
+    -------
+    calibrator : type
+        The same class, so that this is a decorator too.
+
+    Raises
+    ------
+    TypeError
+        If it is not a subclass of :class:`BaseCalibrator`.
+    ValueError
+        If its name is missing or taken, or ``_state`` does not say what it learns. A class that
+        is defined again at the top level of the same module takes the place of the former one.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.base import register_calibrator
+    >>> class MyPlatt(PlattCalibrator):
+    ...     pass
+    >>> register_calibrator(MyPlatt)
+    Traceback (most recent call last):
+    ValueError: register_calibrator: MyPlatt.name is 'platt', which stands for PlattCalibrator;
+    expected a name of its own. Set another in the class.
+    """
+    where = "register_calibrator"
+    if not (isinstance(calibrator, type) and issubclass(calibrator, BaseCalibrator)):
+        raise TypeError(
+            f"{where}: {calibrator!r}; expected a subclass of BaseCalibrator: the class, not an "
+            "instance."
+        )
+    own, name = calibrator.__name__, getattr(calibrator, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(
+            f"{where}: {own}.name is {name!r}; expected small letters, digits and underscores. "
+            f"Set it in the class: name = {own.lower()!r}."
+        )
+    state, kinds = getattr(calibrator, "_state", None), get_args(StateKind)
+    if not isinstance(state, dict) or not all(
+        str(k).endswith("_") and v in kinds for k, v in state.items()
+    ):
+        raise ValueError(
+            f"{where}: {own}._state is {state!r}; expected a dict of the learned attributes, whose "
+            f"names end in '_', and the kind of each, one of {', '.join(kinds)}."
+        )
+    known = CALIBRATORS.get(main_name(name))
+    if name in _TAKEN or (known is not None and not _is_redefined(known, calibrator)):
+        other = "another class of calibkit" if known is None else known.__name__
+        raise ValueError(
+            f"{where}: {own}.name is {name!r}, which stands for {other}; expected a name of its "
+            "own. Set another in the class."
+        )
+    CALIBRATORS[name] = calibrator
+    return calibrator
+
+
+def _is_redefined(known: type, cls: type) -> bool:
+    """Whether a class is a known one, or was made by running the same cell or module again."""
+    same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+    return known is cls or (same and "<locals>" not in cls.__qualname__)
+
+
+@contextmanager
+def registry_restored() -> Iterator[None]:
+    """Forget afterwards what is registered within."""
+    before = CALIBRATORS.copy()
+    try:
+        yield
+    finally:
+        CALIBRATORS.clear()
+        CALIBRATORS.update(before)
+
+
+def names_without(*traits: str) -> list[str]:
+    """Names of the calibrators that have none of these traits."""
+    return [name for name, cls in CALIBRATORS.items() if not cls._traits & set(traits)]
 
 
 def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
@@ -38,7 +130,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
         "scaling_binning"``, of streams ``"tracking"`` (also ``"tops"``), ``"hedging"``
         (``"hops"``), ``"online_platt"`` (``"ops"``), ``"online_beta"`` (``"obs"``),
         ``"online_temperature", "adaptive_platt"`` (``"adaptive"``), or one that needs
-        ``calibrator=...``: ``"windowed"``, or a lift, ``"one_vs_rest"`` or ``"top_label"``.
+        ``calibrator=...``: ``"windowed"``, or a lift, ``"one_vs_rest"`` or ``"top_label"``; also
+        the names of those that :func:`~calibkit.base.register_calibrator` was given.
     **params
         Hyper-parameters of the calibrator.
 
@@ -69,7 +162,7 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     cls = CALIBRATORS[name]
     parameters = signature(cls).parameters
     check_names(f"make_calibrator({name!r})", params, parameters)
-    if name in NEEDY and "calibrator" not in params:
+    if needs_calibrator(name) and "calibrator" not in params:
         inner = "PlattCalibrator()"
         raise TypeError(
             f"make_calibrator({name!r}): {cls.__name__} makes a calibrator of another one; "
@@ -77,6 +170,12 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
             f"calibrator={inner})."
         )
     return cls(**params)
+
+
+def needs_calibrator(name: str) -> bool:
+    """Whether the calibrator of this name is made of another one, which has no default."""
+    known = signature(CALIBRATORS[name]).parameters if name in CALIBRATORS else {}
+    return "calibrator" in known and known["calibrator"].default is Parameter.empty
 
 
 def get_scorer_names() -> list[str]:

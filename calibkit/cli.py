@@ -17,7 +17,7 @@ import calibkit
 
 from ._core.params import advice, both_names
 from ._core.printed import printable
-from ._registry import CALIBRATORS
+from ._registry import CALIBRATORS, names_without
 from .report import codegen_command, commands, stream_command
 from .report.console import fail, guarded, json_text, show
 from .report.demo import CODE
@@ -25,9 +25,15 @@ from .report.problem import Options
 from .report.text import aligned, plain_report, rich_report, rich_rows
 
 _NEEDS = ("typer", "rich", "polars")
-_KINDS = ("binary", "top_label", "classwise")
-_LIFTS = [n for n, c in CALIBRATORS.items() if "lift" in c._traits]
-_PLAIN = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "online"}]
+_KINDS = ["binary", "top_label", "classwise"]
+
+
+def _lifts() -> list[str]:
+    return [n for n, c in CALIBRATORS.items() if "lift" in c._traits]
+
+
+def _plain() -> list[str]:
+    return names_without("lift", "wrapper", "online")
 
 
 def main() -> None:
@@ -84,9 +90,10 @@ def _print_json(facts: dict[str, Any]) -> None:
     print(json_text(facts))
 
 
-def _choice(*options: str) -> Callable[[str | None], str | None]:
+def _choice(known: Callable[[], list[str]]) -> Callable[[str | None], str | None]:
     def check(value: str | None) -> str | None:
-        if value is not None and value not in options:
+        # Asked when there is a value: others may have registered calibrators by then.
+        if value is not None and value not in (options := known()):
             near = advice(value, options)
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(options)}{near}")
         return value
@@ -131,7 +138,8 @@ if typer is not None:
     _grouped = "Rows of one group are drawn together (clusters of the bootstrap)."
     Group = Annotated[str | None, _Option(metavar="COL", help=_grouped)]
     Kind = Annotated[
-        str | None, _Option(callback=_choice(*_KINDS), metavar="KIND", help=" | ".join(_KINDS))
+        str | None,
+        _Option(callback=_choice(lambda: _KINDS), metavar="KIND", help=" | ".join(_KINDS)),
     ]
     Bins = Annotated[str, _Option(callback=_bins, metavar="N|auto", help="Bins of the errors.")]
     FitBins = Annotated[
@@ -147,10 +155,10 @@ if typer is not None:
     Logit = Annotated[bool, _Option("--logit", help="The scores are log-odds.")]
     Calibrator = Annotated[
         str,
-        _Option(callback=_choice(*_PLAIN), metavar="NAME", help="See calibkit methods."),
+        _Option(callback=_choice(_plain), metavar="NAME", help="See calibkit methods."),
     ]
     Lift = Annotated[
-        str | None, _Option(callback=_choice(*_LIFTS), metavar="HOW", help=" | ".join(_LIFTS))
+        str | None, _Option(callback=_choice(_lifts), metavar="HOW", help=" | ".join(_lifts()))
     ]
     Output = Annotated[
         str, _Option("-o", "--output", metavar="FILE", help="Where to write.", show_default=False)

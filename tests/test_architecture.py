@@ -30,6 +30,7 @@ LAYERS = {
     "_online_classifier": 4,
     "codegen": 4,
     "online": 5,
+    "base": 5,
     "testing": 4,
     "report": 6,
     "cli": 7,

@@ -7,6 +7,7 @@ import pytest
 from numpydoc.validate import validate
 
 import calibkit
+import calibkit.base
 import calibkit.codegen
 import calibkit.testing
 
@@ -29,6 +30,7 @@ OBJECTS = {
     if inspect.isclass(getattr(calibkit, name)) or inspect.isfunction(getattr(calibkit, name))
 }
 OBJECTS |= {f"codegen.{n}": o for n, o in vars(calibkit.codegen).items() if n[0] != "_"}
+OBJECTS |= {f"base.{n}": o for n, o in vars(calibkit.base).items() if n[0] != "_"}
 OBJECTS = {n: o for n, o in OBJECTS.items() if getattr(o, "__module__", "").startswith("calibkit")}
 
 

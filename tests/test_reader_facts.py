@@ -331,12 +331,68 @@ def test_files_of_one_signal_each_are_no_further_samples(read):
     joined = read(first)
     joined = joined.with_signal("agreement", read(second).signals["agreement"], of=read(second))
     assert list(joined.signals) == ["verbalised", "agreement"]
-    assert read(first, first).sample.tolist() == [0, 0, 1, 1]
+    further = [{**row, "verbalised": 0.4} for row in first]
+    assert read(first, further).sample.tolist() == [0, 0, 1, 1]
     others = [{"task_id": t, "agreement": 0.5} for t in "cd"]
     assert len(read(first, others)) == 4  # other tasks
     numbered = [[{**r, "sample": 0} for r in rows] for rows in (first, second)]
     with pytest.raises(ValueError, match="read it by itself, and use with_signal"):
         read(*numbered)
+
+
+@pytest.mark.parametrize("same", ["text", "logprobs", "sample_id", "file"])
+def test_files_of_the_same_outputs_are_no_further_samples(read, same):
+    said = {"text": {"text": "x"}, "logprobs": {"logprobs": [-0.5]}, "sample_id": {"sample_id": 0}}
+    first = [{"task_id": t, "score": 0.5, **said.get(same, {})} for t in "abc"]
+    second = [{**row, "score": 0.5 if same == "file" else 0.25} for row in first]
+    for files in ((first, second), (second[::-1], first), (first[:2], second[1:])):
+        with pytest.raises(ValueError, match=r"the same outputs .*with_signal\('name'.*sample='"):
+            read(*files)
+    numbered = [[{**r, "k": k} for r in rows] for k, rows in enumerate((first, second))]
+    assert len(read(*numbered, sample="k")) == 6
+    if same in ("text", "sample_id"):  # texts that differ are of further outputs
+        first, second = ([{**row, "text": t} for row in first] for t in "xy")
+        assert read(first, second).sample.tolist() == [0] * 3 + [1] * 3
+
+
+@pytest.fixture
+def join(tmp_path):
+    """Join two tables of four outputs that stand in other orders."""
+
+    def joiner(name, numbers, theirs):
+        rows = [f"{t},{n},{t}{n},0.5{n}" for t, n in zip("aabb", numbers, strict=True)]
+        (tmp_path / "g.csv").write_text(f"task_id,{name},text,p\n" + "\n".join(rows))
+        (tmp_path / "r.csv").write_text(theirs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            outputs = read_generations(tmp_path / "g.csv")
+            return join_results(outputs, read_results(tmp_path / "r.csv"))
+
+    return joiner
+
+
+@pytest.mark.parametrize("name", ["sample_id", "sampleIdx", "completion_id", "sample"])
+@pytest.mark.parametrize(
+    "numbers", [[0, 1, 0, 1], [1, 0, 1, 0], [5, 2, 5, 2], [1, 2, 1, 2], [7, 8, 9, 10]]
+)
+def test_samples_are_matched_by_the_numbers_they_have(join, name, numbers):
+    rows = [f"{t},{n},{y}" for t, n, y in zip("aabb", numbers, [1, 0, 0, 1], strict=True)]
+    scored = join(name, numbers, f"task_id,{name},passed\n" + "\n".join(rows[::-1]))
+    assert scored.correct.tolist() == [True, False, False, True]
+    assert list(scored.generations.signals) == ["p"]
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 0, 1], [1, 2, 1, 2], [11, 12, 13, 14], [3, 3, 3, 3]])
+def test_numbers_of_one_side_fit_the_counts_of_the_other(join, numbers):
+    scored = join("sample_id", numbers, "task_id,passed\na,1\na,0\nb,0\nb,1\n")
+    assert scored.correct.tolist() == [True, False, False, True]
+    assert scored.generations.sample.tolist() == [0, 1, 0, 1]
+
+
+def test_numbers_that_are_one_apart_are_told(join):
+    theirs = "task_id,passed\na,1\na,0\nb,0\nb,1\n"
+    with pytest.raises(ValueError, match="from 1 in generations and from 0 in results"):
+        join("sample", [1, 2, 1, 2], theirs)
 
 
 # ---------------------------------------------------------------------- the verdict as a signal

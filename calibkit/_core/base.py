@@ -28,9 +28,49 @@ StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pen
 class BaseCalibrator(ClassifierMixin, BaseEstimator):
     """Base of all calibrators: a classifier whose features are another classifier's scores.
 
-    To write one, subclass, name its learned attributes in ``_state``, and implement
-    ``_fit(scores, y, w)`` and ``_predict(scores)``; both receive checked input and contain no
-    checks of their own. ``y`` are codes 0..K-1; ``w`` are positive weights, or None for ones.
+    To write one, subclass it; ``docs/write_your_own.md`` goes through it step by step.
+
+    Parameters
+    ----------
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    classes : array-like, optional
+        The class labels in sorted order.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Notes
+    -----
+    - ``name``: small letters and underscores, for files and the command line.
+    - ``_state``: a dict from each learned attribute, whose name ends in ``_``, to its kind:
+      "float", "flag" (a bool), "vector" (1-D array of floats), "calibrator" or "calibrators"
+      (fitted ones of two classes; a list of them may hold None). Files hold these and nothing else.
+    - ``_traits``: a frozenset of promises that :mod:`calibkit.testing` then checks, such as
+      "monotone", "strict", "mean_preserving", "piecewise_constant"; "multiclass" if it takes K
+      columns of scores, "soft_labels" if weighted rows may stand for fractions, "wrapper" if it
+      can't be made without another calibrator.
+    - ``_fit(s, y, w)`` sets the learned attributes from :class:`Scores`, codes 0..K-1 and positive
+      weights, or None for ones. ``_predict(s)`` gives P(class 1) or (n, K), and changes nothing.
+    - ``_check_params()`` raises on bad hyper-parameters, the base's first; ``_check_state()``, when
+      a file is read, raises ValueError on state that ``_fit`` could not have set.
+
+    Examples
+    --------
+    >>> from calibkit.base import BaseCalibrator
+    >>> class BaseRate(BaseCalibrator):
+    ...     name = "base_rate"
+    ...     _state = {"rate_": "float"}
+    ...
+    ...     def _fit(self, s, y, w):
+    ...         self.rate_ = float(y.mean() if w is None else (w @ y) / w.sum())
+    ...
+    ...     def _predict(self, s):
+    ...         return 0.0 * s.probs() + self.rate_
+    >>> BaseRate().fit([0.1, 0.8, 0.7], ["no", "no", "yes"]).predict_proba([0.4]).round(2)
+    array([[0.67, 0.33]])
     """
 
     #: Name in the registry, on the command line and in JSON files.

@@ -17,7 +17,43 @@ _CERTAIN = 1e-15
 
 
 class LogOddsCalibrator(BaseCalibrator):
-    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading."""
+    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading.
+
+    Derive from it instead of :class:`BaseCalibrator` where ``_fit`` and ``_predict`` use
+    ``scores.logits()``; ``_state`` then begins with ``**LogOddsCalibrator._state``.
+
+    Parameters
+    ----------
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    eps : float or "auto", default="auto"
+        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
+        half the distance from 0 (or 1) of the nearest score that is not there itself.
+    classes : array-like, optional
+        The class labels in sorted order.
+
+    Attributes
+    ----------
+    clip_ : ndarray of shape (2,)
+        Distances from 0 and from 1 at which probabilities were clipped.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    >>> from calibkit.base import LogOddsCalibrator
+    >>> class Halved(LogOddsCalibrator):
+    ...     name = "halved"
+    ...
+    ...     def _fit(self, s, y, w):
+    ...         pass
+    ...
+    ...     def _predict(self, s):
+    ...         return 1 / (1 + np.exp(-s.logits() / 2))
+    >>> Halved().fit([0.0, 0.2, 0.9], [0, 1, 1]).predict_proba([0.0, 0.8]).round(2)
+    array([[0.75, 0.25],
+           [0.33, 0.67]])
+    """
 
     _state: ClassVar[dict[str, StateKind]] = {"clip_": "vector"}
 

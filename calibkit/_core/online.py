@@ -21,9 +21,61 @@ class OnlineCalibrator(SteppingCalibrator):
     """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
 
     To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
-    ``_forecast(x)`` and ``_stream(x, y)``; labels in ``y`` are codes, NaN where missing. Arrays of
-    state are replaced, never changed in place, so that a failed update leaves no trace. Name in
-    ``_free`` what parameters may change after the start.
+    ``_forecast(x)``, ``_stream(x, y)`` and ``_bounds()``; labels in ``y`` are codes, NaN where
+    missing. ``_state`` begins with ``**OnlineCalibrator._state``, and ``_traits`` holds "online".
+    Arrays of state are replaced, never changed in place, so that a failed update leaves no trace.
+    Name in ``_free`` what parameters may change after the start.
+
+    Parameters
+    ----------
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    classes : array-like, optional
+        The class labels in sorted order.
+    max_pending : int, default=100_000
+        How many forecasts may wait for their labels.
+
+    Attributes
+    ----------
+    n_seen_ : float
+        Labels learnt.
+    pending_ : object
+        Forecasts that wait for their labels.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    The forecast is the rate of events so far, whatever the score:
+
+    >>> import numpy as np
+    >>> from calibkit.base import OnlineCalibrator
+    >>> class RunningRate(OnlineCalibrator):
+    ...     name = "running_rate"
+    ...     _state = {**OnlineCalibrator._state, "events_": "float", "labels_": "float"}
+    ...
+    ...     def _start(self, n_classes):
+    ...         self.events_, self.labels_ = 1.0, 2.0
+    ...
+    ...     def _features(self, s):
+    ...         return s.probs()[:, None]
+    ...
+    ...     def _forecast(self, x):
+    ...         return np.full(len(x), self.events_ / self.labels_)
+    ...
+    ...     def _stream(self, x, y):
+    ...         known = np.isfinite(y)
+    ...         events = self.events_ + np.cumsum(np.where(known, y, 0.0))
+    ...         labels = self.labels_ + np.cumsum(known)
+    ...         q = np.append(self.events_, events) / np.append(self.labels_, labels)
+    ...         if len(y):
+    ...             self.events_, self.labels_ = float(events[-1]), float(labels[-1])
+    ...         return q[:-1]
+    ...
+    ...     def _bounds(self):
+    ...         return [(0.0, 1.0)]
+    >>> RunningRate().predict_then_update([0.5, 0.5, 0.5], [1, 1, 0])[:, 1].round(2)
+    array([0.5 , 0.67, 0.75])
     """
 
     _state: ClassVar[dict[str, StateKind]] = {"n_seen_": "float", "pending_": "pending"}

@@ -92,7 +92,29 @@ _SYNONYMS = {
 
 
 def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> None:
-    """Raise unless ``value`` is one of the options."""
+    """Raise unless ``value`` is one of the options.
+
+    Parameters
+    ----------
+    where : str
+        Who says so: the class, for instance.
+    name : str
+        Name of the parameter.
+    value : object
+        Its value.
+    options : iterable of str
+        What it may be.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> from calibkit.base import check_choice
+    >>> check_choice("MyCalibrator", "norm", "l2", ("l1", "l2"))
+    """
     options = list(options)
     if not isinstance(value, str) or main_name(value) not in options:
         listed = ", ".join(map(repr, options))
@@ -154,7 +176,27 @@ def percent(level: float) -> str:
 
 
 def check_flag(where: str, name: str, value: Any) -> None:
-    """Raise unless ``value`` is a bool."""
+    """Raise unless ``value`` is a bool.
+
+    Parameters
+    ----------
+    where : str
+        Who says so: the class, for instance.
+    name : str
+        Name of the parameter.
+    value : object
+        Its value.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> from calibkit.base import check_flag
+    >>> check_flag("MyCalibrator", "centered", True)
+    """
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a bool.")
 
@@ -169,7 +211,35 @@ def check_real(
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
-    """Raise unless ``value`` is a finite number between ``low`` and ``high``."""
+    """Raise unless ``value`` is a finite number between ``low`` and ``high``.
+
+    Parameters
+    ----------
+    where : str
+        Who says so: the class, for instance.
+    name : str
+        Name of the parameter.
+    value : object
+        Its value.
+    low, high : float, optional
+        Its bounds.
+    open_low, open_high : bool, default=False
+        Whether a bound is excluded.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is not between the bounds.
+
+    Examples
+    --------
+    >>> from calibkit.base import check_real
+    >>> check_real("MyCalibrator", "l2", -1.0, low=0.0)
+    Traceback (most recent call last):
+    ValueError: MyCalibrator: l2=-1.0; expected a number in [0, inf].
+    """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a number.")
     try:
@@ -192,7 +262,31 @@ def check_scale(where: str, name: str, value: Any) -> None:
 
 
 def check_int(where: str, name: str, value: Any, *, low: int, high: int = 2**53) -> None:
-    """Raise unless ``value`` is a whole number of at least ``low``, and not beyond reason."""
+    """Raise unless ``value`` is a whole number of at least ``low``, and not beyond reason.
+
+    Parameters
+    ----------
+    where : str
+        Who says so: the class, for instance.
+    name : str
+        Name of the parameter.
+    value : object
+        Its value.
+    low, high : int
+        Its bounds.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number.
+    ValueError
+        If it is not between the bounds.
+
+    Examples
+    --------
+    >>> from calibkit.base import check_int
+    >>> check_int("MyCalibrator", "n_bins", 10, low=1)
+    """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
         raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected an int.")
     if value < low:

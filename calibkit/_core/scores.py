@@ -30,7 +30,21 @@ SATURATED = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Checked scores of n rows: ``(n,)`` of the positive class, or ``(n, K)`` for K > 2."""
+    """Checked scores of n rows: ``(n,)`` of the positive class, or ``(n, K)`` for K > 2.
+
+    This is what ``_fit`` and ``_predict`` of a calibrator receive; ``scores[rows]`` takes some.
+
+    Attributes
+    ----------
+    values : ndarray
+        The numbers, on their scale.
+    scale : {"probability", "logit"}
+        What they are.
+    clip : tuple of two floats
+        How near to 0 and 1 a probability may be when its logarithm is taken.
+    best : tuple of two arrays, or None
+        Column and value of the largest score of each row of K, if that is known already.
+    """
 
     values: FloatArray
     scale: Scale
@@ -51,7 +65,13 @@ class Scores:
         return 2 if self.values.ndim == 1 else self.values.shape[1]
 
     def probs(self) -> FloatArray:
-        """Probabilities in float64; rows of K classes sum to one."""
+        """Probabilities.
+
+        Returns
+        -------
+        p : ndarray of float64
+            Of shape (n,), or (n, K) with rows that sum to one.
+        """
         if self.scale == "logit":
             return expit(self.values) if self.values.ndim == 1 else softmax(self.values)
         if self.values.ndim == 1:
@@ -61,8 +81,13 @@ class Scores:
         return p
 
     def logits(self) -> FloatArray:
-        """Log-odds of the positive class, or K logits; clipped where taken of probabilities,
-        as given otherwise."""
+        """Log-odds of the positive class, or K logits.
+
+        Returns
+        -------
+        z : ndarray
+            Of shape (n,) or (n, K); clipped where taken of probabilities, as given otherwise.
+        """
         if self.scale == "logit":
             return self.values
         if self.values.ndim == 1:
@@ -70,7 +95,13 @@ class Scores:
         return np.log(np.maximum(self.values, self.clip[0], dtype=np.float64))
 
     def inside(self) -> FloatArray:
-        """Binary probabilities kept clear of 0 and 1."""
+        """Binary probabilities kept clear of 0 and 1.
+
+        Returns
+        -------
+        p : ndarray of shape (n,)
+            At least ``clip[0]`` from 0 and ``clip[1]`` from 1.
+        """
         return np.clip(self.values, self.clip[0], 1.0 - self.clip[1])
 
     def resolution(self) -> Clip:
@@ -79,6 +110,11 @@ class Scores:
         This is what a score of 0 or 1 may be taken for, whether these scores hold one or another
         will: a forest of 100 trees that says 0 means less than 1/100. Of K classes all columns
         count, and the clip stays below 1 / K, so that no winner is reached by it.
+
+        Returns
+        -------
+        low, high : float
+            At most 1/2, or 1/(2K).
         """
         if self.scale == "logit" or len(self) == 0:
             return SATURATED, SATURATED
@@ -96,7 +132,13 @@ class Scores:
         return min(low / 2.0, most), min(high / 2.0, most)
 
     def saturated(self) -> float:
-        """Share of rows whose (largest) probability gets clipped on the way to log-odds."""
+        """Share of rows whose (largest) probability gets clipped on the way to log-odds.
+
+        Returns
+        -------
+        share : float
+            Between 0 and 1.
+        """
         if self.scale == "logit" or len(self) == 0:
             return 0.0
         if self.values.ndim == 1:
@@ -106,21 +148,41 @@ class Scores:
         return float(np.count_nonzero(outside) / len(self))
 
     def columns(self) -> Scores:
-        """The same scores with one column per class, for two classes too."""
+        """The same scores with one column per class, for two classes too.
+
+        Returns
+        -------
+        scores : Scores
+            Of shape (n, K).
+        """
         if self.values.ndim == 2:
             return self
         first = 1.0 - self.values if self.scale == "probability" else np.zeros(len(self))
         return replace(self, values=np.column_stack((first, self.values)), best=None)
 
     def one_vs_rest(self) -> list[Scores]:
-        """Binary scores of each class against the others, in the native scale."""
+        """Binary scores of each class against the others, in the native scale.
+
+        Returns
+        -------
+        scores : list of Scores
+            Of shape (n,), one for each class.
+        """
         values = self.columns().values
         if self.scale == "logit":
             values = one_vs_rest_log_odds(values)
         return [replace(self, values=v.astype(np.float64), best=None) for v in values.T]
 
     def top(self) -> tuple[Scores, IntArray]:
-        """Binary scores of each row's winning class, in the native scale, and its code."""
+        """Binary scores of each row's winning class, in the native scale, and its code.
+
+        Returns
+        -------
+        scores : Scores
+            Of shape (n,).
+        codes : ndarray of int of shape (n,)
+            Which class won.
+        """
         values = self.columns().values
         if self.scale == "logit":
             winners, top = top_log_odds(values)

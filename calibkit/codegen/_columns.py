@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from .._core.warnings import MissingSignalWarning, UnmatchedWarning, warn
 from .._numerics.links import FloatArray, IntArray
 from .._tables.records import is_empty, to_number
 from ._formats._names import is_no_answer, is_no_signal
-from ._formats._rows import Alternatives, Asked, Output, Top
+from ._formats._rows import Alternatives, Asked, Numbered, Output, Top
 from ._formats._table import no_text
 from ._ids import Ids
 from ._ragged import Ragged
@@ -45,7 +46,7 @@ class Columns:
 
     def begin(self, path: Any) -> None:
         """What is added from here on is of that file."""
-        self._files.append(_File(str(path), set(), set()))
+        self._files.append(_File(str(path), {}, set(), Counter()))
 
     def add(self, row: Output) -> None:
         """Take an output in."""
@@ -66,7 +67,7 @@ class Columns:
             self._notes[row.tokens.note].append(len(self._text))
         n_tokens = len(logprobs)
         if self._files:
-            self._files[-1].tasks.add(row.task)
+            self._files[-1].add(row, len(self._text))
             self._files[-1].holds.update(["log-probabilities"] * bool(n_tokens))
         top = row.tokens.top
         flat, per_token = top or Top(_NONE, np.zeros(n_tokens, np.intp) if n_tokens else _NO)
@@ -199,29 +200,63 @@ class Columns:
         )
 
     def _check_files(self) -> None:
-        """Raise where files hold different signals of the same outputs, not further outputs."""
+        """Raise where files hold signals of the same outputs, not further outputs."""
         if not self._ids.columns()["counted"]:
             return
         for one, other in combinations(self._files, 2):
             both = one.tasks & other.tasks
-            if both and one.holds != other.holds:
-                task = min(both)
+            if not both:
+                continue
+            if one.holds != other.holds:
                 held = [", ".join(sorted(f.holds)) or "no signal" for f in (one, other)]
-                raise ValueError(
-                    f"{self._asked.where}: {one.path} holds {held[0]} and {other.path} {held[1]}, "
-                    f"of the same tasks (for instance {task}), and samples without numbers would "
-                    "be further samples of each; expected the same columns in all files. Signals "
-                    "of the same outputs: read each file by itself, then "
-                    "first.with_signal('name', second.signals['name'], of=second)."
-                )
+                found = f"{one.path} holds {held[0]} and {other.path} {held[1]}, of the same tasks"
+            elif self._are_same(one, other):
+                found = f"{one.path} and {other.path} hold the same outputs of the same tasks"
+            else:
+                continue
+            raise ValueError(
+                f"{self._asked.where}: {found} (for instance {min(both)}), and samples without "
+                "numbers would be further samples of each; expected further outputs, with the same "
+                "columns in all files. Signals of the same outputs: read each file by itself, then "
+                "first.with_signal('name', second.signals['name'], of=second). Further outputs: "
+                "number all in the files, and name the key: sample='...'."
+            )
+
+    def _are_same(self, one: _File, other: _File) -> bool:
+        """Whether all outputs that stand in both files, by number or order, are the same there."""
+        common = one.rows.keys() & other.rows.keys()
+        return bool(common) and all(self._is_same(one.rows[key], other.rows[key]) for key in common)
+
+    def _is_same(self, i: int, j: int) -> bool:
+        alike = (self._text[i], self._labels[i]) == (self._text[j], self._labels[j])
+        if not alike or not np.array_equal(self._logprobs[i], self._logprobs[j], equal_nan=True):
+            return False
+        numbered = None not in (self._ids.own[i], self._ids.own[j])
+        if self._text[i] or len(self._logprobs[i]) or numbered:
+            return True
+        return all(  # all that a bare table says
+            self._has(i, {name: column[j]}) for name, column in self._extra.items() if column[j:]
+        )
 
 
 class _File(NamedTuple):
-    """A file, the tasks in it, and what it holds of them."""
+    """A file: the rows in it by task and number, and what it holds of them."""
 
     path: str
-    tasks: set[str]
+    rows: dict[tuple[str, int], int]
     holds: set[str]
+    counts: Counter[str]
+
+    @property
+    def tasks(self) -> set[str]:
+        """Tasks of which outputs stand in it."""
+        return set(self.counts)
+
+    def add(self, row: Output, number: int) -> None:
+        """Take in a row of this number among all."""
+        own = row.sample if isinstance(row.sample, Numbered) else self.counts[row.task]
+        self.counts[row.task] += 1
+        self.rows.setdefault((row.task, own), number)
 
 
 def _counts(name: str, values: FloatArray) -> bool:

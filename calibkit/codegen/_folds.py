@@ -18,7 +18,7 @@ from .._core.scores import Scores
 from .._core.warnings import ScaleWarning
 from .._crossfit import splits
 from .._numerics.links import FloatArray, IntArray, expit
-from .._registry import CALIBRATORS, make_calibrator
+from .._registry import make_calibrator, names_without
 from ._inputs import check_range, read_correct, read_signals, scales_of
 
 #: Protocols by name: folds over the outputs in their order, or sorted by signal first.
@@ -102,7 +102,7 @@ def cross_val_calibrate(
 def read_calibrator(calibrator: Any, scale: str, where: str) -> BaseCalibrator:
     """A new calibrator of one score per output, by name or by example."""
     if isinstance(calibrator, str):
-        batch = [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "wrapper", "online"}]
+        batch = names_without("lift", "wrapper", "online")
         check_choice(where, "calibrator", calibrator, batch)
         template = make_calibrator(calibrator)
     elif isinstance(calibrator, BaseCalibrator):

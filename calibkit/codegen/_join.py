@@ -207,6 +207,7 @@ def join_results(generations: Generations, results: Results) -> Scored:
             f"{_example(generations)}, results {_example(results)}; expected the same ids."
             f"{_cause(generations, results)}"
         )
+    _check_numbers(generations, results)
     matched = np.array([verdicts[key] for key in outputs if key in verdicts], dtype=np.intp)
     scored = Scored(
         generations.take(rows),
@@ -221,6 +222,26 @@ def join_results(generations: Generations, results: Results) -> Scored:
         shifted = generations.counted and results.counted and _counts_differ(generations, results)
         _warn(scored, shifted)
     return scored
+
+
+def _check_numbers(generations: Generations, results: Results) -> None:
+    """Raise where one side numbers from 1 what the other numbers from 0."""
+    tasks = set(generations.task.tolist()) & set(results.task.tolist())
+    ours, theirs = (
+        {
+            (t, s)
+            for t, s in zip(side.task.tolist(), side.sample.tolist(), strict=True)
+            if t in tasks
+        }
+        for side in (generations, results)
+    )
+    for from_zero, from_one in ((ours, theirs), (theirs, ours)):
+        if {(t, s + 1) for t, s in from_zero} == from_one:
+            raise ValueError(
+                "join_results: the samples of all tasks have numbers that are one larger on one "
+                f"side; expected the same ids.{_cause(generations, results)} Make them alike: "
+                "sample=lambda r: int(r['sample']) - 1."
+            )
 
 
 def _without_verdict(scored: Scored, column: str) -> Scored:

@@ -51,7 +51,9 @@ def read_generations(
         task_id of its doc).
     sample : str or callable, optional
         Key, or function, that gives the number of the output among its task's. By default
-        ``sample``; without it outputs of a task are counted from 0 in the order of the file.
+        ``sample``, or a column such as sample_id or completion_id whose numbers tell the outputs
+        of every task apart; without one outputs of a task are counted from 0 in the order of the
+        file.
     text, logprobs : str or callable, optional
         Keys of the output's text and its list of log-probabilities, where they are not where the
         format has them. A table's text is looked for as text, completion, solution, code, output,
@@ -76,8 +78,8 @@ def read_generations(
     ValueError
         If a file is empty, cut short, not UTF-8, of no known format or of two; if a record lacks
         a field, has no text or several, or is a piece of a streamed response; if two of the same
-        task and sample differ, or files hold different signals of the same tasks. Names the file
-        and the line.
+        task and sample differ, or files without sample numbers hold different signals of the same
+        tasks, or the same outputs. Names the file and the line.
 
     Warns
     -----

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -226,8 +226,8 @@ def _quantiles_from_dict(data: dict[str, Any]) -> QuantileCalibrator:
 # -- the rule -----------------------------------------------------------------------------------
 
 #: Parts of a rule, and of which classes each may be.
-_PARTS = {
-    "calibrator": tuple(CALIBRATORS),
+_PARTS: dict[str, Collection[str]] = {
+    "calibrator": CALIBRATORS.keys(),
     "threshold": ("risk_controlled_threshold",),
     "policy": ("triage_policy",),
 }

@@ -150,7 +150,10 @@ def check_copies_are_exact(calibrator: BaseCalibrator) -> None:
     """JSON and pickle give back the same bits."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, np.array(["no", "yes"])[y])
-    for copy in (pickle.loads(pickle.dumps(fitted)), from_dict(to_dict(fitted))):
+    # pickle looks a class up by its module, and finds none that was made within a function.
+    local = "<locals>" in type(calibrator).__qualname__
+    pickled = deepcopy(fitted) if local else pickle.loads(pickle.dumps(fitted))
+    for copy in (pickled, from_dict(to_dict(fitted))):
         assert_array_equal(copy.predict_proba(p), fitted.predict_proba(p))
         assert_array_equal(copy.predict(p), fitted.predict(p))
 

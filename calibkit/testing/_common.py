@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
 from .._core.warnings import CalibrationWarning
+from .._registry import register_calibrator, registry_restored
 
 Check = Callable[[BaseCalibrator], None]
 BINARY: list[Check] = []
@@ -19,13 +21,31 @@ MULTICLASS: list[Check] = []
 TRAIT: dict[str, list[Check]] = {}
 
 
+def _known(check: Check) -> Check:
+    """The check, for the length of which files may name the class, registered or not."""
+
+    @wraps(check)
+    def run(calibrator: BaseCalibrator) -> None:
+        held = [calibrator, *calibrator.get_params().values()]
+        classes = {type(c) for c in held if isinstance(c, BaseCalibrator)}
+        with registry_restored():
+            for cls in classes:
+                try:
+                    register_calibrator(cls)
+                except ValueError as error:
+                    raise AssertionError(str(error)) from error
+            check(calibrator)
+
+    return run
+
+
 def binary(check: Check) -> Check:
-    BINARY.append(check)
+    BINARY.append(check := _known(check))
     return check
 
 
 def multiclass(check: Check) -> Check:
-    MULTICLASS.append(check)
+    MULTICLASS.append(check := _known(check))
     return check
 
 
@@ -37,7 +57,7 @@ def batch(check: Check) -> Check:
 
 def with_trait(trait: str) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
-        TRAIT.setdefault(trait, []).append(check)
+        TRAIT.setdefault(trait, []).append(check := _known(check))
         return check
 
     return register

@@ -21,6 +21,8 @@ _IDENTIFIER = re.compile(
     r"(.+_)?(ids?|uuid|hash|index|idx|rows?|seed|sample|trial|attempt|fold|line|lineno|number|no"
     r"|timestamp|created|date|time)|unnamed.*"
 )
+#: Names by which files number the samples of a task, beside ``sample``.
+_SAMPLE = re.compile(r"sample|(sample|completion|generation)_(id|idx|index|no|num|number)")
 #: Last words of names that say what is right, or what was answered.
 _ANSWER = re.compile(
     r"(.+_)?(answers?|labels?|target|gold|truth|reference|expected|option|choice)|y_true|gt"
@@ -57,6 +59,12 @@ def _plain(name: str) -> str:
 def is_no_signal(name: str) -> bool:
     """Whether a column of this name numbers rows, or says what is right or whether it was."""
     return any(kind.fullmatch(_plain(name)) for kind in (_IDENTIFIER, _VERDICT, _ANSWER))
+
+
+@lru_cache(maxsize=1024)
+def may_number_samples(name: str) -> bool:
+    """Whether a column of this name may number the samples of a task."""
+    return _SAMPLE.fullmatch(_plain(name)) is not None
 
 
 def is_no_answer(name: str) -> bool:

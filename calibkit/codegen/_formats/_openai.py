@@ -15,6 +15,7 @@ from ._rows import (
     fail,
     ids,
     keys,
+    one_sample,
     same_length,
 )
 from ._source import Item
@@ -91,13 +92,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     choices = body["choices"]
     if not choices or not all(isinstance(c, dict) for c in choices):
         raise fail(asked, item, f"choices is {choices!r:.60}; expected a list of objects.")
-    if sample is not None and len(choices) > 1:
-        raise fail(
-            asked,
-            item,
-            f"is sample {sample} and holds {len(choices)} choices; expected one choice where "
-            "samples are numbered.",
-        )
+    sample = one_sample(asked, item, sample, choices, "choice")
     for choice in by_index(asked, item, choices):
         text = _text(choice, item, asked)
         yield Output(item.place, task, sample, text, _tokens(choice, text, item, asked))

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import to_number
+from ._names import may_number_samples
 from ._source import Item
 
 #: A key of the records, or what makes a value of a record; of the task several keys, too.
@@ -62,6 +63,10 @@ class Tokens(NamedTuple):
     top: Top | None = None
     first: Alternatives | None = None
     note: str = ""
+
+
+class Numbered(int):
+    """A number of a sample by another name than ``sample``: taken if it tells all samples apart."""
 
 
 class Output(NamedTuple):
@@ -136,14 +141,36 @@ def ids(
     task = as_task(asked, item, field(asked, item, "task", tasks, needed=True))
     number = field(asked, item, "sample", samples)
     if number is None and asked.sample is None:
-        return task, None
-    try:
-        found = to_number(number, "sample")
-        if 0 <= found < 2**53 and found == int(found):
-            return task, int(found)
-    except ValueError:
-        pass
+        guesses = sorted(name for name in item.value if may_number_samples(str(name)))
+        found = (_whole(item.value[name]) for name in guesses)
+        return task, next((Numbered(n) for n in found if n is not None), None)
+    whole = _whole(number)
+    if whole is not None:
+        return task, whole
     raise fail(asked, item, f"sample is {number!r:.60}; expected a whole number from 0 to 2**53.")
+
+
+def _whole(value: Any) -> int | None:
+    """A cell as a whole number from 0 that floats hold, None if it is none."""
+    try:
+        found = to_number(value, "sample")
+    except ValueError:
+        return None
+    return int(found) if 0 <= found < 2**53 and found == int(found) else None
+
+
+def one_sample(
+    asked: Asked, item: Item, sample: int | None, found: list[Any], what: str
+) -> int | None:
+    """The number of a record's one output; a record of several has none."""
+    if len(found) < 2 or sample is None or isinstance(sample, Numbered):
+        return sample if len(found) < 2 else None
+    raise fail(
+        asked,
+        item,
+        f"is sample {sample} and holds {len(found)} {what}s; expected one {what} where samples are "
+        "numbered.",
+    )
 
 
 def by_index(asked: Asked, item: Item, found: list[dict[str, Any]]) -> list[dict[str, Any]]:

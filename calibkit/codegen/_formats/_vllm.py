@@ -14,6 +14,7 @@ from ._rows import (
     by_index,
     fail,
     ids,
+    one_sample,
     same_length,
 )
 from ._source import Item
@@ -37,13 +38,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     found = item.value["outputs"]
     if not found:
         raise fail(asked, item, "outputs is empty; expected one output or more.")
-    if sample is not None and len(found) > 1:
-        raise fail(
-            asked,
-            item,
-            f"is sample {sample} and holds {len(found)} outputs; expected one output where "
-            "samples are numbered.",
-        )
+    sample = one_sample(asked, item, sample, found, "output")
     for one in by_index(asked, item, found):
         text = as_text(asked, item, one["text"])
         yield Output(item.place, task, sample, text, _tokens(one, text, item, asked))

@@ -1,0 +1,20 @@
+"""What it takes to write a calibrator of your own; ``docs/write_your_own.md`` goes through it.
+
+Derive from BaseCalibrator, from LogOddsCalibrator if the map is of log-odds, or from
+OnlineCalibrator if it learns label by label. ``calibkit.testing.check_calibrator`` says whether it
+keeps the promises that the others keep, and register_calibrator makes it known by its name.
+"""
+
+from ._core.base import BaseCalibrator as BaseCalibrator
+from ._core.base import StateKind as StateKind
+from ._core.log_odds import LogOddsCalibrator as LogOddsCalibrator
+from ._core.online import OnlineCalibrator as OnlineCalibrator
+from ._core.params import check_choice as check_choice
+from ._core.params import check_flag as check_flag
+from ._core.params import check_int as check_int
+from ._core.params import check_real as check_real
+from ._core.scores import Scale as Scale
+from ._core.scores import Scores as Scores
+from ._numerics.links import FloatArray as FloatArray
+from ._numerics.links import IntArray as IntArray
+from ._registry import register_calibrator as register_calibrator
