@@ -19,6 +19,7 @@ KINDS = ("binary", "top_label", "classwise")
 #: What a weight is: a row's share of the population, or a number of rows.
 WEIGHTS = ("sampling", "frequency")
 _NAMES = ("y_prob", "y_true")
+_LEAST = 1e-50
 
 
 class Binary(NamedTuple):
@@ -56,7 +57,7 @@ def read_problem(
     read: Any = read_targets if fractions and binary else read_labels
     found, codes = read(y_true, classes=classes, where=where, name="y_true")
     check_lengths(len(scores), len(codes), where, _NAMES)
-    w = read_weights(sample_weight, len(scores), where=where)
+    w = _weights(sample_weight, len(scores), where)
     if codes.dtype.kind == "f":
         found, codes = _event_shares(found, codes, scores, pos_label, where)
     elif binary:
@@ -80,6 +81,14 @@ def read_problem(
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
     return rows
+
+
+def _weights(sample_weight: Any, n: int, where: str) -> FloatArray | None:
+    """Checked weights; what is below 1e-50 of the largest counts as 0, or its square would."""
+    w = read_weights(sample_weight, n, where=where)
+    if w is None or w.min() >= _LEAST * w.max():
+        return w
+    return np.where(w < _LEAST * w.max(), 0.0, w)
 
 
 def _event_shares(
@@ -174,7 +183,7 @@ def refuse_kind(where: str, kind: Any) -> None:
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
     g = read_group_labels(groups, n, "groups", where)
-    w = read_weights(sample_weight, n, where=where)
+    w = _weights(sample_weight, n, where)
     if w is not None:
         g = g[w > 0]
     found, codes = np.unique(g, return_inverse=True)
