@@ -106,12 +106,12 @@ def test_fractions_of_events_are_their_rows(name):
 
 
 def test_debiased_squares_are_unbiased_under_weights():
-    """400 data sets with heavy weights: the plug-in shows four times the error there is."""
+    """200 data sets with heavy weights: the plug-in shows four times the error there is."""
     rng = np.random.default_rng(0)
     value, rate = np.array([0.2, 0.5, 0.8]), np.array([0.25, 0.5, 0.7])
     at, found = np.repeat([0, 1, 2], 40), {True: [], "labels": [], False: []}
     fractions = []
-    for _ in range(400):
+    for _ in range(200):
         y = (rng.random(120) < rate[at]).astype(int)
         w = np.exp(rng.normal(size=120))
         for debias in found:
@@ -123,7 +123,7 @@ def test_debiased_squares_are_unbiased_under_weights():
         )
     truth = np.mean((value - rate) ** 2)
     for squares in (found[True], found["labels"], fractions):
-        assert abs(np.mean(squares) - truth) < 3.5 * np.std(squares) / np.sqrt(400)
+        assert abs(np.mean(squares) - truth) < 3.5 * np.std(squares) / np.sqrt(200)
     assert np.mean(found[False]) > 3 * truth
 
 
@@ -204,14 +204,14 @@ def test_no_weight_lifts_the_bound_on_bins(rows):
 
 
 def test_weighted_scores_have_intervals_that_cover():
-    """Heavy weights: draws of rows alone cover .65 to .8 of the time at a nominal .9."""
-    inside, runs = {"brier_score": 0, "brier_skill_score": 0}, 150
+    """Heavy weights: draws of rows alone cover about .7 of the time at a nominal .9."""
+    inside, runs = {"brier_score": 0, "brier_skill_score": 0}, 120
     truth = {"brier_score": 1 / 6, "brier_skill_score": 1 / 3}
     for seed in range(runs):
         rng = np.random.default_rng(seed)
         p = rng.random(100)
         y = (rng.random(100) < p).astype(int)
-        w = np.exp(1.5 * rng.normal(size=100))
+        w = np.exp(2.0 * rng.normal(size=100))
         for name in inside:
             e = estimate(name, y, p, sample_weight=w, n_resamples=100, random_state=seed)
             inside[name] += e.low <= truth[name] <= e.high
@@ -255,8 +255,7 @@ def test_bins_used_and_asked():
 
 
 @pytest.mark.parametrize(
-    "metric", ["calibration_error", "expected_calibration_error", "maximum_calibration_error",
-               "brier_skill_score", "roc_auc"]
+    "metric", ["calibration_error", "maximum_calibration_error", "brier_skill_score", "roc_auc"]
 )  # fmt: skip
 def test_calibrated_models_of_groups_lie_in_their_null_band(metric):
     """60 groups of 20 rows that share a shift: of independent rows the band holds hardly any."""

@@ -151,7 +151,9 @@ def _refuse_continuous(where: str, name: str, labels: np.ndarray) -> None:
     hint = ""
     if is_fractional(labels):
         takers = ", ".join(SOFT[:-1]) + " and " + SOFT[-1]
-        hint = f" Fractions k/n are taken by fit of {takers}, and by metrics of two classes."
+        hint = (
+            f" Fractions k/n are taken by fit of {takers}, and by scores and errors of two classes."
+        )
     raise ValueError(
         f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
         f"class labels (ints, strings, bools).{hint}"

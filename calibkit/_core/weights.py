@@ -9,9 +9,6 @@ import numpy as np
 from .._numerics.links import FloatArray
 from .labels import first_place
 
-#: Weights below this part of the largest count as 0, so that no square of one vanishes.
-_LEAST = 1e-50
-
 
 def _numbers(sample_weight: Any, where: str) -> FloatArray:
     try:
@@ -53,5 +50,4 @@ def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None
             f"{where}: the largest sample_weight is {w.max():.3g}; expected weights between 1e-100 "
             "and 1e100. Divide them by their mean."
         )
-    least = _LEAST * w.max()
-    return w if w.min() >= least else np.where(w < least, 0.0, w)
+    return w

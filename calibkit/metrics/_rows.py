@@ -21,6 +21,7 @@ KINDS = ("binary", "top_label", "classwise")
 #: What a weight is: a row's share of the population, or a number of rows.
 WEIGHTS = ("sampling", "frequency")
 _NAMES = ("y_prob", "y_true")
+_LEAST = 1e-50
 
 
 class Binary(NamedTuple):
@@ -65,7 +66,7 @@ def read_problem(
     if codes.dtype.kind == "f":
         refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
     check_lengths(len(scores), len(codes), where, _NAMES)
-    w = read_weights(sample_weight, len(scores), where=where)
+    w = _weights(sample_weight, len(scores), where)
     if codes.dtype.kind == "f":
         found, codes = _event_shares(found, codes, pos_label, where)
     elif binary:
@@ -110,6 +111,14 @@ def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str)
         labels = [min(0, labels[0]), 1]
     mend = "" if pos_label is not None else f" Or name the event: pos_label={labels[0]!r}."
     return in_class_order(y_prob, labels, where=where, name="y_prob", event=pos_label, mend=mend)
+
+
+def _weights(sample_weight: Any, n: int, where: str) -> FloatArray | None:
+    """Checked weights; what is below 1e-50 of the largest counts as 0, or its square would."""
+    w = read_weights(sample_weight, n, where=where)
+    if w is None or w.min() >= _LEAST * w.max():
+        return w
+    return np.where(w < _LEAST * w.max(), 0.0, w)
 
 
 def _event_shares(
@@ -198,7 +207,7 @@ def refuse_kind(where: str, kind: Any) -> None:
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
     g = read_group_labels(groups, n, "groups", where)
-    w = read_weights(sample_weight, n, where=where)
+    w = _weights(sample_weight, n, where)
     if w is not None:
         g = g[w > 0]
     found, codes = np.unique(g, return_inverse=True)
