@@ -171,7 +171,7 @@ def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
     PlattCalibrator()
     """
     text = json.dumps(to_dict(calibrator), allow_nan=False, indent=1)
-    with whole_file(Path(os.path.realpath(path))) as part:
+    with whole_file(Path(path)) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -33,6 +34,8 @@ from calibkit.online import (
     TrackingCalibrator,
     WindowedCalibrator,
 )
+
+from .test_stream_delivery import KILL
 
 ROOT = Path(__file__).parent.parent
 MAKERS = {
@@ -822,3 +825,84 @@ def test_many_streams_without_labels_settle_no_classes(tmp_path):
     with Journal(tmp_path / "state.db") as journal:
         assert journal.calibrator_.classes_.tolist() == ["a", "b"]
         assert journal.n_rows == 4
+
+
+# -- the end of the process at each statement -------------------------------------------------
+
+
+def lives():
+    """Calls of every method that changes something, and the calibrators that take them."""
+    x, y = [0.2, 0.7, 0.9], [0, 1, None]
+    yield (
+        "one stream",
+        lambda: HedgingCalibrator(random_state=3, classes=[0, 1]),
+        [
+            ("partial_fit", (x, y), {}),
+            ("learn_one", (0.4, 1), {}),
+            ("predict_then_update", (x, y), {}),
+            ("remember", (["a", 7, "c"], x), {}),
+            ("resolve", (["c", "a", "no"], [1, None, 0]), {}),
+            ("partial_fit", (x, y), {}),
+        ],
+    )
+    yield (
+        "unstarted",
+        HedgingCalibrator,
+        [
+            ("predict_proba_one", (0.3,), {}),
+            ("learn_one", (0.4, 1), {}),
+            ("learn_one", (0.6, 0), {}),
+        ],
+    )
+    yield (
+        "many streams",
+        lambda: MultiStreamCalibrator(classes=[0, 1]),
+        [
+            ("partial_fit", (x, y), {"group": [1, 2, 1]}),
+            ("remember", (["a", 7, "c"], x), {"group": [3, 2, 1]}),
+            ("predict_then_update", (x, y), {"group": [1, 5, 1]}),
+            ("resolve", (["c", "a", "no"], [1, None, 0]), {}),
+        ],
+    )
+
+
+def live(path, make, calls, clock):
+    """States after each call that was acknowledged, until the clock ends it all."""
+    states = []
+    with contextlib.suppress(KILL.Died), KILL._faults(clock):
+        journal = Journal(path, make(), snapshot_every=5)
+        states.append(known(journal))
+        for name, args, kwargs in calls:
+            getattr(journal, name)(*args, **kwargs)
+            states.append(known(journal))
+    for connection in clock.connections:
+        connection.close()
+    return states
+
+
+def known(journal):
+    cal = journal.calibrator_
+    return (journal.n_rows, to_dict(cal)) if hasattr(cal, "classes_") else (journal.n_rows, None)
+
+
+@pytest.mark.parametrize(("name", "make", "calls"), list(lives()), ids=lambda v: str(v)[:9])
+def test_what_is_acknowledged_is_on_file_wherever_the_process_ends(path, name, make, calls):
+    whole = live(path, make, calls, KILL.Clock(10**9))
+    at, states = 0, []
+    while len(states) < len(whole):
+        at += 1
+        for left in path.parent.glob("state.db*"):
+            left.unlink()
+        states = live(path, make, calls, KILL.Clock(at))
+        if states and name != "unstarted":  # which draws a seed of its own
+            assert states == whole[: len(states)]
+        if not states:
+            continue  # it was never open
+        with Journal(path, make()) as journal:
+            found = known(journal)
+        after = whole[len(states)] if len(states) < len(whole) else None
+        if name == "unstarted":
+            assert found == states[-1] or found[0] == after[0]
+        else:
+            assert found in (states[-1], after)
+    assert at > 6 * len(calls)

@@ -107,6 +107,16 @@ def test_what_is_not_written_is_not_learnt(data, tmp_path, monkeypatch):
     assert (out.read_text(), done.stderr) == (whole.stdout, whole.stderr)
 
 
+@pytest.mark.parametrize("method", streaming.METHODS)
+def test_how_rows_with_late_labels_are_cut_changes_nothing(monkeypatch, method):
+    text = late_table(60)
+    args = ["stream", *PY, "--id", "i", "--method", method, "--seed", 1]
+    whole = run(*args, input=text).stdout
+    for batch in (1, 7):
+        monkeypatch.setattr(streaming, "_BATCH", batch)
+        assert run(*args, input=text).stdout == whole
+
+
 # -- the table, the alarm and the picture of a resumed stream --------------------------------
 
 

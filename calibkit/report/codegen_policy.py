@@ -13,7 +13,7 @@ from .. import __version__
 from .._core.warnings import CalibrationWarning, ScaleWarning
 from .._io import save
 from .._numerics.links import FloatArray, expit
-from .._tables.files import check_output
+from .._tables.files import check_apart, check_output
 from ..codegen import DecisionRule, RiskControlledThreshold, TriagePolicy, cross_val_calibrate
 from ..codegen._folds import read_calibrator
 from ..displays import RiskCoverageDisplay
@@ -41,8 +41,7 @@ def policy_files(
     picture = None if plot is None else check_output(plot, generations, results or generations)
     if picture is not None:
         check_picture(picture)
-        if picture == target:
-            raise ValueError(f"--plot: {plot} is where the rule goes; choose another name.")
+    check_apart({}, {"-o": output, "--plot": plot})
     judged = read_judged(generations, results, choice)
     if target is not None and len(judged.signals) != 1:
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core.online import OnlineCalibrator
 from .._numerics.links import FloatArray, expit
-from ..online import Journal
+from ..online import AdaptivePlattCalibrator, Journal
 from .incoming import Row
 from .tally import Tally
 
@@ -109,7 +109,12 @@ class Desk:
         return self._learner.remember(ids, scores)[:, 1].tolist()
 
     def _late(self, jobs: list[Job]) -> list[float]:
-        self._learner.resolve([job.row.id for job in jobs], _array(job.row.y for job in jobs))
+        ids, y = [job.row.id for job in jobs], _array(job.row.y for job in jobs)
+        # Labels given together are one batch to it, and which are in hand together is chance.
+        alone = isinstance(_calibrator(self._learner), AdaptivePlattCalibrator)
+        size = 1 if alone else len(jobs)
+        for at in range(0, len(jobs), size):
+            self._learner.resolve(ids[at : at + size], y[at : at + size])
         return [math.nan] * len(jobs)
 
     def _raw(self, scores: FloatArray) -> FloatArray:
