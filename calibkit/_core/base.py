@@ -19,7 +19,7 @@ from .params import check_choice
 from .proofs import counts_of, verify_counts
 from .scores import Scale, Scores
 from .verification import Verification
-from .warnings import ScaleWarning, warn
+from .warnings import MissingClassWarning, ScaleWarning, warn
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
@@ -77,6 +77,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
     name: ClassVar[str]
     #: Learned attributes and their kinds: all that a fitted calibrator knows beside its classes.
     _state: ClassVar[dict[str, StateKind]]
+    #: What becomes of the probabilities of a class that ``fit`` has no rows of.
+    _without_rows: ClassVar[str] = "nothing shows how well their probabilities are calibrated"
     #: Properties the test suite may rely on: "monotone", "mean_preserving", "multiclass", ...
     _traits: ClassVar[frozenset[str]] = frozenset()
 
@@ -348,9 +350,23 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 f"{rows.classes.tolist()}. Collect data of the other class."
             )
         self.classes_ = rows.classes
+        self._check_classes(rows, where)
         self._fit(self._learn_clip(rows.scores, where), rows.y, rows.w)
         self._narrow_clip()
         return self
+
+    def _check_classes(self, rows: Rows, where: str) -> None:
+        """Say which of K classes have no rows to learn from; in a stream they may come later."""
+        k = rows.scores.n_classes
+        if k == 2 or not self._state or "online" in self._traits:
+            return
+        missing = rows.classes[np.bincount(rows.y, minlength=k) == 0]
+        if len(missing):
+            warn(
+                f"{where}: no rows of {len(missing)} of {k} classes (first: "
+                f"{missing[:5].tolist()}); {self._without_rows}.",
+                MissingClassWarning,
+            )
 
     @final
     def _map(self, s: Scores) -> FloatArray:

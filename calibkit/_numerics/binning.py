@@ -240,6 +240,18 @@ def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int)
     return kept_clear(p_sorted[after], p_sorted[after - 1], p_sorted[after])
 
 
+def trend(weight: FloatArray, events: FloatArray, n_rows: float) -> float:
+    """Standard score of the rank correlation of event rates with the order of groups.
+
+    It is Mann and Whitney's, ties taken into account, or Cochran and Armitage's with ranks.
+    """
+    total = weight.sum()
+    rank = np.cumsum(weight) - 0.5 * weight - 0.5 * total
+    rate = events.sum() / total
+    variance = rate * (1.0 - rate) * float(weight @ (rank * rank)) * total / n_rows
+    return float(rank @ events / np.sqrt(variance)) if variance > 0 else 0.0
+
+
 #: A sweep ends here at the latest: where the scores separate the classes it never would.
 MOST_SWEPT = 1000
 

@@ -56,6 +56,16 @@ def separation(z: FloatArray, y: IntArray) -> int:
     return int(high[0] <= low[1]) - int(high[1] <= low[0])
 
 
+def direction(z: FloatArray, y: FloatArray | IntArray, w: FloatArray | None) -> float:
+    """Standard score of the slope where it is 0: below -2 higher scores go with fewer events."""
+    away = z - np.average(z, weights=w)
+    away /= max(float(np.abs(away).max()), 1e-300)
+    rate = float(np.average(y, weights=w))
+    variance = rate * (1.0 - rate) * float(np.average(away * away, weights=w))
+    slope = float(np.average(away * y, weights=w))
+    return slope / np.sqrt(variance / row_count(w, len(z))) if variance > 0 else 0.0
+
+
 def smoothed_targets(y: IntArray, w: FloatArray | None) -> FloatArray:
     """Platt's targets (N1 + 1) / (N1 + 2) for class 1 and 1 / (N0 + 2) for class 0."""
     total = row_count(w, len(y))

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from .binning import sort_by_score, tie_starts
+from .binning import sort_by_score, tie_starts, trend
 from .links import FloatArray, IntArray
+from .weights import row_count
 
 
 class Blocks(NamedTuple):
@@ -47,6 +48,15 @@ def isotonic_blocks(x: FloatArray, y: IntArray, w: FloatArray | None) -> Blocks:
         value=np.clip(np.add.reduceat(run_label, blocks) / total, 0.0, 1.0),
         weight=total,
     )
+
+
+def score_trend(x: FloatArray, y: IntArray, w: FloatArray | None) -> float:
+    """:func:`trend` of the labels over the distinct scores."""
+    x, y, w = sort_by_score(x, y, w)
+    starts = tie_starts(x)
+    rows = row_count(w, len(x))
+    events = np.add.reduceat(y if w is None else w * y, starts, dtype=np.float64)
+    return trend(_sums(w, starts, len(x)), events, rows)
 
 
 def _sums(w: FloatArray | None, starts: IntArray, n: int) -> FloatArray:

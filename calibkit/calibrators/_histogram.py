@@ -12,11 +12,13 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.loaded import check_inside
 from .._core.params import check_choice, check_int, check_real
 from .._core.scores import Scale, Scores
+from .._core.warnings import warn_of_reversal
 from .._numerics.binning import (
     auto_bins,
     distinct_values,
     mass_borders,
     tied,
+    trend,
     uniform_borders,
 )
 from .._numerics.links import FloatArray, IntArray, logit
@@ -194,6 +196,8 @@ of a new row's bin within 0.0217 (4000 or more rows per bin).
         rows = self.count_[filled] + self.smoothing
         value[filled] = (self.events_[filled] + self.smoothing / 2.0) / rows
         self.value_ = distinct_values(value)
+        if trend(self.count_, self.events_, row_count(w, len(y))) < -2.0:  # beyond chance
+            warn_of_reversal("HistogramBinningCalibrator.fit", "the values of the bins descend")
 
     def guarantee(self, alpha: float = 0.1) -> Guarantee:
         """How far the outputs can be from the true rates, from the fitting rows alone.

@@ -11,9 +11,10 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.loaded import check_inside
 from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
+from .._core.warnings import warn_of_reversal
 from .._numerics.binning import assign
 from .._numerics.links import FloatArray, IntArray
-from .._numerics.pava import isotonic_blocks
+from .._numerics.pava import isotonic_blocks, score_trend
 from .._numerics.weights import row_count
 
 
@@ -56,7 +57,8 @@ class IsotonicCalibrator(BaseCalibrator):
     Notes
     -----
     The pool-adjacent-violators algorithm is SciPy's. O(n log n) time for the sort. The mean
-    prediction equals the base rate of the fitting rows for ``"step"`` without the floor.
+    prediction equals the base rate of the fitting rows for ``"step"`` without the floor. Scores
+    that point the wrong way leave a map that is mostly constant (:class:`ReversedScoresWarning`).
 
     References
     ----------
@@ -107,6 +109,10 @@ class IsotonicCalibrator(BaseCalibrator):
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         blocks = isotonic_blocks(s.values, y, w)
+        weight = blocks.weight
+        # Beyond what chance does; scores that point the right way leave no such block.
+        if 2.0 * weight.max() > weight.sum() and score_trend(s.values, y, w) < -2.0:
+            warn_of_reversal("IsotonicCalibrator.fit", "most of the map is constant")
         floor = self.min_probability
         if floor == "auto":
             floor = 1.0 / (row_count(w, len(y)) + 2.0)

@@ -125,6 +125,7 @@ class OneVsRestCalibrator(_Lift):
     """
 
     name: ClassVar[str] = "one_vs_rest"
+    _without_rows: ClassVar[str] = "their probabilities stay uncalibrated"
 
     @property
     def classes_without_data_(self) -> np.ndarray:
@@ -144,13 +145,6 @@ class OneVsRestCalibrator(_Lift):
                 self._fit_binary(one, (y == k).view(np.int8), w)
                 for k, one in enumerate(s.one_vs_rest())
             ]
-        missing = self.classes_without_data_
-        if len(missing):
-            warn(
-                f"OneVsRestCalibrator.fit: no rows of {len(missing)} of {len(self.classes_)} "
-                f"classes (first: {missing[:5].tolist()}); their probabilities stay uncalibrated.",
-                MissingClassWarning,
-            )
 
     def predict_classwise(self, X: Any) -> FloatArray:
         """Calibrated probability of each class by itself, before rows are brought to sum to one.

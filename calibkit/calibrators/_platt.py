@@ -13,7 +13,13 @@ from .._core.params import check_flag, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit
-from .._numerics.logistic import fit_intercept, fit_logistic, separation, smoothed_targets
+from .._numerics.logistic import (
+    direction,
+    fit_intercept,
+    fit_logistic,
+    separation,
+    smoothed_targets,
+)
 
 
 class PlattCalibrator(LogOddsCalibrator):
@@ -143,6 +149,8 @@ class PlattCalibrator(LogOddsCalibrator):
         if not self.fit_slope:
             self.slope_, self.converged_ = 1.0, True
             self.intercept_ = fit_intercept(z, targets, w, l2=self.l2)
+            if direction(z, targets, w) < -2.0:
+                warn_of_reversal("PlattCalibrator.fit", "the slope of 1 is of the wrong sign")
             return
         fit = fit_logistic([z], targets, w, l2=self.l2)
         self.slope_ = float(fit.coef[0])

@@ -1,0 +1,154 @@
+"""What most calibrators say of data that can't be trusted is asked of all of them."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.special import logit
+from sklearn.base import clone
+
+from calibkit import (
+    IsotonicCalibrator,
+    MissingClassWarning,
+    ReversedScoresWarning,
+    SaturatedScoresWarning,
+    SeparationWarning,
+)
+from calibkit.testing import binary_data, multiclass_data
+
+from .registry import LIFTS, PLAIN, name_of
+
+BATCH = [c for c in PLAIN + LIFTS if "online" not in c._traits]
+
+#: Calibrators that have nothing to say, by check: name and reason.
+EXEMPT = {
+    "missing": {"identity": "it learns nothing"},
+    "reversed": {"identity": "it learns nothing"},
+    "separated": {
+        "identity": "it learns nothing",
+        "isotonic": "its maximum exists, and its floor keeps it from 0 and 1",
+        "histogram": "rates of bins exist whatever the scores, and guarantee() judges them",
+    },
+    "saturated": {
+        "identity": "it takes no logarithm",
+        "isotonic": "only the order of the scores counts",
+        "histogram": "only the order of the scores counts",
+    },
+    "constant": {},
+}
+
+
+def heart(cal):
+    """The calibrator that learns from binary scores, where another holds it."""
+    held = getattr(cal, "calibrator", None) or cal
+    return held._template() if held.name == "scaling_binning" else held
+
+
+def kinds_of(cal):
+    """Names under which an exemption holds: its own and those of what it holds."""
+    return {cal.name, heart(cal).name} if "lift" not in cal._traits else {heart(cal).name}
+
+
+def said(cal, *rows):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        cal.fit(*rows)
+    return {w.category for w in found}
+
+
+def asked(check):
+    return [c for c in BATCH if not kinds_of(c) & EXEMPT[check].keys()]
+
+
+def exempt(check):
+    return [c for c in BATCH if kinds_of(c) & EXEMPT[check].keys()]
+
+
+@pytest.mark.parametrize(
+    "cal", [c for c in asked("missing") if "multiclass" in c._traits], ids=name_of
+)
+def test_a_class_without_rows(cal):
+    cal = clone(cal)
+    p, y = multiclass_data(600)
+    k = p.shape[1]
+    for gone in (0, k - 1):
+        kept = y != gone
+        cal.set_params(classes=range(k))
+        assert MissingClassWarning in said(cal, p[kept], y[kept])
+        # A class whose rows all weigh nothing has none.
+        assert MissingClassWarning in said(cal, p, y, kept.astype(float))
+    cal.set_params(classes=None)
+    if "by_class=True" not in repr(cal):  # its own rows of each predicted class may be few
+        assert MissingClassWarning not in said(cal, p, y)
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+@pytest.mark.parametrize("cal", asked("reversed"), ids=name_of)
+def test_reversed_scores(cal, scale):
+    p, y = binary_data(2000)
+    p = 1 - p
+    if cal.name == "top_label":  # the surer the winner, the rarer it is right
+        p, y = np.column_stack((p, 1 - p)).clip(0.01, 0.99), (np.maximum(p, 1 - p) < 0.75) * 1
+        y = np.where(y == 1, p.argmax(axis=1), p.argmin(axis=1))
+    x = p if scale == "probability" else np.log(p) if p.ndim == 2 else logit(p)
+    cal = clone(cal)._with_scale(scale)
+    assert ReversedScoresWarning in said(cal, x, y)
+    cal._with_scale("probability")
+    if cal.name != "top_label":
+        p, y = binary_data(2000)
+        assert ReversedScoresWarning not in said(cal, p, y)
+
+
+@pytest.mark.parametrize("cal", asked("separated"), ids=name_of)
+def test_separated_scores(cal):
+    cal = clone(cal)
+    p = np.concatenate((np.linspace(0.1, 0.45, 60), np.linspace(0.55, 0.9, 60)))
+    y = (p > 0.5).astype(int)
+    platt = "PlattCalibrator(" in repr(cal)
+    if platt and any(f"{name}=" in repr(cal) for name in ("smooth_targets", "fit_slope", "l2")):
+        assert SeparationWarning not in said(cal, p, y)  # the maximum exists
+    elif cal.name == "top_label":
+        p = np.concatenate((1 - p[:60], p[60:]))  # confidences of .55 to .9: right above .75
+        y = np.where(p > 0.75, 1, 0)
+        assert SeparationWarning in said(cal, p, y)
+    else:
+        assert SeparationWarning in said(cal, p, y)
+
+
+@pytest.mark.parametrize("cal", asked("saturated"), ids=name_of)
+def test_saturated_scores_under_a_fixed_eps(cal):
+    p, y = binary_data(400)
+    p = np.where(p > 0.6, 1.0, np.where(p < 0.4, 0.0, p))
+    fixed = type(heart(cal))(**{**heart(cal).get_params(), "eps": 1e-6})
+    cal = clone(cal)
+    held = getattr(cal, "calibrator", None)
+    if hasattr(held, "scaler"):
+        cal = type(cal)(
+            **{**cal.get_params(deep=False), "calibrator": held.set_params(scaler=fixed)}
+        )
+    elif heart(cal) is held or cal.name == "scaling_binning":
+        name = "scaler" if held is None else "calibrator"
+        cal = type(cal)(**{**cal.get_params(deep=False), name: fixed})
+    else:
+        cal = fixed
+    assert SaturatedScoresWarning in said(cal, p, y)
+
+
+@pytest.mark.parametrize("cal", asked("constant"), ids=name_of)
+def test_constant_scores(cal):
+    """Nothing is learnt from them but the rate, and nothing is to be warned of."""
+    cal = clone(cal)
+    y = np.arange(200) % 5 < 2
+    level = 0.7
+    found = said(cal, np.full(200, level), y.astype(int))
+    assert found <= {MissingClassWarning}
+    q = cal.predict_proba([0.2, level, 0.9])[:, 1]
+    assert ((q > 0) & (q < 1)).all()
+    if {"mean_preserving", "finite_outputs"} & cal._traits or isinstance(cal, IsotonicCalibrator):
+        np.testing.assert_allclose(q[1], 0.4, atol=0.01)
+
+
+@pytest.mark.parametrize("check", EXEMPT)
+def test_exemptions_are_of_calibrators_that_exist(check):
+    assert {n for c in exempt(check) for n in kinds_of(c)} >= EXEMPT[check].keys()
+    assert len(asked(check)) > len(BATCH) / 2
