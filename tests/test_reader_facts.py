@@ -216,6 +216,26 @@ def test_plain_texts_are_read(read, name):
     assert read(table).text == list(SAID)
 
 
+@pytest.mark.parametrize("name", ["text", "content"])
+@pytest.mark.parametrize("answer", ["reply", "answer", "prediction", "model_output"])
+def test_the_text_of_a_problem_is_no_output(read, name, answer):
+    asked = {t: {"task_id": t, name: f"Write {t}", "model": "m"} for t in "ab"}
+    records = [{**asked[t], answer: s} for t in "ab" for s in SAID]
+    for rows in (records, records[::-1]):
+        with pytest.raises(ValueError, match=f"{name} is the same .*: text='{answer}'"):
+            read(rows)
+    assert read(records, text=answer).text == list(SAID) * 2
+    assert read(records, text=name).text[:3] == ["Write a"] * 3
+    own = [{**r, name: r[answer] + "!"} for r in records]
+    assert read(own).text[:3] == [f"{s}!" for s in SAID]
+    apart = [{**r, "task_id": str(i)} for i, r in enumerate(records)]  # one output each
+    assert len(read(apart)) == 6
+    said = [{"task_id": "a", name: "x", "model": m, "prompt": m} for m in SAID]
+    assert read(said).text == ["x"] * 3  # outputs that agree
+    with pytest.raises(ValueError, match="a text and responses, a list"):
+        read([{"task_id": "a", name: "Write", "responses": list(SAID)}])
+
+
 def test_what_is_named_is_read(read):
     records = [{"task_id": "a", **SHAPES["anthropic"](t)} for t in SAID]
     assert read(records, text=lambda r: r["content"][0]["text"]).text == list(SAID)

@@ -43,6 +43,9 @@ class Columns:
         self._bare: Output | None = None
         self._notes: dict[str, list[int]] = {"cut": [], "none": []}
         self._files: list[_File] = []
+        self._doubt = ""
+        self._said: dict[tuple[str, str], int] = {}
+        self._differ: set[str] = set()
 
     def begin(self, path: Any) -> None:
         """What is added from here on is of that file."""
@@ -63,6 +66,7 @@ class Columns:
                 raise self._ids.conflict(earlier, row.place)
             return
         self._check_text(row)
+        self._compare(row)
         if row.tokens.note:
             self._notes[row.tokens.note].append(len(self._text))
         n_tokens = len(logprobs)
@@ -91,6 +95,26 @@ class Columns:
             )
         if row.text is None:
             self._bare = self._bare or row
+
+    def _compare(self, row: Output) -> None:
+        """Note which columns of words differ within a task, while the text, "", does not."""
+        if not row.doubt or "" in self._differ:
+            return
+        self._doubt = row.doubt
+        words = {k: v for k, v in row.extra.items() if isinstance(v, str) and _number(v) is None}
+        for name, value in {"": row.text, **words}.items():
+            if self._said.setdefault((row.task, name), hash(value)) != hash(value):
+                self._differ.add(name)
+
+    def _check_doubt(self) -> None:
+        """Raise where a text may be the problem's: all outputs of a task have it, and differ."""
+        answers = [n for n in sorted(self._differ - {*self._asked.labels}) if not is_no_answer(n)]
+        if "" not in self._differ and answers:
+            raise ValueError(
+                f"{self._asked.where}: {self._doubt} is the same for all outputs of a task, which "
+                f"differ in {answers[0]}; expected the output's text. Name it: "
+                f"text={answers[0]!r}, or text={self._doubt!r}."
+            )
 
     def _add_extra(self, extra: dict[str, Any], n_before: int) -> None:
         for name, value in extra.items():
@@ -138,6 +162,7 @@ class Columns:
         if n == 0:
             raise ValueError(f"{self._asked.where}: no record holds an output; expected outputs.")
         self._check_files()
+        self._check_doubt()
         signals = self._signals(n)
         self._check_bare(signals)
         self._warn_of_tokens()

@@ -11,6 +11,9 @@ TEXTS = (
     *("text", "completion", "solution", "code", "output", "response", "content"),
     *("generation", "generated_text", "generated_code"),
 )
+#: Those of them that name the text of a problem, too.
+OF_BOTH = ("text", "content")
+_SEVERAL = re.compile(r"(.+_)?(completions|responses|generations|replies|predictions|code_list)")
 _VERDICT = re.compile(
     r"((is|was|has|all|tests?|plus|base|n|num|number|of)_)*(correct|pass|passed|right|solved"
     r"|resolved|accepted|success|successful|verdict|status|result|outcome|acc|accuracy|exact_match"
@@ -65,6 +68,11 @@ def is_no_signal(name: str) -> bool:
 def may_number_samples(name: str) -> bool:
     """Whether a column of this name may number the samples of a task."""
     return _SAMPLE.fullmatch(_plain(name)) is not None
+
+
+def holds_several(name: str) -> bool:
+    """Whether a list of this name holds the outputs of a task."""
+    return _SEVERAL.fullmatch(_plain(name)) is not None
 
 
 def is_no_answer(name: str) -> bool:

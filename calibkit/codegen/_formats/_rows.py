@@ -71,7 +71,7 @@ class Numbered(int):
 
 class Output(NamedTuple):
     """An output of a model; ``sample`` None: by order of occurrence, ``text`` None: not in the
-    record, which has these ``fields``."""
+    record, which has these ``fields``; ``doubt``: the text's column, which may be the problem's."""
 
     place: str
     task: str
@@ -82,6 +82,7 @@ class Output(NamedTuple):
     labels: tuple[str, ...] = ()
     error: str = ""
     fields: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 class Verdict(NamedTuple):

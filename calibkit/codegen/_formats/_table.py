@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ._asked import listed_tokens
-from ._names import TEXTS, other_interface
+from ._names import OF_BOTH, TEXTS, holds_several, other_interface
 from ._rows import (
     PIECE,
     Asked,
@@ -53,7 +53,8 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
     tokens = Tokens() if asked.logprobs is not None else listed_tokens(asked, item, text, LOGPROBS)
     extra = {} if asked.signals is not None else _numbers(item, asked)
     fields = () if told or text is not None else tuple(item.value)
-    yield Output(item.place, task, sample, text, tokens, extra=extra, fields=fields)
+    doubt = "" if told else _doubt(item, text)
+    yield Output(item.place, task, sample, text, tokens, extra=extra, fields=fields, doubt=doubt)
 
 
 def _text(item: Item, asked: Asked) -> str | None:
@@ -74,6 +75,11 @@ def _text(item: Item, asked: Asked) -> str | None:
     return next(iter(full.values()), "" if texts else None)
 
 
+def _doubt(item: Item, text: str | None) -> str:
+    """The column of a text, if by its name it may be the problem's."""
+    return next((n for n in OF_BOTH if text and item.value.get(n) == text), "")
+
+
 def _check_nested(item: Item, asked: Asked, text: str | None) -> None:
     """Raise at lists and objects that may hold the output, or log-probabilities of its tokens."""
     for name, value in item.value.items():
@@ -84,6 +90,13 @@ def _check_nested(item: Item, asked: Asked, text: str | None) -> None:
             continue
         if nested and text is None and not _is_numbers(value):
             raise fail(asked, item, no_text(item.value))
+        if nested and _doubt(item, text) and holds_several(name) and not _is_numbers(value):
+            raise fail(
+                asked,
+                item,
+                f"holds a text and {name}, a list; expected one output in a record. {keys(item)} "
+                f"Write a record for each of {name}, or name the text: text='...'.",
+            )
         if _holds_logprobs({name: value}):
             raise fail(
                 asked,
