@@ -19,7 +19,7 @@ from tasks_debiased import DEBIASED_TASKS
 from tasks_fit import FIT_TASKS
 from tasks_metrics import METRIC_TASKS
 
-from calibkit._registry import CALIBRATORS
+from calibkit._registry import CALIBRATORS, names_without
 
 
 def _predict_task(name: str) -> Task:
@@ -102,7 +102,7 @@ TASKS: dict[str, Task] = {
         *BINNING_TASKS,
         *METRIC_TASKS,
         *DEBIASED_TASKS,
-        *(_predict_task(name) for name, c in CALIBRATORS.items() if "lift" not in c._traits),
+        *map(_predict_task, names_without("lift", "borrows")),
         _import_task(),
     ]
 }

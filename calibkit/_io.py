@@ -255,6 +255,8 @@ def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     _check_own(calibrator)
     params = calibrator.get_params(deep=False)
     encoded = {name: encode_param(name, value) for name, value in params.items()}
+    if "borrows" in calibrator._traits:  # its parameter is fitted already
+        encoded["calibrator"] = _fitted_to_dict(calibrator.calibrator)
     return {"class": calibrator.name, "params": encoded}
 
 
@@ -329,7 +331,8 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
         params["classes"] = labels_from_dict(params["classes"], f"{name}.classes")
     for key, value in params.items():
         if isinstance(value, dict) and "class" in value:
-            params[key] = _template_from_dict(value, depth + 1)
+            read = _fitted_from_dict if "borrows" in cls._traits else _template_from_dict
+            params[key] = read(value, depth + 1)
     try:
         calibrator = cls(**params)
         calibrator._check_params()

@@ -4,10 +4,21 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from calibkit import IsotonicCalibrator, PlattCalibrator, brier_skill_score
-from calibkit.codegen import borrow_calibrator
+from calibkit import (
+    IsotonicCalibrator,
+    PlattCalibrator,
+    TemperatureCalibrator,
+    brier_skill_score,
+    from_dict,
+    load,
+    save,
+    to_dict,
+)
+from calibkit.codegen import DecisionRule, RiskControlledThreshold, borrow_calibrator
+from calibkit.testing import multiclass_data
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +91,49 @@ def test_bad_input_is_named(borrowed):
         borrow_calibrator(borrowed, np.full(20, np.nan), correct)
     with pytest.raises(ValueError, match="outside"):
         borrow_calibrator(borrowed, p + 1, correct)
+
+
+def test_the_result_is_saved_cloned_and_put_into_a_rule(borrowed, tmp_path):
+    p, correct, _ = harder(60)
+    for labels in (correct, np.zeros(60)):
+        repaired = borrow_calibrator(borrowed, p, labels)
+        save(repaired, tmp_path / "repaired.json")
+        again = load(tmp_path / "repaired.json")
+        np.testing.assert_array_equal(again.predict_proba(p), repaired.predict_proba(p))
+        assert (again.slope, again.n_local) == (repaired.slope, 60)
+        assert again.calibrator.slope_ == borrowed.slope_
+    gate = RiskControlledThreshold(max_error=0.9).fit(p, correct)
+    rule = DecisionRule("mean_probability", borrow_calibrator(borrowed, p, correct), gate)
+    save(rule, tmp_path / "rule.json")
+    again = load(tmp_path / "rule.json").calibrator
+    np.testing.assert_array_equal(again.predict_proba(p), rule.calibrator.predict_proba(p))
+
+
+def test_a_clone_keeps_what_is_borrowed_and_forgets_the_repair(borrowed):
+    p, correct, _ = harder(60)
+    repaired = borrow_calibrator(borrowed, p, correct, repair="intercept")
+    for source in (repaired, from_dict(to_dict(repaired))):
+        fresh = clone(source)
+        with pytest.raises(NotFittedError):
+            fresh.predict_proba(p)
+        assert fresh.calibrator.slope_ == borrowed.slope_
+        np.testing.assert_array_equal(
+            fresh.fit(p, correct).predict_proba(p), repaired.predict_proba(p)
+        )
+    twice = borrow_calibrator(repaired, p, correct)
+    copy = from_dict(to_dict(twice))
+    np.testing.assert_array_equal(copy.predict_proba(p), twice.predict_proba(p))
+
+
+def test_scores_of_the_other_scale_are_converted(borrowed):
+    p, correct, _ = harder(60)
+    repaired = borrow_calibrator(borrowed, p, correct)
+    z = np.log(p / (1 - p))
+    other = clone(repaired).set_params(scale="logit").fit(z, correct)
+    np.testing.assert_allclose(other.predict_proba(z), repaired.predict_proba(p), atol=1e-9)
+
+
+def test_what_is_borrowed_has_two_classes():
+    three = TemperatureCalibrator().fit(*multiclass_data(k=3))
+    with pytest.raises(ValueError, match="of 3 classes; expected one of two"):
+        borrow_calibrator(three, [0.1, 0.2], [0, 1])

@@ -922,7 +922,7 @@ def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "online"}]
+    "name", [n for n, c in CALIBRATORS.items() if not c._traits & {"lift", "wrapper", "online"}]
 )
 @pytest.mark.parametrize("logit", [[], ["--logit"]], ids=["probability", "logit"])
 def test_every_calibrator_fits_applies_and_is_reported(files, tmp_path, name, logit):

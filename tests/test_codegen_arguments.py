@@ -91,7 +91,7 @@ CALLS = {
         borrow_calibrator,
         {"calibrator": borrowed().calibrator, "confidence": P, "correct": Y, "shrinkage": 1.0},
     ),
-    "BorrowedCalibrator": (lambda **k: borrowed().predict_proba(**k), {"confidence": P}),
+    "BorrowedCalibrator": (lambda **k: borrowed().predict_proba(**k), {"X": P}),
     "transfer_matrix": (
         lambda **k: transfer_matrix(**k, n_repeats=1),
         {"confidence": np.tile(P, 10), **MANY, "by": TWO, "n_local": 10},

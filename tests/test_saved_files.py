@@ -230,7 +230,15 @@ def keys_in(data):
 def test_files_with_old_names_are_read_by_one_table(name, monkeypatch):
     data = json.loads((FOLDER / name).read_text())
     classes = {*CALIBRATORS, *_CODEGEN, "multi_stream", "calibkit.CalibrationAlarm"}
-    values = {"centred", "beta_binomial", "pinball", "quantile", "logit", "mean_probability"}
+    values = {
+        "centred",
+        "beta_binomial",
+        "pinball",
+        "quantile",
+        "logit",
+        "mean_probability",
+        "shrinkage",
+    }
     # The envelope alone keeps its names: it says how the rest is to be read.
     names = keys_in(data) - {"format", "version", "class", "dtype", "values"}
     old = {name: f"former {name}" for name in names | classes | values}

@@ -150,6 +150,8 @@ def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
             yield from differences(here, there, f"{prefix}{name}__")
         elif here != there:
             yield f"{prefix}{name} is {_shown(here)}, on file {_shown(there)}"
+    if one.get("state") != other.get("state"):
+        yield f"{prefix}state is another, on file"
 
 
 def _shown(value: Any) -> str:

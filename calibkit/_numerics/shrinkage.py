@@ -15,12 +15,14 @@ _INTERCEPT = 0.5
 FIXED = np.inf
 
 
-def fit_shrunk(z: FloatArray, y: IntArray, l2: float) -> tuple[FloatArray, FloatArray]:
+def fit_shrunk(
+    z: FloatArray, y: IntArray, l2: float, w: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Slopes and intercepts ``(m,), (m,)`` of ``expit(slope * z + intercept)`` for m maps.
 
     ``z`` are the log-odds that each map starts from, ``(m, n)``; ``y`` the ``(n,)`` labels they
     share. ``l2/2 * (slope - 1)**2`` is added to the summed log-loss of each map, and a quarter of
-    the intercept's square.
+    the intercept's square. ``w`` are weights of the labels.
     """
     fixed = np.isinf(l2)
     strength = np.array([0.0 if fixed else l2, _INTERCEPT])
@@ -29,13 +31,16 @@ def fit_shrunk(z: FloatArray, y: IntArray, l2: float) -> tuple[FloatArray, Float
 
     def loss(t: FloatArray) -> FloatArray:
         eta = t[:, :1] * z + t[:, 1:]
-        fit = (np.logaddexp(0.0, eta) - y * eta).sum(axis=1)
+        losses = np.logaddexp(0.0, eta) - y * eta
+        fit = losses.sum(axis=1) if w is None else losses @ w
         return fit + 0.5 * ((t - home) ** 2 @ strength)
 
     best = loss(theta)
     for _ in range(_STEPS):
         q = expit(theta[:, :1] * z + theta[:, 1:])
         residual, curvature = q - y, q * (1.0 - q)
+        if w is not None:
+            residual, curvature = residual * w, curvature * w
         g0 = (residual * z).sum(axis=1) + strength[0] * (theta[:, 0] - 1.0)
         g1 = residual.sum(axis=1) + strength[1] * theta[:, 1]
         h11 = curvature.sum(axis=1) + strength[1]

@@ -1,6 +1,7 @@
 """Calibrators: one file per idea."""
 
 from ._beta import BetaCalibrator as BetaCalibrator
+from ._borrowed import BorrowedCalibrator as BorrowedCalibrator
 from ._guarantee import Guarantee as Guarantee
 from ._histogram import HistogramBinningCalibrator as HistogramBinningCalibrator
 from ._identity import IdentityCalibrator as IdentityCalibrator

@@ -2,62 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from .._core.params import check_choice, check_scale
-from .._numerics.links import FloatArray, expit
-from .._numerics.shrinkage import FIXED, fit_shrunk
+from ..calibrators import BorrowedCalibrator as BorrowedCalibrator
 from ._inputs import read_correct, read_signals
-from ._parts import log_odds
-
-REPAIRS = ("shrinkage", "intercept")
-
-
-@dataclass(frozen=True, eq=False)
-class BorrowedCalibrator:
-    """A borrowed calibrator and its repair, as :func:`borrow_calibrator` gives it.
-
-    Attributes
-    ----------
-    calibrator : calibrator
-        The borrowed one, as it was.
-    slope, intercept : float
-        The repair, on the log-odds that it gives: 1 and 0 would change nothing.
-    n_local : int
-        Labels that the repair was learnt from.
-    classes_ : ndarray of shape (2,)
-        Wrong and right: 0 and 1.
-    """
-
-    calibrator: Any
-    slope: float
-    intercept: float
-    n_local: int
-
-    @property
-    def classes_(self) -> np.ndarray:
-        """Wrong and right."""
-        return np.array([0, 1])
-
-    def predict_proba(self, confidence: Any) -> FloatArray:
-        """Calibrated probabilities of new outputs.
-
-        Parameters
-        ----------
-        confidence : array-like of shape (n,)
-            The signal that the borrowed calibrator takes.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, 2)
-            P(wrong) and P(correct).
-        """
-        p = expit(self.slope * log_odds(self.calibrator, confidence) + self.intercept)
-        return np.column_stack((1.0 - p, p))
 
 
 def borrow_calibrator(
@@ -90,7 +40,7 @@ def borrow_calibrator(
     Returns
     -------
     repaired : BorrowedCalibrator
-        Has ``predict_proba``.
+        A calibrator as any other: it is saved, cloned, put into a :class:`DecisionRule`.
 
     Raises
     ------
@@ -114,18 +64,13 @@ def borrow_calibrator(
     True
     """
     where = "borrow_calibrator"
-    check_choice(where, "repair", repair, REPAIRS)
-    check_scale(where, "shrinkage", shrinkage)
-    if not hasattr(calibrator, "predict_proba"):
-        raise TypeError(
-            f"{where}: calibrator={calibrator!r}; expected a fitted calibrator of another task."
-        )
-    check_is_fitted(calibrator)
+    made = BorrowedCalibrator(calibrator, repair=repair, shrinkage=shrinkage)
+    made._check_params(where)
     y = read_correct(correct, where, confidence)
     signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
     if np.isnan(signal).any():
         at = int(np.flatnonzero(np.isnan(signal))[0])
         raise ValueError(f"{where}: confidence is NaN at output {at}; leave such outputs out.")
-    z = log_odds(calibrator, signal)[None]
-    slope, intercept = fit_shrunk(z, y, FIXED if repair == "intercept" else shrinkage)
-    return BorrowedCalibrator(calibrator, float(slope[0]), float(intercept[0]), len(y))
+    made.classes_ = np.array([0, 1])
+    made._fit(calibrator._read(signal, "predict_proba"), y, None)
+    return made

@@ -176,6 +176,8 @@ def many(cal, group, *kind):
 
 def others():
     x, y = binary(n=400)
+    other = ck.PlattCalibrator().fit(x, y)
+    yield "borrowed", codegen.borrow_calibrator(other, x[:20], y[20:40])
     alarm = ck.CalibrationAlarm(alpha=0.01, tolerance=0.1)
     alarm.update(y[:N], x[:N])
     yield "alarm", alarm

@@ -1,0 +1,155 @@
+"""A calibrator of another task, and its repair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._core.base import BaseCalibrator, StateKind
+from .._core.labels import read_classes
+from .._core.params import check_choice, check_scale
+from .._core.scores import SATURATED, Scale, Scores
+from .._numerics.links import FloatArray, IntArray, expit, logit
+from .._numerics.shrinkage import FIXED, fit_shrunk
+from ._platt import PlattCalibrator
+
+
+class BorrowedCalibrator(BaseCalibrator):
+    """A calibrator of another task, repaired: ``expit(slope * z + intercept)`` of its log-odds.
+
+    :func:`~calibkit.codegen.borrow_calibrator` makes one, of labels of one kind only too. A clone
+    keeps the borrowed calibrator as it is, fitted, and forgets the repair.
+
+    Parameters
+    ----------
+    calibrator : BaseCalibrator
+        Fitted on two classes of the other task.
+    repair : {"shrinkage", "intercept"}, default="shrinkage"
+        Refit the intercept alone, or the slope too, drawn towards the borrowed one.
+    shrinkage : float, default=1.0
+        Strength of that pull, ``shrinkage/2 * (slope - 1)**2`` on the summed log-loss.
+    scale : {"probability", "logit"}, optional
+        What the scores are. Default: what the borrowed calibrator takes.
+    classes : array-like, optional
+        The two class labels in sorted order.
+
+    Attributes
+    ----------
+    slope_, intercept_ : float
+        The repair, on the log-odds that the borrowed one gives: 1 and 0 would change nothing.
+    n_local_ : float
+        Labels that it was learnt from, by weight.
+    slope, intercept, n_local : float
+        The same.
+    classes_ : ndarray of shape (2,)
+        Class labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.codegen import BorrowedCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(2000)
+    >>> other = PlattCalibrator().fit(p, rng.random(2000) < p)
+    >>> mine = rng.random(40)  # a harder task: half the odds
+    >>> right = rng.random(40) < mine / (2 - mine)
+    >>> bool(BorrowedCalibrator(other, repair="intercept").fit(mine, right).intercept_ < 0)
+    True
+    """
+
+    name: ClassVar[str] = "borrowed"
+    _state: ClassVar[dict[str, StateKind]] = {
+        "slope_": "float",
+        "intercept_": "float",
+        "n_local_": "float",
+    }
+    _traits: ClassVar[frozenset[str]] = frozenset({"wrapper", "borrows"})
+
+    def __init__(
+        self,
+        calibrator: BaseCalibrator,
+        *,
+        repair: Literal["shrinkage", "intercept"] = "shrinkage",
+        shrinkage: float = 1.0,
+        scale: Scale | None = None,
+        classes: Any = None,
+    ) -> None:
+        self.calibrator = calibrator
+        self.repair = repair
+        self.shrinkage = shrinkage
+        self.scale = scale  # type: ignore[assignment]
+        self.classes = classes
+
+    def __sklearn_clone__(self) -> BorrowedCalibrator:
+        return type(self)(**self.get_params(deep=False))
+
+    @classmethod
+    def _examples(cls) -> Iterator[BaseCalibrator]:
+        p = np.arange(1, 40) / 40
+        other = PlattCalibrator().fit(p, np.arange(39) % 5 > 3 * (1 - p))
+        yield cls(other)
+        yield cls(other, repair="intercept")
+
+    def _check_params(self, where: str = "BorrowedCalibrator") -> None:
+        inner = self.calibrator
+        if not isinstance(inner, BaseCalibrator):
+            raise TypeError(
+                f"{where}: calibrator={inner!r}; expected a fitted calibrator of another task."
+            )
+        check_choice(where, "repair", self.repair, ("shrinkage", "intercept"))
+        check_scale(where, "shrinkage", self.shrinkage)
+        if self.scale is not None:
+            check_choice(where, "scale", self.scale, ("probability", "logit"))
+        if self.classes is not None:
+            read_classes(self.classes, where)
+        check_is_fitted(inner)
+        if len(inner.classes_) != 2:
+            raise ValueError(
+                f"{where}: calibrator={inner!r} of {len(inner.classes_)} classes; expected one of "
+                "two."
+            )
+
+    def _check_state(self) -> None:
+        if self.n_local_ < 0:
+            raise ValueError(f"n_local_={self.n_local_!r}; expected a count")
+
+    def _input_scale(self) -> Scale:
+        return self.calibrator._input_scale() if self.scale is None else self.scale
+
+    def _log_odds(self, s: Scores) -> FloatArray:
+        """Log-odds that the borrowed calibrator gives, which may take the other scale."""
+        taken = self.calibrator._input_scale()
+        if s.scale != taken:
+            values = s.logits() if taken == "logit" else s.probs()
+            s = replace(s, values=values, scale=taken)
+        p = self.calibrator._predict_scores(s)[:, 1]
+        return logit(np.clip(p, SATURATED, 1.0 - SATURATED))
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        pull = FIXED if self.repair == "intercept" else self.shrinkage
+        slope, intercept = fit_shrunk(self._log_odds(s)[None], y, pull, w)
+        self.slope_, self.intercept_ = float(slope[0]), float(intercept[0])
+        self.n_local_ = float(len(y) if w is None else w.sum())
+
+    def _predict(self, s: Scores) -> FloatArray:
+        return expit(self.slope_ * self._log_odds(s) + self.intercept_)
+
+    @property
+    def slope(self) -> float:
+        """Slope of the repair."""
+        return self.slope_
+
+    @property
+    def intercept(self) -> float:
+        """Intercept of the repair."""
+        return self.intercept_
+
+    @property
+    def n_local(self) -> float:
+        """Labels that the repair was learnt from."""
+        return self.n_local_
