@@ -39,7 +39,7 @@ def _table(path, name):
         "odd": np.where(y == 1, f"yes{name}", f"no{name}"),
         "task_id": [f"{i}{name}" for i in range(60)],
         "by": [f"{i % 2}{name}" for i in range(60)],
-        "passed": y,
+        "passed": (rng.random(60) < p).astype(int),
         name + "2": 2 + p,
     }
     cells = [[str(v).replace('"', '""') for v in (head, *body)] for head, body in columns.items()]
@@ -232,7 +232,8 @@ def odd_table(tmp_path_factory):
         "frac": at % 5 / 4, "k": np.array(["a", "b", "c"])[P.argmax(1)],
         "w": np.where(at == 2, -1, 1),
         "zero": np.zeros(n, int), "gap": np.where(at == 4, "", y.astype(str)), "task_id": at,
-        "text": np.where(y == 1, "90%", "so so"), "passed": y, "tied": p.round(1),
+        "text": np.where(rng.random(n) < p, "90%", "so so"), "tied": p.round(1),
+        "passed": (rng.random(n) < p) * 1,
     }  # fmt: skip
     for i, c in enumerate("abc"):
         columns |= {f"p_{c}": P[:, i], f"s_{c}": 2 * P[:, i], f"l_{c}": 7 * P[:, i] - 3}

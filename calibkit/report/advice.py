@@ -38,6 +38,7 @@ _WORDS = (
         r"calibkit fit --calibrator scaling_binning --bins \1",
     ),
     (r"\bclasses=\[\.\.\.\]", "--classes"),
+    (r"read_generations\(\.\.\., signals=\[\.\.\.\]\)|signals=\['\.\.\.'\]", "--signal NAME"),
     (r"\bor pos_label to say", "or --positive to say"),
     (r"\bby pos_label\b(?!=)", "by --positive"),
 )
