@@ -1,5 +1,7 @@
 """scikit-learn's own checks, on what users compose and on each calibrator."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import sklearn
@@ -8,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import validate_data
 
-from calibkit import CalibratedClassifier
+from calibkit import CalibratedClassifier, PlattCalibrator
 from calibkit.online import OnlineCalibratedClassifier, TrackingCalibrator
 
 from .registry import EXAMPLES, classifier_failures, expected_failures, name_of
@@ -94,3 +96,32 @@ def test_online_classifier_passes_every_check_but_those_of_weights():
 def test_calibrator_passes_every_check_but_those_listed(example):
     wrap = OnlineOnColumns if "online" in example._traits else OnColumns
     assert failures(wrap(example)).keys() == expected_failures(example).keys()
+
+
+class Overwrites(CalibratedClassifier):
+    """Its fit writes a parameter."""
+
+    def fit(self, X, y, sample_weight=None, **params):
+        super().fit(X, y, sample_weight, **params)
+        self.cv = 3
+        return self
+
+
+class LooksAround(OnColumns):
+    """A prediction depends on its neighbours."""
+
+    def predict_proba(self, X):
+        proba = super().predict_proba(X)
+        return 0.9 * proba + 0.1 * proba.mean(axis=0)
+
+
+def test_faults_are_seen():
+    platt, tracking = PlattCalibrator(), TrackingCalibrator()
+    assert "check_estimators_overwrite_params" in failures(Overwrites(LogisticRegression(), platt))
+    assert "check_methods_subset_invariance" in failures(LooksAround(platt))
+    with patch.object(OnlineCalibratedClassifier, "predict_proba", lambda self, X: np.eye(2)):
+        assert "check_classifiers_train" in failures(
+            OnlineCalibratedClassifier(LogisticRegression())
+        )
+    assert not expected_failures(platt).keys() & {"check_methods_subset_invariance"}
+    assert "check_estimators_overwrite_params" not in classifier_failures(tracking, True)

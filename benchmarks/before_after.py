@@ -1,0 +1,105 @@
+"""How long calibkit takes now, as a multiple of what it took in another checkout.
+
+``git worktree add ../before REVISION; python benchmarks/before_after.py ../before`` runs the tasks
+of speed.py with the code of both, in turns in one process, and prints the median of the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import speed
+
+#: Turns of each task, and the ratio that none may exceed.
+TURNS = 21
+MOST = 1.10
+#: Modules that belong to one of the two checkouts: calibkit's, and those that hold on to it.
+OWN = ("calibkit", "tasks")
+
+
+def _is_own(module: str) -> bool:
+    return module.split(".")[0].split("_")[0] in OWN
+
+
+class Checkout:
+    """The modules of calibkit, and of the tasks that use it, from one tree."""
+
+    def __init__(self, tree: Path) -> None:
+        self.tree, self.modules = str(tree.resolve()), {}
+        with self.active():
+            from tasks import TASKS
+
+            import calibkit
+
+            if not str(calibkit.__file__).startswith(self.tree):
+                raise SystemExit(f"{tree} holds no calibkit")
+            self.tasks = TASKS
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Imports, those inside functions too, find this tree."""
+        outside = {n: sys.modules.pop(n) for n in list(sys.modules) if _is_own(n)}
+        sys.modules.update(self.modules)
+        sys.path.insert(0, self.tree)
+        os.environ["PYTHONPATH"] = self.tree  # for fresh interpreters
+        try:
+            yield
+        finally:
+            sys.path.remove(self.tree)
+            self.modules = {n: sys.modules.pop(n) for n in list(sys.modules) if _is_own(n)}
+            sys.modules.update(outside)
+
+    def entry(self, name: str, data: Any) -> speed.Entry:
+        with self.active():
+            own = next(c for c in self.tasks[name].contenders if c.role == "calibkit")
+            return speed.Entry(own, data)
+
+    def turn(self, entry: speed.Entry) -> float:
+        with self.active():
+            entry.turn()
+        return entry.result.times[-1]
+
+
+def ratio(name: str, before: Checkout, after: Checkout, divisor: int) -> float:
+    """Median over turns of the time after as a multiple of that before."""
+    speed._settle_allocator()
+    with after.active():
+        data = after.tasks[name].make(divisor)
+    entries = before.entry(name, data), after.entry(name, data)
+    for entry in entries:
+        entry.loops = max(e.loops for e in entries)
+    seconds = max(e.first for e in entries)
+    found = []
+    for turn in range(max(3, min(TURNS, math.ceil(30 / seconds)))):
+        order = (0, 1) if turn % 2 else (1, 0)
+        took = {i: (before, after)[i].turn(entries[i]) for i in order}
+        found.append(took[1] / took[0])
+    return statistics.median(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("before", type=Path, help="a checkout of the code to compare with")
+    parser.add_argument("--task", nargs="+", metavar="NAME", default=[""], help="how names begin")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
+    options = parser.parse_args()
+    before, after = Checkout(options.before), Checkout(Path(__file__).parents[1])
+    slower = []
+    for name in after.tasks:
+        if name in before.tasks and name.startswith(tuple(options.task)):
+            value = ratio(name, before, after, speed.config.QUICK_DIVISOR if options.quick else 1)
+            slower += [name] * (value > MOST)
+            print(f"{name:24} {value:.3f}", flush=True)
+    print(f"slower than {MOST:g} times: {', '.join(slower) or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
