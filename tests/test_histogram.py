@@ -89,6 +89,11 @@ def test_smoothing_adds_half_events():
     )
 
 
+#: Labels that the scores say nothing of look reversed in one draw of forty.
+by_chance = pytest.mark.filterwarnings("ignore::calibkit.ReversedScoresWarning")
+
+
+@by_chance
 def test_how_many_bins():
     rng = np.random.default_rng(0)
     p, y = rng.random(1001), np.arange(1001) % 2
@@ -349,6 +354,7 @@ def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0
     return any_off / n_repeats, new_off / n_repeats
 
 
+@by_chance
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 @pytest.mark.parametrize(
     ("n", "n_bins", "strategy"),

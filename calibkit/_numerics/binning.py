@@ -246,10 +246,10 @@ def trend(weight: FloatArray, events: FloatArray, n_rows: float) -> float:
     It is Mann and Whitney's, ties taken into account, or Cochran and Armitage's with ranks.
     """
     total = weight.sum()
-    rank = np.cumsum(weight) - 0.5 * weight - 0.5 * total
-    rate = events.sum() / total
-    variance = rate * (1.0 - rate) * float(weight @ (rank * rank)) * total / n_rows
-    return float(rank @ events / np.sqrt(variance)) if variance > 0 else 0.0
+    share, rate = weight / total, events.sum() / total
+    rank = np.cumsum(share) - 0.5 * share - 0.5
+    variance = rate * (1.0 - rate) * float(share @ (rank * rank)) / n_rows
+    return float(rank @ (events / total) / np.sqrt(variance)) if variance > 0 else 0.0
 
 
 #: A sweep ends here at the latest: where the scores separate the classes it never would.
