@@ -101,7 +101,7 @@ def mix_stream(y: Any, forecasts: Any, out: Any, weights: Any, share: float) -> 
         q = 0.0
         for j in range(k):
             q += weights[j] * forecasts[i][j]
-        out[i] = q
+        out[i] = min(q, 1.0)  # weights may sum to a bit more than one
         if y[i] != y[i]:
             continue
         total = 0.0

@@ -76,7 +76,10 @@ def update3(
     l21 += k * v2
     l31 += k * v3
     grown = d2 + t * v2 * v2
-    k, t = t * v2 / grown, t * d2 / grown
+    if grown > 0.0:  # it may underflow, by a discount that forgets all
+        k, t = t * v2 / grown, t * d2 / grown
+    else:
+        k = 0.0
     d2 = grown
     v3 -= v2 * l32
     l32 += k * v3

@@ -183,7 +183,7 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         q = np.zeros(len(x))
         for expert, weight in zip(self.calibrators_, self.weights_, strict=True):
             q += weight * expert._forecast(x)
-        return q
+        return np.minimum(q, 1.0)  # weights may sum to a bit more than one
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         forecasts = np.column_stack([expert._stream(x, y) for expert in self.calibrators_])

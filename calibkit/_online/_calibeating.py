@@ -30,6 +30,8 @@ class CalibeatingCalibrator(OnlineCalibrator):
         "total_": "vector",
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
+    #: What memory allows.
+    _most_bins: ClassVar[int] = MOST_BINS
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class CalibeatingCalibrator(OnlineCalibrator):
         if "multiclass" in inner._traits:
             raise TypeError(f"{where}: calibrator={inner!r}; expected one of two classes.")
         inner._check_params()
-        check_int(where, "n_bins", self.n_bins, low=1, high=MOST_BINS)
+        check_int(where, "n_bins", self.n_bins, low=1, high=self._most_bins)
         check_int(where, "max_pending", self.max_pending, low=1)
 
     def _start(self, n_classes: int) -> None:
@@ -135,7 +137,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
     calibrator : OnlineCalibrator, default=OnlinePlattCalibrator()
         What makes the forecasts to be repaired; it knows the scale of the scores.
     n_bins : int, default=10
-        Equal-width bins of its forecasts.
+        Equal-width bins of its forecasts, at most a million.
     smoothing : float, default=0.0
         How many labels the middle of a bin counts for. With 0, the paper's rule, a bin whose labels
         were all alike so far forecasts exactly 0 or 1, as happens in the first rows: use 1 where
@@ -251,7 +253,8 @@ class HedgingCalibrator(CalibeatingCalibrator):
     calibrator : OnlineCalibrator, default=OnlinePlattCalibrator()
         What makes the forecasts to be repaired; it knows the scale of the scores.
     n_bins : int, default=10
-        Equal-width bins of its forecasts, and of the forecasts that are played.
+        Equal-width bins of its forecasts, and of the forecasts that are played; at most 1,000,
+        since each bin of the former has all of the latter.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the draws. A draw depends on the seed, on the number of labels seen and on the
         score: asking twice between two labels gives the same.
@@ -313,6 +316,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
     name: ClassVar[str] = "hedging"
     _state: ClassVar[dict[str, StateKind]] = {**CalibeatingCalibrator._state, "seed_": "float"}
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper", "random"})
+    _most_bins: ClassVar[int] = 1_000
 
     def __init__(
         self,

@@ -10,13 +10,15 @@ import numpy as np
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import as_labels, is_missing, read_labels
 from .._core.params import check_choice, check_int
-from .._numerics.binning import MOST_BINS, assign, uniform_borders
+from .._numerics.binning import assign, uniform_borders
 from .._numerics.links import FloatArray, IntArray
 from ._rows import Binary, columns_in_order, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
 
 #: Times in a report, unless they are given.
 _N_TIMES = 200
+#: Each bin has its sums at all of these times.
+_MOST_BINS = 10_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def prequential_errors(
     start : int, default=0
         Rows at the beginning that are left out, while methods find their feet.
     n_bins : int, default=10
-        Number of equal-width bins.
+        Number of equal-width bins, at most 10,000.
     kind : {"binary", "top_label"}, optional
         Which probabilities: of the event, or of the winning class being right. Needed for K > 2
         classes.
@@ -147,7 +149,7 @@ def prequential_errors(
     (array([0.01, 0.05, 0.08]), array([0.01, 0.16, 0.18]))
     """
     where = "prequential_errors"
-    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
+    check_int(where, "n_bins", n_bins, low=1, high=_MOST_BINS)
     check_int(where, "start", start, low=0)
     if window is not None:
         check_int(where, "window", window, low=1)
