@@ -28,11 +28,13 @@ EXEMPT = {
         "identity": "it learns nothing",
         "isotonic": "its maximum exists, and its floor keeps it from 0 and 1",
         "histogram": "rates of bins exist whatever the scores, and guarantee() judges them",
+        "borrowed": "its penalty, or its fixed slope, keeps a maximum",
     },
     "saturated": {
         "identity": "it takes no logarithm",
         "isotonic": "only the order of the scores counts",
         "histogram": "only the order of the scores counts",
+        "borrowed": "what it borrows has read such scores in its own fit",
     },
     "constant": {},
 }

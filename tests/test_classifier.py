@@ -385,7 +385,7 @@ def test_failed_fit_changes_nothing(cancer):
     ("params", "error", "words"),
     [
         ({"calibrator": "plat"}, ValueError, "'platt'"),
-        ({"calibrator": "top_label"}, ValueError, "expected one of"),
+        ({"calibrator": "top_label"}, ValueError, "Write calibrator=TopLabelCalibrator"),
         ({"calibrator": GaussianNB()}, TypeError, "PlattCalibrator"),
         ({"calibrator": PlattCalibrator}, TypeError, "PlattCalibrator"),
         ({"ensemble": "auto"}, TypeError, "ensemble"),

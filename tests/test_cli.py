@@ -527,7 +527,7 @@ def test_output_never_destroys_an_input(files, platt, tmp_path):
         ("o.csv", b"label,prob\n1,0.5\n1,0.4\n", "one class only"),
         ("o.csv", b"label,prob\na,0.5\na,0.4\n", "one label only"),
         ("k.csv", b"label,prob\na,.5\nb,.4\nc,.4\n", "y_true holds 3 classes"),
-        ("k.csv", b"label,prob\n0.1,.5\n0.2,.4\n0.3,.4\n", "continuous"),
+        ("k.csv", b"label,prob\n1.1,.5\n1.2,.4\n1.3,.4\n", "continuous"),
         ("r.csv", b"label,prob\n1,0.5,7\n0,0.4\n", "r.csv, line 2: 3 cells; the header has 2."),
         ("q.csv", b'label,prob\n1,0.5\n"0,0.4\n', "q.csv, line 3: unexpected end of data."),
         ("s.csv", b"label,prob\n1,0.5\n0,0.4\n", "--bins 15 and 2 rows"),

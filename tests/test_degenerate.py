@@ -23,6 +23,8 @@ from calibkit.testing import binary_data, multiclass_data
 
 from .registry import LIFTS, PLAIN, name_of
 
+pytestmark = pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
+
 MAPS = [c for c in PLAIN if isinstance(c, LogOddsCalibrator)]
 ON_MAPS = [
     ScalingBinningCalibrator(),

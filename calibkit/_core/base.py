@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -18,6 +17,7 @@ from .mistakes import refuse_swapped
 from .params import check_choice
 from .proofs import counts_of, verify_counts
 from .scores import Scale, Scores
+from .snapshots import Snapshots
 from .verification import Verification
 from .warnings import MissingClassWarning, ScaleWarning, warn
 
@@ -25,7 +25,7 @@ from .warnings import MissingClassWarning, ScaleWarning, warn
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
 
 
-class BaseCalibrator(ClassifierMixin, BaseEstimator):
+class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
     """Base of all calibrators: a classifier whose features are another classifier's scores.
 
     To write one, subclass it; ``docs/write_your_own.md`` goes through it step by step.
@@ -424,37 +424,6 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
             classes=self.classes_,
         )
 
-    def _snapshot(self) -> Any:
-        """This calibrator as it is, or was when a change began that is under way."""
-        state = self.__dict__.copy()
-        return state.get("_kept") or _with_state(self, state)
-
-    def _now(self) -> Any:
-        """What reads read: no other thread changes it."""
-        return self._snapshot()
-
-    def _held(self) -> dict[str, Any]:
-        """Copies of what it holds and what learns with it, by attribute."""
-        return {}
-
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Keep this calibrator as it is for those who read, and for good if the call fails."""
-        if "_kept" in self.__dict__:  # inside of such a call
-            yield
-            return
-        kept = _with_state(self, self.__dict__)
-        self.__dict__ = {**kept.__dict__, **self._held(), "_kept": kept}
-        try:
-            yield
-        except BaseException:
-            self.__dict__ = kept.__dict__
-            raise
-        del self.__dict__["_kept"]
-
-    def __getstate__(self) -> Any:
-        return super(BaseCalibrator, self._snapshot()).__getstate__()
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")
 
@@ -462,13 +431,6 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = "multiclass" in self._traits
         return tags
-
-
-def _with_state(calibrator: BaseCalibrator, state: dict[str, Any]) -> Any:
-    """Another object of its class in this state."""
-    new = object.__new__(type(calibrator))
-    new.__dict__ = state
-    return new
 
 
 def warn_of_scale(s: Scores, where: str) -> None:

@@ -13,7 +13,9 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.labels import read_classes
 from .._core.params import check_choice, check_scale
 from .._core.scores import SATURATED, Scale, Scores
+from .._core.warnings import warn_of_reversal
 from .._numerics.links import FloatArray, IntArray, expit, logit
+from .._numerics.logistic import direction
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from ._platt import PlattCalibrator
 
@@ -132,9 +134,12 @@ class BorrowedCalibrator(BaseCalibrator):
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         pull = FIXED if self.repair == "intercept" else self.shrinkage
-        slope, intercept = fit_shrunk(self._log_odds(s)[None], y, pull, w)
+        z = self._log_odds(s)
+        slope, intercept = fit_shrunk(z[None], y, pull, w)
         self.slope_, self.intercept_ = float(slope[0]), float(intercept[0])
         self.n_local_ = float(len(y) if w is None else w.sum())
+        if direction(z, y, w) < -2.0:
+            warn_of_reversal("BorrowedCalibrator.fit", "what is borrowed ranks them the wrong way")
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(self.slope_ * self._log_odds(s) + self.intercept_)

@@ -277,9 +277,7 @@ def estimate(
     >>> print(e)  # doctest: +SKIP
     """
     where = "estimate"
-    check_choice(where, "method", method, ("auto", "bootstrap"))
-    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_resamples", n_resamples, low=10)
+    _check_draws(where, method, level, n_resamples)
     spec = find_metric(metric, where)
     function = metric if spec is None else spec.function
     assert callable(function)
@@ -298,9 +296,8 @@ def estimate(
         problems = _problems(rows, spec, kind, weights)
     note = ""
     if spec is not None and kind == "binary":
-        one = next(problems)
-        note = reversal(_area(*one, codes), y_true, y_prob, pos_label)
-        problems = iter([one])
+        problems, area = _with_area(problems, codes)
+        note = reversal(area, y_true, y_prob, pos_label)
     known = None if spec is None else spec.settings
     settings = dict(params) if known is None else known(kind, n, effective, **params)
     rng = generator(random_state)
@@ -328,13 +325,22 @@ def estimate(
     return Estimate(*ends, settings, "bootstrap", *null_band(null, level), note)
 
 
-def _area(table: ScoreTable, b: Binary, groups: IntArray | None) -> float | None:
-    """Area under the curve where the scores rank the wrong way round."""
+def _check_draws(where: str, method: str, level: float, n_resamples: int) -> None:
+    check_choice(where, "method", method, ("auto", "bootstrap"))
+    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int(where, "n_resamples", n_resamples, low=10)
+
+
+def _with_area(
+    problems: Iterator[tuple[ScoreTable, Binary]], groups: IntArray | None
+) -> tuple[Iterator[tuple[ScoreTable, Binary]], float | None]:
+    """The one problem, and its area under the curve if the scores rank the wrong way round."""
+    table, b = next(problems)
     sums = table.w, table.wy, table.w2, table.w2y
     area = reversed_area(*sums)
-    if area is None or groups is None:
-        return area
-    return reversed_area(*sums, Grouped(np.searchsorted(table.p, b.p), b.y, b.w, groups))
+    if area is not None and groups is not None:
+        area = reversed_area(*sums, Grouped(np.searchsorted(table.p, b.p), b.y, b.w, groups))
+    return iter([(table, b)]), area
 
 
 def _problems(
