@@ -153,4 +153,4 @@ def test_constant_scores(cal):
 @pytest.mark.parametrize("check", EXEMPT)
 def test_exemptions_are_of_calibrators_that_exist(check):
     assert {n for c in exempt(check) for n in kinds_of(c)} >= EXEMPT[check].keys()
-    assert len(asked(check)) > len(BATCH) / 2
+    assert {"platt", "beta", "temperature"} <= {heart(c).name for c in asked(check)}

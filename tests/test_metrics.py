@@ -179,7 +179,7 @@ def test_bad_rows_are_refused_by_name(name):
         (y, None, "y_prob is missing"),
         (np.where(y == 1, "a", "a"), p, "one label only"),
         (p + 1, p, "continuous"),
-        (p, y, "They may be swapped"),
+        (p, y, "they are swapped"),
     ):
         with pytest.raises(ValueError, match=words):
             metric(labels, scores)

@@ -80,9 +80,9 @@ def test_weights_are_repetitions_and_tables_are_rows():
     w = np.random.default_rng(2).integers(0, 4, 200)
     repeated = np.repeat(y, w), np.repeat(p, w)
     for function in (area_under_risk_coverage, lambda *a, **k: risk_coverage_curve(*a, **k).risk):
-        weighted = function(y, p, sample_weight=w)
+        weighted = function(y, p, sample_weight=w, weights="frequency")
         np.testing.assert_allclose(weighted, function(*repeated), rtol=1e-12)
-        table = ScoreTable.from_arrays(y, p, w)
+        table = ScoreTable.from_arrays(y, p, w, weights="frequency")
         np.testing.assert_allclose(weighted, function(table), rtol=1e-12)
 
 
@@ -102,7 +102,7 @@ def test_event_labels_and_columns():
     assert area_under_risk_coverage(words, p, pos_label="fail") == area
     assert area_under_risk_coverage(y, np.column_stack((1 - p, p))) == pytest.approx(area)
     with pytest.raises(ValueError, match="y_prob has 3 columns"):
-        risk_coverage_curve([0, 1, 2], np.eye(3))
+        risk_coverage_curve([0, 1, 2], np.full((3, 3), 1 / 3))
     with pytest.raises(ValueError, match="a ScoreTable beside y_prob"):
         risk_coverage_curve(ScoreTable.from_arrays(y, p), p)
 

@@ -479,7 +479,10 @@ def test_odd_names_come_through(tmp_path):
     ("command", "words"),
     [
         (["decide", "generations.jsonl", "results.json", "-o", "x.csv"], "results.json: from_dict"),
-        (["decide", "generations.jsonl", "platt.json", "-o", "x.csv"], "holds a PlattCalibrator"),
+        (
+            ["decide", "generations.jsonl", "platt.json", "-o", "x.csv"],
+            "holds a platt; expected a rule",
+        ),
         (["decide", "generations.jsonl", "nowhere.json", "-o", "x.csv"], "nowhere.json"),
         (["decide", "nowhere.jsonl", "rule.json", "-o", "x.csv"], "nowhere.jsonl"),
         (["decide", "generations.jsonl", "rule.json", "-o", "x.xls"], "unknown extension"),
@@ -488,7 +491,10 @@ def test_odd_names_come_through(tmp_path):
         (["decide", "wide.csv", "sure.json", "-o", "x.csv"], "sure is 7 at "),
         (["policy", "generations.jsonl", "results.json", "-o", "x.json"], "-o x.json: a rule is"),
         (["policy", "table.csv", "--signal", "sure", "-o", "table.csv"], "is the input file"),
-        (["policy", "table.csv", "--signal", "sure", "-o", "x.png", "--plot", "x.png"], "--plot"),
+        (
+            ["policy", "table.csv", "--signal", "sure", "-o", "x.png", "--plot", "x.png"],
+            "of -o too",
+        ),
         (
             ["policy", "table.csv", "--signal", "sure", "--calibrator", "plat", "-o", "x.json"],
             "did",

@@ -339,9 +339,9 @@ def test_files_are_checked_to_the_bottom():
     template = {"class": "scaling_binning", "params": data["params"]}
     for path, value, words in (
         (("state", "scaler_"), None, "expected a dict"),
-        (("state", "scaler_"), inner, "expected a beta"),
+        (("state", "scaler_"), inner, "is platt, not of the class beta"),
         (("state", "scaler_"), logits, "another scale"),
-        (("state", "scaler_"), whole, r"nested|expected a beta"),
+        (("state", "scaler_"), whole, r"nested|not of the class beta"),
         (("state", "scaler_", "classes", "values"), [3, 4], "other classes"),
         (("state", "scaler_", "state", "a_"), "1", "a_"),
         (("state", "scaler_", "extra"), 1, "unknown keys"),

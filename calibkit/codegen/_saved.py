@@ -244,7 +244,8 @@ def _rule_from_dict(data: dict[str, Any]) -> DecisionRule:
     for name, classes in _PARTS.items():
         part = data[name]
         # Looked at before it is read: a rule holds no rule.
-        if part is not None and not (isinstance(part, dict) and part.get("class") in classes):
+        kind = part.get("class") if isinstance(part, dict) else None
+        if part is not None and not (isinstance(kind, str) and kind in classes):
             raise ValueError(
                 f"from_dict: the {name} of a rule is {short(part)}; expected one of the class "
                 f"{' or '.join(classes)}."
