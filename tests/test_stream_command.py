@@ -543,12 +543,15 @@ def test_a_broken_pipe_and_an_interrupt_end_cleanly(data, tmp_path):
             assert child.wait(20) == (141 if how == "pipe" else 130)
             errors = child.stderr.read().decode()
         assert "Traceback" not in errors
-        assert "# 10 rows" in errors, "the row that found no reader is not learnt"
         assert errors.endswith("calibkit: interrupted\n") == (how == "interrupt")
-        cal = TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0, classes=[0, 1])
-        cal.partial_fit(p[:10], y[:10])
         with Journal(path) as journal:
-            assert journal.n_rows == 10
+            n = journal.n_rows
+            # The row that found no reader is not learnt; an interrupt may come between the writing
+            # of rows that came together and their commit.
+            assert n == 10 or (how == "interrupt" and n == 0)
+            assert f"# {n} rows" in errors
+            cal = TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0, classes=[0, 1])
+            cal.partial_fit(p[:n], y[:n])
             assert to_dict(journal.calibrator_) == to_dict(cal)
         assert not path.with_name(f"{how}.db-wal").exists()
 

@@ -160,6 +160,7 @@ def test_scores_without_use_are_not_said_to_be_reversed(levels, rate):
     assert false <= 0.01 * n_repeats
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
 def test_few_rows_and_alike_rows_prove_no_reversal():
     assert _area(np.array([0, 1]), np.array([0.9, 0.1])) is None
     assert _area(np.array([0, 0, 1, 1]), np.array([0.9, 0.8, 0.2, 0.1])) is None

@@ -177,7 +177,9 @@ def test_weights_of_any_range_give_finite_numbers():
             assert np.isfinite([e.value, e.low, e.high, e.null, e.null_low, e.null_high]).all()
     # All weight on one class but for 1e-30 of it: the score of the base rate is that small too.
     y, w = np.repeat([0, 1], 30), np.repeat([1e-30, 1.0], 30)
-    assert log_loss_skill_score(y, np.repeat([0.0, 1.0], 30), sample_weight=w) == pytest.approx(1)
+    assert log_loss_skill_score(y, np.repeat([1e-300, 1.0], 30), sample_weight=w) == pytest.approx(
+        1
+    )
     assert roc_auc(y, np.repeat([0.2, 0.7], 30), sample_weight=w) == 1
     with pytest.raises(ValueError, match="next to no weight"):
         roc_auc(ScoreTable.from_arrays(y, np.full(60, 0.5), w))
