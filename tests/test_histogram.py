@@ -117,6 +117,7 @@ def test_weights_of_zero_and_whole_weights(strategy):
 
 
 @pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+@pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
 @pytest.mark.parametrize(
     ("p", "y"),
     [
