@@ -308,7 +308,8 @@ class BaseCalibrator(ClassifierMixin, BaseEstimator):
                 f"{rows.classes.tolist()}. Collect data of the other class."
             )
         self.classes_ = rows.classes
-        self._fit(self._learn_clip(rows.scores, where), rows.y, rows.w)
+        s = rows.scores.without_tiny()
+        self._fit(self._learn_clip(s, where), rows.y, rows.w)
         self._narrow_clip()
         return self
 
