@@ -336,22 +336,13 @@ class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
         """Fit on rows that are checked already."""
         where = f"{type(self).__name__}.fit"
         if rows.scores.n_classes > 2 and "multiclass" not in self._traits:
-            own = type(self).__name__
-            raise ValueError(
-                f"{where}: Only binary classification is supported. The type of the target is "
-                f"multiclass: X has {rows.scores.n_classes} columns; expected the scores of two "
-                f"classes. Lift it: OneVsRestCalibrator({own}()) for all classes, or "
-                f"TopLabelCalibrator({own}()) for the winning one."
-            )
+            _refuse_many(rows.scores.n_classes, type(self).__name__)
         if rows.scores.n_classes == 2 and rows.y.min() == rows.y.max():
-            label = rows.classes.tolist()[rows.y[0]]
-            raise ValueError(
-                f"{where}: y holds one class only, {label!r}; expected rows of both classes "
-                f"{rows.classes.tolist()}. Collect data of the other class."
-            )
+            _refuse_one_class(rows, where)
         self.classes_ = rows.classes
         self._check_classes(rows, where)
-        self._fit(self._learn_clip(rows.scores, where), rows.y, rows.w)
+        s = rows.scores.without_tiny()
+        self._fit(self._learn_clip(s, where), rows.y, rows.w)
         self._narrow_clip()
         return self
 
@@ -431,6 +422,23 @@ class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = "multiclass" in self._traits
         return tags
+
+
+def _refuse_many(n_classes: int, own: str) -> None:
+    raise ValueError(
+        f"{own}.fit: Only binary classification is supported. The type of the target is "
+        f"multiclass: X has {n_classes} columns; expected the scores of two classes. Lift it: "
+        f"OneVsRestCalibrator({own}()) for all classes, or TopLabelCalibrator({own}()) for the "
+        "winning one."
+    )
+
+
+def _refuse_one_class(rows: Rows, where: str) -> None:
+    label = rows.classes.tolist()[rows.y[0]]
+    raise ValueError(
+        f"{where}: y holds one class only, {label!r}; expected rows of both classes "
+        f"{rows.classes.tolist()}. Collect data of the other class."
+    )
 
 
 def warn_of_scale(s: Scores, where: str) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._numerics.links import FloatArray, IntArray, largest, row_blocks
-from .columns import in_class_order
-from .labels import first_place, read_labels, read_targets
+from .columns import column_names, in_class_order
+from .labels import first_place, read_labels, read_targets, warn_of_order
 from .mistakes import refuse_swapped, warn_of_hard
 from .rounding import rounding_tolerance
 from .scores import Scale, Scores
@@ -257,6 +257,8 @@ def read_rows(
         refuse_swapped(X, y, where, names)
     check_lengths(n, len(codes), where, names)
     warn_of_hard(scores, where, names[0])
+    if classes is None and column_names(X) is None:
+        warn_of_order(found, where, names[1])
     w = read_weights(sample_weight, n, where=where)
     if codes.dtype.kind == "f":
         return split_fractions(scores, codes, w, found)
@@ -313,8 +315,8 @@ def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")
             )
         raise ValueError(
             f"{where}: Only binary classification is supported. The type of the target is "
-            f"multiclass: {label} holds {len(found)} classes, {score} one score per row; expected "
-            f"one column of {score} per class."
+            f"multiclass: {label} holds {len(found)} classes ({_some(found)}), {score} one score "
+            f"per row; expected one column of {score} per class."
         )
     raise ValueError(
         f"{where}: {score} has {k} columns and {label} holds {len(found)} classes "

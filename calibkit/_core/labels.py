@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._numerics.links import IntArray
-from .warnings import warn
+from .warnings import LabelOrderWarning, warn
 
 #: Calibrators whose ``fit`` takes fractions, those of the trait "soft_labels"; a test compares.
 SOFT = ("PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator")
@@ -107,7 +108,41 @@ def _codes(labels: np.ndarray, classes: Any, where: str, name: str) -> tuple[np.
     elif (coded := _float_codes(labels, where, name)) is not None:
         return coded
     found, codes = np.unique(labels, return_inverse=True)
+    if found.dtype.kind in "UO":
+        _refuse_same_numbers(found, where, name)
     return found, codes
+
+
+def numbers_of(found: np.ndarray) -> list[float] | None:
+    """The numbers that texts stand for, where all of them do."""
+    try:
+        numbers = [float(v) for v in found.tolist() if isinstance(v, str)]
+    except ValueError:
+        return None
+    return numbers if len(numbers) == len(found) and np.isfinite(numbers).all() else None
+
+
+def _refuse_same_numbers(found: np.ndarray, where: str, name: str) -> None:
+    numbers = numbers_of(found)
+    if numbers is not None and len(set(numbers)) < len(found):
+        raise ValueError(
+            f"{where}: {name} holds the labels {found.tolist()[:10]}, texts of which several are "
+            f"the same number; expected one text for each class. Convert them to numbers: "
+            f"np.asarray({name}, dtype=float)."
+        )
+
+
+def warn_of_order(found: np.ndarray, where: str, name: str) -> None:
+    """Warn where numbers are written as texts, whose order is another one."""
+    numbers = numbers_of(found) if found.dtype.kind in "UO" else None
+    if numbers is not None and numbers != sorted(numbers):
+        listed = found.tolist()[:10]
+        warn(
+            f"{where}: the labels of {name} are texts and taken in the order of texts, {listed}: "
+            "columns of scores follow it, and one column holds the scores of the last. Convert "
+            "labels to numbers for the order of numbers.",
+            LabelOrderWarning,
+        )
 
 
 def _float_codes(labels: np.ndarray, where: str, name: str) -> tuple[np.ndarray, IntArray] | None:
@@ -172,10 +207,18 @@ def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
         _refuse_mixed(labels, where, name)
     if isinstance(labels[0], str):
         return labels
-    try:
-        return np.asarray(labels.tolist())
-    except ValueError as error:
-        raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+    kinds = (bool, np.bool_, Real)
+    plain = np.array([isinstance(v, kinds) for v in labels], dtype=bool)
+    if plain.all():
+        numbers = np.asarray(labels.tolist())
+        if numbers.dtype.kind in "buif":
+            return numbers
+        plain[:] = [isinstance(v, (float, int)) and -(2**63) <= v < 2**64 for v in labels]
+    at, place = first_place(~plain) if not plain.all() else (0, "row 0")
+    raise ValueError(
+        f"{where}: {name} can't be read as labels: it holds {labels[at]!r:.60} "
+        f"({type(labels[at]).__name__}) at {place}; expected ints, bools or strings."
+    )
 
 
 def is_missing(value: Any) -> bool:

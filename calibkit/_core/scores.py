@@ -24,6 +24,8 @@ Scale = Literal["probability", "logit"]
 #: Distances from 0 and from 1 below which probabilities are moved before a logarithm is taken.
 Clip = tuple[float, float]
 
+#: Squares of smaller log-odds underflow.
+_TINY_LOGIT = 1e-100
 #: Nearer to 0 or 1 than this a probability counts as exactly there: rounding can put it there.
 SATURATED = 1e-12
 
@@ -93,6 +95,15 @@ class Scores:
         if self.values.ndim == 1:
             return logit(self.inside())
         return np.log(np.maximum(self.values, self.clip[0], dtype=np.float64))
+
+    def without_tiny(self) -> Scores:
+        """The same with log-odds of 0 for those whose squares would underflow."""
+        if self.scale == "probability" or self.values.ndim > 1:
+            return self
+        tiny = np.abs(self.values) < _TINY_LOGIT
+        if not self.values[tiny].any():
+            return self
+        return replace(self, values=np.where(tiny, 0.0, self.values), best=None)
 
     def inside(self) -> FloatArray:
         """Binary probabilities kept clear of 0 and 1.

@@ -15,7 +15,7 @@ def _numbers(sample_weight: Any, where: str) -> FloatArray:
         w = np.asarray(sample_weight)
         if w.dtype.kind in "buifO" and not np.ma.isMaskedArray(sample_weight):
             return w.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError(
         f"{where}: sample_weight can't be read as numbers; expected one number per row."

@@ -236,7 +236,11 @@ def fit_intercept(
     low, high = low - slack, high + slack
     if excess(low) >= 0:
         return low + slack
-    return high - slack if excess(high) <= 0 else float(brentq(excess, low, high, xtol=1e-14))
+    return (
+        high - slack
+        if excess(high) <= 0
+        else float(brentq(excess, low, high, xtol=1e-14, maxiter=2000))
+    )
 
 
 def fit_logistic(

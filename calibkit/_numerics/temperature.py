@@ -181,7 +181,7 @@ def fit_temperature(
     # With many rows an excess of 1e-14 is as good, and spares a pass.
     tol = TOLERANCE if n < 20 * _START_ROWS else 1e-14
     found = minimise(whole, whole.loss, beta, whole.reach, bounds=bounds, tol=tol)
-    value = float(found.theta[0])
+    value = max(float(found.theta[0]), float(bounds[0][0]))  # a step may round to 0
     bound = "hot" if value <= bounds[0][0] * (1 + 1e-9) else None
     bound = "cold" if value >= bounds[1][0] * (1 - 1e-9) else bound
     return TemperatureFit(value, bound, found.converged, found.n_iter)

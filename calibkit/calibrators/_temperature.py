@@ -17,6 +17,9 @@ from .._numerics.weights import row_count
 #: Log-odds whose probability a float can just tell from 1, even beside many classes.
 _FAR = 30.0
 
+#: Logits over a smaller temperature overflow.
+_COLDEST = 1e-200
+
 
 class TemperatureCalibrator(LogOddsCalibrator):
     """Temperature scaling: divide all logits by one number T > 0.
@@ -105,7 +108,7 @@ class TemperatureCalibrator(LogOddsCalibrator):
             if s.scale == "probability" and k > 2:  # one class at 1, the others clipped
                 coldest = -np.log(s.clip[0]) / _FAR
         fit = fit_temperature(logits, y, w, k, smoothing=smoothing)
-        self.temperature_ = max(1.0 / fit.beta, coldest)
+        self.temperature_ = max(1.0 / fit.beta, coldest, _COLDEST)
         self.converged_ = fit.converged and fit.bound is None
         varied = s.values.ndim == 2 or s.values.min() < s.values.max()
         if fit.bound == "hot" and varied:

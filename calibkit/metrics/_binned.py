@@ -269,7 +269,10 @@ def _raw(
 def _default_kind(kind: str | None, y_prob: Any) -> str | None:
     """Top label, where there are more than two columns and nothing else is asked for."""
     if kind is None and getattr(y_prob, "ndim", None) is None and y_prob is not None:
-        y_prob = np.asarray(y_prob)
+        try:
+            y_prob = np.asarray(y_prob)
+        except ValueError:  # read_scores knows what to say of it
+            return kind
     shape = tuple(getattr(y_prob, "shape", ()))
     return "top_label" if kind is None and len(shape) == 2 and shape[1] > 2 else kind
 

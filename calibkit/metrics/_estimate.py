@@ -276,12 +276,11 @@ def estimate(
     >>> e = estimate(expected_calibration_error, y, p, random_state=0)
     >>> print(e)  # doctest: +SKIP
     """
-    where = "estimate"
-    _check_draws(where, method, level, n_resamples)
-    spec = find_metric(metric, where)
+    _check_draws("estimate", method, level, n_resamples)
+    spec = find_metric(metric, "estimate")
     function = metric if spec is None else spec.function
     assert callable(function)
-    check_settings(spec, params, where)
+    check_settings(spec, params, "estimate")
     kind = params.pop("kind", None) if spec is not None else None
     rows: Rows | None = None
     codes: IntArray | None = None
@@ -310,8 +309,8 @@ def estimate(
         table, binary = next(problems)
         value = spec.function(table, **params)
         draws, null = _on_cells(spec, table, binary, codes, n_resamples, rng, settings)
-        alone = table.plain and codes is None
-        draws = widened(draws, codes, level, None if alone else binary.w)
+        plain = table.plain and codes is None
+        draws = widened(draws, codes, level, None if plain else binary.w)
         settings = _with_bins(spec, table, settings)
     else:
         assert rows is not None
@@ -320,8 +319,7 @@ def estimate(
             rows, codes = _repeated(rows, codes)
         value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
         draws = widened(draws, codes, level, rows.w)
-    low, high = _interval(spec, value, draws, level, kind)
-    ends = float(value), low, high, level, n, name
+    ends = float(value), *_interval(spec, value, draws, level, kind), level, n, name
     return Estimate(*ends, settings, "bootstrap", *null_band(null, level), note)
 
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.columns import in_class_order
+from .._core.columns import column_names, in_class_order
 from .._core.inputs import Rows, check_lengths, match_classes, read_scores
-from .._core.labels import read_group_labels, read_labels, read_targets
+from .._core.labels import read_group_labels, read_labels, read_targets, warn_of_order
 from .._core.mistakes import refuse_swapped, warn_of_hard
 from .._core.params import check_choice
 from .._core.scores import Scores
@@ -65,6 +65,7 @@ def read_problem(
     binary = scores.values.ndim == 1
     if codes.dtype.kind == "f":
         refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
+    labels_found = found
     check_lengths(len(scores), len(codes), where, _NAMES)
     w = _weights(sample_weight, len(scores), where)
     if codes.dtype.kind == "f":
@@ -87,6 +88,8 @@ def read_problem(
     rows = Rows(scores, codes, w, found)
     match_classes(rows, where=where, names=_NAMES)
     warn_of_hard(scores, where, "y_prob")
+    if pos_label is None and classes is None and column_names(y_prob) is None:
+        warn_of_order(labels_found, where, "y_true")
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
