@@ -226,6 +226,10 @@ WEIGHTS = [0.0, 1.0, 2.0, 1e-100, 1e100, 1e-16, 2.0**53, 2.0**60, 0.5]
 NAMES: list[list[Any]] = [[0, 1], [False, True], ["no", "yes"], [-1, 1], [0.0, 1.0], [1, 2]]
 
 
+#: Take one confidence for each output, and whether it was correct.
+OF_OUTPUTS = {"threshold", "policy", "evaluate_confidence"}
+
+
 def _mixed(rng: np.random.Generator, plain: list[float], odd: list[Any], n: int) -> list[Any]:
     """Numbers of a law, from the hard ones, or both; now and then something wrong among them."""
     share = rng.choice([0.0, 0.1, 1.0])
@@ -260,10 +264,13 @@ def make_case(name: str, seed: int) -> dict[str, Any]:
     n = int(rng.choice([0, 1, 2, 3, 10, 60, 200], p=[0.03, 0.05, 0.1, 0.12, 0.3, 0.2, 0.2]))
     columns = int(rng.choice([1, 2, 3], p=[0.7, 0.15, 0.15]))
     scale = str(rng.choice(["probability", "probability", "logit"]))
+    if name in OF_OUTPUTS:
+        columns, scale = 1, "probability"
     codes = (rng.random(n) < rng.choice([0.02, 0.3, 0.5, 0.5, 1.0])).astype(int)
     if columns > 2:
         codes = rng.integers(0, columns, size=n)
     names = NAMES[rng.integers(len(NAMES))] if columns < 3 else list("abc")
+    names = names if name not in OF_OUTPUTS else NAMES[rng.integers(2)]
     y: list[Any] = [names[c] for c in codes]
     if columns < 3 and rng.random() < 0.1:
         y = (rng.integers(0, 5, size=n) / 4).tolist()

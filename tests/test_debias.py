@@ -113,6 +113,7 @@ def test_a_sweep_takes_the_most_bins_that_ascend(rows):
 LAWS = {"calibrated": lambda p: p, "power": lambda p: p**1.3}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", ["l1", "l2"])
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("n", [200, 3000])

@@ -60,6 +60,7 @@ def test_null_band_is_what_calibrated_models_show():
     assert e.null == pytest.approx(0.09, abs=0.01)
 
 
+@pytest.mark.long
 def test_null_band_holds_calibrated_models_at_its_level():
     """Over repetitions the band holds the error of a calibrated model 90 % of the time."""
     rng = np.random.default_rng(1)
@@ -74,6 +75,7 @@ def test_null_band_holds_calibrated_models_at_its_level():
     assert abs(inside / n_repeats - 0.9) < 4 * np.sqrt(0.09 / n_repeats) + 0.02
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", [brier_score, log_loss, calibration_error])
 def test_interval_covers_away_from_zero_error(metric):
     rng = np.random.default_rng(2)
@@ -293,6 +295,7 @@ def test_groups_and_weights_make_shares_of_bins_uncertain_too(rows):
     assert covered(draw, truth, 150) >= nearly(0.88, 150)
 
 
+@pytest.mark.long
 def test_two_rows_a_bin_do_not_refute_a_calibrated_model():
     def draw(rng):
         p = rng.random(100)

@@ -333,6 +333,7 @@ def grouped(rng, many):
     return z, rng.binomial(8, expit(z + effect[code])) / 8, code
 
 
+@pytest.mark.long
 def test_bound_holds_on_new_groups_of_uneven_size():
     z, rate, _ = grouped(np.random.default_rng(1), 60)
     cal = QuantileCalibrator(scale="logit").fit(z, rate, 8)

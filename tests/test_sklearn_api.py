@@ -80,7 +80,9 @@ def failures(estimator):
     return {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
 
 
-@pytest.mark.parametrize("ensemble", [False, True], ids=["single", "ensemble"])
+@pytest.mark.parametrize(
+    "ensemble", [False, pytest.param(True, marks=pytest.mark.long)], ids=["single", "ensemble"]
+)
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
 def test_classifier_passes_every_check(example, ensemble):
     found = failures(CalibratedClassifier(LogisticRegression(), example, ensemble=ensemble))
@@ -124,4 +126,4 @@ def test_faults_are_seen():
             OnlineCalibratedClassifier(LogisticRegression())
         )
     assert not expected_failures(platt).keys() & {"check_methods_subset_invariance"}
-    assert "check_estimators_overwrite_params" not in classifier_failures(tracking, True)
+    assert "check_estimators_overwrite_params" not in classifier_failures(tracking)

@@ -157,6 +157,7 @@ def naive(p, correct, max_error):
     return p[order][fine[-1]] if len(fine) else np.inf
 
 
+@pytest.mark.long
 def test_promise_holds_for_calibrated_outputs_and_the_naive_threshold_breaks_it():
     # p uniform and calibrated: the error at t is (1 - t) / 2.
     def draw(rng):
@@ -172,6 +173,7 @@ def test_promise_holds_for_calibrated_outputs_and_the_naive_threshold_breaks_it(
     assert np.mean(too_low) > 0.3
 
 
+@pytest.mark.long
 def test_promise_holds_where_the_error_does_not_fall_with_the_score():
     # Above u = 1 - p the error is 0.2 + 0.05 * sin(2 pi 4 u): now above, now below.
     def error_at(u):
@@ -189,6 +191,7 @@ def test_promise_holds_where_the_error_does_not_fall_with_the_score():
     assert 0.0 < broken <= limit(0.2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("together", [0.5, 1.0])
 def test_promise_holds_for_samples_that_stand_and_fall_together(together):
     groups = np.repeat(np.arange(100), 10)

@@ -22,6 +22,7 @@ from calibkit import (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("offset", [0.0, 0.05])
 def test_bounds_hold(offset):
     """All three bounds at once, over data sets of a model with unequal shares of outputs."""
@@ -41,6 +42,7 @@ def test_bounds_hold(offset):
     assert failed / n_repeats <= 0.2 + 3 * np.sqrt(0.16 / n_repeats)
 
 
+@pytest.mark.long
 def test_continuous_scores_have_lower_bounds_only():
     rng = np.random.default_rng(0)
     failed, n_repeats = 0, 100
@@ -113,6 +115,7 @@ def test_auto_bins_cost_next_to_nothing():
     assert losses[1] - losses[0] < min(0.0005, (raw - losses[0]) / 10)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::calibkit.ReversedScoresWarning")  # by chance
 @pytest.mark.parametrize("shape", ["uniform", "concentrated", "alternating"])
 @pytest.mark.parametrize("n_bins", [2, 10, 50])
@@ -365,6 +368,7 @@ def test_ties_that_labels_made_don_t_choose_the_bound():
     assert kinds == {verify(y, q).finite} == {True}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("n", "decimals", "power"), [(2000, 2, 1.0), (3000, 2, 1.3), (6000, 3, 1.0)]
 )
