@@ -72,7 +72,7 @@ def test_other_names_of_metrics(name, meant):
         ("bins", "n_bins"),
         ("seed", "random_state"),
         ("n_bootstraps", "n_resamples"),
-        ("weights", "sample_weight"),
+        ("weight", "sample_weight"),
         ("clusters", "groups"),
         ("event", "pos_label"),
     ],
