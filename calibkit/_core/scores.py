@@ -97,7 +97,13 @@ class Scores:
         return np.log(np.maximum(self.values, self.clip[0], dtype=np.float64))
 
     def without_tiny(self) -> Scores:
-        """The same with log-odds of 0 for those whose squares would underflow."""
+        """The same with log-odds of 0 for those whose squares would underflow.
+
+        Returns
+        -------
+        scores : Scores
+            These themselves, where there are none; K columns are left as they are.
+        """
         if self.scale == "probability" or self.values.ndim > 1:
             return self
         tiny = np.abs(self.values) < _TINY_LOGIT
