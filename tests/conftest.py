@@ -1,7 +1,19 @@
-"""One BLAS thread per test process: with several processes they would fight for the cores."""
+"""What holds for every test."""
 
 import os
+import sys
 
+import pytest
+
+# With several processes, BLAS threads would fight for the cores.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_is_left_open():
+    """Matplotlib warns of many open figures in whichever test opens the next."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
