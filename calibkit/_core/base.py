@@ -398,8 +398,11 @@ class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
                     "have none; expected a frame of the same names. For columns in the order of "
                     "classes_: pandas.DataFrame(X, columns=classes_)."
                 )
-        if names is not None:
-            validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=take)
+        if names is None or (not take and names == list(getattr(self, "feature_names_in_", ()))):
+            return
+        validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=take)
+        if take and not hasattr(self, "feature_names_in_") and {type(n) for n in names} == {str}:
+            self.feature_names_in_ = np.array(names, dtype=object)  # polars, scikit-learn 1.6
 
     @final
     def _read(self, X: Any, method: str) -> Scores:
