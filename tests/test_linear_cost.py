@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -187,10 +188,12 @@ def journal(n):
     p, y = rows(n)
 
     def call():
-        with Journal(":memory:", TrackingCalibrator(classes=[0, 1])) as one:
-            for at in np.split(np.arange(n), n // 10):
-                one.remember(at, p[at])
-                one.resolve(at, y[at])
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "state.db"
+            with Journal(path, TrackingCalibrator(classes=[0, 1])) as one:
+                for at in np.split(np.arange(n), n // 10):
+                    one.remember(at, p[at])
+                    one.resolve(at, y[at])
 
     return call
 
