@@ -41,6 +41,8 @@ TARGETS: dict[str, Target] = {}
 INF = math.inf
 #: Upper ends of what a metric of probabilities can be; log loss has none but that of floats.
 ABOVE = {"log_loss": 1e6, "brier_score": 2.0}
+#: Lower end of a skill: it has none but that of floats, where next to all weight is of one class.
+LEAST_SKILL = -1e300
 
 
 class Broken(AssertionError):
@@ -92,7 +94,7 @@ def _online(example: Any) -> Target:
 def _metric(name: str) -> Target:
     def call(a: dict[str, Any]) -> Outputs:
         w = a["weight"][0] if a["weight"] else None
-        low, high = (-1e9 if "skill" in name else 0.0), ABOVE.get(name, 1.0)
+        low, high = (LEAST_SKILL if "skill" in name else 0.0), ABOVE.get(name, 1.0)
         yield "value", getattr(calibkit, name)(a["y"], a["x"], sample_weight=w), low, high
 
     return call
@@ -110,9 +112,9 @@ def _estimate(name: str) -> Target:
             n_resamples=30,
             random_state=0,
         )
-        low, high = (-INF if "skill" in name else 0.0), ABOVE.get(name, 1.0)
+        low, high = (LEAST_SKILL if "skill" in name else 0.0), ABOVE.get(name, 1.0)
         for end in ("value", "low", "high"):
-            yield end, getattr(found, end), max(low, -1e9), high
+            yield end, getattr(found, end), low, high
         assert found.low <= found.high, "ends out of order"
         str(found)
 
@@ -137,7 +139,7 @@ def _table(a: dict[str, Any]) -> Outputs:
     w = a["weight"][0] if a["weight"] else None
     table = calibkit.ScoreTable.from_arrays(a["y"], a["x"], w)
     for name in METRICS:
-        low = -1e9 if "skill" in name else 0.0
+        low = LEAST_SKILL if "skill" in name else 0.0
         yield name, getattr(calibkit, name)(table + table), low, ABOVE.get(name, 1.0)
     yield "area", calibkit.area_under_risk_coverage(table), 0.0, 1.0
 

@@ -47,10 +47,12 @@ def fit_shrunk(
         if fixed:
             step = np.column_stack((np.zeros(len(z)), g1 / h11))
         else:
-            h00 = (curvature * z**2).sum(axis=1) + strength[0]
-            h01 = (curvature * z).sum(axis=1)
-            det = h00 * h11 - h01**2
-            step = np.column_stack((h11 * g0 - h01 * g1, h00 * g1 - h01 * g0)) / det[:, None]
+            # The Schur complement of h11 as a sum of squares, which no rounding makes zero.
+            centre = (curvature * z).sum(axis=1) / h11
+            spread = (curvature * (z - centre[:, None]) ** 2).sum(axis=1)
+            left = strength[0] + spread + strength[1] * centre**2
+            slope = (g0 - centre * g1) / left
+            step = np.column_stack((slope, g1 / h11 - centre * slope))
         moved = theta - step
         value = loss(moved)
         for _ in range(_HALVINGS):
