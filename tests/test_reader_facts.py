@@ -351,8 +351,14 @@ def test_files_of_one_signal_each_are_no_further_samples(read):
     joined = read(first)
     joined = joined.with_signal("agreement", read(second).signals["agreement"], of=read(second))
     assert list(joined.signals) == ["verbalised", "agreement"]
-    further = [{**row, "verbalised": 0.4} for row in first]
-    assert read(first, further).sample.tolist() == [0, 0, 1, 1]
+    again = [{**row, "verbalised": 0.4} for row in first]  # P(True) of two prompts, for instance
+    for files in ((first, again), (again, first), (first, again[:1])):
+        with pytest.raises(ValueError, match=r"hold verbalised .*nothing else .*with_signal\('name'"):
+            read(*files)
+    told = [[{**row, "text": t} for row in rows] for t, rows in (("x", first), ("y", again))]
+    assert read(*told).sample.tolist() == [0, 0, 1, 1]
+    labels = [[{**row, "model": m} for row in rows] for m, rows in (("x", first), ("y", again))]
+    assert read(*labels, labels="model").sample.tolist() == [0, 0, 1, 1]
     others = [{"task_id": t, "agreement": 0.5} for t in "cd"]
     assert len(read(first, others)) == 4  # other tasks
     numbered = [[{**r, "sample": 0} for r in rows] for rows in (first, second)]
@@ -441,6 +447,24 @@ def test_a_verdict_is_no_signal(tmp_path):
     assert list(scored.generations.signals) == ["confidence"]
     with pytest.warns(VerdictAsSignalWarning):
         scored.with_signal("again", scored.correct.astype(float))
+
+
+@pytest.mark.parametrize("codes", [(1, 2), (2, 1), (0, 100), (0.25, 0.75), (7, -3), (1, 0)])
+def test_a_verdict_in_other_numbers_is_told(tmp_path, codes):
+    y = [1, 0, 0, 1, 1]
+    rows = [f"t{i},{codes[v]},0.{i},{v}" for i, v in enumerate(y)]
+    (tmp_path / "g.csv").write_text("task_id,quality,p,passed\n" + "\n".join(rows))
+    with pytest.warns(VerdictAsSignalWarning, match="'quality' equals") as caught:
+        join_results(read_generations(tmp_path / "g.csv"), read_results(tmp_path / "g.csv"))
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("words", ["pass,fail", "true,false", "True,False", "yes,no", "right,wrong"])
+def test_a_verdict_in_words_is_no_signal(tmp_path, words):
+    rows = [f"t{i},{words.split(',')[i % 2]},0.{i},{1 - i % 2},x" for i in range(5)]
+    (tmp_path / "g.csv").write_text("task_id,quality,p,passed,text\n" + "\n".join(rows))
+    found = read_generations(tmp_path / "g.csv")
+    assert list(join_results(found, read_results(tmp_path / "g.csv")).generations.signals) == ["p"]
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,11 @@ class Columns:
                 found = f"{one.path} holds {held[0]} and {other.path} {held[1]}, of the same tasks"
             elif self._are_same(one, other):
                 found = f"{one.path} and {other.path} hold the same outputs of the same tasks"
+            elif not any(map(self._is_told, (*one.rows.values(), *other.rows.values()))):
+                found = (
+                    f"{one.path} and {other.path} hold {', '.join(sorted(one.holds))} of the same "
+                    "tasks, and nothing else of the outputs"
+                )
             else:
                 continue
             raise ValueError(
@@ -251,6 +256,10 @@ class Columns:
         """Whether all outputs that stand in both files, by number or order, are the same there."""
         common = one.rows.keys() & other.rows.keys()
         return bool(common) and all(self._is_same(one.rows[key], other.rows[key]) for key in common)
+
+    def _is_told(self, i: int) -> bool:
+        """Whether there is more of an output than its signals."""
+        return bool(self._text[i] or any(self._labels[i]) or len(self._logprobs[i]))
 
     def _is_same(self, i: int, j: int) -> bool:
         alike = (self._text[i], self._labels[i]) == (self._text[j], self._labels[j])

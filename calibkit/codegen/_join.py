@@ -15,6 +15,8 @@ from ._records import Generations, Results, rows_of
 from ._signals import Signals
 
 _SHOWN = 3
+#: Outputs at which a signal of two values that goes with the verdict is no chance.
+_LEAST_TOLD = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,7 +170,7 @@ def join_results(generations: Generations, results: Results) -> Scored:
     UnmatchedWarning
         If rows of either side have no counterpart: how many, and the first few.
     VerdictAsSignalWarning
-        If a signal equals the verdict, or its opposite, for all outputs.
+        If a signal equals the verdict, or its opposite, for all outputs, in whatever two numbers.
 
     Notes
     -----
@@ -268,7 +270,9 @@ def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray, whe
     same = []
     for name, values in signals.items():
         known = ~np.isnan(values)
-        if known.any() and any(np.array_equal(values[known], v[known]) for v in verdicts):
+        coded = known.any() and any(np.array_equal(values[known], v[known]) for v in verdicts)
+        both = known.sum() >= _LEAST_TOLD and len(set(correct[known])) == 2
+        if coded or (both and _is_one_to_one(values, correct)):
             same.append(name)
     if same:
         warn(
