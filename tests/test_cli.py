@@ -816,6 +816,9 @@ def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
         (said,), (model,) = found["reading"], found["models"]
         assert said.startswith("p: miscalibrated; ")
         assert model["metrics"]["calibration_error"]["low"] > 0
+        settings = run("report", tmp_path / "g.csv", *SMALL, *options).stdout.split("draws", 1)[1]
+        drawn = "with the noise of the groups" if options else "independently"
+        assert f"labels drawn from the forecasts, {drawn}; " in " ".join(settings.split())
 
 
 # -- the rest ---------------------------------------------------------------------------------

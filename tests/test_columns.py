@@ -1,5 +1,6 @@
 """Columns that are called after the classes are read by their names, wherever they stand."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from calibkit import (
+    DriftDisplay,
     PlattCalibrator,
     ReliabilityDisplay,
     ScoreTable,
@@ -171,6 +173,25 @@ def test_tables_and_displays_read_columns_by_name_in_every_order():
         compare_methods(p, EVENT, methods={"base": None})["base"] for p in (other, PAIR)
     )
     np.testing.assert_array_equal(shown, expected)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("more", [{}, {"pos_label": "no"}])
+def test_streams_that_are_drawn_read_columns_by_name(missing, more):
+    y = [None, *EVENT[1:]] if missing else EVENT
+    for names, p, order, kind in (
+        (["no", "yes"], PAIR, [1, 0], None),
+        (NAMES, P, [2, 0, 1], "top_label"),
+    ):
+        labels = y if kind is None else [*(y[:1] if missing else Y[:1]), *Y[1:]]
+        given = more if kind is None else {"kind": kind}
+        _, other = frames("pandas", p, names, order)
+        shown = DriftDisplay.from_predictions(labels, other, alarm=0.05, **given)
+        expected = DriftDisplay.from_predictions(labels, p, alarm=0.05, **given)
+        np.testing.assert_array_equal(shown.forecasts_["Model"], p)
+        assert shown.alarms_ == expected.alarms_
+        pd.testing.assert_frame_equal(shown.frame(), expected.frame())
+        plt.close("all")
 
 
 def test_gates_read_columns_by_name_in_every_order():

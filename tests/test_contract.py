@@ -5,6 +5,7 @@ from itertools import chain
 import pytest
 
 from calibkit._core.base import BaseCalibrator
+from calibkit._core.steps import SteppingCalibrator
 from calibkit.testing import check_calibrator, yield_checks
 from calibkit.testing._common import BINARY, MULTICLASS, TRAIT
 
@@ -46,3 +47,12 @@ def test_a_calibrator_must_write_its_two_methods():
 
     with pytest.raises(TypeError, match="must define _fit"):
         Empty().fit([0.1, 0.9], [0, 1])
+
+
+@pytest.mark.parametrize(
+    "call", ["_start(0)", "_features(0)", "_forecast(0)", "_stream(0, 0)", "_bounds()", "_begin()"]
+)
+def test_a_calibrator_of_streams_must_write_its_own(call):
+    name, arguments = call.rstrip(")").split("(")
+    with pytest.raises(TypeError, match=f"SteppingCalibrator must define {name}"):
+        getattr(SteppingCalibrator(), name)(*arguments.split(", ")[: len(arguments)])

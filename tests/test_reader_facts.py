@@ -353,7 +353,7 @@ def test_files_of_one_signal_each_are_no_further_samples(read):
     assert list(joined.signals) == ["verbalised", "agreement"]
     again = [{**row, "verbalised": 0.4} for row in first]  # P(True) of two prompts, for instance
     for files in ((first, again), (again, first), (first, again[:1])):
-        with pytest.raises(ValueError, match=r"hold verbalised .*nothing else .*with_signal\('name'"):
+        with pytest.raises(ValueError, match=r"hold verbalised .*nothing else .*with_signal"):
             read(*files)
     told = [[{**row, "text": t} for row in rows] for t, rows in (("x", first), ("y", again))]
     assert read(*told).sample.tolist() == [0, 0, 1, 1]
@@ -459,7 +459,7 @@ def test_a_verdict_in_other_numbers_is_told(tmp_path, codes):
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize("words", ["pass,fail", "true,false", "True,False", "yes,no", "right,wrong"])
+@pytest.mark.parametrize("words", ["pass,fail", "true,false", "True,False", "yes,no"])
 def test_a_verdict_in_words_is_no_signal(tmp_path, words):
     rows = [f"t{i},{words.split(',')[i % 2]},0.{i},{1 - i % 2},x" for i in range(5)]
     (tmp_path / "g.csv").write_text("task_id,quality,p,passed,text\n" + "\n".join(rows))

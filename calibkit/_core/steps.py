@@ -54,7 +54,7 @@ class SteppingCalibrator(ChangingCalibrator):
 
     def _begin(self) -> None:
         """Start the state if there is none yet, with classes 0 and 1 unless they are declared."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define _begin().")
 
     def _now(self, start: bool = False) -> Any:
         now = super()._now()

@@ -173,8 +173,9 @@ class DriftDisplay:
                 pos_label=pos_label,
                 classes=classes,
             )
-            binary, rows, n = read_stream(y_true, p, kind, pos_label, classes, where)
-            forecasts[model] = np.asarray(p)
+            binary, rows, n, forecasts[model] = read_stream(
+                y_true, p, kind, pos_label, classes, where
+            )
             if alarm is not None:
                 late = rows >= start
                 watch = CalibrationAlarm(float(alarm), classes=[0, 1])

@@ -92,16 +92,8 @@ def problems_of_arrays(
     for model, y_prob in scores.items():
         at = where if len(scores) == 1 else f"{where} ({model})"
         own = classes[model] if isinstance(classes, dict) else classes
-        rows = read_problem(
-            y_true,
-            y_prob,
-            sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            classes=own,
-            fractions=True,
-            where=at,
-        )
+        told = sample_weight, weights, pos_label, own
+        rows = read_problem(y_true, y_prob, *told, fractions=True, where=at)
         this = infer_kind(kind, rows.scores, at)
         if not found:
             first, kind = rows, this

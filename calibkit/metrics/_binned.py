@@ -250,16 +250,8 @@ def _raw(
         problems: list[Any] = [y_true]
         n, effective = y_true.n_rows, y_true.effective_rows
     else:
-        rows = read_problem(
-            y_true,
-            y_prob,
-            sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            classes=classes,
-            fractions=True,
-            where=where,
-        )
+        given = sample_weight, weights, pos_label, classes
+        rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
         problems = reduce_rows(rows, infer_kind(kind, rows.scores, where), weights)
         n, effective = row_counts(rows.w, len(rows.y), weights)
     n_bins = check_binning(where, strategy, n_bins, n, effective)

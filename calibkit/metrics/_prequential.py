@@ -155,7 +155,7 @@ def prequential_errors(
         check_int(where, "window", window, low=1)
     if kind is not None:
         check_choice(where, "kind", kind, ("binary", "top_label"))
-    binary, rows, n = read_stream(y_true, y_prob, kind, pos_label, classes, where)
+    binary, rows, n, _ = read_stream(y_true, y_prob, kind, pos_label, classes, where)
     time = _times(times, int(start), n, where)
     first = np.full(len(time), int(start))
     later = first if window is None else np.maximum(first, time - int(window))
@@ -166,8 +166,11 @@ def prequential_errors(
 
 def read_stream(
     y_true: Any, y_prob: Any, kind: str | None, pos_label: Any, classes: Any, where: str
-) -> tuple[Binary, IntArray, int]:
-    """The labelled rows as a binary problem, their places in the stream, and its length."""
+) -> tuple[Binary, IntArray, int, np.ndarray]:
+    """The labelled rows as a binary problem, their places in the stream, and its length.
+
+    Then all forecasts, their columns in the order of the labels.
+    """
     y = as_labels(y_true)
     if y.dtype == object:
         known = ~np.array([is_missing(v) for v in y.ravel()], dtype=bool).reshape(y.shape)
@@ -178,10 +181,12 @@ def read_stream(
         check_lengths(n, len(y), where, ("y_prob", "y_true"))
         if not known.any():
             raise ValueError(f"{where}: y_true holds no label; expected some rows with one.")
-        found, _ = read_labels(y[known], classes=classes, where=where, name="y_true")
-        y_prob = columns_in_order(y_prob, found, pos_label, where)
-        y_true, y_prob = y[known], np.asarray(y_prob)[known]
-    data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
+        y_prob = _by_name(y[known], y_prob, pos_label, classes, where)
+        y_true, labelled = y[known], y_prob[known]
+        data = read_problem(y_true, labelled, pos_label=pos_label, classes=classes, where=where)
+    else:
+        data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
+        y_prob = _by_name(y.ravel(), y_prob, pos_label, classes, where)
     if data.scores.n_classes > 2 and kind != "top_label":
         raise ValueError(
             f"{where}: kind={kind!r} with {data.scores.n_classes} columns in y_prob; expected "
@@ -190,7 +195,15 @@ def read_stream(
         )
     (binary,) = reduce_rows(data, kind or "binary")
     rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
-    return binary, rows, len(y)
+    return binary, rows, len(y), y_prob
+
+
+def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any, where: str) -> np.ndarray:
+    """Forecasts as an array, the columns of a frame in the order of the labels."""
+    if isinstance(y_prob, (np.ndarray, list, tuple)):
+        return np.asarray(y_prob)
+    found, _ = read_labels(y, classes=classes, where=where, name="y_true")
+    return np.asarray(columns_in_order(y_prob, found, pos_label, where))
 
 
 def _times(given: Any, start: int, n: int, where: str) -> IntArray:

@@ -40,10 +40,10 @@ def read_problem(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any = None,
-    *,
     weights: str = "sampling",
     pos_label: Any = None,
     classes: Any = None,
+    *,
     fractions: bool = False,
     where: str,
 ) -> Rows:
@@ -94,6 +94,20 @@ def read_problem(
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
     return rows
+
+
+def read_event(
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: str, pos_label: Any, where: str
+) -> Binary:
+    """Checked rows of one event, or of its shares."""
+    given = sample_weight, weights, pos_label
+    rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
+    if rows.scores.n_classes > 2:
+        raise ValueError(
+            f"{where}: y_prob has {rows.scores.n_classes} columns; expected the probability of "
+            "one event. Give one column, or the top label: y_true == p.argmax(1) and p.max(1)."
+        )
+    return reduce_rows(rows, "binary", weights)[0]
 
 
 def _of_two_classes(y_prob: Any) -> bool:

@@ -97,16 +97,16 @@ def _mean_loss(
     y_true: Any,
     y_prob: Any,
     where: str,
-    **data: Any,
+    *given: Any,
 ) -> tuple[float, FloatArray]:
     """The mean loss, and the share of each class (of the event alone for a table)."""
     if isinstance(y_true, ScoreTable):
-        given = {**data, "weights": None}
-        refuse_beside_table(where, y_prob, *given.values())
+        sample_weight, _, pos_label, classes = given
+        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
         w, wy = y_true.w, y_true.wy
         shares = np.array([(w - wy).sum(), wy.sum()])
         return float(kernel(y_true)(w, wy)), shares / shares.sum()
-    rows: Rows = read_problem(y_true, y_prob, where=where, fractions=True, **data)
+    rows: Rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
     loss = rows_loss(rows.scores.values, rows.y)
     mean = float(np.average(loss, weights=rows.w))
     if rows.y.dtype.kind == "f":
@@ -176,13 +176,8 @@ def brier_score(
     >>> round(brier_score([0, 1, 1], [0.1, 0.8, 0.6]), 4)
     0.07
     """
-    data = {
-        "sample_weight": sample_weight,
-        "weights": weights,
-        "pos_label": pos_label,
-        "classes": classes,
-    }
-    return _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, "brier_score", **data)[0]
+    given = sample_weight, weights, pos_label, classes
+    return _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, "brier_score", *given)[0]
 
 
 def brier_skill_score(
@@ -238,14 +233,9 @@ def brier_skill_score(
     >>> round(brier_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
     0.7
     """
-    data = {
-        "sample_weight": sample_weight,
-        "weights": weights,
-        "pos_label": pos_label,
-        "classes": classes,
-    }
+    given = sample_weight, weights, pos_label, classes
     where = "brier_skill_score"
-    value, share = _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, where, **data)
+    value, share = _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, where, *given)
     return _skill(value, float(_gini(share)), where)
 
 
@@ -294,13 +284,8 @@ def log_loss(
     >>> round(log_loss([0, 1, 1], [0.1, 0.8, 0.6]), 4)
     0.2798
     """
-    data = {
-        "sample_weight": sample_weight,
-        "weights": weights,
-        "pos_label": pos_label,
-        "classes": classes,
-    }
-    return _mean_loss(_log_rows, _log_kernel, y_true, y_prob, "log_loss", **data)[0]
+    given = sample_weight, weights, pos_label, classes
+    return _mean_loss(_log_rows, _log_kernel, y_true, y_prob, "log_loss", *given)[0]
 
 
 def log_loss_skill_score(
@@ -347,14 +332,9 @@ def log_loss_skill_score(
     >>> round(log_loss_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
     0.57
     """
-    data = {
-        "sample_weight": sample_weight,
-        "weights": weights,
-        "pos_label": pos_label,
-        "classes": classes,
-    }
+    given = sample_weight, weights, pos_label, classes
     where = "log_loss_skill_score"
-    value, share = _mean_loss(_log_rows, _log_kernel, y_true, y_prob, where, **data)
+    value, share = _mean_loss(_log_rows, _log_kernel, y_true, y_prob, where, *given)
     return _skill(value, float(_entropy(share)), where)
 
 
@@ -408,16 +388,8 @@ def roc_auc(
         refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
         tables = [y_true]
     else:
-        rows = read_problem(
-            y_true,
-            y_prob,
-            sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            classes=classes,
-            fractions=True,
-            where=where,
-        )
+        given = sample_weight, weights, pos_label, classes
+        rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
         kind = "binary" if rows.scores.n_classes == 2 else "classwise"
         tables = [ScoreTable.from_binary(b) for b in reduce_rows(rows, kind)]
     value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import digamma
 
 from .._numerics.links import FloatArray
-from ._rows import read_problem, reduce_rows, refuse_beside_table
+from ._rows import read_event, refuse_beside_table
 from ._table import ScoreTable
 
 
@@ -171,21 +171,8 @@ def _table_of(
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label)
         return y_true
-    rows = read_problem(
-        y_true,
-        y_prob,
-        sample_weight,
-        weights=weights,
-        pos_label=pos_label,
-        fractions=True,
-        where=where,
-    )
-    if rows.scores.n_classes > 2:
-        raise ValueError(
-            f"{where}: y_prob has {rows.scores.n_classes} columns; expected the probability of "
-            "one event. For the winning class: y_true == p.argmax(1) and p.max(1)."
-        )
-    return ScoreTable.from_binary(reduce_rows(rows, "binary", weights)[0])
+    given = y_true, y_prob, sample_weight, weights, pos_label
+    return ScoreTable.from_binary(read_event(*given, where))
 
 
 def _accepted(table: ScoreTable) -> tuple[FloatArray, FloatArray]:

@@ -24,7 +24,7 @@ from .._numerics.binning import (
 )
 from .._numerics.debias import worth
 from .._numerics.links import FloatArray, IntArray, logit
-from ._rows import Binary, read_problem, reduce_rows
+from ._rows import Binary, read_event
 
 #: Columns that add up beside ``n``.
 _SUMS = ("w", "wy", "w2", "w2y", "w2yy")
@@ -111,23 +111,8 @@ class ScoreTable:
         ValueError
             If the data are not of the kind described.
         """
-        where = "ScoreTable.from_arrays"
-        rows = read_problem(
-            y_true,
-            y_prob,
-            sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            fractions=True,
-            where=where,
-        )
-        if rows.scores.n_classes > 2:
-            raise ValueError(
-                f"{where}: y_prob has {rows.scores.n_classes} columns; expected probabilities of "
-                "one event. Make a table of one column, or of the top label: "
-                "ScoreTable.from_arrays(y_true == p.argmax(1), p.max(1))."
-            )
-        return cls.from_binary(reduce_rows(rows, "binary", weights)[0])
+        given = y_true, y_prob, sample_weight, weights, pos_label
+        return cls.from_binary(read_event(*given, "ScoreTable.from_arrays"))
 
     @classmethod
     def from_binary(cls, rows: Binary) -> ScoreTable:

@@ -31,11 +31,13 @@ def settings(facts: dict[str, Any]) -> str:
     metrics = facts["models"][0]["metrics"]
     ece, rms = (metrics[name]["params"] for name in ERRORS)
     kind = "" if facts["kind"] == "binary" else f"{facts['kind'].replace('_', '-')}, "
-    draws = "draws of groups" if facts["groups"] is not None else "draws"
+    draws, labels = "draws", "independently"
+    if facts["groups"] is not None:
+        draws, labels = "draws of groups", "with the noise of the groups"
     return (
         f"{percent(facts['level'])} intervals by test inversion for errors, by basic bootstrap for "
         f"the rest, {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
-        "rows with labels drawn from the forecasts, independently; "
+        f"rows with labels drawn from the forecasts, {labels}; "
         f"ECE: {kind}l1, {_bins(ece)}; RMS: {kind}l2, {_bins(rms)}; calibkit {facts['calibkit']}"
     )
 
