@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.tree import DecisionTreeClassifier
 
 from calibkit import (
@@ -12,6 +12,7 @@ from calibkit import (
     CalibratedClassifier,
     OneVsRestCalibrator,
     PlattCalibrator,
+    ReversedScoresWarning,
     ScalingBinningCalibrator,
     SeparationWarning,
     TemperatureCalibrator,
@@ -193,3 +194,18 @@ def test_saved_files_predict_as_they_did():
         1 / (1 + np.exp(-cal.slope_ * z - cal.intercept_)),
         rtol=1e-7,
     )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("low", [30, 100, 350, 500, 745, 5000])
+def test_beta_of_log_odds_far_from_0_leaves_out_the_end_that_does_not_move(low, sign):
+    """There log(p), or log(1 - p), is constant but for its last bits; lengths are such scores."""
+    rng = np.random.default_rng(low)
+    z = sign * rng.uniform(low, low + 300, 300)
+    y = rng.random(300) < expit((z - z.mean()) / 50)
+    cal = BetaCalibrator(scale="logit").fit(z, y)
+    assert max(cal.a_, cal.b_) < 2
+    slope = PlattCalibrator(scale="logit").fit(z, y).slope_
+    assert (cal.b_ if sign == 1 else cal.a_) == pytest.approx(slope, rel=1e-6)
+    with pytest.warns(ReversedScoresWarning, match="constant"):
+        BetaCalibrator(scale="logit").fit(z, ~y)

@@ -13,6 +13,9 @@ from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 
+#: Range of a logarithm that is a constant but for its last bits, as log(p) of log-odds above 28.
+_FLAT = 1e-12
+
 
 class BetaCalibrator(LogOddsCalibrator):
     """Beta calibration: ``expit(a * log(p) - b * log(1 - p) + c)`` with a, b >= 0.
@@ -92,11 +95,13 @@ class BetaCalibrator(LogOddsCalibrator):
         if separation(columns[0] + columns[1], y) > 0:
             warn_of_separation("BetaCalibrator.fit")
             targets = smoothed_targets(y, w)
-        fit = fit_logistic(columns, targets, w, nonnegative=True)
+        moves = [float(np.ptp(c)) > _FLAT for c in columns]
+        kept = [c if m else np.full_like(c, c[0]) for c, m in zip(columns, moves, strict=True)]
+        fit = fit_logistic(kept, targets, w, nonnegative=True)
         self.a_, self.b_ = float(fit.coef[0]), float(fit.coef[1])
         self.c_ = fit.intercept
         self.converged_ = fit.converged
-        if self.a_ == 0 and self.b_ == 0:
+        if any(moves) and not fit.coef[moves].any():
             warn_of_reversal("BetaCalibrator.fit", "a = b = 0 and the map is constant")
 
     def _predict(self, s: Scores) -> FloatArray:

@@ -1,0 +1,211 @@
+"""What some defaults were chosen by: maps that rescale a signal, by the rows they learn from.
+
+    python benchmarks/choices.py --data DIR --json benchmarks/choices.json   # ten minutes
+    python benchmarks/choices.py --show benchmarks/choices.json              # the tables alone
+
+Each signal of each known file in DIR is cut into halves at random, whole by group (a problem with
+all its samples). A map learns from n rows drawn of one half and is scored on the other, 20 times.
+Known files: those of codegen.py, cifar*.npz (confidence in the winning class), fte_games.csv.gz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+import calibkit as ck
+
+ROWS = (50, 100, 300, 1000, 3000)
+REPEATS, MOST_TEST = 20, 5000
+#: Clip of the log loss of exact 0 and 1, which would be infinite.
+TINY = 1e-9
+
+
+class Signal(NamedTuple):
+    name: str
+    values: np.ndarray
+    correct: np.ndarray
+    groups: np.ndarray
+    scale: str = "probability"
+
+
+def humaneval(path: Path) -> Iterator[Signal]:
+    data = np.load(path, allow_pickle=False)
+    passed = data["passed"]
+    task = np.repeat(np.arange(len(passed)), passed.shape[1])
+    for name in ("gen_test_rate", "agreement", "duplicates", "code_chars"):
+        scale = "score" if name == "code_chars" else "probability"
+        values = data[name].ravel().astype(float)
+        yield Signal(f"humaneval {name}", values, passed.ravel(), task, scale)
+
+
+def cruxeval(path: Path) -> Iterator[Signal]:
+    with gzip.open(path, "rt") as file:
+        rows = list(csv.DictReader(file))
+    task, problem = (np.array([r[k] for r in rows]) for k in ("task", "problem"))
+    agreement = np.array([float(r["agreement"]) for r in rows])
+    correct = np.array([r["correct"] == "1" for r in rows])
+    for t in np.unique(task):
+        at = task == t
+        yield Signal(f"cruxeval {t} agreement", agreement[at], correct[at], problem[at])
+
+
+def mmlu_pro(path: Path) -> Iterator[Signal]:
+    data = np.load(path, allow_pickle=False)
+    have = np.flatnonzero(np.isfinite(data["seq_prob"]).mean(axis=1) > 0.9)[::15]
+    for m in have:
+        for name in ("seq_prob", "verbal", "linguistic", "token_length"):
+            values, correct = data[name][m].astype(float), data["correct"][m]
+            scale = "score" if name == "token_length" else "probability"
+            known = np.isfinite(values) & ((values >= 0) & (values <= 1) | (scale == "score"))
+            if known.sum() > 2 * ROWS[-1]:
+                rows = np.arange(known.sum())
+                label = f"mmlu_pro {data['models'][m]} {name}"
+                yield Signal(label, values[known], correct[known], rows, scale)
+
+
+def cifar(path: Path) -> Iterator[Signal]:
+    data = np.load(path, allow_pickle=False)
+    if "probs" in data:
+        p, y = data["probs"].astype(float), data["labels"]
+    else:
+        p, y = softmax(data["test_logits"].astype(float), axis=1), data["test_labels"]
+    p = p / p.sum(axis=1, keepdims=True)
+    yield Signal(path.stem, p.max(axis=1).clip(0, 1), p.argmax(axis=1) == y, np.arange(len(y)))
+
+
+def games(path: Path) -> Iterator[Signal]:
+    with gzip.open(path, "rt") as file:
+        rows = list(csv.DictReader(file))
+    date = np.array([r["date"] for r in rows])
+    p, y = (np.array([float(r[k]) for r in rows]) for k in ("prob", "outcome"))
+    yield Signal("games", p, y == 1, date)
+
+
+FILES: dict[str, Callable[[Path], Iterator[Signal]]] = {
+    "humaneval_codegen16b_codet.npz": humaneval,
+    "cruxeval_selfconsistency_codellama7b.csv.gz": cruxeval,
+    "mmlu_pro_confidence_83models.npz": mmlu_pro,
+    "cifar10_resnet50_focal.npz": cifar,
+    "cifar100_densenet-bc-100_netcal.npz": cifar,
+    "cifar100_lenet-5_netcal.npz": cifar,
+    "fte_games.csv.gz": games,
+}
+
+#: What evaluate_confidence may rescale by.
+MAPS: dict[str, Callable[[Any], ck.BaseCalibrator]] = {
+    "platt": lambda s: ck.PlattCalibrator(scale=s),
+    "beta": lambda s: ck.BetaCalibrator(scale=s),
+    "isotonic": lambda s: ck.IsotonicCalibrator(scale=s),
+    "isotonic, centred": lambda s: ck.IsotonicCalibrator(interpolation="centred", scale=s),
+    "histogram": lambda s: ck.HistogramBinningCalibrator(scale=s),
+    "scaling-binning": lambda s: ck.ScalingBinningCalibrator(ck.PlattCalibrator(scale=s)),
+    "temperature": lambda s: ck.TemperatureCalibrator(scale=s),
+}
+#: What histogram binning may do about bins without events, or with nothing else.
+RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "bare rate": lambda n, k: k / n,
+    "smoothing 0.5": lambda n, k: (k + 0.25) / (n + 0.5),
+    "smoothing 1": lambda n, k: (k + 0.5) / (n + 1),
+    "smoothing 2": lambda n, k: (k + 1) / (n + 2),
+    "floor 1 / (rows of bin + 2)": lambda n, k: (k / n).clip(1 / (n + 2), 1 - 1 / (n + 2)),
+    "floor 1 / (all rows + 2)": lambda n, k: (k / n).clip(1 / (n.sum() + 2), 1 - 1 / (n.sum() + 2)),
+    "2 rows of the base rate": lambda n, k: (k + 2 * k.sum() / n.sum()) / (n + 2),
+}
+
+
+def losses(q: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Brier score, log loss, and whether it is infinite."""
+    own = np.where(y, q, 1 - q)
+    return float(np.mean((q - y) ** 2)), float(-np.log(own.clip(TINY)).mean()), float(own.min() <= 0)
+
+
+def parts(signal: Signal, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from, of both classes, and rows of other groups to be scored on."""
+    code = np.unique(signal.groups, return_inverse=True)[1]
+    side = rng.permuted(np.arange(code.max() + 1) % 2)[code]
+    train, test = (rng.permutation(np.flatnonzero(side == k)) for k in (0, 1))
+    return train[:n], test[:MOST_TEST]
+
+
+def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
+    """Losses of each map (and histogram rule) at each n: means over repetitions."""
+    rng = np.random.default_rng(0)
+    scale = "probability" if signal.scale == "probability" else "logit"
+    found: dict[str, dict[str, list[float]]] = {}
+    for n in ROWS:
+        sums: dict[str, np.ndarray] = {}
+        for _ in range(REPEATS):
+            train, test = parts(signal, n, rng)
+            s, y, t, z = (a[i] for i in (train, test) for a in (signal.values, signal.correct))
+            if len(train) < n or y.min() == y.max():
+                continue
+            forecasts = {name: _fitted(make(scale), s, y, t) for name, make in MAPS.items()}
+            bins = ck.HistogramBinningCalibrator(scale=scale).fit(s, y)
+            at = bins.predict_bin(t)
+            for name, rule in RULES.items():
+                forecasts[name] = rule(bins.count_, bins.events_)[at]
+            forecasts["base rate"] = np.full(len(t), y.mean())
+            for name, q in forecasts.items():
+                sums[name] = sums.get(name, 0) + np.array([*losses(q, z), 1.0])
+        if sums and (many := sums["platt"][-1]) >= REPEATS / 2:
+            found[str(n)] = {k: [round(float(x), 6) for x in v[:-1] / many] for k, v in sums.items()}
+    return found
+
+
+def _fitted(cal: ck.BaseCalibrator, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return cal.fit(s, y).predict_proba(t)[:, 1]
+
+
+def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[str]:
+    """Losses beyond those of the reference, and on how many signals a map has the least."""
+    heads = [f"n = {n}" for n in ROWS]
+    yield f"| Brier score (1e-4) / log loss (1e-3) beyond `{reference}` | {' | '.join(heads)} |"
+    yield "|---" * (len(heads) + 1) + "|"
+    of_n = {n: [s[str(n)] for s in found.values() if str(n) in s] for n in ROWS}
+    for name in names:
+        cells = []
+        for rows in of_n.values():
+            brier, log_loss = (
+                np.array([r[name][i] - r[reference][i] for r in rows]) for i in (0, 1)
+            )
+            best = [min(names, key=lambda m, r=r: r[m][0]) == name for r in rows]
+            infinite = np.mean([r[name][2] for r in rows])
+            cell = f"{1e4 * brier.mean():.1f} / {1e3 * log_loss.mean():.1f}"
+            cells.append(cell + f", best on {sum(best)}" + f" (inf {infinite:.0%})" * (infinite > 0))
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield f"| signals | {' | '.join(str(len(rows)) for rows in of_n.values())} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="directory of real files")
+    parser.add_argument("--json", type=Path, help="where to keep the figures")
+    parser.add_argument("--show", type=Path, help="figures kept before, instead of --data")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.show:
+        found = json.loads(options.show.read_text())
+    else:
+        found = {}
+        for file, read in FILES.items():
+            for signal in read(options.data / file) if (options.data / file).exists() else ():
+                found[signal.name] = judge(signal)
+                print(signal.name, flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=0) + "\n")
+    print("\n## Maps\n", *table(found, list(MAPS), "platt"), sep="\n")
+    print("\n## Histogram binning with 10 bins\n", *table(found, list(RULES), "smoothing 1"), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
