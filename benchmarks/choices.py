@@ -126,7 +126,11 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 def losses(q: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Brier score, log loss, and whether it is infinite."""
     own = np.where(y, q, 1 - q)
-    return float(np.mean((q - y) ** 2)), float(-np.log(own.clip(TINY)).mean()), float(own.min() <= 0)
+    return (
+        float(np.mean((q - y) ** 2)),
+        float(-np.log(own.clip(TINY)).mean()),
+        float(own.min() <= 0),
+    )
 
 
 def parts(signal: Signal, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +162,9 @@ def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
             for name, q in forecasts.items():
                 sums[name] = sums.get(name, 0) + np.array([*losses(q, z), 1.0])
         if sums and (many := sums["platt"][-1]) >= REPEATS / 2:
-            found[str(n)] = {k: [round(float(x), 6) for x in v[:-1] / many] for k, v in sums.items()}
+            found[str(n)] = {
+                k: [round(float(x), 6) for x in v[:-1] / many] for k, v in sums.items()
+            }
     return found
 
 
@@ -180,8 +186,10 @@ def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[s
             )
             best = [min(names, key=lambda m, r=r: r[m][0]) == name for r in rows]
             infinite = np.mean([r[name][2] for r in rows])
-            cell = f"{1e4 * brier.mean():.1f} / {1e3 * log_loss.mean():.1f}"
-            cells.append(cell + f", best on {sum(best)}" + f" (inf {infinite:.0%})" * (infinite > 0))
+            cell = f"{1e4 * brier.mean():.1f} / {1e3 * log_loss.mean():.1f}, best on {sum(best)}"
+            cells.append(cell + (f" (inf {infinite:.0%})" if infinite else ""))
+                cell + f", best on {sum(best)}" + (f" (inf {infinite:.0%})" if infinite else "")
+            )
         yield f"| {name} | {' | '.join(cells)} |"
     yield f"| signals | {' | '.join(str(len(rows)) for rows in of_n.values())} |"
 
@@ -204,7 +212,9 @@ def main() -> None:
         if options.json:
             options.json.write_text(json.dumps(found, indent=0) + "\n")
     print("\n## Maps\n", *table(found, list(MAPS), "platt"), sep="\n")
-    print("\n## Histogram binning with 10 bins\n", *table(found, list(RULES), "smoothing 1"), sep="\n")
+    print(
+        "\n## Histogram binning with 10 bins\n", *table(found, list(RULES), "smoothing 1"), sep="\n"
+    )
 
 
 if __name__ == "__main__":

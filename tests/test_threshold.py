@@ -14,7 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from calibkit import CalibrationWarning, MissingSignalWarning, PlattCalibrator
 from calibkit._numerics.exact import at_most, upper_bound
-from calibkit._numerics.risk_control import last_passed, sequences_of, smallest_proof
+from calibkit._numerics.risk_control import (
+    accepted_counts,
+    last_passed,
+    sequences_of,
+    smallest_proof,
+    starts_of,
+)
 from calibkit.codegen import RiskControlledThreshold
 
 
@@ -47,26 +53,54 @@ def test_binomial_tail_and_bound_are_scipys():
 @pytest.mark.parametrize("delta", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize("n", [20, 100, 163, 1000, 20_000])
 def test_starts_lie_between_their_ranks_but_for_a_tenth_of_delta(max_error, delta, n):
-    sequences = sequences_of(n, max_error, delta)
+    sequences = sequences_of(np.arange(1, n + 1), max_error, delta)
     if not sequences:
         assert n < 1.1 * smallest_proof(max_error, 0.9 * delta) + 1
         return
-    assert sum(s.level for s in sequences) == pytest.approx(0.9 * delta)
+    assert sum(share for _, share in starts_of(n, max_error, delta)) == pytest.approx(delta)
     assert sequences[0].first >= smallest_proof(max_error, 0.9 * delta)
-    for s in sequences:
-        tail = s.level / 0.9 * 0.05
-        # There is a q for which both ways to fail have their share of the probability,
-        q = np.linspace(s.first / n, min(1.0, s.least / n), 4001)
-        early, late = binom.cdf(s.first - 1, n, q), binom.sf(s.least - 1, n, q)
-        if s.least <= n:
-            assert (np.maximum(early, late) <= tail * 1.02).any()
-        # and none for a smaller rank.
-        assert not (np.maximum(early, binom.sf(s.least - 2, n, q)) <= tail * 0.9).any()
+    top = bottom = 0
+    for s, (q, share) in zip(sequences, starts_of(n, max_error, delta), strict=False):
+        assert s.level == pytest.approx(0.9 * share)
+        # The next start has so many rows more than the last, whose rank is one of a range.
+        tail, slack = 0.05 * share, 1.001
+        assert binom.cdf(s.first - top - 1, n - top, q) <= tail * slack
+        assert binom.cdf(s.first - top, n - top, q) > tail / slack
+        assert binom.sf(s.least - bottom - 1, n - bottom, q) <= tail * slack
+        assert binom.sf(s.least - bottom - 2, n - bottom, q) > tail / slack
+        top, bottom = s.first, s.least
+
+
+@pytest.mark.parametrize(
+    "mass",
+    [[1e-3] * 1000, [0.4, 0.35, 0.25], [0.6, 0.01, 0.3, 0.09], [0.2] * 5, [0.05] * 20],
+    ids=["no ties", "3 values", "rare values", "5 values", "20 values"],
+)
+def test_starts_are_fixed_places_whatever_the_ties(mass):
+    """Ranks hold the places of the population with the probability that is said."""
+    n, max_error, delta, many = 300, 0.2, 0.9, 500
+    rng, mass = np.random.default_rng(0), np.array(mass)
+    starts, places, above = starts_of(n, max_error, delta), [], 0.0
+    for q, _ in starts:  # values are 0, 1, 2, ... from the surest on
+        if above < 1 - 1e-9:
+            share = above + q * (1.0 - above)
+            places.append(int(np.searchsorted(np.cumsum(mass), share * (1 - 1e-9))))
+            above = mass[: places[-1] + 1].sum()
+    assert len(set(places)) == len(places) >= 3
+    missed = 0
+    for _ in range(many):
+        values = np.sort(rng.choice(len(mass), size=n, p=mass / mass.sum()))
+        accepted = np.append(np.flatnonzero(np.diff(values)), n - 1) + 1
+        for s, place in zip(sequences_of(accepted, max_error, delta), places, strict=False):
+            before, upto = np.searchsorted(values, [place, place + 1])
+            missed += upto < s.first or before >= s.least
+    expected = 0.1 * delta
+    assert missed / many <= expected + 3 * np.sqrt(expected / many)
 
 
 def by_brute_force(p, correct, max_error, delta):
     """The lowest threshold, one sequence and threshold at a time."""
-    sequences = sequences_of(len(p), max_error, delta)
+    sequences = sequences_of(accepted_counts(p, ~correct)[1], max_error, delta)
     lowest = np.inf
     for i, s in enumerate(sequences):
         for t in np.unique(p)[::-1]:
@@ -106,7 +140,7 @@ def test_lowest_threshold_by_brute_force():
 
 def test_sequence_stops_where_it_must():
     n, wrong = np.arange(1, 301), np.zeros(300, dtype=int)
-    sequences = sequences_of(300, 0.1, 0.1)[:1]
+    sequences = sequences_of(n, 0.1, 0.1)[:1]
     s = sequences[0]
     assert last_passed(n, wrong, 0.1, sequences) == (299, s.level)
     assert last_passed(n, wrong, 0.1, sequences, n < 200)[0] == 198
@@ -118,8 +152,8 @@ def test_sequence_stops_where_it_must():
 def test_later_sequences_find_what_the_first_does_not():
     n = np.arange(1, 2001)
     wrong = np.minimum(n, 30)  # the thirty surest are wrong, all others right
-    sequences = sequences_of(2000, 0.1, 0.1)
-    assert len(sequences) == 3
+    sequences = sequences_of(n, 0.1, 0.1)
+    assert len(sequences) == 4
     assert last_passed(n, wrong, 0.1, sequences[:1])[0] == -1
     last, level = last_passed(n, wrong, 0.1, sequences)
     assert last == 1999
@@ -212,6 +246,59 @@ def test_promise_holds_for_samples_that_stand_and_fall_together(together):
     if together == 1.0:
         broken, _ = broken_promises(draw, lambda t: (1 - t) / 2, 0.4, 0.1, many=300)
         assert broken > 0.2
+
+
+#: Values that outputs state, how often, and how often they are then wrong.
+STATED = {
+    "surest over-confident": ([1, 0.9, 0.5], [0.35, 0.35, 0.3], [0.22, 0.11, 0.33]),
+    "most state the surest": ([1, 0.9, 0.5], [0.6, 0.3, 0.1], [0.22, 0.05, 0.33]),
+    "surest three": (
+        [1, 0.95, 0.9, 0.8, 0.5],
+        [0.3, 0.15, 0.15, 0.35, 0.05],
+        [0.23, 0.21, 0.22, 0.05, 0.3],
+    ),
+}
+
+
+def stated(rng, n, values, share, error):
+    i = rng.choice(len(values), size=n, p=share)
+    return np.array(values)[i], rng.random(n) >= np.array(error)[i]
+
+
+@pytest.mark.parametrize("case", STATED)
+def test_few_values_of_which_the_surest_is_wrong_too_often(case):
+    values, share, error = STATED[case]
+    wrong = np.cumsum(np.multiply(share, error)) / np.cumsum(share)
+    best = values[np.flatnonzero(wrong <= 0.2)[-1]]
+    rng = np.random.default_rng(0)
+    found = [
+        quietly(RiskControlledThreshold(0.2), *stated(rng, 3000, *STATED[case])).threshold_
+        for _ in range(100)
+    ]
+    assert np.mean(np.array(found) == best) > 0.8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "error",
+    [[0.2002] * 5, [0.3, 0.1005, 0.2002, 0.2002, 0.21], [0.2002, 0.19, 0.3, 0.19, 0.3]],
+    ids=["on the border", "below it once", "above and below"],
+)
+@pytest.mark.parametrize(
+    "share", [[0.2] * 5, [0.5, 0.01, 0.02, 0.3, 0.17], [0.05, 0.35, 0.05, 0.5, 0.05]], ids=str
+)
+def test_promise_holds_for_few_values(share, error):
+    values = [1, 0.95, 0.9, 0.8, 0.5]
+    wrong = np.cumsum(np.multiply(share, error)) / np.cumsum(share)
+
+    def error_of(t):
+        return wrong[values.index(t)]
+
+    def draw(rng):
+        return stated(rng, 400, values, share, error)
+
+    broken, _ = broken_promises(draw, error_of, 0.2, 0.2)
+    assert broken <= limit(0.2)
 
 
 # -- groups ----------------------------------------------------------------------------------------

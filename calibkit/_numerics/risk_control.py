@@ -7,9 +7,12 @@ at the upper q-quantile of the population's scores: a fixed place, unknown, but 
 rank ``first`` and above that of rank ``least`` except with small probabilities. So tests run from
 rank ``first`` on, and what they show is used from rank ``least`` on.
 
-A second and a third sequence begin further down, for scores whose topmost rows are wrong too often.
-They share delta by the fallback procedure: a sequence that reaches the next start hands its level
-on to it, one that has failed does not.
+Later sequences begin further down, for scores whose topmost rows are wrong too often: each at a
+quantile of the scores below the start before it, and so always at another value, also where a few
+values are all there are. Given how many rows lie at or above a start, those below it are
+independent draws from the scores below, so ranks tell where the next start is as they tell of the
+first. Sequences share delta by the fallback procedure: one that reaches the next start hands its
+level on to it, one that has failed does not.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import bdtrc, betainccinv
+from scipy.special import bdtr, bdtrc, bdtrik, betainccinv
 
 from .exact import at_most
 from .links import FloatArray, IntArray
@@ -30,8 +33,12 @@ _START = 0.05
 #: an early start allows few to be accepted, a late one is not stopped by a few wrong at the top.
 _FEWEST, _MOST = 1.1, 3.0
 #: Ranks of the later starts as shares of the rows (the first start is not below the first of
-#: them), and how delta is shared out.
-_LATER, _SHARES = (0.15, 0.45), (0.5, 0.25, 0.25)
+#: them), where scores have no ties, and how delta is shared out.
+_LATER, _SHARES = (0.15, 0.3, 0.65), (0.5, 0.25, 0.125, 0.125)
+#: With fewer rows than this many times the first rank there is one sequence: they prove little.
+_ENOUGH = 6
+#: Room for the rounding of a tail that was inverted.
+_ROUND = 1.0 + 1e-6
 #: Factors by which rows are multiplied to see how many are needed, up to about 10,000.
 _STEP, _MOST_STEPS = 1.25, 42
 
@@ -49,26 +56,70 @@ def smallest_proof(max_error: float, level: float) -> int:
     return int(np.ceil(np.log(level) / np.log1p(-max_error)))
 
 
-def sequences_of(n: int, max_error: float, delta: float) -> list[Sequence]:
-    """The sequences for n rows; none where these are too few."""
+def starts_of(n: int, max_error: float, delta: float) -> list[tuple[float, float]]:
+    """Where the sequences for n rows begin, and the share of delta that each holds.
+
+    The first begins at the upper q-quantile of all scores, each later one at that of the scores
+    below the start before it: fixed places, whatever the rows are.
+    """
     unit = smallest_proof(max_error, (1.0 - 2.0 * _START) * delta)
-    firsts = [int(np.clip(_LATER[0] * n, np.ceil(_FEWEST * unit), _MOST * unit))]
-    if firsts[0] > n:
+    ranks = [int(min(max(_LATER[0] * n, np.ceil(_FEWEST * unit)), _MOST * unit))]
+    if ranks[0] > n:
         return []
-    for share in _LATER:
-        if int(share * n) >= 2 * firsts[-1]:
-            firsts.append(int(share * n))
-    shares = delta * np.array(_SHARES[: len(firsts)]) / sum(_SHARES[: len(firsts)])
-    return [_sequence(n, first, float(share)) for first, share in zip(firsts, shares, strict=True)]
+    for share in _LATER if n >= _ENOUGH * ranks[0] else ():
+        if int(share * n) >= ranks[-1] + ranks[0]:
+            ranks.append(int(share * n))
+    own = [delta * share / sum(_SHARES[: len(ranks)]) for share in _SHARES]
+    # Without ties the first of a sequence's ranks is this one: P(Bin(., q) < rank) = tail.
+    return [
+        (float(betainccinv(rank - above, n - rank + 1.0, _START * share)), share)
+        for rank, above, share in zip(ranks, [0, *ranks], own, strict=False)
+    ]
 
 
-def _sequence(n: int, first: int, delta: float) -> Sequence:
-    tail = _START * delta
-    # P(Bin(n, q) < first) = tail, and P(Bin(n, q) >= least) <= tail.
-    q = betainccinv(first, n - first + 1.0, tail)
-    ranks = range(first, n + 1)
-    least = first + bisect_left(ranks, True, key=lambda k: bool(bdtrc(k - 1, n, q) <= tail))
-    return Sequence(first, least, (1.0 - 2.0 * _START) * delta)
+def sequences_of(n: IntArray, max_error: float, delta: float) -> list[Sequence]:
+    """The sequences for rows of which ``n`` are accepted at each threshold, from high to low.
+
+    None where the rows are too few.
+    """
+    rows, found = int(n[-1]), list[Sequence]()
+    top = bottom = 0  # as many rows, at least and at most, lie at or above the start before
+    for q, share in starts_of(rows, max_error, delta):
+        first = top + _lowest_rank(rows - top, q, _START * share)
+        least = bottom + _highest_rank(rows - bottom, q, _START * share)
+        found.append(Sequence(first, least, (1.0 - 2.0 * _START) * share))
+        if least > rows:  # where the next would begin can't be told
+            break
+        # The same number where one value spans all ranks that the start may have.
+        top, bottom = (int(n[np.searchsorted(n, rank)]) for rank in (first, least))
+    return found
+
+
+def _lowest_rank(n: int, q: float, tail: float) -> int:
+    """The largest k with ``P(Bin(n, q) < k) <= tail``."""
+    tail *= _ROUND
+    k = _near(tail, n, q)
+    while k < n and bdtr(k, n, q) <= tail:
+        k += 1
+    while k > 0 and bdtr(k - 1, n, q) > tail:
+        k -= 1
+    return k
+
+
+def _highest_rank(n: int, q: float, tail: float) -> int:
+    """The smallest k with ``P(Bin(n, q) >= k) <= tail``; n + 1 if there is none up to n."""
+    k = _near(1.0 - tail, n, q) + 1
+    while k <= n and bdtrc(k - 1, n, q) > tail:
+        k += 1
+    while k > 1 and bdtrc(k - 2, n, q) <= tail:
+        k -= 1
+    return k
+
+
+def _near(p: float, n: int, q: float) -> int:
+    """About the p-quantile of Bin(n, q)."""
+    k = float(bdtrik(p, n, q)) if n > 0 else 0.0
+    return min(n, int(np.ceil(k))) if k > 0 else 0
 
 
 def levels_from(n: IntArray, sequences: list[Sequence]) -> FloatArray:
@@ -108,7 +159,7 @@ def last_passed(
 
 
 def rows_needed(
-    n_rows: int, n: IntArray, wrong: IntArray, max_error: float, delta: float
+    n: IntArray, wrong: IntArray, max_error: float, delta: float
 ) -> tuple[int, int] | None:
     """About how many rows like these would show that a threshold is controlled, and which.
 
@@ -121,7 +172,7 @@ def rows_needed(
 
     def shown(steps: int) -> int:
         factor = _STEP**steps
-        sequences = sequences_of(round(factor * n_rows), max_error, delta)
+        sequences = sequences_of(np.rint(factor * n).astype(np.int64), max_error, delta)
         if not sequences:
             return -1
         more = np.rint(factor * n[some]).astype(np.int64)
@@ -133,7 +184,7 @@ def rows_needed(
 
     steps = bisect_left(range(_MOST_STEPS), True, key=lambda k: shown(k) >= 0)
     place = shown(steps)
-    return None if place < 0 else (round(_STEP**steps * n_rows), place)
+    return None if place < 0 else (round(_STEP**steps * int(n[-1])), place)
 
 
 def accepted_counts(values: FloatArray, wrong: IntArray) -> tuple[FloatArray, IntArray, IntArray]:

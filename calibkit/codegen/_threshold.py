@@ -115,10 +115,12 @@ class RiskControlledThreshold(BaseEstimator):
     So there is a least number to accept: by default 87 of 200 outputs, 124 of 500, 206 of 1,000
     and 215 of 5,000.
 
-    Where the surest outputs are wrong too often, a second and third sequence, from 15% and 45% of
-    the outputs on, may still find a threshold. The three hold 1/2, 1/4 and 1/4 of delta, and one
-    that gets to the start of the next adds its level to it (fallback procedure of Wiens and
-    Dmitrienko 2005), so that the lowest thresholds are tested with all of delta.
+    Where the surest outputs are wrong too often, up to three more sequences may still find a
+    threshold. Each begins at a quantile of the scores below the start before it, from 15%, 30% and
+    65% of the outputs on where scores have no ties; where most outputs share a few values, as
+    stated confidences do, at the values that follow. The four hold 1/2, 1/4, 1/8 and 1/8 of delta,
+    and one that gets to the start of the next adds its level to it (fallback procedure of Wiens and
+    Dmitrienko 2005). With fewer outputs than six times the least number there is one sequence.
 
     Groups: problems are independent, samples of one problem are not. From each group one output is
     drawn at random, in ``size / max_group_size`` of the cases: these are independent and wrong as
@@ -251,7 +253,7 @@ class RiskControlledThreshold(BaseEstimator):
             at = np.searchsorted(-thresholds, -tested)
             n, n_wrong = n[at], n_wrong[at]
         n_tested, max_error = int(m[-1]), float(self.max_error)
-        sequences = sequences_of(n_tested, max_error, self.delta)
+        sequences = sequences_of(m, max_error, self.delta)
         last, level = last_passed(m, m_wrong, max_error, sequences, n_wrong <= max_error * n)
         self.feasible_ = last >= 0
         self.n_outputs_, self.n_tested_, self.n_groups_ = len(values), n_tested, n_groups
@@ -264,7 +266,7 @@ class RiskControlledThreshold(BaseEstimator):
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
-        found = rows_needed(n_tested, m, m_wrong, max_error, self.delta)
+        found = rows_needed(m, m_wrong, max_error, self.delta)
         if found is None:
             needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.delta)))
         else:
