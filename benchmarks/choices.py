@@ -188,8 +188,6 @@ def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[s
             infinite = np.mean([r[name][2] for r in rows])
             cell = f"{1e4 * brier.mean():.1f} / {1e3 * log_loss.mean():.1f}, best on {sum(best)}"
             cells.append(cell + (f" (inf {infinite:.0%})" if infinite else ""))
-                cell + f", best on {sum(best)}" + (f" (inf {infinite:.0%})" if infinite else "")
-            )
         yield f"| {name} | {' | '.join(cells)} |"
     yield f"| signals | {' | '.join(str(len(rows)) for rows in of_n.values())} |"
 

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import bdtr
 from scipy.stats import binom
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import check_estimator
@@ -108,7 +109,7 @@ def by_brute_force(p, correct, max_error, delta):
             level = s.level + sum(later.level for later in sequences[i + 1 :] if n >= later.least)
             if n < s.first:
                 continue
-            if wrong > max_error * n or binom.cdf(wrong, n, max_error) > level:
+            if wrong > max_error * n or bdtr(wrong, n, max_error) > level:
                 break
             if n >= s.least:
                 lowest = min(lowest, t)
