@@ -14,7 +14,7 @@ from .._numerics.links import FloatArray, IntArray, expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 
 #: Range of a logarithm that is a constant but for its last bits, as log(p) of log-odds above 28.
-_FLAT = 1e-12
+_FLAT = 2.0**-40
 
 
 class BetaCalibrator(LogOddsCalibrator):
