@@ -7,6 +7,7 @@ import pytest
 import sklearn
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import validate_data
 
@@ -80,11 +81,16 @@ def failures(estimator):
     return {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
 
 
-@pytest.mark.parametrize(
-    "ensemble", [False, pytest.param(True, marks=pytest.mark.long)], ids=["single", "ensemble"]
-)
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
-def test_classifier_passes_every_check(example, ensemble):
+def test_classifier_passes_every_check(example):
+    found = failures(CalibratedClassifier(GaussianNB(), example, cv=2))
+    assert found.keys() <= classifier_failures(example).keys()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ensemble", [False, True], ids=["single", "ensemble"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
+def test_classifier_with_its_own_folds_passes_every_check(example, ensemble):
     found = failures(CalibratedClassifier(LogisticRegression(), example, ensemble=ensemble))
     assert found.keys() <= classifier_failures(example).keys()
 
