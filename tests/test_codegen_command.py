@@ -24,6 +24,7 @@ from .simulate_codegen import N_PROBLEMS, N_SAMPLES, write
 
 NAME = "average_token_probability"
 FILES = ("generations.jsonl", "results.json")
+FEW = ["--resamples", "100"]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,13 @@ def fails(folder, *args):
 
 
 def test_evaluate_prints_the_librarys_table_and_draws(folder, scored, tmp_path):
-    out = run(folder, "evaluate", *FILES, "--group", "task_id", "--plots", tmp_path / "pictures")
+    out = run(
+        folder, "evaluate", *FILES, "--group", "task_id", "--plots", tmp_path / "pictures", *FEW
+    )
     signals = scored.confidence(scale="logit")
-    table = evaluate_confidence(signals, scored.correct, scored.groups, scale="logit")
+    table = evaluate_confidence(
+        signals, scored.correct, scored.groups, scale="logit", n_resamples=100
+    )
     assert str(table) in out.stdout
     n = N_PROBLEMS * N_SAMPLES
     assert out.stdout.startswith(f"{n:,} outputs of {N_PROBLEMS} tasks, plus tests\n")
@@ -203,7 +208,8 @@ def test_signals_with_names_that_matplotlib_would_read(tmp_path):
 
 def test_as_a_process(folder, tmp_path):
     code = "from calibkit.cli import main; main()"
-    command = [sys.executable, "-c", code, "codegen", "evaluate", *FILES, "--plots", tmp_path]
+    options = ["--signal", NAME, "--plots", tmp_path, *FEW]
+    command = [sys.executable, "-c", code, "codegen", "evaluate", *FILES, *options]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[2].startswith("signal ")
     assert (tmp_path / f"{NAME}.png").exists()

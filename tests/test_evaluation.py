@@ -261,6 +261,7 @@ def test_rescaling_is_repeatable_and_seeded():
     assert (first != other).any()
 
 
+@pytest.mark.long
 def test_skill_intervals_cover_with_groups():
     """Problems that are alike inside: the cluster bootstrap covers, rows alone do not."""
     rng, truth, inside, naive, runs = np.random.default_rng(0), [], 0, 0, 150

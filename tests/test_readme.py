@@ -2,16 +2,16 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calibkit._registry import CALIBRATORS
+from calibkit.cli import make_app
 
 from . import simulate_codegen
+from .runner import RUNNER
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -51,7 +51,8 @@ def test_python_blocks_run(block, tmp_path, monkeypatch, capsys):
     plt.close("all")
 
 
-def test_console_blocks_run(tmp_path):
+def test_console_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     model = rng.random(200)
     rows = zip(model, rng.random(200), rng.random(200) < model, strict=True)
@@ -61,8 +62,8 @@ def test_console_blocks_run(tmp_path):
     (block,) = blocks("console")
     for line in block.splitlines():
         command = shlex.split(line.removeprefix("$ calibkit "))
-        run = [sys.executable, "-c", "from calibkit.cli import main; main()", *command]
-        subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
+        result = RUNNER.invoke(make_app(), command)
+        assert result.exit_code == 0, result.output
     assert (tmp_path / "calibrated.csv").read_text().count("\n") == 201
 
 

@@ -190,6 +190,7 @@ def test_auto_costs_next_to_nothing_on_new_rows(n, rate, slope, shift):
         assert np.mean(costs) < np.mean(gains) / 10
 
 
+@pytest.mark.long
 @ignoring
 def test_auto_costs_next_to_nothing_on_real_data():
     from sklearn.datasets import load_breast_cancer, load_digits

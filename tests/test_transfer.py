@@ -102,6 +102,7 @@ def test_local_labels_come_in_whole_groups_and_judge_nothing():
     assert np.isfinite(found.intercept).all()
 
 
+@pytest.mark.long
 def test_labels_needed_depend_on_how_far_the_borrowed_map_is_off():
     signal, correct, task = tasks(n=1000, shifts=(0, 0, 0, 0, -2.5), slopes=(1,) * 5)
     table = local_labels_needed(signal, correct, task, n_repeats=30)
