@@ -128,8 +128,13 @@ def debiased(
     noise: str,
 ) -> float:
     """Squared l2 error or l1 error less its bias, neither clipped."""
-    found = problem.bins if isinstance(problem, ScoreTable) else partial(bin_sums, problem)
-    sums = found(strategy, n_bins, squares=True)
+    if isinstance(problem, ScoreTable):
+        found, plain = problem.bins, problem.plain
+    else:
+        found = partial(bin_sums, problem)
+        plain = problem.w is None and problem.y.dtype.kind != "f"
+    # The noise of labels 0 and 1 that count alike is known without squares.
+    sums = found(strategy, n_bins, squares=noise == "differences" or not plain)
     try:
         merged = merge_small(sums)
     except ValueError as error:
