@@ -23,9 +23,12 @@ import numpy as np
 from scipy.special import softmax
 
 import calibkit as ck
+from calibkit._numerics.pava import score_trend
 
 ROWS = (50, 100, 300, 1000, 3000)
 REPEATS, MOST_TEST = 20, 5000
+#: Share of the rarer outcome in the second version of each signal, and how its name ends.
+RARE, OF_RARE = 0.03, ", 3%"
 #: Clip of the log loss of exact 0 and 1, which would be infinite.
 TINY = 1e-9
 
@@ -101,8 +104,36 @@ FILES: dict[str, Callable[[Path], Iterator[Signal]]] = {
     "fte_games.csv.gz": games,
 }
 
+
+def rare(signal: Signal) -> Signal:
+    """The same with so many of the rarer outcome left out that it makes 3% of the rows."""
+    event = signal.correct == (signal.correct.mean() < 0.5)
+    rng, rest = np.random.default_rng(0), np.flatnonzero(~event)
+    few = rng.permutation(np.flatnonzero(event))[: int(RARE / (1 - RARE) * len(rest))]
+    at = np.sort(np.append(rest, few))
+    return signal._replace(
+        name=f"{signal.name}{OF_RARE}",
+        values=signal.values[at],
+        correct=signal.correct[at],
+        groups=signal.groups[at],
+    )
+
+
+class DefaultMap:
+    """Beta calibration, and Platt scaling of few rows and of signals that point the wrong way."""
+
+    def __init__(self, scale: Any) -> None:
+        self.scale = scale
+
+    def fit(self, s: np.ndarray, y: np.ndarray) -> ck.BaseCalibrator:
+        z = s if self.scale == "logit" else np.log(s.clip(1e-7) / (1 - s).clip(1e-7))
+        if len(s) < 100 or score_trend(z, y, None) < -2:
+            return ck.PlattCalibrator(scale=self.scale).fit(s, y)
+        return ck.BetaCalibrator(scale=self.scale).fit(s, y)
+
+
 #: What evaluate_confidence may rescale by.
-MAPS: dict[str, Callable[[Any], ck.BaseCalibrator]] = {
+MAPS: dict[str, Callable[[Any], Any]] = {
     "platt": lambda s: ck.PlattCalibrator(scale=s),
     "beta": lambda s: ck.BetaCalibrator(scale=s),
     "isotonic": lambda s: ck.IsotonicCalibrator(scale=s),
@@ -110,6 +141,7 @@ MAPS: dict[str, Callable[[Any], ck.BaseCalibrator]] = {
     "histogram": lambda s: ck.HistogramBinningCalibrator(scale=s),
     "scaling-binning": lambda s: ck.ScalingBinningCalibrator(ck.PlattCalibrator(scale=s)),
     "temperature": lambda s: ck.TemperatureCalibrator(scale=s),
+    "beta, else platt": lambda s: DefaultMap(s),
 }
 #: What histogram binning may do about bins without events, or with nothing else.
 RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -117,6 +149,7 @@ RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "smoothing 0.5": lambda n, k: (k + 0.25) / (n + 0.5),
     "smoothing 1": lambda n, k: (k + 0.5) / (n + 1),
     "smoothing 2": lambda n, k: (k + 1) / (n + 2),
+    "smoothing 4": lambda n, k: (k + 2) / (n + 4),
     "floor 1 / (rows of bin + 2)": lambda n, k: (k / n).clip(1 / (n + 2), 1 - 1 / (n + 2)),
     "floor 1 / (all rows + 2)": lambda n, k: (k / n).clip(1 / (n.sum() + 2), 1 - 1 / (n.sum() + 2)),
     "2 rows of the base rate": lambda n, k: (k + 2 * k.sum() / n.sum()) / (n + 2),
@@ -168,7 +201,7 @@ def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def _fitted(cal: ck.BaseCalibrator, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
+def _fitted(cal: Any, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
     return cal.fit(s, y).predict_proba(t)[:, 1]
 
 
@@ -205,14 +238,16 @@ def main() -> None:
         found = {}
         for file, read in FILES.items():
             for signal in read(options.data / file) if (options.data / file).exists() else ():
-                found[signal.name] = judge(signal)
+                for version in (signal, rare(signal)):
+                    found[version.name] = judge(version)
                 print(signal.name, flush=True)
         if options.json:
             options.json.write_text(json.dumps(found, indent=0) + "\n")
-    print("\n## Maps\n", *table(found, list(MAPS), "platt"), sep="\n")
-    print(
-        "\n## Histogram binning with 10 bins\n", *table(found, list(RULES), "smoothing 1"), sep="\n"
-    )
+    for of_rare, said in ((False, ""), (True, ", the rarer outcome in 3% of the rows")):
+        part = {k: v for k, v in found.items() if k.endswith(OF_RARE) == of_rare}
+        print(f"\n## Maps{said}\n", *table(part, list(MAPS), "platt"), sep="\n")
+        print(f"\n## Histogram binning with 10 bins{said}\n")
+        print(*table(part, list(RULES), "smoothing 1"), sep="\n")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     ensemble : bool, default=False
         False: one calibrator learnt from all out-of-fold scores, and the estimator fitted once
         more on all rows. True: keep each fold's estimator with a calibrator of its own, and
-        average their probabilities; averages of binned calibrators are no longer binned.
+        average their probabilities; averages of binned calibrators are no longer binned. Every
+        class then needs as many rows as there are folds.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         Scores to calibrate. "auto" prefers ``decision_function``, whose values are taken as
         logits and do not saturate at 0 and 1.
@@ -164,6 +165,8 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             scores = response_of(self.estimator, X, classes, self.response_method)
             folds = [Fold(self.estimator, np.arange(len(codes)), scores)]
         else:
+            if self.ensemble:
+                _check_folds(self.cv, codes, weight, classes, where)
             parts = splits(self.cv, X, codes, groups)
             folds = cross_fit(
                 self.estimator,
@@ -422,6 +425,25 @@ def _check_two(classes: np.ndarray, where: str) -> None:
         raise ValueError(
             f"{where}: y holds one class only, {classes[0]!r}; expected rows of at least two "
             "classes. Collect data of the other class."
+        )
+
+
+def _check_folds(
+    cv: Any, codes: IntArray, weight: FloatArray | None, classes: np.ndarray, where: str
+) -> None:
+    """Raise if a fold is left without rows of a class, of which its own calibrator has to learn."""
+    n_folds = 5 if cv is None else getattr(cv, "n_splits", cv)
+    if not isinstance(n_folds, (int, np.integer)):
+        return
+    counts = np.bincount(codes if weight is None else codes[weight > 0], minlength=len(classes))
+    fewest = int(counts.min())
+    if fewest < n_folds:
+        label, fewer = classes.tolist()[int(counts.argmin())], f"cv={fewest}, or "
+        raise ValueError(
+            f"{where}: class {label!r} has {fewest} row(s) for {n_folds} folds, each of which has "
+            f"a calibrator of its own; expected at least {n_folds} rows of each class. Use "
+            f"{fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from the "
+            "rows of all folds."
         )
 
 

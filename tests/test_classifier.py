@@ -40,6 +40,7 @@ from calibkit import (
     OneVsRestCalibrator,
     PlattCalibrator,
     ScalingBinningCalibrator,
+    SeparationWarning,
     TemperatureCalibrator,
     TopLabelCalibrator,
     brier_score,
@@ -182,9 +183,12 @@ def test_a_class_missing_from_a_fold_is_scored_as_next_to_nothing(digits):
     rare = np.flatnonzero(y == 9)[:1]
     keep = np.concatenate((np.flatnonzero(y < 3), rare))
     X, y = X[keep], y[keep]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folds = list(StratifiedKFold(3).split(X, y))
     for model in (GaussianNB(), LogisticRegression(max_iter=500), LinearSVC()):
-        for ensemble in (False, True):
-            cc = CalibratedClassifier(model, "temperature", cv=3, ensemble=ensemble)
+        for cv, ensemble in ((3, False), (folds, True)):
+            cc = CalibratedClassifier(model, "temperature", cv=cv, ensemble=ensemble)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 q = cc.fit(X, y).predict_proba(X)
@@ -398,6 +402,32 @@ def test_bad_parameters(cancer, params, error, words):
     X, y = cancer
     with pytest.raises(error, match=words):
         CalibratedClassifier(**{"estimator": GaussianNB(), **params}).fit(X, y)
+
+
+@pytest.mark.parametrize("cv", [5, None, StratifiedKFold(5)], ids=str)
+@pytest.mark.parametrize("labels", [["no", "yes"], ["a", "b", "c"]], ids=str)
+def test_ensemble_needs_rows_of_each_class_in_each_fold(cv, labels):
+    """As scikit-learn's CalibratedClassifierCV does."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(labels, 40)
+    X = rng.normal(size=(len(y), 2)) + 0.5 * (np.unique(y, return_inverse=True)[1])[:, None]
+    kept = np.append(np.arange(len(y) - 40), len(y) - 1 - np.arange(4))  # four of the last class
+    words = (
+        rf"class '{labels[-1]}' has 4 row\(s\) for 5 folds.*at least 5 rows.*cv=4, or ensemble=F"
+    )
+    cal = CalibratedClassifier(GaussianNB(), cv=cv, ensemble=True)
+    with pytest.raises(ValueError, match=words):
+        cal.fit(X[kept], y[kept])
+    with pytest.raises(ValueError, match=words):  # rows without weight are none
+        cal.fit(X, y, np.isin(np.arange(len(y)), kept).astype(float))
+    with pytest.raises(ValueError, match=r"has 1 row.*\. Use ensemble=False"):
+        cal.fit(X[kept[:-3]], y[kept[:-3]])
+    one = np.append(kept, len(y) - 6)
+    halves = [(one[::2], one[1::2]), (one[1::2], one[::2])]  # folds by hand are as they are given
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SeparationWarning)
+        assert len(cal.fit(X[one], y[one]).calibrators_) == 5
+        cal.set_params(cv=halves).fit(X, y)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
