@@ -7,8 +7,8 @@ simulations in which the true error is above that, the share in which a threshol
 the mean share of outputs accepted; beside it the same for the naive threshold, the lowest with an
 observed error of at most 5% (20%).
 
-    python benchmarks/codegen_threshold.py                 # twenty minutes on one core
-    python benchmarks/codegen_threshold.py --quick         # 500 simulations instead of 5,000
+    python benchmarks/codegen_threshold.py                 # forty minutes on one core
+    python benchmarks/codegen_threshold.py --many 1000     # simulations instead of 5,000
     python benchmarks/codegen_threshold.py --json benchmarks/codegen_threshold.json
 
 A share of broken promises above delta by more than two standard errors is marked with "!".
@@ -184,10 +184,10 @@ def simulate(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="500 simulations per line")
+    parser.add_argument("--many", type=int, default=5000, help="simulations per line")
     parser.add_argument("--json", type=Path, help="where to keep the figures")
     options = parser.parse_args()
-    many = 500 if options.quick else 5000
+    many = options.many
     warnings.simplefilter("ignore")
     print(
         f"error at most {MAX_ERROR:.0%} ({MAX_ERROR_STATED:.0%} where stated); "

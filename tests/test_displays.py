@@ -476,12 +476,6 @@ def test_classwise_in_given_axes(layout):
         assert panel.get_window_extent().x0 > left.get_window_extent().x1
 
 
-def test_kind_is_needed_for_several_classes():
-    y, p = three_classes()
-    with pytest.raises(ValueError, match=r"from_predictions: y_prob has 3 columns.*top_label"):
-        predictions(y, p, **FAST)
-
-
 # --- estimators
 
 

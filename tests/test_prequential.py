@@ -159,13 +159,12 @@ def test_top_label():
     rng = np.random.default_rng(0)
     p = rng.dirichlet([1.0, 1.0, 1.0], 400)
     y = rng.integers(0, 3, 400)
-    report = prequential_errors(y, p, kind="top_label", window=100)
+    report = prequential_errors(y, p, window=100)
     right = (p.argmax(axis=1) == y).astype(int)
     assert_allclose(numbers(report), numbers(prequential_errors(right, p.max(axis=1))))
-    for kind in (None, "binary"):  # what is advised is taken
-        with pytest.raises(ValueError, match=r"3 columns.*kind='top_label'") as caught:
-            prequential_errors(y, p, kind=kind)
-        assert "classwise" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"3 columns.*'top_label'") as caught:
+        prequential_errors(y, p, kind="binary")
+    assert "classwise" not in str(caught.value)  # what is advised is taken
 
 
 @pytest.mark.parametrize(

@@ -326,7 +326,7 @@ def test_a_classifier_is_certified_as_its_calibrator_is():
 def test_what_verify_refuses():
     p = np.tile([[0.2, 0.3, 0.5]], (60, 1))
     y = np.arange(60) % 3
-    with pytest.raises(ValueError, match="pos_label=1 with 3 classes"):
+    with pytest.raises(ValueError, match="pos_label=1 with 3 columns"):
         verify(y, p, pos_label=1)
     table = ScoreTable.from_arrays(y > 0, p[:, 0])
     for call in (verify, lambda t, kind: estimate("calibration_error", t, kind=kind)):

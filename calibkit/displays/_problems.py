@@ -94,7 +94,7 @@ def problems_of_arrays(
         own = classes[model] if isinstance(classes, dict) else classes
         told = sample_weight, weights, pos_label, own
         rows = read_problem(y_true, y_prob, *told, fractions=True, where=at)
-        this = infer_kind(kind, rows.scores, at)
+        this = infer_kind(kind, rows.scores.n_classes, at)
         if not found:
             first, kind = rows, this
             shown = _most_frequent(rows, max_classes)

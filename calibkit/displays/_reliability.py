@@ -203,7 +203,7 @@ class ReliabilityDisplay(Picture):
             Probabilities of the larger label, or of every class; by name if several models.
         kind : {"binary", "top_label", "classwise"}, optional
             Which probabilities: of the event; of the winning class being right; of every class,
-            in a panel of its own. Needed for K > 2 classes.
+            in a panel of its own. Default: the event, or the winning class for K > 2 classes.
         strategy : {"quantile", "uniform", "unique"}, default="quantile"
             Bins of equal mass (ties never split), of equal width, or one per distinct score, for
             models with few of these.

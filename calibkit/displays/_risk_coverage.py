@@ -14,7 +14,7 @@ from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import accepted_counts
 from ..metrics import Estimate, area_under_risk_coverage, estimate
-from ..metrics._rows import read_groups, read_problem
+from ..metrics._rows import read_confidence, read_groups
 from ._draw import _plain
 from ._key import GREY, interval_text, style_of
 from ._layout import WIDTH, font_size
@@ -141,8 +141,9 @@ class RiskCoverageDisplay:
         ----------
         y_true : array-like of shape (n,)
             Whether each output was correct.
-        y_prob : array-like of shape (n,) or (n, 2), or dict of str to array-like
-            Confidence that it was; by name if several signals.
+        y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
+            Confidence that it was; by name if several signals. Of K > 2 classes the probability
+            of each, where ``y_true`` are class labels: the winning class is correct or not.
         groups : array-like of shape (n,), optional
             Problem or repository of each output; bands and intervals then allow for outputs of
             one group being alike.
@@ -197,12 +198,8 @@ class RiskCoverageDisplay:
         settings = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
         for signal, p in signals.items():
             at = where if len(signals) == 1 else f"{where} ({signal})"
-            rows = read_problem(y_true, p, pos_label=pos_label, where=at)
-            if rows.scores.n_classes > 2:
-                raise ValueError(
-                    f"{at}: y_prob has {rows.scores.n_classes} columns; expected one signal."
-                )
-            values, correct = rows.scores.values, rows.y
+            given = y_true, p, None, "sampling", pos_label, at
+            values, correct, *_ = read_confidence(*given, fractions=False)
             curves[signal] = _curve(values, 1 - correct, codes, level)
             areas[signal] = estimate(
                 area_under_risk_coverage, correct, values, groups=codes, pos_label=1, **settings

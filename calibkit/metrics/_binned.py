@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .._core.params import check_choice
 from .._numerics.links import FloatArray
 from ._errors import (
@@ -69,7 +67,8 @@ def calibration_error(
         correction for "max", which True leaves as it is.
     kind : {"binary", "top_label", "classwise"}, optional
         Which probabilities: of the event; of the winning class being right; of every class in
-        turn (errors averaged as ``mean(error**p) ** (1/p)``). Needed for K > 2 classes.
+        turn (errors averaged as ``mean(error**p) ** (1/p)``). Default: the event, or the winning
+        class for K > 2 classes.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
@@ -252,21 +251,10 @@ def _raw(
     else:
         given = sample_weight, weights, pos_label, classes
         rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
-        problems = reduce_rows(rows, infer_kind(kind, rows.scores, where), weights)
+        problems = reduce_rows(rows, infer_kind(kind, rows.scores.n_classes, where), weights)
         n, effective = row_counts(rows.w, len(rows.y), weights)
     n_bins = check_binning(where, strategy, n_bins, n, effective)
     return raw_errors(where, problems, norm, strategy, n_bins, noise)
-
-
-def _default_kind(kind: str | None, y_prob: Any) -> str | None:
-    """Top label, where there are more than two columns and nothing else is asked for."""
-    if kind is None and getattr(y_prob, "ndim", None) is None and y_prob is not None:
-        try:
-            y_prob = np.asarray(y_prob)
-        except ValueError:  # read_scores knows what to say of it
-            return kind
-    shape = tuple(getattr(y_prob, "shape", ()))
-    return "top_label" if kind is None and len(shape) == 2 and shape[1] > 2 else kind
 
 
 def expected_calibration_error(
@@ -342,7 +330,7 @@ def expected_calibration_error(
             strategy=strategy,
             n_bins=n_bins,
             debias=debias,
-            kind=_default_kind(kind, y_prob),
+            kind=kind,
             sample_weight=sample_weight,
             weights=weights,
             pos_label=pos_label,
@@ -420,7 +408,7 @@ def maximum_calibration_error(
             strategy=strategy,
             n_bins=n_bins,
             debias=False,
-            kind=_default_kind(kind, y_prob),
+            kind=kind,
             sample_weight=sample_weight,
             weights=weights,
             pos_label=pos_label,

@@ -458,9 +458,7 @@ def _kind(spec: Metric | None, rows: Rows, kind: str | None) -> str:
         return "binary"
     if spec.settings is None:
         return "binary" if k == 2 else "classwise"
-    if kind is None and k > 2 and spec.name != "calibration_error":
-        return "top_label"
-    return infer_kind(kind, rows.scores, "estimate")
+    return infer_kind(kind, k, "estimate")
 
 
 def _interval(

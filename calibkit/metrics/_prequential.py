@@ -9,10 +9,10 @@ import numpy as np
 
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import as_labels, is_missing, read_labels
-from .._core.params import check_choice, check_int
+from .._core.params import check_int
 from .._numerics.binning import assign, uniform_borders
 from .._numerics.links import FloatArray, IntArray
-from ._rows import Binary, columns_in_order, read_problem, reduce_rows
+from ._rows import Binary, columns_in_order, infer_kind, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
 
 #: Times in a report, unless they are given.
@@ -98,8 +98,8 @@ def prequential_errors(
     n_bins : int, default=10
         Number of equal-width bins, at most 10,000.
     kind : {"binary", "top_label"}, optional
-        Which probabilities: of the event, or of the winning class being right. Needed for K > 2
-        classes.
+        Which probabilities: of the event, or of the winning class being right. Default: the event,
+        or the winning class for K > 2 classes.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
@@ -153,8 +153,6 @@ def prequential_errors(
     check_int(where, "start", start, low=0)
     if window is not None:
         check_int(where, "window", window, low=1)
-    if kind is not None:
-        check_choice(where, "kind", kind, ("binary", "top_label"))
     binary, rows, n, _ = read_stream(y_true, y_prob, kind, pos_label, classes, where)
     time = _times(times, int(start), n, where)
     first = np.full(len(time), int(start))
@@ -187,13 +185,8 @@ def read_stream(
     else:
         data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
         y_prob = _by_name(y.ravel(), y_prob, pos_label, classes, where)
-    if data.scores.n_classes > 2 and kind != "top_label":
-        raise ValueError(
-            f"{where}: kind={kind!r} with {data.scores.n_classes} columns in y_prob; expected "
-            "kind='top_label', whether the winning class is right. For one class give its column "
-            "and y_true == class."
-        )
-    (binary,) = reduce_rows(data, kind or "binary")
+    kind = infer_kind(kind, data.scores.n_classes, where, ("binary", "top_label"))
+    (binary,) = reduce_rows(data, kind)
     rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
     return binary, rows, len(y), y_prob
 

@@ -11,7 +11,6 @@ from .._core.inputs import Rows, check_lengths, match_classes, read_scores
 from .._core.labels import read_group_labels, read_labels, read_targets, warn_of_order
 from .._core.mistakes import refuse_swapped, warn_of_hard
 from .._core.params import check_choice
-from .._core.scores import Scores
 from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.links import FloatArray, IntArray
@@ -70,6 +69,11 @@ def read_problem(
     w = _weights(sample_weight, len(scores), where)
     if codes.dtype.kind == "f":
         found, codes = _event_shares(found, codes, pos_label, where)
+    elif not binary and pos_label is not None:
+        raise ValueError(
+            f"{where}: pos_label={pos_label!r} with {scores.n_classes} columns in y_prob; expected "
+            "it for two classes. For one class of many give y_true == label and its column."
+        )
     elif binary:
         labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
@@ -241,21 +245,32 @@ def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarr
     return codes
 
 
-def infer_kind(kind: str | None, scores: Scores, where: str) -> str:
-    """The kind asked for, or the only one that fits."""
+def read_confidence(
+    y_true: Any,
+    y_prob: Any,
+    sample_weight: Any,
+    weights: str,
+    pos_label: Any,
+    where: str,
+    *,
+    fractions: bool = True,
+) -> Binary:
+    """Checked rows of one event, or of the winning class being right for K > 2 classes."""
+    given = sample_weight, weights, pos_label
+    rows = read_problem(y_true, y_prob, *given, fractions=fractions, where=where)
+    return reduce_rows(rows, infer_kind(None, rows.scores.n_classes, where), weights)[0]
+
+
+def infer_kind(kind: str | None, n_classes: int, where: str, kinds: tuple[str, ...] = KINDS) -> str:
+    """The kind asked for; otherwise that of the event, or of the winning class for K > 2."""
     if kind is None:
-        if scores.n_classes > 2:
-            raise ValueError(
-                f"{where}: y_prob has {scores.n_classes} columns; expected kind='top_label' (is "
-                "the winning class right?) or kind='classwise' (is every class?) to choose "
-                "between two readings of the error."
-            )
-        return "binary"
-    check_choice(where, "kind", kind, KINDS)
-    if kind == "binary" and scores.n_classes > 2:
+        return "top_label" if n_classes > 2 else "binary"
+    check_choice(where, "kind", kind, kinds)
+    if kind == "binary" and n_classes > 2:
         raise ValueError(
-            f"{where}: kind='binary' with {scores.n_classes} columns in y_prob; expected "
-            "'top_label' or 'classwise'."
+            f"{where}: kind='binary' with {n_classes} columns in y_prob; expected "
+            f"{' or '.join(map(repr, kinds[1:]))}. For one class give its column and y_true == "
+            "class."
         )
     return kind
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import digamma
 
 from .._numerics.links import FloatArray
-from ._rows import read_event, refuse_beside_table
+from ._rows import read_confidence, refuse_beside_table
 from ._table import ScoreTable
 
 
@@ -55,8 +55,9 @@ def risk_coverage_curve(
     y_true : array-like of shape (n,), or ScoreTable
         Whether each output was correct, or to which share, between 0 and 1. Or a table that stands
         for all rows.
-    y_prob : array-like of shape (n,) or (n, 2)
-        Confidence that it was.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Confidence that it was. Of K > 2 classes the probability of each, where ``y_true`` are
+        class labels: the winning class is then correct or not.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
@@ -112,8 +113,9 @@ def area_under_risk_coverage(
     y_true : array-like of shape (n,), or ScoreTable
         Whether each output was correct, or to which share, between 0 and 1. Or a table that stands
         for all rows.
-    y_prob : array-like of shape (n,) or (n, 2)
-        Confidence that it was.
+    y_prob : array-like of shape (n,), (n, 2) or (n, K)
+        Confidence that it was. Of K > 2 classes the probability of each, where ``y_true`` are
+        class labels: the winning class is then correct or not.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
@@ -172,7 +174,7 @@ def _table_of(
         refuse_beside_table(where, y_prob, sample_weight, pos_label)
         return y_true
     given = y_true, y_prob, sample_weight, weights, pos_label
-    return ScoreTable.from_binary(read_event(*given, where))
+    return ScoreTable.from_binary(read_confidence(*given, where))
 
 
 def _accepted(table: ScoreTable) -> tuple[FloatArray, FloatArray]:

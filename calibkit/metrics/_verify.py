@@ -121,14 +121,7 @@ def verify(
         found = verify_counts(y_true.p, size, y_true.wy, **settings, where=where)
         return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
-    if rows.scores.n_classes > 2:
-        kind = kind or "top_label"
-        if pos_label is not None:
-            raise ValueError(
-                f"{where}: pos_label={pos_label!r} with {rows.scores.n_classes} classes; expected "
-                "it for two. For one class of many: verify(y_true == label, column)."
-            )
-    kind = infer_kind(kind, rows.scores, where)
+    kind = infer_kind(kind, rows.scores.n_classes, where)
     problems = reduce_rows(rows, kind)
     if kind == "classwise":
         return verify_classes([(b.p, b.y) for b in problems], **settings, where=where)

@@ -13,6 +13,7 @@ from .._core.params import percent
 from .._core.printed import quoted
 from .._numerics.links import FloatArray
 from ..metrics import METRICS, ScoreTable, estimate, verify
+from ..metrics._rows import infer_kind
 from .advice import as_options
 from .problem import Problem
 
@@ -72,8 +73,7 @@ def facts(
     ValueError
         If the data are not of the kind described.
     """
-    several = _n_columns(problem.scores) > 2
-    kind = kind or ("top_label" if several else "binary")
+    kind = infer_kind(kind, max(2, _n_columns(problem.scores)), "report")
     settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
     total = len(problem.models) * len(REPORTED)
     models: list[dict[str, Any]] = []
