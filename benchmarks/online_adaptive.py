@@ -32,7 +32,7 @@ class Compared(NamedTuple):
 
 def _measure(make: Any, drift: Drift) -> list[float]:
     q = make().predict_then_update(drift.z, drift.y)[:, 1]
-    tracked = TrackingCalibrator(make()).predict_then_update(drift.z, drift.y)[:, 1]
+    tracked = TrackingCalibrator(make(), smoothing=0).predict_then_update(drift.z, drift.y)[:, 1]
     return [
         error_and_sharpness(q, drift.y)[0],
         error_and_sharpness(tracked, drift.y)[0],

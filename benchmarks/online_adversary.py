@@ -121,7 +121,7 @@ def run(runs: int, times: tuple[int, ...]) -> dict[str, list[tuple[Mean, float, 
 def against_tracking(n: int, seed: int) -> float:
     """Calibration error of tracking, which has no bound, where labels answer its forecasts."""
     rng = np.random.default_rng(seed)
-    track = TrackingCalibrator(OnlinePlattCalibrator(scale="logit"))
+    track = TrackingCalibrator(OnlinePlattCalibrator(scale="logit"), smoothing=0)
     forecasts, labels = np.empty(n), np.empty(n)
     for t, z in enumerate(rng.normal(0.0, 2.0, n).tolist()):
         forecasts[t] = track.predict_proba_one(z)

@@ -56,9 +56,7 @@ def figures(rho: float, spread: float, batch: int) -> dict[str, float]:
     adaptive = AdaptivePlattCalibrator(**known)
     methods = {
         "adaptive": adaptive,
-        "tracking": TrackingCalibrator(
-            AdaptivePlattCalibrator(scale="logit"), smoothing=1, classes=[0, 1]
-        ),
+        "tracking": TrackingCalibrator(AdaptivePlattCalibrator(scale="logit"), classes=[0, 1]),
         **{f"expert {d}": OnlinePlattCalibrator(discount=d, **known) for d in adaptive.discounts},
     }
     data = [stream(rho, spread, seed) for seed in range(SEEDS)]

@@ -37,15 +37,15 @@ MAKERS: dict[str, Callable[[int], Any]] = {
     "FPS": lambda seed: _platt(refit=False),
     "WPS": lambda seed: _platt(refit_every=SPACING),
     "OPS": lambda seed: OnlinePlattCalibrator(),
-    "TOPS": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), n_bins=BINS),
+    "TOPS": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), n_bins=BINS, smoothing=0),
     "HOPS": lambda seed: HedgingCalibrator(OnlinePlattCalibrator(), n_bins=BINS, random_state=seed),
 }
 #: What else there is: online beta scaling (the paper's appendix), and discounts that are found.
 MORE: dict[str, Callable[[int], Any]] = {
     "OBS": lambda seed: OnlineBetaCalibrator(),
-    "TOBS": lambda seed: TrackingCalibrator(OnlineBetaCalibrator()),
+    "TOBS": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(), smoothing=0),
     "adaptive": lambda seed: AdaptivePlattCalibrator(),
-    "T-adaptive": lambda seed: TrackingCalibrator(AdaptivePlattCalibrator()),
+    "T-adaptive": lambda seed: TrackingCalibrator(AdaptivePlattCalibrator(), smoothing=0),
 }
 
 

@@ -72,7 +72,7 @@ def median_seconds(call: Callable[[], object], repeats: int) -> float:
 def makers() -> dict[str, Callable[[], Any]]:
     return {
         "OPS": lambda: OnlinePlattCalibrator(scale="logit"),
-        "TOPS": lambda: TrackingCalibrator(OnlinePlattCalibrator(scale="logit")),
+        "TOPS": lambda: TrackingCalibrator(OnlinePlattCalibrator(scale="logit"), smoothing=0),
         "HOPS": lambda: HedgingCalibrator(OnlinePlattCalibrator(scale="logit"), random_state=0),
         "adaptive": lambda: AdaptivePlattCalibrator(scale="logit"),
     }

@@ -53,10 +53,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         fitted by ``fit``, on rows whose out-of-fold scores the calibrator learns first.
     calibrator : str or OnlineCalibrator, default="auto"
         An online calibrator or its name, such as "tracking", "online_platt", "adaptive_platt" or
-        "hedging". "auto" is ``TrackingCalibrator(smoothing=1)``, whose forecasts are never exactly
-        0 or 1, for two classes and "online_temperature" for more. Its ``scale`` is set to suit the
-        scores of the estimator. With an estimator that is fitted, a calibrator that has started
-        goes on from where it is.
+        "hedging". "auto" is "tracking" for two classes and "online_temperature" for more. Its
+        ``scale`` is set to suit the scores of the estimator. With an estimator that is fitted, a
+        calibrator that has started goes on from where it is.
     update_estimator : bool, default=False
         Let the classifier learn from every labelled row given to ``partial_fit`` and
         ``predict_then_update`` too (late labels teach the calibrator only), by its own
@@ -356,7 +355,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             return make_calibrator(self.calibrator)
         if n_classes > 2:
             return make_calibrator("online_temperature")
-        return make_calibrator("tracking", smoothing=1.0)
+        return make_calibrator("tracking")
 
     def _teach(self, X: Any, y: Any) -> None:
         if not self.update_estimator:

@@ -87,7 +87,7 @@ def test_the_default_methods_are_those_of_the_paper():
         "Fixed Platt": WindowedCalibrator(platt, first_fit=400, refit=False),
         "Windowed Platt": WindowedCalibrator(platt, first_fit=400, refit_every=300),
         "OPS": ops,
-        "TOPS": TrackingCalibrator(ops),
+        "TOPS": TrackingCalibrator(ops, smoothing=0),
         "HOPS": HedgingCalibrator(ops, random_state=3),
     }
     assert list(got) == ["Base", *by_hand]

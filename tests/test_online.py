@@ -51,7 +51,7 @@ VECTORS = [
         [0.5, 0.412026, 0.630399, 0.363631, 0.463741, 0.540074, 0.562263, 0.309630],
         (0.504718, 0.520235, -0.084700),
     ),
-    (TrackingCalibrator(), [0.15, 0.75, 0.95, 0.35, 0.55, 0, 0, 1], None),
+    (TrackingCalibrator(smoothing=0), [0.15, 0.75, 0.95, 0.35, 0.55, 0, 0, 1], None),
 ]
 
 
@@ -192,9 +192,9 @@ def test_tracking_by_brute_force():
     for b, label in zip(bins, y, strict=True):
         expected.append(np.mean(seen[b]) if seen[b] else (b + 0.5) / 7)
         seen[b].append(label)
-    found = TrackingCalibrator(n_bins=7).predict_then_update(p, y)[:, 1]
+    found = TrackingCalibrator(n_bins=7, smoothing=0).predict_then_update(p, y)[:, 1]
     assert_allclose(found, expected, atol=1e-12)
-    smooth = TrackingCalibrator(n_bins=7, smoothing=1.0).predict_then_update(p, y)[:, 1]
+    smooth = TrackingCalibrator(n_bins=7).predict_then_update(p, y)[:, 1]
     seen = [[(b + 0.5) / 7] for b in range(7)]
     for b, label, q in zip(bins, y, smooth, strict=True):
         assert abs(q - np.mean(seen[b])) < 1e-12
@@ -372,7 +372,7 @@ def test_a_fitted_classifier_is_calibrated_online(rows):
     raw = GaussianNB().fit(X[:500], y[:500])
     model = OnlineCalibratedClassifier(raw)
     forecast = model.predict_then_update(X[500:], y[500:])
-    by_hand = TrackingCalibrator(classes=["no", "yes"], smoothing=1.0)
+    by_hand = TrackingCalibrator(classes=["no", "yes"])
     assert_array_equal(forecast, by_hand.predict_then_update(raw.predict_proba(X[500:]), y[500:]))
     assert_array_equal(model.predict_proba(X), by_hand.predict_proba(raw.predict_proba(X)))
     assert set(model.predict(X)) <= {"no", "yes"}
@@ -633,7 +633,7 @@ def test_what_has_not_shaped_the_state_may_change():
     other.set_params(max_pending=4).partial_fit([], [])
     assert len(other.pending_) == 4
     assert to_dict(from_dict(to_dict(other))) == to_dict(other)
-    cal = TrackingCalibrator().partial_fit(SCORES, LABELS).set_params(smoothing=1)
+    cal = TrackingCalibrator(smoothing=0).partial_fit(SCORES, LABELS).set_params(smoothing=1)
     assert cal.predict_then_update(SCORES, LABELS)[:, 1].min() > 0
     listed = AdaptivePlattCalibrator(discounts=[1.0, 0.9]).partial_fit(SCORES, LABELS)
     listed.discounts.append(0.5)

@@ -130,7 +130,8 @@ class TrackingCalibrator(CalibeatingCalibrator):
     """Calibeating by tracking (TOPS around online Platt scaling): each bin forecasts its past.
 
     Use it as the default for streams: of the paper's methods it has the smallest calibration error
-    nearly everywhere, at next to no cost in sharpness.
+    nearly everywhere, at next to no cost in sharpness. Where the world changes, put it around
+    :class:`AdaptivePlattCalibrator`.
 
     Parameters
     ----------
@@ -138,10 +139,10 @@ class TrackingCalibrator(CalibeatingCalibrator):
         What makes the forecasts to be repaired; it knows the scale of the scores.
     n_bins : int, default=10
         Equal-width bins of its forecasts, at most a million.
-    smoothing : float, default=0.0
+    smoothing : float, default=1.0
         How many labels the middle of a bin counts for. With 0, the paper's rule, a bin whose labels
-        were all alike so far forecasts exactly 0 or 1, as happens in the first rows: use 1 where
-        such a forecast would cost too much (an infinite log loss, an alarm).
+        were all alike so far forecasts exactly 0 or 1, as happens in the first rows, which may cost
+        an infinite log loss, or ring an alarm.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
@@ -167,13 +168,14 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     Notes
     -----
-    With ``smoothing=0`` the forecast is the mean of the labels of all earlier rows whose inner
-    forecast fell into the same bin, or the bin's middle while there is none. Its sharpness is
-    within ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the
-    width of a bin (Theorem 3.1 of the paper); its calibration error has no bound against an
-    adversary: :class:`HedgingCalibrator` has one. The authors' code starts every bin from a
-    pseudo-label near its middle; the paper, and this class, from the middle itself, which the first
-    label replaces.
+    The forecast is the mean of the labels of all earlier rows whose inner forecast fell into the
+    same bin, and of ``smoothing`` labels at the bin's middle. With ``smoothing=0`` it is the bin's
+    middle while there is no such row, and its sharpness is within
+    ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the width of a
+    bin (Theorem 3.1 of the paper); its calibration error has no bound against an adversary:
+    :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label near
+    its middle; the paper, and this class with ``smoothing=0``, from the middle itself, which the
+    first label replaces.
 
     Any number of threads may read one while another learns: a read sees all of an update or nothing
     of it. Save and copy it from the thread that learns.
@@ -205,7 +207,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
         calibrator: Any = None,
         *,
         n_bins: int = 10,
-        smoothing: float = 0.0,
+        smoothing: float = 1.0,
         classes: Any = None,
         max_pending: int = 100_000,
     ) -> None:
@@ -219,7 +221,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
         yield cls()
-        yield cls(smoothing=1.0)
+        yield cls(smoothing=0.0)
         yield cls(OnlinePlattCalibrator(discount=0.995), n_bins=7)
 
     def _forecast(self, x: FloatArray) -> FloatArray:

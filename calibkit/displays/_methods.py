@@ -40,7 +40,7 @@ def _default_methods(
         "Fixed Platt": batch(refit=False),
         "Windowed Platt": batch(refit_every=refit_every),
         "OPS": online,
-        "TOPS": TrackingCalibrator(online, n_bins=n_bins),
+        "TOPS": TrackingCalibrator(online, n_bins=n_bins, smoothing=0.0),
         "HOPS": HedgingCalibrator(online, n_bins=n_bins, random_state=random_state),
     }
 
@@ -71,7 +71,7 @@ def compare_methods(
         What to compare, by name; None stands for the scores themselves. The calibrators are
         cloned. By default those of Gupta and Ramdas (2023): the scores, Platt scaling fitted
         once, Platt scaling fitted again and again to all past labels, online Platt scaling (OPS),
-        and this repaired by tracking (TOPS) and by hedging (HOPS).
+        and this repaired by tracking (TOPS, ``smoothing=0``) and by hedging (HOPS).
     first_fit : int, optional
         Labels before Platt scaling is first fitted: by default 1000, or a fifth of a stream of
         fewer than 5000 rows.

@@ -30,11 +30,11 @@ from .tally import Tally
 
 #: Names on the command line, and what they stand for there; the seed is of those that draw.
 METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
-    "tracking": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), smoothing=1.0),
+    "tracking": lambda seed: TrackingCalibrator(OnlinePlattCalibrator()),
     "online_platt": lambda seed: OnlinePlattCalibrator(),
     "hedging": lambda seed: HedgingCalibrator(OnlinePlattCalibrator(), random_state=seed),
     "online_beta": lambda seed: OnlineBetaCalibrator(),
-    "tobs": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(), smoothing=1.0),
+    "tobs": lambda seed: TrackingCalibrator(OnlineBetaCalibrator()),
     "adaptive_platt": lambda seed: AdaptivePlattCalibrator(),
     "windowed": lambda seed: WindowedCalibrator(PlattCalibrator(), window=2000, refit_every=200),
 }
