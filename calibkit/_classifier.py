@@ -16,10 +16,11 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from ._core.base import BaseCalibrator
+from ._core.base import BaseCalibrator, trace
 from ._core.inputs import Rows, check_lengths
 from ._core.labels import read_labels
 from ._core.params import check_choice, check_flag, main_name, with_hints
+from ._core.provenance import Traced, provenance
 from ._core.scores import Scale, Scores
 from ._core.verification import Verification
 from ._core.warnings import counted
@@ -30,7 +31,7 @@ from ._registry import CALIBRATORS, make_calibrator, names_without, needs_calibr
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
 
 
-class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEstimator):
     """A classifier whose ``predict_proba`` is calibrated on rows it was not trained on.
 
     Parameters
@@ -194,6 +195,8 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             if of_several:
                 calibrator._mark_pooled()
         self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators
+        scores = [f.scores.values for f in folds]
+        self._fitted_on = provenance(len(codes), *scores, codes)
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(estimators[0], name):
@@ -408,7 +411,9 @@ class CalibratedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if w is not None and not w.all():
             kept = np.flatnonzero(w)
             s, y, w = s[kept], y[kept], w[kept]
-        return calibrator._fit_rows(Rows(s, y, w, classes))
+        rows = Rows(s, y, w, classes)
+        calibrator._fit_rows(rows)._fitted_on = trace(rows)
+        return calibrator
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -16,6 +16,7 @@ from .labels import read_classes, read_labels
 from .mistakes import refuse_swapped
 from .params import check_choice
 from .proofs import counts_of, verify_counts
+from .provenance import Provenance, Traced, provenance
 from .scores import Scale, Scores
 from .snapshots import Snapshots
 from .verification import Verification
@@ -25,7 +26,7 @@ from .warnings import MissingClassWarning, ScaleWarning, warn
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
 
 
-class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
+class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     """Base of all calibrators: a classifier whose features are another classifier's scores.
 
     To write one, subclass it; ``docs/write_your_own.md`` goes through it step by step.
@@ -192,8 +193,7 @@ class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
         is fitted as two rows, label 1 of weight w f and label 0 of weight w (1 - f), so the fit
         to k/n with ``sample_weight=n`` is the fit to k rows of label 1 and n - k of label 0.
 
-        Any number of threads may predict while one fits: they use the old map until the new one is
-        whole.
+        Threads may predict while one fits: they use the old map until the new one is whole.
         """
         where = f"{type(self).__name__}.fit"
         with self._unchanged_on_error():
@@ -213,6 +213,7 @@ class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
             match_classes(rows, where=where)
             warn_of_scale(rows.scores, where)
             self._fit_rows(rows)
+            self._fitted_on = trace(rows, learns=bool(self._state))
         return self
 
     @final
@@ -425,6 +426,11 @@ class BaseCalibrator(ClassifierMixin, Snapshots, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = "multiclass" in self._traits
         return tags
+
+
+def trace(rows: Rows, learns: bool = True) -> Provenance:
+    """That of a fit to these rows, hashed unless nothing is learnt from them."""
+    return provenance(len(rows.y), *((rows.scores.values, rows.y) if learns else ()))
 
 
 def _refuse_many(n_classes: int, own: str) -> None:

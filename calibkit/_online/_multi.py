@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from .._core.inputs import check_lengths, read_scores
 from .._core.pending import Pending, Resolved, read_ids
+from .._core.provenance import Traced
 from .._core.scores import Scale, Scores
 from .._core.stream_labels import read_stream, read_stream_labels
 from .._numerics.links import FloatArray, IntArray
@@ -20,7 +21,7 @@ from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
 
 
-class MultiStreamCalibrator(BaseEstimator):
+class MultiStreamCalibrator(Traced, BaseEstimator):
     """Online Platt scaling of many streams: a million tenants in one object, in arrays.
 
     Use it where each tenant, project or model has labels of its own but few of them: a new stream

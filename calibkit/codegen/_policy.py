@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.inputs import check_lengths
 from .._core.params import check_int, check_real, percent
+from .._core.provenance import Traced
 from .._core.random import generator
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
@@ -111,7 +112,7 @@ class TriageReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TriagePolicy:
+class TriagePolicy(Traced):
     """Accept, review or discard an output, whichever is expected to cost least.
 
     Use it on calibrated probabilities of correctness, when you can say what mistakes and reviews

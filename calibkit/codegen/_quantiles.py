@@ -15,6 +15,7 @@ from .._core.inputs import read_scores, split_fractions
 from .._core.labels import read_group_labels
 from .._core.mistakes import refuse_swapped
 from .._core.params import check_choice, check_real
+from .._core.provenance import Traced, provenance
 from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights
@@ -25,7 +26,7 @@ from .._numerics.quantiles import quantile_line, quantile_with_infinity
 from ._rates import read_rates, read_trials
 
 
-class QuantileCalibrator(RegressorMixin, BaseEstimator):
+class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     """Lower, median and upper success probability given a score.
 
     Use it where the target of each row is a success rate, k of n repeated trials (rollouts of a
@@ -184,6 +185,7 @@ class QuantileCalibrator(RegressorMixin, BaseEstimator):
         else:
             assert n is not None
             self._fit_counts(z, y, n, w)
+        self._fitted_on = provenance(len(y), s.values, y)
         return self
 
     def predict(self, X: Any) -> FloatArray:

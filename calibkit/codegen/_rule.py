@@ -13,6 +13,7 @@ from .._core.base import BaseCalibrator
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice
+from .._core.provenance import Provenance, Traced
 from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
 from ._join import Scored
@@ -84,7 +85,7 @@ class Decisions:
 
 
 @dataclass(frozen=True, eq=False)
-class DecisionRule:
+class DecisionRule(Traced):
     """All that decides on outputs to come: a signal, its calibrator, a threshold, a policy.
 
     Use it to carry what was learnt on labelled outputs to where new ones are made:
@@ -155,6 +156,11 @@ class DecisionRule:
     calibrator: BaseCalibrator
     threshold: RiskControlledThreshold | None = None
     policy: TriagePolicy | None = None
+
+    @property
+    def fitted_on_(self) -> Provenance | None:
+        """What its calibrator was fitted on."""
+        return super().fitted_on_ or self.calibrator.fitted_on_
 
     def __post_init__(self) -> None:
         kinds = (str, BaseCalibrator, RiskControlledThreshold, TriagePolicy)

@@ -12,6 +12,7 @@ from .._core.columns import in_class_order
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, percent
+from .._core.provenance import Traced, provenance
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
@@ -48,7 +49,7 @@ class Reachable(NamedTuple):
     n_needed: int | None
 
 
-class RiskControlledThreshold(BaseEstimator):
+class RiskControlledThreshold(Traced, BaseEstimator):
     """Lowest acceptance threshold whose error is at most ``max_error``, with a guarantee.
 
     Use it to accept outputs unseen while promising how many of them are wrong. The promise needs
@@ -210,6 +211,7 @@ class RiskControlledThreshold(BaseEstimator):
             codes = np.unique(g, return_inverse=True)[1]
             rows, n_groups = self._one_per_group(values, wrong, codes, where)
         self._search(values, wrong, rows, n_groups)
+        self._fitted_on = provenance(len(values), values, wrong)
         return self
 
     def _check_params(self, where: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from .._core.labels import is_missing
 from .._core.params import check_real
 from .._core.plain_json import with_names_of_today
+from .._core.provenance import Traced
 from .._core.stream_labels import known_classes, read_stream
 from .._numerics import betting
 from .._numerics.binning import assign
@@ -27,7 +28,7 @@ _WIDEST = math.log(1.0 / _EPS)
 _KEYS = ("format", "version", "alpha", "tolerance", "classes", "alarm_time", "refuted", "state")
 
 
-class CalibrationAlarm:
+class CalibrationAlarm(Traced):
     """Watch forecasts and their labels, and say when they can't be calibrated any more.
 
     Use it on a stream that is looked at again and again: however long it runs, it rings with
@@ -94,7 +95,8 @@ class CalibrationAlarm:
 
     A forecast of exactly 0 or 1 that is contradicted makes the e-value infinite, since the null
     hypothesis has then been refuted; such a forecast that comes true changes nothing. Tracking
-    (TOPS) makes such forecasts unless it is smoothed: watch ``TrackingCalibrator(smoothing=1)``.
+    by the paper's rule (``TrackingCalibrator(smoothing=0)``) makes such forecasts; by default it
+    does not.
     For forecasts of others watch ``np.clip(p, 0.001, 0.999)``. Those of a method that is still
     finding its feet are wrong, and seen to be: leave its first thousand rows out.
 
