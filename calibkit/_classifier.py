@@ -169,16 +169,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             if self.ensemble:
                 _check_folds(self.cv, codes, weight, classes, where)
             parts = splits(self.cv, X, codes, groups)
-            folds = cross_fit(
-                self.estimator,
-                X,
-                np.asarray(y),
-                classes,
-                parts,
-                params=params,
-                method=self.response_method,
-                n_jobs=self.n_jobs,
-            )
+            how = {"params": params, "method": self.response_method, "n_jobs": self.n_jobs}
+            folds = cross_fit(self.estimator, X, np.asarray(y), classes, parts, **how)
         if self.ensemble:
             estimators = [f.estimator for f in folds]
             # Without rows of both classes a fold borrows the map of all out-of-fold scores.
@@ -195,8 +187,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             if of_several:
                 calibrator._mark_pooled()
         self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators
-        scores = [f.scores.values for f in folds]
-        self._fitted_on = provenance(len(codes), *scores, codes)
+        self._fitted_on = provenance(len(codes), *(f.scores.values for f in folds), codes)
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
             if hasattr(estimators[0], name):

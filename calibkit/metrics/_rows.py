@@ -69,12 +69,9 @@ def read_problem(
     w = _weights(sample_weight, len(scores), where)
     if codes.dtype.kind == "f":
         found, codes = _event_shares(found, codes, pos_label, where)
-    elif not binary and pos_label is not None:
-        raise ValueError(
-            f"{where}: pos_label={pos_label!r} with {scores.n_classes} columns in y_prob; expected "
-            "it for two classes. For one class of many give y_true == label and its column."
-        )
-    elif binary:
+    elif not binary:
+        _refuse_event(pos_label, scores.n_classes, where)
+    else:
         labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
         if two_columns and pos_label is not None and len(labels) == 1:
@@ -98,6 +95,14 @@ def read_problem(
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
     return rows
+
+
+def _refuse_event(pos_label: Any, n_classes: int, where: str) -> None:
+    if pos_label is not None:
+        raise ValueError(
+            f"{where}: pos_label={pos_label!r} with {n_classes} columns in y_prob; expected it for "
+            "two classes. For one class of many give y_true == label and its column."
+        )
 
 
 def read_event(
