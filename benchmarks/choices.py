@@ -1,10 +1,10 @@
 """What some defaults were chosen by: maps that rescale a signal, by the rows they learn from.
 
-    python benchmarks/choices.py --data DIR --json benchmarks/choices.json   # ten minutes
+    python benchmarks/choices.py --data DIR --json benchmarks/choices.json   # five minutes
     python benchmarks/choices.py --show benchmarks/choices.json              # the tables alone
 
 Each signal of each known file in DIR is cut into halves at random, whole by group (a problem with
-all its samples). A map learns from n rows drawn of one half and is scored on the other, 20 times.
+all its samples). A map learns from n rows drawn of one half and is scored on the other, ten times.
 Known files: those of codegen.py, cifar*.npz (confidence in the winning class), fte_games.csv.gz.
 """
 
@@ -26,7 +26,7 @@ import calibkit as ck
 from calibkit._numerics.pava import score_trend
 
 ROWS = (50, 100, 300, 1000, 3000)
-REPEATS, MOST_TEST = 20, 5000
+REPEATS, MOST_TEST = 10, 4000
 #: Share of the rarer outcome in the second version of each signal, and how its name ends.
 RARE, OF_RARE = 0.03, ", 3%"
 #: Clip of the log loss of exact 0 and 1, which would be infinite.
