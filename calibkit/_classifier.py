@@ -169,7 +169,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             if self.ensemble:
                 _check_folds(self.cv, codes, weight, classes, where)
             parts = splits(self.cv, X, codes, groups)
-            how = {"params": params, "method": self.response_method, "n_jobs": self.n_jobs}
+            how: Any = {"params": params, "method": self.response_method, "n_jobs": self.n_jobs}
             folds = cross_fit(self.estimator, X, np.asarray(y), classes, parts, **how)
         if self.ensemble:
             estimators = [f.estimator for f in folds]

@@ -68,14 +68,15 @@ def _hash(values: tuple[np.ndarray, ...]) -> str:
     """Hash of arrays, of long ones by the sums of their bits, which takes a tenth of the time."""
     found = hashlib.sha256()
     for a in values:
-        a = np.ascontiguousarray(a if a.dtype.kind == "f" else a.astype(np.uint16))
-        if a.size >= 2 * _WIDTH:
-            found.update(str(a.shape).encode())
-            bits = a.reshape(-1).view(f"u{a.itemsize}")
-            whole = len(bits) // _WIDTH * _WIDTH
-            found.update(np.add.reduce(bits[:whole].reshape(-1, _WIDTH), axis=0, dtype=bits.dtype))
-            a = bits[whole:]
-        found.update(a)
+        found.update(str(a.shape).encode())
+        a = np.ascontiguousarray(a if a.dtype.kind == "f" else a.astype(np.uint16)).reshape(-1)
+        if len(a) >= 2 * _WIDTH:
+            bits = a.view(f"u{a.itemsize}")
+            whole = len(a) // _WIDTH * _WIDTH
+            sums = np.add.reduce(bits[:whole].reshape(-1, _WIDTH), axis=0, dtype=bits.dtype)
+            found.update(sums.data)
+            a = a[whole:]
+        found.update(a.data)
     return found.hexdigest()[:32]
 
 
