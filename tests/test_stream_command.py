@@ -604,6 +604,21 @@ def test_resume_after_kill_9(data, tmp_path):
     assert (out.read_bytes(), again.stderr) == (whole.stdout_bytes, whole.stderr)
 
 
+def test_forecasts_of_rows_that_are_learnt_are_not_overwritten(data, tmp_path):
+    source, out, state = tmp_path / "s.csv", tmp_path / "out.csv", tmp_path / "s.db"
+    source.write_text(table(*data))
+    options = ["stream", source, *PY, "--journal", state, "-o"]
+    run(*options, out)
+    before = out.read_bytes()
+    assert "-o with a new name" in fails(*options, out)
+    assert out.read_bytes() == before
+    with Journal(state) as journal:
+        assert journal.n_rows == N
+    run(*options, tmp_path / "more.csv")
+    with Journal(state) as journal:
+        assert journal.n_rows == 2 * N
+
+
 def test_resume_needs_a_journal(data):
     assert "--resume needs --journal" in fails("stream", *PY, "--resume", input=table(*data))
 

@@ -201,13 +201,12 @@ def test_late_labels_of_a_resumed_stream(tmp_path, monkeypatch):
 
 def test_streams_one_after_the_other_in_one_journal(data, tmp_path, monkeypatch):
     """--resume goes on with the last one, whose table has the rows of it alone."""
-    state, out = tmp_path / "s.db", tmp_path / "out.csv"
     lines = LATE.splitlines(keepends=True)
     (tmp_path / "a.csv").write_text("".join(lines[:4]))  # a and b are left to wait
     (tmp_path / "b.csv").write_text("".join([lines[0], *lines[4:]]))
     whole = {}
     for name in ("plain", "parts"):
-        state = tmp_path / f"{name}.db"
+        state, out = tmp_path / f"{name}.db", tmp_path / f"{name}.csv"
         run("stream", tmp_path / "a.csv", *PY, "--id", "i", "--journal", state)
         options = [tmp_path / "b.csv", *PY, "--id", "i", "--journal", state, "-o", out]
         with monkeypatch.context() as patched:

@@ -100,7 +100,8 @@ def stream(
     options or the output have changed. Standard output can't be cut: after a
     kill up to 4,096 rows may come again, the first after a torn line; none is
     missing. A power failure may cost the last rows, and then --resume may be
-    refused. Without --resume the rows of FILE come on top.
+    refused. Without --resume all rows of FILE are added, and -o has
+    to be a new file.
 
     The names of the paper stand in parentheses; tobs is tracking over
     online_beta, and both tracking ones are smoothed (smoothing=1).

@@ -78,7 +78,7 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
         if target is not None and (target.suffix == ".gz" or kind_of(target) != table.source.kind):
             kind = table.source.kind
             raise ValueError(f"{target}: expected a name that ends in .{kind}, as the input is.")
-        learner = stack.enter_context(_learner(options))
+        learner = stack.enter_context(_learner(options, target))
         out = stack.enter_context(closing(Output(target)))
         ordered, ready = _in_order(reader, lines, options)
         rows = iter(ordered)
@@ -143,12 +143,20 @@ def make_method(options: StreamOptions) -> OnlineCalibrator:
 
 
 @contextmanager
-def _learner(options: StreamOptions) -> Iterator[OnlineCalibrator | Journal]:
+def _learner(
+    options: StreamOptions, target: Path | None
+) -> Iterator[OnlineCalibrator | Journal]:
     if options.journal is None:
         yield make_method(options)
         return
     with Journal(options.journal, make_method(options)) as journal:
         if journal.n_rows and not options.resume:
+            if target is not None and target.exists() and target.stat().st_size:
+                raise ValueError(
+                    f"{target} is there already, and {options.journal} has learnt from "
+                    f"{journal.n_rows:,} rows: the forecasts in it would be lost. Expected "
+                    "--resume to go on after these rows, or -o with a new name to add all rows."
+                )
             say(
                 f"{options.journal} has learnt from {journal.n_rows:,} rows already; these come on "
                 "top. To skip the rows it has had: --resume."
