@@ -23,6 +23,7 @@ from . import online as online
 from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._core.verification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning
+from ._core.warnings import FewEventsWarning as FewEventsWarning
 from ._core.warnings import FewGroupsWarning as FewGroupsWarning
 from ._core.warnings import HardScoresWarning as HardScoresWarning
 from ._core.warnings import LabelOrderWarning as LabelOrderWarning
@@ -87,6 +88,7 @@ __all__ = [
     "CalibrationWarning",
     "DriftDisplay",
     "Estimate",
+    "FewEventsWarning",
     "FewGroupsWarning",
     "Guarantee",
     "HardScoresWarning",

@@ -216,12 +216,13 @@ def test_an_estimate_prints_as_one_citable_line(rows):
 
 
 @pytest.mark.filterwarnings("ignore::calibkit.HardScoresWarning")
+@pytest.mark.filterwarnings("ignore::calibkit.FewEventsWarning")
 @pytest.mark.parametrize("case", ["constant", "perfect", "tiny", "one class"])
 def test_degenerate_data_give_finite_estimates(case):
     p = {"constant": np.full(50, 0.3), "perfect": np.repeat([0.0, 1.0], 25),
-         "tiny": np.array([0.2, 0.9]), "one class": np.linspace(0, 1, 50)}[case]  # fmt: skip
+         "tiny": np.array([0.2, 0.9] * 2), "one class": np.linspace(0, 1, 50)}[case]  # fmt: skip
     y = {"constant": np.arange(50) % 2, "perfect": np.repeat([0, 1], 25),
-         "tiny": np.array([0, 1]), "one class": np.ones(50, dtype=int)}[case]  # fmt: skip
+         "tiny": np.array([0, 1] * 2), "one class": np.ones(50, dtype=int)}[case]  # fmt: skip
     for name in ("expected_calibration_error", "brier_score", "log_loss"):
         extra = {"n_bins": 2} if name.startswith("exp") else {}
         e = estimate(name, y, p, random_state=0, n_resamples=50, **extra)

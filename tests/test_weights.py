@@ -158,6 +158,7 @@ def test_counts_must_be_counts(rows):
     assert "weights" in repr(scorer)
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.FewEventsWarning")
 def test_weights_of_any_range_give_finite_numbers():
     rng = np.random.default_rng(0)
     p = rng.random(60)
@@ -205,6 +206,7 @@ def test_no_weight_lifts_the_bound_on_bins(rows):
         ScoreTable.from_arrays(y, p).bins("uniform", 10**9)
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.FewEventsWarning")
 def test_weighted_scores_have_intervals_that_cover():
     """Heavy weights: draws of rows alone cover about .7 of the time at a nominal .9."""
     inside, runs = {"brier_score": 0, "brier_skill_score": 0}, 120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import comb
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -71,31 +71,60 @@ def bounds_of(
     of a variable between 0 and the largest gap covers the difference. ``n_outputs`` is the number
     of outputs that the model has, where it is known.
     """
-    failure, total = 1.0 - level, float(n.sum())
+    ends = _ends(value, n, events, level)
+    unseen = _unseen_share(n, ends.failure, n_outputs, seed)
+    norms = _of_mean(value, n, events, ends, 1), _of_mean(value, n, events, ends, 2)
+    largest = float(ends.least.max()), float(ends.most.max())
+    rates = ends.low, ends.high
+    total = int(n.sum())
+    return Verification(True, level, total, *norms, largest, value, n, events, *rates, unseen)
+
+
+def upper_bound_of(
+    norm: str, value: FloatArray, n: FloatArray, events: FloatArray, level: float
+) -> float:
+    """The upper bound of one error, as of :func:`bounds_of`."""
+    ends = _ends(value, n, events, level)
+    if norm == "max":
+        return float(ends.most.max())
+    return _of_mean(value, n, events, ends, 1 if norm == "l1" else 2)[1]
+
+
+class _Ends(NamedTuple):
+    """Intervals of the rates of all outputs, and the least and largest gap each leaves open."""
+
+    low: FloatArray
+    high: FloatArray
+    least: FloatArray
+    most: FloatArray
+    reach: float  # of the joint region
+    failure: float  # of each bound of a mean
+
+
+def _ends(value: FloatArray, n: FloatArray, events: FloatArray, level: float) -> _Ends:
+    failure = 1.0 - level
     rates = 0.5 * failure * (1.0 - _FOR_SHARES)
     low, high = simultaneous(events / n, n, 1.0 - rates)
     least = np.maximum(np.maximum(low - value, value - high), 0.0)
     most = np.maximum(np.abs(value - low), np.abs(high - value))
     # Four one-sided bounds of means: l1 and l2, below and above; and one of the unseen share.
-    each = failure * _FOR_SHARES / 5.0
-    slack = -np.log(each) / total if len(value) > 1 else 0.0
-    unseen = _unseen_share(n, each, n_outputs, seed)
-    top, reach = float(most.max()), radius(n, rates)
+    return _Ends(low, high, least, most, radius(n, rates), failure * _FOR_SHARES / 5.0)
 
-    def bounds(power: int) -> tuple[float, float]:
-        scale = top**power
-        if scale == 0.0:
-            return 0.0, 0.0
-        few = len(value) <= _MOST_JOINT
-        joint = mean_gaps(value, n, events, reach, power) if few else (0.0, scale)
-        lowest = max(joint[0], float(n @ least**power / total)) / scale
-        highest = min(joint[1], float(n @ most**power / total)) / scale
-        inside = _mean_below(min(lowest, 1.0), slack), _mean_above(highest, slack)
-        return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
 
-    largest = float(least.max()), top
-    ends = bounds(1), bounds(2), largest
-    return Verification(True, level, int(total), *ends, value, n, events, low, high, unseen)
+def _of_mean(
+    value: FloatArray, n: FloatArray, events: FloatArray, ends: _Ends, power: int
+) -> tuple[float, float]:
+    """Bounds of the mean gap of this power."""
+    total, scale = float(n.sum()), float(ends.most.max()) ** power
+    slack = -np.log(ends.failure) / total if len(value) > 1 else 0.0
+    if scale == 0.0:
+        return 0.0, 0.0
+    few = len(value) <= _MOST_JOINT
+    joint = mean_gaps(value, n, events, ends.reach, power) if few else (0.0, scale)
+    lowest = max(joint[0], float(n @ ends.least**power / total)) / scale
+    highest = min(joint[1], float(n @ ends.most**power / total)) / scale
+    inside = _mean_below(min(lowest, 1.0), slack), _mean_above(highest, slack)
+    return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
 
 
 def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: int) -> float:

@@ -65,7 +65,11 @@ class VerdictAsSignalWarning(CalibrationWarning):
 
 
 class FewGroupsWarning(CalibrationWarning):
-    """There are too few groups for an interval that draws them to be trusted."""
+    """There are too few groups for an interval that takes them as independent to be trusted."""
+
+
+class FewEventsWarning(CalibrationWarning):
+    """Too few events, or too few rows, decide a score for its interval to be trusted."""
 
 
 def warn(message: str, category: type[Warning]) -> None:

@@ -22,6 +22,17 @@ class Grouped(NamedTuple):
     group: IntArray
 
 
+def area_influence(events: FloatArray, others: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """The area, and what a unit of weight at each score in ascending order adds to it: an event,
+    and another row."""
+    total, rest = float(events.sum()), float(others.sum())
+    # Share of the others below a score, and of the events above it; ties count half.
+    below = (np.cumsum(others) - 0.5 * others) / rest
+    above = 1.0 - (np.cumsum(events) - 0.5 * events) / total
+    area = float(events @ below) / total
+    return area, (below - area) / total, (above - area) / rest
+
+
 def reversed_area(
     w: FloatArray, wy: FloatArray, w2: FloatArray, w2y: FloatArray, rows: Grouped | None = None
 ) -> float | None:
@@ -35,13 +46,9 @@ def reversed_area(
     total, rest = float(events.sum()), float(others.sum())
     if not (total > 0.0 and rest > 0.0):
         return None
-    # Share of the others below a score, and of the events above it; ties count half.
-    below = (np.cumsum(others) - 0.5 * others) / rest
-    area = float(events @ below) / total
+    area, *pull = area_influence(events, others)
     if area >= 0.5:
         return None
-    above = 1.0 - (np.cumsum(events) - 0.5 * events) / total
-    pull = (below - area) / total, (above - area) / rest  # by an event, by another row
     squares = w2y, np.maximum(w2 - w2y, 0.0)
     n = [
         part**2 / max(float(s.sum()), 1e-300)

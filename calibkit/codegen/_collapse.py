@@ -10,6 +10,7 @@ import numpy as np
 from .._numerics.binning import assign, uniform_borders
 from .._numerics.links import FloatArray
 from ..metrics import Estimate, estimate
+from ..metrics._estimate import estimate_or_value
 from ._inputs import check_range, read_correct, read_signals
 
 N_BINS = 10
@@ -44,8 +45,10 @@ class BucketCollapse:
     def __str__(self) -> str:
         seen = (
             f"{self.share:.0%} of the outputs in two neighbouring bins of ten, "
-            f"skill {self.skill.value:.3f} [{self.skill.low:.3f}, {self.skill.high:.3f}]"
+            f"skill {self.skill.value:.3f}"
         )
+        if not np.isnan(self.skill.low):
+            seen += f" [{self.skill.low:.3f}, {self.skill.high:.3f}]"
         if not self.collapsed:
             return f"no bucket collapse: {seen}"
         if self.skill.high < 0:
@@ -129,7 +132,7 @@ def bucket_collapse(
     if np.isnan(q).any():
         raise ValueError(f"{where}: p contains NaN; expected a probability of every output.")
     settings = {"groups": groups, "level": level, "random_state": random_state}
-    skill = estimate("brier_skill_score", y, q, **settings)
+    skill = estimate_or_value("brier_skill_score", y, q, **settings)
     ece = estimate("expected_calibration_error", y, q, n_bins=min(N_BINS, len(y)), **settings)
     return collapse_of(q, skill, ece.value)
 

@@ -12,9 +12,11 @@ import numpy as np
 from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import ReversedScoresWarning, SeparationWarning
+from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
 from .._numerics.links import FloatArray, IntArray, expit
-from ..metrics import Estimate, estimate
+from ..metrics import Estimate
+from ..metrics._estimate import estimate_or_value
+from ..metrics._methods import FEW_GROUPS
 from ._collapse import N_BINS, collapse_of
 from ._folds import TooFewError, of_rows, out_of_fold, read_calibrator, read_folds
 from ._inputs import (
@@ -30,8 +32,6 @@ from ._measures import Scale
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"
-#: Equal groups' worth below which intervals that draw groups are noticeably short.
-_FEW_GROUPS = 50
 #: Columns whose intervals do not print.
 _BRIEF = ("success_rate", "brier", "brier_ref", "ece_debiased", "auc")
 #: Warnings of calibrators that become notes, one for each signal.
@@ -113,11 +113,9 @@ def evaluate_confidence(
     -----
     A low calibration error alone proves nothing: see :func:`bucket_collapse`. Judge by skill.
     Metrics are of the pooled out-of-fold probabilities, not means over folds. Intervals take the
-    out-of-fold probabilities as given; those of the errors invert a test, the others are basic
-    bootstraps. Groups of which some are much larger than the rest make them too short: of nominal
-    0.9, 60 groups of geometric sizes give 0.86 to 0.89, 300 give 0.89 to 0.91, and 60 of
-    heavy-tailed sizes 0.78 to 0.85 (``benchmarks/codegen_intervals.py``). A note says where groups
-    weigh as fewer than 50 of equal size, ``n**2 / sum(size**2)`` (Kish 1965).
+    out-of-fold probabilities as given; they are those of :func:`calibkit.estimate`, whose cautions
+    become notes: where few outputs are right, or few are wrong, and where groups weigh as fewer
+    than 10 of equal size, ``n**2 / sum(size**2)`` (Kish 1965).
 
     For a useless signal cross-fitting gives an AUC and a skill slightly below chance, since a fold
     that is better than the rest is scored by a map learnt on the worse rest.
@@ -179,7 +177,7 @@ def evaluate_confidence(
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for part, at in parts:
-        if g is not None and (worth := _worth(g[at])) < _FEW_GROUPS:
+        if g is not None and (worth := _worth(g[at])) < FEW_GROUPS:
             said_of = f"{part}: " if by is not None else ""
             notes.append(f"{said_of}groups weigh as {worth:.0f} equal ones; intervals are short")
         for name, values in signals.items():
@@ -191,6 +189,7 @@ def evaluate_confidence(
             where = _WHERE if len(parts) * len(signals) == 1 else f"{_WHERE}: {said_of}"
             folds = of_rows(cv, at[found.known])
             stages, said = found.stages(template, folds, seed, where, strict=by is None)
+            said = [*_cautions(stages[0], g is not None), *said]
             rows += [{**head, "signal": name, **row} for row in stages]
             notes += [f"{said_of}: {note}" for note in said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
@@ -301,7 +300,14 @@ class _Judge:
         with warnings.catch_warnings():
             if metric != "brier_score":  # said once for each signal is enough
                 warnings.simplefilter("ignore")
-            return estimate(metric, self.y, p, groups=groups, **self.draws, **settings)
+            warnings.simplefilter("ignore", FewEventsWarning)  # a note says it
+            return estimate_or_value(metric, self.y, p, groups=groups, **self.draws, **settings)
+
+
+def _cautions(row: dict[str, Any], grouped: bool) -> list[str]:
+    """What is to be said of the intervals of one signal; of groups it is said already."""
+    found = [e.caution for e in row.values() if isinstance(e, Estimate) and e.caution]
+    return [] if grouped else found[:1]
 
 
 def _worth(groups: np.ndarray) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.params import check_choice, check_int, check_real
 from .._core.random import generator
+from .._core.warnings import silent
 from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
 from .._numerics.links import FloatArray, IntArray
@@ -17,11 +18,11 @@ from ..metrics import (
     Estimate,
     ScoreTable,
     brier_skill_score,
-    estimate,
     expected_calibration_error,
     verify,
 )
 from ..metrics._errors import check_binning
+from ..metrics._estimate import estimate_or_value
 from ..metrics._noise import bin_worth
 from ..metrics._reversed import reversal
 from ._intervals import INTERVALS, consistency
@@ -189,7 +190,8 @@ def _estimates(problem: Problem, settings: Settings) -> dict[str, Estimate]:
     binning = {"strategy": settings.strategy, "n_bins": settings.n_bins}
     out = {"ece": _estimate(expected_calibration_error, problem, settings, **binning)}
     if 0 < problem.table.base_rate < 1:
-        out["skill"] = _estimate(brier_skill_score, problem, settings)
+        with silent():  # groups are warned of above, and few events are no matter of pictures
+            out["skill"] = _estimate(brier_skill_score, problem, settings)
     return out
 
 
@@ -208,11 +210,11 @@ def _estimate(metric: Any, problem: Problem, settings: Settings, **params: Any) 
         ends = (np.nan, np.nan, settings.level)
         return Estimate(metric(table, **params), *ends, n, name, shown, "no interval")
     if rows is None:
-        return estimate(metric, table, **drawing, **params)
+        return estimate_or_value(metric, table, **drawing, **params)
     weights = "frequency" if rows.counts else "sampling"
     drawing |= {"sample_weight": rows.w, "weights": weights, "groups": problem.groups}
     drawing |= {"pos_label": 1}
-    return estimate(metric, rows.y, rows.p, **drawing, **params)
+    return estimate_or_value(metric, rows.y, rows.p, **drawing, **params)
 
 
 def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:

@@ -13,7 +13,8 @@ from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import accepted_counts
-from ..metrics import Estimate, area_under_risk_coverage, estimate
+from ..metrics import Estimate, area_under_risk_coverage
+from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import read_confidence, read_groups
 from ._draw import _plain
 from ._key import GREY, interval_text, style_of
@@ -201,7 +202,7 @@ class RiskCoverageDisplay:
             given = y_true, p, None, "sampling", pos_label, at
             values, correct, *_ = read_confidence(*given, fractions=False)
             curves[signal] = _curve(values, 1 - correct, codes, level)
-            areas[signal] = estimate(
+            areas[signal] = estimate_or_value(
                 area_under_risk_coverage, correct, values, groups=codes, pos_label=1, **settings
             )
         return cls(curves, areas, marks, max_error, level).plot(ax)

@@ -436,7 +436,7 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
 
 def _spec(function: Any, label: str, norm: str, strategy: str, debias: bool) -> Metric:
     settings = _settings(norm, strategy, debias, function.__name__)
-    return Metric(function, label, False, (0.0, 1.0), kernel, borders_of, settings)
+    return Metric(function, "error", label, False, (0.0, 1.0), kernel, borders_of, settings)
 
 
 SPECS = (

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning, counted, warn
+from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.area import Grouped, reversed_area
 from .._numerics.links import FloatArray, IntArray
 from ._binned import SPECS as BINNED
 from ._interval import measure, with_bins
+from ._methods import RULES, few_groups
 from ._null import group_noise, null_band, null_draws
 from ._resampling import cell_draws, row_draws, unit_sums, widened
 from ._reversed import reversal
@@ -29,7 +30,9 @@ from ._rows import (
     refuse_kind,
     row_counts,
 )
+from ._score_interval import ScoreInterval, interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
+from ._selective import SPECS as SELECTIVE
 from ._spec import Metric
 from ._table import ScoreTable
 
@@ -41,6 +44,7 @@ N_CELLS = 512
 _SMALL = 0.05
 
 METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
+_KNOWN = METRICS | {m.name: m for m in SELECTIVE}
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Estimate:
     note : str
         What else is to be said: that the scores rank the labels the wrong way round, beyond doubt,
         and how to say that they are those of the other label.
+    caution : str
+        Why the interval may be too short, or why there is none.
     """
 
     value: float
@@ -88,6 +94,7 @@ class Estimate:
     null_low: float | None = None
     null_high: float | None = None
     note: str = ""
+    caution: str = ""
 
     @property
     def verdict(self) -> str | None:
@@ -111,15 +118,21 @@ class Estimate:
         return format(self.value, spec) if spec else str(self)
 
     def __str__(self) -> str:
-        label = METRICS[self.name].label if self.name in METRICS else self.name
-        text = f"{label} {self.value:.4f}, {percent(self.level)} interval "
-        text += f"[{self.low:.4f}, {self.high:.4f}]"
+        label = _KNOWN[self.name].label if self.name in _KNOWN else self.name
+        text = f"{label} {self.value:.4f}, "
+        if np.isnan(self.low):
+            text += "no interval"
+        else:
+            text += f"{percent(self.level)} interval [{self.low:.4f}, {self.high:.4f}]"
         if self.null is not None:
             text += (
                 f"; if perfectly calibrated {self.null:.4f} "
                 f"[{self.null_low:.4f}, {self.null_high:.4f}]"
             )
-        return f"{text} ({self._settings()})" + (f". {self.note}" if self.note else "")
+        more = "".join(
+            f". {said[0].upper()}{said[1:]}" for said in (self.caution, self.note) if said
+        )
+        return f"{text} ({self._settings()}){more}"
 
     def _settings(self) -> str:
         p = self.params
@@ -135,14 +148,14 @@ class Estimate:
 def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None:
     """What is known of a metric; None for a function that is not one of ours."""
     if isinstance(metric, str):
-        check_choice(where, "metric", metric, METRICS)
-        return METRICS[metric]
+        check_choice(where, "metric", metric, _KNOWN)
+        return _KNOWN[metric]
     if not callable(metric):
         raise TypeError(
             f"{where}: metric={metric!r}; expected a function (y_true, y_prob) -> float, or one "
-            f"of the names {', '.join(METRICS)}."
+            f"of the names {', '.join(_KNOWN)}."
         )
-    known = METRICS.get(getattr(metric, "__name__", ""))
+    known = _KNOWN.get(getattr(metric, "__name__", ""))
     return known if known is not None and known.function is metric else None
 
 
@@ -205,14 +218,14 @@ def estimate(
     level : float, default=0.9
         Nominal coverage of the interval and of the null band.
     method : {"auto", "bootstrap"}, default="auto"
-        How the interval is made: "auto" inverts a test for calibration errors and draws rows for
-        all other metrics.
+        How the interval is made: "auto" takes what holds best for the metric, see Notes.
     n_resamples : int, default=1000
-        Number of draws: of rows, of labels in the test, and for the null band.
+        Number of draws: of labels in the test and for the null band, and of rows where a bootstrap
+        is asked for or nothing else is known.
     groups : array-like of shape (n,), optional
-        Rows of one group (a patient, a problem, a repository) are drawn together.
+        Groups (patients, problems, repositories) whose rows hang together.
     sample_weight : array-like of shape (n,), optional
-        Weights >= 0; they stay with their rows, which are drawn with equal chances.
+        Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
         Whether a weight is a row's share of the population, so that a constant factor changes
         nothing and uneven weights widen the interval; or counts rows, so that the estimate is that
@@ -234,10 +247,17 @@ def estimate(
     Raises
     ------
     ValueError
-        If the data or settings are not of the kind described, or a weighted table is given
-        (its rows can't be drawn again: pass the rows).
+        If the data or settings are not of the kind described, a weighted table is given (its rows
+        are no longer known: pass the rows), or one class has a single row and the metric is a loss.
     TypeError
         If ``metric`` is neither a function nor a name.
+
+    Warns
+    -----
+    FewEventsWarning
+        Where too few events, or rows, decide a score.
+    FewGroupsWarning
+        Below ten groups.
 
     Notes
     -----
@@ -252,17 +272,34 @@ def estimate(
     number of independent rows of weight one that would say as much (Kish 1965; Korn and Graubard
     1998).
 
-    Other metrics: the basic bootstrap, ``[2v - q(1 - a/2), 2v - q(a/2)]`` of the draws' quantiles
-    q, cut at the metric's range and widened, if need be, to hold the value v. Draws of G equal
-    groups are spread by ``sqrt(G / (G - 1))`` times the ratio of Student's quantile on G - 1
-    degrees of freedom to the normal one. Draws of groups that differ in size, or of rows with
-    uneven sampling weights, are spread by more: a few of them then decide (Satterthwaite 1946).
+    Losses: Student's t of the rows, or of the groups drawn whole, on the degrees of freedom of the
+    rarer class (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skills and
+    the area under risk and coverage: the same of each row's influence, the latter on the logit
+    scale. ROC AUC: Newcombe's interval (2006, method 5), its variance corrected by DeLong's. Below
+    ten rows of the rarer class, or their worth under weights, a loss's interval is too short: a
+    warning says so, and ``caution``; where a class has a single row there is none, but for the AUC.
+    So is any interval of fewer than ten groups, or of uneven ones that weigh as few.
+    ``benchmarks/score_intervals.py`` prints the coverage, ``docs/intervals.md`` shows the table of
+    methods.
 
-    Binary and top-label metrics are drawn on about 512 cells of a :class:`ScoreTable`; K-class
-    scores and other functions draw rows, at the cost of ``n_resamples`` evaluations. The null band
+    Other functions, and ``method="bootstrap"``: the basic bootstrap, ``[2v - q(1 - a/2), 2v -
+    q(a/2)]`` of the draws' quantiles q, cut at the metric's range and widened, if need be, to hold
+    the value v. Draws of groups, or of rows with uneven sampling weights, are spread by as much as
+    few or uneven ones demand. With few events it covers far less than its level.
+
+    Draws of binary and top-label metrics are made on about 512 cells of a :class:`ScoreTable`, of
+    K-class scores and other functions by ``n_resamples`` evaluations. The null band
     has the noise that the interval has: of independent labels, with their weights, or of the groups
     (of K-class scores with groups there is no null band). An error's interval begins above 0 if and
     only if its value lies above the null band, but for ``method="bootstrap"``.
+
+    References
+    ----------
+    R. Newcombe (2006). Confidence intervals for an effect size measure based on the Mann-Whitney
+    statistic, part 2. Statistics in Medicine 25(4). --- F. Satterthwaite (1946). An approximate
+    distribution of estimates of variance components. Biometrics Bulletin 2(6). --- B. Welch (1947).
+    The generalization of Student's problem. Biometrika 34. --- L. Kish (1965). Survey sampling.
+    Wiley.
 
     Examples
     --------
@@ -297,30 +334,75 @@ def estimate(
     if spec is not None and kind == "binary":
         problems, area = _with_area(problems, codes)
         note = reversal(area, y_true, y_prob, pos_label)
-    known = None if spec is None else spec.settings
-    settings = dict(params) if known is None else known(kind, n, effective, **params)
+    filled = None if spec is None else spec.settings
+    shown = params | ({"kind": kind} if kind == "top_label" else {})
+    settings = shown if filled is None else filled(kind, n, effective, **params)
     rng = generator(random_state)
     name = getattr(function, "__name__", type(function).__name__)
+    few = "" if codes is None or rows is None else few_groups(codes, rows.w)
     if spec is not None and "norm" in settings and method == "auto":
-        found = measure(problems, settings, level, n_resamples, rng, codes)
-        ends = found.value, found.low, found.high, level, n, name
-        return Estimate(*ends, found.settings, found.method, *found.band, note)
+        error = measure(problems, settings, level, n_resamples, rng, codes)
+        known = error.value, error.low, error.high, level, n, name
+        return Estimate(*known, error.settings, error.method, *error.band, note, few)
+    asked = _Asked(function, spec, kind, method, level, n_resamples, rng, params, settings)
+    null: FloatArray | None
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
-        value = spec.function(table, **params)
-        draws, null = _on_cells(spec, table, binary, codes, n_resamples, rng, settings)
-        plain = table.plain and codes is None
-        draws = widened(draws, codes, level, None if plain else binary.w)
+        value, ends, null = _on_cells(asked, table, binary, codes)
         settings = _with_bins(spec, table, settings)
     else:
         assert rows is not None
-        params |= {} if known is None else {"kind": kind}
+        params |= {} if filled is None else {"kind": kind}
         if weights == "frequency":
             rows, codes = _repeated(rows, codes)
-        value, draws, null = row_draws(function, spec, rows, codes, n_resamples, rng, params)
-        draws = widened(draws, codes, level, rows.w)
-    ends = float(value), *_interval(spec, value, draws, level, kind), level, n, name
-    return Estimate(*ends, settings, "bootstrap", *null_band(null, level), note)
+        value, ends, null = _on_rows(asked, rows, codes)
+    known = float(value), ends.low, ends.high, level, n, name
+    found = Estimate(*known, settings, ends.method, *null_band(null, level), note)
+    return _judged(found, ends, few)
+
+
+class _Asked(NamedTuple):
+    """What is to be estimated, and how."""
+
+    function: Callable[..., float]
+    spec: Metric | None
+    kind: str
+    method: str
+    level: float
+    n_resamples: int
+    rng: np.random.Generator
+    params: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class NoIntervalError(ValueError):
+    """These rows allow no interval; ``found`` is the estimate without one."""
+
+    def __init__(self, message: str, found: Estimate) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+def estimate_or_value(*args: Any, **settings: Any) -> Estimate:
+    """An :func:`estimate`, with ends that are NaN where the rows allow no interval."""
+    try:
+        return estimate(*args, **settings)
+    except NoIntervalError as error:
+        return error.found
+
+
+def _judged(found: Estimate, ends: ScoreInterval, few: str) -> Estimate:
+    """The estimate with what is to be said of its interval; refused if there can be none."""
+    if ends.refusal:
+        no_ends: dict[str, Any] = {"low": np.nan, "high": np.nan, "method": "no interval"}
+        raise NoIntervalError(
+            f"estimate: {ends.refusal}; expected two of each class or more for an interval of "
+            f"{found.name}. For the value alone call {found.name}(...).",
+            replace(found, **no_ends, caution=ends.refusal),
+        )
+    if ends.caution and not few:
+        warn(f"estimate: {found.name}: {ends.caution}.", FewEventsWarning)
+    return replace(found, caution=few or ends.caution)
 
 
 def _check_draws(where: str, method: str, level: float, n_resamples: int) -> None:
@@ -358,22 +440,39 @@ def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dic
 
 
 def _on_cells(
-    spec: Metric,
-    table: ScoreTable,
-    binary: Binary,
-    groups: IntArray | None,
-    n_draws: int,
-    rng: np.random.Generator,
-    settings: dict[str, Any],
-) -> tuple[FloatArray, FloatArray | None]:
-    """Draws of the metric from the data, and from labels that fit the scores."""
-    cells, kernel = spec.cells(table, N_CELLS, **settings)
-    alone = table.plain and groups is None
-    units = None if alone else unit_sums(table, cells, binary, groups)
-    draws = cell_draws(cells, kernel, units, n_draws, rng)
+    asked: _Asked, table: ScoreTable, binary: Binary, groups: IntArray | None
+) -> tuple[float, ScoreInterval, FloatArray]:
+    """Value, interval, and draws of the metric from labels that fit the scores."""
+    spec, level, rng = asked.spec, asked.level, asked.rng
+    assert spec is not None
+    value = spec.function(table, **asked.params)
+    cells, kernel = spec.cells(table, N_CELLS, **asked.settings)
+    if asked.method == "auto":
+        ends = interval_of(spec, value, of_table(spec, table, binary, groups), level)
+    else:
+        alone = table.plain and groups is None
+        units = None if alone else unit_sums(table, cells, binary, groups)
+        draws = cell_draws(cells, kernel, units, asked.n_resamples, rng)
+        draws = widened(draws, groups, level, None if alone else binary.w)
+        ends = _bootstrap(value, draws, level)
     noise = None if groups is None else group_noise(table, cells, binary, groups)
-    null = null_draws(cells, kernel, n_draws, rng, noise)
-    return draws, np.clip(null, *spec.bounds)
+    null = null_draws(cells, kernel, asked.n_resamples, rng, noise)
+    return value, _inside(spec, value, ends, asked.kind), np.clip(null, *spec.bounds)
+
+
+def _on_rows(
+    asked: _Asked, rows: Rows, groups: IntArray | None
+) -> tuple[float, ScoreInterval, FloatArray | None]:
+    """The same of K classes, and of any function, which is evaluated on drawn rows."""
+    spec, level = asked.spec, asked.level
+    n_draws = 0 if spec is not None and asked.method == "auto" else asked.n_resamples
+    data = rows, groups, n_draws, asked.n_resamples
+    value, draws, null = row_draws(asked.function, spec, *data, asked.rng, asked.params)
+    if spec is not None and asked.method == "auto":
+        ends = interval_of(spec, value, of_classes(spec, rows, groups), level)
+    else:
+        ends = _bootstrap(value, widened(draws, groups, level, rows.w), level)
+    return value, _inside(spec, value, ends, asked.kind), null
 
 
 def _read(
@@ -456,15 +555,13 @@ def _kind(spec: Metric | None, rows: Rows, kind: str | None) -> str:
     k = rows.scores.n_classes
     if spec is None:
         return "binary"
-    if spec.settings is None:
+    if spec.settings is None and spec.interval != "risk":
         return "binary" if k == 2 else "classwise"
     return infer_kind(kind, k, "estimate")
 
 
-def _interval(
-    spec: Metric | None, value: float, draws: FloatArray, level: float, kind: str
-) -> tuple[float, float]:
-    """Basic bootstrap interval, inside the metric's range and around its value."""
+def _bootstrap(value: float, draws: FloatArray, level: float) -> ScoreInterval:
+    """Basic bootstrap interval."""
     failed = 1.0 - np.isfinite(draws).mean()
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
@@ -479,9 +576,14 @@ def _interval(
             CalibrationWarning,
         )
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    low, high = min(2 * value - lower, value), max(2 * value - upper, value)
+    return ScoreInterval(2 * value - lower, 2 * value - upper, RULES["function"].method, "", "")
+
+
+def _inside(spec: Metric | None, value: float, ends: ScoreInterval, kind: str) -> ScoreInterval:
+    """Inside the metric's range and around its value."""
+    low, high = min(ends.low, value), max(ends.high, value)
     if spec is not None:
         several = spec.name == "brier_score" and kind == "classwise"
         most = 2.0 if several else spec.bounds[1]
         low, high = max(low, spec.bounds[0]), min(high, max(most, value))
-    return float(low), float(high)
+    return ends._replace(low=float(low), high=float(high))

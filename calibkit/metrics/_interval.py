@@ -13,6 +13,7 @@ from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
 from .._numerics.links import FloatArray, IntArray
 from ._errors import check_debias, combine, raw_errors, raw_kernel
+from ._methods import RULES
 from ._noise import SHARED, Grouped, Interval, bin_worth, grouped, normal_interval
 from ._null import Band, group_noise, null_band, null_draws
 from ._rows import Binary
@@ -153,7 +154,9 @@ def _inverted(
         return normal_interval(norm, merged, of_groups, level, n_draws, seed)
     sums = BinSums(*(np.concatenate([np.asarray(s[i]) for s in merged]) for i in range(5)))
     inflate = SHARED if len(parts) > 1 else 1.0
-    return Interval(*of_sums(norm, sums, level, n_draws, seed, inflate=inflate), "test inversion")
+    return Interval(
+        *of_sums(norm, sums, level, n_draws, seed, inflate=inflate), RULES["error"].method
+    )
 
 
 def _joined(norm: str, nulls: list[FloatArray], *, grouped: bool) -> FloatArray:
@@ -174,4 +177,4 @@ def _largest_gap(parts: list[_Part], level: float) -> Interval:
     low, high = simultaneous(np.clip(share, 0.0, 1.0), rows, level)
     outside = np.maximum(np.maximum(low - mean, mean - high), 0.0)
     farthest = np.maximum(np.abs(mean - low), np.abs(high - mean))
-    return Interval(float(outside.max()), float(farthest.max()), "simultaneous exact intervals")
+    return Interval(float(outside.max()), float(farthest.max()), RULES["largest"].method)

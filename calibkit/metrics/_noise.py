@@ -11,6 +11,7 @@ from .._numerics.binning import BinSums, assign
 from .._numerics.debias import merged_starts, worth
 from .._numerics.inversion import Bins, Normal, invert, smoothed
 from .._numerics.links import FloatArray, IntArray
+from ._methods import RULES
 from ._rows import Binary
 
 #: Errors of the classes are not independent: those of two classes are one. At worst that doubles
@@ -101,7 +102,7 @@ def normal_interval(
     # Groups bring the covariance of the classes with them, rows are taken as apart.
     inflate = SHARED if len(merged) > 1 and not parts else 1.0
     ends = invert(norm, bins, score, sampler, level, few=False, inflate=inflate)
-    return Interval(*ends, f"test inversion, normal noise of {'groups' if parts else 'rows'}")
+    return Interval(*ends, RULES["error, groups" if parts else "error, weights"].method)
 
 
 def _worth_of(sums: BinSums) -> FloatArray:

@@ -93,6 +93,7 @@ def row_draws(
     rows: Rows,
     groups: IntArray | None,
     n_draws: int,
+    n_null: int,
     rng: np.random.Generator,
     params: dict[str, Any],
 ) -> tuple[float, FloatArray, FloatArray | None]:
@@ -108,7 +109,7 @@ def row_draws(
     if spec is None or groups is not None:
         return observed, draws, None  # how labels of one group hang together is not known
     labels = _label_drawer(s, rng)
-    null = np.array([value(slice(None), labels()) for _ in range(n_draws)])
+    null = np.array([value(slice(None), labels()) for _ in range(n_null)])
     return observed, draws, null
 
 

@@ -15,6 +15,7 @@ from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import effective_rows
+from ._methods import FEW_GROUPS, few_groups
 
 KINDS = ("binary", "top_label", "classwise")
 #: What a weight is: a row's share of the population, or a number of rows.
@@ -235,18 +236,14 @@ def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarr
     g = read_group_labels(groups, n, "groups", where)
     w = _weights(sample_weight, n, where)
     if w is not None:
-        g = g[w > 0]
+        g, w = g[w > 0], w[w > 0]
     found, codes = np.unique(g, return_inverse=True)
     if len(found) < 2:
         raise ValueError(
             f"{where}: groups holds one group only; expected at least two to draw from."
         )
-    if len(found) < 10:
-        warn(
-            f"{where}: {len(found)} groups only; intervals from so few are rough, and too short "
-            "as a rule.",
-            FewGroupsWarning,
-        )
+    if len(found) < FEW_GROUPS:
+        warn(f"{where}: {few_groups(codes, w)}.", FewGroupsWarning)
     return codes
 
 

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import Rows
+from .._numerics.area import area_influence
 from .._numerics.links import FloatArray
 from ._rows import read_problem, reduce_rows, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
+
+RowsLoss = Callable[[FloatArray, np.ndarray], FloatArray]
 
 #: Probabilities below this enter the log-loss as this; the constant is scikit-learn's.
 LOG_EPS = float(np.finfo(np.float64).eps)
@@ -34,15 +37,17 @@ def _log_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
     return -np.log(np.clip(own.astype(np.float64, copy=False), LOG_EPS, None))
 
 
-def _brier_kernel(table: ScoreTable) -> Kernel:
-    yes, no = (1.0 - table.p) ** 2, table.p**2
-    return lambda w, wy: (wy @ yes + (w - wy) @ no) / w.sum(axis=-1)
+def _loss_kernel(rows_loss: RowsLoss) -> Callable[[ScoreTable], Kernel]:
+    """Mean loss on the cells of a table."""
+
+    def kernel(table: ScoreTable) -> Kernel:
+        no, yes = (rows_loss(table.p, np.full(len(table), label)) for label in (0, 1))
+        return lambda w, wy: (wy @ yes + (w - wy) @ no) / w.sum(axis=-1)
+
+    return kernel
 
 
-def _log_kernel(table: ScoreTable) -> Kernel:
-    yes = -np.log(np.clip(table.p, LOG_EPS, None))
-    no = -np.log(np.clip(1.0 - table.p, LOG_EPS, None))
-    return lambda w, wy: (wy @ yes + (w - wy) @ no) / w.sum(axis=-1)
+_brier_kernel, _log_kernel = _loss_kernel(_brier_rows), _loss_kernel(_log_rows)
 
 
 def _gini(share: FloatArray) -> FloatArray:
@@ -91,8 +96,13 @@ def _auc_kernel(table: ScoreTable) -> Kernel:
     return auc
 
 
+def _auc_influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
+    _, event, other = area_influence(table.wy, table.w - table.wy)
+    return other, event
+
+
 def _mean_loss(
-    rows_loss: Callable[[FloatArray, np.ndarray], FloatArray],
+    rows_loss: RowsLoss,
     kernel: Callable[[ScoreTable], Kernel],
     y_true: Any,
     y_prob: Any,
@@ -402,9 +412,10 @@ def roc_auc(
 
 
 SPECS = (
-    Metric(brier_score, "Brier score", False, (0.0, 1.0), _brier_kernel, loss=_brier_rows),
+    Metric(brier_score, "loss", "Brier score", False, (0.0, 1.0), _brier_kernel, loss=_brier_rows),
     Metric(
         brier_skill_score,
+        "skill",
         "Brier skill score",
         True,
         (-np.inf, 1.0),
@@ -412,9 +423,10 @@ SPECS = (
         loss=_brier_rows,
         reference=_gini,
     ),
-    Metric(log_loss, "log loss", False, (0.0, np.inf), _log_kernel, loss=_log_rows),
+    Metric(log_loss, "loss", "log loss", False, (0.0, np.inf), _log_kernel, loss=_log_rows),
     Metric(
         log_loss_skill_score,
+        "skill",
         "log loss skill score",
         True,
         (-np.inf, 1.0),
@@ -422,5 +434,5 @@ SPECS = (
         loss=_log_rows,
         reference=_entropy,
     ),
-    Metric(roc_auc, "ROC AUC", True, (0.0, 1.0), _auc_kernel),
+    Metric(roc_auc, "area", "ROC AUC", True, (0.0, 1.0), _auc_kernel, influence=_auc_influence),
 )

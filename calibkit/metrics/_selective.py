@@ -9,6 +9,7 @@ from scipy.special import digamma
 
 from .._numerics.links import FloatArray
 from ._rows import read_confidence, refuse_beside_table
+from ._spec import Kernel, Metric
 from ._table import ScoreTable
 
 
@@ -155,16 +156,63 @@ def area_under_risk_coverage(
     (0.208333, 0.208333)
     """
     table = _table_of(y_true, y_prob, sample_weight, weights, pos_label, "area_under_risk_coverage")
-    # Of each block, from high scores to low: its size in rows, and the share of wrong ones.
-    block = table.w[::-1] * (table.effective_rows / table.w.sum())
-    rate = ((table.w - table.wy) / table.w)[::-1]
-    n, wrong = np.cumsum(block), np.cumsum(rate * block)
-    before, wrong_before = np.append(0.0, n[:-1]), np.append(0.0, wrong[:-1])
+    return float(_area(_blocks(table.w, table.wy, table.effective_rows)))
+
+
+class _Blocks(NamedTuple):
+    """Rows of one score each, from high scores to low, over the last axis."""
+
+    size: FloatArray  # in rows
+    rate: FloatArray  # of wrong ones
+    n: FloatArray  # rows so far
+    harmonic: FloatArray  # sum of 1 / k over the places k of a block
+    total: FloatArray  # sum of the risks at these places
+
+
+def _blocks(w: FloatArray, wy: FloatArray, n_rows: FloatArray | float) -> _Blocks:
+    """Blocks of so many rows in all."""
+    w, wy = w[..., ::-1], wy[..., ::-1]
+    size = w * (n_rows / w.sum(axis=-1))[..., None]
+    rate = np.divide(w - wy, w, out=np.zeros_like(w), where=w > 0)
+    n, wrong = np.cumsum(size, axis=-1), np.cumsum(rate * size, axis=-1)
+    before, wrong_before = (_shifted(a) for a in (n, wrong))
     # sum_j (V + j r) / (N + j) = r m + (V - r N) * sum_j 1 / (N + j)
     harmonic = digamma(n + 1.0) - digamma(before + 1.0)
-    total = rate * block + (wrong_before - rate * before) * harmonic
-    total = np.where(block == 1.0, wrong / n, total)  # the same, without rounding
-    return float(np.clip(total.sum() / n[-1], 0.0, 1.0))
+    total = rate * size + (wrong_before - rate * before) * harmonic
+    total = np.where(size == 1.0, wrong / np.maximum(n, 1.0), total)  # the same, without rounding
+    return _Blocks(size, rate, n, harmonic, total)
+
+
+def _shifted(sums: FloatArray) -> FloatArray:
+    return np.concatenate((np.zeros_like(sums[..., :1]), sums[..., :-1]), axis=-1)
+
+
+def _area(b: _Blocks) -> FloatArray:
+    return np.clip(b.total.sum(axis=-1) / b.n[..., -1], 0.0, 1.0)
+
+
+def _kernel(table: ScoreTable) -> Kernel:
+    return lambda w, wy: _area(_blocks(w, wy, table.effective_rows))
+
+
+def _influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
+    """What a unit of weight adds to the area, without the event and with it.
+
+    A row at score s adds the risk r(s) there and moves the risks of all scores below: by
+    ``v - r(t)`` over the share of rows at or above t, v = 1 if it is wrong.
+    """
+    b = _blocks(table.w, table.wy, table.effective_rows)
+    risk = np.divide(b.total, b.size, out=b.rate.copy(), where=b.size > 0)
+    # Of a row in its own block: its place among the rows of one score is random.
+    passed = _shifted(b.n) * b.harmonic
+    own = 1.0 - np.divide(passed, b.size, out=np.ones_like(b.n), where=b.size > 0)
+    after = np.cumsum(b.harmonic[::-1])[::-1] - b.harmonic + own
+    moved = np.cumsum((risk * b.harmonic)[::-1])[::-1] - risk * b.harmonic + risk * own
+    right = risk - _area(b) - moved
+    each = np.array([right + after, right])  # wrong, right
+    weight = np.array([b.rate, 1.0 - b.rate]) * b.size / b.n[-1]
+    each = (each - (weight * each).sum())[:, ::-1] / table.w.sum()
+    return each[0], each[1]
 
 
 def _table_of(
@@ -175,6 +223,19 @@ def _table_of(
         return y_true
     given = y_true, y_prob, sample_weight, weights, pos_label
     return ScoreTable.from_binary(read_confidence(*given, where))
+
+
+SPECS = (
+    Metric(
+        area_under_risk_coverage,
+        "risk",
+        "area under risk and coverage",
+        False,
+        (0.0, 1.0),
+        _kernel,
+        influence=_influence,
+    ),
+)
 
 
 def _accepted(table: ScoreTable) -> tuple[FloatArray, FloatArray]:

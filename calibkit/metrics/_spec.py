@@ -18,6 +18,8 @@ class Metric:
     """A metric, and how to evaluate it on many weightings of one table at once."""
 
     function: Callable[..., float]
+    #: Its rule in ``_methods.RULES``.
+    interval: str
     label: str
     greater_is_better: bool
     bounds: tuple[float, float]
@@ -31,6 +33,9 @@ class Metric:
     loss: Callable[[FloatArray, IntArray], FloatArray] | None = None
     #: ``class shares -> mean loss`` of forecasting them; the metric is then the skill against it.
     reference: Callable[[FloatArray], FloatArray] | None = None
+    #: ``table -> (without, with the event)``: what a unit of weight at each score adds to the
+    #: metric, for those that are made of no loss.
+    influence: Callable[[ScoreTable], tuple[FloatArray, FloatArray]] | None = None
 
     @property
     def name(self) -> str:

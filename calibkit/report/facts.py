@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 
 from .._core.params import percent
 from .._core.printed import quoted
+from .._core.warnings import FewEventsWarning
 from .._numerics.links import FloatArray
-from ..metrics import METRICS, ScoreTable, estimate, verify
+from ..metrics import METRICS, ScoreTable, verify
+from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import infer_kind
 from .advice import as_options
 from .problem import Problem
@@ -112,6 +115,7 @@ def facts(
             "Verified bounds are exact for any number of rows, and therefore wider than the "
             "intervals above; the rows must be new to the model and its calibrator."
         )
+    proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)] + proofs
     said = [reading(m, kind) for m in models]
     return {**_plain(out), "reading": said, "proofs": proofs}
 
@@ -131,16 +135,18 @@ def _event(problem: Problem) -> Any:
 def _estimate(
     metric: str, problem: Problem, p: FloatArray, params: dict[str, Any]
 ) -> dict[str, Any]:
-    found = estimate(
-        metric,
-        problem.y,
-        p,
-        sample_weight=problem.weight,
-        groups=problem.groups,
-        pos_label=problem.pos_label,
-        classes=problem.classes,
-        **params,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
+        found = estimate_or_value(
+            metric,
+            problem.y,
+            p,
+            sample_weight=problem.weight,
+            groups=problem.groups,
+            pos_label=problem.pos_label,
+            classes=problem.classes,
+            **params,
+        )
     return {**asdict(found), "verdict": found.verdict}
 
 
@@ -228,6 +234,15 @@ def _verdict(error: dict[str, Any]) -> str:
 def is_miscalibrated(error: dict[str, Any]) -> bool:
     """Whether an error is more than a calibrated model shows: its interval begins above 0 then."""
     return bool(error["low"] > 0)
+
+
+def _cautions(model: dict[str, Any]) -> list[str]:
+    """Why intervals may be too short, each reason once with the metrics that it is said of."""
+    metrics: dict[str, list[str]] = {}
+    for name, e in model["metrics"].items():
+        if e["caution"]:
+            metrics.setdefault(e["caution"], []).append(LABELS[name])
+    return [f"{', '.join(names)}: {caution}" for caution, names in metrics.items()]
 
 
 def _proof(model: dict[str, Any], level: float) -> str:

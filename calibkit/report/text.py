@@ -35,8 +35,8 @@ def settings(facts: dict[str, Any]) -> str:
     if facts["groups"] is not None:
         draws, labels = "draws of groups", "with the noise of the groups"
     return (
-        f"{percent(facts['level'])} intervals by test inversion for errors, by basic bootstrap for "
-        f"the rest, {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
+        f"{percent(facts['level'])} intervals by test inversion for errors, by influences for the "
+        f"rest; {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
         f"rows with labels drawn from the forecasts, {labels}; "
         f"ECE: {kind}l1, {_bins(ece)}; RMS: {kind}l2, {_bins(rms)}; calibkit {facts['calibkit']}"
     )
@@ -106,7 +106,7 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
 
 
 def _cells(name: str, e: dict[str, Any]) -> list[Any]:
-    interval = f"{e['low']:.4f}..{e['high']:.4f}"
+    interval = "none" if e["low"] is None else f"{e['low']:.4f}..{e['high']:.4f}"
     if name not in ERRORS:
         return [f"{e['value']:.4f}", interval, ""]
     colour = "red" if is_miscalibrated(e) else "green"

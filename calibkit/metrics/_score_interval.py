@@ -1,0 +1,162 @@
+"""Intervals of scores: losses, skills and areas."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._core.inputs import Rows
+from .._numerics.influence import (
+    Noise,
+    Units,
+    area_interval,
+    gathered,
+    logit_t_interval,
+    noise_of,
+    t_interval,
+    worth_of,
+)
+from .._numerics.links import FloatArray, IntArray
+from ._methods import RULES
+from ._rows import Binary, reduce_rows
+from ._spec import Metric
+from ._table import ScoreTable
+
+
+class ScoreInterval(NamedTuple):
+    """Ends, how they were made, why they may be too narrow, and why there can be none."""
+
+    low: float
+    high: float
+    method: str
+    caution: str
+    refusal: str
+
+
+class Found(NamedTuple):
+    """The noise of a score, that of each class, and the rows behind it."""
+
+    noise: Noise
+    worths: list[FloatArray]  # units of the event and of the rest, for every class
+    rarer: float  # rows of the rarer class
+    n_rows: int
+    grouped: bool
+    flattered: float = 0.0  # by which share the base rate's own loss is too small here
+
+
+def of_table(spec: Metric, table: ScoreTable, rows: Binary, groups: IntArray | None) -> Found:
+    """A score of one binary problem; of plain rows the table alone tells it."""
+    plain = table.plain and groups is None
+    units = _units(table, _influence(spec, table), None if plain else rows)
+    noise = noise_of(gathered(units, groups))
+    share = np.array([(table.w - table.wy).sum(), table.wy.sum()]) / table.w.sum()
+    flattered = _flattered(spec, share, share[1], noise)
+    rarer = float(worth_of(units).min())
+    return Found(noise, [noise.worth], rarer, table.n_rows, groups is not None, flattered)
+
+
+def of_classes(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
+    """A score of K classes."""
+    return _losses(spec, rows, groups) if spec.loss is not None else _areas(spec, rows, groups)
+
+
+def interval_of(spec: Metric, value: float, found: Found, level: float) -> ScoreInterval:
+    """Interval of a score, and what is to be said of it."""
+    rule, noise = RULES[spec.interval], found.noise
+    if spec.interval == "area":
+        ends = area_interval(value, noise, found.worths, found.n_rows, level)
+    elif spec.interval == "risk":
+        ends = logit_t_interval(value, noise, level)
+    else:
+        ends = t_interval(value, noise, level, (1.0 - value) * found.flattered)
+    caution = rule.caution(found.rarer, noise, grouped=found.grouped)
+    return ScoreInterval(*ends, rule.method, caution, rule.refusal(found.rarer))
+
+
+def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]:
+    """What a unit of weight adds to the metric at each score, without the event and with it."""
+    if spec.loss is None:
+        assert spec.influence is not None
+        return spec.influence(table)
+    total, labels = table.w.sum(), (0, 1)
+    no, yes = (spec.loss(table.p, np.full(len(table), label)) for label in labels)
+    w_no, w_yes = table.w - table.wy, table.wy
+    if spec.reference is None:
+        mean = (w_no @ no + w_yes @ yes) / total
+        return (no - mean) / total, (yes - mean) / total
+    # A ratio of two means: of the loss, and of that of forecasting the base rate.
+    rate = w_yes.sum() / total
+    reference = spec.reference(np.array([w_no.sum(), w_yes.sum()]) / total)
+    share = (w_no @ no + w_yes @ yes) / total / reference
+    base = (spec.loss(np.array([rate]), np.array([label])) for label in labels)
+    scale = -total * reference
+    return tuple((own - share * of) / scale for own, of in zip((no, yes), base, strict=True))
+
+
+def _units(
+    table: ScoreTable, influence: tuple[FloatArray, FloatArray], rows: Binary | None
+) -> Units:
+    """These rows, or those of a plain table: one of each kind and how many there are."""
+    if rows is None:
+        zero, one = np.zeros(len(table)), np.ones(len(table))
+        pull = np.array([np.append(influence[0], zero), np.append(zero, influence[1])])
+        weight = np.array([np.append(one, zero), np.append(zero, one)])
+        return Units(pull, weight, np.append(table.w - table.wy, table.wy))
+    place = np.searchsorted(table.p, rows.p)
+    share = np.array([1.0 - rows.y, rows.y]) * (1.0 if rows.w is None else rows.w)
+    return Units(share * np.array([a[place] for a in influence]), share, None)
+
+
+def _losses(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
+    """Losses of K classes: of rows of the commonest class, and of the others."""
+    assert spec.loss is not None
+    w = np.ones(len(rows.y)) if rows.w is None else rows.w
+    share = np.bincount(rows.y, w, minlength=rows.scores.n_classes) / w.sum()
+    loss = spec.loss(rows.scores.values, rows.y)
+    mean = float(w @ loss / w.sum())
+    pull = w * (loss - mean) / w.sum()
+    if spec.reference is not None:
+        reference = spec.reference(share)
+        each = spec.loss(np.tile(share, (len(share), 1)), np.arange(len(share)))
+        pull = -w * (loss - mean / reference * each[rows.y]) / (reference * w.sum())
+    common = rows.y == share.argmax()
+    sides = np.array([common, ~common])
+    units = Units(sides * pull, sides * w, None)
+    noise = noise_of(gathered(units, groups))
+    flattered = _flattered(spec, share, 1.0 - share.max(), noise)
+    rarer = float(worth_of(units).min())
+    return Found(noise, [noise.worth], rarer, len(w), groups is not None, flattered)
+
+
+def _flattered(spec: Metric, share: FloatArray, second: float, noise: Noise) -> float:
+    """By which share the loss of the base rate is too small on the rows that it is taken from.
+
+    ``second`` is the share of the second class, or of all classes but the commonest: it is the
+    second difference of the loss where these move by their standard deviation.
+    """
+    if spec.reference is None or not 0.0 < second < 1.0:
+        return 0.0
+    step = min(noise.share_deviation, 0.9 * second, 0.9 * (1.0 - second))
+    first = share == share.max() if len(share) > 2 else np.array([True, False])
+    away = np.where(first, -share / (1.0 - second), share / second)
+    here = spec.reference(share)
+    around = [spec.reference(share + sign * step * away) for sign in (-1.0, 1.0)]
+    return float(max(1.0 - np.mean(around) / here, 0.0))
+
+
+def _areas(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
+    """The mean over the classes of the areas of each against the rest."""
+    problems = reduce_rows(rows, "classwise")
+    pull, least, worths = 0.0, np.inf, []
+    for b in problems:
+        table = ScoreTable.from_binary(b)
+        units = _units(table, _influence(spec, table), b)
+        noise = noise_of(gathered(units, groups))
+        pull = pull + units.pull.sum(axis=0) / len(problems)
+        least = min(least, noise.least_freedom)
+        worths.append(noise.worth)
+    zero, weight = np.zeros(len(b.p)), units.weight.sum(axis=0)
+    both = Units(np.array([pull, zero]), np.array([weight, zero]), None)
+    noise = noise_of(gathered(both, groups))._replace(least_freedom=least)
+    return Found(noise, worths, 0.0, len(b.p), groups is not None)
