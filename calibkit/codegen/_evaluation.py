@@ -189,9 +189,8 @@ def evaluate_confidence(
             where = _WHERE if len(parts) * len(signals) == 1 else f"{_WHERE}: {said_of}"
             folds = of_rows(cv, at[found.known])
             stages, said = found.stages(template, folds, seed, where, strict=by is None)
-            said = [*_cautions(stages[0], g is not None), *said]
             rows += [{**head, "signal": name, **row} for row in stages]
-            notes += [f"{said_of}: {note}" for note in said]
+            notes += [f"{said_of}: {note}" for note in _cautions(stages[0], g is not None) + said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
     whole = " by group" if g is not None and not isinstance(cv, str) else ""
     caption = f"rescaled out of fold ({how}{whole}); {percent(level)} intervals"

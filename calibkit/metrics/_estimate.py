@@ -345,20 +345,19 @@ def estimate(
         known = error.value, error.low, error.high, level, n, name
         return Estimate(*known, error.settings, error.method, *error.band, note, few)
     asked = _Asked(function, spec, kind, method, level, n_resamples, rng, params, settings)
-    null: FloatArray | None
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
-        value, ends, null = _on_cells(asked, table, binary, codes)
+        found = _on_cells(asked, table, binary, codes)
         settings = _with_bins(spec, table, settings)
     else:
         assert rows is not None
         params |= {} if filled is None else {"kind": kind}
         if weights == "frequency":
             rows, codes = _repeated(rows, codes)
-        value, ends, null = _on_rows(asked, rows, codes)
-    known = float(value), ends.low, ends.high, level, n, name
-    found = Estimate(*known, settings, ends.method, *null_band(null, level), note)
-    return _judged(found, ends, few)
+        found = _on_rows(asked, rows, codes)
+    value, ends, null = found
+    known = float(value), ends.low, ends.high, level, n, name, settings, ends.method
+    return _judged(Estimate(*known, *null_band(null, level), note), ends, few)
 
 
 class _Asked(NamedTuple):
@@ -441,7 +440,7 @@ def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dic
 
 def _on_cells(
     asked: _Asked, table: ScoreTable, binary: Binary, groups: IntArray | None
-) -> tuple[float, ScoreInterval, FloatArray]:
+) -> tuple[float, ScoreInterval, FloatArray | None]:
     """Value, interval, and draws of the metric from labels that fit the scores."""
     spec, level, rng = asked.spec, asked.level, asked.rng
     assert spec is not None
