@@ -251,6 +251,20 @@ def test_json_is_all_that_is_printed_and_holds_no_nan(tmp_path):
     assert "confidence_auc" not in found["models"][0]["metrics"]  # nothing to rank
 
 
+def test_one_matter_is_warned_of_once(pets, tmp_path):
+    """Rows of rounded probabilities are read by several functions of the library."""
+    path, _, p = pets
+    table = pl.read_csv(path).with_columns(pl.col("^p_.*$").round(2))
+    table.write_csv(tmp_path / "rounded.csv")
+    options = [tmp_path / "rounded.csv", "--label", "pet", "--prob", "p_*"]
+    for said in (
+        run("fit", *options, "--calibrator", "platt", "-o", tmp_path / "c.json").stderr,
+        run("report", *options, *QUICK).stderr,
+    ):
+        assert said.count("don't sum to one") == 1
+        assert "rows of --prob don't sum" in said
+
+
 # -- fit --------------------------------------------------------------------------------------
 
 

@@ -72,9 +72,11 @@ def _plain_warnings(command: str) -> Iterator[None]:
     said: set[str] = set()
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = as_options(str(message), command)
-        if text not in said:
-            said.add(text)
+        text = as_options(str(message), command).replace(" of X ", " of --prob ")
+        # One matter, whichever function of the library meets it first.
+        _, _, matter = text.partition(": ")
+        if matter not in said:
+            said.add(matter)
             say(f"warning: {text}")
 
     with warnings.catch_warnings():
