@@ -261,15 +261,18 @@ def test_bins_used_and_asked():
 @pytest.mark.parametrize(
     "metric", ["calibration_error", "maximum_calibration_error", "brier_skill_score", "roc_auc"]
 )  # fmt: skip
-def test_calibrated_models_of_groups_lie_in_their_null_band(metric):
+@pytest.mark.parametrize("shared", [0.5, 0.9])
+def test_calibrated_models_of_groups_lie_in_their_null_band(metric, shared):
     """60 groups of 20 rows that share a shift: of independent rows the band holds hardly any."""
     inside, runs = 0, 40
     for seed in range(runs):
         rng = np.random.default_rng(seed)
         groups = np.repeat(np.arange(60), 20)
-        # Latent normals: each row is calibrated, rows of one group go together.
-        p = np.clip(rng.random(1200), 1e-3, 1 - 1e-3)
-        z = np.sqrt(0.5) * (rng.normal(size=60)[groups] + rng.normal(size=1200))
+        # Latent normals: each row is calibrated, rows of one group go together. Where they share
+        # nearly all, they share the forecast too: of independent rows no error is in the band.
+        p = rng.random(1200) if shared < 0.9 else rng.random(60)[groups]
+        z = np.sqrt(shared) * rng.normal(size=60)[groups]
+        z += np.sqrt(1.0 - shared) * rng.normal(size=1200)
         y = (z < ndtri(p)).astype(int)
         e = estimate(metric, y, p, groups=groups, n_resamples=100, random_state=seed)
         inside += e.null_low <= e.value <= e.null_high
