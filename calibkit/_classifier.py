@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from ._core.base import BaseCalibrator, trace
 from ._core.inputs import Rows, check_lengths
 from ._core.labels import read_labels
-from ._core.params import check_choice, check_flag, main_name, with_hints
+from ._core.params import check_choice, check_flag, check_int, main_name, with_hints
+from ._core.printed import spelled
 from ._core.provenance import Traced, provenance
 from ._core.scores import Scale, Scores
 from ._core.verification import Verification
@@ -308,16 +309,19 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             ("auto", "decision_function", "predict_proba"),
         )
         check_flag(where, "ensemble", self.ensemble)
+        if self.n_jobs is not None:
+            check_int(where, "n_jobs", self.n_jobs, low=-(2**15), high=2**15)
         self._check_calibrator(where)
         if isinstance(self.cv, str):
             raise ValueError(
-                f"{where}: cv={self.cv!r}; expected a number of folds or a splitter. For a "
+                f"{where}: cv={spelled(self.cv)}; expected a number of folds or a splitter. For a "
                 "classifier that is fitted already: "
                 "CalibratedClassifier(sklearn.frozen.FrozenEstimator(classifier))."
             )
         if not hasattr(self.estimator, "fit"):
             raise TypeError(
-                f"{where}: estimator={self.estimator!r}; expected a classifier with a fit method."
+                f"{where}: estimator={spelled(self.estimator)}; expected a classifier with a fit "
+                "method."
             )
 
     def _check_calibrator(self, where: str) -> None:
@@ -327,7 +331,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             check_choice(where, "calibrator", self.calibrator, names)
         elif not isinstance(self.calibrator, BaseCalibrator):
             raise TypeError(
-                f"{where}: calibrator={self.calibrator!r}; expected a calibrator such as "
+                f"{where}: calibrator={spelled(self.calibrator)}; expected a calibrator such as "
                 f"PlattCalibrator(), or one of the names {', '.join(names)}."
             )
 
@@ -337,8 +341,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         if needs_calibrator(name):
             cls = CALIBRATORS[name]
             raise ValueError(
-                f"{where}: calibrator={name!r} makes a calibrator of another one; expected which. "
-                f"Write calibrator={cls.__name__}(PlattCalibrator())."
+                f"{where}: calibrator={spelled(name)} makes a calibrator of another one; expected "
+                f"which. Write calibrator={cls.__name__}(PlattCalibrator())."
             )
 
     def set_params(self, **params: Any) -> CalibratedClassifier:
@@ -365,8 +369,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             cls = CALIBRATORS.get(main_name(calibrator))
             made = "PlattCalibrator()" if cls is None else f"{cls.__name__}()"
             raise ValueError(
-                f"{type(self).__name__}: {inner[0]} beside calibrator={calibrator!r}, and a name "
-                f"has no parameters; expected a calibrator. Write calibrator={made}."
+                f"{type(self).__name__}: {inner[0]} beside calibrator={spelled(calibrator)}, and a "
+                f"name has no parameters; expected a calibrator. Write calibrator={made}."
             )
         super().set_params(**params)
         return self
@@ -419,8 +423,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
 def _check_two(classes: np.ndarray, where: str) -> None:
     if len(classes) < 2:
         raise ValueError(
-            f"{where}: y holds one class only, {classes[0]!r}; expected rows of at least two "
-            "classes. Collect data of the other class."
+            f"{where}: y holds one class only, {spelled(classes[0])}; expected rows of at least "
+            "two classes. Collect data of the other class."
         )
 
 
@@ -436,10 +440,10 @@ def _check_folds(
     if fewest < n_folds:
         label, fewer = classes.tolist()[int(counts.argmin())], f"cv={fewest}, or "
         raise ValueError(
-            f"{where}: class {label!r} has {fewest} row(s) for {n_folds} folds, each of which has "
-            f"a calibrator of its own; expected at least {n_folds} rows of each class. Use "
-            f"{fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from the "
-            "rows of all folds."
+            f"{where}: class {spelled(label)} has {fewest} row(s) for {n_folds} folds, each of "
+            f"which has a calibrator of its own; expected at least {n_folds} rows of each class. "
+            f"Use {fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from "
+            "the rows of all folds."
         )
 
 

@@ -14,6 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from ._core.inputs import read_scores
+from ._core.printed import spelled
 from ._core.scores import Scale, Scores
 from ._core.warnings import warn
 
@@ -52,8 +53,8 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
 def _check_response(values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str) -> None:
     if not set(own.tolist()) <= set(classes.tolist()):
         raise ValueError(
-            f"{what}: its classes_ {own.tolist()[:10]} are not among {classes.tolist()[:10]}; "
-            "expected the labels it was fitted with."
+            f"{what}: its classes_ {spelled(own.tolist()[:10])} are not among "
+            f"{spelled(classes.tolist()[:10])}; expected the labels it was fitted with."
         )
     columns = 1 if values.ndim == 1 else values.shape[1]
     if columns != len(own) and not (columns == 1 and len(own) == 2):
@@ -122,13 +123,19 @@ def splits(
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         splitter: Any = kind(n_splits=cv, shuffle=shuffle is not None, random_state=shuffle)
     else:
-        splitter = check_cv(cv, codes, classifier=True)
-    listed = isinstance(cv, (list, tuple))
+        try:
+            splitter = check_cv(cv, codes, classifier=True)
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: cv={spelled(cv)}; expected a number of folds, a splitter, or pairs of "
+                "row indices."
+            ) from error
+    listed = hasattr(cv, "__len__") and not hasattr(cv, "split")
     pairs = not listed or all(isinstance(f, (list, tuple)) and len(f) == 2 for f in cv)
     folds = list(splitter.split(X, codes, groups)) if pairs else []
     if not folds:
         raise ValueError(
-            f"{where}: cv={cv!r} gives no folds of training and test rows; "
+            f"{where}: cv={spelled(cv)} gives no folds of training and test rows; "
             "expected pairs of row indices. (A generator is used up by its first fit: pass a list.)"
         )
     return folds

@@ -27,6 +27,7 @@ from ._core.plain_json import (
     vector,
     with_names_of_today,
 )
+from ._core.printed import spelled
 from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
 from ._online import MultiStreamCalibrator
 from ._registry import CALIBRATORS
@@ -146,11 +147,13 @@ def from_dict(data: Any) -> Any:
 def check_header(data: dict[str, Any]) -> None:
     """Raise unless the file is calibkit's, and of a version that is known."""
     if data["format"] != FORMAT:
-        raise ValueError(f"from_dict: format is {data['format']!r}; expected {FORMAT!r}.")
+        raise ValueError(
+            f"from_dict: format is {spelled(data['format'])}; expected {spelled(FORMAT)}."
+        )
     if type(data["version"]) is not int or data["version"] != VERSION:
         raise ValueError(
-            f"from_dict: version is {data['version']!r}; expected {VERSION}. A newer file needs a "
-            "newer calibkit."
+            f"from_dict: version is {spelled(data['version'])}; expected {VERSION}. A newer file "
+            "needs a newer calibkit."
         )
 
 
@@ -285,8 +288,8 @@ def encode_param(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
-        f"to_dict: {name}={value!r} can't be written; expected a plain value. Set one before "
-        f"saving: set_params({name}=None)."
+        f"to_dict: {name}={spelled(value)} can't be written; expected a plain value. Set one "
+        f"before saving: set_params({name}=None)."
     )
 
 
@@ -331,8 +334,9 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     name = data["class"]
     if not isinstance(name, str) or name not in CALIBRATORS:
         raise ValueError(
-            f"from_dict: class is {str(name)[:50]!r}; expected one of {', '.join(CALIBRATORS)}. "
-            "A calibrator of your own is registered first: calibkit.base.register_calibrator."
+            f"from_dict: class is {spelled(str(name)[:50])}; expected one of "
+            f"{', '.join(CALIBRATORS)}. A calibrator of your own is registered first: "
+            "calibkit.base.register_calibrator."
         )
     cls = CALIBRATORS[name]
     check_keys(data["params"], set(cls._get_param_names()), f"params of {name}")

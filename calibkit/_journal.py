@@ -32,6 +32,7 @@ from ._core.online import OnlineCalibrator
 from ._core.params import check_flag, check_int
 from ._core.pending import Resolved, read_ids
 from ._core.plain_json import differences
+from ._core.printed import spelled
 from ._io import from_dict, to_dict
 from ._numerics.links import FloatArray
 from ._online import MultiStreamCalibrator
@@ -377,8 +378,8 @@ class Journal:
         cal = self.calibrator_
         learnt, waiting = getattr(cal, "n_seen_", 0), len(getattr(cal, "pending_", ()))
         return (
-            f"<Journal {self._log.path!r} of {type(cal).__name__}: {learnt:.0f} rows learnt, "
-            f"{waiting} ids waiting, {'open' if self._log.is_open else 'closed'}>"
+            f"<Journal {spelled(self._log.path)} of {type(cal).__name__}: {learnt:.0f} rows "
+            f"learnt, {waiting} ids waiting, {'open' if self._log.is_open else 'closed'}>"
         )
 
     # -- how it is done ---------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ._core.labels import is_missing
 from ._core.online import OnlineCalibrator
 from ._core.params import check_choice, check_flag, with_hints
 from ._core.pending import Resolved
+from ._core.printed import spelled
 from ._core.scores import Scores
 from ._core.verification import Verification
 from ._crossfit import response_of
@@ -286,8 +287,8 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             self.estimator, "decision_function"
         ):
             raise TypeError(
-                f"{where}: estimator={self.estimator!r}; expected a classifier with predict_proba "
-                "or decision_function."
+                f"{where}: estimator={spelled(self.estimator)}; expected a classifier with "
+                "predict_proba or decision_function."
             )
         if not _is_fitted(self.estimator):
             raise NotFittedError(
@@ -334,8 +335,8 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
     def _check_classes(self, given: np.ndarray, what: str) -> None:
         if not np.array_equal(given, self.classes_):
             raise ValueError(
-                f"OnlineCalibratedClassifier{what}{given.tolist()} with a classifier of the "
-                f"classes {self.classes_.tolist()}; expected the same."
+                f"OnlineCalibratedClassifier{what}{spelled(given.tolist())} with a classifier of "
+                f"the classes {spelled(self.classes_.tolist())}; expected the same."
             )
 
     def _scores(self, X: Any) -> Scores:
@@ -343,8 +344,9 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         scale = self.calibrator_._input_scale()
         if s.scale != scale:
             raise ValueError(
-                f"OnlineCalibratedClassifier: calibrator has scale={scale!r} and the estimator "
-                f"gives scores of scale {s.scale!r}; expected the same. Set response_method."
+                f"OnlineCalibratedClassifier: calibrator has scale={spelled(scale)} and the "
+                f"estimator gives scores of scale {spelled(s.scale)}; expected the same. Set "
+                "response_method."
             )
         return s
 
@@ -377,8 +379,8 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             check_choice(where, "calibrator", self.calibrator, _names())
         elif not isinstance(self.calibrator, OnlineCalibrator):
             raise TypeError(
-                f"{where}: calibrator={self.calibrator!r}; expected an online calibrator such as "
-                f"TrackingCalibrator(), or one of the names {', '.join(_names())}."
+                f"{where}: calibrator={spelled(self.calibrator)}; expected an online calibrator "
+                f"such as TrackingCalibrator(), or one of the names {', '.join(_names())}."
             )
 
     def _check_update(self, where: str, estimator: BaseEstimator) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import make_scorer
 from . import _online, calibrators
 from ._core.base import BaseCalibrator, StateKind
 from ._core.params import advice, check_names, main_name
+from ._core.printed import spelled
 from .metrics import METRICS
 from .metrics._estimate import check_settings
 
@@ -70,29 +71,29 @@ def register_calibrator(calibrator: _C) -> _C:
     where = "register_calibrator"
     if not (isinstance(calibrator, type) and issubclass(calibrator, BaseCalibrator)):
         raise TypeError(
-            f"{where}: {calibrator!r}; expected a subclass of BaseCalibrator: the class, not an "
-            "instance."
+            f"{where}: {spelled(calibrator)}; expected a subclass of BaseCalibrator: the class, "
+            "not an instance."
         )
     own, name = calibrator.__name__, getattr(calibrator, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(
-            f"{where}: {own}.name is {name!r}; expected small letters, digits and underscores. "
-            f"Set it in the class: name = {own.lower()!r}."
+            f"{where}: {own}.name is {spelled(name)}; expected small letters, digits and "
+            f"underscores. Set it in the class: name = {spelled(own.lower())}."
         )
     state, kinds = getattr(calibrator, "_state", None), get_args(StateKind)
     if not isinstance(state, dict) or not all(
         str(k).endswith("_") and v in kinds for k, v in state.items()
     ):
         raise ValueError(
-            f"{where}: {own}._state is {state!r}; expected a dict of the learned attributes, whose "
-            f"names end in '_', and the kind of each, one of {', '.join(kinds)}."
+            f"{where}: {own}._state is {spelled(state)}; expected a dict of the learned "
+            f"attributes, whose names end in '_', and the kind of each, one of {', '.join(kinds)}."
         )
     known = CALIBRATORS.get(main_name(name))
     if name in _TAKEN or (known is not None and not _is_redefined(known, calibrator)):
         other = "another class of calibkit" if known is None else known.__name__
         raise ValueError(
-            f"{where}: {own}.name is {name!r}, which stands for {other}; expected a name of its "
-            "own. Set another in the class."
+            f"{where}: {own}.name is {spelled(name)}, which stands for {other}; expected a name of "
+            "its own. Set another in the class."
         )
     CALIBRATORS[name] = calibrator
     return calibrator
@@ -156,17 +157,17 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     name = main_name(name) if isinstance(name, str) else name
     if not isinstance(name, str) or name not in CALIBRATORS:
         raise ValueError(
-            f"make_calibrator: name={name!r}; expected one of {', '.join(sorted(CALIBRATORS))}"
-            f"{advice(name, CALIBRATORS)}."
+            f"make_calibrator: name={spelled(name)}; expected one of "
+            f"{', '.join(sorted(CALIBRATORS))}{advice(name, CALIBRATORS)}."
         )
     cls = CALIBRATORS[name]
     parameters = signature(cls).parameters
-    check_names(f"make_calibrator({name!r})", params, parameters)
+    check_names(f"make_calibrator({spelled(name)})", params, parameters)
     if needs_calibrator(name) and "calibrator" not in params:
         inner = "PlattCalibrator()"
         raise TypeError(
-            f"make_calibrator({name!r}): {cls.__name__} makes a calibrator of another one; "
-            f"expected which. Write {cls.__name__}({inner}), or make_calibrator({name!r}, "
+            f"make_calibrator({spelled(name)}): {cls.__name__} makes a calibrator of another one; "
+            f"expected which. Write {cls.__name__}({inner}), or make_calibrator({spelled(name)}, "
             f"calibrator={inner})."
         )
     return cls(**params)
@@ -228,7 +229,8 @@ def get_scorer(name: str, **params: Any) -> Any:
     known = get_scorer_names()
     if not isinstance(name, str) or name not in known:
         raise ValueError(
-            f"get_scorer: name={name!r}; expected one of {', '.join(known)}{advice(name, known)}."
+            f"get_scorer: name={spelled(name)}; expected one of "
+            f"{', '.join(known)}{advice(name, known)}."
         )
     metric = METRICS[name.removeprefix("neg_")]
     check_settings(

@@ -16,7 +16,7 @@ except ImportError:  # main() says what to install
 import calibkit
 
 from ._core.params import advice, both_names
-from ._core.printed import printable
+from ._core.printed import printable, spelled
 from ._registry import CALIBRATORS, names_without
 from .report import codegen_command, commands, stream_command
 from .report.console import fail, guarded, json_text, show
@@ -95,7 +95,7 @@ def _choice(known: Callable[[], list[str]]) -> Callable[[str | None], str | None
         # Asked when there is a value: others may have registered calibrators by then.
         if value is not None and value not in (options := known()):
             near = advice(value, options)
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(options)}{near}")
+            raise typer.BadParameter(f"{spelled(value)} is not one of {', '.join(options)}{near}")
         return value
 
     return check
@@ -109,7 +109,7 @@ def _print_version(asked: bool) -> None:
 
 def _bins(value: str | None) -> str | None:
     if value is not None and value != "auto" and not (value.isdecimal() and int(value) > 0):
-        raise typer.BadParameter(f"{value!r} is neither a positive whole number nor auto")
+        raise typer.BadParameter(f"{spelled(value)} is neither a positive whole number nor auto")
     return value
 
 

@@ -389,3 +389,13 @@ def test_the_better_of_two_bounds_still_holds(n, decimals, power):
         bounds = (found.l1, found.l2, found.max)
         failed += not all(low <= t <= high for t, (low, high) in zip(exact, bounds, strict=True))
     assert failed / n_repeats <= 0.2 + 3 * np.sqrt(0.16 / n_repeats)
+
+
+def test_more_rows_than_can_be_drawn_one_by_one():
+    p = np.repeat(np.arange(1, 10) / 10, 10)
+    table = ScoreTable.from_arrays(np.tile(np.arange(10), 9) < np.rint(10 * p), p)
+    for _ in range(24):
+        table = table + table  # 1.5 * 10^9 rows
+    found = verify(table)
+    assert found.n == 90 * 2**24
+    assert 0.0 <= found.l2[0] <= found.l2[1] < 1e-3

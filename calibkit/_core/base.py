@@ -15,6 +15,7 @@ from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
 from .labels import read_classes, read_labels
 from .mistakes import refuse_swapped
 from .params import check_choice
+from .printed import spelled
 from .proofs import counts_of, verify_counts
 from .provenance import Provenance, Traced, provenance
 from .scores import Scale, Scores
@@ -356,7 +357,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         if len(missing):
             warn(
                 f"{where}: no rows of {len(missing)} of {k} classes (first: "
-                f"{missing[:5].tolist()}); {self._without_rows}.",
+                f"{spelled(missing[:5].tolist())}); {self._without_rows}.",
                 MissingClassWarning,
             )
 
@@ -395,9 +396,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
                 return
             if order is not None and order != sorted(order) and names is None:
                 raise ValueError(
-                    f"{own}: the columns of fit were read by their names, {list(known)}, and these "
-                    "have none; expected a frame of the same names. For columns in the order of "
-                    "classes_: pandas.DataFrame(X, columns=classes_)."
+                    f"{own}: the columns of fit were read by their names, {spelled(list(known))}, "
+                    "and these have none; expected a frame of the same names. For columns in the "
+                    "order of classes_: pandas.DataFrame(X, columns=classes_)."
                 )
         if names is None or (not take and names == list(getattr(self, "feature_names_in_", ()))):
             return
@@ -445,8 +446,8 @@ def _refuse_many(n_classes: int, own: str) -> None:
 def _refuse_one_class(rows: Rows, where: str) -> None:
     label = rows.classes.tolist()[rows.y[0]]
     raise ValueError(
-        f"{where}: y holds one class only, {label!r}; expected rows of both classes "
-        f"{rows.classes.tolist()}. Collect data of the other class."
+        f"{where}: y holds one class only, {spelled(label)}; expected rows of both classes "
+        f"{spelled(rows.classes.tolist())}. Collect data of the other class."
     )
 
 

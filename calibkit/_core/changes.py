@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from .base import BaseCalibrator
 from .pending import Pending
+from .printed import spelled
 
 
 @cache
@@ -79,8 +80,9 @@ class ChangingCalibrator(BaseCalibrator):
             for name in {**then, **now}:
                 if name not in self._free and now.get(name) != then.get(name):
                     raise ValueError(
-                        f"{type(self).__name__}: {name}={now.get(name)!r} has changed since the "
-                        f"start; expected {then.get(name)!r}. Use fit, or a new calibrator."
+                        f"{type(self).__name__}: {name}={spelled(now.get(name))} has changed since "
+                        f"the start; expected {spelled(then.get(name))}. Use fit, or a new "
+                        "calibrator."
                     )
             self._settings_then = now
         if self.pending_.room != self.max_pending:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .printed import spelled
+
 
 def column_names(X: Any) -> list[Any] | None:
     """Names of the columns of a frame (pandas, polars, pyarrow), None where there are none."""
@@ -96,14 +98,14 @@ def _refuse_other(name: Any, classes: list[Any], event: Any, where: str, mend: s
     text = _folded(_text(other))
     if _folded(_text(name)) in (text, f"p_{text}", f"prob_{text}", f"proba_{text}"):
         raise ValueError(
-            f"{where} is one column, called {name!r}, and one column holds the scores of "
+            f"{where} is one column, called {spelled(name)}, and one column holds the scores of "
             f"{_listed([event])}; expected those. Pass that column, or both.{mend}"
         )
 
 
 def _listed(values: Sequence[Any]) -> str:
     plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-    return ", ".join(map(repr, plain[:8])) + (", ..." if len(plain) > 8 else "")
+    return ", ".join(map(spelled, plain[:8])) + (", ..." if len(plain) > 8 else "")
 
 
 def _are_default(names: list[Any]) -> bool:

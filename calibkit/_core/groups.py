@@ -11,6 +11,7 @@ import numpy as np
 
 from .._numerics.links import IntArray
 from .inputs import check_lengths
+from .printed import spelled
 
 #: Ids from 0 up to this, or to a few times their number, index a table.
 _DIRECT, _SPARSE = 1 << 22, 4
@@ -169,8 +170,8 @@ def _read(group: Any, where: str, name: str) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         if not isinstance(values, Iterable) or isinstance(values, (bytes, Set, Mapping)):
             raise ValueError(
-                f"{where}: {name} is {group!r} ({type(group).__name__}); expected one id per row, "
-                "in a list or array, or one int or string for all rows."
+                f"{where}: {name} is {spelled(group)} ({type(group).__name__}); expected one id "
+                "per row, in a list or array, or one int or string for all rows."
             )
         return _listed(list(values), where, name)
     if values.ndim != 1:
@@ -203,8 +204,8 @@ def _listed(values: list[Any], where: str, name: str) -> np.ndarray:
     for i, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer, str)):
             raise ValueError(
-                f"{where}: {name} holds {value!r} ({type(value).__name__}) at row {i}; expected "
-                "ints or strings."
+                f"{where}: {name} holds {spelled(value)} ({type(value).__name__}) at row {i}; "
+                "expected ints or strings."
             )
     raise ValueError(
         f"{where}: {name} mixes ints and strings; expected one kind. Convert them to strings."

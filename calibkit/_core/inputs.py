@@ -15,6 +15,7 @@ from .._numerics.links import FloatArray, IntArray, largest, row_blocks
 from .columns import column_names, in_class_order
 from .labels import first_place, read_labels, read_targets, warn_of_order
 from .mistakes import refuse_swapped, warn_of_hard
+from .printed import spelled
 from .rounding import rounding_tolerance
 from .scores import Scale, Scores
 from .warnings import RoundedScoresWarning, warn
@@ -105,7 +106,7 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
         return X  # nothing to convert: spare small arrays scikit-learn's look at what they are
     if X is None or np.isscalar(X):
         raise ValueError(
-            f"{where}: {name} is {X!r} ({type(X).__name__}); expected an array of scores."
+            f"{where}: {name} is {spelled(X)} ({type(X).__name__}); expected an array of scores."
         )
     try:
         a = check_array(
@@ -119,7 +120,7 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
         )
     except RuntimeError as error:  # a torch tensor that still carries gradients
         raise ValueError(
-            f"{where}: {name} can't be read as an array ({error}). "
+            f"{where}: {name} can't be read as an array ({spelled(error)}). "
             f"Pass {name}.detach().cpu() if it is a torch tensor."
         ) from error
     except (ValueError, TypeError, OverflowError) as error:
@@ -127,7 +128,7 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
             " Labels are no scores: pass those of predict_proba." if "string" in str(error) else ""
         )
         raise ValueError(
-            f"{where}: {name} can't be read as an array of scores: {error}.{end}"
+            f"{where}: {name} can't be read as an array of scores: {spelled(error)}.{end}"
         ) from error
     if a.ndim == 0:
         raise ValueError(f"{where}: {name} is a single number; expected an array of scores.")
@@ -298,7 +299,7 @@ def check_lengths(n_scores: int, n_labels: int, where: str, names: tuple[str, st
 
 def _some(labels: list[Any]) -> str:
     """The first labels of a list."""
-    return ", ".join(map(repr, labels[:10])) + (", ..." if len(labels) > 10 else "")
+    return ", ".join(map(spelled, labels[:10])) + (", ..." if len(labels) > 10 else "")
 
 
 def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")) -> None:
@@ -310,8 +311,8 @@ def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")
     if rows.scores.values.ndim == 1:
         if len(found) == 1:
             raise ValueError(
-                f"{where}: {label} holds one class only, {found[0]!r}; expected rows of both "
-                "classes. Collect data of the other class."
+                f"{where}: {label} holds one class only, {spelled(found[0])}; expected rows of "
+                "both classes. Collect data of the other class."
             )
         raise ValueError(
             f"{where}: Only binary classification is supported. The type of the target is "

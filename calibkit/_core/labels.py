@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._numerics.links import IntArray
+from .printed import spelled
 from .warnings import LabelOrderWarning, warn
 
 #: Calibrators whose ``fit`` takes fractions, those of the trait "soft_labels"; a test compares.
@@ -77,7 +78,7 @@ def read_column(y: Any, *, where: str, name: str) -> np.ndarray:
         plain = type(y) is np.ndarray and y.ndim == 1
         labels = y if plain else column_or_1d(y)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: {name} can't be read as labels: {error}") from error
+        raise ValueError(f"{where}: {name} can't be read as labels: {spelled(error)}") from error
     shape = np.shape(y[:1]) if isinstance(y, (list, tuple)) else getattr(y, "shape", ())
     if len(shape) == 2:
         warn(
@@ -126,9 +127,9 @@ def _refuse_same_numbers(found: np.ndarray, where: str, name: str) -> None:
     numbers = numbers_of(found)
     if numbers is not None and len(set(numbers)) < len(found):
         raise ValueError(
-            f"{where}: {name} holds the labels {found.tolist()[:10]}, texts of which several are "
-            f"the same number; expected one text for each class. Convert them to numbers: "
-            f"np.asarray({name}, dtype=float)."
+            f"{where}: {name} holds the labels {spelled(found.tolist()[:10])}, texts of which "
+            "several are the same number; expected one text for each class. Convert them to "
+            f"numbers: np.asarray({name}, dtype=float)."
         )
 
 
@@ -216,7 +217,7 @@ def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
         plain[:] = [isinstance(v, (float, int)) and -(2**63) <= v < 2**64 for v in labels]
     at, place = first_place(~plain) if not plain.all() else (0, "row 0")
     raise ValueError(
-        f"{where}: {name} can't be read as labels: it holds {labels[at]!r:.60} "
+        f"{where}: {name} can't be read as labels: it holds {spelled(labels[at]):.60} "
         f"({type(labels[at]).__name__}) at {place}; expected ints, bools or strings."
     )
 
@@ -248,7 +249,7 @@ def _check_targets(labels: np.ndarray, where: str, name: str) -> None:
     try:
         check_classification_targets(labels)
     except ValueError as error:
-        raise ValueError(f"{where}: {name}: {error}") from error
+        raise ValueError(f"{where}: {name}: {spelled(error)}") from error
 
 
 def read_classes(classes: Any, where: str) -> np.ndarray:
@@ -256,19 +257,19 @@ def read_classes(classes: Any, where: str) -> np.ndarray:
     a = np.asarray(classes)
     listed = classes if isinstance(classes, (list, tuple)) else a.ravel()
     if a.dtype.kind in "OU" and any(not isinstance(v, str) for v in listed):
-        raise ValueError(f"{where}: classes={classes!r}; expected labels of one type.")
+        raise ValueError(f"{where}: classes={spelled(classes)}; expected labels of one type.")
     if a.ndim != 1 or len(a) < 2:
         raise ValueError(
-            f"{where}: classes={classes!r}; expected a list of two or more class labels."
+            f"{where}: classes={spelled(classes)}; expected a list of two or more class labels."
         )
     if a.dtype.kind == "f" and not np.isfinite(a).all():
-        raise ValueError(f"{where}: classes={classes!r}; expected finite labels.")
+        raise ValueError(f"{where}: classes={spelled(classes)}; expected finite labels.")
     found = np.unique(a)
     if len(found) != len(a) or (found != a).any():
         raise ValueError(
-            f"{where}: classes={classes!r}; expected distinct labels in sorted order, the order "
-            "of scikit-learn's classes_ and of the columns. Sort them, and the columns of the "
-            "scores with them."
+            f"{where}: classes={spelled(classes)}; expected distinct labels in sorted order, the "
+            "order of scikit-learn's classes_ and of the columns. Sort them, and the columns of "
+            "the scores with them."
         )
     return found
 
@@ -283,8 +284,8 @@ def _codes_of(
             _refuse_continuous(where, name, labels)
         raise ValueError(
             f"{where}: {name} holds labels that are not among the classes "
-            f"{classes.tolist()}: {found[unknown].tolist()}; expected known labels only. "
-            "If these are the labels, declare them: classes=[...]."
+            f"{spelled(classes.tolist())}: {spelled(found[unknown].tolist())}; expected known "
+            "labels only. If these are the labels, declare them: classes=[...]."
         )
     return classes, np.searchsorted(classes, found)[inverse]
 
@@ -328,7 +329,7 @@ def read_group_labels(values: Any, n: int, name: str, where: str) -> np.ndarray:
             sorted(2 * list(set(a.tolist())))  # twice, so that one alone is compared too
         except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
             raise ValueError(
-                f"{where}: {name} mixes labels of different types ({error}); expected one type. "
-                "Convert them, for instance to strings."
+                f"{where}: {name} mixes labels of different types ({spelled(error)}); expected one "
+                "type. Convert them, for instance to strings."
             ) from error
     return a

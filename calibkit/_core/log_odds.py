@@ -9,6 +9,7 @@ import numpy as np
 
 from .base import BaseCalibrator, StateKind
 from .params import check_choice, check_real
+from .printed import spelled
 from .scores import Scale, Scores
 from .warnings import SaturatedScoresWarning, warn
 
@@ -98,9 +99,11 @@ class LogOddsCalibrator(BaseCalibrator):
 
     def _check_state(self) -> None:
         if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 1)).all():
-            raise ValueError(f"clip_={self.clip_.tolist()}; expected two numbers in (0, 1)")
+            raise ValueError(
+                f"clip_={spelled(self.clip_.tolist())}; expected two numbers in (0, 1)"
+            )
         if self.clip_.sum() >= 1:
-            raise ValueError(f"clip_={self.clip_.tolist()}; expected a sum below 1")
+            raise ValueError(f"clip_={spelled(self.clip_.tolist())}; expected a sum below 1")
 
 
 def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:

@@ -12,6 +12,7 @@ from .base import StateKind
 from .inputs import check_lengths, read_scores
 from .params import check_int
 from .pending import Pending, Resolved, read_ids
+from .printed import spelled
 from .scores import Scale, Scores
 from .steps import SteppingCalibrator
 from .stream_labels import known_classes, read_stream, read_stream_labels
@@ -95,7 +96,7 @@ class OnlineCalibrator(SteppingCalibrator):
 
     def _check_state(self) -> None:
         if not 0 <= self.n_seen_ <= 2**53 or self.n_seen_ != int(self.n_seen_):
-            raise ValueError(f"n_seen_={self.n_seen_!r}; expected a count")
+            raise ValueError(f"n_seen_={spelled(self.n_seen_)}; expected a count")
         self.pending_.check(self._bounds())
         self._note_settings()
 
@@ -308,8 +309,8 @@ class OnlineCalibrator(SteppingCalibrator):
             if known is not None:
                 if given is not None and not np.array_equal(given, known):
                     raise ValueError(
-                        f"{where}: classes={given.tolist()} on a calibrator of the classes "
-                        f"{known.tolist()}; expected the same."
+                        f"{where}: classes={spelled(given.tolist())} on a calibrator of the "
+                        f"classes {spelled(known.tolist())}; expected the same."
                     )
                 return known
         return given
@@ -324,8 +325,8 @@ class OnlineCalibrator(SteppingCalibrator):
         if len(found) != n_classes:
             raise ValueError(
                 f"{where or type(self).__name__}: X has scores of {n_classes} classes and there "
-                f"are labels of {len(found)} ({found.tolist()[:10]}); expected as many. If a class "
-                "is missing from these rows, name them all in classes=[...]."
+                f"are labels of {len(found)} ({spelled(found.tolist()[:10])}); expected as many. "
+                "If a class is missing from these rows, name them all in classes=[...]."
             )
         if n_classes > 2 and "multiclass" not in self._traits:
             raise ValueError(

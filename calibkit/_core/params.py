@@ -11,6 +11,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from .printed import spelled
+
 _Init = TypeVar("_Init", bound=Callable[..., None])
 
 #: Names of online calibrators in papers and on the command line, which stand for these.
@@ -117,9 +119,9 @@ def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> N
     """
     options = list(options)
     if not isinstance(value, str) or main_name(value) not in options:
-        listed = ", ".join(map(repr, options))
+        listed = ", ".join(map(spelled, options))
         raise ValueError(
-            f"{where}: {name}={value!r}; expected one of {listed}{advice(value, options)}."
+            f"{where}: {name}={spelled(value)}; expected one of {listed}{advice(value, options)}."
         )
 
 
@@ -144,7 +146,7 @@ def advice(value: Any, options: Iterable[str]) -> str:
     near = [o for o in options if o in (text, f"neg_{text}")]
     near = near or get_close_matches(text, options, n=1, cutoff=0.6)
     near = near or [o for o in options if o.endswith(text)][:1]
-    return f"; did you mean {near[0]!r}" if near else ""
+    return f"; did you mean {spelled(near[0])}" if near else ""
 
 
 def check_names(where: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -153,7 +155,7 @@ def check_names(where: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
             raise TypeError(
-                f"{where}: there is no parameter {name!r}; expected {', '.join(known)}"
+                f"{where}: there is no parameter {spelled(name)}; expected {', '.join(known)}"
                 f"{advice(name, known)}."
             )
 
@@ -198,7 +200,9 @@ def check_flag(where: str, name: str, value: Any) -> None:
     >>> check_flag("MyCalibrator", "centered", True)
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a bool.")
+        raise TypeError(
+            f"{where}: {name}={spelled(value)} ({type(value).__name__}); expected a bool."
+        )
 
 
 def check_real(
@@ -241,7 +245,9 @@ def check_real(
     ValueError: MyCalibrator: l2=-1.0; expected a number in [0, inf].
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected a number.")
+        raise TypeError(
+            f"{where}: {name}={spelled(value)} ({type(value).__name__}); expected a number."
+        )
     try:
         number = float(value)
     except OverflowError:  # a whole number of hundreds of digits
@@ -252,7 +258,8 @@ def check_real(
     if not inside or not np.isfinite(number):
         left, right = "(" if open_low else "[", ")" if open_high else "]"
         raise ValueError(
-            f"{where}: {name}={value!r}; expected a number in {left}{low:g}, {high:g}{right}."
+            f"{where}: {name}={spelled(value)}; expected a number in {left}{low:g}, "
+            f"{high:g}{right}."
         )
 
 
@@ -288,8 +295,10 @@ def check_int(where: str, name: str, value: Any, *, low: int, high: int = 2**53)
     >>> check_int("MyCalibrator", "n_bins", 10, low=1)
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise TypeError(f"{where}: {name}={value!r} ({type(value).__name__}); expected an int.")
+        raise TypeError(
+            f"{where}: {name}={spelled(value)} ({type(value).__name__}); expected an int."
+        )
     if value < low:
-        raise ValueError(f"{where}: {name}={value!r}; expected an int of at least {low}.")
+        raise ValueError(f"{where}: {name}={spelled(value)}; expected an int of at least {low}.")
     if int(value) > high:
-        raise ValueError(f"{where}: {name}={value!r}; expected an int of at most {high}.")
+        raise ValueError(f"{where}: {name}={spelled(value)}; expected an int of at most {high}.")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._numerics.links import FloatArray
+from .printed import spelled
 
 
 class Resolved(NamedTuple):
@@ -131,15 +132,19 @@ class Pending:
 def read_ids(ids: Any, where: str) -> list[Hashable]:
     """Ids as plain ints and strings."""
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise ValueError(f"{where}: ids is {ids!r}; expected one id per row, in a list or array.")
+        raise ValueError(
+            f"{where}: ids is {spelled(ids)}; expected one id per row, in a list or array."
+        )
     values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if not isinstance(values, list):
-        raise ValueError(f"{where}: ids is {ids!r}; expected one id per row, in a list or array.")
+        raise ValueError(
+            f"{where}: ids is {spelled(ids)}; expected one id per row, in a list or array."
+        )
     values = [v.item() if isinstance(v, np.integer) else v for v in values]
     for i, value in enumerate(values):
         if isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
             raise ValueError(
-                f"{where}: ids holds {value!r} ({type(value).__name__}) at row {i}; expected ints "
-                "or strings."
+                f"{where}: ids holds {spelled(value)} ({type(value).__name__}) at row {i}; "
+                "expected ints or strings."
             )
     return values

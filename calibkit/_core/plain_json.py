@@ -11,6 +11,7 @@ import numpy as np
 
 from .._numerics.links import FloatArray
 from .pending import Pending
+from .printed import spelled
 
 #: Characters of all class labels together: NumPy gives each label the room of the longest.
 _MAX_TEXT = 1 << 24
@@ -41,7 +42,9 @@ def with_names_of_today(data: Any, owner: str = "", depth: int = 0) -> Any:
     for old, value in data.items():
         key = OLD_NAMES.get((owner, old), old)
         if key in out or (key != old and key in data):
-            raise ValueError(f"from_dict: {owner} holds {key!r} under two names; expected one.")
+            raise ValueError(
+                f"from_dict: {owner} holds {spelled(key)} under two names; expected one."
+            )
         if isinstance(value, str):
             value = OLD_NAMES.get((owner, key, value), value)
         out[key] = with_names_of_today(value, owner, depth + 1)
@@ -78,7 +81,9 @@ def labels_from_dict(data: Any, what: str) -> np.ndarray:
     allowed |= {f"{s}int{b}": f"{s[:1] or 'i'}{b // 8}" for s in ("", "u") for b in (8, 16, 32, 64)}
     allowed |= {"float16": "f2", "float32": "f4", "float64": "f8"}
     if not isinstance(name, str) or name not in allowed or not isinstance(values, list):
-        raise ValueError(f"from_dict: class labels of dtype {str(name)[:50]!r} are not known.")
+        raise ValueError(
+            f"from_dict: class labels of dtype {spelled(str(name)[:50])} are not known."
+        )
     dtype = np.dtype(allowed[name])
     kind = _LABEL_KINDS[dtype.kind]
     if not values or not all(type(v) is kind for v in values):
@@ -142,7 +147,7 @@ def pending_from_dict(
 def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
     """In words, where the parameters of two calibrators as dicts differ; the other is on file."""
     if one["class"] != other["class"]:
-        yield f"{prefix}class is {one['class']!r}, on file {other['class']!r}"
+        yield f"{prefix}class is {spelled(one['class'])}, on file {spelled(other['class'])}"
         return
     for name, there in other["params"].items():
         here = one["params"][name]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
+
+import numpy as np
 
 #: What a terminal may obey, or show as something else than it is: controls, marks that turn the
 #: direction of writing, halves of pairs, and spaces that look like none.
@@ -18,6 +21,25 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return _ODD.sub(lambda m: m[0] if m[0].isprintable() else repr(m[0])[1:-1], text)
+
+
+#: NumPy 2 writes its numbers as ``np.float64(0.5)``, and can write them as NumPy 1 did.
+_PLAIN: Any = {} if np.lib.NumpyVersion(np.__version__) < "2.0.0" else {"legacy": "1.25"}
+#: Longest value in a message.
+_MOST = 500
+
+
+def spelled(value: Any) -> str:
+    """A value as it stands in a message: on one line, and NumPy's as Python's own.
+
+    Of an error what it says.
+    """
+    with np.printoptions(**_PLAIN):
+        text = repr(value)
+    if isinstance(value, Exception):
+        text = re.sub(r"\bnp\.\w+\(([^()]*)\)", r"\1", str(value))
+    text = re.sub(r"\n\s*", " ", text)
+    return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
 
 
 def quoted(name: str) -> str:

@@ -127,6 +127,10 @@ def _of_mean(
     return (inside[0] * scale) ** (1.0 / power), (inside[1] * scale) ** (1.0 / power)
 
 
+#: Rows from which halves are drawn row by row.
+_MOST_DRAWN = 1e9
+
+
 def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: int) -> float:
     """Upper bound of the share of rows with outputs that do not occur here.
 
@@ -140,9 +144,12 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
         return float(-np.expm1((np.log(failure) - sets) / total)) if missing else 0.0
     counts = n.astype(np.int64)
     rng = np.random.default_rng(seed)
-    known = rng.multivariate_hypergeometric(counts, int(total) // 2, method="marginals")
+    if total < _MOST_DRAWN:
+        known = rng.multivariate_hypergeometric(counts, int(total) // 2, method="marginals")
+    else:  # more than NumPy draws from: each row to either half
+        known = rng.binomial(counts, 0.5)
     new = int((counts - known)[known == 0].sum())
-    others = int(total) - int(total) // 2
+    others = int(total) - int(known.sum())
     return 1.0 if new >= others else float(betaincinv(new + 1.0, others - new, 1.0 - failure))
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from .printed import spelled
+
 
 def check_seed(random_state: Any) -> None:
     """Raise unless a generator can be made of it; none is, of one that this would move on."""
@@ -25,6 +27,6 @@ def generator(random_state: Any) -> np.random.Generator:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"random_state={random_state!r}; expected an int >= 0, a generator, a RandomState or "
-            "None."
+            f"random_state={spelled(random_state)}; expected an int >= 0, a generator, a "
+            "RandomState or None."
         ) from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._numerics.links import FloatArray
 from .changes import ChangingCalibrator
+from .printed import spelled
 from .scores import Scores
 
 
@@ -126,7 +127,9 @@ class SteppingCalibrator(ChangingCalibrator):
         """One score, without the checks that arrays need."""
         if isinstance(x, (str, bytes)):
             own = type(self).__name__
-            raise ValueError(f"{own}.predict_proba_one, learn_one: x is {x!r}; expected a score.")
+            raise ValueError(
+                f"{own}.predict_proba_one, learn_one: x is {spelled(x)}; expected a score."
+            )
         scale = self._input_scale()
         high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
         if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:

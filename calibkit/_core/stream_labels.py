@@ -10,6 +10,7 @@ from .._numerics.links import FloatArray
 from .inputs import check_lengths, read_scores
 from .labels import as_labels, is_missing, read_classes, read_labels
 from .mistakes import refuse_swapped
+from .printed import spelled
 from .scores import Scale, Scores
 
 
@@ -101,8 +102,8 @@ def _one_class(found: np.ndarray, known: Any, where: str) -> tuple[np.ndarray, A
     if found.dtype.kind in "bif" and found[0] in (0, 1):
         return np.array([0, 1], dtype=found.dtype), np.full(len(known), float(found[0]))
     raise ValueError(
-        f"{where}: the first labels are all {found[0]!r}; expected labels 0 and 1, or the classes "
-        "by name. A stream can't wait for the other class: pass classes=[...]."
+        f"{where}: the first labels are all {spelled(found[0])}; expected labels 0 and 1, or the "
+        "classes by name. A stream can't wait for the other class: pass classes=[...]."
     )
 
 

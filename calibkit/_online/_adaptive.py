@@ -10,6 +10,7 @@ import numpy as np
 from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
 from .._core.params import check_real
+from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._numerics.hedging import mix_stream
 from .._numerics.links import FloatArray
@@ -149,8 +150,8 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         sequence = isinstance(self.discounts, (list, tuple)) or np.ndim(self.discounts) == 1
         if not sequence or len(self.discounts) == 0:
             raise ValueError(
-                f"AdaptivePlattCalibrator: discounts={self.discounts!r}; expected a sequence of "
-                "numbers in (0, 1]."
+                f"AdaptivePlattCalibrator: discounts={spelled(self.discounts)}; expected a "
+                "sequence of numbers in (0, 1]."
             )
         for expert in self._experts():
             expert._check_params()
@@ -164,7 +165,7 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         if not (self.weights_ >= 0).all() or not abs(self.weights_.sum() - 1) < 1e-6:
             raise ValueError("weights_ do not sum to one")
         if not 0 <= self.n_mixed_ <= 2**53:
-            raise ValueError(f"n_mixed_={self.n_mixed_!r}; expected a count")
+            raise ValueError(f"n_mixed_={spelled(self.n_mixed_)}; expected a count")
         if not all(isinstance(c, OnlinePlattCalibrator) for c in self.calibrators_):
             raise ValueError("calibrators_ are not all of online Platt scaling")
 

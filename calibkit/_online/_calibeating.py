@@ -12,6 +12,7 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.loaded import check_held
 from .._core.online import OnlineCalibrator
 from .._core.params import check_int, check_real
+from .._core.printed import spelled
 from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import MOST_BINS, assign, uniform_borders
@@ -65,11 +66,11 @@ class CalibeatingCalibrator(OnlineCalibrator):
         inner = self._inner()
         if not isinstance(inner, OnlineCalibrator):
             raise TypeError(
-                f"{where}: calibrator={inner!r}; expected an online calibrator, such as "
+                f"{where}: calibrator={spelled(inner)}; expected an online calibrator, such as "
                 "OnlinePlattCalibrator(). For a batch one: WindowedCalibrator(...)."
             )
         if "multiclass" in inner._traits:
-            raise TypeError(f"{where}: calibrator={inner!r}; expected one of two classes.")
+            raise TypeError(f"{where}: calibrator={spelled(inner)}; expected one of two classes.")
         inner._check_params()
         check_int(where, "n_bins", self.n_bins, low=1, high=self._most_bins)
         check_int(where, "max_pending", self.max_pending, low=1)
@@ -350,7 +351,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
     def _check_state(self) -> None:
         super()._check_state()
         if not 0 <= self.seed_ < 2**53 or self.seed_ != int(self.seed_):
-            raise ValueError(f"seed_={self.seed_!r}; expected a whole number below 2^53")
+            raise ValueError(f"seed_={spelled(self.seed_)}; expected a whole number below 2^53")
 
     def expected_proba(self, X: Any) -> FloatArray:
         """Mean of the forecast over its draw, for those who want no randomness.

@@ -12,6 +12,7 @@ from .._core.loaded import check_forecast
 from .._core.params import check_choice, check_int, check_real, check_scale
 from .._core.pending import Pending
 from .._core.plain_json import number, pending_from_dict, with_names_of_today
+from .._core.printed import spelled
 from .._numerics.links import FloatArray
 from ._newton import LIMIT
 from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
@@ -40,7 +41,8 @@ def check_mate(cal: Any, other: Any, where: str) -> None:
         mine, theirs = getattr(cal, name), getattr(other, name)
         if mine != theirs:
             raise ValueError(
-                f"{where}: other has {name}={theirs!r} and this has {mine!r}; expected the same."
+                f"{where}: other has {name}={spelled(theirs)} and this has {spelled(mine)}; "
+                "expected the same."
             )
     cal._streams.read(other.groups_, where, name="other")
     read_groups(_some_ids(cal) + _some_ids(other), where, name="other")
@@ -74,7 +76,9 @@ def read_into(cls: Any, data: Any) -> Any:
     check_keys(data, {*_HEAD, "params", "classes", "pooled", "groups", "streams", "pending"}, where)
     for key, value in _HEAD.items():
         if type(data[key]) is not type(value) or data[key] != value:
-            raise ValueError(f"{where}: {key} is {data[key]!r:.50}; expected {value!r}.")
+            raise ValueError(
+                f"{where}: {key} is {spelled(data[key]):.50}; expected {spelled(value)}."
+            )
     check_keys(data["params"], {*PARAMS, "classes"}, f"{where}: params")
     out, classes = cls(**data["params"]), read_two(data["classes"], where)
     try:

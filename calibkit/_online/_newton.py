@@ -10,6 +10,7 @@ import numpy as np
 from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
 from .._core.params import check_real, check_scale
+from .._core.printed import spelled
 from .._numerics.links import FloatArray
 
 #: Log-odds and logarithms of scores lie within, by the smallest ``eps`` that is allowed.
@@ -58,14 +59,14 @@ class NewtonCalibrator(OnlineCalibrator):
             theta = np.empty(0)
         if theta.shape != (wanted,) or theta.dtype.kind not in "iuf":
             raise ValueError(
-                f"{where}: start={self.start!r}; expected {wanted} numbers, such as "
+                f"{where}: start={spelled(self.start)}; expected {wanted} numbers, such as "
                 f"{self._identity}."
             )
         size = float(np.linalg.norm(theta.astype(np.float64)))
         if not size <= self.radius:
             raise ValueError(
-                f"{where}: start={self.start!r} has length {size:.6g}; expected at most "
-                f"radius={self.radius!r}."
+                f"{where}: start={spelled(self.start)} has length {size:.6g}; expected at most "
+                f"radius={spelled(self.radius)}."
             )
 
     def _start(self, n_classes: int) -> None:
@@ -90,7 +91,7 @@ class NewtonCalibrator(OnlineCalibrator):
             raise ValueError("theta_ and factor_ are of unexpected lengths")
         longest = self.radius * (1.0 + 1e-9)
         if np.abs(self.theta_).max() > longest or np.linalg.norm(self.theta_) > longest:
-            raise ValueError(f"theta_ is longer than radius={self.radius!r}")
+            raise ValueError(f"theta_ is longer than radius={spelled(self.radius)}")
         with np.errstate(all="ignore"):
             largest = np.abs(self.matrix()).max()
         # A is strength * I and what labels add to it, each at most the square of its features.

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.groups import places_of, read_groups
 from .._core.labels import read_classes
+from .._core.printed import spelled
 from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START, Settings, forecast, learn, new_rows
@@ -83,7 +84,7 @@ class Streams:
             missing = keys[slot < 0].tolist()
             more = f" and {len(missing) - 1} more" if missing[1:] else ""
             raise ValueError(
-                f"{where}: {name} holds {missing[0]!r}{more}, of which there is no stream; "
+                f"{where}: {name} holds {spelled(missing[0])}{more}, of which there is no stream; "
                 "expected ids in groups_."
             )
         return slot

@@ -11,6 +11,7 @@ from .._core.base import StateKind
 from .._core.inputs import LARGEST_LOGIT
 from .._core.online import OnlineCalibrator
 from .._core.params import check_real, check_scale
+from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, softmax
 from .._numerics.ons import temperature_stream
@@ -130,11 +131,11 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
         beta, squares = self.inverse_.tolist()
         bound = float(self.radius) * (1.0 + 1e-9)
         if not 1.0 / bound <= beta <= bound:
-            raise ValueError(f"inverse_ holds {beta!r}; expected 1 / radius to radius")
+            raise ValueError(f"inverse_ holds {spelled(beta)}; expected 1 / radius to radius")
         # A gradient is at most the distance between two logits.
         most = self.prior_strength + self.n_seen_ * (2.01 * LARGEST_LOGIT) ** 2
         if not self.prior_strength * (1.0 - 1e-9) <= squares <= most:
-            raise ValueError(f"inverse_ holds {squares!r}; expected prior_strength or more")
+            raise ValueError(f"inverse_ holds {spelled(squares)}; expected prior_strength or more")
 
     def _start(self, n_classes: int) -> None:
         self.inverse_ = np.array([1.0, float(self.prior_strength)])

@@ -13,7 +13,8 @@ from .._core.changes import ChangingCalibrator
 from .._core.inputs import Rows
 from .._core.loaded import check_held, check_inside
 from .._core.online import OnlineCalibrator
-from .._core.params import check_int
+from .._core.params import check_flag, check_int
+from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._core.warnings import silent
 from .._numerics.links import FloatArray
@@ -146,11 +147,12 @@ class WindowedCalibrator(OnlineCalibrator):
         inner = self.calibrator
         if not isinstance(inner, BaseCalibrator) or {"online", "lift"} & inner._traits:
             raise TypeError(
-                f"{where}: calibrator={inner!r}; expected a batch calibrator of two classes, such "
-                "as PlattCalibrator()."
+                f"{where}: calibrator={spelled(inner)}; expected a batch calibrator of two "
+                "classes, such as PlattCalibrator()."
             )
         inner._check_params()
         check_int(where, "refit_every", self.refit_every, low=1)
+        check_flag(where, "refit", self.refit)
         for name, value in (("window", self.window), ("first_fit", self.first_fit)):
             if value is not None:
                 check_int(where, name, value, low=2)
@@ -171,7 +173,7 @@ class WindowedCalibrator(OnlineCalibrator):
             raise ValueError("due_ is of a fit on no labels")
         never = self.due_ == _NEVER and not self.refit
         if not never and (not 0 <= self.due_ <= 2**53 or self.due_ != int(self.due_)):
-            raise ValueError(f"due_={self.due_!r}; expected a count")
+            raise ValueError(f"due_={spelled(self.due_)}; expected a count")
 
     def _twin(self, trial: bool = False) -> ChangingCalibrator:
         twin = super()._twin(trial)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
-from .._core.printed import listed, quoted
+from .._core.printed import listed, quoted, spelled
 from .._numerics.links import FloatArray
 from .files import Source
 from .records import SEPARATORS, places_of, to_number
@@ -96,7 +96,7 @@ class Table:
             expected = "a number or a text, and the same in every row"
         if True in bad:
             row = bad.index(True)
-            shown = f"{values[row]!r:.60}"
+            shown = f"{spelled(values[row]):.60}"
             at = f"{self.place(row)}: {quoted(name)}"
             raise ValueError(f"{at} is {shown}; expected {expected}.")
         return pl.Series(values=values, dtype=dtype)

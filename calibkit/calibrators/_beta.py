@@ -8,6 +8,7 @@ import numpy as np
 
 from .._core.base import StateKind
 from .._core.log_odds import LogOddsCalibrator
+from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit
@@ -111,7 +112,7 @@ class BetaCalibrator(LogOddsCalibrator):
     def _check_state(self) -> None:
         super()._check_state()
         if self.a_ < 0 or self.b_ < 0:
-            raise ValueError(f"a_={self.a_!r}, b_={self.b_!r}; expected a, b >= 0")
+            raise ValueError(f"a_={spelled(self.a_)}, b_={spelled(self.b_)}; expected a, b >= 0")
 
 
 def _log_terms(s: Scores) -> list[FloatArray]:

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator, StateKind
 from .._core.labels import read_classes
 from .._core.params import check_choice, check_scale
+from .._core.printed import spelled
 from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.links import FloatArray, IntArray, expit, logit
@@ -97,7 +98,8 @@ class BorrowedCalibrator(BaseCalibrator):
         inner = self.calibrator
         if not isinstance(inner, BaseCalibrator):
             raise TypeError(
-                f"{where}: calibrator={inner!r}; expected a fitted calibrator of another task."
+                f"{where}: calibrator={spelled(inner)}; expected a fitted calibrator of another "
+                "task."
             )
         check_choice(where, "repair", self.repair, ("shrinkage", "intercept"))
         check_scale(where, "shrinkage", self.shrinkage)
@@ -108,13 +110,13 @@ class BorrowedCalibrator(BaseCalibrator):
         check_is_fitted(inner)
         if len(inner.classes_) != 2:
             raise ValueError(
-                f"{where}: calibrator={inner!r} of {len(inner.classes_)} classes; expected one of "
-                "two."
+                f"{where}: calibrator={spelled(inner)} of {len(inner.classes_)} classes; expected "
+                "one of two."
             )
 
     def _check_state(self) -> None:
         if self.n_local_ < 0:
-            raise ValueError(f"n_local_={self.n_local_!r}; expected a count")
+            raise ValueError(f"n_local_={spelled(self.n_local_)}; expected a count")
 
     def _input_scale(self) -> Scale:
         return self.calibrator._input_scale() if self.scale is None else self.scale

@@ -13,6 +13,7 @@ from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.loaded import check_held
 from .._core.params import check_flag, check_int
+from .._core.printed import spelled
 from .._core.proofs import counts_of, verify_classes, verify_counts
 from .._core.scores import Scale, Scores
 from .._core.verification import Verification
@@ -37,12 +38,13 @@ class _Lift(BaseCalibrator):
         name, inner = type(self).__name__, self.calibrator
         if not isinstance(inner, BaseCalibrator):
             raise TypeError(
-                f"{name}: calibrator={inner!r}; expected an instance of a binary calibrator, "
-                f"for instance {name}(PlattCalibrator())."
+                f"{name}: calibrator={spelled(inner)}; expected an instance of a binary "
+                f"calibrator, for instance {name}(PlattCalibrator())."
             )
         if "lift" in inner._traits:
             raise TypeError(
-                f"{name}: calibrator={inner!r} is a lift itself; expected a binary calibrator."
+                f"{name}: calibrator={spelled(inner)} is a lift itself; expected a binary "
+                "calibrator."
             )
         inner._check_params()
         if self.classes is not None:
@@ -301,7 +303,7 @@ class TopLabelCalibrator(_Lift):
         elif alone:
             _warn(
                 f"{len(alone)} of {len(own)} classes (first: "
-                f"{self.classes_[alone[:5]].tolist()}) are predicted on fewer than "
+                f"{spelled(self.classes_[alone[:5]].tolist())}) are predicted on fewer than "
                 f"min_rows={self.min_rows} rows, or are always or never right there; they share "
                 "one map learnt from all rows."
             )

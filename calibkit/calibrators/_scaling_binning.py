@@ -13,6 +13,7 @@ from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.loaded import check_held, check_inside
 from .._core.params import check_real
+from .._core.printed import spelled
 from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign, distinct_values, mass_borders
@@ -162,13 +163,13 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         name, scaler = type(self).__name__, self._template()
         if not isinstance(scaler, BaseCalibrator):
             raise TypeError(
-                f"{name}: scaler={scaler!r}; expected an instance of a binary calibrator, for "
-                f"instance {name}(BetaCalibrator())."
+                f"{name}: scaler={spelled(scaler)}; expected an instance of a binary calibrator, "
+                f"for instance {name}(BetaCalibrator())."
             )
         if "lift" in scaler._traits or isinstance(scaler, ScalingBinningCalibrator):
             raise TypeError(
-                f"{name}: scaler={scaler!r} holds a calibrator itself; expected a plain binary "
-                f"calibrator. For K classes lift the whole: OneVsRestCalibrator({name}())."
+                f"{name}: scaler={spelled(scaler)} holds a calibrator itself; expected a plain "
+                f"binary calibrator. For K classes lift the whole: OneVsRestCalibrator({name}())."
             )
         scaler._check_params()
         self._shares()
@@ -183,11 +184,11 @@ class ScalingBinningCalibrator(BinnedCalibrator):
             return (1 / 3, 1 / 3, 1 / 3) if split else None
         advice = "expected None, True, or three shares that sum to one, such as (0.5, 0.25, 0.25)"
         if not isinstance(split, (tuple, list, np.ndarray)) or len(split) != 3:
-            raise ValueError(f"{name}: split={split!r}; {advice}.")
+            raise ValueError(f"{name}: split={spelled(split)}; {advice}.")
         for share in split:
             check_real(name, "split", share, low=0.0, high=1.0, open_low=True, open_high=True)
         if abs(sum(split) - 1.0) > 1e-6:
-            raise ValueError(f"{name}: split={split!r} sums to {sum(split):g}; {advice}.")
+            raise ValueError(f"{name}: split={spelled(split)} sums to {sum(split):g}; {advice}.")
         return tuple(float(share) for share in split)
 
     def _with_scale(self, scale: Scale) -> BaseCalibrator:

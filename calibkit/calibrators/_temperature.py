@@ -8,6 +8,7 @@ import numpy as np
 
 from .._core.base import StateKind
 from .._core.log_odds import LogOddsCalibrator
+from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import FloatArray, IntArray, expit, row_blocks
@@ -131,4 +132,4 @@ class TemperatureCalibrator(LogOddsCalibrator):
     def _check_state(self) -> None:
         super()._check_state()
         if not self.temperature_ > 0:
-            raise ValueError(f"temperature_={self.temperature_!r}; expected T > 0")
+            raise ValueError(f"temperature_={spelled(self.temperature_)}; expected T > 0")

@@ -12,6 +12,7 @@ import numpy as np
 from .._core.inputs import check_lengths
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
+from .._core.printed import spelled
 from .._numerics.links import FloatArray, IntArray
 from ._checks import LOWEST, MASS_TOLERANCE, TOLERANCE, warn_of_missing
 from ._measures import LEAST_MISS, SCALES, Scale
@@ -122,8 +123,8 @@ def ask(
     yes, no = _words(true, where, "true"), _words(false, where, "false")
     if yes & no:
         raise ValueError(
-            f"{where}: {sorted(yes & no)[0]!r} is in true and in false (case and punctuation don't "
-            "count); expected different words."
+            f"{where}: {spelled(sorted(yes & no)[0])} is in true and in false (case and "
+            "punctuation don't count); expected different words."
         )
     bare: dict[str, str] = {}  # tokens recur: each is stripped once
     rows = read_rows(answers, where, name)
@@ -177,7 +178,8 @@ def _words(words: str | Sequence[str], where: str, name: str) -> set[str]:
     for w in given:
         if not isinstance(w, str) or not _bare(w):
             raise ValueError(
-                f"{where}: {name} holds {w!r}; expected words, which punctuation alone is not."
+                f"{where}: {name} holds {spelled(w)}; expected words, which punctuation alone is "
+                "not."
             )
     if not given:
         raise ValueError(f"{where}: {name} is empty; expected at least one word.")
@@ -188,8 +190,8 @@ def read_rows(data: Any, where: str, name: str) -> list[Any]:
     """One entry per output, of any kind of column."""
     if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
         raise TypeError(
-            f"{where}: {name} is {data!r:.40} ({type(data).__name__}); expected a list with one "
-            f"entry per output. For a single output pass [{name}]."
+            f"{where}: {name} is {spelled(data):.40} ({type(data).__name__}); expected a list with "
+            f"one entry per output. For a single output pass [{name}]."
         )
     for method in ("to_list", "to_pylist", "tolist"):
         if hasattr(data, method):
@@ -223,14 +225,15 @@ def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (isinstance(token, str) and number):
             raise TypeError(
-                f"{where}: {name} holds {answer!r:.60} at output {i}; expected a dict from token "
-                "to log-probability, or a list of (token, logprob) or of {'token', 'logprob'}."
+                f"{where}: {name} holds {spelled(answer):.60} at output {i}; expected a dict from "
+                "token to log-probability, or a list of (token, logprob) or of {'token', "
+                "'logprob'}."
             )
         value = max(min(value, 1e300), LOWEST)  # before float(): Python's ints have no end
         if value > TOLERANCE:
             raise ValueError(
-                f"{where}: {name} holds values above 0 ({value:.6g} for {token!r} at output {i}); "
-                "expected log-probabilities. For probabilities take np.log first."
+                f"{where}: {name} holds values above 0 ({value:.6g} for {spelled(token)} at output "
+                f"{i}); expected log-probabilities. For probabilities take np.log first."
             )
         listed.append((token, min(float(value), 0.0)))
     mass = sum(exp(v) for _, v in listed)
@@ -332,8 +335,8 @@ def _codes(rows: list[Any], where: str, name: str) -> IntArray:
         codes = [-1 if is_missing(v) else known.setdefault(v, len(known)) for v in rows]
     except TypeError as error:
         raise TypeError(
-            f"{where}: {name} holds values that can't be compared ({error}); expected strings, "
-            "numbers or tuples. Convert them, for instance by repr."
+            f"{where}: {name} holds values that can't be compared ({spelled(error)}); expected "
+            "strings, numbers or tuples. Convert them, for instance by repr."
         ) from error
     return np.array(codes, dtype=np.int64)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, UnmatchedWarning, warn
 from .._numerics.links import FloatArray, IntArray
 from .._tables.records import is_empty, to_number
@@ -113,7 +114,7 @@ class Columns:
             raise ValueError(
                 f"{self._asked.where}: {self._doubt} is the same for all outputs of a task, which "
                 f"differ in {answers[0]}; expected the output's text. Name it: "
-                f"text={answers[0]!r}, or text={self._doubt!r}."
+                f"text={spelled(answers[0])}, or text={spelled(self._doubt)}."
             )
 
     def _add_extra(self, extra: dict[str, Any], n_before: int) -> None:

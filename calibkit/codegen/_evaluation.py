@@ -11,6 +11,7 @@ import numpy as np
 
 from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, percent
+from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
 from .._numerics.links import FloatArray, IntArray, expit
@@ -245,7 +246,7 @@ class _Judge:
         except TooFewError as error:
             if strict:
                 raise
-            return [raw, {**nothing, "auc": np.nan}], [f"not rescaled: {error}"]
+            return [raw, {**nothing, "auc": np.nan}], [f"not rescaled: {spelled(error)}"]
         rescaled = {"stage": "rescaled", **head, **self.metrics(p, p)}
         collapse = collapse_of(p, rescaled["skill"], float(rescaled["ece"]))
         return [raw, rescaled], notes + [str(collapse)] * collapse.collapsed

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.params import check_choice, check_real
+from .._core.printed import spelled
 from .._numerics.links import FloatArray, logit
 from ._answers import ask, read_rows
 from ._checks import warn_of_missing
@@ -216,7 +217,8 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
             check_choice(where, "measures", name, MEASURES)
         if not names or len(set(names)) < len(names):
             raise ValueError(
-                f"{where}: measures={self.measures!r}; expected one or more different measures."
+                f"{where}: measures={spelled(self.measures)}; expected one or more different "
+                "measures."
             )
         return names
 
@@ -224,7 +226,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         check_choice(where, "scale", self.scale, SCALES)
         check_real(where, "quantile", self.quantile, low=0.0, high=1.0)
         if self.columns is not None and not isinstance(self.columns, Mapping):
-            raise TypeError(f"{where}: columns={self.columns!r}; expected a dict or None.")
+            raise TypeError(f"{where}: columns={spelled(self.columns)}; expected a dict or None.")
         for name in self.columns or ():
             check_choice(where, "columns", name, COLUMNS)
 
@@ -238,8 +240,9 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         for name in needed:
             if self._column(name) not in present:
                 raise ValueError(
-                    f"{where}: X has no column {self._column(name)!r}; it has {present!r:.200}. "
-                    f"Name the one that holds it: columns={{{name!r}: ...}}."
+                    f"{where}: X has no column {spelled(self._column(name))}; it has "
+                    f"{spelled(present):.200}. Name the one that holds it: "
+                    f"columns={{{spelled(name)}: ...}}."
                 )
         return [self._column(name) for name in needed]
 
@@ -247,9 +250,9 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         for m in names:
             if _COLUMN_OF[m] != "logprobs":
                 raise ValueError(
-                    f"{where}: measures holds {m!r}, which needs the column "
-                    f"{self._column(_COLUMN_OF[m])!r}, and X is no data frame; expected one. Pass "
-                    "a pandas or polars DataFrame."
+                    f"{where}: measures holds {spelled(m)}, which needs the column "
+                    f"{spelled(self._column(_COLUMN_OF[m]))}, and X is no data frame; expected "
+                    "one. Pass a pandas or polars DataFrame."
                 )
 
 

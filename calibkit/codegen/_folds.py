@@ -13,6 +13,7 @@ from sklearn.model_selection import KFold
 from .._core.base import BaseCalibrator
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int
+from .._core.printed import spelled
 from .._core.random import generator
 from .._core.scores import Scores
 from .._core.warnings import ScaleWarning
@@ -109,7 +110,8 @@ def read_calibrator(calibrator: Any, scale: str, where: str) -> BaseCalibrator:
         template = clone(calibrator)
     else:
         raise TypeError(
-            f"{where}: calibrator={calibrator!r}; expected a name such as 'platt', or a calibrator."
+            f"{where}: calibrator={spelled(calibrator)}; expected a name such as 'platt', or a "
+            "calibrator."
         )
     return template._with_scale("probability" if scale == "probability" else "logit")
 
@@ -130,8 +132,8 @@ def read_folds(cv: Any, n: int, where: str) -> Any:
             folds[-1][0][train] = folds[-1][1][test] = True
     except (TypeError, ValueError, IndexError) as error:
         raise ValueError(
-            f"{where}: cv can't be read ({error}); expected a number of folds, a splitter, or "
-            f"pairs of training and test rows among {n} outputs."
+            f"{where}: cv can't be read ({spelled(error)}); expected a number of folds, a "
+            f"splitter, or pairs of training and test rows among {n} outputs."
         ) from error
     return folds
 

@@ -11,6 +11,7 @@ from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths
 from .._core.labels import is_missing, read_group_labels, read_labels, refuse_masked
 from .._core.mistakes import refuse_swapped
 from .._core.params import advice, check_choice
+from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
 
@@ -31,7 +32,8 @@ def read_correct(
     other = [v for v in found.tolist() if v not in (0, 1)]
     if other:
         raise ValueError(
-            f"{where}: correct holds {other[0]!r}; expected 0 or 1, or bool, for every output."
+            f"{where}: correct holds {spelled(other[0])}; expected 0 or 1, or bool, for every "
+            "output."
         )
     return found.astype(np.int8)[codes]
 
@@ -53,13 +55,14 @@ def read_signals(
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(
-            f"{where}: confidence holds two signals called {twice!r}; expected distinct names."
+            f"{where}: confidence holds two signals called {spelled(twice)}; expected distinct "
+            "names."
         )
     return {name: _numbers(values, n, name, where, beside) for name, values in named.items()}
 
 
 def _numbers(values: Any, n: int, name: str, where: str, beside: str) -> FloatArray:
-    what = name if name == "confidence" else f"confidence[{name!r}]"
+    what = name if name == "confidence" else f"confidence[{spelled(name)}]"
     refuse_masked(values, what, where)
     try:
         a = np.asarray(values)
@@ -110,12 +113,12 @@ def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict
     scale = {str(name): one for name, one in scale.items()}
     for name, one in scale.items():
         if name not in signals:
-            listed = ", ".join(map(repr, signals))
+            listed = ", ".join(map(spelled, signals))
             raise ValueError(
-                f"{where}: scale names {name!r}; expected signals among {listed}"
+                f"{where}: scale names {spelled(name)}; expected signals among {listed}"
                 f"{advice(name, signals)}."
             )
-        check_choice(where, f"scale[{name!r}]", one, SCALES)
+        check_choice(where, f"scale[{spelled(name)}]", one, SCALES)
     return {name: scale.get(name, "probability") for name in signals}
 
 
@@ -128,8 +131,8 @@ def check_range(values: FloatArray, scale: str, name: str, where: str) -> None:
         at = int(np.flatnonzero(bad)[0])
         raise ValueError(
             f"{where}: {name} is {values[at]:.9g} at output {at}; expected probabilities in "
-            f"[0, 1]. Log-odds: scale={{{name!r}: 'logit'}}; lengths, perplexities and other "
-            f"numbers: scale={{{name!r}: 'score'}}."
+            f"[0, 1]. Log-odds: scale={{{spelled(name)}: 'logit'}}; lengths, perplexities and "
+            f"other numbers: scale={{{spelled(name)}: 'score'}}."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.printed import spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from ._measures import Scale
 from ._records import Generations, Results, rows_of
@@ -276,7 +277,7 @@ def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray, whe
             same.append(name)
     if same:
         warn(
-            f"{where}: {', '.join(map(repr, same))} equals the verdict or its opposite for all "
+            f"{where}: {', '.join(map(spelled, same))} equals the verdict or its opposite for all "
             "outputs: it seems to be the verdict by another name, not a signal. Name those that "
             "are: read_generations(..., signals=[...]).",
             VerdictAsSignalWarning,

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
 from .._core.labels import read_group_labels
+from .._core.printed import spelled
 from .._core.scores import SATURATED
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import FloatArray, IntArray, logit
@@ -75,8 +76,8 @@ class Parts:
         self.names = [str(v) for v in found]
         if taken := sorted(TAKEN & set(self.names)):
             raise ValueError(
-                f"{where}: by holds {taken[0]!r}, which the tables use for themselves; expected "
-                "other names."
+                f"{where}: by holds {spelled(taken[0])}, which the tables use for themselves; "
+                "expected other names."
             )
         self.rows = [Part(i, signal[i], y[i], None if g is None else g[i]) for i in at]
         for name, part in zip(self.names, self.rows, strict=True):

@@ -15,6 +15,7 @@ from .._core.inputs import read_scores, split_fractions
 from .._core.labels import read_group_labels
 from .._core.mistakes import refuse_swapped
 from .._core.params import check_choice, check_real
+from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
@@ -394,8 +395,8 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             check_real(where, name, level, low=0.0, high=1.0, open_low=True, open_high=True)
         if not levels or (np.diff(levels) <= 0).any():
             raise ValueError(
-                f"{where}: quantiles={self.quantiles!r}; expected levels in (0, 1) in ascending "
-                "order, such as (0.1, 0.5, 0.9)."
+                f"{where}: quantiles={spelled(self.quantiles)}; expected levels in (0, 1) in "
+                "ascending order, such as (0.1, 0.5, 0.9)."
             )
         return np.array(levels, dtype=np.float64)
 

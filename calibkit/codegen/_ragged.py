@@ -13,6 +13,7 @@ import numpy as np
 
 from .._core.labels import is_missing
 from .._core.optional import require
+from .._core.printed import spelled
 from .._numerics.links import FloatArray, IntArray
 from ._checks import place
 
@@ -192,8 +193,8 @@ def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -
         elif hasattr(row, "__iter__"):
             mend = "Pass the log-probabilities alone, in their order"
         raise TypeError(
-            f"{where}: {name} holds {kind} ({row!r:.40}) at {place(i, *outer)}; expected a list of "
-            f"numbers. {mend}."
+            f"{where}: {name} holds {kind} ({spelled(row):.40}) at {place(i, *outer)}; expected a "
+            f"list of numbers. {mend}."
         )
     return np.asarray(row) if hasattr(row, "__array__") else list(row)
 
@@ -287,6 +288,6 @@ def _refuse(value: Any, at: str, where: str, name: str) -> None:
         found = f"it is nested too deep: a {type(value).__name__}"
         mend = "Pass one flat list of numbers per output"
     raise TypeError(
-        f"{where}: {name} can't be read: {found} ({value!r:.40}) at {at}; expected a number. "
-        f"{mend}."
+        f"{where}: {name} can't be read: {found} ({spelled(value):.40}) at {at}; expected a "
+        f"number. {mend}."
     )

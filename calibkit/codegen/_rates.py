@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core.inputs import check_lengths
+from .._core.printed import spelled
 from .._numerics.links import FloatArray
 
 #: How far k of a fraction k/n may be from a whole number: float32 rounding and more.
@@ -22,7 +23,7 @@ def read_floats(values: Any, name: str, where: str) -> FloatArray:
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {name} can't be read as numbers: {error}.") from error
+        raise ValueError(f"{where}: {name} can't be read as numbers: {spelled(error)}.") from error
     return a.astype(np.float64)
 
 

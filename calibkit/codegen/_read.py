@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.printed import spelled
 from ._columns import Columns
 from ._formats import read_rows
 from ._formats._rows import Asked, Field
@@ -193,7 +194,7 @@ def read_results(
                 raise ValueError(
                     f"{asked.where}: {verdict.place}: says {verdict.notion}, and rows before it "
                     f"{kept_notion}; expected one notion of correct. Choose: "
-                    f"correct={verdict.notion!r}."
+                    f"correct={spelled(verdict.notion)}."
                 )
             kept_notion, column = verdict.notion, verdict.column
             earlier = ids.add(verdict.place, verdict.task, verdict.sample)
@@ -202,7 +203,7 @@ def read_results(
             elif found[earlier] != verdict.correct:
                 raise ids.conflict(earlier, verdict.place)
     if kept_notion is None:
-        raise ValueError(f"{asked.where}: no record has a verdict by correct={correct!r}.")
+        raise ValueError(f"{asked.where}: no record has a verdict by correct={spelled(correct)}.")
     return Results(
         correct=np.array(found, dtype=bool), notion=kept_notion, column=column, **ids.columns()
     )
@@ -217,7 +218,9 @@ def _paths(path: Paths, asked: Asked) -> list[Path]:
     paths: list[Any] = [path] if single else list(path)  # type: ignore[arg-type]
     for one in paths:
         if not isinstance(one, (str, os.PathLike)):
-            raise TypeError(f"{asked.where}: path holds {one!r:.40}; expected paths of files.")
+            raise TypeError(
+                f"{asked.where}: path holds {spelled(one):.40}; expected paths of files."
+            )
     if not paths:
         raise ValueError(f"{asked.where}: path is an empty list; expected a file or more.")
     return [Path(p) for p in paths]

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.params import check_choice
+from .._core.printed import spelled
 from .._numerics.links import FloatArray, IntArray
 from ._inputs import SCALES, read_signals
 from ._measures import TOKEN_MEASURES, Scale, measure_tokens
@@ -153,7 +154,7 @@ class Generations:
                 )
         if not isinstance(measures, Iterable):
             raise ValueError(
-                f"{where}: measures={measures!r:.60}; expected a name, or a list of names."
+                f"{where}: measures={spelled(measures):.60}; expected a name, or a list of names."
             )
         names = [measures] if isinstance(measures, str) else list(measures)
         for name in names:
@@ -209,7 +210,7 @@ class Generations:
         where = "with_signal"
         check_choice(where, "scale", scale, SCALES)
         if not isinstance(name, Hashable):
-            raise ValueError(f"{where}: name={name!r:.60}; expected the name of a signal.")
+            raise ValueError(f"{where}: name={spelled(name):.60}; expected the name of a signal.")
         owner = self if of is None else getattr(of, "generations", of)
         if not isinstance(owner, Generations):
             raise TypeError(f"{where}: of is a {type(owner).__name__}; expected Generations.")
@@ -251,8 +252,8 @@ class Generations:
                 raise IndexError(f"{picked.ndim} dimensions")
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
-                f"take: rows={rows!r:.60} picks no rows of {len(self)} ({error}); expected whole "
-                "numbers, a mask of all rows, or a slice."
+                f"take: rows={spelled(rows):.60} picks no rows of {len(self)} ({spelled(error)}); "
+                "expected whole numbers, a mask of all rows, or a slice."
             ) from error
         rows = picked
         top = self.top_logprobs

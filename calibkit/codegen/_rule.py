@@ -13,6 +13,7 @@ from .._core.base import BaseCalibrator
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice
+from .._core.printed import spelled
 from .._core.provenance import Provenance, Traced
 from .._core.warnings import MissingSignalWarning, warn
 from .._numerics.links import FloatArray, IntArray
@@ -168,7 +169,7 @@ class DecisionRule(Traced):
             optional = name in ("threshold", "policy")
             if not (isinstance(part, kind) or (optional and part is None)):
                 raise TypeError(
-                    f"DecisionRule: {name}={part!r}; expected a {kind.__name__}"
+                    f"DecisionRule: {name}={spelled(part)}; expected a {kind.__name__}"
                     f"{' or None' if optional else ''}."
                 )
         if self.threshold is None and self.policy is None:
@@ -178,17 +179,17 @@ class DecisionRule(Traced):
         check_is_fitted(self.calibrator)
         if "lift" in self.calibrator._traits or self.calibrator.classes_.tolist() != [0, 1]:
             raise ValueError(
-                f"DecisionRule: calibrator={self.calibrator!r} of classes "
-                f"{self.calibrator.classes_.tolist()[:10]}; expected one of a single score, fitted "
-                "on whether outputs were correct, 0 or 1."
+                f"DecisionRule: calibrator={spelled(self.calibrator)} of classes "
+                f"{spelled(self.calibrator.classes_.tolist()[:10])}; expected one of a single "
+                "score, fitted on whether outputs were correct, 0 or 1."
             )
         if self.threshold is not None:
             check_is_fitted(self.threshold)
             own = self.calibrator._input_scale()
             if (self.scale == "probability") != (own == "probability"):
                 raise ValueError(
-                    f"DecisionRule: the calibrator's scale is {own!r} and the threshold's "
-                    f"{self.scale!r}; expected the same (a score counts as log-odds)."
+                    f"DecisionRule: the calibrator's scale is {spelled(own)} and the threshold's "
+                    f"{spelled(self.scale)}; expected the same (a score counts as log-odds)."
                 )
 
     @property
@@ -258,8 +259,8 @@ class DecisionRule(Traced):
         name = self.signal
         if name not in (known := (*outputs.signals, *TOKEN_MEASURES)):
             raise ValueError(
-                f"{where}: the outputs have no signal {name!r}; expected it among "
-                f"{', '.join(map(repr, known))}{advice(name, known)}. Add it with with_signal."
+                f"{where}: the outputs have no signal {spelled(name)}; expected it among "
+                f"{', '.join(map(spelled, known))}{advice(name, known)}. Add it with with_signal."
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MissingSignalWarning)  # said once, by decide
@@ -277,20 +278,21 @@ class DecisionRule(Traced):
             if self.scale == "logit" and name in PROBABILITIES and not outside.any():
                 raise ValueError(
                     f"{where}: {name} is a column of numbers in [0, 1], and the rule takes "
-                    f"log-odds; expected the same. If they are, say so: with_signal({name!r}, "
-                    "..., scale='logit')."
+                    "log-odds; expected the same. If they are, say so: "
+                    f"with_signal({spelled(name)}, ..., scale='logit')."
                 )
             return values
         fits = scale == self.scale if self.threshold is not None else True
         if not fits or (scale == "probability") != (self.scale == "probability"):
             raise ValueError(
-                f"{where}: {name} is on the scale {scale!r}, and the rule takes {self.scale!r}; "
-                "expected the same. Make the rule from the signal as it comes here."
+                f"{where}: {name} is on the scale {spelled(scale)}, and the rule takes "
+                f"{spelled(self.scale)}; expected the same. Make the rule from the signal as it "
+                "comes here."
             )
         return values
 
     def __str__(self) -> str:
-        lines = [f"{self.signal} ({_SCALES[self.scale]}), P(correct) by {self.calibrator!r}"]
+        lines = [f"{self.signal} ({_SCALES[self.scale]}), P(correct) by {spelled(self.calibrator)}"]
         if self.policy is not None:
             lines.append(f"By P(correct): {self.policy}")
         if self.threshold is not None:

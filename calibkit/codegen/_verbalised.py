@@ -12,6 +12,7 @@ import numpy as np
 
 from .._core.labels import is_missing
 from .._core.params import check_choice
+from .._core.printed import spelled
 from .._numerics.links import FloatArray
 from ._answers import read_rows
 from ._checks import warn_of_missing
@@ -124,12 +125,12 @@ def read_stated(texts: Any, bare: str, where: str, name: str = "texts") -> Float
             out[i] = seen[row]
         else:
             raise TypeError(
-                f"{where}: {name} holds {row!r:.40} ({type(row).__name__}) at output {i}; expected "
-                "text."
+                f"{where}: {name} holds {spelled(row):.40} ({type(row).__name__}) at output {i}; "
+                "expected text."
             )
     missing = np.isnan(out)
     first = rows[int(np.argmax(missing))] if missing.any() else None
-    why = "no text" if is_missing(first) else f"can't read {first!r:.40}"
+    why = "no text" if is_missing(first) else f"can't read {spelled(first):.40}"
     warn_of_missing(where, ["verbalised confidence"], missing, why)
     return out
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from .._core.optional import require
+from .._core.printed import spelled
 from .._numerics.links import FloatArray
 from ..metrics import Prequential
 from ._draw import _plain
@@ -82,8 +83,8 @@ def _panels(ax: Any, where: str) -> tuple[Any, np.ndarray]:
     place = ax.get_subplotspec() if hasattr(ax, "get_subplotspec") else None
     if place is None:
         raise ValueError(
-            f"{where}: ax={ax!r} has no place in a grid, so it can't be divided; expected axes "
-            "made by plt.subplots, or two of them."
+            f"{where}: ax={spelled(ax)} has no place in a grid, so it can't be divided; expected "
+            "axes made by plt.subplots, or two of them."
         )
     home, (width, height) = ax.figure, size_of(ax)
     ax.set_axis_off()

@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 from .._core.online import OnlineCalibrator
 from .._core.params import check_choice, check_int
+from .._core.printed import spelled
 from .._core.scores import Scale
 from .._core.stream_labels import known_classes, read_stream
 from .._numerics.links import FloatArray
@@ -126,7 +127,9 @@ def compare_methods(
     if methods is None:
         methods = _default_methods(first_fit, refit_every, n_bins, scale, random_state)
     if not isinstance(methods, Mapping) or not methods:
-        raise ValueError(f"{where}: methods={methods!r}; expected a dict of one or more methods.")
+        raise ValueError(
+            f"{where}: methods={spelled(methods)}; expected a dict of one or more methods."
+        )
     forecasts: dict[str, FloatArray] = {}
     for name, method in methods.items():
         if method is None:
@@ -134,8 +137,8 @@ def compare_methods(
             continue
         if not isinstance(method, OnlineCalibrator):
             raise TypeError(
-                f"{where}: methods[{name!r}] is a {type(method).__name__}; expected an online "
-                "calibrator or None. For a batch one: WindowedCalibrator(...)."
+                f"{where}: methods[{spelled(name)}] is a {type(method).__name__}; expected an "
+                "online calibrator or None. For a batch one: WindowedCalibrator(...)."
             )
         q = clone(method).predict_then_update(X, y, classes=classes)
         forecasts[str(name)] = q[:, 1].copy() if q.shape[1] == 2 else q

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.params import check_choice, check_int, check_real
+from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import silent
 from .._numerics.area import Grouped, reversed_area
@@ -70,7 +71,9 @@ class Settings:
             check_choice(where, "limits", self.limits, ("auto",))
             return
         if not isinstance(self.limits, (tuple, list)) or len(self.limits) != 2:
-            raise TypeError(f"{where}: limits={self.limits!r}; expected 'auto' or (low, high).")
+            raise TypeError(
+                f"{where}: limits={spelled(self.limits)}; expected 'auto' or (low, high)."
+            )
         low, high = self.limits
         check_real(where, "limits[0]", low, low=0.0, high=1.0)
         check_real(where, "limits[1]", high, low=float(low), high=1.0, open_low=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.inputs import Rows
+from .._core.printed import spelled
 from ..metrics import ScoreTable
 from ..metrics._rows import Binary, infer_kind, read_groups, read_problem, reduce_rows
 
@@ -38,7 +39,8 @@ def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, A
         raise ValueError(f"{where}: {what} is empty; expected at least one model in the dict.")
     if name is not None:
         raise ValueError(
-            f"{where}: name={name!r} beside a dict, whose keys are the names; expected one of them."
+            f"{where}: name={spelled(name)} beside a dict, whose keys are the names; expected one "
+            "of them."
         )
     return {str(key): value for key, value in values.items()}
 
@@ -91,6 +93,10 @@ def problems_of_arrays(
     shown = np.arange(0)
     for model, y_prob in scores.items():
         at = where if len(scores) == 1 else f"{where} ({model})"
+        if isinstance(classes, dict) and model not in classes:
+            raise ValueError(
+                f"{at}: classes has the keys {spelled(list(classes))}; expected one for each model."
+            )
         own = classes[model] if isinstance(classes, dict) else classes
         told = sample_weight, weights, pos_label, own
         rows = read_problem(y_true, y_prob, *told, fractions=True, where=at)
@@ -112,8 +118,8 @@ def problems_of_tables(tables: dict[str, Any], *, where: str) -> Problems:
     for name, table in tables.items():
         if not isinstance(table, ScoreTable):
             raise TypeError(
-                f"{where}: {name!r} is a {type(table).__name__}; expected a ScoreTable. For labels "
-                "and probabilities use from_predictions."
+                f"{where}: {spelled(name)} is a {type(table).__name__}; expected a ScoreTable. For "
+                "labels and probabilities use from_predictions."
             )
     return Problems("binary", [Problem(m, None, t, None) for m, t in tables.items()], 2)
 

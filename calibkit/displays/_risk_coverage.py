@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.params import check_int, check_real, percent
+from .._core.printed import spelled
 from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.links import FloatArray, IntArray
@@ -333,20 +334,21 @@ def _marks_of(thresholds: Any, signals: list[str], where: str) -> dict[str, floa
     if not isinstance(thresholds, Mapping):
         if len(signals) > 1:
             raise ValueError(
-                f"{where}: thresholds={thresholds!r} for {len(signals)} signals; expected a dict "
-                "of them by name."
+                f"{where}: thresholds={spelled(thresholds)} for {len(signals)} signals; expected a "
+                "dict of them by name."
             )
         thresholds = {signals[0]: thresholds}
     marks = {}
     for signal, threshold in thresholds.items():
         if str(signal) not in signals:
             raise ValueError(
-                f"{where}: thresholds names {signal!r}; expected one of "
-                f"{', '.join(map(repr, signals))}."
+                f"{where}: thresholds names {spelled(signal)}; expected one of "
+                f"{', '.join(map(spelled, signals))}."
             )
-        if threshold != np.inf:  # nothing is accepted: the mark would be nowhere
-            check_real(where, "thresholds", threshold)
-            marks[str(signal)] = float(threshold)
+        if np.ndim(threshold) == 0 and threshold == np.inf:
+            continue  # nothing is accepted: the mark would be nowhere
+        check_real(where, "thresholds", threshold)
+        marks[str(signal)] = float(threshold)
     return marks
 
 

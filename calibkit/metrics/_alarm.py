@@ -14,6 +14,7 @@ import numpy as np
 from .._core.labels import is_missing
 from .._core.params import check_real
 from .._core.plain_json import with_names_of_today
+from .._core.printed import spelled
 from .._core.provenance import Traced
 from .._core.stream_labels import known_classes, read_stream
 from .._numerics import betting
@@ -137,7 +138,7 @@ class CalibrationAlarm(Traced):
         self.tolerance = float(tolerance)
         self.classes_: np.ndarray | None = known_classes(classes, own)
         if self.classes_ is not None and len(self.classes_) > 2:
-            raise ValueError(f"{own}: classes={classes!r}; expected two class labels.")
+            raise ValueError(f"{own}: classes={spelled(classes)}; expected two class labels.")
         self._declared = self.classes_
         self._start()
 
@@ -359,8 +360,8 @@ class CalibrationAlarm(Traced):
             )
         if found is not None and len(found) > 2:
             raise ValueError(
-                f"{where}: y holds {len(found)} classes, {found.tolist()[:10]}; expected two. Of K "
-                "classes watch one at a time."
+                f"{where}: y holds {len(found)} classes, {spelled(found.tolist()[:10])}; expected "
+                "two. Of K classes watch one at a time."
             )
         forecast = np.array(s.values)  # a copy, which the loop may write to
         state = [np.array(v) for v in (self._weights, self._maps, self._gaps, self._clock)]
@@ -430,8 +431,8 @@ def _checked(data: Any, where: str) -> _State:
     _check_keys(data, _KEYS, where)
     if data["format"] != FORMAT or type(data["version"]) is not int or data["version"] != VERSION:
         raise ValueError(
-            f"{where}: format {data['format']!r}, version {data['version']!r}; expected {FORMAT!r},"
-            f" {VERSION}."
+            f"{where}: format {spelled(data['format'])}, version {spelled(data['version'])}; "
+            f"expected {spelled(FORMAT)}, {VERSION}."
         )
     _check_keys(data["state"], _State._fields, where)
     fresh = (betting.first_weights(), betting.first_maps(), betting.first_gaps(), np.zeros(2))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.params import check_choice, check_int
+from .._core.printed import spelled
 from .._numerics.binning import (
     MOST_BINS,
     BinSums,
@@ -67,12 +68,12 @@ def check_debias(where: str, debias: Any, norm: str) -> str | None:
         return "differences" if debias and norm != "max" else None
     if not isinstance(debias, str) or debias not in NOISES:
         raise ValueError(
-            f"{where}: debias={debias!r}; expected True, False, 'differences' or 'labels'."
+            f"{where}: debias={spelled(debias)}; expected True, False, 'differences' or 'labels'."
         )
     if norm == "max":
         raise ValueError(
-            f"{where}: debias={debias!r} with norm='max', which has no debiased form; expected "
-            "debias=False. For what is certain of the largest gap use verify()."
+            f"{where}: debias={spelled(debias)} with norm='max', which has no debiased form; "
+            "expected debias=False. For what is certain of the largest gap use verify()."
         )
     return str(debias)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
+from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.area import Grouped, reversed_area
@@ -152,8 +153,8 @@ def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None
         return _KNOWN[metric]
     if not callable(metric):
         raise TypeError(
-            f"{where}: metric={metric!r}; expected a function (y_true, y_prob) -> float, or one "
-            f"of the names {', '.join(_KNOWN)}."
+            f"{where}: metric={spelled(metric)}; expected a function (y_true, y_prob) -> float, or "
+            f"one of the names {', '.join(_KNOWN)}."
         )
     known = _KNOWN.get(getattr(metric, "__name__", ""))
     return known if known is not None and known.function is metric else None
@@ -182,8 +183,8 @@ def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> N
     for name in params:
         if name not in known:
             raise TypeError(
-                f"{where}: {spec.name} has no setting {name!r}; it has {', '.join(known) or 'none'}"
-                f"{advice(name, [*known, *_OWN])}."
+                f"{where}: {spec.name} has no setting {spelled(name)}; it has "
+                f"{', '.join(known) or 'none'}{advice(name, [*known, *_OWN])}."
             )
 
 

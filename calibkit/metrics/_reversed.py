@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core.labels import read_targets
+from .._core.printed import spelled
 
 
 def reversal(
@@ -25,7 +26,9 @@ def reversal(
     if codes.dtype.kind == "f":
         return f"{said}; give the fractions of that label."
     if np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2:
-        return f"{said}, since columns belong to the labels in the order {labels.tolist()}."
+        return (
+            f"{said}, since columns belong to the labels in the order {spelled(labels.tolist())}."
+        )
     event = labels.tolist()[-1] if pos_label is None else pos_label
     other = next((label for label in labels.tolist() if label != event), None)
-    return f"{said}; say so by pos_label={other!r}."
+    return f"{said}; say so by pos_label={spelled(other)}."

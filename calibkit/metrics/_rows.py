@@ -11,6 +11,7 @@ from .._core.inputs import Rows, check_lengths, match_classes, read_scores
 from .._core.labels import read_group_labels, read_labels, read_targets, warn_of_order
 from .._core.mistakes import refuse_swapped, warn_of_hard
 from .._core.params import check_choice
+from .._core.printed import spelled
 from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.links import FloatArray, IntArray
@@ -52,6 +53,8 @@ def read_problem(
     With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
     """
     check_choice(where, "weights", weights, WEIGHTS)
+    if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
+        raise ValueError(f"{where}: pos_label={spelled(pos_label)}; expected one label.")
     if y_prob is None:
         raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
     read: Any = read_targets if fractions and _of_two_classes(y_prob) else read_labels
@@ -78,8 +81,8 @@ def read_problem(
         if two_columns and pos_label is not None and len(labels) == 1:
             raise ValueError(
                 f"{where}: y_prob has two columns and y_true holds one label only, "
-                f"{labels.tolist()[0]!r}; expected the column of the event alone, or both classes "
-                "in classes=[...]."
+                f"{spelled(labels.tolist()[0])}; expected the column of the event alone, or both "
+                "classes in classes=[...]."
             )
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
@@ -101,8 +104,8 @@ def read_problem(
 def _refuse_event(pos_label: Any, n_classes: int, where: str) -> None:
     if pos_label is not None:
         raise ValueError(
-            f"{where}: pos_label={pos_label!r} with {n_classes} columns in y_prob; expected it for "
-            "two classes. For one class of many give y_true == label and its column."
+            f"{where}: pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected "
+            "it for two classes. For one class of many give y_true == label and its column."
         )
 
 
@@ -136,7 +139,7 @@ def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str)
         labels = sorted([*labels, pos_label], key=str)
     elif len(labels) == 1 and not isinstance(labels[0], str) and labels[0] in (0, 1, -1):
         labels = [min(0, labels[0]), 1]
-    mend = "" if pos_label is not None else f" Or name the event: pos_label={labels[0]!r}."
+    mend = "" if pos_label is not None else f" Or name the event: pos_label={spelled(labels[0])}."
     return in_class_order(y_prob, labels, where=where, name="y_prob", event=pos_label, mend=mend)
 
 
@@ -156,8 +159,8 @@ def _event_shares(
         return np.array([0, 1]), shares
     if pos_label != found[0]:
         raise ValueError(
-            f"{where}: pos_label={pos_label!r} with fractions in y_true; expected "
-            f"{found.tolist()[0]!r} or {found.tolist()[1]!r}."
+            f"{where}: pos_label={spelled(pos_label)} with fractions in y_true; expected "
+            f"{spelled(found.tolist()[0])} or {spelled(found.tolist()[1])}."
         )
     return np.array([0, 1]), 1.0 - shares
 
@@ -196,14 +199,14 @@ def _binary_codes(
         if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
             return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
         raise ValueError(
-            f"{where}: y_true holds one label only, {only!r}; expected two, or pos_label to say "
-            "whether it is the event."
+            f"{where}: y_true holds one label only, {spelled(only)}; expected two, or pos_label to "
+            "say whether it is the event."
         )
     same_kind = isinstance(pos_label, str) == isinstance(found.tolist()[0], str)
     if len(found) > 2 or not same_kind or (len(found) == 2 and pos_label not in found):
         raise ValueError(
-            f"{where}: pos_label={pos_label!r} with the labels {found.tolist()[:10]}; expected "
-            "one of two labels."
+            f"{where}: pos_label={spelled(pos_label)} with the labels "
+            f"{spelled(found.tolist()[:10])}; expected one of two labels."
         )
     positive = (found == pos_label)[codes]
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
@@ -228,7 +231,7 @@ def refuse_beside_table(where: str, *given: Any) -> None:
 def refuse_kind(where: str, kind: Any) -> None:
     """Raise if another kind of error is asked of a table than the one it stands for."""
     if kind not in (None, "binary"):
-        raise ValueError(f"{where}: kind={kind!r} with a ScoreTable, which is binary.")
+        raise ValueError(f"{where}: kind={spelled(kind)} with a ScoreTable, which is binary.")
 
 
 def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
@@ -271,7 +274,7 @@ def infer_kind(kind: str | None, n_classes: int, where: str, kinds: tuple[str, .
     if kind == "binary" and n_classes > 2:
         raise ValueError(
             f"{where}: kind='binary' with {n_classes} columns in y_prob; expected "
-            f"{' or '.join(map(repr, kinds[1:]))}. For one class give its column and y_true == "
+            f"{' or '.join(map(spelled, kinds[1:]))}. For one class give its column and y_true == "
             "class."
         )
     return kind

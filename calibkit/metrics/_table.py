@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
+from .._core.printed import spelled
 from .._numerics.binning import (
     MOST_BINS,
     BinSums,
@@ -379,6 +380,7 @@ def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
     seen.update(found)
     if any(isinstance(v, str) for v in found) or not (seen <= {0, 1} or seen <= {-1, 1}):
         raise ValueError(
-            f"{where}: chunks hold the labels {sorted(seen, key=repr)[:10]}; expected 0 and 1 "
-            "(or -1 and 1, or bools), or pos_label to say which label is the event in every chunk."
+            f"{where}: chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 "
+            "and 1 (or -1 and 1, or bools), or pos_label to say which label is the event in every "
+            "chunk."
         )

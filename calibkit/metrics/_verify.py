@@ -11,6 +11,7 @@ from scipy.stats import binom
 
 from .._core.inputs import read_scores
 from .._core.params import check_choice, check_int, check_real
+from .._core.printed import spelled
 from .._core.proofs import counts_of, upper_bound_of, verify_classes, verify_counts
 from .._core.random import generator
 from .._core.verification import Verification
@@ -218,7 +219,7 @@ def rows_to_certify(
     n_sets = int(np.clip(_MOST_NUMBERS / n_bins, _N_SEARCH, most))
     n = _search(ratio, n_sets, start, n_bins, power, 0.01)
     if n > _MOST_ROWS:
-        raise ValueError(f"{where}: error={error!r} takes more than 10^12 rows.")
+        raise ValueError(f"{where}: error={spelled(error)} takes more than 10^12 rows.")
     return int(np.ceil(n / n_bins)) * n_bins
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from .._core.inputs import RANGE_TOLERANCE
-from .._core.printed import quoted
+from .._core.printed import quoted, spelled
 from .._tables.records import Bad, Record, TextTable, is_empty, to_number
 from .._tables.table import find_columns
 
@@ -166,7 +166,7 @@ def _identity(cell: Any, place: str) -> Any:
     if is_empty(cell):
         return None
     if isinstance(cell, bool) or not isinstance(cell, (int, str)):
-        raise ValueError(f"{place} is {cell!r:.40}; expected an integer or a text.")
+        raise ValueError(f"{place} is {spelled(cell):.40}; expected an integer or a text.")
     return cell.strip() if isinstance(cell, str) else cell
 
 
@@ -184,8 +184,8 @@ class Labels:
         if self._positive is None:
             if text.lower() not in _LABELS:
                 raise ValueError(
-                    f"{place} is {text!r:.40}; expected 0 or 1, true or false, or nothing. Labels "
-                    "of other names need the event: --positive NAME."
+                    f"{place} is {spelled(text):.40}; expected 0 or 1, true or false, or nothing. "
+                    "Labels of other names need the event: --positive NAME."
                 )
             return _LABELS[text.lower()]
         if _alike(text, self._positive):
@@ -194,7 +194,8 @@ class Labels:
             self._other = text
         elif not _alike(text, self._other):
             raise ValueError(
-                f"{place} is {text!r:.40}; expected {self._positive} or {self._other}, as before."
+                f"{place} is {spelled(text):.40}; expected {self._positive} or {self._other}, as "
+                "before."
             )
         return 0.0
 
@@ -237,7 +238,9 @@ def _read_moment(cell: Any, place: str) -> tuple[str, float]:
             return parse(cell)
         except (TypeError, ValueError, OverflowError):
             continue
-    raise ValueError(f"{place} is {cell!r:.40}; expected a number, or a time as 2024-05-31T12:00.")
+    raise ValueError(
+        f"{place} is {spelled(cell):.40}; expected a number, or a time as 2024-05-31T12:00."
+    )
 
 
 def _number(cell: Any) -> tuple[str, float]:

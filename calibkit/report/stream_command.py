@@ -10,6 +10,7 @@ except ImportError:  # calibkit.cli says what to install
     typer = None  # type: ignore[assignment]
 
 from .._core.params import advice, both_names, main_name
+from .._core.printed import spelled
 from .incoming import Columns
 from .streaming import METHODS, StreamOptions, stream_file
 
@@ -20,7 +21,7 @@ def _method(value: str) -> str:
     name = main_name(value.lower())
     if name not in METHODS:
         near = advice(value, METHODS)
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(_NAMES)}{near}")
+        raise typer.BadParameter(f"{spelled(value)} is not one of {', '.join(_NAMES)}{near}")
     return name
 
 

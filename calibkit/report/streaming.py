@@ -143,9 +143,7 @@ def make_method(options: StreamOptions) -> OnlineCalibrator:
 
 
 @contextmanager
-def _learner(
-    options: StreamOptions, target: Path | None
-) -> Iterator[OnlineCalibrator | Journal]:
+def _learner(options: StreamOptions, target: Path | None) -> Iterator[OnlineCalibrator | Journal]:
     if options.journal is None:
         yield make_method(options)
         return

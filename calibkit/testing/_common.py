@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
+from .._core.printed import spelled
 from .._core.warnings import CalibrationWarning
 from .._registry import register_calibrator, registry_restored
 
@@ -104,5 +105,5 @@ def refuses(error: type[Exception], words: str, call: Callable[[], Any]) -> None
         call()
     except error as caught:
         message = str(caught)
-    assert message is not None, f"no {error.__name__} about {words!r}"
-    assert words in message, f"{words!r} not in the message: {message}"
+    assert message is not None, f"no {error.__name__} about {spelled(words)}"
+    assert words in message, f"{spelled(words)} not in the message: {message}"

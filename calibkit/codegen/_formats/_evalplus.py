@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..._core.printed import spelled
 from ..._tables.records import Repeated
 from ._rows import Asked, Output, Verdict, as_text, fail
 from ._source import Item
@@ -36,8 +37,8 @@ def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
             base, plus = found["base"], found.get("plus") or []
             if not (isinstance(base, list) and isinstance(plus, list)):
                 raise ValueError(
-                    f"{item.place}: eval[{task!r}] has base {base!r:.40} and plus {plus!r:.40}; "
-                    "expected lists, one status per sample."
+                    f"{item.place}: eval[{spelled(task)}] has base {spelled(base):.40} and plus "
+                    f"{spelled(plus):.40}; expected lists, one status per sample."
                 )
             rows = [
                 (_first(b), _first(plus[i]) if i < len(plus) else None, None)
@@ -46,7 +47,7 @@ def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
         else:
             rows = [(s["base_status"], s.get("plus_status"), s.get("solution")) for s in found]
         for i, row in enumerate(rows):
-            yield Item(f"{item.place}, eval[{task!r}][{i}]", {}), task, i, *row
+            yield Item(f"{item.place}, eval[{spelled(task)}][{i}]", {}), task, i, *row
 
 
 def _first(status: Any) -> Any:
@@ -65,8 +66,8 @@ def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
     """Whether the samples pass: "plus tests" are the base tests and the further ones."""
     notion = asked.notion or NOTIONS[0]
     if notion not in NOTIONS:
-        listed = " or ".join(map(repr, NOTIONS))
-        raise ValueError(f"{asked.where}: notion={notion!r}; expected {listed} of EvalPlus.")
+        listed = " or ".join(map(spelled, NOTIONS))
+        raise ValueError(f"{asked.where}: notion={spelled(notion)}; expected {listed} of EvalPlus.")
     for place, task, sample, base, plus, _ in _samples(item):
         passed = _passed(asked, place, "base", base)
         if notion == "plus tests":
@@ -85,5 +86,7 @@ def _passed(asked: Asked, item: Item, name: str, status: Any) -> bool:
     found = _STATUS.get(status) if isinstance(status, str) else None
     if found is None:
         listed = ", ".join(_STATUS)
-        raise fail(asked, item, f"the {name} status is {status!r:.60}; expected one of {listed}.")
+        raise fail(
+            asked, item, f"the {name} status is {spelled(status):.60}; expected one of {listed}."
+        )
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._core.printed import spelled
 from ..._numerics.links import FloatArray, softmax
 from ..._tables.records import to_number
 from ._rows import Asked, Output, Verdict, as_task, as_text, as_verdict, fail, field, keys
@@ -47,7 +48,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
 def _responses(item: Item, asked: Asked, first: str, other: str) -> list[Any]:
     found = item.value.get(first) or item.value.get(other)
     if not isinstance(found, list) or not found:
-        raise fail(asked, item, f"has the responses {found!r:.60}; expected a list of them.")
+        raise fail(asked, item, f"has the responses {spelled(found):.60}; expected a list of them.")
     return found
 
 
@@ -103,8 +104,8 @@ def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
         raise fail(
             asked,
             item,
-            f"{metric} is {value!r:.60} for {n} responses together; expected one response per "
-            "document, for which of them are correct is not logged.",
+            f"{metric} is {spelled(value):.60} for {n} responses together; expected one response "
+            "per document, for which of them are correct is not logged.",
         )
     # Each filter gives a document a record of its own.
     by = item.value.get("filter", "none")

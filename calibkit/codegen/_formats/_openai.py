@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..._core.printed import spelled
 from ._rows import (
     PIECE,
     Asked,
@@ -91,7 +92,7 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
         return
     choices = body["choices"]
     if not choices or not all(isinstance(c, dict) for c in choices):
-        raise fail(asked, item, f"choices is {choices!r:.60}; expected a list of objects.")
+        raise fail(asked, item, f"choices is {spelled(choices):.60}; expected a list of objects.")
     sample = one_sample(asked, item, sample, choices, "choice")
     for choice in by_index(asked, item, choices):
         text = _text(choice, item, asked)
@@ -129,7 +130,7 @@ def _tokens(choice: dict[str, Any], text: str, item: Item, asked: Asked) -> Toke
     raise fail(
         asked,
         item,
-        f"logprobs is {found!r:.60}; expected content, a list, as of chat completions, or "
+        f"logprobs is {spelled(found):.60}; expected content, a list, as of chat completions, or "
         "token_logprobs, as of legacy completions.",
     )
 
@@ -149,8 +150,8 @@ def _chat(content: list[Any], text: str, item: Item, asked: Asked) -> Tokens:
         raise fail(
             asked,
             item,
-            f"token {at} of logprobs.content is {content[at]!r:.60}; expected token, logprob and "
-            "top_logprobs.",
+            f"token {at} of logprobs.content is {spelled(content[at]):.60}; expected token, "
+            "logprob and top_logprobs.",
         ) from error
     return make_tokens(asked, item, text, places)
 
@@ -192,7 +193,9 @@ def _legacy(found: dict[str, Any], text: str, item: Item, asked: Asked) -> Token
     same_length(asked, item, len(names), len(values))
     top = found.get("top_logprobs") or [None] * len(values)
     if not isinstance(top, list) or not all(t is None or isinstance(t, dict) for t in top):
-        raise fail(asked, item, f"top_logprobs is {top!r:.60}; expected one object per token.")
+        raise fail(
+            asked, item, f"top_logprobs is {spelled(top):.60}; expected one object per token."
+        )
     same_length(asked, item, len(top), len(values))
     listed = [list((t or {}).items()) for t in top]
     places = list(zip(names, values, listed, strict=True))

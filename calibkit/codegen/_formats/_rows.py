@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._core.printed import spelled
 from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import to_number
 from ._names import may_number_samples
@@ -110,13 +111,15 @@ def field(
         try:
             return asks(item.value)
         except Exception as error:
-            found = f"{name}={asks!r} failed ({type(error).__name__}: {error})"
+            found = f"{name}={spelled(asks)} failed ({type(error).__name__}: {spelled(error)})"
             raise fail(asked, item, f"{found}; expected a value of every record.") from error
     if isinstance(asks, tuple):  # several keys name a task together
         values = (field(replace(asked, **{name: key}), item, name) for key in asks)
         return "/".join(as_task(asked, item, value) for value in values)
     if asks is not None and asks not in item.value:
-        raise fail(asked, item, f"has no {asks}; expected it, as {name}={asks!r}. {keys(item)}")
+        raise fail(
+            asked, item, f"has no {asks}; expected it, as {name}={spelled(asks)}. {keys(item)}"
+        )
     key = asks if asks is not None else next((g for g in guesses if g in item.value), None)
     if key is None and needed:
         wanted = " or ".join(guesses)
@@ -148,7 +151,9 @@ def ids(
     whole = _whole(number)
     if whole is not None:
         return task, whole
-    raise fail(asked, item, f"sample is {number!r:.60}; expected a whole number from 0 to 2**53.")
+    raise fail(
+        asked, item, f"sample is {spelled(number):.60}; expected a whole number from 0 to 2**53."
+    )
 
 
 def _whole(value: Any) -> int | None:
@@ -178,7 +183,9 @@ def by_index(asked: Asked, item: Item, found: list[dict[str, Any]]) -> list[dict
     """Choices or outputs in the order of their numbers, if they have any."""
     for one in found:
         if not isinstance(one.get("index") or 0, (int, float)):
-            raise fail(asked, item, f"index is {one['index']!r:.60}; expected a whole number.")
+            raise fail(
+                asked, item, f"index is {spelled(one['index']):.60}; expected a whole number."
+            )
     return sorted(found, key=lambda one: one.get("index") or 0)
 
 
@@ -190,7 +197,7 @@ def as_task(asked: Asked, item: Item, value: Any) -> str:
         value = int(value)
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return str(value)
-    raise fail(asked, item, f"task is {value!r:.60}; expected a text or a whole number.")
+    raise fail(asked, item, f"task is {spelled(value):.60}; expected a text or a whole number.")
 
 
 def as_verdict(asked: Asked, item: Item, name: str, value: Any) -> bool:
@@ -200,8 +207,8 @@ def as_verdict(asked: Asked, item: Item, name: str, value: Any) -> bool:
         raise fail(
             asked,
             item,
-            f"{name} is {value!r:.60}; expected true or false (also 1 or 0, passed or failed) for "
-            "each output.",
+            f"{name} is {spelled(value):.60}; expected true or false (also 1 or 0, passed or "
+            "failed) for each output.",
         )
     return found
 
@@ -213,7 +220,7 @@ def as_logprobs(asked: Asked, item: Item, values: Any, name: str = "logprobs") -
     except (TypeError, ValueError, OverflowError):
         found = None
     if found is None or found.ndim != 1 or any(isinstance(v, (str, bool)) for v in values):
-        shown = f"{values!r:.60}"
+        shown = f"{spelled(values):.60}"
         raise fail(
             asked,
             item,
@@ -242,7 +249,7 @@ def as_text(asked: Asked, item: Item, value: Any) -> str:
     """The text of an output; none is an empty one."""
     if value is None or isinstance(value, str):
         return value or ""
-    raise fail(asked, item, f"the text is {value!r:.60}; expected a text.")
+    raise fail(asked, item, f"the text is {spelled(value):.60}; expected a text.")
 
 
 def same_length(asked: Asked, item: Item, n_tokens: int, n_logprobs: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..._core.printed import spelled
 from ._asked import listed_tokens
 from ._names import OF_BOTH, TEXTS, holds_several, other_interface
 from ._rows import (
@@ -70,7 +71,7 @@ def _text(item: Item, asked: Asked) -> str | None:
             asked,
             item,
             f"holds several texts, {names}; expected one. Name that of the output, for instance "
-            f"text={[*full][-1]!r}.",
+            f"text={spelled([*full][-1])}.",
         )
     return next(iter(full.values()), "" if texts else None)
 
@@ -170,8 +171,9 @@ def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
                 raise fail(
                     asked,
                     item,
-                    f"{name} is {item.value[name]!r:.60} and {other} {item.value[other]!r:.60}; "
-                    f"expected one verdict. Name it: correct={other!r}.",
+                    f"{name} is {spelled(item.value[name]):.60} and {other} "
+                    f"{spelled(item.value[other]):.60}; expected one verdict. Name it: "
+                    f"correct={spelled(other)}.",
                 )
     # human-eval writes both.
     notion = "tests" if name == "passed" and "result" in item.value else name

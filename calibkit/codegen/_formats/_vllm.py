@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..._core.printed import spelled
 from ._rows import (
     PIECE,
     Asked,
@@ -53,7 +54,9 @@ def _tokens(one: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
         found = _unflattened(found, item, asked)
     tokens = one.get("token_ids")
     if not isinstance(tokens, list):
-        raise fail(asked, item, f"token_ids is {tokens!r:.60}; expected a list of whole numbers.")
+        raise fail(
+            asked, item, f"token_ids is {spelled(tokens):.60}; expected a list of whole numbers."
+        )
     same_length(asked, item, len(tokens), len(found))
     places = []
     for i, (token, listed) in enumerate(zip(tokens, found, strict=True)):
@@ -64,8 +67,8 @@ def _tokens(one: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
             raise fail(
                 asked,
                 item,
-                f"logprobs[{i}] is {listed!r:.60}; expected an object with the logprob of token "
-                f"{token}, the one drawn.",
+                f"logprobs[{i}] is {spelled(listed):.60}; expected an object with the logprob of "
+                f"token {token}, the one drawn.",
             ) from error
     return make_tokens(asked, item, text, places)
 
@@ -89,6 +92,6 @@ def _unflattened(flat: dict[str, Any], item: Item, asked: Asked) -> list[dict[st
         raise fail(
             asked,
             item,
-            f"logprobs is {flat!r:.60}; expected a list of objects, or start_indices, "
+            f"logprobs is {spelled(flat):.60}; expected a list of objects, or start_indices, "
             "end_indices, token_ids and logprobs.",
         ) from error

@@ -1,0 +1,172 @@
+"""Messages hold values as Python writes them, and every spoilt setting is refused in our words."""
+
+import inspect
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.naive_bayes import GaussianNB
+
+import calibkit
+from calibkit import (
+    CalibratedClassifier,
+    CalibrationAlarm,
+    DriftDisplay,
+    PlattCalibrator,
+    ReliabilityDisplay,
+    RiskCoverageDisplay,
+    ScoreTable,
+    compare_methods,
+    get_scorer,
+    make_calibrator,
+    prequential_errors,
+    rows_to_certify,
+    verify,
+)
+from calibkit._core.printed import spelled
+from calibkit._registry import METRICS
+from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
+
+from .fuzz import NUMPYS, in_words
+from .registry import EXAMPLES, name_of
+from .test_codegen_arguments import CALLS as OF_CODEGEN
+
+PACKAGE = Path(calibkit.__file__).parent
+RNG = np.random.default_rng(0)
+P = RNG.random(60)
+Y = (RNG.random(60) < P).astype(int)
+
+#: Values as they come out of arrays and frames.
+SPOILT = {
+    "number": np.float64(-7.5),
+    "NaN": np.float64("nan"),
+    "huge": np.float64(1e300),
+    "int": np.int64(-3),
+    "text": np.str_("x"),
+    "bool": np.True_,
+    "numbers": [np.float64(-7.5), np.int64(2)],
+    "texts": [np.str_("x"), np.str_("y"), np.str_("z")],
+    "two labels": [0, 1],
+    "pair": (np.float32(5.0), np.str_("x")),
+    "dict": {np.str_("x"): np.float64(-7.5)},
+    "array": np.array(["x", "y"]),
+    "date": np.datetime64("2020-01-01"),
+}
+
+
+def _fit(cls, **given):
+    return lambda **more: cls(**{**given, **more}).fit(P[:, None], Y)
+
+
+#: What is called beside codegen's functions, with arguments that it takes.
+CALLS = {
+    **{name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P}) for name in METRICS},
+    **{
+        name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P})
+        for name in ("risk_coverage_curve", "area_under_risk_coverage")
+    },
+    "estimate": (
+        calibkit.estimate,
+        {"metric": "brier_score", "y_true": Y, "y_prob": P, "n_resamples": 20, "random_state": 0},
+    ),
+    "verify": (verify, {"y_true": Y, "y_prob": P}),
+    "rows_to_certify": (rows_to_certify, {"error": 1e-9, "n_bins": 2}),
+    "prequential_errors": (prequential_errors, {"y_true": Y, "y_prob": P}),
+    "from_arrays": (ScoreTable.from_arrays, {"y_true": Y, "y_prob": P}),
+    "from_chunks": (
+        lambda chunks, **k: ScoreTable.from_chunks(iter(chunks), **k),
+        {"chunks": [(Y, P)]},
+    ),
+    "certify": (PlattCalibrator().fit(P, Y).certify, {"X": P, "y": Y}),
+    "alarm": (lambda **k: CalibrationAlarm(**k).update(Y, P), {}),
+    "compare_methods": (compare_methods, {"X": P, "y": Y, "methods": {"a": None}}),
+    "ReliabilityDisplay": (
+        ReliabilityDisplay.from_predictions,
+        {"y_true": Y, "y_prob": P, "n_resamples": 20},
+    ),
+    "RiskCoverageDisplay": (
+        RiskCoverageDisplay.from_predictions,
+        {"y_true": Y, "y_prob": P, "n_resamples": 20},
+    ),
+    "DriftDisplay": (DriftDisplay.from_predictions, {"y_true": Y, "y_prob": P}),
+    "CalibratedClassifier": (_fit(CalibratedClassifier, estimator=GaussianNB()), {}),
+    "OnlineCalibratedClassifier": (
+        _fit(OnlineCalibratedClassifier, estimator=GaussianNB()),
+        {},
+    ),
+    "many streams": (
+        lambda group, **k: MultiStreamCalibrator(**k).predict_then_update(P, Y, group),
+        {"group": np.arange(60) % 3},
+    ),
+    "get_scorer": (get_scorer, {"name": "brier_score"}),
+    "make_calibrator": (make_calibrator, {"name": "platt"}),
+    "from_dict": (calibkit.from_dict, {"data": calibkit.to_dict(PlattCalibrator().fit(P, Y))}),
+    **OF_CODEGEN,
+}
+CLASSES = {
+    "alarm": CalibrationAlarm,
+    "CalibratedClassifier": CalibratedClassifier,
+    "OnlineCalibratedClassifier": OnlineCalibratedClassifier,
+    "many streams": MultiStreamCalibrator,
+}
+NOT_DATA = {"self", "y_true", "y_prob", "X", "y", "ax", "chunks", "data"}
+
+
+def _settings(name):
+    """Names of what a call takes, beside its data."""
+    call, given = CALLS[name]
+    taken = inspect.signature(CLASSES.get(name, call)).parameters.values()
+    named = [p.name for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return [n for n in dict.fromkeys([*named, *given]) if n not in NOT_DATA]
+
+
+def _check(what, call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            call()
+        except Exception as error:
+            if not in_words(error):
+                pytest.fail(f"{what}: {error!r:.600}")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_messages_of_calls_have_values_as_python_writes_them(name):
+    call, given = CALLS[name]
+    for setting in _settings(name):
+        for kind, spoilt in SPOILT.items():
+            _check(f"{name}({setting}=<{kind}>)", lambda: call(**{**given, setting: spoilt}))  # noqa: B023
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
+def test_messages_of_calibrators_have_values_as_python_writes_them(example):
+    p, y = (P, Y)
+    if "multiclass" in example._traits and "binary" not in example._traits:
+        p = np.column_stack((1 - P, P))
+    for setting in example.get_params(deep=False):
+        for kind, spoilt in SPOILT.items():
+            made = clone(example)
+            setattr(made, setting, spoilt)
+            _check(f"{name_of(example)}.{setting} = <{kind}>", lambda: made.fit(p, y))  # noqa: B023
+
+
+def test_no_message_is_made_of_a_bare_repr():
+    """What Python writes of a value of NumPy hangs on its release: `spelled` does not."""
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in ("printed.py", "__init__.py"):
+            found = re.search(r"![ra](:[^}]*)?\}|map\(repr", path.read_text())
+            assert not found, f"{path}: {found[0] if found else ''}"
+
+
+def test_values_are_spelled_as_python_does():
+    assert spelled(np.float64(0.5)) == "0.5"
+    assert spelled([np.str_("a"), np.True_, np.int8(3)]) == "['a', True, 3]"
+    assert spelled({"a": (np.float32(2.0),)}) == "{'a': (2.0,)}"
+    assert spelled(PlattCalibrator(eps=np.float64(0.1))) == "PlattCalibrator(eps=0.1)"
+    assert "\n" not in spelled(np.zeros((3, 3)))
+    assert len(spelled("x" * 10_000)) == 500
+    assert spelled(ValueError("could not convert string to float: np.str_('a')")).endswith(": 'a'")
+    assert NUMPYS.search(repr(np.float64(1))) or np.__version__ < "2"
