@@ -28,24 +28,32 @@ MEASURES = ("CE", "SHP", "log loss", "Brier")
 Forecast = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
+#: How near to 0 and 1 the paper reads scores.
+EPS = 1e-5
+
+
 def _platt(**how: object) -> WindowedCalibrator:
-    return WindowedCalibrator(PlattCalibrator(eps=1e-5), first_fit=N_VAL, **how)
+    return WindowedCalibrator(PlattCalibrator(eps=EPS), first_fit=N_VAL, **how)
 
 
 #: What makes the calibrators of the paper, as it has them, from a seed; "BM" has none.
 MAKERS: dict[str, Callable[[int], Any]] = {
     "FPS": lambda seed: _platt(refit=False),
     "WPS": lambda seed: _platt(refit_every=SPACING),
-    "OPS": lambda seed: OnlinePlattCalibrator(),
-    "TOPS": lambda seed: TrackingCalibrator(OnlinePlattCalibrator(), n_bins=BINS, smoothing=0),
-    "HOPS": lambda seed: HedgingCalibrator(OnlinePlattCalibrator(), n_bins=BINS, random_state=seed),
+    "OPS": lambda seed: OnlinePlattCalibrator(eps=EPS),
+    "TOPS": lambda seed: TrackingCalibrator(
+        OnlinePlattCalibrator(eps=EPS), n_bins=BINS, smoothing=0
+    ),
+    "HOPS": lambda seed: HedgingCalibrator(
+        OnlinePlattCalibrator(eps=EPS), n_bins=BINS, random_state=seed
+    ),
 }
 #: What else there is: online beta scaling (the paper's appendix), and discounts that are found.
 MORE: dict[str, Callable[[int], Any]] = {
-    "OBS": lambda seed: OnlineBetaCalibrator(),
-    "TOBS": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(), smoothing=0),
-    "adaptive": lambda seed: AdaptivePlattCalibrator(),
-    "T-adaptive": lambda seed: TrackingCalibrator(AdaptivePlattCalibrator(), smoothing=0),
+    "OBS": lambda seed: OnlineBetaCalibrator(eps=EPS),
+    "TOBS": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(eps=EPS), smoothing=0),
+    "adaptive": lambda seed: AdaptivePlattCalibrator(eps=EPS),
+    "T-adaptive": lambda seed: TrackingCalibrator(AdaptivePlattCalibrator(eps=EPS), smoothing=0),
 }
 
 
@@ -60,7 +68,7 @@ PAPER: dict[str, Forecast] = {
 
 
 def _authors_ops(p: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    return OnlinePlattCalibrator(start=(0.0, 0.0)).predict_then_update(p, y)[:, 1]
+    return OnlinePlattCalibrator(start=(0.0, 0.0), eps=EPS).predict_then_update(p, y)[:, 1]
 
 
 def _authors_tops(p: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:

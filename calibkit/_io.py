@@ -312,10 +312,13 @@ def _fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
     calibrator = _template_from_dict({k: data[k] for k in ("class", "params")}, depth)
     what = f"{calibrator.name}"
     classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
-    check_keys(data["state"], set(calibrator._state), f"the state of {what}")
+    state = data["state"]
+    if isinstance(state, dict):
+        state = {**calibrator._state_of_earlier_files(), **state}
+    check_keys(state, set(calibrator._state), f"the state of {what}")
     calibrator.classes_ = classes
     for name, kind in calibrator._state.items():
-        value = decode(data["state"][name], kind, f"{what}.{name}", depth)
+        value = decode(state[name], kind, f"{what}.{name}", depth)
         setattr(calibrator, name, value)
     if len(classes) > 2 and "multiclass" not in calibrator._traits:
         raise ValueError(f"from_dict: {what} is binary; found {len(classes)} classes.")

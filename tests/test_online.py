@@ -105,7 +105,7 @@ def test_newton_by_brute_force(settings, beta):
     p, y = drifting(800)
     start = (0.8, -0.7, 0.1) if beta else (0.9, 0.2)
     cls = OnlineBetaCalibrator if beta else OnlinePlattCalibrator
-    cal = cls(**settings, start=start)
+    cal = cls(**settings, start=start, eps=1e-5)
     found = cal.predict_then_update(p, y)[:, 1]
     ones = np.ones(len(p))
     u = np.column_stack((np.log(p), np.log1p(-p), ones) if beta else (logit(p), ones))
@@ -324,7 +324,7 @@ def test_temperature_finds_the_optimum_of_many_classes():
 def test_probabilities_and_logits_are_one():
     p, y = drifting(2000)
     for cls in (OnlinePlattCalibrator, OnlineBetaCalibrator, AdaptivePlattCalibrator):
-        one, other = cls(), cls(scale="logit")
+        one, other = cls(eps=1e-5), cls(scale="logit")
         q = one.predict_then_update(p, y)
         assert_allclose(other.predict_then_update(logit(p), y), q, atol=1e-9)
 

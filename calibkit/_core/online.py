@@ -366,9 +366,6 @@ class OnlineCalibrator(SteppingCalibrator):
     def _predict(self, s: Scores) -> FloatArray:
         return self._forecast(self._features(s))
 
-    def _columns(self, q: FloatArray) -> FloatArray:
-        return q if q.ndim == 2 else np.column_stack((1.0 - q, q))
-
     def _ensure_fitted(self) -> None:
         if hasattr(self, "classes_"):
             return

@@ -23,6 +23,10 @@ class Snapshots:
         """Copies of what it holds and what learns with it, by attribute."""
         return {}
 
+    def _state_of_earlier_files(self) -> dict[str, Any]:
+        """Learned attributes that files of earlier releases lack, as they hold them then."""
+        return {}
+
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
         """Keep this calibrator as it is for those who read, and for good if the call fails."""

@@ -40,6 +40,10 @@ class SteppingCalibrator(ChangingCalibrator):
         """All that learning a row's label later will need, of shape (n, m')."""
         return x
 
+    def _columns(self, q: FloatArray) -> FloatArray:
+        """Forecasts as a column for each class."""
+        return q if q.ndim == 2 else np.column_stack((1.0 - q, q))
+
     def _bounds(self) -> list[tuple[float, float]]:
         """Between what each number of a ticket lies; tickets of files are held to it."""
         raise TypeError(f"{type(self).__name__} must define _bounds().")
@@ -88,10 +92,10 @@ class SteppingCalibrator(ChangingCalibrator):
             If the score is not of the kind described.
         """
         now = self._now(start=True)
-        q = now._forecast(now._features(now._one(x)))
-        if q.ndim == 2 and q.shape[1] > 2:
+        q = now._columns(now._forecast(now._features(now._one(x))))
+        if q.shape[1] > 2:
             raise ValueError("predict_proba_one: more than two classes; use predict_proba.")
-        return float(q[0] if q.ndim == 1 else q[0, 1])
+        return float(q[0, 1])
 
     def learn_one(self, x: float, y: Any) -> SteppingCalibrator:
         """Learn the label of one score.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._numerics.hedging import mix_stream
 from .._numerics.links import FloatArray
-from ._newton import LIMIT
+from ._newton import UnsureCalibrator
+from ._resolution import LIMIT
 from ._scaling import OnlinePlattCalibrator
 
 
-class AdaptivePlattCalibrator(OnlineCalibrator):
+class AdaptivePlattCalibrator(UnsureCalibrator):
     """Online Platt scaling at several rates of forgetting, weighted by how well each forecasts.
 
     Use it where drift may be abrupt and nobody is to tune a rate: it follows whichever rate has
@@ -118,7 +119,7 @@ class AdaptivePlattCalibrator(OnlineCalibrator):
         gamma: float = 0.1,
         prior_strength: float = 100.0,
         radius: float = 100.0,
-        eps: float = 1e-5,
+        eps: float | Literal["auto"] = "auto",
         scale: Scale = "probability",
         classes: Any = None,
         max_pending: int = 100_000,

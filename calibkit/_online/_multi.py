@@ -17,6 +17,7 @@ from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START
 from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
+from ._resolution import SUREST
 from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
 
@@ -77,8 +78,8 @@ class MultiStreamCalibrator(Traced, BaseEstimator):
     -----
     A stream is born by its first label, at the slope and intercept that ``pooled_`` has at that
     moment, with the Newton matrix ``prior_strength * I``. From then on its forecasts are, bit for
-    bit, those of ``OnlinePlattCalibrator(start=...)`` fed with its rows alone. The pooled estimate
-    learns every row, in order. A label that comes late is learnt when it comes, by
+    bit, those of ``OnlinePlattCalibrator(start=..., eps=1e-5)`` fed with its rows alone. The pooled
+    estimate learns every row, in order. A label that comes late is learnt when it comes, by
     ``partial_fit`` with the score it belongs to, or by :meth:`resolve` with its id.
 
     A stream does not leave the start it was given when the pooled estimate learns better. Where
@@ -571,4 +572,4 @@ class MultiStreamCalibrator(Traced, BaseEstimator):
 
 
 def _columns(q: FloatArray) -> FloatArray:
-    return np.column_stack((1.0 - q, q))
+    return np.clip(np.column_stack((1.0 - q, q)), *SUREST)

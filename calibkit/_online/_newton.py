@@ -3,27 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
-from .._core.params import check_real, check_scale
+from .._core.params import check_choice, check_real, check_scale
 from .._core.printed import spelled
+from .._core.scores import SATURATED, Scores
 from .._numerics.links import FloatArray
+from ._resolution import LIMIT, NEAREST, NOTHING, SUREST, check_met
 
-#: Log-odds and logarithms of scores lie within, by the smallest ``eps`` that is allowed.
-LIMIT = 35.0
 #: So do the entries of Newton matrices, if 2^53 labels are learnt upon the largest prior strength.
 MOST = 1e12 + 2.0**53 * LIMIT**2
 
 
-class NewtonCalibrator(OnlineCalibrator):
+def check_eps(where: str, eps: Any) -> None:
+    """Raise unless ``eps`` is "auto" or a small number."""
+    if isinstance(eps, str):
+        check_choice(where, "eps", eps, ("auto",))
+    else:
+        check_real(where, "eps", eps, low=1e-15, high=0.1)
+
+
+class UnsureCalibrator(OnlineCalibrator):
+    """Base of calibrators whose forecasts, which may round to 0 or 1, are kept clear of them.
+
+    With a number for ``eps`` they are as the paper has them.
+    """
+
+    eps: float | Literal["auto"]
+
+    def _columns(self, q: FloatArray) -> FloatArray:
+        return self._unsure(super()._columns(q))
+
+    def _predict(self, s: Scores) -> FloatArray:
+        return self._unsure(super()._predict(s))
+
+    def _unsure(self, q: FloatArray) -> FloatArray:
+        return np.clip(q, *SUREST) if isinstance(self.eps, str) else q
+
+
+class ResolvingCalibrator(UnsureCalibrator):
+    """Base of calibrators that learn how near to 0 and 1 scores come, unless ``eps`` says it."""
+
+    _state: ClassVar[dict[str, StateKind]] = {**OnlineCalibrator._state, "met_": "vector"}
+
+    def _is_resolving(self) -> bool:
+        return self.eps == "auto" and self.scale == "probability"
+
+    def _nearest(self) -> float:
+        """How near to 0 and 1 features are kept: of scores to be resolved all but the ends."""
+        if not isinstance(self.eps, str):
+            return self.eps
+        return SATURATED if self.scale == "probability" else NEAREST
+
+    def _start(self, n_classes: int) -> None:
+        self.met_ = np.array(NOTHING)
+
+    def _state_of_earlier_files(self) -> dict[str, Any]:
+        return {} if isinstance(self.eps, str) else {"met_": list(NOTHING)}
+
+    def _check_state(self) -> None:
+        super()._check_state()
+        check_met(self.met_)
+
+
+class NewtonCalibrator(ResolvingCalibrator):
     """Base of calibrators that take online Newton steps on ``expit(theta . u(score))``."""
 
     _state: ClassVar[dict[str, StateKind]] = {
-        **OnlineCalibrator._state,
+        **ResolvingCalibrator._state,
         "theta_": "vector",
         "factor_": "vector",
     }
@@ -39,7 +90,6 @@ class NewtonCalibrator(OnlineCalibrator):
     radius: float
     discount: float
     start: Sequence[float] | None
-    eps: float
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -47,7 +97,7 @@ class NewtonCalibrator(OnlineCalibrator):
         for name in ("gamma", "prior_strength", "radius"):
             check_scale(where, name, getattr(self, name))
         check_real(where, "discount", self.discount, low=0.0, high=1.0, open_low=True)
-        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
+        check_eps(where, self.eps)
         if self.start is not None:
             self._check_start(where)
 
@@ -70,6 +120,7 @@ class NewtonCalibrator(OnlineCalibrator):
             )
 
     def _start(self, n_classes: int) -> None:
+        super()._start(n_classes)
         theta = np.array(self._identity if self.start is None else self.start, dtype=np.float64)
         size = float(np.linalg.norm(theta))
         self.theta_ = theta * min(1.0, self.radius / size) if size else theta

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import exp, log
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .._core.online import OnlineCalibrator
-from .._core.scores import Scale, Scores
+from .._core.scores import SATURATED, Scale, Scores
 from .._numerics.links import FloatArray, expit
 from .._numerics.ons import beta_stream, platt_stream
-from ._newton import LIMIT, NewtonCalibrator
+from ._newton import NewtonCalibrator
+from ._resolution import LIMIT, SUREST, within, within_so_far
 
 
 class OnlinePlattCalibrator(NewtonCalibrator):
@@ -38,8 +39,10 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         shrink for ever, for drift that is abrupt. :class:`AdaptivePlattCalibrator` chooses it.
     start : sequence of two floats, optional
         Slope and intercept to start from; by default (1, 0), which returns the scores.
-    eps : float, default=1e-5
-        Scores nearer to 0 or 1 are taken as this far; log-odds likewise.
+    eps : float or "auto", default="auto"
+        Scores nearer to 0 or 1 are taken as this far; log-odds likewise. "auto" learns it, of
+        probabilities: half the distance from 0 (or 1) of the nearest score, learnt from before,
+        that is not there itself; at least 1e-5 and at most .01. The paper's rule is 1e-5.
     scale : {"probability", "logit"}, default="probability"
         What the scores are. Margins of ``decision_function`` count as logits.
     classes : array-like, optional
@@ -53,6 +56,9 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         Slope and intercept.
     factor_ : ndarray of shape (3,)
         Factors l, d1, d2 of the Newton matrix; :meth:`matrix` puts them together.
+    met_ : ndarray of shape (2,)
+        Log-odds of the smallest and the largest score so far, those at 0 and 1 left out; at least
+        as far out as .02 and .98.
     n_seen_ : float
         Labels learnt.
     pending_ : Pending
@@ -113,7 +119,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         radius: float = 100.0,
         discount: float = 1.0,
         start: Sequence[float] | None = None,
-        eps: float = 1e-5,
+        eps: float | Literal["auto"] = "auto",
         scale: Scale = "probability",
         classes: Any = None,
         max_pending: int = 100_000,
@@ -132,22 +138,27 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         yield cls(discount=0.99, radius=2.0)
 
     def _features(self, s: Scores) -> FloatArray:
-        z = replace(s, clip=(self.eps, self.eps)).logits()
+        nearest = self._nearest()
+        z = replace(s, clip=(nearest, nearest)).logits()
         if s.scale == "logit":
-            limit = log((1.0 - self.eps) / self.eps)
+            limit = log((1.0 - nearest) / nearest)
             z = np.clip(z, -limit, limit)
         return z[:, None]
 
     def _forecast(self, x: FloatArray) -> FloatArray:
-        return expit(self.theta_[0] * x[:, 0] + self.theta_[1])
+        z = within(x[:, 0], self.met_) if self._is_resolving() else x[:, 0]
+        return expit(self.theta_[0] * z + self.theta_[1])
 
     def _bounds(self) -> list[tuple[float, float]]:
         return [(-LIMIT, LIMIT)]
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         theta, factor, out = self.theta_.copy(), self.factor_.copy(), np.empty(len(y))
-        platt_stream(x[:, 0], y, out, theta, factor, *self._settings())
-        self.theta_, self.factor_ = theta, factor
+        z, met = x[:, 0], self.met_
+        if self._is_resolving():
+            z, met = within_so_far(z, y, met)
+        platt_stream(z, y, out, theta, factor, *self._settings())
+        self.theta_, self.factor_, self.met_ = theta, factor, met
         return out
 
     # One row at a time: the same numbers, without arrays.
@@ -157,8 +168,12 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         if "_kept" in state or "classes_" not in state:  # under way, or not started
             return super().predict_proba_one(x)
         a, b = state["theta_"].tolist()
-        t = a * self._log_odds(x) + b
-        return 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
+        z, (low, high) = self._log_odds(x), state["met_"].tolist()
+        if not low <= z <= high and self._is_resolving():
+            z = float(within(np.array([z]), state["met_"])[0])
+        t = a * z + b
+        q = 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
+        return min(max(q, SUREST[0]), SUREST[1]) if self.eps == "auto" else q
 
     def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
         code = self._code(y)
@@ -171,11 +186,15 @@ class OnlinePlattCalibrator(NewtonCalibrator):
                 self._check_changes()
                 self._log_odds(x)  # a bad score fails here
             self._checked, self._numbers = used, self._settings()
-        theta, factor = self.theta_.tolist(), self.factor_.tolist()
-        self._step([self._log_odds(x)], [code], [0.0], theta, factor, *self._numbers)
+        theta, factor, met = self.theta_.tolist(), self.factor_.tolist(), self.met_
+        z, (low, high) = [self._log_odds(x)], met.tolist()
+        if not low <= z[0] <= high and self._is_resolving():
+            read, met = within_so_far(np.array(z), np.array([code]), met)
+            z = read.tolist()
+        self._step(z, [code], [0.0], theta, factor, *self._numbers)
         # In one step, for those who read meanwhile.
         self.__dict__.update(
-            theta_=np.array(theta), factor_=np.array(factor), n_seen_=self.n_seen_ + 1.0
+            theta_=np.array(theta), factor_=np.array(factor), met_=met, n_seen_=self.n_seen_ + 1.0
         )
         return self
 
@@ -186,7 +205,8 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         """Log-odds of one score, the same bits as among others."""
         if self.scale != "probability" or type(x) is not float or not 0.0 <= x <= 1.0:
             return float(self._features(self._one(x))[0, 0])
-        return _log_odds(x, self.eps)
+        eps = self.eps
+        return _log_odds(x, SATURATED if eps == "auto" else eps)
 
 
 @lru_cache(maxsize=64)  # a forecast is mostly followed by its label
@@ -214,8 +234,10 @@ class OnlineBetaCalibrator(NewtonCalibrator):
         Factor in (0, 1] on the memory of the Newton matrix at every label.
     start : sequence of three floats, optional
         Weights to start from; by default (1, -1, 0), which returns the scores.
-    eps : float, default=1e-5
-        Scores nearer to 0 or 1 are taken as this far; log-odds likewise.
+    eps : float or "auto", default="auto"
+        Scores nearer to 0 or 1 are taken as this far; log-odds likewise. "auto" learns it, of
+        probabilities: half the distance from 0 (or 1) of the nearest score, learnt from before,
+        that is not there itself; at least 1e-5 and at most .01. The paper's rule is 1e-5.
     scale : {"probability", "logit"}, default="probability"
         What the scores are.
     classes : array-like, optional
@@ -229,6 +251,9 @@ class OnlineBetaCalibrator(NewtonCalibrator):
         Weights of log p, of log(1 - p), and the intercept.
     factor_ : ndarray of shape (6,)
         Factors l21, l31, l32, d1, d2, d3 of the Newton matrix.
+    met_ : ndarray of shape (2,)
+        Log-odds of the smallest and the largest score so far, those at 0 and 1 left out; at least
+        as far out as .02 and .98.
     n_seen_ : float
         Labels learnt.
     pending_ : Pending
@@ -278,7 +303,7 @@ class OnlineBetaCalibrator(NewtonCalibrator):
         radius: float = 100.0,
         discount: float = 1.0,
         start: Sequence[float] | None = None,
-        eps: float = 1e-5,
+        eps: float | Literal["auto"] = "auto",
         scale: Scale = "probability",
         classes: Any = None,
         max_pending: int = 100_000,
@@ -292,18 +317,39 @@ class OnlineBetaCalibrator(NewtonCalibrator):
         self.eps = eps
 
     def _features(self, s: Scores) -> FloatArray:
-        p = np.clip(s.probs(), self.eps, 1.0 - self.eps)
+        nearest = self._nearest()
+        p = np.clip(s.probs(), nearest, 1.0 - nearest)
         return np.column_stack((np.log(p), np.log1p(-p)))
 
     def _forecast(self, x: FloatArray) -> FloatArray:
-        return expit(x[:, 0] * self.theta_[0] + x[:, 1] * self.theta_[1] + self.theta_[2])
+        u, v = x.T
+        if self._is_resolving():
+            z = u - v
+            u, v = _moved(u, v, z, within(z, self.met_))
+        return expit(u * self.theta_[0] + v * self.theta_[1] + self.theta_[2])
 
     def _bounds(self) -> list[tuple[float, float]]:
         return [(-LIMIT, 0.0)] * 2
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         theta, factor, out = self.theta_.copy(), self.factor_.copy(), np.empty(len(y))
-        u, v = np.ascontiguousarray(x[:, 0]), np.ascontiguousarray(x[:, 1])
+        u, v, met = np.ascontiguousarray(x[:, 0]), np.ascontiguousarray(x[:, 1]), self.met_
+        if self._is_resolving():
+            z = u - v
+            to, met = within_so_far(z, y, met)
+            u, v = _moved(u, v, z, to)
         beta_stream(u, v, y, out, theta, factor, *self._settings())
-        self.theta_, self.factor_ = theta, factor
+        self.theta_, self.factor_, self.met_ = theta, factor, met
         return out
+
+
+def _moved(
+    u: FloatArray, v: FloatArray, z: FloatArray, to: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """``log p`` and ``log(1 - p)`` where log-odds z were brought to others."""
+    if to is z:
+        return u, v
+    rows = np.flatnonzero(to != z)
+    u, v, z = u.copy(), v.copy(), to[rows]
+    u[rows], v[rows] = -np.log1p(np.exp(-z)), -np.log1p(np.exp(z))
+    return u, v

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .._core.base import StateKind
 from .._core.inputs import LARGEST_LOGIT
-from .._core.online import OnlineCalibrator
 from .._core.params import check_real, check_scale
 from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._numerics.links import FloatArray, softmax
 from .._numerics.ons import temperature_stream
+from ._newton import ResolvingCalibrator, check_eps
+from ._resolution import logs_within, logs_within_so_far, within, within_so_far
 
 
-class OnlineTemperatureCalibrator(OnlineCalibrator):
+class OnlineTemperatureCalibrator(ResolvingCalibrator):
     """Online temperature scaling: divide all logits by one number, learnt label by label.
 
     Use it for streams of many classes: one parameter, and the order of the classes never changes.
@@ -31,8 +32,10 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
         The sum of squared gradients starts here: larger moves more slowly at first.
     radius : float, default=100.0
         The temperature stays between ``1 / radius`` and ``radius``.
-    eps : float, default=1e-5
-        Probabilities nearer to 0 are taken as this far.
+    eps : float or "auto", default="auto"
+        Probabilities nearer to 0 are taken as this far. "auto" learns it: half the distance from 0
+        (or 1) of the nearest probability, learnt from before, that is not there itself; at least
+        1e-5 and at most .01.
     scale : {"probability", "logit"}, default="probability"
         What the scores are.
     classes : array-like, optional
@@ -44,6 +47,9 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
     ----------
     inverse_ : ndarray of shape (2,)
         The inverse temperature, and the sum of squared gradients.
+    met_ : ndarray of shape (2,)
+        Log-odds of the smallest and the largest score so far, those at 0 and 1 left out, at least
+        as far out as .02 and .98; of more than two classes the logarithm of the smallest first.
     temperature_ : float
         Above 1: the classifier was over-confident of late.
     n_seen_ : float
@@ -90,7 +96,7 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
     """
 
     name: ClassVar[str] = "online_temperature"
-    _state: ClassVar[dict[str, StateKind]] = {**OnlineCalibrator._state, "inverse_": "vector"}
+    _state: ClassVar[dict[str, StateKind]] = {**ResolvingCalibrator._state, "inverse_": "vector"}
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "multiclass", "monotone"})
     _free: ClassVar[frozenset[str]] = frozenset({"gamma", "eps", "scale", "max_pending"})
 
@@ -100,7 +106,7 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
         gamma: float = 0.1,
         prior_strength: float = 100.0,
         radius: float = 100.0,
-        eps: float = 1e-5,
+        eps: float | Literal["auto"] = "auto",
         scale: Scale = "probability",
         classes: Any = None,
         max_pending: int = 100_000,
@@ -122,7 +128,7 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
         check_scale(where, "gamma", self.gamma)
         check_scale(where, "prior_strength", self.prior_strength)
         check_real(where, "radius", self.radius, low=1.0, high=1e12)
-        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
+        check_eps(where, self.eps)
 
     def _check_state(self) -> None:
         super()._check_state()
@@ -138,10 +144,12 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
             raise ValueError(f"inverse_ holds {spelled(squares)}; expected prior_strength or more")
 
     def _start(self, n_classes: int) -> None:
+        super()._start(n_classes)
         self.inverse_ = np.array([1.0, float(self.prior_strength)])
 
     def _features(self, s: Scores) -> FloatArray:
-        z = replace(s, clip=(self.eps, self.eps)).logits()
+        nearest = self._nearest()
+        z = replace(s, clip=(nearest, nearest)).logits()
         return np.asarray(z[:, None] if z.ndim == 1 else z, dtype=np.float64)
 
     def _bounds(self) -> list[tuple[float, float]]:
@@ -154,12 +162,21 @@ class OnlineTemperatureCalibrator(OnlineCalibrator):
         return softmax(np.column_stack((np.zeros(len(x)), x)) * beta)
 
     def _forecast(self, x: FloatArray) -> FloatArray:
+        if self._is_resolving():
+            many = x.shape[1] > 1
+            x = logs_within(x, self.met_) if many else within(x[:, 0], self.met_)[:, None]
         return self._softmax(x, self.inverse_[:1])
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        met = self.met_
+        if self._is_resolving() and x.shape[1] > 1:
+            x, met = logs_within_so_far(x, y, met)
+        elif self._is_resolving():
+            z, met = within_so_far(x[:, 0], y, met)
+            x = z[:, None]
         z = x if x.shape[1] > 1 else np.column_stack((np.zeros(len(x)), x))
         state, beta = self.inverse_.copy(), np.empty(len(y))
         bounds = 1.0 / self.radius, float(self.radius)
         temperature_stream(z, y, beta, state, float(self.gamma), *bounds)
-        self.inverse_ = state
+        self.inverse_, self.met_ = state, met
         return self._softmax(x, beta[:, None])

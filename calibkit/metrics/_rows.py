@@ -52,11 +52,7 @@ def read_problem(
 
     With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
     """
-    check_choice(where, "weights", weights, WEIGHTS)
-    if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
-        raise ValueError(f"{where}: pos_label={spelled(pos_label)}; expected one label.")
-    if y_prob is None:
-        raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
+    _check_given(y_prob, weights, pos_label, where)
     read: Any = read_targets if fractions and _of_two_classes(y_prob) else read_labels
     try:
         found, codes = read(y_true, classes=classes, where=where, name="y_true")
@@ -107,6 +103,14 @@ def _refuse_event(pos_label: Any, n_classes: int, where: str) -> None:
             f"{where}: pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected "
             "it for two classes. For one class of many give y_true == label and its column."
         )
+
+
+def _check_given(y_prob: Any, weights: Any, pos_label: Any, where: str) -> None:
+    check_choice(where, "weights", weights, WEIGHTS)
+    if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
+        raise ValueError(f"{where}: pos_label={spelled(pos_label)}; expected one label.")
+    if y_prob is None:
+        raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
 
 
 def read_event(
