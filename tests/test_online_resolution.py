@@ -117,6 +117,8 @@ def test_many_classes_have_a_resolution_too():
     rows = [slice(i, i + 3) for i in range(0, 1000, 3)]
     cut = [parts.predict_then_update(p[r], y[r], range(4)) for r in rows]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
+    again = from_dict(to_dict(parts))
+    np.testing.assert_array_equal(again.predict_proba(np.eye(4)), parts.predict_proba(np.eye(4)))
 
 
 @pytest.mark.parametrize("scale", ["probability", "logit"])

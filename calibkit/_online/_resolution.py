@@ -107,5 +107,5 @@ def check_met(met: FloatArray) -> None:
     """Raise unless a file's state can have been met."""
     if met.shape != (2,) or not (np.abs(met) <= LIMIT).all():
         raise ValueError("met_ does not hold two log-odds of scores")
-    if met[0] > met[1] and tuple(met) != NOTHING:
+    if met[0] > met[1] > -LIMIT:  # of many classes there is a smallest only
         raise ValueError("met_ holds a smallest score above the largest")
