@@ -253,7 +253,7 @@ def test_json_is_all_that_is_printed_and_holds_no_nan(tmp_path):
 
 def test_one_matter_is_warned_of_once(pets, tmp_path):
     """Rows of rounded probabilities are read by several functions of the library."""
-    path, _, p = pets
+    path, *_ = pets
     table = pl.read_csv(path).with_columns(pl.col("^p_.*$").round(2))
     table.write_csv(tmp_path / "rounded.csv")
     options = [tmp_path / "rounded.csv", "--label", "pet", "--prob", "p_*"]

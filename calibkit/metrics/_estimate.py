@@ -357,8 +357,8 @@ def estimate(
             rows, codes = _repeated(rows, codes)
         found = _on_rows(asked, rows, codes)
     value, ends, null = found
-    known = float(value), ends.low, ends.high, level, n, name, settings, ends.method
-    return _judged(Estimate(*known, *null_band(null, level), note), ends, few)
+    told = float(value), ends.low, ends.high, level, n, name, settings, ends.method
+    return _judged(Estimate(*told, *null_band(null, level), note), ends, few)
 
 
 class _Asked(NamedTuple):

@@ -74,7 +74,7 @@ def _plain_warnings(command: str) -> Iterator[None]:
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         text = as_options(str(message), command).replace(" of X ", " of --prob ")
         # One matter, whichever function of the library meets it first.
-        _, _, matter = text.partition(": ")
+        matter = text.partition(": ")[2]
         if matter not in said:
             said.add(matter)
             say(f"warning: {text}")
