@@ -5,6 +5,7 @@ interval that comes with a warning may fail, so where more than half of the data
 warned of the cell is not judged; of the others all data sets count.
 
     python benchmarks/score_intervals.py               # all: a quarter of an hour on one core
+    python benchmarks/score_intervals.py --largest     # of the largest calibration error
     python benchmarks/score_intervals.py --repeats 50 --cell 3 17
     python benchmarks/score_intervals.py --show        # the table of the results that are kept
 """
@@ -191,7 +192,7 @@ def shown(data: Data, name: str, level: float, seed: int, **settings: Any) -> Sh
         rows = (ScoreTable.from_binary(Binary(p, data.y, None)),)
     else:
         given["pos_label"] = 1
-    settings |= {"level": level, "n_resamples": 10, "random_state": seed}
+    settings |= {"level": level, "n_resamples": 200, "random_state": seed}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -201,8 +202,8 @@ def shown(data: Data, name: str, level: float, seed: int, **settings: Any) -> Sh
     return Shown(e.low, e.high, bool(e.caution), False)
 
 
-def measure(cell: Cell, repeats: int) -> list[dict[str, Any]]:
-    """A row for each metric and level."""
+def measure(cell: Cell, repeats: int, *, largest: bool = False) -> list[dict[str, Any]]:
+    """A row for each level and score, or of the largest gap."""
     centre = centre_of(cell)
     truth, gaps = truths(cell, centre)
     seen: dict[tuple[str, float], list[tuple[float, Shown]]] = {}
@@ -210,17 +211,19 @@ def measure(cell: Cell, repeats: int) -> list[dict[str, Any]]:
         data = draw(cell, centre, np.random.default_rng([2, seed]))
         if len(np.unique(data.y)) < 2:
             continue
-        coarse = data.coarse
-        largest = float(np.nanmax(gaps[np.isin(VALUES, coarse)]))
+        if largest:
+            coarse = data.coarse
+            gap = float(np.nanmax(gaps[np.isin(VALUES, coarse)]))
+            for level in LEVELS:
+                one = shown(data, LARGEST, level, seed, p=coarse, strategy="unique")
+                seen.setdefault((LARGEST, level), []).append((gap, one))
+            continue
         for (name, level), one in intervals(data).items():
             if seed < 3:  # the way that is taken here is that of `estimate`
                 again = shown(data, name, level, seed)
                 assert one.refused == again.refused, (cell, name)
                 assert one.refused or np.allclose(one, again, atol=1e-9), (cell, name)
             seen.setdefault((name, level), []).append((truth[name], one))
-        for level in LEVELS:
-            one = shown(data, LARGEST, level, seed, p=coarse, strategy="unique")
-            seen.setdefault((LARGEST, level), []).append((largest, one))
     return [row_of(cell, *key, values) for key, values in seen.items()]
 
 
@@ -259,18 +262,20 @@ def verdict(row: dict[str, Any]) -> str:
     return "LONG" if long else ""
 
 
+def _text(row: dict[str, Any] | None) -> str:
+    if row is None or row["coverage"] is None:
+        return f"- {'':8}"
+    return f"{row['coverage']:.3f} {verdict(row):8}"
+
+
 def show(rows: list[dict[str, Any]]) -> None:
-    names = [*METRICS, LARGEST]
+    names = list(dict.fromkeys(row["metric"] for row in rows))
     for level in LEVELS:
         print(f"\nnominal {level}")
         print(f"{'':44}" + "".join(f"{n[:16]:>18}" for n in names))
         for cell in dict.fromkeys(row["cell"] for row in rows):
             line = {r["metric"]: r for r in rows if r["cell"] == cell and r["level"] == level}
-            text = "".join(
-                f"{'-' if line[n]['coverage'] is None else format(line[n]['coverage'], '.3f')}"
-                f" {verdict(line[n]):8}".rjust(18)
-                for n in names
-            )
+            text = "".join(_text(line.get(n)).rjust(18) for n in names)
             print(f"{cell:44}{text}")
     bad = [r for r in rows if verdict(r).isupper()]
     print(f"\n{len(rows)} cells, {len(bad)} outside their bounds.")
@@ -280,6 +285,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--cell", type=int, nargs="*", default=list(range(len(CELLS))))
+    parser.add_argument("--largest", action="store_true", help="the largest calibration error")
     parser.add_argument("--show", action="store_true", help="print the results that are kept")
     parser.add_argument("--json", type=Path, help="where to keep them")
     given = parser.parse_args()
@@ -288,7 +294,7 @@ def main() -> None:
         return
     start, rows = time.process_time(), []
     for i in given.cell:
-        rows += measure(CELLS[i], given.repeats)
+        rows += measure(CELLS[i], given.repeats, largest=given.largest)
         print(f"# {i} {CELLS[i]}: {time.process_time() - start:.0f} s", flush=True)
         if given.json:
             given.json.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")

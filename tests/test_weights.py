@@ -127,6 +127,24 @@ def test_debiased_squares_are_unbiased_under_weights():
     assert np.mean(found[False]) > 3 * truth
 
 
+def test_debiased_squares_are_consistent_where_weights_go_with_the_error():
+    """Labels that weigh more are rarer: the bias is of order 1/n, that of the plug-in larger."""
+    rng = np.random.default_rng(0)
+    # Rate .5 among rows, of which events have twice the weight: 2/3 of the population.
+    truth, off = (2 / 3 - 0.4) ** 2, {}
+    for n, runs in ((25, 12_000), (200, 6_000)):
+        y = rng.integers(2, size=(runs, n))
+        w = (1.0 + y) * rng.gamma(2.0, size=(runs, n))
+        d = 0.4 - y
+        squares = (w * d).sum(axis=1) ** 2 - (w * w * d * d).sum(axis=1)
+        ours = squares / (w.sum(axis=1) ** 2 - (w * w).sum(axis=1))
+        found = squared_calibration_error(y[0], np.full(n, 0.4), sample_weight=w[0], n_bins=1)
+        assert found == pytest.approx(ours[0], abs=1e-12)
+        off[n] = ours.mean() - truth, 3 * ours.std() / np.sqrt(runs)
+    assert abs(off[25][0]) < 0.3 * truth
+    assert abs(off[200][0]) < abs(off[25][0]) / 8 + off[200][1] + off[25][1] / 8
+
+
 def test_bins_are_joined_by_what_their_weights_are_worth():
     y, p = np.array([0, 1, 0, 1, 1, 0]), np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8])
     w = np.array([1.0, 1, 1e6, 1, 1e6, 1e6])

@@ -97,7 +97,7 @@ class _Ends(NamedTuple):
     high: FloatArray
     least: FloatArray
     most: FloatArray
-    reach: float  # of the joint region
+    rates: float  # with which they, or the joint region, may fail
     failure: float  # of each bound of a mean
 
 
@@ -108,7 +108,7 @@ def _ends(value: FloatArray, n: FloatArray, events: FloatArray, level: float) ->
     least = np.maximum(np.maximum(low - value, value - high), 0.0)
     most = np.maximum(np.abs(value - low), np.abs(high - value))
     # Four one-sided bounds of means: l1 and l2, below and above; and one of the unseen share.
-    return _Ends(low, high, least, most, radius(n, rates), failure * _FOR_SHARES / 5.0)
+    return _Ends(low, high, least, most, rates, failure * _FOR_SHARES / 5.0)
 
 
 def _of_mean(
@@ -120,7 +120,8 @@ def _of_mean(
     if scale == 0.0:
         return 0.0, 0.0
     few = len(value) <= _MOST_JOINT
-    joint = mean_gaps(value, n, events, ends.reach, power) if few else (0.0, scale)
+    reach = radius(n, ends.rates)
+    joint = mean_gaps(value, n, events, reach, power) if few else (0.0, scale)
     lowest = max(joint[0], float(n @ ends.least**power / total)) / scale
     highest = min(joint[1], float(n @ ends.most**power / total)) / scale
     inside = _mean_below(min(lowest, 1.0), slack), _mean_above(highest, slack)

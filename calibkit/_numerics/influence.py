@@ -18,7 +18,7 @@ from scipy.special import expit, logit, stdtrit
 from .links import FloatArray, IntArray
 
 #: Largest share of its class's weight by which a unit is taken to pull the metric to itself.
-_MOST_SHARE = 0.9
+MOST_SHARE = 0.9
 #: Degrees of freedom that the variance of normal scores counts as beside the one observed.
 _PRIOR = 5.0
 #: Areas are looked for so far from the observed one.
@@ -83,7 +83,7 @@ def noise_of(units: Units) -> Noise:
     """
     total = units.per_class(units.weight)
     h = units.weight / np.where(total > 0, total, 1.0)[:, None]
-    pull = units.pull / np.sqrt(1.0 - np.minimum(h, _MOST_SHARE))
+    pull = units.pull / np.sqrt(1.0 - np.minimum(h, MOST_SHARE))
     squares = pull.sum(axis=0) ** 2
     variance = float(units.per_class(squares))
     both = units.weight.sum(axis=0) / total.sum()

@@ -101,14 +101,18 @@ def calibration_error(
     ``share * (1 - share) / (n - 1)`` (Bröcker 2012; Ferro and Fricker 2012): the same where a bin
     has one score, too much where scores differ, since part of the labels' variance is then theirs.
     Debiased l1: twice the plug-in less the mean of ``abs(gap + noise)`` for normal noise, in closed
-    form where Kumar et al. draw it; the bias gets smaller, not zero. Bins of fewer than two rows,
-    whose noise can't be known, are joined to a neighbour.
+    form where Kumar et al. draw it. No unbiased estimate of a size exists: of the plug-in's bias
+    0.57 to 0.59 is kept for calibrated models, 0.4 where the true error is half of it, less than
+    0.1 where it is several times that (``benchmarks/l1_bias.py``), so results are labelled "partly
+    debiased"; for a number that is 0 on average for calibrated models take l2. Bins of fewer than
+    two rows, whose noise can't be known, are joined to a neighbour.
 
     Weights are sampling weights: a row stands for so much of the population, and a constant factor
     changes nothing. A bin's squared gap is then the weighted mean over pairs of different rows,
     ``(sum(w*d)**2 - sum(w**2 * d**2)) / (sum(w)**2 - sum(w**2))``, unbiased where weights do not
-    depend on labels; bins are joined, and ``n_bins="auto"`` chosen, by the effective number of rows
-    ``sum(w)**2 / sum(w**2)`` (Kish 1965). With ``weights="frequency"`` a weight counts rows, and
+    depend on labels, and off by the order of 1/n where they do; bins are joined, and
+    ``n_bins="auto"`` chosen, by the effective number of rows ``sum(w)**2 / sum(w**2)`` (Kish 1965).
+    With ``weights="frequency"`` a weight counts rows, and
     all is as if they were repeated; a fraction k/n of weight n is then k events in n rows. Plug-in
     errors are the same either way.
 
@@ -429,6 +433,7 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
         chosen["n_bins"] = check_binning(where, *binning)
         noise = check_debias(where, chosen["debias"], chosen["norm"])
         name = {None: "plug-in", "labels": "debiased (labels)"}.get(noise, "debiased")
+        name = f"partly {name}" if noise and chosen["norm"] == "l1" else name
         return {**chosen, "estimator": name}
 
     return settings

@@ -9,6 +9,7 @@ from scipy.special import ndtri, stdtrit
 
 from .._numerics.binning import BinSums, assign
 from .._numerics.debias import merged_starts, worth
+from .._numerics.influence import MOST_SHARE
 from .._numerics.inversion import Bins, Normal, invert, smoothed
 from .._numerics.links import FloatArray, IntArray
 from ._methods import RULES
@@ -81,8 +82,12 @@ def normal_interval(
     else:
         noise = [part.contributions() for part in parts]
         both = np.concatenate([a for a, _ in noise] + [a for _, a in noise], axis=1)
-        freedom = max(len(both) - 1.0, 1.0)
-        covariance = both.T @ both * (len(both) / freedom)
+        # A group pulls the gaps to itself by its share of the weight, and large ones decide.
+        size = np.bincount(parts[0].groups, parts[0].w)
+        both /= np.sqrt(1.0 - np.minimum(size / size.sum(), MOST_SHARE))[:, None]
+        covariance = both.T @ both
+        squares = size * size
+        freedom = max(float(worth(squares.sum(), squares @ squares)) - 1.0, 1.0)
     w = np.concatenate([s.w for s in merged])
     score = np.concatenate([s.wp / s.w for s in merged])
     share = np.clip(np.concatenate([s.wy / s.w for s in merged]), 0.0, 1.0)

@@ -215,9 +215,10 @@ def rows_to_certify(
         return float(np.sort(found[at.ravel()])[place]) / error
 
     start = _search(ratio, _N_SEARCH, 4.0 * n_bins, n_bins, power, 0.05)
-    most = _N_SETS if n_bins > 1 else 10 * _N_SETS  # of one output most sets are alike
+    # Of one output most sets are alike, and the largest gap is quick to bound.
+    most = _N_SETS * (4 if n_bins == 1 or norm == "max" else 1)
     n_sets = int(np.clip(_MOST_NUMBERS / n_bins, _N_SEARCH, most))
-    n = _search(ratio, n_sets, start, n_bins, power, 0.01)
+    n = _search(ratio, n_sets, start, n_bins, power, 0.02)
     if n > _MOST_ROWS:
         raise ValueError(f"{where}: error={spelled(error)} takes more than 10^12 rows.")
     return int(np.ceil(n / n_bins)) * n_bins
