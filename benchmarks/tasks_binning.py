@@ -67,7 +67,9 @@ def _task(kind: str, title: str, n_bins: int, own: Contender, cheapest: Contende
 
 def _tasks() -> list[Task]:
     platt = calibkit.PlattCalibrator
-    histogram = _fit_and_predict(lambda b: calibkit.HistogramBinningCalibrator(n_bins=b))
+    histogram = _fit_and_predict(
+        lambda b: calibkit.HistogramBinningCalibrator(n_bins=b, smoothing=0)
+    )
     scaled = _fit_and_predict(lambda b: calibkit.ScalingBinningCalibrator(platt(), n_bins=b))
     sort = floor("one np.sort", _sort)
     both = floor("logit and one gradient pass, blocked, one np.sort", _logistic_pass_and_sort)

@@ -47,7 +47,7 @@ def agree(ours: float, brute: float, what: str) -> None:
 def methods(n_bins: int) -> dict[str, Any]:
     """The two calibrators that are compared."""
     return {
-        "histogram": HistogramBinningCalibrator(n_bins=n_bins),
+        "histogram": HistogramBinningCalibrator(n_bins=n_bins, smoothing=0),
         "scaling-binning": ScalingBinningCalibrator(PlattCalibrator(), n_bins=n_bins),
     }
 

@@ -53,7 +53,7 @@ def test_equal_mass_bins_by_hand(n_bins, decimals):
     y = (rng.random(200) < p).astype(int)
     y[:2] = 0, 1
     bins, value = equal_mass_by_hand(p, y, n_bins)
-    cal = HistogramBinningCalibrator(n_bins=n_bins).fit(p, y)
+    cal = HistogramBinningCalibrator(n_bins=n_bins, smoothing=0).fit(p, y)
     np.testing.assert_array_equal(cal.predict_bin(p), bins)
     np.testing.assert_allclose(cal.value_, value, atol=1e-13)
     np.testing.assert_array_equal(cal.count_, np.bincount(bins))
@@ -67,7 +67,9 @@ def test_equal_width_bins_are_of_probabilities(scale):
     p = rng.uniform(0.3, 1.0, size=500)
     y = (rng.random(500) < p).astype(int)
     x = p if scale == "probability" else logit(p)
-    cal = HistogramBinningCalibrator(n_bins=10, strategy="uniform", scale=scale).fit(x, y)
+    cal = HistogramBinningCalibrator(n_bins=10, strategy="uniform", scale=scale, smoothing=0).fit(
+        x, y
+    )
     bins = np.floor(10 * p).astype(int)
     np.testing.assert_array_equal(cal.predict_bin(x), bins)
     rates = [y[bins == b].mean() for b in range(3, 10)]
@@ -87,6 +89,24 @@ def test_smoothing_adds_half_events():
     np.testing.assert_allclose(
         cal.fit([0.1, 0.15, 0.9, 0.95], [0, 0, 1, 1]).value_, [1 / 6, 0.375, 0.625, 5 / 6]
     )
+
+
+@pytest.mark.parametrize("n", [20, 50, 200, 1000])
+@pytest.mark.parametrize("power", [1, 4])
+def test_the_default_is_never_certain_and_forecasts_better_than_the_bare_rates(n, power):
+    """By a log loss that is clipped: exact 0 and 1 would cost infinitely much."""
+    rng, losses = np.random.default_rng(n), []
+    for _ in range(200 if n < 1000 else 40):
+        p = rng.random(n + 1000)
+        y = (rng.random(n + 1000) < 0.5 * p**power).astype(int)
+        y[:2] = 0, 1
+        cal = HistogramBinningCalibrator().fit(p[:n], y[:n])
+        assert 0 < cal.value_.min() <= cal.value_.max() < 1
+        bare = (cal.events_ / cal.count_)[cal.predict_bin(p[n:])]
+        q, happened = cal.predict_proba(p[n:])[:, 1], y[n:]
+        a, b = (np.log(np.where(happened == 1, v, 1 - v).clip(1e-4)) for v in (q, bare))
+        losses.append((b - a).mean())
+    assert np.mean(losses) < 3 * np.std(losses) / np.sqrt(len(losses))
 
 
 #: Labels that the scores say nothing of look reversed in one draw of forty.
@@ -136,7 +156,7 @@ def test_weights_of_zero_and_whole_weights(strategy):
     ids=["exact 0 and 1", "constant", "separated", "rare", "denormal", "next to 1"],
 )
 def test_hostile_data(strategy, p, y):
-    cal = HistogramBinningCalibrator(strategy=strategy).fit(p, y)
+    cal = HistogramBinningCalibrator(strategy=strategy, smoothing=0).fit(p, y)
     q = cal.predict_proba(np.concatenate((p, [0.0, -0.0, 5e-324, 0.5, 1.0])))
     assert ((q >= 0) & (q <= 1)).all()
     assert len(np.unique(cal.value_)) == len(cal.value_) == len(np.unique(1 - cal.value_))
@@ -146,7 +166,7 @@ def test_hostile_data(strategy, p, y):
 
 
 def test_two_rows_and_a_failed_refit():
-    cal = HistogramBinningCalibrator(n_bins=2).fit([0.2, 0.7], [0, 1])
+    cal = HistogramBinningCalibrator(n_bins=2, smoothing=0).fit([0.2, 0.7], [0, 1])
     np.testing.assert_array_equal(cal.predict_proba([0.1, 0.69, 0.7])[:, 1], [0, 0, 1])
     before = to_dict(cal)
     for bad, words in (
@@ -270,7 +290,7 @@ def test_guarantee_is_the_formula_and_survives_a_file():
     rng = np.random.default_rng(0)
     p = rng.random(1003)
     y = (rng.random(1003) < p).astype(int)
-    cal = HistogramBinningCalibrator(n_bins=10).fit(p, y)
+    cal = HistogramBinningCalibrator(n_bins=10, smoothing=0).fit(p, y)
     found = from_dict(to_dict(cal)).guarantee(0.05)
     assert found == cal.guarantee(0.05)
     n = cal.count_[1:].min()
@@ -282,7 +302,9 @@ def test_guarantee_is_the_formula_and_survives_a_file():
     assert found.conditional < np.sqrt(np.log(400) / (2 * 99)) + 0.01
     smooth = HistogramBinningCalibrator(n_bins=10, smoothing=4.0).fit(p, y).guarantee(0.05)
     assert found.conditional < smooth.conditional < found.conditional + 2 / 104
-    assert HistogramBinningCalibrator(n_bins=500).fit(p, y).guarantee().conditional == 1.0
+    assert (
+        HistogramBinningCalibrator(n_bins=500, smoothing=0).fit(p, y).guarantee().conditional == 1.0
+    )
     assert "within" in str(found)
     assert isinstance(found, Guarantee)
 
@@ -291,7 +313,7 @@ def test_equal_width_guarantee_needs_no_continuous_scores():
     rng = np.random.default_rng(0)
     p = np.round(rng.random(1000) / 2, 2)
     y = (rng.random(1000) < p).astype(int)
-    cal = HistogramBinningCalibrator(n_bins=4, strategy="uniform").fit(p, y)
+    cal = HistogramBinningCalibrator(n_bins=4, strategy="uniform", smoothing=0).fit(p, y)
     found = cal.guarantee(0.1)
     filled = cal.count_[cal.count_ > 0]
     assert found.n_empty == 4 - len(filled) == 1
@@ -333,7 +355,7 @@ LAWS = {
 }
 
 
-def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0):
+def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0, smoothing=1.0):
     """How often some bin, and how often a new row's bin, is further off than guaranteed."""
     grid = (np.arange(40_000) + 0.5) / 40_000
     total = np.concatenate(([0.0], np.cumsum(law(grid))))
@@ -342,7 +364,9 @@ def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0
         u = rng.random(n)
         y = (rng.random(n) < law(u)).astype(int)
         y[:2] = y[:2] if 0 < y.sum() < n else (0, 1)
-        cal = HistogramBinningCalibrator(n_bins=n_bins, strategy=strategy).fit(squeeze(u), y)
+        cal = HistogramBinningCalibrator(n_bins=n_bins, strategy=strategy, smoothing=smoothing).fit(
+            squeeze(u), y
+        )
         ends = np.searchsorted(squeeze(grid), cal.borders_)
         ends = np.concatenate(([0], ends, [len(grid)]))
         size = np.diff(ends)
@@ -361,13 +385,14 @@ def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0
     ("n", "n_bins", "strategy"),
     [(200, 8, "quantile"), (160, 40, "quantile"), (100, 50, "quantile"), (400, 8, "uniform")],
 )
-def test_guarantee_holds(law, n, n_bins, strategy):
+@pytest.mark.parametrize("smoothing", [1.0, pytest.param(0.0, marks=pytest.mark.long)])
+def test_guarantee_holds(law, n, n_bins, strategy, smoothing):
     """No more failures than alpha, give or take three standard errors of the simulation."""
     alpha, n_repeats = 0.2, 250
     tolerance = 3 * np.sqrt(alpha * (1 - alpha) / n_repeats)
     squeeze = (lambda u: u**30) if strategy == "quantile" else (lambda u: u)  # most near 0
     rng = np.random.default_rng(n_bins)
-    found = misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng)
+    found = misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, smoothing=smoothing)
     assert max(found) <= alpha + tolerance
 
 

@@ -16,6 +16,7 @@ from calibkit import (
     CalibratedClassifier,
     CalibrationAlarm,
     PlattCalibrator,
+    TemperatureCalibrator,
     from_dict,
     load,
     save,
@@ -104,6 +105,7 @@ def test_the_same_rows_have_the_same_hash():
     assert hash_of(np.append(P, 0.5), np.append(Y, 1), np.append(np.ones(300), 0)) == one
     assert hash_of(P, Y == 1) == hash_of(P, Y.astype(float)) == one
     assert hash_of(P, (np.arange(300) == 7) ^ Y) != one
+    assert TemperatureCalibrator().fit(*multiclass_data(30)).fitted_on_.rows == 30
     assert len({one, hash_of(P[::-1], Y), hash_of(P[:-1], Y[:-1]), hash_of(P**1.01, Y)}) == 4
 
 

@@ -245,9 +245,9 @@ class TopLabelCalibrator(_Lift):
     class that won before. Calibration is conditional on the confidence alone, not on the
     predicted class: Kumar, Liang and Ma (2019) call this top-label calibration, Gupta and Ramdas
     (2022) confidence calibration. What they call top-label calibration is ``by_class=True``; with
-    ``HistogramBinningCalibrator(points_per_bin=50)`` and ``min_rows=50`` it is their histogram
-    binning, of n_l // 50 bins for a class predicted on n_l rows, and each of ``calibrators_`` has
-    its guarantee.
+    ``HistogramBinningCalibrator(points_per_bin=50, smoothing=0)`` and ``min_rows=50`` it is their
+    histogram binning, of n_l // 50 bins for a class predicted on n_l rows, and each of
+    ``calibrators_`` has its guarantee.
 
     References
     ----------
