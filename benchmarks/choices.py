@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import softmax
 
 import calibkit as ck
-from calibkit._numerics.pava import score_trend
+from calibkit.codegen._folds import PlattOrBeta
 
 ROWS = (50, 100, 300, 1000, 3000)
 REPEATS, MOST_TEST = 10, 4000
@@ -119,19 +119,6 @@ def rare(signal: Signal) -> Signal:
     )
 
 
-class DefaultMap:
-    """Beta calibration, and Platt scaling of few rows and of signals that point the wrong way."""
-
-    def __init__(self, scale: Any) -> None:
-        self.scale = scale
-
-    def fit(self, s: np.ndarray, y: np.ndarray) -> ck.BaseCalibrator:
-        z = s if self.scale == "logit" else np.log(s.clip(1e-7) / (1 - s).clip(1e-7))
-        if len(s) < 100 or score_trend(z, y, None) < -2:
-            return ck.PlattCalibrator(scale=self.scale).fit(s, y)
-        return ck.BetaCalibrator(scale=self.scale).fit(s, y)
-
-
 #: What evaluate_confidence may rescale by.
 MAPS: dict[str, Callable[[Any], Any]] = {
     "platt": lambda s: ck.PlattCalibrator(scale=s),
@@ -141,7 +128,7 @@ MAPS: dict[str, Callable[[Any], Any]] = {
     "histogram": lambda s: ck.HistogramBinningCalibrator(scale=s),
     "scaling-binning": lambda s: ck.ScalingBinningCalibrator(ck.PlattCalibrator(scale=s)),
     "temperature": lambda s: ck.TemperatureCalibrator(scale=s),
-    "beta, else platt": lambda s: DefaultMap(s),
+    "auto": PlattOrBeta,
 }
 #: What histogram binning may do about bins without events, or with nothing else.
 RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

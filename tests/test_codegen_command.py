@@ -133,7 +133,7 @@ def test_policy_is_the_librarys(folder, scored, tmp_path):
     gate = RiskControlledThreshold(0.15, scale="logit", random_state=0)
     gate.fit(signal, scored.correct, groups=scored.groups)
     data = {"groups": scored.groups, "scale": "logit"}
-    p = cross_val_calibrate("platt", signal, scored.correct, **data)
+    p = cross_val_calibrate("auto", signal, scored.correct, **data)
     policy = TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
     report = policy.evaluate(p, scored.correct, scored.groups, random_state=0)
     printed = [line.strip() for line in out.splitlines()]

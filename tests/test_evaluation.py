@@ -10,7 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, TimeSeriesSplit
 
 import calibkit
-from calibkit import BetaCalibrator, Estimate, MissingSignalWarning, PlattCalibrator, estimate
+from calibkit import (
+    BetaCalibrator,
+    Estimate,
+    MissingSignalWarning,
+    PlattCalibrator,
+    ReversedScoresWarning,
+    estimate,
+)
+from calibkit._core.random import generator
 from calibkit.codegen import (
     Generations,
     Ragged,
@@ -23,7 +31,9 @@ from calibkit.codegen import (
     join_results,
     read_generations,
     read_results,
+    transfer_matrix,
 )
+from calibkit.codegen._folds import read_calibrator
 
 from .simulate_codegen import write
 
@@ -545,3 +555,36 @@ def test_names_of_several_lines_are_one_head():
         assert "a b" in text
         assert len(text.splitlines()) == lines
     assert "<th>a b</th><th>7</th>" in table._repr_html_()
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+def test_the_default_is_beta_where_it_fits_clearly_better_and_platt_otherwise(scale):
+    rng = np.random.default_rng(0)
+
+    def taken(p, truth):
+        y = (rng.random(len(p)) < truth).astype(int)
+        x = p if scale == "probability" else np.log(p / (1 - p))
+        return read_calibrator("auto", scale, "here").fit(x, y)
+
+    p = rng.uniform(0.02, 0.98, 3000)
+    bent = 1 / (1 + np.exp(-(2 * np.log(p) - 0.1 * np.log(1 - p) + 1)))
+    assert taken(p, bent).name == "beta"
+    assert taken(p[:40], bent[:40]).name == "platt"  # few rows can't show it
+    platt = [taken(p, 1 / (1 + ((1 - p) / p) ** 0.5)).name == "platt" for _ in range(20)]
+    assert np.mean(platt) > 0.7
+    with pytest.warns(ReversedScoresWarning):
+        turned = taken(p, 1 - p)
+    assert turned.name == "platt"
+    assert turned.slope_ < 0
+
+
+def test_auto_is_the_default_of_evaluation_and_a_choice_elsewhere():
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0.02, 0.98, 2000)
+    correct = rng.random(2000) < 1 / (1 + np.exp(-(2 * np.log(p) - 0.1 * np.log(1 - p) + 1)))
+    found = row(evaluate_confidence(p, correct, n_resamples=20), "rescaled")["brier"]
+    seed = int(generator(0).integers(2**31))
+    for name, equal in (("auto", True), ("platt", False)):
+        q = cross_val_calibrate(name, p, correct, random_state=seed)
+        assert (calibkit.brier_score(correct, q) == pytest.approx(found.value, rel=1e-12)) == equal
+    assert str(transfer_matrix(p, correct, np.arange(2000) % 2, calibrator="auto"))

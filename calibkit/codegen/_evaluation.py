@@ -46,7 +46,7 @@ def evaluate_confidence(
     confidence: Any,
     correct: Any = None,
     groups: Any = None,
-    calibrator: Any = "platt",
+    calibrator: Any = "auto",
     cv: Any = 5,
     *,
     by: Any = None,
@@ -67,8 +67,8 @@ def evaluate_confidence(
     groups : array-like of shape (n,), optional
         Problem or repository of each output. Outputs of one group are never on both sides of a
         fold, and are drawn together for the intervals.
-    calibrator : str or calibrator, default="platt"
-        What rescales the signals.
+    calibrator : str or calibrator, default="auto"
+        What rescales the signals: as in :func:`cross_val_calibrate`.
     cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
         Folds of the rescaling; a number means stratified folds, whole by group where groups are
         given. Splitters, and pairs of training and test rows, must test every output once and

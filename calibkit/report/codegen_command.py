@@ -37,7 +37,9 @@ if typer is not None:
     Sample = Annotated[str | None, _Option(metavar="KEY", help="Key of the sample number.")]
     Correct = Annotated[str | None, _Option(metavar="KEY", help="Key of the verdict.")]
     Notion = Annotated[str | None, _Option(metavar="NAME", help="Such as 'base tests'.")]
-    Calibrator = Annotated[str, _Option(metavar="NAME", help="See calibkit methods.")]
+    Calibrator = Annotated[
+        str, _Option(metavar="NAME", help="auto (Platt or beta), or see calibkit methods.")
+    ]
     Cv = Annotated[str, _Option(metavar="N|NAME", help="Folds, or spiess2024.")]
     Level = Annotated[float, _Option(metavar="X", help="Coverage of the intervals.")]
     Resamples = Annotated[int, _Option(min=10, metavar="N", help="Bootstrap draws.")]
@@ -82,7 +84,7 @@ def evaluate(
     sample: Sample = None,
     correct: Correct = None,
     notion: Notion = None,
-    calibrator: Calibrator = "platt",
+    calibrator: Calibrator = "auto",
     cv: Cv = "5",
     level: Level = 0.9,
     resamples: Resamples = 1000,
@@ -140,7 +142,7 @@ def policy(
     sample: Sample = None,
     correct: Correct = None,
     notion: Notion = None,
-    calibrator: Calibrator = "platt",
+    calibrator: Calibrator = "auto",
     level: Level = 0.9,
     seed: Seed = 0,
     plot: Plot = None,
