@@ -42,13 +42,25 @@ _MAX_DEPTH = 8
 _MAX_BYTES = 1 << 30
 
 
+class UntrustedError(ValueError):
+    """A file holds estimators of types that nobody has said to trust."""
+
+    def __init__(self, unknown: list[str], trusted: list[str]) -> None:
+        super().__init__(
+            f"from_dict: the estimators hold types that skops does not trust by itself: "
+            f"{', '.join(unknown)}; expected types that you trust, since loading one may run its "
+            f"code. If you trust these: from_dict(data, trusted={[*trusted, *unknown]!r})."
+        )
+
+
 class Form(NamedTuple):
     """How objects of a class that is no calibrator of scores are told, written and read."""
 
     key: str
     value: str
     write: Callable[[Any], dict[str, Any]]
-    read: Callable[[Any], Any]
+    read: Callable[..., Any]
+    trusts: bool = False  # whether `read` takes the names of types that are trusted
 
 
 #: calibkit.codegen, which stands on this module, adds those of its classes when it is imported.
@@ -66,9 +78,10 @@ def to_dict(calibrator: Any) -> dict[str, Any]:
 
     Parameters
     ----------
-    calibrator : calibrator, CalibrationAlarm, or other
-        Any fitted calibrator of calibkit, an alarm, or of ``calibkit.codegen`` a decision rule, a
-        fitted threshold, a policy.
+    calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
+        Any fitted calibrator of calibkit, a fitted :class:`CalibratedClassifier` (its estimator by
+        skops: ``pip install "calibkit[skops]"``), an alarm, or of ``calibkit.codegen`` a decision
+        rule, a fitted threshold, a policy.
 
     Returns
     -------
@@ -97,7 +110,7 @@ def to_dict(calibrator: Any) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator._snapshot())}
 
 
-def from_dict(data: Any) -> Any:
+def from_dict(data: Any, trusted: Any = None) -> Any:
     """The calibrator that :func:`to_dict` described.
 
     Nothing is imported by name, evaluated or unpickled: the class is looked up in the registry
@@ -107,6 +120,9 @@ def from_dict(data: Any) -> Any:
     ----------
     data : dict
         As returned by :func:`to_dict`, or read from JSON.
+    trusted : list of str, optional
+        Of a :class:`CalibratedClassifier`: types of its estimators that may be loaded, beside those
+        that skops trusts by itself, by their full names. An error names what is needed.
 
     Returns
     -------
@@ -126,7 +142,7 @@ def from_dict(data: Any) -> Any:
     True
     """
     if isinstance(data, dict) and "fitted_on" in data:
-        found = from_dict({k: v for k, v in data.items() if k != "fitted_on"})
+        found = from_dict({k: v for k, v in data.items() if k != "fitted_on"}, trusted)
         vars(found)["_fitted_on"] = provenance_from_dict(data["fitted_on"])
         return found
     data = with_names_of_today(data)
@@ -135,13 +151,13 @@ def from_dict(data: Any) -> Any:
     for form in FORMS.values():
         if isinstance(data, dict) and data.get(form.key) == form.value:
             try:
-                return form.read(data)
+                return form.read(data, trusted) if form.trusts else form.read(data)
             except OverflowError as error:
                 raise ValueError(f"from_dict: {form.value}: {error}") from error
     check_keys(data, {"format", "version", "class", "params", "classes", "state"}, "the file")
     check_header(data)
     rest = {k: v for k, v in data.items() if k not in ("format", "version")}
-    return _fitted_from_dict(rest, depth=0)
+    return fitted_from_dict(rest, depth=0)
 
 
 def check_header(data: dict[str, Any]) -> None:
@@ -165,9 +181,10 @@ def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    calibrator : calibrator, CalibrationAlarm, or other
-        Any fitted calibrator of calibkit, an alarm, or of ``calibkit.codegen`` a decision rule, a
-        fitted threshold, a policy.
+    calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
+        Any fitted calibrator of calibkit, a fitted :class:`CalibratedClassifier` (its estimator by
+        skops: ``pip install "calibkit[skops]"``), an alarm, or of ``calibkit.codegen`` a decision
+        rule, a fitted threshold, a policy.
     path : str or path-like
         Where to write; an existing file is replaced.
 
@@ -191,13 +208,16 @@ def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
     """Read a calibrator written by :func:`save`; safe on files from strangers.
 
     Parameters
     ----------
     path : str or path-like
         A file written by :func:`save`.
+    trusted : list of str, optional
+        Of a :class:`CalibratedClassifier`: types of its estimators that may be loaded, beside those
+        that skops trusts by itself, by their full names. An error names what is needed.
 
     Returns
     -------
@@ -221,7 +241,10 @@ def load(path: str | os.PathLike[str]) -> Any:
                 "calibrator: calibkit.save(Journal(path).calibrator_, 'calibrator.json')."
             )
         data = json.loads(text.decode(), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
-        return from_dict(data)
+        return from_dict(data, trusted)
+    except UntrustedError as error:
+        said = str(error).replace("from_dict(data, ", f"calibkit.load({os.fspath(path)!r}, ")
+        raise ValueError(f"load: {os.fspath(path)}: {said}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"load: {os.fspath(path)}: {error}") from error
 
@@ -249,8 +272,8 @@ def _check_own(calibrator: Any) -> None:
             )
         raise TypeError(
             f"to_dict: {own} is not a calibrator of calibkit; expected one. "
-            "Use pickle or joblib for scikit-learn estimators, or save a CalibratedClassifier's "
-            "calibrators_[0]; of a Journal save calibrator_."
+            "Use skops, pickle or joblib for other estimators of scikit-learn; of a Journal save "
+            "calibrator_."
         )
 
 
@@ -307,9 +330,9 @@ def encode(value: Any) -> Any:
 # -- reading --------------------------------------------------------------------------------
 
 
-def _fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
+def fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
     check_keys(data, {"class", "params", "classes", "state"}, "a calibrator")
-    calibrator = _template_from_dict({k: data[k] for k in ("class", "params")}, depth)
+    calibrator = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
     what = f"{calibrator.name}"
     classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
     state = data["state"]
@@ -330,7 +353,7 @@ def _fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
     return calibrator
 
 
-def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
+def template_from_dict(data: Any, depth: int) -> BaseCalibrator:
     if depth >= _MAX_DEPTH:
         raise ValueError(f"from_dict: calibrators are nested more than {_MAX_DEPTH} deep.")
     check_keys(data, {"class", "params"}, "a calibrator")
@@ -351,7 +374,7 @@ def _template_from_dict(data: Any, depth: int) -> BaseCalibrator:
         params["classes"] = labels_from_dict(params["classes"], f"{name}.classes")
     for key, value in params.items():
         if isinstance(value, dict) and "class" in value:
-            read = _fitted_from_dict if "borrows" in cls._traits else _template_from_dict
+            read = fitted_from_dict if "borrows" in cls._traits else template_from_dict
             params[key] = read(value, depth + 1)
     try:
         calibrator = cls(**params)
@@ -381,7 +404,7 @@ def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
 
 
 def _binary_from_dict(data: Any, what: str, depth: int) -> BaseCalibrator:
-    found = _fitted_from_dict(data, depth + 1)
+    found = fitted_from_dict(data, depth + 1)
     if "lift" in found._traits or len(found.classes_) != 2:
         raise ValueError(f"from_dict: {what}: expected binary calibrators of two classes.")
     return found

@@ -26,6 +26,7 @@ LAYERS = {
     "_io": 3,
     "_crossfit": 3,
     "_classifier": 3,
+    "_classifier_file": 4,
     "_journal": 4,
     "_online_classifier": 4,
     "codegen": 4,

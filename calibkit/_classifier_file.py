@@ -1,0 +1,141 @@
+"""A `CalibratedClassifier` in a file: calibrators and settings as JSON, estimators by skops."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._classifier import CalibratedClassifier
+from ._core.base import BaseCalibrator
+from ._core.labels import read_classes
+from ._core.optional import require
+from ._core.plain_json import check_keys, labels_from_dict, labels_to_dict, short
+from ._io import (
+    FORMAT,
+    FORMS,
+    VERSION,
+    Form,
+    UntrustedError,
+    check_header,
+    encode_param,
+    fitted_from_dict,
+    template_from_dict,
+    to_dict,
+)
+
+NAME = "calibrated_classifier"
+_PARAMS = ("calibrator", "ensemble", "response_method", "n_jobs")
+_MAX_BYTES = 1 << 30
+_KEYS = {"format", "version", "class", "params", "classes", "calibrators", "estimators"}
+
+
+def _skops(what: str) -> Any:
+    try:
+        return require("skops.io", "skops")
+    except ImportError as error:
+        raise ImportError(
+            f"{what}: the estimator of a CalibratedClassifier is kept by skops, and {error}. "
+            "Without it keep the calibrator alone: calibkit.save(classifier.calibrators_[0], path)."
+        ) from error
+
+
+def classifier_to_dict(classifier: CalibratedClassifier) -> dict[str, Any]:
+    """What :func:`calibkit.to_dict` gives of a fitted classifier."""
+    check_is_fitted(classifier)
+    params = classifier.get_params(deep=False)
+    fitted = classifier.estimators_
+    held = {"estimator": classifier.estimator, "cv": classifier.cv, "fitted": fitted}
+    text = b64encode(_skops("to_dict").dumps(held)).decode("ascii")
+    calibrators = [
+        {k: v for k, v in to_dict(c).items() if k not in ("format", "version")}
+        for c in classifier.calibrators_
+    ]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "class": NAME,
+        "params": {name: encode_param(name, params[name]) for name in _PARAMS},
+        "classes": labels_to_dict(classifier.classes_),
+        "calibrators": calibrators,
+        "estimators": text,
+    }
+
+
+def classifier_from_dict(data: Any, trusted: Any = None) -> CalibratedClassifier:
+    """The classifier, if all types of its estimators are scikit-learn's own or trusted."""
+    check_keys(data, _KEYS, f"a {NAME}")
+    check_header(data)
+    params = data["params"]
+    check_keys(params, set(_PARAMS), f"params of {NAME}")
+    if isinstance(params["calibrator"], dict):
+        params = {**params, "calibrator": template_from_dict(params["calibrator"], 0)}
+    classes = read_classes(labels_from_dict(data["classes"], NAME), f"from_dict: {NAME}")
+    calibrators = data["calibrators"]
+    if not isinstance(calibrators, list):
+        raise ValueError(f"from_dict: calibrators is {short(calibrators)}; expected a list.")
+    calibrators = [fitted_from_dict(c, 0) for c in calibrators]
+    held = _estimators(data["estimators"], trusted)
+    try:
+        found = CalibratedClassifier(held["estimator"], cv=held["cv"], **params)
+        found._check_params(f"from_dict: {NAME}")
+    except TypeError as error:
+        raise ValueError(f"from_dict: params of {NAME}: {error}") from error
+    found.classes_, found.estimators_, found.calibrators_ = classes, held["fitted"], calibrators
+    _check_together(found)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(found.estimators_[0], name):
+            setattr(found, name, getattr(found.estimators_[0], name))
+    return found
+
+
+def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
+    io = _skops("from_dict")
+    trusted = [] if trusted is None else trusted
+    if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
+        raise TypeError(f"load: trusted={trusted!r}; expected a list of names of types.")
+    try:
+        data = b64decode(text, validate=True)
+        if sum(part.file_size for part in ZipFile(BytesIO(data)).infolist()) > _MAX_BYTES:
+            raise ValueError("they unfold to more than 1 GiB")
+        unknown = sorted(set(io.get_untrusted_types(data=data)) - set(trusted))
+        if unknown:
+            raise UntrustedError(unknown, list(trusted))
+        held = io.loads(data, trusted=list(trusted))
+    except UntrustedError:
+        raise
+    except Exception as error:  # whatever a broken archive may give rise to
+        raise ValueError(f"from_dict: estimators can't be read by skops: {error}") from error
+    if not isinstance(held, dict) or set(held) != {"estimator", "cv", "fitted"}:
+        raise ValueError("from_dict: estimators do not hold what a CalibratedClassifier writes.")
+    return held
+
+
+def _check_together(found: CalibratedClassifier) -> None:
+    """Raise unless the parts are of one classifier."""
+    own, calibrators = found.estimators_, found.calibrators_
+    if not isinstance(own, list) or not own or len(own) != len(calibrators):
+        raise ValueError(
+            f"from_dict: {short(own)} of estimators for {len(calibrators)} calibrators; expected a "
+            "list of one for each."
+        )
+    for estimator, calibrator in zip(own, calibrators, strict=True):
+        assert isinstance(calibrator, BaseCalibrator)
+        if not np.array_equal(calibrator.classes_, found.classes_):
+            raise ValueError("from_dict: a calibrator has other classes than the classifier.")
+        known = getattr(estimator, "classes_", found.classes_)
+        if not set(np.asarray(known).tolist()) <= set(found.classes_.tolist()):
+            raise ValueError("from_dict: an estimator has other classes than the classifier.")
+        if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+            raise ValueError(
+                f"from_dict: {type(estimator).__name__} scores no classes; expected a classifier."
+            )
+
+
+FORMS[CalibratedClassifier] = Form(
+    "class", NAME, classifier_to_dict, classifier_from_dict, trusts=True
+)
