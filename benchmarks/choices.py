@@ -6,6 +6,9 @@
 Each signal of each known file in DIR is cut into halves at random, whole by group (a problem with
 all its samples). A map learns from n rows drawn of one half and is scored on the other, ten times.
 Known files: those of codegen.py, cifar*.npz (confidence in the winning class), fte_games.csv.gz.
+
+Of fte_games.csv.gz besides: online methods on the dated forecasts of each league, and on the same
+where each game has 20 forecasts (of noisy log-odds) that are made before its outcome is known.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import numpy as np
 from scipy.special import softmax
 
 import calibkit as ck
+import calibkit.online as ol
 from calibkit.codegen._folds import PlattOrBeta
 
 ROWS = (50, 100, 300, 1000, 3000)
@@ -188,6 +192,69 @@ def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+#: What may go along a stream.
+ONLINE: dict[str, Callable[[], Any]] = {
+    "online Platt": ol.OnlinePlattCalibrator,
+    "online beta": ol.OnlineBetaCalibrator,
+    "adaptive Platt": ol.AdaptivePlattCalibrator,
+    "tracking, online Platt, smoothing 0": lambda: ol.TrackingCalibrator(smoothing=0),
+    "tracking, online Platt": ol.TrackingCalibrator,
+    "tracking, online beta": lambda: ol.TrackingCalibrator(ol.OnlineBetaCalibrator()),
+    "tracking, adaptive Platt, smoothing 0": lambda: ol.TrackingCalibrator(
+        ol.AdaptivePlattCalibrator(), smoothing=0
+    ),
+    "tracking, adaptive Platt": lambda: ol.TrackingCalibrator(ol.AdaptivePlattCalibrator()),
+}
+SHARING = 20
+
+
+def stream_losses(q: np.ndarray, y: np.ndarray) -> list[float]:
+    """Calibration error of ten bins, log loss, and how many forecasts were certain and wrong."""
+    own = np.where(y == 1, q, 1 - q)
+    error = ck.expected_calibration_error(y, q, n_bins=10)
+    return [round(float(v), 5) for v in (error, -np.log(own.clip(TINY)).mean(), (own <= 0).sum())]
+
+
+def streams(path: Path) -> dict[str, Any]:
+    """Losses of each method on each league, and where games have many forecasts."""
+    with gzip.open(path, "rt") as file:
+        rows = list(csv.DictReader(file))
+    rows.sort(key=lambda r: r["date"])
+    found: dict[str, Any] = {}
+    rng = np.random.default_rng(0)
+    for league in sorted({r["league"] for r in rows}):
+        own = [r for r in rows if r["league"] == league]
+        p = np.array([float(r["prob"]) for r in own]).clip(1e-4, 1 - 1e-4)
+        y = np.array([int(r["outcome"]) for r in own])
+        z = (np.log(p / (1 - p)) + rng.normal(0, 0.5, (SHARING, len(p)))).T[:1500]
+        many, shared = 1 / (1 + np.exp(-z)), np.repeat(y[:1500, None], SHARING, axis=1)
+        found[league] = {"raw": stream_losses(p, y)}
+        alike = found[f"{league}, {SHARING} forecasts a game"] = {
+            "raw": stream_losses(many.ravel(), shared.ravel())
+        }
+        for name, make in ONLINE.items():
+            found[league][name] = stream_losses(make().predict_then_update(p, y)[:, 1], y)
+            model, q = make().partial_fit([], [], classes=[0, 1]), np.empty(many.shape)
+            for i, (forecasts, outcomes) in enumerate(zip(many, shared, strict=True)):
+                q[i] = model.predict_proba(forecasts)[:, 1]
+                model.partial_fit(forecasts, outcomes)
+            alike[name] = stream_losses(q.ravel(), shared.ravel())
+    return found
+
+
+def stream_table(found: dict[str, Any]) -> Iterator[str]:
+    yield "| calibration error / log loss | " + " | ".join(found) + " |"
+    yield "|---" * (len(found) + 1) + "|"
+    for name in next(iter(found.values())):
+        cells = []
+        for losses in found.values():
+            error, log_loss, certain = losses[name]
+            cells.append(
+                f"{error:.4f} / {log_loss:.4f}" + (f" ({certain:.0f} inf)" * (certain > 0))
+            )
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
 def _fitted(cal: Any, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
     return cal.fit(s, y).predict_proba(t)[:, 1]
 
@@ -220,21 +287,27 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.show:
-        found = json.loads(options.show.read_text())
+        kept = json.loads(options.show.read_text())
     else:
-        found = {}
+        kept = {"maps": {}, "streams": {}}
+        if (games_file := options.data / "fte_games.csv.gz").exists():
+            kept["streams"] = streams(games_file)
         for file, read in FILES.items():
             for signal in read(options.data / file) if (options.data / file).exists() else ():
                 for version in (signal, rare(signal)):
-                    found[version.name] = judge(version)
+                    kept["maps"][version.name] = judge(version)
                 print(signal.name, flush=True)
         if options.json:
-            options.json.write_text(json.dumps(found, indent=0) + "\n")
+            options.json.write_text(json.dumps(kept, indent=0) + "\n")
+    found = kept["maps"]
     for of_rare, said in ((False, ""), (True, ", the rarer outcome in 3% of the rows")):
         part = {k: v for k, v in found.items() if k.endswith(OF_RARE) == of_rare}
         print(f"\n## Maps{said}\n", *table(part, list(MAPS), "platt"), sep="\n")
         print(f"\n## Histogram binning with 10 bins{said}\n")
         print(*table(part, list(RULES), "smoothing 1"), sep="\n")
+    for alike in (False, True):
+        part = {k: v for k, v in kept["streams"].items() if k.endswith("a game") == alike}
+        print("\n## Streams\n", *stream_table(part), sep="\n")
 
 
 if __name__ == "__main__":

@@ -409,6 +409,7 @@ def test_the_commands_do_what_the_library_does(folder, tmp_path, name):
     policy = TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
     rule = DecisionRule(NAME, cal, gate, policy if name == "both" else None)
     saved = json.loads((folder / f"{name}.json").read_text())
+    assert saved.pop("fitted_on")["rows"] == np.count_nonzero(~np.isnan(signal))
     assert saved == to_dict(rule)
     expected = rule.decide(new)
     said = run("decide", folder / "generations.jsonl", folder / f"{name}.json", "-o", "-")
