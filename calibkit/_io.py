@@ -272,8 +272,8 @@ def _check_own(calibrator: Any) -> None:
             )
         raise TypeError(
             f"to_dict: {own} is not a calibrator of calibkit; expected one. "
-            "Use skops, pickle or joblib for other estimators of scikit-learn; of a Journal save "
-            "calibrator_."
+            "Use pickle or joblib for scikit-learn estimators, or skops, as for the estimator of a "
+            "CalibratedClassifier, which can be saved; of a Journal save calibrator_."
         )
 
 
