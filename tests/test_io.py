@@ -138,9 +138,7 @@ def test_what_can_not_be_saved_is_said(platt, tmp_path):
     p, y = binary_data()
     with pytest.raises(NotFittedError):
         to_dict(PlattCalibrator())
-    with pytest.raises(
-        TypeError, match="LogisticRegression is not a calibrator.*CalibratedClassif"
-    ):
+    with pytest.raises(TypeError, match=r"LogisticRegression is not.*CalibratedClassifier"):
         save(LogisticRegression().fit(p[:, None], y), tmp_path / "model.json")
 
     class Mine(PlattCalibrator):
