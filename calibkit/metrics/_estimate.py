@@ -343,7 +343,7 @@ def estimate(
     few = "" if codes is None or rows is None else few_groups(codes, rows.w)
     if spec is not None and "norm" in settings and method == "auto":
         error = measure(problems, settings, level, n_resamples, rng, codes)
-        known: Any = (error.value, error.low, error.high, level, n, name)
+        known = error.value, error.low, error.high, level, n, name
         return Estimate(*known, error.settings, error.method, *error.band, note, few)
     asked = _Asked(function, spec, kind, method, level, n_resamples, rng, params, settings)
     if spec is not None and kind != "classwise":
