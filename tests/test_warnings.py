@@ -1,8 +1,10 @@
 """Every warning points at the user's line, and comes once a call."""
 
+import json
 import re
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -32,6 +34,45 @@ Y = (RNG.random(200) < P).astype(int)
 K = RNG.dirichlet([1.0] * 12, size=600)
 WINS = K.argmax(axis=1)
 
+
+#: A signal that every tenth output lacks.
+COSTS = {"cost_accept_wrong": 10.0, "cost_review": 2.0, "cost_discard_right": 3.0}
+GAPS = np.where(np.arange(200) % 10 == 3, np.nan, P)
+VERDICTS = "task_id,p,q,passed\n" + "".join(f"t{i},0.{i},{i % 2},{i % 2}\n" for i in range(6))
+
+
+def _file(text):
+    """A file of this text, in a folder that goes with the test's process."""
+    path = Path(FOLDER.name) / f"{abs(hash(text))}.csv"
+    path.write_text(text)
+    return path
+
+
+FOLDER = TemporaryDirectory()
+FAILED = "\n".join(
+    json.dumps(row)
+    for row in (
+        {"custom_id": "a", "response": None, "error": {"message": "too long"}},
+        {
+            "custom_id": "b",
+            "response": {"body": {"choices": [{"index": 0, "message": {"content": "x"}}]}},
+            "error": None,
+        },
+    )
+)
+HIDDEN = json.dumps(
+    {"task_id": "a", "text": "x", "tokens": ["think", "x"], "logprobs": [-2.0, -0.1]}
+)
+
+RATES = codegen.QuantileCalibrator().fit(P, RNG.binomial(4, P) / 4, np.full(200, 4))
+GAPPED = codegen.read_generations(
+    _file(
+        "task_id,s,text\n" + "\n".join(f"t{i},{p},x" for i, p in enumerate(GAPS)).replace("nan", "")
+    )
+)
+RULE = codegen.DecisionRule(
+    "s", calibrator=PlattCalibrator().fit(P, Y), policy=codegen.TriagePolicy(**COSTS)
+)
 
 #: Calls that warn, with what they warn of.
 CALLS = {
@@ -72,6 +113,52 @@ CALLS = {
     "threshold": (
         CalibrationWarning,
         lambda: codegen.RiskControlledThreshold(0.001).fit(P[:20], Y[:20]),
+    ),
+    "evaluation": (
+        calibkit.MissingSignalWarning,
+        lambda: codegen.evaluate_confidence({"s": GAPS}, Y, n_resamples=20),
+    ),
+    "quantiles": (
+        CalibrationWarning,
+        lambda: codegen.QuantileCalibrator().fit(P, np.zeros(200), np.full(200, 4)),
+    ),
+    "lower bound": (
+        CalibrationWarning,
+        lambda: RATES.conformalise(P[:5], Y[:5].astype(float)),
+    ),
+    "rule": (calibkit.MissingSignalWarning, lambda: RULE.decide(GAPPED)),
+    "features": (
+        calibkit.MissingSignalWarning,
+        lambda: codegen.ConfidenceFeatures(["perplexity"]).fit_transform([[-0.1], [], [-0.3]]),
+    ),
+    "borrowed": (
+        calibkit.ReversedScoresWarning,
+        lambda: codegen.BorrowedCalibrator(PlattCalibrator().fit(P, Y)).fit(P, 1 - Y),
+    ),
+    "reading": (calibkit.MissingSignalWarning, lambda: codegen.read_generations(_file(FAILED))),
+    "tokens": (calibkit.UnmatchedWarning, lambda: codegen.read_generations(_file(HIDDEN))),
+    "join": (
+        calibkit.UnmatchedWarning,
+        lambda: codegen.join_results(
+            codegen.read_generations(_file("task_id,p\na,0.5\nb,0.4\n")),
+            codegen.read_results(_file("task_id,passed\na,1\n")),
+        ),
+    ),
+    "verdict": (
+        calibkit.VerdictAsSignalWarning,
+        lambda: codegen.join_results(
+            codegen.read_generations(_file(VERDICTS), signals=["p", "q"]),
+            codegen.read_results(_file(VERDICTS)),
+        ),
+    ),
+    "rounded": (
+        calibkit.RoundedScoresWarning,
+        lambda: calibkit.TemperatureCalibrator().fit(np.round(K, 2), WINS),
+    ),
+    "hard": (calibkit.HardScoresWarning, lambda: calibkit.brier_score(Y, (P > 0.5).astype(float))),
+    "order": (
+        calibkit.LabelOrderWarning,
+        lambda: calibkit.brier_score(np.where(Y == 1, "9", "10"), P),
     ),
     "a separation in each of 12 classes": (
         calibkit.SeparationWarning,
