@@ -1,5 +1,6 @@
 """Intervals of scores: they cover, stay in their range, and say where they may be too short."""
 
+import json
 import warnings
 from pathlib import Path
 
@@ -177,8 +178,15 @@ def test_a_few_cells_of_the_benchmark(i):
         m.setattr(laws, "POPULATION", 200_000)
         m.setattr(laws, "LEVELS", {0.9: laws.LEVELS[0.9]})
         rows = laws.measure(laws.CELLS[i], 60)
-    assert len(rows) == 7
+    assert len(rows) == 6
     assert not [r for r in rows if laws.verdict(r) == "SHORT"]
+
+
+def test_the_results_that_are_kept_are_within_their_bounds():
+    rows = json.loads(laws.RESULTS.read_text())
+    assert {r["cell"] for r in rows} == {str(cell) for cell in laws.CELLS}
+    assert min(r["sets"] for r in rows if not r["few"]) == 1000
+    assert not [r for r in rows if laws.verdict(r).isupper()]
 
 
 def test_the_page_shows_the_table_that_the_code_goes_by():
