@@ -154,7 +154,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             If the data are not of the kind described; a classifier that was fitted before stays
             as it was.
         """
-        where = "CalibratedClassifier.fit"
+        where = f"{type(self).__name__}.fit"
         self._check_params(where)
         X, y, groups = indexable(X, y, groups)
         frozen = isinstance(self.estimator, FrozenEstimator)
@@ -169,7 +169,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         else:
             if self.ensemble:
                 _check_folds(self.cv, codes, weight, classes, where)
-            parts = splits(self.cv, X, codes, groups)
+            parts = splits(self.cv, X, codes, groups, where=where)
             how: Any = {"params": params, "method": self.response_method, "n_jobs": self.n_jobs}
             folds = cross_fit(self.estimator, X, np.asarray(y), classes, parts, **how)
         if self.ensemble:

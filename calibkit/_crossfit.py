@@ -14,6 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from ._core.inputs import read_scores
+from ._core.labels import read_group_labels
 from ._core.printed import spelled
 from ._core.scores import Scale, Scores
 from ._core.warnings import warn
@@ -119,6 +120,14 @@ def splits(
 
     ``shuffle`` is the seed to shuffle with first, or None to take rows in their order.
     """
+    if groups is not None:
+        groups = read_group_labels(groups, len(codes), "groups", where)
+        found = len(np.unique(groups))
+        if isinstance(cv, (int, np.integer)) and found < cv:
+            raise ValueError(
+                f"{where}: groups holds {found} groups and cv={spelled(cv)}; expected at least one "
+                f"group for each fold. Ask for fewer folds, cv={max(found, 2)}."
+            )
     if isinstance(cv, (int, np.integer)) and (groups is not None or shuffle is not None):
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
         splitter: Any = kind(n_splits=cv, shuffle=shuffle is not None, random_state=shuffle)

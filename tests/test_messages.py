@@ -170,3 +170,18 @@ def test_values_are_spelled_as_python_does():
     assert len(spelled("x" * 10_000)) == 500
     assert spelled(ValueError("could not convert string to float: np.str_('a')")).endswith(": 'a'")
     assert NUMPYS.search(repr(np.float64(1))) or np.__version__ < "2"
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ([None] * 60, "groups has no label at row 0"),
+        (np.zeros((60, 2)), r"groups has shape \(60, 2\)"),
+        (["a", "b"] * 30, "groups holds 2 groups and cv=5"),
+    ],
+    ids=["none", "columns", "few"],
+)
+def test_groups_of_a_classifier_are_refused_in_words(groups, words):
+    for cls in (CalibratedClassifier, OnlineCalibratedClassifier):
+        with pytest.raises(ValueError, match=f"{cls.__name__}.fit: {words}"):
+            cls(GaussianNB(), cv=5).fit(P[:, None], Y, groups=groups)
