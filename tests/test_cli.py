@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -249,6 +250,31 @@ def test_json_is_all_that_is_printed_and_holds_no_nan(tmp_path):
     found = json.loads(out.stdout, parse_constant=lambda c: pytest.fail(c))
     assert out.stderr == ""
     assert "confidence_auc" not in found["models"][0]["metrics"]  # nothing to rank
+
+
+def test_report_of_shares_of_events(tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.random(N).round(3)
+    share = rng.binomial(4, p) / 4
+    pl.DataFrame({"p": p, "share": share}).write_csv(tmp_path / "s.csv")
+    found = facts(tmp_path / "s.csv", "--label", "share", "--prob", "p")
+    (model,) = found["models"]
+    assert model["base_rate"] == pytest.approx(share.mean(), abs=1e-12)
+    expected = np.mean(share * (1 - p) ** 2 + (1 - share) * p**2)
+    assert model["metrics"]["brier_score"]["value"] == pytest.approx(expected, abs=1e-12)
+    assert found["event"] == 1
+    assert found["proofs"][0].startswith("Not verified: the labels are shares of events")
+
+
+def test_the_advice_to_bin_leads_to_what_is_verified(pets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, _, _ = pets
+    told = run("report", path, "--label", "pet", "--prob", "p_*", *QUICK).stdout
+    advice = re.search(r"bin it: calibkit (fit .*)\.", told)[1].split()
+    run(*advice, path, "--label", "pet", "--prob", "p_*", "-o", "c.json")
+    run("apply", "c.json", path, "--prob", "p_*", "-o", "o.csv")
+    told = run("report", "o.csv", "--label", "pet", "--prob", "p_*_calibrated", *QUICK).stdout
+    assert "it has 10 outputs" in told
 
 
 def test_one_matter_is_warned_of_once(pets, tmp_path):

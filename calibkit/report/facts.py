@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.labels import is_fractional
 from .._core.params import percent
 from .._core.printed import quoted
 from .._core.warnings import FewEventsWarning
@@ -109,7 +110,9 @@ def facts(
     }
     reason = _unverifiable(problem)
     proofs = [f"Not verified: {reason}."] if reason else []
-    proofs += [f"{quoted(m['name'])}: {_proof(m, level)}" for m in models if m["verification"]]
+    proofs += [
+        f"{quoted(m['name'])}: {_proof(m, kind, level)}" for m in models if m["verification"]
+    ]
     if any(m["verification"] and m["verification"]["finite"] for m in models):
         proofs.append(
             "Verified bounds are exact for any number of rows, and therefore wider than the "
@@ -128,8 +131,15 @@ def _event(problem: Problem) -> Any:
     """The label whose probability the scores are."""
     if problem.pos_label is not None:
         return problem.pos_label
+    if _fractional(problem):
+        return 1
     labels = np.unique(problem.y) if problem.classes is None else problem.classes
     return labels.tolist()[-1]
+
+
+def _fractional(problem: Problem) -> bool:
+    """Whether labels are shares of events."""
+    return problem.y.dtype.kind == "f" and is_fractional(problem.y)
 
 
 def _estimate(
@@ -177,6 +187,8 @@ def _unverifiable(problem: Problem) -> str:
         return "the rows have weights, and bounds are of rows that count alike"
     if problem.groups is not None:
         return "rows of one group are alike, and bounds are of independent rows"
+    if _fractional(problem):
+        return "the labels are shares of events, and bounds are of events that happen or not"
     return ""
 
 
@@ -198,7 +210,7 @@ def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
         event = _event(problem)
         if p.ndim == 2:
             p = p[:, problem.classes == event][:, 0]
-        y = problem.y == event
+        y = problem.y if _fractional(problem) else problem.y == event
     else:
         y, p = _confidence(problem, p)
     table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
@@ -245,7 +257,7 @@ def _cautions(model: dict[str, Any]) -> list[str]:
     return [f"{', '.join(names)}: {caution}" for caution, names in metrics.items()]
 
 
-def _proof(model: dict[str, Any], level: float) -> str:
+def _proof(model: dict[str, Any], kind: str, level: float) -> str:
     """What is certain of a model's error, in a line."""
     found = model["verification"]
     if found["finite"]:
@@ -254,9 +266,10 @@ def _proof(model: dict[str, Any], level: float) -> str:
             f"RMS error {found['short']} with {percent(level)} confidence: it has "
             f"{found['outputs']:,} outputs{more if found['says_largest'] else '.'}"
         )
+    lift = " --lift top_label" if kind == "top_label" else ""
     return (
         f"RMS error {found['short']}; to verify it, bin it: calibkit fit --calibrator "
-        "scaling_binning --bins 10."
+        f"scaling_binning --bins 10{lift}."
     )
 
 
