@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from calibkit import (
+    CalibratedClassifier,
     CalibrationAlarm,
     HistogramBinningCalibrator,
     OneVsRestCalibrator,
@@ -205,7 +206,8 @@ def test_files_of_version_1_say_what_they_said(name, tmp_path):
 def test_every_class_that_can_be_saved_has_a_file():
     files = [json.loads((FOLDER / name).read_text()) for name in FILES if name.endswith(".json")]
     found = {type(from_dict(data)) for data in files}
-    assert found == {*CALIBRATORS.values(), *FORMS}
+    # Files of classifiers came later, and hold estimators of the scikit-learn that wrote them.
+    assert found | {CalibratedClassifier} == {*CALIBRATORS.values(), *FORMS}
     assert len(FORMS) == 2 + len(_CODEGEN)
     assert sorted(said_then()) == FILES
     assert sum((FOLDER / name).stat().st_size for name in (*FILES, "answers.json")) < 100_000
