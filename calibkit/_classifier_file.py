@@ -15,6 +15,7 @@ from ._core.base import BaseCalibrator
 from ._core.labels import read_classes
 from ._core.optional import require
 from ._core.plain_json import check_keys, labels_from_dict, labels_to_dict, short
+from ._core.printed import spelled
 from ._io import (
     FORMAT,
     FORMS,
@@ -97,7 +98,7 @@ def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
     io = _skops("from_dict")
     trusted = [] if trusted is None else trusted
     if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
-        raise TypeError(f"load: trusted={trusted!r}; expected a list of names of types.")
+        raise TypeError(f"load: trusted={spelled(trusted)}; expected a list of names of types.")
     try:
         data = b64decode(text, validate=True)
         if sum(part.file_size for part in ZipFile(BytesIO(data)).infolist()) > _MAX_BYTES:

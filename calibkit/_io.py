@@ -49,7 +49,7 @@ class UntrustedError(ValueError):
         super().__init__(
             f"from_dict: the estimators hold types that skops does not trust by itself: "
             f"{', '.join(unknown)}; expected types that you trust, since loading one may run its "
-            f"code. If you trust these: from_dict(data, trusted={[*trusted, *unknown]!r})."
+            f"code. If you trust these: from_dict(data, trusted={spelled([*trusted, *unknown])})."
         )
 
 
@@ -243,7 +243,7 @@ def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
         data = json.loads(text.decode(), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
         return from_dict(data, trusted)
     except UntrustedError as error:
-        said = str(error).replace("from_dict(data, ", f"calibkit.load({os.fspath(path)!r}, ")
+        said = str(error).replace("from_dict(data, ", f"calibkit.load({spelled(os.fspath(path))}, ")
         raise ValueError(f"load: {os.fspath(path)}: {said}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"load: {os.fspath(path)}: {error}") from error
