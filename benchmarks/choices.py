@@ -279,6 +279,17 @@ def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[s
     yield f"| signals | {' | '.join(str(len(rows)) for rows in of_n.values())} |"
 
 
+def _in_lines(kept: dict[str, Any]) -> str:
+    """JSON with a line for every data set."""
+    parts = [
+        json.dumps(name)
+        + ": {\n"
+        + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in of.items())
+        for name, of in kept.items()
+    ]
+    return "{\n" + "\n},\n".join(parts) + "\n}\n}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="directory of real files")
@@ -298,7 +309,7 @@ def main() -> None:
                     kept["maps"][version.name] = judge(version)
                 print(signal.name, flush=True)
         if options.json:
-            options.json.write_text(json.dumps(kept, indent=0) + "\n")
+            options.json.write_text(_in_lines(kept))
     found = kept["maps"]
     for of_rare, said in ((False, ""), (True, ", the rarer outcome in 3% of the rows")):
         part = {k: v for k, v in found.items() if k.endswith(OF_RARE) == of_rare}
