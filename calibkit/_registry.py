@@ -20,7 +20,7 @@ from .metrics._estimate import check_settings
 #: Names in files of what calibkit.codegen holds beside calibrators of scores.
 CODEGEN_FORMS = ("risk_controlled_threshold", "triage_policy", "quantile", "decision_rule")
 #: Names that no calibrator may have, for files say something else by them.
-_TAKEN = {"multi_stream", *CODEGEN_FORMS}
+_TAKEN = {"multi_stream", "calibrated_classifier", *CODEGEN_FORMS}
 
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {
     c.name: c
