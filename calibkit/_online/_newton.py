@@ -42,7 +42,7 @@ class UnsureCalibrator(OnlineCalibrator):
         return self._unsure(super()._predict(s))
 
     def _unsure(self, q: FloatArray) -> FloatArray:
-        return np.clip(q, *SUREST) if isinstance(self.eps, str) else q
+        return np.clip(q, *SUREST, out=q) if isinstance(self.eps, str) else q
 
 
 class ResolvingCalibrator(UnsureCalibrator):
