@@ -806,7 +806,7 @@ def test_odd_types_of_parquet(platt, tmp_path):
                 (">/dev/full", ["methods"], 1, "", "error: No space left on device\n"),
                 ("2>&-", ["report", "t.csv"], 0, "# t.csv: n = 12", ""),
                 ("<t.csv", ["report", "/dev/stdin"], 0, "# /dev/stdin: n = 12", ""),
-                ("<t.csv", ["report", "-"], 0, "# -: n = 12", ""),
+                ("<t.csv", ["report", "-"], 0, "# standard input: n = 12", ""),
             )
         ),
     ],
