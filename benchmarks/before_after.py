@@ -70,12 +70,13 @@ class Checkout:
 
 
 def ratio(name: str, before: Checkout, after: Checkout, divisor: int) -> float:
-    """Median over turns of the time after as a multiple of that before."""
+    """Median over turns of the time after as a multiple of that before; NaN if there was none."""
     speed._settle_allocator()
     with after.active():
         data = after.tasks[name].make(divisor)
+    now = after.entry(name, data)
     try:
-        entries = before.entry(name, data), after.entry(name, data)
+        entries = before.entry(name, data), now
     except TypeError:  # a task that the other checkout can't do
         return math.nan
     for entry in entries:

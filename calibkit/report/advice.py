@@ -33,6 +33,7 @@ _WORDS = (
     (r": np\.clip\(.*?\)", ""),
     (r", or impute them and say so \(.*?\)\)", ""),
     (r"as labels names it", "as the option asks"),
+    (r"\bof X\b", "of --prob"),
     (
         r"ScalingBinningCalibrator\(n_bins=(\d+)\)",
         r"calibkit fit --calibrator scaling_binning --bins \1",

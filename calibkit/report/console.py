@@ -72,7 +72,7 @@ def _plain_warnings(command: str) -> Iterator[None]:
     said: set[str] = set()
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-        text = as_options(str(message), command).replace(" of X ", " of --prob ")
+        text = as_options(str(message), command)
         # One matter, whichever function of the library meets it first.
         matter = text.partition(": ")[2]
         if matter not in said:
