@@ -27,8 +27,8 @@ from ._core.verification import Verification
 from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
-from ._numerics.links import FloatArray, IntArray
 from ._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
+from ._typing import FloatArray, IntArray
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
 
 

@@ -34,8 +34,8 @@ from ._core.pending import Resolved, read_ids
 from ._core.plain_json import differences
 from ._core.printed import spelled
 from ._io import from_dict, to_dict
-from ._numerics.links import FloatArray
 from ._online import MultiStreamCalibrator
+from ._typing import FloatArray
 
 Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")

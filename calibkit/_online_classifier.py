@@ -22,8 +22,8 @@ from ._core.printed import spelled
 from ._core.scores import Scores
 from ._core.verification import Verification
 from ._crossfit import response_of
-from ._numerics.links import FloatArray
 from ._registry import CALIBRATORS, make_calibrator
+from ._typing import FloatArray
 
 
 def _names() -> list[str]:

@@ -15,6 +15,7 @@ PACKAGE = Path(calibkit.__file__).parent
 
 #: Layer of each part; a module imports lower layers, and its own part within a layer.
 LAYERS = {
+    "_typing": -1,
     "_numerics": 0,
     "_core": 1,
     "calibrators": 2,
@@ -92,7 +93,7 @@ def upward_imports(files):
     for path, text in files.items():
         part = part_of(path)
         for other in () if part == "__init__" else imports(path, text):
-            downward = LAYERS.get(other, 99) < LAYERS.get(part, -1)
+            downward = LAYERS.get(other, 99) < LAYERS.get(part, -9)
             if not downward and (part, other) not in WITHIN:
                 yield f"{path} imports {other}"
 

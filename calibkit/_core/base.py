@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._numerics.links import FloatArray, IntArray, largest
+from .._numerics.links import largest
+from .._typing import FloatArray, IntArray
 from .columns import column_names, match_columns
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
 from .labels import read_classes, read_labels

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._numerics.links import IntArray
+from .._typing import IntArray
 from .inputs import check_lengths
 from .printed import spelled
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_array
 
-from .._numerics.links import FloatArray, IntArray, largest, row_blocks
+from .._numerics.links import largest, row_blocks
+from .._typing import FloatArray, IntArray
 from .columns import column_names, in_class_order
 from .labels import first_place, read_labels, read_targets, warn_of_order
 from .mistakes import refuse_swapped, warn_of_hard

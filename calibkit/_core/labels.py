@@ -10,7 +10,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._numerics.links import IntArray
+from .._typing import IntArray
 from .printed import spelled
 from .warnings import LabelOrderWarning, warn
 

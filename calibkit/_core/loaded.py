@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .base import BaseCalibrator
 from .inputs import LARGEST_LOGIT
 from .online import OnlineCalibrator

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from .base import StateKind
 from .inputs import check_lengths, read_scores
 from .params import check_int

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .printed import spelled
 
 

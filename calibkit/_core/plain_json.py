@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .pending import Pending
 from .printed import spelled
 

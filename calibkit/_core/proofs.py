@@ -14,8 +14,8 @@ from .._numerics.binning import MOST_BINS, distinct_starts, mass_borders, sort_b
 from .._numerics.debias import merge_small
 from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.region import mean_gaps, radius
+from .._typing import FloatArray, IntArray
 from .params import check_flag, check_int, check_real
 from .random import generator
 from .verification import Verification

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 
 #: Decimals that are looked for; fewer say too little, and more need no leave.
 _DECIMALS = range(2, 6)

@@ -8,8 +8,6 @@ from typing import Literal
 import numpy as np
 
 from .._numerics.links import (
-    FloatArray,
-    IntArray,
     expit,
     largest,
     logit,
@@ -18,6 +16,7 @@ from .._numerics.links import (
     softmax,
     top_log_odds,
 )
+from .._typing import FloatArray, IntArray
 
 Scale = Literal["probability", "logit"]
 

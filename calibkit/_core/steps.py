@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .changes import ChangingCalibrator
 from .printed import spelled
 from .scores import Scores

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .inputs import check_lengths, read_scores
 from .labels import as_labels, is_missing, read_classes, read_labels
 from .mistakes import refuse_swapped

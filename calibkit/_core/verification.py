@@ -8,7 +8,7 @@ import numpy as np
 
 from .._numerics.binning import BinSums
 from .._numerics.debias import merge_small, squared_error
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .params import percent
 
 _SUBJECTS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .labels import first_place
 
 

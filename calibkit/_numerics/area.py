@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 #: Standard errors that the area must lie below one half.
 _SURE = 3.0

@@ -9,7 +9,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln, psi
 
-from .links import FloatArray, expit
+from .._typing import FloatArray
+from .links import expit
 
 #: Bounds of log(precision): from all or nothing, to counts that can't be told from binomial ones
 #: (at 10^6 the success probability has a standard deviation of 0.0005 at most).

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from .._typing import FloatArray
 from .jit import helper, loop
-from .links import FloatArray
 
 #: Slopes and shifts of the bettors that never change their minds.
 FIXED = (

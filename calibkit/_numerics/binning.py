@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .links import FloatArray, IntArray, row_blocks
+from .._typing import FloatArray, IntArray
+from .links import row_blocks
 from .lookup import count_at_or_below
 
 #: More bins than this are a slip, and may not fit into memory.

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
+from .._typing import FloatArray, IntArray
 from .binning import BinSums
-from .links import FloatArray, IntArray
 
 #: Which noise is allowed for: that of score minus label, or that of the labels alone.
 NOISES = ("differences", "labels")

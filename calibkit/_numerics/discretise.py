@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._typing import FloatArray
 from .binning import bin_starts, kept_clear, mass_borders
-from .links import FloatArray, row_blocks
+from .links import row_blocks
 
 #: Keeps logarithms finite where a factor of 0 stands before them anyway.
 _TINY = float(np.finfo(np.float64).tiny)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import bdtr, betaincinv
 
-from .links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 
 def clopper_pearson(

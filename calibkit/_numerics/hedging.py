@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .._typing import FloatArray, IntArray
 from .jit import helper, loop
-from .links import FloatArray, IntArray
 
 
 def means(count: FloatArray, total: FloatArray, middle: FloatArray, smoothing: float) -> FloatArray:

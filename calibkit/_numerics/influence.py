@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit, stdtrit
 
-from .links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 #: Largest share of its class's weight by which a unit is taken to pull the metric to itself.
 MOST_SHARE = 0.9

@@ -19,9 +19,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from .._typing import FloatArray
 from .binning import BinSums
 from .debias import folded_mean
-from .links import FloatArray, expit, logit
+from .links import expit, logit
 
 #: Squared gaps less so many noise variances are the shape for the lower end, by norm. A mean size
 #: depends on the shape through its bias, so for l1 only what clearly stands out is kept.

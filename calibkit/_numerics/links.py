@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating]
-IntArray = NDArray[np.integer]
+from .._typing import FloatArray, IntArray
 
 #: Rows of a matrix are worked on in blocks of about this many numbers, so that they stay in cache.
 BLOCK = 1 << 15

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from .links import FloatArray, IntArray, expit, row_blocks
+from .._typing import FloatArray, IntArray
+from .links import expit, row_blocks
 from .newton import Bounds, minimise
 from .weights import median, row_count
 

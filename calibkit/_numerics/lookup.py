@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .links import FloatArray, IntArray, row_blocks
+from .._typing import FloatArray, IntArray
+from .links import row_blocks
 
 Key = Callable[[FloatArray], IntArray]
 

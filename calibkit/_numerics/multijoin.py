@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .links import FloatArray
+from .._typing import FloatArray
 from .multistream import COUNT, START, Settings, into_ball
 
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from .._typing import FloatArray, IntArray
 from .jit import helper, loop
-from .links import FloatArray, IntArray, expit
+from .links import expit
 from .ons import project3
 
 #: Numbers in a row, and the places of some.

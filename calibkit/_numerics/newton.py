@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .links import FloatArray
+from .._typing import FloatArray
 
 #: ``theta -> (gradient, Hessian)`` of a mean negative log-likelihood.
 Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]

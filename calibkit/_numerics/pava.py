@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from .._typing import FloatArray, IntArray
 from .binning import sort_by_score, tie_starts, trend
-from .links import FloatArray, IntArray
 from .weights import row_count
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .links import FloatArray
+from .._typing import FloatArray
 
 #: Each step of the golden section keeps this part of the bracket.
 _GOLDEN = (5.0**0.5 - 1.0) / 2.0

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 #: Values worked on at a time: few enough for the cache, enough to hide what a call costs.
 BLOCK = 1 << 17

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, xlogy
 
-from .links import FloatArray
+from .._typing import FloatArray
 
 _LAMBDAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 #: M has its peak before, and from here on hardly falls any more towards its limit, that of a

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import bdtr, bdtrc, bdtrik, betainccinv
 
+from .._typing import FloatArray, IntArray
 from .exact import at_most
-from .links import FloatArray, IntArray
 
 #: Parts of a sequence's share of delta for the two ways in which its start may be elsewhere than
 #: its ranks say.

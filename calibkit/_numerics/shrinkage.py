@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .links import FloatArray, IntArray, expit
+from .._typing import FloatArray, IntArray
+from .links import expit
 
 #: Newton steps, of which each is halved until the loss falls.
 _STEPS, _HALVINGS = 50, 30

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .links import FloatArray, IntArray, row_blocks
+from .._typing import FloatArray, IntArray
+from .links import row_blocks
 from .newton import TOLERANCE, minimise
 from .weights import median
 

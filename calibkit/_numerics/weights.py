@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 
 def row_count(w: FloatArray | None, n: int) -> float:

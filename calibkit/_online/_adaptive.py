@@ -13,7 +13,7 @@ from .._core.params import check_real
 from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._numerics.hedging import mix_stream
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._newton import UnsureCalibrator
 from ._resolution import LIMIT
 from ._scaling import OnlinePlattCalibrator

@@ -17,7 +17,7 @@ from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import MOST_BINS, assign, uniform_borders
 from .._numerics.hedging import choose, hedge_stream, means, track, uniforms
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._scaling import OnlinePlattCalibrator
 
 

@@ -13,9 +13,9 @@ from .._core.pending import Pending, Resolved, read_ids
 from .._core.provenance import Traced
 from .._core.scores import Scale, Scores
 from .._core.stream_labels import read_stream, read_stream_labels
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START
+from .._typing import FloatArray, IntArray
 from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
 from ._resolution import SUREST
 from ._scaling import OnlinePlattCalibrator

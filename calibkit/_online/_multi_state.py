@@ -13,7 +13,7 @@ from .._core.params import check_choice, check_int, check_real, check_scale
 from .._core.pending import Pending
 from .._core.plain_json import number, pending_from_dict, with_names_of_today
 from .._core.printed import spelled
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._newton import LIMIT
 from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
 

@@ -12,7 +12,7 @@ from .._core.online import OnlineCalibrator
 from .._core.params import check_choice, check_real, check_scale
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scores
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._resolution import LIMIT, NEAREST, NOTHING, SUREST, check_met
 
 #: So do the entries of Newton matrices, if 2^53 labels are learnt upon the largest prior strength.

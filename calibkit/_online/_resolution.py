@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._core.scores import SATURATED
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 
 #: Log-odds and logarithms of scores lie within, by the smallest ``eps`` that is allowed.
 LIMIT = 35.0

@@ -12,8 +12,9 @@ import numpy as np
 
 from .._core.online import OnlineCalibrator
 from .._core.scores import SATURATED, Scale, Scores
-from .._numerics.links import FloatArray, expit
+from .._numerics.links import expit
 from .._numerics.ons import beta_stream, platt_stream
+from .._typing import FloatArray
 from ._newton import NewtonCalibrator
 from ._resolution import LIMIT, SUREST, within, within_so_far
 

@@ -11,9 +11,9 @@ import numpy as np
 from .._core.groups import places_of, read_groups
 from .._core.labels import read_classes
 from .._core.printed import spelled
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START, Settings, forecast, learn, new_rows
+from .._typing import FloatArray, IntArray
 from ._newton import LIMIT, MOST
 
 #: Columns of a stream's row, as files call them.

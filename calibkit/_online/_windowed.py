@@ -17,7 +17,7 @@ from .._core.params import check_flag, check_int
 from .._core.printed import spelled
 from .._core.scores import Scale, Scores
 from .._core.warnings import silent
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 
 #: Labels until a fit that is not to come.
 _NEVER = float(np.finfo(float).max)

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.printed import listed, quoted, spelled
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from .files import Source
 from .records import SEPARATORS, places_of, to_number
 

@@ -10,7 +10,7 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.params import check_choice, check_int
 from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 
 class BinnedCalibrator(BaseCalibrator):

@@ -15,9 +15,10 @@ from .._core.params import check_choice, check_scale
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import warn_of_reversal
-from .._numerics.links import FloatArray, IntArray, expit, logit
+from .._numerics.links import expit, logit
 from .._numerics.logistic import direction
 from .._numerics.shrinkage import FIXED, fit_shrunk
+from .._typing import FloatArray, IntArray
 from ._platt import PlattCalibrator
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from .._numerics.binning import (
     trend,
     uniform_borders,
 )
-from .._numerics.links import FloatArray, IntArray, logit
+from .._numerics.links import logit
 from .._numerics.weights import row_count
+from .._typing import FloatArray, IntArray
 from ._binned import BinnedCalibrator
 from ._guarantee import Guarantee, guarantee_of
 

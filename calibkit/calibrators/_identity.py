@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.scores import Scores
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 
 class IdentityCalibrator(BaseCalibrator):

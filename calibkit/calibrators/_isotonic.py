@@ -13,9 +13,9 @@ from .._core.params import check_choice, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import assign
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.pava import isotonic_blocks, score_trend
 from .._numerics.weights import row_count
+from .._typing import FloatArray, IntArray
 
 
 class IsotonicCalibrator(BaseCalibrator):

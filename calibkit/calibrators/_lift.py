@@ -18,8 +18,8 @@ from .._core.proofs import counts_of, verify_classes, verify_counts
 from .._core.scores import Scale, Scores
 from .._core.verification import Verification
 from .._core.warnings import MissingClassWarning, counted, warn
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import row_count
+from .._typing import FloatArray, IntArray
 
 _BINARY = np.array([0, 1])
 

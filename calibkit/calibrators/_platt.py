@@ -12,7 +12,7 @@ from .._core.log_odds import LogOddsCalibrator
 from .._core.params import check_flag, check_real
 from .._core.scores import Scale, Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, expit
+from .._numerics.links import expit
 from .._numerics.logistic import (
     direction,
     fit_intercept,
@@ -20,6 +20,7 @@ from .._numerics.logistic import (
     separation,
     smoothed_targets,
 )
+from .._typing import FloatArray, IntArray
 
 
 class PlattCalibrator(LogOddsCalibrator):

@@ -18,8 +18,8 @@ from .._core.random import check_seed, generator
 from .._core.scores import Scale, Scores
 from .._numerics.binning import assign, distinct_values, mass_borders
 from .._numerics.discretise import Coarsening, bin_means, centred_borders, mean_divergence
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import row_count
+from .._typing import FloatArray, IntArray
 from ._beta import BetaCalibrator
 from ._binned import BinnedCalibrator
 from ._isotonic import IsotonicCalibrator

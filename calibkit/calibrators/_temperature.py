@@ -11,9 +11,10 @@ from .._core.log_odds import LogOddsCalibrator
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
-from .._numerics.links import FloatArray, IntArray, expit, row_blocks
+from .._numerics.links import expit, row_blocks
 from .._numerics.temperature import fit_temperature, label_wins
 from .._numerics.weights import row_count
+from .._typing import FloatArray, IntArray
 
 #: Log-odds whose probability a float can just tell from 1, even beside many classes.
 _FAR = 30.0

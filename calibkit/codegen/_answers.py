@@ -13,7 +13,7 @@ from .._core.inputs import check_lengths
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
 from .._core.printed import spelled
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._checks import LOWEST, MASS_TOLERANCE, TOLERANCE, warn_of_missing
 from ._measures import LEAST_MISS, SCALES, Scale
 from ._ragged import read_ragged

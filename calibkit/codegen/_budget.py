@@ -11,7 +11,7 @@ from .._core.inputs import check_lengths
 from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, percent
 from .._core.random import generator
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._rates import read_floats
 from ._result_table import ResultTable
 

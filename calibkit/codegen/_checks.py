@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._core.warnings import MissingSignalWarning, warn
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 #: How far above 0 rounding may take a log-probability.
 TOLERANCE = 1e-6

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._numerics.binning import assign, uniform_borders
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ..metrics import Estimate, estimate
 from ..metrics._estimate import estimate_or_value
 from ._inputs import check_range, read_correct, read_signals

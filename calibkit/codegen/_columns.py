@@ -10,8 +10,8 @@ import numpy as np
 
 from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, UnmatchedWarning, warn
-from .._numerics.links import FloatArray, IntArray
 from .._tables.records import is_empty, to_number
+from .._typing import FloatArray, IntArray
 from ._formats._names import is_no_answer, is_no_signal
 from ._formats._rows import Alternatives, Asked, Numbered, Output, Top
 from ._formats._table import no_text

@@ -14,7 +14,8 @@ from .._core.params import check_int, check_real, percent
 from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
-from .._numerics.links import FloatArray, IntArray, expit
+from .._numerics.links import expit
+from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
 from ..metrics._estimate import estimate_or_value
 from ..metrics._methods import FEW_GROUPS

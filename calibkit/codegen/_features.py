@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
-from .._numerics.links import FloatArray, logit
+from .._numerics.links import logit
+from .._typing import FloatArray
 from ._answers import ask, read_rows
 from ._checks import warn_of_missing
 from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, Scale, measure_tokens

@@ -18,8 +18,9 @@ from .._core.random import generator
 from .._core.scores import Scale, Scores
 from .._core.warnings import CalibrationWarning, ScaleWarning
 from .._crossfit import splits
-from .._numerics.links import FloatArray, IntArray, expit
+from .._numerics.links import expit
 from .._registry import make_calibrator, names_without
+from .._typing import FloatArray, IntArray
 from ..calibrators import BetaCalibrator, PlattCalibrator
 from ._inputs import check_range, read_correct, read_signals, scales_of
 

@@ -13,7 +13,7 @@ from .._core.mistakes import refuse_swapped
 from .._core.params import advice, check_choice
 from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, warn
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 #: What a signal is: a probability, a log-odds, or any number of which more means surer.
 SCALES = ("probability", "logit", "score")

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import xlogy
 
 from .._core.params import check_choice, check_real
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.ragged import (
     exp_into,
     log_mean_exp,
@@ -18,6 +17,7 @@ from .._numerics.ragged import (
     segment_blocks,
     widest_block,
 )
+from .._typing import FloatArray, IntArray
 from ._checks import LOWEST, MASS_TOLERANCE, checked, place, warn_of_missing
 from ._ragged import Ragged, read_nested, read_ragged
 

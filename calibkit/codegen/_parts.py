@@ -14,7 +14,8 @@ from .._core.labels import read_group_labels
 from .._core.printed import spelled
 from .._core.scores import SATURATED
 from .._core.warnings import CalibrationWarning
-from .._numerics.links import FloatArray, IntArray, logit
+from .._numerics.links import logit
+from .._typing import FloatArray, IntArray
 from ._folds import read_calibrator
 from ._inputs import check_range, read_correct, read_signals, scales_of
 

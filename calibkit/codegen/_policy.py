@@ -12,7 +12,7 @@ from .._core.params import check_int, check_real, percent
 from .._core.provenance import Traced
 from .._core.random import generator
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
 from ..metrics._resampling import widened
 from ..metrics._rows import read_groups

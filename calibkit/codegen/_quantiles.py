@@ -21,9 +21,10 @@ from .._core.scores import SATURATED, Scale, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
-from .._numerics.links import FloatArray, expit, logit
+from .._numerics.links import expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
+from .._typing import FloatArray
 from ._rates import read_rates, read_trials
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from .._core.labels import is_missing
 from .._core.optional import require
 from .._core.printed import spelled
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._checks import place
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core.inputs import check_lengths
 from .._core.printed import spelled
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 
 #: How far k of a fraction k/n may be from a whole number: float32 rounding and more.
 _WHOLE = 1e-3

@@ -11,7 +11,7 @@ import numpy as np
 from .._core.optional import require
 from .._core.params import check_choice
 from .._core.printed import spelled
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._inputs import SCALES, read_signals
 from ._measures import TOKEN_MEASURES, Scale, measure_tokens
 from ._ragged import Ragged

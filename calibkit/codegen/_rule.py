@@ -16,7 +16,7 @@ from .._core.params import advice
 from .._core.printed import spelled
 from .._core.provenance import Provenance, Traced
 from .._core.warnings import MissingSignalWarning, warn
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._join import Scored
 from ._measures import TOKEN_MEASURES
 from ._policy import DECISIONS, TriagePolicy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._inputs import scales_of
 
 

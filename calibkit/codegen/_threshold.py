@@ -16,8 +16,8 @@ from .._core.provenance import Traced, provenance
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
+from .._typing import FloatArray, IntArray
 from ._inputs import SCALES, read_correct, warn_left_out
 
 #: More outputs that are advised where chance has decided.

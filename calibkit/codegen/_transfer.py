@@ -9,8 +9,9 @@ import numpy as np
 
 from .._core.params import check_choice, check_int, check_scale
 from .._core.random import generator
-from .._numerics.links import FloatArray, IntArray, expit
+from .._numerics.links import expit
 from .._numerics.shrinkage import FIXED, fit_shrunk
+from .._typing import FloatArray, IntArray
 from ._folds import of_rows, out_of_fold, read_folds
 from ._parts import Part, Parts, brier_skill, log_odds, mean_known
 from ._result_table import ResultTable

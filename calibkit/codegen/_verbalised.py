@@ -13,7 +13,7 @@ import numpy as np
 from .._core.labels import is_missing
 from .._core.params import check_choice
 from .._core.printed import spelled
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._answers import read_rows
 from ._checks import warn_of_missing
 

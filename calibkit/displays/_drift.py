@@ -10,7 +10,7 @@ from .._core.optional import require
 from .._core.params import check_real
 from .._core.scores import Scale
 from .._core.warnings import counted
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ..metrics import CalibrationAlarm, Prequential, prequential_errors
 from ..metrics._prequential import read_stream
 from ._drift_draw import Drift, draw

@@ -10,7 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from .._core.optional import require
 from .._core.printed import spelled
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ..metrics import Prequential
 from ._draw import _plain
 from ._key import GREY, style_of

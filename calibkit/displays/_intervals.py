@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from .._numerics.binning import bin_starts
 from .._numerics.exact import clopper_pearson
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ..metrics import ScoreTable
 from ..metrics._null import group_noise, null_draws
 from ..metrics._rows import Binary

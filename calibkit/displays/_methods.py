@@ -12,13 +12,13 @@ from .._core.params import check_choice, check_int
 from .._core.printed import spelled
 from .._core.scores import Scale
 from .._core.stream_labels import known_classes, read_stream
-from .._numerics.links import FloatArray
 from .._online import (
     HedgingCalibrator,
     OnlinePlattCalibrator,
     TrackingCalibrator,
     WindowedCalibrator,
 )
+from .._typing import FloatArray
 from ..calibrators import PlattCalibrator
 
 Methods = Mapping[str, OnlineCalibrator | None]

@@ -13,7 +13,7 @@ from .._core.random import generator
 from .._core.warnings import silent
 from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ..metrics import (
     METRICS,
     Estimate,

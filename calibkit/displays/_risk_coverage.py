@@ -12,8 +12,8 @@ from .._core.params import check_int, check_real, percent
 from .._core.printed import spelled
 from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.risk_control import accepted_counts
+from .._typing import FloatArray, IntArray
 from ..metrics import Estimate, area_under_risk_coverage
 from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import read_confidence, read_groups

@@ -19,7 +19,8 @@ from .._core.provenance import Traced
 from .._core.stream_labels import known_classes, read_stream
 from .._numerics import betting
 from .._numerics.binning import assign
-from .._numerics.links import FloatArray, logit
+from .._numerics.links import logit
+from .._typing import FloatArray
 
 FORMAT, VERSION = "calibkit.CalibrationAlarm", 1
 #: Scores nearer to 0 or 1 enter the maps as this far: their slope bets on log-odds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.params import check_choice
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._errors import (
     NORMS,
     borders_of,

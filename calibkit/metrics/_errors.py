@@ -29,7 +29,7 @@ from .._numerics.debias import (
     merged_starts,
     squared_error,
 )
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._rows import Binary
 from ._spec import Kernel
 from ._table import ScoreTable

@@ -15,7 +15,7 @@ from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.area import Grouped, reversed_area
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._binned import SPECS as BINNED
 from ._interval import measure, with_bins
 from ._methods import RULES, few_groups

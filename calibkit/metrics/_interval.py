@@ -11,7 +11,7 @@ from .._numerics.binning import BinSums
 from .._numerics.debias import merge_small
 from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._errors import check_debias, combine, raw_errors, raw_kernel
 from ._methods import RULES
 from ._noise import SHARED, Grouped, Interval, bin_worth, grouped, normal_interval

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._numerics.influence import Noise
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 
 #: Groups, in numbers of equal ones, below which every interval is said to be too short.
 FEW_GROUPS = 10.0

@@ -11,7 +11,7 @@ from .._numerics.binning import BinSums, assign
 from .._numerics.debias import merged_starts, worth
 from .._numerics.influence import MOST_SHARE
 from .._numerics.inversion import Bins, Normal, invert, smoothed
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._methods import RULES
 from ._rows import Binary
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from .._numerics.binning import assign, auto_bins
 from .._numerics.debias import worth
 from .._numerics.inversion import MOST_CHANGE, smoothed
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._rows import Binary
 from ._spec import Kernel
 from ._table import ScoreTable

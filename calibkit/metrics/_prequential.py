@@ -11,7 +11,7 @@ from .._core.inputs import check_lengths, read_scores
 from .._core.labels import as_labels, is_missing, read_labels
 from .._core.params import check_int
 from .._numerics.binning import assign, uniform_borders
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._rows import Binary, columns_in_order, infer_kind, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
 

@@ -11,7 +11,7 @@ from scipy.special import ndtri, stdtrit
 
 from .._core.inputs import Rows
 from .._numerics.binning import assign
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._null import batches, lower_ends
 from ._rows import Binary
 from ._spec import Kernel, Metric

@@ -14,8 +14,8 @@ from .._core.params import check_choice
 from .._core.printed import spelled
 from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
-from .._numerics.links import FloatArray, IntArray
 from .._numerics.weights import effective_rows
+from .._typing import FloatArray, IntArray
 from ._methods import FEW_GROUPS, few_groups
 
 KINDS = ("binary", "top_label", "classwise")

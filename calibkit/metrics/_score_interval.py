@@ -17,7 +17,7 @@ from .._numerics.influence import (
     t_interval,
     worth_of,
 )
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._methods import RULES
 from ._rows import Binary, reduce_rows
 from ._spec import Metric

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.inputs import Rows
 from .._numerics.area import area_influence
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._rows import read_problem, reduce_rows, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable

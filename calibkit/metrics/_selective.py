@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import digamma
 
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._rows import read_confidence, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._numerics.links import FloatArray, IntArray
+from .._typing import FloatArray, IntArray
 from ._table import ScoreTable
 
 #: ``(w, wy) -> values`` of a metric on the cells of one table, over any leading axes.

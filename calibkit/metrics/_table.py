@@ -24,7 +24,8 @@ from .._numerics.binning import (
     uniform_borders,
 )
 from .._numerics.debias import worth
-from .._numerics.links import FloatArray, IntArray, logit
+from .._numerics.links import logit
+from .._typing import FloatArray, IntArray
 from ._rows import Binary, read_event
 
 #: Columns that add up beside ``n``.

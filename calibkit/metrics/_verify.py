@@ -16,7 +16,7 @@ from .._core.proofs import counts_of, upper_bound_of, verify_classes, verify_cou
 from .._core.random import generator
 from .._core.verification import Verification
 from .._numerics.area import reversed_area
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ._reversed import reversal
 from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
 from ._table import ScoreTable

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from .._numerics.links import FloatArray, expit
+from .._numerics.links import expit
+from .._typing import FloatArray
 from ..codegen import ResultTable, cross_val_calibrate, evaluate_confidence
 from ..displays import ReliabilityDisplay
 from .codegen_signals import Choice, Judged, read_judged

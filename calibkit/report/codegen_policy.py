@@ -12,8 +12,9 @@ import numpy as np
 from .. import __version__
 from .._core.warnings import CalibrationWarning, ScaleWarning
 from .._io import save
-from .._numerics.links import FloatArray, expit
+from .._numerics.links import expit
 from .._tables.files import check_apart, check_output
+from .._typing import FloatArray
 from ..codegen import DecisionRule, RiskControlledThreshold, TriagePolicy, cross_val_calibrate
 from ..codegen._folds import read_calibrator
 from ..displays import RiskCoverageDisplay

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.params import advice
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ..codegen import (
     Generations,
     Scored,

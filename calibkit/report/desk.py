@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.online import OnlineCalibrator
-from .._numerics.links import FloatArray, expit
+from .._numerics.links import expit
+from .._typing import FloatArray
 from ..online import AdaptivePlattCalibrator, Journal
 from .incoming import Row
 from .tally import Tally

@@ -14,7 +14,7 @@ from .._core.labels import is_fractional
 from .._core.params import percent
 from .._core.printed import quoted
 from .._core.warnings import FewEventsWarning
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ..metrics import METRICS, ScoreTable, verify
 from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import infer_kind

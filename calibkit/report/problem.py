@@ -12,8 +12,8 @@ from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
 from .._core.inputs import read_scores
 from .._core.printed import listed, quoted
-from .._numerics.links import FloatArray
 from .._tables.table import Table, find_columns
+from .._typing import FloatArray
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from .._core.base import BaseCalibrator
 from .._core.files import whole_file
 from .._core.optional import require
 from .._core.printed import quoted
-from .._numerics.links import FloatArray
 from .._tables.files import Source, kind_of
 from .._tables.records import SEPARATORS, Record, TextTable, to_number
 from .._tables.table import find_columns, located, parquet_errors, row_place, scan_parquet
+from .._typing import FloatArray
 from .console import say
 from .problem import order_columns
 

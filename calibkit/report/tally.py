@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import __version__
 from .._core.params import percent
-from .._numerics.links import FloatArray
+from .._typing import FloatArray
 from ..displays import DriftDisplay
 from ..metrics import CalibrationAlarm, prequential_errors
 from .console import json_text, say, show

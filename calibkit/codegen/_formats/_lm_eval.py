@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..._core.printed import spelled
-from ..._numerics.links import FloatArray, softmax
+from ..._numerics.links import softmax
 from ..._tables.records import to_number
+from ..._typing import FloatArray
 from ._rows import Asked, Output, Verdict, as_task, as_text, as_verdict, fail, field, keys
 from ._source import Item
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._core.printed import spelled
-from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import to_number
+from ..._typing import FloatArray, IntArray
 from ._names import may_number_samples
 from ._source import Item
 
