@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import base as base
 from . import online as online
 from ._classifier_file import CalibratedClassifier as CalibratedClassifier
-from ._core.verification import Verification as Verification
+from ._core.certification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewEventsWarning as FewEventsWarning
 from ._core.warnings import FewGroupsWarning as FewGroupsWarning

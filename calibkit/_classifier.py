@@ -17,13 +17,13 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, trace
+from ._core.certification import Verification
 from ._core.inputs import Rows, check_lengths
 from ._core.labels import read_labels
 from ._core.params import check_choice, check_flag, check_int, main_name, with_hints
 from ._core.printed import spelled
 from ._core.provenance import Traced, provenance
 from ._core.scores import Scale, Scores
-from ._core.verification import Verification
 from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params

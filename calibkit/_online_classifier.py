@@ -14,13 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._classifier import CalibratedClassifier
 from ._core.base import BaseCalibrator
+from ._core.certification import Verification
 from ._core.labels import is_missing
 from ._core.online import OnlineCalibrator
 from ._core.params import check_choice, check_flag, with_hints
 from ._core.pending import Resolved
 from ._core.printed import spelled
 from ._core.scores import Scores
-from ._core.verification import Verification
 from ._crossfit import response_of
 from ._registry import CALIBRATORS, make_calibrator
 from ._typing import FloatArray

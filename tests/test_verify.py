@@ -20,7 +20,7 @@ from calibkit import (
     to_dict,
     verify,
 )
-from calibkit._core.proofs import upper_bound_of
+from calibkit._core.certification import upper_bound_of
 
 
 @pytest.mark.long

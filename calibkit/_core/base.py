@@ -11,17 +11,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray
+from .certification import Verification, counts_of, verify_counts
 from .columns import column_names, match_columns
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
 from .labels import read_classes, read_labels
 from .mistakes import refuse_swapped
 from .params import check_choice
 from .printed import spelled
-from .proofs import counts_of, verify_counts
 from .provenance import Provenance, Traced, provenance
 from .scores import Scale, Scores
 from .snapshots import Snapshots
-from .verification import Verification
 from .warnings import MissingClassWarning, ScaleWarning, warn
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.

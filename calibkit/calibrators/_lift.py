@@ -9,14 +9,13 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.certification import Verification, counts_of, verify_classes, verify_counts
 from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.loaded import check_held
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
-from .._core.proofs import counts_of, verify_classes, verify_counts
 from .._core.scores import Scale, Scores
-from .._core.verification import Verification
 from .._core.warnings import MissingClassWarning, counted, warn
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray

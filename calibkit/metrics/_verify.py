@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 from scipy.stats import binom
 
+from .._core.certification import (
+    Verification,
+    counts_of,
+    upper_bound_of,
+    verify_classes,
+    verify_counts,
+)
 from .._core.inputs import read_scores
 from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
-from .._core.proofs import counts_of, upper_bound_of, verify_classes, verify_counts
 from .._core.random import generator
-from .._core.verification import Verification
 from .._numerics.area import reversed_area
 from .._typing import FloatArray
 from ._reversed import reversal
