@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import base as base
+from . import calibrators as calibrators
 from . import online as online
 from ._classifier_file import CalibratedClassifier as CalibratedClassifier
 from ._core.certification import Verification as Verification
@@ -40,8 +41,6 @@ from ._io import from_dict as from_dict
 from ._io import load as load
 from ._io import save as save
 from ._io import to_dict as to_dict
-from ._registry import get_scorer as get_scorer
-from ._registry import get_scorer_names as get_scorer_names
 from ._registry import make_calibrator as make_calibrator
 from .calibrators import BetaCalibrator as BetaCalibrator
 from .calibrators import Guarantee as Guarantee
@@ -64,6 +63,8 @@ from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
 from .metrics import estimate as estimate
 from .metrics import expected_calibration_error as expected_calibration_error
+from .metrics import get_scorer as get_scorer
+from .metrics import get_scorer_names as get_scorer_names
 from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error

@@ -1,35 +1,32 @@
-"""Calibrators and metrics by name: those of the package, and those that others register."""
+"""Calibrators by name: those of the package, and those that others register."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, TypeVar, get_args
 
-from sklearn.metrics import make_scorer
-
-from . import _online, calibrators
 from ._core.base import BaseCalibrator, StateKind
 from ._core.params import advice, check_names, main_name
 from ._core.printed import spelled
-from .metrics import METRICS
-from .metrics._estimate import check_settings
 
 #: Names in files of what calibkit.codegen holds beside calibrators of scores.
 CODEGEN_FORMS = ("risk_controlled_threshold", "triage_policy", "quantile", "decision_rule")
 #: Names that no calibrator may have, for files say something else by them.
 _TAKEN = {"multi_stream", "calibrated_classifier", *CODEGEN_FORMS}
 
-CALIBRATORS: dict[str, type[BaseCalibrator]] = {
-    c.name: c
-    for package in (calibrators, _online)
-    for c in vars(package).values()
-    if isinstance(c, type) and issubclass(c, BaseCalibrator)
-}
+#: Every calibrator by its name; a package of calibrators enters its own when it is imported.
+CALIBRATORS: dict[str, type[BaseCalibrator]] = {}
 
 _C = TypeVar("_C", bound=type[BaseCalibrator])
+
+
+def enter(names: Mapping[str, Any]) -> None:
+    """Make the calibrators among the names of a package known."""
+    classes = [c for c in names.values() if isinstance(c, type) and issubclass(c, BaseCalibrator)]
+    CALIBRATORS.update({c.name: c for c in classes})
 
 
 def register_calibrator(calibrator: _C) -> _C:
@@ -177,70 +174,3 @@ def needs_calibrator(name: str) -> bool:
     """Whether the calibrator of this name is made of another one, which has no default."""
     known = signature(CALIBRATORS[name]).parameters if name in CALIBRATORS else {}
     return "calibrator" in known and known["calibrator"].default is Parameter.empty
-
-
-def get_scorer_names() -> list[str]:
-    """Names that :func:`get_scorer` knows.
-
-    Returns
-    -------
-    names : list of str
-        Metrics of which smaller is better carry the prefix ``neg_``, as in scikit-learn.
-
-    Examples
-    --------
-    >>> from calibkit import get_scorer_names
-    >>> get_scorer_names()[:2]
-    ['brier_skill_score', 'log_loss_skill_score']
-    """
-    return sorted(m.name if m.greater_is_better else f"neg_{m.name}" for m in METRICS.values())
-
-
-def get_scorer(name: str, **params: Any) -> Any:
-    """A scikit-learn scorer of one of calibkit's metrics.
-
-    Parameters
-    ----------
-    name : str
-        One of :func:`get_scorer_names`, for instance ``"neg_expected_calibration_error"``.
-    **params
-        Settings of the metric, for instance ``n_bins=10`` or ``kind="top_label"``.
-
-    Returns
-    -------
-    scorer : callable
-        For ``scoring=`` of ``cross_val_score``, ``GridSearchCV`` and the like; larger is better.
-
-    Raises
-    ------
-    ValueError
-        If the name is not known.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.model_selection import cross_val_score
-    >>> from sklearn.naive_bayes import GaussianNB
-    >>> from calibkit import get_scorer
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> cross_val_score(GaussianNB(), X, y, scoring=get_scorer("brier_skill_score")).round(1)
-    array([0.7, 0.7, 0.8, 0.8, 0.8])
-    """
-    known = get_scorer_names()
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(
-            f"get_scorer: name={spelled(name)}; expected one of "
-            f"{', '.join(known)}{advice(name, known)}."
-        )
-    metric = METRICS[name.removeprefix("neg_")]
-    check_settings(
-        metric,
-        {k: v for k, v in params.items() if k not in ("pos_label", "classes", "weights")},
-        "get_scorer",
-    )
-    return make_scorer(
-        metric.function,
-        response_method="predict_proba",
-        greater_is_better=metric.greater_is_better,
-        **params,
-    )

@@ -28,7 +28,7 @@ from sklearn.exceptions import NotFittedError
 
 import calibkit
 from calibkit import codegen
-from calibkit._registry import METRICS
+from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator
 
 from .registry import EXAMPLES, name_of

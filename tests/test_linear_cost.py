@@ -17,7 +17,7 @@ from sklearn.base import clone
 
 import calibkit
 from calibkit import ScoreTable, codegen
-from calibkit._registry import METRICS
+from calibkit.metrics import METRICS
 from calibkit.online import Journal, MultiStreamCalibrator, TrackingCalibrator
 
 from .registry import EXAMPLES, name_of

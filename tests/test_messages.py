@@ -27,7 +27,7 @@ from calibkit import (
     verify,
 )
 from calibkit._core.printed import spelled
-from calibkit._registry import METRICS
+from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
 
 from .fuzz import NUMPYS, in_words

@@ -1,5 +1,6 @@
 """Online calibrators: one file per idea; calibkit.online is their public face."""
 
+from .._registry import enter as _enter
 from ._adaptive import AdaptivePlattCalibrator as AdaptivePlattCalibrator
 from ._calibeating import HedgingCalibrator as HedgingCalibrator
 from ._calibeating import TrackingCalibrator as TrackingCalibrator
@@ -8,3 +9,5 @@ from ._scaling import OnlineBetaCalibrator as OnlineBetaCalibrator
 from ._scaling import OnlinePlattCalibrator as OnlinePlattCalibrator
 from ._temperature import OnlineTemperatureCalibrator as OnlineTemperatureCalibrator
 from ._windowed import WindowedCalibrator as WindowedCalibrator
+
+_enter(globals())

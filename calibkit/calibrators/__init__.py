@@ -1,5 +1,6 @@
 """Calibrators: one file per idea."""
 
+from .._registry import enter as _enter
 from ._beta import BetaCalibrator as BetaCalibrator
 from ._borrowed import BorrowedCalibrator as BorrowedCalibrator
 from ._guarantee import Guarantee as Guarantee
@@ -11,3 +12,5 @@ from ._lift import TopLabelCalibrator as TopLabelCalibrator
 from ._platt import PlattCalibrator as PlattCalibrator
 from ._scaling_binning import ScalingBinningCalibrator as ScalingBinningCalibrator
 from ._temperature import TemperatureCalibrator as TemperatureCalibrator
+
+_enter(globals())

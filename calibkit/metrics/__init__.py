@@ -10,6 +10,8 @@ from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
 from ._prequential import Prequential as Prequential
 from ._prequential import prequential_errors as prequential_errors
+from ._scorers import get_scorer as get_scorer
+from ._scorers import get_scorer_names as get_scorer_names
 from ._scoring import brier_score as brier_score
 from ._scoring import brier_skill_score as brier_skill_score
 from ._scoring import log_loss as log_loss

@@ -1,0 +1,78 @@
+"""Metrics as scorers of scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.metrics import make_scorer
+
+from .._core.params import advice
+from .._core.printed import spelled
+from ._estimate import METRICS, check_settings
+
+
+def get_scorer_names() -> list[str]:
+    """Names that :func:`get_scorer` knows.
+
+    Returns
+    -------
+    names : list of str
+        Metrics of which smaller is better carry the prefix ``neg_``, as in scikit-learn.
+
+    Examples
+    --------
+    >>> from calibkit import get_scorer_names
+    >>> get_scorer_names()[:2]
+    ['brier_skill_score', 'log_loss_skill_score']
+    """
+    return sorted(m.name if m.greater_is_better else f"neg_{m.name}" for m in METRICS.values())
+
+
+def get_scorer(name: str, **params: Any) -> Any:
+    """A scikit-learn scorer of one of calibkit's metrics.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`get_scorer_names`, for instance ``"neg_expected_calibration_error"``.
+    **params
+        Settings of the metric, for instance ``n_bins=10`` or ``kind="top_label"``.
+
+    Returns
+    -------
+    scorer : callable
+        For ``scoring=`` of ``cross_val_score``, ``GridSearchCV`` and the like; larger is better.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from calibkit import get_scorer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> cross_val_score(GaussianNB(), X, y, scoring=get_scorer("brier_skill_score")).round(1)
+    array([0.7, 0.7, 0.8, 0.8, 0.8])
+    """
+    known = get_scorer_names()
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(
+            f"get_scorer: name={spelled(name)}; expected one of "
+            f"{', '.join(known)}{advice(name, known)}."
+        )
+    metric = METRICS[name.removeprefix("neg_")]
+    check_settings(
+        metric,
+        {k: v for k, v in params.items() if k not in ("pos_label", "classes", "weights")},
+        "get_scorer",
+    )
+    return make_scorer(
+        metric.function,
+        response_method="predict_proba",
+        greater_is_better=metric.greater_is_better,
+        **params,
+    )
