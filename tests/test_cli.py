@@ -483,7 +483,7 @@ def test_lines_are_read_no_further_than_the_chunk(platt, monkeypatch):
 
     from calibkit._tables.records import TextTable
 
-    text = TextTable(Source("stream", "csv"), lines())
+    text = TextTable("stream", "csv", lines())
     mapping = stream.Mapping(platt[1], text.columns, "stream", ["p"], None)
     stream._apply_text(mapping, text, Out(), 10, lambda: None)
     assert seen_at == [0, *range(10, 1001, 10)]

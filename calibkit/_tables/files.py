@@ -42,6 +42,32 @@ def kind_of(path: Path) -> str:
     return kind
 
 
+def kind_in(head: bytes) -> str:
+    """What a file holds, from its first bytes, decompressed.
+
+    Returns "csv", "tsv", "jsonl" or "parquet"; "document" of JSON that is no object per line,
+    "binary" of what is no text, and "" where there is nothing.
+    """
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if b"\0" in head:
+        return "binary"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        return ""
+    first, _, rest = text.partition(b"\n")
+    first = first.rstrip()
+    # Names of columns may stand in brackets: [score],[label].
+    if text[:1] == b"[" and text[1:].lstrip()[:1] in b'{["]-0123456789':
+        lists = first.endswith(b"]") and rest.lstrip().startswith(b"[")
+        return "jsonl" if lists else "document"
+    if text[:1] == b"{":
+        # A whole object on the first line is the first of many lines, or the only one.
+        opened = first == b"{" or first.endswith((b",", b"{", b"["))
+        return "document" if rest and opened else "jsonl"
+    return "tsv" if b"\t" in first else "csv"
+
+
 def _kind_to_read(path: Path) -> str:
     """The same, but CSV for pipes and the like, whose names say nothing."""
     stream = not path.is_file() or path.parts[:2] == ("/", "dev")
@@ -124,7 +150,7 @@ class Source:
             # Whatever the encoding, bytes that are not UTF-8 go through unchanged.
             lines = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
             try:
-                yield TextTable(self, lines), tell
+                yield TextTable(self.name, self.kind, lines), tell
             finally:
                 lines.detach()
 

@@ -8,12 +8,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .._core.printed import quoted
-
-if TYPE_CHECKING:
-    from .files import Source
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 #: Longest cell that is read; a quote that is never closed must not swallow a large file.
@@ -54,19 +51,19 @@ def places_of(columns: list[str]) -> dict[str, int]:
 class TextTable:
     """Records of CSV, TSV or JSON lines, read once from the start."""
 
-    def __init__(self, source: Source, lines: Any, bad: Bad = refuse) -> None:
-        self.source = source
+    def __init__(self, name: str, kind: str, lines: Any, bad: Bad = refuse) -> None:
+        self.name, self.kind = name, kind
         self.header: Record | None = None
-        self._bad = bad if source.kind == "jsonl" else refuse  # no table without a header
-        if source.kind == "jsonl":
-            self._records = _json_records(source.name, lines, self._tell)
+        self._bad = bad if kind == "jsonl" else refuse  # no table without a header
+        if kind == "jsonl":
+            self._records = _json_records(name, lines, self._tell)
         else:
-            self._records = _csv_records(source.name, lines, SEPARATORS[source.kind], self._tell)
+            self._records = _csv_records(name, lines, SEPARATORS[kind], self._tell)
         first = next((r for r in self._records if r.cells), None)
         self._bad = bad
         if first is None:
-            raise ValueError(f"{source.name}: the file is empty.")
-        if source.kind == "jsonl":
+            raise ValueError(f"{name}: the file is empty.")
+        if kind == "jsonl":
             self.columns = list(first.cells[0])
             self._records = itertools.chain([first], self._records)
         else:
@@ -85,16 +82,16 @@ class TextTable:
     def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Data rows whole, each with its first line; bytes that are not UTF-8 raise."""
         if self.header:
-            _check_text(self.source.name, self.header)
+            _check_text(self.name, self.header)
             twice = [c for c, n in Counter(self.columns).items() if n > 1]
             if twice:
-                place = f"{self.source.name}, line {self.header.line}"
+                place = f"{self.name}, line {self.header.line}"
                 raise ValueError(
                     f"{place}: several columns are named {quoted(twice[0])}; expected one."
                 )
         for record in self.rows(self.columns) if self.header else self._records:
             if record.cells:
-                _check_text(self.source.name, record)
+                _check_text(self.name, record)
                 cells = record.cells
                 whole = dict(zip(self.columns, cells, strict=True)) if self.header else cells[0]
                 yield record.line, whole
@@ -104,7 +101,7 @@ class TextTable:
         places, width = [known[n] for n in names], len(self.columns)
         for raw, line, cells in self._records:
             if cells and len(cells) != width:
-                place = f"{self.source.name}, line {line}"
+                place = f"{self.name}, line {line}"
                 self._bad(ValueError(f"{place}: {len(cells)} cells; the header has {width}."))
                 continue
             yield Record(raw, line, [cells[i] for i in places] if cells else [])
@@ -113,7 +110,7 @@ class TextTable:
         for raw, line, cells in self._records:
             twice = next((key for key in absent if cells and key in cells[0]), None)
             if twice is not None:
-                place = f"{self.source.name}, line {line}"
+                place = f"{self.name}, line {line}"
                 self._bad(ValueError(f"{place}: has a key {quoted(twice)} already."))
                 continue
             yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])

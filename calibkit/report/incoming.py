@@ -74,7 +74,7 @@ class Columns:
         asked = {"prob": self.prob, "label": self.label, "time": self.time, "id": self.id}
         for option, name in asked.items():
             if name is not None:
-                names = find_columns(f"--{option}", [name], table.columns, table.source.name)
+                names = find_columns(f"--{option}", [name], table.columns, table.name)
                 if len(names) > 1:
                     raise ValueError(
                         f"--{option} {quoted(name)}: names {len(names)} columns; expected one."
@@ -111,7 +111,7 @@ class Reader:
     ) -> None:
         if table.header is not None and added in table.columns:
             raise ValueError(
-                f"{table.source.name} has a column {quoted(added)} already; choose another name by "
+                f"{table.name} has a column {quoted(added)} already; choose another name by "
                 "--column."
             )
         self.columns = columns.found(table)
@@ -138,7 +138,7 @@ class Reader:
         c = self.columns
 
         def place(column: str) -> str:
-            return f"{self._table.source.name}, line {record.line}: {quoted(column)}"
+            return f"{self._table.name}, line {record.line}: {quoted(column)}"
 
         y = self._label(cells[c.label], place(c.label))
         key = None if c.id is None else _identity(cells[c.id], place(c.id))

@@ -136,15 +136,15 @@ def _apply_text(
     mapping: Mapping, text: TextTable, out: BinaryIO, size: int, done: Callable[[], None]
 ) -> int:
     """Records pass through as they are; the new cells go in before the line ending."""
-    source, n = text.source, 0
-    join = _json_joiner(mapping.added) if text.header is None else _csv_joiner(source.kind)
+    n = 0
+    join = _json_joiner(mapping.added) if text.header is None else _csv_joiner(text.kind)
     if text.header is not None:
-        names = [_quoted(name, source.kind) for name in mapping.added]
+        names = [_quoted(name, text.kind) for name in mapping.added]
         out.write(_bytes(join(text.header.raw, names)))
     rows = text.rows(mapping.probs, absent=mapping.added)
     while batch := list(islice(rows, size)):
         full = [r for r in batch if r.cells]
-        cells = iter(_calibrated(mapping, full, source.name))
+        cells = iter(_calibrated(mapping, full, text.name))
         out.write(_bytes("".join(join(r.raw, next(cells)) if r.cells else r.raw for r in batch)))
         n += len(full)
         done()

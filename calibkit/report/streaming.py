@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from .._core.online import OnlineCalibrator
-from .._tables.files import Source, check_apart, check_output, kind_of
+from .._tables.files import Source, check_apart, check_output, kind_in, kind_of
 from .._tables.records import TextTable, refuse
 from ..calibrators import PlattCalibrator
 from ..online import (
@@ -75,8 +75,8 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
     with ExitStack() as stack:
         table, lines = stack.enter_context(_incoming(source, options, tally))
         reader = _reader(table, options, tally)
-        if target is not None and (target.suffix == ".gz" or kind_of(target) != table.source.kind):
-            kind = table.source.kind
+        if target is not None and (target.suffix == ".gz" or kind_of(target) != table.kind):
+            kind = table.kind
             raise ValueError(f"{target}: expected a name that ends in .{kind}, as the input is.")
         learner = stack.enter_context(_learner(options, target))
         out = stack.enter_context(closing(Output(target)))
@@ -171,10 +171,9 @@ def _incoming(
         begin = stream.peek(1)[:4096]
         if b"\0" in begin:
             raise ValueError(f"{source.name}: is not text; expected CSV or JSON lines in UTF-8.")
-        if source.path is None and begin.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
-            source = replace(source, kind="jsonl")
-        lines = Lines(stream)
-        yield TextTable(source, lines, tally.skip if options.skip_bad else refuse), lines
+        is_json = source.path is None and kind_in(begin) in ("jsonl", "document")
+        lines, bad = Lines(stream), tally.skip if options.skip_bad else refuse
+        yield TextTable(source.name, "jsonl" if is_json else source.kind, lines, bad), lines
 
 
 def _reader(table: TextTable, options: StreamOptions, tally: Tally) -> Reader:
@@ -202,7 +201,7 @@ class _Writer:
     """The table as it came, with one more column."""
 
     def __init__(self, table: TextTable, added: str) -> None:
-        kind, jsonl = table.source.kind, table.header is None
+        kind, jsonl = table.kind, table.header is None
         self._join = _json_joiner([added]) if jsonl else _csv_joiner(kind)
         self._nothing = "null" if jsonl else ""
         self._header = b""

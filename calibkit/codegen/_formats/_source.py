@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..._tables.files import Source
+from ..._tables.files import Source, kind_in
 from ..._tables.records import Repeated, json_object
 from ..._tables.table import parquet_errors, row_place, scan_parquet
 
@@ -24,45 +25,27 @@ class Item(NamedTuple):
 
 def read_items(path: Path, where: str) -> Iterator[Item]:
     """Records of a file, told from its first bytes; the name is not looked at."""
-    kind, source = _look(path, where)
-    if kind == "document":
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "no such file"
+        raise ValueError(f"{where}: {path}: {what}; expected a file of records.")
+    source = Source(str(path), "", path)
+    with source.open() as (stream, _):
+        source = replace(source, kind=kind_in(stream.read(_HEAD)))
+    if source.kind == "":
+        raise ValueError(f"{where}: {path}: the file is empty; expected records.")
+    if source.kind == "binary":
+        raise ValueError(
+            f"{where}: {path}: holds zero bytes, as UTF-16 and binary files do; expected JSON or "
+            "CSV in UTF-8, or Parquet. Convert the file first."
+        )
+    if source.kind == "document":
         yield from _document(source)
-    elif kind == "parquet":
+    elif source.kind == "parquet":
         yield from _parquet(source)
     else:
         with source.text() as (text, _):
             for line, value in text.objects():
                 yield Item(f"{source.name}, line {line}", value)
-
-
-def _look(path: Path, where: str) -> tuple[str, Source]:
-    """What a file holds; Parquet only uncompressed."""
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "no such file"
-        raise ValueError(f"{where}: {path}: {what}; expected a file of records.")
-    source = Source(str(path), "jsonl", path)
-    with source.open() as (stream, _):
-        head = stream.read(_HEAD)
-    if head.startswith(b"PAR1"):
-        return "parquet", Source(str(path), "parquet", path)
-    if b"\0" in head:
-        raise ValueError(
-            f"{where}: {path}: holds zero bytes, as UTF-16 and binary files do; expected JSON or "
-            "CSV in UTF-8, or Parquet. Convert the file first."
-        )
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not text:
-        raise ValueError(f"{where}: {path}: the file is empty; expected records.")
-    first, _, rest = text.partition(b"\n")
-    first = first.rstrip()
-    if text[:1] not in b"{[":
-        kind = "tsv" if b"\t" in first else "csv"
-        return kind, Source(str(path), kind, path)
-    lists = text[:1] == b"[" and first.endswith(b"]") and rest.lstrip().startswith(b"[")
-    # A whole object on the first line is the first of many lines, or the only one.
-    opened = first == b"{" or first.endswith((b",", b"{", b"["))
-    whole = (text[:1] == b"[" and not lists) or (text[:1] == b"{" and bool(rest) and opened)
-    return ("document" if whole else "jsonl"), source
 
 
 def _document(source: Source) -> Iterator[Item]:
