@@ -29,8 +29,6 @@ from ._inputs import (
     scales_of,
     warn_left_out,
 )
-from ._join import Scored
-from ._measures import Scale
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"
@@ -202,12 +200,12 @@ def evaluate_confidence(
 
 def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[Any, Any, Any]:
     """Signals, correctness and groups of outputs that were joined with their verdicts."""
-    if not isinstance(confidence, Scored):
+    if not callable(getattr(confidence, "confidence", None)):  # else it is a Scored
         return confidence, correct, groups
     if correct is not None:
         raise ValueError(f"{_WHERE}: correct beside outputs that have their verdicts already.")
     own = confidence.groups if groups is None else groups
-    as_said: Scale = "probability" if isinstance(scale, str) and scale != "logit" else "logit"
+    as_said = "probability" if isinstance(scale, str) and scale != "logit" else "logit"
     return confidence.confidence(scale=as_said), confidence.correct, own
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
-from .._core.params import check_choice
+from .._core.params import advice, check_choice
 from .._core.printed import spelled
+from .._core.warnings import MissingSignalWarning
 from .._typing import FloatArray, IntArray
 from ._inputs import SCALES, read_signals
 from ._measures import TOKEN_MEASURES, Scale, measure_tokens
@@ -174,6 +177,59 @@ class Generations:
             {name: columns[name] for name in names},
             {name: own.get(name, "score") for name in names},
         )
+
+    def signal_for(self, name: str, own: Scale, scale: str, where: str) -> tuple[FloatArray, str]:
+        """The signal that a rule decides by, and its scale.
+
+        Parameters
+        ----------
+        name : str
+            Which.
+        own : str
+            The scale of the rule's calibrator, on which token measures are computed.
+        scale : str
+            The rule's scale.
+        where : str
+            Who asks.
+
+        Returns
+        -------
+        values : ndarray of shape (n,)
+            NaN where an output has none.
+        scale : str
+            The rule's for numbers of a file of which nothing else was said.
+
+        Raises
+        ------
+        ValueError
+            If there is no such signal, or it is on another scale.
+        """
+        if name not in (known := (*self.signals, *TOKEN_MEASURES)):
+            raise ValueError(
+                f"{where}: the outputs have no signal {spelled(name)}; expected it among "
+                f"{', '.join(map(spelled, known))}{advice(name, known)}. Add it with with_signal."
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MissingSignalWarning)  # said once, by decide
+            found = self.confidence(name, scale=own)
+        values = found[name]
+        if name in self.signals and name not in self.scales:
+            outside = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
+            if scale == "probability" and outside.any():
+                at = int(np.argmax(outside))
+                raise ValueError(
+                    f"{where}: {name} is {values[at]:.9g} at {self.place[at]}; expected "
+                    "probabilities in [0, 1], as the rule was made from."
+                )
+            # The file's column of that name, where the rule was made from tokens, in log-odds.
+            if scale == "logit" and name in PROBABILITIES and not outside.any():
+                raise ValueError(
+                    f"{where}: {name} is a column of numbers in [0, 1], and the rule takes "
+                    "log-odds; expected the same. If they are, say so: "
+                    f"with_signal({spelled(name)}, ..., scale='logit')."
+                )
+            return values, scale
+        return values, found.scales[name]
 
     def with_signal(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +9,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator
-from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
-from .._core.params import advice
 from .._core.printed import spelled
 from .._core.provenance import Provenance, Traced
 from .._core.warnings import MissingSignalWarning, warn
 from .._typing import FloatArray, IntArray
-from ._join import Scored
-from ._measures import TOKEN_MEASURES
 from ._policy import DECISIONS, TriagePolicy
-from ._records import PROBABILITIES, Generations
+from ._signals import Outputs
 from ._threshold import RiskControlledThreshold
 
 _SCALES = {"probability": "probability", "logit": "log-odds", "score": "a score"}
@@ -198,7 +193,7 @@ class DecisionRule(Traced):
         gate = self.threshold
         return self.calibrator._input_scale() if gate is None else gate.scale
 
-    def decide(self, generations: Generations | Scored) -> Decisions:
+    def decide(self, generations: Any) -> Decisions:
         """What to do with each output.
 
         Parameters
@@ -228,20 +223,27 @@ class DecisionRule(Traced):
         the rule's scale, unless :meth:`Generations.with_signal` has said otherwise.
         """
         where = "DecisionRule.decide"
-        if isinstance(generations, Scored):
-            generations = generations.generations
-        if not isinstance(generations, Generations):
+        outputs: Outputs = getattr(generations, "generations", generations)
+        if not hasattr(outputs, "signal_for"):
             raise TypeError(
                 f"{where}: generations is a {type(generations).__name__}; expected what "
                 "read_generations or join_results gives."
             )
-        values = self._confidence(generations, where)
+        own, asked, name = self.calibrator._input_scale(), self.scale, self.signal
+        values, scale = outputs.signal_for(name, own, asked, where)
+        fits = scale == asked or self.threshold is None
+        if not fits or (scale == "probability") != (asked == "probability"):
+            raise ValueError(
+                f"{where}: {name} is on the scale {spelled(scale)}, and the rule takes "
+                f"{spelled(asked)}; expected the same. Make the rule from the signal as it "
+                "comes here."
+            )
         known = ~np.isnan(values)
         if not known.all():
             at = int(np.argmin(known))
             warn(
                 f"{where}: {np.count_nonzero(~known)} of {len(known)} outputs have no "
-                f"{self.signal} (first at {generations.place[at]}); they are never accepted.",
+                f"{self.signal} (first at {outputs.place[at]}); they are never accepted.",
                 MissingSignalWarning,
             )
         p = np.full(len(values), np.nan)
@@ -252,44 +254,7 @@ class DecisionRule(Traced):
             decision = np.array(DECISIONS)[np.where(accepted, 0, 1)]
         else:
             decision, promised = self.policy.decide(p), None if gate is None else accepted
-        return Decisions(generations.task, generations.sample, values, p, decision, promised)
-
-    def _confidence(self, outputs: Generations, where: str) -> FloatArray:
-        """The signal of each output, on the rule's scale."""
-        name = self.signal
-        if name not in (known := (*outputs.signals, *TOKEN_MEASURES)):
-            raise ValueError(
-                f"{where}: the outputs have no signal {spelled(name)}; expected it among "
-                f"{', '.join(map(spelled, known))}{advice(name, known)}. Add it with with_signal."
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MissingSignalWarning)  # said once, by decide
-            found = outputs.confidence(name, scale=self.calibrator._input_scale())
-        values, scale = found[name], found.scales[name]
-        if name in outputs.signals and name not in outputs.scales:
-            outside = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
-            if self.scale == "probability" and outside.any():
-                at = int(np.argmax(outside))
-                raise ValueError(
-                    f"{where}: {name} is {values[at]:.9g} at {outputs.place[at]}; expected "
-                    "probabilities in [0, 1], as the rule was made from."
-                )
-            # The file's column of that name, where the rule was made from tokens, in log-odds.
-            if self.scale == "logit" and name in PROBABILITIES and not outside.any():
-                raise ValueError(
-                    f"{where}: {name} is a column of numbers in [0, 1], and the rule takes "
-                    "log-odds; expected the same. If they are, say so: "
-                    f"with_signal({spelled(name)}, ..., scale='logit')."
-                )
-            return values
-        fits = scale == self.scale if self.threshold is not None else True
-        if not fits or (scale == "probability") != (self.scale == "probability"):
-            raise ValueError(
-                f"{where}: {name} is on the scale {spelled(scale)}, and the rule takes "
-                f"{spelled(self.scale)}; expected the same. Make the rule from the signal as it "
-                "comes here."
-            )
-        return values
+        return Decisions(outputs.task, outputs.sample, values, p, decision, promised)
 
     def __str__(self) -> str:
         lines = [f"{self.signal} ({_SCALES[self.scale]}), P(correct) by {spelled(self.calibrator)}"]

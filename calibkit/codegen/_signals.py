@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from .._typing import FloatArray
+import numpy as np
+
+from .._core.scores import Scale
+from .._typing import FloatArray, IntArray
 from ._inputs import scales_of
+
+
+class Outputs(Protocol):
+    """What a rule must know of outputs: which they are, where each stands, and their signals."""
+
+    task: np.ndarray
+    sample: IntArray
+    place: list[str]
+
+    def signal_for(self, name: str, own: Scale, scale: str, where: str) -> tuple[FloatArray, str]:
+        """The signal of that name, and its scale."""
 
 
 class Signals(dict[str, FloatArray]):
