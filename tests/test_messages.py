@@ -1,6 +1,7 @@
 """Messages hold values as Python writes them, and every spoilt setting is refused in our words."""
 
 import inspect
+import json
 import re
 import warnings
 from pathlib import Path
@@ -31,6 +32,7 @@ from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
 
 from .fuzz import NUMPYS, in_words
+from .golden import GOLDEN, calls, said
 from .registry import EXAMPLES, name_of
 from .test_codegen_arguments import CALLS as OF_CODEGEN
 
@@ -185,3 +187,9 @@ def test_groups_of_a_classifier_are_refused_in_words(groups, words):
     for cls in (CalibratedClassifier, OnlineCalibratedClassifier):
         with pytest.raises(ValueError, match=f"{cls.__name__}.fit: {words}"):
             cls(GaussianNB(), cv=5).fit(P[:, None], Y, groups=groups)
+
+
+def test_wrong_calls_are_answered_as_before():
+    """``python -m tests.golden`` writes anew what is said, where it is to be changed."""
+    golden, wrong = json.loads(GOLDEN.read_text()), calls()
+    assert {name: said(wrong[name]) for name in golden} == golden
