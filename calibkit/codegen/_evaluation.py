@@ -18,7 +18,7 @@ from .._numerics.links import expit
 from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
 from ..metrics._estimate import estimate_or_value
-from ..metrics._methods import FEW_GROUPS
+from ..metrics._rows import FEW_GROUPS
 from ._collapse import N_BINS, collapse_of
 from ._folds import TooFewError, of_rows, out_of_fold, read_calibrator, read_folds
 from ._inputs import (

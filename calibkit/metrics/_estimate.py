@@ -18,12 +18,13 @@ from .._numerics.area import Grouped, reversed_area
 from .._typing import FloatArray, IntArray
 from ._binned import SPECS as BINNED
 from ._interval import measure, with_bins
-from ._methods import RULES, few_groups
+from ._methods import RULES
 from ._null import group_noise, null_band, null_draws
 from ._resampling import cell_draws, row_draws, unit_sums, widened
 from ._reversed import reversal
 from ._rows import (
     Binary,
+    few_groups,
     infer_kind,
     read_groups,
     read_problem,

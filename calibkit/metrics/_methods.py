@@ -7,13 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from .._numerics.influence import Noise
-from .._typing import FloatArray, IntArray
 
-#: Groups, in numbers of equal ones, below which every interval is said to be too short.
-FEW_GROUPS = 10.0
 #: Rows of equal influence below which they are too few to show how a score varies.
 _FEW_DECIDING = 5.0
 
@@ -89,15 +84,3 @@ def methods_table() -> str:
         cells = (rule.metrics, rule.rows, rule.method, few, single)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
-    """Why an interval that takes groups as independent may be too short, if so."""
-    size = np.bincount(groups, w)
-    size = size / size.sum()
-    worth = 1.0 / float(size @ size)
-    if worth >= FEW_GROUPS * (1.0 - 1e-9):
-        return ""
-    n = len(size)
-    uneven = "" if worth > n - 0.5 else f", which weigh as {worth:.3g} equal ones"
-    return f"the interval may be too short: there are only {n:,} groups{uneven}"

@@ -16,13 +16,14 @@ from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.weights import effective_rows
 from .._typing import FloatArray, IntArray
-from ._methods import FEW_GROUPS, few_groups
 
 KINDS = ("binary", "top_label", "classwise")
 #: What a weight is: a row's share of the population, or a number of rows.
 WEIGHTS = ("sampling", "frequency")
 _NAMES = ("y_prob", "y_true")
 _LEAST = 1e-50
+#: Groups, in numbers of equal ones, below which every interval is said to be too short.
+FEW_GROUPS = 10.0
 
 
 class Binary(NamedTuple):
@@ -303,3 +304,15 @@ def reduce_rows(rows: Rows, kind: str, weights: str = "sampling") -> list[Binary
         Binary(np.minimum(one.values, 1.0), happened(k), w, counts)
         for k, one in enumerate(s.one_vs_rest())
     ]
+
+
+def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
+    """Why an interval that takes groups as independent may be too short, if so."""
+    size = np.bincount(groups, w)
+    size = size / size.sum()
+    worth = 1.0 / float(size @ size)
+    if worth >= FEW_GROUPS * (1.0 - 1e-9):
+        return ""
+    n = len(size)
+    uneven = "" if worth > n - 0.5 else f", which weigh as {worth:.3g} equal ones"
+    return f"the interval may be too short: there are only {n:,} groups{uneven}"
