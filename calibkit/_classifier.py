@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn import get_config
@@ -23,13 +23,16 @@ from ._core.labels import read_labels
 from ._core.params import check_choice, check_flag, check_int, main_name, with_hints
 from ._core.printed import spelled
 from ._core.provenance import Traced, provenance
-from ._core.scores import Scale, Scores
+from ._core.scores import Scores
 from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
-from ._typing import FloatArray, IntArray
+from ._typing import FloatArray, IntArray, Scale
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEstimator):
@@ -127,7 +130,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, **fit_params: Any
-    ) -> CalibratedClassifier:
+    ) -> Self:
         """Fit the classifier and its calibration.
 
         Parameters

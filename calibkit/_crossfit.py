@@ -16,8 +16,9 @@ from sklearn.utils.validation import has_fit_parameter
 from ._core.inputs import read_scores
 from ._core.labels import read_group_labels
 from ._core.printed import spelled
-from ._core.scores import Scale, Scores
+from ._core.scores import Scores
 from ._core.warnings import warn
+from ._typing import Scale
 
 _SCALES: dict[str, Scale] = {"decision_function": "logit", "predict_proba": "probability"}
 

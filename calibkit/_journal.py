@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import RLock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from sklearn.base import clone
@@ -36,6 +36,9 @@ from ._core.printed import spelled
 from ._io import from_dict, to_dict
 from ._online import MultiStreamCalibrator
 from ._typing import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")
@@ -176,7 +179,7 @@ class Journal:
 
     # -- what a user calls ------------------------------------------------------------------
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, group: Any = None) -> Journal:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, group: Any = None) -> Self:
         """Learn rows whose labels came together, as the calibrator's own ``partial_fit`` does.
 
         Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -24,6 +24,9 @@ from ._core.scores import Scores
 from ._crossfit import response_of
 from ._registry import CALIBRATORS, make_calibrator
 from ._typing import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _names() -> list[str]:
@@ -157,7 +160,7 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
         """What has learnt from the labels."""
         return self.calibrators_[0]
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> OnlineCalibratedClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Learn the labels of rows, all of which had been forecast before the first label came.
 
         Where the classifier is not fitted yet the first rows go to :meth:`fit`. What a batch means

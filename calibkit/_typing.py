@@ -1,7 +1,21 @@
-"""The types of arrays, named once."""
+"""The types that signatures share: arrays, and the words that settings take."""
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating]
+FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.integer]
+
+Scale = Literal["probability", "logit"]
+SignalScale = Literal["probability", "logit", "score"]
+Norm = Literal["l1", "l2", "max"]
+Strategy = Literal["quantile", "uniform", "unique"]
+Bins = int | Literal["auto", "sweep"]
+Debias = bool | Literal["differences", "labels"]
+Kind = Literal["binary", "top_label", "classwise"]
+StreamKind = Literal["binary", "top_label"]
+Weights = Literal["sampling", "frequency"]
+BinInterval = Literal["clopper-pearson", "wilson"]
+Legend = Literal["below", "inside", "none"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from .certification import Verification, counts_of, verify_counts
 from .columns import column_names, match_columns
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores
@@ -19,9 +19,12 @@ from .mistakes import refuse_swapped
 from .params import check_choice
 from .printed import spelled
 from .provenance import Provenance, Traced, provenance
-from .scores import Scale, Scores
+from .scores import Scores
 from .snapshots import Snapshots
 from .warnings import MissingClassWarning, ScaleWarning, warn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
@@ -99,7 +102,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     def _check_params(self) -> None:
         """Check the hyper-parameters; subclasses extend it."""
         where = type(self).__name__
-        check_choice(where, "scale", self.scale, ("probability", "logit"))
+        check_choice(where, "scale", self.scale, get_args(Scale))
         if self.classes is not None:
             read_classes(self.classes, where)
 
@@ -158,7 +161,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     # -- what a user calls ------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BaseCalibrator:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn the map from scores to calibrated probabilities.
 
         Parameters

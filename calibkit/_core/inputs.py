@@ -12,13 +12,13 @@ import numpy as np
 from sklearn.utils import check_array
 
 from .._numerics.links import largest, row_blocks
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from .columns import column_names, in_class_order
 from .labels import first_place, read_labels, read_targets, warn_of_order
 from .mistakes import refuse_swapped, warn_of_hard
 from .printed import spelled
 from .rounding import rounding_tolerance
-from .scores import Scale, Scores
+from .scores import Scores
 from .warnings import RoundedScoresWarning, warn
 from .weights import read_weights
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from .base import BaseCalibrator
 from .inputs import LARGEST_LOGIT
 from .online import OnlineCalibrator
-from .scores import Scale, Scores
+from .scores import Scores
 
 
 def check_inside(values: FloatArray, scale: Scale, name: str) -> None:

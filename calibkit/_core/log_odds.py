@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from .._typing import Scale
 from .base import BaseCalibrator, StateKind
 from .params import check_choice, check_real
 from .printed import spelled
-from .scores import Scale, Scores
+from .scores import Scores
 from .warnings import SaturatedScoresWarning, warn
 
 #: Nearer to 0 or 1 than this no answer should be to a score that no fit has seen.

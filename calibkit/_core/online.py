@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from .base import StateKind
 from .inputs import check_lengths, read_scores
 from .params import check_int
 from .pending import Pending, Resolved, read_ids
 from .printed import spelled
-from .scores import Scale, Scores
+from .scores import Scores
 from .steps import SteppingCalibrator
 from .stream_labels import known_classes, read_stream, read_stream_labels
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class OnlineCalibrator(SteppingCalibrator):
@@ -102,7 +105,7 @@ class OnlineCalibrator(SteppingCalibrator):
 
     # -- what a user calls ------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any) -> OnlineCalibrator:  # type: ignore[override]
+    def fit(self, X: Any, y: Any) -> Self:  # type: ignore[override]
         """Forget everything, then learn these rows in order.
 
         Parameters
@@ -126,7 +129,7 @@ class OnlineCalibrator(SteppingCalibrator):
         return self
 
     @final
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> OnlineCalibrator:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Learn rows whose labels came together, after all of them had been forecast.
 
         Parameters

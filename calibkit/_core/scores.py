@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from .._numerics.links import (
     softmax,
     top_log_odds,
 )
-from .._typing import FloatArray, IntArray
-
-Scale = Literal["probability", "logit"]
+from .._typing import FloatArray, IntArray, Scale
 
 #: Distances from 0 and from 1 below which probabilities are moved before a logarithm is taken.
 Clip = tuple[float, float]

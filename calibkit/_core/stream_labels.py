@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from .inputs import check_lengths, read_scores
 from .labels import as_labels, is_missing, read_classes, read_labels
 from .mistakes import refuse_swapped
 from .printed import spelled
-from .scores import Scale, Scores
+from .scores import Scores
 
 
 def read_stream(

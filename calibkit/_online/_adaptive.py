@@ -11,9 +11,9 @@ from .._core.base import StateKind
 from .._core.online import OnlineCalibrator
 from .._core.params import check_real
 from .._core.printed import spelled
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._numerics.hedging import mix_stream
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from ._newton import UnsureCalibrator
 from ._resolution import LIMIT
 from ._scaling import OnlinePlattCalibrator

@@ -14,10 +14,10 @@ from .._core.online import OnlineCalibrator
 from .._core.params import check_int, check_real
 from .._core.printed import spelled
 from .._core.random import check_seed, generator
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign, uniform_borders
 from .._numerics.hedging import choose, hedge_stream, means, track, uniforms
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._scaling import OnlinePlattCalibrator
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,15 +11,18 @@ from sklearn.exceptions import NotFittedError
 from .._core.inputs import check_lengths, read_scores
 from .._core.pending import Pending, Resolved, read_ids
 from .._core.provenance import Traced
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.stream_labels import read_stream, read_stream_labels
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
 from ._resolution import SUREST
 from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class MultiStreamCalibrator(Traced, BaseEstimator):
@@ -150,7 +153,7 @@ class MultiStreamCalibrator(Traced, BaseEstimator):
 
     # -- learning and forecasting -----------------------------------------------------------
 
-    def partial_fit(self, X: Any, y: Any, group: Any) -> MultiStreamCalibrator:
+    def partial_fit(self, X: Any, y: Any, group: Any) -> Self:
         """Learn rows, in order.
 
         Parameters

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.online import OnlineCalibrator
-from .._core.scores import SATURATED, Scale, Scores
+from .._core.scores import SATURATED, Scores
 from .._numerics.links import expit
 from .._numerics.ons import beta_stream, platt_stream
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from ._newton import NewtonCalibrator
 from ._resolution import LIMIT, SUREST, within, within_so_far
 

@@ -11,10 +11,10 @@ from .._core.base import StateKind
 from .._core.inputs import LARGEST_LOGIT
 from .._core.params import check_real, check_scale
 from .._core.printed import spelled
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._numerics.links import softmax
 from .._numerics.ons import temperature_stream
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from ._newton import ResolvingCalibrator, check_eps
 from ._resolution import logs_within, logs_within_so_far, within, within_so_far
 

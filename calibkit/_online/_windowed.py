@@ -15,9 +15,9 @@ from .._core.loaded import check_held, check_inside
 from .._core.online import OnlineCalibrator
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.warnings import silent
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 
 #: Labels until a fit that is not to come.
 _NEVER = float(np.finfo(float).max)

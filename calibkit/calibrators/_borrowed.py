@@ -13,12 +13,12 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.labels import read_classes
 from .._core.params import check_choice, check_scale
 from .._core.printed import spelled
-from .._core.scores import SATURATED, Scale, Scores
+from .._core.scores import SATURATED, Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.links import expit, logit
 from .._numerics.logistic import direction
 from .._numerics.shrinkage import FIXED, fit_shrunk
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._platt import PlattCalibrator
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator, StateKind
 from .._core.loaded import check_inside
 from .._core.params import check_choice, check_int, check_real
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import (
     auto_bins,
@@ -23,7 +23,7 @@ from .._numerics.binning import (
 )
 from .._numerics.links import logit
 from .._numerics.weights import row_count
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._binned import BinnedCalibrator
 from ._guarantee import Guarantee, guarantee_of
 

@@ -10,12 +10,12 @@ import numpy as np
 from .._core.base import BaseCalibrator, StateKind
 from .._core.loaded import check_inside
 from .._core.params import check_choice, check_real
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import assign
 from .._numerics.pava import isotonic_blocks, score_trend
 from .._numerics.weights import row_count
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 
 
 class IsotonicCalibrator(BaseCalibrator):

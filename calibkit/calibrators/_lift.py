@@ -15,10 +15,10 @@ from .._core.labels import read_classes
 from .._core.loaded import check_held
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.warnings import MissingClassWarning, counted, warn
 from .._numerics.weights import row_count
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 
 _BINARY = np.array([0, 1])
 

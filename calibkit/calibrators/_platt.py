@@ -10,7 +10,7 @@ import numpy as np
 from .._core.base import BaseCalibrator, StateKind
 from .._core.log_odds import LogOddsCalibrator
 from .._core.params import check_flag, check_real
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import expit
 from .._numerics.logistic import (
@@ -20,7 +20,7 @@ from .._numerics.logistic import (
     separation,
     smoothed_targets,
 )
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 
 
 class PlattCalibrator(LogOddsCalibrator):

@@ -15,11 +15,11 @@ from .._core.loaded import check_held, check_inside
 from .._core.params import check_real
 from .._core.printed import spelled
 from .._core.random import check_seed, generator
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._numerics.binning import assign, distinct_values, mass_borders
 from .._numerics.discretise import Coarsening, bin_means, centred_borders, mean_divergence
 from .._numerics.weights import row_count
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._beta import BetaCalibrator
 from ._binned import BinnedCalibrator
 from ._isotonic import IsotonicCalibrator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from math import exp, expm1, log, nan
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from .._core.inputs import check_lengths
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
 from .._core.printed import spelled
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._checks import LOWEST, MASS_TOLERANCE, TOLERANCE, warn_of_missing
-from ._measures import LEAST_MISS, SCALES, Scale
+from ._measures import LEAST_MISS, SCALES
 from ._ragged import read_ragged
+
+if TYPE_CHECKING:
+    pass
 
 #: What may stand around an answer: spaces, punctuation, and tokenizers' marks for a space and a
 #: line break.

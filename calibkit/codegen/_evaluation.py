@@ -15,7 +15,7 @@ from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
 from .._numerics.links import expit
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, SignalScale
 from ..metrics import Estimate
 from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import FEW_GROUPS
@@ -217,7 +217,7 @@ class _Judge:
         signal: FloatArray,
         y: IntArray,
         groups: np.ndarray | None,
-        scale: str,
+        scale: SignalScale,
         draws: dict[str, Any],
     ) -> None:
         self.known = ~np.isnan(signal)

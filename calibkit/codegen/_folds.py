@@ -15,12 +15,12 @@ from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
 from .._core.random import generator
-from .._core.scores import Scale, Scores
+from .._core.scores import Scores
 from .._core.warnings import CalibrationWarning, ScaleWarning
 from .._crossfit import splits
 from .._numerics.links import expit
 from .._registry import make_calibrator, names_without
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale, SignalScale
 from ..calibrators import BetaCalibrator, PlattCalibrator
 from ._inputs import check_range, read_correct, read_signals, scales_of
 
@@ -66,7 +66,7 @@ def cross_val_calibrate(
     *,
     groups: Any = None,
     cv: Any = 5,
-    scale: str = "probability",
+    scale: SignalScale = "probability",
     random_state: Any = 0,
 ) -> FloatArray:
     """Calibrated probabilities out of fold: no output is rescaled by a map that has seen it.
@@ -129,7 +129,9 @@ def cross_val_calibrate(
     return out_of_fold(template, signal, y, g, cv, scale, random_state, where)
 
 
-def read_calibrator(calibrator: Any, scale: str, where: str) -> BaseCalibrator | PlattOrBeta:
+def read_calibrator(
+    calibrator: Any, scale: SignalScale, where: str
+) -> BaseCalibrator | PlattOrBeta:
     """A new calibrator of one score per output, by name or by example."""
     own: Scale = "probability" if scale == "probability" else "logit"
     if isinstance(calibrator, str):
@@ -183,7 +185,7 @@ def out_of_fold(
     y: IntArray,
     groups: np.ndarray | None,
     cv: Any,
-    scale: str,
+    scale: SignalScale,
     random_state: Any,
     where: str,
 ) -> FloatArray:
@@ -257,7 +259,9 @@ def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) ->
     return None if n_groups == len(y) else groups
 
 
-def _spiess(s: FloatArray, y: IntArray, scale: str, where: str, *, by_signal: bool) -> FloatArray:
+def _spiess(
+    s: FloatArray, y: IntArray, scale: SignalScale, where: str, *, by_signal: bool
+) -> FloatArray:
     """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
     fewest = int(np.bincount(y, minlength=2).min())
     if len(y) < 5 or fewest < 2:

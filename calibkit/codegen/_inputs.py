@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from .._core.mistakes import refuse_swapped
 from .._core.params import advice, check_choice
 from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, warn
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, SignalScale
 
 #: What a signal is: a probability, a log-odds, or any number of which more means surer.
-SCALES = ("probability", "logit", "score")
+SCALES = get_args(SignalScale)
 
 
 def read_correct(
@@ -105,7 +105,7 @@ def read_by(by: Any, n: int, where: str) -> np.ndarray:
     return np.array([", ".join(map(str, row)) for row in zip(*named, strict=True)])
 
 
-def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict[str, str]:
+def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict[str, SignalScale]:
     """The scale of every signal, from one for all or one for each by name."""
     if not isinstance(scale, Mapping):
         check_choice(where, "scale", scale, SCALES)
@@ -122,7 +122,7 @@ def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict
     return {name: scale.get(name, "probability") for name in signals}
 
 
-def check_range(values: FloatArray, scale: str, name: str, where: str) -> None:
+def check_range(values: FloatArray, scale: SignalScale, name: str, where: str) -> None:
     """Raise where a signal declared a probability is none."""
     if scale != "probability":
         return

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core.printed import spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
-from ._measures import Scale
+from .._typing import Scale, SignalScale
 from ._records import Generations, Results, rows_of
 from ._signals import Signals
 
@@ -107,7 +107,7 @@ class Scored:
         values: Any,
         *,
         of: Generations | None = None,
-        scale: str = "probability",
+        scale: SignalScale = "probability",
     ) -> Scored:
         """The same outputs with one signal more, as :meth:`Generations.with_signal`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from scipy.special import xlogy
@@ -17,12 +17,11 @@ from .._numerics.ragged import (
     segment_blocks,
     widest_block,
 )
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale
 from ._checks import LOWEST, MASS_TOLERANCE, checked, place, warn_of_missing
 from ._ragged import Ragged, read_nested, read_ragged
 
-Scale = Literal["probability", "logit"]
-SCALES = ("probability", "logit")
+SCALES = get_args(Scale)
 
 #: Measures that are probabilities, and what a pass over the tokens must collect for each.
 _NEEDS: dict[str, tuple[str, ...]] = {

@@ -15,7 +15,7 @@ from .._core.printed import spelled
 from .._core.scores import SATURATED
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import logit
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, SignalScale
 from ._folds import read_calibrator
 from ._inputs import check_range, read_correct, read_signals, scales_of
 
@@ -57,7 +57,7 @@ class Parts:
         by: Any,
         groups: Any,
         calibrator: Any,
-        scale: str,
+        scale: SignalScale,
         where: str,
     ) -> None:
         self.where = where

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from scipy.special import betaincinv
@@ -17,15 +17,18 @@ from .._core.mistakes import refuse_swapped
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
-from .._core.scores import SATURATED, Scale, Scores
+from .._core.scores import SATURATED, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from ._rates import read_rates, read_trials
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
@@ -134,9 +137,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         self.scale = scale
         self.precision = precision
 
-    def fit(
-        self, X: Any, y: Any, n_trials: Any = None, sample_weight: Any = None
-    ) -> QuantileCalibrator:
+    def fit(self, X: Any, y: Any, n_trials: Any = None, sample_weight: Any = None) -> Self:
         """Learn the quantiles of the success probability from success rates.
 
         Parameters
@@ -274,7 +275,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         if groups is not None:
             column = read_group_labels(groups, len(q), "groups", where)
             _, code, size = np.unique(column, return_inverse=True, return_counts=True)
-        mass = 1.0 / ((len(size) + 1.0) * size[code])
+        mass = np.reciprocal((len(size) + 1.0) * size[code])
         level = 1.0 - self.quantiles[0]
         self.offset_ = quantile_with_infinity(q - y, mass, level)
         if np.isinf(self.offset_):
@@ -387,7 +388,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     def _check_params(self) -> FloatArray:
         where = "QuantileCalibrator"
         check_choice(where, "method", self.method, ("beta_binomial", "pinball"))
-        check_choice(where, "scale", self.scale, ("probability", "logit"))
+        check_choice(where, "scale", self.scale, get_args(Scale))
         check_choice(where, "precision", self.precision, ("constant", "linear"))
         listed = isinstance(self.quantiles, (tuple, list, np.ndarray))
         levels = list(self.quantiles) if listed else []

@@ -14,9 +14,9 @@ from .._core.optional import require
 from .._core.params import advice, check_choice
 from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale, SignalScale
 from ._inputs import SCALES, read_signals
-from ._measures import TOKEN_MEASURES, Scale, measure_tokens
+from ._measures import TOKEN_MEASURES, measure_tokens
 from ._ragged import Ragged
 from ._signals import Signals
 
@@ -86,7 +86,7 @@ class Generations:
     errors: tuple[str, ...] = ()
     counted: bool = False
     n_repeated: int = 0
-    scales: dict[str, str] = field(default_factory=dict)
+    scales: dict[str, SignalScale] = field(default_factory=dict)
     first_tokens: list[list[tuple[str, float]] | None] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -172,7 +172,11 @@ class Generations:
                 columns["length"] = np.where(
                     bare & np.array(self.text, bool), np.nan, columns["length"]
                 )
-        own = {**_file_scales(self.signals), **self.scales, **dict.fromkeys(PROBABILITIES, scale)}
+        own: dict[str, SignalScale] = {
+            **_file_scales(self.signals),
+            **self.scales,
+            **dict.fromkeys(PROBABILITIES, scale),
+        }
         return Signals(
             {name: columns[name] for name in names},
             {name: own.get(name, "score") for name in names},
@@ -237,7 +241,7 @@ class Generations:
         values: Any,
         *,
         of: Any = None,
-        scale: str = "probability",
+        scale: SignalScale = "probability",
     ) -> Generations:
         """The same outputs with one signal more, such as P(True) from a second file.
 
@@ -375,7 +379,7 @@ def _column(values: list[Any]) -> np.ndarray:
     return out
 
 
-def _file_scales(signals: dict[str, FloatArray]) -> dict[str, str]:
+def _file_scales(signals: dict[str, FloatArray]) -> dict[str, SignalScale]:
     """What numbers of a file can be taken for, where nobody has said it."""
     outside = {name: (values < 0) | (values > 1) for name, values in signals.items()}
     return {name: "score" if out.any() else "probability" for name, out in outside.items()}

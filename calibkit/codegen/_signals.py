@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._core.scores import Scale
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Scale, SignalScale
 from ._inputs import scales_of
 
 
@@ -52,7 +51,7 @@ class Signals(dict[str, FloatArray]):
     4
     """
 
-    def __init__(self, values: Mapping[str, FloatArray], scales: Mapping[str, str]) -> None:
+    def __init__(self, values: Mapping[str, FloatArray], scales: Mapping[str, SignalScale]) -> None:
         super().__init__(values)
         scales_of(scales, {str(name): v for name, v in self.items()}, "Signals")
         self.scales = dict(scales)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,8 +17,11 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, SignalScale
 from ._inputs import SCALES, read_correct, warn_left_out
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: More outputs that are advised where chance has decided.
 _MORE = 1.25
@@ -161,7 +164,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         max_error: float = 0.05,
         *,
         delta: float = 0.1,
-        scale: str = "probability",
+        scale: SignalScale = "probability",
         max_group_size: int | None = None,
         random_state: Any = 0,
     ) -> None:
@@ -171,7 +174,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         self.max_group_size = max_group_size
         self.random_state = random_state
 
-    def fit(self, p: Any, correct: Any, groups: Any = None) -> RiskControlledThreshold:
+    def fit(self, p: Any, correct: Any, groups: Any = None) -> Self:
         """Find the threshold.
 
         Parameters
@@ -356,7 +359,7 @@ def _rounded(n: float) -> int:
     return int(np.ceil(n / step)) * step
 
 
-def read_confidence(p: Any, scale: str, where: str) -> FloatArray:
+def read_confidence(p: Any, scale: SignalScale, where: str) -> FloatArray:
     """One number per output, of which more means surer; NaN where an output has none."""
     p = in_class_order(p, (False, True), where=where, name="p")
     missing = _missing(p)

@@ -11,7 +11,7 @@ from .._core.params import check_choice, check_int, check_scale
 from .._core.random import generator
 from .._numerics.links import expit
 from .._numerics.shrinkage import FIXED, fit_shrunk
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, SignalScale
 from ._folds import of_rows, out_of_fold, read_folds
 from ._parts import Part, Parts, brier_skill, log_odds, mean_known
 from ._result_table import ResultTable
@@ -126,7 +126,7 @@ def transfer_matrix(
     shrinkage: float = 1.0,
     n_repeats: int = 20,
     cv: Any = 5,
-    scale: str = "probability",
+    scale: SignalScale = "probability",
     random_state: Any = 0,
 ) -> Transfer:
     """Fit on one task, model or project and judge on another: the whole matrix, and its repairs.
@@ -238,7 +238,7 @@ def local_labels_needed(
     calibrator: Any = "platt",
     shrinkage: float = 1.0,
     n_repeats: int = 20,
-    scale: str = "probability",
+    scale: SignalScale = "probability",
     random_state: Any = 0,
 ) -> ResultTable:
     """Number of labels from which a part is better served by a calibrator of its own.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .._core.optional import require
+from .._typing import Legend
 from ._key import (
     GREY,
     handles_of,
@@ -24,7 +25,12 @@ _Y = {"top_label": "Observed accuracy"}
 
 
 def draw_single(
-    numbers: Numbers, ax: Any, *, consistency: bool, histogram: bool | str, legend: str
+    numbers: Numbers,
+    ax: Any,
+    *,
+    consistency: bool,
+    histogram: bool | Literal["log"],
+    legend: Legend,
 ) -> tuple[Any, Any]:
     """One panel with its strip of counts; returns the axes of both."""
     width = WIDTH if ax is None else size_of(ax)[0] + 0.4
@@ -43,7 +49,7 @@ def draw_single(
 
 
 def draw_grid(
-    numbers: Numbers, ax: Any, *, consistency: bool, legend: str, where: str
+    numbers: Numbers, ax: Any, *, consistency: bool, legend: Legend, where: str
 ) -> tuple[Any, np.ndarray]:
     """One small panel per class; returns the figure (or its part) and the axes."""
     n_models, n_panels = len(numbers.models), len(numbers.labels)

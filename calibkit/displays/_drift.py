@@ -8,9 +8,8 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.params import check_real
-from .._core.scores import Scale
 from .._core.warnings import counted
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale, StreamKind
 from ..metrics import CalibrationAlarm, Prequential, prequential_errors
 from ..metrics._prequential import read_stream
 from ._drift_draw import Drift, draw
@@ -103,7 +102,7 @@ class DriftDisplay:
         start: int = 0,
         n_bins: int = 10,
         alarm: float | None = None,
-        kind: str | None = None,
+        kind: StreamKind | None = None,
         pos_label: Any = None,
         classes: Any = None,
         name: str | None = None,

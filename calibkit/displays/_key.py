@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from textwrap import fill
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from .._core.optional import require
+from .._typing import Legend
 from ..metrics import Estimate
 from ._layout import below_axes, font_size, managed
 from ._numbers import Numbers
 
-LEGENDS = ("below", "inside", "none")
+LEGENDS = get_args(Legend)
 GREY = "#767676"
 #: Colours that the colour-blind can tell apart (Okabe and Ito), and a marker for each.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -69,7 +70,7 @@ def handles_of(numbers: Numbers, consistency: bool, width: float) -> list[Any]:
     return out
 
 
-def n_lines(handles: list[Any], legend: str) -> int:
+def n_lines(handles: list[Any], legend: Legend) -> int:
     """Lines of text that a key below the axes takes, its heading included."""
     if legend in ("none", "inside"):
         return 0
@@ -106,7 +107,7 @@ def style_of_key(numbers: Numbers) -> dict[str, Any]:
     }
 
 
-def place_key(ax: Any, strip: Any, numbers: Numbers, handles: list[Any], legend: str) -> None:
+def place_key(ax: Any, strip: Any, numbers: Numbers, handles: list[Any], legend: Legend) -> None:
     """Draw the key of a single panel."""
     style = style_of_key(numbers)
     if legend == "inside":

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from sklearn.base import clone
 
 from .._core.online import OnlineCalibrator
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
-from .._core.scores import Scale
 from .._core.stream_labels import known_classes, read_stream
 from .._online import (
     HedgingCalibrator,
@@ -18,7 +17,7 @@ from .._online import (
     TrackingCalibrator,
     WindowedCalibrator,
 )
-from .._typing import FloatArray
+from .._typing import FloatArray, Scale
 from ..calibrators import PlattCalibrator
 
 Methods = Mapping[str, OnlineCalibrator | None]
@@ -119,7 +118,7 @@ def compare_methods(
     HOPS           0.019
     """
     where = "compare_methods"
-    check_choice(where, "scale", scale, ("probability", "logit"))
+    check_choice(where, "scale", scale, get_args(Scale))
     _, s, _ = read_stream(X, y, scale, known_classes(classes, where), where, allow_empty=False)
     if first_fit is None:
         first_fit = default_first_fit(len(s))

@@ -13,7 +13,7 @@ from .._core.random import generator
 from .._core.warnings import silent
 from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Kind
 from ..metrics import (
     METRICS,
     Estimate,
@@ -83,7 +83,7 @@ class Settings:
 class Numbers:
     """Curves, estimates and counts, by model, or by (model, class) for a class-wise picture."""
 
-    kind: str
+    kind: Kind
     level: float
     interval: str
     models: list[str]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .._core.optional import require
 from .._core.params import check_choice, check_flag
+from .._typing import Legend
 from ._draw import draw_grid, draw_single
 from ._key import LEGENDS
 from ._numbers import Curve, Numbers, Settings, numbers_of
@@ -47,8 +48,8 @@ class Picture:
         where: str,
         ax: Any,
         consistency: bool | None,
-        histogram: bool | str,
-        legend: str,
+        histogram: bool | Literal["log"],
+        legend: Legend,
     ) -> P:
         _check_drawing(where, consistency, histogram, legend)
         display = cls(numbers_of(found, settings, where))
@@ -59,8 +60,8 @@ class Picture:
         ax: Any = None,
         *,
         consistency: bool | None = None,
-        histogram: bool | str = True,
-        legend: str = "below",
+        histogram: bool | Literal["log"] = True,
+        legend: Legend = "below",
     ) -> P:
         """Draw the numbers again.
 
@@ -149,7 +150,7 @@ class Picture:
 
 
 def _check_drawing(
-    where: str, consistency: bool | None, histogram: bool | str, legend: str
+    where: str, consistency: bool | None, histogram: bool | Literal["log"], legend: Legend
 ) -> None:
     if consistency is not None:
         check_flag(where, "consistency", consistency)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.inputs import Rows
 from .._core.printed import spelled
+from .._typing import Kind, Weights
 from ..metrics import ScoreTable
 from ..metrics._rows import Binary, infer_kind, read_groups, read_problem, reduce_rows
 
@@ -26,7 +27,7 @@ class Problem(NamedTuple):
 class Problems(NamedTuple):
     """All curves to draw, model by model."""
 
-    kind: str
+    kind: Kind
     problems: list[Problem]
     n_classes: int
 
@@ -48,10 +49,10 @@ def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, A
 def _reduced(
     model: str,
     rows: Rows,
-    kind: str,
+    kind: Kind,
     shown: np.ndarray,
     groups: np.ndarray | None,
-    weights: str,
+    weights: Weights,
 ) -> list[Problem]:
     binaries = reduce_rows(rows, kind, weights)
     if kind == "classwise":
@@ -78,8 +79,8 @@ def problems_of_arrays(
     scores: dict[str, Any],
     sample_weight: Any,
     *,
-    weights: str,
-    kind: str | None,
+    weights: Weights,
+    kind: Kind | None,
     pos_label: Any,
     classes: dict[str, Any] | Any,
     groups: Any,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from .._core.optional import require
 from .._core.params import check_int
 from .._core.warnings import counted
+from .._typing import BinInterval, Bins, Kind, Legend, Strategy, Weights
 from ._numbers import Settings
 from ._picture import Picture
 from ._problems import by_name, probabilities_of, problems_of_arrays, problems_of_tables
@@ -85,24 +86,24 @@ class ReliabilityDisplay(Picture):
         X: Any,
         y: Any,
         *,
-        kind: str | None = None,
-        strategy: str = "quantile",
-        n_bins: int | str = 15,
-        interval: str = "clopper-pearson",
+        kind: Kind | None = None,
+        strategy: Strategy = "quantile",
+        n_bins: Bins = 15,
+        interval: BinInterval = "clopper-pearson",
         level: float = 0.9,
         n_resamples: int = 1000,
-        limits: str | tuple[float, float] = "auto",
+        limits: Literal["auto"] | tuple[float, float] = "auto",
         max_classes: int = 9,
         sample_weight: Any = None,
-        weights: str = "sampling",
+        weights: Weights = "sampling",
         groups: Any = None,
         pos_label: Any = None,
         name: str | None = None,
         random_state: Any = None,
         ax: Any = None,
         consistency: bool | None = None,
-        histogram: bool | str = True,
-        legend: str = "below",
+        histogram: bool | Literal["log"] = True,
+        legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw fitted classifiers on rows they have not been fitted on.
 
@@ -173,16 +174,16 @@ class ReliabilityDisplay(Picture):
         y_true: Any,
         y_prob: Any,
         *,
-        kind: str | None = None,
-        strategy: str = "quantile",
-        n_bins: int | str = 15,
-        interval: str = "clopper-pearson",
+        kind: Kind | None = None,
+        strategy: Strategy = "quantile",
+        n_bins: Bins = 15,
+        interval: BinInterval = "clopper-pearson",
         level: float = 0.9,
         n_resamples: int = 1000,
-        limits: str | tuple[float, float] = "auto",
+        limits: Literal["auto"] | tuple[float, float] = "auto",
         max_classes: int = 9,
         sample_weight: Any = None,
-        weights: str = "sampling",
+        weights: Weights = "sampling",
         groups: Any = None,
         pos_label: Any = None,
         classes: Any = None,
@@ -190,8 +191,8 @@ class ReliabilityDisplay(Picture):
         random_state: Any = None,
         ax: Any = None,
         consistency: bool | None = None,
-        histogram: bool | str = True,
-        legend: str = "below",
+        histogram: bool | Literal["log"] = True,
+        legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw probabilities of one or several models for the same labels.
 
@@ -282,18 +283,18 @@ class ReliabilityDisplay(Picture):
         cls,
         table: Any,
         *,
-        strategy: str = "quantile",
-        n_bins: int | str = 15,
-        interval: str = "clopper-pearson",
+        strategy: Strategy = "quantile",
+        n_bins: Bins = 15,
+        interval: BinInterval = "clopper-pearson",
         level: float = 0.9,
         n_resamples: int = 1000,
-        limits: str | tuple[float, float] = "auto",
+        limits: Literal["auto"] | tuple[float, float] = "auto",
         name: str | None = None,
         random_state: Any = None,
         ax: Any = None,
         consistency: bool | None = None,
-        histogram: bool | str = True,
-        legend: str = "below",
+        histogram: bool | Literal["log"] = True,
+        legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw tables, which may stand for more rows than fit into memory.
 

@@ -200,8 +200,9 @@ class RiskCoverageDisplay:
         settings = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
         for signal, p in signals.items():
             at = where if len(signals) == 1 else f"{where} ({signal})"
-            given = y_true, p, None, "sampling", pos_label, at
-            values, correct, *_ = read_confidence(*given, fractions=False)
+            values, correct, *_ = read_confidence(
+                y_true, p, None, "sampling", pos_label, at, fractions=False
+            )
             curves[signal] = _curve(values, 1 - correct, codes, level)
             areas[signal] = estimate_or_value(
                 area_under_risk_coverage, correct, values, groups=codes, pos_label=1, **settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.params import check_choice
-from .._typing import FloatArray
+from .._typing import Bins, Debias, FloatArray, Kind, Norm, Strategy, Weights
 from ._errors import (
     NORMS,
     borders_of,
@@ -31,13 +31,13 @@ def calibration_error(
     y_true: Any,
     y_prob: Any = None,
     *,
-    norm: str = "l2",
-    strategy: str = "quantile",
-    n_bins: int | str = 15,
-    debias: bool | str = True,
-    kind: str | None = None,
+    norm: Norm = "l2",
+    strategy: Strategy = "quantile",
+    n_bins: Bins = 15,
+    debias: Debias = True,
+    kind: Kind | None = None,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -162,12 +162,12 @@ def squared_calibration_error(
     y_true: Any,
     y_prob: Any = None,
     *,
-    strategy: str = "quantile",
-    n_bins: int | str = 15,
-    debias: bool | str = True,
-    kind: str | None = None,
+    strategy: Strategy = "quantile",
+    n_bins: Bins = 15,
+    debias: Debias = True,
+    kind: Kind | None = None,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -238,9 +238,9 @@ def _raw(
     strategy: str,
     n_bins: int | str,
     debias: bool | str,
-    kind: str | None,
+    kind: Kind | None,
     sample_weight: Any,
-    weights: str,
+    weights: Weights,
     pos_label: Any,
     classes: Any,
 ) -> FloatArray:
@@ -265,12 +265,12 @@ def expected_calibration_error(
     y_true: Any,
     y_prob: Any = None,
     *,
-    n_bins: int | str = 15,
-    strategy: str = "uniform",
-    debias: bool | str = False,
-    kind: str | None = None,
+    n_bins: Bins = 15,
+    strategy: Strategy = "uniform",
+    debias: Debias = False,
+    kind: Kind | None = None,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -347,11 +347,11 @@ def maximum_calibration_error(
     y_true: Any,
     y_prob: Any = None,
     *,
-    n_bins: int | str = 15,
-    strategy: str = "uniform",
-    kind: str | None = None,
+    n_bins: Bins = 15,
+    strategy: Strategy = "uniform",
+    kind: Kind | None = None,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -426,7 +426,7 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
     defaults = {"norm": norm, "strategy": strategy, "n_bins": 15, "debias": debias}
 
     def settings(
-        kind: str, n: int, effective: float | None = None, **params: Any
+        kind: Kind, n: int, effective: float | None = None, **params: Any
     ) -> dict[str, Any]:
         chosen = {**defaults, **params, "kind": kind}
         binning = chosen["strategy"], chosen["n_bins"], n, effective

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -29,13 +29,13 @@ from .._numerics.debias import (
     merged_starts,
     squared_error,
 )
-from .._typing import FloatArray
+from .._typing import FloatArray, Norm, Strategy
 from ._rows import Binary
 from ._spec import Kernel
 from ._table import ScoreTable
 
-NORMS = ("l1", "l2", "max")
-STRATEGIES = ("quantile", "uniform", "unique")
+NORMS = get_args(Norm)
+STRATEGIES = get_args(Strategy)
 
 
 def check_binning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.area import Grouped, reversed_area
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
 from ._interval import measure, with_bins
 from ._methods import RULES
@@ -196,11 +196,11 @@ def estimate(
     y_prob: Any = None,
     *,
     level: float = 0.9,
-    method: str = "auto",
+    method: Literal["auto", "bootstrap"] = "auto",
     n_resamples: int = 1000,
     groups: Any = None,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
     random_state: Any = None,
@@ -320,7 +320,7 @@ def estimate(
     function = metric if spec is None else spec.function
     assert callable(function)
     check_settings(spec, params, "estimate")
-    kind = params.pop("kind", None) if spec is not None else None
+    kind: Kind | None = params.pop("kind", None) if spec is not None else None
     rows: Rows | None = None
     codes: IntArray | None = None
     if isinstance(y_true, ScoreTable):
@@ -367,7 +367,7 @@ class _Asked(NamedTuple):
 
     function: Callable[..., float]
     spec: Metric | None
-    kind: str
+    kind: Kind
     method: str
     level: float
     n_resamples: int
@@ -425,7 +425,7 @@ def _with_area(
 
 
 def _problems(
-    rows: Rows, spec: Metric | None, kind: str, weights: str
+    rows: Rows, spec: Metric | None, kind: Kind, weights: Weights
 ) -> Iterator[tuple[ScoreTable, Binary]]:
     """The binary problems of a metric of ours, one at a time."""
     for b in [] if spec is None else reduce_rows(rows, kind, weights):
@@ -480,7 +480,7 @@ def _read(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any,
-    weights: str,
+    weights: Weights,
     groups: Any,
     pos_label: Any,
     classes: Any,
@@ -551,7 +551,7 @@ def _checked_table(
     return table
 
 
-def _kind(spec: Metric | None, rows: Rows, kind: str | None) -> str:
+def _kind(spec: Metric | None, rows: Rows, kind: Kind | None) -> Kind:
     """The kind of error."""
     k = rows.scores.n_classes
     if spec is None:
@@ -580,7 +580,7 @@ def _bootstrap(value: float, draws: FloatArray, level: float) -> ScoreInterval:
     return ScoreInterval(2 * value - lower, 2 * value - upper, RULES["function"].method, "", "")
 
 
-def _inside(spec: Metric | None, value: float, ends: ScoreInterval, kind: str) -> ScoreInterval:
+def _inside(spec: Metric | None, value: float, ends: ScoreInterval, kind: Kind) -> ScoreInterval:
     """Inside the metric's range and around its value."""
     low, high = min(ends.low, value), max(ends.high, value)
     if spec is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .._core.inputs import check_lengths, read_scores
 from .._core.labels import as_labels, is_missing, read_labels
 from .._core.params import check_int
 from .._numerics.binning import assign, uniform_borders
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, StreamKind
 from ._rows import Binary, columns_in_order, infer_kind, read_problem, reduce_rows
 from ._scoring import _brier_rows, _log_rows
 
@@ -73,7 +73,7 @@ def prequential_errors(
     window: int | None = None,
     start: int = 0,
     n_bins: int = 10,
-    kind: str | None = None,
+    kind: StreamKind | None = None,
     pos_label: Any = None,
     classes: Any = None,
 ) -> Prequential:
@@ -163,7 +163,7 @@ def prequential_errors(
 
 
 def read_stream(
-    y_true: Any, y_prob: Any, kind: str | None, pos_label: Any, classes: Any, where: str
+    y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any, where: str
 ) -> tuple[Binary, IntArray, int, np.ndarray]:
     """The labelled rows as a binary problem, their places in the stream, and its length.
 
@@ -185,8 +185,8 @@ def read_stream(
     else:
         data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
         y_prob = _by_name(y.ravel(), y_prob, pos_label, classes, where)
-    kind = infer_kind(kind, data.scores.n_classes, where, ("binary", "top_label"))
-    (binary,) = reduce_rows(data, kind)
+    shown = infer_kind(kind, data.scores.n_classes, where, get_args(StreamKind))
+    (binary,) = reduce_rows(data, shown)
     rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
     return binary, rows, len(y), y_prob
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from .._core.printed import spelled
 from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
 from .._numerics.weights import effective_rows
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Kind, Weights
 
-KINDS = ("binary", "top_label", "classwise")
+KINDS = get_args(Kind)
 #: What a weight is: a row's share of the population, or a number of rows.
-WEIGHTS = ("sampling", "frequency")
+WEIGHTS = get_args(Weights)
 _NAMES = ("y_prob", "y_true")
 _LEAST = 1e-50
 #: Groups, in numbers of equal ones, below which every interval is said to be too short.
@@ -42,7 +42,7 @@ def read_problem(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
     *,
@@ -115,7 +115,7 @@ def _check_given(y_prob: Any, weights: Any, pos_label: Any, where: str) -> None:
 
 
 def read_event(
-    y_true: Any, y_prob: Any, sample_weight: Any, weights: str, pos_label: Any, where: str
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any, where: str
 ) -> Binary:
     """Checked rows of one event, or of its shares."""
     given = sample_weight, weights, pos_label
@@ -217,7 +217,7 @@ def _binary_codes(
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
 
 
-def row_counts(w: FloatArray | None, n: int, weights: str) -> tuple[int, float]:
+def row_counts(w: FloatArray | None, n: int, weights: Weights) -> tuple[int, float]:
     """Number of rows, and of rows of equal weight that would say as much."""
     if w is not None and weights == "frequency":
         return int(w.sum()), float(w.sum())
@@ -259,7 +259,7 @@ def read_confidence(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any,
-    weights: str,
+    weights: Weights,
     pos_label: Any,
     where: str,
     *,
@@ -271,7 +271,9 @@ def read_confidence(
     return reduce_rows(rows, infer_kind(None, rows.scores.n_classes, where), weights)[0]
 
 
-def infer_kind(kind: str | None, n_classes: int, where: str, kinds: tuple[str, ...] = KINDS) -> str:
+def infer_kind(
+    kind: Kind | None, n_classes: int, where: str, kinds: tuple[str, ...] = KINDS
+) -> Kind:
     """The kind asked for; otherwise that of the event, or of the winning class for K > 2."""
     if kind is None:
         return "top_label" if n_classes > 2 else "binary"
@@ -285,7 +287,7 @@ def infer_kind(kind: str | None, n_classes: int, where: str, kinds: tuple[str, .
     return kind
 
 
-def reduce_rows(rows: Rows, kind: str, weights: str = "sampling") -> list[Binary]:
+def reduce_rows(rows: Rows, kind: Kind, weights: Weights = "sampling") -> list[Binary]:
     """The binary problems that a kind of calibration error looks at."""
     s, y, w = rows.scores, rows.y, rows.w
     counts = weights == "frequency" and w is not None

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.inputs import Rows
 from .._numerics.area import area_influence
-from .._typing import FloatArray
+from .._typing import FloatArray, Kind, Weights
 from ._rows import read_problem, reduce_rows, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
@@ -141,7 +141,7 @@ def brier_score(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -195,7 +195,7 @@ def brier_skill_score(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -254,7 +254,7 @@ def log_loss(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -303,7 +303,7 @@ def log_loss_skill_score(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -353,7 +353,7 @@ def roc_auc(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
@@ -400,7 +400,7 @@ def roc_auc(
     else:
         given = sample_weight, weights, pos_label, classes
         rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
-        kind = "binary" if rows.scores.n_classes == 2 else "classwise"
+        kind: Kind = "binary" if rows.scores.n_classes == 2 else "classwise"
         tables = [ScoreTable.from_binary(b) for b in reduce_rows(rows, kind)]
     value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))
     if np.isnan(value):

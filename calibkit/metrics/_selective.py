@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import digamma
 
-from .._typing import FloatArray
+from .._typing import FloatArray, Weights
 from ._rows import read_confidence, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
@@ -43,7 +43,7 @@ def risk_coverage_curve(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
 ) -> RiskCoverage:
     """Error among the rows that each threshold accepts, against the share it accepts.
@@ -100,7 +100,7 @@ def area_under_risk_coverage(
     y_prob: Any = None,
     *,
     sample_weight: Any = None,
-    weights: str = "sampling",
+    weights: Weights = "sampling",
     pos_label: Any = None,
 ) -> float:
     """Mean risk over all coverages: how soon errors come when the surest are accepted first.
@@ -216,7 +216,7 @@ def _influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 
 
 def _table_of(
-    y_true: Any, y_prob: Any, sample_weight: Any, weights: str, pos_label: Any, where: str
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any, where: str
 ) -> ScoreTable:
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, sample_weight, pos_label)

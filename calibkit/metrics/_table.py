@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from .._numerics.binning import (
 )
 from .._numerics.debias import worth
 from .._numerics.links import logit
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray, IntArray, Strategy, Weights
 from ._rows import Binary, read_event
 
 #: Columns that add up beside ``n``.
@@ -84,7 +84,7 @@ class ScoreTable:
         y_prob: Any,
         sample_weight: Any = None,
         *,
-        weights: str = "sampling",
+        weights: Weights = "sampling",
         pos_label: Any = None,
     ) -> ScoreTable:
         """Build a table from rows.
@@ -157,7 +157,7 @@ class ScoreTable:
         cls,
         chunks: Iterable[tuple[Any, ...]],
         *,
-        weights: str = "sampling",
+        weights: Weights = "sampling",
         pos_label: Any = None,
     ) -> ScoreTable:
         """Build a table from an iterable of ``(y_true, y_prob)`` or ``(y_true, y_prob, weight)``.
@@ -272,7 +272,7 @@ class ScoreTable:
         borders : ndarray
             In ascending order.
         """
-        check_choice("ScoreTable.borders", "strategy", strategy, ("quantile", "uniform", "unique"))
+        check_choice("ScoreTable.borders", "strategy", strategy, get_args(Strategy))
         if strategy == "unique":
             return self.p[1:]
         if isinstance(n_bins, str):

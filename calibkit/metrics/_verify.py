@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.stats import binom
@@ -21,7 +21,7 @@ from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
 from .._core.random import generator
 from .._numerics.area import reversed_area
-from .._typing import FloatArray
+from .._typing import FloatArray, Kind, Norm
 from ._reversed import reversal
 from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
 from ._table import ScoreTable
@@ -43,7 +43,7 @@ def verify(
     level: float = 0.9,
     finite: bool | None = None,
     n_bins: int = 15,
-    kind: str | None = None,
+    kind: Kind | None = None,
     pos_label: Any = None,
     classes: Any = None,
     random_state: Any = 0,
@@ -67,7 +67,7 @@ def verify(
         each, or they are taken for continuous scores that were rounded.
     n_bins : int, default=15
         Equal-mass bins of the lower bound for continuous scores, and for more than 30 outputs.
-    kind : {"binary", "top_label"}, optional
+    kind : {"binary", "top_label", "classwise"}, optional
         Which probabilities; default: of the event, or of the winning class for K > 2.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
@@ -149,7 +149,7 @@ def rows_to_certify(
     n_bins: int,
     *,
     level: float = 0.9,
-    norm: str = "l2",
+    norm: Norm = "l2",
     power: float = 0.9,
     value: Any = None,
     random_state: Any = 0,
@@ -203,7 +203,7 @@ def rows_to_certify(
     where = "rows_to_certify"
     check_real(where, "error", error, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(where, "n_bins", n_bins, low=1)
-    check_choice(where, "norm", norm, ("l1", "l2", "max"))
+    check_choice(where, "norm", norm, get_args(Norm))
     for name, share in (("level", level), ("power", power)):
         check_real(where, name, share, low=0.0, high=1.0, open_low=True, open_high=True)
     if n_bins > _MOST_OUTPUTS:
@@ -260,7 +260,7 @@ def _search(
 
 def _outputs(value: Any, n_bins: int, where: str) -> FloatArray:
     if value is None:
-        return 0.5 + 1e-6 * np.arange(n_bins)
+        return 0.5 + 1e-6 * np.arange(n_bins, dtype=np.float64)
     outputs = read_scores(value, scale="probability", where=where, name="value").values
     if outputs.shape != (n_bins,):
         raise ValueError(

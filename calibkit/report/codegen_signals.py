@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.params import advice
-from .._typing import FloatArray
+from .._typing import FloatArray, SignalScale
 from ..codegen import (
     Generations,
     Scored,
@@ -28,7 +28,7 @@ class Judged(NamedTuple):
     """Outputs that have a verdict, and their signals."""
 
     signals: dict[str, FloatArray]
-    scales: dict[str, str]
+    scales: dict[str, SignalScale]
     correct: np.ndarray
     groups: np.ndarray | None
     by: np.ndarray | None

@@ -14,7 +14,7 @@ from .._core.labels import is_fractional
 from .._core.params import percent
 from .._core.printed import quoted
 from .._core.warnings import FewEventsWarning
-from .._typing import FloatArray
+from .._typing import Bins, FloatArray, Kind, Strategy
 from ..metrics import METRICS, ScoreTable, verify
 from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import infer_kind
@@ -44,13 +44,13 @@ Step = Callable[[float], None]
 def facts(
     problem: Problem,
     *,
-    kind: str | None = None,
-    n_bins: int | str = 15,
+    kind: Kind | None = None,
+    n_bins: Bins = 15,
     level: float = 0.9,
     n_resamples: int = 1000,
     seed: int = 0,
     step: Step | None = None,
-    strategy: str = "uniform",
+    strategy: Strategy = "uniform",
 ) -> dict[str, Any]:
     """What a report says of one model or of several on the same rows.
 
