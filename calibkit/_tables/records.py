@@ -122,11 +122,15 @@ def _check_text(name: str, record: Record) -> None:
         record.raw.isascii() or record.raw.encode()
     except UnicodeEncodeError as error:
         line = record.line + record.raw.count("\n", 0, error.start)
-        byte = ord(record.raw[error.start]) & 0xFF
-        raise ValueError(
-            f"{name}, line {line}: holds the byte 0x{byte:02X}, which is not UTF-8; expected text "
-            "in UTF-8. Convert the file first, for instance with iconv -f latin1 -t utf-8."
-        ) from error
+        raise not_utf8(name, line, ord(record.raw[error.start]) & 0xFF) from error
+
+
+def not_utf8(name: str, line: int, byte: int) -> ValueError:
+    """The error of a byte that is not UTF-8."""
+    return ValueError(
+        f"{name}, line {line}: holds the byte 0x{byte:02X}, which is not UTF-8; expected text in "
+        "UTF-8. Convert the file first, for instance with iconv -f latin1 -t utf-8."
+    )
 
 
 def _csv_records(name: str, lines: Any, separator: str, bad: Bad) -> Iterator[Record]:
@@ -165,6 +169,15 @@ def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found if len(found) == len(pairs) else Repeated(found)
 
 
+def check_object(place: str, value: Any) -> None:
+    """Raise unless what was read from JSON is an object in which no key is repeated."""
+    if isinstance(value, Repeated):
+        raise ValueError(f"{place}: a key is repeated; expected each key once.")
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise ValueError(f"{place}: holds a JSON {kind}; expected an object.")
+
+
 def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
     n_read = 0
     for i, raw in enumerate(lines, 1):
@@ -180,11 +193,10 @@ def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
             bad(ValueError(f"{name}, line {i}: is not JSON ({error}){cut}."))
             continue
         n_read += 1
-        if isinstance(value, Repeated):
-            bad(ValueError(f"{name}, line {i}: a key is repeated; expected each key once."))
-        elif not isinstance(value, dict):
-            kind = type(value).__name__
-            bad(ValueError(f"{name}, line {i}: holds a JSON {kind}; expected an object."))
+        try:
+            check_object(f"{name}, line {i}", value)
+        except ValueError as error:
+            bad(error)
         else:
             yield Record(raw, i, [value])
 

@@ -12,8 +12,8 @@ from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, UnmatchedWarning, warn
 from .._tables.records import is_empty, to_number
 from .._typing import FloatArray, IntArray
+from ._formats._item import Alternatives, Numbered, Output, ReadSettings, Top
 from ._formats._names import is_no_answer, is_no_signal
-from ._formats._rows import Alternatives, Asked, Numbered, Output, Top
 from ._formats._table import no_text
 from ._ids import Ids
 from ._ragged import Ragged
@@ -26,9 +26,10 @@ _NONE, _NO = np.empty(0), np.empty(0, dtype=np.intp)
 class Columns:
     """Outputs as they come, made columns at the end."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._ids = Ids(asked.where)
+    def __init__(self, settings: ReadSettings) -> None:
+        self._settings = settings
+        self._where = settings.where
+        self._ids = Ids(settings.where)
         self._text: list[str] = []
         self._logprobs: list[FloatArray] = []
         self._top: list[FloatArray] = []
@@ -91,7 +92,7 @@ class Columns:
             has, had = ("none", "one") if row.text is None else ("one", "none")
             bare = row if row.text is None else self._bare or row
             raise ValueError(
-                f"{self._asked.where}: {row.place}: has {has} of the columns of a text and rows "
+                f"{self._where}: {row.place}: has {has} of the columns of a text and rows "
                 f"before it have {had}; {bare.place} {no_text(bare.fields)}"
             )
         if row.text is None:
@@ -109,10 +110,12 @@ class Columns:
 
     def _check_doubt(self) -> None:
         """Raise where a text may be the problem's: all outputs of a task have it, and differ."""
-        answers = [n for n in sorted(self._differ - {*self._asked.labels}) if not is_no_answer(n)]
+        answers = [
+            n for n in sorted(self._differ - {*self._settings.labels}) if not is_no_answer(n)
+        ]
         if "" not in self._differ and answers:
             raise ValueError(
-                f"{self._asked.where}: {self._doubt} is the same for all outputs of a task, which "
+                f"{self._where}: {self._doubt} is the same for all outputs of a task, which "
                 f"differ in {answers[0]}; expected the output's text. Name it: "
                 f"text={spelled(answers[0])}, or text={spelled(self._doubt)}."
             )
@@ -154,14 +157,14 @@ class Columns:
         if n_failed:
             said = f"{n_failed} of {n + n_failed} requests failed (first {self._errors[0]})"
             if n == 0:
-                raise ValueError(f"{self._asked.where}: {said}; expected outputs.")
+                raise ValueError(f"{self._where}: {said}; expected outputs.")
             warn(
-                f"{self._asked.where}: {said}; they gave no output and are left out. All are "
+                f"{self._where}: {said}; they gave no output and are left out. All are "
                 "listed in errors.",
                 MissingSignalWarning,
             )
         if n == 0:
-            raise ValueError(f"{self._asked.where}: no record holds an output; expected outputs.")
+            raise ValueError(f"{self._where}: no record holds an output; expected outputs.")
         self._check_files()
         self._check_doubt()
         signals = self._signals(n)
@@ -177,7 +180,7 @@ class Columns:
             signals=signals,
             labels={
                 name: np.array([row[i] for row in self._labels], dtype=str)
-                for i, name in enumerate(self._asked.labels)
+                for i, name in enumerate(self._settings.labels)
             },
             errors=tuple(self._errors),
             **self._ids.columns(),
@@ -189,7 +192,7 @@ class Columns:
             name: np.array(column + [np.nan] * (n - len(column)))
             for name, column in self._extra.items()
         }
-        named = self._asked.signals or ()
+        named = self._settings.signals or ()
         return {
             name: values
             for name, values in found.items()
@@ -201,11 +204,11 @@ class Columns:
         """Raise where no row has a text, and one may stand in a column that was not read."""
         if self._bare is None or not self._bare.fields:
             return
-        unread = self._words - set(self._asked.labels)
+        unread = self._words - set(self._settings.labels)
         if any(not is_no_answer(name) for name in unread) or not (
             signals or any(map(len, self._logprobs))
         ):
-            place = f"{self._asked.where}: {self._bare.place}"
+            place = f"{self._where}: {self._bare.place}"
             raise ValueError(f"{place}: {no_text(self._bare.fields)}")
 
     def _warn_of_tokens(self) -> None:
@@ -219,7 +222,7 @@ class Columns:
             found.append(f"of {len(none)} none do, and they get no log-probabilities (NaN)")
         first = self._ids.place[min(cut + none)]
         warn(
-            f"{self._asked.where}: the tokens of {len(cut) + len(none)} of {len(self._text)} "
+            f"{self._where}: the tokens of {len(cut) + len(none)} of {len(self._text)} "
             f"outputs are not their text (first at {first}): {'; '.join(found)}. Hidden reasoning, "
             "and what is cut off at a stop, stand among tokens but not in the text.",
             UnmatchedWarning,
@@ -246,7 +249,7 @@ class Columns:
             else:
                 continue
             raise ValueError(
-                f"{self._asked.where}: {found} (for instance {min(both)}), and samples without "
+                f"{self._where}: {found} (for instance {min(both)}), and samples without "
                 "numbers would be further samples of each; expected further outputs, with the same "
                 "columns in all files. Signals of the same outputs: read each file by itself, then "
                 "first.with_signal('name', second.signals['name'], of=second). Further outputs: "

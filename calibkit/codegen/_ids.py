@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._formats._rows import Numbered
+from ._formats._item import Numbered
 
 
 class Ids:

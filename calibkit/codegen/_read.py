@@ -12,7 +12,7 @@ import numpy as np
 from .._core.printed import spelled
 from ._columns import Columns
 from ._formats import read_rows
-from ._formats._rows import Asked, Field
+from ._formats._item import Field, ReadSettings
 from ._ids import Ids
 from ._records import Generations, Results
 
@@ -115,8 +115,9 @@ def read_generations(
     array([0.6703])
     """
     named = [signals] if isinstance(signals, str) else signals
-    asked = Asked(
-        "read_generations",
+    where = "read_generations"
+    settings = ReadSettings(
+        where,
         task=_task(task),
         sample=sample,
         text=text,
@@ -124,10 +125,10 @@ def read_generations(
         signals=None if named is None else tuple(named),
         labels=(labels,) if isinstance(labels, str) else tuple(labels),
     )
-    rows = Columns(asked)
-    for one in _paths(path, asked):
+    rows = Columns(settings)
+    for one in _paths(path, where):
         rows.begin(one)
-        for output in read_rows(one, format, asked, "outputs"):
+        for output in read_rows(one, format, settings, "outputs"):
             rows.add(output)
     return rows.finished()
 
@@ -186,13 +187,14 @@ def read_results(
     >>> read_results(path, notion="base tests")
     Results(2 outputs of 1 tasks; 2 correct by base tests)
     """
-    asked = Asked("read_results", _task(task), sample, correct=correct, notion=notion)
-    ids, found, kept_notion, column = Ids(asked.where), [], None, ""
-    for one in _paths(path, asked):
-        for verdict in read_rows(one, format, asked, "verdicts"):
+    where = "read_results"
+    settings = ReadSettings(where, _task(task), sample, correct=correct, notion=notion)
+    ids, found, kept_notion, column = Ids(where), [], None, ""
+    for one in _paths(path, where):
+        for verdict in read_rows(one, format, settings, "verdicts"):
             if kept_notion not in (None, verdict.notion):
                 raise ValueError(
-                    f"{asked.where}: {verdict.place}: says {verdict.notion}, and rows before it "
+                    f"{where}: {verdict.place}: says {verdict.notion}, and rows before it "
                     f"{kept_notion}; expected one notion of correct. Choose: "
                     f"correct={spelled(verdict.notion)}."
                 )
@@ -203,7 +205,7 @@ def read_results(
             elif found[earlier] != verdict.correct:
                 raise ids.conflict(earlier, verdict.place)
     if kept_notion is None:
-        raise ValueError(f"{asked.where}: no record has a verdict by correct={spelled(correct)}.")
+        raise ValueError(f"{where}: no record has a verdict by correct={spelled(correct)}.")
     return Results(
         correct=np.array(found, dtype=bool), notion=kept_notion, column=column, **ids.columns()
     )
@@ -213,14 +215,12 @@ def _task(task: Any) -> Any:
     return tuple(task) if isinstance(task, list) else task
 
 
-def _paths(path: Paths, asked: Asked) -> list[Path]:
+def _paths(path: Paths, where: str) -> list[Path]:
     single = isinstance(path, (str, os.PathLike)) or not hasattr(path, "__iter__")
     paths: list[Any] = [path] if single else list(path)  # type: ignore[arg-type]
     for one in paths:
         if not isinstance(one, (str, os.PathLike)):
-            raise TypeError(
-                f"{asked.where}: path holds {spelled(one):.40}; expected paths of files."
-            )
+            raise TypeError(f"{where}: path holds {spelled(one):.40}; expected paths of files.")
     if not paths:
-        raise ValueError(f"{asked.where}: path is an empty list; expected a file or more.")
+        raise ValueError(f"{where}: path is an empty list; expected a file or more.")
     return [Path(p) for p in paths]

@@ -7,8 +7,7 @@ from typing import Any
 
 from ..._core.printed import spelled
 from ..._tables.records import Repeated
-from ._rows import Asked, Output, Verdict, as_text, fail
-from ._source import Item
+from ._item import Item, Output, Verdict
 
 KEYS = "eval, an object of tasks with base_status and plus_status (or base and plus)"
 NOTIONS = ("plus tests", "base tests")
@@ -18,9 +17,9 @@ _STATUS = {
 }
 
 
-def fits(record: dict[str, Any], asked: Asked) -> bool:
+def fits(item: Item) -> bool:
     """Whether a record is the whole of a results file."""
-    found = record.get("eval")
+    found = item.value.get("eval")
     return isinstance(found, dict) and all(
         (isinstance(v, dict) and "base" in v)
         or (isinstance(v, list) and all(isinstance(s, dict) and "base_status" in s for s in v))
@@ -47,46 +46,45 @@ def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
         else:
             rows = [(s["base_status"], s.get("plus_status"), s.get("solution")) for s in found]
         for i, row in enumerate(rows):
-            yield Item(f"{item.place}, eval[{spelled(task)}][{i}]", {}), task, i, *row
+            place = f"{item.place}, eval[{spelled(task)}][{i}]"
+            yield item._replace(place=place, value={}), task, i, *row
 
 
 def _first(status: Any) -> Any:
     return status[0] if isinstance(status, list) and status else status
 
 
-def outputs(item: Item, asked: Asked) -> Iterator[Output]:
+def outputs(item: Item) -> Iterator[Output]:
     """The code that was tested."""
     for place, task, sample, _, _, code in _samples(item):
-        if code is None and asked.text is None:
-            raise fail(asked, place, "has no solution; expected the code that was tested.")
-        yield Output(place.place, task, sample, as_text(asked, place, code))
+        if code is None and item.settings.text is None:
+            raise place.fail("has no solution; expected the code that was tested.")
+        yield Output(place.place, task, sample, place.as_text(code))
 
 
-def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
+def verdicts(item: Item) -> Iterator[Verdict]:
     """Whether the samples pass: "plus tests" are the base tests and the further ones."""
-    notion = asked.notion or NOTIONS[0]
+    notion = item.settings.notion or NOTIONS[0]
     if notion not in NOTIONS:
         listed = " or ".join(map(spelled, NOTIONS))
-        raise ValueError(f"{asked.where}: notion={spelled(notion)}; expected {listed} of EvalPlus.")
+        raise ValueError(
+            f"{item.settings.where}: notion={spelled(notion)}; expected {listed} of EvalPlus."
+        )
     for place, task, sample, base, plus, _ in _samples(item):
-        passed = _passed(asked, place, "base", base)
+        passed = _passed(place, "base", base)
         if notion == "plus tests":
             if plus is None:
-                raise fail(
-                    asked,
-                    place,
+                raise place.fail(
                     "has no result of the plus tests (a run with base tests only); expected one. "
-                    "Use notion='base tests'.",
+                    "Use notion='base tests'."
                 )
-            passed &= _passed(asked, place, "plus", plus)
+            passed &= _passed(place, "plus", plus)
         yield Verdict(place.place, task, sample, passed, notion)
 
 
-def _passed(asked: Asked, item: Item, name: str, status: Any) -> bool:
+def _passed(item: Item, name: str, status: Any) -> bool:
     found = _STATUS.get(status) if isinstance(status, str) else None
     if found is None:
         listed = ", ".join(_STATUS)
-        raise fail(
-            asked, item, f"the {name} status is {spelled(status):.60}; expected one of {listed}."
-        )
+        raise item.fail(f"the {name} status is {spelled(status):.60}; expected one of {listed}.")
     return found

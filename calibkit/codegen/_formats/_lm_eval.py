@@ -11,30 +11,30 @@ from ..._core.printed import spelled
 from ..._numerics.links import softmax
 from ..._tables.records import to_number
 from ..._typing import FloatArray
-from ._rows import Asked, Output, Verdict, as_task, as_text, as_verdict, fail, field, keys
-from ._source import Item
+from ._item import Item, Output, Verdict, keys
 
 KEYS = "doc_id with resps or filtered_resps"
 #: Metrics that say correct or not, the first found is taken.
 METRICS = ("pass@1", "pass_at_1", "exact_match", "acc")
 
 
-def fits(record: dict[str, Any], asked: Asked) -> bool:
+def fits(item: Item) -> bool:
     """Whether a record logs a document and the responses to it."""
-    return "doc_id" in record and ("resps" in record or "filtered_resps" in record)
+    held = item.value
+    return "doc_id" in held and ("resps" in held or "filtered_resps" in held)
 
 
-def _task(item: Item, asked: Asked) -> str:
+def _task(item: Item) -> str:
     """The document's own task_id where it has one, as those of HumanEval and MBPP do."""
     doc = item.value.get("doc")
     own = doc.get("task_id") if isinstance(doc, dict) else None
     found = item.value["doc_id"] if own is None else own
-    return as_task(asked, item, found if asked.task is None else field(asked, item, "task"))
+    return item.as_task(found if item.settings.task is None else item.field("task"))
 
 
-def outputs(item: Item, asked: Asked) -> Iterator[Output]:
+def outputs(item: Item) -> Iterator[Output]:
     """One output for each response, or the choice that was made among those given."""
-    task, values = _task(item, asked), _log_likelihoods(item, asked)
+    task, values = _task(item), _log_likelihoods(item)
     if values is not None:
         chosen = int(np.argmax(values))
         # With one choice there was nothing to choose.
@@ -42,26 +42,26 @@ def outputs(item: Item, asked: Asked) -> Iterator[Output]:
         signals = {"choice_probability": share}
         yield Output(item.place, task, 0, _choice(item, chosen), extra=signals)
         return
-    for i, text in enumerate(_texts(item, asked)):
-        yield Output(item.place, task, i, as_text(asked, item, text))
+    for i, text in enumerate(_texts(item)):
+        yield Output(item.place, task, i, item.as_text(text))
 
 
-def _responses(item: Item, asked: Asked, first: str, other: str) -> list[Any]:
+def _responses(item: Item, first: str, other: str) -> list[Any]:
     found = item.value.get(first) or item.value.get(other)
     if not isinstance(found, list) or not found:
-        raise fail(asked, item, f"has the responses {spelled(found):.60}; expected a list of them.")
+        raise item.fail(f"has the responses {spelled(found):.60}; expected a list of them.")
     return found
 
 
-def _texts(item: Item, asked: Asked) -> list[Any]:
+def _texts(item: Item) -> list[Any]:
     """What was generated, before filters cut it."""
-    found = _responses(item, asked, "resps", "filtered_resps")
+    found = _responses(item, "resps", "filtered_resps")
     return found[0] if isinstance(found[0], list) else found[:1]
 
 
-def _log_likelihoods(item: Item, asked: Asked) -> FloatArray | None:
+def _log_likelihoods(item: Item) -> FloatArray | None:
     """Of every choice, each logged with whether it is greedy; None where text was generated."""
-    found = _responses(item, asked, "filtered_resps", "resps")
+    found = _responses(item, "filtered_resps", "resps")
     pairs = [f[0] if isinstance(f, list) and len(f) == 1 else f for f in found]
     if not all(isinstance(p, list) and len(p) == 2 and _is_flag(p[1]) for p in pairs):
         return None
@@ -84,32 +84,28 @@ def _choice(item: Item, chosen: int) -> str:
     return str(choices[chosen]) if named else str(chosen)  # type: ignore[index]
 
 
-def verdicts(item: Item, asked: Asked) -> Iterator[Verdict]:
+def verdicts(item: Item) -> Iterator[Verdict]:
     """The metric's value for the document."""
-    metric, _, chosen = (asked.correct or "").partition(",")
+    metric, _, chosen = (item.settings.correct or "").partition(",")
     if chosen and item.value.get("filter") != chosen:
         return
     if not metric:
         metric = next((m for m in METRICS if m in item.value), "")
     if metric not in item.value:
         wanted = metric or " or ".join(METRICS)
-        raise fail(
-            asked,
-            item,
-            f"has no {wanted}; expected a metric that is 0 or 1. {keys(item)} Name the one: "
-            "correct='...'.",
+        raise item.fail(
+            f"has no {wanted}; expected a metric that is 0 or 1. {keys(item.value)} Name the one: "
+            "correct='...'."
         )
     value = item.value[metric]
-    if _log_likelihoods(item, asked) is None and len(_texts(item, asked)) > 1:
-        n = len(_texts(item, asked))
-        raise fail(
-            asked,
-            item,
+    if _log_likelihoods(item) is None and len(_texts(item)) > 1:
+        n = len(_texts(item))
+        raise item.fail(
             f"{metric} is {spelled(value):.60} for {n} responses together; expected one response "
-            "per document, for which of them are correct is not logged.",
+            "per document, for which of them are correct is not logged."
         )
     # Each filter gives a document a record of its own.
     by = item.value.get("filter", "none")
-    notion = asked.notion or (metric if by == "none" else f"{metric},{by}")
-    found = as_verdict(asked, item, metric, value)
-    yield Verdict(item.place, _task(item, asked), 0, found, notion, metric)
+    notion = item.settings.notion or (metric if by == "none" else f"{metric},{by}")
+    found = item.as_verdict(metric, value)
+    yield Verdict(item.place, _task(item), 0, found, notion, metric)

@@ -6,20 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..._core.printed import spelled
-from ._rows import (
-    PIECE,
-    Asked,
-    Output,
-    Tokens,
-    as_text,
-    by_index,
-    fail,
-    ids,
-    keys,
-    one_sample,
-    same_length,
-)
-from ._source import Item
+from ._item import PIECE, Item, Output, Tokens, keys
 from ._tokens import make_tokens
 
 KEYS = "choices[] with message or text, alone or in response.body of batch lines"
@@ -31,15 +18,15 @@ _INSTEAD = ("refusal", "tool_calls", "function_call", "audio")
 _BESIDE = ("thinking", "reasoning", "reasoning_content", "redacted_thinking", "refusal")
 
 
-def fits(record: dict[str, Any], asked: Asked) -> bool:
+def fits(item: Item) -> bool:
     """Whether a record holds a response, or says that there is none."""
-    body, error = _unwrapped(record)
+    body, error = _unwrapped(item.value)
     return bool(error) or (isinstance(body, dict) and isinstance(body.get("choices"), list))
 
 
-def is_error(record: dict[str, Any]) -> bool:
+def is_error(item: Item) -> bool:
     """Whether a record says that a request failed."""
-    return bool(_unwrapped(record)[1])
+    return bool(_unwrapped(item.value)[1])
 
 
 def _unwrapped(record: dict[str, Any]) -> tuple[Any, str]:
@@ -61,7 +48,7 @@ def _unwrapped(record: dict[str, Any]) -> tuple[Any, str]:
     return body, ""
 
 
-def whole(items: Iterable[Item], asked: Asked) -> Iterator[Item]:
+def whole(items: Iterable[Item]) -> Iterator[Item]:
     """The records; raises at a piece of a response, which a further record of its id shows too."""
     unended: dict[tuple[str, str], str] = {}
     for item in items:
@@ -71,71 +58,67 @@ def whole(items: Iterable[Item], asked: Asked) -> Iterator[Item]:
             if not isinstance(choice, dict):
                 continue
             if "delta" in choice:
-                raise fail(asked, item, f"a choice has a delta: {PIECE}")
+                raise item.fail(f"a choice has a delta: {PIECE}")
             if "message" in choice and not str(body.get("object")).endswith(".chunk"):
                 continue  # pieces of a chat have a delta instead
             key = (str(body.get("id")), str(choice.get("index")))
             if key in unended:
                 found = f"continues the response {key[0]} of {unended[key]}: {PIECE}"
-                raise fail(asked, item, f"{found} If it is one, give it an id of its own.")
+                raise item.fail(f"{found} If it is one, give it an id of its own.")
             if body.get("id") is not None and choice.get("finish_reason") is None:
                 unended[key] = item.place
         yield item
 
 
-def outputs(item: Item, asked: Asked) -> Iterator[Output]:
+def outputs(item: Item) -> Iterator[Output]:
     """One output for each choice."""
-    task, sample = ids(asked, item, TASKS)
+    task, sample = item.ids(TASKS)
     body, error = _unwrapped(item.value)
     if error:
         yield Output(item.place, task, sample, error=error)
         return
     choices = body["choices"]
     if not choices or not all(isinstance(c, dict) for c in choices):
-        raise fail(asked, item, f"choices is {spelled(choices):.60}; expected a list of objects.")
-    sample = one_sample(asked, item, sample, choices, "choice")
-    for choice in by_index(asked, item, choices):
-        text = _text(choice, item, asked)
-        yield Output(item.place, task, sample, text, _tokens(choice, text, item, asked))
+        raise item.fail(f"choices is {spelled(choices):.60}; expected a list of objects.")
+    sample = item.one_sample(sample, choices, "choice")
+    for choice in item.by_index(choices):
+        text = _text(choice, item)
+        yield Output(item.place, task, sample, text, _tokens(choice, text, item))
 
 
-def _text(choice: dict[str, Any], item: Item, asked: Asked) -> str:
+def _text(choice: dict[str, Any], item: Item) -> str:
     message = choice.get("message")
     if "text" in choice:
-        return as_text(asked, item, choice["text"])
+        return item.as_text(choice["text"])
     if not isinstance(message, dict):
-        raise fail(asked, item, f"a choice has neither message nor text. {keys(Item('', choice))}")
+        raise item.fail(f"a choice has neither message nor text. {keys(choice)}")
     if "content" not in message and not any(message.get(name) for name in _INSTEAD):
-        raise fail(
-            asked, item, f"a message has no content; expected a text. {keys(Item('', message))}"
-        )
+        raise item.fail(f"a message has no content; expected a text. {keys(message)}")
     said = message.get("content")
     if isinstance(said, list):  # of parts, of which texts alone are understood
         kept = [p for p in said if not (isinstance(p, dict) and p.get("type") in _BESIDE)]
         parts = [p["text"] for p in kept if isinstance(p, dict) and isinstance(p.get("text"), str)]
         said = "".join(parts) if len(parts) == len(kept) else said
-    return as_text(asked, item, said)
+    return item.as_text(said)
 
 
-def _tokens(choice: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
+def _tokens(choice: dict[str, Any], text: str, item: Item) -> Tokens:
     found = choice.get("logprobs")
     if found is None:
         return Tokens()
     if isinstance(found, dict) and isinstance(found.get("content"), list):
-        return _chat(found["content"], text, item, asked)
+        return _chat(found["content"], text, item)
     if isinstance(found, dict) and isinstance(found.get("token_logprobs"), list):
-        return _legacy(found, text, item, asked)
+        return _legacy(found, text, item)
     if isinstance(found, dict) and "content" in found and found["content"] is None:
         return Tokens()
-    raise fail(
-        asked,
-        item,
+    raise item.fail(
         f"logprobs is {spelled(found):.60}; expected content, a list, as of chat completions, or "
-        "token_logprobs, as of legacy completions.",
+        "token_logprobs, as of legacy completions."
     )
 
 
-def _chat(content: list[Any], text: str, item: Item, asked: Asked) -> Tokens:
+def _chat(content: list[Any], text: str, item: Item) -> Tokens:
     try:
         places = [
             (
@@ -147,13 +130,11 @@ def _chat(content: list[Any], text: str, item: Item, asked: Asked) -> Tokens:
         ]
     except (KeyError, TypeError, AttributeError) as error:
         at = next(i for i, t in enumerate(content) if not _is_token(t))
-        raise fail(
-            asked,
-            item,
+        raise item.fail(
             f"token {at} of logprobs.content is {spelled(content[at]):.60}; expected token, "
-            "logprob and top_logprobs.",
+            "logprob and top_logprobs."
         ) from error
-    return make_tokens(asked, item, text, places)
+    return make_tokens(item, text, places)
 
 
 def _said(token: dict[str, Any]) -> Any:
@@ -177,26 +158,22 @@ def _is_token(token: Any) -> bool:
     return isinstance(top, list) and all(isinstance(a, dict) and "logprob" in a for a in top)
 
 
-def _legacy(found: dict[str, Any], text: str, item: Item, asked: Asked) -> Tokens:
+def _legacy(found: dict[str, Any], text: str, item: Item) -> Tokens:
     values = found["token_logprobs"]
     if values and values[0] is None:
-        raise fail(
-            asked,
-            item,
+        raise item.fail(
             "the first of token_logprobs is null, as where a response echoes its prompt; expected "
             "log-probabilities of the output alone. Ask for responses without echo, or cut the "
-            "prompt's tokens off.",
+            "prompt's tokens off."
         )
     names = found.get("tokens")
     if not isinstance(names, list):
         names = [None] * len(values)
-    same_length(asked, item, len(names), len(values))
+    item.same_length(len(names), len(values))
     top = found.get("top_logprobs") or [None] * len(values)
     if not isinstance(top, list) or not all(t is None or isinstance(t, dict) for t in top):
-        raise fail(
-            asked, item, f"top_logprobs is {spelled(top):.60}; expected one object per token."
-        )
-    same_length(asked, item, len(top), len(values))
+        raise item.fail(f"top_logprobs is {spelled(top):.60}; expected one object per token.")
+    item.same_length(len(top), len(values))
     listed = [list((t or {}).items()) for t in top]
     places = list(zip(names, values, listed, strict=True))
-    return make_tokens(asked, item, text, places, "token_logprobs")
+    return make_tokens(item, text, places, "token_logprobs")

@@ -6,25 +6,22 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..._tables.files import Source, kind_in
-from ..._tables.records import Repeated, json_object
+from ..._tables.records import check_object, json_object, not_utf8
 from ..._tables.table import parquet_errors, row_place, scan_parquet
 
 _HEAD = 1 << 16
 _ROWS = 1 << 12
 
 
-class Item(NamedTuple):
-    """A record, and where it is in words."""
-
-    place: str
-    value: dict[str, Any]
+#: A record, and before it where it is in words.
+Placed = tuple[str, dict[str, Any]]
 
 
-def read_items(path: Path, where: str) -> Iterator[Item]:
-    """Records of a file, told from its first bytes; the name is not looked at."""
+def read_records(path: Path, where: str) -> Iterator[Placed]:
+    """Records of a file, whose kind is told from its first bytes; the name is not looked at."""
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "no such file"
         raise ValueError(f"{where}: {path}: {what}; expected a file of records.")
@@ -45,10 +42,10 @@ def read_items(path: Path, where: str) -> Iterator[Item]:
     else:
         with source.text() as (text, _):
             for line, value in text.objects():
-                yield Item(f"{source.name}, line {line}", value)
+                yield f"{source.name}, line {line}", value
 
 
-def _document(source: Source) -> Iterator[Item]:
+def _document(source: Source) -> Iterator[Placed]:
     """The items of a JSON list, or the one object that the file is."""
     with source.open() as (stream, _):
         data = stream.read()
@@ -57,11 +54,7 @@ def _document(source: Source) -> Iterator[Item]:
         value = json.loads(text, object_pairs_hook=json_object)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{source.name}, line {line}: holds the byte 0x{data[error.start]:02X}, which is not "
-            "UTF-8; expected text in UTF-8. Convert the file first, for instance with iconv -f "
-            "latin1 -t utf-8."
-        ) from error
+        raise not_utf8(source.name, line, data[error.start]) from error
     except json.JSONDecodeError as error:
         at_end = error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip())
         cut = "; the file looks cut short there" if at_end else ""
@@ -71,29 +64,21 @@ def _document(source: Source) -> Iterator[Item]:
         ) from error
     except (ValueError, RecursionError) as error:  # a number too long, lists too deep
         raise ValueError(f"{source.name}: is not JSON ({error}).") from error
-    if isinstance(value, dict):
-        yield _whole(source.name, value)
-        return
-    for i, one in enumerate(value):
-        place = f"{source.name}, item {i} (counted from 0)"
-        if not isinstance(one, dict):
-            raise ValueError(f"{place}: holds a JSON {type(one).__name__}; expected an object.")
-        yield _whole(place, one)
-    if not value:
+    if not value and isinstance(value, list):
         raise ValueError(f"{source.name}: the list is empty; expected records.")
+    items = {source.name: value}
+    if isinstance(value, list):
+        items = {f"{source.name}, item {i} (counted from 0)": one for i, one in enumerate(value)}
+    for place, one in items.items():
+        check_object(place, one)
+        yield place, one
 
 
-def _whole(place: str, record: dict[str, Any]) -> Item:
-    if isinstance(record, Repeated):
-        raise ValueError(f"{place}: a key is repeated; expected each key once.")
-    return Item(place, record)
-
-
-def _parquet(source: Source) -> Iterator[Item]:
+def _parquet(source: Source) -> Iterator[Placed]:
     with parquet_errors(source):
         frame = scan_parquet(source).collect()
     for start in range(0, len(frame), _ROWS):
         for i, row in enumerate(frame[start : start + _ROWS].iter_rows(named=True), start):
-            yield Item(f"{source.name}, {row_place(i)}", row)
+            yield f"{source.name}, {row_place(i)}", row
     if len(frame) == 0:
         raise ValueError(f"{source.name}: there are no rows.")

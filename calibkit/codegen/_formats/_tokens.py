@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from ._rows import Asked, Tokens, as_first, as_logprobs, as_top
-from ._source import Item
+from ..._tables.records import is_empty
+from ._item import Item, Tokens, as_first, as_list
 
 #: Of one place: what the token says (None if it is a number only), its log-probability, and the
 #: alternatives, by name where they have one.
@@ -24,22 +24,36 @@ _UNKNOWN = "\ufffd"
 
 
 def make_tokens(
-    asked: Asked, item: Item, text: str | None, places: Sequence[Place], name: str = "logprobs"
+    item: Item, text: str | None, places: Sequence[Place], name: str = "logprobs"
 ) -> Tokens:
     """The tokens that make up a text; none where they can't be found among those given."""
     # All numbers are read first, so that a bad one is told wherever it is.
-    as_logprobs(asked, item, [p[1] for p in places], name)
+    item.as_logprobs([p[1] for p in places], name)
     run, note = _run(text, [p[0] for p in places])
     places = places[run]
     if not places:
         return Tokens(note=note)
     token, value, listed = places[0]
     return Tokens(
-        as_logprobs(asked, item, [p[1] for p in places], name),
-        as_top(asked, item, [[v for _, v in p[2]] for p in places]),
+        item.as_logprobs([p[1] for p in places], name),
+        item.as_top([[v for _, v in p[2]] for p in places]),
         as_first((token, value), listed),
         note,
     )
+
+
+def listed_tokens(item: Item, text: str | None, guesses: Iterable[str] = ()) -> Tokens:
+    """Log-probabilities that stand in a list, beside a list of tokens or alone."""
+    found = as_list(item.field("logprobs", guesses))
+    if is_empty(found):
+        return Tokens()
+    values = item.as_logprobs(found).tolist()
+    names = as_list(item.value.get("tokens"))
+    if isinstance(names, list) and not callable(item.settings.logprobs):
+        item.same_length(len(names), len(values))
+    else:
+        names = [None] * len(values)
+    return make_tokens(item, text, [(n, v, ()) for n, v in zip(names, values, strict=True)])
 
 
 def _run(text: str | None, said: list[Any]) -> tuple[slice, str]:
