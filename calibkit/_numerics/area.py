@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._typing import FloatArray, IntArray
+from .weights import effective_count
 
 #: Standard errors that the area must lie below one half.
 _SURE = 3.0
@@ -51,7 +52,7 @@ def reversed_area(
         return None
     squares = w2y, np.maximum(w2 - w2y, 0.0)
     n = [
-        part**2 / max(float(s.sum()), 1e-300)
+        float(effective_count(part, max(float(s.sum()), 1e-300)))
         for part, s in zip((total, rest), squares, strict=True)
     ]
     if rows is None:

@@ -8,21 +8,15 @@ come with sums of squares as if each stood there by itself, so one formula serve
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from scipy.special import ndtr
 
 from .._typing import FloatArray, IntArray
 from .binning import BinSums
+from .weights import effective_count
 
 #: Which noise is allowed for: that of score minus label, or that of the labels alone.
 NOISES = ("differences", "labels")
-
-
-def worth(w: Any, w2: Any) -> FloatArray:
-    """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much; 0 for none."""
-    return np.divide(w * w, w2, out=np.zeros_like(w), where=w2 > 0)
 
 
 #: Two rows, less what rounding may take off.
@@ -38,9 +32,9 @@ def merged_starts(w: FloatArray, w2: FloatArray | None = None) -> IntArray:
     """
     known = "" if w2 is None else ", by their weights"
     w2 = w if w2 is None else w2
-    if worth(w.sum(), w2.sum()) < _TWO:
+    if effective_count(w.sum(), w2.sum()) < _TWO:
         raise ValueError(f"fewer than two rows{known}, which show no noise to correct for")
-    if (worth(w, w2) >= _TWO).all():
+    if (effective_count(w, w2) >= _TWO).all():
         return np.arange(len(w))
     runs: list[tuple[int, float, float]] = []  # first bin, weight, squared weight
 

@@ -16,6 +16,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, stdtrit
 
 from .._typing import FloatArray, IntArray
+from .weights import effective_count
 
 #: Largest share of its class's weight by which a unit is taken to pull the metric to itself.
 MOST_SHARE = 0.9
@@ -62,16 +63,13 @@ def gathered(units: Units, groups: IntArray | None) -> Units:
 
 def worth_of(units: Units) -> FloatArray:
     """Units of equal weight that would say as much as those of each class; 0 for none."""
-    total = units.per_class(units.weight)
-    squares = units.per_class(units.weight**2)
-    return np.divide(total * total, squares, out=np.zeros(2), where=squares > 0)
+    return effective_count(units.per_class(units.weight), units.per_class(units.weight**2))
 
 
 def _equal(h: FloatArray, units: Units) -> FloatArray:
     """Equal units on which a variance would be known as well as on these (Satterthwaite 1946)."""
     squares = h * h
-    h2, h4 = units.per_class(squares), units.per_class(squares * squares)
-    return np.divide(h2 * h2, h4, out=np.zeros_like(h2), where=h4 > 0)
+    return effective_count(units.per_class(squares), units.per_class(squares * squares))
 
 
 def noise_of(units: Units) -> Noise:

@@ -10,7 +10,8 @@ from scipy.optimize import brentq
 from .._typing import FloatArray, IntArray
 from .links import expit, row_blocks
 from .newton import Bounds, minimise
-from .weights import median, row_count
+from .quantiles import quantile
+from .weights import row_count
 
 #: Rows that the units of a column are taken from.
 _SCALE_ROWS = 512
@@ -76,9 +77,9 @@ def smoothed_targets(y: IntArray, w: FloatArray | None) -> FloatArray:
 
 def _location(sample: FloatArray) -> tuple[float, float]:
     """Centre and spread that a few outliers, or logits of -1e9 for "impossible", don't move."""
-    centre = median(sample)
+    centre = quantile(sample, 0.5)
     distance = np.abs(sample - centre)
-    return centre, median(distance) or float(distance.mean()) or 1.0
+    return centre, quantile(distance, 0.5) or float(distance.mean()) or 1.0
 
 
 class _Problem:

@@ -10,7 +10,7 @@ import numpy as np
 from .._typing import FloatArray, IntArray
 from .links import row_blocks
 from .newton import TOLERANCE, minimise
-from .weights import median
+from .quantiles import quantile
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
 LogitBlocks = Callable[[slice], FloatArray]
@@ -93,7 +93,7 @@ def _scales(logits: LogitBlocks, w: FloatArray | None, blocks: list[slice]) -> t
         widest = max(widest, float((two[:, 1] - z.min(axis=1)).max()))
     lead, weight = np.concatenate(leads), np.concatenate(weights)
     some = lead > 0
-    return (median(lead[some], weight[some]) if some.any() else widest), widest
+    return (quantile(lead[some], 0.5, weight[some]) if some.any() else widest), widest
 
 
 class _Loss:

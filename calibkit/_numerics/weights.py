@@ -1,10 +1,20 @@
-"""Sums of weights."""
+"""How many rows weighted rows are worth."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .._typing import FloatArray, IntArray
+from .._typing import FloatArray
+
+
+def effective_count(w: Any, w2: Any) -> Any:
+    """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much; 0 for none.
+
+    Of sums of weights and of their squares, numbers or arrays of them.
+    """
+    return np.divide(w * w, w2, out=np.zeros_like(w, dtype=np.float64), where=w2 > 0)
 
 
 def row_count(w: FloatArray | None, n: int) -> float:
@@ -15,24 +25,4 @@ def row_count(w: FloatArray | None, n: int) -> float:
     """
     if w is None:
         return float(n)
-    total = float(w.sum())
-    return max(total, total * total / float(w @ w))
-
-
-def effective_rows(w: FloatArray | None, n: int) -> float:
-    """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much."""
-    if w is None:
-        return float(n)
-    total = float(w.sum())
-    return total * total / float(w @ w)
-
-
-def median(values: FloatArray, w: FloatArray | None = None) -> float:
-    """Smallest value with half of the weight at or below it; a weight of m counts as m rows."""
-    if w is None:
-        k = (len(values) + 1) // 2 - 1
-        return float(np.partition(values, k)[k])
-    order: IntArray = np.argsort(values, kind="stable")
-    cumulative = np.cumsum(w[order])
-    at = np.searchsorted(cumulative, 0.5 * cumulative[-1] * (1 - 1e-12))
-    return float(values[order][min(at, len(values) - 1)])
+    return float(max(w.sum(), effective_count(w.sum(), w @ w)))

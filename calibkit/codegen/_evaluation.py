@@ -15,6 +15,7 @@ from .._core.printed import spelled
 from .._core.random import generator
 from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
 from .._numerics.links import expit
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, SignalScale
 from ..metrics import Estimate
 from ..metrics._estimate import estimate_or_value
@@ -312,7 +313,7 @@ def _cautions(row: dict[str, Any], grouped: bool) -> list[str]:
 def _worth(groups: np.ndarray) -> float:
     """Number of groups of equal size that would say as much (Kish's effective number)."""
     size = np.unique(groups, return_counts=True)[1]
-    return float(size.sum() ** 2 / (size @ size))
+    return float(effective_count(size.sum(), size @ size))
 
 
 def _reference(rate: Estimate) -> Estimate:

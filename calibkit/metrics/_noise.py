@@ -8,9 +8,10 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from .._numerics.binning import BinSums, assign
-from .._numerics.debias import merged_starts, worth
+from .._numerics.debias import merged_starts
 from .._numerics.influence import MOST_SHARE
 from .._numerics.inversion import Bins, Normal, invert, smoothed
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
 from ._methods import RULES
 from ._rows import Binary
@@ -87,7 +88,7 @@ def normal_interval(
         both /= np.sqrt(1.0 - np.minimum(size / size.sum(), MOST_SHARE))[:, None]
         covariance = both.T @ both
         squares = size * size
-        freedom = max(float(worth(squares.sum(), squares @ squares)) - 1.0, 1.0)
+        freedom = max(float(effective_count(squares.sum(), squares @ squares)) - 1.0, 1.0)
     w = np.concatenate([s.w for s in merged])
     score = np.concatenate([s.wp / s.w for s in merged])
     share = np.clip(np.concatenate([s.wy / s.w for s in merged]), 0.0, 1.0)
@@ -112,7 +113,7 @@ def normal_interval(
 
 def _worth_of(sums: BinSums) -> FloatArray:
     """Rows of equal weight that would say as much as each bin's."""
-    return worth(sums.w, sums.squares()[0])
+    return effective_count(sums.w, sums.squares()[0])
 
 
 def _row_covariance(sums: BinSums) -> FloatArray:
@@ -172,7 +173,7 @@ def bin_worth(
     part = Grouped(rows, place, groups, len(filled))
     share = np.clip(sums.wy[filled] / sums.w[filled], 0.0, 1.0)
     held = part.per_group(part.w / sums.w[filled][place])
-    n_groups = worth(held.sum(axis=0), (held * held).sum(axis=0))
+    n_groups = effective_count(held.sum(axis=0), (held * held).sum(axis=0))
     moved = part.per_group(part.w * (rows.y - share[place]) / sums.w[filled][place])
     freedom = np.maximum(n_groups - 1.0, 1e-3)
     variance = (moved * moved).sum(axis=0) * n_groups / freedom

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from .._numerics.binning import assign, auto_bins
-from .._numerics.debias import worth
 from .._numerics.inversion import MOST_CHANGE, smoothed
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
 from ._rows import Binary
 from ._spec import Kernel
@@ -63,7 +63,7 @@ def group_noise(table: ScoreTable, cells: ScoreTable, rows: Binary, groups: IntA
     """
     w = np.ones(len(rows.p)) if rows.w is None else rows.w
     size = np.bincount(groups, w)
-    n_groups = float(worth(size.sum(), size @ size))
+    n_groups = float(effective_count(size.sum(), size @ size))
     borders = table.borders("quantile", auto_bins(n_groups))
     sums = table.sums(borders)
     at = assign(rows.p, borders)

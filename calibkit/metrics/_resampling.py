@@ -11,6 +11,7 @@ from scipy.special import ndtri, stdtrit
 
 from .._core.inputs import Rows
 from .._numerics.binning import assign
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
 from ._null import batches, lower_ends
 from ._rows import Binary
@@ -79,7 +80,7 @@ def widened(
     h = h / h.sum()
     h2, h3, h4 = (float((h**k).sum()) for k in (2, 3, 4))
     seen = max(1.0 - 2.0 * h3 / h2 + h2, 1e-2)
-    freedom = max(h2 * h2 / h4 * (1.0 - 1.0 / len(h)), 1.0)
+    freedom = max(float(effective_count(h2, h4)) * (1.0 - 1.0 / len(h)), 1.0)
     p = max((1.0 + level) / 2.0, 0.5 + 1e-6)  # both quantiles are 0 at one half
     factor = stdtrit(freedom, p) / ndtri(p) / np.sqrt(seen)
     finite = np.isfinite(draws)

@@ -14,7 +14,7 @@ from .._core.params import check_choice
 from .._core.printed import spelled
 from .._core.warnings import FewGroupsWarning, warn
 from .._core.weights import read_weights
-from .._numerics.weights import effective_rows
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind, Weights
 
 KINDS = get_args(Kind)
@@ -221,7 +221,7 @@ def row_counts(w: FloatArray | None, n: int, weights: Weights) -> tuple[int, flo
     """Number of rows, and of rows of equal weight that would say as much."""
     if w is not None and weights == "frequency":
         return int(w.sum()), float(w.sum())
-    return n, effective_rows(w, n)
+    return n, float(n) if w is None else float(effective_count(w.sum(), w @ w))
 
 
 def refuse_beside_table(where: str, *given: Any) -> None:
@@ -311,8 +311,7 @@ def reduce_rows(rows: Rows, kind: Kind, weights: Weights = "sampling") -> list[B
 def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
     """Why an interval that takes groups as independent may be too short, if so."""
     size = np.bincount(groups, w)
-    size = size / size.sum()
-    worth = 1.0 / float(size @ size)
+    worth = float(effective_count(size.sum(), size @ size))
     if worth >= FEW_GROUPS * (1.0 - 1e-9):
         return ""
     n = len(size)

@@ -23,8 +23,8 @@ from .._numerics.binning import (
     sweep_borders,
     uniform_borders,
 )
-from .._numerics.debias import worth
 from .._numerics.links import logit
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Strategy, Weights
 from ._rows import Binary, read_event
 
@@ -234,7 +234,7 @@ class ScoreTable:
     @property
     def effective_rows(self) -> float:
         """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much."""
-        return float(worth(self.w.sum(), self.w2.sum()))
+        return float(effective_count(self.w.sum(), self.w2.sum()))
 
     @property
     def weighted(self) -> bool:
