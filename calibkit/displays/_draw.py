@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from .._core.optional import require
+from .._core.params import check_choice, check_flag
 from .._typing import Legend
-from ._key import (
-    GREY,
-    handles_of,
-    interval_text,
-    n_lines,
-    place_key,
-    style_of,
-    style_of_key,
-)
-from ._layout import WIDTH, font_size, grid, managed, single, size_of
+from ._key import LEGENDS, handles_of, n_lines, place_key, style_of_key
+from ._layout import grid, single
 from ._numbers import Curve, Numbers, key_of
+from ._style import (
+    GREY,
+    WIDTH,
+    font_size,
+    interval_text,
+    managed,
+    plain_axes,
+    size_of,
+    style_of,
+)
 
 _X = {"top_label": "Mean confidence in the top label"}
 _Y = {"top_label": "Observed accuracy"}
 
 
-def draw_single(
-    numbers: Numbers,
-    ax: Any,
-    *,
-    consistency: bool,
-    histogram: bool | Literal["log"],
-    legend: Legend,
-) -> tuple[Any, Any]:
+class Drawing(NamedTuple):
+    """What is drawn beside the dots, and where the key goes."""
+
+    consistency: bool | None
+    histogram: bool | Literal["log"]
+    legend: Legend
+
+    def check(self, where: str) -> None:
+        """Raise unless all of them make sense."""
+        if self.consistency is not None:
+            check_flag(where, "consistency", self.consistency)
+        if isinstance(self.histogram, str):
+            check_choice(where, "histogram", self.histogram, ("log",))
+        else:
+            check_flag(where, "histogram", self.histogram)
+        check_choice(where, "legend", self.legend, LEGENDS)
+
+
+def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
     """One panel with its strip of counts; returns the axes of both."""
+    consistency, histogram, legend = drawing
     width = WIDTH if ax is None else size_of(ax)[0] + 0.4
     handles = handles_of(numbers, consistency, 0.6 * width if legend == "inside" else width)
     ax, strip = single(ax, bool(histogram), n_lines(handles, legend))
@@ -48,10 +63,9 @@ def draw_single(
     return ax, strip
 
 
-def draw_grid(
-    numbers: Numbers, ax: Any, *, consistency: bool, legend: Legend, where: str
-) -> tuple[Any, np.ndarray]:
-    """One small panel per class; returns the figure (or its part) and the axes."""
+def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing, where: str) -> np.ndarray:
+    """One small panel per class; returns the axes."""
+    consistency, _, legend = drawing
     n_models, n_panels = len(numbers.models), len(numbers.labels)
     handles = handles_of(numbers, consistency, WIDTH if ax is None else size_of(ax)[0])
     lines = {"n_head_lines": n_models + 1, "n_key_lines": n_lines(handles, legend)}
@@ -66,7 +80,7 @@ def draw_grid(
         # them would go.
         where_to = "outside upper left" if managed(home) else "upper left"
         home.legend(handles=handles, loc=where_to, borderaxespad=0.3, **style_of_key(numbers))
-    return home, panels
+    return panels
 
 
 def _head(panel: Any, numbers: Numbers, label: Any) -> None:
@@ -93,7 +107,7 @@ def _draw_panel(
     ax: Any,
     numbers: Numbers,
     label: Any,
-    consistency: bool,
+    consistency: bool | None,
     *,
     marker_size: float,
     n_ticks: int,
@@ -115,7 +129,7 @@ def _draw_panel(
     ticker = require("matplotlib.ticker", "plot")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(ticker.MaxNLocator(n_ticks, steps=[1, 2, 5, 10]))
-    _plain(ax)
+    plain_axes(ax)
 
 
 def _draw_band(ax: Any, curve: Curve, colour: str, model: str) -> None:
@@ -145,7 +159,7 @@ def _draw_counts(strip: Any, numbers: Numbers, *, log: bool) -> None:
         strip.yaxis.set_major_locator(ticker.MaxNLocator(2, integer=not numbers.weighted))
         strip.set_ylim(bottom=0)
     strip.set_ylabel("Weight" if numbers.weighted else "Rows", fontsize=font_size())
-    _plain(strip)
+    plain_axes(strip)
 
 
 def _say_what_is_cut(
@@ -160,10 +174,3 @@ def _say_what_is_cut(
             text = f"{100 * count / counts.sum():.2g}% of scores {side} {limit:g}"
             style = {"ha": ha, "va": "top", "fontsize": 0.75 * font_size(), "color": colour}
             strip.text(x, y, text, transform=strip.transAxes, **style)
-
-
-def _plain(ax: Any) -> None:
-    """Two thin spines, small ticks."""
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_linewidth(0.6)
-    ax.tick_params(labelsize=0.89 * font_size(), width=0.6, length=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from .._core.warnings import counted
 from .._typing import FloatArray, Scale, StreamKind
 from ..metrics import CalibrationAlarm, Prequential, prequential_errors
 from ..metrics._prequential import read_stream
+from ._base import Display, by_name
 from ._drift_draw import Drift, draw
 from ._methods import Methods, compare_methods, default_first_fit
-from ._problems import by_name
 
 
-class DriftDisplay:
+class DriftDisplay(Display):
     """Calibration error and sharpness over time, of one method or of several side by side.
 
     Use it to see whether forecasts stay calibrated while the world drifts, and what repairing them
@@ -68,26 +69,10 @@ class DriftDisplay:
 'HOPS': 0.02}
     """
 
-    ax_: Any
-    figure_: Any
-
     def __init__(self, drift: Drift) -> None:
         self._drift = drift
-
-    @property
-    def curves_(self) -> dict[str, Prequential]:
-        """The lines, by method."""
-        return self._drift.curves
-
-    @property
-    def alarms_(self) -> dict[str, int | None]:
-        """Rows at which each method's alarm rang."""
-        return self._drift.alarms
-
-    @property
-    def forecasts_(self) -> dict[str, FloatArray]:
-        """The forecasts that are measured, by method."""
-        return self._drift.forecasts
+        self.curves_: dict[str, Prequential] = drift.curves
+        self.alarms_, self.forecasts_ = drift.alarms, drift.forecasts
 
     @classmethod
     @counted()
@@ -302,46 +287,15 @@ class DriftDisplay:
         'Sharpness'
         """
         require("matplotlib", "plot")
-        self.figure_, self.ax_ = draw(self._drift, ax, "DriftDisplay.plot")
+        self.ax_ = draw(self._drift, ax, "DriftDisplay.plot")
         return self
 
-    def frame(self) -> Any:
-        """The numbers behind the picture, one row per method, window and time.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            Columns ``method``, ``window`` (0 for none), and the fields of ``curves_``.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-
-        Examples
-        --------
-        >>> from calibkit import DriftDisplay
-        >>> y, p = [0, 1, 1, 0] * 100, [0.2, 0.7, 0.8, 0.6] * 100
-        >>> display = DriftDisplay.from_predictions(y, p, window=100, times=[200, 400])
-        >>> display.frame()[["method", "window", "time", "n"]]
-          method  window  time    n
-        0  Model       0   200  200
-        1  Model       0   400  400
-        2  Model     100   200  100
-        3  Model     100   400  100
-        """
-        pandas = require("pandas")
-        parts = []
+    def _parts(self) -> Iterator[dict[str, Any]]:
         for method, total in self.curves_.items():
             for curve in (total, total.sliding):
                 if curve is not None:
                     fields = {k: v for k, v in vars(curve).items() if isinstance(v, np.ndarray)}
-                    first = {"method": method, "window": curve.window or 0}
-                    parts.append(pandas.DataFrame({**first, **fields}))
-        return pandas.concat(parts, ignore_index=True)
-
-    def __repr__(self) -> str:
-        return f"DriftDisplay({', '.join(self.curves_)})"
+                    yield {"method": method, "window": curve.window or 0, **fields}
 
 
 def _read_time(time: Any, n: int, where: str) -> np.ndarray | None:

@@ -12,9 +12,18 @@ from .._core.optional import require
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ..metrics import Prequential
-from ._draw import _plain
-from ._key import GREY, style_of
-from ._layout import font_size, line_height, managed, size_of
+from ._base import DEFAULT_NAME
+from ._style import (
+    GREY,
+    font_size,
+    key_size,
+    line_height,
+    managed,
+    new_figure,
+    plain_axes,
+    size_of,
+    style_of,
+)
 
 #: Inches: width of a figure of our own, height of a panel, room for the names.
 _WIDTH, _PANEL, _NAMES = 5.6, 1.9, 1.1
@@ -23,8 +32,6 @@ _WIDTH, _PANEL, _NAMES = 5.6, 1.9, 1.1
 _SETTLED, _SETTLED_SHARPNESS = 0.1, 100
 #: Points of a dash and of a gap, and half the width of a mark.
 _DASH, _MARK = 3.0, 4.5
-#: How one method is called that has no name.
-DEFAULT_NAME = "Model"
 _PANELS = (("calibration_error", "Calibration error"), ("sharpness", "Sharpness"))
 
 
@@ -46,16 +53,16 @@ class Drift:
         return rows if self.time is None else self.time[np.asarray(rows) - 1]
 
 
-def draw(drift: Drift, ax: Any, where: str) -> tuple[Any, Any]:
-    """Both panels; returns the figure and the axes."""
-    home, panels = _panels(ax, where)
+def draw(drift: Drift, ax: Any, where: str) -> np.ndarray:
+    """Both panels; returns the axes."""
+    panels = _panels(ax, where)
     for panel, (name, label) in zip(panels, _PANELS, strict=True):
         for i, (model, curve) in enumerate(drift.curves.items()):
             _draw_lines(panel, drift, i, model, curve, name)
         panel.set_ylabel(label, fontsize=font_size())
         _set_scale(panel, drift, name)
         panel.margins(x=0.0)  # lines end where their names begin
-        _plain(panel)
+        plain_axes(panel)
     _draw_alarms(panels[0], drift)
     lowest = panels[1]
     lowest.set_xlabel("Rows" if drift.time is None else "Time", fontsize=font_size())
@@ -68,18 +75,15 @@ def draw(drift: Drift, ax: Any, where: str) -> tuple[Any, Any]:
         for panel, (name, _) in zip(panels, _PANELS, strict=True):
             _name_lines(panel, drift, name)
     _place_key(panels[0], drift)
-    return home, panels
+    return panels
 
 
-def _panels(ax: Any, where: str) -> tuple[Any, np.ndarray]:
+def _panels(ax: Any, where: str) -> np.ndarray:
     """Two panels with a common time axis."""
     if ax is None:
-        pyplot = require("matplotlib.pyplot", "plot")
-        home = pyplot.figure(figsize=(_WIDTH, 2 * _PANEL + 0.9), layout="constrained")
-        return home, home.subplots(2, 1, sharex=True)
+        return new_figure(_WIDTH, 2 * _PANEL + 0.9).subplots(2, 1, sharex=True)
     if np.size(ax) == 2:
-        pair = np.asarray(ax, dtype=object).ravel()
-        return pair[0].figure, pair
+        return np.asarray(ax, dtype=object).ravel()
     place = ax.get_subplotspec() if hasattr(ax, "get_subplotspec") else None
     if place is None:
         raise ValueError(
@@ -89,15 +93,15 @@ def _panels(ax: Any, where: str) -> tuple[Any, np.ndarray]:
     home, (width, height) = ax.figure, size_of(ax)
     ax.set_axis_off()
     if managed(home):
-        grid = place.subgridspec(2, 1)
-        lower = home.add_subplot(grid[1])
-        return home, np.array([home.add_subplot(grid[0], sharex=lower), lower])
-    # Nothing else would keep the names from covering what is to the right, or the key above.
-    names, key = min(_NAMES, 0.4 * width), 3 * line_height()
-    rows = [key, *(2 * [max(height - key, 0.2) / 2])]
-    grid = place.subgridspec(3, 2, width_ratios=[width - names, names], height_ratios=rows)
-    lower = home.add_subplot(grid[2, 0])
-    return home, np.array([home.add_subplot(grid[1, 0], sharex=lower), lower])
+        upper, lower = place.subgridspec(2, 1)
+    else:
+        # Nothing else would keep the names from covering what is to the right, or the key above.
+        names, key = min(_NAMES, 0.4 * width), 3 * line_height()
+        rows = [key, *(2 * [max(height - key, 0.2) / 2])]
+        grid = place.subgridspec(3, 2, width_ratios=[width - names, names], height_ratios=rows)
+        upper, lower = grid[1, 0], grid[2, 0]
+    last = home.add_subplot(lower)
+    return np.array([home.add_subplot(upper, sharex=last), last])
 
 
 def _colour(i: int) -> str:
@@ -183,7 +187,7 @@ def _name_lines(ax: Any, drift: Drift, name: str) -> None:
             xytext=(14, (y - start) * size_of(ax)[1] * 72),
             textcoords="offset points",
             va="center",
-            fontsize=0.85 * font_size(),
+            fontsize=key_size(),
             gid=f"name:{ends[i][0]}",
             arrowprops={
                 "arrowstyle": "-",
@@ -217,7 +221,7 @@ def _place_key(ax: Any, drift: Drift) -> None:
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         ncols=2,  # one line of four would be wider than the panel
-        fontsize=0.85 * font_size(),
+        fontsize=key_size(),
         frameon=False,
         borderpad=0.2,
         handlelength=2.0,

@@ -9,32 +9,11 @@ import numpy as np
 
 from .._core.optional import require
 from .._typing import Legend
-from ..metrics import Estimate
-from ._layout import below_axes, font_size, managed
+from ._layout import below_axes
 from ._numbers import Numbers
+from ._style import GREY, font_size, interval_text, key_size, key_style, managed, style_of
 
 LEGENDS = get_args(Legend)
-GREY = "#767676"
-#: Colours that the colour-blind can tell apart (Okabe and Ito), and a marker for each.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-
-def style_of(i: int) -> dict[str, Any]:
-    """Style of the i-th model's dots."""
-    shape = {"marker": _MARKERS[i % len(_MARKERS)], "mec": "white", "mew": 0.5, "lw": 0.9}
-    return {"color": _COLOURS[i % len(_COLOURS)], **shape}
-
-
-def interval_text(e: Estimate) -> str:
-    """Value and interval, with as many decimals as the interval has meaning for."""
-    width = e.high - e.low
-    scale = width if width > 0 else abs(e.value)
-    digits = int(np.clip(np.ceil(-np.log10(scale)) + 1, 2, 6)) if scale > 0 else 3
-    text = f"{e.value:.{digits}f}"
-    if np.isfinite(width):
-        text += f" [{e.low:.{digits}f}, {e.high:.{digits}f}]"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
@@ -50,10 +29,10 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
     return text
 
 
-def handles_of(numbers: Numbers, consistency: bool, width: float) -> list[Any]:
+def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list[Any]:
     """Entries of the key, in lines that fit into ``width`` inches."""
     # A letter is about half as wide as its size, and the marks take the width of five.
-    n_chars = max(20, int(width * 72 / (0.5 * _size()) - 5))
+    n_chars = max(20, int(width * 72 / (0.5 * key_size()) - 5))
     line = require("matplotlib.lines", "plot").Line2D
     out = [
         line([], [], ms=4.5, label=_model_text(numbers, model, n_chars), **style_of(i))
@@ -77,10 +56,6 @@ def n_lines(handles: list[Any], legend: Legend) -> int:
     return 1 + sum(1 + handle.get_label().count("\n") for handle in handles)
 
 
-def _size() -> float:
-    return 0.85 * font_size()
-
-
 def _heading(numbers: Numbers) -> str:
     parts = [] if numbers.n_rows is None else [f"n = {numbers.n_rows:,}"]
     if any(np.isfinite(e["ece"].low) for e in numbers.estimates.values()):
@@ -95,16 +70,7 @@ def _heading(numbers: Numbers) -> str:
 
 def style_of_key(numbers: Numbers) -> dict[str, Any]:
     """What all keys have in common."""
-    return {
-        "title": _heading(numbers) or None,
-        "title_fontsize": _size(),
-        "fontsize": _size(),
-        "alignment": "left",
-        "frameon": False,
-        "handlelength": 1.6,
-        "borderpad": 0.2,
-        "labelspacing": 0.3,
-    }
+    return {**key_style(_heading(numbers)), "handlelength": 1.6}
 
 
 def place_key(ax: Any, strip: Any, numbers: Numbers, handles: list[Any], legend: Legend) -> None:

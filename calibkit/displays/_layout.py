@@ -6,24 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from .._core.optional import require
+from ._style import WIDTH, font_size, line_height, managed, new_figure, size_of
 
 #: Height of the strip of counts, as a share of the main panel's.
 STRIP = 0.17
-#: Inches: width of a figure of our own, and side of a small panel.
-WIDTH = 4.1
+#: Inches: side of a small panel.
 _PANEL = 1.75
 _STRIP_GID = "calibkit:counts"
-
-
-def font_size() -> float:
-    """Size of the axis labels in points: 9 with matplotlib's own settings."""
-    return 0.9 * float(require("matplotlib", "plot").rcParams["font.size"])
-
-
-def line_height() -> float:
-    """Height of a line of the key in inches."""
-    return 1.3 * font_size() / 72
 
 
 def below_axes() -> float:
@@ -31,30 +20,13 @@ def below_axes() -> float:
     return 3.6 * font_size() / 72
 
 
-def managed(figure: Any) -> bool:
-    """Whether a layout engine makes room for what lies outside the axes."""
-    # The figure of a subfigure is the whole one, in all versions of matplotlib.
-    return figure.figure.get_layout_engine() is not None
-
-
-def size_of(ax: Any) -> tuple[float, float]:
-    """Width and height of the place of some axes, in inches."""
-    place = ax.get_subplotspec()
-    box = ax.get_position() if place is None else place.get_position(ax.figure)
-    whole = ax.figure.bbox
-    dpi = ax.figure.figure.dpi
-    return box.width * whole.width / dpi, box.height * whole.height / dpi
-
-
 def single(ax: Any, histogram: bool, n_key_lines: int) -> tuple[Any, Any]:
     """Main panel and strip of counts (or None), in a new figure or in the place of ``ax``."""
     if ax is None:
-        pyplot = require("matplotlib.pyplot", "plot")
         side = WIDTH - 0.75
         height = side + 0.65 + (side * STRIP + 0.1 if histogram else 0.0)
         height += line_height() * n_key_lines
-        ax = pyplot.figure(figsize=(WIDTH, height), layout="constrained").add_subplot()
-        return _divide(ax, histogram, 0.0)
+        return _divide(new_figure(WIDTH, height).add_subplot(), histogram, 0.0)
     for other in ax.get_shared_x_axes().get_siblings(ax):
         if other.get_gid() == _STRIP_GID:
             return ax, other if histogram else None
@@ -101,9 +73,8 @@ def grid(
     rows = -(-n // columns)
     head, key = n_head_lines * line_height(), n_key_lines * line_height()
     if ax is None:
-        pyplot = require("matplotlib.pyplot", "plot")
-        size = (0.5 + _PANEL * columns, 0.4 + (_PANEL - 0.1 + head) * rows + key)
-        home = pyplot.figure(figsize=size, layout="constrained")
+        height = 0.4 + (_PANEL - 0.1 + head) * rows + key
+        home = new_figure(0.5 + _PANEL * columns, height)
     else:
         home = _subfigure(ax, where)
     panels = home.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._core.inputs import Rows
+from .._core.params import check_int
 from .._core.printed import spelled
 from .._typing import Kind, Weights
 from ..metrics import ScoreTable
@@ -30,20 +30,6 @@ class Problems(NamedTuple):
     kind: Kind
     problems: list[Problem]
     n_classes: int
-
-
-def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, Any]:
-    """``{name: value}`` of one or several models."""
-    if not isinstance(values, Mapping):
-        return {"Model" if name is None else str(name): values}
-    if not values:
-        raise ValueError(f"{where}: {what} is empty; expected at least one model in the dict.")
-    if name is not None:
-        raise ValueError(
-            f"{where}: name={spelled(name)} beside a dict, whose keys are the names; expected one "
-            "of them."
-        )
-    return {str(key): value for key, value in values.items()}
 
 
 def _reduced(
@@ -88,6 +74,7 @@ def problems_of_arrays(
     where: str,
 ) -> Problems:
     """Problems of rows; ``classes`` are those of each model if they are a dict."""
+    check_int(where, "max_classes", max_classes, low=1)
     found: list[Problem] = []
     if groups is not None:
         groups = read_groups(groups, sample_weight, len(y_true), where)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from .._core.optional import require
-from .._core.params import check_int
 from .._core.warnings import counted
 from .._typing import BinInterval, Bins, Kind, Legend, Strategy, Weights
-from ._numbers import Settings
-from ._picture import Picture
-from ._problems import by_name, probabilities_of, problems_of_arrays, problems_of_tables
+from ._base import Display, by_name
+from ._draw import Drawing, draw_grid, draw_single
+from ._numbers import Curve, Numbers, Settings, numbers_of
+from ._problems import Problems, probabilities_of, problems_of_arrays, problems_of_tables
 
 
-class ReliabilityDisplay(Picture):
+class ReliabilityDisplay(Display):
     """Reliability diagram: observed frequencies against predicted probabilities.
 
     Use it to see where probabilities are off, in which direction, and whether that is more than
@@ -77,6 +77,20 @@ class ReliabilityDisplay(Picture):
     array([0.02, 0.08, 0.24, 0.49, 0.82])
     >>> display.figure_.savefig("reliability.png", dpi=300)  # doctest: +SKIP
     """
+
+    histogram_ax_: Any
+
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
+        self.curves_: dict[Any, Curve] = numbers.curves
+        self.estimates_, self.limits_ = numbers.estimates, numbers.limits
+
+    @classmethod
+    def _drawn(
+        cls, found: Problems, settings: Settings, drawing: Drawing, ax: Any, where: str
+    ) -> ReliabilityDisplay:
+        drawing.check(where)
+        return cls(numbers_of(found, settings, where)).plot(ax, **drawing._asdict())
 
     @classmethod
     @counted()
@@ -147,7 +161,6 @@ class ReliabilityDisplay(Picture):
         """
         where = "ReliabilityDisplay.from_estimator"
         require("matplotlib", "plot")
-        check_int(where, "max_classes", max_classes, low=1)
         if name is None and not isinstance(estimator, Mapping):
             name = type(estimator).__name__
         models = by_name(estimator, name, "estimator", where)
@@ -165,7 +178,8 @@ class ReliabilityDisplay(Picture):
             where=where,
         )
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
-        return cls._drawn(found, settings, where, ax, consistency, histogram, legend)
+        drawing = Drawing(consistency, histogram, legend)
+        return cls._drawn(found, settings, drawing, ax, where)
 
     @classmethod
     @counted()
@@ -262,7 +276,6 @@ class ReliabilityDisplay(Picture):
         """
         where = "ReliabilityDisplay.from_predictions"
         require("matplotlib", "plot")
-        check_int(where, "max_classes", max_classes, low=1)
         found = problems_of_arrays(
             y_true,
             by_name(y_prob, name, "y_prob", where),
@@ -276,7 +289,8 @@ class ReliabilityDisplay(Picture):
             where=where,
         )
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
-        return cls._drawn(found, settings, where, ax, consistency, histogram, legend)
+        drawing = Drawing(consistency, histogram, legend)
+        return cls._drawn(found, settings, drawing, ax, where)
 
     @classmethod
     def from_table(
@@ -332,4 +346,70 @@ class ReliabilityDisplay(Picture):
         require("matplotlib", "plot")
         found = problems_of_tables(by_name(table, name, "table", where), where=where)
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
-        return cls._drawn(found, settings, where, ax, consistency, histogram, legend)
+        drawing = Drawing(consistency, histogram, legend)
+        return cls._drawn(found, settings, drawing, ax, where)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        consistency: bool | None = None,
+        histogram: bool | Literal["log"] = True,
+        legend: Legend = "below",
+    ) -> ReliabilityDisplay:
+        """Draw the numbers again.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; default: a new figure. A part of its place is given to the strip of
+            counts; class-wise, the panels take all of it.
+        consistency : bool, optional
+            Draw the band where a calibrated model's dots would fall; default: for one model only.
+        histogram : bool or "log", default=True
+            Draw the strip of counts, with linear or logarithmic heights; never class-wise.
+        legend : {"below", "inside", "none"}, default="below"
+            Where the key goes: under the axes, where it covers nothing (in the place of ``ax``,
+            if its figure has no layout engine to make room), or into the panel. Class-wise it is
+            above the panels.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+            Itself, with ``ax_``, ``histogram_ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import ReliabilityDisplay
+        >>> y, p = [0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9]
+        >>> display = ReliabilityDisplay.from_predictions(y, p, n_bins=2)
+        >>> display.plot(histogram=False).ax_.get_xlabel()
+        'Mean predicted probability'
+        """
+        where = "ReliabilityDisplay.plot"
+        drawing = Drawing(consistency, histogram, legend)
+        drawing.check(where)
+        require("matplotlib", "plot")
+        if consistency is None:
+            drawing = drawing._replace(consistency=len(self._numbers.models) == 1)
+        if self._numbers.kind == "classwise":
+            self.ax_, self.histogram_ax_ = draw_grid(self._numbers, ax, drawing, where), None
+        else:
+            self.ax_, self.histogram_ax_ = draw_single(self._numbers, ax, drawing)
+        return self
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        for key, curve in self.curves_.items():
+            names = {"model": key}
+            if self._numbers.kind == "classwise":
+                names = dict(zip(("model", "class"), key, strict=True))
+            yield {**names, **curve._asdict()}
+
+    def __repr__(self) -> str:
+        models = ", ".join(self._numbers.models)
+        return f"{type(self).__name__}({self._numbers.kind}: {models})"

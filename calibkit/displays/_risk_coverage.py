@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +17,17 @@ from .._typing import FloatArray, IntArray
 from ..metrics import Estimate, area_under_risk_coverage
 from ..metrics._estimate import estimate_or_value
 from ..metrics._rows import read_confidence, read_groups
-from ._draw import _plain
-from ._key import GREY, interval_text, style_of
-from ._layout import WIDTH, font_size
-from ._problems import by_name
+from ._base import Display, by_name
+from ._style import (
+    GREY,
+    WIDTH,
+    font_size,
+    interval_text,
+    key_style,
+    new_figure,
+    plain_axes,
+    style_of,
+)
 
 #: Curves are noise below this coverage, which does not count for the scale of the axis.
 _SETTLED = 0.05
@@ -48,7 +55,7 @@ class RiskCurve(NamedTuple):
     high: FloatArray
 
 
-class RiskCoverageDisplay:
+class RiskCoverageDisplay(Display):
     """Error among the accepted outputs against the share that is accepted.
 
     Use it to choose a threshold, and to see which of several signals is worth accepting by. Made
@@ -105,9 +112,6 @@ class RiskCoverageDisplay:
     >>> {name: round(float(area), 2) for name, area in display.areas_.items()}
     {'model': 0.23, 'noise': 0.46}
     """
-
-    ax_: Any
-    figure_: Any
 
     def __init__(
         self,
@@ -235,9 +239,9 @@ class RiskCoverageDisplay:
         >>> display.plot().ax_.get_xlabel()
         'Coverage: share of outputs accepted'
         """
-        pyplot = require("matplotlib.pyplot", "plot")
+        require("matplotlib", "plot")
         if ax is None:
-            ax = pyplot.figure(figsize=(WIDTH, 0.8 * WIDTH), layout="constrained").add_subplot()
+            ax = new_figure(WIDTH, 0.8 * WIDTH).add_subplot()
         handles = []
         for i, (signal, curve) in enumerate(self.curves_.items()):
             handles += self._draw_curve(ax, i, signal, curve)
@@ -246,14 +250,10 @@ class RiskCoverageDisplay:
         ax.set_ylim(0.0, self._top())
         ax.set_xlabel("Coverage: share of outputs accepted", fontsize=font_size())
         ax.set_ylabel("Risk: error among accepted", fontsize=font_size())
-        _plain(ax)
-        style = {"fontsize": 0.85 * font_size(), "title_fontsize": 0.85 * font_size()}
-        title = f"{percent(self._level)} intervals in brackets and bands"
-        ax.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), title=title,
-            alignment="left", frameon=False, borderpad=0.2, labelspacing=0.3, **style,
-        )  # fmt: skip
-        self.ax_, self.figure_ = ax, ax.figure
+        plain_axes(ax)
+        style = key_style(f"{percent(self._level)} intervals in brackets and bands")
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), **style)
+        self.ax_ = ax
         return self
 
     def _draw_curve(self, ax: Any, i: int, signal: str, curve: RiskCurve) -> list[Any]:
@@ -293,39 +293,9 @@ class RiskCoverageDisplay:
             values.append(float(curve.high[-1]))
         return min(1.02, max(1.05 * max(values), 0.01))
 
-    def frame(self) -> Any:
-        """The numbers behind the picture, one row per signal and threshold.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            Columns ``model`` and the fields of ``curves_``.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-
-        Examples
-        --------
-        >>> from calibkit import RiskCoverageDisplay
-        >>> y, p = [1, 1, 0, 0] * 9, [0.9, 0.8, 0.8, 0.1] * 9
-        >>> display = RiskCoverageDisplay.from_predictions(y, p)
-        >>> display.frame()[["model", "coverage", "thresholds"]]
-           model  coverage  thresholds
-        0  Model      0.25         0.9
-        1  Model      0.75         0.8
-        2  Model      1.00         0.1
-        """
-        pandas = require("pandas")
-        parts = [
-            pandas.DataFrame({"model": signal, **curve._asdict()})
-            for signal, curve in self.curves_.items()
-        ]
-        return pandas.concat(parts, ignore_index=True)
-
-    def __repr__(self) -> str:
-        return f"RiskCoverageDisplay({', '.join(self.curves_)})"
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        for signal, curve in self.curves_.items():
+            yield {"model": signal, **curve._asdict()}
 
 
 def _marks_of(thresholds: Any, signals: list[str], where: str) -> dict[str, float]:

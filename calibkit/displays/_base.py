@@ -1,0 +1,74 @@
+"""The base of the displays: numbers that are drawn, drawn again, and handed out as a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._core.optional import require
+from .._core.printed import spelled
+
+#: How one model or method is called that has no name.
+DEFAULT_NAME = "Model"
+
+
+class Display:
+    """Curves by name, and the axes they are drawn in."""
+
+    curves_: dict[Any, Any]
+    ax_: Any
+
+    @property
+    def figure_(self) -> Any:
+        """Where the axes are."""
+        return np.ravel(self.ax_)[0].figure
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        """What names each curve, and its columns."""
+        raise TypeError(f"{type(self).__name__} must define _parts().")
+
+    def frame(self) -> Any:
+        """The numbers behind the picture, one row for each point of a curve.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            What the curve is of: ``model`` (class-wise ``class`` too), over time ``method`` and
+            ``window`` (0 for none); then the fields of ``curves_``.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import ReliabilityDisplay
+        >>> y, p = [0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9]
+        >>> display = ReliabilityDisplay.from_predictions(y, p, n_bins=2)
+        >>> display.frame()[["model", "lower", "upper", "mean_score", "frequency", "n"]]
+           model  lower  upper  mean_score  frequency  n
+        0  Model    0.0    0.6        0.25        0.0  2
+        1  Model    0.6    1.0        0.75        1.0  2
+        """
+        pandas = require("pandas")
+        return pandas.concat(map(pandas.DataFrame, self._parts()), ignore_index=True)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.curves_)})"
+
+
+def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, Any]:
+    """``{name: value}`` of one or several models."""
+    if not isinstance(values, Mapping):
+        return {DEFAULT_NAME if name is None else str(name): values}
+    if not values:
+        raise ValueError(f"{where}: {what} is empty; expected at least one model in the dict.")
+    if name is not None:
+        raise ValueError(
+            f"{where}: name={spelled(name)} beside a dict, whose keys are the names; expected one "
+            "of them."
+        )
+    return {str(key): value for key, value in values.items()}
