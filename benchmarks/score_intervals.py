@@ -26,8 +26,7 @@ from scipy.special import expit, ndtri
 import calibkit
 from calibkit import ScoreTable
 from calibkit.metrics._estimate import _KNOWN, NoIntervalError
-from calibkit.metrics._methods import few_groups
-from calibkit.metrics._rows import Binary
+from calibkit.metrics._rows import Binary, few_groups
 from calibkit.metrics._score_interval import interval_of, of_table
 
 RESULTS = Path(__file__).with_name("score_intervals.json")

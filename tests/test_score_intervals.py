@@ -12,8 +12,8 @@ from benchmarks import score_intervals as laws
 from calibkit import FewEventsWarning, ScoreTable, estimate
 from calibkit._numerics.influence import Units, area_interval, noise_of
 from calibkit.metrics._estimate import _KNOWN
-from calibkit.metrics._methods import methods_table
 from calibkit.metrics._score_interval import _influence
+from calibkit.metrics._spec import methods_table
 from calibkit.testing import multiclass_data
 
 ROOT = Path(__file__).parents[1]

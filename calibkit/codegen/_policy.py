@@ -14,7 +14,7 @@ from .._core.random import generator
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
-from ..metrics._resampling import widened
+from ..metrics._draws import widened
 from ..metrics._rows import read_groups
 from ._inputs import read_correct
 from ._result_table import ResultTable

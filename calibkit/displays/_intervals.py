@@ -11,7 +11,7 @@ from .._numerics.binning import bin_starts
 from .._numerics.exact import clopper_pearson
 from .._typing import FloatArray, IntArray
 from ..metrics import ScoreTable
-from ..metrics._null import group_noise, null_draws
+from ..metrics._draws import group_noise, null_draws
 from ..metrics._rows import Binary
 
 #: Cells of the table that labels are drawn on: the spread of the scores in a cell, which is left

@@ -24,8 +24,8 @@ from ..metrics import (
 )
 from ..metrics._errors import check_binning
 from ..metrics._estimate import estimate_or_value
-from ..metrics._noise import bin_worth
-from ..metrics._reversed import reversal
+from ..metrics._interval import bin_worth
+from ..metrics._rows import reversal
 from ._intervals import INTERVALS, consistency
 from ._problems import Problem, Problems
 

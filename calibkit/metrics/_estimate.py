@@ -17,11 +17,8 @@ from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.area import Grouped, reversed_area
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
+from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums, widened
 from ._interval import measure, with_bins
-from ._methods import RULES
-from ._null import group_noise, null_band, null_draws
-from ._resampling import cell_draws, row_draws, unit_sums, widened
-from ._reversed import reversal
 from ._rows import (
     Binary,
     few_groups,
@@ -30,12 +27,13 @@ from ._rows import (
     read_problem,
     reduce_rows,
     refuse_kind,
+    reversal,
     row_counts,
 )
 from ._score_interval import ScoreInterval, interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE
-from ._spec import Metric
+from ._spec import RULES, Metric
 from ._table import ScoreTable
 
 #: Cells of the table that draws are taken on: the within-cell spread they leave out is below

@@ -6,18 +6,188 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
-from .._numerics.binning import BinSums
-from .._numerics.debias import merge_small
+from .._numerics.binning import BinSums, assign
+from .._numerics.debias import merge_small, merged_starts
 from .._numerics.exact import simultaneous
-from .._numerics.inversion import of_sums
+from .._numerics.influence import MOST_SHARE
+from .._numerics.inversion import Bins, Normal, invert, of_sums, smoothed
+from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
+from ._draws import Band, group_noise, null_band, null_draws
 from ._errors import check_debias, combine, raw_errors, raw_kernel
-from ._methods import RULES
-from ._noise import SHARED, Grouped, Interval, bin_worth, grouped, normal_interval
-from ._null import Band, group_noise, null_band, null_draws
 from ._rows import Binary
+from ._spec import RULES
 from ._table import ScoreTable
+
+#: Errors of the classes are not independent: those of two classes are one. At worst that doubles
+#: the variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above
+#: the diagonal one, sum_k (p_k (1 - p_k))^2.
+SHARED = float(np.sqrt(2.0))
+
+
+class Interval(NamedTuple):
+    """Ends, and how they were made."""
+
+    low: float
+    high: float
+    method: str
+
+
+class Grouped(NamedTuple):
+    """Rows of one problem with their bins and groups, counting from 0."""
+
+    rows: Binary
+    place: IntArray
+    groups: IntArray
+    n_bins: int
+
+    def per_group(self, values: FloatArray) -> FloatArray:
+        """Sums of shape (groups, bins)."""
+        units = int(self.groups.max()) + 1
+        cell = self.groups * self.n_bins + self.place
+        found = np.bincount(cell, values, minlength=units * self.n_bins)
+        return found.astype(np.float64).reshape(units, self.n_bins)
+
+    @property
+    def w(self) -> FloatArray:
+        """Weights of the rows."""
+        return np.ones(len(self.rows.p)) if self.rows.w is None else self.rows.w
+
+    def contributions(self) -> tuple[FloatArray, FloatArray]:
+        """What each group adds to the noise of each bin's gap and share; shapes (groups, bins)."""
+        w, d = self.w, self.rows.p - self.rows.y
+        total = np.bincount(self.place, w, minlength=self.n_bins)
+        gap = np.bincount(self.place, w * d, minlength=self.n_bins) / total
+        part = w * (d - gap[self.place]) / total[self.place]
+        held = self.per_group(w / total.sum())
+        share = total / total.sum()
+        return self.per_group(part), held - held.sum(axis=1, keepdims=True) * share
+
+
+def grouped(rows: Binary, borders: FloatArray, sums: BinSums, groups: IntArray) -> Grouped:
+    """Rows in the bins that are left once small ones of these sums are joined."""
+    starts = merged_starts(sums.w, sums.w2)
+    joined = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(sums.w))))
+    return Grouped(rows, joined[assign(rows.p, borders)], groups, len(starts))
+
+
+def normal_interval(
+    norm: str,
+    merged: list[BinSums],
+    parts: list[Grouped],
+    level: float,
+    n_draws: int,
+    seed: int,
+) -> Interval:
+    """With weights or groups: normal noise of the covariance that the rows, or groups, show."""
+    if not parts:
+        covariance = _of_rows([_row_covariance(s) for s in merged])
+        freedom = max(min(float(np.median(_worth_of(s))) for s in merged) - 1.0, 1.0)
+    else:
+        noise = [part.contributions() for part in parts]
+        both = np.concatenate([a for a, _ in noise] + [a for _, a in noise], axis=1)
+        # A group pulls the gaps to itself by its share of the weight, and large ones decide.
+        size = np.bincount(parts[0].groups, parts[0].w)
+        both /= np.sqrt(1.0 - np.minimum(size / size.sum(), MOST_SHARE))[:, None]
+        covariance = both.T @ both
+        squares = size * size
+        freedom = max(float(effective_count(squares.sum(), squares @ squares)) - 1.0, 1.0)
+    w = np.concatenate([s.w for s in merged])
+    score = np.concatenate([s.wp / s.w for s in merged])
+    share = np.clip(np.concatenate([s.wy / s.w for s in merged]), 0.0, 1.0)
+    n = np.concatenate([np.maximum(_worth_of(s), 1.0) for s in merged])
+    rate = smoothed(share * n, n, score)
+    # A bin whose labels are all alike shows no noise, but has some.
+    alike = (share <= 0.0) | (share >= 1.0)
+    m = len(w)
+    variance = np.diag(covariance)[:m].copy()
+    missing = np.where(alike, np.maximum(rate * (1.0 - rate) / n - variance, 0.0), 0.0)
+    covariance[np.arange(m), np.arange(m)] += missing
+    # All bins share one weight, of which each problem has its part.
+    covariance[m:] /= len(merged)
+    covariance[:, m:] /= len(merged)
+    bins = Bins(w / w.sum(), score - share, np.sqrt(variance + missing))
+    sampler = Normal(bins.share, covariance, freedom, score, rate, n_draws, seed)
+    # Groups bring the covariance of the classes with them, rows are taken as apart.
+    inflate = SHARED if len(merged) > 1 and not parts else 1.0
+    ends = invert(norm, bins, score, sampler, level, few=False, inflate=inflate)
+    return Interval(*ends, RULES["error, groups" if parts else "error, weights"].method)
+
+
+def _worth_of(sums: BinSums) -> FloatArray:
+    """Rows of equal weight that would say as much as each bin's."""
+    return effective_count(sums.w, sums.squares()[0])
+
+
+def _row_covariance(sums: BinSums) -> FloatArray:
+    """Covariance of gaps and shares of independent rows, shape (2 bins, 2 bins).
+
+    A row moves the gap of its own bin by e = w (d - gap) / W, and the shares by
+    ``v (1_b - share)`` with v its share of all weight.
+    """
+    w2, w2p, w2y, _ = sums.squares()
+    w, total, n_bins = sums.w, sums.w.sum(), len(sums.w)
+    assert sums.w2dd is not None
+    gap = (sums.wp - sums.wy) / w
+    gaps = np.maximum(sums.w2dd - 2.0 * gap * (w2p - w2y) + gap * gap * w2, 0.0) / w / w
+    both = (w2p - w2y - gap * w2) / w / total
+    away = np.eye(n_bins) - w / total  # a row for each bin: what its rows do to all shares
+    out = np.empty((2 * n_bins, 2 * n_bins))
+    out[:n_bins, :n_bins] = np.diag(gaps)
+    out[:n_bins, n_bins:] = both[:, None] * away
+    out[n_bins:, :n_bins] = out[:n_bins, n_bins:].T
+    out[n_bins:, n_bins:] = away.T * (w2 / total / total) @ away
+    return out
+
+
+def _of_rows(parts: list[FloatArray]) -> FloatArray:
+    """Covariance of all gaps, then all shares, of problems taken as apart."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = [len(a) // 2 for a in parts]
+    m = sum(sizes)
+    out, start = np.zeros((2 * m, 2 * m)), 0
+    for a, k in zip(parts, sizes, strict=True):
+        at = np.r_[start : start + k, m + start : m + start + k]
+        out[np.ix_(at, at)] = a
+        start += k
+    return out
+
+
+def bin_worth(
+    sums: BinSums,
+    rows: Binary | None,
+    borders: FloatArray,
+    groups: IntArray | None,
+    level: float,
+) -> FloatArray:
+    """Independent rows of equal weight that would say as much of each filled bin's frequency.
+
+    Of weights it is Kish's (sum w)^2 / sum w^2. Of groups it is what a binomial share of the
+    variance that they show would take, less for the few groups which that variance is known from
+    (Korn and Graubard 1998); never more than of the weights, nor less than one. Where all labels
+    of a bin agree they show no variance, and each group counts as a row.
+    """
+    filled = np.flatnonzero(sums.w > 0)
+    n = _worth_of(sums)[filled]
+    if groups is None or rows is None:
+        return n
+    place = np.searchsorted(filled, assign(rows.p, borders))
+    part = Grouped(rows, place, groups, len(filled))
+    share = np.clip(sums.wy[filled] / sums.w[filled], 0.0, 1.0)
+    held = part.per_group(part.w / sums.w[filled][place])
+    n_groups = effective_count(held.sum(axis=0), (held * held).sum(axis=0))
+    moved = part.per_group(part.w * (rows.y - share[place]) / sums.w[filled][place])
+    freedom = np.maximum(n_groups - 1.0, 1e-3)
+    variance = (moved * moved).sum(axis=0) * n_groups / freedom
+    labels = share * (1.0 - share)
+    shown = np.divide(labels, variance, out=n_groups.copy(), where=(labels > 0) & (variance > 0))
+    p = max((1.0 + level) / 2.0, 0.5 + 1e-6)
+    few = (ndtri(p) / stdtrit(freedom, p)) ** 2
+    return np.clip(np.where(labels > 0, shown * few, shown), 1.0, np.maximum(n, 1.0))
+
 
 #: Cells that labels are drawn on for the null band: variances inside 64 cells are below
 #: (1/64)^2 of the whole.

@@ -18,9 +18,8 @@ from .._numerics.influence import (
     worth_of,
 )
 from .._typing import FloatArray, IntArray
-from ._methods import RULES
 from ._rows import Binary, reduce_rows
-from ._spec import Metric
+from ._spec import RULES, Metric
 from ._table import ScoreTable
 
 

@@ -1,13 +1,94 @@
-"""What the rest of the package knows of a metric beside its function."""
+"""What is known of each metric: how it is evaluated, and which interval it gets.
+
+:func:`calibkit.estimate` goes by it, and ``docs/intervals.md`` shows the rules.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from .._numerics.influence import Noise
 from .._typing import FloatArray, IntArray
 from ._table import ScoreTable
+
+#: Rows of equal influence below which they are too few to show how a score varies.
+_FEW_DECIDING = 5.0
+
+
+class Rule(NamedTuple):
+    """How intervals of some metrics are made.
+
+    Rows of the rarer class (of K classes: of all but the commonest) are counted as those of equal
+    weight that would say as much (Kish 1965).
+    """
+
+    metrics: str
+    rows: str
+    method: str
+    warned: float = 0.0  # below so many rows of the rarer class
+    refused: float = 0.0  # at so many or fewer, but for none at all
+
+    def caution(self, worth: float, noise: Noise, *, grouped: bool) -> str:
+        """Why an interval may be too short, if so."""
+        if not self.warned:
+            return ""
+        if worth < self.warned * (1.0 - 1e-9):
+            return (
+                f"the interval may be too short: the rarer class is worth {worth:.3g} rows, and "
+                f"{self.warned:g} are needed"
+            )
+        # Groups are fewer than rows by intent, and Student's quantile allows for that.
+        if not grouped and noise.deciding < min(_FEW_DECIDING, noise.freedom / 2.0):
+            return (
+                f"the interval may be too short: as few as {noise.deciding:.2g} rows decide how "
+                "the score varies"
+            )
+        return ""
+
+    def refusal(self, worth: float) -> str:
+        """Why there can be no interval, if so."""
+        single = 0.0 < worth <= self.refused * (1.0 + 1e-9)
+        return "one class has a single row, which shows no noise" if single else ""
+
+
+_ERRORS = "`calibration_error` (l1, l2), `expected_calibration_error`"
+_LARGEST = '`calibration_error(norm="max")`, `maximum_calibration_error`'
+RULES: dict[str, Rule] = {
+    "loss": Rule("`brier_score`, `log_loss`", "any", "Student's t", 10.0, 1.0),
+    "skill": Rule(
+        "`brier_skill_score`, `log_loss_skill_score`",
+        "any",
+        "Student's t of influences",
+        10.0,
+        1.0,
+    ),
+    "risk": Rule(
+        "`area_under_risk_coverage`", "any", "Student's t of influences, logit scale", 10.0, 1.0
+    ),
+    "area": Rule("`roc_auc`", "any", "Newcombe's interval"),
+    "error": Rule(_ERRORS, "plain", "test inversion"),
+    "error, weights": Rule(_ERRORS, "weights", "test inversion, normal noise of rows"),
+    "error, groups": Rule(_ERRORS, "groups", "test inversion, normal noise of groups"),
+    "largest": Rule(_LARGEST, "any", "simultaneous exact intervals"),
+    "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
+}
+
+
+def methods_table() -> str:
+    """The rules as a table in Markdown."""
+    head = ("metric", "rows", "interval", "warned of", "refused")
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
+    for rule in RULES.values():
+        few = f"below {rule.warned:g} rows of the rarer class" if rule.warned else "never"
+        if rule.warned:
+            few += f"; where fewer than {_FEW_DECIDING:g} rows (no groups) decide how it varies"
+        single = "where one class has a single row" if rule.refused else "never"
+        cells = (rule.metrics, rule.rows, rule.method, few, single)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
 
 #: ``(w, wy) -> values`` of a metric on the cells of one table, over any leading axes.
 Kernel = Callable[[FloatArray, FloatArray], FloatArray]
@@ -18,7 +99,7 @@ class Metric:
     """A metric, and how to evaluate it on many weightings of one table at once."""
 
     function: Callable[..., float]
-    #: Its rule in ``_methods.RULES``.
+    #: Its rule in ``RULES``.
     interval: str
     label: str
     greater_is_better: bool

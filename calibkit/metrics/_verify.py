@@ -22,8 +22,7 @@ from .._core.printed import spelled
 from .._core.random import generator
 from .._numerics.area import reversed_area
 from .._typing import FloatArray, Kind, Norm
-from ._reversed import reversal
-from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind
+from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind, reversal
 from ._table import ScoreTable
 
 #: Data sets behind the first guess, and behind the answer; of many outputs fewer do.
