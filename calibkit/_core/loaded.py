@@ -45,7 +45,7 @@ def try_out(calibrator: BaseCalibrator) -> None:
         if isinstance(calibrator, OnlineCalibrator):
             twin = calibrator._twin(trial=True)
             x = twin._features(s)
-            check_forecast(twin._stream(x, np.arange(len(x)) % 2.0))
+            check_forecast(twin._stream(x, np.arange(len(x), dtype=np.float64) % 2.0))
             if (ticket := calibrator.pending_.oldest) is not None:
                 twin._absorb(np.array([ticket]), np.ones(1))
             check_forecast(twin._map(s))

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.changes import ChangingCalibrator
 from .._core.inputs import Rows
 from .._core.loaded import check_held, check_inside
 from .._core.online import OnlineCalibrator
@@ -175,7 +174,7 @@ class WindowedCalibrator(OnlineCalibrator):
         if not never and (not 0 <= self.due_ <= 2**53 or self.due_ != int(self.due_)):
             raise ValueError(f"due_={spelled(self.due_)}; expected a count")
 
-    def _twin(self, trial: bool = False) -> ChangingCalibrator:
+    def _twin(self, trial: bool = False) -> OnlineCalibrator:
         twin = super()._twin(trial)
         if trial:
             twin.due_ = _NEVER  # to learn a row is quick, and a fit is not
