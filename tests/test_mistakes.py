@@ -24,7 +24,7 @@ from calibkit import (
     prequential_errors,
     verify,
 )
-from calibkit._core.rounding import rounding_tolerance
+from calibkit._core.inputs import rounding_tolerance
 from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator
 

@@ -15,11 +15,9 @@ from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
 from .columns import column_names, in_class_order
 from .labels import first_place, read_labels, read_targets, warn_of_order
-from .mistakes import refuse_swapped, warn_of_hard
 from .printed import spelled
-from .rounding import rounding_tolerance
 from .scores import Scores
-from .warnings import RoundedScoresWarning, warn
+from .warnings import HardScoresWarning, RoundedScoresWarning, warn
 from .weights import read_weights
 
 #: How far a row of class probabilities may be from summing to one (float32 rounding and more); a
@@ -325,3 +323,104 @@ def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")
         f"({_some(found)}); expected as many. If a class is missing from these rows, name them all "
         "in classes=[...]."
     )
+
+
+#: Decimals that are looked for; fewer say too little, and more need no leave.
+_DECIMALS = range(2, 6)
+#: Bits of bfloat16 and of float16.
+_FEWEST_BITS, _MOST_BITS = 8, 11
+#: No row may stray farther, however many columns were rounded.
+_LARGEST = 0.5
+
+
+def rounding_tolerance(block: FloatArray) -> float:
+    """How far from one a row of numbers as precise as these may sum, and be rounded only.
+
+    K numbers of d decimals stray by at most K 10^-d / 2. A softmax in half precision rounds
+    exponentials, their sum (log2 K steps) and the quotients, each by a unit in the last place.
+    """
+    k, a = block.shape[1], block.astype(np.float64)
+    tolerance = 0.0
+    for d in _DECIMALS:
+        units = a * 10.0**d
+        if np.abs(units - np.rint(units)).max() <= 10.0**d * 2.0**-24:  # float32 holds no more
+            tolerance = 0.5 * k * 10.0**-d
+            break
+    single = a.astype(np.float32)
+    if (single == a).all():
+        used = int(np.bitwise_or.reduce(single.view(np.uint32), axis=None)) & 0x7FFFFF
+        bits = 24 - (23 if used == 0 else (used & -used).bit_length() - 1)
+        if bits <= _MOST_BITS:
+            half = (3.0 + np.log2(k)) * 2.0 ** -max(bits, _FEWEST_BITS)
+            tolerance = max(tolerance, half)
+    return min(tolerance, _LARGEST)
+
+
+#: Distinct fractions beside scores of 0 and 1 from which on they must be the scores.
+_MANY_FRACTIONS = 3
+
+
+def refuse_swapped(
+    scores: Any, labels: Any, where: str, names: tuple[str, str], *, labels_first: bool = False
+) -> None:
+    """Raise if the labels were given as scores, and the scores as labels."""
+    if not _are_labels(scores) or not _are_scores(labels):
+        return
+    function = where.split(" ")[0].split(".")[-1]
+    first = "metric, " if function == "estimate" else ""
+    order = "labels, scores" if labels_first else "scores, labels"
+    raise ValueError(
+        f"{where}: {names[0]} holds class labels and {names[1]} holds scores: they are swapped. "
+        f"Call {function}({first}{order})."
+    )
+
+
+def _array(values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return np.empty(0)
+
+
+def _are_labels(values: Any) -> bool:
+    """Whether a column holds texts or whole numbers, or none where there is no label."""
+    a = _array(values)
+    if a.ndim != 1 or len(a) == 0:
+        return False
+    if a.dtype.kind == "O":
+        known = [v for v in a.tolist() if v is not None and v == v]
+        return all(isinstance(v, (str, int)) for v in known)
+    if a.dtype.kind == "f":
+        a = a[~np.isnan(a)]
+        return bool((a == np.floor(a)).all())
+    return a.dtype.kind in "buiUS"
+
+
+def _are_scores(values: Any) -> bool:
+    """Whether these are rows of several numbers, or many fractions."""
+    a = _array(values)
+    if a.dtype.kind != "f" or a.size == 0:
+        return False
+    if a.ndim == 2 and a.shape[1] > 1:
+        return True
+    a = a[np.isfinite(a)]
+    return len(np.unique(a[a != np.floor(a)])) >= _MANY_FRACTIONS
+
+
+def warn_of_hard(s: Scores, where: str, name: str) -> None:
+    """Warn of labels, as ``predict`` gives them, in the place of probabilities."""
+    if s.scale != "probability" or len(s) < 2:
+        return
+    values = s.values if s.best is None else s.best[1]
+    if s.values.ndim == 1:
+        hard = all(((v == 0) | (v == 1)).all() for v in (values[:100], values))
+        both = hard and values.min() < values.max()
+    else:
+        hard = all((v == 1).all() for v in (values[:100], values))
+        both = hard and s.best is not None and s.best[0].min() < s.best[0].max()
+    if both:
+        warn(
+            f"{where}: all {len(s)} rows of {name} are exactly 0 or 1, which look like predicted "
+            "labels; expected probabilities. Pass those of predict_proba, not of predict.",
+            HardScoresWarning,
+        )

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._typing import FloatArray, Scale
-from .inputs import check_lengths, read_scores
+from .inputs import check_lengths, read_scores, refuse_swapped
 from .labels import as_labels, is_missing, read_classes, read_labels
-from .mistakes import refuse_swapped
 from .printed import spelled
 from .scores import Scores
 

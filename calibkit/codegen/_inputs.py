@@ -7,9 +7,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths
+from .._core.inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths, refuse_swapped
 from .._core.labels import is_missing, read_group_labels, read_labels, refuse_masked
-from .._core.mistakes import refuse_swapped
 from .._core.params import advice, check_choice
 from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, warn

@@ -11,9 +11,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._core.inputs import read_scores, split_fractions
+from .._core.inputs import read_scores, refuse_swapped, split_fractions
 from .._core.labels import read_group_labels
-from .._core.mistakes import refuse_swapped
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance

@@ -7,9 +7,15 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from .._core.columns import column_names, in_class_order
-from .._core.inputs import Rows, check_lengths, match_classes, read_scores
+from .._core.inputs import (
+    Rows,
+    check_lengths,
+    match_classes,
+    read_scores,
+    refuse_swapped,
+    warn_of_hard,
+)
 from .._core.labels import read_group_labels, read_labels, read_targets, warn_of_order
-from .._core.mistakes import refuse_swapped, warn_of_hard
 from .._core.params import check_choice
 from .._core.printed import spelled
 from .._core.warnings import FewGroupsWarning, warn
