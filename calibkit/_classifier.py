@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn import get_config
@@ -28,11 +28,8 @@ from ._core.warnings import counted
 from ._core.weights import read_weights
 from ._crossfit import Fold, cross_fit, response_of, splits, weight_params
 from ._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
-from ._typing import FloatArray, IntArray, Scale
+from ._typing import FloatArray, IntArray, Scale, Self
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEstimator):

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import clone
@@ -35,10 +35,7 @@ from ._core.plain_json import differences
 from ._core.printed import spelled
 from ._io import from_dict, to_dict
 from ._online import MultiStreamCalibrator
-from ._typing import FloatArray
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from ._typing import FloatArray, Self
 
 Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")

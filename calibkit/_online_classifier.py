@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -23,10 +23,7 @@ from ._core.printed import spelled
 from ._core.scores import Scores
 from ._crossfit import response_of
 from ._registry import CALIBRATORS, make_calibrator
-from ._typing import FloatArray
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from ._typing import FloatArray, Self
 
 
 def _names() -> list[str]:

@@ -1,9 +1,14 @@
 """The types that signatures share: arrays, and the words that settings take."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self as Self
+else:  # typing has it from Python 3.11 on, and nothing else is to be installed for it
+    Self = Any
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.integer]

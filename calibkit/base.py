@@ -13,8 +13,8 @@ from ._core.params import check_choice as check_choice
 from ._core.params import check_flag as check_flag
 from ._core.params import check_int as check_int
 from ._core.params import check_real as check_real
-from ._core.scores import Scale as Scale
 from ._core.scores import Scores as Scores
 from ._registry import register_calibrator as register_calibrator
 from ._typing import FloatArray as FloatArray
 from ._typing import IntArray as IntArray
+from ._typing import Scale as Scale

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final, get_args
+from typing import Any, ClassVar, Literal, final, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
-from .._typing import FloatArray, IntArray, Scale
+from .._typing import FloatArray, IntArray, Scale, Self
 from .certification import Verification, counts_of, verify_counts
 from .columns import column_names, match_columns
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores, refuse_swapped
@@ -68,9 +68,6 @@ def _with_state(calibrator: Snapshots, state: dict[str, Any]) -> Any:
     new.__dict__ = state
     return new
 
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: Kinds of learned attributes; persistence writes and checks them by these names.
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]

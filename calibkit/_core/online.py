@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
-from .._typing import FloatArray, IntArray, Scale
+from .._typing import FloatArray, IntArray, Scale, Self
 from .base import StateKind
 from .inputs import check_lengths, read_scores
 from .params import check_int
@@ -16,9 +16,6 @@ from .printed import spelled
 from .scores import Scores
 from .steps import SteppingCalibrator
 from .stream_labels import known_classes, read_stream, read_stream_labels
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class OnlineCalibrator(SteppingCalibrator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,14 +15,11 @@ from .._core.scores import Scores
 from .._core.stream_labels import read_stream, read_stream_labels
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START
-from .._typing import FloatArray, IntArray, Scale
+from .._typing import FloatArray, IntArray, Scale, Self
 from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
 from ._resolution import SUREST
 from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class MultiStreamCalibrator(Traced, BaseEstimator):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -12,15 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._numerics.links import logit
-from .._typing import FloatArray, Scale
+from .._typing import FloatArray, Scale, Self
 from ._answers import ask, read_rows
 from ._checks import warn_of_missing
 from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, measure_tokens
 from ._ragged import to_numbers
 from ._verbalised import read_stated
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: The column that each measure is made of.
 _COLUMN_OF = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.special import betaincinv
@@ -23,11 +23,8 @@ from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
-from .._typing import FloatArray, Scale
+from .._typing import FloatArray, Scale, Self
 from ._rates import read_rates, read_trials
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):

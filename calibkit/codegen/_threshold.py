@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,11 +17,8 @@ from .._core.random import generator
 from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
-from .._typing import FloatArray, IntArray, SignalScale
+from .._typing import FloatArray, IntArray, Self, SignalScale
 from ._inputs import SCALES, read_correct, warn_left_out
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: More outputs that are advised where chance has decided.
 _MORE = 1.25

@@ -219,7 +219,7 @@ class ScoreTable:
         n = total("n").astype(np.int64)
         return ScoreTable(p, n, *(total(c) for c in _SUMS))
 
-    def __radd__(self, other: Any) -> ScoreTable:
+    def __radd__(self, other: int) -> ScoreTable:
         # sum() starts with 0.
         return self if isinstance(other, int) and other == 0 else NotImplemented
 
