@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import base as base
 from . import calibrators as calibrators
 from . import online as online
-from ._classifier_file import CalibratedClassifier as CalibratedClassifier
+from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._core.certification import Verification as Verification
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewEventsWarning as FewEventsWarning

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn import get_config
@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from ._classifier_file import KEYS, read_into, written
 from ._core.base import BaseCalibrator, trace
 from ._core.certification import Verification
 from ._core.inputs import Rows, check_lengths
@@ -106,6 +107,9 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
     >>> round(log_loss(y_new, calibrated.predict_proba(X_new)), 1)
     0.2
     """
+
+    name: ClassVar[str] = "calibrated_classifier"
+    _keys: ClassVar[tuple[str, ...]] = KEYS
 
     @with_hints
     def __init__(
@@ -300,6 +304,15 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             .add(estimator=self.estimator, method_mapping=to_fit)
             .add(splitter=self.cv, method_mapping=to_split)
         )
+
+    def _to_dict(self) -> dict[str, Any]:
+        check_is_fitted(self)
+        return written(self)
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], trusted: Any) -> CalibratedClassifier:
+        made: CalibratedClassifier = read_into(cls, data, trusted)
+        return made
 
     def _check_params(self, where: str) -> None:
         check_choice(

@@ -8,31 +8,23 @@ from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._classifier import CalibratedClassifier
 from ._core.base import BaseCalibrator
 from ._core.labels import read_classes
 from ._core.optional import require
 from ._core.plain_json import check_keys, labels_from_dict, labels_to_dict, short
 from ._core.printed import spelled
 from ._io import (
-    FORMAT,
-    FORMS,
-    VERSION,
-    Form,
     UntrustedError,
-    check_header,
-    encode_param,
     fitted_from_dict,
+    fitted_to_dict,
+    params_to_dict,
     template_from_dict,
-    to_dict,
 )
 
-NAME = "calibrated_classifier"
 _PARAMS = ("calibrator", "ensemble", "response_method", "n_jobs")
 _MAX_BYTES = 1 << 30
-_KEYS = {"format", "version", "class", "params", "classes", "calibrators", "estimators"}
+KEYS = ("params", "classes", "calibrators", "estimators")
 
 
 def _skops(what: str) -> Any:
@@ -45,47 +37,37 @@ def _skops(what: str) -> Any:
         ) from error
 
 
-def classifier_to_dict(classifier: CalibratedClassifier) -> dict[str, Any]:
-    """What :func:`calibkit.to_dict` gives of a fitted classifier."""
-    check_is_fitted(classifier)
+def written(classifier: Any) -> dict[str, Any]:
+    """A fitted classifier as plain values."""
     params = classifier.get_params(deep=False)
     fitted = classifier.estimators_
     held = {"estimator": classifier.estimator, "cv": classifier.cv, "fitted": fitted}
     text = b64encode(_skops("to_dict").dumps(held)).decode("ascii")
-    calibrators = [
-        {k: v for k, v in to_dict(c).items() if k not in ("format", "version")}
-        for c in classifier.calibrators_
-    ]
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "class": NAME,
-        "params": {name: encode_param(name, params[name]) for name in _PARAMS},
+        "params": params_to_dict({name: params[name] for name in _PARAMS}),
         "classes": labels_to_dict(classifier.classes_),
-        "calibrators": calibrators,
+        "calibrators": [fitted_to_dict(c._snapshot()) for c in classifier.calibrators_],
         "estimators": text,
     }
 
 
-def classifier_from_dict(data: Any, trusted: Any = None) -> CalibratedClassifier:
+def read_into(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
     """The classifier, if all types of its estimators are scikit-learn's own or trusted."""
-    check_keys(data, _KEYS, f"a {NAME}")
-    check_header(data)
-    params = data["params"]
-    check_keys(params, set(_PARAMS), f"params of {NAME}")
+    params, what = data["params"], cls.name
+    check_keys(params, set(_PARAMS), f"params of {what}")
     if isinstance(params["calibrator"], dict):
-        params = {**params, "calibrator": template_from_dict(params["calibrator"], 0)}
-    classes = read_classes(labels_from_dict(data["classes"], NAME), f"from_dict: {NAME}")
+        params = {**params, "calibrator": template_from_dict(params["calibrator"])}
+    classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
     calibrators = data["calibrators"]
     if not isinstance(calibrators, list):
         raise ValueError(f"from_dict: calibrators is {short(calibrators)}; expected a list.")
-    calibrators = [fitted_from_dict(c, 0) for c in calibrators]
+    calibrators = [fitted_from_dict(c) for c in calibrators]
     held = _estimators(data["estimators"], trusted)
     try:
-        found = CalibratedClassifier(held["estimator"], cv=held["cv"], **params)
-        found._check_params(f"from_dict: {NAME}")
+        found = cls(held["estimator"], cv=held["cv"], **params)
+        found._check_params(f"from_dict: {what}")
     except TypeError as error:
-        raise ValueError(f"from_dict: params of {NAME}: {error}") from error
+        raise ValueError(f"from_dict: params of {what}: {error}") from error
     found.classes_, found.estimators_, found.calibrators_ = classes, held["fitted"], calibrators
     _check_together(found)
     for name in ("n_features_in_", "feature_names_in_"):
@@ -116,7 +98,7 @@ def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
     return held
 
 
-def _check_together(found: CalibratedClassifier) -> None:
+def _check_together(found: Any) -> None:
     """Raise unless the parts are of one classifier."""
     own, calibrators = found.estimators_, found.calibrators_
     if not isinstance(own, list) or not own or len(own) != len(calibrators):
@@ -135,8 +117,3 @@ def _check_together(found: CalibratedClassifier) -> None:
             raise ValueError(
                 f"from_dict: {type(estimator).__name__} scores no classes; expected a classifier."
             )
-
-
-FORMS[CalibratedClassifier] = Form(
-    "class", NAME, classifier_to_dict, classifier_from_dict, trusts=True
-)

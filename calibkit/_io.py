@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from importlib import import_module
+from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -16,24 +15,18 @@ from ._core.base import BaseCalibrator, StateKind
 from ._core.files import whole_file
 from ._core.labels import read_classes
 from ._core.loaded import try_out
-from ._core.pending import Pending
 from ._core.plain_json import (
     check_keys,
     labels_from_dict,
     labels_to_dict,
     number,
-    pending_from_dict,
     short,
     vector,
     with_names_of_today,
 )
 from ._core.printed import spelled
 from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
-from ._online import MultiStreamCalibrator
-from ._registry import CALIBRATORS
-from ._registry import CODEGEN_FORMS as _CODEGEN
-from .metrics import CalibrationAlarm
-from .metrics._alarm import FORMAT as ALARM
+from ._registry import CALIBRATORS, class_of
 
 FORMAT = "calibkit"
 VERSION = 1
@@ -51,26 +44,6 @@ class UntrustedError(ValueError):
             f"{', '.join(unknown)}; expected types that you trust, since loading one may run its "
             f"code. If you trust these: from_dict(data, trusted={spelled([*trusted, *unknown])})."
         )
-
-
-class Form(NamedTuple):
-    """How objects of a class that is no calibrator of scores are told, written and read."""
-
-    key: str
-    value: str
-    write: Callable[[Any], dict[str, Any]]
-    read: Callable[..., Any]
-    trusts: bool = False  # whether `read` takes the names of types that are trusted
-
-
-#: calibkit.codegen, which stands on this module, adds those of its classes when it is imported.
-FORMS: dict[type, Form] = {
-    kind: Form(key, value, kind.to_dict, kind.from_dict)
-    for kind, key, value in (
-        (MultiStreamCalibrator, "class", "multi_stream"),
-        (CalibrationAlarm, "format", ALARM),
-    )
-}
 
 
 def to_dict(calibrator: Any) -> dict[str, Any]:
@@ -103,11 +76,12 @@ def to_dict(calibrator: Any) -> dict[str, Any]:
     >>> to_dict(cal)["class"]
     'platt'
     """
-    if type(calibrator) in FORMS:
-        return FORMS[type(calibrator)].write(calibrator)
-    _check_own(calibrator)
-    check_is_fitted(calibrator)
-    return {"format": FORMAT, "version": VERSION, **_fitted_to_dict(calibrator._snapshot())}
+    cls = _check_known(calibrator)
+    header = {"format": FORMAT, "version": VERSION, "class": cls.name}
+    if isinstance(calibrator, BaseCalibrator):
+        check_is_fitted(calibrator)
+        return header | fitted_to_dict(calibrator._snapshot())
+    return header | cls._to_dict(calibrator)
 
 
 def from_dict(data: Any, trusted: Any = None) -> Any:
@@ -145,23 +119,14 @@ def from_dict(data: Any, trusted: Any = None) -> Any:
         found = from_dict({k: v for k, v in data.items() if k != "fitted_on"}, trusted)
         vars(found)["_fitted_on"] = provenance_from_dict(data["fitted_on"])
         return found
+    if isinstance(data, dict) and data.get("format") == "calibkit.CalibrationAlarm":
+        data = {"class": "calibration_alarm", **data, "format": FORMAT}  # as it was once written
     data = with_names_of_today(data)
-    if isinstance(data, dict) and data.get("class") in _CODEGEN:
-        import_module("calibkit.codegen")
-    for form in FORMS.values():
-        if isinstance(data, dict) and data.get(form.key) == form.value:
-            try:
-                return form.read(data, trusted) if form.trusts else form.read(data)
-            except OverflowError as error:
-                raise ValueError(f"from_dict: {form.value}: {error}") from error
-    check_keys(data, {"format", "version", "class", "params", "classes", "state"}, "the file")
-    check_header(data)
-    rest = {k: v for k, v in data.items() if k not in ("format", "version")}
-    return fitted_from_dict(rest, depth=0)
-
-
-def check_header(data: dict[str, Any]) -> None:
-    """Raise unless the file is calibkit's, and of a version that is known."""
+    name = data.get("class") if isinstance(data, dict) else None
+    cls = class_of(name)
+    other = cls is not None and not issubclass(cls, BaseCalibrator)
+    keys = cls._keys if other else ("params", "classes", "state")
+    check_keys(data, {"format", "version", "class", *keys}, f"a {name}" if other else "the file")
     if data["format"] != FORMAT:
         raise ValueError(
             f"from_dict: format is {spelled(data['format'])}; expected {spelled(FORMAT)}."
@@ -171,6 +136,13 @@ def check_header(data: dict[str, Any]) -> None:
             f"from_dict: version is {spelled(data['version'])}; expected {VERSION}. A newer file "
             "needs a newer calibkit."
         )
+    body = {k: v for k, v in data.items() if k not in ("format", "version")}
+    if not other:
+        return fitted_from_dict(body)
+    try:
+        return cls._from_dict(body, trusted)
+    except OverflowError as error:
+        raise ValueError(f"from_dict: {name}: {error}") from error
 
 
 def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
@@ -259,28 +231,28 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _check_own(calibrator: Any) -> None:
-    """Raise unless a file can name the class: one of a user's own would come back as another."""
-    if not isinstance(calibrator, BaseCalibrator) or (
-        CALIBRATORS.get(getattr(type(calibrator), "name", "")) is not type(calibrator)
-    ):
-        own = type(calibrator).__name__
-        if isinstance(calibrator, BaseCalibrator):
-            raise TypeError(
-                f"to_dict: {own} is not a calibrator of calibkit and not registered; expected one "
-                f"that is. Register it: calibkit.base.register_calibrator({own})."
-            )
+def _check_known(own: Any) -> Any:
+    """The class, if a file can name it: one of a user's own would come back as another."""
+    cls = type(own)
+    if class_of(getattr(cls, "name", None)) is cls:
+        return cls
+    if isinstance(own, BaseCalibrator):
         raise TypeError(
-            f"to_dict: {own} is not a calibrator of calibkit; expected one. "
-            "Use pickle or joblib for scikit-learn estimators, or skops, as for the estimator of a "
-            "CalibratedClassifier, which can be saved; of a Journal save calibrator_."
+            f"to_dict: {cls.__name__} is not a calibrator of calibkit and not registered; expected "
+            f"one that is. Register it: calibkit.base.register_calibrator({cls.__name__})."
         )
+    raise TypeError(
+        f"to_dict: {cls.__name__} is not a calibrator of calibkit; expected one. "
+        "Use pickle or joblib for scikit-learn estimators, or skops, as for the estimator of a "
+        "CalibratedClassifier, which can be saved; of a Journal save calibrator_."
+    )
 
 
 # -- writing --------------------------------------------------------------------------------
 
 
-def _fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
+def fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
+    """Class, parameters, class labels and learned state of a fitted calibrator."""
     state = {name: encode(getattr(calibrator, name)) for name in calibrator._state}
     return {
         **_template_to_dict(calibrator),
@@ -291,21 +263,25 @@ def _fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
 
 def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
     """Class and parameters of a calibrator, fitted or not."""
-    _check_own(calibrator)
-    params = calibrator.get_params(deep=False)
-    encoded = {name: encode_param(name, value) for name, value in params.items()}
+    _check_known(calibrator)
+    encoded = params_to_dict(calibrator.get_params(deep=False))
     if "borrows" in calibrator._traits:  # its parameter is fitted already
-        encoded["calibrator"] = _fitted_to_dict(calibrator.calibrator)
+        encoded["calibrator"] = fitted_to_dict(calibrator.calibrator)
     return {"class": calibrator.name, "params": encoded}
 
 
-def encode_param(name: str, value: Any) -> Any:
+def params_to_dict(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as plain values."""
+    return {name: _encode_param(name, value) for name, value in params.items()}
+
+
+def _encode_param(name: str, value: Any) -> Any:
     if name == "classes" and value is not None:
         return labels_to_dict(np.asarray(value))
     if isinstance(value, BaseCalibrator):
         return _template_to_dict(value)
     if isinstance(value, (tuple, list)):
-        return [encode_param(name, v) for v in value]
+        return [_encode_param(name, v) for v in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -319,20 +295,20 @@ def encode_param(name: str, value: Any) -> Any:
 def encode(value: Any) -> Any:
     """A learned attribute."""
     if isinstance(value, BaseCalibrator):
-        return _fitted_to_dict(value)
+        return fitted_to_dict(value)
     if isinstance(value, list):
-        return [None if v is None else _fitted_to_dict(v) for v in value]
-    if isinstance(value, Pending):
-        return value.to_dict()
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+        return [None if v is None else fitted_to_dict(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value.to_dict() if hasattr(value, "to_dict") else value
 
 
 # -- reading --------------------------------------------------------------------------------
 
 
-def fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
+def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     check_keys(data, {"class", "params", "classes", "state"}, "a calibrator")
-    calibrator = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
+    calibrator: Any = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
     what = f"{calibrator.name}"
     classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
     state = data["state"]
@@ -341,8 +317,11 @@ def fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
     check_keys(state, set(calibrator._state), f"the state of {what}")
     calibrator.classes_ = classes
     for name, kind in calibrator._state.items():
-        value = decode(state[name], kind, f"{what}.{name}", depth)
-        setattr(calibrator, name, value)
+        at = f"{what}.{name}"
+        if kind == "pending":
+            setattr(calibrator, name, calibrator._read_pending(state[name], at))
+        else:
+            setattr(calibrator, name, decode(state[name], kind, at, depth))
     if len(classes) > 2 and "multiclass" not in calibrator._traits:
         raise ValueError(f"from_dict: {what} is binary; found {len(classes)} classes.")
     try:
@@ -350,10 +329,12 @@ def fitted_from_dict(data: Any, depth: int) -> BaseCalibrator:
         try_out(calibrator)
     except (ValueError, ArithmeticError, LookupError) as error:
         raise ValueError(f"from_dict: {what}: {error}.") from error
-    return calibrator
+    fitted: BaseCalibrator = calibrator
+    return fitted
 
 
-def template_from_dict(data: Any, depth: int) -> BaseCalibrator:
+def template_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
+    """A calibrator with its parameters, checked."""
     if depth >= _MAX_DEPTH:
         raise ValueError(f"from_dict: calibrators are nested more than {_MAX_DEPTH} deep.")
     check_keys(data, {"class", "params"}, "a calibrator")
@@ -364,24 +345,30 @@ def template_from_dict(data: Any, depth: int) -> BaseCalibrator:
             f"{', '.join(CALIBRATORS)}. A calibrator of your own is registered first: "
             "calibkit.base.register_calibrator."
         )
-    cls = CALIBRATORS[name]
-    check_keys(data["params"], set(cls._get_param_names()), f"params of {name}")
+    made: BaseCalibrator = made_of(CALIBRATORS[name], data["params"], name, depth)
+    return made
+
+
+def made_of(cls: Any, params: Any, what: str, depth: int = 0) -> Any:
+    """An object of a class, with parameters from a file."""
+    check_keys(params, set(signature(cls).parameters), f"params of {what}")
     # JSON has no tuples: a list stands for one.
-    params: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in data["params"].items()
-    }
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
     if params.get("classes") is not None:
-        params["classes"] = labels_from_dict(params["classes"], f"{name}.classes")
+        params["classes"] = labels_from_dict(params["classes"], f"{what}.classes")
     for key, value in params.items():
         if isinstance(value, dict) and "class" in value:
-            read = fitted_from_dict if "borrows" in cls._traits else template_from_dict
+            read = (
+                fitted_from_dict if "borrows" in getattr(cls, "_traits", ()) else template_from_dict
+            )
             params[key] = read(value, depth + 1)
     try:
-        calibrator = cls(**params)
-        calibrator._check_params()
+        made = cls(**params)
+        if hasattr(made, "_check_params"):
+            made._check_params()
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"from_dict: params of {name}: {error}") from error
-    return calibrator
+        raise ValueError(f"from_dict: params of {what}: {error}") from error
+    return made
 
 
 def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
@@ -394,8 +381,6 @@ def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
         return number(value, what)
     if kind == "calibrator":
         return _binary_from_dict(value, what, depth)
-    if kind == "pending":
-        return pending_from_dict(value, what)
     if kind == "vector":
         return vector(value, what)
     if not isinstance(value, list):

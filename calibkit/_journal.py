@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import RLock
@@ -31,7 +32,6 @@ from ._core.calls import (
 from ._core.online import OnlineCalibrator
 from ._core.params import check_flag, check_int
 from ._core.pending import Resolved, read_ids
-from ._core.plain_json import differences
 from ._core.printed import spelled
 from ._io import from_dict, to_dict
 from ._online import MultiStreamCalibrator
@@ -490,9 +490,32 @@ def _text(cal: Any) -> bytes:
 def _check_same(stored: Learner, given: Learner, path: str) -> None:
     """Raise unless they are of one class and have the same parameters."""
     asked, on_file = (json.loads(_text(clone(c))) for c in (given, stored))
-    different = list(differences(asked, on_file))
+    different = list(_differences(asked, on_file))
     if different:
         raise ValueError(
             f"Journal: {path} holds another calibrator than the one given: "
             f"{'; '.join(different[:5])}; expected the same. Give that one, none, or another file."
         )
+
+
+def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
+    """In words, where the parameters of two calibrators as dicts differ; the other is on file."""
+    if one["class"] != other["class"]:
+        yield f"{prefix}class is {spelled(one['class'])}, on file {spelled(other['class'])}"
+        return
+    for name, there in other["params"].items():
+        here = one["params"][name]
+        if all(isinstance(v, dict) and "class" in v for v in (here, there)):
+            yield from _differences(here, there, f"{prefix}{name}__")
+        elif here != there and (name, here) != ("eps", "auto"):  # then the file's goes on
+            yield f"{prefix}{name} is {_shown(here)}, on file {_shown(there)}"
+    # What is learned is compared of calibrators that are held: they are part of what was asked for.
+    if prefix and one.get("state") != other.get("state"):
+        yield f"{prefix}state is another, on file"
+
+
+def _shown(value: Any) -> str:
+    """A parameter in a few words: a held calibrator by its name, labels by themselves."""
+    if isinstance(value, dict):
+        value = value.get("class", value.get("values"))
+    return reprlib.repr(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, TypeVar, get_args
 
@@ -12,11 +13,17 @@ from ._core.base import BaseCalibrator, StateKind
 from ._core.params import advice, check_names, main_name
 from ._core.printed import spelled
 
-#: Names in files of what calibkit.codegen holds beside calibrators of scores.
-CODEGEN_FORMS = ("risk_controlled_threshold", "triage_policy", "quantile", "decision_rule")
-#: Names that no calibrator may have, for files say something else by them.
-_TAKEN = {"multi_stream", "calibrated_classifier", *CODEGEN_FORMS}
-
+#: What files hold beside calibrators of scores: names, and where the classes are. They are imported
+#: when a file names one.
+OTHERS = {
+    "calibrated_classifier": ("calibkit", "CalibratedClassifier"),
+    "calibration_alarm": ("calibkit", "CalibrationAlarm"),
+    "decision_rule": ("calibkit.codegen", "DecisionRule"),
+    "multi_stream": ("calibkit.online", "MultiStreamCalibrator"),
+    "quantile": ("calibkit.codegen", "QuantileCalibrator"),
+    "risk_controlled_threshold": ("calibkit.codegen", "RiskControlledThreshold"),
+    "triage_policy": ("calibkit.codegen", "TriagePolicy"),
+}
 #: Every calibrator by its name; a package of calibrators enters its own when it is imported.
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {}
 
@@ -27,6 +34,14 @@ def enter(names: Mapping[str, Any]) -> None:
     """Make the calibrators among the names of a package known."""
     classes = [c for c in names.values() if isinstance(c, type) and issubclass(c, BaseCalibrator)]
     CALIBRATORS.update({c.name: c for c in classes})
+
+
+def class_of(name: Any) -> Any:
+    """The class that files call so; None if there is none."""
+    if isinstance(name, str) and name in OTHERS:
+        module, cls = OTHERS[name]
+        return getattr(import_module(module), cls)
+    return CALIBRATORS.get(name) if isinstance(name, str) else None
 
 
 def register_calibrator(calibrator: _C) -> _C:
@@ -86,7 +101,7 @@ def register_calibrator(calibrator: _C) -> _C:
             f"attributes, whose names end in '_', and the kind of each, one of {', '.join(kinds)}."
         )
     known = CALIBRATORS.get(main_name(name))
-    if name in _TAKEN or (known is not None and not _is_redefined(known, calibrator)):
+    if name in OTHERS or (known is not None and not _is_redefined(known, calibrator)):
         other = "another class of calibkit" if known is None else known.__name__
         raise ValueError(
             f"{where}: {own}.name is {spelled(name)}, which stands for {other}; expected a name of "

@@ -161,11 +161,11 @@ def _verify(a: dict[str, Any]) -> Outputs:
 def _alarm(a: dict[str, Any]) -> Outputs:
     alarm = calibkit.CalibrationAlarm()
     alarm.update(a["y"], a["x"])
-    before = alarm.to_dict()
+    before = calibkit.to_dict(alarm)
     try:
         alarm.update(a["y"], a["others"])
     except Exception:
-        assert alarm.to_dict() == before, "a refused update has changed the alarm"
+        assert calibkit.to_dict(alarm) == before, "a refused update has changed the alarm"
         raise
     yield "threshold", alarm.alpha, 0.0, 1.0
 

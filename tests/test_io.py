@@ -72,7 +72,7 @@ def test_what_writes_itself_is_saved_like_any(own, tmp_path):
     save(own, tmp_path / "own.json")
     back = load(tmp_path / "own.json")
     assert type(back) is type(own)
-    assert to_dict(back) == to_dict(own) == own.to_dict()
+    assert to_dict(back) == to_dict(own)
     with pytest.raises(TypeError, match="Mine is not a calibrator of calibkit"):
         to_dict(type("Mine", (type(own),), {})())
 

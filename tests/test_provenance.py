@@ -23,7 +23,7 @@ from calibkit import (
     to_dict,
 )
 from calibkit._core.provenance import provenance
-from calibkit._io import FORMS
+from calibkit._registry import OTHERS, class_of
 from calibkit.codegen import DecisionRule, QuantileCalibrator, RiskControlledThreshold, TriagePolicy
 from calibkit.online import MultiStreamCalibrator, OnlinePlattCalibrator
 from calibkit.testing import binary_data, multiclass_data
@@ -93,7 +93,9 @@ def test_files_of_all_else_say_it_too(at, tmp_path, monkeypatch):
 
 
 def test_each_kind_of_file_is_asked():
-    assert {type(found) for found, _ in others()} | {CalibratedClassifier} == set(FORMS)
+    assert {type(found) for found, _ in others()} | {CalibratedClassifier} == set(
+        map(class_of, OTHERS)
+    )
 
 
 def test_the_same_rows_have_the_same_hash():

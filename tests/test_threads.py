@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from calibkit import CalibrationAlarm, to_dict
+from calibkit import CalibrationAlarm, from_dict, to_dict
 from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
 from calibkit.testing import binary_data
 
@@ -171,13 +171,13 @@ def test_alarm():
 
     def read():
         assert np.isfinite(alarm.log_e_value_)
-        data = alarm.to_dict()
-        assert CalibrationAlarm.from_dict(data).to_dict() == data
+        data = to_dict(alarm)
+        assert to_dict(from_dict(data)) == data
 
     beside(of(alarm), read, lambda: (repr(alarm), alarm.alarm_, alarm.e_value_))
     for i in range(ROUNDS):
         of(alone)(i)
-    assert alarm.to_dict() == alone.to_dict()
+    assert to_dict(alarm) == to_dict(alone)
 
 
 def test_classifier():

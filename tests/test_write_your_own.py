@@ -20,8 +20,7 @@ from calibkit import (
     save,
     to_dict,
 )
-from calibkit._io import FORMS
-from calibkit._registry import CALIBRATORS, registry_restored
+from calibkit._registry import CALIBRATORS, OTHERS, registry_restored
 from calibkit.base import BaseCalibrator, OnlineCalibrator, register_calibrator
 from calibkit.codegen import DecisionRule, TriagePolicy, cross_val_calibrate
 from calibkit.online import WindowedCalibrator
@@ -184,7 +183,7 @@ def test_the_command_line_takes_it(tmp_path):
 
 def test_names_that_say_something_else_are_refused():
     taken = ["platt", "tops", "windowed", "Platt", "", None, "my map"]
-    taken += [form.value for form in FORMS.values() if form.key == "class"]
+    taken += OTHERS
     for name in taken:
         cls = type("Mine", (Rate,), {"name": name})
         with pytest.raises(ValueError, match=r"register_calibrator: Mine\.name is"):

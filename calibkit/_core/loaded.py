@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._typing import FloatArray, Scale
 from .base import BaseCalibrator
 from .inputs import LARGEST_LOGIT
-from .online import OnlineCalibrator
 from .scores import Scores
 
 
@@ -37,18 +38,13 @@ def check_forecast(q: FloatArray) -> None:
         raise ValueError("the state gives forecasts that are no probabilities")
 
 
-def try_out(calibrator: BaseCalibrator) -> None:
+def try_out(calibrator: Any) -> None:
     """Raise unless it forecasts scores of all sizes, and can learn; it stays as it is."""
     s = _some_scores(calibrator._input_scale(), len(calibrator.classes_))
     with np.errstate(all="ignore"):
         check_forecast(calibrator._map(s))
-        if isinstance(calibrator, OnlineCalibrator):
-            twin = calibrator._twin(trial=True)
-            x = twin._features(s)
-            check_forecast(twin._stream(x, np.arange(len(x), dtype=np.float64) % 2.0))
-            if (ticket := calibrator.pending_.oldest) is not None:
-                twin._absorb(np.array([ticket]), np.ones(1))
-            check_forecast(twin._map(s))
+        if "online" in calibrator._traits:
+            calibrator._try_to_learn(s)
 
 
 def _some_scores(scale: Scale, k: int) -> Scores:

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from .._typing import FloatArray, IntArray, Scale, Self
 from .base import StateKind
 from .inputs import check_lengths, read_scores
+from .loaded import check_forecast
 from .params import check_int
 from .pending import Pending, Resolved, read_ids
 from .printed import spelled
@@ -99,6 +100,19 @@ class OnlineCalibrator(SteppingCalibrator):
             raise ValueError(f"n_seen_={spelled(self.n_seen_)}; expected a count")
         self.pending_.check(self._bounds())
         self._note_settings()
+
+    def _try_to_learn(self, s: Scores) -> None:
+        """Raise if it can't go on from state read from a file; it stays as it is."""
+        twin = self._twin(trial=True)
+        x = twin._features(s)
+        check_forecast(twin._stream(x, np.arange(len(x), dtype=np.float64) % 2.0))
+        if (ticket := self.pending_.oldest) is not None:
+            twin._absorb(np.array([ticket]), np.ones(1))
+        check_forecast(twin._map(s))
+
+    def _read_pending(self, value: Any, what: str) -> Pending:
+        """The forecasts that wait, read from a file."""
+        return Pending.from_dict(value, what)
 
     # -- what a user calls ------------------------------------------------------------------
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._typing import FloatArray
+from .plain_json import check_keys, short, vector
 from .printed import spelled
 
 
@@ -119,6 +120,33 @@ class Pending:
             "ids": list(waiting),
             "tickets": [list(t) for t in waiting.values()],
         }
+
+    @classmethod
+    def from_dict(
+        cls, data: Any, what: str, read_ticket: Callable[[Any, str], Any] = vector
+    ) -> Pending:
+        """From values that nobody has checked."""
+        check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
+        ids, tickets = data["ids"], data["tickets"]
+        counts = [data[k] for k in ("room", "dropped", "replaced")]
+        if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
+            shown = ", ".join(map(short, counts))
+            raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
+        if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
+            raise ValueError(f"from_dict: {what} has not one ticket for each id.")
+        if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
+            raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
+        if len(ids) > counts[0]:
+            raise ValueError(
+                f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer."
+            )
+        rows = [read_ticket(t, what) for t in tickets]
+        if len({len(r) for r in rows}) > 1:
+            raise ValueError(f"from_dict: {what} has tickets of different lengths.")
+        pending = cls(counts[0])
+        pending.add(ids, np.array(rows))
+        pending.n_dropped, pending.n_replaced = counts[1:]
+        return pending
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tickets": self._tickets.copy()}

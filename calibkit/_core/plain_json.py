@@ -1,16 +1,13 @@
-"""Pieces of a calibrator's JSON: labels, numbers, waiting forecasts; everything read is checked."""
+"""Pieces of JSON: labels and numbers; everything read is checked."""
 
 from __future__ import annotations
 
-import reprlib
 import sys
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from .._typing import FloatArray
-from .pending import Pending
 from .printed import spelled
 
 #: Characters of all class labels together: NumPy gives each label the room of the longest.
@@ -113,55 +110,26 @@ def short(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def vector(value: Any, what: str) -> FloatArray:
+def count(value: Any, what: str) -> int:
+    if type(value) is not int or not 0 <= value <= 2**53:
+        raise ValueError(f"from_dict: {what} is {short(value)}; expected a count.")
+    return value
+
+
+def vector(value: Any, what: str, length: int | None = None) -> FloatArray:
     """A list of finite numbers as an array."""
     if not isinstance(value, list):
         raise ValueError(f"from_dict: {what} is {short(value)}; expected a list.")
+    if length is not None and len(value) != length:
+        raise ValueError(f"from_dict: {what} holds {len(value)} numbers; expected {length}.")
     return np.array([number(v, what) for v in value], dtype=np.float64)
 
 
-def pending_from_dict(
-    data: Any, what: str, read_ticket: Callable[[Any, str], Any] = vector
-) -> Pending:
-    check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
-    ids, tickets = data["ids"], data["tickets"]
-    counts = [data[k] for k in ("room", "dropped", "replaced")]
-    if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
-        shown = ", ".join(map(short, counts))
-        raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
-    if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
-        raise ValueError(f"from_dict: {what} has not one ticket for each id.")
-    if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
-        raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
-    if len(ids) > counts[0]:
-        raise ValueError(f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer.")
-    rows = [read_ticket(t, what) for t in tickets]
-    if len({len(r) for r in rows}) > 1:
-        raise ValueError(f"from_dict: {what} has tickets of different lengths.")
-    pending = Pending(counts[0])
-    pending.add(ids, np.array(rows))
-    pending.n_dropped, pending.n_replaced = counts[1:]
-    return pending
+def finite(value: float) -> float | None:
+    """A number for JSON, which has neither NaN nor infinity."""
+    return float(value) if np.isfinite(value) else None
 
 
-def differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
-    """In words, where the parameters of two calibrators as dicts differ; the other is on file."""
-    if one["class"] != other["class"]:
-        yield f"{prefix}class is {spelled(one['class'])}, on file {spelled(other['class'])}"
-        return
-    for name, there in other["params"].items():
-        here = one["params"][name]
-        if all(isinstance(v, dict) and "class" in v for v in (here, there)):
-            yield from differences(here, there, f"{prefix}{name}__")
-        elif here != there and (name, here) != ("eps", "auto"):  # then the file's goes on
-            yield f"{prefix}{name} is {_shown(here)}, on file {_shown(there)}"
-    # What is learned is compared of calibrators that are held: they are part of what was asked for.
-    if prefix and one.get("state") != other.get("state"):
-        yield f"{prefix}state is another, on file"
-
-
-def _shown(value: Any) -> str:
-    """A parameter in a few words: a held calibrator by its name, labels by themselves."""
-    if isinstance(value, dict):
-        value = value.get("class", value.get("values"))
-    return reprlib.repr(value)
+def check_sound(sound: Any, what: str) -> None:
+    if not sound:
+        raise ValueError(f"from_dict: the state of {what} is inconsistent.")

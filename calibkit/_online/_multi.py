@@ -16,7 +16,16 @@ from .._core.stream_labels import read_stream, read_stream_labels
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START
 from .._typing import FloatArray, IntArray, Scale, Self
-from ._multi_state import PARAMS, as_row, check_mate, check_params, read_into, tickets_of, written
+from ._multi_state import (
+    KEYS,
+    PARAMS,
+    as_row,
+    check_mate,
+    check_params,
+    read_into,
+    tickets_of,
+    written,
+)
 from ._resolution import SUREST
 from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
@@ -123,6 +132,7 @@ class MultiStreamCalibrator(Traced, BaseEstimator):
     """
 
     name: ClassVar[str] = "multi_stream"
+    _keys: ClassVar[tuple[str, ...]] = KEYS
     pooled_: OnlinePlattCalibrator
 
     def __init__(
@@ -432,47 +442,14 @@ class MultiStreamCalibrator(Traced, BaseEstimator):
         self._pending.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
         return self
 
-    # -- export -----------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """All streams as plain values, ready for JSON.
-
-        Returns
-        -------
-        data : dict
-            Format, version, class, parameters, class labels, ids, and a list of numbers for each
-            column of state. Floats written with ``repr`` come back bit for bit.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If there was no label yet.
-        """
+    def _to_dict(self) -> dict[str, Any]:
         self._check_started()
         return written(self)
 
     @classmethod
-    def from_dict(cls, data: Any) -> MultiStreamCalibrator:
-        """The calibrator that :meth:`to_dict` described.
-
-        Nothing is imported by name, evaluated or unpickled, and every value is checked.
-
-        Parameters
-        ----------
-        data : dict
-            As returned by :meth:`to_dict`, or read from JSON.
-
-        Returns
-        -------
-        calibrator : MultiStreamCalibrator
-            Forecasts and learns the same bits as the one it came from.
-
-        Raises
-        ------
-        ValueError
-            If anything is missing, unknown, of the wrong type or inconsistent.
-        """
-        return read_into(cls, data)
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> MultiStreamCalibrator:
+        made: MultiStreamCalibrator = read_into(cls, data)
+        return made
 
     # -- how it is done ---------------------------------------------------------------------
 

@@ -11,14 +11,14 @@ from .._core.groups import read_groups
 from .._core.loaded import check_forecast
 from .._core.params import check_choice, check_int, check_real, check_scale
 from .._core.pending import Pending
-from .._core.plain_json import number, pending_from_dict, with_names_of_today
+from .._core.plain_json import check_keys, number
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ._newton import LIMIT
-from ._streams import Streams, check_keys, read_two, rows_from_dict, rows_to_dict
+from ._streams import Streams, read_two, rows_from_dict, rows_to_dict
 
 PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale", "max_pending")
-_HEAD = {"format": "calibkit", "version": 1, "class": "multi_stream"}
+KEYS = ("params", "classes", "pooled", "groups", "streams", "pending")
 
 
 def check_params(cal: Any) -> None:
@@ -61,7 +61,6 @@ def written(cal: Any) -> dict[str, Any]:
     params = {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
     pending = cal.pending_.resized(params["max_pending"]).to_dict()
     return {
-        **_HEAD,
         "params": {**params, "classes": declared},
         "classes": cal.classes_.tolist(),
         "pooled": rows_to_dict(as_row(cal.pooled_)),
@@ -70,33 +69,26 @@ def written(cal: Any) -> dict[str, Any]:
     }
 
 
-def read_into(cls: Any, data: Any) -> Any:
+def read_into(cls: Any, data: dict[str, Any]) -> Any:
     """The calibrator of a class that was written, from values that nobody has checked."""
-    where, data = f"{cls.__name__}.from_dict", with_names_of_today(data)
-    check_keys(data, {*_HEAD, "params", "classes", "pooled", "groups", "streams", "pending"}, where)
-    for key, value in _HEAD.items():
-        if type(data[key]) is not type(value) or data[key] != value:
-            raise ValueError(
-                f"{where}: {key} is {spelled(data[key]):.50}; expected {spelled(value)}."
-            )
-    check_keys(data["params"], {*PARAMS, "classes"}, f"{where}: params")
-    out, classes = cls(**data["params"]), read_two(data["classes"], where)
+    check_keys(data["params"], {*PARAMS, "classes"}, f"params of {cls.name}")
+    out, classes = cls(**data["params"]), read_two(data["classes"])
     try:
         out._check_params()
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from error
+        raise ValueError(f"from_dict: {error}") from error
     if out.classes not in (None, data["classes"]):
-        raise ValueError(f"{where}: classes differ from those in params; expected the same.")
-    streams = Streams.from_dict(data, where)
-    pending = pending_from_dict(data["pending"], f"pending of {out.name}", _read_ticket)
+        raise ValueError("from_dict: classes differ from those in params; expected the same.")
+    streams = Streams.from_dict(data)
+    pending = Pending.from_dict(data["pending"], f"pending of {out.name}", _read_ticket)
     waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
     read_groups([*data["groups"][:1], *waiting], f"from_dict: pending of {out.name}")
-    row = rows_from_dict(data["pooled"], 1, f"{where}: pooled")[0]
+    row = rows_from_dict(data["pooled"], 1, "pooled")[0]
     out.pooled_, out._streams, out._pending = out._restored(row, classes), streams, pending
     try:
         _try_out(out)
     except (ValueError, ArithmeticError) as error:
-        raise ValueError(f"{where}: {error}.") from error
+        raise ValueError(f"from_dict: {error}.") from error
     return out
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from threading import RLock
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from .._core.groups import places_of, read_groups
 from .._core.labels import read_classes
+from .._core.plain_json import check_keys, vector
 from .._core.printed import spelled
 from .._numerics.multijoin import join
 from .._numerics.multistream import COUNT, START, Settings, forecast, learn, new_rows
@@ -155,18 +155,18 @@ class Streams:
             return {"groups": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any], where: str) -> Streams:
+    def from_dict(cls, data: dict[str, Any]) -> Streams:
         """From values that nobody has checked."""
         ids = data["groups"]
         if not isinstance(ids, list):
-            raise ValueError(f"{where}: groups is a {type(ids).__name__}; expected a list.")
-        keys = read_groups(ids, where, name="groups")
+            raise ValueError(f"from_dict: groups is a {type(ids).__name__}; expected a list.")
+        keys = read_groups(ids, "from_dict", name="groups")
         if len(set(ids)) != len(ids):
-            raise ValueError(f"{where}: groups holds ids twice; expected distinct ones.")
-        rows = rows_from_dict(data["streams"], len(ids), f"{where}: streams")
+            raise ValueError("from_dict: groups holds ids twice; expected distinct ones.")
+        rows = rows_from_dict(data["streams"], len(ids), "streams")
         if len(rows) and rows[:, COUNT].min() < 1.0:
             raise ValueError(
-                f"{where}: streams: n_seen holds {rows[:, COUNT].min()}; expected 1 on."
+                f"from_dict: streams: n_seen holds {rows[:, COUNT].min()}; expected 1 on."
             )
         return cls(keys, rows)
 
@@ -176,46 +176,36 @@ def rows_to_dict(rows: FloatArray) -> dict[str, list[float]]:
     return dict(zip(COLUMNS, rows.T.tolist(), strict=True))
 
 
-def rows_from_dict(data: Any, n: int, where: str) -> FloatArray:
+def rows_from_dict(data: Any, n: int, what: str) -> FloatArray:
     """Rows of state from values that nobody has checked."""
-    check_keys(data, set(COLUMNS), where)
-    out = np.empty((n, len(COLUMNS)))
-    for i, name in enumerate(COLUMNS):
-        values = data[name]
-        if not isinstance(values, list) or len(values) != n:
-            raise ValueError(f"{where}: {name} is not a list of {n} numbers.")
-        # Compared, not converted: a whole number of a thousand digits is not a float.
-        largest = sys.float_info.max
-        if not all(type(v) in (int, float) and abs(v) <= largest for v in values):
-            raise ValueError(f"{where}: {name} holds what is no finite number; expected numbers.")
-        out[:, i] = values
+    check_keys(data, set(COLUMNS), what)
+    out = np.column_stack([vector(data[name], f"{what}.{name}", n) for name in COLUMNS])
     low, d1, d2, n = out[:, 2 : COUNT + 1].T
     # Parameters may change between calls: what any of them allow. `low` is a mean of log-odds.
     least = 1e-12 * (1.0 - 1e-6)
     if not ((d1 >= least) & (d2 >= least) & (d1 <= MOST) & (d2 <= MOST)).all():
         raise ValueError(
-            f"{where}: d1 and d2 are of no positive definite matrix; expected {least:.3g} to "
-            f"{MOST:.3g}."
+            f"from_dict: {what}: d1 and d2 are of no positive definite matrix; expected "
+            f"{least:.3g} to {MOST:.3g}."
         )
     if not (np.abs(low) <= LIMIT).all():
-        raise ValueError(f"{where}: l holds more than {LIMIT}; expected a mean of log-odds.")
+        raise ValueError(
+            f"from_dict: {what}: l holds more than {LIMIT}; expected a mean of log-odds."
+        )
     if not (np.abs(out[:, [0, 1, START, START + 1]]) <= 1e12 * (1.0 + 1e-9)).all():
-        raise ValueError(f"{where}: slopes and intercepts are beyond 1e12, the largest radius.")
+        raise ValueError(
+            f"from_dict: {what}: slopes and intercepts are beyond 1e12, the largest radius."
+        )
     if not ((n >= 0) & (n <= 2.0**53) & (n == np.floor(n))).all():
-        raise ValueError(f"{where}: n_seen holds what is no count; expected whole numbers.")
+        raise ValueError(
+            f"from_dict: {what}: n_seen holds what is no count; expected whole numbers."
+        )
     return out
 
 
-def check_keys(data: Any, expected: set[str], where: str) -> None:
-    """Raise unless it is a dict of just these keys."""
-    if not isinstance(data, dict) or set(data) != expected:
-        found = sorted(map(str, data))[:10] if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{where}: found {found}; expected a dict of {sorted(expected)}.")
-
-
-def read_two(labels: Any, where: str) -> np.ndarray:
+def read_two(labels: Any) -> np.ndarray:
     """Two class labels that nobody has checked."""
     plain = isinstance(labels, list) and len(labels) == 2 and type(labels[0]) is type(labels[1])
     if not plain or type(labels[0]) not in (bool, int, float, str):
-        raise ValueError(f"{where}: classes is no list of two labels of one type.")
-    return read_classes(labels, where)
+        raise ValueError("from_dict: classes is no list of two labels of one type.")
+    return read_classes(labels, "from_dict")

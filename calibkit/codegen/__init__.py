@@ -5,7 +5,6 @@ agreement of its samples; calibkit calls no model. A signal is judged and rescal
 carried from one task to another, and turned into accept, review or discard with a guarantee.
 """
 
-from . import _saved as _saved  # so that save and load know these classes
 from ._answers import agreement as agreement
 from ._answers import p_true as p_true
 from ._answers import test_pass_rate as test_pass_rate

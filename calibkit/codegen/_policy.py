@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from .._core.inputs import check_lengths
 from .._core.params import check_int, check_real, percent
 from .._core.provenance import Traced
 from .._core.random import generator
+from .._io import made_of, params_to_dict
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
@@ -169,6 +170,9 @@ class TriagePolicy(Traced):
     cost_discard_right: float
     cost_review: float | None = None
 
+    name: ClassVar[str] = "triage_policy"
+    _keys: ClassVar[tuple[str, ...]] = ("params",)
+
     def __post_init__(self) -> None:
         where = "TriagePolicy"
         for name in ("cost_accept_wrong", "cost_discard_right"):
@@ -181,6 +185,19 @@ class TriagePolicy(Traced):
                 f"{where}: costs of {self.cost_accept_wrong:g} and {self.cost_discard_right:g} are "
                 "too large to add up; only their ratios matter, so divide them all."
             )
+
+    def _to_dict(self) -> dict[str, Any]:
+        params = params_to_dict({f.name: getattr(self, f.name) for f in fields(self)})
+        if params["cost_review"] == np.inf:
+            params["cost_review"] = None  # the same, and JSON has no infinity
+        return {"params": params}
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> TriagePolicy:
+        made: TriagePolicy = made_of(cls, data["params"], cls.__name__)
+        if made.cost_review == np.inf:
+            raise ValueError("from_dict: cost_review is infinite; expected null for no reviews.")
+        return made
 
     @property
     def _review(self) -> float:

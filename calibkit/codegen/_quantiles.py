@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from scipy.special import betaincinv
@@ -11,20 +11,33 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._core.inputs import read_scores, refuse_swapped, split_fractions
+from .._core.base import StateKind
+from .._core.inputs import LARGEST_LOGIT, read_scores, refuse_swapped, split_fractions
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
+from .._core.plain_json import check_keys, check_sound, finite, number, vector
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.scores import SATURATED, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights
+from .._io import decode, encode, made_of, params_to_dict
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
 from .._typing import FloatArray, Scale, Self
 from ._rates import read_rates, read_trials
+
+#: Learned attributes that files hold, and their kinds.
+_STATE: dict[str, StateKind] = {
+    "slope_": "float",
+    "intercept_": "float",
+    "converged_": "flag",
+    "clip_": "vector",
+    "log_precision_": "vector",
+    "edges_": "vector",
+}
 
 
 class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
@@ -119,6 +132,9 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     >>> cal.predict_quantiles([0.3, 0.7])[:, 0].round(1)
     array([0.1, 0.5])
     """
+
+    name: ClassVar[str] = "quantile"
+    _keys: ClassVar[tuple[str, ...]] = ("params", "state")
 
     def __init__(
         self,
@@ -379,6 +395,18 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         t = logit(np.clip(y, *self.edges_))
         self.lines_ = np.array([quantile_line(z, t, float(b), w) for b in levels])
 
+    def _to_dict(self) -> dict[str, Any]:
+        check_is_fitted(self, "slope_")
+        names = [name for name in (*_STATE, "lines_") if hasattr(self, name)]
+        state = {name: encode(getattr(self, name)) for name in names}
+        if hasattr(self, "offset_"):
+            state["offset_"] = finite(self.offset_)
+        return {"params": params_to_dict(self.get_params()), "state": state}
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> QuantileCalibrator:
+        return _with_state(made_of(cls, data["params"], cls.__name__), data["state"], cls.__name__)
+
     # -- reading --------------------------------------------------------------------------------
 
     def _check_params(self) -> FloatArray:
@@ -409,3 +437,40 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         check_is_fitted(self, "slope_")
         s = self._read(X, f"QuantileCalibrator.{method}", reset=False)
         return replace(s, clip=(self.clip_[0], self.clip_[1])).logits()
+
+
+def _with_state(cal: QuantileCalibrator, state: Any, what: str) -> QuantileCalibrator:
+    """Take what was learnt from a file, if it can have been learnt."""
+    has = set(state) if isinstance(state, dict) else set()
+    # A pinball fit to rates that are all 0 or all 1 is a beta distribution too.
+    lines = cal.method == "pinball" and "log_precision_" not in has
+    without = {"log_precision_"} if lines else {"edges_"}
+    kinds = {name: kind for name, kind in _STATE.items() if name not in without}
+    more = {"lines_"} if lines else set()
+    check_keys(state, {*kinds, *more, *(has & {"offset_"})}, f"the state of {what}")
+    for name, kind in kinds.items():
+        setattr(cal, name, decode(state[name], kind, f"{what}.{name}"))
+    if lines:
+        rows = state["lines_"] if isinstance(state["lines_"], list) else []
+        found = [vector(row, f"{what}.lines_") for row in rows]
+        if len(found) != len(cal.quantiles) or any(len(row) != 2 for row in found):
+            raise ValueError(f"from_dict: {what}.lines_: expected two numbers for each quantile.")
+        cal.lines_ = np.array(found)
+    edges = cal.edges_ if lines else np.array([0.25, 0.75])
+    curve = np.zeros(2) if lines else cal.log_precision_
+    check_sound(
+        all(a.shape == (2,) for a in (cal.clip_, edges, curve))
+        and ((cal.clip_ > 0) & (cal.clip_ < 0.5)).all()
+        and 0 < edges[0] < edges[1] < 1
+        and (cal.precision == "linear" or curve[0] == 0),
+        what,
+    )
+    if "offset_" in has:
+        offset = state["offset_"]
+        cal.offset_ = np.inf if offset is None else number(offset, f"{what}.offset_")
+        check_sound(abs(cal.offset_) <= 1 or offset is None, what)
+    z = [0.0, 0.2, 0.5, 1.0] if cal.scale == "probability" else [-LARGEST_LOGIT, 0.0, LARGEST_LOGIT]
+    with np.errstate(all="ignore"):
+        forecast = np.column_stack((cal.predict(z), cal.predict_quantiles(z)))
+    check_sound(((forecast >= 0) & (forecast <= 1)).all(), what)
+    return cal

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator
 from .._core.optional import require
+from .._core.plain_json import short
 from .._core.printed import spelled
 from .._core.provenance import Provenance, Traced
 from .._core.warnings import MissingSignalWarning, warn
+from .._io import from_dict, to_dict
+from .._registry import CALIBRATORS
 from .._typing import FloatArray, IntArray
 from ._policy import DECISIONS, TriagePolicy
 from ._signals import Outputs
@@ -153,6 +156,9 @@ class DecisionRule(Traced):
     threshold: RiskControlledThreshold | None = None
     policy: TriagePolicy | None = None
 
+    name: ClassVar[str] = "decision_rule"
+    _keys: ClassVar[tuple[str, ...]] = ("signal", "calibrator", "threshold", "policy")
+
     @property
     def fitted_on_(self) -> Provenance | None:
         """What its calibrator was fitted on."""
@@ -186,6 +192,30 @@ class DecisionRule(Traced):
                     f"DecisionRule: the calibrator's scale is {spelled(own)} and the threshold's "
                     f"{spelled(self.scale)}; expected the same (a score counts as log-odds)."
                 )
+
+    def _to_dict(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name) for name in self._keys[1:]}
+        written = {name: None if part is None else to_dict(part) for name, part in parts.items()}
+        return {"signal": self.signal, **written}
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> DecisionRule:
+        known = (CALIBRATORS, (RiskControlledThreshold.name,), (TriagePolicy.name,))
+        parts: dict[str, Any] = {}
+        for name, classes in zip(cls._keys[1:], known, strict=True):
+            part = data[name]
+            # Looked at before it is read: a rule holds no rule.
+            kind = part.get("class") if isinstance(part, dict) else None
+            if part is not None and not (isinstance(kind, str) and kind in classes):
+                raise ValueError(
+                    f"from_dict: the {name} of a rule is {short(part)}; expected one of the class "
+                    f"{' or '.join(classes)}."
+                )
+            parts[name] = None if part is None else from_dict(part)
+        try:
+            return cls(data["signal"], **parts)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"from_dict: {error}") from error
 
     @property
     def scale(self) -> str:

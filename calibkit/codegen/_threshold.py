@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -12,14 +12,20 @@ from .._core.columns import in_class_order
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, percent
+from .._core.plain_json import check_keys, check_sound, count, finite, number
 from .._core.provenance import Traced, provenance
-from .._core.random import generator
+from .._core.random import check_seed, generator
 from .._core.warnings import CalibrationWarning, warn
+from .._io import made_of, params_to_dict
 from .._numerics.exact import upper_bound
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
 from .._typing import FloatArray, IntArray, Self, SignalScale
 from ._inputs import SCALES, read_correct, warn_left_out
 
+_COUNTS = ("n_outputs_", "n_tested_", "n_accepted_")
+_NUMBERS = ("threshold_", "error_", "bound_")
+#: How far rounding may take an error or its bound above the largest that is allowed.
+_TOLERANCE = 1e-9
 #: More outputs that are advised where chance has decided.
 _MORE = 1.25
 
@@ -47,6 +53,14 @@ class Reachable(NamedTuple):
     error: float
     bound: float
     n_needed: int | None
+
+    @classmethod
+    def _from_dict(cls, data: Any, what: str) -> Reachable:
+        check_keys(data, set(cls._fields), what)
+        known = {name: number(data[name], what) for name in ("threshold", "error", "bound")}
+        needed = data["n_needed"]
+        needed = None if needed is None else count(needed, what)
+        return cls(**known, n_accepted=count(data["n_accepted"], what), n_needed=needed)
 
 
 class RiskControlledThreshold(Traced, BaseEstimator):
@@ -156,6 +170,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     array([ True, False])
     """
 
+    name: ClassVar[str] = "risk_controlled_threshold"
+    _keys: ClassVar[tuple[str, ...]] = ("params", "state")
+
     def __init__(
         self,
         max_error: float = 0.05,
@@ -214,7 +231,8 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         self._fitted_on = provenance(len(values), values, wrong)
         return self
 
-    def _check_params(self, where: str) -> None:
+    def _check_params(self, where: str = "RiskControlledThreshold") -> None:
+        check_seed(self.random_state)
         for name in ("max_error", "delta"):
             share = getattr(self, name)
             check_real(where, name, share, low=0.0, high=1.0, open_low=True, open_high=True)
@@ -282,6 +300,42 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         bound, share = upper_bound(m_wrong[i], m[i], self.delta), m_wrong[i] / m[i]
         self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
         warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning)
+
+    def _to_dict(self) -> dict[str, Any]:
+        check_is_fitted(self)
+        state: dict[str, Any] = {name: int(getattr(self, name)) for name in _COUNTS}
+        state |= {name: finite(getattr(self, name)) for name in _NUMBERS}
+        state["n_groups_"] = self.n_groups_
+        state["best_"] = None if self.best_ is None else self.best_._asdict()
+        return {"params": params_to_dict(self.get_params()), "state": state}
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> RiskControlledThreshold:
+        state, what = data["state"], cls.__name__
+        gate: RiskControlledThreshold = made_of(cls, data["params"], what)
+        check_keys(state, {"n_groups_", "best_", *_COUNTS, *_NUMBERS}, f"the state of {what}")
+        for name in _COUNTS:
+            setattr(gate, name, count(state[name], f"{what}.{name}"))
+        for name in _NUMBERS:
+            value = state[name]
+            setattr(gate, name, np.nan if value is None else number(value, f"{what}.{name}"))
+        groups, best = state["n_groups_"], state["best_"]
+        gate.n_groups_ = None if groups is None else count(groups, f"{what}.n_groups_")
+        gate.best_ = None if best is None else Reachable._from_dict(best, f"{what}.best_")
+        gate.feasible_ = best is None
+        n, most = gate.n_outputs_, gate.max_error + _TOLERANCE
+        check_sound(gate.n_tested_ <= n and (groups is None or 1 <= groups <= n), what)
+        if gate.best_ is None:
+            place, errors = gate.threshold_, (gate.error_, gate.bound_)
+            check_sound(1 <= gate.n_accepted_ <= n and all(0 <= e <= most for e in errors), what)
+        else:
+            place, errors = gate.best_.threshold, (gate.best_.error, gate.best_.bound)
+            nothing = all(state[name] is None for name in _NUMBERS) and gate.n_accepted_ == 0
+            possible = 1 <= gate.best_.n_accepted <= gate.n_tested_
+            check_sound(nothing and possible and all(0 <= e <= 1 for e in errors), what)
+            gate.threshold_ = np.inf
+        check_sound(0 <= place <= 1 if gate.scale == "probability" else np.isfinite(place), what)
+        return gate
 
     def predict(self, p: Any) -> np.ndarray:
         """Which outputs to accept.

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from copy import copy
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .._core.labels import is_missing
 from .._core.params import check_real
-from .._core.plain_json import with_names_of_today
+from .._core.plain_json import check_keys, check_sound, short, vector
 from .._core.printed import spelled
 from .._core.provenance import Traced
 from .._core.stream_labels import known_classes, read_stream
@@ -22,12 +22,10 @@ from .._numerics.binning import assign
 from .._numerics.links import logit
 from .._typing import FloatArray
 
-FORMAT, VERSION = "calibkit.CalibrationAlarm", 1
 #: Scores nearer to 0 or 1 enter the maps as this far: their slope bets on log-odds.
 _EPS = 1e-5
 #: As far from 0 go their log-odds.
 _WIDEST = math.log(1.0 / _EPS)
-_KEYS = ("format", "version", "alpha", "tolerance", "classes", "alarm_time", "refuted", "state")
 
 
 class CalibrationAlarm(Traced):
@@ -130,6 +128,9 @@ class CalibrationAlarm(Traced):
     >>> alarm.alarm_, alarm.alarm_time_
     (True, 5186)
     """
+
+    name: ClassVar[str] = "calibration_alarm"
+    _keys = ("alpha", "tolerance", "classes", "alarm_time", "refuted", "state")
 
     def __init__(self, alpha: float = 0.05, *, tolerance: float = 0.0, classes: Any = None) -> None:
         own = type(self).__name__
@@ -263,27 +264,9 @@ class CalibrationAlarm(Traced):
         self.__dict__ = new.__dict__
         return self
 
-    def to_dict(self) -> dict[str, Any]:
-        """All it knows, as plain values ready for JSON.
-
-        Returns
-        -------
-        data : dict
-            What :meth:`from_dict` takes.
-
-        Examples
-        --------
-        >>> from calibkit import CalibrationAlarm
-        >>> alarm = CalibrationAlarm(alpha=0.01)
-        >>> _ = alarm.update([0, 1], [0.2, 0.4])
-        >>> again = CalibrationAlarm.from_dict(alarm.to_dict())
-        >>> again.log_e_value_ == alarm.log_e_value_
-        True
-        """
+    def _to_dict(self) -> dict[str, Any]:
         now = self._snapshot()
         return {
-            "format": FORMAT,
-            "version": VERSION,
             "alpha": now.alpha,
             "tolerance": now.tolerance,
             "classes": None if now.classes_ is None else now.classes_.tolist(),
@@ -298,38 +281,19 @@ class CalibrationAlarm(Traced):
         }
 
     @classmethod
-    def from_dict(cls, data: Any) -> CalibrationAlarm:
-        """The alarm that :meth:`to_dict` described; it goes on as if it had never stopped.
-
-        Parameters
-        ----------
-        data : dict
-            As returned by :meth:`to_dict`, or read from JSON.
-
-        Returns
-        -------
-        alarm : CalibrationAlarm
-            With the same state, bit for bit.
-
-        Raises
-        ------
-        ValueError
-            If anything is missing, unknown, of the wrong type or inconsistent.
-        """
-        where, data = f"{cls.__name__}.from_dict", with_names_of_today(data)
-        state = _checked(data, where)
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> CalibrationAlarm:
+        state, what = _checked(data), cls.__name__
         try:
             alarm = cls(data["alpha"], tolerance=data["tolerance"], classes=data["classes"])
-        except TypeError as error:
-            raise ValueError(f"{where}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"from_dict: {error}") from error
         alarm._weights, alarm._maps, alarm._gaps, alarm._clock = state
         alarm.alarm_time_, alarm._refuted = data["alarm_time"], data["refuted"]
         twin = copy(alarm)
         labels = [0, 1] if alarm.classes_ is None else alarm.classes_.tolist()
         with np.errstate(all="ignore"):
-            evidence = twin._take(labels, [0.7, 0.3], where)
-        if not (alarm._refuted or np.isfinite(evidence).all()):
-            raise _inconsistent(where)
+            evidence = twin._take(labels, [0.7, 0.3], what)
+        check_sound(alarm._refuted or np.isfinite(evidence).all(), what)
         return alarm
 
     # -- how it is done ----------------------------------------------------------------------
@@ -427,18 +391,13 @@ class _State(NamedTuple):
     clock: list[float]
 
 
-def _checked(data: Any, where: str) -> _State:
-    """The state in a dict, if the dict is what it should be."""
-    _check_keys(data, _KEYS, where)
-    if data["format"] != FORMAT or type(data["version"]) is not int or data["version"] != VERSION:
-        raise ValueError(
-            f"{where}: format {spelled(data['format'])}, version {spelled(data['version'])}; "
-            f"expected {spelled(FORMAT)}, {VERSION}."
-        )
-    _check_keys(data["state"], _State._fields, where)
+def _checked(data: dict[str, Any]) -> _State:
+    """The state in a dict, if it is what it should be."""
+    what = CalibrationAlarm.__name__
+    check_keys(data["state"], set(_State._fields), f"the state of {what}")
     fresh = (betting.first_weights(), betting.first_maps(), betting.first_gaps(), np.zeros(2))
     arrays = [
-        _numbers(data["state"][name], like.shape, f"{where}: {name}")
+        _numbers(data["state"][name], like.shape, f"{what}.{name}")
         for name, like in zip(_State._fields, fresh, strict=True)
     ]
     weights, maps, gaps, clock = arrays
@@ -465,27 +424,14 @@ def _checked(data: Any, where: str) -> _State:
         and (time is None or (type(time) is int and 1 <= time <= float(n)))
         and (time is not None or not data["refuted"])
     )
-    if not sound:
-        raise _inconsistent(where)
+    check_sound(sound, what)
     return _State(*(a.tolist() for a in arrays))
 
 
-def _inconsistent(where: str) -> ValueError:
-    return ValueError(f"{where}: the state is inconsistent; expected one made by to_dict.")
-
-
-def _check_keys(data: Any, expected: tuple[str, ...], where: str) -> None:
-    if not isinstance(data, dict) or set(data) != set(expected):
-        found = sorted(map(str, data))[:10] if isinstance(data, dict) else type(data).__name__
-        raise ValueError(f"{where}: found {found}; expected a dict of {sorted(expected)}.")
-
-
 def _numbers(values: Any, shape: tuple[int, ...], what: str) -> FloatArray:
-    """An array of finite floats of this shape, from nested lists."""
-    rows = values if len(shape) == 2 and isinstance(values, list) else [values]
-    flat = [v for row in rows if isinstance(row, list) for v in row]
-    right = all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in flat)
-    lengths = [len(row) if isinstance(row, list) else -1 for row in rows]
-    if not right or lengths != ([shape[-1]] * (shape[0] if len(shape) == 2 else 1)):
-        raise ValueError(f"{what} is not {' x '.join(map(str, shape))} finite numbers.")
-    return np.array(values, dtype=np.float64)
+    """An array of this shape, of one dimension or two, from a list of numbers or of lists."""
+    if len(shape) == 1:
+        return vector(values, what, shape[0])
+    if not isinstance(values, list) or len(values) != shape[0]:
+        raise ValueError(f"from_dict: {what} is {short(values)}; expected {shape[0]} lists.")
+    return np.array([vector(row, what, shape[1]) for row in values])
