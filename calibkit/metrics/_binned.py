@@ -17,14 +17,12 @@ from ._errors import (
 )
 from ._rows import (
     infer_kind,
-    read_problem,
     reduce_rows,
-    refuse_beside_table,
     refuse_kind,
     row_counts,
 )
 from ._spec import Metric
-from ._table import ScoreTable
+from ._table import ScoreTable, read_given
 
 
 def calibration_error(
@@ -139,23 +137,8 @@ def calibration_error(
     >>> round(calibration_error(y, p, debias=False), 3), round(calibration_error(y, p), 3)
     (0.049, 0.0)
     """
-    return combine(
-        norm,
-        _raw(
-            "calibration_error",
-            y_true,
-            y_prob,
-            norm=norm,
-            strategy=strategy,
-            n_bins=n_bins,
-            debias=debias,
-            kind=kind,
-            sample_weight=sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            classes=classes,
-        ),
-    )
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
+    return combine(norm, _raw("calibration_error", given, norm, strategy, n_bins, debias, kind))
 
 
 def squared_calibration_error(
@@ -212,53 +195,34 @@ def squared_calibration_error(
     >>> float(np.mean(squares).round(5)), min(squares) < 0
     (1e-05, True)
     """
-    raw = _raw(
-        "squared_calibration_error",
-        y_true,
-        y_prob,
-        norm="l2",
-        strategy=strategy,
-        n_bins=n_bins,
-        debias=debias,
-        kind=kind,
-        sample_weight=sample_weight,
-        weights=weights,
-        pos_label=pos_label,
-        classes=classes,
-    )
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
+    raw = _raw("squared_calibration_error", given, "l2", strategy, n_bins, debias, kind)
     return float(raw.mean())
 
 
 def _raw(
     where: str,
-    y_true: Any,
-    y_prob: Any,
-    *,
-    norm: str,
-    strategy: str,
-    n_bins: int | str,
-    debias: bool | str,
+    given: tuple[Any, ...],
+    norm: Norm,
+    strategy: Strategy,
+    n_bins: Bins,
+    debias: Debias,
     kind: Kind | None,
-    sample_weight: Any,
-    weights: Weights,
-    pos_label: Any,
-    classes: Any,
 ) -> FloatArray:
     """Errors of the problems, not yet clipped or averaged; squared for l2."""
     check_choice(where, "norm", norm, NORMS)
     noise = check_debias(where, debias, norm)
-    if isinstance(y_true, ScoreTable):
-        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
+    rows = read_given(where, *given)
+    if isinstance(rows, ScoreTable):
         refuse_kind(where, kind)
-        problems: list[Any] = [y_true]
-        n, effective = y_true.n_rows, y_true.effective_rows
+        problems: list[Any] = [rows]
+        n, effective = rows.n_rows, rows.effective_rows
     else:
-        given = sample_weight, weights, pos_label, classes
-        rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
+        weights = given[3]
         problems = reduce_rows(rows, infer_kind(kind, rows.scores.n_classes, where), weights)
         n, effective = row_counts(rows.w, len(rows.y), weights)
-    n_bins = check_binning(where, strategy, n_bins, n, effective)
-    return raw_errors(where, problems, norm, strategy, n_bins, noise)
+    used = check_binning(where, strategy, n_bins, n, effective)
+    return raw_errors(where, problems, norm, strategy, used, noise)
 
 
 def expected_calibration_error(
@@ -324,22 +288,9 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9], n_bins=2), 4)
     0.175
     """
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
     return combine(
-        "l1",
-        _raw(
-            "expected_calibration_error",
-            y_true,
-            y_prob,
-            norm="l1",
-            strategy=strategy,
-            n_bins=n_bins,
-            debias=debias,
-            kind=kind,
-            sample_weight=sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            classes=classes,
-        ),
+        "l1", _raw("expected_calibration_error", given, "l1", strategy, n_bins, debias, kind)
     )
 
 
@@ -402,22 +353,9 @@ def maximum_calibration_error(
     >>> round(maximum_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9], n_bins=2), 4)
     0.2
     """
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
     return combine(
-        "max",
-        _raw(
-            "maximum_calibration_error",
-            y_true,
-            y_prob,
-            norm="max",
-            strategy=strategy,
-            n_bins=n_bins,
-            debias=False,
-            kind=kind,
-            sample_weight=sample_weight,
-            weights=weights,
-            pos_label=pos_label,
-            classes=classes,
-        ),
+        "max", _raw("maximum_calibration_error", given, "max", strategy, n_bins, False, kind)
     )
 
 

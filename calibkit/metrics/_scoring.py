@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .._core.inputs import Rows
 from .._numerics.area import area_influence
 from .._typing import FloatArray, Kind, Weights
-from ._rows import read_problem, reduce_rows, refuse_beside_table
+from ._rows import reduce_rows
 from ._spec import Kernel, Metric
-from ._table import ScoreTable
+from ._table import ScoreTable, read_given
 
 RowsLoss = Callable[[FloatArray, np.ndarray], FloatArray]
 
@@ -104,19 +103,15 @@ def _auc_influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 def _mean_loss(
     rows_loss: RowsLoss,
     kernel: Callable[[ScoreTable], Kernel],
-    y_true: Any,
-    y_prob: Any,
     where: str,
     *given: Any,
 ) -> tuple[float, FloatArray]:
     """The mean loss, and the share of each class (of the event alone for a table)."""
-    if isinstance(y_true, ScoreTable):
-        sample_weight, _, pos_label, classes = given
-        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
-        w, wy = y_true.w, y_true.wy
+    rows = read_given(where, *given)
+    if isinstance(rows, ScoreTable):
+        w, wy = rows.w, rows.wy
         shares = np.array([(w - wy).sum(), wy.sum()])
-        return float(kernel(y_true)(w, wy)), shares / shares.sum()
-    rows: Rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
+        return float(kernel(rows)(w, wy)), shares / shares.sum()
     loss = rows_loss(rows.scores.values, rows.y)
     mean = float(np.average(loss, weights=rows.w))
     if rows.y.dtype.kind == "f":
@@ -186,8 +181,8 @@ def brier_score(
     >>> round(brier_score([0, 1, 1], [0.1, 0.8, 0.6]), 4)
     0.07
     """
-    given = sample_weight, weights, pos_label, classes
-    return _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, "brier_score", *given)[0]
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
+    return _mean_loss(_brier_rows, _brier_kernel, "brier_score", *given)[0]
 
 
 def brier_skill_score(
@@ -243,9 +238,9 @@ def brier_skill_score(
     >>> round(brier_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
     0.7
     """
-    given = sample_weight, weights, pos_label, classes
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
     where = "brier_skill_score"
-    value, share = _mean_loss(_brier_rows, _brier_kernel, y_true, y_prob, where, *given)
+    value, share = _mean_loss(_brier_rows, _brier_kernel, where, *given)
     return _skill(value, float(_gini(share)), where)
 
 
@@ -294,8 +289,8 @@ def log_loss(
     >>> round(log_loss([0, 1, 1], [0.1, 0.8, 0.6]), 4)
     0.2798
     """
-    given = sample_weight, weights, pos_label, classes
-    return _mean_loss(_log_rows, _log_kernel, y_true, y_prob, "log_loss", *given)[0]
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
+    return _mean_loss(_log_rows, _log_kernel, "log_loss", *given)[0]
 
 
 def log_loss_skill_score(
@@ -342,9 +337,9 @@ def log_loss_skill_score(
     >>> round(log_loss_skill_score([0, 1, 1, 0], [0.1, 0.8, 0.6, 0.3]), 2)
     0.57
     """
-    given = sample_weight, weights, pos_label, classes
+    given = y_true, y_prob, sample_weight, weights, pos_label, classes
     where = "log_loss_skill_score"
-    value, share = _mean_loss(_log_rows, _log_kernel, y_true, y_prob, where, *given)
+    value, share = _mean_loss(_log_rows, _log_kernel, where, *given)
     return _skill(value, float(_entropy(share)), where)
 
 
@@ -394,12 +389,10 @@ def roc_auc(
     0.75
     """
     where = "roc_auc"
-    if isinstance(y_true, ScoreTable):
-        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
-        tables = [y_true]
+    rows = read_given(where, y_true, y_prob, sample_weight, weights, pos_label, classes)
+    if isinstance(rows, ScoreTable):
+        tables = [rows]
     else:
-        given = sample_weight, weights, pos_label, classes
-        rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
         kind: Kind = "binary" if rows.scores.n_classes == 2 else "classwise"
         tables = [ScoreTable.from_binary(b) for b in reduce_rows(rows, kind)]
     value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from .._core.inputs import Rows
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
@@ -26,7 +27,7 @@ from .._numerics.binning import (
 from .._numerics.links import logit
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Strategy, Weights
-from ._rows import Binary, read_event
+from ._rows import Binary, read_event, read_problem, refuse_beside_table
 
 #: Columns that add up beside ``n``.
 _SUMS = ("w", "wy", "w2", "w2y", "w2yy")
@@ -369,6 +370,23 @@ class ScoreTable:
             f"ScoreTable({self.n_rows:,} rows, {len(self):,} distinct scores, base rate "
             f"{self.base_rate:.4g}, mean score {self.mean_score:.4g})"
         )
+
+
+def read_given(
+    where: str,
+    y_true: Any,
+    y_prob: Any,
+    sample_weight: Any,
+    weights: Weights,
+    pos_label: Any,
+    classes: Any = None,
+) -> ScoreTable | Rows:
+    """What a metric was given: the table that stands for its rows, or these, checked."""
+    if isinstance(y_true, ScoreTable):
+        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
+        return y_true
+    given = sample_weight, weights, pos_label, classes
+    return read_problem(y_true, y_prob, *given, fractions=True, where=where)
 
 
 def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
