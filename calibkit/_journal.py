@@ -31,7 +31,7 @@ from ._core.calls import (
 )
 from ._core.online import OnlineCalibrator
 from ._core.params import check_flag, check_int
-from ._core.pending import Resolved, read_ids
+from ._core.pending import LateLabels, Resolved, read_ids
 from ._core.printed import spelled
 from ._io import from_dict, to_dict
 from ._online import MultiStreamCalibrator
@@ -41,7 +41,7 @@ Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")
 
 
-class Journal:
+class Journal(LateLabels):
     """An online calibrator on file: what it has learnt survives ``kill -9`` at any moment.
 
     Use it where a stream must go on after a crash or a deployment as if nothing had happened. Each
@@ -71,7 +71,8 @@ class Journal:
     Raises
     ------
     ValueError
-        If the file is damaged, is of something else, or holds a calibrator of other parameters.
+        If the file is damaged, is of something else, or holds a calibrator of other parameters. In
+        the methods: bad data, which change nothing.
     BlockingIOError
         If another process, or another journal, has the file open.
     OSError
@@ -194,11 +195,6 @@ class Journal:
         -------
         self : Journal
             The same journal; the rows are on file.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; nothing changes.
         """
         self._learn("partial_fit", X, y, classes, group)
         return self
@@ -223,11 +219,6 @@ class Journal:
         -------
         proba : ndarray of shape (n, n_classes)
             The forecasts; the rows are on file.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; nothing changes.
         """
         return self._learn("predict_then_update", X, y, classes, group)
 
@@ -267,11 +258,6 @@ class Journal:
         -------
         proba : ndarray of shape (n, n_classes)
             The forecasts.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; nothing changes.
         """
         with self._held() as cal:
             where = f"{type(cal).__name__}.remember"
@@ -284,25 +270,6 @@ class Journal:
             )
 
     def resolve(self, ids: Any, y: Any) -> Resolved:
-        """Learn the labels of remembered rows, in the order given.
-
-        Parameters
-        ----------
-        ids : array-like of shape (n,)
-            Ids given to :meth:`remember`, before a restart or after it.
-        y : array-like of shape (n,)
-            Their labels; None or NaN drops the forecast without learning.
-
-        Returns
-        -------
-        resolved : Resolved
-            ``n_learned``, and the ids that were ``unknown`` or ``repeated``.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; nothing changes.
-        """
         with self._held() as cal:
             where = f"{type(cal).__name__}.resolve"
             keys = read_ids(ids, where)
@@ -341,11 +308,6 @@ class Journal:
         -------
         self : Journal
             The same journal; the row is on file.
-
-        Raises
-        ------
-        ValueError
-            If the score or the label is not of the kind described; nothing changes.
         """
         with self._held() as cal:
             if len(getattr(cal, "classes_", ())) > 2:

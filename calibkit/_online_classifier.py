@@ -18,7 +18,7 @@ from ._core.certification import Verification
 from ._core.labels import is_missing
 from ._core.online import OnlineCalibrator
 from ._core.params import check_choice, check_flag, with_hints
-from ._core.pending import Resolved
+from ._core.pending import LateLabels, Resolved
 from ._core.printed import spelled
 from ._core.scores import Scores
 from ._crossfit import response_of
@@ -40,7 +40,7 @@ def _is_fitted(estimator: BaseEstimator) -> bool:
     return True
 
 
-class OnlineCalibratedClassifier(CalibratedClassifier):
+class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
     """A classifier and an online calibrator of its scores, which learns as labels arrive.
 
     Use it around a classifier that runs for months: forecast rows, hand in their labels when they
@@ -232,20 +232,6 @@ class OnlineCalibratedClassifier(CalibratedClassifier):
             return self.calibrator_.remember(ids, self._scores(X).values)
 
     def resolve(self, ids: Any, y: Any) -> Resolved:
-        """Learn the labels of remembered rows.
-
-        Parameters
-        ----------
-        ids : array-like of shape (n,)
-            Ids given to :meth:`remember`.
-        y : array-like of shape (n,)
-            Their labels; None or NaN drops the forecast.
-
-        Returns
-        -------
-        resolved : Resolved
-            ``n_learned``, and the ids that were ``unknown`` or ``repeated``.
-        """
         with self._unchanged_on_error():
             return self.calibrator_.resolve(ids, y)
 

@@ -100,11 +100,6 @@ def codes_of(cal: Any, y: Any, where: str) -> bytes:
     classes = getattr(cal, "classes_", None)
     if classes is None:  # no label so far: there is nothing to learn again
         return b""
-    if type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuf" and len(classes) == 2:
-        # All are known to be one of two numbers, or NaN: no need to read them again.
-        found = (y == classes[1]).astype(np.int8)
-        found[y != y] = -1
-        return found.tobytes()
     _, codes = read_stream_labels(y, classes=classes, where=where)
     return np.where(np.isnan(codes), -1.0, codes).astype(_code_type(cal)).tobytes()
 

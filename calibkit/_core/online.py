@@ -12,14 +12,14 @@ from .base import StateKind
 from .inputs import check_lengths, read_scores
 from .loaded import check_forecast
 from .params import check_int
-from .pending import Pending, Resolved, read_ids
+from .pending import LateLabels, Pending, Resolved, read_ids
 from .printed import spelled
 from .scores import Scores
 from .steps import SteppingCalibrator
 from .stream_labels import known_classes, read_stream, read_stream_labels
 
 
-class OnlineCalibrator(SteppingCalibrator):
+class OnlineCalibrator(LateLabels, SteppingCalibrator):
     """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
 
     To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
@@ -249,28 +249,6 @@ class OnlineCalibrator(SteppingCalibrator):
 
     @final
     def resolve(self, ids: Any, y: Any) -> Resolved:
-        """Learn the labels of remembered rows, in the order given.
-
-        All rows of a call count as forecast before any of its labels.
-
-        Parameters
-        ----------
-        ids : array-like of shape (n,)
-            Ids given to :meth:`remember`.
-        y : array-like of shape (n,)
-            Their labels; None or NaN drops the forecast without learning.
-
-        Returns
-        -------
-        resolved : Resolved
-            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
-            rest.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
-        """
         where = f"{type(self).__name__}.resolve"
         with self._unchanged_on_error():
             self._ensure_fitted()

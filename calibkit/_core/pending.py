@@ -30,6 +30,35 @@ class Resolved(NamedTuple):
     repeated: list[Hashable]
 
 
+class LateLabels:
+    """What forecasts rows, and learns the label of each when it comes, by an id."""
+
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        """Learn the labels of remembered rows, in the order given.
+
+        All rows of a call count as forecast before any of its labels.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids given to ``remember``.
+        y : array-like of shape (n,)
+            Their labels; None or NaN drops the forecast without learning.
+
+        Returns
+        -------
+        resolved : Resolved
+            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
+            rest.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; nothing changes.
+        """
+        raise TypeError(f"{type(self).__name__} must define resolve(ids, y).")
+
+
 class Pending:
     """Waiting forecasts by id, at most ``room`` of them: the oldest goes first.
 

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from .._core.inputs import check_lengths, read_scores
-from .._core.pending import Pending, Resolved, read_ids
+from .._core.pending import LateLabels, Pending, Resolved, read_ids
 from .._core.provenance import Traced
 from .._core.scores import Scores
 from .._core.stream_labels import read_stream, read_stream_labels
@@ -31,7 +31,7 @@ from ._scaling import OnlinePlattCalibrator
 from ._streams import Streams
 
 
-class MultiStreamCalibrator(Traced, BaseEstimator):
+class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
     """Online Platt scaling of many streams: a million tenants in one object, in arrays.
 
     Use it where each tenant, project or model has labels of its own but few of them: a new stream
@@ -267,26 +267,6 @@ class MultiStreamCalibrator(Traced, BaseEstimator):
         return q
 
     def resolve(self, ids: Any, y: Any) -> Resolved:
-        """Learn the labels of remembered rows, in the order given.
-
-        Parameters
-        ----------
-        ids : array-like of shape (n,)
-            Ids given to :meth:`remember`.
-        y : array-like of shape (n,)
-            Their labels; None or NaN drops the forecast without learning.
-
-        Returns
-        -------
-        resolved : Resolved
-            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
-            rest.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
-        """
         where = f"{type(self).__name__}.resolve"
         self._check_params()
         self._check_started(self.classes is not None)
