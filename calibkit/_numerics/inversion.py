@@ -142,13 +142,6 @@ def _statistic(norm: str, share: FloatArray, gap: FloatArray, sd: FloatArray) ->
     return np.einsum("...j,...j->...", share, size)
 
 
-def size_of(norm: str, share: FloatArray, gap: FloatArray) -> float:
-    """Error of true gaps."""
-    if norm == "l2":
-        return float(np.sqrt(share @ (gap * gap)))
-    return float(share @ np.abs(gap))
-
-
 Path = Callable[[float], FloatArray]
 
 
@@ -202,7 +195,10 @@ class _Test:
         return self._size(path(brentq(excess, low, high, rtol=_PRECISION, xtol=1e-12)))
 
     def _size(self, gap: FloatArray) -> float:
-        return size_of(self.norm, self.bins.share, gap)
+        """Error of true gaps."""
+        if self.norm == "l2":
+            return float(np.sqrt(self.bins.share @ (gap * gap)))
+        return float(self.bins.share @ np.abs(gap))
 
 
 def invert(
@@ -255,7 +251,8 @@ def of_sums(
     # With many bins fewer draws do: the quantiles of 100 are off by .15 of their spread.
     n_draws = min(n_draws, max(100, _MOST_NUMBERS // len(n)))
     sampler = Binomial(n, score, spread(sums), n_draws, seed)
-    few = is_few(n, score)
+    # Whether some bin expects few events or few non-events.
+    few = bool((n * np.minimum(score, 1.0 - score)).min() < _FEW)
     return invert(norm, bins, score, sampler, level, few=few, inflate=inflate, upper=upper)
 
 
@@ -268,8 +265,3 @@ def spread(sums: BinSums) -> FloatArray:
     labels = share * (1.0 - share)
     ratio = np.divide(ours, labels, out=np.ones_like(n), where=labels > 0)
     return np.sqrt(np.maximum(ratio, 1.0))
-
-
-def is_few(n: FloatArray, score: FloatArray) -> bool:
-    """Whether some bin expects few events or few non-events."""
-    return bool((n * np.minimum(score, 1.0 - score)).min() < _FEW)

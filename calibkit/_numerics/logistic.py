@@ -143,11 +143,8 @@ class _Problem:
         w = None if self.w is None else self.w[::stride]
         sample = object.__new__(_Problem)
         sample.__dict__.update(self.__dict__)
-        sample.columns, sample.y, sample.w = (
-            [c[::stride] for c in self.columns],
-            self.y[::stride],
-            w,
-        )
+        sample.columns = [c[::stride] for c in self.columns]
+        sample.y, sample.w = self.y[::stride], w
         sample.total = float(len(sample.y)) if w is None else float(w.sum())
         return sample
 
@@ -238,11 +235,9 @@ def fit_intercept(
     low, high = low - slack, high + slack
     if excess(low) >= 0:
         return low + slack
-    return (
-        high - slack
-        if excess(high) <= 0
-        else float(brentq(excess, low, high, xtol=1e-14, maxiter=2000))
-    )
+    if excess(high) <= 0:
+        return high - slack
+    return float(brentq(excess, low, high, xtol=1e-14, maxiter=2000))
 
 
 def fit_logistic(
@@ -272,20 +267,11 @@ def fit_logistic(
     theta = _start(problem, rate, bounds)
     sample = problem.thinned(_START_ROWS)
     if sample is not None:
-        start = minimise(
-            sample,
-            sample.loss,
-            theta,
-            problem.reach,
-            bounds=bounds,
-            longest=_LONGEST,
-            tol=1e-8,
-            max_iter=30,
-        )
+        start = minimise(sample, theta, bounds=bounds, longest=_LONGEST, tol=1e-8, max_iter=30)
         # A thinned sample may be separable where the whole is not; its fit then runs away.
         if start.converged and np.abs(start.theta).max() < _LONGEST:
             theta = start.theta
-    found = minimise(problem, problem.loss, theta, problem.reach, bounds=bounds, longest=_LONGEST)
+    found = minimise(problem, theta, bounds=bounds, longest=_LONGEST)
     raw = problem.raw(found.theta)
     information = found.hessian * problem.total
     return LogisticFit(

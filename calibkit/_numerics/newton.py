@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from .._typing import FloatArray
 
-#: ``theta -> (gradient, Hessian)`` of a mean negative log-likelihood.
-Evaluate = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 #: ``(lower, upper)``, infinite where a parameter is free.
 Bounds = tuple[FloatArray, FloatArray]
 
 #: Excess mean loss at which to stop: far below what matters to a forecast, so that a fit to
 #: weights and one to repeated rows, which start differently, agree to nine digits.
 TOLERANCE = 1e-20
+
+
+class Problem(Protocol):
+    """A mean negative log-likelihood."""
+
+    def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradient and Hessian."""
+
+    def loss(self, theta: FloatArray) -> float:
+        """The value."""
+
+    def reach(self, step: FloatArray) -> float:
+        """A bound of how far a step moves any row's log-odds."""
 
 
 class Minimum(NamedTuple):
@@ -77,10 +88,8 @@ def _shortened(
 
 
 def minimise(
-    evaluate: Evaluate,
-    loss: Callable[[FloatArray], float],
+    problem: Problem,
     theta: FloatArray,
-    reach: Callable[[FloatArray], float],
     *,
     bounds: Bounds | None = None,
     longest: float = np.inf,
@@ -89,28 +98,27 @@ def minimise(
 ) -> Minimum:
     """Minimise a mean log-loss by Newton steps, shortened where they are long and do not pay.
 
-    ``reach(step)`` bounds how far a step moves any row's log-odds. For logistic losses the third
-    derivative is at most that reach times the second. So a full step of reach below one is safe,
-    and leaves an excess of about ``decrement * reach**2``: once this is below ``tol`` the step is
-    taken and no further pass over the data is spent on confirming it. Longer steps are checked
-    against the loss itself, at the cost of a pass or two. No parameter moves by more than
-    ``longest`` at once.
+    For logistic losses the third derivative is at most the reach of a step times the second. So a
+    full step of reach below one is safe, and leaves an excess of about ``decrement * reach**2``:
+    once this is below ``tol`` the step is taken and no further pass over the data is spent on
+    confirming it. Longer steps are checked against the loss itself, at the cost of a pass or two.
+    No parameter moves by more than ``longest`` at once.
     """
-    g, h = evaluate(theta)
+    g, h = problem(theta)
     for n_iter in range(1, max_iter + 1):
         step = _step(g, h, theta, bounds)
         # Where all rows are saturated the curvature is next to nothing and the step astronomical.
         step *= min(1.0, longest / max(np.abs(step).max(), 1e-300))
         slope = float(g @ step)
-        distance = reach(step)
+        distance = problem.reach(step)
         if slope >= 0 or (distance <= 1 and -slope * distance**2 < tol):
             return Minimum(theta + step if slope < 0 else theta, h, True, n_iter)
-        g_new, h_new = evaluate(theta + step)
+        g_new, h_new = problem(theta + step)
         # A long step pays where it takes most of the slope away, in either direction.
         if distance > 1 and not abs(g_new @ step) <= -0.5 * slope:
-            step = _shortened(loss, theta, step, slope)
+            step = _shortened(problem.loss, theta, step, slope)
             if (theta + step == theta).all():
                 return Minimum(theta, h, True, n_iter)
-            g_new, h_new = evaluate(theta + step)
+            g_new, h_new = problem(theta + step)
         theta, g, h = theta + step, g_new, h_new
     return Minimum(theta, h, False, max_iter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -26,40 +27,6 @@ class TemperatureFit(NamedTuple):
     bound: str | None  # "hot" | "cold": the optimum lies at or beyond a bound
     converged: bool
     n_iter: int
-
-
-def _moments(
-    logits: LogitBlocks,
-    y: IntArray,
-    w: FloatArray | None,
-    blocks: list[slice],
-    smoothing: float,
-    beta: float,
-) -> tuple[float, float, float]:
-    """Sums of the log-loss and of its first and second derivative in beta."""
-    f = g = h = 0.0
-    for rows in blocks:
-        # Sums over few classes are quick when the rows of the block lie side by side in memory.
-        z = logits(rows).T
-        z = np.array(z, order="C" if len(z) < 64 else "F")
-        z -= z.max(axis=0)
-        label = z[y[rows], np.arange(z.shape[1])].astype(np.float64)
-        with np.errstate(over="ignore"):  # a mask of -3e38 times 2 is as good as -inf
-            e = z * z.dtype.type(beta)
-        np.exp(e, out=e)
-        s0 = e.sum(axis=0, dtype=np.float64)
-        e *= z
-        mean = e.sum(axis=0, dtype=np.float64) / s0
-        e *= z
-        square = e.sum(axis=0, dtype=np.float64) / s0
-        target = label if smoothing == 0 else (
-            (1 - smoothing) * label + smoothing * z.mean(axis=0, dtype=np.float64)
-        )  # fmt: skip
-        rows_of = np.log(s0) - beta * target, mean - target, square - mean * mean
-        weight = np.ones(1) if w is None else w[rows]
-        f, g, h = (total + float((weight * part).sum())
-                   for total, part in zip((f, g, h), rows_of, strict=True))  # fmt: skip
-    return f, g, h
 
 
 def label_wins(logits: LogitBlocks, y: IntArray, blocks: list[slice]) -> bool:
@@ -96,27 +63,50 @@ def _scales(logits: LogitBlocks, w: FloatArray | None, blocks: list[slice]) -> t
     return (quantile(lead[some], 0.5, weight[some]) if some.any() else widest), widest
 
 
+@dataclass
 class _Loss:
     """Mean log-loss in beta over some blocks of rows; the last pass is remembered."""
 
-    def __init__(
-        self,
-        logits: LogitBlocks,
-        y: IntArray,
-        w: FloatArray | None,
-        blocks: list[slice],
-        smoothing: float,
-        spread: float,
-    ) -> None:
-        self.rows = logits, y, w, blocks, smoothing
-        self.spread = spread
-        self.total = float(sum(len(y[b]) if w is None else w[b].sum() for b in blocks))
-        self.seen: dict[float, tuple[float, float, float]] = {}
+    logits: LogitBlocks
+    y: IntArray
+    w: FloatArray | None
+    smoothing: float
+    spread: float
+    blocks: list[slice]
+    seen: dict[float, tuple[float, float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        y, w = self.y, self.w
+        self.total = float(sum(len(y[b]) if w is None else w[b].sum() for b in self.blocks))
 
     def moments(self, beta: float) -> tuple[float, float, float]:
-        if beta not in self.seen:
-            self.seen = {beta: _moments(*self.rows, beta)}
-        return self.seen[beta]
+        """Sums of the log-loss and of its first and second derivative in beta."""
+        if beta in self.seen:
+            return self.seen[beta]
+        f = g = h = 0.0
+        for rows in self.blocks:
+            # Sums over few classes are quick when the rows of the block lie side by side in memory.
+            z = self.logits(rows).T
+            z = np.array(z, order="C" if len(z) < 64 else "F")
+            z -= z.max(axis=0)
+            label = z[self.y[rows], np.arange(z.shape[1])].astype(np.float64)
+            with np.errstate(over="ignore"):  # a mask of -3e38 times 2 is as good as -inf
+                e = z * z.dtype.type(beta)
+            np.exp(e, out=e)
+            s0 = e.sum(axis=0, dtype=np.float64)
+            e *= z
+            mean = e.sum(axis=0, dtype=np.float64) / s0
+            e *= z
+            square = e.sum(axis=0, dtype=np.float64) / s0
+            target = label if self.smoothing == 0 else (
+                (1 - self.smoothing) * label + self.smoothing * z.mean(axis=0, dtype=np.float64)
+            )  # fmt: skip
+            rows_of = np.log(s0) - beta * target, mean - target, square - mean * mean
+            weight = np.ones(1) if self.w is None else self.w[rows]
+            f, g, h = (total + float((weight * part).sum())
+                       for total, part in zip((f, g, h), rows_of, strict=True))  # fmt: skip
+        self.seen = {beta: (f, g, h)}
+        return f, g, h
 
     def loss(self, theta: FloatArray) -> float:
         return self.moments(float(theta[0]))[0] / self.total
@@ -128,20 +118,6 @@ class _Loss:
     def reach(self, step: FloatArray) -> float:
         # The lead stands for the range of the logits in the bound on the third derivative.
         return float(5.0 * self.spread * np.abs(step).sum())
-
-
-def _best_start(
-    logits: LogitBlocks,
-    y: IntArray,
-    w: FloatArray | None,
-    blocks: list[slice],
-    smoothing: float,
-    spread: float,
-) -> FloatArray:
-    """The temperature 1 or the scale of the logits, whichever has the smaller loss."""
-    guesses = [b for b in (1.0, 1.0 / spread) if b * spread <= 1e3]
-    losses = [_moments(logits, y, w, blocks, smoothing, b)[0] for b in guesses]
-    return np.array([guesses[int(np.nanargmin(losses))]])
 
 
 def fit_temperature(
@@ -171,17 +147,20 @@ def fit_temperature(
     if widest == 0.0:
         return TemperatureFit(1.0, None, True, 0)
     bounds = np.array([1e-3 / widest]), np.array([1e3 / spread])
-    beta = _best_start(logits, y, w, thin(levels[0] if levels else 1), smoothing, spread)
+    rows = logits, y, w, smoothing, spread
+    # From the temperature 1 or the scale of the logits, whichever has the smaller loss.
+    guesses = [b for b in (1.0, 1.0 / spread) if b * spread <= 1e3]
+    first = _Loss(*rows, thin(levels[0] if levels else 1))
+    beta = np.array([guesses[int(np.nanargmin([first.moments(b)[0] for b in guesses]))]])
     for share in levels:
         blocks = thin(share)
         if smoothing == 0 and label_wins(logits, y, blocks):
             continue
-        sample = _Loss(logits, y, w, blocks, smoothing, spread)
-        beta = minimise(sample, sample.loss, beta, sample.reach, bounds=bounds, tol=1e-7).theta
-    whole = _Loss(logits, y, w, row_blocks(n, n_classes), smoothing, spread)
+        beta = minimise(_Loss(*rows, blocks), beta, bounds=bounds, tol=1e-7).theta
+    whole = _Loss(*rows, row_blocks(n, n_classes))
     # With many rows an excess of 1e-14 is as good, and spares a pass.
     tol = TOLERANCE if n < 20 * _START_ROWS else 1e-14
-    found = minimise(whole, whole.loss, beta, whole.reach, bounds=bounds, tol=tol)
+    found = minimise(whole, beta, bounds=bounds, tol=tol)
     value = max(float(found.theta[0]), float(bounds[0][0]))  # a step may round to 0
     bound = "hot" if value <= bounds[0][0] * (1 + 1e-9) else None
     bound = "cold" if value >= bounds[1][0] * (1 - 1e-9) else bound

@@ -313,7 +313,7 @@ def estimate(
     >>> e = estimate(expected_calibration_error, y, p, random_state=0)
     >>> print(e)  # doctest: +SKIP
     """
-    _check_draws("estimate", method, level, n_resamples)
+    _check_draws(method, level, n_resamples)
     spec = find_metric(metric, "estimate")
     function = metric if spec is None else spec.function
     assert callable(function)
@@ -326,10 +326,11 @@ def estimate(
         kind, n, effective = "binary", table.n_rows, table.effective_rows
         problems = iter([(table, Binary(table.p, table.wy, None))])  # its rows are not needed
     else:
-        rows, codes = _read(y_true, y_prob, sample_weight, weights, groups, pos_label, classes)
+        rows, codes = _read(groups, y_true, y_prob, sample_weight, weights, pos_label, classes)
         kind = _kind(spec, rows, kind)
         n, effective = row_counts(rows.w, len(rows.y), weights)
-        problems = _problems(rows, spec, kind, weights)
+        found = [] if spec is None else reduce_rows(rows, kind, weights)
+        problems = ((ScoreTable.from_binary(b), b) for b in found)
     note = ""
     if spec is not None and kind == "binary":
         problems, area = _with_area(problems, codes)
@@ -347,15 +348,14 @@ def estimate(
     asked = _Asked(function, spec, kind, method, level, n_resamples, rng, params, settings)
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
-        found = _on_cells(asked, table, binary, codes)
+        value, ends, null = _on_cells(asked, table, binary, codes)
         settings = _with_bins(spec, table, settings)
     else:
         assert rows is not None
         params |= {} if filled is None else {"kind": kind}
         if weights == "frequency":
             rows, codes = _repeated(rows, codes)
-        found = _on_rows(asked, rows, codes)
-    value, ends, null = found
+        value, ends, null = _on_rows(asked, rows, codes)
     told = float(value), ends.low, ends.high, level, n, name, settings, ends.method
     return _judged(Estimate(*told, *null_band(null, level), note), ends, few)
 
@@ -404,10 +404,10 @@ def _judged(found: Estimate, ends: ScoreInterval, few: str) -> Estimate:
     return replace(found, caution=few or ends.caution)
 
 
-def _check_draws(where: str, method: str, level: float, n_resamples: int) -> None:
-    check_choice(where, "method", method, ("auto", "bootstrap"))
-    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_resamples", n_resamples, low=10)
+def _check_draws(method: str, level: float, n_resamples: int) -> None:
+    check_choice("estimate", "method", method, ("auto", "bootstrap"))
+    check_real("estimate", "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("estimate", "n_resamples", n_resamples, low=10)
 
 
 def _with_area(
@@ -420,14 +420,6 @@ def _with_area(
     if area is not None and groups is not None:
         area = reversed_area(*sums, Grouped(np.searchsorted(table.p, b.p), b.y, b.w, groups))
     return iter([(table, b)]), area
-
-
-def _problems(
-    rows: Rows, spec: Metric | None, kind: Kind, weights: Weights
-) -> Iterator[tuple[ScoreTable, Binary]]:
-    """The binary problems of a metric of ours, one at a time."""
-    for b in [] if spec is None else reduce_rows(rows, kind, weights):
-        yield ScoreTable.from_binary(b), b
 
 
 def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dict[str, Any]:
@@ -474,33 +466,16 @@ def _on_rows(
     return value, _inside(spec, value, ends, asked.kind), null
 
 
-def _read(
-    y_true: Any,
-    y_prob: Any,
-    sample_weight: Any,
-    weights: Weights,
-    groups: Any,
-    pos_label: Any,
-    classes: Any,
-) -> tuple[Rows, np.ndarray | None]:
+def _read(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
     """Checked rows of positive weight, and the codes of their groups."""
-    where = "estimate"
-    rows = read_problem(
-        y_true,
-        y_prob,
-        sample_weight,
-        weights=weights,
-        pos_label=pos_label,
-        classes=classes,
-        fractions=True,
-        where=where,
-    )
+    rows = read_problem(*given, fractions=True, where="estimate")
+    _, _, sample_weight, weights, *_ = given
     if rows.w is not None and weights == "sampling" and rows.w.min() == rows.w.max():
         rows = rows._replace(w=None)
     if groups is None:
         return rows, None
     n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
-    return rows, read_groups(groups, sample_weight, n, where)
+    return rows, read_groups(groups, sample_weight, n, "estimate")
 
 
 #: So many rows that weights count are repeated for metrics that take rows one by one.
