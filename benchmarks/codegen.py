@@ -28,16 +28,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from calibkit import CalibrationWarning, estimate
-from calibkit.codegen import (
+from calibkit.codegen import join_results, read_generations, read_results, simulate_budget
+from calibkit.decisions import (
     RiskControlledThreshold,
     TriagePolicy,
     cross_val_calibrate,
     evaluate_confidence,
-    join_results,
     local_labels_needed,
-    read_generations,
-    read_results,
-    simulate_budget,
     transfer_matrix,
 )
 

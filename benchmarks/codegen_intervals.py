@@ -14,7 +14,7 @@ import warnings
 
 import numpy as np
 
-from calibkit.codegen import evaluate_confidence
+from calibkit.decisions import evaluate_confidence
 
 NAMES = ("success_rate", "skill", "auc", "ece")
 LEVEL = 0.9

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibkit.codegen import RiskControlledThreshold
+from calibkit.decisions import RiskControlledThreshold
 
 MAX_ERROR, SAMPLES = 0.05, 10
 #: What is promised of outputs that state one of a few confidences.

@@ -25,8 +25,8 @@ from scipy.special import expit, ndtri
 
 import calibkit
 from calibkit import ScoreTable
+from calibkit._core.rows import Binary, few_groups
 from calibkit.metrics._estimate import _KNOWN, NoIntervalError
-from calibkit.metrics._rows import Binary, few_groups
 from calibkit.metrics._score_interval import interval_of, of_table
 
 RESULTS = Path(__file__).with_name("score_intervals.json")

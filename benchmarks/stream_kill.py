@@ -31,11 +31,11 @@ from unittest.mock import patch
 import numpy as np
 
 from calibkit import to_dict
-from calibkit._core import call_log
+from calibkit._cli import delivery, streaming
+from calibkit._cli.incoming import Columns
+from calibkit._cli.streaming import StreamOptions, stream_file
 from calibkit.online import Journal
-from calibkit.report import delivery, streaming
-from calibkit.report.incoming import Columns
-from calibkit.report.streaming import StreamOptions, stream_file
+from calibkit.online import _call_log as call_log
 
 ALARM = 0.2
 #: A kill leaves what is in memory to the system: a slow disk would only make this slow.

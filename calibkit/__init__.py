@@ -10,7 +10,9 @@ estimate adds intervals to any of them, verify says what is certain of a binned 
 merges chunks, get_scorer makes scorers.
 Streams: online holds calibrators that learn label by label, compare_methods runs several of them,
 prequential_errors measures forecasts over time, CalibrationAlarm watches them.
-Generated code: codegen turns token log-probabilities into a probability that the tests pass.
+Decisions: decisions judges a confidence signal, rescales it out of fold, carries it to other tasks
+and turns it into accept, review or discard with a guarantee.
+Generated code: codegen turns token log-probabilities into signals.
 ReliabilityDisplay, RiskCoverageDisplay and DriftDisplay draw. save, load, to_dict and from_dict
 keep calibrators as JSON. base is for calibrators of your own.
 """
@@ -37,10 +39,10 @@ from ._core.warnings import ScaleWarning as ScaleWarning
 from ._core.warnings import SeparationWarning as SeparationWarning
 from ._core.warnings import UnmatchedWarning as UnmatchedWarning
 from ._core.warnings import VerdictAsSignalWarning as VerdictAsSignalWarning
-from ._io import from_dict as from_dict
-from ._io import load as load
-from ._io import save as save
-from ._io import to_dict as to_dict
+from ._persistence import from_dict as from_dict
+from ._persistence import load as load
+from ._persistence import save as save
+from ._persistence import to_dict as to_dict
 from ._registry import make_calibrator as make_calibrator
 from .calibrators import BetaCalibrator as BetaCalibrator
 from .calibrators import Guarantee as Guarantee
@@ -52,9 +54,7 @@ from .calibrators import PlattCalibrator as PlattCalibrator
 from .calibrators import ScalingBinningCalibrator as ScalingBinningCalibrator
 from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
-from .metrics import CalibrationAlarm as CalibrationAlarm
 from .metrics import Estimate as Estimate
-from .metrics import Prequential as Prequential
 from .metrics import RiskCoverage as RiskCoverage
 from .metrics import ScoreTable as ScoreTable
 from .metrics import area_under_risk_coverage as area_under_risk_coverage
@@ -68,15 +68,18 @@ from .metrics import get_scorer_names as get_scorer_names
 from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
-from .metrics import prequential_errors as prequential_errors
 from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
 from .metrics import verify as verify
+from .online import CalibrationAlarm as CalibrationAlarm
+from .online import Prequential as Prequential
+from .online import prequential_errors as prequential_errors
 
 if TYPE_CHECKING:
     from . import codegen as codegen
+    from . import decisions as decisions
     from .displays import DriftDisplay as DriftDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
     from .displays import RiskCoverageDisplay as RiskCoverageDisplay
@@ -123,6 +126,7 @@ __all__ = [
     "calibration_error",
     "codegen",
     "compare_methods",
+    "decisions",
     "estimate",
     "expected_calibration_error",
     "from_dict",
@@ -144,13 +148,13 @@ __all__ = [
     "verify",
 ]
 __version__ = "0.1.0"
-_LATE = ("codegen", "DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
+_LATE = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
 
 
 def __getattr__(name: str) -> Any:
     # Parts that are not always needed are looked up on first use: importing calibkit stays light.
-    if name == "codegen":
-        return import_module("calibkit.codegen")
+    if name in ("codegen", "decisions"):
+        return import_module(f"calibkit.{name}")
     if name in _LATE:
         from . import displays
 

@@ -18,11 +18,11 @@ from ._core.printed import spelled
 OTHERS = {
     "calibrated_classifier": ("calibkit", "CalibratedClassifier"),
     "calibration_alarm": ("calibkit", "CalibrationAlarm"),
-    "decision_rule": ("calibkit.codegen", "DecisionRule"),
+    "decision_rule": ("calibkit.decisions", "DecisionRule"),
     "multi_stream": ("calibkit.online", "MultiStreamCalibrator"),
-    "quantile": ("calibkit.codegen", "QuantileCalibrator"),
-    "risk_controlled_threshold": ("calibkit.codegen", "RiskControlledThreshold"),
-    "triage_policy": ("calibkit.codegen", "TriagePolicy"),
+    "quantile": ("calibkit.decisions", "QuantileCalibrator"),
+    "risk_controlled_threshold": ("calibkit.decisions", "RiskControlledThreshold"),
+    "triage_policy": ("calibkit.decisions", "TriagePolicy"),
 }
 #: Every calibrator by its name; a package of calibrators enters its own when it is imported.
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {}

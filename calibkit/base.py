@@ -7,8 +7,6 @@ keeps the promises that the others keep, and register_calibrator makes it known 
 
 from ._core.base import BaseCalibrator as BaseCalibrator
 from ._core.base import StateKind as StateKind
-from ._core.log_odds import LogOddsCalibrator as LogOddsCalibrator
-from ._core.online import OnlineCalibrator as OnlineCalibrator
 from ._core.params import check_choice as check_choice
 from ._core.params import check_flag as check_flag
 from ._core.params import check_int as check_int
@@ -18,3 +16,5 @@ from ._registry import register_calibrator as register_calibrator
 from ._typing import FloatArray as FloatArray
 from ._typing import IntArray as IntArray
 from ._typing import Scale as Scale
+from .calibrators._log_odds import LogOddsCalibrator as LogOddsCalibrator
+from .online._base import OnlineCalibrator as OnlineCalibrator

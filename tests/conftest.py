@@ -11,6 +11,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+#: A program that mypy reads; it does not run.
+collect_ignore = ["data/wrong_program.py"]
+
+
 @pytest.fixture(autouse=True)
 def _no_figure_is_left_open():
     """Matplotlib warns of many open figures in whichever test opens the next."""

@@ -27,7 +27,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import calibkit
-from calibkit import codegen
+from calibkit import codegen, decisions
 from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator
 
@@ -185,21 +185,21 @@ def _streams(a: dict[str, Any]) -> Outputs:
 
 @target("threshold")
 def _threshold(a: dict[str, Any]) -> Outputs:
-    gate = codegen.RiskControlledThreshold(a["level"], max_group_size=a["size"])
+    gate = decisions.RiskControlledThreshold(a["level"], max_group_size=a["size"])
     gate.fit(a["x"], a["y"], groups=a["groups"])
     yield "accepted", gate.predict(a["others"]), 0.0, 1.0
 
 
 @target("policy")
 def _policy(a: dict[str, Any]) -> Outputs:
-    policy = codegen.TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
+    policy = decisions.TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
     str(policy.evaluate(a["x"], a["y"], groups=a["groups"]))
     yield from ()
 
 
 @target("evaluate_confidence")
 def _evaluate(a: dict[str, Any]) -> Outputs:
-    str(codegen.evaluate_confidence({"s": a["x"]}, a["y"], a["groups"], n_resamples=20))
+    str(decisions.evaluate_confidence({"s": a["x"]}, a["y"], a["groups"], n_resamples=20))
     yield from ()
 
 
@@ -220,7 +220,7 @@ def _agreement(a: dict[str, Any]) -> Outputs:
 
 @target("quantiles")
 def _quantiles(a: dict[str, Any]) -> Outputs:
-    cal = codegen.QuantileCalibrator().fit(a["x"], a["y"], *a["weight"])
+    cal = decisions.QuantileCalibrator().fit(a["x"], a["y"], *a["weight"])
     yield "rate", cal.predict(a["others"]), 0.0, 1.0
 
 

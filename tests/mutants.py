@@ -23,9 +23,9 @@ from calibkit import (
     TemperatureCalibrator,
 )
 from calibkit._core.base import BaseCalibrator
-from calibkit._core.online import OnlineCalibrator
-from calibkit._core.pending import Pending
 from calibkit.online import AdaptivePlattCalibrator, OnlinePlattCalibrator
+from calibkit.online._base import OnlineCalibrator
+from calibkit.online._pending import Pending
 
 
 class Mutant(NamedTuple):

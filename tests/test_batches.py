@@ -9,14 +9,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from calibkit import to_dict
-from calibkit._core.calls import Call, repeat
-from calibkit._core.online import OnlineCalibrator
 from calibkit.online import (
     AdaptivePlattCalibrator,
     HedgingCalibrator,
     OnlineCalibratedClassifier,
     TrackingCalibrator,
 )
+from calibkit.online._base import OnlineCalibrator
+from calibkit.online._calls import Call, repeat
 
 
 @pytest.fixture

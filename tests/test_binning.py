@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibkit import ScoreTable
+from calibkit._core.rows import Binary
 from calibkit._numerics.binning import (
     assign,
     auto_bins,
@@ -17,7 +18,6 @@ from calibkit._numerics.binning import (
     uniform_sums,
 )
 from calibkit.metrics._errors import bin_sums
-from calibkit.metrics._rows import Binary
 
 
 @pytest.mark.parametrize("n_bins", [*range(1, 41), 100])

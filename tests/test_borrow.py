@@ -17,7 +17,7 @@ from calibkit import (
     save,
     to_dict,
 )
-from calibkit.codegen import DecisionRule, RiskControlledThreshold, borrow_calibrator
+from calibkit.decisions import DecisionRule, RiskControlledThreshold, borrow_calibrator
 from calibkit.testing import multiclass_data
 
 

@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 import calibkit
-from calibkit import TemperatureCalibrator, cli, load, save
+from calibkit import TemperatureCalibrator, load, save
+from calibkit._cli import app as cli
 from calibkit._core.columns import check_order
 
 from .runner import RUNNER

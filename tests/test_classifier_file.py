@@ -14,15 +14,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from calibkit import (
-    BetaCalibrator,
-    CalibratedClassifier,
-    _classifier_file,
-    from_dict,
-    load,
-    save,
-    to_dict,
-)
+from calibkit import BetaCalibrator, CalibratedClassifier, from_dict, load, save, to_dict
+from calibkit._classifier import _saved as _classifier_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::calibkit.CalibrationWarning")
 TREE = "sklearn.tree._tree.Tree"

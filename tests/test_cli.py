@@ -18,12 +18,12 @@ import pytest
 
 import calibkit
 from calibkit import BetaCalibrator, PlattCalibrator, estimate, load, make_calibrator, save
-from calibkit import cli as cli_module
+from calibkit._cli import app as cli_module
+from calibkit._cli import stream
+from calibkit._cli.demo import CODE, seen
+from calibkit._cli.text import aligned
 from calibkit._registry import CALIBRATORS
 from calibkit._tables.files import Source
-from calibkit.report import stream
-from calibkit.report.demo import CODE, seen
-from calibkit.report.text import aligned
 
 from .runner import RUNNER
 
@@ -50,7 +50,7 @@ def fails(*args, **kwargs):
 
 def process(*args, **kwargs):
     """A real process, as from a shell."""
-    command = [sys.executable, "-c", "from calibkit.cli import main; main()", *map(str, args)]
+    command = [sys.executable, "-c", "from calibkit._cli import main; main()", *map(str, args)]
     return subprocess.run(command, capture_output=True, timeout=300, check=False, **kwargs)
 
 
@@ -307,7 +307,7 @@ def test_fit_is_the_library_s(files, frame, tmp_path, name):
     assert "in-sample" in out.stdout
     p, y, w = (frame[c].to_numpy() for c in ("prob", "label", "weight"))
     expected = make_calibrator(name).fit(p, y, w)
-    assert calibkit._io.to_dict(load(path)) == calibkit._io.to_dict(expected)
+    assert calibkit._persistence.to_dict(load(path)) == calibkit._persistence.to_dict(expected)
 
 
 def test_fit_of_another_event_logits_and_lifts(files, frame, pets, tmp_path):
@@ -814,7 +814,7 @@ def test_odd_types_of_parquet(platt, tmp_path):
 def test_streams_that_are_closed_or_full(tmp_path, redirected, args, code, out, said):
     (tmp_path / "t.csv").write_text(TABLE)
     args = args + (SMALL if args[0] == "report" else [])
-    start = [sys.executable, "-c", "from calibkit.cli import main; main()"]
+    start = [sys.executable, "-c", "from calibkit._cli import main; main()"]
     command = ["sh", "-c", f'exec "$@" {redirected}', "sh", *start, *args]
     done = subprocess.run(command, capture_output=True, timeout=300, check=False, cwd=tmp_path)
     assert done.returncode == code
@@ -900,7 +900,7 @@ def test_interruption_leaves_nothing_and_gives_130(files, platt, tmp_path, monke
 def test_broken_pipe_is_quiet(platt, tmp_path):
     big = tmp_path / "big.csv"
     big.write_text("prob,text\n" + f"0.5,{'x' * 50}\n" * 100_000)
-    args = [sys.executable, "-c", "from calibkit.cli import main; main()", "apply", platt[0], big,
+    args = [sys.executable, "-c", "from calibkit._cli import main; main()", "apply", platt[0], big,
             "--prob", "prob", "-o", "-"]  # fmt: skip
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
         assert p.stdout.readline() == b"prob,text,prob_calibrated\n"
@@ -913,7 +913,7 @@ EXTRA = "calibkit: the command line needs an extra: pip install 'calibkit[cli]'\
 
 
 def test_missing_extra_is_one_line():
-    code = "import sys; sys.modules['typer'] = None; import calibkit.cli as c; c.main()"
+    code = "import sys; sys.modules['typer'] = None; import calibkit._cli as c; c.main()"
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=300, check=False
     )
@@ -971,7 +971,7 @@ def test_demo_is_real_and_says_what_the_numbers_say(tmp_path, monkeypatch):
 
 def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("calibkit.report.demo._DRAWS", 20)
+    monkeypatch.setattr("calibkit._cli.demo._DRAWS", 20)
     out = run("demo", "--output", "d.png").stdout
     assert CODE in out
     assert "Before: the forest" in out

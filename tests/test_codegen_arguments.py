@@ -10,11 +10,16 @@ import pytest
 import calibkit.codegen as codegen
 from calibkit import PlattCalibrator
 from calibkit.codegen import (
-    BorrowedCalibrator,
     ConfidenceFeatures,
     Generations,
-    QuantileCalibrator,
     Ragged,
+    simulate_budget,
+    success_at,
+    token_confidence,
+)
+from calibkit.decisions import (
+    BorrowedCalibrator,
+    QuantileCalibrator,
     RiskControlledThreshold,
     TriagePolicy,
     borrow_calibrator,
@@ -22,9 +27,6 @@ from calibkit.codegen import (
     cross_val_calibrate,
     evaluate_confidence,
     local_labels_needed,
-    simulate_budget,
-    success_at,
-    token_confidence,
     transfer_matrix,
 )
 

@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibkit.cli import make_app
-from calibkit.codegen import (
+from calibkit._cli.app import make_app
+from calibkit.codegen import join_results, read_generations, read_results
+from calibkit.decisions import (
     RiskControlledThreshold,
     TriagePolicy,
     cross_val_calibrate,
     evaluate_confidence,
-    join_results,
-    read_generations,
-    read_results,
 )
 
 from .runner import RUNNER
@@ -207,7 +205,7 @@ def test_signals_with_names_that_matplotlib_would_read(tmp_path):
 
 
 def test_as_a_process(folder, tmp_path):
-    code = "from calibkit.cli import main; main()"
+    code = "from calibkit._cli import main; main()"
     options = ["--signal", NAME, "--plots", tmp_path, *FEW]
     command = [sys.executable, "-c", code, "codegen", "evaluate", *FILES, *options]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)

@@ -14,8 +14,8 @@ from calibkit import (
     ReliabilityDisplay,
     ScoreTable,
     brier_score,
-    codegen,
     compare_methods,
+    decisions,
     estimate,
     expected_calibration_error,
     from_dict,
@@ -198,8 +198,10 @@ def test_gates_read_columns_by_name_in_every_order():
     right = EVENT == "yes"
     for names in (["False", "True"], ["0", "1"], ["p_0", "p_1"]):
         _, other = frames("pandas", PAIR, names, [1, 0])
-        gate = codegen.RiskControlledThreshold(0.45).fit(other, right)
-        assert gate.threshold_ == codegen.RiskControlledThreshold(0.45).fit(PAIR, right).threshold_
+        gate = decisions.RiskControlledThreshold(0.45).fit(other, right)
+        assert (
+            gate.threshold_ == decisions.RiskControlledThreshold(0.45).fit(PAIR, right).threshold_
+        )
         np.testing.assert_array_equal(gate.predict(other), gate.predict(PAIR))
 
 

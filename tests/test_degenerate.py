@@ -17,9 +17,9 @@ from calibkit import (
     SeparationWarning,
     TemperatureCalibrator,
 )
-from calibkit._core.log_odds import LogOddsCalibrator
 from calibkit._core.scores import Scores
-from calibkit._io import from_dict, to_dict
+from calibkit._persistence import from_dict, to_dict
+from calibkit.calibrators._log_odds import LogOddsCalibrator
 from calibkit.testing import binary_data, multiclass_data
 
 from .registry import LIFTS, PLAIN, name_of

@@ -20,12 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
-from calibkit import (
-    ScoreTable,
-    brier_skill_score,
-    estimate,
-    expected_calibration_error,
-)
+from calibkit import ScoreTable, brier_skill_score, estimate, expected_calibration_error
 from calibkit._core.optional import require
 from calibkit.displays import ReliabilityDisplay
 from calibkit.displays._intervals import INTERVALS

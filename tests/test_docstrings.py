@@ -9,6 +9,7 @@ from numpydoc.validate import validate
 import calibkit
 import calibkit.base
 import calibkit.codegen
+import calibkit.decisions
 import calibkit.testing
 
 #: Checks that are not held: matters of taste, or at odds with scikit-learn's own style.
@@ -30,6 +31,7 @@ OBJECTS = {
     if inspect.isclass(getattr(calibkit, name)) or inspect.isfunction(getattr(calibkit, name))
 }
 OBJECTS |= {f"codegen.{n}": o for n, o in vars(calibkit.codegen).items() if n[0] != "_"}
+OBJECTS |= {f"decisions.{n}": o for n, o in vars(calibkit.decisions).items() if n[0] != "_"}
 OBJECTS |= {f"base.{n}": o for n, o in vars(calibkit.base).items() if n[0] != "_"}
 OBJECTS = {n: o for n, o in OBJECTS.items() if getattr(o, "__module__", "").startswith("calibkit")}
 

@@ -23,17 +23,19 @@ from calibkit.codegen import (
     Generations,
     Ragged,
     Results,
+    join_results,
+    read_generations,
+    read_results,
+)
+from calibkit.decisions import (
     ResultTable,
     Signals,
     bucket_collapse,
     cross_val_calibrate,
     evaluate_confidence,
-    join_results,
-    read_generations,
-    read_results,
     transfer_matrix,
 )
-from calibkit.codegen._folds import read_calibrator
+from calibkit.decisions._folds import read_calibrator
 
 from .simulate_codegen import write
 

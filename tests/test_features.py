@@ -18,13 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from calibkit import PlattCalibrator
 from calibkit._core.warnings import MissingSignalWarning
-from calibkit.codegen import (
-    ConfidenceFeatures,
-    Ragged,
-    p_true,
-    parse_confidence,
-    token_confidence,
-)
+from calibkit.codegen import ConfidenceFeatures, Ragged, p_true, parse_confidence, token_confidence
 from calibkit.metrics import brier_score
 
 TOKENS = [

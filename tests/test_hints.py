@@ -127,7 +127,10 @@ def test_a_name_has_no_parameters(cls):
     assert inner.set_params(calibrator__n_bins=5).calibrator.n_bins == 5
 
 
-MODULES = ["calibkit", *(f"calibkit.{m}" for m in ("codegen", "online", "metrics", "displays"))]
+MODULES = [
+    "calibkit",
+    *(f"calibkit.{m}" for m in ("codegen", "decisions", "online", "metrics", "displays")),
+]
 MODULES += ["calibkit.calibrators", "calibkit.testing"]
 
 
@@ -145,5 +148,12 @@ def test_a_star_and_dir_agree(module):
 def test_a_star_brings_what_is_ours_and_all_of_it():
     found: dict = {}
     exec("from calibkit import *", found)
-    assert {"codegen", "online", "ReliabilityDisplay", "compare_methods", "log_loss"} <= set(found)
+    assert {
+        "codegen",
+        "decisions",
+        "online",
+        "ReliabilityDisplay",
+        "compare_methods",
+        "log_loss",
+    } <= set(found)
     assert not {"Any", "TYPE_CHECKING", "import_module", "np"} & set(found)

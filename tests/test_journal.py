@@ -21,7 +21,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from calibkit import IsotonicCalibrator, PlattCalibrator, from_dict, to_dict
-from calibkit._core.calls import Call
 from calibkit.online import (
     AdaptivePlattCalibrator,
     HedgingCalibrator,
@@ -34,6 +33,7 @@ from calibkit.online import (
     TrackingCalibrator,
     WindowedCalibrator,
 )
+from calibkit.online._calls import Call
 
 from .test_stream_delivery import KILL
 
@@ -609,7 +609,7 @@ def test_what_was_changed_by_hand_is_noticed(crashed, statement):
 
 def test_a_snapshot_that_no_calibrator_fits(crashed):
     path, _ = crashed
-    from calibkit._core.call_log import _checksum
+    from calibkit.online._call_log import _checksum
 
     for text in (
         b"{",

@@ -16,7 +16,7 @@ import pytest
 from sklearn.base import clone
 
 import calibkit
-from calibkit import ScoreTable, codegen
+from calibkit import ScoreTable, codegen, decisions
 from calibkit.metrics import METRICS
 from calibkit.online import Journal, MultiStreamCalibrator, TrackingCalibrator
 
@@ -209,21 +209,21 @@ def many_streams(n):
 def threshold(n):
     p, y = rows(n)
     groups = np.arange(n) // 5
-    return lambda: codegen.RiskControlledThreshold(0.3).fit(p, y, groups=groups).predict(p)
+    return lambda: decisions.RiskControlledThreshold(0.3).fit(p, y, groups=groups).predict(p)
 
 
 @measured
 def policy(n):
     p, y = rows(n)
     costs = {"cost_accept_wrong": 10, "cost_review": 2, "cost_discard_right": 3}
-    return lambda: codegen.TriagePolicy(**costs).evaluate(p, y, groups=np.arange(n) // 5)
+    return lambda: decisions.TriagePolicy(**costs).evaluate(p, y, groups=np.arange(n) // 5)
 
 
 @measured
 def evaluate_confidence(n):
     p, y = rows(n)
     groups = np.arange(n) // 5
-    return lambda: codegen.evaluate_confidence({"s": p}, y, groups, n_resamples=20)
+    return lambda: decisions.evaluate_confidence({"s": p}, y, groups, n_resamples=20)
 
 
 @measured

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from calibkit import CalibratedClassifier, CalibrationAlarm, PlattCalibrator, from_dict, to_dict
-from calibkit._core.call_log import _checksum
 from calibkit._registry import CALIBRATORS, OTHERS, class_of
 from calibkit.online import (
     HedgingCalibrator,
@@ -19,6 +18,7 @@ from calibkit.online import (
     TrackingCalibrator,
     WindowedCalibrator,
 )
+from calibkit.online._call_log import _checksum
 from calibkit.testing import binary_data, multiclass_data
 
 from .registry import EXAMPLES

@@ -17,8 +17,8 @@ from calibkit import (
     RoundedScoresWarning,
     ScoreTable,
     TemperatureCalibrator,
-    codegen,
     compare_methods,
+    decisions,
     estimate,
     log_loss,
     prequential_errors,
@@ -56,7 +56,7 @@ def test_calibrators_refuse_swapped_arguments_with_the_right_call(example):
 
 
 def gate():
-    return codegen.RiskControlledThreshold(0.3)
+    return decisions.RiskControlledThreshold(0.3)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def gate():
         (lambda y, p: compare_methods(p, y), "compare_methods(scores, labels)"),
         (lambda y, p: MultiStreamCalibrator().partial_fit(p, y, Y), "partial_fit(scores, labels)"),
         (lambda y, p: gate().fit(p, y), "fit(scores, labels)"),
-        (lambda y, p: codegen.QuantileCalibrator().fit(p, y, 10), "fit(scores, labels)"),
+        (lambda y, p: decisions.QuantileCalibrator().fit(p, y, 10), "fit(scores, labels)"),
         (
-            lambda y, p: codegen.evaluate_confidence(p, y),
+            lambda y, p: decisions.evaluate_confidence(p, y),
             "evaluate_confidence(scores, labels)",
         ),
         (
-            lambda y, p: codegen.cross_val_calibrate("platt", p, y),
+            lambda y, p: decisions.cross_val_calibrate("platt", p, y),
             "cross_val_calibrate(scores, labels)",
         ),
     ],

@@ -13,10 +13,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import calibkit
-from calibkit._core.groups import IntPlaces, TextPlaces
 from calibkit._numerics import jit, multistream
-from calibkit._online import _streams
-from calibkit.online import MultiStreamCalibrator, OnlinePlattCalibrator
+from calibkit.online import MultiStreamCalibrator, OnlinePlattCalibrator, _streams
+from calibkit.online._places import IntPlaces, TextPlaces
 
 SETTINGS = [
     {},

@@ -16,7 +16,7 @@ from calibkit import (
     LabelOrderWarning,
     PlattCalibrator,
     brier_score,
-    codegen,
+    decisions,
     estimate,
     log_loss,
     prequential_errors,
@@ -115,13 +115,13 @@ def test_functions_refuse_odd_input_in_our_words():
     for bad in LABELS.values():
         refuses(lambda b=bad: CalibrationAlarm().update(b, P))
         refuses(lambda b=bad: prequential_errors(b, P))
-        refuses(lambda b=bad: codegen.RiskControlledThreshold(0.1).fit(P, b))
-        refuses(lambda b=bad: codegen.evaluate_confidence(P, b))
+        refuses(lambda b=bad: decisions.RiskControlledThreshold(0.1).fit(P, b))
+        refuses(lambda b=bad: decisions.evaluate_confidence(P, b))
         refuses(lambda b=bad: MultiStreamCalibrator().partial_fit(P, b, Y))
     for bad in SCORES.values():
         refuses(lambda b=bad: CalibrationAlarm().update(Y, b))
         refuses(lambda b=bad: MultiStreamCalibrator().partial_fit(b, Y, Y))
-        refuses(lambda b=bad: codegen.QuantileCalibrator().fit(b, [0.5] * 30, 10))
+        refuses(lambda b=bad: decisions.QuantileCalibrator().fit(b, [0.5] * 30, 10))
 
 
 ARROW = {

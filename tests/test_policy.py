@@ -23,7 +23,7 @@ from calibkit import (
     risk_coverage_curve,
 )
 from calibkit._numerics.exact import korn_graubard, share_variance
-from calibkit.codegen import RiskControlledThreshold, TriagePolicy
+from calibkit.decisions import RiskControlledThreshold, TriagePolicy
 
 from .test_docstrings import IGNORED
 
@@ -378,12 +378,12 @@ PUBLIC = [
     "calibkit.RiskCoverageDisplay.from_predictions",
     "calibkit.RiskCoverageDisplay.plot",
     "calibkit.RiskCoverageDisplay.frame",
-    "calibkit.codegen.TriagePolicy",
-    "calibkit.codegen.TriagePolicy.decide",
-    "calibkit.codegen.TriagePolicy.evaluate",
-    "calibkit.codegen.RiskControlledThreshold",
-    "calibkit.codegen.RiskControlledThreshold.fit",
-    "calibkit.codegen.RiskControlledThreshold.predict",
+    "calibkit.decisions.TriagePolicy",
+    "calibkit.decisions.TriagePolicy.decide",
+    "calibkit.decisions.TriagePolicy.evaluate",
+    "calibkit.decisions.RiskControlledThreshold",
+    "calibkit.decisions.RiskControlledThreshold.fit",
+    "calibkit.decisions.RiskControlledThreshold.predict",
 ]
 
 

@@ -24,7 +24,12 @@ from calibkit import (
 )
 from calibkit._core.provenance import provenance
 from calibkit._registry import OTHERS, class_of
-from calibkit.codegen import DecisionRule, QuantileCalibrator, RiskControlledThreshold, TriagePolicy
+from calibkit.decisions import (
+    DecisionRule,
+    QuantileCalibrator,
+    RiskControlledThreshold,
+    TriagePolicy,
+)
 from calibkit.online import MultiStreamCalibrator, OnlinePlattCalibrator
 from calibkit.testing import binary_data, multiclass_data
 

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from calibkit import CalibrationWarning, PlattCalibrator, ReversedScoresWarning, SeparationWarning
 from calibkit._numerics.betabinomial import _loss, fit_beta_binomial
 from calibkit._numerics.quantiles import quantile, quantile_line, quantile_with_infinity
-from calibkit.codegen import QuantileCalibrator
+from calibkit.decisions import QuantileCalibrator
 
 
 def rollouts(size=2000, n=8, phi=6.0, seed=0):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibkit._cli.app import make_app
 from calibkit._registry import CALIBRATORS
-from calibkit.cli import make_app
 
 from . import simulate_codegen
 from .runner import RUNNER
@@ -89,7 +89,7 @@ def test_the_bench_extra_has_what_the_online_benchmarks_import():
 
 
 def test_options_named_for_commands_are_theirs():
-    from calibkit.cli import make_app
+    from calibkit._cli.app import make_app
 
     runner = pytest.importorskip("typer.testing").CliRunner()
     helps = {

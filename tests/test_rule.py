@@ -21,17 +21,13 @@ from calibkit import (
     from_dict,
     to_dict,
 )
-from calibkit.cli import make_app
-from calibkit.codegen import (
+from calibkit._cli.app import make_app
+from calibkit.codegen import Generations, Ragged, join_results, read_generations, read_results
+from calibkit.decisions import (
     DecisionRule,
-    Generations,
     QuantileCalibrator,
-    Ragged,
     RiskControlledThreshold,
     TriagePolicy,
-    join_results,
-    read_generations,
-    read_results,
 )
 
 from .runner import RUNNER

@@ -24,11 +24,10 @@ from calibkit import (
 from calibkit._core.base import BaseCalibrator
 from calibkit._core.plain_json import OLD_NAMES
 from calibkit._registry import CALIBRATORS, OTHERS, class_of
-from calibkit.codegen import (
+from calibkit.codegen import Generations, Ragged
+from calibkit.decisions import (
     DecisionRule,
-    Generations,
     QuantileCalibrator,
-    Ragged,
     RiskControlledThreshold,
     TriagePolicy,
 )

@@ -19,27 +19,21 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from calibkit import (
-    CalibrationAlarm,
-    DriftDisplay,
-    make_calibrator,
-    prequential_errors,
-    to_dict,
-)
+from calibkit import CalibrationAlarm, DriftDisplay, make_calibrator, prequential_errors, to_dict
+from calibkit._cli import streaming, tally
+from calibkit._cli.incoming import Columns, Lines
+from calibkit._cli.streaming import METHODS, StreamOptions, make_method
 from calibkit.online import (
     Journal,
     OnlineCalibratedClassifier,
     OnlinePlattCalibrator,
     TrackingCalibrator,
 )
-from calibkit.report import streaming, tally
-from calibkit.report.incoming import Columns, Lines
-from calibkit.report.streaming import METHODS, StreamOptions, make_method
 
 from .test_cli import RUNNER, fails, run
 
 ROOT = Path(__file__).parent.parent
-COMMAND = [sys.executable, "-c", "from calibkit.cli import main; main()", "stream"]
+COMMAND = [sys.executable, "-c", "from calibkit._cli import main; main()", "stream"]
 N = 400
 PY = ["--prob", "p", "--label", "y"]
 
@@ -158,7 +152,7 @@ def test_names_as_labels(data, tmp_path):
 
 
 def streaming_app():
-    from calibkit import cli
+    from calibkit._cli import app as cli
 
     return cli.make_app()
 

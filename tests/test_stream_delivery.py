@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from calibkit import DriftDisplay, to_dict
+from calibkit._cli import delivery, desk, streaming, tally
+from calibkit._cli.incoming import Columns
+from calibkit._cli.streaming import StreamOptions, make_method
 from calibkit.online import Journal
-from calibkit.report import delivery, desk, streaming, tally
-from calibkit.report.incoming import Columns
-from calibkit.report.streaming import StreamOptions, make_method
 
 from .test_cli import fails, run
 from .test_stream_command import LATE, PY, ROOT, drifting, rows_of, table

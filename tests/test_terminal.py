@@ -12,11 +12,11 @@ import pytest
 
 import calibkit
 from calibkit import PlattCalibrator, save
-from calibkit import cli as cli_module
+from calibkit._cli import app as cli_module
+from calibkit._cli.console import json_text
 from calibkit._core.printed import printable, quoted
 from calibkit._tables.records import places_of
 from calibkit._tables.table import find_columns
-from calibkit.report.console import json_text
 
 from .runner import RUNNER
 

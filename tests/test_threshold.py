@@ -22,7 +22,7 @@ from calibkit._numerics.risk_control import (
     smallest_proof,
     starts_of,
 )
-from calibkit.codegen import RiskControlledThreshold
+from calibkit.decisions import RiskControlledThreshold
 
 
 def outputs(n=1000, seed=0):

@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 
 from calibkit import PlattCalibrator, brier_skill_score
 from calibkit._numerics.shrinkage import FIXED, fit_shrunk
-from calibkit.codegen import Transfer, cross_val_calibrate, local_labels_needed, transfer_matrix
+from calibkit.decisions import Transfer, cross_val_calibrate, local_labels_needed, transfer_matrix
 
 
 def tasks(seed=0, n=600, shifts=(0.0, -2.0, 1.0), slopes=(1.0, 1.0, 1.0)):
@@ -91,7 +91,7 @@ def test_repairs_mend_what_was_wrong():
 def test_local_labels_come_in_whole_groups_and_judge_nothing():
     signal, correct, task = tasks(n=300)
     group = np.repeat(np.arange(90), 10)
-    from calibkit.codegen._parts import Parts
+    from calibkit.decisions._parts import Parts
 
     part = Parts(signal, correct, task, group, "platt", "probability", "here").rows[0]
     local, rest = part.draw(45, np.random.default_rng(0))

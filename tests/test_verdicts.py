@@ -11,11 +11,12 @@ import pytest
 from scipy.special import expit, logit
 
 import calibkit
-from calibkit import ReliabilityDisplay, ScoreTable, cli, estimate, verify
+from calibkit import ReliabilityDisplay, ScoreTable, estimate, verify
+from calibkit._cli import app as cli
+from calibkit._cli import demo, pictures
 from calibkit._numerics.area import Grouped, reversed_area
-from calibkit.codegen import BucketCollapse
+from calibkit.decisions import BucketCollapse
 from calibkit.displays._numbers import Numbers
-from calibkit.report import demo, pictures
 
 from .runner import RUNNER
 

@@ -23,6 +23,7 @@ from calibkit import (
     TopLabelCalibrator,
     calibration_error,
     codegen,
+    decisions,
     estimate,
 )
 from calibkit._core.warnings import counted, silent, warn
@@ -64,14 +65,14 @@ HIDDEN = json.dumps(
     {"task_id": "a", "text": "x", "tokens": ["think", "x"], "logprobs": [-2.0, -0.1]}
 )
 
-RATES = codegen.QuantileCalibrator().fit(P, RNG.binomial(4, P) / 4, np.full(200, 4))
+RATES = decisions.QuantileCalibrator().fit(P, RNG.binomial(4, P) / 4, np.full(200, 4))
 GAPPED = codegen.read_generations(
     _file(
         "task_id,s,text\n" + "\n".join(f"t{i},{p},x" for i, p in enumerate(GAPS)).replace("nan", "")
     )
 )
-RULE = codegen.DecisionRule(
-    "s", calibrator=PlattCalibrator().fit(P, Y), policy=codegen.TriagePolicy(**COSTS)
+RULE = decisions.DecisionRule(
+    "s", calibrator=PlattCalibrator().fit(P, Y), policy=decisions.TriagePolicy(**COSTS)
 )
 
 #: Calls that warn, with what they warn of.
@@ -112,15 +113,15 @@ CALLS = {
     ),
     "threshold": (
         CalibrationWarning,
-        lambda: codegen.RiskControlledThreshold(0.001).fit(P[:20], Y[:20]),
+        lambda: decisions.RiskControlledThreshold(0.001).fit(P[:20], Y[:20]),
     ),
     "evaluation": (
         calibkit.MissingSignalWarning,
-        lambda: codegen.evaluate_confidence({"s": GAPS}, Y, n_resamples=20),
+        lambda: decisions.evaluate_confidence({"s": GAPS}, Y, n_resamples=20),
     ),
     "quantiles": (
         CalibrationWarning,
-        lambda: codegen.QuantileCalibrator().fit(P, np.zeros(200), np.full(200, 4)),
+        lambda: decisions.QuantileCalibrator().fit(P, np.zeros(200), np.full(200, 4)),
     ),
     "lower bound": (
         CalibrationWarning,
@@ -133,7 +134,7 @@ CALLS = {
     ),
     "borrowed": (
         calibkit.ReversedScoresWarning,
-        lambda: codegen.BorrowedCalibrator(PlattCalibrator().fit(P, Y)).fit(P, 1 - Y),
+        lambda: decisions.BorrowedCalibrator(PlattCalibrator().fit(P, Y)).fit(P, 1 - Y),
     ),
     "reading": (calibkit.MissingSignalWarning, lambda: codegen.read_generations(_file(FAILED))),
     "tokens": (calibkit.UnmatchedWarning, lambda: codegen.read_generations(_file(HIDDEN))),

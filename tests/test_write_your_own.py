@@ -20,11 +20,11 @@ from calibkit import (
     save,
     to_dict,
 )
+from calibkit._cli.commands import method_rows
 from calibkit._registry import CALIBRATORS, OTHERS, registry_restored
 from calibkit.base import BaseCalibrator, OnlineCalibrator, register_calibrator
-from calibkit.codegen import DecisionRule, TriagePolicy, cross_val_calibrate
+from calibkit.decisions import DecisionRule, TriagePolicy, cross_val_calibrate
 from calibkit.online import WindowedCalibrator
-from calibkit.report.commands import method_rows
 from calibkit.testing import binary_data, check_calibrator, yield_checks
 
 PAGE = Path(__file__).parent.parent / "docs" / "write_your_own.md"
@@ -168,7 +168,7 @@ def test_a_file_of_one_that_is_not_registered_is_refused():
 
 def test_the_command_line_takes_it(tmp_path):
     runner = pytest.importorskip("typer.testing").CliRunner()
-    cli = pytest.importorskip("calibkit.cli")
+    cli = pytest.importorskip("calibkit._cli.app")
     p, y = binary_data(100)
     rows = (f"{a},{b}" for a, b in zip(p, y, strict=True))
     (tmp_path / "t.csv").write_text("\n".join(["p,y", *rows]))

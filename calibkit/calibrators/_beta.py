@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from .._core.base import StateKind
-from .._core.log_odds import LogOddsCalibrator
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import expit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._typing import FloatArray, IntArray
+from ._log_odds import LogOddsCalibrator
 
 #: Range of a logarithm that is a constant but for its last bits, as log(p) of log-odds above 28.
 _FLAT = 2.0**-40

@@ -25,7 +25,7 @@ from ._platt import PlattCalibrator
 class BorrowedCalibrator(BaseCalibrator):
     """A calibrator of another task, repaired: ``expit(slope * z + intercept)`` of its log-odds.
 
-    :func:`~calibkit.codegen.borrow_calibrator` makes one, of labels of one kind only too. A clone
+    :func:`~calibkit.decisions.borrow_calibrator` makes one, of labels of one kind only too. A clone
     keeps the borrowed calibrator as it is, fitted, and forgets the repair.
 
     Parameters
@@ -55,7 +55,7 @@ class BorrowedCalibrator(BaseCalibrator):
     Examples
     --------
     >>> from calibkit import PlattCalibrator
-    >>> from calibkit.codegen import BorrowedCalibrator
+    >>> from calibkit.decisions import BorrowedCalibrator
     >>> other = PlattCalibrator().fit([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1])
     >>> mine = BorrowedCalibrator(other).fit([0.3, 0.5, 0.7], [0, 0, 1])  # of a harder task
     >>> bool(mine.intercept_ < 0)

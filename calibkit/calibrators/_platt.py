@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.log_odds import LogOddsCalibrator
 from .._core.params import check_flag, check_real
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
@@ -21,6 +20,7 @@ from .._numerics.logistic import (
     smoothed_targets,
 )
 from .._typing import FloatArray, IntArray, Scale
+from ._log_odds import LogOddsCalibrator
 
 
 class PlattCalibrator(LogOddsCalibrator):

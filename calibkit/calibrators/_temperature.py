@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 
 from .._core.base import StateKind
-from .._core.log_odds import LogOddsCalibrator
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
@@ -15,6 +14,7 @@ from .._numerics.links import expit, row_blocks
 from .._numerics.temperature import fit_temperature, label_wins
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray
+from ._log_odds import LogOddsCalibrator
 
 #: Log-odds whose probability a float can just tell from 1, even beside many classes.
 _FAR = 30.0

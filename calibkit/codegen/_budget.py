@@ -12,8 +12,8 @@ from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, percent
 from .._core.random import generator
 from .._typing import FloatArray, IntArray
-from ._rates import read_floats
-from ._result_table import ResultTable
+from ..decisions._rates import read_floats
+from ..decisions._result_table import ResultTable
 
 #: Success probabilities are taken to be this far from 0 and 1 at least.
 _NEAREST = 1e-4

@@ -12,8 +12,8 @@ import numpy as np
 from .._core.printed import spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from .._typing import Scale, SignalScale
+from ..decisions._signals import Signals
 from ._records import Generations, Results, rows_of
-from ._signals import Signals
 
 _SHOWN = 3
 #: Outputs at which a signal of two values that goes with the verdict is no chance.

@@ -13,12 +13,12 @@ from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice, check_choice
 from .._core.printed import spelled
+from .._core.signals import SCALES, read_signals
 from .._core.warnings import MissingSignalWarning
 from .._typing import FloatArray, IntArray, Scale, SignalScale
-from ._inputs import SCALES, read_signals
+from ..decisions._signals import Signals
 from ._measures import TOKEN_MEASURES, measure_tokens
 from ._ragged import Ragged
-from ._signals import Signals
 
 #: Measures that are probabilities as they come; of the others one must say what they are.
 PROBABILITIES = TOKEN_MEASURES[:5]

@@ -12,16 +12,7 @@ from .._typing import Legend
 from ._key import LEGENDS, handles_of, n_lines, place_key, style_of_key
 from ._layout import grid, single
 from ._numbers import Curve, Numbers, key_of
-from ._style import (
-    GREY,
-    WIDTH,
-    font_size,
-    interval_text,
-    managed,
-    plain_axes,
-    size_of,
-    style_of,
-)
+from ._style import GREY, WIDTH, font_size, interval_text, managed, plain_axes, size_of, style_of
 
 _X = {"top_label": "Mean confidence in the top label"}
 _Y = {"top_label": "Observed accuracy"}

@@ -11,8 +11,8 @@ from .._core.optional import require
 from .._core.params import check_real
 from .._core.warnings import counted
 from .._typing import FloatArray, Scale, StreamKind
-from ..metrics import CalibrationAlarm, Prequential, prequential_errors
-from ..metrics._prequential import read_stream
+from ..online import CalibrationAlarm, Prequential, prequential_errors
+from ..online._prequential import read_stream
 from ._base import Display, by_name
 from ._drift_draw import Drift, draw
 from ._methods import Methods, compare_methods, default_first_fit

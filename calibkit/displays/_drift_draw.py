@@ -11,7 +11,7 @@ from scipy.optimize import isotonic_regression
 from .._core.optional import require
 from .._core.printed import spelled
 from .._typing import FloatArray
-from ..metrics import Prequential
+from ..online import Prequential
 from ._base import DEFAULT_NAME
 from ._style import (
     GREY,

@@ -7,18 +7,18 @@ from typing import Any, get_args
 
 from sklearn.base import clone
 
-from .._core.online import OnlineCalibrator
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
-from .._core.stream_labels import known_classes, read_stream
-from .._online import (
+from .._typing import FloatArray, Scale
+from ..calibrators import PlattCalibrator
+from ..online import (
     HedgingCalibrator,
     OnlinePlattCalibrator,
     TrackingCalibrator,
     WindowedCalibrator,
 )
-from .._typing import FloatArray, Scale
-from ..calibrators import PlattCalibrator
+from ..online._base import OnlineCalibrator
+from ..online._stream_labels import known_classes, read_stream
 
 Methods = Mapping[str, OnlineCalibrator | None]
 

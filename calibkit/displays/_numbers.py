@@ -10,6 +10,7 @@ import numpy as np
 from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
 from .._core.random import generator
+from .._core.rows import reversal
 from .._core.warnings import silent
 from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
@@ -25,7 +26,6 @@ from ..metrics import (
 from ..metrics._errors import check_binning
 from ..metrics._estimate import estimate_or_value
 from ..metrics._interval import bin_worth
-from ..metrics._rows import reversal
 from ._intervals import INTERVALS, consistency
 from ._problems import Problem, Problems
 

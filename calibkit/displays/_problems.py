@@ -9,9 +9,9 @@ import numpy as np
 from .._core.inputs import Rows
 from .._core.params import check_int
 from .._core.printed import spelled
+from .._core.rows import Binary, infer_kind, read_groups, read_problem, reduce_rows
 from .._typing import Kind, Weights
 from ..metrics import ScoreTable
-from ..metrics._rows import Binary, infer_kind, read_groups, read_problem, reduce_rows
 
 
 class Problem(NamedTuple):

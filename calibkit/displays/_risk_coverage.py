@@ -10,13 +10,13 @@ import numpy as np
 from .._core.optional import require
 from .._core.params import check_int, check_real, percent
 from .._core.printed import spelled
+from .._core.rows import read_confidence, read_groups
 from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.risk_control import accepted_counts
 from .._typing import FloatArray, IntArray
 from ..metrics import Estimate, area_under_risk_coverage
 from ..metrics._estimate import estimate_or_value
-from ..metrics._rows import read_confidence, read_groups
 from ._base import Display, by_name
 from ._style import (
     GREY,
@@ -91,8 +91,8 @@ class RiskCoverageDisplay(Display):
     -----
     The band is per threshold, not joint: a threshold that is chosen because its error looks small
     has a larger one. For a choice with a guarantee use
-    :class:`calibkit.codegen.RiskControlledThreshold`. Intervals are Clopper-Pearson; with groups on
-    the effective number of rows (Korn and Graubard 1998), which is approximate.
+    :class:`calibkit.decisions.RiskControlledThreshold`. Intervals are Clopper-Pearson; with groups
+    on the effective number of rows (Korn and Graubard 1998), which is approximate.
 
     References
     ----------

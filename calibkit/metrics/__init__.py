@@ -1,6 +1,5 @@
 """Metrics of probabilities, as functions of rows or of one mergeable table."""
 
-from ._alarm import CalibrationAlarm as CalibrationAlarm
 from ._binned import calibration_error as calibration_error
 from ._binned import expected_calibration_error as expected_calibration_error
 from ._binned import maximum_calibration_error as maximum_calibration_error
@@ -8,8 +7,6 @@ from ._binned import squared_calibration_error as squared_calibration_error
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
-from ._prequential import Prequential as Prequential
-from ._prequential import prequential_errors as prequential_errors
 from ._scorers import get_scorer as get_scorer
 from ._scorers import get_scorer_names as get_scorer_names
 from ._scoring import brier_score as brier_score

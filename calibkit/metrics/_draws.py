@@ -10,11 +10,11 @@ from scipy import sparse
 from scipy.special import ndtri, stdtrit
 
 from .._core.inputs import Rows
+from .._core.rows import Binary
 from .._numerics.binning import assign, auto_bins
 from .._numerics.inversion import MOST_CHANGE, smoothed
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
-from ._rows import Binary
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
 

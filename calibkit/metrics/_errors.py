@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
+from .._core.rows import Binary
 from .._numerics.binning import (
     MOST_BINS,
     BinSums,
@@ -22,15 +23,8 @@ from .._numerics.binning import (
     uniform_gaps,
     uniform_sums,
 )
-from .._numerics.debias import (
-    NOISES,
-    absolute_error,
-    merge_small,
-    merged_starts,
-    squared_error,
-)
+from .._numerics.debias import NOISES, absolute_error, merge_small, merged_starts, squared_error
 from .._typing import FloatArray, Norm, Strategy
-from ._rows import Binary
 from ._spec import Kernel
 from ._table import ScoreTable
 

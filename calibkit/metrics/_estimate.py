@@ -13,13 +13,7 @@ from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, percent
 from .._core.printed import spelled
 from .._core.random import generator
-from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
-from .._numerics.area import Grouped, reversed_area
-from .._typing import FloatArray, IntArray, Kind, Weights
-from ._binned import SPECS as BINNED
-from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums, widened
-from ._interval import measure, with_bins
-from ._rows import (
+from .._core.rows import (
     Binary,
     few_groups,
     infer_kind,
@@ -30,6 +24,12 @@ from ._rows import (
     reversal,
     row_counts,
 )
+from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
+from .._numerics.area import Grouped, reversed_area
+from .._typing import FloatArray, IntArray, Kind, Weights
+from ._binned import SPECS as BINNED
+from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums, widened
+from ._interval import measure, with_bins
 from ._score_interval import ScoreInterval, interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from .._core.rows import Binary
 from .._numerics.binning import BinSums, assign
 from .._numerics.debias import merge_small, merged_starts
 from .._numerics.exact import simultaneous
@@ -17,7 +18,6 @@ from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
 from ._draws import Band, group_noise, null_band, null_draws
 from ._errors import check_debias, combine, raw_errors, raw_kernel
-from ._rows import Binary
 from ._spec import RULES
 from ._table import ScoreTable
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._core.inputs import Rows
+from .._core.rows import Binary, reduce_rows
 from .._numerics.influence import (
     Noise,
     Units,
@@ -18,7 +19,6 @@ from .._numerics.influence import (
     worth_of,
 )
 from .._typing import FloatArray, IntArray
-from ._rows import Binary, reduce_rows
 from ._spec import RULES, Metric
 from ._table import ScoreTable
 

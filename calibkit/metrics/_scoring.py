@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._core.rows import reduce_rows
 from .._numerics.area import area_influence
 from .._typing import FloatArray, Kind, Weights
-from ._rows import reduce_rows
 from ._spec import Kernel, Metric
 from ._table import ScoreTable, read_given
 

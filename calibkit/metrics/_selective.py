@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import digamma
 
+from .._core.rows import read_confidence, refuse_beside_table
 from .._typing import FloatArray, Weights
-from ._rows import read_confidence, refuse_beside_table
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
 

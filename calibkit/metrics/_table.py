@@ -12,6 +12,7 @@ from .._core.inputs import Rows
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
+from .._core.rows import Binary, read_event, read_problem, refuse_beside_table
 from .._numerics.binning import (
     MOST_BINS,
     BinSums,
@@ -27,7 +28,6 @@ from .._numerics.binning import (
 from .._numerics.links import logit
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Strategy, Weights
-from ._rows import Binary, read_event, read_problem, refuse_beside_table
 
 #: Columns that add up beside ``n``.
 _SUMS = ("w", "wy", "w2", "w2y", "w2yy")

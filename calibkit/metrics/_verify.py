@@ -20,9 +20,16 @@ from .._core.inputs import read_scores
 from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
 from .._core.random import generator
+from .._core.rows import (
+    infer_kind,
+    read_problem,
+    reduce_rows,
+    refuse_beside_table,
+    refuse_kind,
+    reversal,
+)
 from .._numerics.area import reversed_area
 from .._typing import FloatArray, Kind, Norm
-from ._rows import infer_kind, read_problem, reduce_rows, refuse_beside_table, refuse_kind, reversal
 from ._table import ScoreTable
 
 #: Data sets behind the first guess, and behind the answer; of many outputs fewer do.

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator
-from .._io import from_dict, to_dict
+from .._persistence import from_dict, to_dict
 from ._common import batch, binary, binary_data, fitted_on, multiclass_data, proba_of, refuses
 
 

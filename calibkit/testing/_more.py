@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
-from .._io import from_dict, to_dict
+from .._persistence import from_dict, to_dict
 from ._common import (
     batch,
     binary_data,

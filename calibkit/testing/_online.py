@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
-from .._core.online import OnlineCalibrator
-from .._io import from_dict, to_dict
+from .._persistence import from_dict, to_dict
+from ..online._base import OnlineCalibrator
 from ._common import binary_data, multiclass_data, proba_of, refuses, with_trait
 
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
 import calibkit
-from calibkit import base, codegen, online
+from calibkit import base, codegen, decisions, online
 
 
 class Shrunk(base.BaseCalibrator):
@@ -78,14 +78,14 @@ def streams(y: NDArray[np.bool_], p: NDArray[np.float64], folder: Path) -> float
     return float(found.brier[-1]) + float(alarm.alarm_time_ or 0)
 
 
-def decisions(y: NDArray[np.bool_], p: NDArray[np.float64]) -> list[str]:
+def decided(y: NDArray[np.bool_], p: NDArray[np.float64]) -> list[str]:
     """From a confidence signal to a decision."""
-    q: NDArray[np.float64] = codegen.cross_val_calibrate("platt", p, y, scale="probability")
-    gate = codegen.RiskControlledThreshold(0.4).fit(p, y)
-    policy = codegen.TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
-    report: codegen.TriageReport = policy.evaluate(q, y)
-    table: codegen.ResultTable = codegen.evaluate_confidence(p, y, n_resamples=20)
-    rates = codegen.QuantileCalibrator(method="pinball").fit(p, y)
+    q: NDArray[np.float64] = decisions.cross_val_calibrate("platt", p, y, scale="probability")
+    gate = decisions.RiskControlledThreshold(0.4).fit(p, y)
+    policy = decisions.TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
+    report: decisions.TriageReport = policy.evaluate(q, y)
+    table: decisions.ResultTable = decisions.evaluate_confidence(p, y, n_resamples=20)
+    rates = decisions.QuantileCalibrator(method="pinball").fit(p, y)
     return [str(gate), str(report), str(table), str(rates.predict_quantiles(p[:3]).shape)]
 
 
@@ -95,7 +95,7 @@ def main(folder: Path) -> list[str]:
     rng = np.random.default_rng(0)
     p = rng.uniform(0.02, 0.98, 400)
     y = rng.random(400) < p**1.5
-    return [f"{classifiers():.2f}", *errors(y, p), f"{streams(y, p, folder):.2f}", *decisions(y, p)]
+    return [f"{classifiers():.2f}", *errors(y, p), f"{streams(y, p, folder):.2f}", *decided(y, p)]
 
 
 if TYPE_CHECKING:
@@ -107,6 +107,6 @@ if TYPE_CHECKING:
     reveal_type(online.OnlinePlattCalibrator().fit([0.1], [1]))  # OnlinePlattCalibrator
     reveal_type(online.OnlineBetaCalibrator().partial_fit([0.1], [1]))  # OnlineBetaCalibrator
     reveal_type(online.MultiStreamCalibrator().partial_fit([0.1], [1], 7))  # MultiStreamCalibrator
-    reveal_type(codegen.QuantileCalibrator().fit([0.1], [1]))  # QuantileCalibrator
+    reveal_type(decisions.QuantileCalibrator().fit([0.1], [1]))  # QuantileCalibrator
     reveal_type(codegen.ConfidenceFeatures().fit([]))  # ConfidenceFeatures
     reveal_type(sum([calibkit.ScoreTable.from_arrays([1], [0.1])]))  # ScoreTable | Literal[0]

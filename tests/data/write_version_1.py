@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import calibkit as ck
-from calibkit import codegen, online
+from calibkit import decisions, online
 from tests.test_saved_files import FOLDER, answers, answers_of_journal
 
 N = 60
@@ -177,7 +177,7 @@ def many(cal, group, *kind):
 def others():
     x, y = binary(n=400)
     other = ck.PlattCalibrator().fit(x, y)
-    yield "borrowed", codegen.borrow_calibrator(other, x[:20], y[20:40])
+    yield "borrowed", decisions.borrow_calibrator(other, x[:20], y[20:40])
     alarm = ck.CalibrationAlarm(alpha=0.01, tolerance=0.1)
     alarm.update(y[:N], x[:N])
     yield "alarm", alarm
@@ -187,37 +187,37 @@ def others():
     rng = np.random.default_rng(4)
     p = np.round(rng.beta(4, 1, 2000), 4)
     right = (rng.random(2000) < p).astype(int)
-    gate = codegen.RiskControlledThreshold(max_error=0.1)
+    gate = decisions.RiskControlledThreshold(max_error=0.1)
     yield "threshold", gate.fit(p, right)
     groups = np.arange(2000) // 4
     yield (
         "threshold_groups",
-        codegen.RiskControlledThreshold(
+        decisions.RiskControlledThreshold(
             max_error=0.15, delta=0.2, max_group_size=4, random_state=1
         ).fit(p, right, groups=groups),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield "threshold_none", codegen.RiskControlledThreshold(max_error=0.001).fit(p, right)
+        yield "threshold_none", decisions.RiskControlledThreshold(max_error=0.001).fit(p, right)
     costs = {"cost_accept_wrong": 10, "cost_discard_right": 4}
-    policy = codegen.TriagePolicy(**costs, cost_review=1)
+    policy = decisions.TriagePolicy(**costs, cost_review=1)
     yield "policy", policy
-    yield "policy_no_reviews", codegen.TriagePolicy(**costs)
-    quantiles = codegen.QuantileCalibrator(precision="linear", quantiles=(0.2, 0.5))
+    yield "policy_no_reviews", decisions.TriagePolicy(**costs)
+    quantiles = decisions.QuantileCalibrator(precision="linear", quantiles=(0.2, 0.5))
     rate = rng.binomial(8, p) / 8
     quantiles.fit(p, rate, n_trials=8)
     yield "quantiles", quantiles.conformalise(p[:50], rate[:50])
     yield (
         "quantiles_pinball",
-        codegen.QuantileCalibrator(method="pinball", scale="logit").fit(
+        decisions.QuantileCalibrator(method="pinball", scale="logit").fit(
             np.log((p + 1e-3) / (1 - p + 1e-3)), rate
         ),
     )
     platt = ck.PlattCalibrator().fit(p, right)
-    yield "rule", codegen.DecisionRule("geometric_mean_probability", platt, gate, policy)
+    yield "rule", decisions.DecisionRule("geometric_mean_probability", platt, gate, policy)
     yield (
         "rule_policy",
-        codegen.DecisionRule(
+        decisions.DecisionRule(
             "average_token_probability", ck.IsotonicCalibrator().fit(*binary()), None, policy
         ),
     )

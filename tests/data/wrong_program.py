@@ -3,7 +3,7 @@
 import numpy as np
 
 import calibkit
-from calibkit import codegen
+from calibkit import decisions
 
 y, p = np.array([0, 1, 1, 0]), np.array([0.1, 0.6, 0.8, 0.3])
 table = calibkit.ScoreTable.from_arrays(y, p)
@@ -35,7 +35,7 @@ count: int = calibkit.brier_score(y, p)  # assignment
 score: float = calibkit.estimate("brier_score", y, p)  # assignment
 calibkit.save(calibkit.PlattCalibrator())  # call-arg
 
-codegen.RiskControlledThreshold(scale="odds")  # arg-type
-codegen.cross_val_calibrate("platt", p, y, scale="odds")  # arg-type
-codegen.QuantileCalibrator(method="quantile")  # arg-type
-codegen.TriagePolicy(cost_wrong=10)  # call-arg
+decisions.RiskControlledThreshold(scale="odds")  # arg-type
+decisions.cross_val_calibrate("platt", p, y, scale="odds")  # arg-type
+decisions.QuantileCalibrator(method="quantile")  # arg-type
+decisions.TriagePolicy(cost_wrong=10)  # call-arg

@@ -1,0 +1,3 @@
+"""The wrapper of a classifier, and its file."""
+
+from ._wrapper import CalibratedClassifier as CalibratedClassifier

@@ -1,0 +1,119 @@
+"""A `CalibratedClassifier` in a file: calibrators and settings as JSON, estimators by skops."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from io import BytesIO
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+
+from .._core.base import BaseCalibrator
+from .._core.labels import read_classes
+from .._core.optional import require
+from .._core.plain_json import check_keys, labels_from_dict, labels_to_dict, short
+from .._core.printed import spelled
+from .._persistence import (
+    UntrustedError,
+    fitted_from_dict,
+    fitted_to_dict,
+    params_to_dict,
+    template_from_dict,
+)
+
+_PARAMS = ("calibrator", "ensemble", "response_method", "n_jobs")
+_MAX_BYTES = 1 << 30
+KEYS = ("params", "classes", "calibrators", "estimators")
+
+
+def _skops(what: str) -> Any:
+    try:
+        return require("skops.io", "skops")
+    except ImportError as error:
+        raise ImportError(
+            f"{what}: the estimator of a CalibratedClassifier is kept by skops, and {error}. "
+            "Without it keep the calibrator alone: calibkit.save(classifier.calibrators_[0], path)."
+        ) from error
+
+
+def written(classifier: Any) -> dict[str, Any]:
+    """A fitted classifier as plain values."""
+    params = classifier.get_params(deep=False)
+    fitted = classifier.estimators_
+    held = {"estimator": classifier.estimator, "cv": classifier.cv, "fitted": fitted}
+    text = b64encode(_skops("to_dict").dumps(held)).decode("ascii")
+    return {
+        "params": params_to_dict({name: params[name] for name in _PARAMS}),
+        "classes": labels_to_dict(classifier.classes_),
+        "calibrators": [fitted_to_dict(c._snapshot()) for c in classifier.calibrators_],
+        "estimators": text,
+    }
+
+
+def read_into(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
+    """The classifier, if all types of its estimators are scikit-learn's own or trusted."""
+    params, what = data["params"], cls.name
+    check_keys(params, set(_PARAMS), f"params of {what}")
+    if isinstance(params["calibrator"], dict):
+        params = {**params, "calibrator": template_from_dict(params["calibrator"])}
+    classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
+    calibrators = data["calibrators"]
+    if not isinstance(calibrators, list):
+        raise ValueError(f"from_dict: calibrators is {short(calibrators)}; expected a list.")
+    calibrators = [fitted_from_dict(c) for c in calibrators]
+    held = _estimators(data["estimators"], trusted)
+    try:
+        found = cls(held["estimator"], cv=held["cv"], **params)
+        found._check_params(f"from_dict: {what}")
+    except TypeError as error:
+        raise ValueError(f"from_dict: params of {what}: {error}") from error
+    found.classes_, found.estimators_, found.calibrators_ = classes, held["fitted"], calibrators
+    _check_together(found)
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(found.estimators_[0], name):
+            setattr(found, name, getattr(found.estimators_[0], name))
+    return found
+
+
+def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
+    io = _skops("from_dict")
+    trusted = [] if trusted is None else trusted
+    if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
+        raise TypeError(f"load: trusted={spelled(trusted)}; expected a list of names of types.")
+    try:
+        data = b64decode(text, validate=True)
+        if sum(part.file_size for part in ZipFile(BytesIO(data)).infolist()) > _MAX_BYTES:
+            raise ValueError("they unfold to more than 1 GiB")
+        unknown = sorted(set(io.get_untrusted_types(data=data)) - set(trusted))
+        if unknown:
+            raise UntrustedError(unknown, list(trusted))
+        held = io.loads(data, trusted=list(trusted))
+    except UntrustedError:
+        raise
+    except Exception as error:  # whatever a broken archive may give rise to
+        raise ValueError(f"from_dict: estimators can't be read by skops: {error}") from error
+    if not isinstance(held, dict) or set(held) != {"estimator", "cv", "fitted"}:
+        raise ValueError("from_dict: estimators do not hold what a CalibratedClassifier writes.")
+    return held
+
+
+def _check_together(found: Any) -> None:
+    """Raise unless the parts are of one classifier."""
+    own, calibrators = found.estimators_, found.calibrators_
+    if not isinstance(own, list) or not own or len(own) != len(calibrators):
+        raise ValueError(
+            f"from_dict: {short(own)} of estimators for {len(calibrators)} calibrators; expected a "
+            "list of one for each."
+        )
+    for estimator, calibrator in zip(own, calibrators, strict=True):
+        assert isinstance(calibrator, BaseCalibrator)
+        if not np.array_equal(calibrator.classes_, found.classes_):
+            raise ValueError("from_dict: a calibrator has other classes than the classifier.")
+        known = getattr(estimator, "classes_", found.classes_)
+        if not set(np.asarray(known).tolist()) <= set(found.classes_.tolist()):
+            raise ValueError("from_dict: an estimator has other classes than the classifier.")
+        if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+            raise ValueError(
+                f"from_dict: {type(estimator).__name__} scores no classes; expected a classifier."
+            )

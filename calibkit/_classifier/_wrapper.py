@@ -1,0 +1,483 @@
+"""`CalibratedClassifier`: any scikit-learn classifier with calibrated probabilities."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import get_tags, indexable
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import check_is_fitted
+
+from .._core.base import BaseCalibrator, trace
+from .._core.certification import Verification
+from .._core.inputs import Rows, check_lengths
+from .._core.labels import read_labels
+from .._core.params import check_choice, check_flag, check_int, main_name, with_hints
+from .._core.printed import spelled
+from .._core.provenance import Traced, provenance
+from .._core.scores import Scores
+from .._core.warnings import counted
+from .._core.weights import read_weights
+from .._cross_fitting import Fold, cross_fit, response_of, splits, weight_params
+from .._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
+from .._typing import FloatArray, IntArray, Scale, Self
+from ..calibrators import IdentityCalibrator, OneVsRestCalibrator
+from ._saved import KEYS, read_into, written
+
+
+class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEstimator):
+    """A classifier whose ``predict_proba`` is calibrated on rows it was not trained on.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn classifier or pipeline. One that is fitted already goes in as
+        ``sklearn.frozen.FrozenEstimator(classifier)``; then all rows given to ``fit`` are used
+        for the calibration, and must be new to it.
+    calibrator : str or BaseCalibrator, default="platt"
+        A calibrator or its name, such as "platt", "temperature", "beta", "isotonic", "histogram"
+        or "scaling_binning". With K classes a binary calibrator is lifted by
+        :class:`OneVsRestCalibrator`. Its ``scale`` is set to suit the scores of the estimator.
+    cv : int, cross-validator or iterable of splits, default=5
+        How to make out-of-fold scores. A number means stratified folds, kept whole by group where
+        ``groups`` are given.
+    ensemble : bool, default=False
+        False: one calibrator learnt from all out-of-fold scores, and the estimator fitted once
+        more on all rows. True: keep each fold's estimator with a calibrator of its own, and
+        average their probabilities; averages of binned calibrators are no longer binned. Every
+        class then needs as many rows as there are folds.
+    response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
+        Scores to calibrate. "auto" prefers ``decision_function``, whose values are taken as
+        logits and do not saturate at 0 and 1.
+    n_jobs : int, optional
+        Folds fitted in parallel, by joblib.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+    estimators_ : list of classifiers
+        One, or one per fold for ``ensemble=True``.
+    calibrators_ : list of BaseCalibrator
+        The calibrator of each estimator.
+    n_features_in_ : int
+        As seen by the estimator, if it says so.
+    feature_names_in_ : ndarray of str
+        As seen by the estimator, if it says so.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``: bad data, or one class only.
+    TypeError
+        In ``fit``: ``calibrator`` is neither a calibrator nor a name.
+
+    Notes
+    -----
+    The default calibrates pooled out-of-fold scores of models trained on 4/5 of the rows, and
+    applies the map to a model trained on all: slightly under-confident for small data, but one
+    model at prediction time. A class that a fold's training rows lack counts as probability 0
+    there.
+
+    References
+    ----------
+    A. Niculescu-Mizil, R. Caruana (2005). Predicting good probabilities with supervised learning.
+    ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from calibkit import CalibratedClassifier, log_loss
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X, X_new, y, y_new = train_test_split(X, y, stratify=y, random_state=0)
+    >>> raw = GaussianNB().fit(X, y)
+    >>> calibrated = CalibratedClassifier(GaussianNB(), "isotonic").fit(X, y)
+    >>> round(log_loss(y_new, raw.predict_proba(X_new)), 1)
+    1.2
+    >>> round(log_loss(y_new, calibrated.predict_proba(X_new)), 1)
+    0.2
+    """
+
+    name: ClassVar[str] = "calibrated_classifier"
+    _keys: ClassVar[tuple[str, ...]] = KEYS
+
+    @with_hints
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        calibrator: str | BaseCalibrator = "platt",
+        *,
+        cv: Any = 5,
+        ensemble: bool = False,
+        response_method: Literal["auto", "decision_function", "predict_proba"] = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.calibrator = calibrator
+        self.cv = cv
+        self.ensemble = ensemble
+        self.response_method = response_method
+        self.n_jobs = n_jobs
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, **fit_params: Any
+    ) -> Self:
+        """Fit the classifier and its calibration.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Whatever the estimator takes; it is handed on as it is.
+        y : array-like of shape (n,)
+            Class labels of any kind.
+        sample_weight : array-like of shape (n,), optional
+            Weights >= 0, for the estimator, if it takes them, and for the calibrator.
+        groups : array-like of shape (n,), optional
+            Rows of one group are never on both sides of a fold.
+        **fit_params
+            Further parameters for the estimator's ``fit``, or for metadata routing.
+
+        Returns
+        -------
+        self : CalibratedClassifier
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; a classifier that was fitted before stays
+            as it was.
+        """
+        where = f"{type(self).__name__}.fit"
+        self._check_params(where)
+        X, y, groups = indexable(X, y, groups)
+        frozen = isinstance(self.estimator, FrozenEstimator)
+        given = getattr(self.estimator, "classes_", None) if frozen else None
+        classes, codes = read_labels(y, classes=given, where=where)
+        _check_two(classes, where)
+        weight = read_weights(sample_weight, len(codes), where=where)
+        params = self._estimator_params(weight, fit_params)
+        if frozen:
+            scores = response_of(self.estimator, X, classes, self.response_method)
+            folds = [Fold(self.estimator, np.arange(len(codes)), scores)]
+        else:
+            if self.ensemble:
+                _check_folds(self.cv, codes, weight, classes, where)
+            parts = splits(self.cv, X, codes, groups, where=where)
+            how: Any = {"params": params, "method": self.response_method, "n_jobs": self.n_jobs}
+            folds = cross_fit(self.estimator, X, np.asarray(y), classes, parts, **how)
+        if self.ensemble:
+            estimators = [f.estimator for f in folds]
+            # Without rows of both classes a fold borrows the map of all out-of-fold scores.
+            pooled = [len(classes) == 2 and _one_class(f, codes, weight) for f in folds]
+            chosen = [_pooled(folds) if p else f for f, p in zip(folds, pooled, strict=True)]
+        else:
+            estimators = [
+                folds[0].estimator if frozen else clone(self.estimator).fit(X, y, **params)
+            ]
+            chosen, pooled = [_pooled(folds)], [not frozen]
+        with counted("folds"):
+            calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
+        for calibrator, of_several in zip(calibrators, pooled, strict=True):
+            if of_several:
+                calibrator._mark_pooled()
+        self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators
+        self._fitted_on = provenance(len(codes), *(f.scores.values for f in folds), codes)
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+            if hasattr(estimators[0], name):
+                setattr(self, name, getattr(estimators[0], name))
+        return self
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Whatever the estimator takes.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Rows sum to one; columns follow ``classes_``.
+        """
+        check_is_fitted(self)
+        total: FloatArray | float = 0.0
+        for estimator, calibrator in zip(self.estimators_, self.calibrators_, strict=True):
+            scores = response_of(estimator, X, self.classes_, self.response_method)
+            total = total + calibrator._predict_scores(scores)
+        return np.asarray(total) / len(self.estimators_)
+
+    def certify(
+        self,
+        X: Any,
+        y: Any,
+        level: float = 0.9,
+        *,
+        finite: bool | None = None,
+        n_bins: int = 15,
+        random_state: Any = 0,
+    ) -> Verification:
+        """What held-out rows prove of the calibrated probabilities.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Rows that were not used in ``fit``.
+        y : array-like of shape (n,)
+            Their labels.
+        level, finite, n_bins, random_state : optional
+            As in :meth:`BaseCalibrator.certify`.
+
+        Returns
+        -------
+        verification : Verification
+            Bounds of the errors of P(larger class), or for K classes as
+            :meth:`BaseCalibrator.certify` of the calibrator has it. Prints as a sentence.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+        """
+        check_is_fitted(self)
+        where = "CalibratedClassifier.certify"
+        _, codes = read_labels(y, classes=self.classes_, where=where)
+        settings = {
+            "level": level,
+            "finite": finite,
+            "n_bins": n_bins,
+            "random_state": random_state,
+            "where": where,
+        }
+        if len(self.calibrators_) > 1:
+            proba = np.minimum(self.predict_proba(X), 1.0)
+            s = Scores(proba[:, 1] if len(self.classes_) == 2 else proba, "probability")
+            calibrator: BaseCalibrator = IdentityCalibrator()
+            calibrator.classes_ = self.classes_
+        else:
+            calibrator = self.calibrators_[0]
+            s = response_of(self.estimators_[0], X, self.classes_, self.response_method)
+        check_lengths(len(s), len(codes), where, ("X", "y"))
+        return calibrator._certify(s, codes, settings)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The class of the largest calibrated probability.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Whatever the estimator takes.
+
+        Returns
+        -------
+        labels : ndarray of shape (n,)
+            Members of ``classes_``.
+        """
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(axis=1)]
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who is handed which metadata in ``fit``.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Weights and groups for this object, its estimator and its splitter.
+        """
+        to_fit = MethodMapping().add(caller="fit", callee="fit")
+        to_split = MethodMapping().add(caller="fit", callee="split")
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(estimator=self.estimator, method_mapping=to_fit)
+            .add(splitter=self.cv, method_mapping=to_split)
+        )
+
+    def _to_dict(self) -> dict[str, Any]:
+        check_is_fitted(self)
+        return written(self)
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], trusted: Any) -> CalibratedClassifier:
+        made: CalibratedClassifier = read_into(cls, data, trusted)
+        return made
+
+    def _check_params(self, where: str) -> None:
+        check_choice(
+            where,
+            "response_method",
+            self.response_method,
+            ("auto", "decision_function", "predict_proba"),
+        )
+        check_flag(where, "ensemble", self.ensemble)
+        if self.n_jobs is not None:
+            check_int(where, "n_jobs", self.n_jobs, low=-(2**15), high=2**15)
+        self._check_calibrator(where)
+        if isinstance(self.cv, str):
+            raise ValueError(
+                f"{where}: cv={spelled(self.cv)}; expected a number of folds or a splitter. For a "
+                "classifier that is fitted already: "
+                "CalibratedClassifier(sklearn.frozen.FrozenEstimator(classifier))."
+            )
+        if not hasattr(self.estimator, "fit"):
+            raise TypeError(
+                f"{where}: estimator={spelled(self.estimator)}; expected a classifier with a fit "
+                "method."
+            )
+
+    def _check_calibrator(self, where: str) -> None:
+        names = names_without("lift", "wrapper")
+        if isinstance(self.calibrator, str):
+            self._refuse_wrapper(where, self.calibrator)
+            check_choice(where, "calibrator", self.calibrator, names)
+        elif not isinstance(self.calibrator, BaseCalibrator):
+            raise TypeError(
+                f"{where}: calibrator={spelled(self.calibrator)}; expected a calibrator such as "
+                f"PlattCalibrator(), or one of the names {', '.join(names)}."
+            )
+
+    @staticmethod
+    def _refuse_wrapper(where: str, name: str) -> None:
+        """Raise if a calibrator of others is asked for by its name alone."""
+        if needs_calibrator(name):
+            cls = CALIBRATORS[name]
+            raise ValueError(
+                f"{where}: calibrator={spelled(name)} makes a calibrator of another one; expected "
+                f"which. Write calibrator={cls.__name__}(PlattCalibrator())."
+            )
+
+    def set_params(self, **params: Any) -> CalibratedClassifier:
+        """Set parameters, those of the estimator and of the calibrator too.
+
+        Parameters
+        ----------
+        **params
+            By name; ``estimator__C`` is the parameter ``C`` of the estimator.
+
+        Returns
+        -------
+        self : CalibratedClassifier
+            The same classifier.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not known, or is one of a calibrator that is given by its name.
+        """
+        inner = [name for name in params if name.startswith("calibrator__")]
+        calibrator = params.get("calibrator", self.calibrator)
+        if inner and isinstance(calibrator, str):
+            cls = CALIBRATORS.get(main_name(calibrator))
+            made = "PlattCalibrator()" if cls is None else f"{cls.__name__}()"
+            raise ValueError(
+                f"{type(self).__name__}: {inner[0]} beside calibrator={spelled(calibrator)}, and a "
+                f"name has no parameters; expected a calibrator. Write calibrator={made}."
+            )
+        super().set_params(**params)
+        return self
+
+    def _estimator_params(
+        self, sample_weight: FloatArray | None, fit_params: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Parameters of the estimator's fit: routed where routing is on, by hand otherwise."""
+        if _routing_enabled():
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **fit_params)
+            return dict(routed.estimator.fit)
+        return {**fit_params, **weight_params(self.estimator, sample_weight)}
+
+    def _template(self, n_classes: int) -> BaseCalibrator:
+        """The calibrator to fit, for so many classes."""
+        if isinstance(self.calibrator, str):
+            return make_calibrator(self.calibrator)
+        return clone(self.calibrator)
+
+    def _fit_calibrator(
+        self, fold: Fold, codes: IntArray, weight: FloatArray | None, classes: np.ndarray
+    ) -> BaseCalibrator:
+        calibrator = self._template(len(classes))
+        if len(classes) > 2 and "multiclass" not in calibrator._traits:
+            calibrator = OneVsRestCalibrator(calibrator)
+        scale: Scale = fold.scores.scale
+        calibrator._with_scale(scale)._check_params()
+        if "online" in calibrator._traits:  # in the order of the rows, not of the folds
+            order = np.argsort(fold.rows, kind="stable")
+            fold = fold._replace(rows=fold.rows[order], scores=fold.scores[order])
+        s, y = fold.scores, codes[fold.rows]
+        w = None if weight is None else weight[fold.rows]
+        if w is not None and not w.all():
+            kept = np.flatnonzero(w)
+            s, y, w = s[kept], y[kept], w[kept]
+        rows = Rows(s, y, w, classes)
+        calibrator._fit_rows(rows)._fitted_on = trace(rows)
+        return calibrator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags.sparse = inner.input_tags.sparse
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        tags.input_tags.categorical = inner.input_tags.categorical
+        tags.input_tags.string = inner.input_tags.string
+        return tags
+
+
+def _check_two(classes: np.ndarray, where: str) -> None:
+    if len(classes) < 2:
+        raise ValueError(
+            f"{where}: y holds one class only, {spelled(classes[0])}; expected rows of at least "
+            "two classes. Collect data of the other class."
+        )
+
+
+def _check_folds(
+    cv: Any, codes: IntArray, weight: FloatArray | None, classes: np.ndarray, where: str
+) -> None:
+    """Raise if a fold is left without rows of a class, of which its own calibrator has to learn."""
+    n_folds = 5 if cv is None else getattr(cv, "n_splits", cv)
+    if not isinstance(n_folds, (int, np.integer)):
+        return
+    counts = np.bincount(codes if weight is None else codes[weight > 0], minlength=len(classes))
+    fewest = int(counts.min())
+    if fewest < n_folds:
+        label, fewer = classes.tolist()[int(counts.argmin())], f"cv={fewest}, or "
+        raise ValueError(
+            f"{where}: class {spelled(label)} has {fewest} row(s) for {n_folds} folds, each of "
+            f"which has a calibrator of its own; expected at least {n_folds} rows of each class. "
+            f"Use {fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from "
+            "the rows of all folds."
+        )
+
+
+def _routing_enabled() -> bool:
+    return bool(get_config().get("enable_metadata_routing"))
+
+
+def _one_class(fold: Fold, codes: IntArray, weight: FloatArray | None) -> bool:
+    """Whether the held-out rows that count are of one class."""
+    rows = fold.rows if weight is None else fold.rows[weight[fold.rows] > 0]
+    return len(np.unique(codes[rows])) < 2
+
+
+def _pooled(folds: list[Fold]) -> Fold:
+    """All held-out rows of all folds."""
+    first = folds[0].scores
+    if any(f.scores.scale != first.scale for f in folds):
+        raise ValueError(
+            "CalibratedClassifier.fit: the folds answered with different response methods; set "
+            "response_method."
+        )
+    values = np.concatenate([f.scores.values for f in folds])
+    rows = np.concatenate([f.rows for f in folds])
+    return Fold(folds[0].estimator, rows, Scores(values, first.scale))

@@ -1,0 +1,342 @@
+"""From (y_true, y_prob) to checked rows, and from K classes to binary problems."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from .._numerics.weights import effective_count
+from .._typing import FloatArray, IntArray, Kind, Weights
+from .columns import column_names, in_class_order
+from .inputs import Rows, check_lengths, match_classes, read_scores, refuse_swapped, warn_of_hard
+from .labels import read_group_labels, read_labels, read_targets, warn_of_order
+from .params import check_choice
+from .printed import spelled
+from .warnings import FewGroupsWarning, warn
+from .weights import read_weights
+
+KINDS = get_args(Kind)
+#: What a weight is: a row's share of the population, or a number of rows.
+WEIGHTS = get_args(Weights)
+_NAMES = ("y_prob", "y_true")
+_LEAST = 1e-50
+#: Groups, in numbers of equal ones, below which every interval is said to be too short.
+FEW_GROUPS = 10.0
+
+
+class Binary(NamedTuple):
+    """Probabilities of an event, whether it happened (0/1, or a fraction), and weights or None.
+
+    With ``counts`` the weights count rows.
+    """
+
+    p: FloatArray
+    y: Any  # integers, or floats if fractions
+    w: FloatArray | None
+    counts: bool = False
+
+
+def read_problem(
+    y_true: Any,
+    y_prob: Any,
+    sample_weight: Any = None,
+    weights: Weights = "sampling",
+    pos_label: Any = None,
+    classes: Any = None,
+    *,
+    fractions: bool = False,
+    where: str,
+) -> Rows:
+    """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1.
+
+    With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
+    """
+    _check_given(y_prob, weights, pos_label, where)
+    read: Any = read_targets if fractions and _of_two_classes(y_prob) else read_labels
+    try:
+        found, codes = read(y_true, classes=classes, where=where, name="y_true")
+        y_prob = columns_in_order(y_prob, found, pos_label, where)
+        scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
+    except ValueError:
+        refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
+        raise
+    binary = scores.values.ndim == 1
+    if codes.dtype.kind == "f":
+        refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
+    labels_found = found
+    check_lengths(len(scores), len(codes), where, _NAMES)
+    w = _weights(sample_weight, len(scores), where)
+    if codes.dtype.kind == "f":
+        found, codes = _event_shares(found, codes, pos_label, where)
+    elif not binary:
+        _refuse_event(pos_label, scores.n_classes, where)
+    else:
+        labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
+        two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
+        if two_columns and pos_label is not None and len(labels) == 1:
+            raise ValueError(
+                f"{where}: y_prob has two columns and y_true holds one label only, "
+                f"{spelled(labels.tolist()[0])}; expected the column of the event alone, or both "
+                "classes in classes=[...]."
+            )
+        if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
+            # Columns follow the sorted labels: the event's is the first one.
+            flipped = np.asarray(y_prob)[:, ::-1]
+            scores = read_scores(flipped, scale="probability", where=where, name="y_prob")
+    if weights == "frequency":
+        w = _checked_counts(codes, w, where)
+    rows = Rows(scores, codes, w, found)
+    match_classes(rows, where=where, names=_NAMES)
+    warn_of_hard(scores, where, "y_prob")
+    if pos_label is None and classes is None and column_names(y_prob) is None:
+        warn_of_order(labels_found, where, "y_true")
+    if w is not None and not w.all():
+        kept = np.flatnonzero(w)
+        rows = Rows(scores[kept], codes[kept], w[kept], found)
+    return rows
+
+
+def _refuse_event(pos_label: Any, n_classes: int, where: str) -> None:
+    if pos_label is not None:
+        raise ValueError(
+            f"{where}: pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected "
+            "it for two classes. For one class of many give y_true == label and its column."
+        )
+
+
+def _check_given(y_prob: Any, weights: Any, pos_label: Any, where: str) -> None:
+    check_choice(where, "weights", weights, WEIGHTS)
+    if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
+        raise ValueError(f"{where}: pos_label={spelled(pos_label)}; expected one label.")
+    if y_prob is None:
+        raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
+
+
+def read_event(
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any, where: str
+) -> Binary:
+    """Checked rows of one event, or of its shares."""
+    given = sample_weight, weights, pos_label
+    rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
+    if rows.scores.n_classes > 2:
+        raise ValueError(
+            f"{where}: y_prob has {rows.scores.n_classes} columns; expected the probability of "
+            "one event. Give one column, or the top label: y_true == p.argmax(1) and p.max(1)."
+        )
+    return reduce_rows(rows, "binary", weights)[0]
+
+
+def _of_two_classes(y_prob: Any) -> bool:
+    """Whether there are at most two columns."""
+    try:
+        shape = getattr(y_prob, "shape", None) or np.shape(y_prob)
+    except (ValueError, TypeError, OverflowError):  # ragged: `read_scores` words it
+        return False
+    return len(shape) < 2 or shape[1] <= 2
+
+
+def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str) -> Any:
+    """The columns of a frame in the order of the labels, of which one may be all that occurs."""
+    labels = found.tolist()
+    if len(labels) == 1 and pos_label is not None and pos_label != labels[0]:
+        labels = sorted([*labels, pos_label], key=str)
+    elif len(labels) == 1 and not isinstance(labels[0], str) and labels[0] in (0, 1, -1):
+        labels = [min(0, labels[0]), 1]
+    mend = "" if pos_label is not None else f" Or name the event: pos_label={spelled(labels[0])}."
+    return in_class_order(y_prob, labels, where=where, name="y_prob", event=pos_label, mend=mend)
+
+
+def _weights(sample_weight: Any, n: int, where: str) -> FloatArray | None:
+    """Checked weights; what is below 1e-50 of the largest counts as 0, or its square would."""
+    w = read_weights(sample_weight, n, where=where)
+    if w is None or w.min() >= _LEAST * w.max():
+        return w
+    return np.where(w < _LEAST * w.max(), 0.0, w)
+
+
+def _event_shares(
+    found: np.ndarray, shares: FloatArray, pos_label: Any, where: str
+) -> tuple[np.ndarray, FloatArray]:
+    """Shares of the event, which may be that of the smaller label."""
+    if pos_label is None or pos_label == found[1]:
+        return np.array([0, 1]), shares
+    if pos_label != found[0]:
+        raise ValueError(
+            f"{where}: pos_label={spelled(pos_label)} with fractions in y_true; expected "
+            f"{spelled(found.tolist()[0])} or {spelled(found.tolist()[1])}."
+        )
+    return np.array([0, 1]), 1.0 - shares
+
+
+def _checked_counts(y: np.ndarray, w: FloatArray | None, where: str) -> FloatArray | None:
+    """Weights that count rows, and events among them."""
+    if w is None and y.dtype.kind != "f":
+        return None
+    n = np.ones(len(y)) if w is None else w
+    if (n != np.floor(n)).any() or n.sum() > 2**53:
+        bad = (n != np.floor(n)) | (n > 2**53)
+        value = f"{n[bad][0]:.6g} at row {bad.argmax()}" if bad.any() else f"a sum of {n.sum():.6g}"
+        raise ValueError(
+            f"{where}: weights='frequency' and a sample_weight of {value}; expected whole numbers "
+            "of rows, at most 2**53 together. For other weights use weights='sampling'."
+        )
+    off = np.abs(n * y - np.rint(n * y)) > 1e-6
+    if off.any():
+        i = int(off.argmax())
+        raise ValueError(
+            f"{where}: weights='frequency', and y_true is {y[i]:.6g} at row {i} with a weight of "
+            f"{n[i]:.6g}, which is no whole number of events; expected k/n with the weight n. For "
+            "other fractions use weights='sampling'."
+        )
+    return n
+
+
+def _binary_codes(
+    found: np.ndarray, codes: IntArray, pos_label: Any, where: str
+) -> tuple[np.ndarray, IntArray]:
+    """Codes with 1 for the positive label, also where only one label occurs."""
+    if pos_label is None:
+        if len(found) != 1:
+            return found, codes
+        only = found.tolist()[0]
+        if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
+            return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
+        raise ValueError(
+            f"{where}: y_true holds one label only, {spelled(only)}; expected two, or pos_label to "
+            "say whether it is the event."
+        )
+    same_kind = isinstance(pos_label, str) == isinstance(found.tolist()[0], str)
+    if len(found) > 2 or not same_kind or (len(found) == 2 and pos_label not in found):
+        raise ValueError(
+            f"{where}: pos_label={spelled(pos_label)} with the labels "
+            f"{spelled(found.tolist()[:10])}; expected one of two labels."
+        )
+    positive = (found == pos_label)[codes]
+    return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
+
+
+def row_counts(w: FloatArray | None, n: int, weights: Weights) -> tuple[int, float]:
+    """Number of rows, and of rows of equal weight that would say as much."""
+    if w is not None and weights == "frequency":
+        return int(w.sum()), float(w.sum())
+    return n, float(n) if w is None else float(effective_count(w.sum(), w @ w))
+
+
+def refuse_beside_table(where: str, *given: Any) -> None:
+    """Raise if anything of the rows is given beside the table that stands for them."""
+    if any(value is not None for value in given):
+        raise ValueError(
+            f"{where}: a ScoreTable beside y_prob, sample_weight, pos_label or classes, which it "
+            "holds already; expected the table alone, or the rows."
+        )
+
+
+def refuse_kind(where: str, kind: Any) -> None:
+    """Raise if another kind of error is asked of a table than the one it stands for."""
+    if kind not in (None, "binary"):
+        raise ValueError(f"{where}: kind={spelled(kind)} with a ScoreTable, which is binary.")
+
+
+def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
+    """Codes of the groups of rows with positive weight."""
+    g = read_group_labels(groups, n, "groups", where)
+    w = _weights(sample_weight, n, where)
+    if w is not None:
+        g, w = g[w > 0], w[w > 0]
+    found, codes = np.unique(g, return_inverse=True)
+    if len(found) < 2:
+        raise ValueError(
+            f"{where}: groups holds one group only; expected at least two to draw from."
+        )
+    if len(found) < FEW_GROUPS:
+        warn(f"{where}: {few_groups(codes, w)}.", FewGroupsWarning)
+    return codes
+
+
+def read_confidence(
+    y_true: Any,
+    y_prob: Any,
+    sample_weight: Any,
+    weights: Weights,
+    pos_label: Any,
+    where: str,
+    *,
+    fractions: bool = True,
+) -> Binary:
+    """Checked rows of one event, or of the winning class being right for K > 2 classes."""
+    given = sample_weight, weights, pos_label
+    rows = read_problem(y_true, y_prob, *given, fractions=fractions, where=where)
+    return reduce_rows(rows, infer_kind(None, rows.scores.n_classes, where), weights)[0]
+
+
+def infer_kind(
+    kind: Kind | None, n_classes: int, where: str, kinds: tuple[str, ...] = KINDS
+) -> Kind:
+    """The kind asked for; otherwise that of the event, or of the winning class for K > 2."""
+    if kind is None:
+        return "top_label" if n_classes > 2 else "binary"
+    check_choice(where, "kind", kind, kinds)
+    if kind == "binary" and n_classes > 2:
+        raise ValueError(
+            f"{where}: kind='binary' with {n_classes} columns in y_prob; expected "
+            f"{' or '.join(map(spelled, kinds[1:]))}. For one class give its column and y_true == "
+            "class."
+        )
+    return kind
+
+
+def reduce_rows(rows: Rows, kind: Kind, weights: Weights = "sampling") -> list[Binary]:
+    """The binary problems that a kind of calibration error looks at."""
+    s, y, w = rows.scores, rows.y, rows.w
+    counts = weights == "frequency" and w is not None
+
+    def happened(of: IntArray | int) -> IntArray | FloatArray:
+        if y.dtype.kind == "f":
+            return np.where(of == np.int8(1), y, 1.0 - y)
+        return (y == of).view(np.int8)
+
+    if kind == "binary":
+        return [Binary(s.values, y, w, counts)]
+    if kind == "top_label":
+        confidence, winners = s.top()
+        return [Binary(confidence.values, happened(winners), w, counts)]
+    return [
+        Binary(np.minimum(one.values, 1.0), happened(k), w, counts)
+        for k, one in enumerate(s.one_vs_rest())
+    ]
+
+
+def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
+    """Why an interval that takes groups as independent may be too short, if so."""
+    size = np.bincount(groups, w)
+    worth = float(effective_count(size.sum(), size @ size))
+    if worth >= FEW_GROUPS * (1.0 - 1e-9):
+        return ""
+    n = len(size)
+    uneven = "" if worth > n - 0.5 else f", which weigh as {worth:.3g} equal ones"
+    return f"the interval may be too short: there are only {n:,} groups{uneven}"
+
+
+def reversal(
+    area: float | None, y_true: Any = None, y_prob: Any = None, pos_label: Any = None
+) -> str:
+    """A sentence for scores whose area lies below one half beyond doubt; else nothing.
+
+    ``y_true`` may be a table, or hold fractions: then there are no labels to name.
+    """
+    if area is None:
+        return ""
+    said = f"AUC {area:.3f}, surely below 1/2: the other label may be meant"
+    if y_prob is None:
+        return f"{said}; say so by pos_label."
+    labels, codes = read_targets(y_true, where="reversal", name="y_true")
+    if codes.dtype.kind == "f":
+        return f"{said}; give the fractions of that label."
+    if np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2:
+        return (
+            f"{said}, since columns belong to the labels in the order {spelled(labels.tolist())}."
+        )
+    event = labels.tolist()[-1] if pos_label is None else pos_label
+    other = next((label for label in labels.tolist() if label != event), None)
+    return f"{said}; say so by pos_label={spelled(other)}."

@@ -1,0 +1,145 @@
+"""From what a user has of each output to checked columns: signals, correctness, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from .._typing import FloatArray, IntArray, SignalScale
+from .inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths, refuse_swapped
+from .labels import is_missing, read_group_labels, read_labels, refuse_masked
+from .params import advice, check_choice
+from .printed import spelled
+from .warnings import MissingSignalWarning, warn
+
+#: What a signal is: a probability, a log-odds, or any number of which more means surer.
+SCALES = get_args(SignalScale)
+
+
+def read_correct(
+    correct: Any, where: str, signal: Any = None, name: str = "confidence"
+) -> IntArray:
+    """0 or 1 for every output; ``signal`` is what they may have been mistaken for."""
+    try:
+        found, codes = read_labels(correct, where=where, name="correct")
+    except ValueError:
+        signal = next(iter(signal.values()), None) if isinstance(signal, Mapping) else signal
+        refuse_swapped(signal, correct, where, (name, "correct"))
+        raise
+    other = [v for v in found.tolist() if v not in (0, 1)]
+    if other:
+        raise ValueError(
+            f"{where}: correct holds {spelled(other[0])}; expected 0 or 1, or bool, for every "
+            "output."
+        )
+    return found.astype(np.int8)[codes]
+
+
+def read_signals(
+    confidence: Any, n: int, where: str, beside: str = "correct"
+) -> dict[str, FloatArray]:
+    """Named columns of one number per output, NaN where there is none."""
+    if hasattr(confidence, "columns"):
+        pairs = [(str(c), confidence[c]) for c in confidence.columns]
+    elif isinstance(confidence, Mapping):
+        pairs = [(str(k), values) for k, values in confidence.items()]
+    else:
+        pairs = [("confidence", confidence)]
+    if not pairs:
+        raise ValueError(f"{where}: confidence holds no signal; expected at least one.")
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"{where}: confidence holds two signals called {spelled(twice)}; expected distinct "
+            "names."
+        )
+    return {name: _numbers(values, n, name, where, beside) for name, values in named.items()}
+
+
+def _numbers(values: Any, n: int, name: str, where: str, beside: str) -> FloatArray:
+    what = name if name == "confidence" else f"confidence[{spelled(name)}]"
+    refuse_masked(values, what, where)
+    try:
+        a = np.asarray(values)
+        if a.dtype.kind not in "buif":  # None, and the missing values of pandas, become NaN
+            a = np.array([np.nan if is_missing(v) else v for v in values])
+        a = a.astype(np.float64) if a.dtype.kind in "buif" else _refuse(what, where)
+    except (TypeError, ValueError) as error:
+        if "expected one number" in str(error):
+            raise
+        _refuse(what, where)
+    if a.ndim == 2 and a.shape[1] == 2 and (np.abs(a.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
+        raise ValueError(
+            f"{where}: {what} has two columns whose rows don't sum to one; expected one number per "
+            "output, or both columns of predict_proba."
+        )
+    if a.ndim == 2 and a.shape[1] in (1, 2):
+        a = a[:, -1]  # of predict_proba: the probability of being correct
+    if a.ndim != 1:
+        raise ValueError(f"{where}: {what} has shape {a.shape}; expected one number per output.")
+    check_lengths(len(a), n, where, (what, beside))
+    if np.isinf(a).any():
+        at = int(np.flatnonzero(np.isinf(a))[0])
+        raise ValueError(
+            f"{where}: {what} is infinite at output {at}; expected finite numbers, or NaN where "
+            "there is no signal. Log-odds of probabilities 0 and 1: use scale='probability'."
+        )
+    return a
+
+
+def _refuse(what: str, where: str) -> Any:
+    raise ValueError(f"{where}: {what} can't be read as numbers; expected one number per output.")
+
+
+def read_by(by: Any, n: int, where: str) -> np.ndarray:
+    """Parts that outputs belong to: labels, or several labels of each, joined."""
+    if np.ndim(by) != 2 or len(by) != n:
+        return read_group_labels(by, n, "by", where)
+    columns = np.asarray(by, dtype=object).T
+    named = [read_group_labels(column.tolist(), n, "by", where) for column in columns]
+    return np.array([", ".join(map(str, row)) for row in zip(*named, strict=True)])
+
+
+def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict[str, SignalScale]:
+    """The scale of every signal, from one for all or one for each by name."""
+    if not isinstance(scale, Mapping):
+        check_choice(where, "scale", scale, SCALES)
+        return dict.fromkeys(signals, scale)
+    scale = {str(name): one for name, one in scale.items()}
+    for name, one in scale.items():
+        if name not in signals:
+            listed = ", ".join(map(spelled, signals))
+            raise ValueError(
+                f"{where}: scale names {spelled(name)}; expected signals among {listed}"
+                f"{advice(name, signals)}."
+            )
+        check_choice(where, f"scale[{spelled(name)}]", one, SCALES)
+    return {name: scale.get(name, "probability") for name in signals}
+
+
+def check_range(values: FloatArray, scale: SignalScale, name: str, where: str) -> None:
+    """Raise where a signal declared a probability is none."""
+    if scale != "probability":
+        return
+    bad = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"{where}: {name} is {values[at]:.9g} at output {at}; expected probabilities in "
+            f"[0, 1]. Log-odds: scale={{{spelled(name)}: 'logit'}}; lengths, perplexities and "
+            f"other numbers: scale={{{spelled(name)}: 'score'}}."
+        )
+
+
+def warn_left_out(where: str, name: str, missing: np.ndarray, so: str) -> None:
+    """Say how many outputs are left out for want of a signal, and what comes of it."""
+    n_missing, first = int(np.count_nonzero(missing)), int(np.argmax(missing))
+    warn(
+        f"{where}: {n_missing} of {len(missing)} outputs have no {name} (NaN, first at output "
+        f"{first}); they are left out{so}.",
+        MissingSignalWarning,
+    )

@@ -1,0 +1,395 @@
+"""Calibrators as JSON: exact, versioned, and safe to load from anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._core.base import BaseCalibrator, StateKind
+from ._core.files import whole_file
+from ._core.labels import read_classes
+from ._core.loaded import try_out
+from ._core.plain_json import (
+    check_keys,
+    labels_from_dict,
+    labels_to_dict,
+    number,
+    short,
+    vector,
+    with_names_of_today,
+)
+from ._core.printed import spelled
+from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
+from ._registry import CALIBRATORS, class_of
+
+FORMAT = "calibkit"
+VERSION = 1
+#: A lift holds binary calibrators, these may hold a scaler, and that holds none.
+_MAX_DEPTH = 8
+_MAX_BYTES = 1 << 30
+
+
+class UntrustedError(ValueError):
+    """A file holds estimators of types that nobody has said to trust."""
+
+    def __init__(self, unknown: list[str], trusted: list[str]) -> None:
+        super().__init__(
+            f"from_dict: the estimators hold types that skops does not trust by itself: "
+            f"{', '.join(unknown)}; expected types that you trust, since loading one may run its "
+            f"code. If you trust these: from_dict(data, trusted={spelled([*trusted, *unknown])})."
+        )
+
+
+def to_dict(calibrator: Any) -> dict[str, Any]:
+    """A fitted calibrator as a dict of plain values, ready for JSON.
+
+    Parameters
+    ----------
+    calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
+        Any fitted calibrator of calibkit, a fitted :class:`CalibratedClassifier` (its estimator by
+        skops: ``pip install "calibkit[skops]"``), an alarm, or of ``calibkit.decisions`` a decision
+        rule, a fitted threshold, a policy.
+
+    Returns
+    -------
+    data : dict
+        Format, version, class, parameters, class labels and learned state, for instance. Floats
+        written with ``repr`` come back bit for bit.
+
+    Raises
+    ------
+    TypeError
+        If it is not of these classes, or its class labels are of an unusual type.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator, to_dict
+    >>> cal = PlattCalibrator().fit([0.2, 0.7, 0.4, 0.9], [0, 1, 1, 0])
+    >>> to_dict(cal)["class"]
+    'platt'
+    """
+    cls = _check_known(calibrator)
+    header = {"format": FORMAT, "version": VERSION, "class": cls.name}
+    if isinstance(calibrator, BaseCalibrator):
+        check_is_fitted(calibrator)
+        return header | fitted_to_dict(calibrator._snapshot())
+    return header | cls._to_dict(calibrator)
+
+
+def from_dict(data: Any, trusted: Any = None) -> Any:
+    """The calibrator that :func:`to_dict` described.
+
+    Nothing is imported by name, evaluated or unpickled: the class is looked up in the registry
+    and every value is checked.
+
+    Parameters
+    ----------
+    data : dict
+        As returned by :func:`to_dict`, or read from JSON.
+    trusted : list of str, optional
+        Of a :class:`CalibratedClassifier`: types of its estimators that may be loaded, beside those
+        that skops trusts by itself, by their full names. An error names what is needed.
+
+    Returns
+    -------
+    calibrator : calibrator, CalibrationAlarm, or other
+        Fitted; predicts the same bits as the one it came from.
+
+    Raises
+    ------
+    ValueError
+        If anything is missing, unknown, of the wrong type or inconsistent.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator, from_dict, to_dict
+    >>> cal = PlattCalibrator().fit([0.2, 0.7, 0.4, 0.9], [0, 1, 1, 0])
+    >>> from_dict(to_dict(cal)).slope_ == cal.slope_
+    True
+    """
+    if isinstance(data, dict) and "fitted_on" in data:
+        found = from_dict({k: v for k, v in data.items() if k != "fitted_on"}, trusted)
+        vars(found)["_fitted_on"] = provenance_from_dict(data["fitted_on"])
+        return found
+    if isinstance(data, dict) and data.get("format") == "calibkit.CalibrationAlarm":
+        data = {"class": "calibration_alarm", **data, "format": FORMAT}  # as it was once written
+    data = with_names_of_today(data)
+    name = data.get("class") if isinstance(data, dict) else None
+    cls = class_of(name)
+    other = cls is not None and not issubclass(cls, BaseCalibrator)
+    keys = cls._keys if other else ("params", "classes", "state")
+    check_keys(data, {"format", "version", "class", *keys}, f"a {name}" if other else "the file")
+    if data["format"] != FORMAT:
+        raise ValueError(
+            f"from_dict: format is {spelled(data['format'])}; expected {spelled(FORMAT)}."
+        )
+    if type(data["version"]) is not int or data["version"] != VERSION:
+        raise ValueError(
+            f"from_dict: version is {spelled(data['version'])}; expected {VERSION}. A newer file "
+            "needs a newer calibkit."
+        )
+    body = {k: v for k, v in data.items() if k not in ("format", "version")}
+    if not other:
+        return fitted_from_dict(body)
+    try:
+        return cls._from_dict(body, trusted)
+    except OverflowError as error:
+        raise ValueError(f"from_dict: {name}: {error}") from error
+
+
+def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted calibrator to a JSON file; the file appears whole or not at all.
+
+    Beside what :func:`to_dict` gives it says when, by which version and on how many rows it was
+    fitted, with a hash of their scores and labels: ``fitted_on_`` of what is loaded.
+
+    Parameters
+    ----------
+    calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
+        Any fitted calibrator of calibkit, a fitted :class:`CalibratedClassifier` (its estimator by
+        skops: ``pip install "calibkit[skops]"``), an alarm, or of ``calibkit.decisions`` a decision
+        rule, a fitted threshold, a policy.
+    path : str or path-like
+        Where to write; an existing file is replaced.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from calibkit import PlattCalibrator, load, save
+    >>> cal = PlattCalibrator().fit([0.2, 0.7, 0.4, 0.9], [0, 1, 1, 0])
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "platt.json"
+    >>> save(cal, path)
+    >>> load(path)
+    PlattCalibrator()
+    >>> load(path).fitted_on_.rows
+    4
+    """
+    data = to_dict(calibrator)
+    origin = calibrator.fitted_on_ or provenance(None)
+    data = {**data, "fitted_on": provenance_to_dict(origin)}
+    text = json.dumps(data, allow_nan=False, indent=1)
+    with whole_file(Path(path)) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
+    """Read a calibrator written by :func:`save`; safe on files from strangers.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file written by :func:`save`.
+    trusted : list of str, optional
+        Of a :class:`CalibratedClassifier`: types of its estimators that may be loaded, beside those
+        that skops trusts by itself, by their full names. An error names what is needed.
+
+    Returns
+    -------
+    calibrator : calibrator, CalibrationAlarm, or other
+        Fitted; predicts the same bits as the one that was saved.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a file; the message names it and what is wrong.
+    OSError
+        If it can't be read.
+    """
+    if os.path.getsize(path) > _MAX_BYTES:
+        raise ValueError(f"load: {os.fspath(path)} is larger than 1 GiB; expected a calibrator.")
+    try:
+        text = Path(path).read_bytes()
+        if text.startswith(b"SQLite format 3\0"):
+            raise ValueError(
+                "an SQLite file, perhaps a journal; expected JSON. Of a journal save the "
+                "calibrator: calibkit.save(Journal(path).calibrator_, 'calibrator.json')."
+            )
+        data = json.loads(text.decode(), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        return from_dict(data, trusted)
+    except UntrustedError as error:
+        said = str(error).replace("from_dict(data, ", f"calibkit.load({spelled(os.fspath(path))}, ")
+        raise ValueError(f"load: {os.fspath(path)}: {said}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"load: {os.fspath(path)}: {error}") from error
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number; expected finite numbers")
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({k for k, _ in pairs}) != len(pairs):
+        raise ValueError(f"a key is repeated among {sorted(k for k, _ in pairs)[:10]}")
+    return dict(pairs)
+
+
+def _check_known(own: Any) -> Any:
+    """The class, if a file can name it: one of a user's own would come back as another."""
+    cls = type(own)
+    if class_of(getattr(cls, "name", None)) is cls:
+        return cls
+    if isinstance(own, BaseCalibrator):
+        raise TypeError(
+            f"to_dict: {cls.__name__} is not a calibrator of calibkit and not registered; expected "
+            f"one that is. Register it: calibkit.base.register_calibrator({cls.__name__})."
+        )
+    raise TypeError(
+        f"to_dict: {cls.__name__} is not a calibrator of calibkit; expected one. "
+        "Use pickle or joblib for scikit-learn estimators, or skops, as for the estimator of a "
+        "CalibratedClassifier, which can be saved; of a Journal save calibrator_."
+    )
+
+
+# -- writing --------------------------------------------------------------------------------
+
+
+def fitted_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
+    """Class, parameters, class labels and learned state of a fitted calibrator."""
+    state = {name: encode(getattr(calibrator, name)) for name in calibrator._state}
+    return {
+        **_template_to_dict(calibrator),
+        "classes": labels_to_dict(calibrator.classes_),
+        "state": state,
+    }
+
+
+def _template_to_dict(calibrator: BaseCalibrator) -> dict[str, Any]:
+    """Class and parameters of a calibrator, fitted or not."""
+    _check_known(calibrator)
+    encoded = params_to_dict(calibrator.get_params(deep=False))
+    if "borrows" in calibrator._traits:  # its parameter is fitted already
+        encoded["calibrator"] = fitted_to_dict(calibrator.calibrator)
+    return {"class": calibrator.name, "params": encoded}
+
+
+def params_to_dict(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as plain values."""
+    return {name: _encode_param(name, value) for name, value in params.items()}
+
+
+def _encode_param(name: str, value: Any) -> Any:
+    if name == "classes" and value is not None:
+        return labels_to_dict(np.asarray(value))
+    if isinstance(value, BaseCalibrator):
+        return _template_to_dict(value)
+    if isinstance(value, (tuple, list)):
+        return [_encode_param(name, v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"to_dict: {name}={spelled(value)} can't be written; expected a plain value. Set one "
+        f"before saving: set_params({name}=None)."
+    )
+
+
+def encode(value: Any) -> Any:
+    """A learned attribute."""
+    if isinstance(value, BaseCalibrator):
+        return fitted_to_dict(value)
+    if isinstance(value, list):
+        return [None if v is None else fitted_to_dict(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value.to_dict() if hasattr(value, "to_dict") else value
+
+
+# -- reading --------------------------------------------------------------------------------
+
+
+def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
+    check_keys(data, {"class", "params", "classes", "state"}, "a calibrator")
+    calibrator: Any = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
+    what = f"{calibrator.name}"
+    classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
+    state = data["state"]
+    if isinstance(state, dict):
+        state = {**calibrator._state_of_earlier_files(), **state}
+    check_keys(state, set(calibrator._state), f"the state of {what}")
+    calibrator.classes_ = classes
+    for name, kind in calibrator._state.items():
+        at = f"{what}.{name}"
+        if kind == "pending":
+            setattr(calibrator, name, calibrator._read_pending(state[name], at))
+        else:
+            setattr(calibrator, name, decode(state[name], kind, at, depth))
+    if len(classes) > 2 and "multiclass" not in calibrator._traits:
+        raise ValueError(f"from_dict: {what} is binary; found {len(classes)} classes.")
+    try:
+        calibrator._check_state()
+        try_out(calibrator)
+    except (ValueError, ArithmeticError, LookupError) as error:
+        raise ValueError(f"from_dict: {what}: {error}.") from error
+    fitted: BaseCalibrator = calibrator
+    return fitted
+
+
+def template_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
+    """A calibrator with its parameters, checked."""
+    if depth >= _MAX_DEPTH:
+        raise ValueError(f"from_dict: calibrators are nested more than {_MAX_DEPTH} deep.")
+    check_keys(data, {"class", "params"}, "a calibrator")
+    name = data["class"]
+    if not isinstance(name, str) or name not in CALIBRATORS:
+        raise ValueError(
+            f"from_dict: class is {spelled(str(name)[:50])}; expected one of "
+            f"{', '.join(CALIBRATORS)}. A calibrator of your own is registered first: "
+            "calibkit.base.register_calibrator."
+        )
+    made: BaseCalibrator = made_of(CALIBRATORS[name], data["params"], name, depth)
+    return made
+
+
+def made_of(cls: Any, params: Any, what: str, depth: int = 0) -> Any:
+    """An object of a class, with parameters from a file."""
+    check_keys(params, set(signature(cls).parameters), f"params of {what}")
+    # JSON has no tuples: a list stands for one.
+    params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+    if params.get("classes") is not None:
+        params["classes"] = labels_from_dict(params["classes"], f"{what}.classes")
+    for key, value in params.items():
+        if isinstance(value, dict) and "class" in value:
+            read = (
+                fitted_from_dict if "borrows" in getattr(cls, "_traits", ()) else template_from_dict
+            )
+            params[key] = read(value, depth + 1)
+    try:
+        made = cls(**params)
+        if hasattr(made, "_check_params"):
+            made._check_params()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"from_dict: params of {what}: {error}") from error
+    return made
+
+
+def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
+    """A learned attribute, checked to be of its kind."""
+    if kind == "flag":
+        if type(value) is not bool:
+            raise ValueError(f"from_dict: {what} is {short(value)}; expected true or false.")
+        return value
+    if kind == "float":
+        return number(value, what)
+    if kind == "calibrator":
+        return _binary_from_dict(value, what, depth)
+    if kind == "vector":
+        return vector(value, what)
+    if not isinstance(value, list):
+        raise ValueError(f"from_dict: {what} is {short(value)}; expected a list.")
+    return [None if v is None else _binary_from_dict(v, what, depth) for v in value]
+
+
+def _binary_from_dict(data: Any, what: str, depth: int) -> BaseCalibrator:
+    found = fitted_from_dict(data, depth + 1)
+    if "lift" in found._traits or len(found.classes_) != 2:
+        raise ValueError(f"from_dict: {what}: expected binary calibrators of two classes.")
+    return found

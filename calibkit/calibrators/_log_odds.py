@@ -1,0 +1,118 @@
+"""The base class of calibrators that map log-odds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .._core.base import BaseCalibrator, StateKind
+from .._core.params import check_choice, check_real
+from .._core.printed import spelled
+from .._core.scores import Scores
+from .._core.warnings import SaturatedScoresWarning, warn
+from .._typing import Scale
+
+#: Nearer to 0 or 1 than this no answer should be to a score that no fit has seen.
+_CERTAIN = 1e-15
+
+
+class LogOddsCalibrator(BaseCalibrator):
+    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading.
+
+    Derive from it instead of :class:`BaseCalibrator` where ``_fit`` and ``_predict`` use
+    ``scores.logits()``; ``_state`` then begins with ``**LogOddsCalibrator._state``.
+
+    Parameters
+    ----------
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    eps : float or "auto", default="auto"
+        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
+        half the distance from 0 (or 1) of the nearest score that is not there itself.
+    classes : array-like, optional
+        The class labels in sorted order.
+
+    Attributes
+    ----------
+    clip_ : ndarray of shape (2,)
+        Distances from 0 and from 1 at which probabilities were clipped.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    >>> from calibkit.base import LogOddsCalibrator
+    >>> class Halved(LogOddsCalibrator):
+    ...     name = "halved"
+    ...
+    ...     def _fit(self, s, y, w):
+    ...         pass
+    ...
+    ...     def _predict(self, s):
+    ...         return 1 / (1 + np.exp(-s.logits() / 2))
+    >>> Halved().fit([0.0, 0.2, 0.9], [0, 1, 1]).predict_proba([0.0, 0.8]).round(2)
+    array([[0.75, 0.25],
+           [0.33, 0.67]])
+    """
+
+    _state: ClassVar[dict[str, StateKind]] = {"clip_": "vector"}
+
+    def __init__(
+        self,
+        *,
+        scale: Scale = "probability",
+        eps: float | Literal["auto"] = "auto",
+        classes: Any = None,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes)
+        self.eps = eps
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        where = type(self).__name__
+        if isinstance(self.eps, str):
+            check_choice(where, "eps", self.eps, ("auto",))
+        else:
+            check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+
+    def _learn_clip(self, s: Scores, where: str) -> Scores:
+        if isinstance(self.eps, str):
+            self.clip_ = np.array(s.resolution())
+        else:
+            self.clip_ = np.array([self.eps, self.eps], dtype=np.float64)
+        clipped = self._clipped(s)
+        if not isinstance(self.eps, str):
+            _warn_of_saturation(clipped, self.eps, where)
+        return clipped
+
+    def _clipped(self, s: Scores) -> Scores:
+        return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
+
+    def _narrow_clip(self) -> None:
+        # Scores that are separated but hardly apart make a map that is steep without measure: it
+        # is not carried on beyond them.
+        if isinstance(self.eps, str) and self.scale == "probability" and len(self.classes_) == 2:
+            ends = self._map(Scores(np.array([0.0, 1.0]), self.scale))
+            if ends.min() < _CERTAIN or ends.max() > 1.0 - _CERTAIN:
+                self.clip_ = 2.0 * self.clip_
+
+    def _check_state(self) -> None:
+        if self.clip_.shape != (2,) or not ((self.clip_ > 0) & (self.clip_ < 1)).all():
+            raise ValueError(
+                f"clip_={spelled(self.clip_.tolist())}; expected two numbers in (0, 1)"
+            )
+        if self.clip_.sum() >= 1:
+            raise ValueError(f"clip_={spelled(self.clip_.tolist())}; expected a sum below 1")
+
+
+def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:
+    share = s.saturated()
+    if share >= 0.01:
+        warn(
+            f"{where}: {share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were "
+            "clipped there; the fit depends on eps. Use eps='auto', or pass logits with "
+            "scale='logit' if the classifier offers them.",
+            SaturatedScoresWarning,
+        )

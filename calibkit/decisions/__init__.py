@@ -1,0 +1,20 @@
+"""From a confidence signal to a decision that can be defended, whatever made the signal."""
+
+from ._borrow import BorrowedCalibrator as BorrowedCalibrator
+from ._borrow import borrow_calibrator as borrow_calibrator
+from ._collapse import BucketCollapse as BucketCollapse
+from ._collapse import bucket_collapse as bucket_collapse
+from ._evaluation import evaluate_confidence as evaluate_confidence
+from ._folds import cross_val_calibrate as cross_val_calibrate
+from ._policy import TriagePolicy as TriagePolicy
+from ._policy import TriageReport as TriageReport
+from ._quantiles import QuantileCalibrator as QuantileCalibrator
+from ._result_table import ResultTable as ResultTable
+from ._rule import DecisionRule as DecisionRule
+from ._rule import Decisions as Decisions
+from ._signals import Signals as Signals
+from ._threshold import Reachable as Reachable
+from ._threshold import RiskControlledThreshold as RiskControlledThreshold
+from ._transfer import Transfer as Transfer
+from ._transfer import local_labels_needed as local_labels_needed
+from ._transfer import transfer_matrix as transfer_matrix

@@ -1,0 +1,286 @@
+"""Rescaling out of fold: every output by a calibrator that has not seen it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+from .._core.base import BaseCalibrator
+from .._core.labels import read_group_labels
+from .._core.params import check_choice, check_int
+from .._core.printed import spelled
+from .._core.random import generator
+from .._core.scores import Scores
+from .._core.signals import check_range, read_correct, read_signals, scales_of
+from .._core.warnings import CalibrationWarning, ScaleWarning
+from .._cross_fitting import splits
+from .._numerics.links import expit
+from .._registry import make_calibrator, names_without
+from .._typing import FloatArray, IntArray, Scale, SignalScale
+from ..calibrators import BetaCalibrator, PlattCalibrator
+
+#: Protocols by name: folds over the outputs in their order, or sorted by signal first.
+PROTOCOLS = ("spiess2024", "spiess2024_sorted")
+#: Distance from 0 and 1 at which that protocol clips probabilities, and decimals it keeps.
+_CLIP, _DECIMALS = 1e-6, 7
+
+
+#: Log-likelihood, in nats, by which the third parameter of beta calibration must fit better.
+_GAIN = 2.0
+
+
+class PlattOrBeta(BaseEstimator):
+    """What rescales signals by default: beta calibration where it clearly fits better than Platt.
+
+    Few rows don't show that it does, nor does a signal that points the wrong way, which Platt
+    scaling alone turns round. ``benchmarks/choices.py`` measures it.
+    """
+
+    def __init__(self, scale: Scale = "probability") -> None:
+        self.scale = scale
+
+    def fit(self, X: FloatArray, y: IntArray) -> BaseCalibrator:
+        """The calibrator of the two that is taken, fitted."""
+        platt = PlattCalibrator(scale=self.scale).fit(X, y)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CalibrationWarning)  # Platt scaling said it already
+            beta = BetaCalibrator(scale=self.scale).fit(X, y)
+        of = np.arange(len(y)), np.asarray(y, dtype=np.intp)
+        chances = [m.predict_proba(X)[of].clip(1e-300) for m in (platt, beta)]
+        return beta if np.log(chances[1] / chances[0]).sum() > _GAIN else platt
+
+
+class TooFewError(ValueError):
+    """There are too few outputs, of one kind or in all, to rescale out of fold."""
+
+
+def cross_val_calibrate(
+    calibrator: Any,
+    confidence: Any,
+    correct: Any,
+    *,
+    groups: Any = None,
+    cv: Any = 5,
+    scale: SignalScale = "probability",
+    random_state: Any = 0,
+) -> FloatArray:
+    """Calibrated probabilities out of fold: no output is rescaled by a map that has seen it.
+
+    Use it to judge a signal after rescaling, or to choose a policy, from the same labelled
+    outputs. To score new outputs fit the calibrator on all of them.
+
+    Parameters
+    ----------
+    calibrator : str or calibrator
+        A name such as ``"platt"``, or an instance, which is cloned. ``"auto"`` takes beta
+        calibration where it fits the rows clearly better than Platt scaling (by two nats of
+        log-likelihood), and otherwise this.
+    confidence : array-like of shape (n,)
+        The signal; NaN where there is none.
+    correct : array-like of shape (n,)
+        Whether the output was correct: 0/1 or bool.
+    groups : array-like of shape (n,), optional
+        Problem or repository of each output: never on both sides of a fold.
+    cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
+        Number of folds, stratified, shuffled, and whole by group where groups are given; a
+        splitter of scikit-learn, or pairs of training and test rows, that test every output once
+        and split no group; or the protocol of Spiess et al. (2024), see
+        :func:`evaluate_confidence`.
+    scale : {"probability", "logit", "score"}, default="probability"
+        What the signal is; a "score" is any number of which more means surer, used as log-odds.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of the folds.
+
+    Returns
+    -------
+    p : ndarray of shape (n,)
+        P(correct); NaN where the signal is NaN.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, a training part holds one class only, there
+        are fewer groups than folds, or ``cv`` shows a map what it is judged on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.decisions import cross_val_calibrate
+    >>> rng = np.random.default_rng(0)
+    >>> signal = rng.beta(8, 2, size=2000)
+    >>> correct = rng.random(2000) < 0.35  # it says nothing
+    >>> p = cross_val_calibrate("platt", signal, correct)
+    >>> bool(abs(p - 0.35).max() < 0.05)
+    True
+    """
+    where = "cross_val_calibrate"
+    y = read_correct(correct, where, confidence)
+    signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
+    scales_of(scale, {"confidence": signal}, where)
+    check_range(signal, scale, "confidence", where)
+    g = None if groups is None else read_group_labels(groups, len(y), "groups", where)
+    template = read_calibrator(calibrator, scale, where)
+    cv = read_folds(cv, len(y), where)
+    return out_of_fold(template, signal, y, g, cv, scale, random_state, where)
+
+
+def read_calibrator(
+    calibrator: Any, scale: SignalScale, where: str
+) -> BaseCalibrator | PlattOrBeta:
+    """A new calibrator of one score per output, by name or by example."""
+    own: Scale = "probability" if scale == "probability" else "logit"
+    if isinstance(calibrator, str):
+        batch = names_without("lift", "wrapper", "online")
+        check_choice(where, "calibrator", calibrator, ("auto", *batch))
+        if calibrator == "auto":
+            return PlattOrBeta(own)
+        template = make_calibrator(calibrator)
+    elif isinstance(calibrator, BaseCalibrator):
+        template = clone(calibrator)
+    else:
+        raise TypeError(
+            f"{where}: calibrator={spelled(calibrator)}; expected a name such as 'platt', or a "
+            "calibrator."
+        )
+    return template._with_scale(own)
+
+
+def read_folds(cv: Any, n: int, where: str) -> Any:
+    """A number, a splitter, a protocol's name, or pairs of masks of the training and test rows."""
+    if isinstance(cv, str):
+        check_choice(where, "cv", cv, PROTOCOLS)
+    elif isinstance(cv, (int, float, np.number)):
+        check_int(where, "cv", cv, low=2)
+        return int(cv)
+    if cv is None or isinstance(cv, str) or hasattr(cv, "split"):
+        return 5 if cv is None else cv
+    folds: list[tuple[np.ndarray, np.ndarray]] = []
+    try:
+        for train, test in cv:
+            folds.append((np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)))
+            folds[-1][0][train] = folds[-1][1][test] = True
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{where}: cv can't be read ({spelled(error)}); expected a number of folds, a "
+            f"splitter, or pairs of training and test rows among {n} outputs."
+        ) from error
+    return folds
+
+
+def of_rows(cv: Any, rows: IntArray) -> Any:
+    """Folds of some of the outputs: pairs of masks are cut to them, all else is as it was."""
+    if not isinstance(cv, list):
+        return cv
+    return [(train[rows], test[rows]) for train, test in cv if test[rows].any()]
+
+
+def out_of_fold(
+    template: BaseCalibrator | PlattOrBeta,
+    signal: FloatArray,
+    y: IntArray,
+    groups: np.ndarray | None,
+    cv: Any,
+    scale: SignalScale,
+    random_state: Any,
+    where: str,
+) -> FloatArray:
+    """The same for checked input; ``cv`` from :func:`read_folds`."""
+    kept = np.flatnonzero(~np.isnan(signal))
+    out = np.full(len(signal), np.nan)
+    if len(kept) == 0:
+        return out
+    s, y = signal[kept], y[kept]
+    if isinstance(cv, str):
+        out[kept] = _spiess(s, y, scale, where, by_signal=cv.endswith("sorted"))
+        return out
+    g = None if groups is None else groups[kept]
+    if isinstance(cv, int):
+        g = _check_folds(cv, y, g, where)
+    cv = of_rows(cv, kept)
+    p = np.full(len(s), np.nan)
+    seed = int(generator(random_state).integers(2**31))
+    folds = cv if isinstance(cv, list) else splits(cv, s, y, g, shuffle=seed, where=where)
+    _check_apart(folds, kept, g, where)
+    with warnings.catch_warnings():
+        if scale == "score":  # said to be no probability, so let it lie in [0, 1]
+            warnings.simplefilter("ignore", ScaleWarning)
+        for train, test in folds:
+            if y[train].min() == y[train].max():
+                raise TooFewError(
+                    f"{where}: a training part of the folds holds one class only; expected both."
+                )
+            p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
+    out[kept] = p
+    return out
+
+
+def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None, where: str) -> None:
+    """Raise unless every output is tested once, and by a map that saw nothing of its group."""
+    n = len(kept)
+    code = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    tested = np.zeros(n, dtype=np.intp)
+    for train, test in folds:
+        tested[test] += 1
+        seen = np.zeros(n, dtype=bool)
+        seen[code[train]] = True
+        both = np.arange(n)[test][seen[code[test]]]
+        if len(both):
+            i, what = int(both[0]), "itself" if groups is None else "its group"
+            raise ValueError(
+                f"{where}: cv judges output {kept[i]} by a map that has seen {what}; expected "
+                "folds apart. With groups use a number, or GroupKFold."
+            )
+    if (tested != 1).any():
+        i = int((tested != 1).argmax())
+        raise ValueError(
+            f"{where}: cv tests output {kept[i]} {tested[i]} times; expected every output in one "
+            "test part, as of KFold."
+        )
+
+
+def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) -> np.ndarray | None:
+    """Raise if there are too few outputs for the folds; groups of one row each are none."""
+    fewest = int(np.bincount(y, minlength=2).min())
+    if fewest < 2:
+        raise TooFewError(
+            f"{where}: correct holds {fewest} output(s) of one class among {len(y)}; expected at "
+            "least two right and two wrong ones."
+        )
+    n_groups = len(y) if groups is None else len(np.unique(groups))
+    if n_groups < cv or (n_groups == len(y) and fewest < cv):
+        what = "groups" if n_groups < len(y) else "outputs of the rarer class"
+        found = n_groups if n_groups < len(y) else fewest
+        raise TooFewError(f"{where}: cv={cv} folds and {found} {what}; expected at least {cv}.")
+    return None if n_groups == len(y) else groups
+
+
+def _spiess(
+    s: FloatArray, y: IntArray, scale: SignalScale, where: str, *, by_signal: bool
+) -> FloatArray:
+    """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
+    fewest = int(np.bincount(y, minlength=2).min())
+    if len(y) < 5 or fewest < 2:
+        raise TooFewError(
+            f"{where}: the protocol of Spiess et al. on {len(y)} outputs, {fewest} of the rarer "
+            "class; expected at least five, and two of each class."
+        )
+    z = s
+    if scale == "probability":
+        z = Scores(np.round(s, _DECIMALS), "probability", (_CLIP, _CLIP)).logits()
+    order = np.argsort(s, kind="stable") if by_signal else np.arange(len(s))
+    p = np.empty(len(s))
+    for train, test in KFold(n_splits=5, shuffle=True, random_state=42).split(order):
+        if len(np.unique(y[order[train]])) < 2:
+            raise TooFewError(
+                f"{where}: a training part of the protocol of Spiess et al. holds one class only; "
+                "expected both. Use a number of folds: they are stratified."
+            )
+        # scikit-learn's solver, which stops short of the optimum as theirs did.
+        model = LogisticRegression(C=np.inf).fit(z[order[train], None], y[order[train]])
+        p[order[test]] = expit(model.decision_function(z[order[test], None]))
+    return p

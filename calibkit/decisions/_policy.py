@@ -1,0 +1,432 @@
+"""Accept, review or discard, by what mistakes and reviews cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .._core.inputs import check_lengths
+from .._core.params import check_int, check_real, percent
+from .._core.provenance import Traced
+from .._core.random import generator
+from .._core.rows import read_groups
+from .._core.signals import read_correct
+from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
+from .._persistence import made_of, params_to_dict
+from .._typing import FloatArray, IntArray
+from ..metrics import Estimate
+from ..metrics._draws import widened
+from ._result_table import ResultTable
+from ._threshold import read_confidence
+
+DECISIONS = ("accept", "review", "discard")
+_ACCEPT, _REVIEW, _DISCARD = range(3)
+
+
+@dataclass(frozen=True)
+class TriageReport:
+    """What a policy did on labelled outputs, and what it cost.
+
+    Prints as a table.
+
+    Attributes
+    ----------
+    policy : TriagePolicy
+        The policy.
+    n : int
+        Number of outputs.
+    n_groups : int or None
+        Number of groups, if they were given.
+    level : float
+        Level of the intervals.
+    shares : dict of str to Estimate
+        Share of outputs that are accepted, reviewed, discarded.
+    error_accepted : Estimate
+        Share of wrong ones among the accepted; NaN if there are none.
+    right_discarded : Estimate
+        Share of right ones among the discarded; NaN if there are none.
+    costs : dict of str to Estimate
+        Cost per output of the policy ("triage") and of "review all" (unless reviews are
+        impossible), "accept all" and "discard all".
+    savings : dict of str to Estimate
+        What the policy saves per output against each of the others.
+    expected_cost : float
+        What the policy would cost per output if the probabilities were calibrated.
+    """
+
+    policy: TriagePolicy
+    n: int
+    n_groups: int | None
+    level: float
+    shares: dict[str, Estimate]
+    error_accepted: Estimate
+    right_discarded: Estimate
+    costs: dict[str, Estimate]
+    savings: dict[str, Estimate]
+    expected_cost: float
+
+    def to_table(self) -> ResultTable:
+        """The report as a table, for pandas, Markdown and LaTeX.
+
+        Returns
+        -------
+        table : ResultTable
+            A row for each decision, with its share and how often it was a mistake, and a row for
+            each policy, with its cost per output and what triage saves against it.
+        """
+        mistakes = {"accept": self.error_accepted, "discard": self.right_discarded}
+        rows: list[dict[str, Any]] = [
+            {"what": name, "share": share, "mistaken": mistakes.get(name, np.nan)}
+            for name, share in self.shares.items()
+        ]
+        rows += [{"what": name, "cost": cost} for name, cost in self.costs.items()]
+        names = ("what", "share", "mistaken", "cost", "saved")
+        saved = (row | {"saved": self.savings.get(row["what"], np.nan)} for row in rows)
+        table = tuple({name: row.get(name, np.nan) for name in names} for row in saved)
+        return ResultTable(table, (str(self.policy),), f"{percent(self.level)} intervals")
+
+    def __str__(self) -> str:
+        groups = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
+        lines = [f"{self.policy}", f"{self.n:,} outputs{groups}; {percent(self.level)} intervals"]
+        notes = {
+            "accept": (self.error_accepted, "wrong"),
+            "discard": (self.right_discarded, "right"),
+        }
+        for name, share in self.shares.items():
+            line = f"  {name:<12}{_percents(share):<24}"
+            if name in notes and notes[name][0].n:
+                line += f"{_percents(notes[name][0])} of them {notes[name][1]}"
+            lines.append(line.rstrip())
+        lines.append("cost per output")
+        for name, cost in self.costs.items():
+            line = f"  {name:<12}{_numbers(cost):<24}"
+            if name in self.savings:
+                line += f"triage saves {_numbers(self.savings[name])}"
+            lines.append(line.rstrip())
+        lines.append(
+            f"The policy is optimal only if the probabilities are calibrated; then it would cost "
+            f"{self.expected_cost:.4g}."
+        )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriagePolicy(Traced):
+    """Accept, review or discard an output, whichever is expected to cost least.
+
+    Use it on calibrated probabilities of correctness, when you can say what mistakes and reviews
+    cost; only ratios of costs matter. To promise an error among the accepted instead, see
+    :class:`RiskControlledThreshold`.
+
+    Parameters
+    ----------
+    cost_accept_wrong : float
+        Cost of accepting a wrong output, above 0.
+    cost_discard_right : float
+        Cost of discarding a right one, above 0.
+    cost_review : float, optional
+        Cost of a review, which finds out; infinite or None if there are no reviews.
+
+    Attributes
+    ----------
+    accept_at : float
+        Outputs are accepted at this probability or above.
+    discard_below : float
+        Outputs are discarded below this probability; what lies between is reviewed.
+
+    Raises
+    ------
+    ValueError
+        If a cost is out of range.
+
+    Notes
+    -----
+    Accepting costs ``(1 - p) * cost_accept_wrong`` in expectation, discarding
+    ``p * cost_discard_right``. So accept at ``max(1 - r/w, w / (w + d))`` and discard below
+    ``min(r/d, w / (w + d))``, with w, r and d for the costs of accepting a wrong one, of a review,
+    and of discarding a right one; without reviews both are ``w / (w + d)`` (Chow 1970; Elkan 2001).
+    The rule is optimal if and only as far as p is calibrated.
+
+    References
+    ----------
+    C. Chow (1970). On optimum recognition error and reject tradeoff. IEEE Transactions on
+    Information Theory 16(1). --- C. Elkan (2001). The foundations of cost-sensitive learning.
+    IJCAI.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.decisions import TriagePolicy
+    >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
+    >>> print(policy)
+    Accept at 0.9 or more, discard below 0.25, review between.
+    >>> policy.decide([0.95, 0.5, 0.1]).tolist()
+    ['accept', 'review', 'discard']
+    """
+
+    cost_accept_wrong: float
+    cost_discard_right: float
+    cost_review: float | None = None
+
+    name: ClassVar[str] = "triage_policy"
+    _keys: ClassVar[tuple[str, ...]] = ("params",)
+
+    def __post_init__(self) -> None:
+        where = "TriagePolicy"
+        for name in ("cost_accept_wrong", "cost_discard_right"):
+            check_real(where, name, getattr(self, name), low=0.0, open_low=True)
+        review = self.cost_review
+        if review is not None and not (isinstance(review, float) and review == np.inf):
+            check_real(where, "cost_review", self.cost_review, low=0.0)
+        if self.cost_accept_wrong + self.cost_discard_right == np.inf:
+            raise ValueError(
+                f"{where}: costs of {self.cost_accept_wrong:g} and {self.cost_discard_right:g} are "
+                "too large to add up; only their ratios matter, so divide them all."
+            )
+
+    def _to_dict(self) -> dict[str, Any]:
+        params = params_to_dict({f.name: getattr(self, f.name) for f in fields(self)})
+        if params["cost_review"] == np.inf:
+            params["cost_review"] = None  # the same, and JSON has no infinity
+        return {"params": params}
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any], _: Any) -> TriagePolicy:
+        made: TriagePolicy = made_of(cls, data["params"], cls.__name__)
+        if made.cost_review == np.inf:
+            raise ValueError("from_dict: cost_review is infinite; expected null for no reviews.")
+        return made
+
+    @property
+    def _review(self) -> float:
+        return np.inf if self.cost_review is None else float(self.cost_review)
+
+    @property
+    def _break_even(self) -> float:
+        """Where accepting and discarding cost the same."""
+        return self.cost_accept_wrong / (self.cost_accept_wrong + self.cost_discard_right)
+
+    @property
+    def accept_at(self) -> float:
+        """Lowest probability that is accepted."""
+        return max(1.0 - self._review / self.cost_accept_wrong, self._break_even)
+
+    @property
+    def discard_below(self) -> float:
+        """Probability below which outputs are discarded."""
+        return min(self._review / self.cost_discard_right, self._break_even)
+
+    def _codes(self, p: FloatArray) -> IntArray:
+        unknown = _REVIEW if self.discard_below < self.accept_at else _DISCARD
+        codes = np.full(len(p), unknown, dtype=np.int8)
+        codes[p < self.discard_below] = _DISCARD
+        codes[p >= self.accept_at] = _ACCEPT
+        return codes
+
+    def decide(self, p: Any) -> np.ndarray:
+        """What to do with each output.
+
+        Parameters
+        ----------
+        p : array-like of shape (n,) or (n, 2)
+            Calibrated probability that each output is correct; of two columns, as of
+            ``predict_proba``, the second.
+
+        Returns
+        -------
+        decisions : ndarray of str of shape (n,)
+            "accept", "review" or "discard"; where the probability is NaN "review", and "discard" if
+            reviews cost too much.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+        """
+        values = read_confidence(p, "probability", "TriagePolicy.decide")
+        return np.array(DECISIONS)[self._codes(values)]
+
+    def evaluate(
+        self,
+        p: Any,
+        correct: Any,
+        groups: Any = None,
+        *,
+        level: float = 0.9,
+        n_resamples: int = 1000,
+        random_state: Any = 0,
+    ) -> TriageReport:
+        """What the policy does on labelled outputs, and what it costs.
+
+        Parameters
+        ----------
+        p : array-like of shape (n,) or (n, 2)
+            Probabilities, as in :meth:`decide`; of a calibrator that was fitted on other outputs.
+        correct : array-like of shape (n,)
+            Whether each output was correct: 0/1 or bool.
+        groups : array-like of shape (n,), optional
+            Problem or repository of each output.
+        level : float, default=0.9
+            Level of the intervals.
+        n_resamples : int, default=1000
+            Draws for the intervals of the costs.
+        random_state : int, RandomState, Generator or None, default=0
+            Seed of the draws.
+
+        Returns
+        -------
+        report : TriageReport
+            Shares, errors, costs; prints as a table.
+
+        Raises
+        ------
+        ValueError
+            If the data or settings are not of the kind described.
+
+        Notes
+        -----
+        Intervals of shares and errors are Clopper-Pearson, with groups on the effective number of
+        rows (Korn and Graubard 1998); those of costs and savings are quantiles of the bootstrap,
+        which draws groups where they are given, spread for few of them as in
+        :func:`~calibkit.estimate`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from calibkit.decisions import TriagePolicy
+        >>> rng = np.random.default_rng(0)
+        >>> p = rng.beta(2, 1, 1000)
+        >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
+        >>> print(policy.evaluate(p, rng.random(1000) < p, random_state=0))
+        Accept at 0.9 or more, discard below 0.25, review between.
+        1,000 outputs; 90% intervals
+          accept      15.9% [14.0%, 17.9%]    5.0% [2.5%, 8.9%] of them wrong
+          review      78.2% [75.9%, 80.3%]
+          discard     5.9% [4.7%, 7.3%]       8.5% [3.4%, 17.0%] of them right
+        cost per output
+          triage      0.882 [0.833, 0.934]
+          review all  1                       triage saves 0.118 [0.066, 0.167]
+          accept all  3.42 [3.19, 3.67]       triage saves 2.54 [2.3, 2.79]
+          discard all 2.63 [2.53, 2.72]       triage saves 1.75 [1.63, 1.87]
+        The policy is optimal only if the probabilities are calibrated; then it would cost 0.8947.
+        """
+        where = "TriagePolicy.evaluate"
+        check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_int(where, "n_resamples", n_resamples, low=10)
+        values = read_confidence(p, "probability", where)
+        if len(values) == 0:
+            raise ValueError(f"{where}: p has 0 sample(s); expected labelled outputs.")
+        right = read_correct(correct, where, p, "p").astype(np.int64)
+        check_lengths(len(values), len(right), where, ("p", "correct"))
+        n = len(values)
+        units = None if groups is None else read_groups(groups, None, n, where)
+        codes = self._codes(values)
+        shares = {
+            name: _share(codes == i, None, units, level, f"share {name}")
+            for i, name in enumerate(DECISIONS)
+        }
+        draws = _cell_draws(2 * codes + right, units, n_resamples, generator(random_state))
+        costs, savings = self._costs(draws, units, level, n)
+        w, d = self.cost_accept_wrong, self.cost_discard_right
+        options = np.stack(((1.0 - values) * w, np.full(n, self._review), values * d))
+        return TriageReport(
+            policy=self,
+            n=n,
+            n_groups=None if units is None else int(units.max()) + 1,
+            level=level,
+            shares=shares,
+            error_accepted=_share(right == 0, codes == _ACCEPT, units, level, "error accepted"),
+            right_discarded=_share(right == 1, codes == _DISCARD, units, level, "right discarded"),
+            costs=costs,
+            savings=savings,
+            expected_cost=float(np.fmin.reduce(options, axis=0).mean()),
+        )
+
+    def _costs(
+        self, draws: FloatArray, units: IntArray | None, level: float, n: int
+    ) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+        """Costs and savings from the shares of cells; the first row is the data's own."""
+        w, d, r = self.cost_accept_wrong, self.cost_discard_right, self._review
+        # Cells are accept, review, discard, each of wrong and of right outputs.
+        triage = np.array([w, 0.0, r if r < np.inf else 0.0, r if r < np.inf else 0.0, 0.0, d])
+        others = {"review all": np.full(6, r)} if r < np.inf else {}
+        others |= {"accept all": np.tile([w, 0.0], 3), "discard all": np.tile([0.0, d], 3)}
+        costs = {
+            name: _quantiles(draws @ cost, units, level, n, f"cost of {name}")
+            for name, cost in {"triage": triage, **others}.items()
+        }
+        savings = {
+            name: _quantiles(draws @ (cost - triage), units, level, n, f"saved against {name}")
+            for name, cost in others.items()
+        }
+        return costs, savings
+
+    def __str__(self) -> str:
+        high, low = self.accept_at, self.discard_below
+        if low < high:
+            return f"Accept at {high:.4g} or more, discard below {low:.4g}, review between."
+        return f"Accept at {high:.4g} or more, discard below; reviews would cost more."
+
+
+def _share(
+    events: np.ndarray,
+    among: np.ndarray | None,
+    units: IntArray | None,
+    level: float,
+    name: str,
+) -> Estimate:
+    """Share of events, with an interval."""
+    if among is not None:
+        events, units = events[among], None if units is None else units[among]
+    n, count = len(events), int(events.sum())
+    if n == 0:
+        return Estimate(np.nan, 0.0, 1.0, level, 0, name, method="none")
+    if units is None:
+        low, high = clopper_pearson(np.float64(count / n), np.float64(n), level)
+        return Estimate(
+            count / n, float(low), float(high), level, n, name, method="Clopper-Pearson"
+        )
+    variance, n_groups = share_variance(
+        np.unique(units, return_inverse=True)[1], events.astype(np.int64), np.array([n])
+    )
+    low, high = korn_graubard(np.array([count]), np.array([n]), variance, n_groups, level)
+    ends = float(low[0]), float(high[0])
+    return Estimate(count / n, *ends, level, n, name, method="Korn-Graubard")
+
+
+def _cell_draws(
+    cells: IntArray, units: IntArray | None, n_draws: int, rng: np.random.Generator
+) -> FloatArray:
+    """Shares of the six cells: of the data, then of bootstrap draws of rows or groups."""
+    if units is None:
+        counts = np.bincount(cells, minlength=6)
+        drawn = rng.multinomial(len(cells), counts / len(cells), size=n_draws)
+    else:
+        n_units = int(units.max()) + 1
+        per_unit = np.bincount(6 * units + cells, minlength=6 * n_units).reshape(n_units, 6)
+        counts = per_unit.sum(axis=0)
+        drawn = rng.multinomial(n_units, np.full(n_units, 1.0 / n_units), size=n_draws) @ per_unit
+    both = np.vstack((counts, drawn)).astype(np.float64)
+    return both / both.sum(axis=1, keepdims=True)
+
+
+def _quantiles(
+    values: FloatArray, units: IntArray | None, level: float, n: int, name: str
+) -> Estimate:
+    """The first value, with the range of the others."""
+    ends = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
+    low, high = np.quantile(widened(values[1:], units, level), ends)
+    value = float(values[0])
+    return Estimate(value, min(float(low), value), max(float(high), value), level, n, name)
+
+
+def _percents(e: Estimate) -> str:
+    return f"{e.value:.1%} [{e.low:.1%}, {e.high:.1%}]"
+
+
+def _numbers(e: Estimate) -> str:
+    if np.isclose(e.low, e.high, rtol=1e-9):
+        return f"{e.value:.4g}"
+    return f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]"

@@ -1,0 +1,351 @@
+"""A calibrator learnt on one task, model or project, judged on another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from .._core.params import check_choice, check_int, check_scale
+from .._core.random import generator
+from .._numerics.links import expit
+from .._numerics.shrinkage import FIXED, fit_shrunk
+from .._typing import FloatArray, IntArray, SignalScale
+from ._folds import of_rows, out_of_fold, read_folds
+from ._parts import Part, Parts, brier_skill, log_odds, mean_known
+from ._result_table import ResultTable
+
+REPAIRS = ("none", "intercept", "shrinkage")
+#: Labels at which learning curves are taken, as far as a part has twice as many.
+_GRID = (10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Brier skill of every calibrator on every part; prints as a matrix.
+
+    Attributes
+    ----------
+    names : list of str
+        The parts (tasks, models, projects), and "all others", fitted on every part but the one
+        that is judged, as the last row.
+    skill : ndarray of shape (k + 1, k)
+        Skill of the calibrator fitted on the row's part, judged on the column's: as it is. On the
+        diagonal out of fold.
+    intercept : ndarray of shape (k + 1, k)
+        With the intercept refitted on ``n_local`` labels of the column's part, judged on its other
+        outputs.
+    shrinkage : ndarray of shape (k + 1, k)
+        With the slope refitted too, drawn towards the borrowed map's.
+    success_rate : ndarray of shape (k,)
+        Of each part.
+    n : ndarray of shape (k,)
+        Outputs of each part.
+    n_local : int
+        Labels that the repairs were given.
+    """
+
+    names: list[str]
+    skill: FloatArray
+    intercept: FloatArray
+    shrinkage: FloatArray
+    success_rate: FloatArray
+    n: IntArray
+    n_local: int
+
+    def to_table(self, repair: Literal["none", "intercept", "shrinkage"] = "none") -> ResultTable:
+        """The matrix as a table.
+
+        Parameters
+        ----------
+        repair : {"none", "intercept", "shrinkage"}, default="none"
+            Which matrix.
+
+        Returns
+        -------
+        table : ResultTable
+            A row for each part fitted on, a column for each judged on.
+        """
+        check_choice("Transfer.to_table", "repair", repair, REPAIRS)
+        matrix = self.skill if repair == "none" else getattr(self, repair)
+        rows = [
+            {"fitted on": name, **dict(zip(self.names, map(float, line), strict=False))}
+            for name, line in zip(self.names, matrix, strict=True)
+        ]
+        what = {
+            "none": "calibrators as they are",
+            "intercept": f"intercepts refitted on {self.n_local} labels",
+            "shrinkage": f"refitted on {self.n_local} labels, slopes drawn towards the borrowed",
+        }
+        caption = f"Brier skill, judged on the column's outputs: {what[repair]}"
+        return ResultTable(tuple(rows), (), caption)
+
+    def summary(self) -> ResultTable:
+        """What each part gets from calibrators of others.
+
+        Returns
+        -------
+        table : ResultTable
+            For each part: its own calibrator out of fold ("local"), the pooled one of all others
+            as it is and repaired, and the best and worst single other.
+        """
+        k = len(self.names) - 1
+        others = np.where(np.eye(k, dtype=bool), np.nan, self.skill[:-1])
+        rows = []
+        for j, name in enumerate(self.names[:-1]):
+            rows.append(
+                {
+                    "judged on": name,
+                    "n": int(self.n[j]),
+                    "success_rate": float(self.success_rate[j]),
+                    "local": float(self.skill[j, j]),
+                    "all others": float(self.skill[-1, j]),
+                    "+ intercept": float(self.intercept[-1, j]),
+                    "+ shrinkage": float(self.shrinkage[-1, j]),
+                    "best other": float(np.nanmax(others[:, j])),
+                    "worst other": float(np.nanmin(others[:, j])),
+                }
+            )
+        caption = f"Brier skill; repairs with {self.n_local} labels; local: out of fold"
+        return ResultTable(tuple(rows), (), caption)
+
+    def __str__(self) -> str:
+        small = len(self.names) <= 9
+        return f"{self.to_table()}\n\n{self.summary()}" if small else str(self.summary())
+
+
+def transfer_matrix(
+    confidence: Any,
+    correct: Any,
+    by: Any,
+    *,
+    groups: Any = None,
+    calibrator: Any = "platt",
+    n_local: int = 50,
+    shrinkage: float = 1.0,
+    n_repeats: int = 20,
+    cv: Any = 5,
+    scale: SignalScale = "probability",
+    random_state: Any = 0,
+) -> Transfer:
+    """Fit on one task, model or project and judge on another: the whole matrix, and its repairs.
+
+    Use it before borrowing a calibrator: where success rates or signals differ, a borrowed one may
+    be worse than none. Two repairs are cheap: to refit the intercept on a few labels, and to refit
+    the slope too, drawn towards the borrowed map.
+
+    Parameters
+    ----------
+    confidence : array-like of shape (n,)
+        One signal; outputs where it is NaN are left out.
+    correct : array-like of shape (n,)
+        Whether the output was correct: 0/1 or bool.
+    by : array-like of shape (n,)
+        Task, model or project of each output; each value needs right and wrong outputs.
+    groups : array-like of shape (n,), optional
+        Problem or repository: whole in folds, and drawn whole as labels for repairs.
+    calibrator : str or calibrator, default="platt"
+        What is fitted.
+    n_local : int, default=50
+        Labels of the part that is judged which the repairs may use (groups are whole, so it may be
+        a few more).
+    shrinkage : float, default=1.0
+        Strength of the pull to the borrowed map, ``shrinkage/2 * (slope - 1)**2`` on the summed
+        log-loss of the local labels; without end only the intercept is refitted.
+    n_repeats : int, default=20
+        Draws of the local labels, over which the repaired skills are averaged; draws that leave
+        outputs of one kind only, whose skill is not defined, do not count.
+    cv : int or splitter, default=5
+        Folds of the diagonal.
+    scale : {"probability", "logit", "score"}, default="probability"
+        What the signal is.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of folds and draws.
+
+    Returns
+    -------
+    transfer : Transfer
+        Skill matrices; prints as the matrix and a summary for each part.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described, or a part has no output beyond ``n_local``.
+
+    Notes
+    -----
+    The skill is against the success rate of the judged part, ``1 - brier / (r (1 - r))``: a
+    borrowed calibrator with a negative one is worse than knowing the rate alone.
+
+    References
+    ----------
+    C. Spiess et al. (2024). Calibration and correctness of language models for code. ICSE 2025,
+    arXiv 2402.02047 (which studies where rescaling transfers).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.decisions import transfer_matrix
+    >>> rng = np.random.default_rng(0)
+    >>> task = np.repeat(["repair", "synthesis"], 1000)
+    >>> z = rng.normal(size=2000)
+    >>> correct = rng.random(2000) < 1 / (1 + np.exp(-z + 2 * (task == "repair")))
+    >>> found = transfer_matrix(1 / (1 + np.exp(-z)), correct, by=task)
+    >>> bool(found.skill[1, 0] < 0 < found.intercept[1, 0])  # borrowed by repair from synthesis
+    True
+    """
+    where = "transfer_matrix"
+    check_int(where, "n_local", n_local, low=1)
+    check_int(where, "n_repeats", n_repeats, low=1)
+    check_scale(where, "shrinkage", shrinkage)
+    parts = Parts(confidence, correct, by, groups, calibrator, scale, where)
+    parts.check_rest(n_local)
+    cv = read_folds(cv, parts.n, where)
+    k, rng = len(parts.names), generator(random_state)
+    out = {repair: np.full((k + 1, k), np.nan) for repair in REPAIRS}
+    seed = int(rng.integers(2**31))
+    maps = [parts.fit([i]) for i in range(k)]
+    for j, part in enumerate(parts.rows):
+        of_part = f"{where}: {parts.names[j]}"
+        given = part.signal, part.y, part.groups, of_rows(cv, part.rows)
+        own = out_of_fold(parts.template, *given, scale, seed, of_part)
+        pooled = parts.fit([i for i in range(k) if i != j])
+        z = np.array([log_odds(m, part.signal) for m in (*maps, pooled)])
+        out["none"][:, j] = brier_skill(expit(z), part.y)
+        repaired = np.zeros((n_repeats, 2, k + 1))
+        for i in range(n_repeats):
+            local, rest = part.draw(n_local, rng)
+            for r, pull in enumerate((FIXED, shrinkage)):
+                a, b = fit_shrunk(z[:, local], part.y[local], pull)
+                q = expit(a[:, None] * z[:, rest] + b[:, None])
+                repaired[i, r] = brier_skill(q, part.y[rest])
+        out["intercept"][:, j], out["shrinkage"][:, j] = mean_known(repaired)
+        for repair in REPAIRS:  # a part lends nothing to itself
+            out[repair][j, j] = brier_skill(own[None], part.y)[0]
+    rates = np.array([part.y.mean() for part in parts.rows])
+    sizes = np.array([len(part.y) for part in parts.rows])
+    matrices = (out["none"], out["intercept"], out["shrinkage"])
+    return Transfer([*parts.names, "all others"], *matrices, rates, sizes, n_local)
+
+
+def local_labels_needed(
+    confidence: Any,
+    correct: Any,
+    by: Any,
+    *,
+    groups: Any = None,
+    calibrator: Any = "platt",
+    shrinkage: float = 1.0,
+    n_repeats: int = 20,
+    scale: SignalScale = "probability",
+    random_state: Any = 0,
+) -> ResultTable:
+    """Number of labels from which a part is better served by a calibrator of its own.
+
+    Parameters
+    ----------
+    confidence : array-like of shape (n,)
+        One signal; outputs where it is NaN are left out.
+    correct : array-like of shape (n,)
+        Whether the output was correct: 0/1 or bool.
+    by : array-like of shape (n,)
+        Task, model or project of each output.
+    groups : array-like of shape (n,), optional
+        Problem or repository, drawn whole.
+    calibrator : str or calibrator, default="platt"
+        What is fitted.
+    shrinkage : float, default=1.0
+        Strength of the pull to the borrowed map, as in :func:`transfer_matrix`.
+    n_repeats : int, default=20
+        Draws of the local labels at each number of them; draws that leave outputs of one kind
+        only, whose skill is not defined, do not count.
+    scale : {"probability", "logit", "score"}, default="probability"
+        What the signal is.
+    random_state : int, RandomState, Generator or None, default=0
+        Seed of the draws.
+
+    Returns
+    -------
+    table : ResultTable
+        A row for each part and number n of labels: skill of the calibrator of all other parts
+        ("borrowed"), of the same repaired with n labels ("intercept", "shrinkage"), and of a
+        calibrator fitted on the n labels alone ("local"), on the outputs that are left. Notes say
+        from which n on the local one is better than the borrowed one at every number tried.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.decisions import local_labels_needed
+    >>> rng = np.random.default_rng(0)
+    >>> task = np.repeat(["a", "b", "c"], 500)
+    >>> z = rng.normal(size=1500)
+    >>> correct = rng.random(1500) < 1 / (1 + np.exp(-z + 2 * (task == "a")))
+    >>> table = local_labels_needed(1 / (1 + np.exp(-z)), correct, by=task)
+    >>> print(table.notes[0])
+    a: a calibrator of its own is better than the borrowed one from 10 labels on; up to 200 the
+    borrowed one, repaired, is as good
+    """
+    where = "local_labels_needed"
+    check_int(where, "n_repeats", n_repeats, low=1)
+    check_scale(where, "shrinkage", shrinkage)
+    parts = Parts(confidence, correct, by, groups, calibrator, scale, where)
+    rng, rows, notes = generator(random_state), [], []
+    for j, part in enumerate(parts.rows):
+        pooled = parts.fit([i for i in range(len(parts.names)) if i != j])
+        z = log_odds(pooled, part.signal)[None]
+        curve = []
+        for n in (n for n in _GRID if 2 * n <= len(part.y)):
+            found = [_compare(parts, part, z, n, shrinkage, rng) for _ in range(n_repeats)]
+            mean = mean_known(np.array(found))
+            if np.isnan(mean).any():  # groups so large that no draw leaves anything to judge
+                break
+            names = ("borrowed", "intercept", "shrinkage", "local")
+            means = dict(zip(names, map(float, mean), strict=True))
+            curve.append((n, means))
+            rows.append({"judged on": parts.names[j], "labels": n, **means})
+        notes.append(f"{parts.names[j]}: {_verdict(curve)}")
+    return ResultTable(tuple(rows), tuple(notes), f"Brier skill, means of {n_repeats} draws")
+
+
+def _compare(
+    parts: Parts, part: Part, z: FloatArray, n: int, shrinkage: float, rng: np.random.Generator
+) -> list[float]:
+    """Skill on the outputs left of the borrowed map, the two repairs and a local fit."""
+    local, rest = part.draw(n, rng)
+    y = part.y
+    q = [z[0, rest]]
+    for pull in (FIXED, shrinkage):
+        a, b = fit_shrunk(z[:, local], y[local], pull)
+        q.append(a[0] * z[0, rest] + b[0])
+    p = [*expit(np.array(q)), parts.local(part.signal, y, local, rest)]
+    return list(brier_skill(np.array(p), y[rest]))
+
+
+def _verdict(curve: list[tuple[int, dict[str, float]]]) -> str:
+    if not curve:
+        return "too few outputs, or groups, to say"
+    plain = _from(curve, ("borrowed",))
+    if plain is None:
+        return f"the borrowed calibrator is better up to {curve[-1][0]} labels"
+    repaired = _from(curve, ("intercept", "shrinkage"))
+    than = f"up to {curve[-1][0]} the borrowed one, repaired, is as good"
+    if repaired is not None:
+        than = f"than the borrowed one, repaired, from {repaired} on"
+    what = "a calibrator of its own is better than the borrowed one"
+    return f"{what} from {plain} labels on; {than}"
+
+
+def _from(curve: list[tuple[int, dict[str, float]]], rivals: tuple[str, ...]) -> int | None:
+    """Labels from which the local calibrator is better than all of these, at every number tried."""
+    first = None
+    for n, means in reversed(curve):
+        if means["local"] <= max(means[name] for name in rivals):
+            break
+        first = n
+    return first

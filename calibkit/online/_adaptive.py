@@ -1,0 +1,224 @@
+"""Online Platt scaling that finds its own rate of forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .._core.base import StateKind
+from .._core.params import check_real
+from .._core.printed import spelled
+from .._core.scores import Scores
+from .._numerics.hedging import mix_stream
+from .._typing import FloatArray, Scale
+from ._base import OnlineCalibrator
+from ._newton import UnsureCalibrator
+from ._resolution import LIMIT
+from ._scaling import OnlinePlattCalibrator
+
+
+class AdaptivePlattCalibrator(UnsureCalibrator):
+    """Online Platt scaling at several rates of forgetting, weighted by how well each forecasts.
+
+    Use it where drift may be abrupt and nobody is to tune a rate: it follows whichever rate has
+    had the smallest log loss of late.
+
+    Parameters
+    ----------
+    discounts : sequence of float, default=(1.0, 0.9998, 0.9995, 0.999, 0.997)
+        One for each calibrator, see :class:`OnlinePlattCalibrator`. Its steps have a memory of
+        about ``gamma / (1 - discount)`` labels, here 500 down to 33; that of 1 grows for ever.
+    share : float, default=1e-3
+        Part of the weight that is spread evenly again at every label, so that a calibrator that
+        was worse for long can come back. Smaller costs less log loss where nothing drifts.
+    gamma, prior_strength, radius, eps, scale
+        As in :class:`OnlinePlattCalibrator`.
+    classes : array-like, optional
+        The two class labels in sorted order.
+    max_pending : int, default=100_000
+        Most forecasts that may wait for labels, see ``remember``.
+
+    Attributes
+    ----------
+    calibrators_ : list of OnlinePlattCalibrator
+        One for each discount, learning.
+    weights_ : ndarray
+        Their weights, which sum to one.
+    n_mixed_ : float
+        Labels that have moved the weights.
+    n_seen_ : float
+        Labels learnt.
+    pending_ : Pending
+        Forecasts that wait for labels.
+    classes_ : ndarray of shape (2,)
+        Class labels.
+
+    Raises
+    ------
+    ValueError
+        In ``fit``, ``partial_fit`` and the like: bad data.
+
+    Notes
+    -----
+    The forecast is the weighted mean of the forecasts; weights are multiplied by the probability
+    that each gave to the label. Log loss is mixable, so the summed loss exceeds that of the best
+    sequence of rates with S switches by at most about ``(S + 1) log K + S log(1 / share) + share *
+    T`` (Herbster and Warmuth 1998), and that of the best single rate by ``log K + share * T``.
+
+    A label that comes late, by ``resolve``, judges the forecasts of its own time; if n other labels
+    came in between, or with it, it moves the weights with the power ``1 / (1 + n)`` only, as if
+    n + 1 mixtures took turns (Weinberger and Ordentlich 2002). Weights that are as quick as those
+    of prompt labels would follow rates that were right too long ago. So the m rows of one call of
+    ``resolve`` or ``partial_fit`` count alike, the bound is m times as large, and short memories,
+    stale by the end of a batch, lose their weight to longer ones.
+
+    Log loss prefers longer memories than the calibration error does: under slow drift they are less
+    noisy, yet lag behind, always to the same side. The defaults are a compromise, settled on
+    simulated jumps and slopes (``benchmarks/online.py --drift``): with them the calibration error
+    stays near that of the best discount in hindsight, which is not known beforehand.
+
+    Any number of threads may read one while another learns: a read sees all of an update or nothing
+    of it. Save and copy it from the thread that learns.
+
+    References
+    ----------
+    M. Herbster, M. Warmuth (1998). Tracking the best expert. Machine Learning 32.
+    M. Weinberger, E. Ordentlich (2002). On delayed prediction of individual sequences. IEEE
+    Transactions on Information Theory 48.
+    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML.
+
+    Examples
+    --------
+    The base rate jumps from .2 to .8 at once.
+
+    >>> import numpy as np
+    >>> from calibkit.online import AdaptivePlattCalibrator
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.random(4000) < np.repeat([0.2, 0.8], 2000)
+    >>> cal = AdaptivePlattCalibrator().partial_fit(np.full(4000, 0.2), y)
+    >>> bool(abs(cal.predict_proba([0.2])[0, 1] - 0.8) < 0.05)
+    True
+    """
+
+    name: ClassVar[str] = "adaptive_platt"
+    _state: ClassVar[dict[str, StateKind]] = {
+        **OnlineCalibrator._state,
+        "calibrators_": "calibrators",
+        "weights_": "vector",
+        "n_mixed_": "float",
+    }
+    _free: ClassVar[frozenset[str]] = frozenset({"share", "scale", "max_pending"})
+
+    def __init__(
+        self,
+        *,
+        discounts: Sequence[float] = (1.0, 0.9998, 0.9995, 0.999, 0.997),
+        share: float = 1e-3,
+        gamma: float = 0.1,
+        prior_strength: float = 100.0,
+        radius: float = 100.0,
+        eps: float | Literal["auto"] = "auto",
+        scale: Scale = "probability",
+        classes: Any = None,
+        max_pending: int = 100_000,
+    ) -> None:
+        super().__init__(scale=scale, classes=classes, max_pending=max_pending)
+        self.discounts = discounts
+        self.share = share
+        self.gamma = gamma
+        self.prior_strength = prior_strength
+        self.radius = radius
+        self.eps = eps
+
+    def _experts(self) -> list[OnlinePlattCalibrator]:
+        return [
+            OnlinePlattCalibrator(
+                gamma=self.gamma,
+                prior_strength=self.prior_strength,
+                radius=self.radius,
+                discount=d,
+                eps=self.eps,
+                scale=self.scale,
+            )
+            for d in self.discounts
+        ]
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_real("AdaptivePlattCalibrator", "share", self.share, low=0.0, high=0.5)
+        sequence = isinstance(self.discounts, (list, tuple)) or np.ndim(self.discounts) == 1
+        if not sequence or len(self.discounts) == 0:
+            raise ValueError(
+                f"AdaptivePlattCalibrator: discounts={spelled(self.discounts)}; expected a "
+                "sequence of numbers in (0, 1]."
+            )
+        for expert in self._experts():
+            expert._check_params()
+
+    def _check_state(self) -> None:
+        super()._check_state()
+        if len(self.calibrators_) != len(self.discounts) or len(self.weights_) != len(
+            self.discounts
+        ):
+            raise ValueError("calibrators_ and weights_ are not as many as discounts")
+        if not (self.weights_ >= 0).all() or not abs(self.weights_.sum() - 1) < 1e-6:
+            raise ValueError("weights_ do not sum to one")
+        if not 0 <= self.n_mixed_ <= 2**53:
+            raise ValueError(f"n_mixed_={spelled(self.n_mixed_)}; expected a count")
+        if not all(isinstance(c, OnlinePlattCalibrator) for c in self.calibrators_):
+            raise ValueError("calibrators_ are not all of online Platt scaling")
+
+    def _start(self, n_classes: int) -> None:
+        self.calibrators_ = self._experts()
+        for expert in self.calibrators_:
+            expert.classes_ = self.classes_
+            expert._reset(n_classes)
+        self.weights_ = np.full(len(self.calibrators_), 1.0 / len(self.calibrators_))
+        self.n_mixed_ = 0.0
+
+    def _features(self, s: Scores) -> FloatArray:
+        return self.calibrators_[0]._features(s)
+
+    def _forecast(self, x: FloatArray) -> FloatArray:
+        q = np.zeros(len(x))
+        for expert, weight in zip(self.calibrators_, self.weights_, strict=True):
+            q += weight * expert._forecast(x)
+        return np.minimum(q, 1.0)  # weights may sum to a bit more than one
+
+    def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        forecasts = np.column_stack([expert._stream(x, y) for expert in self.calibrators_])
+        forecasts.flags.writeable = False  # only read: nothing to bring back from the loop
+        weights, out = self.weights_.copy(), np.empty(len(y))
+        mix_stream(y, forecasts, out, weights, float(self.share))
+        self.weights_ = weights
+        self.n_mixed_ += float(np.count_nonzero(y == y))
+        return out
+
+    def _ticket(self, x: FloatArray) -> FloatArray:
+        # A late label judges what was forecast in its time: with the labels since, short memories
+        # would look better than they are.
+        forecasts = [expert._forecast(x) for expert in self.calibrators_]
+        return np.column_stack((x, *forecasts, np.full(len(x), self.n_mixed_)))
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return [(-LIMIT, LIMIT), *[(0.0, 1.0)] * len(self.discounts), (0.0, self.n_mixed_)]
+
+    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
+        known = y == y
+        if not known.any():
+            return
+        tickets, y = tickets[known], y[known]
+        x, forecasts = np.ascontiguousarray(tickets[:, :1]), tickets[:, 1:-1]
+        for expert in self.calibrators_:
+            expert._stream(x, y)
+        chances = np.where(y[:, None] == 1.0, forecasts, 1.0 - forecasts)
+        rates = 1.0 / (len(y) + self.n_mixed_ - tickets[:, -1])
+        weights = self.weights_ * np.prod(chances ** rates[:, None], axis=0)
+        share = float(rates.sum() * self.share)
+        # Where all called a label impossible, none is better than another.
+        total, fair = weights.sum(), 1.0 / len(weights)
+        weights = weights / total if total > 0 else np.full_like(weights, fair)
+        self.weights_ = (1.0 - share) * weights + share * fair
+        self.n_mixed_ += float(len(y))

@@ -1,0 +1,370 @@
+"""The base class of calibrators that learn from a stream: the only predict-then-learn loop."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from .._core.base import StateKind
+from .._core.inputs import check_lengths, read_scores
+from .._core.loaded import check_forecast
+from .._core.params import check_int
+from .._core.printed import spelled
+from .._core.scores import Scores
+from .._typing import FloatArray, IntArray, Scale, Self
+from ._pending import LateLabels, Pending, Resolved, read_ids
+from ._steps import SteppingCalibrator
+from ._stream_labels import known_classes, read_stream, read_stream_labels
+
+
+class OnlineCalibrator(LateLabels, SteppingCalibrator):
+    """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
+
+    To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
+    ``_forecast(x)``, ``_stream(x, y)`` and ``_bounds()``; labels in ``y`` are codes, NaN where
+    missing. ``_state`` begins with ``**OnlineCalibrator._state``, and ``_traits`` holds "online".
+    Arrays of state are replaced, never changed in place, so that a failed update leaves no trace.
+    Name in ``_free`` what parameters may change after the start.
+
+    Parameters
+    ----------
+    scale : {"probability", "logit"}, default="probability"
+        What the scores are.
+    classes : array-like, optional
+        The class labels in sorted order.
+    max_pending : int, default=100_000
+        How many forecasts may wait for their labels.
+
+    Attributes
+    ----------
+    n_seen_ : float
+        Labels learnt.
+    pending_ : object
+        Forecasts that wait for their labels.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+
+    Examples
+    --------
+    The forecast is the rate of events so far, whatever the score:
+
+    >>> import numpy as np
+    >>> from calibkit.base import OnlineCalibrator
+    >>> class RunningRate(OnlineCalibrator):
+    ...     name = "running_rate"
+    ...     _state = {**OnlineCalibrator._state, "events_": "float", "labels_": "float"}
+    ...
+    ...     def _start(self, n_classes):
+    ...         self.events_, self.labels_ = 1.0, 2.0
+    ...
+    ...     def _features(self, s):
+    ...         return s.probs()[:, None]
+    ...
+    ...     def _forecast(self, x):
+    ...         return np.full(len(x), self.events_ / self.labels_)
+    ...
+    ...     def _stream(self, x, y):
+    ...         known = np.isfinite(y)
+    ...         events = self.events_ + np.cumsum(np.where(known, y, 0.0))
+    ...         labels = self.labels_ + np.cumsum(known)
+    ...         q = np.append(self.events_, events) / np.append(self.labels_, labels)
+    ...         if len(y):
+    ...             self.events_, self.labels_ = float(events[-1]), float(labels[-1])
+    ...         return q[:-1]
+    ...
+    ...     def _bounds(self):
+    ...         return [(0.0, 1.0)]
+    >>> RunningRate().predict_then_update([0.5, 0.5, 0.5], [1, 1, 0])[:, 1].round(2)
+    array([0.5 , 0.67, 0.75])
+    """
+
+    _state: ClassVar[dict[str, StateKind]] = {"n_seen_": "float", "pending_": "pending"}
+    _traits: ClassVar[frozenset[str]] = frozenset({"online"})
+
+    n_seen_: float
+
+    def __init__(
+        self, *, scale: Scale = "probability", classes: Any = None, max_pending: int = 100_000
+    ) -> None:
+        super().__init__(scale=scale, classes=classes)
+        self.max_pending = max_pending
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        check_int(type(self).__name__, "max_pending", self.max_pending, low=1)
+
+    def _check_state(self) -> None:
+        if not 0 <= self.n_seen_ <= 2**53 or self.n_seen_ != int(self.n_seen_):
+            raise ValueError(f"n_seen_={spelled(self.n_seen_)}; expected a count")
+        self.pending_.check(self._bounds())
+        self._note_settings()
+
+    def _try_to_learn(self, s: Scores) -> None:
+        """Raise if it can't go on from state read from a file; it stays as it is."""
+        twin = self._twin(trial=True)
+        x = twin._features(s)
+        check_forecast(twin._stream(x, np.arange(len(x), dtype=np.float64) % 2.0))
+        if (ticket := self.pending_.oldest) is not None:
+            twin._absorb(np.array([ticket]), np.ones(1))
+        check_forecast(twin._map(s))
+
+    def _read_pending(self, value: Any, what: str) -> Pending:
+        """The forecasts that wait, read from a file."""
+        return Pending.from_dict(value, what)
+
+    # -- what a user calls ------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any) -> Self:  # type: ignore[override]
+        """Forget everything, then learn these rows in order.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores, as in :meth:`BaseCalibrator.fit`.
+        y : array-like of shape (n,)
+            Labels of both classes. There are no weights: the order of rows matters here.
+
+        Returns
+        -------
+        self : OnlineCalibrator
+            The fitted calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        super().fit(X, y)
+        return self
+
+    @final
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """Learn rows whose labels came together, after all of them had been forecast.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores; no rows are allowed too.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none, which is skipped.
+        classes : array-like, optional
+            All class labels in sorted order. Needed in the first call only, if its labels are not
+            0 and 1 and hold one class only.
+
+        Returns
+        -------
+        self : OnlineCalibrator
+            The same calibrator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+
+        Notes
+        -----
+        It goes with ``predict_proba`` of the same rows before it: the two are ``remember`` and
+        ``resolve`` of rows that are at hand. Steps are taken row by row, in order, but what judges
+        forecasts (the weights of :class:`AdaptivePlattCalibrator`, the bins of calibeating) judges
+        those that were possible before this call, not those that the first rows would have
+        improved for the last. Where each label is known before the next forecast is due, use
+        :meth:`predict_then_update`, or give rows one by one. A calibrator that has not started
+        learns as in :meth:`fit`: nobody has seen its forecasts.
+        """
+        self._update(X, y, classes, "partial_fit")
+        return self
+
+    @final
+    def predict_then_update(self, X: Any, y: Any, classes: Any = None) -> FloatArray:
+        """Forecast every row from the labels before it, and learn: a whole stream in one call.
+
+        For rows whose label is known before the next forecast is due. Where labels come in batches
+        the forecasts are those of ``predict_proba``, and :meth:`partial_fit` learns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores in the order of time.
+        y : array-like of shape (n,)
+            Labels; None or NaN where there is none.
+        classes : array-like, optional
+            As in :meth:`partial_fit`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Row t uses labels before t only; cutting the stream into calls changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; the calibrator stays as it was.
+        """
+        return self._columns(self._update(X, y, classes, "predict_then_update"))
+
+    @final
+    def remember(self, ids: Any, X: Any) -> FloatArray:
+        """Forecast rows whose labels come later, and keep what learning them will need.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come. An id that is still
+            waiting is given the newer forecast.
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described.
+
+        Notes
+        -----
+        A calibrator that has seen no label starts as the scores, with classes 0, 1, ... unless
+        they are declared. At most ``max_pending`` forecasts wait; the oldest are dropped first, and
+        ``pending_.n_dropped`` counts them.
+        """
+        where = f"{type(self).__name__}.remember"
+        keys = read_ids(ids, where)
+        with self._unchanged_on_error():
+            if not hasattr(self, "classes_"):
+                given = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
+                self._begin(n_classes=given.n_classes, where=where)
+            self._check_changes()
+            self._check_names(X, take=True)
+            s = self._read(X, "remember")
+            check_lengths(len(s), len(keys), where, ("X", "ids"))
+            x = self._features(s)
+            forecast, tickets = self._forecast(x), self._ticket(x)
+            self.pending_.add(keys, tickets)
+        return self._columns(forecast)
+
+    @final
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        where = f"{type(self).__name__}.resolve"
+        with self._unchanged_on_error():
+            self._ensure_fitted()
+            keys = read_ids(ids, where)
+            _, codes = read_stream_labels(y, classes=self.classes_, where=where)
+            check_lengths(len(codes), len(keys), where, ("y", "ids"))
+            self._check_changes()
+            places, tickets, report = self.pending_.find(keys)
+            if places:
+                self._absorb(tickets, codes[places])
+                self._count(codes[places])
+                self.pending_.remove(keys[i] for i in places)
+                report = report._replace(n_learned=int((codes[places] == codes[places]).sum()))
+        return report
+
+    # -- how it is done ---------------------------------------------------------------------
+
+    def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
+        where = f"{type(self).__name__}.{method}"
+        with self._unchanged_on_error():
+            first = not hasattr(self, "classes_")
+            if first:
+                self._check_params()
+            else:
+                self._check_changes()
+            self._check_names(X, take=True)
+            known = self._known_classes(classes, where)
+            found, s, codes = read_stream(X, y, self._input_scale(), known, where)
+            if first:
+                self._begin(found, s.n_classes, where)
+            elif s.n_classes != len(self.classes_):
+                s = self._read(X, method)  # words the error
+            x = self._features(s)
+            q: FloatArray = np.empty(0)
+            if method == "partial_fit" and not first and len(codes) > 1:
+                self._absorb(self._ticket(x), codes)
+            else:
+                q = self._stream(x, codes)
+            self._count(codes)
+            if found is None and first:  # no label yet, and no classes: nothing is settled
+                for name in ("classes_", *self._state):
+                    del self.__dict__[name]
+        return q
+
+    def _known_classes(self, given: Any, where: str) -> np.ndarray | None:
+        """Classes known already, which those given must equal."""
+        given = known_classes(given, where)
+        declared = known_classes(self.classes, where)
+        for known in (getattr(self, "classes_", None), declared):
+            if known is not None:
+                if given is not None and not np.array_equal(given, known):
+                    raise ValueError(
+                        f"{where}: classes={spelled(given.tolist())} on a calibrator of the "
+                        f"classes {spelled(known.tolist())}; expected the same."
+                    )
+                return known
+        return given
+
+    def _begin(self, found: np.ndarray | None = None, n_classes: int = 2, where: str = "") -> None:
+        """Start the state if there is none yet; without labels the classes are 0 and 1."""
+        if hasattr(self, "classes_"):
+            return
+        if found is None:
+            declared = known_classes(self.classes, type(self).__name__)
+            found = np.arange(n_classes) if declared is None else declared
+        if len(found) != n_classes:
+            raise ValueError(
+                f"{where or type(self).__name__}: X has scores of {n_classes} classes and there "
+                f"are labels of {len(found)} ({spelled(found.tolist()[:10])}); expected as many. "
+                "If a class is missing from these rows, name them all in classes=[...]."
+            )
+        if n_classes > 2 and "multiclass" not in self._traits:
+            raise ValueError(
+                f"{where}: Only binary classification is supported. The type of the target is "
+                f"multiclass: found {n_classes} classes. Use OnlineTemperatureCalibrator."
+            )
+        self._check_params()
+        self.classes_ = found
+        self._reset(n_classes)
+
+    def _reset(self, n_classes: int) -> None:
+        self.n_seen_ = 0.0
+        self.pending_ = Pending(self.max_pending)
+        self._start(n_classes)
+        self._note_settings()
+
+    def _check_names(self, X: Any, take: bool = False) -> None:
+        # A stream may start without a frame: its names are those of the first one it is given.
+        known = hasattr(self, "feature_names_in_")
+        if take or known:
+            super()._check_names(X, take and not known)
+
+    def _count(self, codes: FloatArray) -> None:
+        self.n_seen_ += float(np.count_nonzero(codes == codes))
+
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        if w is not None and (w != w[0]).any():
+            own = type(self).__name__
+            raise ValueError(
+                f"{own}.fit: sample_weight holds different weights; expected none, since {own} "
+                "learns rows in their order, one step for each. Leave sample_weight out."
+            )
+        self._reset(s.n_classes)
+        self._stream(self._features(s), y.astype(np.float64))
+        self.n_seen_ = float(len(y))
+
+    def _predict(self, s: Scores) -> FloatArray:
+        return self._forecast(self._features(s))
+
+    def _ensure_fitted(self) -> None:
+        if hasattr(self, "classes_"):
+            return
+        if self.classes is None:
+            own = type(self).__name__
+            raise NotFittedError(
+                f"This {own} instance has seen no label yet and does not know its classes. Call "
+                f"'fit' or 'partial_fit' first, or start it as {own}(classes=[0, 1])."
+            )
+        self._begin(n_classes=len(self.classes))

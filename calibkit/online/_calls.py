@@ -1,0 +1,163 @@
+"""Calls of an online calibrator as bytes, and made again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.base import BaseCalibrator
+from .._core.columns import column_names
+from .._core.inputs import read_scores
+from .._core.labels import is_missing
+from .._typing import FloatArray
+from ._stream_labels import read_stream_labels
+
+#: Kinds of calls; the numbers are in files. Files that are older than what batches mean have those
+#: of ``partial_fit`` as UPDATE and those of ``resolve`` as SINGLY: they learnt row by row.
+UPDATE, ONE, REMEMBER, SINGLY, RESOLVE, BATCH = range(6)
+_BY_ID = (SINGLY, RESOLVE)
+#: Whether a call of each kind has, of a row: scores, a label, an id.
+_HAS = dict.fromkeys((UPDATE, ONE, BATCH), (1, 1, 0))
+_HAS |= {REMEMBER: (1, 0, 1), SINGLY: (0, 1, 1), RESOLVE: (0, 1, 1)}
+
+
+class Call(NamedTuple):
+    """What a call was given: scores in float64, codes of labels, ids as JSON.
+
+    Where rows belong to streams the JSON is a list of two: ids, and those of the streams.
+    """
+
+    kind: int
+    n_rows: int
+    scores: bytes = b""
+    codes: bytes = b""
+    ids: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.scores) + len(self.codes) + len(self.ids)
+
+
+def plain_scores(cal: Any, X: Any, method: str, y: Any = None, classes: Any = None) -> FloatArray:
+    """Scores as they are stored, which are also those that are learnt."""
+    where = f"{type(cal).__name__}.{method}"
+    for known in (getattr(cal, "classes_", None), cal.classes):
+        classes = known if classes is None else classes
+    if classes is None and y is not None and column_names(X) is not None:
+        classes, _ = read_stream_labels(y, classes=None, where=where)
+    s = read_scores(X, scale=cal._input_scale(), where=where, allow_empty=True, classes=classes)
+    return np.ascontiguousarray(s.values, dtype=np.float64)
+
+
+def stream_ids(
+    cal: Any, group: Any, n: int, where: str, classes: Any = None
+) -> tuple[np.ndarray, ...]:
+    """Ids of the streams of n rows, as arguments; none for a calibrator of one stream."""
+    if _has_streams(cal):
+        if group is None or classes is not None:
+            raise TypeError(
+                f"{where}: expected the stream of each row, by name, and no classes: "
+                "group=[...]. Declare classes when the journal is made."
+            )
+        return (cal._streams.read(group, where, n),)
+    if group is not None:
+        raise TypeError(
+            f"{where}: group is given to a calibrator of one stream; expected None. For many "
+            "streams start the journal with MultiStreamCalibrator()."
+        )
+    return ()
+
+
+def _has_streams(cal: Any) -> bool:
+    return hasattr(type(cal), "groups_")
+
+
+def refusal(given: Any) -> str:
+    """What to say of something that is no online calibrator and is to be journalled."""
+    what = f"of type {type(given).__name__}"
+    do = (
+        "Give one, and to it the scores of your model: "
+        "Journal(path, calibrator).predict_then_update(model.predict_proba(X), y)."
+    )
+    if isinstance(given, type):
+        what, do = f"the class {given.__name__}", f"Make one: {given.__name__}()."
+    elif isinstance(given, BaseCalibrator):
+        do = "For a batch one: WindowedCalibrator(...)."
+    return (
+        f"Journal: calibrator is {what}; expected an online calibrator, such as "
+        f"TrackingCalibrator(). {do}"
+    )
+
+
+def _code_type(cal: Any) -> type[np.signedinteger[Any]]:
+    return np.int8 if len(cal.classes_) <= 127 else np.int32
+
+
+def codes_of(cal: Any, y: Any, where: str) -> bytes:
+    """Labels that were learnt already as bytes; -1 where there is none."""
+    classes = getattr(cal, "classes_", None)
+    if classes is None:  # no label so far: there is nothing to learn again
+        return b""
+    _, codes = read_stream_labels(y, classes=classes, where=where)
+    return np.where(np.isnan(codes), -1.0, codes).astype(_code_type(cal)).tobytes()
+
+
+def code_of(cal: Any, y: Any) -> bytes:
+    """The same of one label of two classes that was learnt already."""
+    return np.int8(-1 if is_missing(y) else int(y == cal.classes_[1])).tobytes()
+
+
+def ids_of(keys: list[Any], group: np.ndarray | None = None) -> bytes:
+    """Ids as bytes, with those of the streams."""
+    if group is None:
+        return json.dumps(keys).encode() if keys else b""
+    return json.dumps([keys, group.tolist()]).encode()
+
+
+def repeat(cal: Any, call: Call) -> None:
+    """Make a call again, if it is one that a journal writes."""
+    ids, group = json.loads(call.ids or b"[]"), []
+    if _has_streams(cal) and call.kind not in _BY_ID:
+        ids, *group = ids
+    values = np.frombuffer(call.scores, dtype=np.float64).copy()
+    codes = np.frombuffer(call.codes, dtype=_code_type(cal))
+    _check(cal, call, values, codes, ids, group)
+    labels = cal.classes_[codes]
+    if (codes < 0).any():
+        labels = labels.astype(object)
+        labels[codes < 0] = None
+    if call.kind == ONE:
+        cal.learn_one(float(values[0]), labels.tolist()[0])
+    elif call.kind == RESOLVE:
+        cal.resolve(ids, labels)
+    elif call.kind == SINGLY:
+        for key, label in zip(ids, labels, strict=True):
+            cal.resolve([key], [label])
+    else:
+        if len(cal.classes_) > 2:
+            values = values.reshape(call.n_rows, len(cal.classes_))
+        if call.kind == REMEMBER:
+            cal.remember(ids, values, *group)
+        else:
+            learn = cal.partial_fit if call.kind == BATCH else cal.predict_then_update
+            learn(values, labels, *group)
+
+
+def _check(
+    cal: Any, call: Call, values: FloatArray, codes: np.ndarray, ids: Any, group: list[Any]
+) -> None:
+    """Raise unless a call holds of each of its rows what its kind has."""
+    n, n_classes = call.n_rows, len(cal.classes_)
+    if call.kind not in _HAS or (call.kind == ONE and (n != 1 or group)):
+        raise ValueError(f"a call of kind {call.kind} and {n} rows")
+    scores, label, name = (n * has for has in _HAS[call.kind])
+    expected = [scores * (n_classes if n_classes > 2 else 1), label, name]
+    if _has_streams(cal) and call.kind not in _BY_ID:
+        expected.append(n)
+    lists = all(type(v) is list for v in (ids, *group))
+    if n < 1 or not lists or [len(v) for v in (values, codes, ids, *group)] != expected:
+        raise ValueError(f"a call of {n} rows holds others")
+    if len(codes) and not -1 <= codes.min() <= codes.max() < n_classes:
+        raise ValueError("a call holds labels of no class")

@@ -1,0 +1,382 @@
+"""`OnlineCalibratedClassifier`: a classifier in production whose probabilities stay calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from .._classifier import CalibratedClassifier
+from .._core.base import BaseCalibrator
+from .._core.certification import Verification
+from .._core.labels import is_missing
+from .._core.params import check_choice, check_flag, with_hints
+from .._core.printed import spelled
+from .._core.scores import Scores
+from .._cross_fitting import response_of
+from .._registry import CALIBRATORS, make_calibrator
+from .._typing import FloatArray, Self
+from ._base import OnlineCalibrator
+from ._pending import LateLabels, Resolved
+
+
+def _names() -> list[str]:
+    """Names of the online calibrators that need no other to hold."""
+    online = (name for name, cls in CALIBRATORS.items() if issubclass(cls, OnlineCalibrator))
+    return ["auto", *(name for name in online if name != "windowed")]
+
+
+def _is_fitted(estimator: BaseEstimator) -> bool:
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
+
+
+class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
+    """A classifier and an online calibrator of its scores, which learns as labels arrive.
+
+    Use it around a classifier that runs for months: forecast rows, hand in their labels when they
+    are known, and the probabilities stay calibrated while the world drifts.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any scikit-learn classifier or pipeline. One that is fitted needs no ``fit`` here: start
+        with any other method. One that is not fitted is
+        fitted by ``fit``, on rows whose out-of-fold scores the calibrator learns first.
+    calibrator : str or OnlineCalibrator, default="auto"
+        An online calibrator or its name, such as "tracking", "online_platt", "adaptive_platt" or
+        "hedging". "auto" is "tracking" for two classes and "online_temperature" for more. Its
+        ``scale`` is set to suit the scores of the estimator. With an estimator that is fitted, a
+        calibrator that has started goes on from where it is.
+    update_estimator : bool, default=False
+        Let the classifier learn from every labelled row given to ``partial_fit`` and
+        ``predict_then_update`` too (late labels teach the calibrator only), by its own
+        ``partial_fit``, after its score of the row was calibrated. What learns is a copy, at
+        every call, so that a call that fails leaves classifier and calibrator as they were.
+    cv : int, cross-validator or iterable of splits, default=5
+        How ``fit`` makes out-of-fold scores, as in :class:`CalibratedClassifier`.
+    response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
+        Scores to calibrate, as in :class:`CalibratedClassifier`.
+    n_jobs : int, optional
+        Folds fitted in parallel.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; columns of ``predict_proba`` follow them.
+    estimator_ : classifier
+        What scores the rows.
+    calibrator_ : OnlineCalibrator
+        What has learnt from the labels.
+    estimators_, calibrators_ : list
+        The same in lists of one, as :class:`CalibratedClassifier` has them.
+
+    Raises
+    ------
+    ValueError
+        In ``fit`` and the like: bad data.
+    TypeError
+        In ``fit`` and the like: ``calibrator`` is neither an online calibrator nor a name.
+
+    Notes
+    -----
+    Labels that are None or NaN are skipped; the others teach in the order given. There are no
+    weights: every label is one step.
+
+    To save all of it, pickle it, as other scikit-learn classifiers. To save the calibrator as JSON,
+    ``calibkit.save(model.calibrator_, path)``, and keep ``model.estimator_`` by its own means:
+    ``OnlineCalibratedClassifier(estimator, calibkit.load(path))`` goes on with both.
+
+    Any number of threads may forecast while another teaches the calibrator; a read writes nothing,
+    so attributes with an underscore are there after the first label only.
+
+    References
+    ----------
+    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from calibkit import log_loss
+    >>> from calibkit.online import OnlineCalibratedClassifier
+    >>> X, y = make_classification(5000, n_redundant=10, random_state=0)
+    >>> raw = GaussianNB().fit(X[:500], y[:500])
+    >>> model = OnlineCalibratedClassifier(raw)
+    >>> forecast = model.predict_then_update(X[500:], y[500:])
+    >>> log_loss(y[500:], forecast) < log_loss(y[500:], raw.predict_proba(X[500:]))
+    True
+
+    After a restart:
+
+    >>> import pathlib, tempfile
+    >>> from calibkit import load, save
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "calibrator.json"
+    >>> save(model.calibrator_, path)
+    >>> again = OnlineCalibratedClassifier(raw, load(path))
+    >>> bool((again.predict_proba(X) == model.predict_proba(X)).all())
+    True
+    """
+
+    ensemble: ClassVar[bool] = False  # type: ignore[misc]
+
+    @with_hints
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        calibrator: str | OnlineCalibrator = "auto",
+        *,
+        update_estimator: bool = False,
+        cv: Any = 5,
+        response_method: Literal["auto", "decision_function", "predict_proba"] = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.calibrator = calibrator
+        self.update_estimator = update_estimator
+        self.cv = cv
+        self.response_method = response_method
+        self.n_jobs = n_jobs
+
+    @property
+    def estimator_(self) -> BaseEstimator:
+        """What scores the rows."""
+        return self.estimators_[0]
+
+    @property
+    def calibrator_(self) -> OnlineCalibrator:
+        """What has learnt from the labels."""
+        return self.calibrators_[0]
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+        """Learn the labels of rows, all of which had been forecast before the first label came.
+
+        Where the classifier is not fitted yet the first rows go to :meth:`fit`. What a batch means
+        to the calibrator: see :meth:`OnlineCalibrator.partial_fit`.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Rows that the classifier was not trained on.
+        y : array-like of shape (n,)
+            Their labels; None or NaN where there is none.
+        classes : array-like, optional
+            All class labels in sorted order; only compared, since the classifier knows its own.
+
+        Returns
+        -------
+        self : OnlineCalibratedClassifier
+            The same classifier.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; classifier and calibrator stay as they were.
+        """
+        if not hasattr(self, "calibrators_") and not _is_fitted(self.estimator):
+            self.fit(X, y)
+            return self
+        with self._unchanged_on_error():
+            if classes is not None:
+                self._check_classes(np.unique(classes), ".partial_fit: classes=")
+            self.calibrator_.partial_fit(self._scores(X).values, y)
+            self._teach(X, y)
+        return self
+
+    def predict_then_update(self, X: Any, y: Any) -> FloatArray:
+        """Forecast every row from the labels before it, and learn.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Rows in the order of time.
+        y : array-like of shape (n,)
+            Their labels; None or NaN where there is none.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecast of a row uses labels before it only. With ``update_estimator`` the
+            classifier scores all rows of a call before it learns from them.
+        """
+        with self._unchanged_on_error():
+            proba = self.calibrator_.predict_then_update(self._scores(X).values, y)
+            self._teach(X, y)
+        return proba
+
+    def remember(self, ids: Any, X: Any) -> FloatArray:
+        """Forecast rows whose labels come later.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come.
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            The rows.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts.
+        """
+        with self._unchanged_on_error():
+            return self.calibrator_.remember(ids, self._scores(X).values)
+
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        with self._unchanged_on_error():
+            return self.calibrator_.resolve(ids, y)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Calibrated probabilities by the labels so far.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n, n_features)
+            Whatever the estimator takes.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Rows sum to one; columns follow ``classes_``.
+        """
+        now = self._now()
+        return now.calibrator_.predict_proba(now._scores(X).values)
+
+    def predict(self, X: Any) -> np.ndarray:
+        return CalibratedClassifier.predict(self._now(), X)
+
+    def certify(self, X: Any, y: Any, level: float = 0.9, **settings: Any) -> Verification:
+        return CalibratedClassifier.certify(self._now(), X, y, level, **settings)
+
+    # -- how it is done ---------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "calibrators_") or _is_fitted(self.estimator)
+
+    def _begin(self) -> None:
+        """Take a classifier that is fitted already, unless ``fit`` has made one."""
+        where = "OnlineCalibratedClassifier"
+        if hasattr(self, "calibrators_"):
+            self._check_update(where, self.estimator_)
+            return
+        self._check_params(where)
+        if not hasattr(self.estimator, "predict_proba") and not hasattr(
+            self.estimator, "decision_function"
+        ):
+            raise TypeError(
+                f"{where}: estimator={spelled(self.estimator)}; expected a classifier with "
+                "predict_proba or decision_function."
+            )
+        if not _is_fitted(self.estimator):
+            raise NotFittedError(
+                f"This {where} instance has an estimator that is not fitted. Call 'fit' with "
+                "training rows first, or pass a fitted classifier."
+            )
+        estimator = self.estimator
+        classes = np.asarray(estimator.classes_)
+        self.classes_, self.estimators_ = classes, [estimator]
+        given: Any = self.calibrator
+        if hasattr(given, "classes_"):
+            self._check_classes(given.classes_, ": calibrator has learnt classes ")
+            self.calibrators_ = [deepcopy(given)]
+        else:
+            margins = self.response_method != "predict_proba" and hasattr(
+                estimator, "decision_function"
+            )
+            calibrator = self._template(len(classes)).set_params(classes=classes)
+            self.calibrators_ = [calibrator._with_scale("logit" if margins else "probability")]
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(estimator, name):
+                setattr(self, name, getattr(estimator, name))
+
+    def _now(self) -> OnlineCalibratedClassifier:
+        """This classifier as it is now, started: what reads read."""
+        now = object.__new__(type(self))
+        now.__dict__ = self.__dict__.copy()
+        if not hasattr(now, "calibrators_"):
+            now._begin()
+        return now
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Start if need be, and leave classifier and calibrator as they were if a call fails."""
+        before = self.__dict__.copy()
+        try:
+            self._begin()
+            with self.calibrator_._unchanged_on_error():
+                yield
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _check_classes(self, given: np.ndarray, what: str) -> None:
+        if not np.array_equal(given, self.classes_):
+            raise ValueError(
+                f"OnlineCalibratedClassifier{what}{spelled(given.tolist())} with a classifier of "
+                f"the classes {spelled(self.classes_.tolist())}; expected the same."
+            )
+
+    def _scores(self, X: Any) -> Scores:
+        s = response_of(self.estimator_, X, self.classes_, self.response_method)
+        scale = self.calibrator_._input_scale()
+        if s.scale != scale:
+            raise ValueError(
+                f"OnlineCalibratedClassifier: calibrator has scale={spelled(scale)} and the "
+                f"estimator gives scores of scale {spelled(s.scale)}; expected the same. Set "
+                "response_method."
+            )
+        return s
+
+    def _template(self, n_classes: int) -> BaseCalibrator:
+        if not isinstance(self.calibrator, str):
+            return clone(self.calibrator)
+        if self.calibrator != "auto":
+            return make_calibrator(self.calibrator)
+        if n_classes > 2:
+            return make_calibrator("online_temperature")
+        return make_calibrator("tracking")
+
+    def _teach(self, X: Any, y: Any) -> None:
+        if not self.update_estimator:
+            return
+        labels = np.asarray(y, dtype=object)
+        known = np.flatnonzero([not is_missing(v) for v in labels])
+        if len(known):
+            rows = X.iloc[known] if hasattr(X, "iloc") else None
+            if rows is None:
+                rows = X.tocsr()[known] if hasattr(X, "tocsr") else np.asarray(X)[known]
+            chosen = np.asarray(labels[known].tolist(), dtype=self.classes_.dtype)
+            estimator = deepcopy(self.estimator_)
+            estimator.partial_fit(rows, chosen)
+            self.estimators_ = [estimator]
+
+    def _check_calibrator(self, where: str) -> None:
+        if isinstance(self.calibrator, str):
+            self._refuse_wrapper(where, self.calibrator)
+            check_choice(where, "calibrator", self.calibrator, _names())
+        elif not isinstance(self.calibrator, OnlineCalibrator):
+            raise TypeError(
+                f"{where}: calibrator={spelled(self.calibrator)}; expected an online calibrator "
+                f"such as TrackingCalibrator(), or one of the names {', '.join(_names())}."
+            )
+
+    def _check_update(self, where: str, estimator: BaseEstimator) -> None:
+        check_flag(where, "update_estimator", self.update_estimator)
+        if self.update_estimator and not hasattr(estimator, "partial_fit"):
+            raise TypeError(
+                f"{where}: update_estimator=True with {type(estimator).__name__}, which has "
+                "no partial_fit; expected False, or a classifier that learns from a stream."
+            )
+
+    def _check_params(self, where: str) -> None:
+        self._check_update(where, self.estimator)
+        super()._check_params(where)

@@ -1,0 +1,207 @@
+"""Forecasts that wait for their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.plain_json import check_keys, short, vector
+from .._core.printed import spelled
+from .._typing import FloatArray
+
+
+class Resolved(NamedTuple):
+    """What became of labels that came late.
+
+    Attributes
+    ----------
+    n_learned : int
+        Forecasts that got their label and were learnt from.
+    unknown : list of int or str
+        Ids of no waiting forecast: never remembered, resolved before, or dropped for room.
+    repeated : list of int or str
+        Ids given more than once; the first label counts.
+    """
+
+    n_learned: int
+    unknown: list[Hashable]
+    repeated: list[Hashable]
+
+
+class LateLabels:
+    """What forecasts rows, and learns the label of each when it comes, by an id."""
+
+    def resolve(self, ids: Any, y: Any) -> Resolved:
+        """Learn the labels of remembered rows, in the order given.
+
+        All rows of a call count as forecast before any of its labels.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            Ids given to ``remember``.
+        y : array-like of shape (n,)
+            Their labels; None or NaN drops the forecast without learning.
+
+        Returns
+        -------
+        resolved : Resolved
+            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
+            rest.
+
+        Raises
+        ------
+        ValueError
+            If the data are not of the kind described; nothing changes.
+        """
+        raise TypeError(f"{type(self).__name__} must define resolve(ids, y).")
+
+
+class Pending:
+    """Waiting forecasts by id, at most ``room`` of them: the oldest goes first.
+
+    Attributes
+    ----------
+    room : int
+        Most forecasts that may wait.
+    n_dropped : int
+        Forecasts that were dropped for room.
+    n_replaced : int
+        Forecasts that gave way to a newer one of the same id.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.n_dropped = 0
+        self.n_replaced = 0
+        self._tickets: dict[Hashable, tuple[float, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    def __repr__(self) -> str:
+        return f"<Pending: {len(self)} wait, room for {self.room}>"
+
+    def add(self, ids: list[Hashable], tickets: FloatArray) -> None:
+        """Keep a ticket for each id; an id that waits already is given the newer ticket."""
+        for key, ticket in zip(ids, tickets.tolist(), strict=True):
+            self.n_replaced += self._tickets.pop(key, None) is not None
+            self._tickets[key] = tuple(ticket)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while len(self._tickets) > self.room:
+            self._tickets.pop(next(iter(self._tickets)))
+            self.n_dropped += 1
+
+    @property
+    def oldest(self) -> tuple[Any, ...] | None:
+        """The ticket that has waited longest."""
+        return next(iter(self._tickets.values()), None)
+
+    def resized(self, room: int) -> Pending:
+        """A copy with another room."""
+        other = Pending(room)
+        other.n_dropped, other.n_replaced = self.n_dropped, self.n_replaced
+        other._tickets = self._tickets.copy()
+        other._make_room()
+        return other
+
+    def check(self, bounds: list[tuple[float, float]]) -> None:
+        """Raise unless tickets lie within bounds, a pair for each of their numbers."""
+        low, high = np.array(bounds).T
+        tickets = np.array(list(self._tickets.values()))
+        if len(tickets) and (
+            tickets.shape != (len(self), len(bounds))
+            or not ((low <= tickets) & (tickets <= high)).all()
+        ):
+            raise ValueError("pending_ holds what no forecast has left")
+
+    def find(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Resolved]:
+        """Places and tickets of the ids that wait, in the order given, and a report."""
+        places, tickets, unknown, repeated = [], [], [], []
+        seen: set[Hashable] = set()
+        for i, key in enumerate(ids):
+            if key in seen:
+                repeated.append(key)
+            elif (ticket := self._tickets.get(key)) is None:
+                unknown.append(key)
+            else:
+                places.append(i)
+                tickets.append(ticket)
+            seen.add(key)
+        return places, np.array(tickets), Resolved(len(places), unknown, repeated)
+
+    def remove(self, ids: Iterable[Hashable]) -> None:
+        """Let go of ids that wait."""
+        for key in ids:
+            del self._tickets[key]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        waiting = self._tickets.copy()  # in one step: another thread may add to it
+        return {
+            "room": self.room,
+            "dropped": self.n_dropped,
+            "replaced": self.n_replaced,
+            "ids": list(waiting),
+            "tickets": [list(t) for t in waiting.values()],
+        }
+
+    @classmethod
+    def from_dict(
+        cls, data: Any, what: str, read_ticket: Callable[[Any, str], Any] = vector
+    ) -> Pending:
+        """From values that nobody has checked."""
+        check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
+        ids, tickets = data["ids"], data["tickets"]
+        counts = [data[k] for k in ("room", "dropped", "replaced")]
+        if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
+            shown = ", ".join(map(short, counts))
+            raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
+        if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
+            raise ValueError(f"from_dict: {what} has not one ticket for each id.")
+        if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
+            raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
+        if len(ids) > counts[0]:
+            raise ValueError(
+                f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer."
+            )
+        rows = [read_ticket(t, what) for t in tickets]
+        if len({len(r) for r in rows}) > 1:
+            raise ValueError(f"from_dict: {what} has tickets of different lengths.")
+        pending = cls(counts[0])
+        pending.add(ids, np.array(rows))
+        pending.n_dropped, pending.n_replaced = counts[1:]
+        return pending
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tickets": self._tickets.copy()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pending) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def read_ids(ids: Any, where: str) -> list[Hashable]:
+    """Ids as plain ints and strings."""
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise ValueError(
+            f"{where}: ids is {spelled(ids)}; expected one id per row, in a list or array."
+        )
+    values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    if not isinstance(values, list):
+        raise ValueError(
+            f"{where}: ids is {spelled(ids)}; expected one id per row, in a list or array."
+        )
+    values = [v.item() if isinstance(v, np.integer) else v for v in values]
+    for i, value in enumerate(values):
+        if isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
+            raise ValueError(
+                f"{where}: ids holds {spelled(value)} ({type(value).__name__}) at row {i}; "
+                "expected ints or strings."
+            )
+    return values

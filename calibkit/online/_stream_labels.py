@@ -1,0 +1,111 @@
+"""Labels of a stream: some may be missing, and not every class is there from the start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core.inputs import check_lengths, read_scores, refuse_swapped
+from .._core.labels import as_labels, is_missing, read_classes, read_labels
+from .._core.printed import spelled
+from .._core.scores import Scores
+from .._typing import FloatArray, Scale
+
+
+def read_stream(
+    X: Any,
+    y: Any,
+    scale: Scale,
+    classes: np.ndarray | None,
+    where: str,
+    names: tuple[str, str] = ("X", "y"),
+    *,
+    labels_first: bool = False,
+    allow_empty: bool = True,
+) -> tuple[np.ndarray | None, Scores, FloatArray]:
+    """``(classes, scores, codes)`` of rows of a stream; see :func:`read_stream_labels`."""
+    try:
+        found, codes = read_stream_labels(y, classes=classes, where=where)
+        s = read_scores(
+            X,
+            scale=scale,
+            where=where,
+            name=names[0],
+            allow_empty=allow_empty,
+            classes=found,
+        )
+    except ValueError:
+        refuse_swapped(X, y, where, names, labels_first=labels_first)
+        # What is wrong with the scores is said first.
+        read_scores(X, scale=scale, where=where, name=names[0], allow_empty=allow_empty)
+        raise
+    check_lengths(len(s), len(codes), where, names)
+    return found, s, codes
+
+
+def read_stream_labels(
+    y: Any, *, classes: np.ndarray | None, where: str
+) -> tuple[np.ndarray | None, FloatArray]:
+    """``(classes, codes)``; codes are NaN where a label is missing.
+
+    The classes are those given, else those found if there are two or more of them, else 0 and 1
+    for labels that are 0 and 1, else None.
+    """
+    if (coded := _numbers(y, classes)) is not None:
+        return classes, coded
+    if y is None:
+        raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
+    labels = as_labels(y)
+    missing = _missing(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels, missing = labels[:, 0], missing[:, 0]
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{where}: y has shape {labels.shape}; expected one label per row, of shape (n,)."
+        )
+    codes = np.full(labels.shape, np.nan)
+    if missing.all():  # no rows at all included
+        return classes, codes
+    found, known = read_labels(labels[~missing], classes=classes, where=where)
+    if classes is None and len(found) == 1:
+        found, known = _one_class(found, known, where)
+    codes[~missing] = known
+    return found, codes
+
+
+def _numbers(y: Any, classes: np.ndarray | None) -> FloatArray | None:
+    """Codes of two known classes that are numbers, by comparing: to sort takes longer than to
+    learn."""
+    plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuf"
+    if not plain or classes is None or len(classes) != 2 or classes.dtype.kind not in "biuf":
+        return None
+    yes, missing = y == classes[1], y != y
+    if not (yes | missing | (y == classes[0])).all():
+        return None
+    codes = yes.astype(np.float64)
+    codes[missing] = np.nan
+    return codes
+
+
+def _missing(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind == "f":
+        return np.isnan(labels)
+    if labels.dtype != object:
+        return np.zeros(labels.shape, dtype=bool)
+    return np.array([is_missing(v) for v in labels.ravel()], dtype=bool).reshape(labels.shape)
+
+
+def _one_class(found: np.ndarray, known: Any, where: str) -> tuple[np.ndarray, Any]:
+    """Labels that begin with one class: 0 and 1 are known to be two."""
+    if found.dtype.kind in "bif" and found[0] in (0, 1):
+        return np.array([0, 1], dtype=found.dtype), np.full(len(known), float(found[0]))
+    raise ValueError(
+        f"{where}: the first labels are all {spelled(found[0])}; expected labels 0 and 1, or the "
+        "classes by name. A stream can't wait for the other class: pass classes=[...]."
+    )
+
+
+def known_classes(given: Any, where: str) -> np.ndarray | None:
+    """Classes given by a user, checked."""
+    return None if given is None else read_classes(given, where)

@@ -1,0 +1,211 @@
+"""State of many streams by id: found, born, learnt, merged and written."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from .._core.labels import read_classes
+from .._core.plain_json import check_keys, vector
+from .._core.printed import spelled
+from .._numerics.multijoin import join
+from .._numerics.multistream import COUNT, START, Settings, forecast, learn, new_rows
+from .._typing import FloatArray, IntArray
+from ._newton import LIMIT, MOST
+from ._places import places_of, read_groups
+
+#: Columns of a stream's row, as files call them.
+COLUMNS = ("slope", "intercept", "l", "d1", "d2", "n_seen", "start_slope", "start_intercept")
+
+
+class Streams:
+    """Ids and rows of streams. Only :meth:`learn` changes them in place, so reads wait for it."""
+
+    def __init__(self, ids: np.ndarray | None = None, rows: FloatArray | None = None) -> None:
+        self._lock = RLock()
+        self._places = places_of(np.empty(0, dtype=np.int64) if ids is None else ids)
+        # One row at least: an index of -1 is looked up too.
+        self._rows = new_rows(len(self) + 1)
+        if rows is not None:
+            self._rows[: len(self)] = rows
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {"ids": self.ids, "rows": self.rows.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids in the order of first labels."""
+        return self._places.ids.copy()
+
+    @property
+    def rows(self) -> FloatArray:
+        """Their state, shared."""
+        return self._rows[: len(self)]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state and of the index, with room kept for more."""
+        return self._rows.nbytes + self._places.nbytes
+
+    def read(
+        self, group: Any, where: str, n: int | None = None, name: str = "group",
+        like: tuple[Any, ...] | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Ids from a user's array, of the kind of those before, and of that in a ticket."""
+        keys = read_groups(group, where, n, name)
+        kind = "strings" if keys.dtype == object else "ints"
+        if len(keys) and len(self) and kind != self._places.kind:
+            raise ValueError(
+                f"{where}: {name} holds {kind} and the ids before are {self._places.kind}; "
+                "expected one kind, since 5 and '5' would be two streams."
+            )
+        if like is not None:
+            read_groups([like[1], *keys[:1].tolist()], where, name=name)
+        return keys
+
+    def find(self, keys: np.ndarray) -> IntArray:
+        """Place of each id, -1 where there is no such stream."""
+        return self._places.find(keys)
+
+    def known(self, group: Any, where: str, name: str) -> IntArray:
+        """Places of ids that must be there."""
+        keys = self.read(group, where, name=name)
+        slot = self.find(keys)
+        if (slot < 0).any():
+            missing = keys[slot < 0].tolist()
+            more = f" and {len(missing) - 1} more" if missing[1:] else ""
+            raise ValueError(
+                f"{where}: {name} holds {spelled(missing[0])}{more}, of which there is no stream; "
+                "expected ids in groups_."
+            )
+        return slot
+
+    def forecast(self, z: FloatArray, keys: np.ndarray, pooled: FloatArray) -> FloatArray:
+        """Forecasts that change nothing; by ``pooled`` where there is no stream."""
+        with self._lock:
+            return forecast(z, self.find(keys), pooled, self._rows)
+
+    def learn(
+        self, z: FloatArray, y: FloatArray, keys: np.ndarray, pooled: FloatArray,
+        settings: Settings,
+    ) -> FloatArray:  # fmt: skip
+        """Forecasts of rows from the labels before them, which these streams and ``pooled`` learn.
+
+        Streams are born by labels; a row without one leaves no trace.
+        """
+        with self._lock:
+            n = len(self)
+            if not n:
+                self._places = places_of(keys[:0])
+            slot = self.find(keys)
+            # As rows were: NaN while nothing has been written down.
+            before = np.empty((len(keys), self._rows.shape[1]))
+            before[-1:] = np.nan
+            try:
+                born = keys[(slot < 0) & (y == y)]
+                if len(born):
+                    self._places.add(self._places.distinct(born))
+                    unknown = np.flatnonzero(slot < 0)
+                    slot[unknown] = self.find(keys[unknown])
+                    self._make_room()
+                return learn(z, y, slot, pooled, self._rows, before, settings)
+            except BaseException:
+                if not np.isnan(before[-1:]).any():
+                    self._rows[slot[::-1]] = before[::-1]
+                if len(self) > n:
+                    self._places = places_of(self.ids[:n])
+                    self._rows[n:] = 0.0
+                raise
+
+    def _make_room(self) -> None:
+        if len(self) >= len(self._rows):
+            rows = new_rows(max(len(self) + 1, 2 * len(self._rows)))
+            rows[: len(self._rows)] = self._rows
+            self._rows = rows
+
+    def without(self, slot: IntArray) -> Streams:
+        """All streams but those at some places."""
+        kept = np.ones(len(self), dtype=bool)
+        kept[slot] = False
+        return Streams(self.ids[kept], self.rows[kept])
+
+    def merged(self, other: Streams, settings: Settings, where: str) -> Streams:
+        """The streams of both; those of one only as they are."""
+        keys = self.read(other.ids, where, name="other")
+        if not len(self):
+            return Streams(keys, other.rows)
+        slot = self.find(keys)
+        shared, rows = slot >= 0, self.rows.copy()
+        rows[slot[shared]] = join(rows[slot[shared]], other.rows[shared], settings)
+        ids = np.concatenate((self.ids, keys[~shared])) if len(keys) else self.ids
+        return Streams(ids, np.concatenate((rows, other.rows[~shared])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        with self._lock:
+            return {"groups": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Streams:
+        """From values that nobody has checked."""
+        ids = data["groups"]
+        if not isinstance(ids, list):
+            raise ValueError(f"from_dict: groups is a {type(ids).__name__}; expected a list.")
+        keys = read_groups(ids, "from_dict", name="groups")
+        if len(set(ids)) != len(ids):
+            raise ValueError("from_dict: groups holds ids twice; expected distinct ones.")
+        rows = rows_from_dict(data["streams"], len(ids), "streams")
+        if len(rows) and rows[:, COUNT].min() < 1.0:
+            raise ValueError(
+                f"from_dict: streams: n_seen holds {rows[:, COUNT].min()}; expected 1 on."
+            )
+        return cls(keys, rows)
+
+
+def rows_to_dict(rows: FloatArray) -> dict[str, list[float]]:
+    """Columns by name."""
+    return dict(zip(COLUMNS, rows.T.tolist(), strict=True))
+
+
+def rows_from_dict(data: Any, n: int, what: str) -> FloatArray:
+    """Rows of state from values that nobody has checked."""
+    check_keys(data, set(COLUMNS), what)
+    out = np.column_stack([vector(data[name], f"{what}.{name}", n) for name in COLUMNS])
+    low, d1, d2, n = out[:, 2 : COUNT + 1].T
+    # Parameters may change between calls: what any of them allow. `low` is a mean of log-odds.
+    least = 1e-12 * (1.0 - 1e-6)
+    if not ((d1 >= least) & (d2 >= least) & (d1 <= MOST) & (d2 <= MOST)).all():
+        raise ValueError(
+            f"from_dict: {what}: d1 and d2 are of no positive definite matrix; expected "
+            f"{least:.3g} to {MOST:.3g}."
+        )
+    if not (np.abs(low) <= LIMIT).all():
+        raise ValueError(
+            f"from_dict: {what}: l holds more than {LIMIT}; expected a mean of log-odds."
+        )
+    if not (np.abs(out[:, [0, 1, START, START + 1]]) <= 1e12 * (1.0 + 1e-9)).all():
+        raise ValueError(
+            f"from_dict: {what}: slopes and intercepts are beyond 1e12, the largest radius."
+        )
+    if not ((n >= 0) & (n <= 2.0**53) & (n == np.floor(n))).all():
+        raise ValueError(
+            f"from_dict: {what}: n_seen holds what is no count; expected whole numbers."
+        )
+    return out
+
+
+def read_two(labels: Any) -> np.ndarray:
+    """Two class labels that nobody has checked."""
+    plain = isinstance(labels, list) and len(labels) == 2 and type(labels[0]) is type(labels[1])
+    if not plain or type(labels[0]) not in (bool, int, float, str):
+        raise ValueError("from_dict: classes is no list of two labels of one type.")
+    return read_classes(labels, "from_dict")

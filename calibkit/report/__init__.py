@@ -1,1 +1,0 @@
-"""What the command line does: tables in, facts, pictures and files out."""
