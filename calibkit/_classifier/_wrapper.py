@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, trace
-from .._core.certification import Verification
+from .._core.certification import Settings, Verification
 from .._core.inputs import Rows, check_lengths
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_flag, check_int, main_name, with_hints
@@ -254,13 +254,6 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         check_is_fitted(self)
         where = "CalibratedClassifier.certify"
         _, codes = read_labels(y, classes=self.classes_, where=where)
-        settings = {
-            "level": level,
-            "finite": finite,
-            "n_bins": n_bins,
-            "random_state": random_state,
-            "where": where,
-        }
         if len(self.calibrators_) > 1:
             proba = np.minimum(self.predict_proba(X), 1.0)
             s = Scores(proba[:, 1] if len(self.classes_) == 2 else proba, "probability")
@@ -270,7 +263,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             calibrator = self.calibrators_[0]
             s = response_of(self.estimators_[0], X, self.classes_, self.response_method)
         check_lengths(len(s), len(codes), where, ("X", "y"))
-        return calibrator._certify(s, codes, settings)
+        return calibrator._certify(s, codes, Settings(level, finite, n_bins, random_state), where)
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of the largest calibrated probability.

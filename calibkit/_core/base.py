@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
-from .certification import Verification, counts_of, verify_counts
+from .certification import Settings, Verification, counts_of, verify_counts
 from .columns import column_names, match_columns
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores, refuse_swapped
 from .labels import read_classes, read_labels
@@ -188,19 +188,19 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         """How many values the map can take, if finitely many: its errors can then be verified."""
         return None
 
-    def _certify(self, s: Scores, codes: IntArray, settings: dict[str, Any]) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings, where: str) -> Verification:
         """What labels prove: of P(larger class), or for K classes of the largest probability."""
         proba = self._predict_scores(s)
         if proba.shape[1] > 2:
             winners, confidence = largest(proba)
             right = (winners == codes).view(np.int8)
             counts = counts_of(np.minimum(confidence, 1.0), right)
-            return verify_counts(*counts, **settings, kind="top_label")
+            return verify_counts(counts, settings, where, kind="top_label")
         n_outputs = self._n_outputs()
-        if n_outputs is not None and settings["finite"] is None:
-            settings = {**settings, "finite": True}
+        if n_outputs is not None and settings.finite is None:
+            settings = settings._replace(finite=True)
         counts = counts_of(proba[:, 1], codes.astype(np.int8))
-        return verify_counts(*counts, **settings, n_outputs=n_outputs)
+        return verify_counts(counts, settings, where, n_outputs)
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -368,14 +368,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         check_lengths(len(s), len(codes), where, ("X", "y"))
         if len(s) == 0:
             raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
-        settings = {
-            "level": level,
-            "finite": finite,
-            "n_bins": n_bins,
-            "random_state": random_state,
-            "where": where,
-        }
-        return now._certify(s, codes, settings)
+        return now._certify(s, codes, Settings(level, finite, n_bins, random_state), where)
 
     # -- what compositions call -------------------------------------------------------------
 

@@ -347,64 +347,59 @@ def better_bounds(
     return replace(found, level=level, l1=ends("l1"), l2=ends("l2"), max=ends("max"))
 
 
+class Settings(NamedTuple):
+    """How rows are to be certified, as it was asked for."""
+
+    level: float
+    finite: bool | None
+    n_bins: int
+    random_state: Any
+
+
 def verify_counts(
-    value: FloatArray,
-    n: FloatArray,
-    events: FloatArray,
-    *,
-    level: float,
-    finite: bool | None,
-    n_bins: int,
-    random_state: Any,
+    counts: tuple[FloatArray, FloatArray, FloatArray],
+    settings: Settings,
     where: str,
     n_outputs: int | None = None,
     kind: str = "binary",
 ) -> Verification:
     """What the rows and events of each distinct score prove."""
+    level, finite, n_bins, random_state = settings
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
     if finite is not None:
         check_flag(where, "finite", finite)
-    seed = int(generator(random_state).integers(2**31))
-    if finite is None and looks_finite(n) and len(n) > _FEW_OUTPUTS:
-        found = better_bounds(value, n, events, level, n_bins, seed)
-        return replace(found, kind=kind)
-    if looks_finite(n) if finite is None else finite:
-        found = bounds_of(value, n, events, level, n_outputs, seed)
-        return replace(found, kind=kind)
-    if n.sum() < 2:
+    seed, n = int(generator(random_state).integers(2**31)), counts[1]
+    sure = looks_finite(n) if finite is None else finite
+    if not sure and n.sum() < 2:
         raise ValueError(f"{where}: one row; expected at least two.")
-    if n_bins > _MOST_BINS:
+    if not sure and n_bins > _MOST_BINS:
         raise ValueError(
             f"{where}: n_bins={n_bins}; expected at most {_MOST_BINS:,}, since labels are "
             "simulated in every bin. Use fewer bins: the default is 15."
         )
-    return replace(lower_bounds(value, n, events, level, n_bins, seed), kind=kind)
+    if not sure:
+        found = lower_bounds(*counts, level, n_bins, seed)
+    elif finite is None and len(n) > _FEW_OUTPUTS:
+        found = better_bounds(*counts, level, n_bins, seed)
+    else:
+        found = bounds_of(*counts, level, n_outputs, seed)
+    return replace(found, kind=kind)
 
 
 def verify_classes(
     columns: list[tuple[FloatArray, IntArray]],
-    *,
-    level: float,
-    finite: bool | None,
-    n_bins: int,
-    random_state: Any,
+    settings: Settings,
     where: str,
     n_outputs: list[int | None] | None = None,
 ) -> Verification:
     """Class-wise: scores and events of each class, verified so that all hold at once."""
+    level = settings.level
     check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    known = n_outputs or [None] * len(columns)
-    each = 1.0 - (1.0 - level) / len(columns)
-    settings = {"level": each, "n_bins": n_bins, "random_state": random_state, "where": where}
+    each = settings._replace(level=1.0 - (1.0 - level) / len(columns))
     parts = [
-        verify_counts(
-            *counts_of(p, y),
-            finite=finite if outputs is None else True,
-            n_outputs=outputs,
-            **settings,
-        )
-        for (p, y), outputs in zip(columns, known, strict=True)
+        verify_counts(counts_of(p, y), each if k is None else each._replace(finite=True), where, k)
+        for (p, y), k in zip(columns, n_outputs or [None] * len(columns), strict=True)
     ]
     return average(parts, level)
 

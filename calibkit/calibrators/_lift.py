@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.certification import Verification, counts_of, verify_classes, verify_counts
+from .._core.certification import Settings, Verification, counts_of, verify_classes, verify_counts
 from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.loaded import check_held
@@ -182,13 +182,13 @@ class OneVsRestCalibrator(_Lift):
         q /= total
         return q
 
-    def _certify(self, s: Scores, codes: IntArray, settings: dict[str, Any]) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings, where: str) -> Verification:
         # The classes by themselves: rows brought to sum to one have outputs without number.
         if s.n_classes == 2:
-            return super()._certify(s, codes, settings)
+            return super()._certify(s, codes, settings, where)
         q = self._classwise(s)
         columns = [(q[:, k], (codes == k).view(np.int8)) for k in range(s.n_classes)]
-        return verify_classes(columns, **settings, n_outputs=_outputs_of(self.calibrators_))
+        return verify_classes(columns, settings, where, _outputs_of(self.calibrators_))
 
     def _n_outputs(self) -> int | None:
         return _outputs_of(self.calibrators_)[0] if len(self.classes_) == 2 else None
@@ -361,15 +361,15 @@ class TopLabelCalibrator(_Lift):
         out[index] = q
         return out
 
-    def _certify(self, s: Scores, codes: IntArray, settings: dict[str, Any]) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings, where: str) -> Verification:
         # The confidence itself: what predict_proba's largest share is may be another class's.
         q, winners = self._confidence(s)
         counts = counts_of(q, (winners == codes).view(np.int8))
         known = _outputs_of([c for c in self.calibrators_ if c is not None])
-        if known and None not in known and settings["finite"] is None:
-            settings = {**settings, "finite": True}
+        if known and None not in known and settings.finite is None:
+            settings = settings._replace(finite=True)
         n_outputs = None if None in known or not known or self.by_class else known[0]
-        return verify_counts(*counts, **settings, n_outputs=n_outputs, kind="top_label")
+        return verify_counts(counts, settings, where, n_outputs, "top_label")
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from .._core.certification import (
+    Settings,
     Verification,
     counts_of,
     upper_bound_of,
@@ -127,7 +128,7 @@ def verify(
     False
     """
     where = "verify"
-    settings = {"level": level, "finite": finite, "n_bins": n_bins, "random_state": random_state}
+    settings = Settings(level, finite, n_bins, random_state)
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(where, y_prob, None, pos_label, classes)
         refuse_kind(where, kind)
@@ -136,16 +137,16 @@ def verify(
                 f"{where}: the table has weighted rows; expected rows that count alike."
             )
         size = y_true.n.astype(np.float64)
-        found = verify_counts(y_true.p, size, y_true.wy, **settings, where=where)
+        found = verify_counts((y_true.p, size, y_true.wy), settings, where)
         return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
     kind = infer_kind(kind, rows.scores.n_classes, where)
     problems = reduce_rows(rows, kind)
     if kind == "classwise":
-        return verify_classes([(b.p, b.y) for b in problems], **settings, where=where)
+        return verify_classes([(b.p, b.y) for b in problems], settings, where)
     b = problems[0]
-    value, n, events = counts_of(b.p, b.y)
-    found = verify_counts(value, n, events, **settings, where=where, kind=kind)
+    _, n, events = counts = counts_of(b.p, b.y)
+    found = verify_counts(counts, settings, where, kind=kind)
     area = reversed_area(n, events, n, events) if kind == "binary" else None
     return replace(found, note=reversal(area, y_true, y_prob, pos_label))
 

@@ -11,8 +11,7 @@ from sklearn.exceptions import NotFittedError
 from .._core.inputs import check_lengths, read_scores
 from .._core.provenance import Traced
 from .._core.scores import Scores
-from .._numerics.multijoin import join
-from .._numerics.multistream import COUNT, START
+from .._numerics.multistream import COUNT, START, join
 from .._typing import FloatArray, IntArray, Scale, Self
 from ._multi_state import (
     KEYS,

@@ -10,8 +10,7 @@ import numpy as np
 from .._core.labels import read_classes
 from .._core.plain_json import check_keys, vector
 from .._core.printed import spelled
-from .._numerics.multijoin import join
-from .._numerics.multistream import COUNT, START, Settings, forecast, learn, new_rows
+from .._numerics.multistream import COUNT, START, Settings, forecast, join, learn, new_rows
 from .._typing import FloatArray, IntArray
 from ._newton import LIMIT, MOST
 from ._places import places_of, read_groups
