@@ -148,14 +148,14 @@ __all__ = [
     "verify",
 ]
 __version__ = "0.1.0"
-_LATE = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
+_LAZY = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
 
 
 def __getattr__(name: str) -> Any:
     # Parts that are not always needed are looked up on first use: importing calibkit stays light.
     if name in ("codegen", "decisions"):
         return import_module(f"calibkit.{name}")
-    if name in _LATE:
+    if name in _LAZY:
         from . import displays
 
         return getattr(displays, name)

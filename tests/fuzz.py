@@ -68,7 +68,7 @@ def target(name: str) -> Callable[[Target], Target]:
 def _batch(example: Any) -> Target:
     def call(a: dict[str, Any]) -> Outputs:
         calibrator = clone(example).set_params(classes=None)
-        calibrator._with_scale(a["scale"]).fit(a["x"], a["y"], *a["weight"])
+        calibrator._set_scale(a["scale"]).fit(a["x"], a["y"], *a["weight"])
         yield "proba", calibrator.predict_proba(a["x"]), 0.0, 1.0
         before = calibkit.to_dict(calibrator)
         try:
@@ -81,7 +81,7 @@ def _batch(example: Any) -> Target:
 
 def _online(example: Any) -> Target:
     def call(a: dict[str, Any]) -> Outputs:
-        calibrator = clone(example)._with_scale(a["scale"])
+        calibrator = clone(example)._set_scale(a["scale"])
         yield "forecasts", calibrator.predict_then_update(a["x"], a["y"]), 0.0, 1.0
         before = calibkit.to_dict(calibrator)
         try:

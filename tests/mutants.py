@@ -262,10 +262,10 @@ def counts_rows_without_labels(count, self, codes):
     self.n_seen_ += float(len(codes))
 
 
-@catches("check_late_labels", ONLINE, "_absorb")
-def learns_late_labels_twice(absorb, self, tickets, y):
-    absorb(self, tickets, y)
-    absorb(self, tickets, y)
+@catches("check_late_labels", ONLINE, "_learn_batch")
+def learns_late_labels_twice(absorb, self, features, y):
+    absorb(self, features, y)
+    absorb(self, features, y)
 
 
 @catches("check_batches", AdaptivePlattCalibrator(), "partial_fit", OnlineCalibrator)
@@ -275,9 +275,9 @@ def learns_batches_row_by_row(partial_fit, self, X, y, classes=None):
 
 
 @catches("check_state_does_not_grow", ONLINE, "add", Pending)
-def keeps_all_that_waits(add, self, keys, tickets):
+def keeps_all_that_waits(add, self, keys, features):
     room, self.room = self.room, 10**9
-    add(self, keys, tickets)
+    add(self, keys, features)
     self.room = room
 
 

@@ -93,9 +93,9 @@ def test_reversed_scores(cal, scale):
         p, y = np.column_stack((p, 1 - p)).clip(0.01, 0.99), (np.maximum(p, 1 - p) < 0.75) * 1
         y = np.where(y == 1, p.argmax(axis=1), p.argmin(axis=1))
     x = p if scale == "probability" else np.log(p) if p.ndim == 2 else logit(p)
-    cal = clone(cal)._with_scale(scale)
+    cal = clone(cal)._set_scale(scale)
     assert ReversedScoresWarning in said(cal, x, y)
-    cal._with_scale("probability")
+    cal._set_scale("probability")
     if cal.name != "top_label":
         p, y = binary_data(2000)
         assert ReversedScoresWarning not in said(cal, p, y)

@@ -447,7 +447,7 @@ def test_a_borrowed_map_is_marked_as_of_several_classifiers(weighted):
     cal.fit(X, y, sample_weight=weight if weighted else None)
     with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
         cal.calibrators_[0].guarantee()
-    assert [c.pooled_ for c in cal.calibrators_] == [True, False, False]
+    assert [c.cross_fitted_ for c in cal.calibrators_] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def jiggled(x, rng):
 def test_bins_do_not_hang_on_the_last_bit(cal, ties, scale):
     """Products of matrices end in bits that depend on the machine and on the rows beside a row."""
     rng = np.random.default_rng(0)
-    cal = clone(cal)._with_scale(scale)
+    cal = clone(cal)._set_scale(scale)
     for n in (40, 130, 300):
         p = rng.uniform(0.01, 0.99, n)
         p = {"none": p, "some": rng.choice(p, n), "two decimals": p.round(2)}[ties]

@@ -197,13 +197,13 @@ def test_scores_next_to_0_give_finite_probabilities(example, scale):
                 X = np.column_stack((column, rest, np.zeros(200)))
                 rest = 1.0 - probe if scale == "probability" else probe[::-1]
                 new = np.column_stack((probe, rest, np.zeros(len(probe))))
-            cal = clone(example)._with_scale(scale).fit(X, y)
+            cal = clone(example)._set_scale(scale).fit(X, y)
             for q in (cal.predict_proba(X), cal.predict_proba(new)):
                 assert np.isfinite(q).all()
                 assert (q >= 0).all()
                 np.testing.assert_allclose(q.sum(axis=1), 1.0, atol=1e-12)
             if "online" in example._traits:
-                q = clone(example)._with_scale(scale).predict_then_update(X, y)
+                q = clone(example)._set_scale(scale).predict_then_update(X, y)
                 assert np.isfinite(q).all()
 
 

@@ -813,7 +813,7 @@ def test_a_row_that_is_refused_leaves_what_waits(made):
 def test_late_labels_that_fail_keep_the_order_of_those_that_wait(monkeypatch):
     cal = TrackingCalibrator(classes=[0, 1])
     cal.remember([1, 2], [0.2, 0.5])
-    monkeypatch.setattr(TrackingCalibrator, "_absorb", None)
+    monkeypatch.setattr(TrackingCalibrator, "_learn_batch", None)
     with pytest.raises(TypeError):
         cal.resolve([1], [1])
     assert cal.pending_.to_dict()["ids"] == [1, 2]

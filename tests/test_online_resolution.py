@@ -145,7 +145,7 @@ def test_no_forecast_of_a_stream_is_a_certainty(cal, scale, law):
         cal = MultiStreamCalibrator(scale=scale, gamma=0.01)
         q = [cal.predict_then_update(p, y, 0), cal.predict_proba(grid, 0)]
     else:
-        cal = clone(cal)._with_scale(scale)
+        cal = clone(cal)._set_scale(scale)
         q = [cal.predict_then_update(p, y), cal.predict_proba(grid)]
         q.append([[cal.predict_proba_one(x)] * 2 for x in grid.tolist()])
     q = np.concatenate(q)

@@ -283,7 +283,7 @@ def test_scale_is_the_scalers():
     on_p = ScalingBinningCalibrator(PlattCalibrator(), n_bins=7).fit(p, y)
     on_z = ScalingBinningCalibrator(PlattCalibrator(scale="logit"), n_bins=7).fit(logit(p), y)
     np.testing.assert_allclose(on_z.value_, on_p.value_, atol=1e-7)
-    moved = ScalingBinningCalibrator(n_bins=7)._with_scale("logit").fit(logit(p), y)
+    moved = ScalingBinningCalibrator(n_bins=7)._set_scale("logit").fit(logit(p), y)
     np.testing.assert_array_equal(moved.value_, on_z.value_)
     with pytest.raises(ValueError, match="outside"):
         on_p.predict_proba(logit(p))

@@ -42,8 +42,8 @@ class OnColumns(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64, **one)
         k = max(2, len(np.unique(y)))
         if "multiclass" not in self.calibrator._traits and k > 2:
-            clone(self.calibrator)._with_scale("logit").fit(self._project(X, k), y)
-        inner = clone(self.calibrator)._with_scale("logit")
+            clone(self.calibrator)._set_scale("logit").fit(self._project(X, k), y)
+        inner = clone(self.calibrator)._set_scale("logit")
         given = () if sample_weight is None else (sample_weight,)
         self.calibrator_ = inner.fit(self._project(X, k), y, *given)
         self.classes_ = self.calibrator_.classes_

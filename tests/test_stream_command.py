@@ -20,7 +20,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from calibkit import CalibrationAlarm, DriftDisplay, make_calibrator, prequential_errors, to_dict
-from calibkit._cli import streaming, tally
+from calibkit._cli import stream_report, streaming
 from calibkit._cli.incoming import Columns, Lines
 from calibkit._cli.streaming import METHODS, StreamOptions, make_method
 from calibkit.online import (
@@ -233,7 +233,7 @@ def test_the_table_is_prequential(data):
 
 
 def test_long_streams_keep_a_window(data, monkeypatch):
-    monkeypatch.setattr(tally, "_ROOM", 100)
+    monkeypatch.setattr(stream_report, "_ROOM", 100)
     done = run("stream", *PY, input=table(*data))
     assert "errors over the last" in done.stderr
     assert int(done.stderr.splitlines()[-1].split()[0]) <= 100
@@ -270,7 +270,7 @@ def drifting():
 @pytest.mark.parametrize("batch", [1, 4096])
 def test_alarm(tmp_path, monkeypatch, batch):
     monkeypatch.setattr(streaming, "_BATCH", batch)
-    monkeypatch.setattr(tally, "_WARM", 200)
+    monkeypatch.setattr(stream_report, "_WARM", 200)
     p, y = drifting()
     known = np.flatnonzero(y == y)
     alarm = CalibrationAlarm(0.01, classes=[0, 1])
@@ -299,7 +299,7 @@ def test_a_silent_alarm_and_one_that_is_none(tmp_path):
 
 
 def test_alarm_of_late_labels(monkeypatch):
-    monkeypatch.setattr(tally, "_WARM", 0)
+    monkeypatch.setattr(stream_report, "_WARM", 0)
     rows = [f"{i},0.1," for i in range(40)] + [f"{i},,1" for i in range(40)]
     text = "i,p,y\n" + "\n".join(rows) + "\n"
     done = run("stream", *PY, "--id", "i", "--alarm", 0.05, input=text)
@@ -308,7 +308,7 @@ def test_alarm_of_late_labels(monkeypatch):
 
 
 def test_plot(tmp_path, monkeypatch):
-    monkeypatch.setattr(tally, "_WARM", 200)
+    monkeypatch.setattr(stream_report, "_WARM", 200)
     p, y = drifting()
     drawn = []
     make = DriftDisplay.from_predictions
@@ -321,7 +321,7 @@ def test_plot(tmp_path, monkeypatch):
     options = ["--method", "ops", "--alarm", 0.01, "--plot", tmp_path / "s.png"]
     done = run("stream", *PY, *options, input=table(p, y))
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr(tally, "_ROOM", 500)
+    monkeypatch.setattr(stream_report, "_ROOM", 500)
     monkeypatch.setattr(streaming, "_BATCH", 100)
     run("stream", *PY, *options, input=table(p, y))
     whole, part = drawn

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calibkit import DriftDisplay, to_dict
-from calibkit._cli import delivery, desk, streaming, tally
+from calibkit._cli import delivery, forecaster, stream_report, streaming
 from calibkit._cli.incoming import Columns
 from calibkit._cli.streaming import StreamOptions, make_method
 from calibkit.online import Journal
@@ -68,11 +68,11 @@ def test_a_row_acknowledged_before_it_is_written_is_found_out(monkeypatch):
     def deliver(self, rows, text):
         full = [row for row in rows if row.record.cells]
         with self._journal._together() as log:
-            jobs, forecasts = self._desk.take(full)
+            jobs, forecasts = self._forecaster.take(full)
             data, self._output.n_bytes = text(rows, forecasts), self._output.n_bytes
             self._mark = self._note(log, self._mark.after(rows), forecasts)
         self._output.write(data)
-        self._desk.count(jobs, forecasts)
+        self._forecaster.count(jobs, forecasts)
 
     monkeypatch.setattr(delivery.Delivery, "deliver", deliver)
     case = KILL.Case("standard output", to_file=False, method="online_platt")
@@ -148,11 +148,11 @@ def run_in_parts(args, monkeypatch, ends=(1, 3), **kwargs):
 def test_the_table_the_alarm_and_the_picture_are_those_of_the_whole(
     tmp_path, monkeypatch, to_file, first
 ):
-    monkeypatch.setattr(tally, "_WARM", 50)
-    monkeypatch.setattr(tally, "_ROOM", 300)
+    monkeypatch.setattr(stream_report, "_WARM", 50)
+    monkeypatch.setattr(stream_report, "_ROOM", 300)
     draw = MagicMock()
     monkeypatch.setattr(DriftDisplay, "from_predictions", draw)
-    monkeypatch.setattr(tally, "write", MagicMock())
+    monkeypatch.setattr(stream_report, "write", MagicMock())
     p, y = drifting()
     path, out = tmp_path / "s.csv", tmp_path / "out.csv"
     path.write_text(table(p, y))
@@ -188,7 +188,7 @@ def late_table(n=240):
 
 
 def test_late_labels_of_a_resumed_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(tally, "_WARM", 10)
+    monkeypatch.setattr(stream_report, "_WARM", 10)
     path, out = tmp_path / "s.csv", tmp_path / "out.csv"
     path.write_text(late_table() + "z,,1,nobody\n")
     options = [path, *PY, "--id", "i", "-o", out, "--alarm", 0.2]
@@ -227,8 +227,8 @@ def test_streams_one_after_the_other_in_one_journal(data, tmp_path, monkeypatch)
 def test_an_id_that_is_forecast_again_waits_longer():
     """In the table as in the calibrator, where room is short."""
     cal = make_method(StreamOptions(Columns("p", "y"))).set_params(max_pending=2)
-    found = tally.Tally("tracking")
-    table_of = desk.Desk(cal, found, [], logit=False)
+    found = stream_report.StreamReport("tracking")
+    table_of = forecaster.RowForecaster(cal, found, [], logit=False)
     rows = [
         streaming.Row(None, score, y, 0.0, key)
         for key, score, y in [("a", 0.2, np.nan), ("b", 0.3, np.nan), ("a", 0.4, np.nan),
@@ -490,7 +490,7 @@ def cost(n, tmp_path, monkeypatch):
 
 
 def test_the_cost_is_linear(tmp_path, monkeypatch):
-    monkeypatch.setattr(tally, "_ROOM", 200)
+    monkeypatch.setattr(stream_report, "_ROOM", 200)
     cost(40, tmp_path, monkeypatch)
     a, b, c = (cost(n, tmp_path, monkeypatch) for n in (120, 240, 480))
     assert c - b <= 2.2 * (b - a)

@@ -72,7 +72,7 @@ class Blend(BaseCalibrator):
             setattr(self, f"{part}_", fitted)
 
     def _predict(self, s):
-        return (self.first_._map(s) + self.second_._map(s)) / 2
+        return (self.first_._calibrate(s) + self.second_._calibrate(s)) / 2
 
 
 def test_the_page_runs(tmp_path, monkeypatch, capsys):

@@ -190,7 +190,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
         for calibrator, of_several in zip(calibrators, pooled, strict=True):
             if of_several:
-                calibrator._mark_pooled()
+                calibrator._mark_cross_fitted()
         self.classes_, self.estimators_, self.calibrators_ = classes, estimators, calibrators
         self._fitted_on = provenance(len(codes), *(f.scores.values for f in folds), codes)
         for name in ("n_features_in_", "feature_names_in_"):
@@ -403,7 +403,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         if len(classes) > 2 and "multiclass" not in calibrator._traits:
             calibrator = OneVsRestCalibrator(calibrator)
         scale: Scale = fold.scores.scale
-        calibrator._with_scale(scale)._check_params()
+        calibrator._set_scale(scale)._check_params()
         if "online" in calibrator._traits:  # in the order of the rows, not of the folds
             order = np.argsort(fold.rows, kind="stable")
             fold = fold._replace(rows=fold.rows[order], scores=fold.scores[order])

@@ -18,9 +18,9 @@ from ..online import Journal
 from ..online._base import OnlineCalibrator
 from ..online._call_log import CallLog
 from .console import say
-from .desk import Desk, waiting_ids
+from .forecaster import RowForecaster, waiting_ids
 from .incoming import Row
-from .tally import Tally
+from .stream_report import StreamReport
 
 #: Kinds of notes in a journal; the numbers are in files.
 _WAITING, _MARK, _FORECASTS = range(3)
@@ -119,7 +119,7 @@ class Delivery:
     def __init__(
         self,
         learner: OnlineCalibrator | Journal,
-        tally: Tally,
+        report: StreamReport,
         output: Output,
         *,
         logit: bool,
@@ -130,7 +130,7 @@ class Delivery:
         self._output = output
         # Forecasts of other streams that wait in the journal are learnt, but not in the table.
         self._waiting = waiting_ids(learner)
-        self._desk = Desk(learner, tally, self._waiting, logit=logit)
+        self._forecaster = RowForecaster(learner, report, self._waiting, logit=logit)
         n_learnt = 0 if self._journal is None else self._journal.n_rows
         self._mark = Mark(n_learnt, crc=zlib.crc32(how.encode()), n_parts=0 if keep else None)
 
@@ -151,12 +151,12 @@ class Delivery:
         full = [row for row in rows if row.record.cells]
         mark = self._mark
         with nullcontext() if self._journal is None else self._journal._together() as log:
-            jobs, forecasts = self._desk.take(full)
+            jobs, forecasts = self._forecaster.take(full)
             self._output.write(text(rows, forecasts))
             if log is not None:
                 mark = self._note(log, mark.after(rows), forecasts)
         self._mark = mark
-        self._desk.count(jobs, forecasts)
+        self._forecaster.count(jobs, forecasts)
 
     def _start(self) -> None:
         if self._journal is not None:
@@ -238,14 +238,16 @@ class Delivery:
         assert self._journal is not None
         log, mark = self._journal._log, self._mark
         if known.n_parts is not None:
-            self._desk.wait_for(json.loads(b"".join(log.notes(_WAITING))))
+            self._forecaster.wait_for(json.loads(b"".join(log.notes(_WAITING))))
         with closing(log.notes(_FORECASTS)) as parts:
             forecasts = chain.from_iterable(np.frombuffer(part).tolist() for part in parts)
             for batch in _up_to(rows, known):
                 mark = mark.after(batch)
                 if known.n_parts is not None:
                     full = [row for row in batch if row.record.cells]
-                    self._desk.count(self._desk.jobs(full), list(islice(forecasts, len(full))))
+                    self._forecaster.count(
+                        self._forecaster.jobs(full), list(islice(forecasts, len(full)))
+                    )
         if mark.n_rows < known.n_rows:
             raise ValueError(
                 f"{name}: has {mark.n_rows:,} rows and the journal has taken {known.n_rows:,}; "

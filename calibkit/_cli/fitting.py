@@ -36,7 +36,7 @@ def fit_calibrator(
     n_bins: int | str | None = None,
 ) -> BaseCalibrator:
     """The calibrator of that name, fitted; a binary one is lifted where there are more classes."""
-    calibrator = make_calibrator(name)._with_scale("logit" if logit else "probability")
+    calibrator = make_calibrator(name)._set_scale("logit" if logit else "probability")
     if n_bins is not None:
         if "n_bins" not in calibrator.get_params():
             raise ValueError(f"--bins with --calibrator {name}, which has none; leave it out.")

@@ -26,7 +26,7 @@ from .delivery import Delivery, Output
 from .incoming import Columns, Lines, Reader, Row
 from .pictures import check_picture
 from .stream import _bytes, _csv_joiner, _json_joiner, _quoted
-from .tally import Tally
+from .stream_report import StreamReport
 
 #: Names on the command line, and what they stand for there; the seed is of those that draw.
 METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
@@ -71,10 +71,10 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
     if options.resume and options.journal is None:
         raise ValueError("--resume needs --journal, which knows where the stream was.")
     target, picture = _targets(file, output, options)
-    tally = Tally(options.method, options.alarm, picture, as_json=options.as_json)
+    report = StreamReport(options.method, options.alarm, picture, as_json=options.as_json)
     with ExitStack() as stack:
-        table, lines = stack.enter_context(_incoming(source, options, tally))
-        reader = _reader(table, options, tally)
+        table, lines = stack.enter_context(_incoming(source, options, report))
+        reader = _reader(table, options, report)
         if target is not None and (target.suffix == ".gz" or kind_of(target) != table.kind):
             kind = table.kind
             raise ValueError(f"{target}: expected a name that ends in .{kind}, as the input is.")
@@ -84,7 +84,7 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
         rows = iter(ordered)
         delivery = Delivery(
             learner,
-            tally,
+            report,
             out,
             logit=options.logit,
             how=_how(table, reader, options),
@@ -102,8 +102,8 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
             for batch in _batches(rows, ready):
                 delivery.deliver(batch, writer.rows)
         finally:
-            if tally.n_rows or options.as_json:
-                tally.show()
+            if report.n_rows or options.as_json:
+                report.show()
 
 
 def _targets(file: str, output: str, options: StreamOptions) -> tuple[Path | None, Path | None]:
@@ -138,7 +138,7 @@ def make_method(options: StreamOptions) -> OnlineCalibrator:
     """The calibrator that a name stands for."""
     made = METHODS[options.method](options.seed)
     if options.logit:
-        made._with_scale("logit")
+        made._set_scale("logit")
     return made.set_params(classes=[0, 1])
 
 
@@ -164,7 +164,7 @@ def _learner(options: StreamOptions, target: Path | None) -> Iterator[OnlineCali
 
 @contextmanager
 def _incoming(
-    source: Source, options: StreamOptions, tally: Tally
+    source: Source, options: StreamOptions, report: StreamReport
 ) -> Iterator[tuple[TextTable, Lines]]:
     """The table, as JSON lines if standard input begins so; quotes left open end soon here."""
     with source.open() as (stream, _):
@@ -172,11 +172,11 @@ def _incoming(
         if b"\0" in begin:
             raise ValueError(f"{source.name}: is not text; expected CSV or JSON lines in UTF-8.")
         is_json = source.path is None and kind_in(begin) in ("jsonl", "document")
-        lines, bad = Lines(stream), tally.skip if options.skip_bad else refuse
+        lines, bad = Lines(stream), report.skip if options.skip_bad else refuse
         yield TextTable(source.name, "jsonl" if is_json else source.kind, lines, bad), lines
 
 
-def _reader(table: TextTable, options: StreamOptions, tally: Tally) -> Reader:
+def _reader(table: TextTable, options: StreamOptions, report: StreamReport) -> Reader:
     return Reader(
         table,
         options.columns,
@@ -184,7 +184,7 @@ def _reader(table: TextTable, options: StreamOptions, tally: Tally) -> Reader:
         logit=options.logit,
         positive=options.positive,
         ordered=not options.sort,
-        bad=tally.skip if options.skip_bad else refuse,
+        bad=report.skip if options.skip_bad else refuse,
     )
 
 

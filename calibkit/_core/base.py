@@ -157,7 +157,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         """Instances that the test suite runs its batteries on."""
         yield cls()
 
-    def _with_scale(self, scale: Scale) -> BaseCalibrator:
+    def _set_scale(self, scale: Scale) -> BaseCalibrator:
         """Set the scale of the scores to come; lifts hand it on."""
         return self.set_params(scale=scale)
 
@@ -176,13 +176,13 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     def _narrow_clip(self) -> None:
         """Clip nearer, after the fit, if a score within the clip would be answered by 0 or 1."""
 
-    def _mark_pooled(self) -> None:
+    def _mark_cross_fitted(self) -> None:
         """Take note that the scores of ``fit`` came from several classifiers."""
         for name, kind in self._state.items():
             held = getattr(self, name) if kind in ("calibrator", "calibrators") else []
             for calibrator in held if isinstance(held, list) else [held]:
                 if calibrator is not None:
-                    calibrator._mark_pooled()
+                    calibrator._mark_cross_fitted()
 
     def _n_outputs(self) -> int | None:
         """How many values the map can take, if finitely many: its errors can then be verified."""
@@ -401,14 +401,14 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             )
 
     @final
-    def _map(self, s: Scores) -> FloatArray:
+    def _calibrate(self, s: Scores) -> FloatArray:
         """Calibrated (n,) or (n, K) probabilities for checked scores."""
         return self._predict(self._clipped(s))
 
     @final
     def _predict_scores(self, s: Scores) -> FloatArray:
         """Probabilities of every class for checked scores."""
-        q = self._map(s)
+        q = self._calibrate(s)
         if q.ndim == 2:
             return q
         out = np.empty((len(q), 2))

@@ -42,7 +42,7 @@ def try_out(calibrator: Any) -> None:
     """Raise unless it forecasts scores of all sizes, and can learn; it stays as it is."""
     s = _some_scores(calibrator._input_scale(), len(calibrator.classes_))
     with np.errstate(all="ignore"):
-        check_forecast(calibrator._map(s))
+        check_forecast(calibrator._calibrate(s))
         if "online" in calibrator._traits:
             calibrator._try_to_learn(s)
 

@@ -16,14 +16,14 @@ _LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
 #: What files call otherwise than the code of today, each under its name of today: a class as
 #: (old,), a parameter, attribute or other key as (class of today, old), and a text that one of
 #: these holds, such as the name of a method, as (class of today, key of today, old).
-OLD_NAMES: dict[tuple[str, ...], str] = {}
+OLD_NAMES: dict[tuple[str, ...], str] = {("histogram", "pooled_"): "cross_fitted_"}
 #: Files are nested a dozen deep at most.
 _DEEPEST = 50
 
 
 def with_names_of_today(data: Any, owner: str = "", depth: int = 0) -> Any:
     """What was read from a file, all that was renamed since under its name of today."""
-    if not OLD_NAMES or depth > _DEEPEST:
+    if depth > _DEEPEST:
         return data
     if isinstance(data, list) and isinstance(next(iter(data), 0), (dict, type(None))):
         return [with_names_of_today(v, owner, depth + 1) for v in data]

@@ -40,12 +40,12 @@ class BinnedCalibrator(BaseCalibrator):
                 "least one row per bin. Use fewer bins, or n_bins='auto'."
             )
 
-    def _placed(self, s: Scores) -> FloatArray:
+    def _binning_scores(self, s: Scores) -> FloatArray:
         """The numbers that the borders are among."""
         return s.values
 
     def _bins(self, s: Scores) -> IntArray:
-        return assign(self._placed(s), self.borders_)
+        return assign(self._binning_scores(s), self.borders_)
 
     def _predict(self, s: Scores) -> FloatArray:
         return self.value_.take(self._bins(s))

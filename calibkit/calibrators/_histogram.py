@@ -77,7 +77,7 @@ class HistogramBinningCalibrator(BinnedCalibrator):
         last bits.
     weighted_ : bool
         Whether there were weights other than 1.
-    pooled_ : bool
+    cross_fitted_ : bool
         Whether the scores came from several classifiers, one for each fold.
     classes_ : ndarray of shape (2,)
         Class labels.
@@ -126,7 +126,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         "border_rows_": "vector",
         "tied_": "flag",
         "weighted_": "flag",
-        "pooled_": "flag",
+        "cross_fitted_": "flag",
     }
 
     def __init__(
@@ -168,11 +168,11 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         self._check_enough(n_rows)
         return min(auto_bins(n_rows), most) if isinstance(self.n_bins, str) else int(self.n_bins)
 
-    def _mark_pooled(self) -> None:
-        self.pooled_ = True
+    def _mark_cross_fitted(self) -> None:
+        self.cross_fitted_ = True
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        self.pooled_ = False
+        self.cross_fitted_ = False
         n_bins = self._how_many(row_count(w, len(y)), len(y))
         self.weighted_ = w is not None and bool((w != 1.0).any())
         if self.strategy == "uniform":
@@ -254,7 +254,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
                 f"{where}: the fitting rows had weights; expected rows that count alike. Fit "
                 f"without weights, or {held_out}."
             )
-        if self.pooled_:
+        if self.cross_fitted_:
             raise ValueError(
                 f"{where}: the fitting scores are out-of-fold scores of several classifiers; "
                 "expected those of one classifier that did not see the rows. Fit on rows kept "

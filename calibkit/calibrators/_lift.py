@@ -49,8 +49,8 @@ class _Lift(BaseCalibrator):
         if self.classes is not None:
             read_classes(self.classes, name)
 
-    def _with_scale(self, scale: Scale) -> BaseCalibrator:
-        self.calibrator._with_scale(scale)
+    def _set_scale(self, scale: Scale) -> BaseCalibrator:
+        self.calibrator._set_scale(scale)
         return self
 
     def _input_scale(self) -> Scale:
@@ -70,7 +70,7 @@ class _Lift(BaseCalibrator):
 
     @staticmethod
     def _apply(calibrator: BaseCalibrator | None, s: Scores) -> FloatArray:
-        return s.probs() if calibrator is None else calibrator._map(s)
+        return s.probs() if calibrator is None else calibrator._calibrate(s)
 
 
 class OneVsRestCalibrator(_Lift):

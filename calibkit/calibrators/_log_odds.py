@@ -94,7 +94,7 @@ class LogOddsCalibrator(BaseCalibrator):
         # Scores that are separated but hardly apart make a map that is steep without measure: it
         # is not carried on beyond them.
         if isinstance(self.eps, str) and self.scale == "probability" and len(self.classes_) == 2:
-            ends = self._map(Scores(np.array([0.0, 1.0]), self.scale))
+            ends = self._calibrate(Scores(np.array([0.0, 1.0]), self.scale))
             if ends.min() < _CERTAIN or ends.max() > 1.0 - _CERTAIN:
                 self.clip_ = 2.0 * self.clip_
 

@@ -191,8 +191,8 @@ class ScalingBinningCalibrator(BinnedCalibrator):
             raise ValueError(f"{name}: split={spelled(split)} sums to {sum(split):g}; {advice}.")
         return tuple(float(share) for share in split)
 
-    def _with_scale(self, scale: Scale) -> BaseCalibrator:
-        self.scaler = self._template()._with_scale(scale)
+    def _set_scale(self, scale: Scale) -> BaseCalibrator:
+        self.scaler = self._template()._set_scale(scale)
         return self
 
     def _input_scale(self) -> Scale:
@@ -203,7 +203,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         to_scale, to_cut, to_fill = self._parts(s, y, w)
         self.scaler_ = clone(self._template())._fit_rows(to_scale)
-        g, v = _sorted(self.scaler_._map(to_cut.scores), to_cut.w)
+        g, v = _sorted(self.scaler_._calibrate(to_cut.scores), to_cut.w)
         n_rows = row_count(v, len(g))
         self._check_enough(n_rows)
         n_bins = self._fewest(to_scale, g, v, n_rows) if self.n_bins == "auto" else self.n_bins
@@ -238,7 +238,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     def _fewest(self, scaled: Rows, g: FloatArray, w: FloatArray | None, n_rows: float) -> int:
         """Smallest number of bins whose cost is negligible."""
         # Once more, of the rows as they came: the sorted ones have lost their raw scores.
-        own = self._placed(scaled.scores)
+        own = self._binning_scores(scaled.scores)
         gain = mean_divergence(own, scaled.scores.probs(), scaled.w)
         tolerance = min(_SHARE * max(gain, _CHANCE / n_rows), _NEGLIGIBLE)
         most = max(1, min(int(n_rows // 2), _MOST_BINS))
@@ -246,14 +246,14 @@ class ScalingBinningCalibrator(BinnedCalibrator):
 
     def _refilled(self, value: FloatArray, rows: Rows) -> FloatArray:
         """Means of other rows in the bins, and what was there where none of them falls."""
-        g = self._placed(rows.scores)
+        g = self._binning_scores(rows.scores)
         bins = assign(g, self.borders_)
         self.count_ = np.bincount(bins, rows.w, minlength=len(value)).astype(np.float64)
         total = np.bincount(bins, g if rows.w is None else rows.w * g, minlength=len(value))
         return np.where(self.count_ > 0, total / np.maximum(self.count_, 1e-300), value).clip(0, 1)
 
-    def _placed(self, s: Scores) -> FloatArray:
-        return self.scaler_._map(s)
+    def _binning_scores(self, s: Scores) -> FloatArray:
+        return self.scaler_._calibrate(s)
 
     def _check_state(self) -> None:
         super()._check_state()

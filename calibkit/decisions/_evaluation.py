@@ -185,7 +185,7 @@ def evaluate_confidence(
             head = {"by": part} if by is not None else {}
             template = read_calibrator(calibrator, scales[name], _WHERE)
             own = None if g is None else g[at]
-            found = _Judge(values[at], y[at], own, scales[name], draws)
+            found = _SignalEvaluation(values[at], y[at], own, scales[name], draws)
             said_of = f"{part}, {name}" if by is not None else name
             where = _WHERE if len(parts) * len(signals) == 1 else f"{_WHERE}: {said_of}"
             folds = of_rows(cv, at[found.known])
@@ -210,7 +210,7 @@ def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[A
     return confidence.confidence(scale=as_said), confidence.correct, own
 
 
-class _Judge:
+class _SignalEvaluation:
     """One signal on one set of outputs."""
 
     def __init__(

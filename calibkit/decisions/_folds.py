@@ -147,7 +147,7 @@ def read_calibrator(
             f"{where}: calibrator={spelled(calibrator)}; expected a name such as 'platt', or a "
             "calibrator."
         )
-    return template._with_scale(own)
+    return template._set_scale(own)
 
 
 def read_folds(cv: Any, n: int, where: str) -> Any:

@@ -47,7 +47,7 @@ class Part:
         return np.flatnonzero(chosen[codes]), np.flatnonzero(~chosen[codes])
 
 
-class Parts:
+class PartitionedOutputs:
     """Checked outputs by part, and calibrators of any of them."""
 
     def __init__(

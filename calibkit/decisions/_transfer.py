@@ -13,7 +13,7 @@ from .._numerics.links import expit
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from .._typing import FloatArray, IntArray, SignalScale
 from ._folds import of_rows, out_of_fold, read_folds
-from ._parts import Part, Parts, brier_skill, log_odds, mean_known
+from ._parts import Part, PartitionedOutputs, brier_skill, log_odds, mean_known
 from ._result_table import ResultTable
 
 REPAIRS = ("none", "intercept", "shrinkage")
@@ -199,7 +199,7 @@ def transfer_matrix(
     check_int(where, "n_local", n_local, low=1)
     check_int(where, "n_repeats", n_repeats, low=1)
     check_scale(where, "shrinkage", shrinkage)
-    parts = Parts(confidence, correct, by, groups, calibrator, scale, where)
+    parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale, where)
     parts.check_rest(n_local)
     cv = read_folds(cv, parts.n, where)
     k, rng = len(parts.names), generator(random_state)
@@ -294,7 +294,7 @@ def local_labels_needed(
     where = "local_labels_needed"
     check_int(where, "n_repeats", n_repeats, low=1)
     check_scale(where, "shrinkage", shrinkage)
-    parts = Parts(confidence, correct, by, groups, calibrator, scale, where)
+    parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale, where)
     rng, rows, notes = generator(random_state), [], []
     for j, part in enumerate(parts.rows):
         pooled = parts.fit([i for i in range(len(parts.names)) if i != j])
@@ -314,7 +314,12 @@ def local_labels_needed(
 
 
 def _compare(
-    parts: Parts, part: Part, z: FloatArray, n: int, shrinkage: float, rng: np.random.Generator
+    parts: PartitionedOutputs,
+    part: Part,
+    z: FloatArray,
+    n: int,
+    shrinkage: float,
+    rng: np.random.Generator,
 ) -> list[float]:
     """Skill on the outputs left of the borrowed map, the two repairs and a local fit."""
     local, rest = part.draw(n, rng)

@@ -345,22 +345,22 @@ def estimate(
         error = measure(problems, settings, level, n_resamples, rng, codes)
         known = error.value, error.low, error.high, level, n, name
         return Estimate(*known, error.settings, error.method, *error.band, note, few)
-    asked = _Asked(function, spec, kind, method, level, n_resamples, rng, params, settings)
+    request = _Request(function, spec, kind, method, level, n_resamples, rng, params, settings)
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
-        value, ends, null = _on_cells(asked, table, binary, codes)
+        value, ends, null = _on_cells(request, table, binary, codes)
         settings = _with_bins(spec, table, settings)
     else:
         assert rows is not None
         params |= {} if filled is None else {"kind": kind}
         if weights == "frequency":
             rows, codes = _repeated(rows, codes)
-        value, ends, null = _on_rows(asked, rows, codes)
+        value, ends, null = _on_rows(request, rows, codes)
     told = float(value), ends.low, ends.high, level, n, name, settings, ends.method
     return _judged(Estimate(*told, *null_band(null, level), note), ends, few)
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     """What is to be estimated, and how."""
 
     function: Callable[..., float]
@@ -431,39 +431,39 @@ def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dic
 
 
 def _on_cells(
-    asked: _Asked, table: ScoreTable, binary: Binary, groups: IntArray | None
+    request: _Request, table: ScoreTable, binary: Binary, groups: IntArray | None
 ) -> tuple[float, ScoreInterval, FloatArray | None]:
     """Value, interval, and draws of the metric from labels that fit the scores."""
-    spec, level, rng = asked.spec, asked.level, asked.rng
+    spec, level, rng = request.spec, request.level, request.rng
     assert spec is not None
-    value = spec.function(table, **asked.params)
-    cells, kernel = spec.cells(table, N_CELLS, **asked.settings)
-    if asked.method == "auto":
+    value = spec.function(table, **request.params)
+    cells, kernel = spec.cells(table, N_CELLS, **request.settings)
+    if request.method == "auto":
         ends = interval_of(spec, value, of_table(spec, table, binary, groups), level)
     else:
         alone = table.plain and groups is None
         units = None if alone else unit_sums(table, cells, binary, groups)
-        draws = cell_draws(cells, kernel, units, asked.n_resamples, rng)
+        draws = cell_draws(cells, kernel, units, request.n_resamples, rng)
         draws = widened(draws, groups, level, None if alone else binary.w)
         ends = _bootstrap(value, draws, level)
     noise = None if groups is None else group_noise(table, cells, binary, groups)
-    null = null_draws(cells, kernel, asked.n_resamples, rng, noise)
-    return value, _inside(spec, value, ends, asked.kind), np.clip(null, *spec.bounds)
+    null = null_draws(cells, kernel, request.n_resamples, rng, noise)
+    return value, _inside(spec, value, ends, request.kind), np.clip(null, *spec.bounds)
 
 
 def _on_rows(
-    asked: _Asked, rows: Rows, groups: IntArray | None
+    request: _Request, rows: Rows, groups: IntArray | None
 ) -> tuple[float, ScoreInterval, FloatArray | None]:
     """The same of K classes, and of any function, which is evaluated on drawn rows."""
-    spec, level = asked.spec, asked.level
-    n_draws = 0 if spec is not None and asked.method == "auto" else asked.n_resamples
-    data = rows, groups, n_draws, asked.n_resamples
-    value, draws, null = row_draws(asked.function, spec, *data, asked.rng, asked.params)
-    if spec is not None and asked.method == "auto":
+    spec, level = request.spec, request.level
+    n_draws = 0 if spec is not None and request.method == "auto" else request.n_resamples
+    data = rows, groups, n_draws, request.n_resamples
+    value, draws, null = row_draws(request.function, spec, *data, request.rng, request.params)
+    if spec is not None and request.method == "auto":
         ends = interval_of(spec, value, of_classes(spec, rows, groups), level)
     else:
         ends = _bootstrap(value, widened(draws, groups, level, rows.w), level)
-    return value, _inside(spec, value, ends, asked.kind), null
+    return value, _inside(spec, value, ends, request.kind), null
 
 
 def _read(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:

@@ -109,7 +109,7 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         "weights_": "vector",
         "n_mixed_": "float",
     }
-    _free: ClassVar[frozenset[str]] = frozenset({"share", "scale", "max_pending"})
+    _changeable: ClassVar[frozenset[str]] = frozenset({"share", "scale", "max_pending"})
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         self.n_mixed_ += float(np.count_nonzero(y == y))
         return out
 
-    def _ticket(self, x: FloatArray) -> FloatArray:
+    def _pending_features(self, x: FloatArray) -> FloatArray:
         # A late label judges what was forecast in its time: with the labels since, short memories
         # would look better than they are.
         forecasts = [expert._forecast(x) for expert in self.calibrators_]
@@ -205,16 +205,16 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
     def _bounds(self) -> list[tuple[float, float]]:
         return [(-LIMIT, LIMIT), *[(0.0, 1.0)] * len(self.discounts), (0.0, self.n_mixed_)]
 
-    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
+    def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
         known = y == y
         if not known.any():
             return
-        tickets, y = tickets[known], y[known]
-        x, forecasts = np.ascontiguousarray(tickets[:, :1]), tickets[:, 1:-1]
+        features, y = features[known], y[known]
+        x, forecasts = np.ascontiguousarray(features[:, :1]), features[:, 1:-1]
         for expert in self.calibrators_:
             expert._stream(x, y)
         chances = np.where(y[:, None] == 1.0, forecasts, 1.0 - forecasts)
-        rates = 1.0 / (len(y) + self.n_mixed_ - tickets[:, -1])
+        rates = 1.0 / (len(y) + self.n_mixed_ - features[:, -1])
         weights = self.weights_ * np.prod(chances ** rates[:, None], axis=0)
         share = float(rates.sum() * self.share)
         # Where all called a label impossible, none is better than another.

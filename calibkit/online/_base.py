@@ -26,7 +26,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
     ``_forecast(x)``, ``_stream(x, y)`` and ``_bounds()``; labels in ``y`` are codes, NaN where
     missing. ``_state`` begins with ``**OnlineCalibrator._state``, and ``_traits`` holds "online".
     Arrays of state are replaced, never changed in place, so that a failed update leaves no trace.
-    Name in ``_free`` what parameters may change after the start.
+    Name in ``_changeable`` what parameters may change after the start.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         twin = self._twin(trial=True)
         x = twin._features(s)
         check_forecast(twin._stream(x, np.arange(len(x), dtype=np.float64) % 2.0))
-        if (ticket := self.pending_.oldest) is not None:
-            twin._absorb(np.array([ticket]), np.ones(1))
-        check_forecast(twin._map(s))
+        if (features := self.pending_.oldest) is not None:
+            twin._learn_batch(np.array([features]), np.ones(1))
+        check_forecast(twin._calibrate(s))
 
     def _read_pending(self, value: Any, what: str) -> Pending:
         """The forecasts that wait, read from a file."""
@@ -243,8 +243,8 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             s = self._read(X, "remember")
             check_lengths(len(s), len(keys), where, ("X", "ids"))
             x = self._features(s)
-            forecast, tickets = self._forecast(x), self._ticket(x)
-            self.pending_.add(keys, tickets)
+            forecast, features = self._forecast(x), self._pending_features(x)
+            self.pending_.add(keys, features)
         return self._columns(forecast)
 
     @final
@@ -256,9 +256,9 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             _, codes = read_stream_labels(y, classes=self.classes_, where=where)
             check_lengths(len(codes), len(keys), where, ("y", "ids"))
             self._check_changes()
-            places, tickets, report = self.pending_.find(keys)
+            places, features, report = self.pending_.find(keys)
             if places:
-                self._absorb(tickets, codes[places])
+                self._learn_batch(features, codes[places])
                 self._count(codes[places])
                 self.pending_.remove(keys[i] for i in places)
                 report = report._replace(n_learned=int((codes[places] == codes[places]).sum()))
@@ -284,7 +284,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             x = self._features(s)
             q: FloatArray = np.empty(0)
             if method == "partial_fit" and not first and len(codes) > 1:
-                self._absorb(self._ticket(x), codes)
+                self._learn_batch(self._pending_features(x), codes)
             else:
                 q = self._stream(x, codes)
             self._count(codes)

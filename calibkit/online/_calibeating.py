@@ -58,8 +58,8 @@ class CalibeatingCalibrator(OnlineCalibrator):
     def _input_scale(self) -> Scale:
         return self._inner()._input_scale()
 
-    def _with_scale(self, scale: Scale) -> BaseCalibrator:
-        return self.set_params(calibrator=clone(self._inner())._with_scale(scale))
+    def _set_scale(self, scale: Scale) -> BaseCalibrator:
+        return self.set_params(calibrator=clone(self._inner())._set_scale(scale))
 
     def _check_params(self) -> None:
         where = type(self).__name__
@@ -106,8 +106,8 @@ class CalibeatingCalibrator(OnlineCalibrator):
         self.calibrator_._count(y)  # draws of hedging depend on it
         return q
 
-    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        self.calibrator_._absorb(tickets, y)
+    def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
+        self.calibrator_._learn_batch(features, y)
         self.calibrator_._count(y)
 
     def _bins(self, q: FloatArray) -> IntArray:
@@ -119,9 +119,9 @@ class CalibeatingCalibrator(OnlineCalibrator):
     def _middle(self) -> FloatArray:
         return (np.arange(self.n_bins) + 0.5) / self.n_bins
 
-    def _ticket(self, x: FloatArray) -> FloatArray:
+    def _pending_features(self, x: FloatArray) -> FloatArray:
         inner = self.calibrator_
-        return np.column_stack((inner._ticket(x), inner._forecast(x)))
+        return np.column_stack((inner._pending_features(x), inner._forecast(x)))
 
     def _bounds(self) -> list[tuple[float, float]]:
         return [*self.calibrator_._bounds(), (0.0, 1.0 + 1e-9)]  # a mean of ones may round up
@@ -201,7 +201,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
     """
 
     name: ClassVar[str] = "tracking"
-    _free: ClassVar[frozenset[str]] = frozenset({"smoothing", "max_pending"})
+    _changeable: ClassVar[frozenset[str]] = frozenset({"smoothing", "max_pending"})
 
     def __init__(
         self,
@@ -238,9 +238,9 @@ class TrackingCalibrator(CalibeatingCalibrator):
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         return self._track(self._learn_inner(x, y), y)
 
-    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        super()._absorb(tickets[:, :-1], y)
-        self._track(tickets[:, -1], y)
+    def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
+        super()._learn_batch(features[:, :-1], y)
+        self._track(features[:, -1], y)
 
 
 class HedgingCalibrator(CalibeatingCalibrator):
@@ -391,8 +391,8 @@ class HedgingCalibrator(CalibeatingCalibrator):
     def _forecast(self, x: FloatArray) -> FloatArray:
         return self._middle()[self._cells(x, self.calibrator_._forecast(x))]
 
-    def _ticket(self, x: FloatArray) -> FloatArray:
-        inner = super()._ticket(x)
+    def _pending_features(self, x: FloatArray) -> FloatArray:
+        inner = super()._pending_features(x)
         return np.column_stack((inner, self._cells(x, inner[:, -1])))
 
     def _bounds(self) -> list[tuple[float, float]]:
@@ -407,10 +407,12 @@ class HedgingCalibrator(CalibeatingCalibrator):
         self.count_, self.total_ = count, total
         return self._middle()[cells]
 
-    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
-        super()._absorb(tickets[:, :-2], y)
+    def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
+        super()._learn_batch(features[:, :-2], y)
         known = ~np.isnan(y)
-        at = self._bins(tickets[known, -2]) * int(self.n_bins) + tickets[known, -1].astype(np.intp)
+        at = self._bins(features[known, -2]) * int(self.n_bins) + features[known, -1].astype(
+            np.intp
+        )
         n = self._n_cells()
         self.count_ = self.count_ + np.bincount(at, minlength=n)
         self.total_ = self.total_ + np.bincount(at, weights=y[known], minlength=n)

@@ -293,7 +293,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
                 estimator, "decision_function"
             )
             calibrator = self._template(len(classes)).set_params(classes=classes)
-            self.calibrators_ = [calibrator._with_scale("logit" if margins else "probability")]
+            self.calibrators_ = [calibrator._set_scale("logit" if margins else "probability")]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(estimator, name):
                 setattr(self, name, getattr(estimator, name))

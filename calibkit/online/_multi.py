@@ -273,11 +273,11 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         known = pooled._known_classes(self.classes, where)
         _, codes = read_stream_labels(y, classes=known, where=where)
         check_lengths(len(codes), len(waiting), where, ("y", "ids"))
-        places, tickets, report = self._pending.find(waiting)
+        places, features, report = self._pending.find(waiting)
         if not places:
             return report
-        keys = self._streams.read(tickets[:, 1].tolist(), where)
-        self._learn(pooled, known, tickets[:, 0].astype(np.float64), codes[places], keys)
+        keys = self._streams.read(features[:, 1].tolist(), where)
+        self._learn(pooled, known, features[:, 0].astype(np.float64), codes[places], keys)
         self._pending.remove(waiting[i] for i in places)
         return report._replace(n_learned=int(np.count_nonzero(~np.isnan(codes[places]))))
 

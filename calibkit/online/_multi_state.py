@@ -80,7 +80,7 @@ def read_into(cls: Any, data: dict[str, Any]) -> Any:
     if out.classes not in (None, data["classes"]):
         raise ValueError("from_dict: classes differ from those in params; expected the same.")
     streams = Streams.from_dict(data)
-    pending = Pending.from_dict(data["pending"], f"pending of {out.name}", _read_ticket)
+    pending = Pending.from_dict(data["pending"], f"pending of {out.name}", _validate_features)
     waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
     read_groups([*data["groups"][:1], *waiting], f"from_dict: pending of {out.name}")
     row = rows_from_dict(data["pooled"], 1, "pooled")[0]
@@ -121,7 +121,7 @@ def tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
     return out
 
 
-def _read_ticket(value: Any, what: str) -> list[Any]:
+def _validate_features(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"from_dict: {what} has a ticket that is no score and id of a stream.")
     z = number(value[0], what)

@@ -81,7 +81,7 @@ class NewtonCalibrator(ResolvingCalibrator):
     #: The weights that return the score itself, and how many numbers the factors of A take.
     _identity: ClassVar[tuple[float, ...]]
 
-    _free: ClassVar[frozenset[str]] = frozenset(
+    _changeable: ClassVar[frozenset[str]] = frozenset(
         {"gamma", "discount", "eps", "scale", "max_pending"}
     )
 

@@ -76,72 +76,72 @@ class Pending:
         self.room = room
         self.n_dropped = 0
         self.n_replaced = 0
-        self._tickets: dict[Hashable, tuple[float, ...]] = {}
+        self._features: dict[Hashable, tuple[float, ...]] = {}
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self._features)
 
     def __repr__(self) -> str:
         return f"<Pending: {len(self)} wait, room for {self.room}>"
 
-    def add(self, ids: list[Hashable], tickets: FloatArray) -> None:
-        """Keep a ticket for each id; an id that waits already is given the newer ticket."""
-        for key, ticket in zip(ids, tickets.tolist(), strict=True):
-            self.n_replaced += self._tickets.pop(key, None) is not None
-            self._tickets[key] = tuple(ticket)
+    def add(self, ids: list[Hashable], features: FloatArray) -> None:
+        """Keep features by id; an id that waits already is given the newer ones."""
+        for key, row in zip(ids, features.tolist(), strict=True):
+            self.n_replaced += self._features.pop(key, None) is not None
+            self._features[key] = tuple(row)
         self._make_room()
 
     def _make_room(self) -> None:
-        while len(self._tickets) > self.room:
-            self._tickets.pop(next(iter(self._tickets)))
+        while len(self._features) > self.room:
+            self._features.pop(next(iter(self._features)))
             self.n_dropped += 1
 
     @property
     def oldest(self) -> tuple[Any, ...] | None:
-        """The ticket that has waited longest."""
-        return next(iter(self._tickets.values()), None)
+        """The features that have waited longest."""
+        return next(iter(self._features.values()), None)
 
     def resized(self, room: int) -> Pending:
         """A copy with another room."""
         other = Pending(room)
         other.n_dropped, other.n_replaced = self.n_dropped, self.n_replaced
-        other._tickets = self._tickets.copy()
+        other._features = self._features.copy()
         other._make_room()
         return other
 
     def check(self, bounds: list[tuple[float, float]]) -> None:
-        """Raise unless tickets lie within bounds, a pair for each of their numbers."""
+        """Raise unless features lie within bounds, a pair for each of their numbers."""
         low, high = np.array(bounds).T
-        tickets = np.array(list(self._tickets.values()))
-        if len(tickets) and (
-            tickets.shape != (len(self), len(bounds))
-            or not ((low <= tickets) & (tickets <= high)).all()
+        features = np.array(list(self._features.values()))
+        if len(features) and (
+            features.shape != (len(self), len(bounds))
+            or not ((low <= features) & (features <= high)).all()
         ):
             raise ValueError("pending_ holds what no forecast has left")
 
     def find(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Resolved]:
-        """Places and tickets of the ids that wait, in the order given, and a report."""
-        places, tickets, unknown, repeated = [], [], [], []
+        """Places and features of the ids that wait, in the order given, and a report."""
+        places, features, unknown, repeated = [], [], [], []
         seen: set[Hashable] = set()
         for i, key in enumerate(ids):
             if key in seen:
                 repeated.append(key)
-            elif (ticket := self._tickets.get(key)) is None:
+            elif (row := self._features.get(key)) is None:
                 unknown.append(key)
             else:
                 places.append(i)
-                tickets.append(ticket)
+                features.append(row)
             seen.add(key)
-        return places, np.array(tickets), Resolved(len(places), unknown, repeated)
+        return places, np.array(features), Resolved(len(places), unknown, repeated)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
         """Let go of ids that wait."""
         for key in ids:
-            del self._tickets[key]
+            del self._features[key]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        waiting = self._tickets.copy()  # in one step: another thread may add to it
+        waiting = self._features.copy()  # in one step: another thread may add to it
         return {
             "room": self.room,
             "dropped": self.n_dropped,
@@ -152,33 +152,33 @@ class Pending:
 
     @classmethod
     def from_dict(
-        cls, data: Any, what: str, read_ticket: Callable[[Any, str], Any] = vector
+        cls, data: Any, what: str, validate_features: Callable[[Any, str], Any] = vector
     ) -> Pending:
         """From values that nobody has checked."""
         check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
-        ids, tickets = data["ids"], data["tickets"]
+        ids, features = data["ids"], data["tickets"]
         counts = [data[k] for k in ("room", "dropped", "replaced")]
         if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
             shown = ", ".join(map(short, counts))
             raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
-        if not isinstance(ids, list) or not isinstance(tickets, list) or len(ids) != len(tickets):
-            raise ValueError(f"from_dict: {what} has not one ticket for each id.")
+        if not isinstance(ids, list) or not isinstance(features, list) or len(ids) != len(features):
+            raise ValueError(f"from_dict: {what} has not one features for each id.")
         if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
             raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
         if len(ids) > counts[0]:
             raise ValueError(
                 f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer."
             )
-        rows = [read_ticket(t, what) for t in tickets]
+        rows = [validate_features(t, what) for t in features]
         if len({len(r) for r in rows}) > 1:
-            raise ValueError(f"from_dict: {what} has tickets of different lengths.")
+            raise ValueError(f"from_dict: {what} has features of different lengths.")
         pending = cls(counts[0])
         pending.add(ids, np.array(rows))
         pending.n_dropped, pending.n_replaced = counts[1:]
         return pending
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tickets": self._tickets.copy()}
+        return {**self.__dict__, "_features": self._features.copy()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pending) and self.to_dict() == other.to_dict()

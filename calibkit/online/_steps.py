@@ -41,12 +41,12 @@ class SteppingCalibrator(BaseCalibrator):
     """Base of calibrators that learn row by row: what a subclass writes, and single rows.
 
     Parameters of the start are kept in mind. At the next update they are checked if they differ:
-    one that has shaped the state must be as it was; the others, which a class names in ``_free``,
-    take effect.
+    one that has shaped the state must be as it was; the others, which a class names in
+    ``_changeable``, take effect.
     """
 
     #: Parameters that may change after the start.
-    _free: ClassVar[frozenset[str]] = frozenset({"max_pending"})
+    _changeable: ClassVar[frozenset[str]] = frozenset({"max_pending"})
 
     max_pending: int
     n_seen_: float
@@ -75,7 +75,7 @@ class SteppingCalibrator(BaseCalibrator):
         """Forecast each row from the labels before it, then learn its own."""
         raise TypeError(f"{type(self).__name__} must define _stream(x, y).")
 
-    def _ticket(self, x: FloatArray) -> FloatArray:
+    def _pending_features(self, x: FloatArray) -> FloatArray:
         """All that learning a row's label later will need, of shape (n, m')."""
         return x
 
@@ -84,15 +84,15 @@ class SteppingCalibrator(BaseCalibrator):
         return q if q.ndim == 2 else np.column_stack((1.0 - q, q))
 
     def _bounds(self) -> list[tuple[float, float]]:
-        """Between what each number of a ticket lies; tickets of files are held to it."""
+        """Between what each of the pending features lies; those of files are held to it."""
         raise TypeError(f"{type(self).__name__} must define _bounds().")
 
-    def _absorb(self, tickets: FloatArray, y: FloatArray) -> None:
+    def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
         """Learn labels of rows that were all forecast before any of these labels came.
 
-        What judges forecasts, to choose among them or to repair them, judges those of the tickets.
+        What judges forecasts, to choose among them or to repair them, judges those kept.
         """
-        self._stream(tickets, y)
+        self._stream(features, y)
 
     # -- what others give -------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class SteppingCalibrator(BaseCalibrator):
         if now != then:
             self._check_params()
             for name in {**then, **now}:
-                if name not in self._free and now.get(name) != then.get(name):
+                if name not in self._changeable and now.get(name) != then.get(name):
                     raise ValueError(
                         f"{type(self).__name__}: {name}={spelled(now.get(name))} has changed since "
                         f"the start; expected {spelled(then.get(name))}. Use fit, or a new "

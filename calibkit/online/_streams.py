@@ -59,7 +59,7 @@ class Streams:
         self, group: Any, where: str, n: int | None = None, name: str = "group",
         like: tuple[Any, ...] | None = None,
     ) -> np.ndarray:  # fmt: skip
-        """Ids from a user's array, of the kind of those before, and of that in a ticket."""
+        """Ids from a user's array, of the kind of those before, and of that which waits."""
         keys = read_groups(group, where, n, name)
         kind = "strings" if keys.dtype == object else "ints"
         if len(keys) and len(self) and kind != self._places.kind:

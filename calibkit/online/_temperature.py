@@ -99,7 +99,7 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
     name: ClassVar[str] = "online_temperature"
     _state: ClassVar[dict[str, StateKind]] = {**ResolvingCalibrator._state, "inverse_": "vector"}
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "multiclass", "monotone"})
-    _free: ClassVar[frozenset[str]] = frozenset({"gamma", "eps", "scale", "max_pending"})
+    _changeable: ClassVar[frozenset[str]] = frozenset({"gamma", "eps", "scale", "max_pending"})
 
     def __init__(
         self,

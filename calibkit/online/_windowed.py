@@ -100,7 +100,7 @@ class WindowedCalibrator(OnlineCalibrator):
         "due_": "float",
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
-    _free: ClassVar[frozenset[str]] = frozenset({"window", "refit_every", "max_pending"})
+    _changeable: ClassVar[frozenset[str]] = frozenset({"window", "refit_every", "max_pending"})
 
     def __init__(
         self,
@@ -138,8 +138,8 @@ class WindowedCalibrator(OnlineCalibrator):
     def _input_scale(self) -> Scale:
         return self.calibrator._input_scale()
 
-    def _with_scale(self, scale: Scale) -> BaseCalibrator:
-        return self.set_params(calibrator=clone(self.calibrator)._with_scale(scale))
+    def _set_scale(self, scale: Scale) -> BaseCalibrator:
+        return self.set_params(calibrator=clone(self.calibrator)._set_scale(scale))
 
     def _check_params(self) -> None:
         where = "WindowedCalibrator"
@@ -197,7 +197,7 @@ class WindowedCalibrator(OnlineCalibrator):
 
     def _forecast(self, x: FloatArray) -> FloatArray:
         s = self._scores(x)
-        return s.probs() if self.calibrator_ is None else self.calibrator_._map(s)
+        return s.probs() if self.calibrator_ is None else self.calibrator_._calibrate(s)
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         out, start = np.empty(len(y)), 0

@@ -190,7 +190,7 @@ def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
     ]
     stopped = [
         _is_stopped(online, name, call)
-        for name in ("_stream", "_absorb", "_count")
+        for name in ("_stream", "_learn_batch", "_count")
         for call in calls
     ]
     assert sum(stopped) >= len(calls)

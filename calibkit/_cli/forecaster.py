@@ -14,7 +14,7 @@ from .._typing import FloatArray
 from ..online import AdaptivePlattCalibrator, Journal
 from ..online._base import OnlineCalibrator
 from .incoming import Row
-from .tally import Tally
+from .stream_report import StreamReport
 
 
 class Job(NamedTuple):
@@ -37,7 +37,7 @@ def _calibrator(learner: OnlineCalibrator | Journal) -> Any:
     return learner.calibrator_ if isinstance(learner, Journal) else learner
 
 
-class Desk:
+class RowForecaster:
     """Takes rows in, gives forecasts out, and keeps those whose labels come later by their id.
 
     ``waiting`` are the ids that other runs have left.
@@ -46,12 +46,12 @@ class Desk:
     def __init__(
         self,
         learner: OnlineCalibrator | Journal,
-        tally: Tally,
+        report: StreamReport,
         waiting: list[Any],
         *,
         logit: bool,
     ) -> None:
-        self._learner, self._tally, self._logit = learner, tally, logit
+        self._learner, self._report, self._logit = learner, report, logit
         self._room = _calibrator(learner).max_pending
         self.wait_for(waiting)
 
@@ -77,16 +77,16 @@ class Desk:
             if job.kind == "now":
                 counted.append((job.row.y, job.row.score, q, job.row))
             elif job.slot is None:
-                self._tally.n_unknown += 1
+                self._report.n_unknown += 1
             elif job.kind == "wait":
                 job.slot[1] = q
             elif job.slot:
                 score, q = job.slot
                 counted.append((job.row.y, score, q, job.row))
-        self._tally.n_rows += len(jobs)
+        self._report.n_rows += len(jobs)
         if counted:
             y, scores, q, rows = zip(*counted, strict=True)
-            self._tally.add(_array(y), self._raw(_array(scores)), _array(q), rows)
+            self._report.add(_array(y), self._raw(_array(scores)), _array(q), rows)
 
     def _job(self, row: Row) -> Job:
         if row.id is None:

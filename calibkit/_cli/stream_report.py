@@ -31,7 +31,7 @@ _WARM = 1000
 _ENOUGH = 1000
 
 
-class Tally:
+class StreamReport:
     """Counts and errors of a stream, to be shown at its end; the alarm rings on the way."""
 
     def __init__(
