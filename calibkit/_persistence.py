@@ -12,20 +12,20 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, StateKind
-from ._core.files import whole_file
 from ._core.labels import read_classes
-from ._core.loaded import try_out
-from ._core.plain_json import (
+from ._core.printed import spelled
+from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
+from ._core.saved import (
     check_keys,
     labels_from_dict,
     labels_to_dict,
     number,
     short,
+    try_out,
     vector,
+    whole_file,
     with_names_of_today,
 )
-from ._core.printed import spelled
-from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
 from ._registry import CALIBRATORS, class_of
 
 FORMAT = "calibkit"

@@ -1,7 +1,7 @@
 """Files that version 1 wrote: they load for ever, and say what they said then.
 
 ``tests/data/write_version_1.py`` wrote them, once. What is renamed later goes into ``OLD_NAMES`` of
-``calibkit/_core/plain_json.py``, by which they are read.
+``calibkit/_core/saved.py``, by which they are read.
 """
 
 import json
@@ -22,7 +22,7 @@ from calibkit import (
     to_dict,
 )
 from calibkit._core.base import BaseCalibrator
-from calibkit._core.plain_json import OLD_NAMES
+from calibkit._core.saved import OLD_NAMES
 from calibkit._registry import CALIBRATORS, OTHERS, class_of
 from calibkit.codegen import Generations, Ragged
 from calibkit.decisions import (

@@ -63,7 +63,7 @@ def fail_at(monkeypatch, call, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(f"calibkit._core.files.os.{call}", fail)
+    monkeypatch.setattr(f"calibkit._core.saved.os.{call}", fail)
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -12,8 +12,8 @@ import numpy as np
 from .._core.base import BaseCalibrator
 from .._core.labels import read_classes
 from .._core.optional import require
-from .._core.plain_json import check_keys, labels_from_dict, labels_to_dict, short
 from .._core.printed import spelled
+from .._core.saved import check_keys, labels_from_dict, labels_to_dict, short
 from .._persistence import (
     UntrustedError,
     fitted_from_dict,

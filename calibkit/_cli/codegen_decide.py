@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from .._core.files import whole_file
+from .._core.saved import whole_file
 from .._core.warnings import MissingSignalWarning
 from .._persistence import load
 from .._tables.files import check_output

@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from .._core.files import whole_file
 from .._core.optional import require
+from .._core.saved import whole_file
 from ..displays import ReliabilityDisplay
 from ..displays._numbers import Numbers, Settings, numbers_of, proof_text
 from ..displays._problems import problems_of_arrays

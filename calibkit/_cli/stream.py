@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .._core.base import BaseCalibrator
-from .._core.files import whole_file
 from .._core.optional import require
 from .._core.printed import quoted
+from .._core.saved import whole_file
 from .._tables.files import Source, kind_of
 from .._tables.records import SEPARATORS, Record, TextTable, to_number
 from .._tables.table import find_columns, located, parquet_errors, row_place, scan_parquet

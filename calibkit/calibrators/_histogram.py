@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.loaded import check_inside
 from .._core.params import check_choice, check_int, check_real
+from .._core.saved import check_inside
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import (

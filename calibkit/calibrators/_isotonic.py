@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.loaded import check_inside
 from .._core.params import check_choice, check_real
+from .._core.saved import check_inside
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import assign

@@ -12,9 +12,9 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.certification import Settings, Verification, counts_of, verify_classes, verify_counts
 from .._core.inputs import Rows
 from .._core.labels import read_classes
-from .._core.loaded import check_held
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
+from .._core.saved import check_held
 from .._core.scores import Scores
 from .._core.warnings import MissingClassWarning, counted, warn
 from .._numerics.weights import row_count

@@ -15,9 +15,9 @@ from .._core.base import StateKind
 from .._core.inputs import LARGEST_LOGIT, read_scores, refuse_swapped, split_fractions
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
-from .._core.plain_json import check_keys, check_sound, finite, number, vector
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
+from .._core.saved import check_keys, check_sound, finite, number, vector
 from .._core.scores import SATURATED, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._core.weights import read_weights

@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator
 from .._core.optional import require
-from .._core.plain_json import short
 from .._core.printed import spelled
 from .._core.provenance import Provenance, Traced
+from .._core.saved import short
 from .._core.warnings import MissingSignalWarning, warn
 from .._persistence import from_dict, to_dict
 from .._registry import CALIBRATORS

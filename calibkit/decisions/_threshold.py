@@ -12,9 +12,9 @@ from .._core.columns import in_class_order
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, percent
-from .._core.plain_json import check_keys, check_sound, count, finite, number
 from .._core.provenance import Traced, provenance
 from .._core.random import check_seed, generator
+from .._core.saved import check_keys, check_sound, count, finite, number
 from .._core.signals import SCALES, read_correct, warn_left_out
 from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound

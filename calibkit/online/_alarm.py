@@ -13,9 +13,9 @@ import numpy as np
 
 from .._core.labels import is_missing
 from .._core.params import check_real
-from .._core.plain_json import check_keys, check_sound, short, vector
 from .._core.printed import spelled
 from .._core.provenance import Traced
+from .._core.saved import check_keys, check_sound, short, vector
 from .._numerics import betting
 from .._numerics.binning import assign
 from .._numerics.links import logit

@@ -9,9 +9,9 @@ from sklearn.exceptions import NotFittedError
 
 from .._core.base import StateKind
 from .._core.inputs import check_lengths, read_scores
-from .._core.loaded import check_forecast
 from .._core.params import check_int
 from .._core.printed import spelled
+from .._core.saved import check_forecast
 from .._core.scores import Scores
 from .._typing import FloatArray, IntArray, Scale, Self
 from ._pending import LateLabels, Pending, Resolved, read_ids

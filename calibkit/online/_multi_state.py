@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._core.loaded import check_forecast
 from .._core.params import check_choice, check_int, check_real, check_scale
-from .._core.plain_json import check_keys, number
 from .._core.printed import spelled
+from .._core.saved import check_forecast, check_keys, number
 from .._typing import FloatArray
 from ._newton import LIMIT
 from ._pending import Pending

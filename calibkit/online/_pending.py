@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.plain_json import check_keys, short, vector
 from .._core.printed import spelled
+from .._core.saved import check_keys, short, vector
 from .._typing import FloatArray
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._core.labels import read_classes
-from .._core.plain_json import check_keys, vector
 from .._core.printed import spelled
+from .._core.saved import check_keys, vector
 from .._numerics.multistream import COUNT, START, Settings, forecast, join, learn, new_rows
 from .._typing import FloatArray, IntArray
 from ._newton import LIMIT, MOST

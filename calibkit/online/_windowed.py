@@ -10,9 +10,9 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.inputs import Rows
-from .._core.loaded import check_held, check_inside
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
+from .._core.saved import check_held, check_inside
 from .._core.scores import Scores
 from .._core.warnings import silent
 from .._typing import FloatArray, Scale
