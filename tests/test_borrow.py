@@ -46,24 +46,24 @@ def test_a_few_labels_mend_the_success_rate(borrowed):
         assert before + 0.5 * (best - before) < after <= best + 0.005
     many = borrow_calibrator(borrowed, *harder(20_000, seed=3)[:2])
     se = 0.02  # of both at 20,000 labels
-    assert many.slope * borrowed.slope_ == pytest.approx(1, abs=4 * se)
-    assert many.intercept == pytest.approx(-1.5, abs=5 * se)
+    assert many.slope_ * borrowed.slope_ == pytest.approx(1, abs=4 * se)
+    assert many.intercept_ == pytest.approx(-1.5, abs=5 * se)
 
 
 def test_intercept_solves_its_equation(borrowed):
     p, correct, _ = harder(500)
     repaired = borrow_calibrator(borrowed, p, correct, repair="intercept")
-    assert repaired.slope == 1.0
+    assert repaired.slope_ == 1.0
     q = repaired.predict_proba(p)[:, 1]
     # The gradient of the loss, with the weak pull on the intercept.
-    assert (q - correct).sum() + 0.5 * repaired.intercept == pytest.approx(0, abs=1e-6)
+    assert (q - correct).sum() + 0.5 * repaired.intercept_ == pytest.approx(0, abs=1e-6)
 
 
 def test_strong_shrinkage_is_the_intercept_alone(borrowed):
     p, correct, _ = harder(50)
     strong = borrow_calibrator(borrowed, p, correct, shrinkage=1e9)
     alone = borrow_calibrator(borrowed, p, correct, repair="intercept")
-    assert strong.intercept == pytest.approx(alone.intercept, abs=1e-5)
+    assert strong.intercept_ == pytest.approx(alone.intercept_, abs=1e-5)
 
 
 def test_labels_of_one_kind_other_calibrators_and_pickle(borrowed):
@@ -100,7 +100,7 @@ def test_the_result_is_saved_cloned_and_put_into_a_rule(borrowed, tmp_path):
         save(repaired, tmp_path / "repaired.json")
         again = load(tmp_path / "repaired.json")
         np.testing.assert_array_equal(again.predict_proba(p), repaired.predict_proba(p))
-        assert (again.slope, again.n_local) == (repaired.slope, 60)
+        assert (again.slope_, again.n_local_) == (repaired.slope_, 60)
         assert again.calibrator.slope_ == borrowed.slope_
     gate = RiskControlledThreshold(max_error=0.9).fit(p, correct)
     rule = DecisionRule("mean_probability", borrow_calibrator(borrowed, p, correct), gate)

@@ -248,14 +248,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             self.__dict__.pop("feature_names_in_", None)
             self._check_names(X, take=True)
             scale = self._input_scale()
+            soft, classes = "soft_labels" in self._traits, self.classes
             rows = read_rows(
-                X,
-                y,
-                sample_weight,
-                scale=scale,
-                classes=self.classes,
-                where=where,
-                soft="soft_labels" in self._traits,
+                X, y, sample_weight, scale=scale, classes=classes, where=where, soft=soft
             )
             match_classes(rows, where=where)
             warn_of_scale(rows.scores, where)
@@ -450,14 +445,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         self._ensure_fitted()
         where = f"{type(self).__name__}.{method}"
         self._check_names(X)
-        return read_scores(
-            X,
-            scale=self._input_scale(),
-            where=where,
-            allow_empty=True,
-            n_classes=len(self.classes_),
-            classes=self.classes_,
-        )
+        known: Any = {"n_classes": len(self.classes_), "classes": self.classes_}
+        scale = self._input_scale()
+        return read_scores(X, scale=scale, where=where, allow_empty=True, **known)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")

@@ -295,25 +295,12 @@ def average(parts: list[Verification], level: float) -> Verification:
         low, high = ends.mean(axis=0) ** (1.0 / power)
         return float(low), float(high)
 
-    def joined(name: str) -> FloatArray:
-        return np.concatenate([getattr(v, name) for v in parts])
-
+    names = ("value", "count", "events", "low", "high")
+    joined: Any = {name: np.concatenate([getattr(v, name) for v in parts]) for name in names}
+    finite, unseen = all(v.finite for v in parts), max(v.unseen for v in parts)
     largest = max(v.max[0] for v in parts), max(v.max[1] for v in parts)
-    return Verification(
-        all(v.finite for v in parts),
-        level,
-        parts[0].n,
-        mean("l1", 1),
-        mean("l2", 2),
-        largest,
-        joined("value"),
-        joined("count"),
-        joined("events"),
-        joined("low"),
-        joined("high"),
-        unseen=max(v.unseen for v in parts),
-        kind="classwise",
-    )
+    told: Any = {"finite": finite, "level": level, "unseen": unseen, "kind": "classwise"}
+    return replace(parts[0], l1=mean("l1", 1), l2=mean("l2", 2), max=largest, **told, **joined)
 
 
 def lower_bounds(

@@ -3,7 +3,7 @@
 from .._registry import enter as _enter
 from ._beta import BetaCalibrator as BetaCalibrator
 from ._borrowed import BorrowedCalibrator as BorrowedCalibrator
-from ._guarantee import Guarantee as Guarantee
+from ._histogram import Guarantee as Guarantee
 from ._histogram import HistogramBinningCalibrator as HistogramBinningCalibrator
 from ._identity import IdentityCalibrator as IdentityCalibrator
 from ._isotonic import IsotonicCalibrator as IsotonicCalibrator

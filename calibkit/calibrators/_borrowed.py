@@ -47,8 +47,6 @@ class BorrowedCalibrator(BaseCalibrator):
         The repair, on the log-odds that the borrowed one gives: 1 and 0 would change nothing.
     n_local_ : float
         Labels that it was learnt from, by weight.
-    slope, intercept, n_local : float
-        The same.
     classes_ : ndarray of shape (2,)
         Class labels.
 
@@ -142,18 +140,3 @@ class BorrowedCalibrator(BaseCalibrator):
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(self.slope_ * self._log_odds(s) + self.intercept_)
-
-    @property
-    def slope(self) -> float:
-        """Slope of the repair."""
-        return self.slope_
-
-    @property
-    def intercept(self) -> float:
-        """Intercept of the repair."""
-        return self.intercept_
-
-    @property
-    def n_local(self) -> float:
-        """Labels that the repair was learnt from."""
-        return self.n_local_

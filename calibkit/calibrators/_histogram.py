@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,7 +26,54 @@ from .._numerics.links import logit
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray, Scale
 from ._binned import BinnedCalibrator
-from ._guarantee import Guarantee, guarantee_of
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """How far the values of bins may be from the true rates, whatever the distribution.
+
+    Parameters
+    ----------
+    conditional : float
+        With probability 1 - alpha over the fitting rows, the value of every bin at once is at
+        most this far from P(Y = 1 | bin).
+    marginal : float
+        With probability 1 - alpha over the fitting rows and the score of one new row, the value
+        of the bin that this row falls in is at most this far from P(Y = 1 | that bin). It is
+        smaller, and promises less: some bins may be further off.
+    alpha : float
+        How often each of the two may fail.
+    n_bins : int
+        Number of bins.
+    n_per_bin : int
+        Rows in the smallest bin that has any.
+    n_empty : int, default=0
+        Bins without rows, of which nothing is said.
+
+    Examples
+    --------
+    >>> from calibkit import Guarantee
+    >>> print(Guarantee(0.15, 0.1, alpha=0.1, n_bins=10, n_per_bin=200))
+    With 90% confidence the values of all 10 bins are within 0.15 of the true rates, or that of \
+a new row's bin within 0.1 (200 or more rows per bin).
+    """
+
+    conditional: float
+    marginal: float
+    alpha: float
+    n_bins: int
+    n_per_bin: int
+    n_empty: int = 0
+
+    def __str__(self) -> str:
+        which = f"all {self.n_bins} bins"
+        if self.n_empty:
+            which = f"the {self.n_bins - self.n_empty} bins with rows ({self.n_empty} have none)"
+        return (
+            f"With {100 * (1 - self.alpha):.6g}% confidence the values of {which} are within "
+            f"{self.conditional:.3g} of the true rates, or that of a new row's bin within "
+            f"{self.marginal:.3g} ({self.n_per_bin} or more rows per bin)."
+        )
 
 
 class HistogramBinningCalibrator(BinnedCalibrator):
@@ -271,7 +319,17 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
                 f"{where}: {single} of {len(self.count_)} bins hold a single row; expected two or "
                 f"more rows in a bin. Use fewer bins, or {held_out}."
             )
-        return guarantee_of(self.value_, self.count_, self.events_, self.border_rows_, alpha)
+        # Of n rows of a bin the r on its border may be anything, and move the mean by r / n.
+        filled = self.count_ > 0
+        n, r = self.count_[filled], self.border_rows_[filled]
+        shift = np.abs(self.value_[filled] - self.events_[filled] / n)
+
+        def worst(tests: int) -> float:
+            radius = np.sqrt(np.log(2.0 * tests / alpha) / (2.0 * (n - r)))
+            return float(min(1.0, ((n - r) / n * radius + r / n + shift).max()))
+
+        n_bins, n_empty = len(self.value_), len(self.value_) - len(n)
+        return Guarantee(worst(len(n)), worst(1), float(alpha), n_bins, int(n.min()), n_empty)
 
     def _check_state(self) -> None:
         super()._check_state()

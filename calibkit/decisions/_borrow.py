@@ -60,7 +60,7 @@ def borrow_calibrator(
     >>> mine = rng.random(40)  # a harder task: half the odds
     >>> right = rng.random(40) < mine / (2 - mine)
     >>> repaired = borrow_calibrator(borrowed, mine, right, repair="intercept")
-    >>> bool(repaired.intercept < 0)
+    >>> bool(repaired.intercept_ < 0)
     True
     """
     where = "borrow_calibrator"

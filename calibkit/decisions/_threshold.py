@@ -20,7 +20,7 @@ from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
 from .._persistence import made_of, params_to_dict
-from .._typing import FloatArray, IntArray, Self, SignalScale
+from .._typing import FloatArray, IntArray, Scale, Self, SignalScale
 
 _COUNTS = ("n_outputs_", "n_tested_", "n_accepted_")
 _NUMBERS = ("threshold_", "error_", "bound_")
@@ -369,13 +369,11 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         if self.n_groups_ is not None:
             tested = f" Tested on {self.n_tested_:,} outputs from {self.n_groups_:,} groups."
         if self.best_ is not None:
+            grouped = self.n_groups_ is not None
+            nearest = _reachable(self.best_, self.n_tested_, grouped, self.max_error)
             return (
                 f"No threshold is such that, {sure}, at most {promise}: nothing is accepted. "
-                + (
-                    _reachable(
-                        self.best_, self.n_tested_, self.n_groups_ is not None, self.max_error
-                    )
-                )
+                f"{nearest}"
             )
         return (
             f"Accept at {self.threshold_:.4g} or more: {sure}, at most {promise}. Of "
@@ -418,13 +416,9 @@ def read_confidence(p: Any, scale: SignalScale, where: str) -> FloatArray:
         out = np.full(len(missing), np.nan)
         out[~missing] = read_confidence(np.asarray(p)[~missing], scale, where)
         return out
-    scores = read_scores(
-        p,
-        scale="probability" if scale == "probability" else "logit",
-        where=where,
-        name="p",
-        allow_empty=not where.endswith(".fit"),
-    )
+    own: Scale = "probability" if scale == "probability" else "logit"
+    empty = not where.endswith(".fit")
+    scores = read_scores(p, scale=own, where=where, name="p", allow_empty=empty)
     if scores.values.ndim > 1:
         raise ValueError(
             f"{where}: p has {scores.values.shape[1]} columns; expected one, or the two of a "

@@ -92,21 +92,20 @@ class Transfer:
         """
         k = len(self.names) - 1
         others = np.where(np.eye(k, dtype=bool), np.nan, self.skill[:-1])
-        rows = []
-        for j, name in enumerate(self.names[:-1]):
-            rows.append(
-                {
-                    "judged on": name,
-                    "n": int(self.n[j]),
-                    "success_rate": float(self.success_rate[j]),
-                    "local": float(self.skill[j, j]),
-                    "all others": float(self.skill[-1, j]),
-                    "+ intercept": float(self.intercept[-1, j]),
-                    "+ shrinkage": float(self.shrinkage[-1, j]),
-                    "best other": float(np.nanmax(others[:, j])),
-                    "worst other": float(np.nanmin(others[:, j])),
-                }
-            )
+        rows = [
+            {
+                "judged on": name,
+                "n": int(self.n[j]),
+                "success_rate": float(self.success_rate[j]),
+                "local": float(self.skill[j, j]),
+                "all others": float(self.skill[-1, j]),
+                "+ intercept": float(self.intercept[-1, j]),
+                "+ shrinkage": float(self.shrinkage[-1, j]),
+                "best other": float(np.nanmax(others[:, j])),
+                "worst other": float(np.nanmin(others[:, j])),
+            }
+            for j, name in enumerate(self.names[:-1])
+        ]
         caption = f"Brier skill; repairs with {self.n_local} labels; local: out of fold"
         return ResultTable(tuple(rows), (), caption)
 

@@ -42,11 +42,9 @@ def check_binning(
     check_choice(where, "strategy", strategy, STRATEGIES)
     if isinstance(n_bins, str):
         check_choice(where, "n_bins", n_bins, ("auto", "sweep"))
-        return (
-            "sweep"
-            if n_bins == "sweep" and strategy != "unique"
-            else auto_bins(n if effective is None else effective)
-        )
+        if n_bins == "sweep" and strategy != "unique":
+            return n_bins
+        return auto_bins(n if effective is None else effective)
     check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
     if n_bins > n and strategy != "unique":
         raise ValueError(

@@ -159,18 +159,6 @@ def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None
     return known if known is not None and known.function is metric else None
 
 
-#: What ``estimate`` and scorers hand to a metric themselves.
-_OWN = (
-    "level",
-    "method",
-    "n_resamples",
-    "groups",
-    "sample_weight",
-    "weights",
-    "random_state",
-    "pos_label",
-    "classes",
-)
 _DATA = ("y_true", "y_prob", "sample_weight", "weights", "pos_label", "classes")
 
 
@@ -179,11 +167,12 @@ def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> N
     if spec is None:
         return
     known = [p for p in inspect.signature(spec.function).parameters if p not in _DATA]
+    _, _, _, *own, _ = inspect.signature(estimate).parameters
     for name in params:
         if name not in known:
             raise TypeError(
                 f"{where}: {spec.name} has no setting {spelled(name)}; it has "
-                f"{', '.join(known) or 'none'}{advice(name, [*known, *_OWN])}."
+                f"{', '.join(known) or 'none'}{advice(name, [*known, *own])}."
             )
 
 

@@ -68,7 +68,15 @@ def _entropy(share: FloatArray) -> FloatArray:
         return -terms - ordered[..., -1] * np.log1p(-rest.sum(axis=-1))
 
 
-def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Callable:
+def _skill_metric(
+    function: Callable[..., float],
+    label: str,
+    score: Callable[[ScoreTable], Kernel],
+    loss: RowsLoss,
+    base: Callable[[FloatArray], FloatArray],
+) -> Metric:
+    """The skill of a score against that of the base rate."""
+
     def kernel(table: ScoreTable) -> Kernel:
         value = score(table)
 
@@ -80,7 +88,8 @@ def _skill_kernel(score: Callable[[ScoreTable], Kernel], base: Callable) -> Call
 
         return skill
 
-    return kernel
+    ends = (-np.inf, 1.0)
+    return Metric(function, "skill", label, True, ends, kernel, loss=loss, reference=base)
 
 
 def _auc_kernel(table: ScoreTable) -> Kernel:
@@ -406,26 +415,8 @@ def roc_auc(
 
 SPECS = (
     Metric(brier_score, "loss", "Brier score", False, (0.0, 1.0), _brier_kernel, loss=_brier_rows),
-    Metric(
-        brier_skill_score,
-        "skill",
-        "Brier skill score",
-        True,
-        (-np.inf, 1.0),
-        _skill_kernel(_brier_kernel, _gini),
-        loss=_brier_rows,
-        reference=_gini,
-    ),
+    _skill_metric(brier_skill_score, "Brier skill score", _brier_kernel, _brier_rows, _gini),
     Metric(log_loss, "loss", "log loss", False, (0.0, np.inf), _log_kernel, loss=_log_rows),
-    Metric(
-        log_loss_skill_score,
-        "skill",
-        "log loss skill score",
-        True,
-        (-np.inf, 1.0),
-        _skill_kernel(_log_kernel, _entropy),
-        loss=_log_rows,
-        reference=_entropy,
-    ),
+    _skill_metric(log_loss_skill_score, "log loss skill score", _log_kernel, _log_rows, _entropy),
     Metric(roc_auc, "area", "ROC AUC", True, (0.0, 1.0), _auc_kernel, influence=_auc_influence),
 )

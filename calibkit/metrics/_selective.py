@@ -91,7 +91,7 @@ def risk_coverage_curve(
     array([0.   , 0.333, 0.5  ])
     """
     table = _table_of(y_true, y_prob, sample_weight, weights, pos_label, "risk_coverage_curve")
-    n, wrong = _accepted(table)
+    n, wrong = np.cumsum(table.w[::-1]), np.cumsum((table.w - table.wy)[::-1])
     return RiskCoverage(n / n[-1], np.clip(wrong / n, 0.0, 1.0), table.p[::-1].copy())
 
 
@@ -225,19 +225,9 @@ def _table_of(
     return ScoreTable.from_binary(read_confidence(*given, where))
 
 
+_LABEL = "area under risk and coverage"
 SPECS = (
     Metric(
-        area_under_risk_coverage,
-        "risk",
-        "area under risk and coverage",
-        False,
-        (0.0, 1.0),
-        _kernel,
-        influence=_influence,
+        area_under_risk_coverage, "risk", _LABEL, False, (0.0, 1.0), _kernel, influence=_influence
     ),
 )
-
-
-def _accepted(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
-    """Weight of the rows at or above each score from high to low, and of the wrong among them."""
-    return np.cumsum(table.w[::-1]), np.cumsum((table.w - table.wy)[::-1])
