@@ -18,7 +18,7 @@ from calibkit import (
     ReversedScoresWarning,
     estimate,
 )
-from calibkit._core.random import generator
+from calibkit._core.params import generator
 from calibkit.codegen import (
     Generations,
     Ragged,

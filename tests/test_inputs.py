@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibkit import IdentityCalibrator, PlattCalibrator, TemperatureCalibrator, brier_score
-from calibkit._core.inputs import read_scores
+from calibkit._core.inputs import read_scores, read_weights
 from calibkit._core.labels import read_labels
-from calibkit._core.weights import read_weights
 from calibkit.testing import binary_data, multiclass_data
 
 

@@ -18,14 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, trace
 from .._core.certification import Settings, Verification
-from .._core.inputs import Rows, check_lengths
+from .._core.inputs import Rows, check_lengths, read_weights
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_flag, check_int, main_name, with_hints
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.scores import Scores
 from .._core.warnings import counted
-from .._core.weights import read_weights
 from .._cross_fitting import Fold, cross_fit, response_of, splits, weight_params
 from .._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
 from .._typing import FloatArray, IntArray, Scale, Self

@@ -23,8 +23,7 @@ from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
 from .._numerics.region import mean_gaps, radius
 from .._typing import FloatArray, IntArray
-from .params import check_flag, check_int, check_real, percent
-from .random import generator
+from .params import check_flag, check_int, check_real, generator, percent
 
 _SUBJECTS = {
     "binary": "the probabilities are",

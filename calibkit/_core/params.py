@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from .printed import spelled
 
@@ -267,3 +268,25 @@ def check_int(where: str, name: str, value: Any, *, low: int, high: int = 2**53)
         raise ValueError(f"{where}: {name}={spelled(value)}; expected an int of at least {low}.")
     if int(value) > high:
         raise ValueError(f"{where}: {name}={spelled(value)}; expected an int of at most {high}.")
+
+
+def check_seed(random_state: Any) -> None:
+    """Raise unless a generator can be made of it; none is, of one that this would move on."""
+    moving = isinstance(random_state, (np.random.Generator, np.random.RandomState))
+    if not moving and random_state is not np.random:
+        generator(random_state)
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """A generator from a seed, a generator, a RandomState or None."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState) or random_state is np.random:
+        return np.random.default_rng(check_random_state(random_state).randint(2**31))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"random_state={spelled(random_state)}; expected an int >= 0, a generator, a "
+            "RandomState or None."
+        ) from error

@@ -9,12 +9,19 @@ import numpy as np
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind, Weights
 from .columns import column_names, in_class_order
-from .inputs import Rows, check_lengths, match_classes, read_scores, refuse_swapped, warn_of_hard
+from .inputs import (
+    Rows,
+    check_lengths,
+    match_classes,
+    read_scores,
+    read_weights,
+    refuse_swapped,
+    warn_of_hard,
+)
 from .labels import read_group_labels, read_labels, read_targets, warn_of_order
 from .params import check_choice
 from .printed import spelled
 from .warnings import FewGroupsWarning, warn
-from .weights import read_weights
 
 KINDS = get_args(Kind)
 #: What a weight is: a row's share of the population, or a number of rows.

@@ -11,9 +11,8 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.inputs import Rows
 from .._core.labels import read_classes
-from .._core.params import check_real
+from .._core.params import check_real, check_seed, generator
 from .._core.printed import spelled
-from .._core.random import check_seed, generator
 from .._core.saved import check_held, check_inside
 from .._core.scores import Scores
 from .._numerics.binning import assign, distinct_values, mass_borders

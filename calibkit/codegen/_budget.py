@@ -9,8 +9,7 @@ import numpy as np
 
 from .._core.inputs import check_lengths
 from .._core.labels import read_group_labels
-from .._core.params import check_int, check_real, percent
-from .._core.random import generator
+from .._core.params import check_int, check_real, generator, percent
 from .._typing import FloatArray, IntArray
 from ..decisions._rates import read_floats
 from ..decisions._result_table import ResultTable

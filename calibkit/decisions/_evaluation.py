@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._core.labels import read_group_labels
-from .._core.params import check_int, check_real, percent
+from .._core.params import check_int, check_real, generator, percent
 from .._core.printed import spelled
-from .._core.random import generator
 from .._core.rows import FEW_GROUPS
 from .._core.signals import (
     check_range,

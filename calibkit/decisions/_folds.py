@@ -12,9 +12,8 @@ from sklearn.model_selection import KFold
 
 from .._core.base import BaseCalibrator
 from .._core.labels import read_group_labels
-from .._core.params import check_choice, check_int
+from .._core.params import check_choice, check_int, generator
 from .._core.printed import spelled
-from .._core.random import generator
 from .._core.scores import Scores
 from .._core.signals import check_range, read_correct, read_signals, scales_of
 from .._core.warnings import CalibrationWarning, ScaleWarning

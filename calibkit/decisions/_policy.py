@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._core.inputs import check_lengths
-from .._core.params import check_int, check_real, percent
+from .._core.params import check_int, check_real, generator, percent
 from .._core.provenance import Traced
-from .._core.random import generator
 from .._core.rows import read_groups
 from .._core.signals import read_correct
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._core.base import StateKind
-from .._core.inputs import LARGEST_LOGIT, read_scores, refuse_swapped, split_fractions
+from .._core.inputs import LARGEST_LOGIT, read_scores, read_weights, refuse_swapped, split_fractions
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
@@ -20,7 +20,6 @@ from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, finite, number, vector
 from .._core.scores import SATURATED, Scores
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
-from .._core.weights import read_weights
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
 from .._numerics.logistic import fit_logistic, separation, smoothed_targets

@@ -11,9 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.columns import in_class_order
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
-from .._core.params import check_choice, check_int, check_real, percent
+from .._core.params import check_choice, check_int, check_real, check_seed, generator, percent
 from .._core.provenance import Traced, provenance
-from .._core.random import check_seed, generator
 from .._core.saved import check_keys, check_sound, count, finite, number
 from .._core.signals import SCALES, read_correct, warn_left_out
 from .._core.warnings import CalibrationWarning, warn

@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._core.params import check_choice, check_int, check_scale
-from .._core.random import generator
+from .._core.params import check_choice, check_int, check_scale, generator
 from .._numerics.links import expit
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from .._typing import FloatArray, IntArray, SignalScale

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.params import check_choice, check_int, check_real
+from .._core.params import check_choice, check_int, check_real, generator
 from .._core.printed import spelled
-from .._core.random import generator
 from .._core.rows import reversal
 from .._core.warnings import silent
 from .._numerics.area import Grouped, reversed_area

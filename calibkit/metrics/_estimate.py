@@ -10,9 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .._core.inputs import Rows
-from .._core.params import advice, check_choice, check_int, check_real, percent
+from .._core.params import advice, check_choice, check_int, check_real, generator, percent
 from .._core.printed import spelled
-from .._core.random import generator
 from .._core.rows import (
     Binary,
     few_groups,

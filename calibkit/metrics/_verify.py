@@ -18,9 +18,8 @@ from .._core.certification import (
     verify_counts,
 )
 from .._core.inputs import read_scores
-from .._core.params import check_choice, check_int, check_real
+from .._core.params import check_choice, check_int, check_real, generator
 from .._core.printed import spelled
-from .._core.random import generator
 from .._core.rows import (
     infer_kind,
     read_problem,

@@ -9,9 +9,8 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.params import check_int, check_real
+from .._core.params import check_int, check_real, check_seed, generator
 from .._core.printed import spelled
-from .._core.random import check_seed, generator
 from .._core.saved import check_held
 from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign, uniform_borders
