@@ -2,7 +2,7 @@
 
 Draws labelled outputs many times, fits a threshold with an error of at most 5% in mind, and
 compares the true error among what it would accept of new outputs (20% where outputs state one of
-a few confidences). Prints, for each kind of outputs, their number and delta: the share of
+a few confidences). Prints, for each kind of outputs, their number and alpha: the share of
 simulations in which the true error is above that, the share in which a threshold was found, and
 the mean share of outputs accepted; beside it the same for the naive threshold, the lowest with an
 observed error of at most 5% (20%).
@@ -11,7 +11,7 @@ observed error of at most 5% (20%).
     python benchmarks/codegen_threshold.py --many 1000     # simulations instead of 5,000
     python benchmarks/codegen_threshold.py --json benchmarks/codegen_threshold.json
 
-A share of broken promises above delta by more than two standard errors is marked with "!".
+A share of broken promises above alpha by more than two standard errors is marked with "!".
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def naive(outputs: Outputs, max_error: float) -> float:
 
 
 def simulate(
-    kind: Callable[[np.random.Generator, int], Outputs], n: int, delta: float, many: int, seed: int
+    kind: Callable[[np.random.Generator, int], Outputs], n: int, alpha: float, many: int, seed: int
 ) -> np.ndarray:
     """Shares of broken promises, of thresholds found, of outputs accepted: ours, then naive."""
     truth, rng = Truth(kind), np.random.default_rng(seed)
@@ -174,7 +174,7 @@ def simulate(
     sums = np.zeros((2, 3))
     for i in range(many):
         outputs = kind(rng, n)
-        gate = RiskControlledThreshold(max_error, delta=delta, random_state=i)
+        gate = RiskControlledThreshold(max_error, alpha=alpha, random_state=i)
         gate.fit(outputs.p, outputs.correct, outputs.groups)
         for j, threshold in enumerate((gate.threshold_, naive(outputs, max_error))):
             error, share = truth.at(threshold)
@@ -196,16 +196,16 @@ def main() -> None:
     print(f"{'':34}{'controlled':>27}{'naive':>30}")
     found: list[list[object]] = []
     columns = "".join(f"{name:>10}" for name in ("broken", "found", "accepted"))
-    print(f"{'outputs':<22}{'n':>6}{'delta':>6}{columns}{columns}")
+    print(f"{'outputs':<22}{'n':>6}{'alpha':>6}{columns}{columns}")
     for name, kind in KINDS.items():
         for n in (200, 1000, 5000):
-            for delta in (0.1, 0.05):
-                ours, other = simulate(kind, n, delta, many, seed=n)
-                limit = delta + 2.0 * np.sqrt(delta * (1.0 - delta) / many)
+            for alpha in (0.1, 0.05):
+                ours, other = simulate(kind, n, alpha, many, seed=n)
+                limit = alpha + 2.0 * np.sqrt(alpha * (1.0 - alpha) / many)
                 mark = "!" if ours[0] > limit else " "
                 cells = "".join(f"{v:>10.3f}" for v in (*ours, *other))
-                print(f"{name:<22}{n:>6}{delta:>6}{cells} {mark}", flush=True)
-                found.append([name, n, delta, *(round(float(v), 4) for v in (*ours, *other))])
+                print(f"{name:<22}{n:>6}{alpha:>6}{cells} {mark}", flush=True)
+                found.append([name, n, alpha, *(round(float(v), 4) for v in (*ours, *other))])
     if options.json:
         options.json.write_text("[\n" + ",\n".join(map(json.dumps, found)) + "\n]\n")
 

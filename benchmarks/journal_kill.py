@@ -46,22 +46,20 @@ def make_calls(seed: int) -> list[tuple[str, tuple[Any, ...], int]]:
         p = rng.random(n)
         y = (rng.random(n) < p**2).astype(float)
         y[rng.random(n) < 0.05] = np.nan
-        kind = rng.choice(
-            ["partial_fit", "predict_then_update", "learn_one", "remember", "resolve"]
-        )
+        kind = rng.choice(["partial_fit", "predict_then_update", "learn_one", "forecast", "label"])
         if kind == "learn_one":
             calls.append((kind, (float(p[0]), 1 if y[0] == 1 else 0), 1))
-        elif kind == "remember":
+        elif kind == "forecast":
             ids = [1000 * i + k for k in range(n)]
             waiting += ids
             calls.append((kind, (ids, p), n))
-        elif kind == "resolve" and waiting:
+        elif kind == "label" and waiting:
             ids = [
                 waiting.pop(int(rng.integers(len(waiting)))) for _ in range(min(n, len(waiting)))
             ]
             calls.append((kind, (ids, y[: len(ids)]), len(ids)))
         else:
-            calls.append(("partial_fit" if kind == "resolve" else str(kind), (p, y), n))
+            calls.append(("partial_fit" if kind == "label" else str(kind), (p, y), n))
     calls.insert(0, ("partial_fit", ([0.5, 0.5], [0, 1]), 2))
     return calls
 

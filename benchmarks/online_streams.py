@@ -93,7 +93,7 @@ def run(stream: Dated, seed: int = 0) -> dict[str, tuple[float, ...]]:
 
 
 def run_late(stream: Dated, hours: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
-    """The same where labels come so many hours after their rows, by remember and resolve."""
+    """The same where labels come so many hours after their rows, by forecast and label."""
     found, n = {}, len(stream.y)
     if (np.diff(stream.hour) < 0).any():
         raise ValueError("rows are not in the order of time")
@@ -104,8 +104,8 @@ def run_late(stream: Dated, hours: int, seed: int = 0) -> dict[str, tuple[float,
         model.partial_fit(stream.p[:0], stream.y[:0], classes=[0, 1])
         for start, stop, until in zip(starts, [*starts[1:], n], known, strict=True):
             if until > done:
-                model.resolve(np.arange(done, until), stream.y[done:until])
+                model.label(np.arange(done, until), stream.y[done:until])
                 done = until
-            q[start:stop] = model.remember(np.arange(start, stop), stream.p[start:stop])[:, 1]
+            q[start:stop] = model.forecast(np.arange(start, stop), stream.p[start:stop])[:, 1]
         found[name] = _measures(stream, q)
     return found

@@ -89,8 +89,8 @@ def _online(example: Any) -> Target:
         except Exception:
             assert calibkit.to_dict(calibrator) == before, "a refused update has changed the state"
             raise
-        yield "remembered", calibrator.remember(range(len(a["x"])), a["x"]), 0.0, 1.0
-        calibrator.resolve(range(len(a["y"])), a["y"])
+        yield "forecast", calibrator.forecast(range(len(a["x"])), a["x"]), 0.0, 1.0
+        calibrator.label(range(len(a["y"])), a["y"])
         yield "proba", calibrator.predict_proba(a["others"]), 0.0, 1.0
 
     return call

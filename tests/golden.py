@@ -86,14 +86,14 @@ def _methods(example: Any) -> Iterator[tuple[str, Call, dict[str, Any]]]:
     settings = {"classes": None, **example.get_params(deep=False)}
     yield f"{name} with", lambda **k: clone(example).set_params(**k).partial_fit(p, y), settings
     late = {"ids": list(range(60)), "X": p}
-    yield f"{name}.remember", lambda **k: clone(example).remember(**k), late
+    yield f"{name}.forecast", lambda **k: clone(example).forecast(**k), late
 
-    def resolve(**k: Any) -> Any:
+    def label(**k: Any) -> Any:
         cal = clone(example)
-        cal.remember(**late)
-        return cal.resolve(**k)
+        cal.forecast(**late)
+        return cal.label(**k)
 
-    yield f"{name}.resolve", resolve, {"ids": list(range(60)), "y": y}
+    yield f"{name}.label", label, {"ids": list(range(60)), "y": y}
 
 
 def _streams() -> Iterator[tuple[str, Call, dict[str, Any]]]:

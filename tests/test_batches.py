@@ -30,8 +30,8 @@ def test_labels_resolved_at_once_are_as_learnt(stream):
     p, y = stream
     late = AdaptivePlattCalibrator().partial_fit([], [], classes=[0, 1])
     for i in range(len(p)):
-        late.remember([i], p[i : i + 1])
-        late.resolve([i], y[i : i + 1])
+        late.forecast([i], p[i : i + 1])
+        late.label([i], y[i : i + 1])
     prompt = AdaptivePlattCalibrator().partial_fit(p, y)
     np.testing.assert_allclose(late.weights_, prompt.weights_, rtol=0, atol=1e-14)
     np.testing.assert_allclose(late.predict_proba(p), prompt.predict_proba(p), rtol=0, atol=1e-14)
@@ -47,12 +47,12 @@ def test_rows_of_one_call_count_alike(stream):
     expected = cal.weights_ * np.exp(means)
     expected /= expected.sum()
     twin, turned = copy.deepcopy(cal), copy.deepcopy(cal)
-    cal.remember(range(300), p)
-    cal.resolve(range(300), y)
+    cal.forecast(range(300), p)
+    cal.label(range(300), y)
     np.testing.assert_allclose(cal.weights_, expected, rtol=1e-12)
     np.testing.assert_array_equal(twin.partial_fit(p, y).weights_, cal.weights_)
-    turned.remember(range(300), p)
-    turned.resolve(range(300)[::-1], y[::-1])
+    turned.forecast(range(300), p)
+    turned.label(range(300)[::-1], y[::-1])
     np.testing.assert_allclose(turned.weights_, expected, rtol=1e-12)
     assert cal.n_mixed_ == 600
 
@@ -61,10 +61,10 @@ def test_weights_move_by_what_was_forecast_then_and_less_the_later(stream):
     p, y = stream
     cal = AdaptivePlattCalibrator(discounts=(1.0, 0.9), share=0.0).partial_fit(p, y)
     before, chances = cal.weights_, [c.predict_proba(p[:1])[:, 1] for c in cal.calibrators_]
-    cal.remember(["late"], p[:1])
+    cal.forecast(["late"], p[:1])
     cal.partial_fit(p[1:4], [None, 0, 1])  # two labels come in between
     between = cal.weights_
-    cal.resolve(["late"], [1])
+    cal.label(["late"], [1])
     expected = between * np.concatenate(chances) ** (1 / 3)
     np.testing.assert_allclose(cal.weights_, expected / expected.sum(), rtol=1e-12)
     assert not np.array_equal(before, between)
@@ -74,8 +74,8 @@ def test_a_missing_late_label_moves_nothing(stream):
     p, y = stream
     cal = AdaptivePlattCalibrator().partial_fit(p, y)
     weights, n = cal.weights_, cal.n_mixed_
-    cal.remember([0, 1], p[:2])
-    cal.resolve([0, 1], [None, np.nan])
+    cal.forecast([0, 1], p[:2])
+    cal.label([0, 1], [None, np.nan])
     np.testing.assert_array_equal(cal.weights_, weights)
     assert cal.n_mixed_ == n
 
@@ -101,8 +101,8 @@ def habit(cal, x, y, rows):
 
 
 def by_id(cal, x, y, rows):
-    q = cal.remember(rows, x[rows])[:, 1]
-    cal.resolve(rows, y[rows])
+    q = cal.forecast(rows, x[rows])[:, 1]
+    cal.label(rows, y[rows])
     return q
 
 
@@ -179,8 +179,8 @@ def test_calls_of_old_journals_are_learnt_row_by_row(stream):
     repeat(now, Call(0, 50, p[:50].tobytes(), y[:50].astype(np.int8).tobytes()))
     then.predict_then_update(p[:50], y[:50])
     for cal in (now, then):
-        cal.remember([5, 6, 7], p[:3])
+        cal.forecast([5, 6, 7], p[:3])
     repeat(now, Call(3, 3, b"", codes, ids))
     for key, label in zip((5, 6, 7), y[:3], strict=True):
-        then.resolve([key], [label])
+        then.label([key], [label])
     assert to_dict(now) == to_dict(then)

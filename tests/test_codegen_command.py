@@ -146,13 +146,13 @@ def test_policy_is_the_librarys(folder, scored, tmp_path):
 
 def test_signals_share_delta_and_impossible_demands_are_said(folder):
     result = run(folder, "policy", *FILES, "--max-error", "0.001")
-    assert "Thresholds of 5 signals share delta = 0.1" in result.stdout
+    assert "Thresholds of 5 signals share alpha = 0.1" in result.stdout
     assert result.stdout.count("nothing is accepted") == 5
     assert result.stderr == ""  # said once
     facts = json.loads(run(folder, "policy", *FILES, "--max-error", "0.001", "--json").stdout)
     assert facts["thresholds"][NAME]["feasible"] is False
     assert facts["thresholds"][NAME]["threshold"] is None
-    assert facts["thresholds"][NAME]["delta"] == pytest.approx(0.02)
+    assert facts["thresholds"][NAME]["alpha"] == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

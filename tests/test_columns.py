@@ -123,7 +123,7 @@ def test_streams_read_columns_by_name_in_every_order(example):
     cal = clone(example)
     got = [cal.predict_then_update(other[:100], y[:100])]
     got.append(cal.predict_then_update(straight[100:200], y[100:200]))
-    got.append(cal.remember(range(100), other[200:]))
+    got.append(cal.forecast(range(100), other[200:]))
     np.testing.assert_array_equal(np.concatenate(got)[:200], expected[:200])
     np.testing.assert_array_equal(got[2], cal.predict_proba(straight[200:]))
 

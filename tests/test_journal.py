@@ -76,14 +76,14 @@ def calls(maker, n=60, seed=0):
     yield "partial_fit", ([0.3, 0.6], list(labels))
     for i in range(n):
         x, y = stream(int(rng.integers(1, 12)), i, labels=labels, logits="logits" in maker)
-        kind = rng.choice(["partial_fit", "predict_then_update", "one", "remember", "resolve"])
+        kind = rng.choice(["partial_fit", "predict_then_update", "one", "forecast", "label"])
         if kind == "one":
             yield "learn_one", (float(x[0]), y[0])
-        elif kind == "remember":
-            yield "remember", ([f"{i} {k}" if k % 2 else 100 * i + k for k in range(len(x))], x)
-        elif kind == "resolve":
+        elif kind == "forecast":
+            yield "forecast", ([f"{i} {k}" if k % 2 else 100 * i + k for k in range(len(x))], x)
+        elif kind == "label":
             ids = [f"{k} 1" for k in range(max(0, i - 5), i)] + [100 * i]
-            yield "resolve", (ids, [labels[k % 2] for k in range(len(ids) - 1)] + [None])
+            yield "label", (ids, [labels[k % 2] for k in range(len(ids) - 1)] + [None])
         else:
             yield str(kind), (x, y)
 
@@ -98,9 +98,9 @@ def test_a_run_with_crashes_equals_one_without(path, maker, every):
     journal = Journal(path, MAKERS[maker](), snapshot_every=every)
     for i, (name, args) in enumerate(calls(maker)):
         found, expected = getattr(journal, name)(*args), getattr(plain, name)(*args)
-        if name in ("predict_then_update", "remember"):
+        if name in ("predict_then_update", "forecast"):
             np.testing.assert_array_equal(found, expected)
-        elif name == "resolve":
+        elif name == "label":
             assert found == expected
         if i % 7 == 0:
             crash(journal)
@@ -125,12 +125,12 @@ def test_many_classes_and_single_precision(path, scale):
     for rows in np.split(np.arange(60), 6):
         plain.partial_fit(x[rows], y[rows], classes=["a", "b", "c"])
         journal.partial_fit(x[rows], y[rows], classes=["a", "b", "c"])
-    plain.remember([1, 2], x[:2]), journal.remember([1, 2], x[:2])
+    plain.forecast([1, 2], x[:2]), journal.forecast([1, 2], x[:2])
     plain.learn_one(x[0].tolist(), "b"), journal.learn_one(x[0].tolist(), "b")
     crash(journal)
     with Journal(path) as again:
         assert to_dict(again.calibrator_) == to_dict(plain)
-        assert again.resolve([2], ["c"]).n_learned == 1
+        assert again.label([2], ["c"]).n_learned == 1
         assert again.n_rows == 64
 
 
@@ -162,11 +162,11 @@ def test_a_seed_that_was_drawn_is_kept(path):
 
 def test_late_labels_survive(path):
     journal = Journal(path, TrackingCalibrator(classes=[0, 1]))
-    journal.remember(["a", "b", 3], [0.2, 0.7, 0.9])
+    journal.forecast(["a", "b", 3], [0.2, 0.7, 0.9])
     crash(journal)
     with Journal(path) as again:
         assert len(again.calibrator_.pending_) == 3
-        assert again.resolve([3, "a", "x"], [1, 0, 1]) == (2, ["x"], [])
+        assert again.label([3, "a", "x"], [1, 0, 1]) == (2, ["x"], [])
         assert len(again.calibrator_.pending_) == 1
         assert again.n_rows == 6
 
@@ -214,12 +214,12 @@ def test_many_streams_in_one_journal(path, names, every):
         rows = [f"{i} {k}" for k in range(len(x))]
         late = [f"{i - 1} {k}" for k in range(6)]
         np.testing.assert_array_equal(
-            journal.remember(rows, x, group), plain.remember(rows, x, group)
+            journal.forecast(rows, x, group), plain.forecast(rows, x, group)
         )
         found = journal.predict_then_update(x, y, group=group)
         np.testing.assert_array_equal(found, plain.predict_then_update(x, y, group))
         labels = [k % 2 for k in range(6)]
-        assert journal.resolve(late, labels) == plain.resolve(late, labels)
+        assert journal.label(late, labels) == plain.label(late, labels)
         journal.partial_fit(x, y, group=group[0]), plain.partial_fit(x, y, group[0])
         if i % 7 == 0:
             crash(journal)
@@ -234,7 +234,7 @@ def test_many_streams_in_one_journal(path, names, every):
         for call, words in (
             (lambda: again.partial_fit([0.5], [1]), r"by name, and no classes: group=\[...\]"),
             (lambda: again.partial_fit([0.5], [1], group), "the stream of each row, by name"),
-            (lambda: again.remember([1], [0.5]), "remember: expected the stream"),
+            (lambda: again.forecast([1], [0.5]), "forecast: expected the stream"),
         ):
             with pytest.raises(TypeError, match=words):
                 call()
@@ -252,7 +252,7 @@ def test_one_stream_takes_no_group(path):
         for call in (
             lambda: journal.partial_fit([0.2, 0.4], [0, 1], group=[1, 2]),
             lambda: journal.predict_proba([0.2], 1),
-            lambda: journal.remember([1], [0.2], 1),
+            lambda: journal.forecast([1], [0.2], 1),
         ):
             with pytest.raises(TypeError, match="group is given to a calibrator of one stream"):
                 call()
@@ -362,7 +362,7 @@ def fill_the_disk(journal):
 def test_a_full_disk_changes_nothing(path):
     journal = Journal(path, TrackingCalibrator(), snapshot_every=100_000)
     journal.partial_fit(*stream(100))
-    journal.remember(["a"], [0.4])
+    journal.forecast(["a"], [0.4])
     before, rows = to_dict(journal.calibrator_), journal.n_rows
     cal = journal.calibrator_
     free = fill_the_disk(journal)
@@ -371,8 +371,8 @@ def test_a_full_disk_changes_nothing(path):
     for attempt in (
         lambda: journal.partial_fit(x, y),
         lambda: journal.predict_then_update(x, y),
-        lambda: journal.remember(ids, x),
-        lambda: journal.resolve(["a", *ids], [1, *y]),
+        lambda: journal.forecast(ids, x),
+        lambda: journal.label(["a", *ids], [1, *y]),
     ):
         with pytest.raises(OSError, match=r"state\.db: database or disk is full; nothing was"):
             attempt()
@@ -403,7 +403,7 @@ def test_an_interrupt_leaves_memory_and_file_alike(path, monkeypatch, after):
     monkeypatch.setattr(journal._log, "append", interrupted)
     for i in range(2):
         with pytest.raises(KeyboardInterrupt):
-            journal.remember([i, 7], [0.1, 0.2])
+            journal.forecast([i, 7], [0.1, 0.2])
         with pytest.raises(KeyboardInterrupt):
             journal.partial_fit(*stream(5, i + 1))
     monkeypatch.undo()
@@ -425,9 +425,9 @@ def test_bad_input_is_refused_as_the_calibrator_does(path):
         ("learn_one", (7.0, 1)),
         ("learn_one", (0.5, "x")),
         ("predict_proba_one", (7.0,)),
-        ("remember", ([1.5], [0.2])),
-        ("remember", ([1, 2], [0.2])),
-        ("resolve", ([1], [0, 1])),
+        ("forecast", ([1.5], [0.2])),
+        ("forecast", ([1, 2], [0.2])),
+        ("label", ([1], [0, 1])),
     ]
     for started in (False, True):
         for name, args in bad:
@@ -454,8 +454,8 @@ def test_threads_take_turns(path):
                 x, y = stream(3, 100 * seed + i)
                 journal.partial_fit(x, y)
                 journal.predict_proba(x)
-                journal.remember([(seed * 1000) + i], x[:1])
-                journal.resolve([(seed * 1000) + i], [1])
+                journal.forecast([(seed * 1000) + i], x[:1])
+                journal.label([(seed * 1000) + i], [1])
         except BaseException as error:
             errors.append(error)
 
@@ -565,7 +565,7 @@ def crashed(path):
     journal = Journal(path, TrackingCalibrator(), snapshot_every=100_000)
     for i in range(20):
         journal.partial_fit(*stream(50, i))
-    journal.remember(["a", "b"], [0.2, 0.4])
+    journal.forecast(["a", "b"], [0.2, 0.4])
     state = to_dict(journal.calibrator_)
     crash(journal)
     return path, state
@@ -726,7 +726,7 @@ def test_the_file_stays_small(path):
 
 def test_a_large_state_is_not_written_for_a_few_rows(path, monkeypatch):
     journal = Journal(path, TrackingCalibrator(classes=[0, 1]), snapshot_every=10)
-    journal.remember(np.arange(20_000), np.linspace(0, 1, 20_000))
+    journal.forecast(np.arange(20_000), np.linspace(0, 1, 20_000))
     kept, keep = [], journal._log.keep
     monkeypatch.setattr(journal._log, "keep", lambda *a, **k: (kept.append(1), keep(*a, **k)))
     for i in range(500):
@@ -744,8 +744,8 @@ def test_calls_of_no_rows_leave_no_trace(path):
         size = journal._log._seq
         for _ in range(10):
             journal.partial_fit([], [])
-            journal.remember([], [])
-            journal.resolve([], [])
+            journal.forecast([], [])
+            journal.label([], [])
             assert journal.predict_then_update([], []).shape == (0, 2)
         assert journal._log._seq == size
 
@@ -769,7 +769,7 @@ def test_closed(path):
     words = "of TrackingCalibrator: 2 rows learnt, 0 ids waiting"
     assert repr(journal) == f"<Journal {str(path)!r} {words}, closed>"
     with Journal(path) as again:
-        again.remember([1], [0.5])
+        again.forecast([1], [0.5])
         assert repr(again).endswith("2 rows learnt, 1 ids waiting, open>")
     assert journal.calibrator_.predict_proba([0.2]).shape == (1, 2)
 
@@ -840,8 +840,8 @@ def lives():
             ("partial_fit", (x, y), {}),
             ("learn_one", (0.4, 1), {}),
             ("predict_then_update", (x, y), {}),
-            ("remember", (["a", 7, "c"], x), {}),
-            ("resolve", (["c", "a", "no"], [1, None, 0]), {}),
+            ("forecast", (["a", 7, "c"], x), {}),
+            ("label", (["c", "a", "no"], [1, None, 0]), {}),
             ("partial_fit", (x, y), {}),
         ],
     )
@@ -859,9 +859,9 @@ def lives():
         lambda: MultiStreamCalibrator(classes=[0, 1]),
         [
             ("partial_fit", (x, y), {"group": [1, 2, 1]}),
-            ("remember", (["a", 7, "c"], x), {"group": [3, 2, 1]}),
+            ("forecast", (["a", 7, "c"], x), {"group": [3, 2, 1]}),
             ("predict_then_update", (x, y), {"group": [1, 5, 1]}),
-            ("resolve", (["c", "a", "no"], [1, None, 0]), {}),
+            ("label", (["c", "a", "no"], [1, None, 0]), {}),
         ],
     )
 

@@ -176,9 +176,9 @@ def late_labels(n):
     def call():
         cal = TrackingCalibrator(classes=[0, 1])
         for at in np.split(np.arange(n), n // 10):
-            cal.remember(at, p[at])
+            cal.forecast(at, p[at])
         for at in np.split(np.arange(n), n // 10):
-            cal.resolve(at, y[at])
+            cal.label(at, y[at])
 
     return call
 
@@ -192,8 +192,8 @@ def journal(n):
             path = Path(folder) / "state.db"
             with Journal(path, TrackingCalibrator(classes=[0, 1])) as one:
                 for at in np.split(np.arange(n), n // 10):
-                    one.remember(at, p[at])
-                    one.resolve(at, y[at])
+                    one.forecast(at, p[at])
+                    one.label(at, y[at])
 
     return call
 

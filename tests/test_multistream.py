@@ -542,11 +542,11 @@ def test_late_labels_are_learnt_as_if_they_came_with_the_rows(ids, backend):
     z, y, group = rows_of(400, 15)
     late, plain = make(), make(classes=[0, 1])
     for rows in np.split(np.arange(400), 8):
-        q = late.remember(rows, z[rows], ids[group[rows]])
+        q = late.forecast(rows, z[rows], ids[group[rows]])
         assert (q == plain.predict_proba(z[rows], ids[group[rows]])).all()
         assert len(late.pending_) == 50
         late = calibkit.from_dict(json.loads(json.dumps(calibkit.to_dict(late))))
-        found = late.resolve([*rows[::-1], "x", rows[0]], [*y[rows][::-1], 1, 1])
+        found = late.label([*rows[::-1], "x", rows[0]], [*y[rows][::-1], 1, 1])
         assert found == (np.isfinite(y[rows]).sum(), ["x"], [rows[0]])
         plain.partial_fit(z[rows][::-1], y[rows][::-1], ids[group[rows]][::-1])
         assert calibkit.to_dict(late)["streams"] == calibkit.to_dict(plain)["streams"]
@@ -557,32 +557,32 @@ def test_late_labels_are_learnt_as_if_they_came_with_the_rows(ids, backend):
 
 def test_a_numpy_int_makes_plain_json():
     cal = make(max_pending=np.int64(5)).partial_fit([1.0], [1], "a")
-    cal.remember(["x"], [0.5], "a")
+    cal.forecast(["x"], [0.5], "a")
     assert json.loads(json.dumps(calibkit.to_dict(cal)))["pending"]["room"] == 5
 
 
 def test_the_oldest_make_room_and_merging_keeps_what_waits():
     cal, other = make(max_pending=3), make(max_pending=3)
-    cal.remember([1, 2], [0.5, 0.6], ["a", "b"])
-    other.remember(["x", 2], [0.7, 0.8], ["c", "b"])
+    cal.forecast([1, 2], [0.5, 0.6], ["a", "b"])
+    other.forecast(["x", 2], [0.7, 0.8], ["c", "b"])
     assert cal.merge(other).pending_.to_dict()["ids"] == [1, "x", 2]
     assert len(other.pending_) == 2
-    cal.remember([7], [0.1], "d")
+    cal.forecast([7], [0.1], "d")
     assert cal.pending_.to_dict()["ids"] == ["x", 2, 7]
-    assert cal.resolve([1, 2, "x"], [0, 1, 1]) == (2, [1], [])
+    assert cal.label([1, 2, "x"], [0, 1, 1]) == (2, [1], [])
     assert cal.groups_.tolist() == ["b", "c"]
 
 
 def test_late_labels_that_are_refused_leave_no_trace(monkeypatch):
     cal = make().partial_fit(*rows_of(60, 5))
-    cal.remember([1, 2], [0.5, 0.6], [3, 99])
+    cal.forecast([1, 2], [0.5, 0.6], [3, 99])
     before = calibkit.to_dict(cal)
     for call, words in (
-        (lambda: cal.remember([1.5], [0.5], 3), "ids holds 1.5"),
-        (lambda: cal.remember([1, 2], [0.5], 3), "X has 1 rows? and ids"),
-        (lambda: cal.remember([1], [0.5], "a"), "group holds strings"),
-        (lambda: cal.resolve([1], [7]), "not among the classes"),
-        (lambda: cal.resolve([1, 2], [1]), "y has 1 rows? and ids"),
+        (lambda: cal.forecast([1.5], [0.5], 3), "ids holds 1.5"),
+        (lambda: cal.forecast([1, 2], [0.5], 3), "X has 1 rows? and ids"),
+        (lambda: cal.forecast([1], [0.5], "a"), "group holds strings"),
+        (lambda: cal.label([1], [7]), "not among the classes"),
+        (lambda: cal.label([1, 2], [1]), "y has 1 rows? and ids"),
     ):
         with pytest.raises(ValueError, match=words):
             call()
@@ -595,10 +595,10 @@ def test_late_labels_that_are_refused_leave_no_trace(monkeypatch):
         patch.setattr(multistream, "_by_turns", broken)
         patch.setattr(multistream.blocks, "compiles", lambda n: False)
         with pytest.raises(MemoryError):
-            cal.resolve([1, 2], [1, 0])
+            cal.label([1, 2], [1, 0])
     assert calibkit.to_dict(cal) == before
     with pytest.raises(NotFittedError):
-        make().resolve([1], [1])
+        make().label([1], [1])
 
 
 # -- files -----------------------------------------------------------------------------------
@@ -891,9 +891,9 @@ def test_small_calls_compile_once_they_are_many():
 
 def test_ids_of_streams_are_of_one_kind_from_the_first_that_waits():
     cal = make(classes=[0, 1])
-    cal.remember(["a", "b"], [0.5, 0.6], [1, 2])
+    cal.forecast(["a", "b"], [0.5, 0.6], [1, 2])
     for call in (
-        lambda: cal.remember(["c"], [0.7], ["x"]),
+        lambda: cal.forecast(["c"], [0.7], ["x"]),
         lambda: cal.partial_fit([0.7], [1], ["x"]),
         lambda: cal.merge(make(classes=[0, 1]).partial_fit([0.7], [1], ["x"])),
     ):
@@ -903,22 +903,22 @@ def test_ids_of_streams_are_of_one_kind_from_the_first_that_waits():
     data["pending"]["tickets"][0][1] = "x"
     with pytest.raises(ValueError, match=r"pending.* mixes ints and strings"):
         calibkit.from_dict(data)
-    assert cal.resolve(["a", "b"], [1, 0]).n_learned == 2
+    assert cal.label(["a", "b"], [1, 0]).n_learned == 2
 
 
 def test_less_room_than_forecasts_that_wait_is_saved():
     cal = make(classes=[0, 1])
-    cal.remember([1, 2, 3], [0.5, 0.6, 0.7], [1, 2, 3])
+    cal.forecast([1, 2, 3], [0.5, 0.6, 0.7], [1, 2, 3])
     again = calibkit.from_dict(calibkit.to_dict(cal.set_params(max_pending=2)))
-    assert again.resolve([1, 2, 3], [1, 1, 1]) == (2, [1], [])
+    assert again.label([1, 2, 3], [1, 1, 1]) == (2, [1], [])
 
 
 def test_a_label_that_is_refused_leaves_the_order_of_those_that_wait(monkeypatch):
     cal = make(classes=[0, 1])
-    cal.remember(["a", "b"], [0.5, 0.6], [1, 2])
+    cal.forecast(["a", "b"], [0.5, 0.6], [1, 2])
     monkeypatch.setattr(cal._streams, "learn", None)
     with pytest.raises(TypeError):
-        cal.resolve(["a"], [1])
+        cal.label(["a"], [1])
     assert cal.pending_.to_dict()["ids"] == ["a", "b"]
 
 
@@ -928,7 +928,7 @@ def test_a_step_that_is_stopped_leaves_no_trace(n, monkeypatch):
     rng = np.random.default_rng(0)
     p, y, group = rng.random(n), rng.integers(0, 2, n), rng.integers(0, n // 3, n)
     cal = MultiStreamCalibrator().partial_fit(p, y, group)
-    cal.remember(range(n), p, group + 5)
+    cal.forecast(range(n), p, group + 5)
     before, real = calibkit.to_dict(cal), _streams.learn
 
     def stopped(*args):
@@ -939,11 +939,11 @@ def test_a_step_that_is_stopped_leaves_no_trace(n, monkeypatch):
     calls = (
         lambda: cal.partial_fit(p, y, group + 3),
         lambda: cal.predict_then_update(p, y, group + 3),
-        lambda: cal.resolve(range(n), y),
+        lambda: cal.label(range(n), y),
     )
     for call in calls:
         with pytest.raises(KeyboardInterrupt):
             call()
         assert calibkit.to_dict(cal) == before
     monkeypatch.undo()
-    assert cal.resolve(range(n), y).n_learned == n
+    assert cal.label(range(n), y).n_learned == n

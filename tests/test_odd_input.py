@@ -99,9 +99,9 @@ def test_calibrators_refuse_odd_input_in_our_words(example):
             refuses(lambda b=bad: clone(example).fit(X, y, b))
         return
     cal = clone(example).partial_fit(X, y)
-    cal.remember(range(30), X)
+    cal.forecast(range(30), X)
     for bad in LABELS.values():
-        refuses(lambda b=bad: cal.resolve(range(30), b))
+        refuses(lambda b=bad: cal.label(range(30), b))
 
 
 def test_functions_refuse_odd_input_in_our_words():
@@ -152,8 +152,8 @@ def test_streams_take_labels_of_every_library(example, kind):
     cal, expected = clone(example).partial_fit(X, given), clone(example).partial_fit(X, plain)
     np.testing.assert_array_equal(cal.predict_proba(X), expected.predict_proba(X))
     for one, labels in ((cal, given), (expected, plain)):
-        one.remember(range(30), X)
-        one.resolve(pa.array(range(30)), labels)
+        one.forecast(range(30), X)
+        one.label(pa.array(range(30)), labels)
     np.testing.assert_array_equal(cal.predict_proba(X), expected.predict_proba(X))
 
 

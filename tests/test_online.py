@@ -333,10 +333,10 @@ def test_a_saved_stream_goes_on_bit_for_bit(tmp_path):
     p, y = drifting(4000)
     for cal in (HedgingCalibrator(random_state=1), AdaptivePlattCalibrator()):
         cal.partial_fit(p[:2000], y[:2000])
-        cal.remember(["a", "b"], p[:2])
+        cal.forecast(["a", "b"], p[:2])
         save(cal, tmp_path / "cal.json")
         twin = load(tmp_path / "cal.json")
-        assert cal.resolve(["b"], [1]) == twin.resolve(["b"], [1])
+        assert cal.label(["b"], [1]) == twin.label(["b"], [1])
         assert_array_equal(
             cal.predict_then_update(p[2000:], y[2000:]),
             twin.predict_then_update(p[2000:], y[2000:]),
@@ -376,8 +376,8 @@ def test_a_fitted_classifier_is_calibrated_online(rows):
     assert_array_equal(forecast, by_hand.predict_then_update(raw.predict_proba(X[500:]), y[500:]))
     assert_array_equal(model.predict_proba(X), by_hand.predict_proba(raw.predict_proba(X)))
     assert set(model.predict(X)) <= {"no", "yes"}
-    model.remember([1, 2], X[:2])
-    assert model.resolve([2, 3], y[:2]).unknown == [3]
+    model.forecast([1, 2], X[:2])
+    assert model.label([2, 3], y[:2]).unknown == [3]
 
 
 def test_margins_are_logits(rows):
@@ -467,12 +467,12 @@ def test_a_saved_calibrator_goes_on(rows, tmp_path):
     X, y = rows
     raw = SGDClassifier(random_state=0).fit(X[:500], y[:500])
     model = OnlineCalibratedClassifier(raw).partial_fit(X[500:1000], y[500:1000])
-    model.remember(["a"], X[:1])
+    model.forecast(["a"], X[:1])
     save(model.calibrator_, tmp_path / "calibrator.json")
     again = OnlineCalibratedClassifier(raw, load(tmp_path / "calibrator.json"))
     twin = pickle.loads(pickle.dumps(model))
     for one in (model, again, twin):
-        assert one.resolve(["a"], y[:1]).n_learned == 1
+        assert one.label(["a"], y[:1]).n_learned == 1
         one.partial_fit(X[1000:], y[1000:])
     assert to_dict(again.calibrator_) == to_dict(model.calibrator_) == to_dict(twin.calibrator_)
     assert again.calibrator.n_seen_ == 500  # what was given is not taught
@@ -488,7 +488,7 @@ def test_resolving_first_starts_on_the_scale_of_the_scores(rows):
     X, y = rows
     raw = SGDClassifier(random_state=0).fit(X[:500], y[:500])
     model = OnlineCalibratedClassifier(raw)
-    assert model.resolve(["a"], y[:1]).unknown == ["a"]
+    assert model.label(["a"], y[:1]).unknown == ["a"]
     assert model.partial_fit(X, y).calibrator_.n_seen_ == len(y)
 
 
@@ -564,8 +564,8 @@ def test_what_hostile_users_type():
         late.partial_fit([0.1], None)
     with pytest.raises(ValueError, match=r"y has shape \(2, 2\)"):
         late.partial_fit([0.1, 0.2], np.full((2, 2), np.nan))
-    assert late.remember([np.int64(5)], [0.2]).shape == (1, 2)
-    assert late.resolve([5], ["a"]).n_learned == 1
+    assert late.forecast([np.int64(5)], [0.2]).shape == (1, 2)
+    assert late.label([5], ["a"]).n_learned == 1
     warm = OnlineTemperatureCalibrator().partial_fit(p, y)
     assert abs(warm.predict_proba_one(0.3) - warm.predict_proba([0.3])[0, 1]) < 1e-15
     nested = HedgingCalibrator(
@@ -605,12 +605,12 @@ CHANGES = [
 def test_what_has_shaped_the_state_stays(calibrator, change, words, saved):
     cal = clone(calibrator).partial_fit(SCORES, LABELS)
     cal = from_dict(to_dict(cal)) if saved else cal
-    cal.remember(["a"], [0.3])
+    cal.forecast(["a"], [0.3])
     cal.set_params(**change)
     for update in (
         lambda: cal.partial_fit([0.3], [1]),
         lambda: cal.predict_then_update([0.3], [1]),
-        lambda: cal.resolve(["a"], [1]),
+        lambda: cal.label(["a"], [1]),
         lambda: cal.learn_one(0.3, 1),
     ):
         with pytest.raises((ValueError, TypeError), match=words):
@@ -618,7 +618,7 @@ def test_what_has_shaped_the_state_stays(calibrator, change, words, saved):
     assert len(cal.pending_) == 1
     assert cal.n_seen_ == len(LABELS)
     cal.set_params(**{k: v for k, v in calibrator.get_params().items() if k in change})
-    assert cal.learn_one(0.3, 1).resolve(["a"], [1]).n_learned == 1
+    assert cal.learn_one(0.3, 1).label(["a"], [1]).n_learned == 1
 
 
 def test_what_has_not_shaped_the_state_may_change():
@@ -629,7 +629,7 @@ def test_what_has_not_shaped_the_state_may_change():
     one.gamma = 0
     with pytest.raises(ValueError, match="gamma=0"):
         one.learn_one(0.3, 1)
-    other.remember(range(10), np.full(10, 0.3))
+    other.forecast(range(10), np.full(10, 0.3))
     other.set_params(max_pending=4).partial_fit([], [])
     assert len(other.pending_) == 4
     assert to_dict(from_dict(to_dict(other))) == to_dict(other)
@@ -647,7 +647,7 @@ def test_frames_may_come_after_arrays():
     starts = (
         lambda c: c.predict_proba_one(0.3),
         lambda c: c.partial_fit(SCORES, LABELS),
-        lambda c: c.remember([1], [0.3]),
+        lambda c: c.forecast([1], [0.3]),
         lambda c: c.predict_proba(frame),
     )
     with warnings.catch_warnings():
@@ -656,7 +656,7 @@ def test_frames_may_come_after_arrays():
             cal = OnlinePlattCalibrator(classes=[0, 1])
             start(cal)
             cal.predict_proba(frame)
-            cal.remember(range(8), frame)
+            cal.forecast(range(8), frame)
             cal.partial_fit(frame, LABELS)
             assert cal.feature_names_in_.tolist() == ["score"]
             with pytest.raises(ValueError, match="feature names"):
@@ -739,7 +739,7 @@ def test_settings_of_odd_kinds_are_refused():
 
 def test_waiting_forecasts_describe_themselves():
     cal = OnlinePlattCalibrator(max_pending=5)
-    cal.remember(["a", "b"], [0.2, 0.3])
+    cal.forecast(["a", "b"], [0.2, 0.3])
     assert repr(cal.pending_) == "<Pending: 2 wait, room for 5>"
 
 
@@ -758,7 +758,7 @@ def test_waiting_forecasts_describe_themselves():
 )
 def test_forged_tickets_are_refused(calibrator):
     cal = clone(calibrator).partial_fit(SCORES, LABELS)
-    cal.remember(["a"], [0.3])
+    cal.forecast(["a"], [0.3])
     good = to_dict(cal)
     assert to_dict(from_dict(good)) == good
     ticket = good["state"]["pending_"]["tickets"][0]
@@ -791,15 +791,15 @@ def test_a_held_calibrator_counts_its_labels(outer):
     rows = [cut.predict_then_update(p[[t]], y[[t]])[0] for t in range(200)]
     assert (forecast == rows).all()
     assert cut.calibrator_.n_seen_ == whole.calibrator_.n_seen_ == 200
-    cut.remember([1], [0.5])
-    cut.resolve([1], [1])
+    cut.forecast([1], [0.5])
+    cut.label([1], [1])
     assert cut.calibrator_.n_seen_ == 201
 
 
 @pytest.mark.parametrize("made", [OnlinePlattCalibrator, TrackingCalibrator])
 def test_a_row_that_is_refused_leaves_what_waits(made):
     cal = made(classes=[0, 1])
-    cal.remember([1, 2, 3], [0.2, 0.5, 0.7])
+    cal.forecast([1, 2, 3], [0.2, 0.5, 0.7])
     cal.set_params(max_pending=1)
     before = to_dict(cal)
     for x in (7.0, "x"):
@@ -812,10 +812,10 @@ def test_a_row_that_is_refused_leaves_what_waits(made):
 
 def test_late_labels_that_fail_keep_the_order_of_those_that_wait(monkeypatch):
     cal = TrackingCalibrator(classes=[0, 1])
-    cal.remember([1, 2], [0.2, 0.5])
+    cal.forecast([1, 2], [0.2, 0.5])
     monkeypatch.setattr(TrackingCalibrator, "_learn_batch", None)
     with pytest.raises(TypeError):
-        cal.resolve([1], [1])
+        cal.label([1], [1])
     assert cal.pending_.to_dict()["ids"] == [1, 2]
 
 
@@ -827,12 +827,12 @@ def test_a_classifier_that_can_not_learn_is_refused_after_the_start_too():
             model.set_params(update_estimator=given).partial_fit(X, y)
 
 
-@pytest.mark.parametrize("call", ["partial_fit", "predict_then_update", "fit", "resolve"])
+@pytest.mark.parametrize("call", ["partial_fit", "predict_then_update", "fit", "label"])
 def test_a_step_that_fails_half_way_leaves_no_trace(call, monkeypatch):
     """Two of five have learnt the rows when the third fails, deep inside."""
     p, y = binary_data()
     cal = TrackingCalibrator(AdaptivePlattCalibrator()).partial_fit(p, y)
-    cal.remember(range(20), p[:20])
+    cal.forecast(range(20), p[:20])
     before, real, n = to_dict(cal), OnlinePlattCalibrator._stream, []
 
     def fails(self, *args):
@@ -843,10 +843,10 @@ def test_a_step_that_fails_half_way_leaves_no_trace(call, monkeypatch):
 
     monkeypatch.setattr(OnlinePlattCalibrator, "_stream", fails)
     with pytest.raises(MemoryError):
-        getattr(cal, call)(range(20) if call == "resolve" else p[:20], y[:20])
+        getattr(cal, call)(range(20) if call == "label" else p[:20], y[:20])
     assert to_dict(cal) == before
     n[:] = [1, 1, 1]
-    assert getattr(cal, call)(range(20) if call == "resolve" else p[:20], y[:20]) is not None
+    assert getattr(cal, call)(range(20) if call == "label" else p[:20], y[:20]) is not None
 
 
 def test_what_is_held_goes_on_as_it_would_alone():

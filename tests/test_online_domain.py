@@ -69,16 +69,16 @@ def of_streams(cal, x, y):
     groups = np.arange(8) % 3
     yield cal.predict_then_update(x, y, groups)
     cal.partial_fit(x, y, groups)
-    yield cal.remember(range(8), x, groups)
-    cal.resolve(range(8), y)
+    yield cal.forecast(range(8), x, groups)
+    cal.label(range(8), y)
     yield cal.predict_proba(x, groups)
 
 
 def of_stream(cal, x, y):
     yield cal.predict_then_update(x, y)
     cal.partial_fit(x, y)
-    yield cal.remember(range(8), x)
-    cal.resolve(range(8), y)
+    yield cal.forecast(range(8), x)
+    cal.label(range(8), y)
     for score, label in zip(x, y, strict=True):
         cal.learn_one(score, label)
         yield [[1.0 - cal.predict_proba_one(score), cal.predict_proba_one(score)]]

@@ -91,8 +91,8 @@ def test_single_rows_and_late_labels_read_scores_alike(cal):
     for i, (x, label) in enumerate(zip(p.tolist(), y.tolist(), strict=True)):
         found.append(one.predict_proba_one(x))
         one.learn_one(x, label)
-        seen.append(late.remember([i], [x])[0, 1])
-        late.resolve([i], [label])
+        seen.append(late.forecast([i], [x])[0, 1])
+        late.label([i], [label])
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     np.testing.assert_allclose(late.predict_proba(GRID), whole.predict_proba(GRID), atol=0.02)
     again = from_dict(to_dict(one))

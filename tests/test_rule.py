@@ -51,7 +51,7 @@ def things():
     rate = RNG.binomial(8, P) / 8
     groups = np.arange(1500) // 3
     yield "gate", RiskControlledThreshold(0.1).fit(P, CORRECT)
-    gate = RiskControlledThreshold(0.15, delta=0.2, scale="score", max_group_size=4, random_state=7)
+    gate = RiskControlledThreshold(0.15, alpha=0.2, scale="score", max_group_size=4, random_state=7)
     yield "grouped", gate.fit(P * 100, CORRECT, groups)
     yield "infeasible", quiet(RiskControlledThreshold(0.001).fit, P, CORRECT)
     yield "policy", POLICY
@@ -133,7 +133,7 @@ def test_any_change_is_refused_or_gives_something_sound(name):
     ("name", "path", "value", "words"),
     [
         ("gate", ("version",), 2, "newer calibkit"),
-        ("gate", ("params", "delta"), 0, "delta"),
+        ("gate", ("params", "alpha"), 0, "alpha"),
         ("gate", ("params", "scale"), "odds", "scale"),
         ("gate", ("params", "random_state"), "a", "random_state"),
         ("gate", ("params", "max_group_size"), 0, "max_group_size"),

@@ -65,7 +65,7 @@ def of_stream(cal, learner=None):
     learner.partial_fit(x[2:3], [label])
     forecasts.append(learner.predict_proba(x)[:, 1:].tolist())
     for key in ids_of(cal):
-        learner.resolve([key], [label])
+        learner.label([key], [label])
         forecasts.append(learner.predict_proba(x)[:, 1:].tolist())
     return {"forecasts": forecasts, "n_seen": cal.n_seen_}
 
@@ -97,7 +97,7 @@ def of_many(cal, learner=None):
     learner.partial_fit(x[:1], cal.classes_[1:].tolist(), group=group[:1])
     out.append(learner.predict_proba(x, group=group)[:, 1].tolist())
     for key in ids_of(cal):
-        learner.resolve([key], cal.classes_[:1].tolist())
+        learner.label([key], cal.classes_[:1].tolist())
         out.append(learner.predict_proba(x, group=group)[:, 1].tolist())
     return {"groups": known, "counts": cal.counts_.tolist(), "forecasts": out}
 

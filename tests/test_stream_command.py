@@ -453,11 +453,11 @@ LATE = "i,p,y\na,0.2,\nb,0.9,\nc,0.6,1\na,,0\nd,0.4,\n,0.3,1\nb,0.9,1\nz,,1\n"
 def test_late_labels():
     done = run("stream", *PY, "--id", "i", input=LATE)
     cal = TrackingCalibrator(classes=[0, 1])
-    q = [*cal.remember(["a", "b"], [0.2, 0.9])[:, 1]]
+    q = [*cal.forecast(["a", "b"], [0.2, 0.9])[:, 1]]
     q += [*cal.predict_then_update([0.6], [1])[:, 1], None]
-    cal.resolve(["a"], [0])
-    q += [*cal.remember(["d"], [0.4])[:, 1], *cal.predict_then_update([0.3], [1])[:, 1], None, None]
-    cal.resolve(["b"], [1])
+    cal.label(["a"], [0])
+    q += [*cal.forecast(["d"], [0.4])[:, 1], *cal.predict_then_update([0.3], [1])[:, 1], None, None]
+    cal.label(["b"], [1])
     found = [r["calibrated"] for r in rows_of(done.stdout)]
     assert found == ["" if v is None else repr(float(v)) for v in q]
     assert "8 rows, 4 labels learnt, 1 labels of rows that nobody waits for" in done.stderr

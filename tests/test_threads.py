@@ -72,8 +72,8 @@ def writes(cal, p, y):
         rows = slice(i % 200, i % 200 + 20)
         cal.partial_fit(p[rows], y[rows])
         cal.predict_then_update(p[rows], y[rows])
-        cal.remember(range(20), p[rows])
-        cal.resolve(range(20), y[rows])
+        cal.forecast(range(20), p[rows])
+        cal.label(range(20), y[rows])
         cal.learn_one(float(p[i % 200]), int(y[i % 200]))
         refused(cal.partial_fit, p[rows] * np.nan, y[rows])
 
@@ -137,8 +137,8 @@ def test_many_streams():
         def write(i):
             rows, group = slice(i % 200, i % 200 + 20), np.arange(20) // 2 + i
             one.predict_then_update(p[rows], y[rows], group)
-            one.remember(range(20), p[rows], group)
-            one.resolve(range(20), y[rows])
+            one.forecast(range(20), p[rows], group)
+            one.label(range(20), y[rows])
 
         return write
 

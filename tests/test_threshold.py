@@ -51,18 +51,18 @@ def test_binomial_tail_and_bound_are_scipys():
 
 
 @pytest.mark.parametrize("max_error", [0.01, 0.05, 0.2, 0.5])
-@pytest.mark.parametrize("delta", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize("n", [20, 100, 163, 1000, 20_000])
-def test_starts_lie_between_their_ranks_but_for_a_tenth_of_delta(max_error, delta, n):
-    sequences = sequences_of(np.arange(1, n + 1), max_error, delta)
+def test_starts_lie_between_their_ranks_but_for_a_tenth_of_alpha(max_error, alpha, n):
+    sequences = sequences_of(np.arange(1, n + 1), max_error, alpha)
     if not sequences:
-        assert n < 1.1 * smallest_proof(max_error, 0.9 * delta) + 1
+        assert n < 1.1 * smallest_proof(max_error, 0.9 * alpha) + 1
         return
-    assert sum(share for _, share in starts_of(n, max_error, delta)) == pytest.approx(delta)
-    assert sequences[0].first >= smallest_proof(max_error, 0.9 * delta)
+    assert sum(share for _, share in starts_of(n, max_error, alpha)) == pytest.approx(alpha)
+    assert sequences[0].first >= smallest_proof(max_error, 0.9 * alpha)
     top = bottom = 0
-    for s, (q, share) in zip(sequences, starts_of(n, max_error, delta), strict=False):
-        assert s.level == pytest.approx(0.9 * share)
+    for s, (q, share) in zip(sequences, starts_of(n, max_error, alpha), strict=False):
+        assert s.alpha == pytest.approx(0.9 * share)
         # The next start has so many rows more than the last, whose rank is one of a range.
         tail, slack = 0.05 * share, 1.001
         assert binom.cdf(s.first - top - 1, n - top, q) <= tail * slack
@@ -79,9 +79,9 @@ def test_starts_lie_between_their_ranks_but_for_a_tenth_of_delta(max_error, delt
 )
 def test_starts_are_fixed_places_whatever_the_ties(mass):
     """Ranks hold the places of the population with the probability that is said."""
-    n, max_error, delta, many = 300, 0.2, 0.9, 500
+    n, max_error, alpha, many = 300, 0.2, 0.9, 500
     rng, mass = np.random.default_rng(0), np.array(mass)
-    starts, places, above = starts_of(n, max_error, delta), [], 0.0
+    starts, places, above = starts_of(n, max_error, alpha), [], 0.0
     for q, _ in starts:  # values are 0, 1, 2, ... from the surest on
         if above < 1 - 1e-9:
             share = above + q * (1.0 - above)
@@ -92,21 +92,21 @@ def test_starts_are_fixed_places_whatever_the_ties(mass):
     for _ in range(many):
         values = np.sort(rng.choice(len(mass), size=n, p=mass / mass.sum()))
         accepted = np.append(np.flatnonzero(np.diff(values)), n - 1) + 1
-        for s, place in zip(sequences_of(accepted, max_error, delta), places, strict=False):
+        for s, place in zip(sequences_of(accepted, max_error, alpha), places, strict=False):
             before, upto = np.searchsorted(values, [place, place + 1])
             missed += upto < s.first or before >= s.least
-    expected = 0.1 * delta
+    expected = 0.1 * alpha
     assert missed / many <= expected + 3 * np.sqrt(expected / many)
 
 
-def by_brute_force(p, correct, max_error, delta):
+def by_brute_force(p, correct, max_error, alpha):
     """The lowest threshold, one sequence and threshold at a time."""
-    sequences = sequences_of(accepted_counts(p, ~correct)[1], max_error, delta)
+    sequences = sequences_of(accepted_counts(p, ~correct)[1], max_error, alpha)
     lowest = np.inf
     for i, s in enumerate(sequences):
         for t in np.unique(p)[::-1]:
             n, wrong = int((p >= t).sum()), int((~correct[p >= t]).sum())
-            level = s.level + sum(later.level for later in sequences[i + 1 :] if n >= later.least)
+            level = s.alpha + sum(later.alpha for later in sequences[i + 1 :] if n >= later.least)
             if n < s.first:
                 continue
             if wrong > max_error * n or bdtr(wrong, n, max_error) > level:
@@ -125,9 +125,9 @@ def test_lowest_threshold_by_brute_force():
         correct = rng.random(n) < 1 - 0.25 * (1 - p) ** 0.5 * rng.random()
         if rng.random() < 0.3:
             correct[np.argsort(-p)[: n // 30]] = False
-        max_error, delta = rng.choice([0.1, 0.2]), rng.choice([0.1, 0.3])
-        expected = by_brute_force(p, correct, max_error, delta)
-        gate = quietly(RiskControlledThreshold(max_error, delta=delta), p, correct)
+        max_error, alpha = rng.choice([0.1, 0.2]), rng.choice([0.1, 0.3])
+        expected = by_brute_force(p, correct, max_error, alpha)
+        gate = quietly(RiskControlledThreshold(max_error, alpha=alpha), p, correct)
         assert gate.threshold_ == expected
         assert gate.feasible_ == (expected < np.inf)
         found += gate.feasible_
@@ -143,7 +143,7 @@ def test_sequence_stops_where_it_must():
     n, wrong = np.arange(1, 301), np.zeros(300, dtype=int)
     sequences = sequences_of(n, 0.1, 0.1)[:1]
     s = sequences[0]
-    assert last_passed(n, wrong, 0.1, sequences) == (299, s.level)
+    assert last_passed(n, wrong, 0.1, sequences) == (299, s.alpha)
     assert last_passed(n, wrong, 0.1, sequences, n < 200)[0] == 198
     assert last_passed(n, wrong, 0.1, sequences, n < s.least)[0] == -1
     assert last_passed(n, wrong, 0.1, sequences, n != s.first)[0] == -1
@@ -166,10 +166,10 @@ def test_later_sequences_find_what_the_first_does_not():
 MANY = 5000
 
 
-def broken_promises(draw, error_of, max_error, delta, groups=None, many=MANY):
+def broken_promises(draw, error_of, max_error, alpha, groups=None, many=MANY):
     """Share of simulations whose true error is too large, and share with a threshold."""
     rng = np.random.default_rng(0)
-    gate = RiskControlledThreshold(max_error, delta=delta, random_state=rng)
+    gate = RiskControlledThreshold(max_error, alpha=alpha, random_state=rng)
     broken = found = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)
@@ -181,8 +181,8 @@ def broken_promises(draw, error_of, max_error, delta, groups=None, many=MANY):
     return broken / many, found / many
 
 
-def limit(delta):
-    return delta + 2 * np.sqrt(delta * (1 - delta) / MANY)
+def limit(alpha):
+    return alpha + 2 * np.sqrt(alpha * (1 - alpha) / MANY)
 
 
 def naive(p, correct, max_error):
@@ -455,7 +455,7 @@ def test_hostile_data(data, message):
     [
         ({"max_error": 0.0}, ValueError, r"max_error=0.0; expected a number in \(0, 1\)"),
         ({"max_error": "5%"}, TypeError, "max_error='5%'"),
-        ({"delta": 1.0}, ValueError, "delta=1.0"),
+        ({"alpha": 1.0}, ValueError, "alpha=1.0"),
         ({"scale": "log"}, ValueError, "scale='log'; expected one of"),
         ({"max_group_size": 0}, ValueError, "max_group_size=0"),
     ],
@@ -498,7 +498,7 @@ def test_scikit_learns_checks():
 
 
 def test_clone_and_pickle():
-    gate = RiskControlledThreshold(0.1, delta=0.2, scale="logit", max_group_size=3, random_state=1)
+    gate = RiskControlledThreshold(0.1, alpha=0.2, scale="logit", max_group_size=3, random_state=1)
     assert clone(gate).get_params() == gate.get_params()
     p, correct = outputs()
     fitted = RiskControlledThreshold(0.1).fit(p, correct)

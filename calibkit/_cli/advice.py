@@ -15,7 +15,7 @@ _RENAMED = {
 }
 _ALIKE = (
     *("kind", "classes", "level", "cv", "calibrator", "task", "sample", "correct", "notion"),
-    *("max_error", "delta", "cost_accept_wrong", "cost_review", "cost_discard_right"),
+    *("max_error", "alpha", "cost_accept_wrong", "cost_review", "cost_discard_right"),
 )
 #: Arguments of the library, which are columns here.
 _NAMES = {"y_prob": "--prob", "y_true": "--label"}

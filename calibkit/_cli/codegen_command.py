@@ -54,7 +54,7 @@ if typer is not None:
         str, _Option(*_output, metavar="FILE", help="Where to write.", show_default=False)
     ]
     MaxError = Annotated[float, _Option(metavar="X", help="Share of wrong ones accepted.")]
-    Delta = Annotated[float, _Option(metavar="X", help="Chance that the promise is broken.")]
+    Alpha = Annotated[float, _Option(metavar="X", help="Chance that the promise is broken.")]
     WrongCost = Annotated[float | None, _Option("--cost-accept-wrong", metavar="X")]
     ReviewCost = Annotated[float | None, _Option("--cost-review", metavar="X")]
     RightCost = Annotated[float | None, _Option("--cost-discard-right", metavar="X")]
@@ -130,7 +130,7 @@ def policy(
     generations: Generations,
     results: Results = None,
     max_error: MaxError = 0.05,
-    delta: Delta = 0.1,
+    alpha: Alpha = 0.1,
     cost_accept_wrong: WrongCost = None,
     cost_review: ReviewCost = None,
     cost_discard_right: RightCost = None,
@@ -156,7 +156,7 @@ def policy(
     calibkit codegen policy scores.csv --signal agreement --max-error 0.1 \\
       --cost-accept-wrong 10 --cost-review 2 --cost-discard-right 3
 
-    The threshold is the lowest at which, with confidence 1 - delta, at most
+    The threshold is the lowest at which, with confidence 1 - alpha, at most
     --max-error of the accepted outputs to come are wrong; groups are allowed
     for. With costs, outputs are accepted, reviewed or discarded by their
     calibrated probability (out of fold), and the costs compared.
@@ -169,7 +169,7 @@ def policy(
         results,
         Choice(task, sample, correct, notion, signal, score, group, None, stated),
         max_error=max_error,
-        delta=delta,
+        alpha=alpha,
         costs={
             "cost_accept_wrong": cost_accept_wrong,
             "cost_review": cost_review,

@@ -29,7 +29,7 @@ def policy_files(
     choice: Choice,
     *,
     max_error: float,
-    delta: float,
+    alpha: float,
     costs: dict[str, float | None],
     calibrator: str,
     level: float,
@@ -62,9 +62,9 @@ def policy_files(
             groups = None if judged.groups is None else judged.groups[known]
             data = signal[known], judged.correct[known]
             scale = judged.scales[name]
-            # Signals share delta, so that whichever is chosen afterwards keeps its promise.
-            part = delta / len(judged.signals)
-            gate = RiskControlledThreshold(max_error, delta=part, scale=scale, random_state=seed)
+            # Signals share alpha, so that whichever is chosen afterwards keeps its promise.
+            part = alpha / len(judged.signals)
+            gate = RiskControlledThreshold(max_error, alpha=part, scale=scale, random_state=seed)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CalibrationWarning)  # what it says is printed
                 gates[name] = gate.fit(*data, groups=groups)
@@ -78,7 +78,7 @@ def policy_files(
     if target is not None:
         save(_rule(judged, calibrator, gates, policy), target)
         notes.append(f"Rule: {output}, for calibkit codegen decide")
-    return {"gates": gates, "reports": reports, "notes": notes, "delta": delta}
+    return {"gates": gates, "reports": reports, "notes": notes, "alpha": alpha}
 
 
 def _pictured(judged: Judged, shared: np.ndarray) -> str:
@@ -176,7 +176,7 @@ def policy_lines(found: dict[str, Any]) -> list[str]:
     gates = found["gates"]
     if len(gates) > 1:
         lines += [
-            f"Thresholds of {len(gates)} signals share delta = {found['delta']:g}, so the promise "
+            f"Thresholds of {len(gates)} signals share alpha = {found['alpha']:g}, so the promise "
             "holds for whichever you choose; choose one with --signal to give it all.",
             "",
         ]
@@ -204,7 +204,7 @@ def policy_facts(found: dict[str, Any]) -> dict[str, Any]:
 def _gate_facts(gate: RiskControlledThreshold) -> dict[str, Any]:
     values: dict[str, Any] = {
         "max_error": gate.max_error,
-        "delta": gate.delta,
+        "alpha": gate.alpha,
         "scale": gate.scale,
         "feasible": gate.feasible_,
         "threshold": gate.threshold_,

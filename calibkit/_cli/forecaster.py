@@ -107,7 +107,7 @@ class RowForecaster:
 
     def _wait(self, jobs: list[Job]) -> list[float]:
         ids, scores = [job.row.id for job in jobs], _array(job.row.score for job in jobs)
-        return self._learner.remember(ids, scores)[:, 1].tolist()
+        return self._learner.forecast(ids, scores)[:, 1].tolist()
 
     def _late(self, jobs: list[Job]) -> list[float]:
         ids, y = [job.row.id for job in jobs], _array(job.row.y for job in jobs)
@@ -115,7 +115,7 @@ class RowForecaster:
         alone = isinstance(_calibrator(self._learner), AdaptivePlattCalibrator)
         size = 1 if alone else len(jobs)
         for at in range(0, len(jobs), size):
-            self._learner.resolve(ids[at : at + size], y[at : at + size])
+            self._learner.label(ids[at : at + size], y[at : at + size])
         return [math.nan] * len(jobs)
 
     def _raw(self, scores: FloatArray) -> FloatArray:

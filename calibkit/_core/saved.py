@@ -25,7 +25,10 @@ _LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
 #: What files call otherwise than the code of today, each under its name of today: a class as
 #: (old,), a parameter, attribute or other key as (class of today, old), and a text that one of
 #: these holds, such as the name of a method, as (class of today, key of today, old).
-OLD_NAMES: dict[tuple[str, ...], str] = {("histogram", "pooled_"): "cross_fitted_"}
+OLD_NAMES: dict[tuple[str, ...], str] = {
+    ("histogram", "pooled_"): "cross_fitted_",
+    ("risk_controlled_threshold", "delta"): "alpha",
+}
 #: Files are nested a dozen deep at most.
 _DEEPEST = 50
 

@@ -1,6 +1,6 @@
 """The lowest threshold whose error is controlled, by tests in fixed sequences.
 
-Thresholds are tested from high to low, each at the same level, until one fails: the first true
+Thresholds are tested from high to low, each at the same alpha, until one fails: the first true
 hypothesis of a sequence that was fixed beforehand is rejected with at most that probability. The
 sequence must not begin where nothing can be proved, nor at a place that the data choose. It begins
 at the upper q-quantile of the population's scores: a fixed place, unknown, but below the score of
@@ -11,8 +11,8 @@ Later sequences begin further down, for scores whose topmost rows are wrong too 
 quantile of the scores below the start before it, and so always at another value, also where a few
 values are all there are. Given how many rows lie at or above a start, those below it are
 independent draws from the scores below, so ranks tell where the next start is as they tell of the
-first. Sequences share delta by the fallback procedure: one that reaches the next start hands its
-level on to it, one that has failed does not.
+first. Sequences share alpha by the fallback procedure: one that reaches the next start hands its
+alpha on to it, one that has failed does not.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from scipy.special import bdtr, bdtrc, bdtrik, betainccinv
 from .._typing import FloatArray, IntArray
 from .exact import at_most
 
-#: Parts of a sequence's share of delta for the two ways in which its start may be elsewhere than
+#: Parts of a sequence's share of alpha for the two ways in which its start may be elsewhere than
 #: its ranks say.
 _START = 0.05
 #: Rank of the first start, in units of the smallest number of accepted rows that proves anything:
 #: an early start allows few to be accepted, a late one is not stopped by a few wrong at the top.
 _FEWEST, _MOST = 1.1, 3.0
 #: Ranks of the later starts as shares of the rows (the first start is not below the first of
-#: them), where scores have no ties, and how delta is shared out.
+#: them), where scores have no ties, and how alpha is shared out.
 _LATER, _SHARES = (0.15, 0.3, 0.65), (0.5, 0.25, 0.125, 0.125)
 #: With fewer rows than this many times the first rank there is one sequence: they prove little.
 _ENOUGH = 6
@@ -44,32 +44,32 @@ _STEP, _MOST_STEPS = 1.25, 42
 
 
 class Sequence(NamedTuple):
-    """Where a sequence of tests begins, and its own level."""
+    """Where a sequence of tests begins, and its own alpha."""
 
     first: int
     least: int
-    level: float
+    alpha: float
 
 
-def smallest_proof(max_error: float, level: float) -> int:
+def smallest_proof(max_error: float, alpha: float) -> int:
     """Accepted rows that are needed if none of them is wrong."""
-    return int(np.ceil(np.log(level) / np.log1p(-max_error)))
+    return int(np.ceil(np.log(alpha) / np.log1p(-max_error)))
 
 
-def starts_of(n: int, max_error: float, delta: float) -> list[tuple[float, float]]:
-    """Where the sequences for n rows begin, and the share of delta that each holds.
+def starts_of(n: int, max_error: float, alpha: float) -> list[tuple[float, float]]:
+    """Where the sequences for n rows begin, and the share of alpha that each holds.
 
     The first begins at the upper q-quantile of all scores, each later one at that of the scores
     below the start before it: fixed places, whatever the rows are.
     """
-    unit = smallest_proof(max_error, (1.0 - 2.0 * _START) * delta)
+    unit = smallest_proof(max_error, (1.0 - 2.0 * _START) * alpha)
     ranks = [int(min(max(_LATER[0] * n, np.ceil(_FEWEST * unit)), _MOST * unit))]
     if ranks[0] > n:
         return []
     for share in _LATER if n >= _ENOUGH * ranks[0] else ():
         if int(share * n) >= ranks[-1] + ranks[0]:
             ranks.append(int(share * n))
-    own = [delta * share / sum(_SHARES[: len(ranks)]) for share in _SHARES]
+    own = [alpha * share / sum(_SHARES[: len(ranks)]) for share in _SHARES]
     # Without ties the first of a sequence's ranks is this one: P(Bin(., q) < rank) = tail.
     return [
         (float(betainccinv(rank - above, n - rank + 1.0, _START * share)), share)
@@ -77,14 +77,14 @@ def starts_of(n: int, max_error: float, delta: float) -> list[tuple[float, float
     ]
 
 
-def sequences_of(n: IntArray, max_error: float, delta: float) -> list[Sequence]:
+def sequences_of(n: IntArray, max_error: float, alpha: float) -> list[Sequence]:
     """The sequences for rows of which ``n`` are accepted at each threshold, from high to low.
 
     None where the rows are too few.
     """
     rows, found = int(n[-1]), list[Sequence]()
     top = bottom = 0  # as many rows, at least and at most, lie at or above the start before
-    for q, share in starts_of(rows, max_error, delta):
+    for q, share in starts_of(rows, max_error, alpha):
         first = top + _lowest_rank(rows - top, q, _START * share)
         least = bottom + _highest_rank(rows - bottom, q, _START * share)
         found.append(Sequence(first, least, (1.0 - 2.0 * _START) * share))
@@ -122,12 +122,12 @@ def _near(p: float, n: int, q: float) -> int:
     return min(n, int(np.ceil(k))) if k > 0 else 0
 
 
-def levels_from(n: IntArray, sequences: list[Sequence]) -> FloatArray:
+def alphas_from(n: IntArray, sequences: list[Sequence]) -> FloatArray:
     """Level at each threshold of a sequence that has not failed since the first of these."""
-    levels = np.full(len(n), sequences[0].level)
+    alphas = np.full(len(n), sequences[0].alpha)
     for later in sequences[1:]:
-        levels[n >= later.least] += later.level
-    return levels
+        alphas[n >= later.least] += later.alpha
+    return alphas
 
 
 def last_passed(
@@ -137,7 +137,7 @@ def last_passed(
     sequences: list[Sequence],
     passable: np.ndarray | None = None,
 ) -> tuple[int, float]:
-    """Index of the lowest threshold that is controlled, or -1, and the level of its test.
+    """Index of the lowest threshold that is controlled, or -1, and the alpha of its test.
 
     ``n`` and ``wrong`` count the accepted rows of each threshold, from high to low; where
     ``passable`` is False a sequence stops in any case.
@@ -150,16 +150,16 @@ def last_passed(
         start = int(np.searchsorted(n, sequence.first))
         stops = np.flatnonzero(stopped[start:])
         rows = slice(start, start + int(stops[0]) if len(stops) else len(n))
-        levels = levels_from(n[rows], sequences[i:])
-        failed = np.flatnonzero(at_most(wrong[rows], n[rows], max_error) > levels)
-        last = (int(failed[0]) if len(failed) else len(levels)) - 1
+        alphas = alphas_from(n[rows], sequences[i:])
+        failed = np.flatnonzero(at_most(wrong[rows], n[rows], max_error) > alphas)
+        last = (int(failed[0]) if len(failed) else len(alphas)) - 1
         if last >= 0 and n[start + last] >= sequence.least and start + last > found[0]:
-            found = start + last, float(levels[last])
+            found = start + last, float(alphas[last])
     return found
 
 
 def rows_needed(
-    n: IntArray, wrong: IntArray, max_error: float, delta: float
+    n: IntArray, wrong: IntArray, max_error: float, alpha: float
 ) -> tuple[int, int] | None:
     """About how many rows like these would show that a threshold is controlled, and which.
 
@@ -172,12 +172,12 @@ def rows_needed(
 
     def shown(steps: int) -> int:
         factor = _STEP**steps
-        sequences = sequences_of(np.rint(factor * n).astype(np.int64), max_error, delta)
+        sequences = sequences_of(np.rint(factor * n).astype(np.int64), max_error, alpha)
         if not sequences:
             return -1
         more = np.rint(factor * n[some]).astype(np.int64)
         more_wrong = np.rint(factor * wrong[some]).astype(np.int64)
-        excess = at_most(more_wrong, more, max_error) / levels_from(more, sequences)
+        excess = at_most(more_wrong, more, max_error) / alphas_from(more, sequences)
         excess[more < sequences[0].least] = np.inf
         best = int(np.argmin(excess))
         return int(some[best]) if excess[best] <= 1.0 else -1

@@ -41,7 +41,7 @@ class Reachable(NamedTuple):
     error : float
         Share of wrong ones among these.
     bound : float
-        Exact upper bound of the error of this one threshold, with confidence ``1 - delta``.
+        Exact upper bound of the error of this one threshold, with confidence ``1 - alpha``.
     n_needed : int or None
         About how many outputs (or groups) like these would show it to be controlled; None if
         more of them would not help, or it fails because one above it does.
@@ -74,7 +74,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     ----------
     max_error : float, default=0.05
         Largest share of wrong outputs among the accepted, in (0, 1).
-    delta : float, default=0.1
+    alpha : float, default=0.1
         Probability, over the labelled outputs, that the promise is broken.
     scale : {"probability", "logit", "score"}, default="probability"
         What ``p`` is: a probability, log-odds, or any number of which more means surer. Only
@@ -114,7 +114,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
 
     Notes
     -----
-    The promise: with probability ``1 - delta`` over the outputs in ``fit``,
+    The promise: with probability ``1 - alpha`` over the outputs in ``fit``,
     ``P(wrong | p >= threshold_) <= max_error`` for outputs to come, in finite samples and for any
     distribution. If no threshold is controlled, nothing is accepted and a warning says so.
 
@@ -124,7 +124,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     Angelopoulos et al. 2021). A sequence from the very top ends at once, since few outputs prove
     nothing, and one from the m-th largest score begins where the data say, which is not valid.
     Here it begins at the upper q-quantile of the scores to come, a fixed place: unknown, but its
-    rank lies in a range known from the binomial distribution except with a tenth of delta. Tests
+    rank lies in a range known from the binomial distribution except with a tenth of alpha. Tests
     run from the upper end of that range, and a threshold counts if it lies below the lower end.
     So there is a least number to accept: by default 87 of 200 outputs, 125 of 500, 208 of 1,000
     and 215 of 5,000.
@@ -132,7 +132,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     Where the surest outputs are wrong too often, up to three more sequences may still find a
     threshold. Each begins at a quantile of the scores below the start before it, from 15%, 30% and
     65% of the outputs on where scores have no ties; where most outputs share a few values, as
-    stated confidences do, at the values that follow. The four hold 1/2, 1/4, 1/8 and 1/8 of delta,
+    stated confidences do, at the values that follow. The four hold 1/2, 1/4, 1/8 and 1/8 of alpha,
     and one that gets to the start of the next adds its level to it (fallback procedure of Wiens and
     Dmitrienko 2005). With fewer outputs than six times the least number there is one sequence.
 
@@ -176,13 +176,13 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         self,
         max_error: float = 0.05,
         *,
-        delta: float = 0.1,
+        alpha: float = 0.1,
         scale: SignalScale = "probability",
         max_group_size: int | None = None,
         random_state: Any = 0,
     ) -> None:
         self.max_error = max_error
-        self.delta = delta
+        self.alpha = alpha
         self.scale = scale
         self.max_group_size = max_group_size
         self.random_state = random_state
@@ -232,7 +232,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
 
     def _check_params(self, where: str = "RiskControlledThreshold") -> None:
         check_seed(self.random_state)
-        for name in ("max_error", "delta"):
+        for name in ("max_error", "alpha"):
             share = getattr(self, name)
             check_real(where, name, share, low=0.0, high=1.0, open_low=True, open_high=True)
         check_choice(where, "scale", self.scale, SCALES)
@@ -272,7 +272,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             at = np.searchsorted(-thresholds, -tested)
             n, n_wrong = n[at], n_wrong[at]
         n_tested, max_error = int(m[-1]), float(self.max_error)
-        sequences = sequences_of(m, max_error, self.delta)
+        sequences = sequences_of(m, max_error, self.alpha)
         last, level = last_passed(m, m_wrong, max_error, sequences, n_wrong <= max_error * n)
         self.feasible_ = last >= 0
         self.n_outputs_, self.n_tested_, self.n_groups_ = len(values), n_tested, n_groups
@@ -285,9 +285,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
-        found = rows_needed(m, m_wrong, max_error, self.delta)
+        found = rows_needed(m, m_wrong, max_error, self.alpha)
         if found is None:
-            needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.delta)))
+            needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.alpha)))
         else:
             needed, i = found
             if needed <= n_tested:  # it would do by itself, but one above it has failed
@@ -296,7 +296,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
                 needed = None if wrong_on_top else int(_MORE * n_tested)
             per_row = 1.0 if n_groups is None else n_groups / n_tested
             needed = None if needed is None else _rounded(needed * per_row)
-        bound, share = upper_bound(m_wrong[i], m[i], self.delta), m_wrong[i] / m[i]
+        bound, share = upper_bound(m_wrong[i], m[i], self.alpha), m_wrong[i] / m[i]
         self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
         warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning)
 
@@ -363,7 +363,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         if not hasattr(self, "threshold_"):
             return repr(self)
         promise = f"{percent(self.max_error)} of the accepted outputs are wrong"
-        sure = f"with {percent(1.0 - self.delta)} confidence"
+        sure = f"with {percent(1.0 - self.alpha)} confidence"
         tested = ""
         if self.n_groups_ is not None:
             tested = f" Tested on {self.n_tested_:,} outputs from {self.n_groups_:,} groups."

@@ -12,7 +12,7 @@ from ._calibeating import TrackingCalibrator as TrackingCalibrator
 from ._classifier import OnlineCalibratedClassifier as OnlineCalibratedClassifier
 from ._journal import Journal as Journal
 from ._multi import MultiStreamCalibrator as MultiStreamCalibrator
-from ._pending import Resolved as Resolved
+from ._pending import Labeled as Labeled
 from ._prequential import Prequential as Prequential
 from ._prequential import prequential_errors as prequential_errors
 from ._scaling import OnlineBetaCalibrator as OnlineBetaCalibrator

@@ -38,7 +38,7 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------
@@ -67,11 +67,11 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
     sequence of rates with S switches by at most about ``(S + 1) log K + S log(1 / share) + share *
     T`` (Herbster and Warmuth 1998), and that of the best single rate by ``log K + share * T``.
 
-    A label that comes late, by ``resolve``, judges the forecasts of its own time; if n other labels
+    A label that comes late, by ``label``, judges the forecasts of its own time; if n other labels
     came in between, or with it, it moves the weights with the power ``1 / (1 + n)`` only, as if
     n + 1 mixtures took turns (Weinberger and Ordentlich 2002). Weights that are as quick as those
     of prompt labels would follow rates that were right too long ago. So the m rows of one call of
-    ``resolve`` or ``partial_fit`` count alike, the bound is m times as large, and short memories,
+    ``label`` or ``partial_fit`` count alike, the bound is m times as large, and short memories,
     stale by the end of a batch, lose their weight to longer ones.
 
     Log loss prefers longer memories than the calibration error does: under slow drift they are less

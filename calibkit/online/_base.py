@@ -14,7 +14,7 @@ from .._core.printed import spelled
 from .._core.saved import check_forecast
 from .._core.scores import Scores
 from .._typing import FloatArray, IntArray, Scale, Self
-from ._pending import LateLabels, Pending, Resolved, read_ids
+from ._pending import Labeled, LateLabels, Pending, read_ids
 from ._steps import SteppingCalibrator
 from ._stream_labels import known_classes, read_stream, read_stream_labels
 
@@ -165,8 +165,8 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
 
         Notes
         -----
-        It goes with ``predict_proba`` of the same rows before it: the two are ``remember`` and
-        ``resolve`` of rows that are at hand. Steps are taken row by row, in order, but what judges
+        It goes with ``predict_proba`` of the same rows before it: the two are ``forecast`` and
+        ``label`` of rows that are at hand. Steps are taken row by row, in order, but what judges
         forecasts (the weights of :class:`AdaptivePlattCalibrator`, the bins of calibeating) judges
         those that were possible before this call, not those that the first rows would have
         improved for the last. Where each label is known before the next forecast is due, use
@@ -205,7 +205,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         return self._columns(self._update(X, y, classes, "predict_then_update"))
 
     @final
-    def remember(self, ids: Any, X: Any) -> FloatArray:
+    def forecast(self, ids: Any, X: Any) -> FloatArray:
         """Forecast rows whose labels come later, and keep what learning them will need.
 
         Parameters
@@ -232,7 +232,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         they are declared. At most ``max_pending`` forecasts wait; the oldest are dropped first, and
         ``pending_.n_dropped`` counts them.
         """
-        where = f"{type(self).__name__}.remember"
+        where = f"{type(self).__name__}.forecast"
         keys = read_ids(ids, where)
         with self._unchanged_on_error():
             if not hasattr(self, "classes_"):
@@ -240,7 +240,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                 self._begin(n_classes=given.n_classes, where=where)
             self._check_changes()
             self._check_names(X, take=True)
-            s = self._read(X, "remember")
+            s = self._read(X, "forecast")
             check_lengths(len(s), len(keys), where, ("X", "ids"))
             x = self._features(s)
             forecast, features = self._forecast(x), self._pending_features(x)
@@ -248,8 +248,8 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         return self._columns(forecast)
 
     @final
-    def resolve(self, ids: Any, y: Any) -> Resolved:
-        where = f"{type(self).__name__}.resolve"
+    def label(self, ids: Any, y: Any) -> Labeled:
+        where = f"{type(self).__name__}.label"
         with self._unchanged_on_error():
             self._ensure_fitted()
             keys = read_ids(ids, where)

@@ -146,7 +146,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------
@@ -263,7 +263,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------
@@ -292,7 +292,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
     and where none is, draws between two neighbours, one too high and one too low, so that the
     expected miss cancels. For any labels that don't depend on the draw of their own round the
     expected calibration error is at most ``eps / 2 + 2 / sqrt(eps^2 T)`` with bins of width eps
-    (Theorem 3.1 of the paper). With late labels the guarantee counts rounds as they are resolved.
+    (Theorem 3.1 of the paper). With late labels the guarantee counts rounds as they are labeled.
 
     Any number of threads may read one while another learns: a read sees all of an update or nothing
     of it. Save and copy it from the thread that learns.

@@ -15,12 +15,12 @@ from .._typing import FloatArray
 from ._stream_labels import read_stream_labels
 
 #: Kinds of calls; the numbers are in files. Files that are older than what batches mean have those
-#: of ``partial_fit`` as UPDATE and those of ``resolve`` as SINGLY: they learnt row by row.
-UPDATE, ONE, REMEMBER, SINGLY, RESOLVE, BATCH = range(6)
-_BY_ID = (SINGLY, RESOLVE)
+#: of ``partial_fit`` as UPDATE and those of ``label`` as SINGLY: they learnt row by row.
+UPDATE, ONE, FORECAST, SINGLY, LABEL, BATCH = range(6)
+_BY_ID = (SINGLY, LABEL)
 #: Whether a call of each kind has, of a row: scores, a label, an id.
 _HAS = dict.fromkeys((UPDATE, ONE, BATCH), (1, 1, 0))
-_HAS |= {REMEMBER: (1, 0, 1), SINGLY: (0, 1, 1), RESOLVE: (0, 1, 1)}
+_HAS |= {FORECAST: (1, 0, 1), SINGLY: (0, 1, 1), LABEL: (0, 1, 1)}
 
 
 class Call(NamedTuple):
@@ -130,16 +130,16 @@ def repeat(cal: Any, call: Call) -> None:
         labels[codes < 0] = None
     if call.kind == ONE:
         cal.learn_one(float(values[0]), labels.tolist()[0])
-    elif call.kind == RESOLVE:
-        cal.resolve(ids, labels)
+    elif call.kind == LABEL:
+        cal.label(ids, labels)
     elif call.kind == SINGLY:
         for key, label in zip(ids, labels, strict=True):
-            cal.resolve([key], [label])
+            cal.label([key], [label])
     else:
         if len(cal.classes_) > 2:
             values = values.reshape(call.n_rows, len(cal.classes_))
-        if call.kind == REMEMBER:
-            cal.remember(ids, values, *group)
+        if call.kind == FORECAST:
+            cal.forecast(ids, values, *group)
         else:
             learn = cal.partial_fit if call.kind == BATCH else cal.predict_then_update
             learn(values, labels, *group)

@@ -23,7 +23,7 @@ from .._cross_fitting import response_of
 from .._registry import CALIBRATORS, make_calibrator
 from .._typing import FloatArray, Self
 from ._base import OnlineCalibrator
-from ._pending import LateLabels, Resolved
+from ._pending import Labeled, LateLabels
 
 
 def _names() -> list[str]:
@@ -213,7 +213,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
             self._teach(X, y)
         return proba
 
-    def remember(self, ids: Any, X: Any) -> FloatArray:
+    def forecast(self, ids: Any, X: Any) -> FloatArray:
         """Forecast rows whose labels come later.
 
         Parameters
@@ -229,11 +229,11 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
             The forecasts.
         """
         with self._unchanged_on_error():
-            return self.calibrator_.remember(ids, self._scores(X).values)
+            return self.calibrator_.forecast(ids, self._scores(X).values)
 
-    def resolve(self, ids: Any, y: Any) -> Resolved:
+    def label(self, ids: Any, y: Any) -> Labeled:
         with self._unchanged_on_error():
-            return self.calibrator_.resolve(ids, y)
+            return self.calibrator_.label(ids, y)
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Calibrated probabilities by the labels so far.

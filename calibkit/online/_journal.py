@@ -21,9 +21,9 @@ from ._base import OnlineCalibrator
 from ._call_log import CallLog
 from ._calls import (
     BATCH,
+    FORECAST,
+    LABEL,
     ONE,
-    REMEMBER,
-    RESOLVE,
     UPDATE,
     Call,
     code_of,
@@ -35,7 +35,7 @@ from ._calls import (
     stream_ids,
 )
 from ._multi import MultiStreamCalibrator
-from ._pending import LateLabels, Resolved, read_ids
+from ._pending import Labeled, LateLabels, read_ids
 
 Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")
@@ -242,7 +242,7 @@ class Journal(LateLabels):
             where = f"{type(cal).__name__}.predict_proba"
             return cal.predict_proba(values, *stream_ids(cal, group, len(values), where))
 
-    def remember(self, ids: Any, X: Any, group: Any = None) -> FloatArray:
+    def forecast(self, ids: Any, X: Any, group: Any = None) -> FloatArray:
         """Forecast rows whose labels come later; they wait on file.
 
         Parameters
@@ -260,22 +260,22 @@ class Journal(LateLabels):
             The forecasts.
         """
         with self._held() as cal:
-            where = f"{type(cal).__name__}.remember"
+            where = f"{type(cal).__name__}.forecast"
             keys = read_ids(ids, where)
-            values = plain_scores(cal, X, "remember")
+            values = plain_scores(cal, X, "forecast")
             streams = stream_ids(cal, group, len(values), where)
             return self._change(
-                lambda: cal.remember(keys, values, *streams),
-                lambda: Call(REMEMBER, len(keys), values.tobytes(), ids=ids_of(keys, *streams)),
+                lambda: cal.forecast(keys, values, *streams),
+                lambda: Call(FORECAST, len(keys), values.tobytes(), ids=ids_of(keys, *streams)),
             )
 
-    def resolve(self, ids: Any, y: Any) -> Resolved:
+    def label(self, ids: Any, y: Any) -> Labeled:
         with self._held() as cal:
-            where = f"{type(cal).__name__}.resolve"
+            where = f"{type(cal).__name__}.label"
             keys = read_ids(ids, where)
             return self._change(
-                lambda: cal.resolve(keys, y),
-                lambda: Call(RESOLVE, len(keys), b"", codes_of(cal, y, where), ids_of(keys)),
+                lambda: cal.label(keys, y),
+                lambda: Call(LABEL, len(keys), b"", codes_of(cal, y, where), ids_of(keys)),
             )
 
     def predict_proba_one(self, x: float) -> float:

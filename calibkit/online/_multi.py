@@ -23,7 +23,7 @@ from ._multi_state import (
     tickets_of,
     written,
 )
-from ._pending import LateLabels, Pending, Resolved, read_ids
+from ._pending import Labeled, LateLabels, Pending, read_ids
 from ._resolution import SUREST
 from ._scaling import OnlinePlattCalibrator
 from ._stream_labels import read_stream, read_stream_labels
@@ -88,7 +88,7 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
     moment, with the Newton matrix ``prior_strength * I``. From then on its forecasts are, bit for
     bit, those of ``OnlinePlattCalibrator(start=..., eps=1e-5)`` fed with its rows alone. The pooled
     estimate learns every row, in order. A label that comes late is learnt when it comes, by
-    ``partial_fit`` with the score it belongs to, or by :meth:`resolve` with its id.
+    ``partial_fit`` with the score it belongs to, or by :meth:`label` with its id.
 
     A stream does not leave the start it was given when the pooled estimate learns better. Where
     all streams begin at once, let past rows warm it up: ``cal.partial_fit(...)`` and then
@@ -233,7 +233,7 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         """
         return self._forecast(X, group, f"{type(self).__name__}.predict_proba")[0]
 
-    def remember(self, ids: Any, X: Any, group: Any) -> FloatArray:
+    def forecast(self, ids: Any, X: Any, group: Any) -> FloatArray:
         """Forecast rows whose labels come later, and keep what learning them will need.
 
         Parameters
@@ -257,7 +257,7 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         ValueError
             If the data are not of the kind described; the calibrator stays as it was.
         """
-        where = f"{type(self).__name__}.remember"
+        where = f"{type(self).__name__}.forecast"
         waiting = read_ids(ids, where)
         q, z, keys, pooled = self._forecast(X, group, where, start=True)
         check_lengths(len(z), len(waiting), where, ("X", "ids"))
@@ -265,8 +265,8 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         self._pending.add(waiting, tickets_of(z, keys))
         return q
 
-    def resolve(self, ids: Any, y: Any) -> Resolved:
-        where = f"{type(self).__name__}.resolve"
+    def label(self, ids: Any, y: Any) -> Labeled:
+        where = f"{type(self).__name__}.label"
         self._check_params()
         self._check_started(self.classes is not None)
         pooled, waiting = self._pooled(), read_ids(ids, where)

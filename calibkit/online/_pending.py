@@ -12,7 +12,7 @@ from .._core.saved import check_keys, short, vector
 from .._typing import FloatArray
 
 
-class Resolved(NamedTuple):
+class Labeled(NamedTuple):
     """What became of labels that came late.
 
     Attributes
@@ -20,7 +20,7 @@ class Resolved(NamedTuple):
     n_learned : int
         Forecasts that got their label and were learnt from.
     unknown : list of int or str
-        Ids of no waiting forecast: never remembered, resolved before, or dropped for room.
+        Ids of no waiting forecast: never forecast, labeled before, or dropped for room.
     repeated : list of int or str
         Ids given more than once; the first label counts.
     """
@@ -33,21 +33,21 @@ class Resolved(NamedTuple):
 class LateLabels:
     """What forecasts rows, and learns the label of each when it comes, by an id."""
 
-    def resolve(self, ids: Any, y: Any) -> Resolved:
-        """Learn the labels of remembered rows, in the order given.
+    def label(self, ids: Any, y: Any) -> Labeled:
+        """Learn the labels of rows forecast before, in the order given.
 
         All rows of a call count as forecast before any of its labels.
 
         Parameters
         ----------
         ids : array-like of shape (n,)
-            Ids given to ``remember``.
+            Ids given to ``forecast``.
         y : array-like of shape (n,)
             Their labels; None or NaN drops the forecast without learning.
 
         Returns
         -------
-        resolved : Resolved
+        labeled : Labeled
             ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
             rest.
 
@@ -56,7 +56,7 @@ class LateLabels:
         ValueError
             If the data are not of the kind described; nothing changes.
         """
-        raise TypeError(f"{type(self).__name__} must define resolve(ids, y).")
+        raise TypeError(f"{type(self).__name__} must define label(ids, y).")
 
 
 class Pending:
@@ -119,7 +119,7 @@ class Pending:
         ):
             raise ValueError("pending_ holds what no forecast has left")
 
-    def find(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Resolved]:
+    def find(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Labeled]:
         """Places and features of the ids that wait, in the order given, and a report."""
         places, features, unknown, repeated = [], [], [], []
         seen: set[Hashable] = set()
@@ -132,7 +132,7 @@ class Pending:
                 places.append(i)
                 features.append(row)
             seen.add(key)
-        return places, np.array(features), Resolved(len(places), unknown, repeated)
+        return places, np.array(features), Labeled(len(places), unknown, repeated)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
         """Let go of ids that wait."""

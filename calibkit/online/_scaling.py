@@ -49,7 +49,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------
@@ -244,7 +244,7 @@ class OnlineBetaCalibrator(NewtonCalibrator):
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------

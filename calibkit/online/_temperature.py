@@ -42,7 +42,7 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
     classes : array-like, optional
         All class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------

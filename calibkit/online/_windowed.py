@@ -44,7 +44,7 @@ class WindowedCalibrator(OnlineCalibrator):
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``remember``.
+        Most forecasts that may wait for labels, see ``forecast``.
 
     Attributes
     ----------

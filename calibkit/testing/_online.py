@@ -102,26 +102,26 @@ def check_late_labels(calibrator: BaseCalibrator) -> None:
     prompt.partial_fit(X[:50], y[:50], classes=np.unique(y))
     late.partial_fit(X[:50], y[:50], classes=np.unique(y))
     for i in range(50, 90):
-        late.remember([i], X[i : i + 1])
-        assert late.resolve([i], y[i : i + 1]).n_learned == 1
+        late.forecast([i], X[i : i + 1])
+        assert late.label([i], y[i : i + 1]).n_learned == 1
     prompt.predict_then_update(X[50:90], y[50:90])
     assert_allclose(proba_of(late, X), proba_of(prompt, X), atol=1e-9)
     before = proba_of(late, X)
-    assert_array_equal(late.remember(range(200), X[:200]), before[:200])
+    assert_array_equal(late.forecast(range(200), X[:200]), before[:200])
     assert_array_equal(proba_of(late, X), before)
     copy = from_dict(to_dict(late))
     labels = y[[7, 3, 7, 0]]
     for one in (late, copy):
-        found = one.resolve([7, 3, 7, 999], labels)
+        found = one.label([7, 3, 7, 999], labels)
         assert (found.n_learned, found.unknown, found.repeated) == (2, [999], [7])
     assert to_dict(copy) == to_dict(late)
-    assert late.resolve([7], labels[:1]).unknown == [7]
+    assert late.label([7], labels[:1]).unknown == [7]
     assert late.n_seen_ == 92
 
 
 @with_trait("online")
 def check_batches(calibrator: BaseCalibrator) -> None:
-    """Rows of one ``partial_fit`` are all forecast before it, as if remembered and resolved."""
+    """Rows of one ``partial_fit`` are all forecast before it, as if forecast and labeled."""
     X, y = _data(calibrator)
     whole, parts = (_fresh(calibrator) for _ in range(2))
     for one in (whole, parts):
@@ -129,8 +129,8 @@ def check_batches(calibrator: BaseCalibrator) -> None:
     for rows in np.split(np.arange(50, len(y)), [7, 7, 90, 180]):
         forecast = proba_of(whole, X[rows])
         whole.partial_fit(X[rows], y[rows])
-        assert_array_equal(parts.remember(rows, X[rows]), forecast)
-        assert parts.resolve(rows, y[rows]).n_learned == len(rows)
+        assert_array_equal(parts.forecast(rows, X[rows]), forecast)
+        assert parts.label(rows, y[rows]).n_learned == len(rows)
         assert to_dict(parts) == to_dict(whole)
 
 
@@ -140,10 +140,10 @@ def check_state_does_not_grow(calibrator: BaseCalibrator) -> None:
     X, y = _data(calibrator)
     online = _fresh(calibrator).set_params(max_pending=10)
     online.partial_fit(X[:100], y[:100], classes=np.unique(y))
-    online.remember(range(50), X[:50])
+    online.forecast(range(50), X[:50])
     assert len(online.pending_) == 10
     assert online.pending_.n_dropped == 40
-    assert online.resolve([0, 49], y[[0, 49]]).unknown == [0]
+    assert online.label([0, 49], y[[0, 49]]).unknown == [0]
 
 
 @with_trait("online")
@@ -168,7 +168,7 @@ def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
     """After an error the object is what it was before, all that it holds included."""
     X, y = _data(calibrator)
     online = _fresh(calibrator).partial_fit(X, y)
-    online.remember(["a"], X[:1])
+    online.forecast(["a"], X[:1])
     before = to_dict(online)
     bad = X.copy()
     bad[7] = np.nan
@@ -176,16 +176,16 @@ def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
     refuses(ValueError, "NaN", partial(online.partial_fit, bad, y))
     refuses(ValueError, "99", partial(online.partial_fit, X, wrong))
     refuses(ValueError, "same number", partial(online.predict_then_update, X, y[:-1]))
-    refuses(ValueError, "same number", partial(online.remember, ["b"], X[:2]))
-    refuses(ValueError, "99", partial(online.resolve, ["a"], [99]))
+    refuses(ValueError, "same number", partial(online.forecast, ["b"], X[:2]))
+    refuses(ValueError, "99", partial(online.label, ["a"], [99]))
     refuses(ValueError, "expected the same", partial(online.partial_fit, X, y, ["p", "q"]))
-    refuses(ValueError, "ids", partial(online.remember, [1.5], X[:1]))
+    refuses(ValueError, "ids", partial(online.forecast, [1.5], X[:1]))
     assert to_dict(online) == before
     calls: list[Callable[[Any], Any]] = [
         lambda one: one.partial_fit(X, y),
         lambda one: one.predict_then_update(X, y),
         lambda one: one.fit(X, y),
-        lambda one: one.resolve(["a"], y[:1]),
+        lambda one: one.label(["a"], y[:1]),
         lambda one: one.learn_one(X[0].tolist(), int(y[0])),
     ]
     stopped = [

@@ -68,8 +68,8 @@ def streams(y: NDArray[np.bool_], p: NDArray[np.float64], folder: Path) -> float
     tracking = online.TrackingCalibrator(fitted)
     forecast: NDArray[np.float64] = tracking.predict_then_update(p, y)[:, 1]
     with online.Journal(folder / "stream.db", online.OnlineBetaCalibrator()) as journal:
-        journal.remember(["order 17"], [0.8])
-        journal.resolve(["order 17"], [True])
+        journal.forecast(["order 17"], [0.8])
+        journal.label(["order 17"], [True])
     alarm = calibkit.CalibrationAlarm(alpha=0.01)
     alarm.update(y, forecast)
     found = calibkit.prequential_errors(y, forecast, kind="binary")
