@@ -91,7 +91,7 @@ def test_repairs_mend_what_was_wrong():
 def test_local_labels_come_in_whole_groups_and_judge_nothing():
     signal, correct, task = tasks(n=300)
     group = np.repeat(np.arange(90), 10)
-    from calibkit.decisions._parts import PartitionedOutputs
+    from calibkit.decisions._transfer import PartitionedOutputs
 
     part = PartitionedOutputs(signal, correct, task, group, "platt", "probability", "here").rows[0]
     local, rest = part.draw(45, np.random.default_rng(0))

@@ -14,9 +14,8 @@ from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
 from .._core.printed import spelled
 from .._typing import FloatArray, IntArray, Scale
-from ._checks import LOWEST, MASS_TOLERANCE, TOLERANCE, warn_of_missing
 from ._measures import LEAST_MISS, SCALES
-from ._ragged import read_ragged
+from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, read_ragged, warn_of_missing
 
 if TYPE_CHECKING:
     pass

@@ -14,9 +14,8 @@ from .._core.printed import spelled
 from .._numerics.links import logit
 from .._typing import FloatArray, Scale, Self
 from ._answers import ask, read_rows
-from ._checks import warn_of_missing
 from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, measure_tokens
-from ._ragged import to_numbers
+from ._ragged import to_numbers, warn_of_missing
 from ._verbalised import read_stated
 
 #: The column that each measure is made of.

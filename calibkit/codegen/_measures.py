@@ -18,8 +18,16 @@ from .._numerics.ragged import (
     widest_block,
 )
 from .._typing import FloatArray, IntArray, Scale
-from ._checks import LOWEST, MASS_TOLERANCE, checked, place, warn_of_missing
-from ._ragged import Ragged, read_nested, read_ragged
+from ._ragged import (
+    LOWEST,
+    MASS_TOLERANCE,
+    Ragged,
+    checked,
+    place,
+    read_nested,
+    read_ragged,
+    warn_of_missing,
+)
 
 SCALES = get_args(Scale)
 

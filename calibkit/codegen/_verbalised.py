@@ -15,7 +15,7 @@ from .._core.params import check_choice
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ._answers import read_rows
-from ._checks import warn_of_missing
+from ._ragged import warn_of_missing
 
 #: A number as it stands, well formed or not: 1,5 and 1.2.3 are one token each, and no number.
 _NUMBER = r"(?:\d+(?:[.,]\d+)*|\.\d+)(?:[eE][-+]?\d+)?"

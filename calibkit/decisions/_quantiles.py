@@ -19,6 +19,7 @@ from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, finite, number, vector
 from .._core.scores import SATURATED, Scores
+from .._core.signals import read_rates, read_trials
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
@@ -26,7 +27,6 @@ from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
 from .._persistence import decode, encode, made_of, params_to_dict
 from .._typing import FloatArray, Scale, Self
-from ._rates import read_rates, read_trials
 
 #: Learned attributes that files hold, and their kinds.
 _STATE: dict[str, StateKind] = {
