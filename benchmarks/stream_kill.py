@@ -31,9 +31,9 @@ from unittest.mock import patch
 import numpy as np
 
 from calibkit import to_dict
-from calibkit._cli import delivery, streaming
-from calibkit._cli.incoming import Columns
-from calibkit._cli.streaming import StreamOptions, stream_file
+from calibkit._cli import stream
+from calibkit._cli.stream import stream_file
+from calibkit._cli.stream_rows import StreamOptions
 from calibkit.online import Journal
 from calibkit.online import _call_log as call_log
 
@@ -160,8 +160,10 @@ class Bench:
         """Stream to the end, or to the clock's."""
         case = self.case
         options = StreamOptions(
-            Columns("p", "y", id="i" if case.late else None),
-            case.method,
+            "p",
+            "y",
+            id="i" if case.late else None,
+            method=case.method,
             journal=str(self.journal),
             resume=True,
             seed=1,
@@ -169,7 +171,7 @@ class Bench:
             as_json=case.to_file,
         )
         with ExitStack() as stack:
-            stack.enter_context(patch.object(streaming, "_BATCH", self.batch))
+            stack.enter_context(patch.object(stream, "_BATCH", self.batch))
             if case.to_file:
                 file: Any = stack.enter_context((self.place / "facts.json").open("wb"))
             else:
@@ -259,7 +261,7 @@ class Bench:
 
 @contextmanager
 def _faults(clock: Clock) -> Iterator[None]:
-    connect, begin = call_log.CallLog._connect, delivery.Output.open
+    connect, begin = call_log.CallLog._connect, stream.Output.open
 
     def connecting(self: Any, durable: bool) -> None:
         connect(self, durable)
@@ -275,7 +277,7 @@ def _faults(clock: Clock) -> Iterator[None]:
 
     with (
         patch.object(call_log.CallLog, "_connect", connecting),
-        patch.object(delivery.Output, "open", opening),
+        patch.object(stream.Output, "open", opening),
     ):
         yield
 

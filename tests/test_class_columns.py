@@ -11,7 +11,7 @@ import pytest
 
 import calibkit
 from calibkit import TemperatureCalibrator, load, save
-from calibkit._cli import app as cli
+from calibkit._cli.app import make_app
 from calibkit._core.columns import check_order
 
 from .runner import RUNNER
@@ -21,7 +21,7 @@ N = 120
 
 
 def run(*args, code=0):
-    result = RUNNER.invoke(cli.make_app(), [str(a) for a in args])
+    result = RUNNER.invoke(make_app(), [str(a) for a in args])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 

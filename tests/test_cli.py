@@ -17,11 +17,12 @@ import polars as pl
 import pytest
 
 import calibkit
+import calibkit._cli as cli_module
 from calibkit import BetaCalibrator, PlattCalibrator, estimate, load, make_calibrator, save
-from calibkit._cli import app as cli_module
-from calibkit._cli import stream
+from calibkit._cli import calibrate
+from calibkit._cli.app import make_app
+from calibkit._cli.console import aligned
 from calibkit._cli.demo import CODE, seen
-from calibkit._cli.text import aligned
 from calibkit._registry import CALIBRATORS
 from calibkit._tables.files import Source
 
@@ -33,7 +34,7 @@ N = 300
 
 def run(*args, code=0, **kwargs):
     """Run a command; returns its result after checking the exit code."""
-    result = RUNNER.invoke(cli_module.make_app(), [str(a) for a in args], **kwargs)
+    result = RUNNER.invoke(make_app(), [str(a) for a in args], **kwargs)
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 
@@ -360,7 +361,7 @@ def test_apply_to_csv_keeps_every_byte_and_bit(files, frame, platt, tmp_path, ch
     source = tmp_path / "in.csv"
     source.write_bytes(data)
     target = tmp_path / "out.csv"
-    n = stream.apply_file(platt[1], Source.of(str(source)), ["prob"], target, chunk_rows=chunk)
+    n = calibrate.apply_file(platt[1], Source.of(str(source)), ["prob"], target, chunk_rows=chunk)
     assert n == N
     out = target.read_bytes()
     with io.StringIO(out.decode("utf-8", "replace"), newline="") as lines:
@@ -452,7 +453,7 @@ def test_memory_is_bounded_by_the_chunk(platt, tmp_path, kind, monkeypatch):
     monkeypatch.setattr(PlattCalibrator, "predict_proba", counted)
     target = tmp_path / f"out.{kind}"
     shares = []
-    count = stream.apply_file(
+    count = calibrate.apply_file(
         platt[1], Source.of(str(source)), ["p"], target, chunk_rows=chunk, step=shares.append
     )
     assert count == n
@@ -484,8 +485,8 @@ def test_lines_are_read_no_further_than_the_chunk(platt, monkeypatch):
     from calibkit._tables.records import TextTable
 
     text = TextTable("stream", "csv", lines())
-    mapping = stream.Mapping(platt[1], text.columns, "stream", ["p"], None)
-    stream._apply_text(mapping, text, Out(), 10, lambda: None)
+    mapping = calibrate.Mapping(platt[1], text.columns, "stream", ["p"], None)
+    calibrate._apply_text(mapping, text, Out(), 10, lambda: None)
     assert seen_at == [0, *range(10, 1001, 10)]
 
 
@@ -667,7 +668,7 @@ def test_failed_write_is_one_line(files, platt, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device", "o.csv")
 
-    monkeypatch.setattr(stream, "_apply_text", full)
+    monkeypatch.setattr(calibrate, "_apply_text", full)
     more = ["--prob", "prob", "-o", tmp_path / "o.csv"]
     error = fails("apply", platt[0], files / "t.csv", *more)
     assert error == "calibkit: error: o.csv: No space left on device"

@@ -19,10 +19,16 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from calibkit import CalibrationAlarm, DriftDisplay, make_calibrator, prequential_errors, to_dict
-from calibkit._cli import stream_report, streaming
-from calibkit._cli.incoming import Columns, Lines
-from calibkit._cli.streaming import METHODS, StreamOptions, make_method
+from calibkit import (
+    CalibrationAlarm,
+    DriftDisplay,
+    make_calibrator,
+    prequential_errors,
+    to_dict,
+)
+from calibkit._cli import stream
+from calibkit._cli.stream import METHODS, make_method
+from calibkit._cli.stream_rows import Lines, StreamOptions
 from calibkit.online import (
     Journal,
     OnlineCalibratedClassifier,
@@ -63,7 +69,7 @@ def forecasts(text):
 
 
 def expected(p, y, method="tracking", **options):
-    cal = make_method(StreamOptions(Columns("p", "y"), method, **options))
+    cal = make_method(StreamOptions("p", "y", method=method, **options))
     return cal.predict_then_update(p, y)[:, 1]
 
 
@@ -107,7 +113,7 @@ def test_how_rows_are_cut_changes_nothing(data, tmp_path, monkeypatch, batch):
     path = tmp_path / "s.csv"
     path.write_text(table(*data))
     whole = run("stream", path, *PY).stdout
-    monkeypatch.setattr(streaming, "_BATCH", batch)
+    monkeypatch.setattr(stream, "_BATCH", batch)
     assert run("stream", path, *PY).stdout == whole
 
 
@@ -152,9 +158,9 @@ def test_names_as_labels(data, tmp_path):
 
 
 def streaming_app():
-    from calibkit._cli import app as cli
+    from calibkit._cli.app import make_app
 
-    return cli.make_app()
+    return make_app()
 
 
 def test_labels_as_they_are_written():
@@ -233,7 +239,7 @@ def test_the_table_is_prequential(data):
 
 
 def test_long_streams_keep_a_window(data, monkeypatch):
-    monkeypatch.setattr(stream_report, "_ROOM", 100)
+    monkeypatch.setattr(stream, "_ROOM", 100)
     done = run("stream", *PY, input=table(*data))
     assert "errors over the last" in done.stderr
     assert int(done.stderr.splitlines()[-1].split()[0]) <= 100
@@ -269,8 +275,8 @@ def drifting():
 
 @pytest.mark.parametrize("batch", [1, 4096])
 def test_alarm(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr(streaming, "_BATCH", batch)
-    monkeypatch.setattr(stream_report, "_WARM", 200)
+    monkeypatch.setattr(stream, "_BATCH", batch)
+    monkeypatch.setattr(stream, "_WARM", 200)
     p, y = drifting()
     known = np.flatnonzero(y == y)
     alarm = CalibrationAlarm(0.01, classes=[0, 1])
@@ -299,7 +305,7 @@ def test_a_silent_alarm_and_one_that_is_none(tmp_path):
 
 
 def test_alarm_of_late_labels(monkeypatch):
-    monkeypatch.setattr(stream_report, "_WARM", 0)
+    monkeypatch.setattr(stream, "_WARM", 0)
     rows = [f"{i},0.1," for i in range(40)] + [f"{i},,1" for i in range(40)]
     text = "i,p,y\n" + "\n".join(rows) + "\n"
     done = run("stream", *PY, "--id", "i", "--alarm", 0.05, input=text)
@@ -308,7 +314,7 @@ def test_alarm_of_late_labels(monkeypatch):
 
 
 def test_plot(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream_report, "_WARM", 200)
+    monkeypatch.setattr(stream, "_WARM", 200)
     p, y = drifting()
     drawn = []
     make = DriftDisplay.from_predictions
@@ -321,8 +327,8 @@ def test_plot(tmp_path, monkeypatch):
     options = ["--method", "ops", "--alarm", 0.01, "--plot", tmp_path / "s.png"]
     done = run("stream", *PY, *options, input=table(p, y))
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr(stream_report, "_ROOM", 500)
-    monkeypatch.setattr(streaming, "_BATCH", 100)
+    monkeypatch.setattr(stream, "_ROOM", 500)
+    monkeypatch.setattr(stream, "_BATCH", 100)
     run("stream", *PY, *options, input=table(p, y))
     whole, part = drawn
     known = y == y
@@ -618,7 +624,7 @@ def test_resume_needs_a_journal(data):
 
 
 def test_the_journal_is_in_use(tmp_path):
-    with Journal(tmp_path / "s.db", make_method(StreamOptions(Columns("p", "y")))):
+    with Journal(tmp_path / "s.db", make_method(StreamOptions("p", "y"))):
         error = fails("stream", *PY, "--journal", tmp_path / "s.db", input="p,y\n.5,1\n")
     assert "s.db is in use by another process" in error
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from calibkit import DriftDisplay, to_dict
-from calibkit._cli import delivery, forecaster, stream_report, streaming
-from calibkit._cli.incoming import Columns
-from calibkit._cli.streaming import StreamOptions, make_method
+from calibkit._cli import stream
+from calibkit._cli.stream import make_method
+from calibkit._cli.stream_rows import Row, StreamOptions
 from calibkit.online import Journal
 
 from .test_cli import fails, run
@@ -74,7 +74,7 @@ def test_a_row_acknowledged_before_it_is_written_is_found_out(monkeypatch):
         self._output.write(data)
         self._forecaster.count(jobs, forecasts)
 
-    monkeypatch.setattr(delivery.Delivery, "deliver", deliver)
+    monkeypatch.setattr(stream.Delivery, "deliver", deliver)
     case = KILL.Case("standard output", to_file=False, method="online_platt")
     with pytest.raises(SystemExit, match="acknowledged and not written"):
         KILL.run_stream_faults(14, 8, [case])
@@ -86,8 +86,8 @@ def test_what_is_not_written_is_not_learnt(data, tmp_path, monkeypatch):
     path.write_text(table(*data))
     options = [path, *PY, "--journal", tmp_path / "s.db", "-o", out, "--resume"]
     whole = run("stream", path, *PY)
-    monkeypatch.setattr(streaming, "_BATCH", 64)
-    write, calls = delivery.Output.write, []
+    monkeypatch.setattr(stream, "_BATCH", 64)
+    write, calls = stream.Output.write, []
 
     def full(self, text):
         calls.append(text)
@@ -96,7 +96,7 @@ def test_what_is_not_written_is_not_learnt(data, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device", "out.csv")
         write(self, text)
 
-    monkeypatch.setattr(delivery.Output, "write", full)
+    monkeypatch.setattr(stream.Output, "write", full)
     done = run("stream", *options, code=1)
     assert done.stderr.endswith("calibkit: error: out.csv: No space left on device\n")
     assert f"# {2 * 64} rows" in done.stderr
@@ -107,13 +107,13 @@ def test_what_is_not_written_is_not_learnt(data, tmp_path, monkeypatch):
     assert (out.read_text(), done.stderr) == (whole.stdout, whole.stderr)
 
 
-@pytest.mark.parametrize("method", streaming.METHODS)
+@pytest.mark.parametrize("method", stream.METHODS)
 def test_how_rows_with_late_labels_are_cut_changes_nothing(monkeypatch, method):
     text = late_table(60)
     args = ["stream", *PY, "--id", "i", "--method", method, "--seed", 1]
     whole = run(*args, input=text).stdout
     for batch in (1, 7):
-        monkeypatch.setattr(streaming, "_BATCH", batch)
+        monkeypatch.setattr(stream, "_BATCH", batch)
         assert run(*args, input=text).stdout == whole
 
 
@@ -122,7 +122,7 @@ def test_how_rows_with_late_labels_are_cut_changes_nothing(monkeypatch, method):
 
 def stop_after(monkeypatch, n_batches):
     """Streams end after so many batches, as if killed."""
-    deliver, count = delivery.Delivery.deliver, [0]
+    deliver, count = stream.Delivery.deliver, [0]
 
     def stopping(self, *args):
         if count[0] == n_batches:
@@ -130,14 +130,14 @@ def stop_after(monkeypatch, n_batches):
         count[0] += 1
         deliver(self, *args)
 
-    monkeypatch.setattr(delivery.Delivery, "deliver", stopping)
+    monkeypatch.setattr(stream.Delivery, "deliver", stopping)
 
 
 def run_in_parts(args, monkeypatch, ends=(1, 3), **kwargs):
     """The result of a run that goes on after several that were stopped."""
     for n_batches, batch in zip(ends, (70, 33), strict=True):
         with monkeypatch.context() as patched:
-            patched.setattr(streaming, "_BATCH", batch)
+            patched.setattr(stream, "_BATCH", batch)
             stop_after(patched, n_batches)
             with pytest.raises(KILL.Died):
                 run("stream", *args, **kwargs)
@@ -148,11 +148,11 @@ def run_in_parts(args, monkeypatch, ends=(1, 3), **kwargs):
 def test_the_table_the_alarm_and_the_picture_are_those_of_the_whole(
     tmp_path, monkeypatch, to_file, first
 ):
-    monkeypatch.setattr(stream_report, "_WARM", 50)
-    monkeypatch.setattr(stream_report, "_ROOM", 300)
+    monkeypatch.setattr(stream, "_WARM", 50)
+    monkeypatch.setattr(stream, "_ROOM", 300)
     draw = MagicMock()
     monkeypatch.setattr(DriftDisplay, "from_predictions", draw)
-    monkeypatch.setattr(stream_report, "write", MagicMock())
+    monkeypatch.setattr(stream, "write_picture", MagicMock())
     p, y = drifting()
     path, out = tmp_path / "s.csv", tmp_path / "out.csv"
     path.write_text(table(p, y))
@@ -162,7 +162,7 @@ def test_the_table_the_alarm_and_the_picture_are_those_of_the_whole(
     text = out.read_text() if to_file else whole.stdout
     options += ["--journal", tmp_path / "s.db"]
     with monkeypatch.context() as patched:
-        patched.setattr(streaming, "_BATCH", 101)
+        patched.setattr(stream, "_BATCH", 101)
         stop_after(patched, 4)
         with pytest.raises(KILL.Died):
             run("stream", *options, *first)
@@ -188,7 +188,7 @@ def late_table(n=240):
 
 
 def test_late_labels_of_a_resumed_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream_report, "_WARM", 10)
+    monkeypatch.setattr(stream, "_WARM", 10)
     path, out = tmp_path / "s.csv", tmp_path / "out.csv"
     path.write_text(late_table() + "z,,1,nobody\n")
     options = [path, *PY, "--id", "i", "-o", out, "--alarm", 0.2]
@@ -211,7 +211,7 @@ def test_streams_one_after_the_other_in_one_journal(data, tmp_path, monkeypatch)
         options = [tmp_path / "b.csv", *PY, "--id", "i", "--journal", state, "-o", out]
         with monkeypatch.context() as patched:
             if name == "parts":
-                patched.setattr(streaming, "_BATCH", 2)
+                patched.setattr(stream, "_BATCH", 2)
                 stop_after(patched, 2)
                 with pytest.raises(KILL.Died):
                     run("stream", *options)
@@ -226,11 +226,11 @@ def test_streams_one_after_the_other_in_one_journal(data, tmp_path, monkeypatch)
 
 def test_an_id_that_is_forecast_again_waits_longer():
     """In the table as in the calibrator, where room is short."""
-    cal = make_method(StreamOptions(Columns("p", "y"))).set_params(max_pending=2)
-    found = stream_report.StreamReport("tracking")
-    table_of = forecaster.RowForecaster(cal, found, [], logit=False)
+    cal = make_method(StreamOptions("p", "y")).set_params(max_pending=2)
+    found = stream.StreamReport("tracking")
+    table_of = stream.RowForecaster(cal, found, logit=False)
     rows = [
-        streaming.Row(None, score, y, 0.0, key)
+        Row(None, score, y, 0.0, key)
         for key, score, y in [("a", 0.2, np.nan), ("b", 0.3, np.nan), ("a", 0.4, np.nan),
                               ("c", 0.5, np.nan), ("b", np.nan, 1.0), ("a", np.nan, 1.0)]
     ]  # fmt: skip
@@ -271,7 +271,7 @@ def stopped(data, tmp_path, monkeypatch):
     path.write_text(table(*data))
     options = [path, *PY, "--journal", tmp_path / "s.db", "-o", out]
     with monkeypatch.context() as patched:
-        patched.setattr(streaming, "_BATCH", 50)
+        patched.setattr(stream, "_BATCH", 50)
         stop_after(patched, 3)
         with pytest.raises(KILL.Died):
             run("stream", *options)
@@ -345,7 +345,7 @@ def test_a_journal_that_was_taught_elsewhere(data, stopped, tmp_path):
     assert "has learnt from 1 rows since the stream stopped; expected none" in error
     # One that knows of no stream has had the first rows.
     p, y = data
-    with Journal(tmp_path / "api.db", make_method(StreamOptions(Columns("p", "y")))) as journal:
+    with Journal(tmp_path / "api.db", make_method(StreamOptions("p", "y"))) as journal:
         journal.partial_fit(p[:100], y[:100])
     new = tmp_path / "new.csv"
     options = [options[0], *PY, "--journal", tmp_path / "api.db", "--resume", "-o", new]
@@ -377,7 +377,7 @@ def test_what_is_read_once_leaves_no_forecasts_in_the_journal(data, tmp_path):
         path = tmp_path / f"{len(more)}.db"
         run("stream", *PY, "--journal", path, *more, input=text)
         with Journal(path) as journal:
-            sizes.append(sum(len(part) for part in journal._log.notes(delivery._FORECASTS)))
+            sizes.append(sum(len(part) for part in journal._log.notes(stream._FORECASTS)))
     assert sizes == [0, 8 * N]
 
 
@@ -450,15 +450,15 @@ def test_standard_streams_that_are_files(
     monkeypatch.chdir(tmp_path)
     for name in ("in.csv", "o.csv", "s.db", "s.png"):
         Path(name).write_text("p,y\n.5,1\n")
-    options = StreamOptions(Columns("p", "y"), **more)
+    options = StreamOptions("p", "y", **more)
     with Path(stdin or os.devnull).open() as a, Path(stdout or os.devnull).open("a") as b:
         monkeypatch.setattr(sys, "stdin", a)
         monkeypatch.setattr(sys, "stdout", b)
         if words is None:
-            streaming._targets(file, output, options)
+            stream._targets(file, output, options)
             return
         with pytest.raises(ValueError, match=words):
-            streaming._targets(file, output, options)
+            stream._targets(file, output, options)
 
 
 # -- cost -------------------------------------------------------------------------------------
@@ -471,7 +471,7 @@ def cost(n, tmp_path, monkeypatch):
     rows = (f"{i},{p}," + ("" if i % 2 else "1") for i, p in enumerate(rng.random(n)))
     path.write_text("i,p,y\n" + "\n".join(rows) + "\n")
     options = [path, *PY, "--id", "i", "--journal", state, "-o", out, "--resume"]
-    monkeypatch.setattr(streaming, "_BATCH", 20)
+    monkeypatch.setattr(stream, "_BATCH", 20)
     calls = [0]
 
     def count(frame, event, _):
@@ -490,7 +490,7 @@ def cost(n, tmp_path, monkeypatch):
 
 
 def test_the_cost_is_linear(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream_report, "_ROOM", 200)
+    monkeypatch.setattr(stream, "_ROOM", 200)
     cost(40, tmp_path, monkeypatch)
     a, b, c = (cost(n, tmp_path, monkeypatch) for n in (120, 240, 480))
     assert c - b <= 2.2 * (b - a)

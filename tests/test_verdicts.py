@@ -12,8 +12,8 @@ from scipy.special import expit, logit
 
 import calibkit
 from calibkit import ReliabilityDisplay, ScoreTable, estimate, verify
-from calibkit._cli import app as cli
-from calibkit._cli import demo, pictures
+from calibkit._cli import app, demo
+from calibkit._cli import report as report_module
 from calibkit._numerics.area import Grouped, reversed_area
 from calibkit.decisions import BucketCollapse
 from calibkit.displays._numbers import Numbers
@@ -25,7 +25,7 @@ OTHER = "the other label may be meant"
 
 def report(path, *options, code=0):
     args = ["report", path, "--resamples", "40", *options]
-    result = RUNNER.invoke(cli.make_app(), [str(a) for a in args])
+    result = RUNNER.invoke(app.make_app(), [str(a) for a in args])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 
@@ -122,7 +122,7 @@ def test_scores_of_the_other_label_are_said_to_be_such(tumours):
 def test_report_says_which_option_turns_the_event_round(options, tumours, tmp_path, monkeypatch):
     path, *_ = tumours
     drawn = []
-    monkeypatch.setattr(pictures, "write", lambda display, path: drawn.append(display))
+    monkeypatch.setattr(report_module, "write_picture", lambda display, path: drawn.append(display))
     args = ["--label", "diagnosis", "--prob", "p_benign", *options, "--plot", tmp_path / "x.png"]
     said = report(path, *args).stdout
     assert "p_benign: AUC 0.1" in said
@@ -195,7 +195,7 @@ def numbers_in(text):
 def test_the_demo_s_text_table_and_picture_show_one_error(monkeypatch):
     """And so does the code it prints, whose errors are of the picture's bins too."""
     drawn = []
-    monkeypatch.setattr(pictures, "write", lambda display, path: drawn.append(display))
+    monkeypatch.setattr(report_module, "write_picture", lambda display, path: drawn.append(display))
     found = demo.run_demo(demo.Path("demo.png"))
     (display,) = drawn
     ((before, after),) = (found["seen"],)
@@ -222,7 +222,7 @@ def test_the_demo_s_text_table_and_picture_show_one_error(monkeypatch):
 def test_pictures_of_reports_show_the_table_s_numbers(tumours, monkeypatch, tmp_path):
     path, *_ = tumours
     drawn = []
-    monkeypatch.setattr(pictures, "write", lambda display, path: drawn.append(display))
+    monkeypatch.setattr(report_module, "write_picture", lambda display, path: drawn.append(display))
     options = ["--label", "diagnosis", "--prob", "p_malignant,p_benign", "--positive", "malignant",
                "--plot", tmp_path / "x.png"]  # fmt: skip
     (model,) = facts(path, *options)["models"]

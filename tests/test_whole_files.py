@@ -134,7 +134,7 @@ def test_a_bad_row_half_way_leaves_the_old_file(place, tmp_path, monkeypatch):
     out.write_text("old")
     bad = tmp_path / "bad.csv"
     bad.write_text((place / "t.csv").read_text() + "61,x,1\n")
-    monkeypatch.setattr("calibkit._cli.stream.CHUNK_ROWS", 10)
+    monkeypatch.setattr("calibkit._cli.calibrate.CHUNK_ROWS", 10)
     run("apply", place / "cal.json", bad, "--prob", "p", "--output", out, code=1)
     assert (out.read_text(), sorted(os.listdir(tmp_path))) == ("old", ["bad.csv", "out.csv"])
 

@@ -20,7 +20,7 @@ from calibkit import (
     save,
     to_dict,
 )
-from calibkit._cli.commands import method_rows
+from calibkit._cli.app import method_rows
 from calibkit._registry import CALIBRATORS, OTHERS, registry_restored
 from calibkit.base import BaseCalibrator, OnlineCalibrator, register_calibrator
 from calibkit.decisions import DecisionRule, TriagePolicy, cross_val_calibrate
@@ -168,16 +168,16 @@ def test_a_file_of_one_that_is_not_registered_is_refused():
 
 def test_the_command_line_takes_it(tmp_path):
     runner = pytest.importorskip("typer.testing").CliRunner()
-    cli = pytest.importorskip("calibkit._cli.app")
+    app = pytest.importorskip("calibkit._cli.app")
     p, y = binary_data(100)
     rows = (f"{a},{b}" for a, b in zip(p, y, strict=True))
     (tmp_path / "t.csv").write_text("\n".join(["p,y", *rows]))
     table, out = str(tmp_path / "t.csv"), str(tmp_path / "c.json")
     command = ["fit", table, "--label", "y", "--prob", "p", "--calibrator", "rate", "-o", out]
-    refused = runner.invoke(cli.make_app(), command)
+    refused = runner.invoke(app.make_app(), command)
     assert "'rate' is not one of beta, " in " ".join(refused.output.split())
     register_calibrator(Rate)
-    assert runner.invoke(cli.make_app(), command).exit_code == 0
+    assert runner.invoke(app.make_app(), command).exit_code == 0
     assert load(out).rate_ == pytest.approx(y.mean())
 
 

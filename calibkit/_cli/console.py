@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import re
 import sys
@@ -12,8 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from .._core.optional import require
-from .._core.printed import printable
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+from typer import BadParameter
+
+from .._core.params import advice
+from .._core.printed import printable, spelled
 from .._core.warnings import CalibrationWarning
 from .advice import as_options
 
@@ -88,20 +97,41 @@ def _plain_warnings(command: str) -> Iterator[None]:
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[float], None]]:
     """A bar on stderr if that is a terminal; called with the share done."""
-    console = require("rich.console", "cli").Console(stderr=True)
+    console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda share: None
         return
-    with require("rich.progress", "cli").Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
 
 
 def json_text(facts: dict[str, Any]) -> str:
     """Facts as JSON for machines; what a terminal might obey is escaped, and so kept exactly."""
-    text = json.dumps(facts, allow_nan=False, indent=2, ensure_ascii=False)
+    text = json.dumps(plain(facts), allow_nan=False, indent=2, ensure_ascii=False)
     odd = {c for c in set(text) if not (c.isprintable() or c == "\n")}
     return text.translate({ord(c): json.dumps(c)[1:-1] for c in odd})
+
+
+def plain(value: Any) -> Any:
+    """NumPy values as Python's, and numbers that are not finite as None."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """Facts as JSON on standard output."""
+    sys.stdout.write(json_text(facts) + "\n")
+
+
+def show_text(lines: list[str]) -> None:
+    """Lines on standard output."""
+    show(lambda: lines, lambda: lines)
 
 
 def show(
@@ -109,11 +139,45 @@ def show(
 ) -> None:
     """Colour and a table on a terminal; whole, plain lines elsewhere: on stdout by default."""
     file = file or sys.stdout
-    settings = {"highlight": False, "markup": False, "emoji": False}
-    console = require("rich.console", "cli").Console(file=file, **settings)
+    console = Console(file=file, highlight=False, markup=False, emoji=False)
     if console.is_terminal:
         for line in rich_lines():
             console.print(printable(line) if isinstance(line, str) else line)
     else:
         file.write("\n".join(map(printable, plain_lines())) + "\n")
     file.flush()
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Columns two spaces apart, never cut; what can't be seen is written out."""
+    rows = [[printable(c) for c in r] for r in rows]
+    widths = [max(len(c) for c in column) for column in zip(*rows, strict=True)]
+    return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+
+
+def rich_rows(rows: list[list[str]]) -> Any:
+    """Rows of text, the header first, as a table for a terminal."""
+    table = rich_table()
+    for name in rows[0]:
+        table.add_column(Text(printable(name)), overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*(Text(printable(c)) for c in row))
+    return table
+
+
+def rich_table() -> Table:
+    """A table for a terminal, still without columns."""
+    return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def choice(known: Callable[[], list[str]]) -> Callable[[str | None], str | None]:
+    """What checks that the value of an option is one of these."""
+
+    def check(value: str | None) -> str | None:
+        # Asked when there is a value: others may have registered calibrators by then.
+        if value is not None and value not in (options := known()):
+            near = advice(value, options)
+            raise BadParameter(f"{spelled(value)} is not one of {', '.join(options)}{near}")
+        return value
+
+    return check

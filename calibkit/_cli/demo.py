@@ -1,20 +1,24 @@
-"""The demo: a real classifier that is badly calibrated, before and after."""
+"""The command ``calibkit demo``: a badly calibrated classifier, before and after."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
+from typer import Option
 
+from .. import __version__
 from .._classifier import CalibratedClassifier
+from .._tables.files import check_output
 from ..metrics import ScoreTable
-from .facts import Step, facts, is_miscalibrated
-from .pictures import draw
+from . import options as opt
+from .console import progress
 from .problem import Problem
+from .report import Step, check_picture, draw, facts, is_miscalibrated, show_report
 
 _DRAWS = 1000
 #: The default, chosen beforehand and not by the numbers it gives here.
@@ -47,6 +51,27 @@ display = ReliabilityDisplay.from_estimator(
     models, X_new, y_new, n_bins=10, random_state=0
 )
 display.figure_.savefig("calibkit-demo.png", dpi=150)"""
+
+
+def demo(
+    output: Annotated[
+        str, Option(metavar="PNG", help="Where to draw the picture.")
+    ] = "calibkit-demo.png",
+    as_json: opt.Json = False,
+) -> None:
+    """A real, badly calibrated classifier, before and after: numbers and picture.
+
+    \b
+    calibkit demo --output demo.png
+    """
+    picture = check_output(output)
+    check_picture(picture)
+    with progress("estimating") as share:
+        found = run_demo(picture, step=share)
+    found = {"calibkit": __version__, "picture": output, **found}
+    said = ["", *found["seen"], "", f"Picture: {output}", "", "The same in Python:", ""]
+    said += CODE.splitlines()
+    show_report(found, said, said, as_json=as_json)
 
 
 def held_out() -> Problem:

