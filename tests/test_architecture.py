@@ -38,6 +38,9 @@ LAYERS = {
 #: Where a module is looked up by name: optional packages, classes that a file names, and what is
 #: imported on first use.
 LAZY = [Path("_core", "optional.py"), Path("_registry.py"), Path("__init__.py")]
+#: Where a module is looked up by name: optional packages, classes that a file names, and what is
+#: imported on first use.
+LAZY = [Path("_core", "optional.py"), Path("_registry.py"), Path("__init__.py")]
 #: Classes that are longer than they should be; none may be added.
 TOO_LONG = {"MultiStreamCalibrator"}
 
@@ -130,8 +133,7 @@ def long_things(files):
         for node in nodes(text):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and own_lines(node) > 45:
                 yield f"{path}: {node.name} is {own_lines(node)} lines long"
-            counted = isinstance(node, ast.ClassDef) and node.name not in TOO_LONG
-            if counted and node.end_lineno - node.lineno >= 400:
+            if isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno >= 400:
                 yield f"{path}: {node.name} is {node.end_lineno - node.lineno + 1} lines long"
 
 

@@ -260,7 +260,8 @@ def join(one: FloatArray, two: FloatArray, settings: Settings) -> FloatArray:
     at ``theta = s + (I - C)(theta* - s)``, where ``C = (A / strength)^(-1 / gamma)`` solves its
     differential equation. So ``M theta* = F (theta - s) + M s`` with ``F = M (I - C)^-1``. These
     vectors are added up, as are M and the counts, and the same equation gives theta back. (For
-    gamma = 1 it is F = A, the product of Gaussians.)
+    gamma = 1 it is F = A, the product of Gaussians. With smaller ones that would move twice as far
+    as it should: at gamma = .1 a stream comes near its optimum while A is still about A0.)
     """
     strength, radius = settings[1:3]
     out = one + two

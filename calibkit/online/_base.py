@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
 
 from .._core.base import StateKind
 from .._core.inputs import check_lengths, read_scores
@@ -16,7 +15,7 @@ from .._core.scores import Scores
 from .._typing import FloatArray, IntArray, Scale, Self
 from ._pending import Labeled, LateLabels, Pending, read_ids
 from ._steps import SteppingCalibrator
-from ._stream_labels import known_classes, read_stream, read_stream_labels
+from ._stream_labels import known_classes, no_label_yet, read_stream, read_stream_labels
 
 
 class OnlineCalibrator(LateLabels, SteppingCalibrator):
@@ -362,9 +361,5 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         if hasattr(self, "classes_"):
             return
         if self.classes is None:
-            own = type(self).__name__
-            raise NotFittedError(
-                f"This {own} instance has seen no label yet and does not know its classes. Call "
-                f"'fit' or 'partial_fit' first, or start it as {own}(classes=[0, 1])."
-            )
+            raise no_label_yet(type(self).__name__, "'fit' or 'partial_fit'")
         self._begin(n_classes=len(self.classes))

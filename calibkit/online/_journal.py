@@ -35,13 +35,14 @@ from ._calls import (
     stream_ids,
 )
 from ._multi import MultiStreamCalibrator
-from ._pending import Labeled, LateLabels, read_ids
+from ._pending import Labeled, read_ids
+from ._streams import LearnsStreams
 
 Learner = OnlineCalibrator | MultiStreamCalibrator
 Result = TypeVar("Result")
 
 
-class Journal(LateLabels):
+class Journal(LearnsStreams):
     """An online calibrator on file: what it has learnt survives ``kill -9`` at any moment.
 
     Use it where a stream must go on after a crash or a deployment as if nothing had happened. Each
@@ -223,42 +224,12 @@ class Journal(LateLabels):
         return self._learn("predict_then_update", X, y, classes, group)
 
     def predict_proba(self, X: Any, group: Any = None) -> FloatArray:
-        """Forecasts that change nothing.
-
-        Parameters
-        ----------
-        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores.
-        group : array-like of shape (n,), int or str, optional
-            The stream of each row, for a :class:`MultiStreamCalibrator` only.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, n_classes)
-            Rows sum to one.
-        """
         with self._held() as cal:
             values = plain_scores(cal, X, "predict_proba")
             where = f"{type(cal).__name__}.predict_proba"
             return cal.predict_proba(values, *stream_ids(cal, group, len(values), where))
 
     def forecast(self, ids: Any, X: Any, group: Any = None) -> FloatArray:
-        """Forecast rows whose labels come later; they wait on file.
-
-        Parameters
-        ----------
-        ids : array-like of shape (n,)
-            An int or string for each row, by which its label will come.
-        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores.
-        group : array-like of shape (n,), int or str, optional
-            The stream of each row, for a :class:`MultiStreamCalibrator` only.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, n_classes)
-            The forecasts.
-        """
         with self._held() as cal:
             where = f"{type(cal).__name__}.forecast"
             keys = read_ids(ids, where)

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from copy import copy
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from .._core.inputs import check_lengths, read_scores
+from .._core.params import check_choice, check_int, check_real
+from .._core.printed import spelled
 from .._core.provenance import Traced
+from .._core.saved import check_forecast, check_keys, number
 from .._core.scores import Scores
-from .._numerics.multistream import COUNT, START, join
+from .._numerics.multistream import COUNT, START, Settings, join
 from .._typing import FloatArray, IntArray, Scale, Self
-from ._multi_state import (
-    KEYS,
-    PARAMS,
-    as_row,
-    check_mate,
-    check_params,
-    read_into,
-    tickets_of,
-    written,
-)
-from ._pending import Labeled, LateLabels, Pending, read_ids
-from ._resolution import SUREST
+from ._newton import check_steps
+from ._pending import Labeled, Pending, read_ids
+from ._places import read_groups
+from ._resolution import LIMIT, SUREST
 from ._scaling import OnlinePlattCalibrator
-from ._stream_labels import read_stream, read_stream_labels
-from ._streams import Streams
+from ._stream_labels import no_label_yet, read_stream, read_stream_labels
+from ._streams import LearnsStreams, Streams, read_two, rows_from_dict, rows_to_dict
+
+#: Parameters that the calibrator of a stream has too.
+PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale", "max_pending")
 
 
-class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
+class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     """Online Platt scaling of many streams: a million tenants in one object, in arrays.
 
     Use it where each tenant, project or model has labels of its own but few of them: a new stream
@@ -39,22 +37,12 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
 
     Parameters
     ----------
-    gamma : float, default=0.1
-        Steps are ``1 / gamma`` times the Newton step: smaller follows faster.
+    gamma, radius, discount, scale, classes, max_pending
+        As in :class:`OnlinePlattCalibrator`.
     prior_strength : float, default=100.0
         How firmly a new stream holds to the pooled estimate it starts from.
-    radius : float, default=100.0
-        Slope and intercept stay in the ball of this radius.
-    discount : float, default=1.0
-        Factor in (0, 1] on the memory of a stream's Newton matrix at each of its labels.
     eps : float, default=1e-5
         Scores nearer to 0 or 1 are taken as this far; log-odds likewise.
-    scale : {"probability", "logit"}, default="probability"
-        What the scores are. Margins of ``decision_function`` count as logits.
-    classes : array-like, optional
-        The two class labels in sorted order.
-    max_pending : int, default=100_000
-        Forecasts that may wait for labels; the oldest are dropped first.
 
     Attributes
     ----------
@@ -68,19 +56,17 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         Slope and intercept of each.
     counts_ : ndarray of shape (n_streams_,)
         Labels each has seen.
-    classes_ : ndarray of shape (2,)
-        Class labels.
-    n_seen_ : float
-        Labels seen.
-    pending_ : Pending
-        Forecasts that wait for labels.
+    classes_, n_seen_, pending_
+        As of :class:`OnlinePlattCalibrator`.
     nbytes : int
         Memory of the streams and the index of their ids.
 
     Raises
     ------
     ValueError
-        In ``partial_fit`` and the like: bad data. The calibrator stays as it was.
+        In all methods: bad data, ids of no stream. The calibrator stays as it was.
+    sklearn.exceptions.NotFittedError
+        If there was no label yet, and forecasts need ``classes`` that were not declared.
 
     Notes
     -----
@@ -110,8 +96,6 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
     References
     ----------
     C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Algorithm 1.
-    E. Hazan, A. Agarwal, S. Kale (2007). Logarithmic regret algorithms for online convex
-    optimization. Machine Learning 69.
 
     Examples
     --------
@@ -131,7 +115,7 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
     """
 
     name: ClassVar[str] = "multi_stream"
-    _keys: ClassVar[tuple[str, ...]] = KEYS
+    _keys = ("params", "classes", "pooled", "groups", "streams", "pending")
     pooled_: OnlinePlattCalibrator
 
     def __init__(
@@ -155,7 +139,7 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         self.classes = classes
         self.max_pending = max_pending
         self._streams = Streams()
-        self._pending = Pending(max_pending)
+        self.pending_ = Pending(max_pending)
 
     # -- learning and forecasting -----------------------------------------------------------
 
@@ -176,11 +160,6 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         -------
         self : MultiStreamCalibrator
             The same calibrator.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
         """
         self._update(X, y, group, "partial_fit")
         return self
@@ -201,68 +180,19 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         -------
         proba : ndarray of shape (n, 2)
             Row t uses labels before t only; cutting the rows into calls changes nothing.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
         """
         return _columns(self._update(X, y, group, "predict_then_update"))
 
     def predict_proba(self, X: Any, group: Any) -> FloatArray:
-        """Calibrated probabilities.
-
-        Parameters
-        ----------
-        X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores.
-        group : array-like of shape (n,), int or str
-            The stream of each row; those without labels are forecast by ``pooled_``.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, 2)
-            Columns follow ``classes_``.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described.
-        sklearn.exceptions.NotFittedError
-            If there was no label yet and ``classes`` were not declared.
-        """
         return self._forecast(X, group, f"{type(self).__name__}.predict_proba")[0]
 
     def forecast(self, ids: Any, X: Any, group: Any) -> FloatArray:
-        """Forecast rows whose labels come later, and keep what learning them will need.
-
-        Parameters
-        ----------
-        ids : array-like of shape (n,)
-            An int or string for each row, by which its label will come. An id that is still
-            waiting is given the newer forecast.
-        X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores.
-        group : array-like of shape (n,), int or str
-            The stream of each row, as in :meth:`partial_fit`.
-
-        Returns
-        -------
-        proba : ndarray of shape (n, 2)
-            The forecasts. Without any label so far they are the scores, and the classes are 0
-            and 1 unless declared.
-
-        Raises
-        ------
-        ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
-        """
         where = f"{type(self).__name__}.forecast"
         waiting = read_ids(ids, where)
         q, z, keys, pooled = self._forecast(X, group, where, start=True)
         check_lengths(len(z), len(waiting), where, ("X", "ids"))
-        self.pooled_, self._pending.room = pooled, self.max_pending
-        self._pending.add(waiting, tickets_of(z, keys))
+        self.pooled_, self.pending_.room = pooled, self.max_pending
+        self.pending_.add(waiting, _tickets_of(z, keys))
         return q
 
     def label(self, ids: Any, y: Any) -> Labeled:
@@ -273,12 +203,12 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         known = pooled._known_classes(self.classes, where)
         _, codes = read_stream_labels(y, classes=known, where=where)
         check_lengths(len(codes), len(waiting), where, ("y", "ids"))
-        places, features, report = self._pending.find(waiting)
+        places, features, report = self.pending_.find(waiting)
         if not places:
             return report
         keys = self._streams.read(features[:, 1].tolist(), where)
         self._learn(pooled, known, features[:, 0].astype(np.float64), codes[places], keys)
-        self._pending.remove(waiting[i] for i in places)
+        self.pending_.remove(waiting[i] for i in places)
         return report._replace(n_learned=int(np.count_nonzero(~np.isnan(codes[places]))))
 
     # -- the streams ------------------------------------------------------------------------
@@ -308,10 +238,6 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         return self.pooled_.n_seen_
 
     @property
-    def pending_(self) -> Pending:
-        return self._pending
-
-    @property
     def nbytes(self) -> int:
         return self._streams.nbytes
 
@@ -328,11 +254,6 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         calibrator : OnlinePlattCalibrator
             In the state of the stream, and not shared with it: for inspection, for
             ``calibkit.save``, or to go on alone. Its ``start`` is where the stream started.
-
-        Raises
-        ------
-        ValueError
-            If there is no such stream.
         """
         where = f"{type(self).__name__}.calibrator"
         self._check_started()
@@ -358,11 +279,6 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         -------
         self : MultiStreamCalibrator
             The same calibrator.
-
-        Raises
-        ------
-        ValueError
-            If one of them is not known; nothing is forgotten then.
         """
         slot = self._streams.known(groups, f"{type(self).__name__}.drop", "groups")
         self._streams = self._streams.without(slot)
@@ -382,11 +298,6 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         self : MultiStreamCalibrator
             The same calibrator.
 
-        Raises
-        ------
-        ValueError
-            If the two don't fit together; the calibrator stays as it was.
-
         Notes
         -----
         Streams of only one of the two are taken as they are, exactly. Streams of both, and the
@@ -396,65 +307,55 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         on average. That is an approximation: as good as to have learnt the rows of both in turn,
         within the noise of either, but not the same. It depends neither on the order of the two
         nor, beyond rounding, on how more than two are put together.
-
-        The products of Gaussians, ``A theta = A1 theta1 + A2 theta2 - A0 start``, would move twice
-        as far as they should: with ``gamma = 0.1`` a stream comes near its optimum while A is
-        still about A0.
         """
         where = f"{type(self).__name__}.merge"
         self._check_params()
-        check_mate(self, other, where)
+        _check_mate(self, other, where)
         if not hasattr(other, "pooled_"):
             return self
-        self._pooled()._known_classes(other.classes_, where)
-        settings = self._pooled()._settings()
-        row = as_row(other.pooled_)
+        pooled = self._pooled()
+        pooled._begin(pooled._known_classes(other.classes_, where))
+        settings = pooled._settings()
         with np.errstate(all="ignore"):  # what a file holds may overflow
             streams = self._streams.merged(other._streams, settings, where)
-            if hasattr(self, "pooled_") and self.pooled_.n_seen_:
-                mine = as_row(self.pooled_)
-                row = join(mine, row, settings) if row[0, COUNT] else mine
+            row = _joined(pooled, other.pooled_, settings)
         if not (np.isfinite(streams.rows).all() and np.isfinite(row).all()):
             raise ValueError(f"{where}: the sums overflow; expected streams of ordinary sizes.")
         self.pooled_, self._streams = self._restored(row[0], other.classes_), streams
-        waiting = other._pending.to_dict()
-        self._pending.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
+        waiting = other.pending_.to_dict()
+        self.pending_.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
         return self
 
     def _to_dict(self) -> dict[str, Any]:
         self._check_started()
-        return written(self)
+        return _written(self)
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any], _: Any) -> MultiStreamCalibrator:
-        made: MultiStreamCalibrator = read_into(cls, data)
-        return made
+        return _read(cls, data)
 
     # -- how it is done ---------------------------------------------------------------------
 
+    def _params(self) -> dict[str, Any]:
+        return {k: getattr(self, k) for k in PARAMS}
+
     def _check_params(self) -> None:
-        check_params(self)
+        where = type(self).__name__
+        check_steps(where, self)
+        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
+        check_choice(where, "scale", self.scale, get_args(Scale))
+        check_int(where, "max_pending", self.max_pending, low=1)
 
     def _check_started(self, declared: bool = False) -> None:
         if not (hasattr(self, "pooled_") or declared):
-            own = type(self).__name__
-            raise NotFittedError(
-                f"This {own} instance has seen no label yet and does not know its classes. Call "
-                f"'partial_fit' first, or start it as {own}(classes=[0, 1])."
-            )
-
-    def _platt(self, start: tuple[float, ...] | None = None) -> OnlinePlattCalibrator:
-        params = {k: getattr(self, k) for k in PARAMS}
-        return OnlinePlattCalibrator(**params, classes=self.classes, start=start)
+            raise no_label_yet(type(self).__name__, "'partial_fit'")
 
     def _pooled(self) -> OnlinePlattCalibrator:
         """A copy of the pooled estimate with the parameters of now, a new one where none is."""
         if not hasattr(self, "pooled_"):
-            return self._platt()
+            return OnlinePlattCalibrator(**self._params(), classes=self.classes)
         pooled = OnlinePlattCalibrator()
-        pooled.__dict__ = self.pooled_.__dict__.copy()
-        for name in PARAMS:
-            setattr(pooled, name, getattr(self, name))
+        pooled.__dict__ = self.pooled_.__dict__ | self._params()
         return pooled
 
     def _begin(self, n_classes: int = 2) -> None:
@@ -470,23 +371,11 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         self, row: FloatArray, classes: np.ndarray, start: tuple[float, ...] | None = None
     ) -> OnlinePlattCalibrator:
         """A calibrator in the state of a row."""
-        out = self._platt(start)
+        out = OnlinePlattCalibrator(**self._params(), classes=self.classes, start=start)
         out._begin(classes)
         out.theta_, out.factor_ = row[:2].copy(), row[2:COUNT].copy()
         out.n_seen_ = float(row[COUNT])
         return out
-
-    def _scores(self, X: Any, where: str, classes: np.ndarray) -> Scores:
-        s = read_scores(X, scale=self.scale, where=where, allow_empty=True, classes=classes)
-        return self._binary(s, where)
-
-    def _binary(self, s: Scores, where: str) -> Scores:
-        if s.n_classes > 2:
-            raise ValueError(
-                f"{where}: Only binary classification is supported: X has {s.n_classes} columns; "
-                "expected the scores of two classes."
-            )
-        return s
 
     def _forecast(
         self, X: Any, group: Any, where: str, *, start: bool = False
@@ -496,8 +385,10 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         self._check_started(start or self.classes is not None)
         pooled = self._pooled()
         pooled._begin(where=where)
-        s = self._scores(X, where, pooled.classes_)
-        keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
+        classes = pooled.classes_
+        s = read_scores(X, scale=self.scale, where=where, allow_empty=True, classes=classes)
+        _refuse_many(s, where)
+        keys = self._streams.read(group, where, len(s), like=self.pending_.oldest)
         z = pooled._features(s)[:, 0]
         q = self._streams.forecast(z, keys, pooled.theta_)
         return _columns(q), z, keys, pooled
@@ -508,8 +399,8 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
         pooled = self._pooled()
         known = pooled._known_classes(self.classes, where)
         found, s, codes = read_stream(X, y, self.scale, known, where)
-        self._binary(s, where)
-        keys = self._streams.read(group, where, len(s), like=self._pending.oldest)
+        _refuse_many(s, where)
+        keys = self._streams.read(group, where, len(s), like=self.pending_.oldest)
         pooled._begin(found, 2, where)
         return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)
 
@@ -529,3 +420,117 @@ class MultiStreamCalibrator(LateLabels, Traced, BaseEstimator):
 
 def _columns(q: FloatArray) -> FloatArray:
     return np.clip(np.column_stack((1.0 - q, q)), *SUREST)
+
+
+def _refuse_many(s: Scores, where: str) -> None:
+    if s.n_classes > 2:
+        raise ValueError(
+            f"{where}: Only binary classification is supported: X has {s.n_classes} columns; "
+            "expected the scores of two classes."
+        )
+
+
+def _check_mate(cal: Any, other: Any, where: str) -> None:
+    """Raise unless the other is of the same class and parameters, to be merged."""
+    own = type(cal).__name__
+    if not isinstance(other, type(cal)):
+        raise ValueError(f"{where}: other is of type {type(other).__name__}; expected {own}.")
+    for name in PARAMS:
+        mine, theirs = getattr(cal, name), getattr(other, name)
+        if mine != theirs:
+            raise ValueError(
+                f"{where}: other has {name}={spelled(theirs)} and this has {spelled(mine)}; "
+                "expected the same."
+            )
+    cal._streams.read(other.groups_, where, name="other")
+    read_groups(_some_ids(cal) + _some_ids(other), where, name="other")
+
+
+def _some_ids(cal: Any) -> list[Any]:
+    """Ids of a stream and of the oldest forecast that waits: all others are of their kind."""
+    oldest = cal.pending_.oldest
+    return cal.groups_[:1].tolist() + ([] if oldest is None else [oldest[1]])
+
+
+def _written(cal: MultiStreamCalibrator) -> dict[str, Any]:
+    """A calibrator of many streams as plain values."""
+    declared = None if cal.classes is None else np.asarray(cal.classes).tolist()
+    params = {k: v.item() if isinstance(v, np.generic) else v for k, v in cal._params().items()}
+    pending = cal.pending_.resized(params["max_pending"]).to_dict()
+    return {
+        "params": {**params, "classes": declared},
+        "classes": cal.classes_.tolist(),
+        "pooled": rows_to_dict(_as_row(cal.pooled_)),
+        **cal._streams.to_dict(),
+        "pending": {**pending, "tickets": [t[:2] for t in pending["tickets"]]},
+    }
+
+
+def _read(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiStreamCalibrator:
+    """One that was written, from values that nobody has checked."""
+    check_keys(data["params"], {*PARAMS, "classes"}, f"params of {cls.name}")
+    out, classes = cls(**data["params"]), read_two(data["classes"])
+    try:
+        out._check_params()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"from_dict: {error}") from error
+    if out.classes not in (None, data["classes"]):
+        raise ValueError("from_dict: classes differ from those in params; expected the same.")
+    out._streams = Streams.from_dict(data)
+    what = f"pending of {out.name}"
+    out.pending_ = Pending.from_dict(data["pending"], what, _validate_features)
+    waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
+    read_groups([*data["groups"][:1], *waiting], f"from_dict: {what}")
+    out.pooled_ = out._restored(rows_from_dict(data["pooled"], 1, "pooled")[0], classes)
+    try:
+        _try_out(out)
+    except (ValueError, ArithmeticError) as error:
+        raise ValueError(f"from_dict: {error}.") from error
+    return out
+
+
+def _try_out(cal: Any) -> None:
+    """Raise unless a few of the streams forecast and learn; the calibrator stays as it is."""
+    twin, few = copy(cal), slice(None, 4)
+    twin.pooled_, twin.pending_ = copy(cal.pooled_), Pending(1)
+    keys = cal._streams.ids[few]
+    twin._streams = Streams(keys, cal._streams.rows[few])
+    new = "" if keys.dtype == object else -1
+    group = np.array([*keys.tolist(), new], dtype=keys.dtype)
+    scores = np.linspace(0.0, 1.0, len(group))
+    labels = cal.classes_.take(np.arange(len(group)) % 2)
+    with np.errstate(all="ignore"):
+        check_forecast(twin.predict_then_update(scores, labels, group))
+        check_forecast(twin.predict_proba(scores, group))
+
+
+def _as_row(pooled: Any) -> FloatArray:
+    """The pooled estimate as one more stream."""
+    start = (min(1.0, float(pooled.radius)), 0.0)
+    return np.concatenate((pooled.theta_, pooled.factor_, (pooled.n_seen_,), start))[None]
+
+
+def _joined(
+    one: OnlinePlattCalibrator, other: OnlinePlattCalibrator, settings: Settings
+) -> FloatArray:
+    """The row of a pooled estimate that has learnt what two have."""
+    if one.n_seen_ and other.n_seen_:
+        return join(_as_row(one), _as_row(other), settings)
+    return _as_row(one if one.n_seen_ else other)
+
+
+def _tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
+    """Score and id of the stream, for a forecast that waits."""
+    # The None keeps them what they are: NumPy makes text of a number beside a string.
+    out = np.full((len(z), 3), None, dtype=object)
+    out[:, 0], out[:, 1] = z, keys
+    return out
+
+
+def _validate_features(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError(f"from_dict: {what} has a ticket that is no score and id of a stream.")
+    z = number(value[0], what)
+    if abs(z) > LIMIT:
+        raise ValueError(f"from_dict: {what} holds the score {z}; expected at most {LIMIT}.")
+    return [z, *read_groups(value[1:], f"from_dict: {what}").tolist(), None]

@@ -19,6 +19,13 @@ from ._resolution import LIMIT, NEAREST, NOTHING, SUREST, check_met
 MOST = 1e12 + 2.0**53 * LIMIT**2
 
 
+def check_steps(where: str, cal: Any) -> None:
+    """Raise unless what Newton steps depend on makes sense."""
+    for name in ("gamma", "prior_strength", "radius"):
+        check_scale(where, name, getattr(cal, name))
+    check_real(where, "discount", cal.discount, low=0.0, high=1.0, open_low=True)
+
+
 def check_eps(where: str, eps: Any) -> None:
     """Raise unless ``eps`` is "auto" or a small number."""
     if isinstance(eps, str):
@@ -94,9 +101,7 @@ class NewtonCalibrator(ResolvingCalibrator):
     def _check_params(self) -> None:
         super()._check_params()
         where = type(self).__name__
-        for name in ("gamma", "prior_strength", "radius"):
-            check_scale(where, name, getattr(self, name))
-        check_real(where, "discount", self.discount, low=0.0, high=1.0, open_low=True)
+        check_steps(where, self)
         check_eps(where, self.eps)
         if self.start is not None:
             self._check_start(where)

@@ -162,7 +162,7 @@ class Pending:
             shown = ", ".join(map(short, counts))
             raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
         if not isinstance(ids, list) or not isinstance(features, list) or len(ids) != len(features):
-            raise ValueError(f"from_dict: {what} has not one features for each id.")
+            raise ValueError(f"from_dict: {what} has not one ticket for each id.")
         if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
             raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
         if len(ids) > counts[0]:
@@ -171,7 +171,7 @@ class Pending:
             )
         rows = [validate_features(t, what) for t in features]
         if len({len(r) for r in rows}) > 1:
-            raise ValueError(f"from_dict: {what} has features of different lengths.")
+            raise ValueError(f"from_dict: {what} has tickets of different lengths.")
         pending = cls(counts[0])
         pending.add(ids, np.array(rows))
         pending.n_dropped, pending.n_replaced = counts[1:]

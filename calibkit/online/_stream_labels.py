@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 
 from .._core.inputs import check_lengths, read_scores, refuse_swapped
 from .._core.labels import as_labels, is_missing, read_classes, read_labels
@@ -103,6 +104,14 @@ def _one_class(found: np.ndarray, known: Any, where: str) -> tuple[np.ndarray, A
     raise ValueError(
         f"{where}: the first labels are all {spelled(found[0])}; expected labels 0 and 1, or the "
         "classes by name. A stream can't wait for the other class: pass classes=[...]."
+    )
+
+
+def no_label_yet(own: str, first: str) -> NotFittedError:
+    """The error of what has not started, and which methods start it."""
+    return NotFittedError(
+        f"This {own} instance has seen no label yet and does not know its classes. Call "
+        f"{first} first, or start it as {own}(classes=[0, 1])."
     )
 
 

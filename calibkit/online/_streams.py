@@ -13,10 +13,54 @@ from .._core.saved import check_keys, vector
 from .._numerics.multistream import COUNT, START, Settings, forecast, join, learn, new_rows
 from .._typing import FloatArray, IntArray
 from ._newton import LIMIT, MOST
+from ._pending import LateLabels
 from ._places import places_of, read_groups
 
 #: Columns of a stream's row, as files call them.
 COLUMNS = ("slope", "intercept", "l", "d1", "d2", "n_seen", "start_slope", "start_intercept")
+
+
+class LearnsStreams(LateLabels):
+    """What learns many streams: ``group`` names that of each row. (A journal may have one only.)"""
+
+    def predict_proba(self, X: Any, group: Any) -> FloatArray:
+        """Calibrated probabilities, which change nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+        group : array-like of shape (n,), int or str
+            The stream of each row of a :class:`MultiStreamCalibrator`; those without labels are
+            forecast by ``pooled_``.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            Rows sum to one; columns follow ``classes_``.
+        """
+        raise TypeError(f"{type(self).__name__} must define predict_proba(X, group).")
+
+    def forecast(self, ids: Any, X: Any, group: Any) -> FloatArray:
+        """Forecast rows whose labels come later, and keep what learning them will need.
+
+        Parameters
+        ----------
+        ids : array-like of shape (n,)
+            An int or string for each row, by which its label will come. An id that is still
+            waiting is given the newer forecast.
+        X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
+            Scores.
+        group : array-like of shape (n,), int or str
+            The stream of each row of a :class:`MultiStreamCalibrator`.
+
+        Returns
+        -------
+        proba : ndarray of shape (n, n_classes)
+            The forecasts. Without any label so far they are the scores, and the classes are 0,
+            1, ... unless declared.
+        """
+        raise TypeError(f"{type(self).__name__} must define forecast(ids, X, group).")
 
 
 class Streams:
