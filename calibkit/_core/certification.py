@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betaincinv, xlogy
+from scipy.special import betaincinv
 
 from .._numerics.binning import (
     MOST_BINS,
@@ -21,7 +21,7 @@ from .._numerics.binning import (
 from .._numerics.debias import merge_small, squared_error
 from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
-from .._numerics.region import mean_gaps, radius
+from .._numerics.region import divergence, mean_gaps, radius
 from .._typing import FloatArray, IntArray
 from .params import check_flag, check_int, check_real, generator, percent
 
@@ -390,20 +390,14 @@ def verify_classes(
     return average(parts, level)
 
 
-def _divergence(a: float, b: float) -> float:
-    """Kullback-Leibler divergence of two coins."""
-    parts = xlogy(a, a) - xlogy(a, b) + xlogy(1 - a, 1 - a) - xlogy(1 - a, 1 - b)
-    return float(parts)
-
-
 def _mean_above(mean: float, slack: float) -> float:
     """Largest true mean in [0, 1] with ``divergence(mean, truth) <= slack``."""
     if slack == 0.0 or mean >= 1.0:
         return min(mean, 1.0)
     top = 1.0 - 1e-15
-    if _divergence(mean, top) <= slack:
+    if divergence(mean, top) <= slack:
         return 1.0
-    return float(brentq(lambda q: _divergence(mean, q) - slack, mean, top))
+    return float(brentq(lambda q: divergence(mean, q) - slack, mean, top))
 
 
 def _mean_below(mean: float, slack: float) -> float:

@@ -14,6 +14,7 @@ many rows and a middling rate it is that of half a chi-squared variable, (1 - la
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -56,12 +57,11 @@ def radius(n: FloatArray, failure: float) -> float:
     return min(bound(lam) for lam in _LAMBDAS)
 
 
-def divergence(share: FloatArray, rate: FloatArray) -> FloatArray:
+def divergence(share: Any, rate: Any) -> Any:
     """Kullback-Leibler divergence of coins."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        out = xlogy(share, share) - xlogy(share, rate)
-        out += xlogy(1.0 - share, 1.0 - share) - xlogy(1.0 - share, 1.0 - rate)
-    return out
+        yes = xlogy(share, share) - xlogy(share, rate)
+        return yes + xlogy(1.0 - share, 1.0 - share) - xlogy(1.0 - share, 1.0 - rate)
 
 
 def _reach(share: FloatArray, limit: FloatArray, end: float) -> FloatArray:

@@ -141,12 +141,11 @@ class PlattCalibrator(LogOddsCalibrator):
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         z = s.logits()
-        targets: FloatArray | IntArray = y
-        if self.smooth_targets:
-            targets = smoothed_targets(y, w)
-        elif self.fit_slope and self.l2 == 0 and separation(z, y):
+        smooth = self.smooth_targets
+        if not smooth and self.fit_slope and self.l2 == 0 and separation(z, y):
             warn_of_separation("PlattCalibrator.fit")
-            targets = smoothed_targets(y, w)
+            smooth = True
+        targets: FloatArray | IntArray = smoothed_targets(y, w) if smooth else y
         if not self.fit_slope:
             self.slope_, self.converged_ = 1.0, True
             self.intercept_ = fit_intercept(z, targets, w, l2=self.l2)
@@ -154,16 +153,11 @@ class PlattCalibrator(LogOddsCalibrator):
                 warn_of_reversal("PlattCalibrator.fit", "the slope of 1 is of the wrong sign")
             return
         fit = fit_logistic([z], targets, w, l2=self.l2)
-        self.slope_ = float(fit.coef[0])
-        self.intercept_ = fit.intercept
+        self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept
         self.converged_ = fit.converged
-        if (
-            self.slope_ < 0 and fit.z_scores()[0] < -2.0
-        ):  # beyond what chance does to scores that say nothing
-            warn_of_reversal(
-                "PlattCalibrator.fit",
-                f"the slope is negative ({self.slope_:.3g}) and the map reverses their order",
-            )
+        if self.slope_ < 0 and fit.z_scores()[0] < -2.0:  # beyond what chance does to useless ones
+            found = f"the slope is negative ({self.slope_:.3g}) and the map reverses their order"
+            warn_of_reversal("PlattCalibrator.fit", found)
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(np.multiply(s.logits(), self.slope_) + self.intercept_)

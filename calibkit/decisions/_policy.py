@@ -384,12 +384,10 @@ def _share(
         return Estimate(np.nan, 0.0, 1.0, level, 0, name, method="none")
     if units is None:
         low, high = clopper_pearson(np.float64(count / n), np.float64(n), level)
-        return Estimate(
-            count / n, float(low), float(high), level, n, name, method="Clopper-Pearson"
-        )
-    variance, n_groups = share_variance(
-        np.unique(units, return_inverse=True)[1], events.astype(np.int64), np.array([n])
-    )
+        ends = float(low), float(high)
+        return Estimate(count / n, *ends, level, n, name, method="Clopper-Pearson")
+    codes = np.unique(units, return_inverse=True)[1]
+    variance, n_groups = share_variance(codes, events.astype(np.int64), np.array([n]))
     low, high = korn_graubard(np.array([count]), np.array([n]), variance, n_groups, level)
     ends = float(low[0]), float(high[0])
     return Estimate(count / n, *ends, level, n, name, method="Korn-Graubard")

@@ -29,10 +29,10 @@ from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
 from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums, widened
 from ._interval import measure, with_bins
-from ._score_interval import ScoreInterval, interval_of, of_classes, of_table
+from ._score_interval import interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE
-from ._spec import RULES, Metric
+from ._spec import RULES, Interval, Metric
 from ._table import ScoreTable
 
 #: Cells of the table that draws are taken on: the within-cell spread they leave out is below
@@ -378,7 +378,7 @@ def estimate_or_value(*args: Any, **settings: Any) -> Estimate:
         return error.found
 
 
-def _judged(found: Estimate, ends: ScoreInterval, few: str) -> Estimate:
+def _judged(found: Estimate, ends: Interval, few: str) -> Estimate:
     """The estimate with what is to be said of its interval; refused if there can be none."""
     if ends.refusal:
         no_ends: dict[str, Any] = {"low": np.nan, "high": np.nan, "method": "no interval"}
@@ -420,7 +420,7 @@ def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dic
 
 def _on_cells(
     request: _Request, table: ScoreTable, binary: Binary, groups: IntArray | None
-) -> tuple[float, ScoreInterval, FloatArray | None]:
+) -> tuple[float, Interval, FloatArray | None]:
     """Value, interval, and draws of the metric from labels that fit the scores."""
     spec, level, rng = request.spec, request.level, request.rng
     assert spec is not None
@@ -441,7 +441,7 @@ def _on_cells(
 
 def _on_rows(
     request: _Request, rows: Rows, groups: IntArray | None
-) -> tuple[float, ScoreInterval, FloatArray | None]:
+) -> tuple[float, Interval, FloatArray | None]:
     """The same of K classes, and of any function, which is evaluated on drawn rows."""
     spec, level = request.spec, request.level
     n_draws = 0 if spec is not None and request.method == "auto" else request.n_resamples
@@ -522,7 +522,7 @@ def _kind(spec: Metric | None, rows: Rows, kind: Kind | None) -> Kind:
     return infer_kind(kind, k, "estimate")
 
 
-def _bootstrap(value: float, draws: FloatArray, level: float) -> ScoreInterval:
+def _bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
     """Basic bootstrap interval."""
     failed = 1.0 - np.isfinite(draws).mean()
     draws = draws[np.isfinite(draws)]
@@ -538,10 +538,10 @@ def _bootstrap(value: float, draws: FloatArray, level: float) -> ScoreInterval:
             CalibrationWarning,
         )
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return ScoreInterval(2 * value - lower, 2 * value - upper, RULES["function"].method, "", "")
+    return Interval(2 * value - lower, 2 * value - upper, RULES["function"].method)
 
 
-def _inside(spec: Metric | None, value: float, ends: ScoreInterval, kind: Kind) -> ScoreInterval:
+def _inside(spec: Metric | None, value: float, ends: Interval, kind: Kind) -> Interval:
     """Inside the metric's range and around its value."""
     low, high = min(ends.low, value), max(ends.high, value)
     if spec is not None:

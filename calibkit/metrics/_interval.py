@@ -18,21 +18,13 @@ from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
 from ._draws import Band, group_noise, null_band, null_draws
 from ._errors import check_debias, combine, raw_errors, raw_kernel
-from ._spec import RULES
+from ._spec import RULES, Interval
 from ._table import ScoreTable
 
 #: Errors of the classes are not independent: those of two classes are one. At worst that doubles
 #: the variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above
 #: the diagonal one, sum_k (p_k (1 - p_k))^2.
 SHARED = float(np.sqrt(2.0))
-
-
-class Interval(NamedTuple):
-    """Ends, and how they were made."""
-
-    low: float
-    high: float
-    method: str
 
 
 class Grouped(NamedTuple):

@@ -19,18 +19,8 @@ from .._numerics.influence import (
     worth_of,
 )
 from .._typing import FloatArray, IntArray
-from ._spec import RULES, Metric
+from ._spec import RULES, Interval, Metric
 from ._table import ScoreTable
-
-
-class ScoreInterval(NamedTuple):
-    """Ends, how they were made, why they may be too narrow, and why there can be none."""
-
-    low: float
-    high: float
-    method: str
-    caution: str
-    refusal: str
 
 
 class Found(NamedTuple):
@@ -48,11 +38,8 @@ def of_table(spec: Metric, table: ScoreTable, rows: Binary, groups: IntArray | N
     """A score of one binary problem; of plain rows the table alone tells it."""
     plain = table.plain and groups is None
     units = _units(table, _influence(spec, table), None if plain else rows)
-    noise = noise_of(gathered(units, groups))
     share = np.array([(table.w - table.wy).sum(), table.wy.sum()]) / table.w.sum()
-    flattered = _flattered(spec, share, share[1], noise)
-    rarer = float(worth_of(units).min())
-    return Found(noise, [noise.worth], rarer, table.n_rows, groups is not None, flattered)
+    return _found(spec, units, groups, share, share[1], table.n_rows)
 
 
 def of_classes(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
@@ -60,7 +47,7 @@ def of_classes(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
     return _losses(spec, rows, groups) if spec.loss is not None else _areas(spec, rows, groups)
 
 
-def interval_of(spec: Metric, value: float, found: Found, level: float) -> ScoreInterval:
+def interval_of(spec: Metric, value: float, found: Found, level: float) -> Interval:
     """Interval of a score, and what is to be said of it."""
     rule, noise = RULES[spec.interval], found.noise
     if spec.interval == "area":
@@ -70,7 +57,7 @@ def interval_of(spec: Metric, value: float, found: Found, level: float) -> Score
     else:
         ends = t_interval(value, noise, level, (1.0 - value) * found.flattered)
     caution = rule.caution(found.rarer, noise, grouped=found.grouped)
-    return ScoreInterval(*ends, rule.method, caution, rule.refusal(found.rarer))
+    return Interval(*ends, rule.method, caution, rule.refusal(found.rarer))
 
 
 def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]:
@@ -122,10 +109,15 @@ def _losses(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
     common = rows.y == share.argmax()
     sides = np.array([common, ~common])
     units = Units(sides * pull, sides * w, None)
+    return _found(spec, units, groups, share, 1.0 - share.max(), len(w))
+
+
+def _found(
+    spec: Metric, units: Units, groups: IntArray | None, share: FloatArray, second: float, n: int
+) -> Found:
     noise = noise_of(gathered(units, groups))
-    flattered = _flattered(spec, share, 1.0 - share.max(), noise)
-    rarer = float(worth_of(units).min())
-    return Found(noise, [noise.worth], rarer, len(w), groups is not None, flattered)
+    flattered, rarer = _flattered(spec, share, second, noise), float(worth_of(units).min())
+    return Found(noise, [noise.worth], rarer, n, groups is not None, flattered)
 
 
 def _flattered(spec: Metric, share: FloatArray, second: float, noise: Noise) -> float:

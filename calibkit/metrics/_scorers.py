@@ -65,14 +65,7 @@ def get_scorer(name: str, **params: Any) -> Any:
             f"{', '.join(known)}{advice(name, known)}."
         )
     metric = METRICS[name.removeprefix("neg_")]
-    check_settings(
-        metric,
-        {k: v for k, v in params.items() if k not in ("pos_label", "classes", "weights")},
-        "get_scorer",
-    )
-    return make_scorer(
-        metric.function,
-        response_method="predict_proba",
-        greater_is_better=metric.greater_is_better,
-        **params,
-    )
+    own = {k: v for k, v in params.items() if k not in ("pos_label", "classes", "weights")}
+    check_settings(metric, own, "get_scorer")
+    how = {"response_method": "predict_proba", "greater_is_better": metric.greater_is_better}
+    return make_scorer(metric.function, **how, **params)

@@ -17,6 +17,16 @@ from ._table import ScoreTable
 _FEW_DECIDING = 5.0
 
 
+class Interval(NamedTuple):
+    """Ends, how they were made, why they may be too narrow, and why there can be none."""
+
+    low: float
+    high: float
+    method: str
+    caution: str = ""
+    refusal: str = ""
+
+
 class Rule(NamedTuple):
     """How intervals of some metrics are made.
 
