@@ -75,6 +75,7 @@ from .metrics import squared_calibration_error as squared_calibration_error
 from .metrics import verify as verify
 from .online import CalibrationAlarm as CalibrationAlarm
 from .online import Prequential as Prequential
+from .online import compare_methods as compare_methods
 from .online import prequential_errors as prequential_errors
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ if TYPE_CHECKING:
     from .displays import DriftDisplay as DriftDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
     from .displays import RiskCoverageDisplay as RiskCoverageDisplay
-    from .displays import compare_methods as compare_methods
 
 __all__ = [
     "BetaCalibrator",
@@ -148,7 +148,7 @@ __all__ = [
     "verify",
 ]
 __version__ = "0.1.0"
-_LAZY = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay", "compare_methods")
+_LAZY = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay")
 
 
 def __getattr__(name: str) -> Any:

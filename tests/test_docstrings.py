@@ -27,7 +27,7 @@ IGNORED = {
 PUBLIC = [n for n in vars(calibkit) if not n.startswith("_") and n[0] != "_"]
 OBJECTS = {
     name: getattr(calibkit, name)
-    for name in [*PUBLIC, "ReliabilityDisplay", "DriftDisplay", "compare_methods"]
+    for name in [*PUBLIC, "ReliabilityDisplay", "DriftDisplay"]
     if inspect.isclass(getattr(calibkit, name)) or inspect.isfunction(getattr(calibkit, name))
 }
 OBJECTS |= {f"codegen.{n}": o for n, o in vars(calibkit.codegen).items() if n[0] != "_"}

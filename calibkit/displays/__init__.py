@@ -1,6 +1,5 @@
 """Pictures of calibration; matplotlib is imported when one is drawn."""
 
 from ._drift import DriftDisplay as DriftDisplay
-from ._methods import compare_methods as compare_methods
 from ._reliability import ReliabilityDisplay as ReliabilityDisplay
 from ._risk_coverage import RiskCoverageDisplay as RiskCoverageDisplay

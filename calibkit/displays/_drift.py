@@ -12,10 +12,10 @@ from .._core.params import check_real
 from .._core.warnings import counted
 from .._typing import FloatArray, Scale, StreamKind
 from ..online import CalibrationAlarm, Prequential, prequential_errors
+from ..online._compare import Methods, compare_methods, default_first_fit
 from ..online._prequential import read_stream
 from ._base import Display, by_name
 from ._drift_draw import Drift, draw
-from ._methods import Methods, compare_methods, default_first_fit
 
 
 class DriftDisplay(Display):

@@ -1,7 +1,7 @@
 """Calibration of streams: forecast, see the label, learn; calibrated while the world drifts.
 
-What measures and compares forecasts of streams is in calibkit itself: prequential_errors,
-CalibrationAlarm, compare_methods and DriftDisplay.
+What measures and compares forecasts of streams is in calibkit itself too: prequential_errors,
+CalibrationAlarm and compare_methods; DriftDisplay draws it.
 """
 
 from .._registry import enter as _enter
@@ -10,6 +10,7 @@ from ._alarm import CalibrationAlarm as CalibrationAlarm
 from ._calibeating import HedgingCalibrator as HedgingCalibrator
 from ._calibeating import TrackingCalibrator as TrackingCalibrator
 from ._classifier import OnlineCalibratedClassifier as OnlineCalibratedClassifier
+from ._compare import compare_methods as compare_methods
 from ._journal import Journal as Journal
 from ._multi import MultiStreamCalibrator as MultiStreamCalibrator
 from ._pending import Labeled as Labeled

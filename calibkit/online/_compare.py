@@ -11,14 +11,11 @@ from .._core.params import check_choice, check_int
 from .._core.printed import spelled
 from .._typing import FloatArray, Scale
 from ..calibrators import PlattCalibrator
-from ..online import (
-    HedgingCalibrator,
-    OnlinePlattCalibrator,
-    TrackingCalibrator,
-    WindowedCalibrator,
-)
-from ..online._base import OnlineCalibrator
-from ..online._stream_labels import known_classes, read_stream
+from ._base import OnlineCalibrator
+from ._calibeating import HedgingCalibrator, TrackingCalibrator
+from ._scaling import OnlinePlattCalibrator
+from ._stream_labels import known_classes, read_stream
+from ._windowed import WindowedCalibrator
 
 Methods = Mapping[str, OnlineCalibrator | None]
 
