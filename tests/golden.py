@@ -97,7 +97,7 @@ def _methods(example: Any) -> Iterator[tuple[str, Call, dict[str, Any]]]:
 
 
 def _streams() -> Iterator[tuple[str, Call, dict[str, Any]]]:
-    rows = {"X": P, "y": Y, "group": np.arange(60) % 3}
+    rows = {"X": P, "y": Y, "stream": np.arange(60) % 3}
     for method in ("partial_fit", "predict_then_update"):
         call = lambda m=method, **k: getattr(MultiStreamCalibrator(), m)(**k)  # noqa: E731
         yield f"MultiStreamCalibrator.{method}", call, rows

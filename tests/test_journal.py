@@ -209,37 +209,37 @@ def test_many_streams_in_one_journal(path, names, every):
     plain, journal = make(), Journal(path, make(), snapshot_every=every)
     for i in range(60):
         x, y = stream(int(rng.integers(1, 9)), i)
-        group = rng.integers(0, 12, len(x)) + 2**40
-        group = np.array([f"tenant {g}" for g in group], dtype=object) if names else group
+        keys = rng.integers(0, 12, len(x)) + 2**40
+        keys = np.array([f"tenant {g}" for g in keys], dtype=object) if names else keys
         rows = [f"{i} {k}" for k in range(len(x))]
         late = [f"{i - 1} {k}" for k in range(6)]
         np.testing.assert_array_equal(
-            journal.forecast(rows, x, group), plain.forecast(rows, x, group)
+            journal.forecast(rows, x, keys), plain.forecast(rows, x, keys)
         )
-        found = journal.predict_then_update(x, y, group=group)
-        np.testing.assert_array_equal(found, plain.predict_then_update(x, y, group))
+        found = journal.predict_then_update(x, y, stream=keys)
+        np.testing.assert_array_equal(found, plain.predict_then_update(x, y, keys))
         labels = [k % 2 for k in range(6)]
         assert journal.label(late, labels) == plain.label(late, labels)
-        journal.partial_fit(x, y, group=group[0]), plain.partial_fit(x, y, group[0])
+        journal.partial_fit(x, y, stream=keys[0]), plain.partial_fit(x, y, keys[0])
         if i % 7 == 0:
             crash(journal)
             journal = Journal(path, None if i % 2 else make(), snapshot_every=every)
             assert to_dict(journal.calibrator_) == to_dict(plain)
-    np.testing.assert_array_equal(journal.predict_proba(x, group), plain.predict_proba(x, group))
+    np.testing.assert_array_equal(journal.predict_proba(x, keys), plain.predict_proba(x, keys))
     journal.close()
     assert "MultiStreamCalibrator: " in repr(journal)
     with Journal(path) as again:
         assert to_dict(again.calibrator_) == to_dict(plain)
         before = to_dict(plain), again.n_rows
         for call, words in (
-            (lambda: again.partial_fit([0.5], [1]), r"by name, and no classes: group=\[...\]"),
-            (lambda: again.partial_fit([0.5], [1], group), "the stream of each row, by name"),
+            (lambda: again.partial_fit([0.5], [1]), r"by name, and no classes: stream=\[...\]"),
+            (lambda: again.partial_fit([0.5], [1], keys), "the stream of each row, by name"),
             (lambda: again.forecast([1], [0.5]), "forecast: expected the stream"),
         ):
             with pytest.raises(TypeError, match=words):
                 call()
-        with pytest.raises(ValueError, match="group holds"):
-            again.partial_fit([0.5], [1], group=3 if names else "a")
+        with pytest.raises(ValueError, match="stream holds"):
+            again.partial_fit([0.5], [1], stream=3 if names else "a")
         with pytest.raises(AttributeError, match="learn_one"):
             again.learn_one(0.5, 1)
         assert (to_dict(again.calibrator_), again.n_rows) == before
@@ -250,11 +250,11 @@ def test_many_streams_in_one_journal(path, names, every):
 def test_one_stream_takes_no_group(path):
     with Journal(path, TrackingCalibrator()) as journal:
         for call in (
-            lambda: journal.partial_fit([0.2, 0.4], [0, 1], group=[1, 2]),
+            lambda: journal.partial_fit([0.2, 0.4], [0, 1], stream=[1, 2]),
             lambda: journal.predict_proba([0.2], 1),
             lambda: journal.forecast([1], [0.2], 1),
         ):
-            with pytest.raises(TypeError, match="group is given to a calibrator of one stream"):
+            with pytest.raises(TypeError, match="stream is given to a calibrator of one stream"):
                 call()
         assert journal.n_rows == 0
 
@@ -679,7 +679,7 @@ FORGED_STREAMS = [
 )
 def test_forged_calls_with_a_right_checksum(path, make, forged):
     journal = Journal(path, make(classes=[0, 1]))
-    more = {"group": 1} if make is MultiStreamCalibrator else {}
+    more = {"stream": 1} if make is MultiStreamCalibrator else {}
     journal.partial_fit([0.2, 0.8], [0, 1], **more)
     journal._log.append(Call(*forged))
     crash(journal)
@@ -820,8 +820,8 @@ def test_rows_without_labels_settle_no_classes(tmp_path, first):
 
 def test_many_streams_without_labels_settle_no_classes(tmp_path):
     with Journal(tmp_path / "state.db", MultiStreamCalibrator()) as journal:
-        journal.partial_fit([0.5, 0.6], [None, None], group=[1, 2])
-        journal.partial_fit([0.5, 0.6], ["a", "b"], group=[1, 2])
+        journal.partial_fit([0.5, 0.6], [None, None], stream=[1, 2])
+        journal.partial_fit([0.5, 0.6], ["a", "b"], stream=[1, 2])
     with Journal(tmp_path / "state.db") as journal:
         assert journal.calibrator_.classes_.tolist() == ["a", "b"]
         assert journal.n_rows == 4
@@ -858,9 +858,9 @@ def lives():
         "many streams",
         lambda: MultiStreamCalibrator(classes=[0, 1]),
         [
-            ("partial_fit", (x, y), {"group": [1, 2, 1]}),
-            ("forecast", (["a", 7, "c"], x), {"group": [3, 2, 1]}),
-            ("predict_then_update", (x, y), {"group": [1, 5, 1]}),
+            ("partial_fit", (x, y), {"stream": [1, 2, 1]}),
+            ("forecast", (["a", 7, "c"], x), {"stream": [3, 2, 1]}),
+            ("predict_then_update", (x, y), {"stream": [1, 5, 1]}),
             ("label", (["c", "a", "no"], [1, None, 0]), {}),
         ],
     )

@@ -100,8 +100,8 @@ CALLS = {
         {},
     ),
     "many streams": (
-        lambda group, **k: MultiStreamCalibrator(**k).predict_then_update(P, Y, group),
-        {"group": np.arange(60) % 3},
+        lambda stream, **k: MultiStreamCalibrator(**k).predict_then_update(P, Y, stream),
+        {"stream": np.arange(60) % 3},
     ),
     "get_scorer": (get_scorer, {"name": "brier_score"}),
     "make_calibrator": (make_calibrator, {"name": "platt"}),

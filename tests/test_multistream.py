@@ -25,14 +25,14 @@ SETTINGS = [
 HAS_NUMBA = jit._available()
 
 
-def rows_of(n, n_groups, seed=0, missing=0.1):
+def rows_of(n, n_streams, seed=0, missing=0.1):
     rng = np.random.default_rng(seed)
-    group = rng.integers(n_groups, size=n)
+    stream = rng.integers(n_streams, size=n)
     z = rng.normal(size=n) * 3
-    slope, shift = rng.normal(0.5, 0.2, n_groups), rng.normal(-0.5, 0.5, n_groups)
-    y = (rng.random(n) < 1 / (1 + np.exp(-slope[group] * z - shift[group]))).astype(float)
+    slope, shift = rng.normal(0.5, 0.2, n_streams), rng.normal(-0.5, 0.5, n_streams)
+    y = (rng.random(n) < 1 / (1 + np.exp(-slope[stream] * z - shift[stream]))).astype(float)
     y[rng.random(n) < missing] = np.nan
-    return z, y, group
+    return z, y, stream
 
 
 def make(**params):
@@ -51,12 +51,12 @@ def backend(request, monkeypatch):
     return request.param
 
 
-def alone(z, y, group, **params):
+def alone(z, y, stream, **params):
     """The definition: a dictionary of calibrators, one row at a time."""
     pooled = OnlinePlattCalibrator(scale="logit", classes=[0, 1], **params)
     pooled._ensure_fitted()
     streams, out = {}, np.empty(len(z))
-    for i, key in enumerate(group.tolist()):
+    for i, key in enumerate(stream.tolist()):
         row = [z[i]], [y[i]]
         if key not in streams and y[i] == y[i]:
             start = pooled.theta_ * min(1.0, pooled.radius / np.linalg.norm(pooled.theta_))
@@ -74,17 +74,17 @@ def alone(z, y, group, **params):
 
 @pytest.mark.parametrize("params", SETTINGS)
 def test_streams_are_platt_calibrators_fed_alone(params, backend):
-    z, y, group = rows_of(900, 40)
+    z, y, stream = rows_of(900, 40)
     cal = make(**params)
-    got = cal.predict_then_update(z, y, group)
-    want, streams, pooled = alone(z, y, group, **params)
+    got = cal.predict_then_update(z, y, stream)
+    want, streams, pooled = alone(z, y, stream, **params)
     np.testing.assert_allclose(got[:, 1], want, rtol=0, atol=1e-13)
     np.testing.assert_allclose(got.sum(axis=1), 1.0, atol=1e-15)
     np.testing.assert_allclose(cal.pooled_.theta_, pooled.theta_, rtol=1e-13)
     assert cal.pooled_.n_seen_ == pooled.n_seen_ == np.isfinite(y).sum()
     assert cal.n_streams_ == len(streams)
-    assert cal.groups_.tolist() == list(streams)  # in the order of first labels
-    for key, theta, count in zip(cal.groups_, cal.theta_, cal.counts_, strict=True):
+    assert cal.streams_.tolist() == list(streams)  # in the order of first labels
+    for key, theta, count in zip(cal.streams_, cal.theta_, cal.counts_, strict=True):
         np.testing.assert_allclose(theta, streams[key].theta_, rtol=0, atol=1e-12)
         assert count == streams[key].n_seen_
         np.testing.assert_allclose(
@@ -108,10 +108,10 @@ def test_one_stream_is_the_plain_calibrator_bit_for_bit(params, backend):
 
 
 def test_a_stream_goes_on_alone():
-    z, y, group = rows_of(600, 5)
-    cal = make().partial_fit(z, y, group)
+    z, y, stream = rows_of(600, 5)
+    cal = make().partial_fit(z, y, stream)
     one = cal.calibrator(3)
-    mine = group == 3
+    mine = stream == 3
     again = OnlinePlattCalibrator(scale="logit", start=one.start).partial_fit(z[mine], y[mine])
     np.testing.assert_allclose(again.theta_, one.theta_, rtol=1e-13)  # from its start
     more = rows_of(50, 1, seed=1)[:2]
@@ -125,48 +125,48 @@ def test_a_stream_goes_on_alone():
 
 
 def test_a_start_on_the_sphere_is_a_start():
-    z, y, group = rows_of(3000, 400)
-    cal = make(radius=0.4, prior_strength=1.0).partial_fit(z, y, group)
-    starts = np.array([cal.calibrator(key).start for key in cal.groups_])
+    z, y, stream = rows_of(3000, 400)
+    cal = make(radius=0.4, prior_strength=1.0).partial_fit(z, y, stream)
+    starts = np.array([cal.calibrator(key).start for key in cal.streams_])
     assert np.linalg.norm(starts, axis=1).max() == pytest.approx(0.4, rel=1e-9)
     np.testing.assert_allclose(starts, cal._streams.rows[:, 6:], rtol=1e-9)
-    for key in cal.groups_:
+    for key in cal.streams_:
         one = cal.calibrator(key)  # refuses a start beyond its radius when it learns
         want = cal.predict_then_update([0.3, 0.7], [1, 0], key)
         assert (one.predict_then_update([0.3, 0.7], [1, 0]) == want).all()
 
 
-@pytest.mark.parametrize("n_groups", [1, 6, 300, 3000])
+@pytest.mark.parametrize("n_streams", [1, 6, 300, 3000])
 @pytest.mark.parametrize("params", SETTINGS[:2])
-def test_blocks_and_backends_give_the_same_bits(n_groups, params, monkeypatch):
-    z, y, group = rows_of(4000, n_groups)
+def test_blocks_and_backends_give_the_same_bits(n_streams, params, monkeypatch):
+    z, y, stream = rows_of(4000, n_streams)
     monkeypatch.setattr(multistream.blocks, "compiles", lambda n: HAS_NUMBA)
     whole = make(**params)
-    want = whole.predict_then_update(z, y, group)
-    rng = np.random.default_rng(n_groups)
+    want = whole.predict_then_update(z, y, stream)
+    rng = np.random.default_rng(n_streams)
     cuts = np.concatenate(([0, 0, 1, 2], np.sort(rng.integers(4000, size=9)), [4000]))
     for ways in (lambda n: False, lambda n: HAS_NUMBA and n % 2 == 0):
         monkeypatch.setattr(multistream.blocks, "compiles", ways)
         cut = make(**params)
-        got = [cut.predict_then_update(z[i:j], y[i:j], group[i:j]) for i, j in pairwise(cuts)]
+        got = [cut.predict_then_update(z[i:j], y[i:j], stream[i:j]) for i, j in pairwise(cuts)]
         assert (np.concatenate(got) == want).all()
         assert calibkit.to_dict(cut) == calibkit.to_dict(whole)
 
 
 def test_no_row_sees_its_own_label_or_a_later_one(backend):
-    z, y, group = rows_of(500, 20)
-    base = make().predict_then_update(z, y, group)
+    z, y, stream = rows_of(500, 20)
+    base = make().predict_then_update(z, y, stream)
     for t in (0, 7, 250, 499):
         other = y.copy()
         other[t:] = 1.0 - np.nan_to_num(other[t:])
-        changed = make().predict_then_update(z, other, group)
+        changed = make().predict_then_update(z, other, stream)
         assert (changed[: t + 1] == base[: t + 1]).all()
         assert t == 499 or (changed[t + 1 :] != base[t + 1 :]).any()
 
 
 def test_forecasts_change_nothing_and_the_new_are_pooled():
-    z, y, group = rows_of(500, 20)
-    cal = make().partial_fit(z, y, group)
+    z, y, stream = rows_of(500, 20)
+    cal = make().partial_fit(z, y, stream)
     before = calibkit.to_dict(cal)
     some = np.linspace(-4, 4, 9)
     fresh = cal.predict_proba(some, np.arange(9) + 1000)
@@ -191,13 +191,13 @@ def test_rows_without_labels_leave_no_trace(backend):
 
 
 def test_labels_of_any_two_kinds():
-    z, y, group = rows_of(300, 9, missing=0.0)
-    want = make().predict_then_update(z, y, group)
+    z, y, stream = rows_of(300, 9, missing=0.0)
+    want = make().predict_then_update(z, y, stream)
     names = np.array(["no", "yes"])[y.astype(int)]
     for labels in (y.astype(int), y.astype(bool), y.tolist(), pd.Series(y), names, names.tolist()):
         cal = make()
-        assert (cal.predict_then_update(z, labels, group) == want).all()
-        assert cal.partial_fit(z, labels, group).pooled_.n_seen_ == 600
+        assert (cal.predict_then_update(z, labels, stream) == want).all()
+        assert cal.partial_fit(z, labels, stream).pooled_.n_seen_ == 600
     assert cal.classes_.tolist() == ["no", "yes"]
     one = make(classes=["no", "yes"]).partial_fit([1.0], ["yes"], 1)
     assert one.pooled_.n_seen_ == 1
@@ -206,11 +206,11 @@ def test_labels_of_any_two_kinds():
 def test_probabilities_are_log_odds():
     rng = np.random.default_rng(0)
     p = rng.random(400)
-    y, group = (rng.random(400) < p).astype(int), rng.integers(7, size=400)
-    a = MultiStreamCalibrator().predict_then_update(p, y, group)
-    b = make().predict_then_update(np.log(p / (1 - p)), y, group)
+    y, stream = (rng.random(400) < p).astype(int), rng.integers(7, size=400)
+    a = MultiStreamCalibrator().predict_then_update(p, y, stream)
+    b = make().predict_then_update(np.log(p / (1 - p)), y, stream)
     np.testing.assert_allclose(a, b, atol=1e-12)
-    two = MultiStreamCalibrator().predict_then_update(np.column_stack((1 - p, p)), y, group)
+    two = MultiStreamCalibrator().predict_then_update(np.column_stack((1 - p, p)), y, stream)
     assert (a == two).all()
     edge = MultiStreamCalibrator().partial_fit([0.0, 1.0], [1, 0], [1, 1])
     assert np.isfinite(edge.theta_).all()
@@ -227,14 +227,14 @@ def test_shrinkage_to_the_pooled_estimate_helps_small_streams():
     gains = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        group = rng.permutation(np.repeat(np.arange(200), 20))
+        stream = rng.permutation(np.repeat(np.arange(200), 20))
         z = rng.normal(size=4000) * 3
         slope, shift = rng.normal(0.4, 0.05, 200), rng.normal(-0.8, 0.1, 200)
-        y = rng.random(4000) < 1 / (1 + np.exp(-slope[group] * z - shift[group]))
-        together = make().predict_then_update(z, y.astype(int), group)[:, 1]
+        y = rng.random(4000) < 1 / (1 + np.exp(-slope[stream] * z - shift[stream]))
+        together = make().predict_then_update(z, y.astype(int), stream)[:, 1]
         apart = np.empty(4000)
         for key in range(200):
-            mine = group == key
+            mine = stream == key
             single = OnlinePlattCalibrator(scale="logit", classes=[0, 1])
             apart[mine] = single.predict_then_update(z[mine], y[mine].astype(int))[:, 1]
         gains.append(log_loss(apart, y) - log_loss(together, y))
@@ -246,15 +246,15 @@ def test_a_warm_pooled_estimate_makes_better_starts():
     gains = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        group = rng.integers(200, size=7000)
+        stream = rng.integers(200, size=7000)
         z = rng.normal(size=7000) * 3
         slope, shift = rng.normal(0.5, 0.05, 200), rng.normal(-0.8, 0.1, 200)
-        y = (rng.random(7000) < 1 / (1 + np.exp(-slope[group] * z - shift[group]))).astype(int)
+        y = (rng.random(7000) < 1 / (1 + np.exp(-slope[stream] * z - shift[stream]))).astype(int)
         past, now = slice(0, 3000), slice(3000, None)
-        warm = make(prior_strength=1000.0).partial_fit(z[past], y[past], group[past])
-        warm.drop(warm.groups_)
+        warm = make(prior_strength=1000.0).partial_fit(z[past], y[past], stream[past])
+        warm.drop(warm.streams_)
         losses = [
-            log_loss(cal.predict_then_update(z[now], y[now], group[now])[:, 1], y[now])
+            log_loss(cal.predict_then_update(z[now], y[now], stream[now])[:, 1], y[now])
             for cal in (make(), make(prior_strength=1000.0), warm)
         ]
         gains.append([losses[0] - losses[2], losses[1] - losses[2]])
@@ -264,12 +264,12 @@ def test_a_warm_pooled_estimate_makes_better_starts():
 
 def test_streams_that_differ_are_told_apart():
     rng = np.random.default_rng(0)
-    group = rng.integers(2, size=8000)
+    stream = rng.integers(2, size=8000)
     z = rng.normal(size=8000) * 2
-    slope = np.where(group == 0, 0.3, 1.5)
+    slope = np.where(stream == 0, 0.3, 1.5)
     y = (rng.random(8000) < 1 / (1 + np.exp(-slope * z))).astype(int)
-    cal = make().partial_fit(z, y, group)
-    theta = dict(zip(cal.groups_.tolist(), cal.theta_[:, 0], strict=True))
+    cal = make().partial_fit(z, y, stream)
+    theta = dict(zip(cal.streams_.tolist(), cal.theta_[:, 0], strict=True))
     # The standard error of a slope is 1 / sqrt(4000 E[z^2 p (1 - p)]) < .05; Newton steps that are
     # ten times too long make it about sqrt(10 / 2) times larger.
     assert abs(theta[0] - 0.3) < 0.35
@@ -289,40 +289,41 @@ IDS = {
 
 @pytest.mark.parametrize("kind", [*IDS, "strings"])
 def test_the_kind_of_ids_changes_nothing(kind, backend):
-    z, y, group = rows_of(800, 30)
+    z, y, stream = rows_of(800, 30)
     base = make()
-    want = base.predict_then_update(z, y, group)
-    names = IDS[kind][group] if kind in IDS else np.array([f"tenant {i}" for i in group])
+    want = base.predict_then_update(z, y, stream)
+    names = IDS[kind][stream] if kind in IDS else np.array([f"tenant {i}" for i in stream])
     cal = make()
     got = [cal.predict_then_update(z[i::4], y[i::4], names[i::4]) for i in range(4)]
     again = make()
     for i in range(4):
-        assert (again.predict_then_update(z[i::4], y[i::4], group[i::4]) == got[i]).all()
+        assert (again.predict_then_update(z[i::4], y[i::4], stream[i::4]) == got[i]).all()
     cal = make()
     assert (cal.predict_then_update(z, y, names) == want).all()
-    expected = dict(zip(group.tolist(), names.tolist(), strict=True))
-    assert cal.groups_.tolist() == [expected[g] for g in base.groups_.tolist()]
-    assert (cal.predict_proba(z, names) == base.predict_proba(z, group)).all()
+    expected = dict(zip(stream.tolist(), names.tolist(), strict=True))
+    assert cal.streams_.tolist() == [expected[g] for g in base.streams_.tolist()]
+    assert (cal.predict_proba(z, names) == base.predict_proba(z, stream)).all()
 
 
 def test_forms_of_ids():
-    z, y, group = rows_of(100, 8, missing=0.0)
-    want = make().predict_then_update(z, y, group)
+    z, y, stream = rows_of(100, 8, missing=0.0)
+    want = make().predict_then_update(z, y, stream)
     forms = [
-        group.tolist(), group.astype(np.uint8), group.astype(np.uint64), group.astype(object),
-        pd.Series(group), pd.array(group, dtype="Int64"), list(group), (g for g in group.tolist()),
+        stream.tolist(), stream.astype(np.uint8), stream.astype(np.uint64), stream.astype(object),
+        pd.Series(stream), pd.array(stream, dtype="Int64"), list(stream),
+        (key for key in stream.tolist()),
     ]  # fmt: skip
     for form in forms:
         assert (make().predict_then_update(z, y, form) == want).all()
-    names = [f"é{i}" for i in group]
+    names = [f"é{i}" for i in stream]
     for form in (names, np.array(names), np.array(names, object), pd.Series(names),
                  pd.Categorical(names), [np.str_(n) for n in names]):  # fmt: skip
         cal = make()
         assert (cal.predict_then_update(z, y, form) == want).all()
-        assert {type(g) for g in cal.groups_} == {str}
+        assert {type(g) for g in cal.streams_} == {str}
     for single in (4, np.int16(4), "four"):
         cal = make().partial_fit(z, y, single)
-        assert cal.groups_.tolist() == [single]
+        assert cal.streams_.tolist() == [single]
         assert cal.counts_.tolist() == [100]
 
 
@@ -381,17 +382,17 @@ def test_a_million_streams_cost_a_few_dozen_bytes_each(backend):
 
 
 def test_merging_disjoint_streams_is_exact():
-    z, y, group = rows_of(800, 30)
-    first = group < 12
-    a, b = make().partial_fit(z[first], y[first], group[first]), make()
-    b.partial_fit(z[~first], y[~first], group[~first])
+    z, y, stream = rows_of(800, 30)
+    first = stream < 12
+    a, b = make().partial_fit(z[first], y[first], stream[first]), make()
+    b.partial_fit(z[~first], y[~first], stream[~first])
     kept = calibkit.to_dict(b)
     merged = copy.deepcopy(a).merge(b)
     assert calibkit.to_dict(b) == kept
-    assert merged.groups_.tolist() == [*a.groups_.tolist(), *b.groups_.tolist()]
+    assert merged.streams_.tolist() == [*a.streams_.tolist(), *b.streams_.tolist()]
     assert (merged.theta_ == np.concatenate((a.theta_, b.theta_))).all()
     for own in (a, b):
-        for key in own.groups_:
+        for key in own.streams_:
             one, two = own.calibrator(key), merged.calibrator(key)
             assert (one.factor_ == two.factor_).all()
             assert one.start == two.start
@@ -404,9 +405,9 @@ def test_merging_disjoint_streams_is_exact():
 
 
 def by_worker(n_workers, **params):
-    z, y, group = rows_of(3000, 25)
+    z, y, stream = rows_of(3000, 25)
     return [
-        make(**params).partial_fit(z[i::n_workers], y[i::n_workers], group[i::n_workers])
+        make(**params).partial_fit(z[i::n_workers], y[i::n_workers], stream[i::n_workers])
         for i in range(n_workers)
     ]
 
@@ -419,7 +420,7 @@ def merged_of(*cals):
 
 
 def state_of(cal):
-    order = np.argsort(cal.groups_)
+    order = np.argsort(cal.streams_)
     pooled = (cal.pooled_.theta_, cal.pooled_.factor_, [cal.pooled_.n_seen_])
     return cal._streams.rows[order], np.concatenate(pooled)
 
@@ -436,7 +437,7 @@ def test_merging_shared_streams(params):
         ):
             np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-11)
     strength = a.prior_strength
-    for key in ab.groups_:
+    for key in ab.streams_:
         one, two, both = (cal.calibrator(key) for cal in (a, b, ab))
         assert both.n_seen_ == one.n_seen_ + two.n_seen_
         want = one.matrix() + two.matrix() - strength * np.eye(2)
@@ -447,7 +448,7 @@ def test_merging_shared_streams(params):
 def test_merging_with_gamma_one_is_the_product_of_gaussians():
     a, b, _ = by_worker(3, gamma=1.0, prior_strength=20.0)
     ab = merged_of(a, b)
-    for key in ab.groups_:
+    for key in ab.streams_:
         one, two, both = (cal.calibrator(key) for cal in (a, b, ab))
         m1, m2, m = one.matrix(), two.matrix(), both.matrix()
         s1, s2, s = (np.array(c.start) for c in (one, two, both))
@@ -488,44 +489,44 @@ def test_merged_streams_are_as_good_as_one(params, sizes):
 
 
 def test_merging_with_nothing():
-    z, y, group = rows_of(200, 9)
-    full = make().partial_fit(z, y, group)
+    z, y, stream = rows_of(200, 9)
+    full = make().partial_fit(z, y, stream)
     assert calibkit.to_dict(merged_of(full, make())) == calibkit.to_dict(full)
     assert calibkit.to_dict(merged_of(make(), full)) == calibkit.to_dict(full)
     empty = make(classes=[0, 1]).partial_fit([], [], [])
     assert calibkit.to_dict(merged_of(full, empty)) == calibkit.to_dict(full)
     assert merged_of(empty, full).pooled_.n_seen_ == full.pooled_.n_seen_
     assert make().merge(make()).n_streams_ == 0
-    named = make().partial_fit(z, y, [f"t{g}" for g in group])
-    assert merged_of(make(), named).groups_.tolist() == named.groups_.tolist()
+    named = make().partial_fit(z, y, [f"t{g}" for g in stream])
+    assert merged_of(make(), named).streams_.tolist() == named.streams_.tolist()
 
 
 def test_merged_streams_go_on():
     a, b, _ = by_worker(3)
     ab = merged_of(a, b)
-    z, y, group = rows_of(100, 40, seed=5)
-    q = ab.predict_then_update(z, y, group)
+    z, y, stream = rows_of(100, 40, seed=5)
+    q = ab.predict_then_update(z, y, stream)
     assert np.isfinite(q).all()
     assert ab.n_streams_ > 25
 
 
 def test_dropped_streams_start_anew():
-    z, y, group = rows_of(500, 12)
-    cal = make().partial_fit(z, y, group)
-    theta = dict(zip(cal.groups_.tolist(), cal.theta_.tolist(), strict=True))
+    z, y, stream = rows_of(500, 12)
+    cal = make().partial_fit(z, y, stream)
+    theta = dict(zip(cal.streams_.tolist(), cal.theta_.tolist(), strict=True))
     pooled = cal.pooled_.theta_.copy()
     assert cal.drop([3, 7]) is cal
     assert cal.n_streams_ == 10
     assert (cal.pooled_.theta_ == pooled).all()
-    for key, found in zip(cal.groups_.tolist(), cal.theta_.tolist(), strict=True):
+    for key, found in zip(cal.streams_.tolist(), cal.theta_.tolist(), strict=True):
         assert found == theta[key]
     assert (cal.predict_proba([1.0], 3) == cal.pooled_.predict_proba([1.0])).all()
     cal.partial_fit([1.0], [1], 3)
     np.testing.assert_allclose(cal.calibrator(3).start, pooled)
     assert cal.counts_[-1] == 1
-    cal.drop(cal.groups_).partial_fit([1.0], [1], "now a string")
-    assert cal.groups_.tolist() == ["now a string"]
-    with pytest.raises(ValueError, match=r"drop: groups holds 'x' and 1 more, of which there is"):
+    cal.drop(cal.streams_).partial_fit([1.0], [1], "now a string")
+    assert cal.streams_.tolist() == ["now a string"]
+    with pytest.raises(ValueError, match=r"drop: streams holds 'x' and 1 more, of which there is"):
         cal.drop(["now a string", "x", "y"])
     assert cal.n_streams_ == 1
 
@@ -539,16 +540,16 @@ def test_dropped_streams_start_anew():
     ids=["ints", "strings"],
 )
 def test_late_labels_are_learnt_as_if_they_came_with_the_rows(ids, backend):
-    z, y, group = rows_of(400, 15)
+    z, y, stream = rows_of(400, 15)
     late, plain = make(), make(classes=[0, 1])
     for rows in np.split(np.arange(400), 8):
-        q = late.forecast(rows, z[rows], ids[group[rows]])
-        assert (q == plain.predict_proba(z[rows], ids[group[rows]])).all()
+        q = late.forecast(rows, z[rows], ids[stream[rows]])
+        assert (q == plain.predict_proba(z[rows], ids[stream[rows]])).all()
         assert len(late.pending_) == 50
         late = calibkit.from_dict(json.loads(json.dumps(calibkit.to_dict(late))))
         found = late.label([*rows[::-1], "x", rows[0]], [*y[rows][::-1], 1, 1])
         assert found == (np.isfinite(y[rows]).sum(), ["x"], [rows[0]])
-        plain.partial_fit(z[rows][::-1], y[rows][::-1], ids[group[rows]][::-1])
+        plain.partial_fit(z[rows][::-1], y[rows][::-1], ids[stream[rows]][::-1])
         assert calibkit.to_dict(late)["streams"] == calibkit.to_dict(plain)["streams"]
         assert calibkit.to_dict(late)["pooled"] == calibkit.to_dict(plain)["pooled"]
     assert len(late.pending_) == 0
@@ -570,7 +571,7 @@ def test_the_oldest_make_room_and_merging_keeps_what_waits():
     cal.forecast([7], [0.1], "d")
     assert cal.pending_.to_dict()["ids"] == ["x", 2, 7]
     assert cal.label([1, 2, "x"], [0, 1, 1]) == (2, [1], [])
-    assert cal.groups_.tolist() == ["b", "c"]
+    assert cal.streams_.tolist() == ["b", "c"]
 
 
 def test_late_labels_that_are_refused_leave_no_trace(monkeypatch):
@@ -580,7 +581,7 @@ def test_late_labels_that_are_refused_leave_no_trace(monkeypatch):
     for call, words in (
         (lambda: cal.forecast([1.5], [0.5], 3), "ids holds 1.5"),
         (lambda: cal.forecast([1, 2], [0.5], 3), "X has 1 rows? and ids"),
-        (lambda: cal.forecast([1], [0.5], "a"), "group holds strings"),
+        (lambda: cal.forecast([1], [0.5], "a"), "stream holds strings"),
         (lambda: cal.label([1], [7]), "not among the classes"),
         (lambda: cal.label([1, 2], [1]), "y has 1 rows? and ids"),
     ):
@@ -606,10 +607,10 @@ def test_late_labels_that_are_refused_leave_no_trace(monkeypatch):
 
 @pytest.mark.parametrize("names", [False, True])
 def test_json_and_pickle_are_exact(names):
-    z, y, group = rows_of(400, 15)
-    group = np.array([f"t{g}" for g in group]) if names else group * 2**40
+    z, y, stream = rows_of(400, 15)
+    stream = np.array([f"t{g}" for g in stream]) if names else stream * 2**40
     labels = np.array(["a", "b"])[np.nan_to_num(y).astype(int)]
-    cal = make(discount=np.float64(0.99), classes=["a", "b"]).partial_fit(z, labels, group)
+    cal = make(discount=np.float64(0.99), classes=["a", "b"]).partial_fit(z, labels, stream)
     text = json.dumps(calibkit.to_dict(cal), allow_nan=False)
     for again in (
         calibkit.from_dict(json.loads(text)),
@@ -619,8 +620,8 @@ def test_json_and_pickle_are_exact(names):
         assert calibkit.to_dict(again) == calibkit.to_dict(cal)
         assert again.get_params() == cal.get_params()
         twin = copy.deepcopy(cal)
-        q = again.predict_then_update(z, labels, group)
-        assert (q == twin.predict_then_update(z, labels, group)).all()
+        q = again.predict_then_update(z, labels, stream)
+        assert (q == twin.predict_then_update(z, labels, stream)).all()
         assert calibkit.to_dict(again) == calibkit.to_dict(twin) != calibkit.to_dict(cal)
     assert clone(cal).get_params() == cal.get_params()
     assert clone(cal).n_streams_ == 0
@@ -629,7 +630,7 @@ def test_json_and_pickle_are_exact(names):
 
 def poisoned():
     """Changes to a good file, and what is said of each."""
-    yield lambda d: d.pop("groups"), "lacks ['groups']"
+    yield lambda d: d.pop("ids"), "lacks ['ids']"
     yield lambda d: d.update(extra=1), "unknown keys ['extra']"
     yield lambda d: d.update(version=True), "version is True"
     yield lambda d: d.update(version=2), "version is 2"
@@ -644,13 +645,13 @@ def poisoned():
     yield lambda d: d.update(classes=[0, 1, 2]), "two labels of one type"
     yield lambda d: d.update(classes=[[0], [1]]), "two labels of one type"
     yield lambda d: d.update(classes=[0.0, float("nan")]), "classes"
-    yield lambda d: d.update(groups={}), "groups is a dict"
-    yield lambda d: d["groups"].pop(), "slope holds 5 numbers; expected 4"
-    yield lambda d: d["groups"].__setitem__(0, d["groups"][1]), "twice"
-    yield lambda d: d["groups"].__setitem__(0, True), "groups holds True"
-    yield lambda d: d["groups"].__setitem__(0, "x"), "mixes ints and strings"
-    yield lambda d: d["groups"].__setitem__(0, 2**70), "beyond 2"
-    yield lambda d: d["groups"].__setitem__(0, []), "groups holds"
+    yield lambda d: d.update(ids={}), "ids is a dict"
+    yield lambda d: d["ids"].pop(), "slope holds 5 numbers; expected 4"
+    yield lambda d: d["ids"].__setitem__(0, d["ids"][1]), "twice"
+    yield lambda d: d["ids"].__setitem__(0, True), "ids holds True"
+    yield lambda d: d["ids"].__setitem__(0, "x"), "mixes ints and strings"
+    yield lambda d: d["ids"].__setitem__(0, 2**70), "beyond 2"
+    yield lambda d: d["ids"].__setitem__(0, []), "ids holds"
     yield lambda d: d["streams"].pop("d1"), "lacks ['d1']"
     yield lambda d: d["streams"]["d1"].pop(), "d1 holds 4 numbers; expected 5"
     yield lambda d: d["streams"]["d1"].__setitem__(0, 0.0), "positive definite"
@@ -703,43 +704,43 @@ def test_sums_that_overflow_are_refused():
 
 # -- bad input ---------------------------------------------------------------------------------
 
-BAD_GROUPS = [
-    ([1, 2], "X has 3 rows and group has 2"),
-    ([1.0, 2.0, 3.0], "group holds 1.0 (float) at row 0"),
-    (np.array([1.0, 2.0, 3.0]), "group is of dtype float64"),
-    (np.array([True, False, True]), "group is of dtype bool"),
-    ([True, False, True], "group holds True (bool) at row 0"),
-    ([1, "a", 2], "group mixes ints and strings"),
-    ([1, None, 2], "group holds None (NoneType) at row 1"),
-    (["a", None, "b"], "group holds None (NoneType) at row 1"),
-    (["a", "b", "c"], "group holds strings and the ids before are ints"),
-    ("a", "group holds strings and the ids before are ints"),
-    ([1, 2, 2**63], "group holds ints beyond 2**63 - 1"),
-    (np.array([1, 2, 2**63], dtype=np.uint64), "group holds ints beyond 2**63 - 1"),
-    (np.array([1, 2, "a"], dtype=object), "group mixes ints and strings"),
-    (np.zeros((3, 1), int), "group has shape (3, 1)"),
-    ([b"a", b"b", b"c"], "group holds b'a' (bytes) at row 0"),
-    (np.array([b"a", b"b", b"c"]), "group is of dtype |S1"),
-    (b"abc", "group is b'abc' (bytes)"),
-    ({1, 2, 3}, "group is {1, 2, 3} (set)"),
-    (None, "group is None (NoneType)"),
-    (2.5, "group is 2.5 (float)"),
-    (np.ma.array([1, 2, 3], mask=[0, 1, 0]), "group is of dtype int64"),
+BAD_STREAMS = [
+    ([1, 2], "X has 3 rows and stream has 2"),
+    ([1.0, 2.0, 3.0], "stream holds 1.0 (float) at row 0"),
+    (np.array([1.0, 2.0, 3.0]), "stream is of dtype float64"),
+    (np.array([True, False, True]), "stream is of dtype bool"),
+    ([True, False, True], "stream holds True (bool) at row 0"),
+    ([1, "a", 2], "stream mixes ints and strings"),
+    ([1, None, 2], "stream holds None (NoneType) at row 1"),
+    (["a", None, "b"], "stream holds None (NoneType) at row 1"),
+    (["a", "b", "c"], "stream holds strings and the ids before are ints"),
+    ("a", "stream holds strings and the ids before are ints"),
+    ([1, 2, 2**63], "stream holds ints beyond 2**63 - 1"),
+    (np.array([1, 2, 2**63], dtype=np.uint64), "stream holds ints beyond 2**63 - 1"),
+    (np.array([1, 2, "a"], dtype=object), "stream mixes ints and strings"),
+    (np.zeros((3, 1), int), "stream has shape (3, 1)"),
+    ([b"a", b"b", b"c"], "stream holds b'a' (bytes) at row 0"),
+    (np.array([b"a", b"b", b"c"]), "stream is of dtype |S1"),
+    (b"abc", "stream is b'abc' (bytes)"),
+    ({1, 2, 3}, "stream is {1, 2, 3} (set)"),
+    (None, "stream is None (NoneType)"),
+    (2.5, "stream is 2.5 (float)"),
+    (np.ma.array([1, 2, 3], mask=[0, 1, 0]), "stream is of dtype int64"),
     (pd.array([1, None, 3], dtype="Int64"), "; expected ints or strings"),
-    (np.array(["2020-01-01"] * 3, dtype="M8[D]"), "group is of dtype datetime64[D]"),
+    (np.array(["2020-01-01"] * 3, dtype="M8[D]"), "stream is of dtype datetime64[D]"),
 ]
 
 
-@pytest.mark.parametrize(("group", "words"), BAD_GROUPS, ids=lambda v: repr(v)[:30])
-def test_bad_ids(group, words):
+@pytest.mark.parametrize(("stream", "words"), BAD_STREAMS, ids=lambda v: repr(v)[:30])
+def test_bad_ids(stream, words):
     cal = make().partial_fit(*rows_of(50, 5))
     before = calibkit.to_dict(cal)
     for method in (cal.partial_fit, cal.predict_then_update):
         with pytest.raises(ValueError, match=f"MultiStreamCalibrator.{method.__name__}: ") as error:
-            method([0.1, 0.2, 0.3], [0, 1, 0], group)
+            method([0.1, 0.2, 0.3], [0, 1, 0], stream)
         assert words in str(error.value)
     with pytest.raises(ValueError, match="predict_proba: "):
-        cal.predict_proba([0.1, 0.2, 0.3], group)
+        cal.predict_proba([0.1, 0.2, 0.3], stream)
     assert calibkit.to_dict(cal) == before
 
 
@@ -818,9 +819,9 @@ def test_before_any_label():
 
 def test_no_such_stream():
     cal = make().partial_fit([0.1], [1], 1)
-    with pytest.raises(ValueError, match=r"calibrator: group holds 2, of which there is no stream"):
+    with pytest.raises(ValueError, match=r"calibrator: stream holds 2, of which there is no"):
         cal.calibrator(2)
-    with pytest.raises(ValueError, match=r"calibrator: group holds 2 ids; expected one"):
+    with pytest.raises(ValueError, match=r"calibrator: stream holds 2 ids; expected one"):
         cal.calibrator([1, 1])
 
 
@@ -840,9 +841,9 @@ def test_what_does_not_fit_is_not_merged():
 
 
 def test_an_update_that_breaks_off_leaves_no_trace(monkeypatch):
-    z, y, group = rows_of(300, 20)
-    cal = make().partial_fit(z[:100], y[:100], group[:100])
-    before, q = calibkit.to_dict(cal), cal.predict_proba(z, group)
+    z, y, stream = rows_of(300, 20)
+    cal = make().partial_fit(z[:100], y[:100], stream[:100])
+    before, q = calibkit.to_dict(cal), cal.predict_proba(z, stream)
 
     def broken(*args):
         raise MemoryError
@@ -851,27 +852,27 @@ def test_an_update_that_breaks_off_leaves_no_trace(monkeypatch):
         patch.setattr(multistream, "_by_turns", broken)
         patch.setattr(multistream.blocks, "compiles", lambda n: False)
         with pytest.raises(MemoryError):
-            cal.partial_fit(z, y, group + 10)
+            cal.partial_fit(z, y, stream + 10)
         with pytest.raises(MemoryError):
-            make().partial_fit(z, y, group)
+            make().partial_fit(z, y, stream)
     assert calibkit.to_dict(cal) == before
-    assert (cal.predict_proba(z, group) == q).all()
-    cal.partial_fit(z[100:], y[100:], group[100:])
-    assert calibkit.to_dict(cal) == calibkit.to_dict(make().partial_fit(z, y, group))
+    assert (cal.predict_proba(z, stream) == q).all()
+    cal.partial_fit(z[100:], y[100:], stream[100:])
+    assert calibkit.to_dict(cal) == calibkit.to_dict(make().partial_fit(z, y, stream))
 
 
 def test_input_is_left_alone():
-    z, y, group = rows_of(300, 20)
-    copies = z.copy(), y.copy(), group.copy()
-    make().partial_fit(z, y, group)
-    for one, two in zip(copies, (z, y, group), strict=True):
+    z, y, stream = rows_of(300, 20)
+    copies = z.copy(), y.copy(), stream.copy()
+    make().partial_fit(z, y, stream)
+    for one, two in zip(copies, (z, y, stream), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_properties_are_not_shared():
     cal = make().partial_fit(*rows_of(300, 20))
     before = calibkit.to_dict(cal)
-    for array in (cal.groups_, cal.theta_, cal.counts_):
+    for array in (cal.streams_, cal.theta_, cal.counts_):
         array[...] = 0
     assert calibkit.to_dict(cal) == before
 
@@ -926,9 +927,9 @@ def test_a_label_that_is_refused_leaves_the_order_of_those_that_wait(monkeypatch
 def test_a_step_that_is_stopped_leaves_no_trace(n, monkeypatch):
     """Ctrl-C comes as soon as the loop is over: rows of several labels, and new streams."""
     rng = np.random.default_rng(0)
-    p, y, group = rng.random(n), rng.integers(0, 2, n), rng.integers(0, n // 3, n)
-    cal = MultiStreamCalibrator().partial_fit(p, y, group)
-    cal.forecast(range(n), p, group + 5)
+    p, y, stream = rng.random(n), rng.integers(0, 2, n), rng.integers(0, n // 3, n)
+    cal = MultiStreamCalibrator().partial_fit(p, y, stream)
+    cal.forecast(range(n), p, stream + 5)
     before, real = calibkit.to_dict(cal), _streams.learn
 
     def stopped(*args):
@@ -937,8 +938,8 @@ def test_a_step_that_is_stopped_leaves_no_trace(n, monkeypatch):
 
     monkeypatch.setattr(_streams, "learn", stopped)
     calls = (
-        lambda: cal.partial_fit(p, y, group + 3),
-        lambda: cal.predict_then_update(p, y, group + 3),
+        lambda: cal.partial_fit(p, y, stream + 3),
+        lambda: cal.predict_then_update(p, y, stream + 3),
         lambda: cal.label(range(n), y),
     )
     for call in calls:

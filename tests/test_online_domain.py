@@ -66,12 +66,12 @@ def makers(scale):
 
 
 def of_streams(cal, x, y):
-    groups = np.arange(8) % 3
-    yield cal.predict_then_update(x, y, groups)
-    cal.partial_fit(x, y, groups)
-    yield cal.forecast(range(8), x, groups)
+    streams = np.arange(8) % 3
+    yield cal.predict_then_update(x, y, streams)
+    cal.partial_fit(x, y, streams)
+    yield cal.forecast(range(8), x, streams)
     cal.label(range(8), y)
-    yield cal.predict_proba(x, groups)
+    yield cal.predict_proba(x, streams)
 
 
 def of_stream(cal, x, y):

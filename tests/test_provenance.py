@@ -56,7 +56,7 @@ def others():
     yield TriagePolicy(cost_accept_wrong=5, cost_review=1, cost_discard_right=2), None
     yield QuantileCalibrator().fit(P, (Y + 1) / 3, n_trials=np.full(300, 3)), 300
     yield alarm, 300
-    yield MultiStreamCalibrator().partial_fit(P, Y, group=np.arange(300) % 7), 300
+    yield MultiStreamCalibrator().partial_fit(P, Y, stream=np.arange(300) % 7), 300
 
 
 def check(found, n_rows, tmp_path, monkeypatch, hashed):

@@ -90,15 +90,15 @@ def of_calibrator(cal):
 
 def of_many(cal, learner=None):
     learner = cal if learner is None else learner
-    known = cal.groups_.tolist()
+    known = cal.streams_.tolist()
     group = [*known[:3], "nobody" if isinstance(known[0], str) else -77]
     x = scores_for(cal, 2)[1:5]
-    out = [learner.predict_proba(x, group=group)[:, 1].tolist()]
-    learner.partial_fit(x[:1], cal.classes_[1:].tolist(), group=group[:1])
-    out.append(learner.predict_proba(x, group=group)[:, 1].tolist())
+    out = [learner.predict_proba(x, stream=group)[:, 1].tolist()]
+    learner.partial_fit(x[:1], cal.classes_[1:].tolist(), stream=group[:1])
+    out.append(learner.predict_proba(x, stream=group)[:, 1].tolist())
     for key in ids_of(cal):
         learner.label([key], cal.classes_[:1].tolist())
-        out.append(learner.predict_proba(x, group=group)[:, 1].tolist())
+        out.append(learner.predict_proba(x, stream=group)[:, 1].tolist())
     return {"groups": known, "counts": cal.counts_.tolist(), "forecasts": out}
 
 

@@ -135,15 +135,15 @@ def test_many_streams():
 
     def of(one):
         def write(i):
-            rows, group = slice(i % 200, i % 200 + 20), np.arange(20) // 2 + i
-            one.predict_then_update(p[rows], y[rows], group)
-            one.forecast(range(20), p[rows], group)
+            rows, stream = slice(i % 200, i % 200 + 20), np.arange(20) // 2 + i
+            one.predict_then_update(p[rows], y[rows], stream)
+            one.forecast(range(20), p[rows], stream)
             one.label(range(20), y[rows])
 
         return write
 
     def read():
-        groups = cal.groups_[-30:]
+        groups = cal.streams_[-30:]
         in_range(cal.predict_proba(np.full(len(groups), 0.3), groups))
 
     beside(

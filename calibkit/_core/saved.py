@@ -27,6 +27,7 @@ _LABEL_KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}
 #: these holds, such as the name of a method, as (class of today, key of today, old).
 OLD_NAMES: dict[tuple[str, ...], str] = {
     ("histogram", "pooled_"): "cross_fitted_",
+    ("multi_stream", "groups"): "ids",
     ("risk_controlled_threshold", "delta"): "alpha",
 }
 #: Files are nested a dozen deep at most.

@@ -52,26 +52,26 @@ def plain_scores(cal: Any, X: Any, method: str, y: Any = None, classes: Any = No
 
 
 def stream_ids(
-    cal: Any, group: Any, n: int, where: str, classes: Any = None
+    cal: Any, stream: Any, n: int, where: str, classes: Any = None
 ) -> tuple[np.ndarray, ...]:
     """Ids of the streams of n rows, as arguments; none for a calibrator of one stream."""
     if _has_streams(cal):
-        if group is None or classes is not None:
+        if stream is None or classes is not None:
             raise TypeError(
                 f"{where}: expected the stream of each row, by name, and no classes: "
-                "group=[...]. Declare classes when the journal is made."
+                "stream=[...]. Declare classes when the journal is made."
             )
-        return (cal._streams.read(group, where, n),)
-    if group is not None:
+        return (cal._streams.read(stream, where, n),)
+    if stream is not None:
         raise TypeError(
-            f"{where}: group is given to a calibrator of one stream; expected None. For many "
+            f"{where}: stream is given to a calibrator of one stream; expected None. For many "
             "streams start the journal with MultiStreamCalibrator()."
         )
     return ()
 
 
 def _has_streams(cal: Any) -> bool:
-    return hasattr(type(cal), "groups_")
+    return hasattr(type(cal), "streams_")
 
 
 def refusal(given: Any) -> str:
@@ -109,21 +109,21 @@ def code_of(cal: Any, y: Any) -> bytes:
     return np.int8(-1 if is_missing(y) else int(y == cal.classes_[1])).tobytes()
 
 
-def ids_of(keys: list[Any], group: np.ndarray | None = None) -> bytes:
+def ids_of(keys: list[Any], stream: np.ndarray | None = None) -> bytes:
     """Ids as bytes, with those of the streams."""
-    if group is None:
+    if stream is None:
         return json.dumps(keys).encode() if keys else b""
-    return json.dumps([keys, group.tolist()]).encode()
+    return json.dumps([keys, stream.tolist()]).encode()
 
 
 def repeat(cal: Any, call: Call) -> None:
     """Make a call again, if it is one that a journal writes."""
-    ids, group = json.loads(call.ids or b"[]"), []
+    ids, stream = json.loads(call.ids or b"[]"), []
     if _has_streams(cal) and call.kind not in _BY_ID:
-        ids, *group = ids
+        ids, *stream = ids
     values = np.frombuffer(call.scores, dtype=np.float64).copy()
     codes = np.frombuffer(call.codes, dtype=_code_type(cal))
-    _check(cal, call, values, codes, ids, group)
+    _check(cal, call, values, codes, ids, stream)
     labels = cal.classes_[codes]
     if (codes < 0).any():
         labels = labels.astype(object)
@@ -139,25 +139,25 @@ def repeat(cal: Any, call: Call) -> None:
         if len(cal.classes_) > 2:
             values = values.reshape(call.n_rows, len(cal.classes_))
         if call.kind == FORECAST:
-            cal.forecast(ids, values, *group)
+            cal.forecast(ids, values, *stream)
         else:
             learn = cal.partial_fit if call.kind == BATCH else cal.predict_then_update
-            learn(values, labels, *group)
+            learn(values, labels, *stream)
 
 
 def _check(
-    cal: Any, call: Call, values: FloatArray, codes: np.ndarray, ids: Any, group: list[Any]
+    cal: Any, call: Call, values: FloatArray, codes: np.ndarray, ids: Any, stream: list[Any]
 ) -> None:
     """Raise unless a call holds of each of its rows what its kind has."""
     n, n_classes = call.n_rows, len(cal.classes_)
-    if call.kind not in _HAS or (call.kind == ONE and (n != 1 or group)):
+    if call.kind not in _HAS or (call.kind == ONE and (n != 1 or stream)):
         raise ValueError(f"a call of kind {call.kind} and {n} rows")
     scores, label, name = (n * has for has in _HAS[call.kind])
     expected = [scores * (n_classes if n_classes > 2 else 1), label, name]
     if _has_streams(cal) and call.kind not in _BY_ID:
         expected.append(n)
-    lists = all(type(v) is list for v in (ids, *group))
-    if n < 1 or not lists or [len(v) for v in (values, codes, ids, *group)] != expected:
+    lists = all(type(v) is list for v in (ids, *stream))
+    if n < 1 or not lists or [len(v) for v in (values, codes, ids, *stream)] != expected:
         raise ValueError(f"a call of {n} rows holds others")
     if len(codes) and not -1 <= codes.min() <= codes.max() < n_classes:
         raise ValueError("a call holds labels of no class")

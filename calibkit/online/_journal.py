@@ -95,7 +95,7 @@ class Journal(LearnsStreams):
 
     If a commit fails (a full disk) the calibrator is as it was before the call.
 
-    One journal of a :class:`MultiStreamCalibrator` holds all streams, by ``group=`` in every call
+    One journal of a :class:`MultiStreamCalibrator` holds all streams, by ``stream=`` in every call
     that has scores. A snapshot takes some 150 bytes for each of them.
 
     Examples
@@ -178,7 +178,7 @@ class Journal(LearnsStreams):
 
     # -- what a user calls ------------------------------------------------------------------
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, group: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, stream: Any = None) -> Self:
         """Learn rows whose labels came together, as the calibrator's own ``partial_fit`` does.
 
         Parameters
@@ -189,7 +189,7 @@ class Journal(LearnsStreams):
             Labels; None or NaN where there is none.
         classes : array-like, optional
             All class labels, as in the calibrator's own ``partial_fit``.
-        group : array-like of shape (n,), int or str, optional
+        stream : array-like of shape (n,), int or str, optional
             The stream of each row, for a :class:`MultiStreamCalibrator` only.
 
         Returns
@@ -197,11 +197,11 @@ class Journal(LearnsStreams):
         self : Journal
             The same journal; the rows are on file.
         """
-        self._learn("partial_fit", X, y, classes, group)
+        self._learn("partial_fit", X, y, classes, stream)
         return self
 
     def predict_then_update(
-        self, X: Any, y: Any, classes: Any = None, *, group: Any = None
+        self, X: Any, y: Any, classes: Any = None, *, stream: Any = None
     ) -> FloatArray:
         """Forecast every row from the labels before it, and learn.
 
@@ -213,7 +213,7 @@ class Journal(LearnsStreams):
             Labels; None or NaN where there is none.
         classes : array-like, optional
             All class labels, as in the calibrator's own ``partial_fit``.
-        group : array-like of shape (n,), int or str, optional
+        stream : array-like of shape (n,), int or str, optional
             The stream of each row, for a :class:`MultiStreamCalibrator` only.
 
         Returns
@@ -221,20 +221,20 @@ class Journal(LearnsStreams):
         proba : ndarray of shape (n, n_classes)
             The forecasts; the rows are on file.
         """
-        return self._learn("predict_then_update", X, y, classes, group)
+        return self._learn("predict_then_update", X, y, classes, stream)
 
-    def predict_proba(self, X: Any, group: Any = None) -> FloatArray:
+    def predict_proba(self, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
             values = plain_scores(cal, X, "predict_proba")
             where = f"{type(cal).__name__}.predict_proba"
-            return cal.predict_proba(values, *stream_ids(cal, group, len(values), where))
+            return cal.predict_proba(values, *stream_ids(cal, stream, len(values), where))
 
-    def forecast(self, ids: Any, X: Any, group: Any = None) -> FloatArray:
+    def forecast(self, ids: Any, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
             where = f"{type(cal).__name__}.forecast"
             keys = read_ids(ids, where)
             values = plain_scores(cal, X, "forecast")
-            streams = stream_ids(cal, group, len(values), where)
+            streams = stream_ids(cal, stream, len(values), where)
             return self._change(
                 lambda: cal.forecast(keys, values, *streams),
                 lambda: Call(FORECAST, len(keys), values.tobytes(), ids=ids_of(keys, *streams)),
@@ -317,11 +317,11 @@ class Journal(LearnsStreams):
 
     # -- how it is done ---------------------------------------------------------------------
 
-    def _learn(self, method: str, X: Any, y: Any, classes: Any, group: Any) -> Any:
+    def _learn(self, method: str, X: Any, y: Any, classes: Any, stream: Any) -> Any:
         with self._held() as cal:
             where = f"{type(cal).__name__}.{method}"
             values = plain_scores(cal, X, method, y, classes)
-            streams = stream_ids(cal, group, len(values), where, classes)
+            streams = stream_ids(cal, stream, len(values), where, classes)
             ids, kind = ids_of([], *streams), BATCH if method == "partial_fit" else UPDATE
             return self._change(
                 lambda: getattr(cal, method)(values, y, *(streams or (classes,))),

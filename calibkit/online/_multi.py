@@ -18,7 +18,7 @@ from .._numerics.multistream import COUNT, START, Settings, join
 from .._typing import FloatArray, IntArray, Scale, Self
 from ._newton import check_steps
 from ._pending import Labeled, Pending, read_ids
-from ._places import read_groups
+from ._places import validate_stream_ids
 from ._resolution import LIMIT, SUREST
 from ._scaling import OnlinePlattCalibrator
 from ._stream_labels import no_label_yet, read_stream, read_stream_labels
@@ -47,8 +47,8 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     Attributes
     ----------
     pooled_ : OnlinePlattCalibrator
-        All rows as one stream. It forecasts for groups without labels.
-    groups_ : ndarray of shape (n_streams_,)
+        All rows as one stream. It forecasts for streams without labels.
+    streams_ : ndarray of shape (n_streams_,)
         Ids of the streams, in the order of their first labels.
     n_streams_ : int
         Streams that have seen a label.
@@ -78,7 +78,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
     A stream does not leave the start it was given when the pooled estimate learns better. Where
     all streams begin at once, let past rows warm it up: ``cal.partial_fit(...)`` and then
-    ``cal.drop(cal.groups_)``. Started so, with a larger ``prior_strength`` (1000), streams that
+    ``cal.drop(cal.streams_)``. Started so, with a larger ``prior_strength`` (1000), streams that
     differ little come nearer their optimum than the pooled estimate does.
 
     A stream takes 64 bytes, one cache line, and its id 14 more if it is an int below some 4
@@ -87,7 +87,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     .8 us without. Strings, which have to be looked up one by one, add .5 us or more.
 
     It is no :class:`BaseCalibrator`: one map from scores to probabilities is not what it is, and
-    scikit-learn's methods have no place for ``group``. ``calibkit.save`` and :class:`Journal`
+    scikit-learn's methods have no place for ``stream``. ``calibkit.save`` and :class:`Journal`
     take it all the same; :meth:`calibrator` gives one stream alone.
 
     Any number of threads may read while another learns; they wait for a batch that is under way.
@@ -115,7 +115,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     """
 
     name: ClassVar[str] = "multi_stream"
-    _keys = ("params", "classes", "pooled", "groups", "streams", "pending")
+    _keys = ("params", "classes", "pooled", "ids", "streams", "pending")
     pooled_: OnlinePlattCalibrator
 
     def __init__(
@@ -143,7 +143,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
     # -- learning and forecasting -----------------------------------------------------------
 
-    def partial_fit(self, X: Any, y: Any, group: Any) -> Self:
+    def partial_fit(self, X: Any, y: Any, stream: Any) -> Self:
         """Learn rows, in order.
 
         Parameters
@@ -152,7 +152,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
             Scores; no rows are allowed too.
         y : array-like of shape (n,)
             Labels; None or NaN where there is none, which is skipped.
-        group : array-like of shape (n,), int or str
+        stream : array-like of shape (n,), int or str
             The stream of each row, by an int or a string, or one for all rows. All ids of a
             calibrator are of one kind.
 
@@ -161,10 +161,10 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self : MultiStreamCalibrator
             The same calibrator.
         """
-        self._update(X, y, group, "partial_fit")
+        self._update(X, y, stream, "partial_fit")
         return self
 
-    def predict_then_update(self, X: Any, y: Any, group: Any) -> FloatArray:
+    def predict_then_update(self, X: Any, y: Any, stream: Any) -> FloatArray:
         """Forecast every row from the labels before it, and learn.
 
         Parameters
@@ -173,7 +173,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
             Scores in the order of time.
         y : array-like of shape (n,)
             Labels; None or NaN where there is none.
-        group : array-like of shape (n,), int or str
+        stream : array-like of shape (n,), int or str
             The stream of each row, as in :meth:`partial_fit`.
 
         Returns
@@ -181,15 +181,15 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         proba : ndarray of shape (n, 2)
             Row t uses labels before t only; cutting the rows into calls changes nothing.
         """
-        return _columns(self._update(X, y, group, "predict_then_update"))
+        return _columns(self._update(X, y, stream, "predict_then_update"))
 
-    def predict_proba(self, X: Any, group: Any) -> FloatArray:
-        return self._forecast(X, group, f"{type(self).__name__}.predict_proba")[0]
+    def predict_proba(self, X: Any, stream: Any) -> FloatArray:
+        return self._forecast(X, stream, f"{type(self).__name__}.predict_proba")[0]
 
-    def forecast(self, ids: Any, X: Any, group: Any) -> FloatArray:
+    def forecast(self, ids: Any, X: Any, stream: Any) -> FloatArray:
         where = f"{type(self).__name__}.forecast"
         waiting = read_ids(ids, where)
-        q, z, keys, pooled = self._forecast(X, group, where, start=True)
+        q, z, keys, pooled = self._forecast(X, stream, where, start=True)
         check_lengths(len(z), len(waiting), where, ("X", "ids"))
         self.pooled_, self.pending_.room = pooled, self.max_pending
         self.pending_.add(waiting, _tickets_of(z, keys))
@@ -218,7 +218,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return len(self._streams)
 
     @property
-    def groups_(self) -> np.ndarray:
+    def streams_(self) -> np.ndarray:
         return self._streams.ids
 
     @property
@@ -241,12 +241,12 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     def nbytes(self) -> int:
         return self._streams.nbytes
 
-    def calibrator(self, group: Any) -> OnlinePlattCalibrator:
+    def calibrator(self, stream: Any) -> OnlinePlattCalibrator:
         """One stream as a calibrator of its own.
 
         Parameters
         ----------
-        group : int or str
+        stream : int or str
             Its id.
 
         Returns
@@ -257,21 +257,21 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         """
         where = f"{type(self).__name__}.calibrator"
         self._check_started()
-        slot = self._streams.known(group, where, "group")
+        slot = self._streams.known(stream, where, "stream")
         if len(slot) != 1:
-            raise ValueError(f"{where}: group holds {len(slot)} ids; expected one.")
+            raise ValueError(f"{where}: stream holds {len(slot)} ids; expected one.")
         row = self._streams.rows[slot[0]]
         start, radius = row[START:], float(self.radius)
         if (size := float(np.linalg.norm(start))) > radius:  # by rounding
             start = start * ((1.0 - 1e-12) * radius / size)
         return self._restored(row, self.classes_, tuple(start.tolist()))
 
-    def drop(self, groups: Any) -> MultiStreamCalibrator:
+    def drop(self, streams: Any) -> MultiStreamCalibrator:
         """Forget streams; what ``pooled_`` learnt from them stays.
 
         Parameters
         ----------
-        groups : array-like of ids, int or str
+        streams : array-like of ids, int or str
             Streams to forget, for instance those that are idle. Should one of them come again it
             starts anew.
 
@@ -280,7 +280,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self : MultiStreamCalibrator
             The same calibrator.
         """
-        slot = self._streams.known(groups, f"{type(self).__name__}.drop", "groups")
+        slot = self._streams.known(streams, f"{type(self).__name__}.drop", "streams")
         self._streams = self._streams.without(slot)
         return self
 
@@ -378,7 +378,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return out
 
     def _forecast(
-        self, X: Any, group: Any, where: str, *, start: bool = False
+        self, X: Any, stream: Any, where: str, *, start: bool = False
     ) -> tuple[FloatArray, FloatArray, np.ndarray, OnlinePlattCalibrator]:
         """Forecasts, the scores and ids they are of, and the pooled estimate; none is kept."""
         self._check_params()
@@ -388,19 +388,19 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         classes = pooled.classes_
         s = read_scores(X, scale=self.scale, where=where, allow_empty=True, classes=classes)
         _refuse_many(s, where)
-        keys = self._streams.read(group, where, len(s), like=self.pending_.oldest)
+        keys = self._streams.read(stream, where, len(s), like=self.pending_.oldest)
         z = pooled._features(s)[:, 0]
         q = self._streams.forecast(z, keys, pooled.theta_)
         return _columns(q), z, keys, pooled
 
-    def _update(self, X: Any, y: Any, group: Any, method: str) -> FloatArray:
+    def _update(self, X: Any, y: Any, stream: Any, method: str) -> FloatArray:
         where = f"{type(self).__name__}.{method}"
         self._check_params()
         pooled = self._pooled()
         known = pooled._known_classes(self.classes, where)
         found, s, codes = read_stream(X, y, self.scale, known, where)
         _refuse_many(s, where)
-        keys = self._streams.read(group, where, len(s), like=self.pending_.oldest)
+        keys = self._streams.read(stream, where, len(s), like=self.pending_.oldest)
         pooled._begin(found, 2, where)
         return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)
 
@@ -442,14 +442,14 @@ def _check_mate(cal: Any, other: Any, where: str) -> None:
                 f"{where}: other has {name}={spelled(theirs)} and this has {spelled(mine)}; "
                 "expected the same."
             )
-    cal._streams.read(other.groups_, where, name="other")
-    read_groups(_some_ids(cal) + _some_ids(other), where, name="other")
+    cal._streams.read(other.streams_, where, name="other")
+    validate_stream_ids(_some_ids(cal) + _some_ids(other), where, name="other")
 
 
 def _some_ids(cal: Any) -> list[Any]:
     """Ids of a stream and of the oldest forecast that waits: all others are of their kind."""
     oldest = cal.pending_.oldest
-    return cal.groups_[:1].tolist() + ([] if oldest is None else [oldest[1]])
+    return cal.streams_[:1].tolist() + ([] if oldest is None else [oldest[1]])
 
 
 def _written(cal: MultiStreamCalibrator) -> dict[str, Any]:
@@ -480,7 +480,7 @@ def _read(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiStream
     what = f"pending of {out.name}"
     out.pending_ = Pending.from_dict(data["pending"], what, _validate_features)
     waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
-    read_groups([*data["groups"][:1], *waiting], f"from_dict: {what}")
+    validate_stream_ids([*data["ids"][:1], *waiting], f"from_dict: {what}")
     out.pooled_ = out._restored(rows_from_dict(data["pooled"], 1, "pooled")[0], classes)
     try:
         _try_out(out)
@@ -496,12 +496,12 @@ def _try_out(cal: Any) -> None:
     keys = cal._streams.ids[few]
     twin._streams = Streams(keys, cal._streams.rows[few])
     new = "" if keys.dtype == object else -1
-    group = np.array([*keys.tolist(), new], dtype=keys.dtype)
-    scores = np.linspace(0.0, 1.0, len(group))
-    labels = cal.classes_.take(np.arange(len(group)) % 2)
+    stream = np.array([*keys.tolist(), new], dtype=keys.dtype)
+    scores = np.linspace(0.0, 1.0, len(stream))
+    labels = cal.classes_.take(np.arange(len(stream)) % 2)
     with np.errstate(all="ignore"):
-        check_forecast(twin.predict_then_update(scores, labels, group))
-        check_forecast(twin.predict_proba(scores, group))
+        check_forecast(twin.predict_then_update(scores, labels, stream))
+        check_forecast(twin.predict_proba(scores, stream))
 
 
 def _as_row(pooled: Any) -> FloatArray:
@@ -533,4 +533,4 @@ def _validate_features(value: Any, what: str) -> list[Any]:
     z = number(value[0], what)
     if abs(z) > LIMIT:
         raise ValueError(f"from_dict: {what} holds the score {z}; expected at most {LIMIT}.")
-    return [z, *read_groups(value[1:], f"from_dict: {what}").tolist(), None]
+    return [z, *validate_stream_ids(value[1:], f"from_dict: {what}").tolist(), None]

@@ -151,26 +151,28 @@ def _grown(a: np.ndarray, n: int) -> np.ndarray:
 
 
 def places_of(ids: np.ndarray) -> IntPlaces | TextPlaces:
-    """An index of distinct ids, as :func:`read_groups` returns them."""
+    """An index of distinct ids, as :func:`validate_stream_ids` returns them."""
     return TextPlaces(ids) if ids.dtype == object else IntPlaces(ids)
 
 
-def read_groups(group: Any, where: str, n: int | None = None, name: str = "group") -> np.ndarray:
+def validate_stream_ids(
+    stream: Any, where: str, n: int | None = None, name: str = "stream"
+) -> np.ndarray:
     """Ids of n rows: int64, or strings as objects. A single id stands for all rows."""
-    if isinstance(group, (str, int, np.integer)):
-        return np.repeat(_listed([group], where, name), 1 if n is None else n)
-    keys = _read(group, where, name)
+    if isinstance(stream, (str, int, np.integer)):
+        return np.repeat(_listed([stream], where, name), 1 if n is None else n)
+    keys = _read(stream, where, name)
     if n is not None:
         check_lengths(n, len(keys), where, ("X", name))
     return keys
 
 
-def _read(group: Any, where: str, name: str) -> np.ndarray:
-    values = group.to_numpy() if hasattr(group, "to_numpy") else group
+def _read(stream: Any, where: str, name: str) -> np.ndarray:
+    values = stream.to_numpy() if hasattr(stream, "to_numpy") else stream
     if not isinstance(values, np.ndarray):
         if not isinstance(values, Iterable) or isinstance(values, (bytes, Set, Mapping)):
             raise ValueError(
-                f"{where}: {name} is {spelled(group)} ({type(group).__name__}); expected one id "
+                f"{where}: {name} is {spelled(stream)} ({type(stream).__name__}); expected one id "
                 "per row, in a list or array, or one int or string for all rows."
             )
         return _listed(list(values), where, name)

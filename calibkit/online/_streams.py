@@ -14,23 +14,23 @@ from .._numerics.multistream import COUNT, START, Settings, forecast, join, lear
 from .._typing import FloatArray, IntArray
 from ._newton import LIMIT, MOST
 from ._pending import LateLabels
-from ._places import places_of, read_groups
+from ._places import places_of, validate_stream_ids
 
 #: Columns of a stream's row, as files call them.
 COLUMNS = ("slope", "intercept", "l", "d1", "d2", "n_seen", "start_slope", "start_intercept")
 
 
 class LearnsStreams(LateLabels):
-    """What learns many streams: ``group`` names that of each row. (A journal may have one only.)"""
+    """What learns many streams: ``stream`` names that of each row. A journal may have one only."""
 
-    def predict_proba(self, X: Any, group: Any) -> FloatArray:
+    def predict_proba(self, X: Any, stream: Any) -> FloatArray:
         """Calibrated probabilities, which change nothing.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores.
-        group : array-like of shape (n,), int or str
+        stream : array-like of shape (n,), int or str
             The stream of each row of a :class:`MultiStreamCalibrator`; those without labels are
             forecast by ``pooled_``.
 
@@ -39,9 +39,9 @@ class LearnsStreams(LateLabels):
         proba : ndarray of shape (n, n_classes)
             Rows sum to one; columns follow ``classes_``.
         """
-        raise TypeError(f"{type(self).__name__} must define predict_proba(X, group).")
+        raise TypeError(f"{type(self).__name__} must define predict_proba(X, stream).")
 
-    def forecast(self, ids: Any, X: Any, group: Any) -> FloatArray:
+    def forecast(self, ids: Any, X: Any, stream: Any) -> FloatArray:
         """Forecast rows whose labels come later, and keep what learning them will need.
 
         Parameters
@@ -51,7 +51,7 @@ class LearnsStreams(LateLabels):
             waiting is given the newer forecast.
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores.
-        group : array-like of shape (n,), int or str
+        stream : array-like of shape (n,), int or str
             The stream of each row of a :class:`MultiStreamCalibrator`.
 
         Returns
@@ -60,7 +60,7 @@ class LearnsStreams(LateLabels):
             The forecasts. Without any label so far they are the scores, and the classes are 0,
             1, ... unless declared.
         """
-        raise TypeError(f"{type(self).__name__} must define forecast(ids, X, group).")
+        raise TypeError(f"{type(self).__name__} must define forecast(ids, X, stream).")
 
 
 class Streams:
@@ -100,11 +100,11 @@ class Streams:
         return self._rows.nbytes + self._places.nbytes
 
     def read(
-        self, group: Any, where: str, n: int | None = None, name: str = "group",
+        self, stream: Any, where: str, n: int | None = None, name: str = "stream",
         like: tuple[Any, ...] | None = None,
     ) -> np.ndarray:  # fmt: skip
         """Ids from a user's array, of the kind of those before, and of that which waits."""
-        keys = read_groups(group, where, n, name)
+        keys = validate_stream_ids(stream, where, n, name)
         kind = "strings" if keys.dtype == object else "ints"
         if len(keys) and len(self) and kind != self._places.kind:
             raise ValueError(
@@ -112,23 +112,23 @@ class Streams:
                 "expected one kind, since 5 and '5' would be two streams."
             )
         if like is not None:
-            read_groups([like[1], *keys[:1].tolist()], where, name=name)
+            validate_stream_ids([like[1], *keys[:1].tolist()], where, name=name)
         return keys
 
     def find(self, keys: np.ndarray) -> IntArray:
         """Place of each id, -1 where there is no such stream."""
         return self._places.find(keys)
 
-    def known(self, group: Any, where: str, name: str) -> IntArray:
+    def known(self, stream: Any, where: str, name: str) -> IntArray:
         """Places of ids that must be there."""
-        keys = self.read(group, where, name=name)
+        keys = self.read(stream, where, name=name)
         slot = self.find(keys)
         if (slot < 0).any():
             missing = keys[slot < 0].tolist()
             more = f" and {len(missing) - 1} more" if missing[1:] else ""
             raise ValueError(
                 f"{where}: {name} holds {spelled(missing[0])}{more}, of which there is no stream; "
-                "expected ids in groups_."
+                "expected ids in streams_."
             )
         return slot
 
@@ -195,17 +195,17 @@ class Streams:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         with self._lock:
-            return {"groups": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
+            return {"ids": self.ids.tolist(), "streams": rows_to_dict(self.rows)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Streams:
         """From values that nobody has checked."""
-        ids = data["groups"]
+        ids = data["ids"]
         if not isinstance(ids, list):
-            raise ValueError(f"from_dict: groups is a {type(ids).__name__}; expected a list.")
-        keys = read_groups(ids, "from_dict", name="groups")
+            raise ValueError(f"from_dict: ids is a {type(ids).__name__}; expected a list.")
+        keys = validate_stream_ids(ids, "from_dict", name="ids")
         if len(set(ids)) != len(ids):
-            raise ValueError("from_dict: groups holds ids twice; expected distinct ones.")
+            raise ValueError("from_dict: ids holds some twice; expected distinct ones.")
         rows = rows_from_dict(data["streams"], len(ids), "streams")
         if len(rows) and rows[:, COUNT].min() < 1.0:
             raise ValueError(
