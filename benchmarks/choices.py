@@ -27,7 +27,7 @@ from scipy.special import softmax
 
 import calibkit as ck
 import calibkit.online as ol
-from calibkit.decisions._folds import PlattOrBeta
+from calibkit.calibrators import PlattOrBeta
 
 ROWS = (50, 100, 300, 1000, 3000)
 REPEATS, MOST_TEST = 10, 4000

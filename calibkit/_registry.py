@@ -33,7 +33,7 @@ _C = TypeVar("_C", bound=type[BaseCalibrator])
 def enter(names: Mapping[str, Any]) -> None:
     """Make the calibrators among the names of a package known."""
     classes = [c for c in names.values() if isinstance(c, type) and issubclass(c, BaseCalibrator)]
-    CALIBRATORS.update({c.name: c for c in classes})
+    CALIBRATORS.update({c.name: c for c in classes if hasattr(c, "name")})
 
 
 def class_of(name: Any) -> Any:

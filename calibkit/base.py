@@ -16,5 +16,5 @@ from ._registry import register_calibrator as register_calibrator
 from ._typing import FloatArray as FloatArray
 from ._typing import IntArray as IntArray
 from ._typing import Scale as Scale
-from .calibrators._log_odds import LogOddsCalibrator as LogOddsCalibrator
-from .online._base import OnlineCalibrator as OnlineCalibrator
+from .calibrators import LogOddsCalibrator as LogOddsCalibrator
+from .online import OnlineCalibrator as OnlineCalibrator

@@ -23,9 +23,9 @@ from sklearn.svm import LinearSVC
 from calibkit import ScoreTable, brier_skill_score, estimate, expected_calibration_error
 from calibkit._core.optional import require
 from calibkit.displays import ReliabilityDisplay
-from calibkit.displays._intervals import INTERVALS
 from calibkit.displays._numbers import Settings, curve_of
 from calibkit.displays._problems import Problem
+from calibkit.metrics import INTERVALS
 
 FAST = {"n_resamples": 20, "random_state": 0}
 predictions = ReliabilityDisplay.from_predictions

@@ -19,6 +19,7 @@ from calibkit import (
     estimate,
 )
 from calibkit._core.params import generator
+from calibkit.calibrators import read_calibrator
 from calibkit.codegen import (
     Generations,
     Ragged,
@@ -35,7 +36,6 @@ from calibkit.decisions import (
     evaluate_confidence,
     transfer_matrix,
 )
-from calibkit.decisions._folds import read_calibrator
 
 from .simulate_codegen import write
 

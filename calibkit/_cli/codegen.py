@@ -23,7 +23,10 @@ from .._numerics.links import expit
 from .._persistence import load, save
 from .._tables.files import check_apart, check_output
 from .._typing import FloatArray, SignalScale
+from ..calibrators import read_calibrator
 from ..codegen import (
+    PROBABILITIES,
+    TOKEN_MEASURES,
     Generations,
     Scored,
     join_results,
@@ -31,8 +34,6 @@ from ..codegen import (
     read_generations,
     read_results,
 )
-from ..codegen._measures import TOKEN_MEASURES
-from ..codegen._records import PROBABILITIES
 from ..decisions import (
     DecisionRule,
     Decisions,
@@ -43,7 +44,6 @@ from ..decisions import (
     cross_val_calibrate,
     evaluate_confidence,
 )
-from ..decisions._folds import read_calibrator
 from ..displays import ReliabilityDisplay, RiskCoverageDisplay
 from . import options as opt
 from .console import plain, print_json, progress, say, show_text

@@ -23,11 +23,15 @@ from .._core.warnings import FewEventsWarning
 from .._tables.files import Source, check_output
 from .._tables.table import Table
 from .._typing import Bins, FloatArray, Kind, Strategy
-from ..displays import ReliabilityDisplay
-from ..displays._numbers import Numbers, Settings, numbers_of, proof_text
-from ..displays._problems import problems_of_arrays
-from ..metrics import METRICS, Estimate, ScoreTable, verify
-from ..metrics._estimate import estimate_or_value
+from ..displays import (
+    Numbers,
+    ReliabilityDisplay,
+    Settings,
+    numbers_of,
+    problems_of_arrays,
+    proof_text,
+)
+from ..metrics import METRICS, Estimate, ScoreTable, estimate_or_value, verify
 from . import options as opt
 from .advice import as_options
 from .console import aligned, choice, plain, print_json, progress, rich_table, show

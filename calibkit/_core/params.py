@@ -7,11 +7,13 @@ from difflib import get_close_matches
 from functools import wraps
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from .._numerics.binning import MOST_BINS, auto_bins
+from .._typing import Strategy
 from .printed import spelled
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
@@ -290,3 +292,25 @@ def generator(random_state: Any) -> np.random.Generator:
             f"random_state={spelled(random_state)}; expected an int >= 0, a generator, a "
             "RandomState or None."
         ) from error
+
+
+def check_binning(
+    where: str, strategy: str, n_bins: Any, n: int, effective: float | None = None
+) -> int | str:
+    """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data.
+
+    ``effective`` is the number of rows of equal weight that would say as much.
+    """
+    check_choice(where, "strategy", strategy, get_args(Strategy))
+    if isinstance(n_bins, str):
+        check_choice(where, "n_bins", n_bins, ("auto", "sweep"))
+        if n_bins == "sweep" and strategy != "unique":
+            return n_bins
+        return auto_bins(n if effective is None else effective)
+    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
+    if n_bins > n and strategy != "unique":
+        raise ValueError(
+            f"{where}: n_bins={n_bins} and {n:,} rows; expected at least one row per bin. "
+            "Use fewer bins, or n_bins='auto'."
+        )
+    return int(n_bins)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 
 from .._numerics.weights import effective_count
-from .._typing import FloatArray, IntArray, Kind, Weights
+from .._typing import FloatArray, IntArray, Kind, StreamKind, Weights
 from .columns import column_names, in_class_order
 from .inputs import (
     Rows,
@@ -18,7 +18,14 @@ from .inputs import (
     refuse_swapped,
     warn_of_hard,
 )
-from .labels import read_group_labels, read_labels, read_targets, warn_of_order
+from .labels import (
+    as_labels,
+    is_missing,
+    read_group_labels,
+    read_labels,
+    read_targets,
+    warn_of_order,
+)
 from .params import check_choice
 from .printed import spelled
 from .warnings import FewGroupsWarning, warn
@@ -347,3 +354,40 @@ def reversal(
     event = labels.tolist()[-1] if pos_label is None else pos_label
     other = next((label for label in labels.tolist() if label != event), None)
     return f"{said}; say so by pos_label={spelled(other)}."
+
+
+def read_stream_rows(
+    y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any, where: str
+) -> tuple[Binary, IntArray, int, np.ndarray]:
+    """The labelled rows as a binary problem, their places in the stream, and its length.
+
+    Then all forecasts, their columns in the order of the labels.
+    """
+    y = as_labels(y_true)
+    if y.dtype == object:
+        known = ~np.array([is_missing(v) for v in y.ravel()], dtype=bool).reshape(y.shape)
+    else:
+        known = y == y  # not NaN, whatever the type
+    if y.ndim == 1 and not known.all():
+        n = len(read_scores(y_prob, scale="probability", where=where, name="y_prob"))
+        check_lengths(n, len(y), where, ("y_prob", "y_true"))
+        if not known.any():
+            raise ValueError(f"{where}: y_true holds no label; expected some rows with one.")
+        y_prob = _by_name(y[known], y_prob, pos_label, classes, where)
+        y_true, labelled = y[known], y_prob[known]
+        data = read_problem(y_true, labelled, pos_label=pos_label, classes=classes, where=where)
+    else:
+        data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
+        y_prob = _by_name(y.ravel(), y_prob, pos_label, classes, where)
+    shown = infer_kind(kind, data.scores.n_classes, where, get_args(StreamKind))
+    (binary,) = reduce_rows(data, shown)
+    rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
+    return binary, rows, len(y), y_prob
+
+
+def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any, where: str) -> np.ndarray:
+    """Forecasts as an array, the columns of a frame in the order of the labels."""
+    if isinstance(y_prob, (np.ndarray, list, tuple)):
+        return np.asarray(y_prob)
+    found, _ = read_labels(y, classes=classes, where=where, name="y_true")
+    return np.asarray(columns_in_order(y_prob, found, pos_label, where))

@@ -3,12 +3,16 @@
 from .._registry import enter as _enter
 from ._beta import BetaCalibrator as BetaCalibrator
 from ._borrowed import BorrowedCalibrator as BorrowedCalibrator
+from ._borrowed import borrow_calibrator as borrow_calibrator
 from ._histogram import Guarantee as Guarantee
 from ._histogram import HistogramBinningCalibrator as HistogramBinningCalibrator
 from ._identity import IdentityCalibrator as IdentityCalibrator
 from ._isotonic import IsotonicCalibrator as IsotonicCalibrator
 from ._lift import OneVsRestCalibrator as OneVsRestCalibrator
 from ._lift import TopLabelCalibrator as TopLabelCalibrator
+from ._log_odds import LogOddsCalibrator as LogOddsCalibrator
+from ._of_signal import PlattOrBeta as PlattOrBeta
+from ._of_signal import read_calibrator as read_calibrator
 from ._platt import PlattCalibrator as PlattCalibrator
 from ._scaling_binning import ScalingBinningCalibrator as ScalingBinningCalibrator
 from ._temperature import TemperatureCalibrator as TemperatureCalibrator

@@ -15,10 +15,12 @@ from ._budget import success_at as success_at
 from ._features import ConfidenceFeatures as ConfidenceFeatures
 from ._join import Scored as Scored
 from ._join import join_results as join_results
+from ._measures import TOKEN_MEASURES as TOKEN_MEASURES
 from ._measures import token_confidence as token_confidence
 from ._ragged import Ragged as Ragged
 from ._read import read_generations as read_generations
 from ._read import read_results as read_results
+from ._records import PROBABILITIES as PROBABILITIES
 from ._records import Generations as Generations
 from ._records import Results as Results
 from ._verbalised import parse_confidence as parse_confidence

@@ -12,7 +12,7 @@ from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, generator, percent
 from .._core.signals import read_floats
 from .._typing import FloatArray, IntArray
-from ..decisions._result_table import ResultTable
+from ..decisions import ResultTable
 
 #: Success probabilities are taken to be this far from 0 and 1 at least.
 _NEAREST = 1e-4

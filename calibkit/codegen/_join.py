@@ -12,7 +12,7 @@ import numpy as np
 from .._core.printed import spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from .._typing import Scale, SignalScale
-from ..decisions._signals import Signals
+from ..decisions import Signals
 from ._records import Generations, Results, rows_of
 
 _SHOWN = 3

@@ -16,7 +16,7 @@ from .._core.printed import spelled
 from .._core.signals import SCALES, read_signals
 from .._core.warnings import MissingSignalWarning
 from .._typing import FloatArray, IntArray, Scale, SignalScale
-from ..decisions._signals import Signals
+from ..decisions import Signals
 from ._measures import TOKEN_MEASURES, measure_tokens
 from ._ragged import Ragged
 

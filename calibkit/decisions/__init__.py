@@ -1,7 +1,7 @@
 """From a confidence signal to a decision that can be defended, whatever made the signal."""
 
 from ..calibrators import BorrowedCalibrator as BorrowedCalibrator
-from ..calibrators._borrowed import borrow_calibrator as borrow_calibrator
+from ..calibrators import borrow_calibrator as borrow_calibrator
 from ._collapse import BucketCollapse as BucketCollapse
 from ._collapse import bucket_collapse as bucket_collapse
 from ._evaluation import evaluate_confidence as evaluate_confidence

@@ -10,8 +10,7 @@ import numpy as np
 from .._core.signals import check_range, read_correct, read_signals
 from .._numerics.binning import assign, uniform_borders
 from .._typing import FloatArray
-from ..metrics import Estimate, estimate
-from ..metrics._estimate import estimate_or_value
+from ..metrics import Estimate, estimate, estimate_or_value
 
 N_BINS = 10
 #: Share of outputs in two neighbouring bins, and skill, from which scores count as collapsed.

@@ -25,10 +25,10 @@ from .._core.warnings import FewEventsWarning, ReversedScoresWarning, Separation
 from .._numerics.links import expit
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, SignalScale
-from ..metrics import Estimate
-from ..metrics._estimate import estimate_or_value
+from ..calibrators import read_calibrator
+from ..metrics import Estimate, estimate_or_value
 from ._collapse import N_BINS, collapse_of
-from ._folds import TooFewError, of_rows, out_of_fold, read_calibrator, read_folds
+from ._folds import TooFewError, of_rows, out_of_fold, read_folds
 from ._result_table import ResultTable
 
 _WHERE = "evaluate_confidence"

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
@@ -16,42 +16,16 @@ from .._core.params import check_choice, check_int, generator
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.signals import check_range, read_correct, read_signals, scales_of
-from .._core.warnings import CalibrationWarning, ScaleWarning
+from .._core.warnings import ScaleWarning
 from .._cross_fitting import splits
 from .._numerics.links import expit
-from .._registry import make_calibrator, names_without
-from .._typing import FloatArray, IntArray, Scale, SignalScale
-from ..calibrators import BetaCalibrator, PlattCalibrator
+from .._typing import FloatArray, IntArray, SignalScale
+from ..calibrators import PlattOrBeta, read_calibrator
 
 #: Protocols by name: folds over the outputs in their order, or sorted by signal first.
 PROTOCOLS = ("spiess2024", "spiess2024_sorted")
 #: Distance from 0 and 1 at which that protocol clips probabilities, and decimals it keeps.
 _CLIP, _DECIMALS = 1e-6, 7
-
-
-#: Log-likelihood, in nats, by which the third parameter of beta calibration must fit better.
-_GAIN = 2.0
-
-
-class PlattOrBeta(BaseEstimator):
-    """What rescales signals by default: beta calibration where it clearly fits better than Platt.
-
-    Few rows don't show that it does, nor does a signal that points the wrong way, which Platt
-    scaling alone turns round. ``benchmarks/choices.py`` measures it.
-    """
-
-    def __init__(self, scale: Scale = "probability") -> None:
-        self.scale = scale
-
-    def fit(self, X: FloatArray, y: IntArray) -> BaseCalibrator:
-        """The calibrator of the two that is taken, fitted."""
-        platt = PlattCalibrator(scale=self.scale).fit(X, y)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CalibrationWarning)  # Platt scaling said it already
-            beta = BetaCalibrator(scale=self.scale).fit(X, y)
-        of = np.arange(len(y)), np.asarray(y, dtype=np.intp)
-        chances = [m.predict_proba(X)[of].clip(1e-300) for m in (platt, beta)]
-        return beta if np.log(chances[1] / chances[0]).sum() > _GAIN else platt
 
 
 class TooFewError(ValueError):
@@ -126,27 +100,6 @@ def cross_val_calibrate(
     template = read_calibrator(calibrator, scale, where)
     cv = read_folds(cv, len(y), where)
     return out_of_fold(template, signal, y, g, cv, scale, random_state, where)
-
-
-def read_calibrator(
-    calibrator: Any, scale: SignalScale, where: str
-) -> BaseCalibrator | PlattOrBeta:
-    """A new calibrator of one score per output, by name or by example."""
-    own: Scale = "probability" if scale == "probability" else "logit"
-    if isinstance(calibrator, str):
-        batch = names_without("lift", "wrapper", "online")
-        check_choice(where, "calibrator", calibrator, ("auto", *batch))
-        if calibrator == "auto":
-            return PlattOrBeta(own)
-        template = make_calibrator(calibrator)
-    elif isinstance(calibrator, BaseCalibrator):
-        template = clone(calibrator)
-    else:
-        raise TypeError(
-            f"{where}: calibrator={spelled(calibrator)}; expected a name such as 'platt', or a "
-            "calibrator."
-        )
-    return template._set_scale(own)
 
 
 def read_folds(cv: Any, n: int, where: str) -> Any:

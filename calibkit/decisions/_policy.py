@@ -13,10 +13,10 @@ from .._core.provenance import Traced
 from .._core.rows import read_groups
 from .._core.signals import read_correct
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
+from .._numerics.weights import widened
 from .._persistence import made_of, params_to_dict
 from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
-from ..metrics._draws import widened
 from ._result_table import ResultTable
 from ._threshold import read_confidence
 

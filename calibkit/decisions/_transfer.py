@@ -19,7 +19,8 @@ from .._core.warnings import CalibrationWarning
 from .._numerics.links import expit, logit
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from .._typing import FloatArray, IntArray, SignalScale
-from ._folds import of_rows, out_of_fold, read_calibrator, read_folds
+from ..calibrators import read_calibrator
+from ._folds import of_rows, out_of_fold, read_folds
 from ._result_table import ResultTable
 
 #: Names of a row and of columns of the tables.

@@ -1,5 +1,10 @@
 """Pictures of calibration; matplotlib is imported when one is drawn."""
 
 from ._drift import DriftDisplay as DriftDisplay
+from ._numbers import Numbers as Numbers
+from ._numbers import Settings as Settings
+from ._numbers import numbers_of as numbers_of
+from ._numbers import proof_text as proof_text
+from ._problems import problems_of_arrays as problems_of_arrays
 from ._reliability import ReliabilityDisplay as ReliabilityDisplay
 from ._risk_coverage import RiskCoverageDisplay as RiskCoverageDisplay

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from .._core.optional import require
 from .._core.params import check_real
+from .._core.rows import read_stream_rows
 from .._core.warnings import counted
 from .._typing import FloatArray, Scale, StreamKind
-from ..online import CalibrationAlarm, Prequential, prequential_errors
-from ..online._compare import Methods, compare_methods, default_first_fit
-from ..online._prequential import read_stream
+from ..online import (
+    CalibrationAlarm,
+    OnlineCalibrator,
+    Prequential,
+    compare_methods,
+    default_first_fit,
+    prequential_errors,
+)
 from ._base import Display, by_name
 from ._drift_draw import Drift, draw
 
@@ -157,7 +163,7 @@ class DriftDisplay(Display):
                 pos_label=pos_label,
                 classes=classes,
             )
-            binary, rows, n, forecasts[model] = read_stream(
+            binary, rows, n, forecasts[model] = read_stream_rows(
                 y_true, p, kind, pos_label, classes, where
             )
             if alarm is not None:
@@ -176,7 +182,7 @@ class DriftDisplay(Display):
         X: Any,
         y: Any,
         *,
-        methods: Methods | None = None,
+        methods: Mapping[str, OnlineCalibrator | None] | None = None,
         first_fit: int | None = None,
         refit_every: int = 500,
         scale: Scale = "probability",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.params import check_choice, check_int, check_real, generator
+from .._core.params import check_binning, check_choice, check_int, check_real, generator
 from .._core.printed import spelled
 from .._core.rows import reversal
 from .._core.warnings import silent
@@ -15,17 +15,17 @@ from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
 from .._typing import FloatArray, IntArray, Kind
 from ..metrics import (
+    INTERVALS,
     METRICS,
     Estimate,
     ScoreTable,
+    bin_worth,
     brier_skill_score,
+    consistency,
+    estimate_or_value,
     expected_calibration_error,
     verify,
 )
-from ..metrics._errors import check_binning
-from ..metrics._estimate import estimate_or_value
-from ..metrics._interval import bin_worth
-from ._intervals import INTERVALS, consistency
 from ._problems import Problem, Problems
 
 N_COUNTS = 50

@@ -15,8 +15,7 @@ from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.risk_control import accepted_counts
 from .._typing import FloatArray, IntArray
-from ..metrics import Estimate, area_under_risk_coverage
-from ..metrics._estimate import estimate_or_value
+from ..metrics import Estimate, area_under_risk_coverage, estimate_or_value
 from ._base import Display, by_name
 from ._style import (
     GREY,

@@ -1,5 +1,7 @@
 """Metrics of probabilities, as functions of rows or of one mergeable table."""
 
+from ._bin_intervals import INTERVALS as INTERVALS
+from ._bin_intervals import consistency as consistency
 from ._binned import calibration_error as calibration_error
 from ._binned import expected_calibration_error as expected_calibration_error
 from ._binned import maximum_calibration_error as maximum_calibration_error
@@ -7,6 +9,8 @@ from ._binned import squared_calibration_error as squared_calibration_error
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
+from ._estimate import estimate_or_value as estimate_or_value
+from ._interval import bin_worth as bin_worth
 from ._scorers import get_scorer as get_scorer
 from ._scorers import get_scorer_names as get_scorer_names
 from ._scoring import brier_score as brier_score

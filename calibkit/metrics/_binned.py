@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._core.params import check_choice
+from .._core.params import check_binning, check_choice
 from .._core.rows import infer_kind, reduce_rows, refuse_kind, row_counts
 from .._typing import Bins, Debias, FloatArray, Kind, Norm, Strategy, Weights
-from ._errors import NORMS, borders_of, check_binning, check_debias, combine, kernel, raw_errors
+from ._errors import NORMS, borders_of, check_debias, combine, kernel, raw_errors
 from ._spec import Metric
 from ._table import ScoreTable, read_given
 

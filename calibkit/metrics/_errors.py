@@ -7,14 +7,11 @@ from typing import Any, get_args
 
 import numpy as np
 
-from .._core.params import check_choice, check_int
 from .._core.printed import spelled
 from .._core.rows import Binary
 from .._numerics.binning import (
-    MOST_BINS,
     BinSums,
     Squares,
-    auto_bins,
     bin_starts,
     mass_borders,
     sort_by_score,
@@ -30,28 +27,6 @@ from ._table import ScoreTable
 
 NORMS = get_args(Norm)
 STRATEGIES = get_args(Strategy)
-
-
-def check_binning(
-    where: str, strategy: str, n_bins: Any, n: int, effective: float | None = None
-) -> int | str:
-    """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data.
-
-    ``effective`` is the number of rows of equal weight that would say as much.
-    """
-    check_choice(where, "strategy", strategy, STRATEGIES)
-    if isinstance(n_bins, str):
-        check_choice(where, "n_bins", n_bins, ("auto", "sweep"))
-        if n_bins == "sweep" and strategy != "unique":
-            return n_bins
-        return auto_bins(n if effective is None else effective)
-    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
-    if n_bins > n and strategy != "unique":
-        raise ValueError(
-            f"{where}: n_bins={n_bins} and {n:,} rows; expected at least one row per bin. "
-            "Use fewer bins, or n_bins='auto'."
-        )
-    return int(n_bins)
 
 
 def check_debias(where: str, debias: Any, norm: str) -> str | None:

@@ -25,9 +25,10 @@ from .._core.rows import (
 )
 from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.area import Grouped, reversed_area
+from .._numerics.weights import widened
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
-from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums, widened
+from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums
 from ._interval import measure, with_bins
 from ._score_interval import interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES

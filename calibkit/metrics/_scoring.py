@@ -9,31 +9,12 @@ import numpy as np
 
 from .._core.rows import reduce_rows
 from .._numerics.area import area_influence
+from .._numerics.losses import brier_rows, log_rows
 from .._typing import FloatArray, Kind, Weights
 from ._spec import Kernel, Metric
 from ._table import ScoreTable, read_given
 
 RowsLoss = Callable[[FloatArray, np.ndarray], FloatArray]
-
-#: Probabilities below this enter the log-loss as this; the constant is scikit-learn's.
-LOG_EPS = float(np.finfo(np.float64).eps)
-
-
-def _brier_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
-    if p.ndim == 1:
-        square = (p - y) ** 2
-        # A fraction is so many events and non-events.
-        return square + y * (1.0 - y) if y.dtype.kind == "f" else square
-    own = p[np.arange(len(p)), y].astype(np.float64)
-    return np.einsum("ij,ij->i", p, p, dtype=np.float64) - 2.0 * own + 1.0
-
-
-def _log_rows(p: FloatArray, y: np.ndarray) -> FloatArray:
-    if y.dtype.kind == "f":
-        no, yes = (-np.log(np.clip(q, LOG_EPS, None)) for q in (1.0 - p, p))
-        return y * yes + (1.0 - y) * no
-    own = np.where(y == 1, p, 1.0 - p) if p.ndim == 1 else p[np.arange(len(p)), y]
-    return -np.log(np.clip(own.astype(np.float64, copy=False), LOG_EPS, None))
 
 
 def _loss_kernel(rows_loss: RowsLoss) -> Callable[[ScoreTable], Kernel]:
@@ -46,7 +27,7 @@ def _loss_kernel(rows_loss: RowsLoss) -> Callable[[ScoreTable], Kernel]:
     return kernel
 
 
-_brier_kernel, _log_kernel = _loss_kernel(_brier_rows), _loss_kernel(_log_rows)
+_brier_kernel, _log_kernel = _loss_kernel(brier_rows), _loss_kernel(log_rows)
 
 
 def _gini(share: FloatArray) -> FloatArray:
@@ -191,7 +172,7 @@ def brier_score(
     0.07
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return _mean_loss(_brier_rows, _brier_kernel, "brier_score", *given)[0]
+    return _mean_loss(brier_rows, _brier_kernel, "brier_score", *given)[0]
 
 
 def brier_skill_score(
@@ -249,7 +230,7 @@ def brier_skill_score(
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
     where = "brier_skill_score"
-    value, share = _mean_loss(_brier_rows, _brier_kernel, where, *given)
+    value, share = _mean_loss(brier_rows, _brier_kernel, where, *given)
     return _skill(value, float(_gini(share)), where)
 
 
@@ -299,7 +280,7 @@ def log_loss(
     0.2798
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return _mean_loss(_log_rows, _log_kernel, "log_loss", *given)[0]
+    return _mean_loss(log_rows, _log_kernel, "log_loss", *given)[0]
 
 
 def log_loss_skill_score(
@@ -348,7 +329,7 @@ def log_loss_skill_score(
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
     where = "log_loss_skill_score"
-    value, share = _mean_loss(_log_rows, _log_kernel, where, *given)
+    value, share = _mean_loss(log_rows, _log_kernel, where, *given)
     return _skill(value, float(_entropy(share)), where)
 
 
@@ -414,9 +395,9 @@ def roc_auc(
 
 
 SPECS = (
-    Metric(brier_score, "loss", "Brier score", False, (0.0, 1.0), _brier_kernel, loss=_brier_rows),
-    _skill_metric(brier_skill_score, "Brier skill score", _brier_kernel, _brier_rows, _gini),
-    Metric(log_loss, "loss", "log loss", False, (0.0, np.inf), _log_kernel, loss=_log_rows),
-    _skill_metric(log_loss_skill_score, "log loss skill score", _log_kernel, _log_rows, _entropy),
+    Metric(brier_score, "loss", "Brier score", False, (0.0, 1.0), _brier_kernel, loss=brier_rows),
+    _skill_metric(brier_skill_score, "Brier skill score", _brier_kernel, brier_rows, _gini),
+    Metric(log_loss, "loss", "log loss", False, (0.0, np.inf), _log_kernel, loss=log_rows),
+    _skill_metric(log_loss_skill_score, "log loss skill score", _log_kernel, log_rows, _entropy),
     Metric(roc_auc, "area", "ROC AUC", True, (0.0, 1.0), _auc_kernel, influence=_auc_influence),
 )

@@ -7,10 +7,12 @@ CalibrationAlarm and compare_methods; DriftDisplay draws it.
 from .._registry import enter as _enter
 from ._adaptive import AdaptivePlattCalibrator as AdaptivePlattCalibrator
 from ._alarm import CalibrationAlarm as CalibrationAlarm
+from ._base import OnlineCalibrator as OnlineCalibrator
 from ._calibeating import HedgingCalibrator as HedgingCalibrator
 from ._calibeating import TrackingCalibrator as TrackingCalibrator
 from ._classifier import OnlineCalibratedClassifier as OnlineCalibratedClassifier
 from ._compare import compare_methods as compare_methods
+from ._compare import default_first_fit as default_first_fit
 from ._journal import Journal as Journal
 from ._multi import MultiStreamCalibrator as MultiStreamCalibrator
 from ._pending import Labeled as Labeled

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from .._core.inputs import check_lengths, read_scores
-from .._core.labels import as_labels, is_missing, read_labels
 from .._core.params import check_int
-from .._core.rows import Binary, columns_in_order, infer_kind, read_problem, reduce_rows
+from .._core.rows import Binary, read_stream_rows
 from .._numerics.binning import assign, uniform_borders
+from .._numerics.losses import brier_rows, log_rows
 from .._typing import FloatArray, IntArray, StreamKind
-from ..metrics._scoring import _brier_rows, _log_rows
 
 #: Times in a report, unless they are given.
 _N_TIMES = 200
@@ -153,50 +151,13 @@ def prequential_errors(
     check_int(where, "start", start, low=0)
     if window is not None:
         check_int(where, "window", window, low=1)
-    binary, rows, n, _ = read_stream(y_true, y_prob, kind, pos_label, classes, where)
+    binary, rows, n, _ = read_stream_rows(y_true, y_prob, kind, pos_label, classes, where)
     time = _times(times, int(start), n, where)
     first = np.full(len(time), int(start))
     later = first if window is None else np.maximum(first, time - int(window))
     sums = _Sums(binary, rows, np.unique(np.concatenate((time, first, later))), int(n_bins))
     sliding = None if window is None else sums.between(later, time, int(window), None)
     return sums.between(first, time, None, sliding)
-
-
-def read_stream(
-    y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any, where: str
-) -> tuple[Binary, IntArray, int, np.ndarray]:
-    """The labelled rows as a binary problem, their places in the stream, and its length.
-
-    Then all forecasts, their columns in the order of the labels.
-    """
-    y = as_labels(y_true)
-    if y.dtype == object:
-        known = ~np.array([is_missing(v) for v in y.ravel()], dtype=bool).reshape(y.shape)
-    else:
-        known = y == y  # not NaN, whatever the type
-    if y.ndim == 1 and not known.all():
-        n = len(read_scores(y_prob, scale="probability", where=where, name="y_prob"))
-        check_lengths(n, len(y), where, ("y_prob", "y_true"))
-        if not known.any():
-            raise ValueError(f"{where}: y_true holds no label; expected some rows with one.")
-        y_prob = _by_name(y[known], y_prob, pos_label, classes, where)
-        y_true, labelled = y[known], y_prob[known]
-        data = read_problem(y_true, labelled, pos_label=pos_label, classes=classes, where=where)
-    else:
-        data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
-        y_prob = _by_name(y.ravel(), y_prob, pos_label, classes, where)
-    shown = infer_kind(kind, data.scores.n_classes, where, get_args(StreamKind))
-    (binary,) = reduce_rows(data, shown)
-    rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
-    return binary, rows, len(y), y_prob
-
-
-def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any, where: str) -> np.ndarray:
-    """Forecasts as an array, the columns of a frame in the order of the labels."""
-    if isinstance(y_prob, (np.ndarray, list, tuple)):
-        return np.asarray(y_prob)
-    found, _ = read_labels(y, classes=classes, where=where, name="y_true")
-    return np.asarray(columns_in_order(y_prob, found, pos_label, where))
 
 
 def _times(given: Any, start: int, n: int, where: str) -> IntArray:
@@ -231,8 +192,8 @@ class _Sums:
         self.p = self._before(cell, data.p, n_bins)
         self.y = self._before(cell, data.y, n_bins)
         self.noise = self._before(cell, data.p * (1.0 - data.p), n_bins)
-        self.brier = self._before(part, _brier_rows(data.p, data.y), 1)
-        self.log_loss = self._before(part, _log_rows(data.p, data.y), 1)
+        self.brier = self._before(part, brier_rows(data.p, data.y), 1)
+        self.log_loss = self._before(part, log_rows(data.p, data.y), 1)
 
     def _before(self, cell: IntArray, value: FloatArray | IntArray | None, m: int) -> FloatArray:
         sums = np.bincount(cell, value, minlength=(len(self.cuts) + 1) * m)

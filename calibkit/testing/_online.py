@@ -13,7 +13,7 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
 from .._persistence import from_dict, to_dict
-from ..online._base import OnlineCalibrator
+from ..online import OnlineCalibrator
 from ._common import binary_data, multiclass_data, proba_of, refuses, with_trait
 
 

@@ -11,8 +11,8 @@ from .._core.rows import Binary
 from .._numerics.binning import bin_starts
 from .._numerics.exact import clopper_pearson
 from .._typing import FloatArray, IntArray
-from ..metrics import ScoreTable
-from ..metrics._draws import group_noise, null_draws
+from ._draws import group_noise, null_draws
+from ._table import ScoreTable
 
 #: Cells of the table that labels are drawn on: the spread of the scores in a cell, which is left
 #: out, is below (1/512)^2 of the variance.
