@@ -384,7 +384,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         self, sample_weight: FloatArray | None, fit_params: dict[str, Any]
     ) -> dict[str, Any]:
         """Parameters of the estimator's fit: routed where routing is on, by hand otherwise."""
-        if _routing_enabled():
+        if get_config().get("enable_metadata_routing"):
             routed = process_routing(self, "fit", sample_weight=sample_weight, **fit_params)
             return dict(routed.estimator.fit)
         return {**fit_params, **weight_params(self.estimator, sample_weight)}
@@ -450,10 +450,6 @@ def _check_folds(
             f"Use {fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from "
             "the rows of all folds."
         )
-
-
-def _routing_enabled() -> bool:
-    return bool(get_config().get("enable_metadata_routing"))
 
 
 def _one_class(fold: Fold, codes: IntArray, weight: FloatArray | None) -> bool:

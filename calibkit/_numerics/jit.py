@@ -38,7 +38,7 @@ def loop(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(*args: Any) -> Any:
         n = len(args[0])
-        return _compile(function)(*args) if compiles(n) else _interpret(function, args, n)
+        return _compile(function)(*args) if compiles(n) else _interpret(function, args)
 
     run.source = function  # type: ignore[attr-defined]
     run.compiles = compiles  # type: ignore[attr-defined]
@@ -74,7 +74,7 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled[function]
 
 
-def _interpret(function: Callable[..., Any], args: tuple[Any, ...], n: int) -> Any:
+def _interpret(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Run on lists, and bring back what the loop changed: nothing before its ``out``, if any."""
     lists = [a.tolist() if isinstance(a, np.ndarray) else a for a in args]
     result = function(*lists)

@@ -170,8 +170,4 @@ def _number(text: str) -> float:
 
 def _one(values: list[float]) -> float:
     agree = bool(values) and all(abs(v - values[0]) <= _SAME for v in values)  # NaN is not
-    return _in_range(values[0]) if agree else nan
-
-
-def _in_range(value: float) -> float:
-    return value if 0.0 <= value <= 1.0 else nan
+    return values[0] if agree and 0.0 <= values[0] <= 1.0 else nan

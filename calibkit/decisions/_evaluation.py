@@ -233,7 +233,9 @@ class _SignalEvaluation:
         Too few outputs to rescale are an error only if ``strict``.
         """
         head = {"n": len(self.y), "missing": int((~self.known).sum())}
-        raw = {"stage": "raw", **head, **self.metrics(self.raw_probability(), self.signal)}
+        p = expit(self.signal) if self.scale == "logit" else self.signal
+        p_raw = None if self.scale == "score" else p
+        raw = {"stage": "raw", **head, **self.metrics(p_raw, self.signal)}
         nothing = {"stage": "rescaled", **head, **self.metrics(None, np.zeros(len(self.y)))}
         if len(np.unique(self.y)) < 2:
             what = "no output has the signal"
@@ -263,11 +265,6 @@ class _SignalEvaluation:
             if w.category not in _NOTES:
                 warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
         return p, [note for kind, note in _NOTES.items() if kind in kinds]
-
-    def raw_probability(self) -> FloatArray | None:
-        if self.scale == "score":
-            return None
-        return expit(self.signal) if self.scale == "logit" else self.signal
 
     def metrics(self, p: FloatArray | None, order: FloatArray) -> dict[str, Any]:
         """All columns; NaN where they are not defined."""
