@@ -20,7 +20,7 @@ from calibkit import (
 )
 from calibkit._numerics.binning import BinSums
 from calibkit._numerics.debias import squared_error as unbiased_square
-from calibkit.metrics._errors import norm_of_gaps
+from calibkit.metrics._binned import norm_of_gaps
 
 UNIQUE = {"strategy": "unique"}
 #: Data sets that are simulated at once.

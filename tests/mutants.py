@@ -13,8 +13,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-import calibkit.testing._binary
-import calibkit.testing._more
+import calibkit.testing._batch
 import calibkit.testing._online
 from calibkit import (
     HistogramBinningCalibrator,
@@ -122,8 +121,8 @@ def keeps_a_secret(fit, self, s, y, w):
     self.secret_ = y
 
 
-@catches("check_copies_are_exact", PLATT, "to_dict", calibkit.testing._binary)
-@catches("check_copies_are_exact_multiclass", TEMPERATURE, "to_dict", calibkit.testing._more)
+@catches("check_copies_are_exact", PLATT, "to_dict", calibkit.testing._batch)
+@catches("check_copies_are_exact_multiclass", TEMPERATURE, "to_dict", calibkit.testing._batch)
 def writes_six_digits(to_dict, calibrator):
     data = to_dict(calibrator)
     short = {k: round(v, 6) if isinstance(v, float) else v for k, v in data["state"].items()}

@@ -241,9 +241,9 @@ LONG = "    x = 1\n"
 BREACHES = [
     (upward_imports, "_numerics/exact.py", "from .._core import scores\n"),
     (upward_imports, "_core/base.py", "def f():\n    from ..metrics import estimate\n"),
-    (upward_imports, "metrics/_errors.py", "from calibkit.calibrators import PlattCalibrator\n"),
-    (upward_imports, "metrics/_errors.py", "import calibkit.displays\n"),
-    (hidden_imports, "metrics/_errors.py", "from importlib import import_module\n"),
+    (upward_imports, "metrics/_binned.py", "from calibkit.calibrators import PlattCalibrator\n"),
+    (upward_imports, "metrics/_binned.py", "import calibkit.displays\n"),
+    (hidden_imports, "metrics/_binned.py", "from importlib import import_module\n"),
     (hidden_imports, "displays/_draw.py", "import importlib\n"),
     (hidden_imports, "displays/_draw.py", "x = __import__('calibkit.codegen')\n"),
     (inner_imports, "displays/_draw.py", "from ..metrics._table import ScoreTable\n"),
@@ -259,7 +259,7 @@ BREACHES = [
     (private_imports, "_numerics/exact.py", "from sklearn.utils import _safe_indexing\n"),
     (private_imports, "_numerics/exact.py", "import scipy._lib\n"),
     (prints, "_numerics/exact.py", "print('here')\n"),
-    (prints, "metrics/_errors.py", "def f(x):\n    print(x)\n"),
+    (prints, "metrics/_binned.py", "def f(x):\n    print(x)\n"),
     (unsafe_calls, "_numerics/exact.py", "np.random.seed(0)\n"),
     (unsafe_calls, "_numerics/exact.py", "x = np.random.standard_normal(3)\n"),
     (unsafe_calls, "_persistence.py", "pickle.loads(data)\n"),
@@ -268,8 +268,8 @@ BREACHES = [
     (clipping_constants, "_numerics/exact.py", "CLIP = 1e-12\n"),
     (clipping_constants, "_core/scores.py", "EPS: float = 1e-15\n"),
     (clipping_constants, "metrics/_scoring.py", "def f():\n    eps = 1e-7\n"),
-    (binning_by_hand, "metrics/_errors.py", "np.digitize(p, edges)\n"),
-    (binning_by_hand, "metrics/_errors.py", "np.histogram(p, 10)\n"),
+    (binning_by_hand, "metrics/_binned.py", "np.digitize(p, edges)\n"),
+    (binning_by_hand, "metrics/_binned.py", "np.histogram(p, 10)\n"),
     (binning_by_hand, "displays/_draw.py", "at = np.searchsorted(borders, p)\n"),
 ]
 

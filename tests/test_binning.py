@@ -17,7 +17,7 @@ from calibkit._numerics.binning import (
     uniform_borders,
     uniform_sums,
 )
-from calibkit.metrics._errors import bin_sums
+from calibkit.metrics._binned import bin_sums
 
 
 @pytest.mark.parametrize("n_bins", [*range(1, 41), 100])

@@ -14,7 +14,7 @@ import calibkit
 from calibkit import ReliabilityDisplay, ScoreTable, estimate, verify
 from calibkit._cli import app, demo
 from calibkit._cli import report as report_module
-from calibkit._numerics.area import Grouped, reversed_area
+from calibkit._numerics.influence import Grouped, reversed_area
 from calibkit.decisions import BucketCollapse
 from calibkit.displays._numbers import Numbers
 

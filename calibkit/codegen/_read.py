@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._core.printed import spelled
-from ._columns import Columns
+from ._columns import Columns, Ids
 from ._formats import read_rows
 from ._formats._item import Field, ReadSettings
-from ._ids import Ids
 from ._records import Generations, Results
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]

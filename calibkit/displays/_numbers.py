@@ -11,8 +11,8 @@ from .._core.params import check_binning, check_choice, check_int, check_real, g
 from .._core.printed import spelled
 from .._core.rows import reversal
 from .._core.warnings import silent
-from .._numerics.area import Grouped, reversed_area
 from .._numerics.binning import uniform_borders
+from .._numerics.influence import Grouped, reversed_area
 from .._typing import FloatArray, IntArray, Kind
 from ..metrics import (
     INTERVALS,

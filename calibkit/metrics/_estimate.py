@@ -24,7 +24,7 @@ from .._core.rows import (
     row_counts,
 )
 from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
-from .._numerics.area import Grouped, reversed_area
+from .._numerics.influence import Grouped, reversed_area
 from .._numerics.weights import widened
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED

@@ -16,8 +16,8 @@ from .._numerics.influence import MOST_SHARE
 from .._numerics.inversion import Bins, Normal, invert, of_sums, smoothed
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
+from ._binned import check_debias, combine, raw_errors, raw_kernel
 from ._draws import Band, group_noise, null_band, null_draws
-from ._errors import check_debias, combine, raw_errors, raw_kernel
 from ._spec import RULES, Interval
 from ._table import ScoreTable
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.rows import reduce_rows
-from .._numerics.area import area_influence
+from .._numerics.influence import area_influence
 from .._numerics.losses import brier_rows, log_rows
 from .._typing import FloatArray, Kind, Weights
 from ._spec import Kernel, Metric

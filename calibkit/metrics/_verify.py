@@ -28,7 +28,7 @@ from .._core.rows import (
     refuse_kind,
     reversal,
 )
-from .._numerics.area import reversed_area
+from .._numerics.influence import reversed_area
 from .._typing import FloatArray, Kind, Norm
 from ._table import ScoreTable
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._core.base import BaseCalibrator
-from . import _binary as _binary
-from . import _more as _more
+from . import _batch as _batch
 from . import _online as _online
 from ._common import BINARY, MULTICLASS, TRAIT, Check
 from ._common import binary_data as binary_data
