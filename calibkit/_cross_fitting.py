@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
+from ._core.errors import InputError, called, caller
 from ._core.inputs import read_scores
 from ._core.labels import read_group_labels
 from ._core.printed import spelled
@@ -36,31 +37,30 @@ class Fold(NamedTuple):
 
 def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: str) -> Scores:
     """Scores of ``classes`` by a fitted classifier, which may have seen only some of them."""
-    where = "CalibratedClassifier"
     names = tuple(_SCALES) if method == "auto" else (method,)
     found = next((m for m in names if hasattr(estimator, m)), None)
     if found is None:
-        raise ValueError(
-            f"{where}: {type(estimator).__name__} has no {' or '.join(names)}; expected a "
-            "classifier that scores its classes."
+        raise InputError(
+            f"{type(estimator).__name__} has no {' or '.join(names)}; expected a classifier that "
+            "scores its classes."
         )
     values = np.asarray(getattr(estimator, found)(X))
     own = np.asarray(getattr(estimator, "classes_", classes))
-    _check_response(values, own, classes, f"{where}: {type(estimator).__name__}.{found}")
+    _check_response(values, own, classes, f"{type(estimator).__name__}.{found}")
     if not np.array_equal(own, classes):
         values = _all_columns(values, np.searchsorted(classes, own), len(classes), found)
-    return read_scores(values, scale=_SCALES[found], where=where, name=f"{found}(X)")
+    return read_scores(values, scale=_SCALES[found], name=f"{found}(X)")
 
 
 def _check_response(values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str) -> None:
     if not set(own.tolist()) <= set(classes.tolist()):
-        raise ValueError(
+        raise InputError(
             f"{what}: its classes_ {spelled(own.tolist()[:10])} are not among "
             f"{spelled(classes.tolist()[:10])}; expected the labels it was fitted with."
         )
     columns = 1 if values.ndim == 1 else values.shape[1]
     if columns != len(own) and not (columns == 1 and len(own) == 2):
-        raise ValueError(
+        raise InputError(
             f"{what} gives {columns} column(s) for {len(own)} classes; expected one per class "
             "(decision_function_shape='ovr' for an SVC)."
         )
@@ -92,8 +92,8 @@ def weight_params(estimator: BaseEstimator, sample_weight: Any) -> dict[str, Any
         inner = weight_params(last, sample_weight)
         return {f"{name}__{key}": value for key, value in inner.items()}
     warn(
-        f"CalibratedClassifier.fit: {type(estimator).__name__}.fit takes no sample_weight; the "
-        "weights are used for the calibration alone.",
+        f"{caller()}: {type(estimator).__name__}.fit takes no sample_weight; the weights are used "
+        "for the calibration alone.",
         UserWarning,
     )
     return {}
@@ -109,25 +109,19 @@ def take(a: Any, rows: np.ndarray) -> Any:
 
 
 def splits(
-    cv: Any,
-    X: Any,
-    codes: np.ndarray,
-    groups: Any,
-    *,
-    shuffle: int | None = None,
-    where: str = "CalibratedClassifier.fit",
+    cv: Any, X: Any, codes: np.ndarray, groups: Any, *, shuffle: int | None = None
 ) -> list[tuple[Any, Any]]:
     """Train and test rows of each fold: stratified for a number, and by groups where given.
 
     ``shuffle`` is the seed to shuffle with first, or None to take rows in their order.
     """
     if groups is not None:
-        groups = read_group_labels(groups, len(codes), "groups", where)
+        groups = read_group_labels(groups, len(codes), "groups")
         found = len(np.unique(groups))
         if isinstance(cv, (int, np.integer)) and found < cv:
-            raise ValueError(
-                f"{where}: groups holds {found} groups and cv={spelled(cv)}; expected at least one "
-                f"group for each fold. Ask for fewer folds, cv={max(found, 2)}."
+            raise InputError(
+                f"groups holds {found} groups and cv={spelled(cv)}; expected at least one group "
+                f"for each fold. Ask for fewer folds, cv={max(found, 2)}."
             )
     if isinstance(cv, (int, np.integer)) and (groups is not None or shuffle is not None):
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
@@ -136,17 +130,17 @@ def splits(
         try:
             splitter = check_cv(cv, codes, classifier=True)
         except ValueError as error:
-            raise ValueError(
-                f"{where}: cv={spelled(cv)}; expected a number of folds, a splitter, or pairs of "
-                "row indices."
+            raise InputError(
+                f"cv={spelled(cv)}; expected a number of folds, a splitter, or pairs of row "
+                "indices."
             ) from error
     listed = hasattr(cv, "__len__") and not hasattr(cv, "split")
     pairs = not listed or all(isinstance(f, (list, tuple)) and len(f) == 2 for f in cv)
     folds = list(splitter.split(X, codes, groups)) if pairs else []
     if not folds:
-        raise ValueError(
-            f"{where}: cv={spelled(cv)} gives no folds of training and test rows; "
-            "expected pairs of row indices. (A generator is used up by its first fit: pass a list.)"
+        raise InputError(
+            f"cv={spelled(cv)} gives no folds of training and test rows; expected pairs of row "
+            "indices. (A generator is used up by its first fit: pass a list.)"
         )
     return folds
 
@@ -159,14 +153,16 @@ def _fit_fold(
     fold: tuple[Any, Any],
     params: dict[str, Any],
     method: str,
-    n: int,
+    name: str,
 ) -> Fold:
+    n = len(y)
     train, test = np.arange(n)[fold[0]], np.arange(n)[fold[1]]
     own = {
         key: take(value, train) if _per_row(value, n) else value for key, value in params.items()
     }
     model = clone(estimator).fit(take(X, train), take(y, train), **own)
-    return Fold(model, test, response_of(model, take(X, test), classes, method))
+    with called(name):  # in another process, perhaps
+        return Fold(model, test, response_of(model, take(X, test), classes, method))
 
 
 def _per_row(value: Any, n: int) -> bool:
@@ -190,5 +186,6 @@ def cross_fit(
 ) -> list[Fold]:
     """Fit a clone of the estimator on each fold and score the rows left out."""
     return Parallel(n_jobs=n_jobs)(
-        delayed(_fit_fold)(estimator, X, y, classes, fold, params, method, len(y)) for fold in folds
+        delayed(_fit_fold)(estimator, X, y, classes, fold, params, method, caller())
+        for fold in folds
     )

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, StateKind
+from ._core.errors import InputError, InputTypeError, message_of
 from ._core.labels import read_classes
 from ._core.printed import spelled
 from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
@@ -128,13 +129,11 @@ def from_dict(data: Any, trusted: Any = None) -> Any:
     keys = cls._keys if other else ("params", "classes", "state")
     check_keys(data, {"format", "version", "class", *keys}, f"a {name}" if other else "the file")
     if data["format"] != FORMAT:
-        raise ValueError(
-            f"from_dict: format is {spelled(data['format'])}; expected {spelled(FORMAT)}."
-        )
+        raise InputError(f"format is {spelled(data['format'])}; expected {spelled(FORMAT)}.")
     if type(data["version"]) is not int or data["version"] != VERSION:
-        raise ValueError(
-            f"from_dict: version is {spelled(data['version'])}; expected {VERSION}. A newer file "
-            "needs a newer calibkit."
+        raise InputError(
+            f"version is {spelled(data['version'])}; expected {VERSION}. A newer file needs a "
+            "newer calibkit."
         )
     body = {k: v for k, v in data.items() if k not in ("format", "version")}
     if not other:
@@ -142,7 +141,7 @@ def from_dict(data: Any, trusted: Any = None) -> Any:
     try:
         return cls._from_dict(body, trusted)
     except OverflowError as error:
-        raise ValueError(f"from_dict: {name}: {error}") from error
+        raise InputError(f"{name}: {message_of(error)}") from error
 
 
 def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
@@ -204,7 +203,7 @@ def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
         If it can't be read.
     """
     if os.path.getsize(path) > _MAX_BYTES:
-        raise ValueError(f"load: {os.fspath(path)} is larger than 1 GiB; expected a calibrator.")
+        raise InputError(f"{os.fspath(path)} is larger than 1 GiB; expected a calibrator.")
     try:
         text = Path(path).read_bytes()
         if text.startswith(b"SQLite format 3\0"):
@@ -216,9 +215,9 @@ def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
         return from_dict(data, trusted)
     except UntrustedError as error:
         said = str(error).replace("from_dict(data, ", f"calibkit.load({spelled(os.fspath(path))}, ")
-        raise ValueError(f"load: {os.fspath(path)}: {said}") from error
+        raise InputError(f"{os.fspath(path)}: {said}") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"load: {os.fspath(path)}: {error}") from error
+        raise InputError(f"{os.fspath(path)}: {message_of(error)}") from error
 
 
 def _no_constant(name: str) -> Any:
@@ -237,14 +236,14 @@ def _check_known(own: Any) -> Any:
     if class_of(getattr(cls, "name", None)) is cls:
         return cls
     if isinstance(own, BaseCalibrator):
-        raise TypeError(
-            f"to_dict: {cls.__name__} is not a calibrator of calibkit and not registered; expected "
-            f"one that is. Register it: calibkit.base.register_calibrator({cls.__name__})."
+        raise InputTypeError(
+            f"{cls.__name__} is not a calibrator of calibkit and not registered; expected one that "
+            f"is. Register it: calibkit.base.register_calibrator({cls.__name__})."
         )
-    raise TypeError(
-        f"to_dict: {cls.__name__} is not a calibrator of calibkit; expected one. "
-        "Use pickle or joblib for scikit-learn estimators, or skops, as for the estimator of a "
-        "CalibratedClassifier, which can be saved; of a Journal save calibrator_."
+    raise InputTypeError(
+        f"{cls.__name__} is not a calibrator of calibkit; expected one. Use pickle or joblib for "
+        "scikit-learn estimators, or skops, as for the estimator of a CalibratedClassifier, which "
+        "can be saved; of a Journal save calibrator_."
     )
 
 
@@ -286,9 +285,9 @@ def _encode_param(name: str, value: Any) -> Any:
         return value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(
-        f"to_dict: {name}={spelled(value)} can't be written; expected a plain value. Set one "
-        f"before saving: set_params({name}=None)."
+    raise InputTypeError(
+        f"{name}={spelled(value)} can't be written; expected a plain value. Set one before saving: "
+        f"set_params({name}=None)."
     )
 
 
@@ -310,7 +309,7 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     check_keys(data, {"class", "params", "classes", "state"}, "a calibrator")
     calibrator: Any = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
     what = f"{calibrator.name}"
-    classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
+    classes = read_classes(labels_from_dict(data["classes"], what))
     state = data["state"]
     if isinstance(state, dict):
         state = {**calibrator._state_of_earlier_files(), **state}
@@ -323,12 +322,12 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
         else:
             setattr(calibrator, name, decode(state[name], kind, at, depth))
     if len(classes) > 2 and "multiclass" not in calibrator._traits:
-        raise ValueError(f"from_dict: {what} is binary; found {len(classes)} classes.")
+        raise InputError(f"{what} is binary; found {len(classes)} classes.")
     try:
         calibrator._check_state()
         try_out(calibrator)
     except (ValueError, ArithmeticError, LookupError) as error:
-        raise ValueError(f"from_dict: {what}: {error}.") from error
+        raise InputError(f"{what}: {message_of(error)}.") from error
     fitted: BaseCalibrator = calibrator
     return fitted
 
@@ -336,14 +335,13 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
 def template_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     """A calibrator with its parameters, checked."""
     if depth >= _MAX_DEPTH:
-        raise ValueError(f"from_dict: calibrators are nested more than {_MAX_DEPTH} deep.")
+        raise InputError(f"calibrators are nested more than {_MAX_DEPTH} deep.")
     check_keys(data, {"class", "params"}, "a calibrator")
     name = data["class"]
     if not isinstance(name, str) or name not in CALIBRATORS:
-        raise ValueError(
-            f"from_dict: class is {spelled(str(name)[:50])}; expected one of "
-            f"{', '.join(CALIBRATORS)}. A calibrator of your own is registered first: "
-            "calibkit.base.register_calibrator."
+        raise InputError(
+            f"class is {spelled(str(name)[:50])}; expected one of {', '.join(CALIBRATORS)}. A "
+            "calibrator of your own is registered first: calibkit.base.register_calibrator."
         )
     made: BaseCalibrator = made_of(CALIBRATORS[name], data["params"], name, depth)
     return made
@@ -367,7 +365,7 @@ def made_of(cls: Any, params: Any, what: str, depth: int = 0) -> Any:
         if hasattr(made, "_check_params"):
             made._check_params()
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"from_dict: params of {what}: {error}") from error
+        raise InputError(f"params of {what}: {message_of(error)}") from error
     return made
 
 
@@ -375,7 +373,7 @@ def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
     """A learned attribute, checked to be of its kind."""
     if kind == "flag":
         if type(value) is not bool:
-            raise ValueError(f"from_dict: {what} is {short(value)}; expected true or false.")
+            raise InputError(f"{what} is {short(value)}; expected true or false.")
         return value
     if kind == "float":
         return number(value, what)
@@ -384,12 +382,12 @@ def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
     if kind == "vector":
         return vector(value, what)
     if not isinstance(value, list):
-        raise ValueError(f"from_dict: {what} is {short(value)}; expected a list.")
+        raise InputError(f"{what} is {short(value)}; expected a list.")
     return [None if v is None else _binary_from_dict(v, what, depth) for v in value]
 
 
 def _binary_from_dict(data: Any, what: str, depth: int) -> BaseCalibrator:
     found = fitted_from_dict(data, depth + 1)
     if "lift" in found._traits or len(found.classes_) != 2:
-        raise ValueError(f"from_dict: {what}: expected binary calibrators of two classes.")
+        raise InputError(f"{what}: expected binary calibrators of two classes.")
     return found

@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 from typing import Any, TypeVar, get_args
 
 from ._core.base import BaseCalibrator, StateKind
+from ._core.errors import InputError, InputTypeError, called
 from ._core.params import advice, check_names, main_name
 from ._core.printed import spelled
 
@@ -77,35 +78,34 @@ def register_calibrator(calibrator: _C) -> _C:
     ...     pass
     >>> register_calibrator(MyPlatt)
     Traceback (most recent call last):
-    ValueError: register_calibrator: MyPlatt.name is 'platt', which stands for PlattCalibrator;
-    expected a name of its own. Set another in the class.
+    calibkit.base.InputError: register_calibrator: MyPlatt.name is 'platt', which stands for
+    PlattCalibrator; expected a name of its own. Set another in the class.
     """
-    where = "register_calibrator"
     if not (isinstance(calibrator, type) and issubclass(calibrator, BaseCalibrator)):
-        raise TypeError(
-            f"{where}: {spelled(calibrator)}; expected a subclass of BaseCalibrator: the class, "
-            "not an instance."
+        raise InputTypeError(
+            f"{spelled(calibrator)}; expected a subclass of BaseCalibrator: the class, not an "
+            "instance."
         )
     own, name = calibrator.__name__, getattr(calibrator, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ValueError(
-            f"{where}: {own}.name is {spelled(name)}; expected small letters, digits and "
-            f"underscores. Set it in the class: name = {spelled(own.lower())}."
+        raise InputError(
+            f"{own}.name is {spelled(name)}; expected small letters, digits and underscores. Set "
+            f"it in the class: name = {spelled(own.lower())}."
         )
     state, kinds = getattr(calibrator, "_state", None), get_args(StateKind)
     if not isinstance(state, dict) or not all(
         str(k).endswith("_") and v in kinds for k, v in state.items()
     ):
-        raise ValueError(
-            f"{where}: {own}._state is {spelled(state)}; expected a dict of the learned "
-            f"attributes, whose names end in '_', and the kind of each, one of {', '.join(kinds)}."
+        raise InputError(
+            f"{own}._state is {spelled(state)}; expected a dict of the learned attributes, whose "
+            f"names end in '_', and the kind of each, one of {', '.join(kinds)}."
         )
     known = CALIBRATORS.get(main_name(name))
     if name in OTHERS or (known is not None and not _is_redefined(known, calibrator)):
         other = "another class of calibkit" if known is None else known.__name__
-        raise ValueError(
-            f"{where}: {own}.name is {spelled(name)}, which stands for {other}; expected a name of "
-            "its own. Set another in the class."
+        raise InputError(
+            f"{own}.name is {spelled(name)}, which stands for {other}; expected a name of its own. "
+            "Set another in the class."
         )
     CALIBRATORS[name] = calibrator
     return calibrator
@@ -168,20 +168,20 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     """
     name = main_name(name) if isinstance(name, str) else name
     if not isinstance(name, str) or name not in CALIBRATORS:
-        raise ValueError(
-            f"make_calibrator: name={spelled(name)}; expected one of "
+        raise InputError(
+            f"name={spelled(name)}; expected one of "
             f"{', '.join(sorted(CALIBRATORS))}{advice(name, CALIBRATORS)}."
         )
     cls = CALIBRATORS[name]
     parameters = signature(cls).parameters
-    check_names(f"make_calibrator({spelled(name)})", params, parameters)
-    if needs_calibrator(name) and "calibrator" not in params:
-        inner = "PlattCalibrator()"
-        raise TypeError(
-            f"make_calibrator({spelled(name)}): {cls.__name__} makes a calibrator of another one; "
-            f"expected which. Write {cls.__name__}({inner}), or make_calibrator({spelled(name)}, "
-            f"calibrator={inner})."
-        )
+    with called(part=f"({spelled(name)})"):
+        check_names(params, parameters)
+        if needs_calibrator(name) and "calibrator" not in params:
+            inner = "PlattCalibrator()"
+            raise InputTypeError(
+                f"{cls.__name__} makes a calibrator of another one; expected which. Write "
+                f"{cls.__name__}({inner}), or make_calibrator({spelled(name)}, calibrator={inner})."
+            )
     return cls(**params)
 
 

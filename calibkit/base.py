@@ -7,6 +7,8 @@ keeps the promises that the others keep, and register_calibrator makes it known 
 
 from ._core.base import BaseCalibrator as BaseCalibrator
 from ._core.base import StateKind as StateKind
+from ._core.errors import InputError as InputError
+from ._core.errors import InputTypeError as InputTypeError
 from ._core.params import check_choice as check_choice
 from ._core.params import check_flag as check_flag
 from ._core.params import check_int as check_int

@@ -125,7 +125,8 @@ def _read(read: Call, text: str) -> None:
         try:
             read(path)
         except (ValueError, TypeError) as error:
-            raise type(error)(str(error).replace(folder, "FOLDER")) from None
+            error.args = (error.args[0].replace(folder, "FOLDER"),)
+            raise
 
 
 def _all_calls() -> Iterator[tuple[str, Call, dict[str, Any]]]:
@@ -193,6 +194,8 @@ def main() -> None:
     for name, call in calls().items():
         of, words = name.partition("(")[0], said(call)
         key = _pattern(words)
+        if "not supported between" in key:
+            continue  # in the order of a set
         if words and (times[key] < 1 or calls_seen[of] < 1):
             times[key] += 1
             calls_seen[of] += 1

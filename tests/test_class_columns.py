@@ -185,8 +185,8 @@ def test_order_is_checked_at_linear_cost():
     """No look at every class for every column: 20,000 names take well below a second."""
     classes = [f"c{i}" for i in range(20_000)]
     names = [f"p_{c}" for c in classes]
-    check_order(names, classes, where="--classes", mend="")
-    check_order([*names[:-1], "rest"], classes, where="--classes", mend="")
+    check_order(names, classes, what="--classes", mend="")
+    check_order([*names[:-1], "rest"], classes, what="--classes", mend="")
     swapped = [names[1], names[0], *names[2:-1], "rest"]
     with pytest.raises(ValueError, match="'p_c1' for the class 'c0'"):
-        check_order(swapped, classes, where="--classes", mend="")
+        check_order(swapped, classes, what="--classes", mend="")

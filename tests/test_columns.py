@@ -69,7 +69,7 @@ def test_columns_are_matched_by_their_names(names, classes, order):
 )
 def test_columns_that_match_in_part_are_refused_by_name(names, classes, shown):
     with pytest.raises(ValueError, match=f"^here has columns called after classes {shown}.* Do so"):
-        match_columns(names, classes, where="here", mend="Do so.")
+        match_columns(names, classes, what="here", mend="Do so.")
 
 
 NAMES = ["ant", "bee", "cat"]

@@ -118,7 +118,6 @@ def _share_inside(power, n_repeats=40, n=2000):
         c = curve_of(
             Problem("Model", None, table, None),
             Settings("quantile", 10, "wilson", 0.9, 0, seed, "auto"),
-            "test",
         )
         inside.append((c.consistency_low <= c.frequency) & (c.frequency <= c.consistency_high))
     return np.mean(inside)

@@ -2,14 +2,17 @@
 
 import inspect
 import json
+import pickle
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 
 import calibkit
 from calibkit import (
@@ -20,14 +23,19 @@ from calibkit import (
     ReliabilityDisplay,
     RiskCoverageDisplay,
     ScoreTable,
+    base,
+    codegen,
     compare_methods,
+    decisions,
     get_scorer,
     make_calibrator,
+    online,
     prequential_errors,
     rows_to_certify,
     verify,
 )
 from calibkit._core.printed import spelled
+from calibkit.base import InputError, InputTypeError
 from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
 
@@ -193,3 +201,61 @@ def test_wrong_calls_are_answered_as_before():
     """``python -m tests.golden`` writes anew what is said, where it is to be changed."""
     golden, wrong = json.loads(GOLDEN.read_text()), calls()
     assert {name: said(wrong[name]) for name in golden} == golden
+
+
+def _is_public(caller):
+    """Whether a name is that of a function or class for users, or of a method of one."""
+    name, _, method = re.sub(r"\(.*|: .*", "", caller).partition(".")
+    rooms = (calibkit, codegen, decisions, online, base)
+    found = [getattr(room, name) for room in rooms if hasattr(room, name)]
+    return bool(found) and (not method or hasattr(found[0], method))
+
+
+def test_every_refusal_names_a_public_call():
+    wrong, refused = calls(), []
+    for name in json.loads(GOLDEN.read_text()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                wrong[name]()
+            except (InputError, InputTypeError) as error:
+                refused.append((name, error.caller, str(error)))
+            except (TypeError, ValueError):
+                pass  # scikit-learn's, of a model that is not fitted; of a file, by its name
+    assert len(refused) > 500
+    assert [r for r in refused if not (_is_public(r[1]) and r[2].startswith(f"{r[1]}: "))] == []
+
+
+def test_calls_from_functions_of_others_are_named_by_what_was_called():
+    class Mine(base.BaseCalibrator):
+        name = "mine"
+        _state = {}  # noqa: RUF012
+
+        def _check_params(self):
+            super()._check_params()
+            base.check_int("depth", 0, low=1)
+
+    with pytest.raises(InputError, match=r"^Mine\.fit: depth=0"):
+        Mine().fit(P, Y)
+    with pytest.raises(InputError, match=r"^PlattCalibrator\.fit: X contains NaN") as caught:
+        make_pipeline(PlattCalibrator()).fit(_with_nan(), Y)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.caller, again.place) == (str(caught.value), "PlattCalibrator.fit", 3)
+    with pytest.raises(InputError, match=r"^brier_score: y_prob contains NaN"):
+        calibkit.estimate(lambda y, p: calibkit.brier_score(y, p * np.nan), Y, P, n_resamples=20)
+
+
+def _with_nan():
+    return np.where(np.arange(60) == 3, np.nan, P)[:, None]
+
+
+def test_threads_do_not_mix_their_callers():
+    def refused(metric):
+        try:
+            metric(Y, _with_nan())
+        except InputError as error:
+            return error.caller
+
+    metrics = [getattr(calibkit, name) for name in METRICS] * 20
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(refused, metrics)) == [m.__name__ for m in metrics]

@@ -70,7 +70,7 @@ def gate():
         (ReliabilityDisplay.from_predictions, "from_predictions(labels, scores)"),
         (RiskCoverageDisplay.from_predictions, "from_predictions(labels, scores)"),
         (lambda y, p: CalibrationAlarm().update(y, p), "update(labels, scores)"),
-        (lambda y, p: DriftDisplay.from_scores(p, y), "compare_methods(scores, labels)"),
+        (lambda y, p: DriftDisplay.from_scores(p, y), "from_scores(scores, labels)"),
         (lambda y, p: compare_methods(p, y), "compare_methods(scores, labels)"),
         (lambda y, p: MultiStreamCalibrator().partial_fit(p, y, Y), "partial_fit(scores, labels)"),
         (lambda y, p: gate().fit(p, y), "fit(scores, labels)"),

@@ -475,7 +475,7 @@ def test_odd_names_come_through(tmp_path):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["decide", "generations.jsonl", "results.json", "-o", "x.csv"], "results.json: from_dict"),
+        (["decide", "generations.jsonl", "results.json", "-o", "x.csv"], "results.json: the file"),
         (
             ["decide", "generations.jsonl", "platt.json", "-o", "x.csv"],
             "holds a platt; expected a rule",

@@ -93,7 +93,7 @@ def test_local_labels_come_in_whole_groups_and_judge_nothing():
     group = np.repeat(np.arange(90), 10)
     from calibkit.decisions._transfer import PartitionedOutputs
 
-    part = PartitionedOutputs(signal, correct, task, group, "platt", "probability", "here").rows[0]
+    part = PartitionedOutputs(signal, correct, task, group, "platt", "probability").rows[0]
     local, rest = part.draw(45, np.random.default_rng(0))
     assert len(local) == 50
     assert len(local) + len(rest) == 300

@@ -68,7 +68,7 @@ class Blend(BaseCalibrator):
         for part in ("first", "second"):
             fitted = type(getattr(self, part))().set_params(scale=self.scale)
             fitted.classes_ = self.classes_
-            fitted._fit(fitted._learn_clip(s, "Blend.fit"), y, w)
+            fitted._fit(fitted._learn_clip(s), y, w)
             setattr(self, f"{part}_", fitted)
 
     def _predict(self, s):

@@ -10,6 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from .._core.base import BaseCalibrator
+from .._core.errors import InputError, InputTypeError, message_of
 from .._core.labels import read_classes
 from .._core.optional import require
 from .._core.printed import spelled
@@ -57,17 +58,17 @@ def read_into(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
     check_keys(params, set(_PARAMS), f"params of {what}")
     if isinstance(params["calibrator"], dict):
         params = {**params, "calibrator": template_from_dict(params["calibrator"])}
-    classes = read_classes(labels_from_dict(data["classes"], what), f"from_dict: {what}")
+    classes = read_classes(labels_from_dict(data["classes"], what))
     calibrators = data["calibrators"]
     if not isinstance(calibrators, list):
-        raise ValueError(f"from_dict: calibrators is {short(calibrators)}; expected a list.")
+        raise InputError(f"calibrators is {short(calibrators)}; expected a list.")
     calibrators = [fitted_from_dict(c) for c in calibrators]
     held = _estimators(data["estimators"], trusted)
     try:
         found = cls(held["estimator"], cv=held["cv"], **params)
         found._check_params(f"from_dict: {what}")
     except TypeError as error:
-        raise ValueError(f"from_dict: params of {what}: {error}") from error
+        raise InputError(f"params of {what}: {message_of(error)}") from error
     found.classes_, found.estimators_, found.calibrators_ = classes, held["fitted"], calibrators
     _check_together(found)
     for name in ("n_features_in_", "feature_names_in_"):
@@ -80,7 +81,7 @@ def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
     io = _skops("from_dict")
     trusted = [] if trusted is None else trusted
     if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
-        raise TypeError(f"load: trusted={spelled(trusted)}; expected a list of names of types.")
+        raise InputTypeError(f"trusted={spelled(trusted)}; expected a list of names of types.")
     try:
         data = b64decode(text, validate=True)
         if sum(part.file_size for part in ZipFile(BytesIO(data)).infolist()) > _MAX_BYTES:
@@ -92,9 +93,9 @@ def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
     except UntrustedError:
         raise
     except Exception as error:  # whatever a broken archive may give rise to
-        raise ValueError(f"from_dict: estimators can't be read by skops: {error}") from error
+        raise InputError(f"estimators can't be read by skops: {message_of(error)}") from error
     if not isinstance(held, dict) or set(held) != {"estimator", "cv", "fitted"}:
-        raise ValueError("from_dict: estimators do not hold what a CalibratedClassifier writes.")
+        raise InputError("estimators do not hold what a CalibratedClassifier writes.")
     return held
 
 
@@ -102,18 +103,18 @@ def _check_together(found: Any) -> None:
     """Raise unless the parts are of one classifier."""
     own, calibrators = found.estimators_, found.calibrators_
     if not isinstance(own, list) or not own or len(own) != len(calibrators):
-        raise ValueError(
-            f"from_dict: {short(own)} of estimators for {len(calibrators)} calibrators; expected a "
-            "list of one for each."
+        raise InputError(
+            f"{short(own)} of estimators for {len(calibrators)} calibrators; expected a list of "
+            "one for each."
         )
     for estimator, calibrator in zip(own, calibrators, strict=True):
         assert isinstance(calibrator, BaseCalibrator)
         if not np.array_equal(calibrator.classes_, found.classes_):
-            raise ValueError("from_dict: a calibrator has other classes than the classifier.")
+            raise InputError("a calibrator has other classes than the classifier.")
         known = getattr(estimator, "classes_", found.classes_)
         if not set(np.asarray(known).tolist()) <= set(found.classes_.tolist()):
-            raise ValueError("from_dict: an estimator has other classes than the classifier.")
+            raise InputError("an estimator has other classes than the classifier.")
         if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
-            raise ValueError(
-                f"from_dict: {type(estimator).__name__} scores no classes; expected a classifier."
+            raise InputError(
+                f"{type(estimator).__name__} scores no classes; expected a classifier."
             )

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, trace
 from .._core.certification import Settings, Verification
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows, check_lengths, read_weights
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_flag, check_int, main_name, with_hints
@@ -157,22 +158,21 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             If the data are not of the kind described; a classifier that was fitted before stays
             as it was.
         """
-        where = f"{type(self).__name__}.fit"
-        self._check_params(where)
+        self._check_params()
         X, y, groups = indexable(X, y, groups)
         frozen = isinstance(self.estimator, FrozenEstimator)
         given = getattr(self.estimator, "classes_", None) if frozen else None
-        classes, codes = read_labels(y, classes=given, where=where)
-        _check_two(classes, where)
-        weight = read_weights(sample_weight, len(codes), where=where)
+        classes, codes = read_labels(y, classes=given)
+        _check_two(classes)
+        weight = read_weights(sample_weight, len(codes))
         params = self._estimator_params(weight, fit_params)
         if frozen:
             scores = response_of(self.estimator, X, classes, self.response_method)
             folds = [Fold(self.estimator, np.arange(len(codes)), scores)]
         else:
             if self.ensemble:
-                _check_folds(self.cv, codes, weight, classes, where)
-            parts = splits(self.cv, X, codes, groups, where=where)
+                _check_folds(self.cv, codes, weight, classes)
+            parts = splits(self.cv, X, codes, groups)
             how: Any = {"params": params, "method": self.response_method, "n_jobs": self.n_jobs}
             folds = cross_fit(self.estimator, X, np.asarray(y), classes, parts, **how)
         if self.ensemble:
@@ -251,8 +251,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             If the data are not of the kind described.
         """
         check_is_fitted(self)
-        where = "CalibratedClassifier.certify"
-        _, codes = read_labels(y, classes=self.classes_, where=where)
+        _, codes = read_labels(y, classes=self.classes_)
         if len(self.calibrators_) > 1:
             proba = np.minimum(self.predict_proba(X), 1.0)
             s = Scores(proba[:, 1] if len(self.classes_) == 2 else proba, "probability")
@@ -261,8 +260,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         else:
             calibrator = self.calibrators_[0]
             s = response_of(self.estimators_[0], X, self.classes_, self.response_method)
-        check_lengths(len(s), len(codes), where, ("X", "y"))
-        return calibrator._certify(s, codes, Settings(level, finite, n_bins, random_state), where)
+        check_lengths(len(s), len(codes), ("X", "y"))
+        return calibrator._certify(s, codes, Settings(level, finite, n_bins, random_state))
 
     def predict(self, X: Any) -> np.ndarray:
         """The class of the largest calibrated probability.
@@ -306,48 +305,44 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         made: CalibratedClassifier = read_into(cls, data, trusted)
         return made
 
-    def _check_params(self, where: str) -> None:
+    def _check_params(self) -> None:
         check_choice(
-            where,
-            "response_method",
-            self.response_method,
-            ("auto", "decision_function", "predict_proba"),
+            "response_method", self.response_method, ("auto", "decision_function", "predict_proba")
         )
-        check_flag(where, "ensemble", self.ensemble)
+        check_flag("ensemble", self.ensemble)
         if self.n_jobs is not None:
-            check_int(where, "n_jobs", self.n_jobs, low=-(2**15), high=2**15)
-        self._check_calibrator(where)
+            check_int("n_jobs", self.n_jobs, low=-(2**15), high=2**15)
+        self._check_calibrator()
         if isinstance(self.cv, str):
-            raise ValueError(
-                f"{where}: cv={spelled(self.cv)}; expected a number of folds or a splitter. For a "
+            raise InputError(
+                f"cv={spelled(self.cv)}; expected a number of folds or a splitter. For a "
                 "classifier that is fitted already: "
                 "CalibratedClassifier(sklearn.frozen.FrozenEstimator(classifier))."
             )
         if not hasattr(self.estimator, "fit"):
-            raise TypeError(
-                f"{where}: estimator={spelled(self.estimator)}; expected a classifier with a fit "
-                "method."
+            raise InputTypeError(
+                f"estimator={spelled(self.estimator)}; expected a classifier with a fit method."
             )
 
-    def _check_calibrator(self, where: str) -> None:
+    def _check_calibrator(self) -> None:
         names = names_without("lift", "wrapper")
         if isinstance(self.calibrator, str):
-            self._refuse_wrapper(where, self.calibrator)
-            check_choice(where, "calibrator", self.calibrator, names)
+            self._refuse_wrapper(self.calibrator)
+            check_choice("calibrator", self.calibrator, names)
         elif not isinstance(self.calibrator, BaseCalibrator):
-            raise TypeError(
-                f"{where}: calibrator={spelled(self.calibrator)}; expected a calibrator such as "
+            raise InputTypeError(
+                f"calibrator={spelled(self.calibrator)}; expected a calibrator such as "
                 f"PlattCalibrator(), or one of the names {', '.join(names)}."
             )
 
     @staticmethod
-    def _refuse_wrapper(where: str, name: str) -> None:
+    def _refuse_wrapper(name: str) -> None:
         """Raise if a calibrator of others is asked for by its name alone."""
         if needs_calibrator(name):
             cls = CALIBRATORS[name]
-            raise ValueError(
-                f"{where}: calibrator={spelled(name)} makes a calibrator of another one; expected "
-                f"which. Write calibrator={cls.__name__}(PlattCalibrator())."
+            raise InputError(
+                f"calibrator={spelled(name)} makes a calibrator of another one; expected which. "
+                f"Write calibrator={cls.__name__}(PlattCalibrator())."
             )
 
     def set_params(self, **params: Any) -> CalibratedClassifier:
@@ -373,9 +368,9 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         if inner and isinstance(calibrator, str):
             cls = CALIBRATORS.get(main_name(calibrator))
             made = "PlattCalibrator()" if cls is None else f"{cls.__name__}()"
-            raise ValueError(
-                f"{type(self).__name__}: {inner[0]} beside calibrator={spelled(calibrator)}, and a "
-                f"name has no parameters; expected a calibrator. Write calibrator={made}."
+            raise InputError(
+                f"{inner[0]} beside calibrator={spelled(calibrator)}, and a name has no "
+                f"parameters; expected a calibrator. Write calibrator={made}."
             )
         super().set_params(**params)
         return self
@@ -425,17 +420,15 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         return tags
 
 
-def _check_two(classes: np.ndarray, where: str) -> None:
+def _check_two(classes: np.ndarray) -> None:
     if len(classes) < 2:
-        raise ValueError(
-            f"{where}: y holds one class only, {spelled(classes[0])}; expected rows of at least "
-            "two classes. Collect data of the other class."
+        raise InputError(
+            f"y holds one class only, {spelled(classes[0])}; expected rows of at least two "
+            "classes. Collect data of the other class."
         )
 
 
-def _check_folds(
-    cv: Any, codes: IntArray, weight: FloatArray | None, classes: np.ndarray, where: str
-) -> None:
+def _check_folds(cv: Any, codes: IntArray, weight: FloatArray | None, classes: np.ndarray) -> None:
     """Raise if a fold is left without rows of a class, of which its own calibrator has to learn."""
     n_folds = 5 if cv is None else getattr(cv, "n_splits", cv)
     if not isinstance(n_folds, (int, np.integer)):
@@ -444,11 +437,11 @@ def _check_folds(
     fewest = int(counts.min())
     if fewest < n_folds:
         label, fewer = classes.tolist()[int(counts.argmin())], f"cv={fewest}, or "
-        raise ValueError(
-            f"{where}: class {spelled(label)} has {fewest} row(s) for {n_folds} folds, each of "
-            f"which has a calibrator of its own; expected at least {n_folds} rows of each class. "
-            f"Use {fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from "
-            "the rows of all folds."
+        raise InputError(
+            f"class {spelled(label)} has {fewest} row(s) for {n_folds} folds, each of which has a "
+            f"calibrator of its own; expected at least {n_folds} rows of each class. Use "
+            f"{fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from the "
+            "rows of all folds."
         )
 
 
@@ -462,10 +455,7 @@ def _pooled(folds: list[Fold]) -> Fold:
     """All held-out rows of all folds."""
     first = folds[0].scores
     if any(f.scores.scale != first.scale for f in folds):
-        raise ValueError(
-            "CalibratedClassifier.fit: the folds answered with different response methods; set "
-            "response_method."
-        )
+        raise InputError("the folds answered with different response methods; set response_method.")
     values = np.concatenate([f.scores.values for f in folds])
     rows = np.concatenate([f.rows for f in folds])
     return Fold(folds[0].estimator, rows, Scores(values, first.scale))

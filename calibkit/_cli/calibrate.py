@@ -16,6 +16,7 @@ import numpy as np
 from typer import Argument, Option
 
 from .._core.base import BaseCalibrator
+from .._core.errors import message_of
 from .._core.optional import require
 from .._core.printed import quoted
 from .._core.saved import whole_file
@@ -161,7 +162,7 @@ def _guarantee(calibrator: BaseCalibrator) -> str:
     try:
         return f"\n{calibrator.guarantee()}"
     except ValueError as error:
-        return f"\nNo guarantee: {as_options(str(error).partition(': ')[2])}"
+        return f"\nNo guarantee: {as_options(message_of(error))}"
 
 
 # -- apply -------------------------------------------------------------------------------------

@@ -420,7 +420,7 @@ def _rule(
     ((name, signal),) = judged.signals.items()
     scale = judged.scales[name]
     known = ~np.isnan(signal)
-    template = read_calibrator(calibrator, scale, "codegen policy")
+    template = read_calibrator(calibrator, scale)
     with warnings.catch_warnings():
         if scale == "score":  # said to be no probability, so let it lie in [0, 1]
             warnings.simplefilter("ignore", ScaleWarning)

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import BadParameter
 
+from .._core.errors import message_of
 from .._core.params import advice
 from .._core.printed import printable, spelled
 from .._core.warnings import CalibrationWarning
@@ -83,7 +84,7 @@ def _plain_warnings(command: str) -> Iterator[None]:
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         text = as_options(str(message), command)
         # One matter, whichever function of the library meets it first.
-        matter = text.partition(": ")[2]
+        matter = as_options(message_of(message), command)
         if matter not in said:
             said.add(matter)
             say(f"warning: {text}")

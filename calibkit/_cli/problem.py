@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
+from .._core.errors import called
 from .._core.inputs import read_scores
 from .._core.printed import listed, quoted
 from .._tables.table import Table, find_columns
@@ -53,20 +54,20 @@ def from_logits(problem: Problem) -> Problem:
 
 
 def _probabilities(name: str, z: FloatArray) -> FloatArray:
-    where = f"{quoted(name)}: report"
-    scores = read_scores(z, scale="logit", where=where, name="y_prob")
-    warn_of_scale(scores, where)
+    with called(f"{quoted(name)}: report"):
+        scores = read_scores(z, scale="logit", name="y_prob")
+        warn_of_scale(scores)
     p = scores.probs()
     return np.column_stack((1.0 - p, p)) if p.ndim < z.ndim else p
 
 
 def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     """Read the columns; several columns may be several models if ``several``."""
-    where = table.source.name
-    probs = find_columns("--prob", options.prob, table.columns, where)
+    source = table.source.name
+    probs = find_columns("--prob", options.prob, table.columns, source)
     singles = {"--label": options.label, "--weight": options.weight, "--group": options.group}
     found = {
-        o: find_columns(o, [n], table.columns, where)[0]
+        o: find_columns(o, [n], table.columns, source)[0]
         for o, n in singles.items()
         if n is not None
     }
@@ -100,7 +101,7 @@ def _class_columns(
     classes = labels.tolist()
     if len(classes) <= 2 and several and not (len(probs) == 2 and _usual(probs, classes)):
         return None  # two columns such as m_0 and m_1 may well be two models
-    order = match_columns(probs, classes, where="--prob", mend=_MEND)
+    order = match_columns(probs, classes, what="--prob", mend=_MEND)
     if order is not None:
         return dict(zip(classes, [probs[i] for i in order], strict=True))
     shown = _some(classes)
@@ -141,7 +142,7 @@ def read_classes(text: str, probs: list[str], labels: np.ndarray) -> dict[Any, s
     if len(given) < len(probs) or len(given) < 2:
         raise ValueError(f"--classes {text}: expected different classes, two or more.")
     mend = "Give --classes in the order of --prob, or rename the columns."
-    check_order(probs, classes, where=f"--classes {text}: names the column", mend=mend)
+    check_order(probs, classes, what=f"--classes {text}: names the column", mend=mend)
     return {k: given[k] for k in sorted(given)}
 
 
@@ -159,7 +160,7 @@ def order_columns(
         return list(given.values()), ""
     if len(probs) != len(labels):
         return probs, ""  # one column of two classes; what else is wrong is said elsewhere
-    order = match_columns(probs, labels, where="--prob", mend=_MEND)
+    order = match_columns(probs, labels, what="--prob", mend=_MEND)
     if order is not None:
         return [probs[i] for i in order], ""
     return probs, (

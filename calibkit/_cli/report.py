@@ -13,6 +13,7 @@ from rich.text import Text
 from typer import BadParameter, Option
 
 from .. import __version__
+from .._core.errors import InputError, called
 from .._core.labels import is_fractional
 from .._core.optional import require
 from .._core.params import percent
@@ -189,7 +190,7 @@ def facts(
     ValueError
         If the data are not of the kind described.
     """
-    kind = infer_kind(kind, max(2, _n_columns(problem.scores)), "report")
+    kind = infer_kind(kind, max(2, _n_columns(problem.scores)))
     settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
     total = len(problem.models) * len(REPORTED)
     models: list[dict[str, Any]] = []
@@ -201,7 +202,8 @@ def facts(
             try:
                 found |= _found(metric, problem, p, kind, {**settings, **params})
             except ValueError as error:
-                raise ValueError(f"{quoted(name)}: {error}") from error
+                place = getattr(error, "place", None)
+                raise InputError(f"{quoted(name)}: {error}", place=place) from error
             if step is not None:
                 step((len(models) * len(REPORTED) + len(found)) / total)
         proof = None if _unverifiable(problem) else _verification(problem, p, kind, level, seed)
@@ -498,6 +500,7 @@ def check_picture(path: Path) -> None:
         )
 
 
+@called("report")
 def draw(problem: Problem, path: Path, found: dict[str, Any], *, n_bins: Bins, seed: int) -> None:
     """Write the reliability diagram of all models; its numbers are those of the report."""
     kind = found["kind"]
@@ -511,11 +514,10 @@ def draw(problem: Problem, path: Path, found: dict[str, Any], *, n_bins: Bins, s
         classes=problem.classes,
         groups=problem.groups,
         max_classes=_MOST_PANELS,
-        where="report",
     )
     draws = found["n_resamples"] if kind == "classwise" else 0
     settings = Settings("quantile", n_bins, "clopper-pearson", found["level"], draws, seed, "auto")
-    numbers = numbers_of(problems, settings, "report")
+    numbers = numbers_of(problems, settings)
     if kind != "classwise":  # the report has the mean over the classes, the picture a panel of each
         numbers = _as_reported(numbers, found)
     write_picture(ReliabilityDisplay(numbers).plot(), path)

@@ -14,6 +14,7 @@ from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
 from .certification import Settings, Verification, counts_of, verify_counts
 from .columns import column_names, match_columns
+from .errors import InputError
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores, refuse_swapped
 from .labels import read_classes, read_labels
 from .params import check_choice
@@ -144,10 +145,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     def _check_params(self) -> None:
         """Check the hyper-parameters; subclasses extend it."""
-        where = type(self).__name__
-        check_choice(where, "scale", self.scale, get_args(Scale))
+        check_choice("scale", self.scale, get_args(Scale))
         if self.classes is not None:
-            read_classes(self.classes, where)
+            read_classes(self.classes)
 
     def _check_state(self) -> None:
         """Check that learned attributes fit together; called on state read from a file."""
@@ -165,7 +165,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         """Scale of the scores; lifts ask the calibrator they lift."""
         return self.scale
 
-    def _learn_clip(self, s: Scores, where: str) -> Scores:
+    def _learn_clip(self, s: Scores) -> Scores:
         """Scores with the clip to fit with, which is learnt if the map is of log-odds."""
         return s
 
@@ -188,19 +188,19 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         """How many values the map can take, if finitely many: its errors can then be verified."""
         return None
 
-    def _certify(self, s: Scores, codes: IntArray, settings: Settings, where: str) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Verification:
         """What labels prove: of P(larger class), or for K classes of the largest probability."""
         proba = self._predict_scores(s)
         if proba.shape[1] > 2:
             winners, confidence = largest(proba)
             right = (winners == codes).view(np.int8)
             counts = counts_of(np.minimum(confidence, 1.0), right)
-            return verify_counts(counts, settings, where, kind="top_label")
+            return verify_counts(counts, settings, kind="top_label")
         n_outputs = self._n_outputs()
         if n_outputs is not None and settings.finite is None:
             settings = settings._replace(finite=True)
         counts = counts_of(proba[:, 1], codes.astype(np.int8))
-        return verify_counts(counts, settings, where, n_outputs)
+        return verify_counts(counts, settings, n_outputs)
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -242,18 +242,15 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
         Threads may predict while one fits: they use the old map until the new one is whole.
         """
-        where = f"{type(self).__name__}.fit"
         with self._unchanged_on_error():
             self._check_params()
             self.__dict__.pop("feature_names_in_", None)
             self._check_names(X, take=True)
             scale = self._input_scale()
             soft, classes = "soft_labels" in self._traits, self.classes
-            rows = read_rows(
-                X, y, sample_weight, scale=scale, classes=classes, where=where, soft=soft
-            )
-            match_classes(rows, where=where)
-            warn_of_scale(rows.scores, where)
+            rows = read_rows(X, y, sample_weight, scale=scale, classes=classes, soft=soft)
+            match_classes(rows)
+            warn_of_scale(rows.scores)
             self._fit_rows(rows)
             self._fitted_on = trace(rows, learns=bool(self._state))
         return self
@@ -280,7 +277,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             If the calibrator is not fitted.
         """
         now = self._now()
-        return now._predict_scores(now._read(X, "predict_proba"))
+        return now._predict_scores(now._read(X))
 
     @final
     def predict(self, X: Any) -> np.ndarray:
@@ -297,7 +294,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             Members of ``classes_``.
         """
         now = self._now()
-        proba = now._predict_scores(now._read(X, "predict"))
+        proba = now._predict_scores(now._read(X))
         return now.classes_[proba.argmax(axis=1)]
 
     @final
@@ -352,37 +349,35 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         >>> cal.certify(p[10_000:], y[10_000:]).l2[1] < 0.03
         True
         """
-        where = f"{type(self).__name__}.certify"
         now = self._now()
-        s = now._read(X, "certify")
+        s = now._read(X)
         try:
-            _, codes = read_labels(y, classes=now.classes_, where=where)
+            _, codes = read_labels(y, classes=now.classes_)
         except ValueError:
-            refuse_swapped(X, y, where, ("X", "y"))
+            refuse_swapped(X, y, ("X", "y"))
             raise
-        check_lengths(len(s), len(codes), where, ("X", "y"))
+        check_lengths(len(s), len(codes), ("X", "y"))
         if len(s) == 0:
-            raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
-        return now._certify(s, codes, Settings(level, finite, n_bins, random_state), where)
+            raise InputError("X has 0 sample(s); expected held-out rows.")
+        return now._certify(s, codes, Settings(level, finite, n_bins, random_state))
 
     # -- what compositions call -------------------------------------------------------------
 
     @final
     def _fit_rows(self, rows: Rows) -> BaseCalibrator:
         """Fit on rows that are checked already."""
-        where = f"{type(self).__name__}.fit"
         if rows.scores.n_classes > 2 and "multiclass" not in self._traits:
             _refuse_many(rows.scores.n_classes, type(self).__name__)
         if rows.scores.n_classes == 2 and rows.y.min() == rows.y.max():
-            _refuse_one_class(rows, where)
+            _refuse_one_class(rows)
         self.classes_ = rows.classes
-        self._check_classes(rows, where)
+        self._check_classes(rows)
         s = rows.scores.without_tiny()
-        self._fit(self._learn_clip(s, where), rows.y, rows.w)
+        self._fit(self._learn_clip(s), rows.y, rows.w)
         self._narrow_clip()
         return self
 
-    def _check_classes(self, rows: Rows, where: str) -> None:
+    def _check_classes(self, rows: Rows) -> None:
         """Say which of K classes have no rows to learn from; in a stream they may come later."""
         k = rows.scores.n_classes
         if k == 2 or not self._state or "online" in self._traits:
@@ -390,7 +385,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         missing = rows.classes[np.bincount(rows.y, minlength=k) == 0]
         if len(missing):
             warn(
-                f"{where}: no rows of {len(missing)} of {k} classes (first: "
+                f"no rows of {len(missing)} of {k} classes (first: "
                 f"{spelled(missing[:5].tolist())}); {self._without_rows}.",
                 MissingClassWarning,
             )
@@ -420,18 +415,16 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Columns that are called after the classes may come in any order, but not without names
         once their order in ``fit`` was another than that of the classes.
         """
-        names, own = column_names(X), type(self).__name__
+        names = column_names(X)
         if not take and hasattr(self, "classes_"):
             known: Any = getattr(self, "feature_names_in_", names)
-            order = (
-                None if known is None else match_columns(known, self.classes_, where=f"{own}: X")
-            )
+            order = None if known is None else match_columns(known, self.classes_, what="X")
             if order is not None and names is not None and set(names) == set(known):
                 return
             if order is not None and order != sorted(order) and names is None:
-                raise ValueError(
-                    f"{own}: the columns of fit were read by their names, {spelled(list(known))}, "
-                    "and these have none; expected a frame of the same names. For columns in the "
+                raise InputError(
+                    f"the columns of fit were read by their names, {spelled(list(known))}, and "
+                    "these have none; expected a frame of the same names. For columns in the "
                     "order of classes_: pandas.DataFrame(X, columns=classes_)."
                 )
         if names is None or (not take and names == list(getattr(self, "feature_names_in_", ()))):
@@ -441,13 +434,12 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             self.feature_names_in_ = np.array(names, dtype=object)  # polars, scikit-learn 1.6
 
     @final
-    def _read(self, X: Any, method: str) -> Scores:
+    def _read(self, X: Any) -> Scores:
         self._ensure_fitted()
-        where = f"{type(self).__name__}.{method}"
         self._check_names(X)
         known: Any = {"n_classes": len(self.classes_), "classes": self.classes_}
         scale = self._input_scale()
-        return read_scores(X, scale=scale, where=where, allow_empty=True, **known)
+        return read_scores(X, scale=scale, allow_empty=True, **known)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")
@@ -464,23 +456,23 @@ def trace(rows: Rows, learns: bool = True) -> Provenance:
 
 
 def _refuse_many(n_classes: int, own: str) -> None:
-    raise ValueError(
-        f"{own}.fit: Only binary classification is supported. The type of the target is "
-        f"multiclass: X has {n_classes} columns; expected the scores of two classes. Lift it: "
+    raise InputError(
+        "Only binary classification is supported. The type of the target is multiclass: X has "
+        f"{n_classes} columns; expected the scores of two classes. Lift it: "
         f"OneVsRestCalibrator({own}()) for all classes, or TopLabelCalibrator({own}()) for the "
         "winning one."
     )
 
 
-def _refuse_one_class(rows: Rows, where: str) -> None:
+def _refuse_one_class(rows: Rows) -> None:
     label = rows.classes.tolist()[rows.y[0]]
-    raise ValueError(
-        f"{where}: y holds one class only, {spelled(label)}; expected rows of both classes "
+    raise InputError(
+        f"y holds one class only, {spelled(label)}; expected rows of both classes "
         f"{spelled(rows.classes.tolist())}. Collect data of the other class."
     )
 
 
-def warn_of_scale(s: Scores, where: str) -> None:
+def warn_of_scale(s: Scores) -> None:
     """Logits of many rows that all lie in [0, 1] or [0, 100] are probably something else."""
     if s.scale != "logit" or len(s) < 50:
         return
@@ -495,7 +487,7 @@ def warn_of_scale(s: Scores, where: str) -> None:
     else:
         return
     warn(
-        f"{where}: all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though scale='logit'; if "
-        f"they are {looks} {instead}.",
+        f"all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though scale='logit'; if they are "
+        f"{looks} {instead}.",
         ScaleWarning,
     )

@@ -23,6 +23,7 @@ from .._numerics.exact import simultaneous
 from .._numerics.inversion import of_sums
 from .._numerics.region import divergence, mean_gaps, radius
 from .._typing import FloatArray, IntArray
+from .errors import InputError
 from .params import check_flag, check_int, check_real, generator, percent
 
 _SUBJECTS = {
@@ -345,24 +346,23 @@ class Settings(NamedTuple):
 def verify_counts(
     counts: tuple[FloatArray, FloatArray, FloatArray],
     settings: Settings,
-    where: str,
     n_outputs: int | None = None,
     kind: str = "binary",
 ) -> Verification:
     """What the rows and events of each distinct score prove."""
     level, finite, n_bins, random_state = settings
-    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
+    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_bins", n_bins, low=1, high=MOST_BINS)
     if finite is not None:
-        check_flag(where, "finite", finite)
+        check_flag("finite", finite)
     seed, n = int(generator(random_state).integers(2**31)), counts[1]
     sure = looks_finite(n) if finite is None else finite
     if not sure and n.sum() < 2:
-        raise ValueError(f"{where}: one row; expected at least two.")
+        raise InputError("one row; expected at least two.")
     if not sure and n_bins > _MOST_BINS:
-        raise ValueError(
-            f"{where}: n_bins={n_bins}; expected at most {_MOST_BINS:,}, since labels are "
-            "simulated in every bin. Use fewer bins: the default is 15."
+        raise InputError(
+            f"n_bins={n_bins}; expected at most {_MOST_BINS:,}, since labels are simulated in "
+            "every bin. Use fewer bins: the default is 15."
         )
     if not sure:
         found = lower_bounds(*counts, level, n_bins, seed)
@@ -376,15 +376,14 @@ def verify_counts(
 def verify_classes(
     columns: list[tuple[FloatArray, IntArray]],
     settings: Settings,
-    where: str,
     n_outputs: list[int | None] | None = None,
 ) -> Verification:
     """Class-wise: scores and events of each class, verified so that all hold at once."""
     level = settings.level
-    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     each = settings._replace(level=1.0 - (1.0 - level) / len(columns))
     parts = [
-        verify_counts(counts_of(p, y), each if k is None else each._replace(finite=True), where, k)
+        verify_counts(counts_of(p, y), each if k is None else each._replace(finite=True), k)
         for (p, y), k in zip(columns, n_outputs or [None] * len(columns), strict=True)
     ]
     return average(parts, level)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import InputError
 from .printed import spelled
 
 
@@ -25,7 +26,7 @@ def match_columns(
     names: Iterable[Any],
     classes: Iterable[Any],
     *,
-    where: str = "the scores",
+    what: str = "the scores",
     mend: str = "Name all of them after the classes, or pass the values without names, in the "
     "order of the classes.",
 ) -> list[int] | None:
@@ -55,8 +56,8 @@ def match_columns(
     if any(named) and not _are_default(given):
         yes = [g for g, is_named in zip(given, named, strict=True) if is_named]
         no = [g for g, is_named in zip(given, named, strict=True) if not is_named]
-        raise ValueError(
-            f"{where} has columns called after classes ({_listed(yes)})"
+        raise InputError(
+            f"{what} has columns called after classes ({_listed(yes)})"
             + (f" and others that are not ({_listed(no)})" if no else "")
             + f", with the classes {_listed(labels)}; expected a column called after each class, "
             f"or after none. {mend}"
@@ -64,9 +65,7 @@ def match_columns(
     return None
 
 
-def in_class_order(
-    X: Any, classes: Any, *, where: str, name: str, event: Any = None, mend: str = ""
-) -> Any:
+def in_class_order(X: Any, classes: Any, *, name: str, event: Any = None, mend: str = "") -> Any:
     """Scores with the columns of a frame in the order of the classes, where they are called so.
 
     One column that is called after the other class than the ``event``, by default the larger one,
@@ -80,9 +79,9 @@ def in_class_order(
     if names is None:
         return X
     if len(names) == 1:
-        _refuse_other(names[0], labels, event, f"{where}: {name}", mend)
+        _refuse_other(names[0], labels, event, name, mend)
         return X
-    order = match_columns(names, labels, where=f"{where}: {name}")
+    order = match_columns(names, labels, what=name)
     if order is None or order == list(range(len(order))):
         return X
     if hasattr(X, "iloc"):
@@ -90,15 +89,15 @@ def in_class_order(
     return X.select([names[i] for i in order])
 
 
-def _refuse_other(name: Any, classes: list[Any], event: Any, where: str, mend: str) -> None:
+def _refuse_other(name: Any, classes: list[Any], event: Any, what: str, mend: str) -> None:
     if len(classes) != 2 or not all(isinstance(c, (str, bool, np.bool_)) for c in classes):
         return  # a column called 0 is hardly called so after a class
     event = classes[1] if event is None else event
     (other,) = [c for c in classes if c != event] if event in classes else [event]
     text = _folded(_text(other))
     if _folded(_text(name)) in (text, f"p_{text}", f"prob_{text}", f"proba_{text}"):
-        raise ValueError(
-            f"{where} is one column, called {spelled(name)}, and one column holds the scores of "
+        raise InputError(
+            f"{what} is one column, called {spelled(name)}, and one column holds the scores of "
             f"{_listed([event])}; expected those. Pass that column, or both.{mend}"
         )
 
@@ -171,7 +170,7 @@ def called_after(names: Iterable[Any], classes: Iterable[Any]) -> list[int | Non
     return [known.get(_folded(_text(name))) for name in names]
 
 
-def check_order(names: Iterable[Any], classes: Iterable[Any], *, where: str, mend: str) -> None:
+def check_order(names: Iterable[Any], classes: Iterable[Any], *, what: str, mend: str) -> None:
     """Raise unless these columns may be of these classes, in this order, by their names."""
     given, labels = list(names), list(classes)
     try:
@@ -186,7 +185,7 @@ def check_order(names: Iterable[Any], classes: Iterable[Any], *, where: str, men
         wrong = [i for i, places in enumerate(found) if places and i not in places]
     if wrong:
         i = wrong[0]
-        raise ValueError(
-            f"{where} {_listed([given[i]])} for the class {_listed([labels[i]])}; expected an "
+        raise InputError(
+            f"{what} {_listed([given[i]])} for the class {_listed([labels[i]])}; expected an "
             f"order that the names of the columns don't contradict. {mend}"
         )

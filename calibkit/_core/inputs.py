@@ -14,51 +14,48 @@ from sklearn.utils import check_array
 from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
 from .columns import column_names, in_class_order
+from .errors import InputError, caller
 from .labels import first_place, read_labels, read_targets, warn_of_order
 from .printed import spelled
 from .scores import Scores
 from .warnings import HardScoresWarning, RoundedScoresWarning, warn
 
 
-def _numbers(sample_weight: Any, where: str) -> FloatArray:
+def _numbers(sample_weight: Any) -> FloatArray:
     try:
         w = np.asarray(sample_weight)
         if w.dtype.kind in "buifO" and not np.ma.isMaskedArray(sample_weight):
             return w.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         pass
-    raise ValueError(
-        f"{where}: sample_weight can't be read as numbers; expected one number per row."
-    )
+    raise InputError("sample_weight can't be read as numbers; expected one number per row.")
 
 
-def read_weights(sample_weight: Any, n: int, *, where: str) -> FloatArray | None:
+def read_weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Finite weights >= 0 with a positive sum, or None."""
     if sample_weight is None:
         return None
-    w = _numbers(sample_weight, where)
+    w = _numbers(sample_weight)
     if w.ndim == 2 and w.shape[1] == 1:
         w = w[:, 0]
     if w.shape != (n,):
-        raise ValueError(
-            f"{where}: sample_weight has shape {w.shape}; expected one weight per row, ({n},)."
-        )
+        raise InputError(f"sample_weight has shape {w.shape}; expected one weight per row, ({n},).")
     if not np.isfinite(w).all():
-        raise ValueError(
-            f"{where}: sample_weight is not finite at {first_place(~np.isfinite(w))[1]}; expected "
-            "finite weights >= 0."
+        at, place = first_place(~np.isfinite(w))
+        raise InputError(
+            f"sample_weight is not finite at {place}; expected finite weights >= 0.", place=at
         )
     if (w < 0).any():
         at, place = first_place(w < 0)
-        raise ValueError(
-            f"{where}: sample_weight is negative ({w[at]:.6g} at {place}); expected weights >= 0."
+        raise InputError(
+            f"sample_weight is negative ({w[at]:.6g} at {place}); expected weights >= 0.", place=at
         )
     if not w.any():
-        raise ValueError(f"{where}: sample_weight is zero in every row; expected a positive sum.")
+        raise InputError("sample_weight is zero in every row; expected a positive sum.")
     if not 1e-100 <= w.max() <= 1e100:
-        raise ValueError(
-            f"{where}: the largest sample_weight is {w.max():.3g}; expected weights between 1e-100 "
-            "and 1e100. Divide them by their mean."
+        raise InputError(
+            f"the largest sample_weight is {w.max():.3g}; expected weights between 1e-100 and "
+            "1e100. Divide them by their mean."
         )
     return w
 
@@ -86,7 +83,6 @@ def read_scores(
     X: Any,
     *,
     scale: Scale,
-    where: str,
     name: str = "X",
     allow_empty: bool = False,
     n_classes: int | None = None,
@@ -96,37 +92,37 @@ def read_scores(
 
     Columns that are called after the ``classes`` are read in their order.
     """
-    a = _to_floats(in_class_order(X, classes, where=where, name=name), where, name)
+    a = _to_floats(in_class_order(X, classes, name=name), name)
     if a.ndim == 2 and a.shape[1] == 0:
-        raise ValueError(
-            f"{where}: {name} has 0 feature(s) (shape={a.shape}) while a minimum of 1 is required."
+        raise InputError(
+            f"{name} has 0 feature(s) (shape={a.shape}) while a minimum of 1 is required."
         )
     if len(a) == 0 and not allow_empty:
-        raise ValueError(
-            f"{where}: {name} has 0 sample(s) (shape={a.shape}) while a minimum of 1 is required."
+        raise InputError(
+            f"{name} has 0 sample(s) (shape={a.shape}) while a minimum of 1 is required."
         )
     columns = 1 if a.ndim == 1 else a.shape[1]
     if n_classes is not None and max(columns, 2) != n_classes:
-        raise ValueError(
-            f"{where}: {name} has {columns} column(s); expected the scores of {n_classes} classes, "
-            "as in fit."
+        raise InputError(
+            f"{name} has {columns} column(s); expected the scores of {n_classes} classes, as in "
+            "fit."
         )
     two_classes = a.ndim == 1 or a.shape[1] <= 2
     if scale == "logit":
-        _check_logits(a, where, name)
+        _check_logits(a, name)
         if a.ndim == 2 and a.shape[1] == 2:
             return Scores(a[:, 1].astype(np.float64) - a[:, 0], scale)
         return Scores(_column(a) if two_classes else a, scale)
     best = None
     if a.ndim == 2 and a.shape[1] >= 2:
-        best, rounded = _check_sums(a, where, name)
+        best, rounded = _check_sums(a, name)
         if len(rounded):
-            a, best = _divided(a, best, rounded, where, name)
+            a, best = _divided(a, best, rounded, name)
     if not two_classes:
         return Scores(a, scale, best=best)
     low, high = (a.min(), a.max()) if len(a) else (0.0, 1.0)
     if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
-        _refuse_range(a, where, name)
+        _refuse_range(a, name)
     a = _column(a)
     return Scores(np.clip(a, 0.0, 1.0) if low < 0 or high > 1 else a, scale)
 
@@ -136,19 +132,19 @@ def _column(a: FloatArray) -> FloatArray:
     return np.ascontiguousarray(a if a.ndim == 1 else a[:, -1], dtype=np.float64)
 
 
-def _to_floats(X: Any, where: str, name: str) -> FloatArray:
+def _to_floats(X: Any, name: str) -> FloatArray:
     """A float32 or float64 array of one or two dimensions, not copied where it is one already."""
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
     if np.ma.isMaskedArray(X) or kind in "mMVcS":
-        raise ValueError(
-            f"{where}: Complex data not supported, nor dates, records or masked arrays: {name} is "
-            f"of dtype {X.dtype}; expected plain numbers."
+        raise InputError(
+            f"Complex data not supported, nor dates, records or masked arrays: {name} is of dtype "
+            f"{X.dtype}; expected plain numbers."
         )
     if type(X) is np.ndarray and X.dtype == np.float64 and X.ndim in (1, 2):
         return X  # nothing to convert: spare small arrays scikit-learn's look at what they are
     if X is None or np.isscalar(X):
-        raise ValueError(
-            f"{where}: {name} is {spelled(X)} ({type(X).__name__}); expected an array of scores."
+        raise InputError(
+            f"{name} is {spelled(X)} ({type(X).__name__}); expected an array of scores."
         )
     try:
         a = check_array(
@@ -161,23 +157,23 @@ def _to_floats(X: Any, where: str, name: str) -> FloatArray:
             input_name=name,
         )
     except RuntimeError as error:  # a torch tensor that still carries gradients
-        raise ValueError(
-            f"{where}: {name} can't be read as an array ({spelled(error)}). "
-            f"Pass {name}.detach().cpu() if it is a torch tensor."
+        raise InputError(
+            f"{name} can't be read as an array ({spelled(error)}). Pass {name}.detach().cpu() if "
+            "it is a torch tensor."
         ) from error
     except (ValueError, TypeError, OverflowError) as error:
         end = (
             " Labels are no scores: pass those of predict_proba." if "string" in str(error) else ""
         )
-        raise ValueError(
-            f"{where}: {name} can't be read as an array of scores: {spelled(error)}.{end}"
+        raise InputError(
+            f"{name} can't be read as an array of scores: {spelled(error)}.{end}"
         ) from error
     if a.ndim == 0:
-        raise ValueError(f"{where}: {name} is a single number; expected an array of scores.")
+        raise InputError(f"{name} is a single number; expected an array of scores.")
     return a
 
 
-def _check_finite(a: FloatArray, where: str, name: str) -> None:
+def _check_finite(a: FloatArray, name: str) -> None:
     with np.errstate(all="ignore"):
         if np.isfinite(a.sum()):
             return
@@ -185,26 +181,27 @@ def _check_finite(a: FloatArray, where: str, name: str) -> None:
     if bad.any():
         at, place = first_place(bad)
         what = "NaN" if np.isnan(a[at]) else "infinity"
-        raise ValueError(
-            f"{where}: {name} contains {what} (first at {place}); expected finite scores. "
-            "Drop or repair these rows first."
+        raise InputError(
+            f"{name} contains {what} (first at {place}); expected finite scores. Drop or repair "
+            "these rows first.",
+            place=at,
         )
 
 
-def _check_logits(a: FloatArray, where: str, name: str) -> None:
+def _check_logits(a: FloatArray, name: str) -> None:
     size = max(-float(a.min()), float(a.max())) if len(a) else 0.0
     if not np.isfinite(size):
-        _check_finite(a, where, name)
+        _check_finite(a, name)
     if size > LARGEST_LOGIT:
-        raise ValueError(
-            f"{where}: {name} holds logits up to {np.abs(a).max():.3g} in size; expected less than "
+        raise InputError(
+            f"{name} holds logits up to {np.abs(a).max():.3g} in size; expected less than "
             f"{LARGEST_LOGIT:g}. For classes that are impossible use -1e9: np.clip({name}, -1e9, "
             "1e9)."
         )
 
 
-def _refuse_range(a: FloatArray, where: str, name: str) -> None:
-    _check_finite(a, where, name)
+def _refuse_range(a: FloatArray, name: str) -> None:
+    _check_finite(a, name)
     bad = (a < -RANGE_TOLERANCE) | (a > 1 + RANGE_TOLERANCE)
     at, place = first_place(bad)
     low, high = a.min(), a.max()
@@ -214,15 +211,14 @@ def _refuse_range(a: FloatArray, where: str, name: str) -> None:
         mend = logits[0].upper() + logits[1:]
     if (a == np.floor(a)).all():
         mend = f"If these are labels, pass the probabilities of predict_proba. {mend}"
-    raise ValueError(
-        f"{where}: {name} holds values outside [0, 1] ({a[at]:.6g} at {place}; min {low:.6g}, "
-        f"max {high:.6g}); expected probabilities. {mend}."
+    raise InputError(
+        f"{name} holds values outside [0, 1] ({a[at]:.6g} at {place}; min {low:.6g}, max "
+        f"{high:.6g}); expected probabilities. {mend}.",
+        place=at,
     )
 
 
-def _check_sums(
-    a: FloatArray, where: str, name: str
-) -> tuple[tuple[IntArray, FloatArray], IntArray]:
+def _check_sums(a: FloatArray, name: str) -> tuple[tuple[IntArray, FloatArray], IntArray]:
     """Check the rows, and find their largest entries while they are in cache.
 
     Rows that sum to one and hold nothing negative hold nothing above one either. Those that were
@@ -233,32 +229,33 @@ def _check_sums(
     for rows in row_blocks(len(a), max(1, a.shape[1] // 8)):
         block = a[rows]
         if not block.min() >= -RANGE_TOLERANCE:
-            _refuse_range(a, where, name)
+            _refuse_range(a, name)
         # einsum sums rows several times faster than sum(axis=1), in the precision of the scores.
         off = ~(np.abs(np.einsum("ij->i", block) - 1.0) <= SUM_TOLERANCE)
         if off.any():
-            _check_finite(a, where, name)
+            _check_finite(a, name)
             stray = np.abs(block[off].sum(axis=1, dtype=np.float64) - 1.0)
             off[off] = stray > SUM_TOLERANCE
         if off.any():
             if block[off].max() > 1 + RANGE_TOLERANCE:
-                _refuse_range(a, where, name)
+                _refuse_range(a, name)
             if stray.max() <= rounding_tolerance(block) + SUM_TOLERANCE:
                 rounded.append(np.flatnonzero(off) + rows.start)
                 off[:] = False
         if off.any():
             i = int(np.flatnonzero(off)[0])
-            raise ValueError(
-                f"{where}: the rows of {name} don't sum to one (row {rows.start + i} sums to "
-                f"{block[i].sum():.6g}); expected class probabilities. Divide each row by its "
-                "sum, or use scale='logit' if these are logits."
+            raise InputError(
+                f"the rows of {name} don't sum to one (row {rows.start + i} sums to "
+                f"{block[i].sum():.6g}); expected class probabilities. Divide each row by its sum, "
+                "or use scale='logit' if these are logits.",
+                place=rows.start + i,
             )
         winners[rows], top[rows] = largest(block)
     return (winners, top), np.concatenate(rounded) if rounded else np.empty(0, dtype=np.intp)
 
 
 def _divided(
-    a: FloatArray, best: tuple[IntArray, FloatArray], rows: IntArray, where: str, name: str
+    a: FloatArray, best: tuple[IntArray, FloatArray], rows: IntArray, name: str
 ) -> tuple[FloatArray, tuple[IntArray, FloatArray]]:
     """Scores whose rounded rows are divided by their sums, and their largest entries."""
     sums, top = a[rows].sum(axis=1, dtype=np.float64), best[1].copy()
@@ -266,7 +263,7 @@ def _divided(
     a[rows] /= sums[:, None]
     top[rows] = a[rows, best[0][rows]]
     warn(
-        f"{where}: {len(rows)} of {len(a)} rows of {name} don't sum to one (row {rows[0]} sums to "
+        f"{len(rows)} of {len(a)} rows of {name} don't sum to one (row {rows[0]} sums to "
         f"{sums[0]:.6g}), as rounded probabilities do; they were divided by their sums.",
         RoundedScoresWarning,
     )
@@ -280,7 +277,6 @@ def read_rows(
     *,
     scale: Scale,
     classes: Any = None,
-    where: str,
     names: tuple[str, str] = ("X", "y"),
     soft: bool = False,
 ) -> Rows:
@@ -290,19 +286,19 @@ def read_rows(
     """
     read: Callable[..., tuple[np.ndarray, Any]] = read_targets if soft else read_labels
     try:
-        found, codes = read(y, classes=classes, where=where, name=names[1])
-        scores = read_scores(X, scale=scale, where=where, name=names[0], classes=found)
+        found, codes = read(y, classes=classes, name=names[1])
+        scores = read_scores(X, scale=scale, name=names[0], classes=found)
     except ValueError:
-        refuse_swapped(X, y, where, names)
+        refuse_swapped(X, y, names)
         raise
     n = len(scores)
     if codes.dtype.kind == "f":
-        refuse_swapped(X, y, where, names)
-    check_lengths(n, len(codes), where, names)
-    warn_of_hard(scores, where, names[0])
+        refuse_swapped(X, y, names)
+    check_lengths(n, len(codes), names)
+    warn_of_hard(scores, names[0])
     if classes is None and column_names(X) is None:
-        warn_of_order(found, where, names[1])
-    w = read_weights(sample_weight, n, where=where)
+        warn_of_order(found, names[1])
+    w = read_weights(sample_weight, n)
     if codes.dtype.kind == "f":
         return split_fractions(scores, codes, w, found)
     if w is not None and not w.all():
@@ -330,12 +326,12 @@ def split_fractions(
     return Rows(scores[np.concatenate((one, zero))], codes, weights, classes)
 
 
-def check_lengths(n_scores: int, n_labels: int, where: str, names: tuple[str, str]) -> None:
+def check_lengths(n_scores: int, n_labels: int, names: tuple[str, str]) -> None:
     """Raise unless there are as many scores as labels."""
     if n_scores != n_labels:
-        raise ValueError(
-            f"{where}: {names[0]} has {n_scores} rows and {names[1]} has {n_labels} (inconsistent "
-            "numbers of samples); expected the same number."
+        raise InputError(
+            f"{names[0]} has {n_scores} rows and {names[1]} has {n_labels} (inconsistent numbers "
+            "of samples); expected the same number."
         )
 
 
@@ -344,7 +340,7 @@ def _some(labels: list[Any]) -> str:
     return ", ".join(map(spelled, labels[:10])) + (", ..." if len(labels) > 10 else "")
 
 
-def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")) -> None:
+def match_classes(rows: Rows, *, names: tuple[str, str] = ("X", "y")) -> None:
     """Raise unless there is a column for every class and a class for every column."""
     k, found = rows.scores.n_classes, rows.classes.tolist()
     if len(found) == k:
@@ -352,19 +348,18 @@ def match_classes(rows: Rows, *, where: str, names: tuple[str, str] = ("X", "y")
     score, label = names
     if rows.scores.values.ndim == 1:
         if len(found) == 1:
-            raise ValueError(
-                f"{where}: {label} holds one class only, {spelled(found[0])}; expected rows of "
-                "both classes. Collect data of the other class."
+            raise InputError(
+                f"{label} holds one class only, {spelled(found[0])}; expected rows of both "
+                "classes. Collect data of the other class."
             )
-        raise ValueError(
-            f"{where}: Only binary classification is supported. The type of the target is "
-            f"multiclass: {label} holds {len(found)} classes ({_some(found)}), {score} one score "
-            f"per row; expected one column of {score} per class."
+        raise InputError(
+            "Only binary classification is supported. The type of the target is multiclass: "
+            f"{label} holds {len(found)} classes ({_some(found)}), {score} one score per row; "
+            f"expected one column of {score} per class."
         )
-    raise ValueError(
-        f"{where}: {score} has {k} columns and {label} holds {len(found)} classes "
-        f"({_some(found)}); expected as many. If a class is missing from these rows, name them all "
-        "in classes=[...]."
+    raise InputError(
+        f"{score} has {k} columns and {label} holds {len(found)} classes ({_some(found)}); "
+        "expected as many. If a class is missing from these rows, name them all in classes=[...]."
     )
 
 
@@ -404,17 +399,17 @@ _MANY_FRACTIONS = 3
 
 
 def refuse_swapped(
-    scores: Any, labels: Any, where: str, names: tuple[str, str], *, labels_first: bool = False
+    scores: Any, labels: Any, names: tuple[str, str], *, labels_first: bool = False
 ) -> None:
     """Raise if the labels were given as scores, and the scores as labels."""
     if not _are_labels(scores) or not _are_scores(labels):
         return
-    function = where.split(" ")[0].split(".")[-1]
+    function = caller().split(" ")[0].split(".")[-1]
     first = "metric, " if function == "estimate" else ""
     order = "labels, scores" if labels_first else "scores, labels"
-    raise ValueError(
-        f"{where}: {names[0]} holds class labels and {names[1]} holds scores: they are swapped. "
-        f"Call {function}({first}{order})."
+    raise InputError(
+        f"{names[0]} holds class labels and {names[1]} holds scores: they are swapped. Call "
+        f"{function}({first}{order})."
     )
 
 
@@ -450,7 +445,7 @@ def _are_scores(values: Any) -> bool:
     return len(np.unique(a[a != np.floor(a)])) >= _MANY_FRACTIONS
 
 
-def warn_of_hard(s: Scores, where: str, name: str) -> None:
+def warn_of_hard(s: Scores, name: str) -> None:
     """Warn of labels, as ``predict`` gives them, in the place of probabilities."""
     if s.scale != "probability" or len(s) < 2:
         return
@@ -463,7 +458,7 @@ def warn_of_hard(s: Scores, where: str, name: str) -> None:
         both = hard and s.best is not None and s.best[0].min() < s.best[0].max()
     if both:
         warn(
-            f"{where}: all {len(s)} rows of {name} are exactly 0 or 1, which look like predicted "
-            "labels; expected probabilities. Pass those of predict_proba, not of predict.",
+            f"all {len(s)} rows of {name} are exactly 0 or 1, which look like predicted labels; "
+            "expected probabilities. Pass those of predict_proba, not of predict.",
             HardScoresWarning,
         )

@@ -11,6 +11,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._typing import IntArray
+from .errors import InputError, caller
 from .printed import spelled
 from .warnings import LabelOrderWarning, warn
 
@@ -33,27 +34,23 @@ def as_labels(y: Any) -> np.ndarray:
     return np.asarray(y) if hasattr(y, "__array__") else np.asarray(y, dtype=object)
 
 
-def read_labels(
-    y: Any, *, classes: Any = None, where: str, name: str = "y"
-) -> tuple[np.ndarray, IntArray]:
+def read_labels(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, IntArray]:
     """``(classes, codes)``; the classes are those given or, sorted, those found."""
-    return _codes(read_column(y, where=where, name=name), classes, where, name)
+    return _codes(read_column(y, name=name), classes, name)
 
 
-def read_targets(
-    y: Any, *, classes: Any = None, where: str, name: str = "y"
-) -> tuple[np.ndarray, Any]:
+def read_targets(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, Any]:
     """The same for labels; for fractions in [0, 1] the two classes and the fractions of the larger.
 
     Floats between 0 and 1 are fractions once one of them is neither.
     """
-    labels = read_column(y, where=where, name=name)
+    labels = read_column(y, name=name)
     if labels.dtype.kind != "f" or not is_fractional(labels):
-        return _codes(labels, classes, where, name)
-    found = np.array([0, 1]) if classes is None else read_classes(classes, where)
+        return _codes(labels, classes, name)
+    found = np.array([0, 1]) if classes is None else read_classes(classes)
     declared = found.dtype.kind in "buif" and np.isin(labels, found).all()
     if len(found) > 2 or declared:  # classes such as 0, 0.5 and 1
-        return _codes(labels, classes, where, name)
+        return _codes(labels, classes, name)
     return found, labels.astype(np.float64)
 
 
@@ -64,53 +61,53 @@ def is_fractional(labels: np.ndarray) -> bool:
     return bool(inside and ((labels > 0) & (labels < 1)).any())
 
 
-def read_column(y: Any, *, where: str, name: str) -> np.ndarray:
+def read_column(y: Any, *, name: str) -> np.ndarray:
     """Labels as a plain column of ints, bools, floats or strings, none missing but NaN floats."""
     if y is None:
-        raise ValueError(f"{where}: requires {name} to be passed, but the target {name} is None.")
+        raise InputError(f"requires {name} to be passed, but the target {name} is None.")
     some = [v for v in y if v is not None] if isinstance(y, (list, tuple)) else []
     if len({isinstance(v, str) for v in some}) == 2:
-        _refuse_mixed(y, where, name)
+        _refuse_mixed(y, name)
     if np.ma.isMaskedArray(y):
-        raise ValueError(f"{where}: {name} is a masked array; drop the masked rows first.")
+        raise InputError(f"{name} is a masked array; drop the masked rows first.")
     y = _without_nullable(y)
     try:
         plain = type(y) is np.ndarray and y.ndim == 1
         labels = y if plain else column_or_1d(y)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: {name} can't be read as labels: {spelled(error)}") from error
+        raise InputError(f"{name} can't be read as labels: {spelled(error)}") from error
     shape = np.shape(y[:1]) if isinstance(y, (list, tuple)) else getattr(y, "shape", ())
     if len(shape) == 2:
         warn(
-            f"A column-vector y was passed when a 1d array was expected: {where} takes the only "
+            f"A column-vector y was passed when a 1d array was expected: {caller()} takes the only "
             f"column of {name}.",
             DataConversionWarning,
         )
     if labels.dtype.kind not in "buifUO":
         words = "Complex data not supported: " if labels.dtype.kind == "c" else ""
-        raise ValueError(
-            f"{where}: {words}{name} has dtype {labels.dtype}; expected ints, bools or "
-            "strings. Convert the labels, for instance to strings."
+        raise InputError(
+            f"{words}{name} has dtype {labels.dtype}; expected ints, bools or strings. Convert the "
+            "labels, for instance to strings."
         )
     if len(labels) == 0:
-        raise ValueError(f"{where}: {name} has 0 sample(s) while a minimum of 1 is required.")
+        raise InputError(f"{name} has 0 sample(s) while a minimum of 1 is required.")
     if labels.dtype.kind == "O":
-        labels = _plain(labels, where, name)
+        labels = _plain(labels, name)
     return labels
 
 
-def _codes(labels: np.ndarray, classes: Any, where: str, name: str) -> tuple[np.ndarray, IntArray]:
+def _codes(labels: np.ndarray, classes: Any, name: str) -> tuple[np.ndarray, IntArray]:
     if classes is not None:
-        return _codes_of(labels, read_classes(classes, where), where, name)
+        return _codes_of(labels, read_classes(classes), name)
     if labels.dtype.kind in "bui":
         return _integer_codes(labels)
     if labels.dtype.kind != "f":
-        _check_targets(labels, where, name)
-    elif (coded := _float_codes(labels, where, name)) is not None:
+        _check_targets(labels, name)
+    elif (coded := _float_codes(labels, name)) is not None:
         return coded
     found, codes = np.unique(labels, return_inverse=True)
     if found.dtype.kind in "UO":
-        _refuse_same_numbers(found, where, name)
+        _refuse_same_numbers(found, name)
     return found, codes
 
 
@@ -123,41 +120,42 @@ def numbers_of(found: np.ndarray) -> list[float] | None:
     return numbers if len(numbers) == len(found) and np.isfinite(numbers).all() else None
 
 
-def _refuse_same_numbers(found: np.ndarray, where: str, name: str) -> None:
+def _refuse_same_numbers(found: np.ndarray, name: str) -> None:
     numbers = numbers_of(found)
     if numbers is not None and len(set(numbers)) < len(found):
-        raise ValueError(
-            f"{where}: {name} holds the labels {spelled(found.tolist()[:10])}, texts of which "
-            "several are the same number; expected one text for each class. Convert them to "
-            f"numbers: np.asarray({name}, dtype=float)."
+        raise InputError(
+            f"{name} holds the labels {spelled(found.tolist()[:10])}, texts of which several are "
+            "the same number; expected one text for each class. Convert them to numbers: "
+            f"np.asarray({name}, dtype=float)."
         )
 
 
-def warn_of_order(found: np.ndarray, where: str, name: str) -> None:
+def warn_of_order(found: np.ndarray, name: str) -> None:
     """Warn where numbers are written as texts, whose order is another one."""
     numbers = numbers_of(found) if found.dtype.kind in "UO" else None
     if numbers is not None and numbers != sorted(numbers):
         listed = found.tolist()[:10]
         warn(
-            f"{where}: the labels of {name} are texts and taken in the order of texts, {listed}: "
-            "columns of scores follow it, and one column holds the scores of the last. Convert "
-            "labels to numbers for the order of numbers.",
+            f"the labels of {name} are texts and taken in the order of texts, {listed}: columns of "
+            "scores follow it, and one column holds the scores of the last. Convert labels to "
+            "numbers for the order of numbers.",
             LabelOrderWarning,
         )
 
 
-def _float_codes(labels: np.ndarray, where: str, name: str) -> tuple[np.ndarray, IntArray] | None:
+def _float_codes(labels: np.ndarray, name: str) -> tuple[np.ndarray, IntArray] | None:
     """Classes and codes of whole numbers in float form, if there are two of them."""
     low, high = labels.min(), labels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        _, place = first_place(~np.isfinite(labels))
-        raise ValueError(
-            f"{where}: {name} contains NaN or infinity (first at {place}); expected a label "
-            "in every row. Drop the rows without one."
+        at, place = first_place(~np.isfinite(labels))
+        raise InputError(
+            f"{name} contains NaN or infinity (first at {place}); expected a label in every row. "
+            "Drop the rows without one.",
+            place=at,
         )
     fractional = labels != np.floor(labels)
     if fractional.any():
-        _refuse_continuous(where, name, labels)
+        _refuse_continuous(name, labels)
     positive = labels == high
     if np.count_nonzero(positive) + np.count_nonzero(labels == low) == len(labels):
         # Two values: a byte per row, and no sort.
@@ -182,7 +180,7 @@ def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
     return classes, codes.astype(np.int8) if len(classes) == 2 else codes
 
 
-def _refuse_continuous(where: str, name: str, labels: np.ndarray) -> None:
+def _refuse_continuous(name: str, labels: np.ndarray) -> None:
     value = labels[labels != np.floor(labels)][0]
     hint = ""
     if is_fractional(labels):
@@ -190,22 +188,24 @@ def _refuse_continuous(where: str, name: str, labels: np.ndarray) -> None:
         hint = (
             f" Fractions k/n are taken by fit of {takers}, and by scores and errors of two classes."
         )
-    raise ValueError(
-        f"{where}: Unknown label type: continuous. {name} holds {float(value):.6g}; expected "
-        f"class labels (ints, strings, bools).{hint}"
+    raise InputError(
+        f"Unknown label type: continuous. {name} holds {float(value):.6g}; expected class labels "
+        f"(ints, strings, bools).{hint}"
     )
 
 
-def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
+def _plain(labels: np.ndarray, name: str) -> np.ndarray:
     """Objects of one kind; numbers among them as an array of numbers."""
     missing = np.array([is_missing(v) for v in labels], dtype=bool)
     if missing.any():
-        raise ValueError(
-            f"{where}: {name} has no label at {first_place(missing)[1]} (None or NaN); expected a "
-            "label in every row. Drop the rows without one."
+        at, place = first_place(missing)
+        raise InputError(
+            f"{name} has no label at {place} (None or NaN); expected a label in every row. Drop "
+            "the rows without one.",
+            place=at,
         )
     if len({isinstance(v, str) for v in labels}) > 1:
-        _refuse_mixed(labels, where, name)
+        _refuse_mixed(labels, name)
     if isinstance(labels[0], str):
         return labels
     kinds = (bool, np.bool_, Real)
@@ -216,9 +216,10 @@ def _plain(labels: np.ndarray, where: str, name: str) -> np.ndarray:
             return numbers
         plain[:] = [isinstance(v, (float, int)) and -(2**63) <= v < 2**64 for v in labels]
     at, place = first_place(~plain) if not plain.all() else (0, "row 0")
-    raise ValueError(
-        f"{where}: {name} can't be read as labels: it holds {spelled(labels[at]):.60} "
-        f"({type(labels[at]).__name__}) at {place}; expected ints, bools or strings."
+    raise InputError(
+        f"{name} can't be read as labels: it holds {spelled(labels[at]):.60} "
+        f"({type(labels[at]).__name__}) at {place}; expected ints, bools or strings.",
+        place=at,
     )
 
 
@@ -237,99 +238,91 @@ def _without_nullable(y: Any) -> Any:
     return y.to_numpy(dtype=plain)
 
 
-def _refuse_mixed(labels: Any, where: str, name: str) -> None:
+def _refuse_mixed(labels: Any, name: str) -> None:
     kinds = sorted({type(v).__name__ for v in labels})
-    raise ValueError(
-        f"{where}: {name} mixes labels of the types {kinds}; expected one type. Convert them, for "
-        "instance to strings."
+    raise InputError(
+        f"{name} mixes labels of the types {kinds}; expected one type. Convert them, for instance "
+        "to strings."
     )
 
 
-def _check_targets(labels: np.ndarray, where: str, name: str) -> None:
+def _check_targets(labels: np.ndarray, name: str) -> None:
     try:
         check_classification_targets(labels)
     except ValueError as error:
-        raise ValueError(f"{where}: {name}: {spelled(error)}") from error
+        raise InputError(f"{name}: {spelled(error)}") from error
 
 
-def read_classes(classes: Any, where: str) -> np.ndarray:
+def read_classes(classes: Any) -> np.ndarray:
     """Sorted distinct class labels, at least two of them."""
     a = np.asarray(classes)
     listed = classes if isinstance(classes, (list, tuple)) else a.ravel()
     if a.dtype.kind in "OU" and any(not isinstance(v, str) for v in listed):
-        raise ValueError(f"{where}: classes={spelled(classes)}; expected labels of one type.")
+        raise InputError(f"classes={spelled(classes)}; expected labels of one type.")
     if a.ndim != 1 or len(a) < 2:
-        raise ValueError(
-            f"{where}: classes={spelled(classes)}; expected a list of two or more class labels."
+        raise InputError(
+            f"classes={spelled(classes)}; expected a list of two or more class labels."
         )
     if a.dtype.kind == "f" and not np.isfinite(a).all():
-        raise ValueError(f"{where}: classes={spelled(classes)}; expected finite labels.")
+        raise InputError(f"classes={spelled(classes)}; expected finite labels.")
     found = np.unique(a)
     if len(found) != len(a) or (found != a).any():
-        raise ValueError(
-            f"{where}: classes={spelled(classes)}; expected distinct labels in sorted order, the "
-            "order of scikit-learn's classes_ and of the columns. Sort them, and the columns of "
-            "the scores with them."
+        raise InputError(
+            f"classes={spelled(classes)}; expected distinct labels in sorted order, the order of "
+            "scikit-learn's classes_ and of the columns. Sort them, and the columns of the scores "
+            "with them."
         )
     return found
 
 
-def _codes_of(
-    labels: np.ndarray, classes: np.ndarray, where: str, name: str
-) -> tuple[np.ndarray, IntArray]:
+def _codes_of(labels: np.ndarray, classes: np.ndarray, name: str) -> tuple[np.ndarray, IntArray]:
     found, inverse = np.unique(labels, return_inverse=True)
     unknown = ~np.isin(found, classes)
     if unknown.any():
         if labels.dtype.kind == "f" and is_fractional(labels):
-            _refuse_continuous(where, name, labels)
-        raise ValueError(
-            f"{where}: {name} holds labels that are not among the classes "
-            f"{spelled(classes.tolist())}: {spelled(found[unknown].tolist())}; expected known "
-            "labels only. If these are the labels, declare them: classes=[...]."
+            _refuse_continuous(name, labels)
+        raise InputError(
+            f"{name} holds labels that are not among the classes {spelled(classes.tolist())}: "
+            f"{spelled(found[unknown].tolist())}; expected known labels only. If these are the "
+            "labels, declare them: classes=[...]."
         )
     return classes, np.searchsorted(classes, found)[inverse]
 
 
-def refuse_masked(values: Any, name: str, where: str) -> None:
+def refuse_masked(values: Any, name: str) -> None:
     """Raise if some values are hidden: what they stand for is not known."""
     if np.ma.isMaskedArray(values):
-        raise ValueError(
-            f"{where}: {name} is a masked array; expected a plain one. Drop the masked rows."
-        )
+        raise InputError(f"{name} is a masked array; expected a plain one. Drop the masked rows.")
 
 
-def read_group_labels(values: Any, n: int, name: str, where: str) -> np.ndarray:
+def read_group_labels(values: Any, n: int, name: str) -> np.ndarray:
     """Labels of rows that need only be equal or different: their group, problem or task."""
-    refuse_masked(values, name, where)
+    refuse_masked(values, name)
     listed = isinstance(values, (list, tuple))
     # NumPy would turn numbers, and NaN, beside strings into strings.
     mixed = listed and len({isinstance(v, str) for v in values}) > 1
     try:
         a = np.asarray(values, dtype=object if mixed else None)
     except ValueError as error:  # lists of unequal lengths
-        raise ValueError(
-            f"{where}: {name} holds lists of unequal lengths; expected one label per row."
+        raise InputError(
+            f"{name} holds lists of unequal lengths; expected one label per row."
         ) from error
     if a.shape != (n,):
-        raise ValueError(
-            f"{where}: {name} has shape {a.shape}; expected one label per row, ({n},)."
-        )
+        raise InputError(f"{name} has shape {a.shape}; expected one label per row, ({n},).")
     missing = np.zeros(n, dtype=bool)
     if a.dtype.kind == "O":
         missing = np.array([is_missing(v) for v in a], dtype=bool)
     elif a.dtype.kind in "fmM":
         missing = ~np.isfinite(a)
     if missing.any():
-        raise ValueError(
-            f"{where}: {name} has no label at row {int(missing.argmax())}; expected one in every "
-            "row."
-        )
+        at = int(missing.argmax())
+        raise InputError(f"{name} has no label at row {at}; expected one in every row.", place=at)
     if a.dtype.kind == "O":
         try:
             sorted(2 * list(set(a.tolist())))  # twice, so that one alone is compared too
         except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
-            raise ValueError(
-                f"{where}: {name} mixes labels of different types ({spelled(error)}); expected one "
-                "type. Convert them, for instance to strings."
+            raise InputError(
+                f"{name} mixes labels of different types ({spelled(error)}); expected one type. "
+                "Convert them, for instance to strings."
             ) from error
     return a

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from .._numerics.binning import MOST_BINS, auto_bins
 from .._typing import Strategy
+from .errors import InputError, InputTypeError
 from .printed import spelled
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
@@ -61,13 +62,11 @@ _SYNONYMS = {
 }
 
 
-def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> None:
+def check_choice(name: str, value: Any, options: Iterable[str]) -> None:
     """Raise unless ``value`` is one of the options.
 
     Parameters
     ----------
-    where : str
-        Who says so: the class, for instance.
     name : str
         Name of the parameter.
     value : object
@@ -83,13 +82,13 @@ def check_choice(where: str, name: str, value: Any, options: Iterable[str]) -> N
     Examples
     --------
     >>> from calibkit.base import check_choice
-    >>> check_choice("MyCalibrator", "norm", "l2", ("l1", "l2"))
+    >>> check_choice("norm", "l2", ("l1", "l2"))
     """
     options = list(options)
     if not isinstance(value, str) or main_name(value) not in options:
         listed = ", ".join(map(spelled, options))
-        raise ValueError(
-            f"{where}: {name}={spelled(value)}; expected one of {listed}{advice(value, options)}."
+        raise InputError(
+            f"{name}={spelled(value)}; expected one of {listed}{advice(value, options)}."
         )
 
 
@@ -117,14 +116,14 @@ def advice(value: Any, options: Iterable[str]) -> str:
     return f"; did you mean {spelled(near[0])}" if near else ""
 
 
-def check_names(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_names(given: Iterable[str], known: Iterable[str]) -> None:
     """Raise unless all names of parameters are known."""
     known = list(known)
     for name in given:
         if name not in known:
-            raise TypeError(
-                f"{where}: there is no parameter {spelled(name)}; expected {', '.join(known)}"
-                f"{advice(name, known)}."
+            raise InputTypeError(
+                f"there is no parameter {spelled(name)}; expected "
+                f"{', '.join(known)}{advice(name, known)}."
             )
 
 
@@ -132,12 +131,12 @@ def with_hints(init: _Init) -> _Init:
     """An ``__init__`` that says of unknown names which one is meant."""
 
     @wraps(init)
-    def checked(self: Any, *args: Any, **params: Any) -> None:
+    def __init__(self: Any, *args: Any, **params: Any) -> None:
         known = [name for name in signature(init).parameters if name != "self"]
-        check_names(type(self).__name__, params, known)
+        check_names(params, known)
         init(self, *args, **params)
 
-    return cast(_Init, checked)
+    return cast(_Init, __init__)
 
 
 def percent(level: float) -> str:
@@ -145,13 +144,11 @@ def percent(level: float) -> str:
     return f"{100.0 * level:.10g}%"
 
 
-def check_flag(where: str, name: str, value: Any) -> None:
+def check_flag(name: str, value: Any) -> None:
     """Raise unless ``value`` is a bool.
 
     Parameters
     ----------
-    where : str
-        Who says so: the class, for instance.
     name : str
         Name of the parameter.
     value : object
@@ -165,16 +162,13 @@ def check_flag(where: str, name: str, value: Any) -> None:
     Examples
     --------
     >>> from calibkit.base import check_flag
-    >>> check_flag("MyCalibrator", "centered", True)
+    >>> check_flag("centered", True)
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(
-            f"{where}: {name}={spelled(value)} ({type(value).__name__}); expected a bool."
-        )
+        raise InputTypeError(f"{name}={spelled(value)} ({type(value).__name__}); expected a bool.")
 
 
 def check_real(
-    where: str,
     name: str,
     value: Any,
     *,
@@ -187,8 +181,6 @@ def check_real(
 
     Parameters
     ----------
-    where : str
-        Who says so: the class, for instance.
     name : str
         Name of the parameter.
     value : object
@@ -208,13 +200,13 @@ def check_real(
     Examples
     --------
     >>> from calibkit.base import check_real
-    >>> check_real("MyCalibrator", "l2", -1.0, low=0.0)
+    >>> check_real("l2", -1.0, low=0.0)
     Traceback (most recent call last):
-    ValueError: MyCalibrator: l2=-1.0; expected a number in [0, inf].
+    calibkit.base.InputError: l2=-1.0; expected a number in [0, inf].
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(
-            f"{where}: {name}={spelled(value)} ({type(value).__name__}); expected a number."
+        raise InputTypeError(
+            f"{name}={spelled(value)} ({type(value).__name__}); expected a number."
         )
     try:
         number = float(value)
@@ -225,24 +217,21 @@ def check_real(
     )
     if not inside or not np.isfinite(number):
         left, right = "(" if open_low else "[", ")" if open_high else "]"
-        raise ValueError(
-            f"{where}: {name}={spelled(value)}; expected a number in {left}{low:g}, "
-            f"{high:g}{right}."
+        raise InputError(
+            f"{name}={spelled(value)}; expected a number in {left}{low:g}, {high:g}{right}."
         )
 
 
-def check_scale(where: str, name: str, value: Any) -> None:
+def check_scale(name: str, value: Any) -> None:
     """Raise unless ``value`` is a positive number that can be divided by and squared."""
-    check_real(where, name, value, low=1e-12, high=1e12)
+    check_real(name, value, low=1e-12, high=1e12)
 
 
-def check_int(where: str, name: str, value: Any, *, low: int, high: int = 2**53) -> None:
+def check_int(name: str, value: Any, *, low: int, high: int = 2**53) -> None:
     """Raise unless ``value`` is a whole number of at least ``low``, and not beyond reason.
 
     Parameters
     ----------
-    where : str
-        Who says so: the class, for instance.
     name : str
         Name of the parameter.
     value : object
@@ -260,16 +249,14 @@ def check_int(where: str, name: str, value: Any, *, low: int, high: int = 2**53)
     Examples
     --------
     >>> from calibkit.base import check_int
-    >>> check_int("MyCalibrator", "n_bins", 10, low=1)
+    >>> check_int("n_bins", 10, low=1)
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise TypeError(
-            f"{where}: {name}={spelled(value)} ({type(value).__name__}); expected an int."
-        )
+        raise InputTypeError(f"{name}={spelled(value)} ({type(value).__name__}); expected an int.")
     if value < low:
-        raise ValueError(f"{where}: {name}={spelled(value)}; expected an int of at least {low}.")
+        raise InputError(f"{name}={spelled(value)}; expected an int of at least {low}.")
     if int(value) > high:
-        raise ValueError(f"{where}: {name}={spelled(value)}; expected an int of at most {high}.")
+        raise InputError(f"{name}={spelled(value)}; expected an int of at most {high}.")
 
 
 def check_seed(random_state: Any) -> None:
@@ -294,23 +281,21 @@ def generator(random_state: Any) -> np.random.Generator:
         ) from error
 
 
-def check_binning(
-    where: str, strategy: str, n_bins: Any, n: int, effective: float | None = None
-) -> int | str:
+def check_binning(strategy: str, n_bins: Any, n: int, effective: float | None = None) -> int | str:
     """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data.
 
     ``effective`` is the number of rows of equal weight that would say as much.
     """
-    check_choice(where, "strategy", strategy, get_args(Strategy))
+    check_choice("strategy", strategy, get_args(Strategy))
     if isinstance(n_bins, str):
-        check_choice(where, "n_bins", n_bins, ("auto", "sweep"))
+        check_choice("n_bins", n_bins, ("auto", "sweep"))
         if n_bins == "sweep" and strategy != "unique":
             return n_bins
         return auto_bins(n if effective is None else effective)
-    check_int(where, "n_bins", n_bins, low=1, high=MOST_BINS)
+    check_int("n_bins", n_bins, low=1, high=MOST_BINS)
     if n_bins > n and strategy != "unique":
-        raise ValueError(
-            f"{where}: n_bins={n_bins} and {n:,} rows; expected at least one row per bin. "
-            "Use fewer bins, or n_bins='auto'."
+        raise InputError(
+            f"n_bins={n_bins} and {n:,} rows; expected at least one row per bin. Use fewer bins, "
+            "or n_bins='auto'."
         )
     return int(n_bins)

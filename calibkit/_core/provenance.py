@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .errors import InputError
+
 #: Numbers from which on sums are hashed, not the numbers; a prime, so that few patterns fit it.
 _WIDTH = 509
 
@@ -101,7 +103,7 @@ def provenance_from_dict(data: Any) -> Provenance:
             return Provenance(rows, seconds.timestamp(), version, digest)
     except (TypeError, KeyError, ValueError):
         pass
-    raise ValueError(
-        "from_dict: fitted_on is not what calibkit writes; expected rows, when "
-        "('2026-01-31T12:00:00Z'), calibkit and hash. Leave it out of the file."
+    raise InputError(
+        "fitted_on is not what calibkit writes; expected rows, when ('2026-01-31T12:00:00Z'), "
+        "calibkit and hash. Leave it out of the file."
     )

@@ -9,6 +9,7 @@ import numpy as np
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind, StreamKind, Weights
 from .columns import column_names, in_class_order
+from .errors import InputError
 from .inputs import (
     Rows,
     check_lengths,
@@ -60,83 +61,82 @@ def read_problem(
     classes: Any = None,
     *,
     fractions: bool = False,
-    where: str,
 ) -> Rows:
     """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1.
 
     With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
     """
-    _check_given(y_prob, weights, pos_label, where)
+    _check_given(y_prob, weights, pos_label)
     read: Any = read_targets if fractions and _of_two_classes(y_prob) else read_labels
     try:
-        found, codes = read(y_true, classes=classes, where=where, name="y_true")
-        y_prob = columns_in_order(y_prob, found, pos_label, where)
-        scores = read_scores(y_prob, scale="probability", where=where, name="y_prob")
+        found, codes = read(y_true, classes=classes, name="y_true")
+        y_prob = columns_in_order(y_prob, found, pos_label)
+        scores = read_scores(y_prob, scale="probability", name="y_prob")
     except ValueError:
-        refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
+        refuse_swapped(y_prob, y_true, _NAMES, labels_first=True)
         raise
     binary = scores.values.ndim == 1
     if codes.dtype.kind == "f":
-        refuse_swapped(y_prob, y_true, where, _NAMES, labels_first=True)
+        refuse_swapped(y_prob, y_true, _NAMES, labels_first=True)
     labels_found = found
-    check_lengths(len(scores), len(codes), where, _NAMES)
-    w = _weights(sample_weight, len(scores), where)
+    check_lengths(len(scores), len(codes), _NAMES)
+    w = _weights(sample_weight, len(scores))
     if codes.dtype.kind == "f":
-        found, codes = _event_shares(found, codes, pos_label, where)
+        found, codes = _event_shares(found, codes, pos_label)
     elif not binary:
-        _refuse_event(pos_label, scores.n_classes, where)
+        _refuse_event(pos_label, scores.n_classes)
     else:
-        labels, (found, codes) = found, _binary_codes(found, codes, pos_label, where)
+        labels, (found, codes) = found, _binary_codes(found, codes, pos_label)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
         if two_columns and pos_label is not None and len(labels) == 1:
-            raise ValueError(
-                f"{where}: y_prob has two columns and y_true holds one label only, "
+            raise InputError(
+                "y_prob has two columns and y_true holds one label only, "
                 f"{spelled(labels.tolist()[0])}; expected the column of the event alone, or both "
                 "classes in classes=[...]."
             )
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
             flipped = np.asarray(y_prob)[:, ::-1]
-            scores = read_scores(flipped, scale="probability", where=where, name="y_prob")
+            scores = read_scores(flipped, scale="probability", name="y_prob")
     if weights == "frequency":
-        w = _checked_counts(codes, w, where)
+        w = _checked_counts(codes, w)
     rows = Rows(scores, codes, w, found)
-    match_classes(rows, where=where, names=_NAMES)
-    warn_of_hard(scores, where, "y_prob")
+    match_classes(rows, names=_NAMES)
+    warn_of_hard(scores, "y_prob")
     if pos_label is None and classes is None and column_names(y_prob) is None:
-        warn_of_order(labels_found, where, "y_true")
+        warn_of_order(labels_found, "y_true")
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
         rows = Rows(scores[kept], codes[kept], w[kept], found)
     return rows
 
 
-def _refuse_event(pos_label: Any, n_classes: int, where: str) -> None:
+def _refuse_event(pos_label: Any, n_classes: int) -> None:
     if pos_label is not None:
-        raise ValueError(
-            f"{where}: pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected "
-            "it for two classes. For one class of many give y_true == label and its column."
+        raise InputError(
+            f"pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected it for "
+            "two classes. For one class of many give y_true == label and its column."
         )
 
 
-def _check_given(y_prob: Any, weights: Any, pos_label: Any, where: str) -> None:
-    check_choice(where, "weights", weights, WEIGHTS)
+def _check_given(y_prob: Any, weights: Any, pos_label: Any) -> None:
+    check_choice("weights", weights, WEIGHTS)
     if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
-        raise ValueError(f"{where}: pos_label={spelled(pos_label)}; expected one label.")
+        raise InputError(f"pos_label={spelled(pos_label)}; expected one label.")
     if y_prob is None:
-        raise ValueError(f"{where}: y_prob is missing; expected probabilities beside the labels.")
+        raise InputError("y_prob is missing; expected probabilities beside the labels.")
 
 
 def read_event(
-    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any, where: str
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any
 ) -> Binary:
     """Checked rows of one event, or of its shares."""
     given = sample_weight, weights, pos_label
-    rows = read_problem(y_true, y_prob, *given, fractions=True, where=where)
+    rows = read_problem(y_true, y_prob, *given, fractions=True)
     if rows.scores.n_classes > 2:
-        raise ValueError(
-            f"{where}: y_prob has {rows.scores.n_classes} columns; expected the probability of "
-            "one event. Give one column, or the top label: y_true == p.argmax(1) and p.max(1)."
+        raise InputError(
+            f"y_prob has {rows.scores.n_classes} columns; expected the probability of one event. "
+            "Give one column, or the top label: y_true == p.argmax(1) and p.max(1)."
         )
     return reduce_rows(rows, "binary", weights)[0]
 
@@ -150,7 +150,7 @@ def _of_two_classes(y_prob: Any) -> bool:
     return len(shape) < 2 or shape[1] <= 2
 
 
-def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str) -> Any:
+def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any) -> Any:
     """The columns of a frame in the order of the labels, of which one may be all that occurs."""
     labels = found.tolist()
     if len(labels) == 1 and pos_label is not None and pos_label != labels[0]:
@@ -158,56 +158,59 @@ def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any, where: str)
     elif len(labels) == 1 and not isinstance(labels[0], str) and labels[0] in (0, 1, -1):
         labels = [min(0, labels[0]), 1]
     mend = "" if pos_label is not None else f" Or name the event: pos_label={spelled(labels[0])}."
-    return in_class_order(y_prob, labels, where=where, name="y_prob", event=pos_label, mend=mend)
+    return in_class_order(y_prob, labels, name="y_prob", event=pos_label, mend=mend)
 
 
-def _weights(sample_weight: Any, n: int, where: str) -> FloatArray | None:
+def _weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Checked weights; what is below 1e-50 of the largest counts as 0, or its square would."""
-    w = read_weights(sample_weight, n, where=where)
+    w = read_weights(sample_weight, n)
     if w is None or w.min() >= _LEAST * w.max():
         return w
     return np.where(w < _LEAST * w.max(), 0.0, w)
 
 
 def _event_shares(
-    found: np.ndarray, shares: FloatArray, pos_label: Any, where: str
+    found: np.ndarray, shares: FloatArray, pos_label: Any
 ) -> tuple[np.ndarray, FloatArray]:
     """Shares of the event, which may be that of the smaller label."""
     if pos_label is None or pos_label == found[1]:
         return np.array([0, 1]), shares
     if pos_label != found[0]:
-        raise ValueError(
-            f"{where}: pos_label={spelled(pos_label)} with fractions in y_true; expected "
+        raise InputError(
+            f"pos_label={spelled(pos_label)} with fractions in y_true; expected "
             f"{spelled(found.tolist()[0])} or {spelled(found.tolist()[1])}."
         )
     return np.array([0, 1]), 1.0 - shares
 
 
-def _checked_counts(y: np.ndarray, w: FloatArray | None, where: str) -> FloatArray | None:
+def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
     """Weights that count rows, and events among them."""
     if w is None and y.dtype.kind != "f":
         return None
     n = np.ones(len(y)) if w is None else w
     if (n != np.floor(n)).any() or n.sum() > 2**53:
         bad = (n != np.floor(n)) | (n > 2**53)
-        value = f"{n[bad][0]:.6g} at row {bad.argmax()}" if bad.any() else f"a sum of {n.sum():.6g}"
-        raise ValueError(
-            f"{where}: weights='frequency' and a sample_weight of {value}; expected whole numbers "
-            "of rows, at most 2**53 together. For other weights use weights='sampling'."
+        at = int(bad.argmax()) if bad.any() else None
+        value = f"a sum of {n.sum():.6g}" if at is None else f"{n[at]:.6g} at row {at}"
+        raise InputError(
+            f"weights='frequency' and a sample_weight of {value}; expected whole numbers of rows, "
+            "at most 2**53 together. For other weights use weights='sampling'.",
+            place=at,
         )
     off = np.abs(n * y - np.rint(n * y)) > 1e-6
     if off.any():
         i = int(off.argmax())
-        raise ValueError(
-            f"{where}: weights='frequency', and y_true is {y[i]:.6g} at row {i} with a weight of "
+        raise InputError(
+            f"weights='frequency', and y_true is {y[i]:.6g} at row {i} with a weight of "
             f"{n[i]:.6g}, which is no whole number of events; expected k/n with the weight n. For "
-            "other fractions use weights='sampling'."
+            "other fractions use weights='sampling'.",
+            place=i,
         )
     return n
 
 
 def _binary_codes(
-    found: np.ndarray, codes: IntArray, pos_label: Any, where: str
+    found: np.ndarray, codes: IntArray, pos_label: Any
 ) -> tuple[np.ndarray, IntArray]:
     """Codes with 1 for the positive label, also where only one label occurs."""
     if pos_label is None:
@@ -216,15 +219,15 @@ def _binary_codes(
         only = found.tolist()[0]
         if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
             return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
-        raise ValueError(
-            f"{where}: y_true holds one label only, {spelled(only)}; expected two, or pos_label to "
-            "say whether it is the event."
+        raise InputError(
+            f"y_true holds one label only, {spelled(only)}; expected two, or pos_label to say "
+            "whether it is the event."
         )
     same_kind = isinstance(pos_label, str) == isinstance(found.tolist()[0], str)
     if len(found) > 2 or not same_kind or (len(found) == 2 and pos_label not in found):
-        raise ValueError(
-            f"{where}: pos_label={spelled(pos_label)} with the labels "
-            f"{spelled(found.tolist()[:10])}; expected one of two labels."
+        raise InputError(
+            f"pos_label={spelled(pos_label)} with the labels {spelled(found.tolist()[:10])}; "
+            "expected one of two labels."
         )
     positive = (found == pos_label)[codes]
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
@@ -237,34 +240,32 @@ def row_counts(w: FloatArray | None, n: int, weights: Weights) -> tuple[int, flo
     return n, float(n) if w is None else float(effective_count(w.sum(), w @ w))
 
 
-def refuse_beside_table(where: str, *given: Any) -> None:
+def refuse_beside_table(*given: Any) -> None:
     """Raise if anything of the rows is given beside the table that stands for them."""
     if any(value is not None for value in given):
-        raise ValueError(
-            f"{where}: a ScoreTable beside y_prob, sample_weight, pos_label or classes, which it "
-            "holds already; expected the table alone, or the rows."
+        raise InputError(
+            "a ScoreTable beside y_prob, sample_weight, pos_label or classes, which it holds "
+            "already; expected the table alone, or the rows."
         )
 
 
-def refuse_kind(where: str, kind: Any) -> None:
+def refuse_kind(kind: Any) -> None:
     """Raise if another kind of error is asked of a table than the one it stands for."""
     if kind not in (None, "binary"):
-        raise ValueError(f"{where}: kind={spelled(kind)} with a ScoreTable, which is binary.")
+        raise InputError(f"kind={spelled(kind)} with a ScoreTable, which is binary.")
 
 
-def read_groups(groups: Any, sample_weight: Any, n: int, where: str) -> np.ndarray:
+def read_groups(groups: Any, sample_weight: Any, n: int) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
-    g = read_group_labels(groups, n, "groups", where)
-    w = _weights(sample_weight, n, where)
+    g = read_group_labels(groups, n, "groups")
+    w = _weights(sample_weight, n)
     if w is not None:
         g, w = g[w > 0], w[w > 0]
     found, codes = np.unique(g, return_inverse=True)
     if len(found) < 2:
-        raise ValueError(
-            f"{where}: groups holds one group only; expected at least two to draw from."
-        )
+        raise InputError("groups holds one group only; expected at least two to draw from.")
     if len(found) < FEW_GROUPS:
-        warn(f"{where}: {few_groups(codes, w)}.", FewGroupsWarning)
+        warn(f"{few_groups(codes, w)}.", FewGroupsWarning)
     return codes
 
 
@@ -274,26 +275,23 @@ def read_confidence(
     sample_weight: Any,
     weights: Weights,
     pos_label: Any,
-    where: str,
     *,
     fractions: bool = True,
 ) -> Binary:
     """Checked rows of one event, or of the winning class being right for K > 2 classes."""
     given = sample_weight, weights, pos_label
-    rows = read_problem(y_true, y_prob, *given, fractions=fractions, where=where)
-    return reduce_rows(rows, infer_kind(None, rows.scores.n_classes, where), weights)[0]
+    rows = read_problem(y_true, y_prob, *given, fractions=fractions)
+    return reduce_rows(rows, infer_kind(None, rows.scores.n_classes), weights)[0]
 
 
-def infer_kind(
-    kind: Kind | None, n_classes: int, where: str, kinds: tuple[str, ...] = KINDS
-) -> Kind:
+def infer_kind(kind: Kind | None, n_classes: int, kinds: tuple[str, ...] = KINDS) -> Kind:
     """The kind asked for; otherwise that of the event, or of the winning class for K > 2."""
     if kind is None:
         return "top_label" if n_classes > 2 else "binary"
-    check_choice(where, "kind", kind, kinds)
+    check_choice("kind", kind, kinds)
     if kind == "binary" and n_classes > 2:
-        raise ValueError(
-            f"{where}: kind='binary' with {n_classes} columns in y_prob; expected "
+        raise InputError(
+            f"kind='binary' with {n_classes} columns in y_prob; expected "
             f"{' or '.join(map(spelled, kinds[1:]))}. For one class give its column and y_true == "
             "class."
         )
@@ -344,7 +342,7 @@ def reversal(
     said = f"AUC {area:.3f}, surely below 1/2: the other label may be meant"
     if y_prob is None:
         return f"{said}; say so by pos_label."
-    labels, codes = read_targets(y_true, where="reversal", name="y_true")
+    labels, codes = read_targets(y_true, name="y_true")
     if codes.dtype.kind == "f":
         return f"{said}; give the fractions of that label."
     if np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2:
@@ -357,7 +355,7 @@ def reversal(
 
 
 def read_stream_rows(
-    y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any, where: str
+    y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any
 ) -> tuple[Binary, IntArray, int, np.ndarray]:
     """The labelled rows as a binary problem, their places in the stream, and its length.
 
@@ -369,25 +367,25 @@ def read_stream_rows(
     else:
         known = y == y  # not NaN, whatever the type
     if y.ndim == 1 and not known.all():
-        n = len(read_scores(y_prob, scale="probability", where=where, name="y_prob"))
-        check_lengths(n, len(y), where, ("y_prob", "y_true"))
+        n = len(read_scores(y_prob, scale="probability", name="y_prob"))
+        check_lengths(n, len(y), ("y_prob", "y_true"))
         if not known.any():
-            raise ValueError(f"{where}: y_true holds no label; expected some rows with one.")
-        y_prob = _by_name(y[known], y_prob, pos_label, classes, where)
+            raise InputError("y_true holds no label; expected some rows with one.")
+        y_prob = _by_name(y[known], y_prob, pos_label, classes)
         y_true, labelled = y[known], y_prob[known]
-        data = read_problem(y_true, labelled, pos_label=pos_label, classes=classes, where=where)
+        data = read_problem(y_true, labelled, pos_label=pos_label, classes=classes)
     else:
-        data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
-        y_prob = _by_name(y.ravel(), y_prob, pos_label, classes, where)
-    shown = infer_kind(kind, data.scores.n_classes, where, get_args(StreamKind))
+        data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
+        y_prob = _by_name(y.ravel(), y_prob, pos_label, classes)
+    shown = infer_kind(kind, data.scores.n_classes, get_args(StreamKind))
     (binary,) = reduce_rows(data, shown)
     rows = np.flatnonzero(known) if y.ndim == 1 else np.arange(len(binary.y))
     return binary, rows, len(y), y_prob
 
 
-def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any, where: str) -> np.ndarray:
+def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any) -> np.ndarray:
     """Forecasts as an array, the columns of a frame in the order of the labels."""
     if isinstance(y_prob, (np.ndarray, list, tuple)):
         return np.asarray(y_prob)
-    found, _ = read_labels(y, classes=classes, where=where, name="y_true")
-    return np.asarray(columns_in_order(y_prob, found, pos_label, where))
+    found, _ = read_labels(y, classes=classes, name="y_true")
+    return np.asarray(columns_in_order(y_prob, found, pos_label))

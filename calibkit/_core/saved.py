@@ -15,6 +15,7 @@ import numpy as np
 
 from .._typing import FloatArray, Scale
 from .base import BaseCalibrator
+from .errors import InputError, InputTypeError
 from .inputs import LARGEST_LOGIT
 from .printed import spelled
 from .scores import Scores
@@ -52,9 +53,7 @@ def with_names_of_today(data: Any, owner: str = "", depth: int = 0) -> Any:
     for old, value in data.items():
         key = OLD_NAMES.get((owner, old), old)
         if key in out or (key != old and key in data):
-            raise ValueError(
-                f"from_dict: {owner} holds {spelled(key)} under two names; expected one."
-            )
+            raise InputError(f"{owner} holds {spelled(key)} under two names; expected one.")
         if isinstance(value, str):
             value = OLD_NAMES.get((owner, key, value), value)
         out[key] = with_names_of_today(value, owner, depth + 1)
@@ -63,11 +62,11 @@ def with_names_of_today(data: Any, owner: str = "", depth: int = 0) -> Any:
 
 def check_keys(data: Any, expected: set[str], what: str) -> None:
     if not isinstance(data, dict):
-        raise ValueError(f"from_dict: {what} is a {type(data).__name__}; expected a dict.")
+        raise InputError(f"{what} is a {type(data).__name__}; expected a dict.")
     unknown, missing = sorted(map(str, set(data) - expected)), sorted(expected - set(data))
     if unknown or missing:
-        raise ValueError(
-            f"from_dict: {what} has unknown keys {unknown[:10]} and lacks {missing}; expected "
+        raise InputError(
+            f"{what} has unknown keys {unknown[:10]} and lacks {missing}; expected "
             f"{sorted(expected)}."
         )
 
@@ -76,9 +75,9 @@ def labels_to_dict(labels: np.ndarray) -> dict[str, Any]:
     kind = _LABEL_KINDS.get(labels.dtype.kind)
     values = labels.tolist()
     if kind is None or not all(type(v) is kind for v in values):
-        raise TypeError(
-            f"to_dict: class labels of dtype {labels.dtype} can't be written; expected ints, "
-            "floats, bools or strings. Convert the labels before fitting."
+        raise InputTypeError(
+            f"class labels of dtype {labels.dtype} can't be written; expected ints, floats, bools "
+            "or strings. Convert the labels before fitting."
         )
     name = {"U": "str", "O": "object"}.get(labels.dtype.kind, labels.dtype.name)
     return {"dtype": name, "values": values}
@@ -91,29 +90,27 @@ def labels_from_dict(data: Any, what: str) -> np.ndarray:
     allowed |= {f"{s}int{b}": f"{s[:1] or 'i'}{b // 8}" for s in ("", "u") for b in (8, 16, 32, 64)}
     allowed |= {"float16": "f2", "float32": "f4", "float64": "f8"}
     if not isinstance(name, str) or name not in allowed or not isinstance(values, list):
-        raise ValueError(
-            f"from_dict: class labels of dtype {spelled(str(name)[:50])} are not known."
-        )
+        raise InputError(f"class labels of dtype {spelled(str(name)[:50])} are not known.")
     dtype = np.dtype(allowed[name])
     kind = _LABEL_KINDS[dtype.kind]
     if not values or not all(type(v) is kind for v in values):
-        raise ValueError(f"from_dict: class labels of {what}: expected values of type {name}.")
+        raise InputError(f"class labels of {what}: expected values of type {name}.")
     if kind is str and len(values) * max(map(len, values)) > _MAX_TEXT:
-        raise ValueError(f"from_dict: class labels of {what} are too long together.")
+        raise InputError(f"class labels of {what} are too long together.")
     try:
         with np.errstate(over="ignore"):
             found = np.array(values, dtype=dtype)
     except OverflowError as error:
-        raise ValueError(f"from_dict: class labels of {what} do not fit {name}.") from error
+        raise InputError(f"class labels of {what} do not fit {name}.") from error
     if kind is float and not np.isfinite(found).all():
-        raise ValueError(f"from_dict: class labels of {what} are not finite as {name}.")
+        raise InputError(f"class labels of {what} are not finite as {name}.")
     return found
 
 
 def number(value: Any, what: str) -> float:
     # Compared, not converted: a whole number of a thousand digits is not a float.
     if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
-        raise ValueError(f"from_dict: {what} holds {short(value)}; expected a finite number.")
+        raise InputError(f"{what} holds {short(value)}; expected a finite number.")
     return float(value)
 
 
@@ -125,16 +122,16 @@ def short(value: Any) -> str:
 
 def count(value: Any, what: str) -> int:
     if type(value) is not int or not 0 <= value <= 2**53:
-        raise ValueError(f"from_dict: {what} is {short(value)}; expected a count.")
+        raise InputError(f"{what} is {short(value)}; expected a count.")
     return value
 
 
 def vector(value: Any, what: str, length: int | None = None) -> FloatArray:
     """A list of finite numbers as an array."""
     if not isinstance(value, list):
-        raise ValueError(f"from_dict: {what} is {short(value)}; expected a list.")
+        raise InputError(f"{what} is {short(value)}; expected a list.")
     if length is not None and len(value) != length:
-        raise ValueError(f"from_dict: {what} holds {len(value)} numbers; expected {length}.")
+        raise InputError(f"{what} holds {len(value)} numbers; expected {length}.")
     return np.array([number(v, what) for v in value], dtype=np.float64)
 
 
@@ -145,7 +142,7 @@ def finite(value: float) -> float | None:
 
 def check_sound(sound: Any, what: str) -> None:
     if not sound:
-        raise ValueError(f"from_dict: the state of {what} is inconsistent.")
+        raise InputError(f"the state of {what} is inconsistent.")
 
 
 # -- state that could have been learnt ----------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from .._typing import FloatArray, IntArray, SignalScale
+from .errors import InputError
 from .inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths, refuse_swapped
 from .labels import is_missing, read_group_labels, read_labels, refuse_masked
 from .params import advice, check_choice
@@ -18,28 +19,23 @@ from .warnings import MissingSignalWarning, warn
 SCALES = get_args(SignalScale)
 
 
-def read_correct(
-    correct: Any, where: str, signal: Any = None, name: str = "confidence"
-) -> IntArray:
+def read_correct(correct: Any, signal: Any = None, name: str = "confidence") -> IntArray:
     """0 or 1 for every output; ``signal`` is what they may have been mistaken for."""
     try:
-        found, codes = read_labels(correct, where=where, name="correct")
+        found, codes = read_labels(correct, name="correct")
     except ValueError:
         signal = next(iter(signal.values()), None) if isinstance(signal, Mapping) else signal
-        refuse_swapped(signal, correct, where, (name, "correct"))
+        refuse_swapped(signal, correct, (name, "correct"))
         raise
     other = [v for v in found.tolist() if v not in (0, 1)]
     if other:
-        raise ValueError(
-            f"{where}: correct holds {spelled(other[0])}; expected 0 or 1, or bool, for every "
-            "output."
+        raise InputError(
+            f"correct holds {spelled(other[0])}; expected 0 or 1, or bool, for every output."
         )
     return found.astype(np.int8)[codes]
 
 
-def read_signals(
-    confidence: Any, n: int, where: str, beside: str = "correct"
-) -> dict[str, FloatArray]:
+def read_signals(confidence: Any, n: int, beside: str = "correct") -> dict[str, FloatArray]:
     """Named columns of one number per output, NaN where there is none."""
     if hasattr(confidence, "columns"):
         pairs = [(str(c), confidence[c]) for c in confidence.columns]
@@ -48,99 +44,94 @@ def read_signals(
     else:
         pairs = [("confidence", confidence)]
     if not pairs:
-        raise ValueError(f"{where}: confidence holds no signal; expected at least one.")
+        raise InputError("confidence holds no signal; expected at least one.")
     named = dict(pairs)
     if len(named) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(
-            f"{where}: confidence holds two signals called {spelled(twice)}; expected distinct "
-            "names."
+        raise InputError(
+            f"confidence holds two signals called {spelled(twice)}; expected distinct names."
         )
-    return {name: _numbers(values, n, name, where, beside) for name, values in named.items()}
+    return {name: _numbers(values, n, name, beside) for name, values in named.items()}
 
 
-def _numbers(values: Any, n: int, name: str, where: str, beside: str) -> FloatArray:
+def _numbers(values: Any, n: int, name: str, beside: str) -> FloatArray:
     what = name if name == "confidence" else f"confidence[{spelled(name)}]"
-    refuse_masked(values, what, where)
+    refuse_masked(values, what)
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":  # None, and the missing values of pandas, become NaN
             a = np.array([np.nan if is_missing(v) else v for v in values])
-        a = a.astype(np.float64) if a.dtype.kind in "buif" else _refuse(what, where)
-    except (TypeError, ValueError) as error:
-        if "expected one number" in str(error):
-            raise
-        _refuse(what, where)
+    except (TypeError, ValueError):
+        a = np.empty(0, dtype=object)
+    if a.dtype.kind not in "buif":
+        raise InputError(f"{what} can't be read as numbers; expected one number per output.")
+    a = a.astype(np.float64)
     if a.ndim == 2 and a.shape[1] == 2 and (np.abs(a.sum(axis=1) - 1.0) > SUM_TOLERANCE).any():
-        raise ValueError(
-            f"{where}: {what} has two columns whose rows don't sum to one; expected one number per "
-            "output, or both columns of predict_proba."
+        raise InputError(
+            f"{what} has two columns whose rows don't sum to one; expected one number per output, "
+            "or both columns of predict_proba."
         )
     if a.ndim == 2 and a.shape[1] in (1, 2):
         a = a[:, -1]  # of predict_proba: the probability of being correct
     if a.ndim != 1:
-        raise ValueError(f"{where}: {what} has shape {a.shape}; expected one number per output.")
-    check_lengths(len(a), n, where, (what, beside))
+        raise InputError(f"{what} has shape {a.shape}; expected one number per output.")
+    check_lengths(len(a), n, (what, beside))
     if np.isinf(a).any():
         at = int(np.flatnonzero(np.isinf(a))[0])
-        raise ValueError(
-            f"{where}: {what} is infinite at output {at}; expected finite numbers, or NaN where "
-            "there is no signal. Log-odds of probabilities 0 and 1: use scale='probability'."
+        raise InputError(
+            f"{what} is infinite at output {at}; expected finite numbers, or NaN where there is no "
+            "signal. Log-odds of probabilities 0 and 1: use scale='probability'."
         )
     return a
 
 
-def _refuse(what: str, where: str) -> Any:
-    raise ValueError(f"{where}: {what} can't be read as numbers; expected one number per output.")
-
-
-def read_by(by: Any, n: int, where: str) -> np.ndarray:
+def read_by(by: Any, n: int) -> np.ndarray:
     """Parts that outputs belong to: labels, or several labels of each, joined."""
     if np.ndim(by) != 2 or len(by) != n:
-        return read_group_labels(by, n, "by", where)
+        return read_group_labels(by, n, "by")
     columns = np.asarray(by, dtype=object).T
-    named = [read_group_labels(column.tolist(), n, "by", where) for column in columns]
+    named = [read_group_labels(column.tolist(), n, "by") for column in columns]
     return np.array([", ".join(map(str, row)) for row in zip(*named, strict=True)])
 
 
-def scales_of(scale: Any, signals: Mapping[str, FloatArray], where: str) -> dict[str, SignalScale]:
+def scales_of(scale: Any, signals: Mapping[str, FloatArray]) -> dict[str, SignalScale]:
     """The scale of every signal, from one for all or one for each by name."""
     if not isinstance(scale, Mapping):
-        check_choice(where, "scale", scale, SCALES)
+        check_choice("scale", scale, SCALES)
         return dict.fromkeys(signals, scale)
     scale = {str(name): one for name, one in scale.items()}
     for name, one in scale.items():
         if name not in signals:
             listed = ", ".join(map(spelled, signals))
-            raise ValueError(
-                f"{where}: scale names {spelled(name)}; expected signals among {listed}"
-                f"{advice(name, signals)}."
+            raise InputError(
+                f"scale names {spelled(name)}; expected signals among "
+                f"{listed}{advice(name, signals)}."
             )
-        check_choice(where, f"scale[{spelled(name)}]", one, SCALES)
+        check_choice(f"scale[{spelled(name)}]", one, SCALES)
     return {name: scale.get(name, "probability") for name in signals}
 
 
-def check_range(values: FloatArray, scale: SignalScale, name: str, where: str) -> None:
+def check_range(values: FloatArray, scale: SignalScale, name: str) -> None:
     """Raise where a signal declared a probability is none."""
     if scale != "probability":
         return
     bad = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: {name} is {values[at]:.9g} at output {at}; expected probabilities in "
-            f"[0, 1]. Log-odds: scale={{{spelled(name)}: 'logit'}}; lengths, perplexities and "
-            f"other numbers: scale={{{spelled(name)}: 'score'}}."
+        raise InputError(
+            f"{name} is {values[at]:.9g} at output {at}; expected probabilities in [0, 1]. "
+            f"Log-odds: scale={{{spelled(name)}: 'logit'}}; lengths, perplexities and other "
+            f"numbers: scale={{{spelled(name)}: 'score'}}."
         )
 
 
-def warn_left_out(where: str, name: str, missing: np.ndarray, so: str) -> None:
+def warn_left_out(name: str, missing: np.ndarray, so: str) -> None:
     """Say how many outputs are left out for want of a signal, and what comes of it."""
     n_missing, first = int(np.count_nonzero(missing)), int(np.argmax(missing))
     warn(
-        f"{where}: {n_missing} of {len(missing)} outputs have no {name} (NaN, first at output "
-        f"{first}); they are left out{so}.",
+        f"{n_missing} of {len(missing)} outputs have no {name} (NaN, first at output {first}); "
+        f"they are left out{so}.",
         MissingSignalWarning,
     )
 
@@ -149,16 +140,16 @@ def warn_left_out(where: str, name: str, missing: np.ndarray, so: str) -> None:
 _WHOLE = 1e-3
 
 
-def read_floats(values: Any, name: str, where: str) -> FloatArray:
+def read_floats(values: Any, name: str) -> FloatArray:
     """An array of float64."""
     if np.ma.isMaskedArray(values):
-        raise ValueError(f"{where}: {name} is a masked array; expected a plain one.")
+        raise InputError(f"{name} is a masked array; expected a plain one.")
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {name} can't be read as numbers: {spelled(error)}.") from error
+        raise InputError(f"{name} can't be read as numbers: {spelled(error)}.") from error
     return a.astype(np.float64)
 
 
@@ -166,52 +157,52 @@ def _flat(a: FloatArray) -> FloatArray:
     return a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a
 
 
-def read_rates(y: Any, n: int, where: str) -> FloatArray:
+def read_rates(y: Any, n: int) -> FloatArray:
     """Success rates in [0, 1]."""
     if y is None:
-        raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
-    a = _flat(read_floats(y, "y", where))
+        raise InputError("requires y to be passed, but the target y is None.")
+    a = _flat(read_floats(y, "y"))
     if a.ndim != 1:
-        raise ValueError(f"{where}: y has shape {a.shape}; expected one success rate per row.")
-    check_lengths(n, len(a), where, ("X", "y"))
+        raise InputError(f"y has shape {a.shape}; expected one success rate per row.")
+    check_lengths(n, len(a), ("X", "y"))
     bad = ~((a >= 0) & (a <= 1))
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: y is {a[at]:.6g} at row {at}; expected success rates k/n in [0, 1], no NaN "
-            "or infinity. Divide counts by the number of trials."
+        raise InputError(
+            f"y is {a[at]:.6g} at row {at}; expected success rates k/n in [0, 1], no NaN or "
+            "infinity. Divide counts by the number of trials."
         )
     return a
 
 
-def read_trials(n_trials: Any, y: FloatArray, method: str, where: str) -> FloatArray | None:
+def read_trials(n_trials: Any, y: FloatArray, method: str) -> FloatArray | None:
     """Numbers of trials of which the rates are whole shares."""
     if n_trials is None:
         if method == "beta_binomial":
-            raise ValueError(
-                f"{where}: n_trials is None; expected the number of trials behind each rate, an "
-                "int or one per row. Without it use method='pinball'."
+            raise InputError(
+                "n_trials is None; expected the number of trials behind each rate, an int or one "
+                "per row. Without it use method='pinball'."
             )
         return None
-    n = _flat(read_floats(n_trials, "n_trials", where))
+    n = _flat(read_floats(n_trials, "n_trials"))
     if n.ndim == 0:
         n = np.full(len(y), float(n))
     if n.shape != y.shape:
-        raise ValueError(
-            f"{where}: n_trials has shape {n.shape}; expected an int, or one per row, {y.shape}."
+        raise InputError(
+            f"n_trials has shape {n.shape}; expected an int, or one per row, {y.shape}."
         )
     bad = ~((n >= 1) & (n <= 1e9) & (n == np.floor(n)))
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: n_trials is {n[at]:.6g} at row {at}; expected whole numbers from 1 to 1e9."
+        raise InputError(
+            f"n_trials is {n[at]:.6g} at row {at}; expected whole numbers from 1 to 1e9."
         )
     k = y * n
     bad = np.abs(k - np.round(k)) > _WHOLE * np.maximum(1.0, 1e-4 * n)
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
-        raise ValueError(
-            f"{where}: y is {y[at]:.6g} at row {at}, which is no share of n_trials={n[at]:.0f} "
-            f"(y * n_trials = {k[at]:.6g}); expected k/n with whole k."
+        raise InputError(
+            f"y is {y[at]:.6g} at row {at}, which is no share of n_trials={n[at]:.0f} (y * "
+            f"n_trials = {k[at]:.6g}); expected k/n with whole k."
         )
     return n

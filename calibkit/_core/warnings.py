@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_Kept = list[tuple[str, type[Warning]]]
+from .errors import Told
+
+_Kept = list[Warning]
 #: What is kept back until all parts of a call are done.
 _KEPT: ContextVar[_Kept | None] = ContextVar("calibkit_warnings", default=None)
 #: Packages between our line and the user's.
 _BETWEEN = ("calibkit", "sklearn", "joblib", "contextlib")
 
 
-class CalibrationWarning(UserWarning):
+class CalibrationWarning(Told, UserWarning):
     """Base of all warnings raised by calibkit."""
 
 
@@ -74,14 +76,18 @@ class FewEventsWarning(CalibrationWarning):
 
 def warn(message: str, category: type[Warning]) -> None:
     """Warn of the line outside this package that led here."""
+    _give(category(message))
+
+
+def _give(warning: Warning) -> None:
     kept = _KEPT.get()
     if kept is not None:
-        kept.append((message, category))
+        kept.append(warning)
         return
     level, frame = 2, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _BETWEEN:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(warning, stacklevel=level)
 
 
 @contextmanager
@@ -93,9 +99,11 @@ def counted(parts: str = "") -> Iterator[None]:
         yield
     finally:
         _KEPT.reset(token)
-        for category in dict.fromkeys(category for _, category in kept):
-            first, *more = [message for message, kind in kept if kind is category]
-            warn(first + (f" So for {len(more)} more {parts}." if more and parts else ""), category)
+        for category in dict.fromkeys(map(type, kept)):
+            first, *more = [warning for warning in kept if type(warning) is category]
+            if more and parts:
+                first.args = (f"{first.args[0]} So for {len(more)} more {parts}.",)
+            _give(first)
 
 
 @contextmanager
@@ -108,19 +116,18 @@ def silent() -> Iterator[None]:
         _KEPT.reset(token)
 
 
-def warn_of_separation(where: str) -> None:
+def warn_of_separation() -> None:
     """Say that smoothed targets stand in for a maximum that does not exist."""
     warn(
-        f"{where}: the scores separate the classes perfectly, so the likelihood has no maximum; "
-        "Platt's smoothed targets were used instead. More rows would show where the scores err.",
+        "the scores separate the classes perfectly, so the likelihood has no maximum; Platt's "
+        "smoothed targets were used instead. More rows would show where the scores err.",
         SeparationWarning,
     )
 
 
-def warn_of_reversal(where: str, found: str) -> None:
+def warn_of_reversal(found: str) -> None:
     """Say that the scores point the wrong way, and what the map makes of it."""
     warn(
-        f"{where}: higher scores go with fewer events, so {found}. Check which class the scores "
-        "are of.",
+        f"higher scores go with fewer events, so {found}. Check which class the scores are of.",
         ReversedScoresWarning,
     )

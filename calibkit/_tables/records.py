@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from .._core.errors import InputError
 from .._core.printed import quoted
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
@@ -242,7 +243,7 @@ def to_number(value: Any, place: str) -> float:
             pass
     shown = repr(value)
     what = "is empty" if is_empty(value) else f"is {shown[:40]}{'...' if shown[40:] else ''}"
-    raise ValueError(f"{place} {what}; expected a number.")
+    raise InputError(f"{place} {what}; expected a number.")
 
 
 def is_empty(value: Any) -> bool:

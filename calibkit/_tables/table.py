@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -191,7 +190,9 @@ def located(name: str, place: Callable[[int], str]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        text = re.sub(r"\brow (\d+)", lambda m: place(int(m[1])), str(error), count=1)
+        text, row = str(error), getattr(error, "place", None)
+        if row is not None:
+            text = text.replace(f"row {row}", place(row), 1)
         raise ValueError(f"{name}: {text}") from error
 
 

@@ -95,7 +95,7 @@ class BetaCalibrator(LogOddsCalibrator):
         columns = _log_terms(s)
         targets: FloatArray | IntArray = y
         if separation(columns[0] + columns[1], y) > 0:
-            warn_of_separation("BetaCalibrator.fit")
+            warn_of_separation()
             targets = smoothed_targets(y, w)
         moves = [float(np.ptp(c)) > _FLAT for c in columns]
         kept = [c if m else np.full_like(c, c[0]) for c, m in zip(columns, moves, strict=True)]
@@ -104,7 +104,7 @@ class BetaCalibrator(LogOddsCalibrator):
         self.c_ = fit.intercept
         self.converged_ = fit.converged
         if any(moves) and not fit.coef[moves].any():
-            warn_of_reversal("BetaCalibrator.fit", "a = b = 0 and the map is constant")
+            warn_of_reversal("a = b = 0 and the map is constant")
 
     def _predict(self, s: Scores) -> FloatArray:
         upper, lower = _log_terms(s)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.errors import InputError
 from .._core.params import check_choice, check_int
 from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign
@@ -26,18 +27,17 @@ class BinnedCalibrator(BaseCalibrator):
     n_bins: int | Literal["auto"]
 
     def _check_params(self) -> None:
-        name = type(self).__name__
         if isinstance(self.n_bins, str):
-            check_choice(name, "n_bins", self.n_bins, ("auto",))
+            check_choice("n_bins", self.n_bins, ("auto",))
         else:
-            check_int(name, "n_bins", self.n_bins, low=1, high=MOST_BINS)
+            check_int("n_bins", self.n_bins, low=1, high=MOST_BINS)
 
     def _check_enough(self, n_rows: float) -> None:
         """Raise if there are fewer rows than bins were asked for."""
         if not isinstance(self.n_bins, str) and self.n_bins > n_rows:
-            raise ValueError(
-                f"{type(self).__name__}.fit: n_bins={self.n_bins} and {n_rows:g} rows; expected at "
-                "least one row per bin. Use fewer bins, or n_bins='auto'."
+            raise InputError(
+                f"n_bins={self.n_bins} and {n_rows:g} rows; expected at least one row per bin. Use "
+                "fewer bins, or n_bins='auto'."
             )
 
     def _binning_scores(self, s: Scores) -> FloatArray:
@@ -66,7 +66,7 @@ class BinnedCalibrator(BaseCalibrator):
         bins : ndarray of shape (n,)
             Indices of ``value_``, of ``count_`` and so on.
         """
-        return self._bins(self._clipped(self._read(X, "predict_bin")))
+        return self._bins(self._clipped(self._read(X)))
 
     def _check_state(self) -> None:
         n_bins = len(self.value_)

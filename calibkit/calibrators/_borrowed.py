@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.errors import InputError, InputTypeError
 from .._core.labels import read_classes
 from .._core.params import check_choice, check_scale
 from .._core.printed import spelled
@@ -94,24 +95,23 @@ class BorrowedCalibrator(BaseCalibrator):
         yield cls(other)
         yield cls(other, repair="intercept")
 
-    def _check_params(self, where: str = "BorrowedCalibrator") -> None:
+    def _check_params(self) -> None:
         inner = self.calibrator
         if not isinstance(inner, BaseCalibrator):
-            raise TypeError(
-                f"{where}: calibrator={spelled(inner)}; expected a fitted calibrator of another "
-                "task."
+            raise InputTypeError(
+                f"calibrator={spelled(inner)}; expected a fitted calibrator of another task."
             )
-        check_choice(where, "repair", self.repair, ("shrinkage", "intercept"))
-        check_scale(where, "shrinkage", self.shrinkage)
+        check_choice("repair", self.repair, ("shrinkage", "intercept"))
+        check_scale("shrinkage", self.shrinkage)
         if self.scale is not None:
-            check_choice(where, "scale", self.scale, ("probability", "logit"))
+            check_choice("scale", self.scale, ("probability", "logit"))
         if self.classes is not None:
-            read_classes(self.classes, where)
+            read_classes(self.classes)
         check_is_fitted(inner)
         if len(inner.classes_) != 2:
-            raise ValueError(
-                f"{where}: calibrator={spelled(inner)} of {len(inner.classes_)} classes; expected "
-                "one of two."
+            raise InputError(
+                f"calibrator={spelled(inner)} of {len(inner.classes_)} classes; expected one of "
+                "two."
             )
 
     def _check_state(self) -> None:
@@ -137,7 +137,7 @@ class BorrowedCalibrator(BaseCalibrator):
         self.slope_, self.intercept_ = float(slope[0]), float(intercept[0])
         self.n_local_ = float(len(y) if w is None else w.sum())
         if direction(z, y, w) < -2.0:
-            warn_of_reversal("BorrowedCalibrator.fit", "what is borrowed ranks them the wrong way")
+            warn_of_reversal("what is borrowed ranks them the wrong way")
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(self.slope_ * self._log_odds(s) + self.intercept_)
@@ -196,14 +196,13 @@ def borrow_calibrator(
     >>> bool(repaired.intercept_ < 0)
     True
     """
-    where = "borrow_calibrator"
     made = BorrowedCalibrator(calibrator, repair=repair, shrinkage=shrinkage)
-    made._check_params(where)
-    y = read_correct(correct, where, confidence)
-    signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
+    made._check_params()
+    y = read_correct(correct, confidence)
+    signal = read_signals({"confidence": confidence}, len(y))["confidence"]
     if np.isnan(signal).any():
         at = int(np.flatnonzero(np.isnan(signal))[0])
-        raise ValueError(f"{where}: confidence is NaN at output {at}; leave such outputs out.")
+        raise InputError(f"confidence is NaN at output {at}; leave such outputs out.")
     made.classes_ = np.array([0, 1])
-    made._fit(calibrator._read(signal, "predict_proba"), y, None)
+    made._fit(calibrator._read(signal), y, None)
     return made

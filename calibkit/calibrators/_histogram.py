@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.errors import InputError
 from .._core.params import check_choice, check_int, check_real
 from .._core.saved import check_inside
 from .._core.scores import Scores
@@ -203,11 +204,10 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
     def _check_params(self) -> None:
         BaseCalibrator._check_params(self)
         super()._check_params()
-        name = type(self).__name__
-        check_choice(name, "strategy", self.strategy, ("quantile", "uniform"))
+        check_choice("strategy", self.strategy, ("quantile", "uniform"))
         if self.points_per_bin is not None:
-            check_int(name, "points_per_bin", self.points_per_bin, low=1)
-        check_real(name, "smoothing", self.smoothing, low=0.0)
+            check_int("points_per_bin", self.points_per_bin, low=1)
+        check_real("smoothing", self.smoothing, low=0.0)
 
     def _how_many(self, n_rows: float, most: int) -> int:
         """Number of bins; more than there are rows at hand would be empty."""
@@ -248,7 +248,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         value[filled] = (self.events_[filled] + self.smoothing / 2.0) / rows
         self.value_ = distinct_values(value)
         if trend(self.count_, self.events_, row_count(w, len(y))) < -2.0:  # beyond chance
-            warn_of_reversal("HistogramBinningCalibrator.fit", "the values of the bins descend")
+            warn_of_reversal("the values of the bins descend")
 
     def guarantee(self, alpha: float = 0.1) -> Guarantee:
         """How far the outputs can be from the true rates, from the fitting rows alone.
@@ -294,30 +294,29 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         meant: choosing among many fits the one with the best guarantee voids it.
         """
         check_is_fitted(self, "classes_")
-        where = f"{type(self).__name__}.guarantee"
-        check_real(where, "alpha", alpha, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_real("alpha", alpha, low=0.0, high=1.0, open_low=True, open_high=True)
         held_out = "certify the calibrator on held-out rows: certify(X, y)"
         if self.weighted_:
-            raise ValueError(
-                f"{where}: the fitting rows had weights; expected rows that count alike. Fit "
-                f"without weights, or {held_out}."
+            raise InputError(
+                "the fitting rows had weights; expected rows that count alike. Fit without "
+                f"weights, or {held_out}."
             )
         if self.cross_fitted_:
-            raise ValueError(
-                f"{where}: the fitting scores are out-of-fold scores of several classifiers; "
-                "expected those of one classifier that did not see the rows. Fit on rows kept "
-                f"apart, with CalibratedClassifier(FrozenEstimator(classifier)), or {held_out}."
+            raise InputError(
+                "the fitting scores are out-of-fold scores of several classifiers; expected those "
+                "of one classifier that did not see the rows. Fit on rows kept apart, with "
+                f"CalibratedClassifier(FrozenEstimator(classifier)), or {held_out}."
             )
         if self.tied_:
-            raise ValueError(
-                f"{where}: some fitting scores are equal; expected scores without ties, since "
-                f"equal-mass bins depend on them. Use strategy='uniform', or {held_out}."
+            raise InputError(
+                "some fitting scores are equal; expected scores without ties, since equal-mass "
+                f"bins depend on them. Use strategy='uniform', or {held_out}."
             )
         single = int(np.count_nonzero(self.count_ == 1))
         if single:
-            raise ValueError(
-                f"{where}: {single} of {len(self.count_)} bins hold a single row; expected two or "
-                f"more rows in a bin. Use fewer bins, or {held_out}."
+            raise InputError(
+                f"{single} of {len(self.count_)} bins hold a single row; expected two or more rows "
+                f"in a bin. Use fewer bins, or {held_out}."
             )
         # Of n rows of a bin the r on its border may be anything, and move the mean by r / n.
         filled = self.count_ > 0

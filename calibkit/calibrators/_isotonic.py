@@ -98,21 +98,18 @@ class IsotonicCalibrator(BaseCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        name = type(self).__name__
-        check_choice(name, "interpolation", self.interpolation, ("step", "centred"))
+        check_choice("interpolation", self.interpolation, ("step", "centred"))
         if isinstance(self.min_probability, str):
-            check_choice(name, "min_probability", self.min_probability, ("auto",))
+            check_choice("min_probability", self.min_probability, ("auto",))
         elif self.min_probability is not None:
-            check_real(
-                name, "min_probability", self.min_probability, low=0.0, high=0.5, open_high=True
-            )
+            check_real("min_probability", self.min_probability, low=0.0, high=0.5, open_high=True)
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         blocks = isotonic_blocks(s.values, y, w)
         weight = blocks.weight
         # Beyond what chance does; scores that point the right way leave no such block.
         if 2.0 * weight.max() > weight.sum() and score_trend(s.values, y, w) < -2.0:
-            warn_of_reversal("IsotonicCalibrator.fit", "most of the map is constant")
+            warn_of_reversal("most of the map is constant")
         floor = self.min_probability
         if floor == "auto":
             floor = 1.0 / (row_count(w, len(y)) + 2.0)

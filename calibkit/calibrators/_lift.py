@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.certification import Settings, Verification, counts_of, verify_classes, verify_counts
+from .._core.errors import InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.params import check_flag, check_int
@@ -36,18 +37,17 @@ class _Lift(BaseCalibrator):
     def _check_params(self) -> None:
         name, inner = type(self).__name__, self.calibrator
         if not isinstance(inner, BaseCalibrator):
-            raise TypeError(
-                f"{name}: calibrator={spelled(inner)}; expected an instance of a binary "
-                f"calibrator, for instance {name}(PlattCalibrator())."
+            raise InputTypeError(
+                f"calibrator={spelled(inner)}; expected an instance of a binary calibrator, for "
+                f"instance {name}(PlattCalibrator())."
             )
         if "lift" in inner._traits:
-            raise TypeError(
-                f"{name}: calibrator={spelled(inner)} is a lift itself; expected a binary "
-                "calibrator."
+            raise InputTypeError(
+                f"calibrator={spelled(inner)} is a lift itself; expected a binary calibrator."
             )
         inner._check_params()
         if self.classes is not None:
-            read_classes(self.classes, name)
+            read_classes(self.classes)
 
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
         self.calibrator._set_scale(scale)
@@ -163,7 +163,7 @@ class OneVsRestCalibrator(_Lift):
         classwise : ndarray of shape (n, n_classes)
             Each in [0, 1]; rows need not sum to one.
         """
-        s = self._read(X, "predict_classwise")
+        s = self._read(X)
         return self._predict_scores(s) if s.n_classes == 2 else self._classwise(s)
 
     def _classwise(self, s: Scores) -> FloatArray:
@@ -182,13 +182,13 @@ class OneVsRestCalibrator(_Lift):
         q /= total
         return q
 
-    def _certify(self, s: Scores, codes: IntArray, settings: Settings, where: str) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Verification:
         # The classes by themselves: rows brought to sum to one have outputs without number.
         if s.n_classes == 2:
-            return super()._certify(s, codes, settings, where)
+            return super()._certify(s, codes, settings)
         q = self._classwise(s)
         columns = [(q[:, k], (codes == k).view(np.int8)) for k in range(s.n_classes)]
-        return verify_classes(columns, settings, where, _outputs_of(self.calibrators_))
+        return verify_classes(columns, settings, _outputs_of(self.calibrators_))
 
     def _n_outputs(self) -> int | None:
         return _outputs_of(self.calibrators_)[0] if len(self.classes_) == 2 else None
@@ -281,8 +281,8 @@ class TopLabelCalibrator(_Lift):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_flag("TopLabelCalibrator", "by_class", self.by_class)
-        check_int("TopLabelCalibrator", "min_rows", self.min_rows, low=1)
+        check_flag("by_class", self.by_class)
+        check_int("min_rows", self.min_rows, low=1)
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         confidence, winners = s.top()
@@ -345,7 +345,7 @@ class TopLabelCalibrator(_Lift):
         confidence : ndarray of shape (n,)
             In [0, 1].
         """
-        return self._confidence(self._read(X, "predict_confidence"))[0]
+        return self._confidence(self._read(X))[0]
 
     def _predict(self, s: Scores) -> FloatArray:
         q, winners = self._confidence(s)
@@ -361,7 +361,7 @@ class TopLabelCalibrator(_Lift):
         out[index] = q
         return out
 
-    def _certify(self, s: Scores, codes: IntArray, settings: Settings, where: str) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Verification:
         # The confidence itself: what predict_proba's largest share is may be another class's.
         q, winners = self._confidence(s)
         counts = counts_of(q, (winners == codes).view(np.int8))
@@ -369,7 +369,7 @@ class TopLabelCalibrator(_Lift):
         if known and None not in known and settings.finite is None:
             settings = settings._replace(finite=True)
         n_outputs = None if None in known or not known or self.by_class else known[0]
-        return verify_counts(counts, settings, where, n_outputs, "top_label")
+        return verify_counts(counts, settings, n_outputs, "top_label")
 
     def _check_state(self) -> None:
         super()._check_state()
@@ -392,4 +392,4 @@ def _rows_of(winners: IntArray, n_classes: int) -> list[IntArray]:
 
 
 def _warn(what: str) -> None:
-    warn(f"TopLabelCalibrator.fit: {what}", MissingClassWarning)
+    warn(f"{what}", MissingClassWarning)

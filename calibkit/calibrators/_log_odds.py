@@ -71,20 +71,19 @@ class LogOddsCalibrator(BaseCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        where = type(self).__name__
         if isinstance(self.eps, str):
-            check_choice(where, "eps", self.eps, ("auto",))
+            check_choice("eps", self.eps, ("auto",))
         else:
-            check_real(where, "eps", self.eps, low=0.0, high=0.1, open_low=True)
+            check_real("eps", self.eps, low=0.0, high=0.1, open_low=True)
 
-    def _learn_clip(self, s: Scores, where: str) -> Scores:
+    def _learn_clip(self, s: Scores) -> Scores:
         if isinstance(self.eps, str):
             self.clip_ = np.array(s.resolution())
         else:
             self.clip_ = np.array([self.eps, self.eps], dtype=np.float64)
         clipped = self._clipped(s)
         if not isinstance(self.eps, str):
-            _warn_of_saturation(clipped, self.eps, where)
+            _warn_of_saturation(clipped, self.eps)
         return clipped
 
     def _clipped(self, s: Scores) -> Scores:
@@ -107,12 +106,12 @@ class LogOddsCalibrator(BaseCalibrator):
             raise ValueError(f"clip_={spelled(self.clip_.tolist())}; expected a sum below 1")
 
 
-def _warn_of_saturation(s: Scores, eps: float, where: str) -> None:
+def _warn_of_saturation(s: Scores, eps: float) -> None:
     share = s.saturated()
     if share >= 0.01:
         warn(
-            f"{where}: {share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were "
-            "clipped there; the fit depends on eps. Use eps='auto', or pass logits with "
-            "scale='logit' if the classifier offers them.",
+            f"{share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were clipped there; "
+            "the fit depends on eps. Use eps='auto', or pass logits with scale='logit' if the "
+            "classifier offers them.",
             SaturatedScoresWarning,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from .._core.base import BaseCalibrator
+from .._core.errors import InputTypeError
 from .._core.params import check_choice
 from .._core.printed import spelled
 from .._core.warnings import CalibrationWarning
@@ -42,22 +43,19 @@ class PlattOrBeta(BaseEstimator):
         return beta if np.log(chances[1] / chances[0]).sum() > _GAIN else platt
 
 
-def read_calibrator(
-    calibrator: Any, scale: SignalScale, where: str
-) -> BaseCalibrator | PlattOrBeta:
+def read_calibrator(calibrator: Any, scale: SignalScale) -> BaseCalibrator | PlattOrBeta:
     """A new calibrator of one score per output, by name or by example."""
     own: Scale = "probability" if scale == "probability" else "logit"
     if isinstance(calibrator, str):
         batch = names_without("lift", "wrapper", "online")
-        check_choice(where, "calibrator", calibrator, ("auto", *batch))
+        check_choice("calibrator", calibrator, ("auto", *batch))
         if calibrator == "auto":
             return PlattOrBeta(own)
         template = make_calibrator(calibrator)
     elif isinstance(calibrator, BaseCalibrator):
         template = clone(calibrator)
     else:
-        raise TypeError(
-            f"{where}: calibrator={spelled(calibrator)}; expected a name such as 'platt', or a "
-            "calibrator."
+        raise InputTypeError(
+            f"calibrator={spelled(calibrator)}; expected a name such as 'platt', or a calibrator."
         )
     return template._set_scale(own)

@@ -135,29 +135,29 @@ class PlattCalibrator(LogOddsCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_flag("PlattCalibrator", "smooth_targets", self.smooth_targets)
-        check_flag("PlattCalibrator", "fit_slope", self.fit_slope)
-        check_real("PlattCalibrator", "l2", self.l2, low=0.0)
+        check_flag("smooth_targets", self.smooth_targets)
+        check_flag("fit_slope", self.fit_slope)
+        check_real("l2", self.l2, low=0.0)
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         z = s.logits()
         smooth = self.smooth_targets
         if not smooth and self.fit_slope and self.l2 == 0 and separation(z, y):
-            warn_of_separation("PlattCalibrator.fit")
+            warn_of_separation()
             smooth = True
         targets: FloatArray | IntArray = smoothed_targets(y, w) if smooth else y
         if not self.fit_slope:
             self.slope_, self.converged_ = 1.0, True
             self.intercept_ = fit_intercept(z, targets, w, l2=self.l2)
             if direction(z, targets, w) < -2.0:
-                warn_of_reversal("PlattCalibrator.fit", "the slope of 1 is of the wrong sign")
+                warn_of_reversal("the slope of 1 is of the wrong sign")
             return
         fit = fit_logistic([z], targets, w, l2=self.l2)
         self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept
         self.converged_ = fit.converged
         if self.slope_ < 0 and fit.z_scores()[0] < -2.0:  # beyond what chance does to useless ones
             found = f"the slope is negative ({self.slope_:.3g}) and the map reverses their order"
-            warn_of_reversal("PlattCalibrator.fit", found)
+            warn_of_reversal(found)
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(np.multiply(s.logits(), self.slope_) + self.intercept_)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import read_classes
 from .._core.params import check_real, check_seed, generator
@@ -161,33 +162,33 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         super()._check_params()
         name, scaler = type(self).__name__, self._template()
         if not isinstance(scaler, BaseCalibrator):
-            raise TypeError(
-                f"{name}: scaler={spelled(scaler)}; expected an instance of a binary calibrator, "
-                f"for instance {name}(BetaCalibrator())."
+            raise InputTypeError(
+                f"scaler={spelled(scaler)}; expected an instance of a binary calibrator, for "
+                f"instance {name}(BetaCalibrator())."
             )
         if "lift" in scaler._traits or isinstance(scaler, ScalingBinningCalibrator):
-            raise TypeError(
-                f"{name}: scaler={spelled(scaler)} holds a calibrator itself; expected a plain "
-                f"binary calibrator. For K classes lift the whole: OneVsRestCalibrator({name}())."
+            raise InputTypeError(
+                f"scaler={spelled(scaler)} holds a calibrator itself; expected a plain binary "
+                f"calibrator. For K classes lift the whole: OneVsRestCalibrator({name}())."
             )
         scaler._check_params()
         self._shares()
         check_seed(self.random_state)
         if self.classes is not None:
-            read_classes(self.classes, name)
+            read_classes(self.classes)
 
     def _shares(self) -> tuple[float, ...] | None:
         """Shares of the three parts, or None where there are no parts."""
-        name, split = type(self).__name__, self.split
+        split = self.split
         if split is None or isinstance(split, (bool, np.bool_)):
             return (1 / 3, 1 / 3, 1 / 3) if split else None
         advice = "expected None, True, or three shares that sum to one, such as (0.5, 0.25, 0.25)"
         if not isinstance(split, (tuple, list, np.ndarray)) or len(split) != 3:
-            raise ValueError(f"{name}: split={spelled(split)}; {advice}.")
+            raise InputError(f"split={spelled(split)}; {advice}.")
         for share in split:
-            check_real(name, "split", share, low=0.0, high=1.0, open_low=True, open_high=True)
+            check_real("split", share, low=0.0, high=1.0, open_low=True, open_high=True)
         if abs(sum(split) - 1.0) > 1e-6:
-            raise ValueError(f"{name}: split={spelled(split)} sums to {sum(split):g}; {advice}.")
+            raise InputError(f"split={spelled(split)} sums to {sum(split):g}; {advice}.")
         return tuple(float(share) for share in split)
 
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
@@ -219,15 +220,14 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         if shares is None:
             rows = Rows(s, y, w, self.classes_)
             return rows, rows, rows
-        where = f"{type(self).__name__}.fit"
         ends = np.rint(np.cumsum(shares)[:2] * n).astype(np.intp)
         order = generator(self.random_state).permutation(n)
         parts = [np.sort(part) for part in np.split(order, ends)]
         if min(map(len, parts)) == 0 or y[parts[0]].min() == y[parts[0]].max():
-            raise ValueError(
-                f"{where}: split into parts of {len(parts[0])}, {len(parts[1])} and "
-                f"{len(parts[2])} rows; expected no part empty and both classes in the first. Use "
-                "split=None, or give more rows."
+            raise InputError(
+                f"split into parts of {len(parts[0])}, {len(parts[1])} and {len(parts[2])} rows; "
+                "expected no part empty and both classes in the first. Use split=None, or give "
+                "more rows."
             )
         first, second, third = (
             Rows(s[at], y[at], None if w is None else w[at], self.classes_) for at in parts

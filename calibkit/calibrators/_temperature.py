@@ -97,7 +97,6 @@ class TemperatureCalibrator(LogOddsCalibrator):
     )
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        where = "TemperatureCalibrator.fit"
 
         def logits(rows: slice) -> FloatArray:
             z = s[rows].logits()
@@ -105,7 +104,7 @@ class TemperatureCalibrator(LogOddsCalibrator):
 
         k, smoothing, coldest = s.n_classes, 0.0, 0.0
         if label_wins(logits, y, row_blocks(len(s), k)):
-            warn_of_separation(where)
+            warn_of_separation()
             smoothing = k / (row_count(w, len(s)) + k)
             if s.scale == "probability" and k > 2:  # one class at 1, the others clipped
                 coldest = -np.log(s.clip[0]) / _FAR
@@ -114,7 +113,7 @@ class TemperatureCalibrator(LogOddsCalibrator):
         self.converged_ = fit.converged and fit.bound is None
         varied = s.values.ndim == 2 or s.values.min() < s.values.max()
         if fit.bound == "hot" and varied:
-            warn_of_reversal(where, f"the temperature is at its bound, {self.temperature_:.3g}")
+            warn_of_reversal(f"the temperature is at its bound, {self.temperature_:.3g}")
 
     def _predict(self, s: Scores) -> FloatArray:
         if s.values.ndim == 1:

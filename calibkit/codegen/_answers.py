@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import check_lengths
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag
@@ -105,7 +106,7 @@ def p_true(
     >>> p_true(answers, normalised=True).round(3)
     array([0.642, 0.052])
     """
-    return ask(answers, true, false, normalised, absent, scale, "p_true")
+    return ask(answers, true, false, normalised, absent, scale)
 
 
 def ask(
@@ -115,24 +116,23 @@ def ask(
     normalised: bool,
     absent: str,
     scale: Scale,
-    where: str,
     name: str = "answers",
 ) -> FloatArray:
     """:func:`p_true` for callers with a name of their own."""
-    check_flag(where, "normalised", normalised)
-    check_choice(where, "absent", absent, ("nan", "bound"))
-    check_choice(where, "scale", scale, SCALES)
-    yes, no = _words(true, where, "true"), _words(false, where, "false")
+    check_flag("normalised", normalised)
+    check_choice("absent", absent, ("nan", "bound"))
+    check_choice("scale", scale, SCALES)
+    yes, no = _words(true, "true"), _words(false, "false")
     if yes & no:
-        raise ValueError(
-            f"{where}: {spelled(sorted(yes & no)[0])} is in true and in false (case and "
-            "punctuation don't count); expected different words."
+        raise InputError(
+            f"{spelled(sorted(yes & no)[0])} is in true and in false (case and punctuation don't "
+            "count); expected different words."
         )
     bare: dict[str, str] = {}  # tokens recur: each is stripped once
-    rows = read_rows(answers, where, name)
+    rows = read_rows(answers, name)
     out, why = np.full(len(rows), nan), ""
     for i, answer in enumerate(rows):
-        listed = [] if is_missing(answer) else _listed(answer, i, where, name)
+        listed = [] if is_missing(answer) else _listed(answer, i, name)
         found: tuple[list[float], list[float]] = ([], [])
         for token, logprob in listed:
             word = bare.get(token)
@@ -145,7 +145,7 @@ def ask(
             why = "the words are not among the tokens listed" if listed else "no answer"
     missing = np.isnan(out)
     signal = "p_true_normalised" if normalised else "p_true"
-    warn_of_missing(where, [signal], missing, why)
+    warn_of_missing([signal], missing, why)
     return out
 
 
@@ -174,26 +174,25 @@ def _answer(
     return exp(yes)
 
 
-def _words(words: str | Sequence[str], where: str, name: str) -> set[str]:
+def _words(words: str | Sequence[str], name: str) -> set[str]:
     several = not isinstance(words, str) and hasattr(words, "__iter__")
     given: list[Any] = list(words) if several else [words]
     for w in given:
         if not isinstance(w, str) or not _bare(w):
-            raise ValueError(
-                f"{where}: {name} holds {spelled(w)}; expected words, which punctuation alone is "
-                "not."
+            raise InputError(
+                f"{name} holds {spelled(w)}; expected words, which punctuation alone is not."
             )
     if not given:
-        raise ValueError(f"{where}: {name} is empty; expected at least one word.")
+        raise InputError(f"{name} is empty; expected at least one word.")
     return {_bare(w) for w in given}
 
 
-def read_rows(data: Any, where: str, name: str) -> list[Any]:
+def read_rows(data: Any, name: str) -> list[Any]:
     """One entry per output, of any kind of column."""
     if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
-        raise TypeError(
-            f"{where}: {name} is {spelled(data):.40} ({type(data).__name__}); expected a list with "
-            f"one entry per output. For a single output pass [{name}]."
+        raise InputTypeError(
+            f"{name} is {spelled(data):.40} ({type(data).__name__}); expected a list with one "
+            f"entry per output. For a single output pass [{name}]."
         )
     for method in ("to_list", "to_pylist", "tolist"):
         if hasattr(data, method):
@@ -202,15 +201,15 @@ def read_rows(data: Any, where: str, name: str) -> list[Any]:
     return list(data)
 
 
-def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float]]:
+def _listed(answer: Any, i: int, name: str) -> list[tuple[str, float]]:
     """Tokens and log-probabilities of one answer."""
     pairs: list[tuple[Any, Any]]
     several = isinstance(answer, (list, tuple, np.ndarray))
     if several and any(isinstance(a, dict) and "top_logprobs" in a for a in answer):
-        raise ValueError(
-            f"{where}: {name}[{i}] holds the tokens of a text one after the other, as "
-            "logprobs.content does; expected the alternatives of the first one. Pass its "
-            "top_logprobs: content[0]['top_logprobs']."
+        raise InputError(
+            f"{name}[{i}] holds the tokens of a text one after the other, as logprobs.content "
+            "does; expected the alternatives of the first one. Pass its top_logprobs: "
+            "content[0]['top_logprobs']."
         )
     if isinstance(answer, dict):
         pairs = list(answer.items())
@@ -226,23 +225,22 @@ def _listed(answer: Any, i: int, where: str, name: str) -> list[tuple[str, float
             continue  # a column of structs gives every row all tokens
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (isinstance(token, str) and number):
-            raise TypeError(
-                f"{where}: {name} holds {spelled(answer):.60} at output {i}; expected a dict from "
-                "token to log-probability, or a list of (token, logprob) or of {'token', "
-                "'logprob'}."
+            raise InputTypeError(
+                f"{name} holds {spelled(answer):.60} at output {i}; expected a dict from token to "
+                "log-probability, or a list of (token, logprob) or of {'token', 'logprob'}."
             )
         value = max(min(value, 1e300), LOWEST)  # before float(): Python's ints have no end
         if value > TOLERANCE:
-            raise ValueError(
-                f"{where}: {name} holds values above 0 ({value:.6g} for {spelled(token)} at output "
-                f"{i}); expected log-probabilities. For probabilities take np.log first."
+            raise InputError(
+                f"{name} holds values above 0 ({value:.6g} for {spelled(token)} at output {i}); "
+                "expected log-probabilities. For probabilities take np.log first."
             )
         listed.append((token, min(float(value), 0.0)))
     mass = sum(exp(v) for _, v in listed)
     if mass > 1.0 + MASS_TOLERANCE:
-        raise ValueError(
-            f"{where}: the tokens of {name} at output {i} have a total probability of {mass:.6g}; "
-            "expected at most 1. List each token once, of one position only."
+        raise InputError(
+            f"the tokens of {name} at output {i} have a total probability of {mass:.6g}; expected "
+            "at most 1. List each token once, of one position only."
         )
     return listed
 
@@ -302,16 +300,15 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     >>> agreement(["4", "4", "5", "7"], ["a", "a", "a", "b"]).round(3)
     array([0.667, 0.667, 0.333, 1.   ])
     """
-    where = "agreement"
-    check_flag(where, "leave_one_out", leave_one_out)
-    rows, prompts = read_rows(answers, where, "answers"), read_rows(groups, where, "groups")
-    check_lengths(len(rows), len(prompts), where, ("answers", "groups"))
+    check_flag("leave_one_out", leave_one_out)
+    rows, prompts = read_rows(answers, "answers"), read_rows(groups, "groups")
+    check_lengths(len(rows), len(prompts), ("answers", "groups"))
     rows = [None if isinstance(v, str) and not v.strip() else v for v in rows]
-    codes, group = _codes(rows, where, "answers"), _codes(prompts, where, "groups")
+    codes, group = _codes(rows, "answers"), _codes(prompts, "groups")
     if (group < 0).any():
-        raise ValueError(
-            f"{where}: groups has no value at row {int(np.argmax(group < 0))}; expected the prompt "
-            "of every sample."
+        raise InputError(
+            f"groups has no value at row {int(np.argmax(group < 0))}; expected the prompt of every "
+            "sample."
         )
     if not len(codes):
         return np.empty(0)
@@ -326,19 +323,19 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     lone = bool((codes >= 0)[~known].any())
     first = int(np.argmax(~known))
     why = "a lone sample" if lone and codes[first] >= 0 else "no answer"
-    warn_of_missing(where, ["agreement"], ~known, why)
+    warn_of_missing(["agreement"], ~known, why)
     return share
 
 
-def _codes(rows: list[Any], where: str, name: str) -> IntArray:
+def _codes(rows: list[Any], name: str) -> IntArray:
     """A number for each distinct value; -1 for what is missing."""
     known: dict[Any, int] = {}
     try:
         codes = [-1 if is_missing(v) else known.setdefault(v, len(known)) for v in rows]
     except TypeError as error:
-        raise TypeError(
-            f"{where}: {name} holds values that can't be compared ({spelled(error)}); expected "
-            "strings, numbers or tuples. Convert them, for instance by repr."
+        raise InputTypeError(
+            f"{name} holds values that can't be compared ({spelled(error)}); expected strings, "
+            "numbers or tuples. Convert them, for instance by repr."
         ) from error
     return np.array(codes, dtype=np.int64)
 
@@ -375,14 +372,13 @@ def test_pass_rate(passed: Any) -> FloatArray:
     >>> test_pass_rate([[True, False, True, True], [False]])
     array([0.75, 0.  ])
     """
-    where = "test_pass_rate"
-    tests = read_ragged(passed, where, "passed")
+    tests = read_ragged(passed, "passed")
     values = tests.values[tests.offsets[0] : tests.offsets[-1]].astype(np.float64)
     bad = ~(np.isnan(values) | (values == 0) | (values == 1))
     if bad.any():
-        raise ValueError(
-            f"{where}: passed holds {values[bad][0]:.6g}; expected True or False for each test. "
-            "Shares need no such call."
+        raise InputError(
+            f"passed holds {values[bad][0]:.6g}; expected True or False for each test. Shares need "
+            "no such call."
         )
     offsets = tests.offsets - tests.offsets[0]
     n, full = np.diff(offsets), np.flatnonzero(np.diff(offsets))
@@ -391,7 +387,7 @@ def test_pass_rate(passed: Any) -> FloatArray:
         share[full] = np.add.reduceat(values, offsets[full]) / n[full]
     missing = np.isnan(share)
     why = "no tests" if missing.any() and not n[np.argmax(missing)] else "a test without a result"
-    warn_of_missing(where, ["test_pass_rate"], missing, why)
+    warn_of_missing(["test_pass_rate"], missing, why)
     return share
 
 

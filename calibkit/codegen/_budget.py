@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.inputs import check_lengths
 from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, generator, percent
@@ -63,11 +64,10 @@ def samples_needed(p: Any, target: float = 0.99, cap: int | None = 64) -> Any:
     >>> samples_needed(0.01, cap=None)
     459
     """
-    where = "samples_needed"
-    check_real(where, "target", target, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_real("target", target, low=0.0, high=1.0, open_low=True, open_high=True)
     if cap is not None:
-        check_int(where, "cap", cap, low=1)
-    a = np.clip(_probabilities(p, where), _NEAREST, 1.0 - _NEAREST)
+        check_int("cap", cap, low=1)
+    a = np.clip(_probabilities(p), _NEAREST, 1.0 - _NEAREST)
     n = np.log1p(-target) / np.log1p(-a)
     # Rounding may leave log(.01) / log(.1) above 2.
     n = np.maximum(np.ceil(n * (1.0 - 1e-9)), 1.0).astype(np.int64)
@@ -102,17 +102,14 @@ def success_at(p: Any, n: Any) -> Any:
     >>> round(success_at(0.1, 44), 3)
     0.99
     """
-    where = "success_at"
-    a, count = _probabilities(p, where), read_floats(n, "n", where)
+    a, count = _probabilities(p), read_floats(n, "n")
     bad = ~((count >= 0) & (count == np.floor(count)))
     if bad.any():
-        raise ValueError(
-            f"{where}: n holds {count[bad].flat[0]:.6g}; expected whole numbers of at least 0."
-        )
+        raise InputError(f"n holds {count[bad].flat[0]:.6g}; expected whole numbers of at least 0.")
     if any(len({1, i, j}) > 2 for i, j in zip(a.shape[::-1], count.shape[::-1], strict=False)):
-        raise ValueError(
-            f"{where}: p has shape {a.shape} and n {count.shape}; expected shapes that broadcast: "
-            "one number, or as many of both."
+        raise InputError(
+            f"p has shape {a.shape} and n {count.shape}; expected shapes that broadcast: one "
+            "number, or as many of both."
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         out = -np.expm1(count * np.log1p(-a))
@@ -120,14 +117,12 @@ def success_at(p: Any, n: Any) -> Any:
     return out if out.ndim else float(out)
 
 
-def _probabilities(p: Any, where: str) -> FloatArray:
-    a = read_floats(p, "p", where)
+def _probabilities(p: Any) -> FloatArray:
+    a = read_floats(p, "p")
     bad = ~((a >= 0) & (a <= 1))
     if bad.any():
         at = f" at {int(np.flatnonzero(bad)[0])}" if a.ndim == 1 else ""
-        raise ValueError(
-            f"{where}: p is {a[bad].flat[0]:.6g}{at}; expected probabilities in [0, 1]."
-        )
+        raise InputError(f"p is {a[bad].flat[0]:.6g}{at}; expected probabilities in [0, 1].")
     return a
 
 
@@ -293,17 +288,16 @@ def simulate_budget(
     adaptive - uniform +0.0257, 90% interval [+0.0033, +0.0457]
     300 questions, 11.3 samples each on average
     """
-    where = "simulate_budget"
-    check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_resamples", n_resamples, low=10)
+    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_resamples", n_resamples, low=10)
     if n_orders is not None:
-        check_int(where, "n_orders", n_orders, low=1)
-    right, value, recorded = _read_runs(correct, score, where)
+        check_int("n_orders", n_orders, low=1)
+    right, value, recorded = _read_runs(correct, score)
     n_questions = len(right)
-    p = _probabilities(p, where)
+    p = _probabilities(p)
     if p.ndim != 1:
-        raise ValueError(f"{where}: p has shape {p.shape}; expected one probability per question.")
-    check_lengths(n_questions, len(p), where, ("correct", "p"))
+        raise InputError(f"p has shape {p.shape}; expected one probability per question.")
+    check_lengths(n_questions, len(p), ("correct", "p"))
     drawn = np.minimum(samples_needed(p, target, cap), recorded)
     few, part = _uniform(drawn, recorded)
     budgets = [recorded, drawn, np.minimum(few, recorded), np.minimum(few + 1, recorded)]
@@ -313,9 +307,7 @@ def simulate_budget(
     policies = {"fixed": fixed, "adaptive": adaptive, "uniform": uniform}
     code = np.arange(n_questions)
     if groups is not None:
-        code = np.unique(
-            read_group_labels(groups, n_questions, "groups", where), return_inverse=True
-        )[1]
+        code = np.unique(read_group_labels(groups, n_questions, "groups"), return_inverse=True)[1]
     change = np.stack((adaptive[0] - fixed[0], adaptive[0] - uniform[0]))
     against_fixed, against_uniform = _intervals(change, code, level, n_resamples, rng)
     return BudgetSimulation(
@@ -384,19 +376,19 @@ def _intervals(
     return out
 
 
-def _read_runs(correct: Any, score: Any, where: str) -> tuple[np.ndarray, FloatArray, IntArray]:
+def _read_runs(correct: Any, score: Any) -> tuple[np.ndarray, FloatArray, IntArray]:
     """Labels and scores of equal shape, and how many samples each question has."""
-    right, value = _table(correct, "correct", where), _table(score, "score", where)
+    right, value = _table(correct, "correct"), _table(score, "score")
     if right.shape != value.shape:
-        raise ValueError(
-            f"{where}: correct has shape {right.shape} and score {value.shape}; expected the same, "
+        raise InputError(
+            f"correct has shape {right.shape} and score {value.shape}; expected the same, "
             "(n_questions, n_samples)."
         )
     known = ~np.isnan(right)
     recorded = known.sum(axis=1)
     if not right.size or not recorded.all():
         at = "" if not right.size else f" of question {int(np.flatnonzero(recorded == 0)[0])}"
-        raise ValueError(f"{where}: correct has no sample{at}; expected at least one for each.")
+        raise InputError(f"correct has no sample{at}; expected at least one for each.")
     front = np.arange(right.shape[1]) < recorded[:, None]
     for bad, a, name, expected in [
         (known != front, right, "correct", "NaN only behind the samples of a row"),
@@ -406,24 +398,23 @@ def _read_runs(correct: Any, score: Any, where: str) -> tuple[np.ndarray, FloatA
     ]:
         if bad.any():
             i, j = (int(v) for v in np.argwhere(bad)[0])
-            raise ValueError(
-                f"{where}: {name} is {a[i, j]:.6g} at question {i}, sample {j}; expected "
-                f"{expected}."
+            raise InputError(
+                f"{name} is {a[i, j]:.6g} at question {i}, sample {j}; expected {expected}."
             )
     return right == 1, value, recorded
 
 
-def _table(values: Any, name: str, where: str) -> FloatArray:
+def _table(values: Any, name: str) -> FloatArray:
     """Rows of numbers; shorter ones are padded with NaN."""
     if getattr(getattr(values, "dtype", None), "kind", "") == "O":  # such as a column of lists
         values = list(values)
     if isinstance(values, (list, tuple)) and len({np.size(row) for row in values}) > 1:
-        rows = [np.ravel(read_floats(row, name, where)) for row in values]
+        rows = [np.ravel(read_floats(row, name)) for row in values]
         out = np.full((len(rows), max(map(len, rows))), np.nan)
         for i, row in enumerate(rows):
             out[i, : len(row)] = row
         return out
-    a = read_floats(values, name, where)
+    a = read_floats(values, name)
     if a.ndim != 2:
-        raise ValueError(f"{where}: {name} has shape {a.shape}; expected (n_questions, n_samples).")
+        raise InputError(f"{name} has shape {a.shape}; expected (n_questions, n_samples).")
     return a

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, UnmatchedWarning, warn
 from .._tables.records import is_empty, to_number
@@ -22,8 +23,7 @@ from ._records import Generations
 class Ids:
     """Task, sample and place of rows as they come; samples without a number are counted."""
 
-    def __init__(self, where: str) -> None:
-        self._where = where
+    def __init__(self) -> None:
         self._task: list[str] = []
         self._sample: list[int] = []
         self.place: list[str] = []
@@ -45,9 +45,9 @@ class Ids:
             has, had = (
                 ("no sample number", "one") if sample is None else ("a sample number", "none")
             )
-            raise ValueError(
-                f"{self._where}: {place}: has {has} and rows before it have {had}; expected one in "
-                "all rows or in none."
+            raise InputError(
+                f"{place}: has {has} and rows before it have {had}; expected one in all rows or in "
+                "none."
             )
         self._counted = sample is None
         if sample is None:
@@ -66,11 +66,11 @@ class Ids:
     def conflict(self, earlier: int, place: str) -> ValueError:
         """Two rows of one output that differ."""
         task, sample = self._task[earlier], self._sample[earlier]
-        return ValueError(
-            f"{self._where}: task {task}, sample {sample} is at {self.place[earlier]} and, with "
-            f"other content, at {place}; expected each once. Where these are different outputs, "
-            "name what tells them apart: sample='...' or task='...'. A second file with a further "
-            "signal of the same outputs: read it by itself, and use with_signal(..., of=...)."
+        return InputError(
+            f"task {task}, sample {sample} is at {self.place[earlier]} and, with other content, at "
+            f"{place}; expected each once. Where these are different outputs, name what tells them "
+            "apart: sample='...' or task='...'. A second file with a further signal of the same "
+            "outputs: read it by itself, and use with_signal(..., of=...)."
         )
 
     def columns(self) -> dict[str, Any]:
@@ -112,8 +112,7 @@ class Columns:
 
     def __init__(self, settings: ReadSettings) -> None:
         self._settings = settings
-        self._where = settings.where
-        self._ids = Ids(settings.where)
+        self._ids = Ids()
         self._text: list[str] = []
         self._logprobs: list[FloatArray] = []
         self._top: list[FloatArray] = []
@@ -175,9 +174,9 @@ class Columns:
         if self._text and (row.text is None) != (self._bare is not None):
             has, had = ("none", "one") if row.text is None else ("one", "none")
             bare = row if row.text is None else self._bare or row
-            raise ValueError(
-                f"{self._where}: {row.place}: has {has} of the columns of a text and rows "
-                f"before it have {had}; {bare.place} {no_text(bare.fields)}"
+            raise InputError(
+                f"{row.place}: has {has} of the columns of a text and rows before it have {had}; "
+                f"{bare.place} {no_text(bare.fields)}"
             )
         if row.text is None:
             self._bare = self._bare or row
@@ -198,10 +197,10 @@ class Columns:
             n for n in sorted(self._differ - {*self._settings.labels}) if not is_no_answer(n)
         ]
         if "" not in self._differ and answers:
-            raise ValueError(
-                f"{self._where}: {self._doubt} is the same for all outputs of a task, which "
-                f"differ in {answers[0]}; expected the output's text. Name it: "
-                f"text={spelled(answers[0])}, or text={spelled(self._doubt)}."
+            raise InputError(
+                f"{self._doubt} is the same for all outputs of a task, which differ in "
+                f"{answers[0]}; expected the output's text. Name it: text={spelled(answers[0])}, "
+                f"or text={spelled(self._doubt)}."
             )
 
     def _add_extra(self, extra: dict[str, Any], n_before: int) -> None:
@@ -241,14 +240,13 @@ class Columns:
         if n_failed:
             said = f"{n_failed} of {n + n_failed} requests failed (first {self._errors[0]})"
             if n == 0:
-                raise ValueError(f"{self._where}: {said}; expected outputs.")
+                raise InputError(f"{said}; expected outputs.")
             warn(
-                f"{self._where}: {said}; they gave no output and are left out. All are "
-                "listed in errors.",
+                f"{said}; they gave no output and are left out. All are listed in errors.",
                 MissingSignalWarning,
             )
         if n == 0:
-            raise ValueError(f"{self._where}: no record holds an output; expected outputs.")
+            raise InputError("no record holds an output; expected outputs.")
         self._check_files()
         self._check_doubt()
         signals = self._signals(n)
@@ -292,8 +290,7 @@ class Columns:
         if any(not is_no_answer(name) for name in unread) or not (
             signals or any(map(len, self._logprobs))
         ):
-            place = f"{self._where}: {self._bare.place}"
-            raise ValueError(f"{place}: {no_text(self._bare.fields)}")
+            raise InputError(f"{self._bare.place}: {no_text(self._bare.fields)}")
 
     def _warn_of_tokens(self) -> None:
         cut, none = self._notes["cut"], self._notes["none"]
@@ -306,9 +303,9 @@ class Columns:
             found.append(f"of {len(none)} none do, and they get no log-probabilities (NaN)")
         first = self._ids.place[min(cut + none)]
         warn(
-            f"{self._where}: the tokens of {len(cut) + len(none)} of {len(self._text)} "
-            f"outputs are not their text (first at {first}): {'; '.join(found)}. Hidden reasoning, "
-            "and what is cut off at a stop, stand among tokens but not in the text.",
+            f"the tokens of {len(cut) + len(none)} of {len(self._text)} outputs are not their text "
+            f"(first at {first}): {'; '.join(found)}. Hidden reasoning, and what is cut off at a "
+            "stop, stand among tokens but not in the text.",
             UnmatchedWarning,
         )
 
@@ -332,10 +329,10 @@ class Columns:
                 )
             else:
                 continue
-            raise ValueError(
-                f"{self._where}: {found} (for instance {min(both)}), and samples without "
-                "numbers would be further samples of each; expected further outputs, with the same "
-                "columns in all files. Signals of the same outputs: read each file by itself, then "
+            raise InputError(
+                f"{found} (for instance {min(both)}), and samples without numbers would be further "
+                "samples of each; expected further outputs, with the same columns in all files. "
+                "Signals of the same outputs: read each file by itself, then "
                 "first.with_signal('name', second.signals['name'], of=second). Further outputs: "
                 "number all in the files, and name the key: sample='...'."
             )

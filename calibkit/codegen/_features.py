@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._core.errors import InputError, InputTypeError
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._numerics.links import logit
@@ -120,14 +121,13 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         self : ConfidenceFeatures
             The transformer.
         """
-        where = "ConfidenceFeatures.fit"
-        names = self._names(where)
-        self._check_params(where)
+        names = self._names()
+        self._check_params()
         if _is_frame(X):
-            self.feature_names_in_ = np.array(self._columns_read(X, names, where), dtype=object)
+            self.feature_names_in_ = np.array(self._columns_read(X, names), dtype=object)
             self.n_features_in_ = len(self.feature_names_in_)
         else:
-            self._refuse_columns(names, where)
+            self._refuse_columns(names)
             if hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
             self.n_features_in_ = 1
@@ -147,14 +147,13 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
             NaN where a measure can't be computed. A data frame after ``set_output``.
         """
         check_is_fitted(self)
-        where = "ConfidenceFeatures.transform"
-        names = self._names(where)
+        names = self._names()
         data: Mapping[str, Any]
         if _is_frame(X):
-            read = self._columns_read(X, names, where)
+            read = self._columns_read(X, names)
             data = {c: X[c] for c in read}
         else:
-            self._refuse_columns(names, where)
+            self._refuse_columns(names)
             data = {self._column("logprobs"): X}
         tokens = [m for m in names if m in TOKEN_MEASURES]
         out: dict[str, FloatArray] = {}
@@ -166,14 +165,13 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
                 self.quantile,
                 self.scale,
                 data.get(where_from[1]),
-                where,
                 where_from if _is_frame(X) else ("X", "X"),
             )
             out.update(zip(tokens, table.T, strict=True))
         for m in names:
             if m not in out:
                 column = self._column(_COLUMN_OF[m])
-                out[m] = self._other(m, data[column], where, column)
+                out[m] = self._other(m, data[column], column)
         return np.column_stack([out[m] for m in names])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -190,67 +188,66 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
             One per column.
         """
         check_is_fitted(self)
-        return np.array(self._names("ConfidenceFeatures.get_feature_names_out"), dtype=object)
+        return np.array(self._names(), dtype=object)
 
-    def _other(self, measure: str, values: Any, where: str, column: str) -> FloatArray:
+    def _other(self, measure: str, values: Any, column: str) -> FloatArray:
         """A measure that is not made of tokens."""
         if measure in ("p_true", "p_true_normalised"):
             normalised = measure == "p_true_normalised"
-            return ask(values, "true", "false", normalised, "nan", self.scale, where, column)
+            return ask(values, "true", "false", normalised, "nan", self.scale, column)
         if measure == "verbalised":
-            p = read_stated(values, "fraction", where, column)
+            p = read_stated(values, "fraction", column)
         else:
-            p = to_numbers(read_rows(values, where, column), where, column)
+            p = to_numbers(read_rows(values, column), column)
             bad = (p < 0) | (p > 1)
             if bad.any():
                 i = int(np.argmax(bad))
-                raise ValueError(
-                    f"{where}: {column} holds {p[i]:.6g} at output {i}; expected shares in [0, 1]."
+                raise InputError(
+                    f"{column} holds {p[i]:.6g} at output {i}; expected shares in [0, 1]."
                 )
-            warn_of_missing(where, [measure], np.isnan(p), "no value")
+            warn_of_missing([measure], np.isnan(p), "no value")
         return logit(np.clip(p, LEAST_MISS, 1.0 - LEAST_MISS)) if self.scale == "logit" else p
 
-    def _names(self, where: str) -> list[str]:
+    def _names(self) -> list[str]:
         several = not isinstance(self.measures, str) and hasattr(self.measures, "__iter__")
         names: list[Any] = list(self.measures) if several else [self.measures]
         for name in names:
-            check_choice(where, "measures", name, MEASURES)
+            check_choice("measures", name, MEASURES)
         if not names or len(set(names)) < len(names):
-            raise ValueError(
-                f"{where}: measures={spelled(self.measures)}; expected one or more different "
-                "measures."
+            raise InputError(
+                f"measures={spelled(self.measures)}; expected one or more different measures."
             )
         return names
 
-    def _check_params(self, where: str) -> None:
-        check_choice(where, "scale", self.scale, SCALES)
-        check_real(where, "quantile", self.quantile, low=0.0, high=1.0)
+    def _check_params(self) -> None:
+        check_choice("scale", self.scale, SCALES)
+        check_real("quantile", self.quantile, low=0.0, high=1.0)
         if self.columns is not None and not isinstance(self.columns, Mapping):
-            raise TypeError(f"{where}: columns={spelled(self.columns)}; expected a dict or None.")
+            raise InputTypeError(f"columns={spelled(self.columns)}; expected a dict or None.")
         for name in self.columns or ():
-            check_choice(where, "columns", name, COLUMNS)
+            check_choice("columns", name, COLUMNS)
 
     def _column(self, name: str) -> str:
         return (self.columns or {}).get(name, name)
 
-    def _columns_read(self, X: Any, names: Sequence[str], where: str) -> list[str]:
+    def _columns_read(self, X: Any, names: Sequence[str]) -> list[str]:
         """The columns of a data frame that the measures need."""
         present = list(getattr(X, "column_names", X.columns))  # Arrow's tables have these
         needed = list(dict.fromkeys(_COLUMN_OF[m] for m in names))
         for name in needed:
             if self._column(name) not in present:
-                raise ValueError(
-                    f"{where}: X has no column {spelled(self._column(name))}; it has "
+                raise InputError(
+                    f"X has no column {spelled(self._column(name))}; it has "
                     f"{spelled(present):.200}. Name the one that holds it: "
                     f"columns={{{spelled(name)}: ...}}."
                 )
         return [self._column(name) for name in needed]
 
-    def _refuse_columns(self, names: Sequence[str], where: str) -> None:
+    def _refuse_columns(self, names: Sequence[str]) -> None:
         for m in names:
             if _COLUMN_OF[m] != "logprobs":
-                raise ValueError(
-                    f"{where}: measures holds {spelled(m)}, which needs the column "
+                raise InputError(
+                    f"measures holds {spelled(m)}, which needs the column "
                     f"{spelled(self._column(_COLUMN_OF[m]))}, and X is no data frame; expected "
                     "one. Pass a pandas or polars DataFrame."
                 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.printed import spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from .._typing import Scale, SignalScale
@@ -128,7 +129,7 @@ class Scored:
             Outputs that ``of`` lacks have NaN.
         """
         more = self.generations.with_signal(name, values, of=of, scale=scale)
-        warn_of_verdicts({name: more.signals[name]}, self.correct, "with_signal")
+        warn_of_verdicts({name: more.signals[name]}, self.correct)
         return replace(self, generations=more)
 
     def to_pandas(self) -> Any:
@@ -194,21 +195,19 @@ def join_results(generations: Generations, results: Results) -> Scored:
     """
     for value, kind in ((generations, Generations), (results, Results)):
         if not isinstance(value, kind):
-            raise TypeError(
-                f"join_results: got {type(value).__name__}; expected {kind.__name__}, from "
+            raise InputTypeError(
+                f"got {type(value).__name__}; expected {kind.__name__}, from "
                 f"read_{kind.__name__.lower()}."
             )
-    where = "join_results"
     verdicts, outputs = (
-        rows_of(results, where, "results"),
-        rows_of(generations, where, "generations"),
+        rows_of(results, "results"),
+        rows_of(generations, "generations"),
     )
     rows = np.array([i for key, i in outputs.items() if key in verdicts], dtype=np.intp)
     if len(rows) == 0:
-        raise ValueError(
-            f"join_results: no task and sample are in both: generations have "
-            f"{_example(generations)}, results {_example(results)}; expected the same ids."
-            f"{_cause(generations, results)}"
+        raise InputError(
+            f"no task and sample are in both: generations have {_example(generations)}, results "
+            f"{_example(results)}; expected the same ids.{_cause(generations, results)}"
         )
     _check_numbers(generations, results)
     matched = np.array([verdicts[key] for key in outputs if key in verdicts], dtype=np.intp)
@@ -220,7 +219,7 @@ def join_results(generations: Generations, results: Results) -> Scored:
         [_named(results, i) for key, i in verdicts.items() if key not in outputs],
     )
     scored = _without_verdict(scored, results.column)
-    warn_of_verdicts(scored.generations.signals, scored.correct, "join_results")
+    warn_of_verdicts(scored.generations.signals, scored.correct)
     if scored.n_unmatched:
         shifted = generations.counted and results.counted and _counts_differ(generations, results)
         _warn(scored, shifted)
@@ -240,10 +239,10 @@ def _check_numbers(generations: Generations, results: Results) -> None:
     )
     for from_zero, from_one in ((ours, theirs), (theirs, ours)):
         if {(t, s + 1) for t, s in from_zero} == from_one:
-            raise ValueError(
-                "join_results: the samples of all tasks have numbers that are one larger on one "
-                f"side; expected the same ids.{_cause(generations, results)} Make them alike: "
-                "sample=lambda r: int(r['sample']) - 1."
+            raise InputError(
+                "the samples of all tasks have numbers that are one larger on one side; expected "
+                f"the same ids.{_cause(generations, results)} Make them alike: sample=lambda r: "
+                "int(r['sample']) - 1."
             )
 
 
@@ -263,7 +262,7 @@ def _is_one_to_one(values: np.ndarray, correct: np.ndarray) -> bool:
     return max(len(right), len(wrong)) == 1 and not np.array_equal(right, wrong)
 
 
-def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray, where: str) -> None:
+def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray) -> None:
     """Say which signals are the verdict by another name: they would be judged as perfect."""
     if not 0 < np.count_nonzero(correct) < len(correct):
         return  # then any constant equals it
@@ -277,9 +276,9 @@ def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray, whe
             same.append(name)
     if same:
         warn(
-            f"{where}: {', '.join(map(spelled, same))} equals the verdict or its opposite for all "
-            "outputs: it seems to be the verdict by another name, not a signal. Name those that "
-            "are: read_generations(..., signals=[...]).",
+            f"{', '.join(map(spelled, same))} equals the verdict or its opposite for all outputs: "
+            "it seems to be the verdict by another name, not a signal. Name those that are: "
+            "read_generations(..., signals=[...]).",
             VerdictAsSignalWarning,
         )
 
@@ -316,7 +315,7 @@ def _warn(scored: Scored, shifted: bool) -> None:
             "the files and name the key: sample='...'."
         )
     warn(
-        f"join_results: {' and '.join(parts)}; {len(scored)} outputs were matched.{end}",
+        f"{' and '.join(parts)}; {len(scored)} outputs were matched.{end}",
         UnmatchedWarning,
     )
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from scipy.special import xlogy
 
+from .._core.errors import InputError
 from .._core.params import check_choice, check_real
 from .._numerics.ragged import (
     exp_into,
@@ -125,7 +126,7 @@ def token_confidence(
     >>> token_confidence(outputs, "total_probability", scale="logit").round(4).tolist()
     [1.0502, -3000.0]
     """
-    return measure_tokens(logprobs, measure, quantile, scale, top_logprobs, "token_confidence")
+    return measure_tokens(logprobs, measure, quantile, scale, top_logprobs)
 
 
 def measure_tokens(
@@ -134,44 +135,43 @@ def measure_tokens(
     quantile: float,
     scale: Scale,
     top_logprobs: Any,
-    where: str,
     names: tuple[str, str] = ("logprobs", "top_logprobs"),
 ) -> FloatArray:
     """:func:`token_confidence` for callers with a name of their own."""
     several = not isinstance(measure, str) and hasattr(measure, "__iter__")
     names_of: list[Any] = list(measure) if several else [measure]
     if not names_of:
-        raise ValueError(f"{where}: measure is an empty list; expected at least one measure.")
+        raise InputError("measure is an empty list; expected at least one measure.")
     for name in names_of:
-        check_choice(where, "measure", name, TOKEN_MEASURES)
-    check_choice(where, "scale", scale, SCALES)
-    check_real(where, "quantile", quantile, low=0.0, high=1.0)
+        check_choice("measure", name, TOKEN_MEASURES)
+    check_choice("scale", scale, SCALES)
+    check_real("quantile", quantile, low=0.0, high=1.0)
     columns: dict[str, FloatArray] = {}
     why = "no tokens"
     wanted = [m for m in names_of if m != "entropy"]
     if wanted:
-        tokens = read_ragged(logprobs, where, names[0])
-        columns, why = _measures(tokens, wanted, quantile, scale, where, names[0])
+        tokens = read_ragged(logprobs, names[0])
+        columns, why = _measures(tokens, wanted, quantile, scale, names[0])
     if "entropy" in names_of:
-        columns["entropy"], why_entropy = _entropy(top_logprobs, where, names[1])
+        columns["entropy"], why_entropy = _entropy(top_logprobs, names[1])
         why = why if any(np.isnan(columns[m].sum()) for m in wanted) else why_entropy
     sizes = {len(c) for c in columns.values()}
     if len(sizes) > 1:
-        raise ValueError(
-            f"{where}: {names[0]} has {len(columns[wanted[0]])} outputs and {names[1]} "
+        raise InputError(
+            f"{names[0]} has {len(columns[wanted[0]])} outputs and {names[1]} "
             f"{len(columns['entropy'])}; expected the same number."
         )
     lacking = [m for m in names_of if np.isnan(columns[m].sum())]
     if lacking:
         missing = np.any([np.isnan(columns[m]) for m in lacking], axis=0)
-        warn_of_missing(where, lacking, missing, why)
+        warn_of_missing(lacking, missing, why)
     if isinstance(measure, str):
         return columns[measure]
     return np.column_stack([columns[m] for m in names_of])
 
 
 def _measures(
-    tokens: Ragged, wanted: Sequence[str], quantile: float, scale: Scale, where: str, name: str
+    tokens: Ragged, wanted: Sequence[str], quantile: float, scale: Scale, name: str
 ) -> tuple[dict[str, FloatArray], str]:
     """The columns, and why the first output that lacks one does."""
     lengths = np.diff(tokens.offsets)
@@ -180,7 +180,7 @@ def _measures(
     if len(full) < len(lengths):
         edges, sizes = edges[np.append(full, -1)], lengths[full]
     needs = {need for m in wanted for need in _NEEDS[m]}
-    found = _one_pass(tokens, edges, needs, quantile, scale, where, name) if needs else {}
+    found = _one_pass(tokens, edges, needs, quantile, scale, name) if needs else {}
     columns: dict[str, FloatArray] = {}
     why = "no tokens"
     for m in wanted:
@@ -198,13 +198,7 @@ def _measures(
 
 @np.errstate(over="ignore")  # masked tokens of -3e38 are floored afterwards
 def _one_pass(
-    tokens: Ragged,
-    edges: IntArray,
-    needs: set[str],
-    quantile: float,
-    scale: Scale,
-    where: str,
-    name: str,
+    tokens: Ragged, edges: IntArray, needs: set[str], quantile: float, scale: Scale, name: str
 ) -> dict[str, FloatArray]:
     """Per output what the measures are made of; each block of tokens is read from memory once."""
     n = len(edges) - 1
@@ -217,7 +211,7 @@ def _one_pass(
     for rows in segment_blocks(edges):
         first = edges[rows.start]
         block = tokens.values[first : edges[rows.stop]]
-        block = checked(block, int(first), (tokens.offsets,), where, name)
+        block = checked(block, int(first), (tokens.offsets,), name)
         starts, room = edges[rows] - first, scratch[: len(block)]
         if "total" in needs:
             found["total"][rows] = _sums(block, starts, room)
@@ -284,13 +278,13 @@ def _on_scale(log_p: FloatArray, miss: FloatArray, scale: Scale) -> FloatArray:
     return log_p - np.log(np.maximum(miss, LEAST_MISS))
 
 
-def _entropy(top_logprobs: Any, where: str, name: str) -> tuple[FloatArray, str]:
+def _entropy(top_logprobs: Any, name: str) -> tuple[FloatArray, str]:
     if top_logprobs is None:
-        raise ValueError(
-            f"{where}: {name} is None; expected the log-probabilities of the alternatives of each "
-            "token, which the entropy is computed from."
+        raise InputError(
+            f"{name} is None; expected the log-probabilities of the alternatives of each token, "
+            "which the entropy is computed from."
         )
-    alternatives, tokens = read_nested(top_logprobs, where, name)
+    alternatives, tokens = read_nested(top_logprobs, name)
     edges, n_tokens = alternatives.offsets, np.diff(tokens)
     given = np.flatnonzero(np.diff(edges))
     per_token = np.full(len(edges) - 1, np.nan)
@@ -298,15 +292,15 @@ def _entropy(top_logprobs: Any, where: str, name: str) -> tuple[FloatArray, str]
     for rows in segment_blocks(filled):
         first = filled[rows.start]
         block = alternatives.values[first : filled[rows.stop]].astype(np.float64)
-        block = checked(block, int(first), (tokens, edges), where, name)
+        block = checked(block, int(first), (tokens, edges), name)
         block = np.maximum(block, LOWEST)
         p, starts = np.exp(block), filled[rows] - first
         mass = np.add.reduceat(p, starts)
         if (mass > 1.0 + MASS_TOLERANCE).any():
             i = int(np.argmax(mass > 1.0 + MASS_TOLERANCE))
-            raise ValueError(
-                f"{where}: the alternatives of {name} at {place(int(given[rows][i]), tokens)} have "
-                f"a total probability of {mass[i]:.6g}; expected at most 1. List each token once."
+            raise InputError(
+                f"the alternatives of {name} at {place(int(given[rows][i]), tokens)} have a total "
+                f"probability of {mass[i]:.6g}; expected at most 1. List each token once."
             )
         rest = np.maximum(1.0 - mass, 0.0)
         per_token[given[rows]] = -np.add.reduceat(p * block, starts) - xlogy(rest, rest)

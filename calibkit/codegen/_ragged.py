@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.labels import is_missing
 from .._core.optional import require
 from .._core.printed import spelled
@@ -38,9 +39,7 @@ def place(i: int, *levels: IntArray) -> str:
     return ", ".join(f"{n} {k}" for n, k in zip(names, [i, *reversed(at)], strict=False))
 
 
-def checked(
-    block: FloatArray, first: int, levels: tuple[IntArray, ...], where: str, name: str
-) -> FloatArray:
+def checked(block: FloatArray, first: int, levels: tuple[IntArray, ...], name: str) -> FloatArray:
     """A block of log-probabilities that begins at the ``first``, without what is just above 0."""
     if np.maximum.reduce(block) <= 0:
         return block
@@ -48,21 +47,21 @@ def checked(
     if high.any():
         i = int(np.argmax(high))
         at = place(first + i, *levels)
-        raise ValueError(
-            f"{where}: {name} holds values above 0 ({block[i]:.6g} at {at}); expected "
-            "log-probabilities. For probabilities take np.log first."
+        raise InputError(
+            f"{name} holds values above 0 ({block[i]:.6g} at {at}); expected log-probabilities. "
+            "For probabilities take np.log first."
         )
     return np.minimum(block, 0)
 
 
-def warn_of_missing(where: str, signals: Sequence[str], missing: np.ndarray, why: str) -> None:
+def warn_of_missing(signals: Sequence[str], missing: np.ndarray, why: str) -> None:
     """Say how many outputs have no signal, and why the first has none."""
     if not missing.any():
         return
     warn(
-        f"{where}: {np.count_nonzero(missing)} of {len(missing)} outputs have no "
-        f"{' or no '.join(signals)} (first at output {int(np.argmax(missing))}: {why}); they are "
-        "NaN. Leave them out, or impute them and say so (SimpleImputer(add_indicator=True)).",
+        f"{np.count_nonzero(missing)} of {len(missing)} outputs have no {' or no '.join(signals)} "
+        f"(first at output {int(np.argmax(missing))}: {why}); they are NaN. Leave them out, or "
+        "impute them and say so (SimpleImputer(add_indicator=True)).",
         MissingSignalWarning,
     )
 
@@ -108,21 +107,21 @@ class Ragged:
         except ValueError:  # lists of unequal lengths
             o = np.empty(0, dtype=np.intp)
         if o.ndim != 1 or len(o) == 0 or o.dtype.kind not in "iu":
-            raise ValueError(
-                f"Ragged: offsets has shape {o.shape} and dtype {o.dtype}; expected a list of "
-                "ints, one more than there are lists."
+            raise InputError(
+                f"offsets has shape {o.shape} and dtype {o.dtype}; expected a list of ints, one "
+                "more than there are lists."
             )
         if not hasattr(self.values, "__len__") or np.ma.isMaskedArray(self.values):
-            raise TypeError(
-                f"Ragged: values is {type(self.values).__name__}; expected an array that holds all "
-                "lists, without a mask."
+            raise InputTypeError(
+                f"values is {type(self.values).__name__}; expected an array that holds all lists, "
+                "without a mask."
             )
         o = o.astype(np.intp, copy=False)
         falls = np.flatnonzero(o[1:] < o[:-1])
         if len(falls) or o[0] < 0 or o[-1] > len(self.values):
             what = f"decreases after list {falls[0]}" if len(falls) else f"spans {o[0]} to {o[-1]}"
-            raise ValueError(
-                f"Ragged: offsets {what}; expected numbers that never decrease, within 0 and "
+            raise InputError(
+                f"offsets {what}; expected numbers that never decrease, within 0 and "
                 f"{len(self.values)}, the number of values."
             )
         object.__setattr__(self, "offsets", o)
@@ -138,20 +137,20 @@ class Ragged:
         return self.values[start:end]
 
 
-def read_ragged(X: Any, where: str, name: str) -> Ragged:
+def read_ragged(X: Any, name: str) -> Ragged:
     """One list of numbers per output; floats of 32 or 64 bits, NaN where a number is missing."""
-    inner = split(X, where, name)
-    return Ragged(to_numbers(inner.values, where, name, inner.offsets), inner.offsets)
+    inner = split(X, name)
+    return Ragged(to_numbers(inner.values, name, inner.offsets), inner.offsets)
 
 
-def read_nested(X: Any, where: str, name: str) -> tuple[Ragged, IntArray]:
+def read_nested(X: Any, name: str) -> tuple[Ragged, IntArray]:
     """One list of alternatives per token, and the offsets of the outputs in these lists."""
-    outer = split(X, where, name)
+    outer = split(X, name)
     tokens = outer.values
     if isinstance(tokens, list):
         tokens = [list(t.values()) if isinstance(t, dict) else t for t in tokens]
-    inner = split(tokens, where, name, outer.offsets)
-    values = to_numbers(_logprobs_of(inner.values), where, name, outer.offsets, inner.offsets)
+    inner = split(tokens, name, outer.offsets)
+    values = to_numbers(_logprobs_of(inner.values), name, outer.offsets, inner.offsets)
     return Ragged(values, inner.offsets), outer.offsets
 
 
@@ -167,37 +166,37 @@ def _logprobs_of(values: Any) -> Any:
     return values
 
 
-def split(X: Any, where: str, name: str, *outer: IntArray) -> Ragged:
+def split(X: Any, name: str, *outer: IntArray) -> Ragged:
     """One level of lists; the values are whatever the lists hold, in an array or a list."""
     if isinstance(X, Ragged):
         return X
     if np.ma.isMaskedArray(X) or hasattr(X, "tocsr"):
-        raise TypeError(
-            f"{where}: {name} is a {type(X).__name__}, which hides values; expected one list of "
-            "numbers per output. Pass the lists without what is masked."
+        raise InputTypeError(
+            f"{name} is a {type(X).__name__}, which hides values; expected one list of numbers per "
+            "output. Pass the lists without what is masked."
         )
     X = _arrow_of(X)
     module = type(X).__module__.partition(".")[0]
     if module == "pyarrow":
-        return _from_arrow(X, where, name)
+        return _from_arrow(X, name)
     if module == "polars":
-        return _from_polars(X, where, name)
+        return _from_polars(X, name)
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()
     if isinstance(X, np.ndarray):
         X = np.asarray(X)  # a matrix stays two-dimensional whatever is done to it
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
         if X.ndim < 2:
-            raise ValueError(
-                f"{where}: {name} is an array of shape {X.shape} and dtype {X.dtype}; expected one "
-                f"list of numbers per output. For a single output pass [{name}]."
+            raise InputError(
+                f"{name} is an array of shape {X.shape} and dtype {X.dtype}; expected one list of "
+                f"numbers per output. For a single output pass [{name}]."
             )
         n, width = X.shape[:2]
         return Ragged(X.reshape(n * width, *X.shape[2:]), np.arange(n + 1) * width)
     if isinstance(X, (str, bytes, dict, set)) or not hasattr(X, "__iter__"):
         kind = "None" if X is None else type(X).__name__
-        raise TypeError(f"{where}: {name} is {kind}; expected one list of numbers per output.")
-    return _from_rows(list(X), where, name, outer)
+        raise InputTypeError(f"{name} is {kind}; expected one list of numbers per output.")
+    return _from_rows(list(X), name, outer)
 
 
 def _arrow_of(X: Any) -> Any:
@@ -207,11 +206,11 @@ def _arrow_of(X: Any) -> Any:
     return to_arrow() if to_arrow is not None and is_arrow else X
 
 
-def _from_rows(rows: list[Any], where: str, name: str, outer: tuple[IntArray, ...]) -> Ragged:
+def _from_rows(rows: list[Any], name: str, outer: tuple[IntArray, ...]) -> Ragged:
     kinds = set(map(type, rows))
     known = kinds <= {list, tuple, np.ndarray}
     if not known or any(isinstance(r, np.ndarray) and r.ndim == 0 for r in rows):
-        rows = [_row(r, i, where, name, outer) for i, r in enumerate(rows)]
+        rows = [_row(r, i, name, outer) for i, r in enumerate(rows)]
     lengths = np.fromiter(map(len, rows), np.intp, len(rows))
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     arrays = [r for r in rows if isinstance(r, np.ndarray)]
@@ -224,7 +223,7 @@ def _from_rows(rows: list[Any], where: str, name: str, outer: tuple[IntArray, ..
     return Ragged(flat, offsets)
 
 
-def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -> Any:
+def _row(row: Any, i: int, name: str, outer: tuple[IntArray, ...]) -> Any:
     """One output's list; a missing one is empty."""
     if hasattr(row, "as_py"):  # Arrow's scalars
         row = row.as_py()
@@ -241,20 +240,20 @@ def _row(row: Any, i: int, where: str, name: str, outer: tuple[IntArray, ...]) -
             kind, mend = "text", "Parse it first, for instance by json.loads"
         elif hasattr(row, "__iter__"):
             mend = "Pass the log-probabilities alone, in their order"
-        raise TypeError(
-            f"{where}: {name} holds {kind} ({spelled(row):.40}) at {place(i, *outer)}; expected a "
-            f"list of numbers. {mend}."
+        raise InputTypeError(
+            f"{name} holds {kind} ({spelled(row):.40}) at {place(i, *outer)}; expected a list of "
+            f"numbers. {mend}."
         )
     return np.asarray(row) if hasattr(row, "__array__") else list(row)
 
 
-def _from_arrow(X: Any, where: str, name: str) -> Ragged:
+def _from_arrow(X: Any, name: str) -> Ragged:
     """Arrow's lists, of any layout and in any chunks; without nulls nothing is copied."""
     kind = str(getattr(X, "type", type(X).__name__))
     if kind == "null":
-        return _from_rows(X.to_pylist(), where, name, ())
+        return _from_rows(X.to_pylist(), name, ())
     if "list" not in kind.partition("<")[0]:
-        raise TypeError(f"{where}: {name} is an Arrow array of {kind}; expected lists of numbers.")
+        raise InputTypeError(f"{name} is an Arrow array of {kind}; expected lists of numbers.")
     compute = require("pyarrow.compute")
     # The offsets of a list array would also be those of lists that a slice leaves out.
     lengths = compute.list_value_length(X).fill_null(0).to_numpy()
@@ -262,19 +261,19 @@ def _from_arrow(X: Any, where: str, name: str) -> Ragged:
     return Ragged(compute.list_flatten(X), offsets)
 
 
-def _from_polars(X: Any, where: str, name: str) -> Ragged:
+def _from_polars(X: Any, name: str) -> Ragged:
     kind = str(getattr(X, "dtype", type(X).__name__))
     if kind.startswith(("Array", "Object", "Null")):
-        return _from_rows(X.to_list(), where, name, ())
+        return _from_rows(X.to_list(), name, ())
     if not kind.startswith("List"):
-        raise TypeError(f"{where}: {name} is a polars {kind}; expected a Series of lists.")
+        raise InputTypeError(f"{name} is a polars {kind}; expected a Series of lists.")
     lengths = X.list.len().fill_null(0).to_numpy()
     # explode gives an empty list one null: they are left out before.
     flat = X.filter(X.list.len().fill_null(0) > 0).explode()
     return Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp))
 
 
-def to_numbers(flat: Any, where: str, name: str, *levels: IntArray) -> FloatArray:
+def to_numbers(flat: Any, name: str, *levels: IntArray) -> FloatArray:
     """A flat array of float32 or float64; what is missing is NaN."""
     if type(flat).__module__.partition(".")[0] in ("pyarrow", "polars"):
         arrow = hasattr(flat, "null_count") and not callable(flat.null_count)
@@ -282,26 +281,22 @@ def to_numbers(flat: Any, where: str, name: str, *levels: IntArray) -> FloatArra
     if isinstance(flat, np.ndarray) and flat.dtype.kind == "O":
         flat = flat.tolist()
     if isinstance(flat, list):
-        return _from_objects(flat, where, name, levels)
+        return _from_objects(flat, name, levels)
     a = np.asarray(flat)
     if a.ndim != 1:
-        raise ValueError(
-            f"{where}: {name} is nested too deep (shape {a.shape} where a flat list was looked "
-            "for); expected a list of numbers per output."
+        raise InputError(
+            f"{name} is nested too deep (shape {a.shape} where a flat list was looked for); "
+            "expected a list of numbers per output."
         )
     if a.dtype.kind not in "fiub":
         complex_ = "Complex data not supported: " if a.dtype.kind == "c" else ""
-        raise ValueError(
-            f"{where}: {complex_}{name} is of dtype {a.dtype}; expected plain numbers."
-        )
+        raise InputError(f"{complex_}{name} is of dtype {a.dtype}; expected plain numbers.")
     if a.dtype.kind == "f" and a.dtype.itemsize <= 4:
         return a.astype(np.float32, copy=False)
     return a.astype(np.float64, copy=False)
 
 
-def _from_objects(
-    flat: list[Any], where: str, name: str, levels: tuple[IntArray, ...]
-) -> FloatArray:
+def _from_objects(flat: list[Any], name: str, levels: tuple[IntArray, ...]) -> FloatArray:
     kinds = set(map(type, flat))
     odd = {k for k in kinds if not issubclass(k, (Real, Decimal, np.number, np.bool_))}
     odd -= {type(None)}
@@ -314,19 +309,19 @@ def _from_objects(
                 continue
             number = getattr(v, "ndim", 1) == 0 and hasattr(v, "item")
             if not number:
-                _refuse(v, place(i, *levels), where, name)
+                _refuse(v, place(i, *levels), name)
             flat[i] = v.item()
     try:
         return np.array(flat, dtype=np.float64)
     except OverflowError as error:
         i = next(i for i, v in enumerate(flat) if v is not None and abs(v) > sys.float_info.max)
-        raise ValueError(
-            f"{where}: {name} holds a number beyond the range of floats at {place(i, *levels)}; "
-            "expected a number."
+        raise InputError(
+            f"{name} holds a number beyond the range of floats at {place(i, *levels)}; expected a "
+            "number."
         ) from error
 
 
-def _refuse(value: Any, at: str, where: str, name: str) -> None:
+def _refuse(value: Any, at: str, name: str) -> None:
     if isinstance(value, (complex, np.complexfloating)):
         found, mend = "Complex data not supported: it holds", "Take its real part"
     elif isinstance(value, (str, bytes)):
@@ -336,7 +331,6 @@ def _refuse(value: Any, at: str, where: str, name: str) -> None:
     else:
         found = f"it is nested too deep: a {type(value).__name__}"
         mend = "Pass one flat list of numbers per output"
-    raise TypeError(
-        f"{where}: {name} can't be read: {found} ({spelled(value):.40}) at {at}; expected a "
-        f"number. {mend}."
+    raise InputTypeError(
+        f"{name} can't be read: {found} ({spelled(value):.40}) at {at}; expected a number. {mend}."
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.printed import spelled
 from ._columns import Columns, Ids
 from ._formats import read_rows
@@ -114,9 +115,7 @@ def read_generations(
     array([0.6703])
     """
     named = [signals] if isinstance(signals, str) else signals
-    where = "read_generations"
     settings = ReadSettings(
-        where,
         task=_task(task),
         sample=sample,
         text=text,
@@ -125,7 +124,7 @@ def read_generations(
         labels=(labels,) if isinstance(labels, str) else tuple(labels),
     )
     rows = Columns(settings)
-    for one in _paths(path, where):
+    for one in _paths(path):
         rows.begin(one)
         for output in read_rows(one, format, settings, "outputs"):
             rows.add(output)
@@ -186,16 +185,14 @@ def read_results(
     >>> read_results(path, notion="base tests")
     Results(2 outputs of 1 tasks; 2 correct by base tests)
     """
-    where = "read_results"
-    settings = ReadSettings(where, _task(task), sample, correct=correct, notion=notion)
-    ids, found, kept_notion, column = Ids(where), [], None, ""
-    for one in _paths(path, where):
+    settings = ReadSettings(_task(task), sample, correct=correct, notion=notion)
+    ids, found, kept_notion, column = Ids(), [], None, ""
+    for one in _paths(path):
         for verdict in read_rows(one, format, settings, "verdicts"):
             if kept_notion not in (None, verdict.notion):
-                raise ValueError(
-                    f"{where}: {verdict.place}: says {verdict.notion}, and rows before it "
-                    f"{kept_notion}; expected one notion of correct. Choose: "
-                    f"correct={spelled(verdict.notion)}."
+                raise InputError(
+                    f"{verdict.place}: says {verdict.notion}, and rows before it {kept_notion}; "
+                    f"expected one notion of correct. Choose: correct={spelled(verdict.notion)}."
                 )
             kept_notion, column = verdict.notion, verdict.column
             earlier = ids.add(verdict.place, verdict.task, verdict.sample)
@@ -204,7 +201,7 @@ def read_results(
             elif found[earlier] != verdict.correct:
                 raise ids.conflict(earlier, verdict.place)
     if kept_notion is None:
-        raise ValueError(f"{where}: no record has a verdict by correct={spelled(correct)}.")
+        raise InputError(f"no record has a verdict by correct={spelled(correct)}.")
     return Results(
         correct=np.array(found, dtype=bool), notion=kept_notion, column=column, **ids.columns()
     )
@@ -214,12 +211,12 @@ def _task(task: Any) -> Any:
     return tuple(task) if isinstance(task, list) else task
 
 
-def _paths(path: Paths, where: str) -> list[Path]:
+def _paths(path: Paths) -> list[Path]:
     single = isinstance(path, (str, os.PathLike)) or not hasattr(path, "__iter__")
     paths: list[Any] = [path] if single else list(path)  # type: ignore[arg-type]
     for one in paths:
         if not isinstance(one, (str, os.PathLike)):
-            raise TypeError(f"{where}: path holds {spelled(one):.40}; expected paths of files.")
+            raise InputTypeError(f"path holds {spelled(one):.40}; expected paths of files.")
     if not paths:
-        raise ValueError(f"{where}: path is an empty list; expected a file or more.")
+        raise InputError("path is an empty list; expected a file or more.")
     return [Path(p) for p in paths]

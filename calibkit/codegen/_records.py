@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice, check_choice
@@ -145,27 +146,26 @@ class Generations:
         MissingSignalWarning
             If outputs have no signal; with their number and the first.
         """
-        where = "Generations.confidence"
         if measures is None:
             bare = self.n_without_logprobs == len(self)
             measures = (*self.signals, *(() if bare else PROBABILITIES))
             if not measures:
-                raise ValueError(
-                    f"{where}: the outputs have neither log-probabilities nor signals; expected "
-                    "one of them. Ask the model for logprobs, or name columns: "
-                    "read_generations(..., signals=[...])."
+                raise InputError(
+                    "the outputs have neither log-probabilities nor signals; expected one of "
+                    "them. Ask the model for logprobs, or name columns: read_generations(..., "
+                    "signals=[...])."
                 )
         if not isinstance(measures, Iterable):
-            raise ValueError(
-                f"{where}: measures={spelled(measures):.60}; expected a name, or a list of names."
+            raise InputError(
+                f"measures={spelled(measures):.60}; expected a name, or a list of names."
             )
         names = [measures] if isinstance(measures, str) else list(measures)
         for name in names:
-            check_choice(where, "measures", name, (*self.signals, *TOKEN_MEASURES))
+            check_choice("measures", name, (*self.signals, *TOKEN_MEASURES))
         wanted = [name for name in names if name not in self.signals]
         columns = dict(self.signals)
         if wanted:
-            found = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs, where)
+            found = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs)
             columns |= zip(wanted, found.T, strict=True)
             if "length" in wanted:  # a text without log-probabilities is not of no length
                 bare = np.diff(self.logprobs.offsets) == 0
@@ -182,7 +182,7 @@ class Generations:
             {name: own.get(name, "score") for name in names},
         )
 
-    def signal_for(self, name: str, own: Scale, scale: str, where: str) -> tuple[FloatArray, str]:
+    def signal_for(self, name: str, own: Scale, scale: str) -> tuple[FloatArray, str]:
         """The signal that a rule decides by, and its scale.
 
         Parameters
@@ -193,8 +193,6 @@ class Generations:
             The scale of the rule's calibrator, on which token measures are computed.
         scale : str
             The rule's scale.
-        where : str
-            Who asks.
 
         Returns
         -------
@@ -209,8 +207,8 @@ class Generations:
             If there is no such signal, or it is on another scale.
         """
         if name not in (known := (*self.signals, *TOKEN_MEASURES)):
-            raise ValueError(
-                f"{where}: the outputs have no signal {spelled(name)}; expected it among "
+            raise InputError(
+                f"the outputs have no signal {spelled(name)}; expected it among "
                 f"{', '.join(map(spelled, known))}{advice(name, known)}. Add it with with_signal."
             )
         with warnings.catch_warnings():
@@ -221,16 +219,16 @@ class Generations:
             outside = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
             if scale == "probability" and outside.any():
                 at = int(np.argmax(outside))
-                raise ValueError(
-                    f"{where}: {name} is {values[at]:.9g} at {self.place[at]}; expected "
-                    "probabilities in [0, 1], as the rule was made from."
+                raise InputError(
+                    f"{name} is {values[at]:.9g} at {self.place[at]}; expected probabilities in "
+                    "[0, 1], as the rule was made from."
                 )
             # The file's column of that name, where the rule was made from tokens, in log-odds.
             if scale == "logit" and name in PROBABILITIES and not outside.any():
-                raise ValueError(
-                    f"{where}: {name} is a column of numbers in [0, 1], and the rule takes "
-                    "log-odds; expected the same. If they are, say so: "
-                    f"with_signal({spelled(name)}, ..., scale='logit')."
+                raise InputError(
+                    f"{name} is a column of numbers in [0, 1], and the rule takes log-odds; "
+                    f"expected the same. If they are, say so: with_signal({spelled(name)}, ..., "
+                    "scale='logit')."
                 )
             return values, scale
         return values, found.scales[name]
@@ -267,20 +265,19 @@ class Generations:
         ValueError
             If there are not as many values as outputs, no output matches, or ``of`` has one twice.
         """
-        where = "with_signal"
-        check_choice(where, "scale", scale, SCALES)
+        check_choice("scale", scale, SCALES)
         if not isinstance(name, Hashable):
-            raise ValueError(f"{where}: name={spelled(name):.60}; expected the name of a signal.")
+            raise InputError(f"name={spelled(name):.60}; expected the name of a signal.")
         owner = self if of is None else getattr(of, "generations", of)
         if not isinstance(owner, Generations):
-            raise TypeError(f"{where}: of is a {type(owner).__name__}; expected Generations.")
-        ((name, found),) = read_signals({name: values}, len(owner), where, "the outputs").items()
+            raise InputTypeError(f"of is a {type(owner).__name__}; expected Generations.")
+        ((name, found),) = read_signals({name: values}, len(owner), "the outputs").items()
         if of is not None:
-            rows = rows_of(owner, where, "outputs in of")
+            rows = rows_of(owner, "outputs in of")
             at = np.array([rows.get(key, -1) for key in keys_of(self)], dtype=np.intp)
             if len(at) and (at < 0).all():
-                raise ValueError(
-                    f"{where}: no task and sample of these outputs are among those of {name}: "
+                raise InputError(
+                    f"no task and sample of these outputs are among those of {name}: "
                     f"{next(keys_of(self))} and {next(keys_of(owner), None)}, for instance; "
                     "expected the same ids."
                 )
@@ -359,15 +356,15 @@ def keys_of(side: Generations | Results) -> Iterator[tuple[str, int]]:
     return zip(side.task.tolist(), side.sample.tolist(), strict=True)
 
 
-def rows_of(side: Generations | Results, where: str, name: str) -> dict[tuple[str, int], int]:
+def rows_of(side: Generations | Results, name: str) -> dict[tuple[str, int], int]:
     """The row of every task and sample."""
     found: dict[tuple[str, int], int] = {}
     for i, key in enumerate(keys_of(side)):
         earlier = found.setdefault(key, i)
         if earlier != i:
-            raise ValueError(
-                f"{where}: {name} have task {key[0]}, sample {key[1]} twice, at "
-                f"{side.place[earlier]} and at {side.place[i]}; expected each once."
+            raise InputError(
+                f"{name} have task {key[0]}, sample {key[1]} twice, at {side.place[earlier]} and "
+                f"at {side.place[i]}; expected each once."
             )
     return found
 

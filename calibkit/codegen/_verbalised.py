@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._core.errors import InputTypeError
 from .._core.labels import is_missing
 from .._core.params import check_choice
 from .._core.printed import spelled
@@ -104,13 +105,13 @@ def parse_confidence(
     >>> parse_confidence(["I am 90% sure.", "9 out of 10", '{"confidence": 0.9}', "0.9"])
     array([0.9, 0.9, 0.9, 0.9])
     """
-    return read_stated(texts, bare, "parse_confidence")
+    return read_stated(texts, bare)
 
 
-def read_stated(texts: Any, bare: str, where: str, name: str = "texts") -> FloatArray:
+def read_stated(texts: Any, bare: str, name: str = "texts") -> FloatArray:
     """:func:`parse_confidence` for callers with a name of their own."""
-    check_choice(where, "bare", bare, ("fraction", "percent"))
-    rows = read_rows(texts, where, name)
+    check_choice("bare", bare, ("fraction", "percent"))
+    rows = read_rows(texts, name)
     unit = 100.0 if bare == "percent" else 1.0
     seen: dict[str, float] = {}  # answers recur
     out = np.full(len(rows), nan)
@@ -124,14 +125,14 @@ def read_stated(texts: Any, bare: str, where: str, name: str = "texts") -> Float
                 seen[row] = _stated(row, unit)
             out[i] = seen[row]
         else:
-            raise TypeError(
-                f"{where}: {name} holds {spelled(row):.40} ({type(row).__name__}) at output {i}; "
-                "expected text."
+            raise InputTypeError(
+                f"{name} holds {spelled(row):.40} ({type(row).__name__}) at output {i}; expected "
+                "text."
             )
     missing = np.isnan(out)
     first = rows[int(np.argmax(missing))] if missing.any() else None
     why = "no text" if is_missing(first) else f"can't read {spelled(first):.40}"
-    warn_of_missing(where, ["verbalised confidence"], missing, why)
+    warn_of_missing(["verbalised confidence"], missing, why)
     return out
 
 

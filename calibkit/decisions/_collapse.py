@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.signals import check_range, read_correct, read_signals
 from .._numerics.binning import assign, uniform_borders
 from .._typing import FloatArray
@@ -124,12 +125,11 @@ def bucket_collapse(
     >>> found.collapsed, found.ece < 0.01
     (True, True)
     """
-    where = "bucket_collapse"
-    y = read_correct(correct, where, p, "p")
-    q = read_signals({"p": p}, len(y), where)["p"]
-    check_range(q, "probability", "p", where)
+    y = read_correct(correct, p, "p")
+    q = read_signals({"p": p}, len(y))["p"]
+    check_range(q, "probability", "p")
     if np.isnan(q).any():
-        raise ValueError(f"{where}: p contains NaN; expected a probability of every output.")
+        raise InputError("p contains NaN; expected a probability of every output.")
     settings = {"groups": groups, "level": level, "random_state": random_state}
     skill = estimate_or_value("brier_skill_score", y, q, **settings)
     ece = estimate("expected_calibration_error", y, q, n_bins=min(N_BINS, len(y)), **settings)

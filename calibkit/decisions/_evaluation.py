@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError, called
 from .._core.labels import read_group_labels
 from .._core.params import check_int, check_real, generator, percent
 from .._core.printed import spelled
@@ -31,7 +32,6 @@ from ._collapse import N_BINS, collapse_of
 from ._folds import TooFewError, of_rows, out_of_fold, read_folds
 from ._result_table import ResultTable
 
-_WHERE = "evaluate_confidence"
 #: Columns whose intervals do not print.
 _BRIEF = ("success_rate", "brier", "brier_ref", "ece_debiased", "auc")
 #: Warnings of calibrators that become notes, one for each signal.
@@ -151,27 +151,27 @@ def evaluate_confidence(
     verbalised raw -0.66
     verbalised rescaled -0.0
     """
-    check_real(_WHERE, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(_WHERE, "n_resamples", n_resamples, low=10)
+    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_resamples", n_resamples, low=10)
     confidence, correct, groups = _unpacked(confidence, correct, groups, scale)
-    y = read_correct(correct, _WHERE, confidence)
-    signals = read_signals(confidence, len(y), _WHERE)
+    y = read_correct(correct, confidence)
+    signals = read_signals(confidence, len(y))
     known = getattr(confidence, "scales", {})
     if scale is None or isinstance(scale, Mapping):
         # A signal may have been taken out since; a name that somebody gives must be one.
         scale = {k: v for k, v in known.items() if str(k) in signals} | dict(scale or {})
-    scales = scales_of(scale, signals, _WHERE)
+    scales = scales_of(scale, signals)
     for name, values in signals.items():
-        check_range(values, scales[name], name, _WHERE)
+        check_range(values, scales[name], name)
         if (missing := np.isnan(values)).any():
             so = " of its rows, so signals are compared on different outputs"
-            warn_left_out(_WHERE, name, missing, so)
-    g = None if groups is None else read_group_labels(groups, len(y), "groups", _WHERE)
+            warn_left_out(name, missing, so)
+    g = None if groups is None else read_group_labels(groups, len(y), "groups")
     parts = [("", np.arange(len(y)))]
     if by is not None:
-        values_of, code = np.unique(read_by(by, len(y), _WHERE), return_inverse=True)
+        values_of, code = np.unique(read_by(by, len(y)), return_inverse=True)
         parts = [(str(v), np.flatnonzero(code == i)) for i, v in enumerate(values_of)]
-    cv = read_folds(cv, len(y), _WHERE)
+    cv = read_folds(cv, len(y))
     seed = int(generator(random_state).integers(2**31))
     draws = {"level": level, "n_resamples": n_resamples, "random_state": seed}
     rows: list[dict[str, Any]] = []
@@ -182,13 +182,13 @@ def evaluate_confidence(
             notes.append(f"{said_of}groups weigh as {worth:.0f} equal ones; intervals are short")
         for name, values in signals.items():
             head = {"by": part} if by is not None else {}
-            template = read_calibrator(calibrator, scales[name], _WHERE)
+            template = read_calibrator(calibrator, scales[name])
             own = None if g is None else g[at]
             found = _SignalEvaluation(values[at], y[at], own, scales[name], draws)
             said_of = f"{part}, {name}" if by is not None else name
-            where = _WHERE if len(parts) * len(signals) == 1 else f"{_WHERE}: {said_of}"
             folds = of_rows(cv, at[found.known])
-            stages, said = found.stages(template, folds, seed, where, strict=by is None)
+            with called(part=f": {said_of}" if len(parts) * len(signals) > 1 else ""):
+                stages, said = found.stages(template, folds, seed, strict=by is None)
             rows += [{**head, "signal": name, **row} for row in stages]
             notes += [f"{said_of}: {note}" for note in _cautions(stages[0], g is not None) + said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
@@ -203,7 +203,7 @@ def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[A
     if not callable(getattr(confidence, "confidence", None)):  # else it is a Scored
         return confidence, correct, groups
     if correct is not None:
-        raise ValueError(f"{_WHERE}: correct beside outputs that have their verdicts already.")
+        raise InputError("correct beside outputs that have their verdicts already.")
     own = confidence.groups if groups is None else groups
     as_said = "probability" if isinstance(scale, str) and scale != "logit" else "logit"
     return confidence.confidence(scale=as_said), confidence.correct, own
@@ -226,7 +226,7 @@ class _SignalEvaluation:
         self.draws = draws
 
     def stages(
-        self, template: Any, cv: Any, seed: int, where: str, *, strict: bool
+        self, template: Any, cv: Any, seed: int, *, strict: bool
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """Rows of the raw and the rescaled signal, and what is to be said of them.
 
@@ -243,7 +243,7 @@ class _SignalEvaluation:
                 what = f"all {len(self.y)} outputs are {'right' if self.y[0] else 'wrong'}"
             return [raw, nothing], [f"{what}: no skill, no AUC"]
         try:
-            p, notes = self.rescaled(template, cv, seed, where)
+            p, notes = self.rescaled(template, cv, seed)
         except TooFewError as error:
             if strict:
                 raise
@@ -252,14 +252,12 @@ class _SignalEvaluation:
         collapse = collapse_of(p, rescaled["skill"], float(rescaled["ece"]))
         return [raw, rescaled], notes + [str(collapse)] * collapse.collapsed
 
-    def rescaled(
-        self, template: Any, cv: Any, seed: int, where: str
-    ) -> tuple[FloatArray, list[str]]:
+    def rescaled(self, template: Any, cv: Any, seed: int) -> tuple[FloatArray, list[str]]:
         """Out-of-fold probabilities; what the calibrators warned of, once for all folds."""
         data = self.signal, self.y, self.groups
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            p = out_of_fold(template, *data, cv, self.scale, seed, where)
+            p = out_of_fold(template, *data, cv, self.scale, seed)
         kinds = {w.category for w in caught}
         for w in caught:
             if w.category not in _NOTES:

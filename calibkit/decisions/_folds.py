@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
 from .._core.base import BaseCalibrator
+from .._core.errors import InputError
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, generator
 from .._core.printed import spelled
@@ -28,7 +29,7 @@ PROTOCOLS = ("spiess2024", "spiess2024_sorted")
 _CLIP, _DECIMALS = 1e-6, 7
 
 
-class TooFewError(ValueError):
+class TooFewError(InputError):
     """There are too few outputs, of one kind or in all, to rescale out of fold."""
 
 
@@ -91,23 +92,22 @@ def cross_val_calibrate(
     >>> bool(abs(p - 0.35).max() < 0.05)
     True
     """
-    where = "cross_val_calibrate"
-    y = read_correct(correct, where, confidence)
-    signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
-    scales_of(scale, {"confidence": signal}, where)
-    check_range(signal, scale, "confidence", where)
-    g = None if groups is None else read_group_labels(groups, len(y), "groups", where)
-    template = read_calibrator(calibrator, scale, where)
-    cv = read_folds(cv, len(y), where)
-    return out_of_fold(template, signal, y, g, cv, scale, random_state, where)
+    y = read_correct(correct, confidence)
+    signal = read_signals({"confidence": confidence}, len(y))["confidence"]
+    scales_of(scale, {"confidence": signal})
+    check_range(signal, scale, "confidence")
+    g = None if groups is None else read_group_labels(groups, len(y), "groups")
+    template = read_calibrator(calibrator, scale)
+    cv = read_folds(cv, len(y))
+    return out_of_fold(template, signal, y, g, cv, scale, random_state)
 
 
-def read_folds(cv: Any, n: int, where: str) -> Any:
+def read_folds(cv: Any, n: int) -> Any:
     """A number, a splitter, a protocol's name, or pairs of masks of the training and test rows."""
     if isinstance(cv, str):
-        check_choice(where, "cv", cv, PROTOCOLS)
+        check_choice("cv", cv, PROTOCOLS)
     elif isinstance(cv, (int, float, np.number)):
-        check_int(where, "cv", cv, low=2)
+        check_int("cv", cv, low=2)
         return int(cv)
     if cv is None or isinstance(cv, str) or hasattr(cv, "split"):
         return 5 if cv is None else cv
@@ -117,9 +117,9 @@ def read_folds(cv: Any, n: int, where: str) -> Any:
             folds.append((np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)))
             folds[-1][0][train] = folds[-1][1][test] = True
     except (TypeError, ValueError, IndexError) as error:
-        raise ValueError(
-            f"{where}: cv can't be read ({spelled(error)}); expected a number of folds, a "
-            f"splitter, or pairs of training and test rows among {n} outputs."
+        raise InputError(
+            f"cv can't be read ({spelled(error)}); expected a number of folds, a splitter, or "
+            f"pairs of training and test rows among {n} outputs."
         ) from error
     return folds
 
@@ -139,7 +139,6 @@ def out_of_fold(
     cv: Any,
     scale: SignalScale,
     random_state: Any,
-    where: str,
 ) -> FloatArray:
     """The same for checked input; ``cv`` from :func:`read_folds`."""
     kept = np.flatnonzero(~np.isnan(signal))
@@ -148,30 +147,30 @@ def out_of_fold(
         return out
     s, y = signal[kept], y[kept]
     if isinstance(cv, str):
-        out[kept] = _spiess(s, y, scale, where, by_signal=cv.endswith("sorted"))
+        out[kept] = _spiess(s, y, scale, by_signal=cv.endswith("sorted"))
         return out
     g = None if groups is None else groups[kept]
     if isinstance(cv, int):
-        g = _check_folds(cv, y, g, where)
+        g = _check_folds(cv, y, g)
     cv = of_rows(cv, kept)
     p = np.full(len(s), np.nan)
     seed = int(generator(random_state).integers(2**31))
-    folds = cv if isinstance(cv, list) else splits(cv, s, y, g, shuffle=seed, where=where)
-    _check_apart(folds, kept, g, where)
+    folds = cv if isinstance(cv, list) else splits(cv, s, y, g, shuffle=seed)
+    _check_apart(folds, kept, g)
     with warnings.catch_warnings():
         if scale == "score":  # said to be no probability, so let it lie in [0, 1]
             warnings.simplefilter("ignore", ScaleWarning)
         for train, test in folds:
             if y[train].min() == y[train].max():
                 raise TooFewError(
-                    f"{where}: a training part of the folds holds one class only; expected both."
+                    "a training part of the folds holds one class only; expected both."
                 )
             p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
     out[kept] = p
     return out
 
 
-def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None, where: str) -> None:
+def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None) -> None:
     """Raise unless every output is tested once, and by a map that saw nothing of its group."""
     n = len(kept)
     code = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -183,43 +182,41 @@ def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None, wh
         both = np.arange(n)[test][seen[code[test]]]
         if len(both):
             i, what = int(both[0]), "itself" if groups is None else "its group"
-            raise ValueError(
-                f"{where}: cv judges output {kept[i]} by a map that has seen {what}; expected "
-                "folds apart. With groups use a number, or GroupKFold."
+            raise InputError(
+                f"cv judges output {kept[i]} by a map that has seen {what}; expected folds apart. "
+                "With groups use a number, or GroupKFold."
             )
     if (tested != 1).any():
         i = int((tested != 1).argmax())
-        raise ValueError(
-            f"{where}: cv tests output {kept[i]} {tested[i]} times; expected every output in one "
-            "test part, as of KFold."
+        raise InputError(
+            f"cv tests output {kept[i]} {tested[i]} times; expected every output in one test part, "
+            "as of KFold."
         )
 
 
-def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None, where: str) -> np.ndarray | None:
+def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None) -> np.ndarray | None:
     """Raise if there are too few outputs for the folds; groups of one row each are none."""
     fewest = int(np.bincount(y, minlength=2).min())
     if fewest < 2:
         raise TooFewError(
-            f"{where}: correct holds {fewest} output(s) of one class among {len(y)}; expected at "
-            "least two right and two wrong ones."
+            f"correct holds {fewest} output(s) of one class among {len(y)}; expected at least two "
+            "right and two wrong ones."
         )
     n_groups = len(y) if groups is None else len(np.unique(groups))
     if n_groups < cv or (n_groups == len(y) and fewest < cv):
         what = "groups" if n_groups < len(y) else "outputs of the rarer class"
         found = n_groups if n_groups < len(y) else fewest
-        raise TooFewError(f"{where}: cv={cv} folds and {found} {what}; expected at least {cv}.")
+        raise TooFewError(f"cv={cv} folds and {found} {what}; expected at least {cv}.")
     return None if n_groups == len(y) else groups
 
 
-def _spiess(
-    s: FloatArray, y: IntArray, scale: SignalScale, where: str, *, by_signal: bool
-) -> FloatArray:
+def _spiess(s: FloatArray, y: IntArray, scale: SignalScale, *, by_signal: bool) -> FloatArray:
     """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
     fewest = int(np.bincount(y, minlength=2).min())
     if len(y) < 5 or fewest < 2:
         raise TooFewError(
-            f"{where}: the protocol of Spiess et al. on {len(y)} outputs, {fewest} of the rarer "
-            "class; expected at least five, and two of each class."
+            f"the protocol of Spiess et al. on {len(y)} outputs, {fewest} of the rarer class; "
+            "expected at least five, and two of each class."
         )
     z = s
     if scale == "probability":
@@ -229,8 +226,8 @@ def _spiess(
     for train, test in KFold(n_splits=5, shuffle=True, random_state=42).split(order):
         if len(np.unique(y[order[train]])) < 2:
             raise TooFewError(
-                f"{where}: a training part of the protocol of Spiess et al. holds one class only; "
-                "expected both. Use a number of folds: they are stratified."
+                "a training part of the protocol of Spiess et al. holds one class only; expected "
+                "both. Use a number of folds: they are stratified."
             )
         # scikit-learn's solver, which stops short of the optimum as theirs did.
         model = LogisticRegression(C=np.inf).fit(z[order[train], None], y[order[train]])

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.inputs import check_lengths
 from .._core.params import check_int, check_real, generator, percent
 from .._core.provenance import Traced
@@ -173,16 +174,15 @@ class TriagePolicy(Traced):
     _keys: ClassVar[tuple[str, ...]] = ("params",)
 
     def __post_init__(self) -> None:
-        where = "TriagePolicy"
         for name in ("cost_accept_wrong", "cost_discard_right"):
-            check_real(where, name, getattr(self, name), low=0.0, open_low=True)
+            check_real(name, getattr(self, name), low=0.0, open_low=True)
         review = self.cost_review
         if review is not None and not (isinstance(review, float) and review == np.inf):
-            check_real(where, "cost_review", self.cost_review, low=0.0)
+            check_real("cost_review", self.cost_review, low=0.0)
         if self.cost_accept_wrong + self.cost_discard_right == np.inf:
-            raise ValueError(
-                f"{where}: costs of {self.cost_accept_wrong:g} and {self.cost_discard_right:g} are "
-                "too large to add up; only their ratios matter, so divide them all."
+            raise InputError(
+                f"costs of {self.cost_accept_wrong:g} and {self.cost_discard_right:g} are too "
+                "large to add up; only their ratios matter, so divide them all."
             )
 
     def _to_dict(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class TriagePolicy(Traced):
     def _from_dict(cls, data: dict[str, Any], _: Any) -> TriagePolicy:
         made: TriagePolicy = made_of(cls, data["params"], cls.__name__)
         if made.cost_review == np.inf:
-            raise ValueError("from_dict: cost_review is infinite; expected null for no reviews.")
+            raise InputError("cost_review is infinite; expected null for no reviews.")
         return made
 
     @property
@@ -244,7 +244,7 @@ class TriagePolicy(Traced):
         ValueError
             If the data are not of the kind described.
         """
-        values = read_confidence(p, "probability", "TriagePolicy.decide")
+        values = read_confidence(p, "probability")
         return np.array(DECISIONS)[self._codes(values)]
 
     def evaluate(
@@ -311,16 +311,15 @@ class TriagePolicy(Traced):
           discard all 2.63 [2.53, 2.72]       triage saves 1.75 [1.63, 1.87]
         The policy is optimal only if the probabilities are calibrated; then it would cost 0.8947.
         """
-        where = "TriagePolicy.evaluate"
-        check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-        check_int(where, "n_resamples", n_resamples, low=10)
-        values = read_confidence(p, "probability", where)
+        check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_int("n_resamples", n_resamples, low=10)
+        values = read_confidence(p, "probability")
         if len(values) == 0:
-            raise ValueError(f"{where}: p has 0 sample(s); expected labelled outputs.")
-        right = read_correct(correct, where, p, "p").astype(np.int64)
-        check_lengths(len(values), len(right), where, ("p", "correct"))
+            raise InputError("p has 0 sample(s); expected labelled outputs.")
+        right = read_correct(correct, p, "p").astype(np.int64)
+        check_lengths(len(values), len(right), ("p", "correct"))
         n = len(values)
-        units = None if groups is None else read_groups(groups, None, n, where)
+        units = None if groups is None else read_groups(groups, None, n)
         codes = self._codes(values)
         shares = {
             name: _share(codes == i, None, units, level, f"share {name}")

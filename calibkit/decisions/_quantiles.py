@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._core.base import StateKind
+from .._core.errors import InputError
 from .._core.inputs import LARGEST_LOGIT, read_scores, read_weights, refuse_swapped, split_fractions
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_real
@@ -172,21 +173,20 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         ValueError
             If the data are not of the kind described.
         """
-        where = "QuantileCalibrator.fit"
         levels = self._check_params()
-        s = self._read(X, where, reset=True)
-        refuse_swapped(X, y, where, ("X", "y"))
-        y = read_rates(y, len(s), where)
-        n = read_trials(n_trials, y, self.method, where)
-        w = read_weights(sample_weight, len(s), where=where)
+        s = self._read(X, reset=True)
+        refuse_swapped(X, y, ("X", "y"))
+        y = read_rates(y, len(s))
+        n = read_trials(n_trials, y, self.method)
+        w = read_weights(sample_weight, len(s))
         if w is not None and not w.all():
             kept = np.flatnonzero(w)
             s, y, w, n = s[kept], y[kept], w[kept], None if n is None else n[kept]
         if self.method == "beta_binomial" and n is not None and n.max() == 1:
-            raise ValueError(
-                f"{where}: n_trials is 1 in every row, and labels of one trial say nothing of how "
-                "success probabilities spread; expected rows of two or more trials. Fit the mean "
-                "with PlattCalibrator, or draw more samples of each."
+            raise InputError(
+                "n_trials is 1 in every row, and labels of one trial say nothing of how success "
+                "probabilities spread; expected rows of two or more trials. Fit the mean with "
+                "PlattCalibrator, or draw more samples of each."
             )
         for name in ("lines_", "edges_", "log_precision_", "offset_"):
             self.__dict__.pop(name, None)
@@ -215,7 +215,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         mean : ndarray of shape (n,)
             Mean, not median.
         """
-        z = self._logits(X, "predict")
+        z = self._logits(X)
         return expit(self.slope_ * z + self.intercept_)
 
     def predict_quantiles(self, X: Any) -> FloatArray:
@@ -231,7 +231,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         quantiles : ndarray of shape (n, n_quantiles)
             One column for each level, never descending along a row.
         """
-        z = self._logits(X, "predict_quantiles")
+        z = self._logits(X)
         if hasattr(self, "log_precision_"):
             line = np.array([self.slope_, self.intercept_])
             a, b = beta_parameters(z, line, self.log_precision_)
@@ -277,14 +277,13 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         conformal prediction; Lee, Barber and Willett 2023): it holds for a row of a
         new group. It is a bound of the rate measured over n trials, not of the probability.
         """
-        where = "QuantileCalibrator.conformalise"
         q = self.predict_quantiles(X)[:, 0]
-        y = read_rates(y, len(q), where)
+        y = read_rates(y, len(q))
         if len(q) == 0:
-            raise ValueError(f"{where}: X has 0 sample(s); expected held-out rows.")
+            raise InputError("X has 0 sample(s); expected held-out rows.")
         code, size = np.arange(len(q)), np.ones(len(q), dtype=np.intp)
         if groups is not None:
-            column = read_group_labels(groups, len(q), "groups", where)
+            column = read_group_labels(groups, len(q), "groups")
             _, code, size = np.unique(column, return_inverse=True, return_counts=True)
         mass = np.reciprocal((len(size) + 1.0) * size[code])
         level = 1.0 - self.quantiles[0]
@@ -293,8 +292,8 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             what = "rows" if groups is None else "groups"
             needed = int(np.ceil(level / (1.0 - level) - 1e-9))
             warn(
-                f"{where}: {len(size)} {what} are too few for a lower bound at level "
-                f"{self.quantiles[0]:g}, which takes {needed}; the bound is 0.",
+                f"{len(size)} {what} are too few for a lower bound at level {self.quantiles[0]:g}, "
+                f"which takes {needed}; the bound is 0.",
                 CalibrationWarning,
             )
         return self
@@ -330,8 +329,8 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     def _fit_constant(self, y: FloatArray, n: FloatArray | None, w: FloatArray | None) -> None:
         """No row tells successes from failures: one distribution at all scores."""
         warn(
-            f"QuantileCalibrator.fit: y is {y[0]:g} in every row, so the score can't be judged; "
-            "the quantiles are the same at all scores.",
+            f"y is {y[0]:g} in every row, so the score can't be judged; the quantiles are the same "
+            "at all scores.",
             CalibrationWarning,
         )
         trials = np.ones(len(y)) if n is None else n
@@ -345,19 +344,18 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         self, z: FloatArray, y: FloatArray, n: FloatArray | None, w: FloatArray | None
     ) -> bool:
         """Binomial fit of the mean; whether the scores separate successes from failures."""
-        where = "QuantileCalibrator.fit"
         weight = n if w is None or n is None else w * n
         rows = split_fractions(Scores(z, "logit"), y, w if weight is None else weight, np.arange(2))
         targets: Any = rows.y
         separated = separation(rows.scores.values, rows.y) != 0
         if separated:
-            warn_of_separation(where)
+            warn_of_separation()
             targets = smoothed_targets(rows.y, rows.w)
         fit = fit_logistic([rows.scores.values], targets, rows.w)
         self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept
         self.converged_ = fit.converged
         if self.slope_ < 0 and fit.z_scores()[0] < -2.0:
-            warn_of_reversal(where, f"the slope is negative ({self.slope_:.3g})")
+            warn_of_reversal(f"the slope is negative ({self.slope_:.3g})")
         return separated
 
     def _fit_counts(
@@ -409,32 +407,29 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     # -- reading --------------------------------------------------------------------------------
 
     def _check_params(self) -> FloatArray:
-        where = "QuantileCalibrator"
-        check_choice(where, "method", self.method, ("beta_binomial", "pinball"))
-        check_choice(where, "scale", self.scale, get_args(Scale))
-        check_choice(where, "precision", self.precision, ("constant", "linear"))
+        check_choice("method", self.method, ("beta_binomial", "pinball"))
+        check_choice("scale", self.scale, get_args(Scale))
+        check_choice("precision", self.precision, ("constant", "linear"))
         listed = isinstance(self.quantiles, (tuple, list, np.ndarray))
         levels = list(self.quantiles) if listed else []
         for i, level in enumerate(levels):
             name = f"quantiles[{i}]"
-            check_real(where, name, level, low=0.0, high=1.0, open_low=True, open_high=True)
+            check_real(name, level, low=0.0, high=1.0, open_low=True, open_high=True)
         if not levels or (np.diff(levels) <= 0).any():
-            raise ValueError(
-                f"{where}: quantiles={spelled(self.quantiles)}; expected levels in (0, 1) in "
-                "ascending order, such as (0.1, 0.5, 0.9)."
+            raise InputError(
+                f"quantiles={spelled(self.quantiles)}; expected levels in (0, 1) in ascending "
+                "order, such as (0.1, 0.5, 0.9)."
             )
         return np.array(levels, dtype=np.float64)
 
-    def _read(self, X: Any, where: str, *, reset: bool) -> Scores:
+    def _read(self, X: Any, *, reset: bool) -> Scores:
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=reset)
-        return read_scores(
-            X, scale=self.scale, where=where, allow_empty=not reset, n_classes=2, classes=(0, 1)
-        )
+        return read_scores(X, scale=self.scale, allow_empty=not reset, n_classes=2, classes=(0, 1))
 
-    def _logits(self, X: Any, method: str) -> FloatArray:
+    def _logits(self, X: Any) -> FloatArray:
         check_is_fitted(self, "slope_")
-        s = self._read(X, f"QuantileCalibrator.{method}", reset=False)
+        s = self._read(X, reset=False)
         return replace(s, clip=(self.clip_[0], self.clip_[1])).logits()
 
 
@@ -453,7 +448,7 @@ def _with_state(cal: QuantileCalibrator, state: Any, what: str) -> QuantileCalib
         rows = state["lines_"] if isinstance(state["lines_"], list) else []
         found = [vector(row, f"{what}.lines_") for row in rows]
         if len(found) != len(cal.quantiles) or any(len(row) != 2 for row in found):
-            raise ValueError(f"from_dict: {what}.lines_: expected two numbers for each quantile.")
+            raise InputError(f"{what}.lines_: expected two numbers for each quantile.")
         cal.lines_ = np.array(found)
     edges = cal.edges_ if lines else np.array([0.25, 0.75])
     curve = np.zeros(2) if lines else cal.log_precision_

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator
+from .._core.errors import InputError, InputTypeError, message_of
 from .._core.optional import require
 from .._core.printed import spelled
 from .._core.provenance import Provenance, Traced
@@ -170,18 +171,16 @@ class DecisionRule(Traced):
         for (name, part), kind in zip(vars(self).items(), kinds, strict=True):
             optional = name in ("threshold", "policy")
             if not (isinstance(part, kind) or (optional and part is None)):
-                raise TypeError(
-                    f"DecisionRule: {name}={spelled(part)}; expected a {kind.__name__}"
-                    f"{' or None' if optional else ''}."
+                raise InputTypeError(
+                    f"{name}={spelled(part)}; expected a "
+                    f"{kind.__name__}{' or None' if optional else ''}."
                 )
         if self.threshold is None and self.policy is None:
-            raise ValueError(
-                "DecisionRule: neither a threshold nor a policy; expected one of them, or both."
-            )
+            raise InputError("neither a threshold nor a policy; expected one of them, or both.")
         check_is_fitted(self.calibrator)
         if "lift" in self.calibrator._traits or self.calibrator.classes_.tolist() != [0, 1]:
-            raise ValueError(
-                f"DecisionRule: calibrator={spelled(self.calibrator)} of classes "
+            raise InputError(
+                f"calibrator={spelled(self.calibrator)} of classes "
                 f"{spelled(self.calibrator.classes_.tolist()[:10])}; expected one of a single "
                 "score, fitted on whether outputs were correct, 0 or 1."
             )
@@ -189,8 +188,8 @@ class DecisionRule(Traced):
             check_is_fitted(self.threshold)
             own = self.calibrator._input_scale()
             if (self.scale == "probability") != (own == "probability"):
-                raise ValueError(
-                    f"DecisionRule: the calibrator's scale is {spelled(own)} and the threshold's "
+                raise InputError(
+                    f"the calibrator's scale is {spelled(own)} and the threshold's "
                     f"{spelled(self.scale)}; expected the same (a score counts as log-odds)."
                 )
 
@@ -208,15 +207,15 @@ class DecisionRule(Traced):
             # Looked at before it is read: a rule holds no rule.
             kind = part.get("class") if isinstance(part, dict) else None
             if part is not None and not (isinstance(kind, str) and kind in classes):
-                raise ValueError(
-                    f"from_dict: the {name} of a rule is {short(part)}; expected one of the class "
+                raise InputError(
+                    f"the {name} of a rule is {short(part)}; expected one of the class "
                     f"{' or '.join(classes)}."
                 )
             parts[name] = None if part is None else from_dict(part)
         try:
             return cls(data["signal"], **parts)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"from_dict: {error}") from error
+            raise InputError(f"{cls.__name__}: {message_of(error)}") from error
 
     @property
     def scale(self) -> str:
@@ -253,28 +252,26 @@ class DecisionRule(Traced):
         Token measures are computed on the calibrator's scale. Numbers of a file are taken to be on
         the rule's scale, unless :meth:`Generations.with_signal` has said otherwise.
         """
-        where = "DecisionRule.decide"
         outputs: Outputs = getattr(generations, "generations", generations)
         if not hasattr(outputs, "signal_for"):
-            raise TypeError(
-                f"{where}: generations is a {type(generations).__name__}; expected what "
-                "read_generations or join_results gives."
+            raise InputTypeError(
+                f"generations is a {type(generations).__name__}; expected what read_generations or "
+                "join_results gives."
             )
         own, asked, name = self.calibrator._input_scale(), self.scale, self.signal
-        values, scale = outputs.signal_for(name, own, asked, where)
+        values, scale = outputs.signal_for(name, own, asked)
         fits = scale == asked or self.threshold is None
         if not fits or (scale == "probability") != (asked == "probability"):
-            raise ValueError(
-                f"{where}: {name} is on the scale {spelled(scale)}, and the rule takes "
-                f"{spelled(asked)}; expected the same. Make the rule from the signal as it "
-                "comes here."
+            raise InputError(
+                f"{name} is on the scale {spelled(scale)}, and the rule takes {spelled(asked)}; "
+                "expected the same. Make the rule from the signal as it comes here."
             )
         known = ~np.isnan(values)
         if not known.all():
             at = int(np.argmin(known))
             warn(
-                f"{where}: {np.count_nonzero(~known)} of {len(known)} outputs have no "
-                f"{self.signal} (first at {outputs.place[at]}); they are never accepted.",
+                f"{np.count_nonzero(~known)} of {len(known)} outputs have no {self.signal} (first "
+                f"at {outputs.place[at]}); they are never accepted.",
                 MissingSignalWarning,
             )
         p = np.full(len(values), np.nan)

@@ -18,7 +18,7 @@ class Outputs(Protocol):
     sample: IntArray
     place: list[str]
 
-    def signal_for(self, name: str, own: Scale, scale: str, where: str) -> tuple[FloatArray, str]:
+    def signal_for(self, name: str, own: Scale, scale: str) -> tuple[FloatArray, str]:
         """The signal of that name, and its scale."""
 
 
@@ -53,7 +53,7 @@ class Signals(dict[str, FloatArray]):
 
     def __init__(self, values: Mapping[str, FloatArray], scales: Mapping[str, SignalScale]) -> None:
         super().__init__(values)
-        scales_of(scales, {str(name): v for name, v in self.items()}, "Signals")
+        scales_of(scales, {str(name): v for name, v in self.items()})
         self.scales = dict(scales)
 
     def copy(self) -> Signals:

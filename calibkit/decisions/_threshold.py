@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.columns import in_class_order
+from .._core.errors import InputError
 from .._core.inputs import check_lengths, read_scores
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_real, check_seed, generator, percent
@@ -210,45 +211,44 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         ValueError
             If the data or settings are not of the kind described.
         """
-        where = "RiskControlledThreshold.fit"
-        self._check_params(where)
-        values = read_confidence(p, self.scale, where)
-        wrong = 1 - read_correct(correct, where, p, "p")
-        check_lengths(len(values), len(wrong), where, ("p", "correct"))
-        g = None if groups is None else read_group_labels(groups, len(values), "groups", where)
+        self._check_params()
+        values = read_confidence(p, self.scale, allow_empty=False)
+        wrong = 1 - read_correct(correct, p, "p")
+        check_lengths(len(values), len(wrong), ("p", "correct"))
+        g = None if groups is None else read_group_labels(groups, len(values), "groups")
         known = ~np.isnan(values)
         if not known.all():
-            warn_left_out(where, "confidence", ~known, ", and never accepted")
+            warn_left_out("confidence", ~known, ", and never accepted")
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         if not len(values):
-            raise ValueError(f"{where}: p is NaN for all outputs; expected numbers for some.")
+            raise InputError("p is NaN for all outputs; expected numbers for some.")
         rows, n_groups = slice(None), None
         if g is not None:
             codes = np.unique(g, return_inverse=True)[1]
-            rows, n_groups = self._one_per_group(values, wrong, codes, where)
+            rows, n_groups = self._one_per_group(values, wrong, codes)
         self._search(values, wrong, rows, n_groups)
         self._fitted_on = provenance(len(values), values, wrong)
         return self
 
-    def _check_params(self, where: str = "RiskControlledThreshold") -> None:
+    def _check_params(self) -> None:
         check_seed(self.random_state)
         for name in ("max_error", "alpha"):
             share = getattr(self, name)
-            check_real(where, name, share, low=0.0, high=1.0, open_low=True, open_high=True)
-        check_choice(where, "scale", self.scale, SCALES)
+            check_real(name, share, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_choice("scale", self.scale, SCALES)
         if self.max_group_size is not None:
-            check_int(where, "max_group_size", self.max_group_size, low=1)
+            check_int("max_group_size", self.max_group_size, low=1)
 
     def _one_per_group(
-        self, values: FloatArray, wrong: IntArray, codes: IntArray, where: str
+        self, values: FloatArray, wrong: IntArray, codes: IntArray
     ) -> tuple[Any, int]:
         """Rows that are tested, and the number of groups."""
         sizes = np.bincount(codes)
         largest = int(sizes.max()) if self.max_group_size is None else self.max_group_size
         if largest < sizes.max():
-            raise ValueError(
-                f"{where}: max_group_size={largest}, and the largest group has {sizes.max()} "
-                "outputs; expected at least as many."
+            raise InputError(
+                f"max_group_size={largest}, and the largest group has {sizes.max()} outputs; "
+                "expected at least as many."
             )
         if largest == 1:
             return slice(None), len(sizes)
@@ -257,10 +257,10 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         slot = generator(self.random_state).integers(largest, size=len(sizes))
         drawn = slot < sizes
         if not drawn.any():
-            raise ValueError(
-                f"{where}: the draw took an output of none of {len(sizes)} groups (of a group, "
-                f"size / max_group_size={largest} of the draws do); expected one at least. Give "
-                "more groups, or the largest size that there is."
+            raise InputError(
+                f"the draw took an output of none of {len(sizes)} groups (of a group, size / "
+                f"max_group_size={largest} of the draws do); expected one at least. Give more "
+                "groups, or the largest size that there is."
             )
         return order[(np.cumsum(sizes) - sizes + slot)[drawn]], len(sizes)
 
@@ -298,7 +298,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             needed = None if needed is None else _rounded(needed * per_row)
         bound, share = upper_bound(m_wrong[i], m[i], self.alpha), m_wrong[i] / m[i]
         self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
-        warn(f"RiskControlledThreshold.fit: {self}", CalibrationWarning)
+        warn(f"{self}", CalibrationWarning)
 
     def _to_dict(self) -> dict[str, Any]:
         check_is_fitted(self)
@@ -357,7 +357,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             If it is not fitted.
         """
         check_is_fitted(self)
-        return read_confidence(p, self.scale, "RiskControlledThreshold.predict") >= self.threshold_
+        return read_confidence(p, self.scale) >= self.threshold_
 
     def __str__(self) -> str:
         if not hasattr(self, "threshold_"):
@@ -407,21 +407,20 @@ def _rounded(n: float) -> int:
     return int(np.ceil(n / step)) * step
 
 
-def read_confidence(p: Any, scale: SignalScale, where: str) -> FloatArray:
+def read_confidence(p: Any, scale: SignalScale, *, allow_empty: bool = True) -> FloatArray:
     """One number per output, of which more means surer; NaN where an output has none."""
-    p = in_class_order(p, (False, True), where=where, name="p")
+    p = in_class_order(p, (False, True), name="p")
     missing = _missing(p)
     if missing.any():
         out = np.full(len(missing), np.nan)
-        out[~missing] = read_confidence(np.asarray(p)[~missing], scale, where)
+        out[~missing] = read_confidence(np.asarray(p)[~missing], scale, allow_empty=allow_empty)
         return out
     own: Scale = "probability" if scale == "probability" else "logit"
-    empty = not where.endswith(".fit")
-    scores = read_scores(p, scale=own, where=where, name="p", allow_empty=empty)
+    scores = read_scores(p, scale=own, name="p", allow_empty=allow_empty)
     if scores.values.ndim > 1:
-        raise ValueError(
-            f"{where}: p has {scores.values.shape[1]} columns; expected one, or the two of a "
-            "calibrator's predict_proba."
+        raise InputError(
+            f"p has {scores.values.shape[1]} columns; expected one, or the two of a calibrator's "
+            "predict_proba."
         )
     return scores.values
 

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
+from .._core.errors import InputError, called
 from .._core.labels import read_group_labels
 from .._core.params import check_choice, check_int, check_scale, generator
 from .._core.printed import spelled
@@ -62,44 +63,42 @@ class PartitionedOutputs:
         groups: Any,
         calibrator: Any,
         scale: SignalScale,
-        where: str,
     ) -> None:
-        self.where = where
-        y = read_correct(correct, where, confidence)
+        y = read_correct(correct, confidence)
         self.n = len(y)
-        signal = read_signals({"confidence": confidence}, len(y), where)["confidence"]
-        scales_of(scale, {"confidence": signal}, where)
-        check_range(signal, scale, "confidence", where)
-        b = read_group_labels(by, len(y), "by", where)
-        g = None if groups is None else read_group_labels(groups, len(y), "groups", where)
-        self.template = read_calibrator(calibrator, scale, where)
+        signal = read_signals({"confidence": confidence}, len(y))["confidence"]
+        scales_of(scale, {"confidence": signal})
+        check_range(signal, scale, "confidence")
+        b = read_group_labels(by, len(y), "by")
+        g = None if groups is None else read_group_labels(groups, len(y), "groups")
+        self.template = read_calibrator(calibrator, scale)
         known = np.flatnonzero(~np.isnan(signal))
         found, code = np.unique(b[known], return_inverse=True)
         if len(found) < 2:
-            raise ValueError(f"{where}: by holds {len(found)} value(s); expected at least two.")
+            raise InputError(f"by holds {len(found)} value(s); expected at least two.")
         at = [known[code == i] for i in range(len(found))]
         self.names = [str(v) for v in found]
         if taken := sorted(TAKEN & set(self.names)):
-            raise ValueError(
-                f"{where}: by holds {spelled(taken[0])}, which the tables use for themselves; "
-                "expected other names."
+            raise InputError(
+                f"by holds {spelled(taken[0])}, which the tables use for themselves; expected "
+                "other names."
             )
         self.rows = [Part(i, signal[i], y[i], None if g is None else g[i]) for i in at]
         for name, part in zip(self.names, self.rows, strict=True):
             if len(np.unique(part.y)) < 2:
                 kind = "right" if part.y[0] else "wrong"
-                raise ValueError(
-                    f"{where}: all {len(part.y)} outputs of {name} are {kind}; expected right and "
-                    "wrong ones in every part. Leave it out, or join it to another."
+                raise InputError(
+                    f"all {len(part.y)} outputs of {name} are {kind}; expected right and wrong "
+                    "ones in every part. Leave it out, or join it to another."
                 )
 
     def check_rest(self, n_local: int) -> None:
         """Raise unless every part has outputs to judge beside its local labels."""
         for name, part in zip(self.names, self.rows, strict=True):
             if len(part.y) < 2 * n_local:
-                raise ValueError(
-                    f"{self.where}: n_local={n_local} and {name} has {len(part.y)} outputs; "
-                    f"expected at least twice as many. Use n_local={len(part.y) // 2} or less."
+                raise InputError(
+                    f"n_local={n_local} and {name} has {len(part.y)} outputs; expected at least "
+                    f"twice as many. Use n_local={len(part.y) // 2} or less."
                 )
 
     def fit(self, which: list[int]) -> BaseCalibrator:
@@ -195,7 +194,7 @@ class Transfer:
         table : ResultTable
             A row for each part fitted on, a column for each judged on.
         """
-        check_choice("Transfer.to_table", "repair", repair, REPAIRS)
+        check_choice("repair", repair, REPAIRS)
         matrix = self.skill if repair == "none" else getattr(self, repair)
         rows = [
             {"fitted on": name, **dict(zip(self.names, map(float, line), strict=False))}
@@ -322,21 +321,20 @@ def transfer_matrix(
     >>> bool(found.skill[1, 0] < 0 < found.intercept[1, 0])  # borrowed by repair from synthesis
     True
     """
-    where = "transfer_matrix"
-    check_int(where, "n_local", n_local, low=1)
-    check_int(where, "n_repeats", n_repeats, low=1)
-    check_scale(where, "shrinkage", shrinkage)
-    parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale, where)
+    check_int("n_local", n_local, low=1)
+    check_int("n_repeats", n_repeats, low=1)
+    check_scale("shrinkage", shrinkage)
+    parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale)
     parts.check_rest(n_local)
-    cv = read_folds(cv, parts.n, where)
+    cv = read_folds(cv, parts.n)
     k, rng = len(parts.names), generator(random_state)
     out = {repair: np.full((k + 1, k), np.nan) for repair in REPAIRS}
     seed = int(rng.integers(2**31))
     maps = [parts.fit([i]) for i in range(k)]
     for j, part in enumerate(parts.rows):
-        of_part = f"{where}: {parts.names[j]}"
         given = part.signal, part.y, part.groups, of_rows(cv, part.rows)
-        own = out_of_fold(parts.template, *given, scale, seed, of_part)
+        with called(part=f": {parts.names[j]}"):
+            own = out_of_fold(parts.template, *given, scale, seed)
         pooled = parts.fit([i for i in range(k) if i != j])
         z = np.array([log_odds(m, part.signal) for m in (*maps, pooled)])
         out["none"][:, j] = brier_skill(expit(z), part.y)
@@ -418,10 +416,9 @@ def local_labels_needed(
     a: a calibrator of its own is better than the borrowed one from 10 labels on; up to 200 the
     borrowed one, repaired, is as good
     """
-    where = "local_labels_needed"
-    check_int(where, "n_repeats", n_repeats, low=1)
-    check_scale(where, "shrinkage", shrinkage)
-    parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale, where)
+    check_int("n_repeats", n_repeats, low=1)
+    check_scale("shrinkage", shrinkage)
+    parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale)
     rng, rows, notes = generator(random_state), [], []
     for j, part in enumerate(parts.rows):
         pooled = parts.fit([i for i in range(len(parts.names)) if i != j])

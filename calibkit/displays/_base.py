@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.optional import require
 from .._core.printed import spelled
 
@@ -60,15 +61,14 @@ class Display:
         return f"{type(self).__name__}({', '.join(self.curves_)})"
 
 
-def by_name(values: Any, name: str | None, what: str, where: str) -> dict[str, Any]:
+def by_name(values: Any, name: str | None, what: str) -> dict[str, Any]:
     """``{name: value}`` of one or several models."""
     if not isinstance(values, Mapping):
         return {DEFAULT_NAME if name is None else str(name): values}
     if not values:
-        raise ValueError(f"{where}: {what} is empty; expected at least one model in the dict.")
+        raise InputError(f"{what} is empty; expected at least one model in the dict.")
     if name is not None:
-        raise ValueError(
-            f"{where}: name={spelled(name)} beside a dict, whose keys are the names; expected one "
-            "of them."
+        raise InputError(
+            f"name={spelled(name)} beside a dict, whose keys are the names; expected one of them."
         )
     return {str(key): value for key, value in values.items()}

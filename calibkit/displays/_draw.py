@@ -25,15 +25,15 @@ class Drawing(NamedTuple):
     histogram: bool | Literal["log"]
     legend: Legend
 
-    def check(self, where: str) -> None:
+    def check(self) -> None:
         """Raise unless all of them make sense."""
         if self.consistency is not None:
-            check_flag(where, "consistency", self.consistency)
+            check_flag("consistency", self.consistency)
         if isinstance(self.histogram, str):
-            check_choice(where, "histogram", self.histogram, ("log",))
+            check_choice("histogram", self.histogram, ("log",))
         else:
-            check_flag(where, "histogram", self.histogram)
-        check_choice(where, "legend", self.legend, LEGENDS)
+            check_flag("histogram", self.histogram)
+        check_choice("legend", self.legend, LEGENDS)
 
 
 def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
@@ -54,13 +54,13 @@ def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
     return ax, strip
 
 
-def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing, where: str) -> np.ndarray:
+def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
     """One small panel per class; returns the axes."""
     consistency, _, legend = drawing
     n_models, n_panels = len(numbers.models), len(numbers.labels)
     handles = handles_of(numbers, consistency, WIDTH if ax is None else size_of(ax)[0])
     lines = {"n_head_lines": n_models + 1, "n_key_lines": n_lines(handles, legend)}
-    home, panels = grid(ax, n_panels, **lines, where=where)
+    home, panels = grid(ax, n_panels, **lines)
     for panel, label in zip(panels, numbers.labels, strict=True):
         _draw_panel(panel, numbers, label, consistency, marker_size=3.0, n_ticks=3)
         _head(panel, numbers, label)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.optional import require
 from .._core.params import check_real
 from .._core.rows import read_stream_rows
@@ -143,15 +144,14 @@ class DriftDisplay(Display):
         >>> display.curves_["Model"].sliding.n
         array([100, 100])
         """
-        where = "DriftDisplay.from_predictions"
         require("matplotlib", "plot")
         if alarm is not None:
-            check_real(where, "alarm", alarm, low=0.0, high=1.0, open_low=True, open_high=True)
+            check_real("alarm", alarm, low=0.0, high=1.0, open_low=True, open_high=True)
         curves: dict[str, Prequential] = {}
         alarms: dict[str, int | None] = {}
         forecasts: dict[str, FloatArray] = {}
         n = 0
-        for model, p in by_name(y_prob, name, "y_prob", where).items():
+        for model, p in by_name(y_prob, name, "y_prob").items():
             curves[model] = prequential_errors(
                 y_true,
                 p,
@@ -164,7 +164,7 @@ class DriftDisplay(Display):
                 classes=classes,
             )
             binary, rows, n, forecasts[model] = read_stream_rows(
-                y_true, p, kind, pos_label, classes, where
+                y_true, p, kind, pos_label, classes
             )
             if alarm is not None:
                 late = rows >= start
@@ -172,7 +172,7 @@ class DriftDisplay(Display):
                 watch.update(binary.y[late], binary.p[late])
                 found = watch.alarm_time_
                 alarms[model] = None if found is None else int(rows[late][found - 1]) + 1
-        axis = _read_time(time, n, where)
+        axis = _read_time(time, n)
         return cls(Drift(forecasts, curves, axis, int(start), window, alarms, alarm)).plot(ax)
 
     @classmethod
@@ -293,7 +293,7 @@ class DriftDisplay(Display):
         'Sharpness'
         """
         require("matplotlib", "plot")
-        self.ax_ = draw(self._drift, ax, "DriftDisplay.plot")
+        self.ax_ = draw(self._drift, ax)
         return self
 
     def _parts(self) -> Iterator[dict[str, Any]]:
@@ -304,22 +304,20 @@ class DriftDisplay(Display):
                     yield {"method": method, "window": curve.window or 0, **fields}
 
 
-def _read_time(time: Any, n: int, where: str) -> np.ndarray | None:
+def _read_time(time: Any, n: int) -> np.ndarray | None:
     """What stands on the time axis for each row."""
     if time is None:
         return None
     axis = np.asarray(time)
     if axis.shape != (n,):
-        raise ValueError(
-            f"{where}: time has shape {axis.shape}; expected one value per row, ({n},)."
-        )
+        raise InputError(f"time has shape {axis.shape}; expected one value per row, ({n},).")
     if axis.dtype.kind not in "iufM":
-        raise ValueError(
-            f"{where}: time is of dtype {axis.dtype}; expected numbers or dates. Convert it, for "
-            "instance by pandas.to_datetime."
+        raise InputError(
+            f"time is of dtype {axis.dtype}; expected numbers or dates. Convert it, for instance "
+            "by pandas.to_datetime."
         )
     if not (axis[1:] >= axis[:-1]).all():
-        raise ValueError(
-            f"{where}: time does not ascend; expected rows in the order of time. Sort them first."
+        raise InputError(
+            "time does not ascend; expected rows in the order of time. Sort them first."
         )
     return axis

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from .._core.errors import InputError
 from .._core.optional import require
 from .._core.printed import spelled
 from .._typing import FloatArray
@@ -53,9 +54,9 @@ class Drift:
         return rows if self.time is None else self.time[np.asarray(rows) - 1]
 
 
-def draw(drift: Drift, ax: Any, where: str) -> np.ndarray:
+def draw(drift: Drift, ax: Any) -> np.ndarray:
     """Both panels; returns the axes."""
-    panels = _panels(ax, where)
+    panels = _panels(ax)
     for panel, (name, label) in zip(panels, _PANELS, strict=True):
         for i, (model, curve) in enumerate(drift.curves.items()):
             _draw_lines(panel, drift, i, model, curve, name)
@@ -78,7 +79,7 @@ def draw(drift: Drift, ax: Any, where: str) -> np.ndarray:
     return panels
 
 
-def _panels(ax: Any, where: str) -> np.ndarray:
+def _panels(ax: Any) -> np.ndarray:
     """Two panels with a common time axis."""
     if ax is None:
         return new_figure(_WIDTH, 2 * _PANEL + 0.9).subplots(2, 1, sharex=True)
@@ -86,9 +87,9 @@ def _panels(ax: Any, where: str) -> np.ndarray:
         return np.asarray(ax, dtype=object).ravel()
     place = ax.get_subplotspec() if hasattr(ax, "get_subplotspec") else None
     if place is None:
-        raise ValueError(
-            f"{where}: ax={spelled(ax)} has no place in a grid, so it can't be divided; expected "
-            "axes made by plt.subplots, or two of them."
+        raise InputError(
+            f"ax={spelled(ax)} has no place in a grid, so it can't be divided; expected axes made "
+            "by plt.subplots, or two of them."
         )
     home, (width, height) = ax.figure, size_of(ax)
     ax.set_axis_off()

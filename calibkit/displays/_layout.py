@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from ._style import WIDTH, font_size, line_height, managed, new_figure, size_of
 
 #: Height of the strip of counts, as a share of the main panel's.
@@ -65,9 +66,7 @@ def _divide(ax: Any, histogram: bool, room: float) -> tuple[Any, Any]:
     return ax, strip
 
 
-def grid(
-    ax: Any, n: int, *, n_head_lines: int, n_key_lines: int, where: str
-) -> tuple[Any, np.ndarray]:
+def grid(ax: Any, n: int, *, n_head_lines: int, n_key_lines: int) -> tuple[Any, np.ndarray]:
     """``n`` square panels with common axes, in a new figure or in the place of ``ax``."""
     columns = int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -76,7 +75,7 @@ def grid(
         height = 0.4 + (_PANEL - 0.1 + head) * rows + key
         home = new_figure(0.5 + _PANEL * columns, height)
     else:
-        home = _subfigure(ax, where)
+        home = _subfigure(ax)
     panels = home.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     if not managed(home):
         _space_by_hand(home, rows, head, key)
@@ -87,11 +86,11 @@ def grid(
     return home, panels[:n]
 
 
-def _subfigure(ax: Any, where: str) -> Any:
+def _subfigure(ax: Any) -> Any:
     place = ax.get_subplotspec()
     if place is None:
-        raise ValueError(
-            f"{where}: ax has no place in a grid, so it can't be divided; expected axes made by "
+        raise InputError(
+            "ax has no place in a grid, so it can't be divided; expected axes made by "
             "plt.subplots or add_subplot for kind='classwise'."
         )
     ax.set_axis_off()

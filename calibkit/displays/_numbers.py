@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputTypeError
 from .._core.params import check_binning, check_choice, check_int, check_real, generator
 from .._core.printed import spelled
 from .._core.rows import reversal
@@ -61,21 +62,19 @@ class Settings:
     random_state: Any
     limits: str | tuple[float, float]
 
-    def check(self, where: str) -> None:
+    def check(self) -> None:
         """Raise unless all of them make sense; binning is checked with the data."""
-        check_choice(where, "interval", self.interval, INTERVALS)
-        check_real(where, "level", self.level, low=0.0, high=1.0, open_low=True, open_high=True)
-        check_int(where, "n_resamples", self.n_resamples, low=0)
+        check_choice("interval", self.interval, INTERVALS)
+        check_real("level", self.level, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_int("n_resamples", self.n_resamples, low=0)
         if isinstance(self.limits, str):
-            check_choice(where, "limits", self.limits, ("auto",))
+            check_choice("limits", self.limits, ("auto",))
             return
         if not isinstance(self.limits, (tuple, list)) or len(self.limits) != 2:
-            raise TypeError(
-                f"{where}: limits={spelled(self.limits)}; expected 'auto' or (low, high)."
-            )
+            raise InputTypeError(f"limits={spelled(self.limits)}; expected 'auto' or (low, high).")
         low, high = self.limits
-        check_real(where, "limits[0]", low, low=0.0, high=1.0)
-        check_real(where, "limits[1]", high, low=float(low), high=1.0, open_low=True)
+        check_real("limits[0]", low, low=0.0, high=1.0)
+        check_real("limits[1]", high, low=float(low), high=1.0, open_low=True)
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,11 @@ def key_of(model: str, label: Any) -> Any:
     return model if label is None else (model, label)
 
 
-def numbers_of(found: Problems, settings: Settings, where: str) -> Numbers:
+def numbers_of(found: Problems, settings: Settings) -> Numbers:
     """All numbers of a picture."""
-    settings.check(where)
+    settings.check()
     keyed = {key_of(p.model, p.label): p for p in found.problems}
-    curves = {key: curve_of(p, settings, where) for key, p in keyed.items()}
+    curves = {key: curve_of(p, settings) for key, p in keyed.items()}
     estimates = {key: _estimates(p, settings) for key, p in keyed.items()}
     limits = _limits(list(curves.values())) if settings.limits == "auto" else settings.limits
     assert not isinstance(limits, str)
@@ -161,11 +160,11 @@ def _reversal(problem: Problem) -> str:
     return reversal(reversed_area(t.w, t.wy, t.w2, t.w2y, grouped))
 
 
-def curve_of(problem: Problem, settings: Settings, where: str) -> Curve:
+def curve_of(problem: Problem, settings: Settings) -> Curve:
     """The binned curve with its intervals; empty bins are left out."""
     table, rows, groups = problem.table, problem.rows, problem.groups
     size = table.n_rows, table.effective_rows
-    n_bins = check_binning(where, settings.strategy, settings.n_bins, *size)
+    n_bins = check_binning(settings.strategy, settings.n_bins, *size)
     borders = table.borders(settings.strategy, n_bins)
     sums = table.sums(borders, squares=True)
     kept = np.flatnonzero(sums.n)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError, called
 from .._core.inputs import Rows
 from .._core.params import check_int
 from .._core.printed import spelled
@@ -71,58 +72,57 @@ def problems_of_arrays(
     classes: dict[str, Any] | Any,
     groups: Any,
     max_classes: int,
-    where: str,
 ) -> Problems:
     """Problems of rows; ``classes`` are those of each model if they are a dict."""
-    check_int(where, "max_classes", max_classes, low=1)
+    check_int("max_classes", max_classes, low=1)
     found: list[Problem] = []
     if groups is not None:
-        groups = read_groups(groups, sample_weight, len(y_true), where)
+        groups = read_groups(groups, sample_weight, len(y_true))
     shown = np.arange(0)
     for model, y_prob in scores.items():
-        at = where if len(scores) == 1 else f"{where} ({model})"
-        if isinstance(classes, dict) and model not in classes:
-            raise ValueError(
-                f"{at}: classes has the keys {spelled(list(classes))}; expected one for each model."
-            )
-        own = classes[model] if isinstance(classes, dict) else classes
-        told = sample_weight, weights, pos_label, own
-        rows = read_problem(y_true, y_prob, *told, fractions=True, where=at)
-        this = infer_kind(kind, rows.scores.n_classes, at)
-        if not found:
-            first, kind = rows, this
-            shown = _most_frequent(rows, max_classes)
-        elif first.scores.n_classes != rows.scores.n_classes:
-            raise ValueError(
-                f"{at}: {rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
-                "before; expected models of one problem."
-            )
-        found += _reduced(model, rows, this, shown, groups, weights)
+        with called(part=f" ({model})" if len(scores) > 1 else ""):
+            if isinstance(classes, dict) and model not in classes:
+                raise InputError(
+                    f"classes has the keys {spelled(list(classes))}; expected one for each model."
+                )
+            own = classes[model] if isinstance(classes, dict) else classes
+            told = sample_weight, weights, pos_label, own
+            rows = read_problem(y_true, y_prob, *told, fractions=True)
+            this = infer_kind(kind, rows.scores.n_classes)
+            if not found:
+                first, kind = rows, this
+                shown = _most_frequent(rows, max_classes)
+            elif first.scores.n_classes != rows.scores.n_classes:
+                raise InputError(
+                    f"{rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
+                    "before; expected models of one problem."
+                )
+            found += _reduced(model, rows, this, shown, groups, weights)
     return Problems(kind or "binary", found, first.scores.n_classes)
 
 
-def problems_of_tables(tables: dict[str, Any], *, where: str) -> Problems:
+def problems_of_tables(tables: dict[str, Any]) -> Problems:
     """Problems of tables."""
     for name, table in tables.items():
         if not isinstance(table, ScoreTable):
-            raise TypeError(
-                f"{where}: {spelled(name)} is a {type(table).__name__}; expected a ScoreTable. For "
-                "labels and probabilities use from_predictions."
+            raise InputTypeError(
+                f"{spelled(name)} is a {type(table).__name__}; expected a ScoreTable. For labels "
+                "and probabilities use from_predictions."
             )
     return Problems("binary", [Problem(m, None, t, None) for m, t in tables.items()], 2)
 
 
 def probabilities_of(
-    estimators: dict[str, Any], X: Any, *, pos_label: Any, where: str
+    estimators: dict[str, Any], X: Any, *, pos_label: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Each estimator's probabilities, and the classes their columns follow."""
     scores, classes = {}, {}
     for name, estimator in estimators.items():
         kind = type(estimator).__name__
         if not hasattr(estimator, "predict_proba"):
-            raise ValueError(
-                f"{where}: {kind} has no predict_proba; expected a classifier that gives "
-                f"probabilities. Wrap it: CalibratedClassifier({kind}()).fit(X_train, y_train)."
+            raise InputError(
+                f"{kind} has no predict_proba; expected a classifier that gives probabilities. "
+                f"Wrap it: CalibratedClassifier({kind}()).fit(X_train, y_train)."
             )
         p = np.asarray(estimator.predict_proba(X))
         own = getattr(estimator, "classes_", None)

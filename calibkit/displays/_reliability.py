@@ -87,10 +87,10 @@ class ReliabilityDisplay(Display):
 
     @classmethod
     def _drawn(
-        cls, found: Problems, settings: Settings, drawing: Drawing, ax: Any, where: str
+        cls, found: Problems, settings: Settings, drawing: Drawing, ax: Any
     ) -> ReliabilityDisplay:
-        drawing.check(where)
-        return cls(numbers_of(found, settings, where)).plot(ax, **drawing._asdict())
+        drawing.check()
+        return cls(numbers_of(found, settings)).plot(ax, **drawing._asdict())
 
     @classmethod
     @counted()
@@ -159,12 +159,11 @@ class ReliabilityDisplay(Display):
         >>> round(float(display.estimates_["GaussianNB"]["skill"]), 2)
         0.74
         """
-        where = "ReliabilityDisplay.from_estimator"
         require("matplotlib", "plot")
         if name is None and not isinstance(estimator, Mapping):
             name = type(estimator).__name__
-        models = by_name(estimator, name, "estimator", where)
-        scores, classes = probabilities_of(models, X, pos_label=pos_label, where=where)
+        models = by_name(estimator, name, "estimator")
+        scores, classes = probabilities_of(models, X, pos_label=pos_label)
         found = problems_of_arrays(
             y,
             scores,
@@ -175,11 +174,10 @@ class ReliabilityDisplay(Display):
             classes=classes,
             groups=groups,
             max_classes=max_classes,
-            where=where,
         )
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
         drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(found, settings, drawing, ax, where)
+        return cls._drawn(found, settings, drawing, ax)
 
     @classmethod
     @counted()
@@ -274,11 +272,10 @@ class ReliabilityDisplay(Display):
         0  demo         0.1       0.33  3  0.02  0.86
         1  demo         0.8       1.00  3  0.37  1.00
         """
-        where = "ReliabilityDisplay.from_predictions"
         require("matplotlib", "plot")
         found = problems_of_arrays(
             y_true,
-            by_name(y_prob, name, "y_prob", where),
+            by_name(y_prob, name, "y_prob"),
             sample_weight,
             weights=weights,
             kind=kind,
@@ -286,11 +283,10 @@ class ReliabilityDisplay(Display):
             classes=classes,
             groups=groups,
             max_classes=max_classes,
-            where=where,
         )
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
         drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(found, settings, drawing, ax, where)
+        return cls._drawn(found, settings, drawing, ax)
 
     @classmethod
     def from_table(
@@ -342,12 +338,11 @@ class ReliabilityDisplay(Display):
         >>> display.curves_["Model"].n
         array([3, 2])
         """
-        where = "ReliabilityDisplay.from_table"
         require("matplotlib", "plot")
-        found = problems_of_tables(by_name(table, name, "table", where), where=where)
+        found = problems_of_tables(by_name(table, name, "table"))
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
         drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(found, settings, drawing, ax, where)
+        return cls._drawn(found, settings, drawing, ax)
 
     def plot(
         self,
@@ -391,14 +386,13 @@ class ReliabilityDisplay(Display):
         >>> display.plot(histogram=False).ax_.get_xlabel()
         'Mean predicted probability'
         """
-        where = "ReliabilityDisplay.plot"
         drawing = Drawing(consistency, histogram, legend)
-        drawing.check(where)
+        drawing.check()
         require("matplotlib", "plot")
         if consistency is None:
             drawing = drawing._replace(consistency=len(self._numbers.models) == 1)
         if self._numbers.kind == "classwise":
-            self.ax_, self.histogram_ax_ = draw_grid(self._numbers, ax, drawing, where), None
+            self.ax_, self.histogram_ax_ = draw_grid(self._numbers, ax, drawing), None
         else:
             self.ax_, self.histogram_ax_ = draw_single(self._numbers, ax, drawing)
         return self

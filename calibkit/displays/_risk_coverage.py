@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputError, called
 from .._core.optional import require
 from .._core.params import check_int, check_real, percent
 from .._core.printed import spelled
@@ -190,22 +191,21 @@ class RiskCoverageDisplay(Display):
         >>> display.curves_["Model"].risk.round(2)
         array([0.  , 0.33, 0.5 ])
         """
-        where = "RiskCoverageDisplay.from_predictions"
         require("matplotlib", "plot")
-        check_real(where, "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-        check_int(where, "n_resamples", n_resamples, low=10)
+        check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_int("n_resamples", n_resamples, low=10)
         if max_error is not None:
-            check_real(where, "max_error", max_error, low=0.0, high=1.0)
-        signals = by_name(y_prob, name, "y_prob", where)
-        marks = _marks_of(thresholds, list(signals), where)
-        codes = None if groups is None else read_groups(groups, None, len(y_true), where)
+            check_real("max_error", max_error, low=0.0, high=1.0)
+        signals = by_name(y_prob, name, "y_prob")
+        marks = _marks_of(thresholds, list(signals))
+        codes = None if groups is None else read_groups(groups, None, len(y_true))
         curves, areas = {}, {}
         settings = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
         for signal, p in signals.items():
-            at = where if len(signals) == 1 else f"{where} ({signal})"
-            values, correct, *_ = read_confidence(
-                y_true, p, None, "sampling", pos_label, at, fractions=False
-            )
+            with called(part=f" ({signal})" if len(signals) > 1 else ""):
+                values, correct, *_ = read_confidence(
+                    y_true, p, None, "sampling", pos_label, fractions=False
+                )
             curves[signal] = _curve(values, 1 - correct, codes, level)
             areas[signal] = estimate_or_value(
                 area_under_risk_coverage, correct, values, groups=codes, pos_label=1, **settings
@@ -297,27 +297,27 @@ class RiskCoverageDisplay(Display):
             yield {"model": signal, **curve._asdict()}
 
 
-def _marks_of(thresholds: Any, signals: list[str], where: str) -> dict[str, float]:
+def _marks_of(thresholds: Any, signals: list[str]) -> dict[str, float]:
     """The thresholds to mark, by name."""
     if thresholds is None:
         return {}
     if not isinstance(thresholds, Mapping):
         if len(signals) > 1:
-            raise ValueError(
-                f"{where}: thresholds={spelled(thresholds)} for {len(signals)} signals; expected a "
-                "dict of them by name."
+            raise InputError(
+                f"thresholds={spelled(thresholds)} for {len(signals)} signals; expected a dict of "
+                "them by name."
             )
         thresholds = {signals[0]: thresholds}
     marks = {}
     for signal, threshold in thresholds.items():
         if str(signal) not in signals:
-            raise ValueError(
-                f"{where}: thresholds names {spelled(signal)}; expected one of "
+            raise InputError(
+                f"thresholds names {spelled(signal)}; expected one of "
                 f"{', '.join(map(spelled, signals))}."
             )
         if np.ndim(threshold) == 0 and threshold == np.inf:
             continue  # nothing is accepted: the mark would be nowhere
-        check_real(where, "thresholds", threshold)
+        check_real("thresholds", threshold)
         marks[str(signal)] = float(threshold)
     return marks
 

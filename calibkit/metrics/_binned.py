@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from .._core.errors import InputError, message_of
 from .._core.params import check_binning, check_choice
 from .._core.printed import spelled
 from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind, row_counts
@@ -30,18 +31,18 @@ NORMS = get_args(Norm)
 STRATEGIES = get_args(Strategy)
 
 
-def check_debias(where: str, debias: Any, norm: str) -> str | None:
+def check_debias(debias: Any, norm: str) -> str | None:
     """The noise to allow for, or None for the plug-in."""
     if isinstance(debias, (bool, np.bool_)):
         return "differences" if debias and norm != "max" else None
     if not isinstance(debias, str) or debias not in NOISES:
-        raise ValueError(
-            f"{where}: debias={spelled(debias)}; expected True, False, 'differences' or 'labels'."
+        raise InputError(
+            f"debias={spelled(debias)}; expected True, False, 'differences' or 'labels'."
         )
     if norm == "max":
-        raise ValueError(
-            f"{where}: debias={spelled(debias)} with norm='max', which has no debiased form; "
-            "expected debias=False. For what is certain of the largest gap use verify()."
+        raise InputError(
+            f"debias={spelled(debias)} with norm='max', which has no debiased form; expected "
+            "debias=False. For what is certain of the largest gap use verify()."
         )
     return str(debias)
 
@@ -89,12 +90,7 @@ def plug_in(problem: Binary | ScoreTable, norm: str, strategy: str, n_bins: int 
 
 
 def debiased(
-    where: str,
-    problem: Binary | ScoreTable,
-    norm: str,
-    strategy: str,
-    n_bins: int | str,
-    noise: str,
+    problem: Binary | ScoreTable, norm: str, strategy: str, n_bins: int | str, noise: str
 ) -> float:
     """Squared l2 error or l1 error less its bias, neither clipped."""
     if isinstance(problem, ScoreTable):
@@ -107,23 +103,18 @@ def debiased(
     try:
         merged = merge_small(sums)
     except ValueError as error:
-        raise ValueError(
-            f"{where}: {error}; expected at least two rows, or debias=False."
+        raise InputError(
+            f"{message_of(error)}; expected at least two rows, or debias=False."
         ) from error
     return float(squared_error(merged, noise) if norm == "l2" else absolute_error(merged, noise))
 
 
 def raw_errors(
-    where: str,
-    problems: list[Any],
-    norm: str,
-    strategy: str,
-    n_bins: int | str,
-    noise: str | None,
+    problems: list[Any], norm: str, strategy: str, n_bins: int | str, noise: str | None
 ) -> FloatArray:
     """Of each problem: the squared error for l2, the error otherwise; not clipped."""
     if noise is not None:
-        return np.array([debiased(where, b, norm, strategy, n_bins, noise) for b in problems])
+        return np.array([debiased(b, norm, strategy, n_bins, noise) for b in problems])
     errors = np.array([plug_in(b, norm, strategy, n_bins) for b in problems])
     return errors**2 if norm == "l2" else errors
 
@@ -174,7 +165,7 @@ def kernel(
     table: ScoreTable, *, borders: FloatArray, norm: str, debias: bool | str, **_: Any
 ) -> Kernel:
     """The error as a function of the weights in the cells of a table."""
-    raw = raw_kernel(table, borders, norm, check_debias("estimate", debias, norm))
+    raw = raw_kernel(table, borders, norm, check_debias(debias, norm))
 
     def error(w: FloatArray, wy: FloatArray) -> FloatArray:
         found = np.maximum(raw(w, wy), 0.0)
@@ -301,7 +292,7 @@ def calibration_error(
     (0.049, 0.0)
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return combine(norm, _raw("calibration_error", given, norm, strategy, n_bins, debias, kind))
+    return combine(norm, _raw(given, norm, strategy, n_bins, debias, kind))
 
 
 def squared_calibration_error(
@@ -359,12 +350,11 @@ def squared_calibration_error(
     (1e-05, True)
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    raw = _raw("squared_calibration_error", given, "l2", strategy, n_bins, debias, kind)
+    raw = _raw(given, "l2", strategy, n_bins, debias, kind)
     return float(raw.mean())
 
 
 def _raw(
-    where: str,
     given: tuple[Any, ...],
     norm: Norm,
     strategy: Strategy,
@@ -373,19 +363,19 @@ def _raw(
     kind: Kind | None,
 ) -> FloatArray:
     """Errors of the problems, not yet clipped or averaged; squared for l2."""
-    check_choice(where, "norm", norm, NORMS)
-    noise = check_debias(where, debias, norm)
-    rows = read_given(where, *given)
+    check_choice("norm", norm, NORMS)
+    noise = check_debias(debias, norm)
+    rows = read_given(*given)
     if isinstance(rows, ScoreTable):
-        refuse_kind(where, kind)
+        refuse_kind(kind)
         problems: list[Any] = [rows]
         n, effective = rows.n_rows, rows.effective_rows
     else:
         weights = given[3]
-        problems = reduce_rows(rows, infer_kind(kind, rows.scores.n_classes, where), weights)
+        problems = reduce_rows(rows, infer_kind(kind, rows.scores.n_classes), weights)
         n, effective = row_counts(rows.w, len(rows.y), weights)
-    used = check_binning(where, strategy, n_bins, n, effective)
-    return raw_errors(where, problems, norm, strategy, used, noise)
+    used = check_binning(strategy, n_bins, n, effective)
+    return raw_errors(problems, norm, strategy, used, noise)
 
 
 def expected_calibration_error(
@@ -452,9 +442,7 @@ def expected_calibration_error(
     0.175
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return combine(
-        "l1", _raw("expected_calibration_error", given, "l1", strategy, n_bins, debias, kind)
-    )
+    return combine("l1", _raw(given, "l1", strategy, n_bins, debias, kind))
 
 
 def maximum_calibration_error(
@@ -517,12 +505,10 @@ def maximum_calibration_error(
     0.2
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return combine(
-        "max", _raw("maximum_calibration_error", given, "max", strategy, n_bins, False, kind)
-    )
+    return combine("max", _raw(given, "max", strategy, n_bins, False, kind))
 
 
-def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
+def _settings(norm: str, strategy: str, debias: bool) -> Any:
     """Settings of one of the three functions: its defaults, what was asked for, bins resolved."""
     defaults = {"norm": norm, "strategy": strategy, "n_bins": 15, "debias": debias}
 
@@ -531,8 +517,8 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
     ) -> dict[str, Any]:
         chosen = {**defaults, **params, "kind": kind}
         binning = chosen["strategy"], chosen["n_bins"], n, effective
-        chosen["n_bins"] = check_binning(where, *binning)
-        noise = check_debias(where, chosen["debias"], chosen["norm"])
+        chosen["n_bins"] = check_binning(*binning)
+        noise = check_debias(chosen["debias"], chosen["norm"])
         name = {None: "plug-in", "labels": "debiased (labels)"}.get(noise, "debiased")
         name = f"partly {name}" if noise and chosen["norm"] == "l1" else name
         return {**chosen, "estimator": name}
@@ -541,7 +527,7 @@ def _settings(norm: str, strategy: str, debias: bool, where: str) -> Any:
 
 
 def _spec(function: Any, label: str, norm: str, strategy: str, debias: bool) -> Metric:
-    settings = _settings(norm, strategy, debias, function.__name__)
+    settings = _settings(norm, strategy, debias)
     return Metric(function, "error", label, False, (0.0, 1.0), kernel, borders_of, settings)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, generator, percent
 from .._core.printed import spelled
@@ -145,15 +146,15 @@ class Estimate:
         return ", ".join([*parts, self.method, f"n = {self.n:,}"])
 
 
-def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None:
+def find_metric(metric: str | Callable[..., float]) -> Metric | None:
     """What is known of a metric; None for a function that is not one of ours."""
     if isinstance(metric, str):
-        check_choice(where, "metric", metric, _KNOWN)
+        check_choice("metric", metric, _KNOWN)
         return _KNOWN[metric]
     if not callable(metric):
-        raise TypeError(
-            f"{where}: metric={spelled(metric)}; expected a function (y_true, y_prob) -> float, or "
-            f"one of the names {', '.join(_KNOWN)}."
+        raise InputTypeError(
+            f"metric={spelled(metric)}; expected a function (y_true, y_prob) -> float, or one of "
+            f"the names {', '.join(_KNOWN)}."
         )
     known = _KNOWN.get(getattr(metric, "__name__", ""))
     return known if known is not None and known.function is metric else None
@@ -162,7 +163,7 @@ def find_metric(metric: str | Callable[..., float], where: str) -> Metric | None
 _DATA = ("y_true", "y_prob", "sample_weight", "weights", "pos_label", "classes")
 
 
-def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> None:
+def check_settings(spec: Metric | None, params: dict[str, Any]) -> None:
     """Raise if a setting is none of the metric's."""
     if spec is None:
         return
@@ -170,8 +171,8 @@ def check_settings(spec: Metric | None, params: dict[str, Any], where: str) -> N
     _, _, _, *own, _ = inspect.signature(estimate).parameters
     for name in params:
         if name not in known:
-            raise TypeError(
-                f"{where}: {spec.name} has no setting {spelled(name)}; it has "
+            raise InputTypeError(
+                f"{spec.name} has no setting {spelled(name)}; it has "
                 f"{', '.join(known) or 'none'}{advice(name, [*known, *own])}."
             )
 
@@ -303,10 +304,10 @@ def estimate(
     >>> print(e)  # doctest: +SKIP
     """
     _check_draws(method, level, n_resamples)
-    spec = find_metric(metric, "estimate")
+    spec = find_metric(metric)
     function = metric if spec is None else spec.function
     assert callable(function)
-    check_settings(spec, params, "estimate")
+    check_settings(spec, params)
     kind: Kind | None = params.pop("kind", None) if spec is not None else None
     rows: Rows | None = None
     codes: IntArray | None = None
@@ -363,7 +364,7 @@ class _Request(NamedTuple):
     settings: dict[str, Any]
 
 
-class NoIntervalError(ValueError):
+class NoIntervalError(InputError):
     """These rows allow no interval; ``found`` is the estimate without one."""
 
     def __init__(self, message: str, found: Estimate) -> None:
@@ -384,19 +385,19 @@ def _judged(found: Estimate, ends: Interval, few: str) -> Estimate:
     if ends.refusal:
         no_ends: dict[str, Any] = {"low": np.nan, "high": np.nan, "method": "no interval"}
         raise NoIntervalError(
-            f"estimate: {ends.refusal}; expected two of each class or more for an interval of "
-            f"{found.name}. For the value alone call {found.name}(...).",
+            f"{ends.refusal}; expected two of each class or more for an interval of {found.name}. "
+            f"For the value alone call {found.name}(...).",
             replace(found, **no_ends, caution=ends.refusal),
         )
     if ends.caution and not few:
-        warn(f"estimate: {found.name}: {ends.caution}.", FewEventsWarning)
+        warn(f"{found.name}: {ends.caution}.", FewEventsWarning)
     return replace(found, caution=few or ends.caution)
 
 
 def _check_draws(method: str, level: float, n_resamples: int) -> None:
-    check_choice("estimate", "method", method, ("auto", "bootstrap"))
-    check_real("estimate", "level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int("estimate", "n_resamples", n_resamples, low=10)
+    check_choice("method", method, ("auto", "bootstrap"))
+    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_resamples", n_resamples, low=10)
 
 
 def _with_area(
@@ -457,14 +458,14 @@ def _on_rows(
 
 def _read(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
     """Checked rows of positive weight, and the codes of their groups."""
-    rows = read_problem(*given, fractions=True, where="estimate")
+    rows = read_problem(*given, fractions=True)
     _, _, sample_weight, weights, *_ = given
     if rows.w is not None and weights == "sampling" and rows.w.min() == rows.w.max():
         rows = rows._replace(w=None)
     if groups is None:
         return rows, None
     n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
-    return rows, read_groups(groups, sample_weight, n, "estimate")
+    return rows, read_groups(groups, sample_weight, n)
 
 
 #: So many rows that weights count are repeated for metrics that take rows one by one.
@@ -476,10 +477,10 @@ def _repeated(rows: Rows, groups: IntArray | None) -> tuple[Rows, IntArray | Non
     if rows.w is None:
         return rows, groups
     if rows.w.sum() > _MOST_REPEATED:
-        raise ValueError(
-            f"estimate: weights='frequency' and {rows.w.sum():,.0f} rows, which are drawn one by "
-            f"one here; expected at most {_MOST_REPEATED:,}. Take the rows of one binary problem, "
-            "or weights='sampling'."
+        raise InputError(
+            f"weights='frequency' and {rows.w.sum():,.0f} rows, which are drawn one by one here; "
+            f"expected at most {_MOST_REPEATED:,}. Take the rows of one binary problem, or "
+            "weights='sampling'."
         )
     n = rows.w.astype(np.int64)
     at, y = np.repeat(np.arange(len(n)), n), rows.y
@@ -495,20 +496,18 @@ def _repeated(rows: Rows, groups: IntArray | None) -> tuple[Rows, IntArray | Non
 def _checked_table(
     spec: Metric | None, table: ScoreTable, kind: Any, groups: Any, sample_weight: Any
 ) -> ScoreTable:
-    where = "estimate"
-    refuse_kind(where, kind)
+    refuse_kind(kind)
     if spec is None:
-        raise TypeError(f"{where}: a ScoreTable needs one of calibkit's own metrics.")
+        raise InputTypeError("a ScoreTable needs one of calibkit's own metrics.")
     if groups is not None or sample_weight is not None:
-        raise ValueError(
-            f"{where}: groups or sample_weight beside a ScoreTable, whose rows are no longer "
-            "known; expected y_true and y_prob."
+        raise InputError(
+            "groups or sample_weight beside a ScoreTable, whose rows are no longer known; "
+            "expected y_true and y_prob."
         )
     if not table.plain:
-        raise ValueError(
-            f"{where}: the table has weighted rows or fractions, which can't be drawn again; "
-            "expected y_true, y_prob and sample_weight instead, or a table of counts "
-            "(weights='frequency')."
+        raise InputError(
+            "the table has weighted rows or fractions, which can't be drawn again; expected "
+            "y_true, y_prob and sample_weight instead, or a table of counts (weights='frequency')."
         )
     return table
 
@@ -520,7 +519,7 @@ def _kind(spec: Metric | None, rows: Rows, kind: Kind | None) -> Kind:
         return "binary"
     if spec.settings is None and spec.interval != "risk":
         return "binary" if k == 2 else "classwise"
-    return infer_kind(kind, k, "estimate")
+    return infer_kind(kind, k)
 
 
 def _bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
@@ -528,14 +527,14 @@ def _bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
     failed = 1.0 - np.isfinite(draws).mean()
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
-        raise ValueError(
-            "estimate: the metric failed on every draw of rows; expected a function that is "
-            "defined where rows repeat and some are missing."
+        raise InputError(
+            "the metric failed on every draw of rows; expected a function that is defined where "
+            "rows repeat and some are missing."
         )
     if failed > 2 / 3:
         warn(
-            f"estimate: the metric is not defined on {failed:.0%} of the draws (too few rows or a "
-            "class missing); the interval is of the others, and may be too short.",
+            f"the metric is not defined on {failed:.0%} of the draws (too few rows or a class "
+            "missing); the interval is of the others, and may be too short.",
             CalibrationWarning,
         )
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])

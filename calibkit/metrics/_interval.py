@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from .._core.errors import InputError, message_of
 from .._core.rows import Binary
 from .._numerics.binning import BinSums, assign
 from .._numerics.debias import merge_small, merged_starts
@@ -227,7 +228,7 @@ def measure(
     large as those observed less the noise, and the noise is at most ``null_high``.
     """
     norm = settings["norm"]
-    noise = check_debias("estimate", settings["debias"], norm)
+    noise = check_debias(settings["debias"], norm)
     seed = int(rng.integers(2**31))
     # Groups make errors of the classes vary together: their noise is drawn from one stream.
     drawn = None if groups is None else int(rng.integers(2**31))
@@ -273,7 +274,7 @@ def _part(
     groups: IntArray | None,
 ) -> _Part:
     norm, strategy, n_bins = settings["norm"], settings["strategy"], settings["n_bins"]
-    raw = float(raw_errors("estimate", [table], norm, strategy, n_bins, noise)[0])
+    raw = float(raw_errors([table], norm, strategy, n_bins, noise)[0])
     borders = table.borders(strategy, n_bins)
     sums = table.sums(borders, squares=True)
     if len(sums.w) > _MOST_BINS and norm != "max":
@@ -290,8 +291,8 @@ def _part(
     try:
         merged = merge_small(sums)
     except ValueError as error:
-        raise ValueError(
-            f"estimate: {error}, and no interval can be had; expected at least two rows."
+        raise InputError(
+            f"{message_of(error)}, and no interval can be had; expected at least two rows."
         ) from error
     of_groups = None if groups is None else grouped(rows, borders, sums, groups)
     return _Part(raw, merged, of_groups, None, null, filled if noise is None else len(merged.w))
@@ -299,10 +300,10 @@ def _part(
 
 def _refuse_many(most: int, strategy: str) -> None:
     what = "outputs that differ" if strategy == "unique" else "bins"
-    raise ValueError(
-        f"estimate: {most:,} {what}; expected at most {_MOST_BINS:,}, since labels are "
-        "simulated in every bin. Use fewer bins, or method='bootstrap', whose interval is not "
-        "to be trusted where bins hold a handful of rows."
+    raise InputError(
+        f"{most:,} {what}; expected at most {_MOST_BINS:,}, since labels are simulated in every "
+        "bin. Use fewer bins, or method='bootstrap', whose interval is not to be trusted where "
+        "bins hold a handful of rows."
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sklearn.metrics import make_scorer
 
+from .._core.errors import InputError
 from .._core.params import advice
 from .._core.printed import spelled
 from ._estimate import METRICS, check_settings
@@ -60,12 +61,11 @@ def get_scorer(name: str, **params: Any) -> Any:
     """
     known = get_scorer_names()
     if not isinstance(name, str) or name not in known:
-        raise ValueError(
-            f"get_scorer: name={spelled(name)}; expected one of "
-            f"{', '.join(known)}{advice(name, known)}."
+        raise InputError(
+            f"name={spelled(name)}; expected one of {', '.join(known)}{advice(name, known)}."
         )
     metric = METRICS[name.removeprefix("neg_")]
     own = {k: v for k, v in params.items() if k not in ("pos_label", "classes", "weights")}
-    check_settings(metric, own, "get_scorer")
+    check_settings(metric, own)
     how = {"response_method": "predict_proba", "greater_is_better": metric.greater_is_better}
     return make_scorer(metric.function, **how, **params)

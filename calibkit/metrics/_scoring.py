@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.rows import reduce_rows
 from .._numerics.influence import area_influence
 from .._numerics.losses import brier_rows, log_rows
@@ -91,13 +92,10 @@ def _auc_influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 
 
 def _mean_loss(
-    rows_loss: RowsLoss,
-    kernel: Callable[[ScoreTable], Kernel],
-    where: str,
-    *given: Any,
+    rows_loss: RowsLoss, kernel: Callable[[ScoreTable], Kernel], *given: Any
 ) -> tuple[float, FloatArray]:
     """The mean loss, and the share of each class (of the event alone for a table)."""
-    rows = read_given(where, *given)
+    rows = read_given(*given)
     if isinstance(rows, ScoreTable):
         w, wy = rows.w, rows.wy
         shares = np.array([(w - wy).sum(), wy.sum()])
@@ -112,11 +110,11 @@ def _mean_loss(
     return mean, shares / shares.sum()
 
 
-def _skill(value: float, reference: float, where: str) -> float:
+def _skill(value: float, reference: float) -> float:
     if reference <= 0:
-        raise ValueError(
-            f"{where}: y_true holds one class only, so the base rate is a perfect forecast and "
-            "skill is not defined; expected rows of both classes."
+        raise InputError(
+            "y_true holds one class only, so the base rate is a perfect forecast and skill is not "
+            "defined; expected rows of both classes."
         )
     return 1.0 - value / reference
 
@@ -172,7 +170,7 @@ def brier_score(
     0.07
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return _mean_loss(brier_rows, _brier_kernel, "brier_score", *given)[0]
+    return _mean_loss(brier_rows, _brier_kernel, *given)[0]
 
 
 def brier_skill_score(
@@ -229,9 +227,8 @@ def brier_skill_score(
     0.7
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    where = "brier_skill_score"
-    value, share = _mean_loss(brier_rows, _brier_kernel, where, *given)
-    return _skill(value, float(_gini(share)), where)
+    value, share = _mean_loss(brier_rows, _brier_kernel, *given)
+    return _skill(value, float(_gini(share)))
 
 
 def log_loss(
@@ -280,7 +277,7 @@ def log_loss(
     0.2798
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    return _mean_loss(log_rows, _log_kernel, "log_loss", *given)[0]
+    return _mean_loss(log_rows, _log_kernel, *given)[0]
 
 
 def log_loss_skill_score(
@@ -328,9 +325,8 @@ def log_loss_skill_score(
     0.57
     """
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
-    where = "log_loss_skill_score"
-    value, share = _mean_loss(log_rows, _log_kernel, where, *given)
-    return _skill(value, float(_entropy(share)), where)
+    value, share = _mean_loss(log_rows, _log_kernel, *given)
+    return _skill(value, float(_entropy(share)))
 
 
 def roc_auc(
@@ -378,8 +374,7 @@ def roc_auc(
     >>> roc_auc([0, 1, 1, 0], [0.1, 0.8, 0.2, 0.3])
     0.75
     """
-    where = "roc_auc"
-    rows = read_given(where, y_true, y_prob, sample_weight, weights, pos_label, classes)
+    rows = read_given(y_true, y_prob, sample_weight, weights, pos_label, classes)
     if isinstance(rows, ScoreTable):
         tables = [rows]
     else:
@@ -387,9 +382,9 @@ def roc_auc(
         tables = [ScoreTable.from_binary(b) for b in reduce_rows(rows, kind)]
     value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))
     if np.isnan(value):
-        raise ValueError(
-            f"{where}: y_true has no rows of some class, or of next to no weight, so there is "
-            "nothing to rank; expected rows of every class."
+        raise InputError(
+            "y_true has no rows of some class, or of next to no weight, so there is nothing to "
+            "rank; expected rows of every class."
         )
     return value
 

@@ -90,7 +90,7 @@ def risk_coverage_curve(
     >>> curve.risk.round(3)
     array([0.   , 0.333, 0.5  ])
     """
-    table = _table_of(y_true, y_prob, sample_weight, weights, pos_label, "risk_coverage_curve")
+    table = _table_of(y_true, y_prob, sample_weight, weights, pos_label)
     n, wrong = np.cumsum(table.w[::-1]), np.cumsum((table.w - table.wy)[::-1])
     return RiskCoverage(n / n[-1], np.clip(wrong / n, 0.0, 1.0), table.p[::-1].copy())
 
@@ -155,7 +155,7 @@ def area_under_risk_coverage(
     >>> round(area, 6), round((0 + 0 + 1 / 3 + 1 / 2) / 4, 6)
     (0.208333, 0.208333)
     """
-    table = _table_of(y_true, y_prob, sample_weight, weights, pos_label, "area_under_risk_coverage")
+    table = _table_of(y_true, y_prob, sample_weight, weights, pos_label)
     return float(_area(_blocks(table.w, table.wy, table.effective_rows)))
 
 
@@ -216,13 +216,13 @@ def _influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 
 
 def _table_of(
-    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any, where: str
+    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any
 ) -> ScoreTable:
     if isinstance(y_true, ScoreTable):
-        refuse_beside_table(where, y_prob, sample_weight, pos_label)
+        refuse_beside_table(y_prob, sample_weight, pos_label)
         return y_true
     given = y_true, y_prob, sample_weight, weights, pos_label
-    return ScoreTable.from_binary(read_confidence(*given, where))
+    return ScoreTable.from_binary(read_confidence(*given))
 
 
 _LABEL = "area under risk and coverage"

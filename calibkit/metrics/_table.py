@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
@@ -115,7 +116,7 @@ class ScoreTable:
             If the data are not of the kind described.
         """
         given = y_true, y_prob, sample_weight, weights, pos_label
-        return cls.from_binary(read_event(*given, "ScoreTable.from_arrays"))
+        return cls.from_binary(read_event(*given))
 
     @classmethod
     def from_binary(cls, rows: Binary) -> ScoreTable:
@@ -186,9 +187,9 @@ class ScoreTable:
         labels: set[Any] = set()
         for chunk in chunks:
             if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
-                raise TypeError(
-                    f"ScoreTable.from_chunks: a chunk is a {type(chunk).__name__}; expected tuples "
-                    "(y_true, y_prob) or (y_true, y_prob, weight)."
+                raise InputTypeError(
+                    f"a chunk is a {type(chunk).__name__}; expected tuples (y_true, y_prob) or "
+                    "(y_true, y_prob, weight)."
                 )
             if len(chunk[0]) == 0 or (len(chunk) == 3 and not np.any(chunk[2])):
                 continue  # no rows, or none that count
@@ -200,9 +201,7 @@ class ScoreTable:
                 run = n + run[0], before + run[1]
             runs.append(run)
         if not runs:
-            raise ValueError(
-                "ScoreTable.from_chunks: chunks hold no rows; expected at least one row."
-            )
+            raise InputError("chunks hold no rows; expected at least one row.")
         *others, (_, table) = runs
         for _, before in reversed(others):
             table = before + table
@@ -273,13 +272,13 @@ class ScoreTable:
         borders : ndarray
             In ascending order.
         """
-        check_choice("ScoreTable.borders", "strategy", strategy, get_args(Strategy))
+        check_choice("strategy", strategy, get_args(Strategy))
         if strategy == "unique":
             return self.p[1:]
         if isinstance(n_bins, str):
-            check_choice("ScoreTable.borders", "n_bins", n_bins, ("sweep",))
+            check_choice("n_bins", n_bins, ("sweep",))
             return sweep_borders(self.p, self.w, self.wy, strategy, self.n_rows)
-        check_int("ScoreTable.borders", "n_bins", n_bins, low=1, high=MOST_BINS)
+        check_int("n_bins", n_bins, low=1, high=MOST_BINS)
         if strategy == "uniform":
             return uniform_borders(n_bins)
         return mass_borders(self.p, self.w, n_bins)
@@ -345,7 +344,7 @@ class ScoreTable:
         table : ScoreTable
             Itself, if it has no more scores than that.
         """
-        check_int("ScoreTable.coarsen", "n_cells", n_cells, low=1)
+        check_int("n_cells", n_cells, low=1)
         if len(self) <= n_cells:
             return self
         key = assign(self.p, mass_borders(self.p, self.w, n_cells))
@@ -373,7 +372,6 @@ class ScoreTable:
 
 
 def read_given(
-    where: str,
     y_true: Any,
     y_prob: Any,
     sample_weight: Any,
@@ -383,10 +381,10 @@ def read_given(
 ) -> ScoreTable | Rows:
     """What a metric was given: the table that stands for its rows, or these, checked."""
     if isinstance(y_true, ScoreTable):
-        refuse_beside_table(where, y_prob, sample_weight, pos_label, classes)
+        refuse_beside_table(y_prob, sample_weight, pos_label, classes)
         return y_true
     given = sample_weight, weights, pos_label, classes
-    return read_problem(y_true, y_prob, *given, fractions=True, where=where)
+    return read_problem(y_true, y_prob, *given, fractions=True)
 
 
 def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
@@ -394,12 +392,10 @@ def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
 
     ``seen`` are those of the chunks before, to which they are added.
     """
-    where = "ScoreTable.from_chunks"
-    found = read_labels(y_true, where=where, name="y_true")[0].tolist()
+    found = read_labels(y_true, name="y_true")[0].tolist()
     seen.update(found)
     if any(isinstance(v, str) for v in found) or not (seen <= {0, 1} or seen <= {-1, 1}):
-        raise ValueError(
-            f"{where}: chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 "
-            "and 1 (or -1 and 1, or bools), or pos_label to say which label is the event in every "
-            "chunk."
+        raise InputError(
+            f"chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 and 1 (or "
+            "-1 and 1, or bools), or pos_label to say which label is the event in every chunk."
         )

@@ -17,6 +17,7 @@ from .._core.certification import (
     verify_classes,
     verify_counts,
 )
+from .._core.errors import InputError
 from .._core.inputs import read_scores
 from .._core.params import check_choice, check_int, check_real, generator
 from .._core.printed import spelled
@@ -126,26 +127,23 @@ def verify(
     >>> verify(y, p).finite
     False
     """
-    where = "verify"
     settings = Settings(level, finite, n_bins, random_state)
     if isinstance(y_true, ScoreTable):
-        refuse_beside_table(where, y_prob, None, pos_label, classes)
-        refuse_kind(where, kind)
+        refuse_beside_table(y_prob, None, pos_label, classes)
+        refuse_kind(kind)
         if y_true.weighted:
-            raise ValueError(
-                f"{where}: the table has weighted rows; expected rows that count alike."
-            )
+            raise InputError("the table has weighted rows; expected rows that count alike.")
         size = y_true.n.astype(np.float64)
-        found = verify_counts((y_true.p, size, y_true.wy), settings, where)
+        found = verify_counts((y_true.p, size, y_true.wy), settings)
         return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
-    rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes, where=where)
-    kind = infer_kind(kind, rows.scores.n_classes, where)
+    rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
+    kind = infer_kind(kind, rows.scores.n_classes)
     problems = reduce_rows(rows, kind)
     if kind == "classwise":
-        return verify_classes([(b.p, b.y) for b in problems], settings, where)
+        return verify_classes([(b.p, b.y) for b in problems], settings)
     b = problems[0]
     _, n, events = counts = counts_of(b.p, b.y)
-    found = verify_counts(counts, settings, where, kind=kind)
+    found = verify_counts(counts, settings, kind=kind)
     area = reversed_area(n, events, n, events) if kind == "binary" else None
     return replace(found, note=reversal(area, y_true, y_prob, pos_label))
 
@@ -206,15 +204,14 @@ def rows_to_certify(
     >>> 3 < many / few < 6
     True
     """
-    where = "rows_to_certify"
-    check_real(where, "error", error, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int(where, "n_bins", n_bins, low=1)
-    check_choice(where, "norm", norm, get_args(Norm))
+    check_real("error", error, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_bins", n_bins, low=1)
+    check_choice("norm", norm, get_args(Norm))
     for name, share in (("level", level), ("power", power)):
-        check_real(where, name, share, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_real(name, share, low=0.0, high=1.0, open_low=True, open_high=True)
     if n_bins > _MOST_OUTPUTS:
-        raise ValueError(f"{where}: n_bins={n_bins}; expected at most {_MOST_OUTPUTS:,}.")
-    outputs = _outputs(value, n_bins, where)
+        raise InputError(f"n_bins={n_bins}; expected at most {_MOST_OUTPUTS:,}.")
+    outputs = _outputs(value, n_bins)
     seed = int(generator(random_state).integers(2**31))
 
     def ratio(n: float, n_sets: int, place: int) -> float:
@@ -231,7 +228,7 @@ def rows_to_certify(
     n_sets = int(np.clip(_MOST_NUMBERS / n_bins, _N_SEARCH, most))
     n = _search(ratio, n_sets, start, n_bins, power, 0.02)
     if n > _MOST_ROWS:
-        raise ValueError(f"{where}: error={spelled(error)} takes more than 10^12 rows.")
+        raise InputError(f"error={spelled(error)} takes more than 10^12 rows.")
     return int(np.ceil(n / n_bins)) * n_bins
 
 
@@ -264,12 +261,12 @@ def _search(
     return high if np.isfinite(high) else n
 
 
-def _outputs(value: Any, n_bins: int, where: str) -> FloatArray:
+def _outputs(value: Any, n_bins: int) -> FloatArray:
     if value is None:
         return 0.5 + 1e-6 * np.arange(n_bins, dtype=np.float64)
-    outputs = read_scores(value, scale="probability", where=where, name="value").values
+    outputs = read_scores(value, scale="probability", name="value").values
     if outputs.shape != (n_bins,):
-        raise ValueError(
-            f"{where}: value has shape {outputs.shape}; expected one output per bin, ({n_bins},)."
+        raise InputError(
+            f"value has shape {outputs.shape}; expected one output per bin, ({n_bins},)."
         )
     return outputs

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import StateKind
+from .._core.errors import InputError
 from .._core.params import check_real
 from .._core.printed import spelled
 from .._core.scores import Scores
@@ -147,12 +148,11 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_real("AdaptivePlattCalibrator", "share", self.share, low=0.0, high=0.5)
+        check_real("share", self.share, low=0.0, high=0.5)
         sequence = isinstance(self.discounts, (list, tuple)) or np.ndim(self.discounts) == 1
         if not sequence or len(self.discounts) == 0:
-            raise ValueError(
-                f"AdaptivePlattCalibrator: discounts={spelled(self.discounts)}; expected a "
-                "sequence of numbers in (0, 1]."
+            raise InputError(
+                f"discounts={spelled(self.discounts)}; expected a sequence of numbers in (0, 1]."
             )
         for expert in self._experts():
             expert._check_params()

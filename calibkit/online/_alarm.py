@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputError, message_of
 from .._core.labels import is_missing
 from .._core.params import check_real
 from .._core.printed import spelled
@@ -133,14 +134,13 @@ class CalibrationAlarm(Traced):
     _keys = ("alpha", "tolerance", "classes", "alarm_time", "refuted", "state")
 
     def __init__(self, alpha: float = 0.05, *, tolerance: float = 0.0, classes: Any = None) -> None:
-        own = type(self).__name__
-        check_real(own, "alpha", alpha, low=0.0, high=1.0, open_low=True, open_high=True)
-        check_real(own, "tolerance", tolerance, low=0.0, high=betting.LIMIT)
+        check_real("alpha", alpha, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_real("tolerance", tolerance, low=0.0, high=betting.LIMIT)
         self.alpha = float(alpha)
         self.tolerance = float(tolerance)
-        self.classes_: np.ndarray | None = known_classes(classes, own)
+        self.classes_: np.ndarray | None = known_classes(classes)
         if self.classes_ is not None and len(self.classes_) > 2:
-            raise ValueError(f"{own}: classes={spelled(classes)}; expected two class labels.")
+            raise InputError(f"classes={spelled(classes)}; expected two class labels.")
         self._declared = self.classes_
         self._start()
 
@@ -207,7 +207,7 @@ class CalibrationAlarm(Traced):
         if isinstance(p, Real) and not isinstance(p, bool) and np.ndim(y) == 0:
             new._take_one(y, p)
         else:
-            new._take(y, p, "CalibrationAlarm.update")
+            new._take(y, p)
         self.__dict__ = new.__dict__
         return self.e_value_
 
@@ -238,7 +238,7 @@ class CalibrationAlarm(Traced):
         array([0.01, 0.01, 0.14])
         """
         new = self._snapshot()
-        log_e = new._take(y, p, "CalibrationAlarm.trace")
+        log_e = new._take(y, p)
         self.__dict__ = new.__dict__
         return log_e
 
@@ -286,13 +286,13 @@ class CalibrationAlarm(Traced):
         try:
             alarm = cls(data["alpha"], tolerance=data["tolerance"], classes=data["classes"])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"from_dict: {error}") from error
+            raise InputError(f"{cls.__name__}: {message_of(error)}") from error
         alarm._weights, alarm._maps, alarm._gaps, alarm._clock = state
         alarm.alarm_time_, alarm._refuted = data["alarm_time"], data["refuted"]
         twin = copy(alarm)
         labels = [0, 1] if alarm.classes_ is None else alarm.classes_.tolist()
         with np.errstate(all="ignore"):
-            evidence = twin._take(labels, [0.7, 0.3], what)
+            evidence = twin._take(labels, [0.7, 0.3])
         check_sound(alarm._refuted or np.isfinite(evidence).all(), what)
         return alarm
 
@@ -314,19 +314,19 @@ class CalibrationAlarm(Traced):
         new.__dict__ = self.__dict__.copy()
         return new
 
-    def _take(self, y: Any, p: Any, where: str) -> FloatArray:
+    def _take(self, y: Any, p: Any) -> FloatArray:
         found, s, codes = read_stream(
-            p, y, "probability", self.classes_, where, ("p", "y"), labels_first=True
+            p, y, "probability", self.classes_, ("p", "y"), labels_first=True
         )
         if s.n_classes > 2:
-            raise ValueError(
-                f"{where}: p has {s.n_classes} columns; expected the probabilities of one event. "
-                "Of K classes watch one at a time, or whether the winner was right."
+            raise InputError(
+                f"p has {s.n_classes} columns; expected the probabilities of one event. Of K "
+                "classes watch one at a time, or whether the winner was right."
             )
         if found is not None and len(found) > 2:
-            raise ValueError(
-                f"{where}: y holds {len(found)} classes, {spelled(found.tolist()[:10])}; expected "
-                "two. Of K classes watch one at a time."
+            raise InputError(
+                f"y holds {len(found)} classes, {spelled(found.tolist()[:10])}; expected two. Of K "
+                "classes watch one at a time."
             )
         forecast = np.array(s.values)  # a copy, which the loop may write to
         state = [np.array(v) for v in (self._weights, self._maps, self._gaps, self._clock)]
@@ -339,7 +339,7 @@ class CalibrationAlarm(Traced):
     def _take_one(self, y: Any, p: Any) -> None:
         classes = () if self.classes_ is None else self.classes_.tolist()
         if is_missing(y) or y not in classes or not 0.0 <= p <= 1.0:
-            self._take([y], [p], "CalibrationAlarm.update")  # a first label, none, or an error
+            self._take([y], [p])  # a first label, none, or an error
             return
         p, code = float(p), float(classes.index(y))
         rest = [a.tolist() for a in self._prepared(np.array([p]))]
@@ -433,5 +433,5 @@ def _numbers(values: Any, shape: tuple[int, ...], what: str) -> FloatArray:
     if len(shape) == 1:
         return vector(values, what, shape[0])
     if not isinstance(values, list) or len(values) != shape[0]:
-        raise ValueError(f"from_dict: {what} is {short(values)}; expected {shape[0]} lists.")
+        raise InputError(f"{what} is {short(values)}; expected {shape[0]} lists.")
     return np.array([vector(row, what, shape[1]) for row in values])

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from .._core.base import StateKind
+from .._core.errors import InputError
 from .._core.inputs import check_lengths, read_scores
 from .._core.params import check_int
 from .._core.printed import spelled
@@ -92,7 +93,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_int(type(self).__name__, "max_pending", self.max_pending, low=1)
+        check_int("max_pending", self.max_pending, low=1)
 
     def _check_state(self) -> None:
         if not 0 <= self.n_seen_ <= 2**53 or self.n_seen_ != int(self.n_seen_):
@@ -231,16 +232,15 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         they are declared. At most ``max_pending`` forecasts wait; the oldest are dropped first, and
         ``pending_.n_dropped`` counts them.
         """
-        where = f"{type(self).__name__}.forecast"
-        keys = read_ids(ids, where)
+        keys = read_ids(ids)
         with self._unchanged_on_error():
             if not hasattr(self, "classes_"):
-                given = read_scores(X, scale=self._input_scale(), where=where, allow_empty=True)
-                self._begin(n_classes=given.n_classes, where=where)
+                given = read_scores(X, scale=self._input_scale(), allow_empty=True)
+                self._begin(n_classes=given.n_classes)
             self._check_changes()
             self._check_names(X, take=True)
-            s = self._read(X, "forecast")
-            check_lengths(len(s), len(keys), where, ("X", "ids"))
+            s = self._read(X)
+            check_lengths(len(s), len(keys), ("X", "ids"))
             x = self._features(s)
             forecast, features = self._forecast(x), self._pending_features(x)
             self.pending_.add(keys, features)
@@ -248,12 +248,11 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
 
     @final
     def label(self, ids: Any, y: Any) -> Labeled:
-        where = f"{type(self).__name__}.label"
         with self._unchanged_on_error():
             self._ensure_fitted()
-            keys = read_ids(ids, where)
-            _, codes = read_stream_labels(y, classes=self.classes_, where=where)
-            check_lengths(len(codes), len(keys), where, ("y", "ids"))
+            keys = read_ids(ids)
+            _, codes = read_stream_labels(y, classes=self.classes_)
+            check_lengths(len(codes), len(keys), ("y", "ids"))
             self._check_changes()
             places, features, report = self.pending_.find(keys)
             if places:
@@ -266,7 +265,6 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
     # -- how it is done ---------------------------------------------------------------------
 
     def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
-        where = f"{type(self).__name__}.{method}"
         with self._unchanged_on_error():
             first = not hasattr(self, "classes_")
             if first:
@@ -274,12 +272,12 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             else:
                 self._check_changes()
             self._check_names(X, take=True)
-            known = self._known_classes(classes, where)
-            found, s, codes = read_stream(X, y, self._input_scale(), known, where)
+            known = self._known_classes(classes)
+            found, s, codes = read_stream(X, y, self._input_scale(), known)
             if first:
-                self._begin(found, s.n_classes, where)
+                self._begin(found, s.n_classes)
             elif s.n_classes != len(self.classes_):
-                s = self._read(X, method)  # words the error
+                s = self._read(X)  # words the error
             x = self._features(s)
             q: FloatArray = np.empty(0)
             if method == "partial_fit" and not first and len(codes) > 1:
@@ -292,37 +290,37 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                     del self.__dict__[name]
         return q
 
-    def _known_classes(self, given: Any, where: str) -> np.ndarray | None:
+    def _known_classes(self, given: Any) -> np.ndarray | None:
         """Classes known already, which those given must equal."""
-        given = known_classes(given, where)
-        declared = known_classes(self.classes, where)
+        given = known_classes(given)
+        declared = known_classes(self.classes)
         for known in (getattr(self, "classes_", None), declared):
             if known is not None:
                 if given is not None and not np.array_equal(given, known):
-                    raise ValueError(
-                        f"{where}: classes={spelled(given.tolist())} on a calibrator of the "
-                        f"classes {spelled(known.tolist())}; expected the same."
+                    raise InputError(
+                        f"classes={spelled(given.tolist())} on a calibrator of the classes "
+                        f"{spelled(known.tolist())}; expected the same."
                     )
                 return known
         return given
 
-    def _begin(self, found: np.ndarray | None = None, n_classes: int = 2, where: str = "") -> None:
+    def _begin(self, found: np.ndarray | None = None, n_classes: int = 2) -> None:
         """Start the state if there is none yet; without labels the classes are 0 and 1."""
         if hasattr(self, "classes_"):
             return
         if found is None:
-            declared = known_classes(self.classes, type(self).__name__)
+            declared = known_classes(self.classes)
             found = np.arange(n_classes) if declared is None else declared
         if len(found) != n_classes:
-            raise ValueError(
-                f"{where or type(self).__name__}: X has scores of {n_classes} classes and there "
-                f"are labels of {len(found)} ({spelled(found.tolist()[:10])}); expected as many. "
-                "If a class is missing from these rows, name them all in classes=[...]."
+            raise InputError(
+                f"X has scores of {n_classes} classes and there are labels of {len(found)} "
+                f"({spelled(found.tolist()[:10])}); expected as many. If a class is missing from "
+                "these rows, name them all in classes=[...]."
             )
         if n_classes > 2 and "multiclass" not in self._traits:
-            raise ValueError(
-                f"{where}: Only binary classification is supported. The type of the target is "
-                f"multiclass: found {n_classes} classes. Use OnlineTemperatureCalibrator."
+            raise InputError(
+                "Only binary classification is supported. The type of the target is multiclass: "
+                f"found {n_classes} classes. Use OnlineTemperatureCalibrator."
             )
         self._check_params()
         self.classes_ = found
@@ -346,9 +344,9 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         if w is not None and (w != w[0]).any():
             own = type(self).__name__
-            raise ValueError(
-                f"{own}.fit: sample_weight holds different weights; expected none, since {own} "
-                "learns rows in their order, one step for each. Leave sample_weight out."
+            raise InputError(
+                f"sample_weight holds different weights; expected none, since {own} learns rows in "
+                "their order, one step for each. Leave sample_weight out."
             )
         self._reset(s.n_classes)
         self._stream(self._features(s), y.astype(np.float64))

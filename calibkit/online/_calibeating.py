@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.errors import InputTypeError
 from .._core.params import check_int, check_real, check_seed, generator
 from .._core.printed import spelled
 from .._core.saved import check_held
@@ -61,18 +62,17 @@ class CalibeatingCalibrator(OnlineCalibrator):
         return self.set_params(calibrator=clone(self._inner())._set_scale(scale))
 
     def _check_params(self) -> None:
-        where = type(self).__name__
         inner = self._inner()
         if not isinstance(inner, OnlineCalibrator):
-            raise TypeError(
-                f"{where}: calibrator={spelled(inner)}; expected an online calibrator, such as "
+            raise InputTypeError(
+                f"calibrator={spelled(inner)}; expected an online calibrator, such as "
                 "OnlinePlattCalibrator(). For a batch one: WindowedCalibrator(...)."
             )
         if "multiclass" in inner._traits:
-            raise TypeError(f"{where}: calibrator={spelled(inner)}; expected one of two classes.")
+            raise InputTypeError(f"calibrator={spelled(inner)}; expected one of two classes.")
         inner._check_params()
-        check_int(where, "n_bins", self.n_bins, low=1, high=self._most_bins)
-        check_int(where, "max_pending", self.max_pending, low=1)
+        check_int("n_bins", self.n_bins, low=1, high=self._most_bins)
+        check_int("max_pending", self.max_pending, low=1)
 
     def _start(self, n_classes: int) -> None:
         self.calibrator_ = clone(self._inner())
@@ -216,7 +216,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        check_real("TrackingCalibrator", "smoothing", self.smoothing, low=0.0, high=1e12)
+        check_real("smoothing", self.smoothing, low=0.0, high=1e12)
 
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
@@ -366,7 +366,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
             Between the two cells that may be played; the guarantee is about the drawn ones.
         """
         now = self._now()
-        x = now._features(now._read(X, "expected_proba"))
+        x = now._features(now._read(X))
         upper, chance = now._plays()
         b = now._bins(now.calibrator_._forecast(x))
         return now._columns(now._middle()[upper[b]] - chance[b] / now.n_bins)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
+from .._core.errors import InputError
 from ._calls import Call
 
 #: Marks the files of calibkit ("clbk"), and counts the versions of what is in them.
@@ -93,14 +94,14 @@ class CallLog:
         if application == 0 and n_tables == 0:
             return True
         if application != _APPLICATION:
-            raise ValueError(
-                f"Journal: {self.path} is an SQLite file of something else; expected a journal of "
-                "calibkit, or no file. Choose another name."
+            raise InputError(
+                f"{self.path} is an SQLite file of something else; expected a journal of calibkit, "
+                "or no file. Choose another name."
             )
         if version != _VERSION:
-            raise ValueError(
-                f"Journal: {self.path} is of version {version}; expected {_VERSION}. A newer file "
-                "needs a newer calibkit."
+            raise InputError(
+                f"{self.path} is of version {version}; expected {_VERSION}. A newer file needs a "
+                "newer calibkit."
             )
         found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != b"ok":
@@ -129,9 +130,9 @@ class CallLog:
 
     def damaged(self, found: str) -> ValueError:
         """The error of a file that can't be trusted."""
-        return ValueError(
-            f"Journal: {self.path} is damaged, or no journal of calibkit ({found}); nothing was "
-            "changed. Restore it from a copy, or move it away and start anew."
+        return InputError(
+            f"{self.path} is damaged, or no journal of calibkit ({found}); nothing was changed. "
+            "Restore it from a copy, or move it away and start anew."
         )
 
     @property
@@ -146,7 +147,7 @@ class CallLog:
     def check(self) -> None:
         """Raise unless the file is open, and by this process."""
         if self._connection is None:
-            raise ValueError(f"Journal: {self.path} is closed. Open it again: Journal(path).")
+            raise InputError(f"{self.path} is closed. Open it again: Journal(path).")
         if not self.is_mine:
             raise BlockingIOError(
                 f"Journal: {self.path} was opened by process {self._pid}, of which this one is a "

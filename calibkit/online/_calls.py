@@ -9,6 +9,7 @@ import numpy as np
 
 from .._core.base import BaseCalibrator
 from .._core.columns import column_names
+from .._core.errors import InputTypeError
 from .._core.inputs import read_scores
 from .._core.labels import is_missing
 from .._typing import FloatArray
@@ -40,32 +41,29 @@ class Call(NamedTuple):
         return len(self.scores) + len(self.codes) + len(self.ids)
 
 
-def plain_scores(cal: Any, X: Any, method: str, y: Any = None, classes: Any = None) -> FloatArray:
+def plain_scores(cal: Any, X: Any, y: Any = None, classes: Any = None) -> FloatArray:
     """Scores as they are stored, which are also those that are learnt."""
-    where = f"{type(cal).__name__}.{method}"
     for known in (getattr(cal, "classes_", None), cal.classes):
         classes = known if classes is None else classes
     if classes is None and y is not None and column_names(X) is not None:
-        classes, _ = read_stream_labels(y, classes=None, where=where)
-    s = read_scores(X, scale=cal._input_scale(), where=where, allow_empty=True, classes=classes)
+        classes, _ = read_stream_labels(y, classes=None)
+    s = read_scores(X, scale=cal._input_scale(), allow_empty=True, classes=classes)
     return np.ascontiguousarray(s.values, dtype=np.float64)
 
 
-def stream_ids(
-    cal: Any, stream: Any, n: int, where: str, classes: Any = None
-) -> tuple[np.ndarray, ...]:
+def stream_ids(cal: Any, stream: Any, n: int, classes: Any = None) -> tuple[np.ndarray, ...]:
     """Ids of the streams of n rows, as arguments; none for a calibrator of one stream."""
     if _has_streams(cal):
         if stream is None or classes is not None:
-            raise TypeError(
-                f"{where}: expected the stream of each row, by name, and no classes: "
-                "stream=[...]. Declare classes when the journal is made."
+            raise InputTypeError(
+                "expected the stream of each row, by name, and no classes: stream=[...]. Declare "
+                "classes when the journal is made."
             )
-        return (cal._streams.read(stream, where, n),)
+        return (cal._streams.read(stream, n),)
     if stream is not None:
-        raise TypeError(
-            f"{where}: stream is given to a calibrator of one stream; expected None. For many "
-            "streams start the journal with MultiStreamCalibrator()."
+        raise InputTypeError(
+            "stream is given to a calibrator of one stream; expected None. For many streams start "
+            "the journal with MultiStreamCalibrator()."
         )
     return ()
 
@@ -95,12 +93,12 @@ def _code_type(cal: Any) -> type[np.signedinteger[Any]]:
     return np.int8 if len(cal.classes_) <= 127 else np.int32
 
 
-def codes_of(cal: Any, y: Any, where: str) -> bytes:
+def codes_of(cal: Any, y: Any) -> bytes:
     """Labels that were learnt already as bytes; -1 where there is none."""
     classes = getattr(cal, "classes_", None)
     if classes is None:  # no label so far: there is nothing to learn again
         return b""
-    _, codes = read_stream_labels(y, classes=classes, where=where)
+    _, codes = read_stream_labels(y, classes=classes)
     return np.where(np.isnan(codes), -1.0, codes).astype(_code_type(cal)).tobytes()
 
 

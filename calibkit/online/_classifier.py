@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._classifier import CalibratedClassifier
 from .._core.base import BaseCalibrator
 from .._core.certification import Verification
+from .._core.errors import InputError, InputTypeError
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag, with_hints
 from .._core.printed import spelled
@@ -187,7 +188,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
             return self
         with self._unchanged_on_error():
             if classes is not None:
-                self._check_classes(np.unique(classes), ".partial_fit: classes=")
+                self._check_classes(np.unique(classes), "classes=")
             self.calibrator_.partial_fit(self._scores(X).values, y)
             self._teach(X, y)
         return self
@@ -264,29 +265,28 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
 
     def _begin(self) -> None:
         """Take a classifier that is fitted already, unless ``fit`` has made one."""
-        where = "OnlineCalibratedClassifier"
         if hasattr(self, "calibrators_"):
-            self._check_update(where, self.estimator_)
+            self._check_update(self.estimator_)
             return
-        self._check_params(where)
+        self._check_params()
         if not hasattr(self.estimator, "predict_proba") and not hasattr(
             self.estimator, "decision_function"
         ):
-            raise TypeError(
-                f"{where}: estimator={spelled(self.estimator)}; expected a classifier with "
-                "predict_proba or decision_function."
+            raise InputTypeError(
+                f"estimator={spelled(self.estimator)}; expected a classifier with predict_proba or "
+                "decision_function."
             )
         if not _is_fitted(self.estimator):
             raise NotFittedError(
-                f"This {where} instance has an estimator that is not fitted. Call 'fit' with "
-                "training rows first, or pass a fitted classifier."
+                "This OnlineCalibratedClassifier instance has an estimator that is not fitted. "
+                "Call 'fit' with training rows first, or pass a fitted classifier."
             )
         estimator = self.estimator
         classes = np.asarray(estimator.classes_)
         self.classes_, self.estimators_ = classes, [estimator]
         given: Any = self.calibrator
         if hasattr(given, "classes_"):
-            self._check_classes(given.classes_, ": calibrator has learnt classes ")
+            self._check_classes(given.classes_, "calibrator has learnt classes ")
             self.calibrators_ = [deepcopy(given)]
         else:
             margins = self.response_method != "predict_proba" and hasattr(
@@ -320,8 +320,8 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
 
     def _check_classes(self, given: np.ndarray, what: str) -> None:
         if not np.array_equal(given, self.classes_):
-            raise ValueError(
-                f"OnlineCalibratedClassifier{what}{spelled(given.tolist())} with a classifier of "
+            raise InputError(
+                f"{what}{spelled(given.tolist())} with a classifier of "
                 f"the classes {spelled(self.classes_.tolist())}; expected the same."
             )
 
@@ -329,10 +329,9 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         s = response_of(self.estimator_, X, self.classes_, self.response_method)
         scale = self.calibrator_._input_scale()
         if s.scale != scale:
-            raise ValueError(
-                f"OnlineCalibratedClassifier: calibrator has scale={spelled(scale)} and the "
-                f"estimator gives scores of scale {spelled(s.scale)}; expected the same. Set "
-                "response_method."
+            raise InputError(
+                f"calibrator has scale={spelled(scale)} and the estimator gives scores of scale "
+                f"{spelled(s.scale)}; expected the same. Set response_method."
             )
         return s
 
@@ -359,24 +358,24 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
             estimator.partial_fit(rows, chosen)
             self.estimators_ = [estimator]
 
-    def _check_calibrator(self, where: str) -> None:
+    def _check_calibrator(self) -> None:
         if isinstance(self.calibrator, str):
-            self._refuse_wrapper(where, self.calibrator)
-            check_choice(where, "calibrator", self.calibrator, _names())
+            self._refuse_wrapper(self.calibrator)
+            check_choice("calibrator", self.calibrator, _names())
         elif not isinstance(self.calibrator, OnlineCalibrator):
-            raise TypeError(
-                f"{where}: calibrator={spelled(self.calibrator)}; expected an online calibrator "
-                f"such as TrackingCalibrator(), or one of the names {', '.join(_names())}."
+            raise InputTypeError(
+                f"calibrator={spelled(self.calibrator)}; expected an online calibrator such as "
+                f"TrackingCalibrator(), or one of the names {', '.join(_names())}."
             )
 
-    def _check_update(self, where: str, estimator: BaseEstimator) -> None:
-        check_flag(where, "update_estimator", self.update_estimator)
+    def _check_update(self, estimator: BaseEstimator) -> None:
+        check_flag("update_estimator", self.update_estimator)
         if self.update_estimator and not hasattr(estimator, "partial_fit"):
-            raise TypeError(
-                f"{where}: update_estimator=True with {type(estimator).__name__}, which has "
-                "no partial_fit; expected False, or a classifier that learns from a stream."
+            raise InputTypeError(
+                f"update_estimator=True with {type(estimator).__name__}, which has no partial_fit; "
+                "expected False, or a classifier that learns from a stream."
             )
 
-    def _check_params(self, where: str) -> None:
-        self._check_update(where, self.estimator)
-        super()._check_params(where)
+    def _check_params(self) -> None:
+        self._check_update(self.estimator)
+        super()._check_params()

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from sklearn.base import clone
 
+from .._core.errors import InputError, InputTypeError
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
 from .._typing import FloatArray, Scale
@@ -114,27 +115,24 @@ def compare_methods(
     TOPS           0.013
     HOPS           0.019
     """
-    where = "compare_methods"
-    check_choice(where, "scale", scale, get_args(Scale))
-    _, s, _ = read_stream(X, y, scale, known_classes(classes, where), where, allow_empty=False)
+    check_choice("scale", scale, get_args(Scale))
+    _, s, _ = read_stream(X, y, scale, known_classes(classes), allow_empty=False)
     if first_fit is None:
         first_fit = default_first_fit(len(s))
-    check_int(where, "first_fit", first_fit, low=2)
+    check_int("first_fit", first_fit, low=2)
     if methods is None:
         methods = _default_methods(first_fit, refit_every, n_bins, scale, random_state)
     if not isinstance(methods, Mapping) or not methods:
-        raise ValueError(
-            f"{where}: methods={spelled(methods)}; expected a dict of one or more methods."
-        )
+        raise InputError(f"methods={spelled(methods)}; expected a dict of one or more methods.")
     forecasts: dict[str, FloatArray] = {}
     for name, method in methods.items():
         if method is None:
             forecasts[str(name)] = s.probs().copy()
             continue
         if not isinstance(method, OnlineCalibrator):
-            raise TypeError(
-                f"{where}: methods[{spelled(name)}] is a {type(method).__name__}; expected an "
-                "online calibrator or None. For a batch one: WindowedCalibrator(...)."
+            raise InputTypeError(
+                f"methods[{spelled(name)}] is a {type(method).__name__}; expected an online "
+                "calibrator or None. For a batch one: WindowedCalibrator(...)."
             )
         q = clone(method).predict_then_update(X, y, classes=classes)
         forecasts[str(name)] = q[:, 1].copy() if q.shape[1] == 2 else q

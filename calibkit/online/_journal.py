@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.base import clone
 
+from .._core.errors import InputError
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
 from .._persistence import from_dict, to_dict
@@ -136,8 +137,8 @@ class Journal(LearnsStreams):
         snapshot_every: int = 1000,
         durable: bool = False,
     ) -> None:
-        check_int("Journal", "snapshot_every", snapshot_every, low=1)
-        check_flag("Journal", "durable", durable)
+        check_int("snapshot_every", snapshot_every, low=1)
+        check_flag("durable", durable)
         given = None if calibrator is None else _copy(calibrator)
         if given is None and not os.path.exists(path):
             raise FileNotFoundError(
@@ -163,9 +164,9 @@ class Journal(LearnsStreams):
                 _check_same(stored, given, self._log.path)
             return stored
         if given is None:
-            raise ValueError(
-                f"Journal: {self._log.path} is empty and calibrator is None; expected a "
-                "calibrator to start with: Journal(path, TrackingCalibrator())."
+            raise InputError(
+                f"{self._log.path} is empty and calibrator is None; expected a calibrator to start "
+                "with: Journal(path, TrackingCalibrator())."
             )
         self._log.keep(_text(given), started=hasattr(given, "classes_"))
         return given
@@ -225,16 +226,14 @@ class Journal(LearnsStreams):
 
     def predict_proba(self, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
-            values = plain_scores(cal, X, "predict_proba")
-            where = f"{type(cal).__name__}.predict_proba"
-            return cal.predict_proba(values, *stream_ids(cal, stream, len(values), where))
+            values = plain_scores(cal, X)
+            return cal.predict_proba(values, *stream_ids(cal, stream, len(values)))
 
     def forecast(self, ids: Any, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
-            where = f"{type(cal).__name__}.forecast"
-            keys = read_ids(ids, where)
-            values = plain_scores(cal, X, "forecast")
-            streams = stream_ids(cal, stream, len(values), where)
+            keys = read_ids(ids)
+            values = plain_scores(cal, X)
+            streams = stream_ids(cal, stream, len(values))
             return self._change(
                 lambda: cal.forecast(keys, values, *streams),
                 lambda: Call(FORECAST, len(keys), values.tobytes(), ids=ids_of(keys, *streams)),
@@ -242,11 +241,10 @@ class Journal(LearnsStreams):
 
     def label(self, ids: Any, y: Any) -> Labeled:
         with self._held() as cal:
-            where = f"{type(cal).__name__}.label"
-            keys = read_ids(ids, where)
+            keys = read_ids(ids)
             return self._change(
                 lambda: cal.label(keys, y),
-                lambda: Call(LABEL, len(keys), b"", codes_of(cal, y, where), ids_of(keys)),
+                lambda: Call(LABEL, len(keys), b"", codes_of(cal, y), ids_of(keys)),
             )
 
     def predict_proba_one(self, x: float) -> float:
@@ -319,13 +317,12 @@ class Journal(LearnsStreams):
 
     def _learn(self, method: str, X: Any, y: Any, classes: Any, stream: Any) -> Any:
         with self._held() as cal:
-            where = f"{type(cal).__name__}.{method}"
-            values = plain_scores(cal, X, method, y, classes)
-            streams = stream_ids(cal, stream, len(values), where, classes)
+            values = plain_scores(cal, X, y, classes)
+            streams = stream_ids(cal, stream, len(values), classes)
             ids, kind = ids_of([], *streams), BATCH if method == "partial_fit" else UPDATE
             return self._change(
                 lambda: getattr(cal, method)(values, y, *(streams or (classes,))),
-                lambda: Call(kind, len(values), values.tobytes(), codes_of(cal, y, where), ids),
+                lambda: Call(kind, len(values), values.tobytes(), codes_of(cal, y), ids),
             )
 
     @contextmanager
@@ -425,9 +422,9 @@ def _check_same(stored: Learner, given: Learner, path: str) -> None:
     asked, on_file = (json.loads(_text(clone(c))) for c in (given, stored))
     different = list(_differences(asked, on_file))
     if different:
-        raise ValueError(
-            f"Journal: {path} holds another calibrator than the one given: "
-            f"{'; '.join(different[:5])}; expected the same. Give that one, none, or another file."
+        raise InputError(
+            f"{path} holds another calibrator than the one given: {'; '.join(different[:5])}; "
+            "expected the same. Give that one, none, or another file."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._core.errors import InputError, message_of
 from .._core.inputs import check_lengths, read_scores
 from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
@@ -161,7 +162,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self : MultiStreamCalibrator
             The same calibrator.
         """
-        self._update(X, y, stream, "partial_fit")
+        self._update(X, y, stream)
         return self
 
     def predict_then_update(self, X: Any, y: Any, stream: Any) -> FloatArray:
@@ -181,32 +182,30 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         proba : ndarray of shape (n, 2)
             Row t uses labels before t only; cutting the rows into calls changes nothing.
         """
-        return _columns(self._update(X, y, stream, "predict_then_update"))
+        return _columns(self._update(X, y, stream))
 
     def predict_proba(self, X: Any, stream: Any) -> FloatArray:
-        return self._forecast(X, stream, f"{type(self).__name__}.predict_proba")[0]
+        return self._forecast(X, stream)[0]
 
     def forecast(self, ids: Any, X: Any, stream: Any) -> FloatArray:
-        where = f"{type(self).__name__}.forecast"
-        waiting = read_ids(ids, where)
-        q, z, keys, pooled = self._forecast(X, stream, where, start=True)
-        check_lengths(len(z), len(waiting), where, ("X", "ids"))
+        waiting = read_ids(ids)
+        q, z, keys, pooled = self._forecast(X, stream, start=True)
+        check_lengths(len(z), len(waiting), ("X", "ids"))
         self.pooled_, self.pending_.room = pooled, self.max_pending
         self.pending_.add(waiting, _tickets_of(z, keys))
         return q
 
     def label(self, ids: Any, y: Any) -> Labeled:
-        where = f"{type(self).__name__}.label"
         self._check_params()
         self._check_started(self.classes is not None)
-        pooled, waiting = self._pooled(), read_ids(ids, where)
-        known = pooled._known_classes(self.classes, where)
-        _, codes = read_stream_labels(y, classes=known, where=where)
-        check_lengths(len(codes), len(waiting), where, ("y", "ids"))
+        pooled, waiting = self._pooled(), read_ids(ids)
+        known = pooled._known_classes(self.classes)
+        _, codes = read_stream_labels(y, classes=known)
+        check_lengths(len(codes), len(waiting), ("y", "ids"))
         places, features, report = self.pending_.find(waiting)
         if not places:
             return report
-        keys = self._streams.read(features[:, 1].tolist(), where)
+        keys = self._streams.read(features[:, 1].tolist())
         self._learn(pooled, known, features[:, 0].astype(np.float64), codes[places], keys)
         self.pending_.remove(waiting[i] for i in places)
         return report._replace(n_learned=int(np.count_nonzero(~np.isnan(codes[places]))))
@@ -255,11 +254,10 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
             In the state of the stream, and not shared with it: for inspection, for
             ``calibkit.save``, or to go on alone. Its ``start`` is where the stream started.
         """
-        where = f"{type(self).__name__}.calibrator"
         self._check_started()
-        slot = self._streams.known(stream, where, "stream")
+        slot = self._streams.known(stream, "stream")
         if len(slot) != 1:
-            raise ValueError(f"{where}: stream holds {len(slot)} ids; expected one.")
+            raise InputError(f"stream holds {len(slot)} ids; expected one.")
         row = self._streams.rows[slot[0]]
         start, radius = row[START:], float(self.radius)
         if (size := float(np.linalg.norm(start))) > radius:  # by rounding
@@ -280,7 +278,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self : MultiStreamCalibrator
             The same calibrator.
         """
-        slot = self._streams.known(streams, f"{type(self).__name__}.drop", "streams")
+        slot = self._streams.known(streams, "streams")
         self._streams = self._streams.without(slot)
         return self
 
@@ -308,19 +306,18 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         within the noise of either, but not the same. It depends neither on the order of the two
         nor, beyond rounding, on how more than two are put together.
         """
-        where = f"{type(self).__name__}.merge"
         self._check_params()
-        _check_mate(self, other, where)
+        _check_mate(self, other)
         if not hasattr(other, "pooled_"):
             return self
         pooled = self._pooled()
-        pooled._begin(pooled._known_classes(other.classes_, where))
+        pooled._begin(pooled._known_classes(other.classes_))
         settings = pooled._settings()
         with np.errstate(all="ignore"):  # what a file holds may overflow
-            streams = self._streams.merged(other._streams, settings, where)
+            streams = self._streams.merged(other._streams, settings)
             row = _joined(pooled, other.pooled_, settings)
         if not (np.isfinite(streams.rows).all() and np.isfinite(row).all()):
-            raise ValueError(f"{where}: the sums overflow; expected streams of ordinary sizes.")
+            raise InputError("the sums overflow; expected streams of ordinary sizes.")
         self.pooled_, self._streams = self._restored(row[0], other.classes_), streams
         waiting = other.pending_.to_dict()
         self.pending_.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
@@ -340,11 +337,10 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return {k: getattr(self, k) for k in PARAMS}
 
     def _check_params(self) -> None:
-        where = type(self).__name__
-        check_steps(where, self)
-        check_real(where, "eps", self.eps, low=1e-15, high=0.1)
-        check_choice(where, "scale", self.scale, get_args(Scale))
-        check_int(where, "max_pending", self.max_pending, low=1)
+        check_steps(self)
+        check_real("eps", self.eps, low=1e-15, high=0.1)
+        check_choice("scale", self.scale, get_args(Scale))
+        check_int("max_pending", self.max_pending, low=1)
 
     def _check_started(self, declared: bool = False) -> None:
         if not (hasattr(self, "pooled_") or declared):
@@ -361,7 +357,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     def _begin(self, n_classes: int = 2) -> None:
         """As of other online calibrators: without labels the classes are 0 and 1."""
         pooled = self._pooled()
-        pooled._begin(n_classes=n_classes, where=type(self).__name__)
+        pooled._begin(n_classes=n_classes)
         self.pooled_ = pooled
 
     def _input_scale(self) -> Scale:
@@ -378,30 +374,29 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return out
 
     def _forecast(
-        self, X: Any, stream: Any, where: str, *, start: bool = False
+        self, X: Any, stream: Any, *, start: bool = False
     ) -> tuple[FloatArray, FloatArray, np.ndarray, OnlinePlattCalibrator]:
         """Forecasts, the scores and ids they are of, and the pooled estimate; none is kept."""
         self._check_params()
         self._check_started(start or self.classes is not None)
         pooled = self._pooled()
-        pooled._begin(where=where)
+        pooled._begin()
         classes = pooled.classes_
-        s = read_scores(X, scale=self.scale, where=where, allow_empty=True, classes=classes)
-        _refuse_many(s, where)
-        keys = self._streams.read(stream, where, len(s), like=self.pending_.oldest)
+        s = read_scores(X, scale=self.scale, allow_empty=True, classes=classes)
+        _refuse_many(s)
+        keys = self._streams.read(stream, len(s), like=self.pending_.oldest)
         z = pooled._features(s)[:, 0]
         q = self._streams.forecast(z, keys, pooled.theta_)
         return _columns(q), z, keys, pooled
 
-    def _update(self, X: Any, y: Any, stream: Any, method: str) -> FloatArray:
-        where = f"{type(self).__name__}.{method}"
+    def _update(self, X: Any, y: Any, stream: Any) -> FloatArray:
         self._check_params()
         pooled = self._pooled()
-        known = pooled._known_classes(self.classes, where)
-        found, s, codes = read_stream(X, y, self.scale, known, where)
-        _refuse_many(s, where)
-        keys = self._streams.read(stream, where, len(s), like=self.pending_.oldest)
-        pooled._begin(found, 2, where)
+        known = pooled._known_classes(self.classes)
+        found, s, codes = read_stream(X, y, self.scale, known)
+        _refuse_many(s)
+        keys = self._streams.read(stream, len(s), like=self.pending_.oldest)
+        pooled._begin(found, 2)
         return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)
 
     def _learn(
@@ -422,28 +417,28 @@ def _columns(q: FloatArray) -> FloatArray:
     return np.clip(np.column_stack((1.0 - q, q)), *SUREST)
 
 
-def _refuse_many(s: Scores, where: str) -> None:
+def _refuse_many(s: Scores) -> None:
     if s.n_classes > 2:
-        raise ValueError(
-            f"{where}: Only binary classification is supported: X has {s.n_classes} columns; "
-            "expected the scores of two classes."
+        raise InputError(
+            f"Only binary classification is supported: X has {s.n_classes} columns; expected the "
+            "scores of two classes."
         )
 
 
-def _check_mate(cal: Any, other: Any, where: str) -> None:
+def _check_mate(cal: Any, other: Any) -> None:
     """Raise unless the other is of the same class and parameters, to be merged."""
     own = type(cal).__name__
     if not isinstance(other, type(cal)):
-        raise ValueError(f"{where}: other is of type {type(other).__name__}; expected {own}.")
+        raise InputError(f"other is of type {type(other).__name__}; expected {own}.")
     for name in PARAMS:
         mine, theirs = getattr(cal, name), getattr(other, name)
         if mine != theirs:
-            raise ValueError(
-                f"{where}: other has {name}={spelled(theirs)} and this has {spelled(mine)}; "
-                "expected the same."
+            raise InputError(
+                f"other has {name}={spelled(theirs)} and this has {spelled(mine)}; expected the "
+                "same."
             )
-    cal._streams.read(other.streams_, where, name="other")
-    validate_stream_ids(_some_ids(cal) + _some_ids(other), where, name="other")
+    cal._streams.read(other.streams_, name="other")
+    validate_stream_ids(_some_ids(cal) + _some_ids(other), name="other")
 
 
 def _some_ids(cal: Any) -> list[Any]:
@@ -473,19 +468,19 @@ def _read(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiStream
     try:
         out._check_params()
     except (TypeError, ValueError) as error:
-        raise ValueError(f"from_dict: {error}") from error
+        raise InputError(f"{cls.__name__}: {message_of(error)}") from error
     if out.classes not in (None, data["classes"]):
-        raise ValueError("from_dict: classes differ from those in params; expected the same.")
+        raise InputError("classes differ from those in params; expected the same.")
     out._streams = Streams.from_dict(data)
     what = f"pending of {out.name}"
     out.pending_ = Pending.from_dict(data["pending"], what, _validate_features)
     waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
-    validate_stream_ids([*data["ids"][:1], *waiting], f"from_dict: {what}")
+    validate_stream_ids([*data["ids"][:1], *waiting])
     out.pooled_ = out._restored(rows_from_dict(data["pooled"], 1, "pooled")[0], classes)
     try:
         _try_out(out)
     except (ValueError, ArithmeticError) as error:
-        raise ValueError(f"from_dict: {error}.") from error
+        raise InputError(f"{message_of(error)}.") from error
     return out
 
 
@@ -529,8 +524,8 @@ def _tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
 
 def _validate_features(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
-        raise ValueError(f"from_dict: {what} has a ticket that is no score and id of a stream.")
+        raise InputError(f"{what} has a ticket that is no score and id of a stream.")
     z = number(value[0], what)
     if abs(z) > LIMIT:
-        raise ValueError(f"from_dict: {what} holds the score {z}; expected at most {LIMIT}.")
-    return [z, *validate_stream_ids(value[1:], f"from_dict: {what}").tolist(), None]
+        raise InputError(f"{what} holds the score {z}; expected at most {LIMIT}.")
+    return [z, *validate_stream_ids(value[1:]).tolist(), None]

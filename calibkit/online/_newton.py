@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import StateKind
+from .._core.errors import InputError
 from .._core.params import check_choice, check_real, check_scale
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scores
@@ -19,19 +20,19 @@ from ._resolution import LIMIT, NEAREST, NOTHING, SUREST, check_met
 MOST = 1e12 + 2.0**53 * LIMIT**2
 
 
-def check_steps(where: str, cal: Any) -> None:
+def check_steps(cal: Any) -> None:
     """Raise unless what Newton steps depend on makes sense."""
     for name in ("gamma", "prior_strength", "radius"):
-        check_scale(where, name, getattr(cal, name))
-    check_real(where, "discount", cal.discount, low=0.0, high=1.0, open_low=True)
+        check_scale(name, getattr(cal, name))
+    check_real("discount", cal.discount, low=0.0, high=1.0, open_low=True)
 
 
-def check_eps(where: str, eps: Any) -> None:
+def check_eps(eps: Any) -> None:
     """Raise unless ``eps`` is "auto" or a small number."""
     if isinstance(eps, str):
-        check_choice(where, "eps", eps, ("auto",))
+        check_choice("eps", eps, ("auto",))
     else:
-        check_real(where, "eps", eps, low=1e-15, high=0.1)
+        check_real("eps", eps, low=1e-15, high=0.1)
 
 
 class UnsureCalibrator(OnlineCalibrator):
@@ -100,27 +101,25 @@ class NewtonCalibrator(ResolvingCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        where = type(self).__name__
-        check_steps(where, self)
-        check_eps(where, self.eps)
+        check_steps(self)
+        check_eps(self.eps)
         if self.start is not None:
-            self._check_start(where)
+            self._check_start()
 
-    def _check_start(self, where: str) -> None:
+    def _check_start(self) -> None:
         wanted = len(self._identity)
         try:
             theta = np.asarray(self.start)
         except ValueError:  # lists of different lengths
             theta = np.empty(0)
         if theta.shape != (wanted,) or theta.dtype.kind not in "iuf":
-            raise ValueError(
-                f"{where}: start={spelled(self.start)}; expected {wanted} numbers, such as "
-                f"{self._identity}."
+            raise InputError(
+                f"start={spelled(self.start)}; expected {wanted} numbers, such as {self._identity}."
             )
         size = float(np.linalg.norm(theta.astype(np.float64)))
         if not size <= self.radius:
-            raise ValueError(
-                f"{where}: start={spelled(self.start)} has length {size:.6g}; expected at most "
+            raise InputError(
+                f"start={spelled(self.start)} has length {size:.6g}; expected at most "
                 f"radius={spelled(self.radius)}."
             )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.printed import spelled
 from .._core.saved import check_keys, short, vector
 from .._typing import FloatArray
@@ -160,18 +161,16 @@ class Pending:
         counts = [data[k] for k in ("room", "dropped", "replaced")]
         if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
             shown = ", ".join(map(short, counts))
-            raise ValueError(f"from_dict: {what} holds counts {shown}; expected ints >= 0.")
+            raise InputError(f"{what} holds counts {shown}; expected ints >= 0.")
         if not isinstance(ids, list) or not isinstance(features, list) or len(ids) != len(features):
-            raise ValueError(f"from_dict: {what} has not one ticket for each id.")
+            raise InputError(f"{what} has not one ticket for each id.")
         if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
-            raise ValueError(f"from_dict: {what} has ids that are not distinct ints or strings.")
+            raise InputError(f"{what} has ids that are not distinct ints or strings.")
         if len(ids) > counts[0]:
-            raise ValueError(
-                f"from_dict: {what} holds {len(ids)} forecasts and has room for fewer."
-            )
+            raise InputError(f"{what} holds {len(ids)} forecasts and has room for fewer.")
         rows = [validate_features(t, what) for t in features]
         if len({len(r) for r in rows}) > 1:
-            raise ValueError(f"from_dict: {what} has tickets of different lengths.")
+            raise InputError(f"{what} has tickets of different lengths.")
         pending = cls(counts[0])
         pending.add(ids, np.array(rows))
         pending.n_dropped, pending.n_replaced = counts[1:]
@@ -186,22 +185,19 @@ class Pending:
     __hash__ = None  # type: ignore[assignment]
 
 
-def read_ids(ids: Any, where: str) -> list[Hashable]:
+def read_ids(ids: Any) -> list[Hashable]:
     """Ids as plain ints and strings."""
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise ValueError(
-            f"{where}: ids is {spelled(ids)}; expected one id per row, in a list or array."
-        )
+        raise InputError(f"ids is {spelled(ids)}; expected one id per row, in a list or array.")
     values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if not isinstance(values, list):
-        raise ValueError(
-            f"{where}: ids is {spelled(ids)}; expected one id per row, in a list or array."
-        )
+        raise InputError(f"ids is {spelled(ids)}; expected one id per row, in a list or array.")
     values = [v.item() if isinstance(v, np.integer) else v for v in values]
     for i, value in enumerate(values):
         if isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
-            raise ValueError(
-                f"{where}: ids holds {spelled(value)} ({type(value).__name__}) at row {i}; "
-                "expected ints or strings."
+            raise InputError(
+                f"ids holds {spelled(value)} ({type(value).__name__}) at row {i}; expected ints or "
+                "strings.",
+                place=i,
             )
     return values

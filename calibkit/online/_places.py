@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.inputs import check_lengths
 from .._core.printed import spelled
 from .._typing import IntArray
@@ -155,60 +156,57 @@ def places_of(ids: np.ndarray) -> IntPlaces | TextPlaces:
     return TextPlaces(ids) if ids.dtype == object else IntPlaces(ids)
 
 
-def validate_stream_ids(
-    stream: Any, where: str, n: int | None = None, name: str = "stream"
-) -> np.ndarray:
+def validate_stream_ids(stream: Any, n: int | None = None, name: str = "stream") -> np.ndarray:
     """Ids of n rows: int64, or strings as objects. A single id stands for all rows."""
     if isinstance(stream, (str, int, np.integer)):
-        return np.repeat(_listed([stream], where, name), 1 if n is None else n)
-    keys = _read(stream, where, name)
+        return np.repeat(_listed([stream], name), 1 if n is None else n)
+    keys = _read(stream, name)
     if n is not None:
-        check_lengths(n, len(keys), where, ("X", name))
+        check_lengths(n, len(keys), ("X", name))
     return keys
 
 
-def _read(stream: Any, where: str, name: str) -> np.ndarray:
+def _read(stream: Any, name: str) -> np.ndarray:
     values = stream.to_numpy() if hasattr(stream, "to_numpy") else stream
     if not isinstance(values, np.ndarray):
         if not isinstance(values, Iterable) or isinstance(values, (bytes, Set, Mapping)):
-            raise ValueError(
-                f"{where}: {name} is {spelled(stream)} ({type(stream).__name__}); expected one id "
-                "per row, in a list or array, or one int or string for all rows."
+            raise InputError(
+                f"{name} is {spelled(stream)} ({type(stream).__name__}); expected one id per row, "
+                "in a list or array, or one int or string for all rows."
             )
-        return _listed(list(values), where, name)
+        return _listed(list(values), name)
     if values.ndim != 1:
-        raise ValueError(
-            f"{where}: {name} has shape {values.shape}; expected one id per row, of shape (n,)."
+        raise InputError(
+            f"{name} has shape {values.shape}; expected one id per row, of shape (n,)."
         )
     kind = "f" if np.ma.isMaskedArray(values) else values.dtype.kind
     if kind == "i" or (kind == "u" and values.dtype.itemsize < 8):
         return values.astype(np.int64, copy=False)
     if kind in "uOUT" or not len(values):
-        return _listed(values.tolist(), where, name)
-    raise ValueError(
-        f"{where}: {name} is of dtype {values.dtype}; expected ints or strings in a plain array. "
-        f"Convert it, for instance by {name}.astype(int), once no id is missing."
+        return _listed(values.tolist(), name)
+    raise InputError(
+        f"{name} is of dtype {values.dtype}; expected ints or strings in a plain array. Convert "
+        f"it, for instance by {name}.astype(int), once no id is missing."
     )
 
 
-def _listed(values: list[Any], where: str, name: str) -> np.ndarray:
+def _listed(values: list[Any], name: str) -> np.ndarray:
     kinds = set(map(type, values))
     if all(issubclass(k, (int, np.integer)) and k is not bool for k in kinds):
         try:
             return np.array(values, dtype=np.int64)
         except OverflowError as error:
-            raise ValueError(
-                f"{where}: {name} holds ints beyond 2**63 - 1; expected smaller ones, or strings."
+            raise InputError(
+                f"{name} holds ints beyond 2**63 - 1; expected smaller ones, or strings."
             ) from error
     if all(issubclass(k, str) for k in kinds):
         plain = values if kinds == {str} else list(map(str, values))
         return np.array(plain, dtype=object)
     for i, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer, str)):
-            raise ValueError(
-                f"{where}: {name} holds {spelled(value)} ({type(value).__name__}) at row {i}; "
-                "expected ints or strings."
+            raise InputError(
+                f"{name} holds {spelled(value)} ({type(value).__name__}) at row {i}; expected ints "
+                "or strings.",
+                place=i,
             )
-    raise ValueError(
-        f"{where}: {name} mixes ints and strings; expected one kind. Convert them to strings."
-    )
+    raise InputError(f"{name} mixes ints and strings; expected one kind. Convert them to strings.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.params import check_int
 from .._core.rows import Binary, read_stream_rows
 from .._numerics.binning import assign, uniform_borders
@@ -146,13 +147,12 @@ def prequential_errors(
     >>> report.calibration_error.round(2), report.sliding.calibration_error.round(2)
     (array([0.01, 0.05, 0.08]), array([0.01, 0.16, 0.18]))
     """
-    where = "prequential_errors"
-    check_int(where, "n_bins", n_bins, low=1, high=_MOST_BINS)
-    check_int(where, "start", start, low=0)
+    check_int("n_bins", n_bins, low=1, high=_MOST_BINS)
+    check_int("start", start, low=0)
     if window is not None:
-        check_int(where, "window", window, low=1)
-    binary, rows, n, _ = read_stream_rows(y_true, y_prob, kind, pos_label, classes, where)
-    time = _times(times, int(start), n, where)
+        check_int("window", window, low=1)
+    binary, rows, n, _ = read_stream_rows(y_true, y_prob, kind, pos_label, classes)
+    time = _times(times, int(start), n)
     first = np.full(len(time), int(start))
     later = first if window is None else np.maximum(first, time - int(window))
     sums = _Sums(binary, rows, np.unique(np.concatenate((time, first, later))), int(n_bins))
@@ -160,23 +160,23 @@ def prequential_errors(
     return sums.between(first, time, None, sliding)
 
 
-def _times(given: Any, start: int, n: int, where: str) -> IntArray:
+def _times(given: Any, start: int, n: int) -> IntArray:
     if start >= n:
-        raise ValueError(f"{where}: start={start} and {n} rows; expected rows after the start.")
+        raise InputError(f"start={start} and {n} rows; expected rows after the start.")
     if given is None:
         part = np.arange(1, _N_TIMES + 1, dtype=np.int64)
         return np.unique(start - (start - n) * part // _N_TIMES)  # rounded up, so after the start
     time = np.asarray(given)
     if time.ndim != 1 or time.size == 0 or time.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: times has shape {time.shape} and dtype {time.dtype}; expected a list of "
-            "ints, numbers of rows."
+        raise InputError(
+            f"times has shape {time.shape} and dtype {time.dtype}; expected a list of ints, "
+            "numbers of rows."
         )
     time = time.astype(np.int64)
     if (np.diff(time) <= 0).any() or time[0] <= start or time[-1] > n:
-        raise ValueError(
-            f"{where}: times go from {time.min()} to {time.max()}; expected ascending numbers of "
-            f"rows, more than start={start} and at most {n}."
+        raise InputError(
+            f"times go from {time.min()} to {time.max()}; expected ascending numbers of rows, more "
+            f"than start={start} and at most {n}."
         )
     return time
 

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._core.base import BaseCalibrator
+from .._core.errors import InputError
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._typing import FloatArray
@@ -177,7 +178,7 @@ class SteppingCalibrator(BaseCalibrator):
         high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
         if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
             return Scores(np.array([x], dtype=np.float64), scale)
-        return self._read([x], "predict_proba_one")
+        return self._read([x])
 
     def _code(self, y: Any) -> float | None:
         """Code of a label of two classes, None for all that takes a closer look."""
@@ -219,10 +220,9 @@ class SteppingCalibrator(BaseCalibrator):
             self._check_params()
             for name in {**then, **now}:
                 if name not in self._changeable and now.get(name) != then.get(name):
-                    raise ValueError(
-                        f"{type(self).__name__}: {name}={spelled(now.get(name))} has changed since "
-                        f"the start; expected {spelled(then.get(name))}. Use fit, or a new "
-                        "calibrator."
+                    raise InputError(
+                        f"{name}={spelled(now.get(name))} has changed since the start; expected "
+                        f"{spelled(then.get(name))}. Use fit, or a new calibrator."
                     )
             self._settings_then = now
         if self.pending_.room != self.max_pending:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError
 
+from .._core.errors import InputError
 from .._core.inputs import check_lengths, read_scores, refuse_swapped
 from .._core.labels import as_labels, is_missing, read_classes, read_labels
 from .._core.printed import spelled
@@ -19,7 +20,6 @@ def read_stream(
     y: Any,
     scale: Scale,
     classes: np.ndarray | None,
-    where: str,
     names: tuple[str, str] = ("X", "y"),
     *,
     labels_first: bool = False,
@@ -27,26 +27,19 @@ def read_stream(
 ) -> tuple[np.ndarray | None, Scores, FloatArray]:
     """``(classes, scores, codes)`` of rows of a stream; see :func:`read_stream_labels`."""
     try:
-        found, codes = read_stream_labels(y, classes=classes, where=where)
-        s = read_scores(
-            X,
-            scale=scale,
-            where=where,
-            name=names[0],
-            allow_empty=allow_empty,
-            classes=found,
-        )
+        found, codes = read_stream_labels(y, classes=classes)
+        s = read_scores(X, scale=scale, name=names[0], allow_empty=allow_empty, classes=found)
     except ValueError:
-        refuse_swapped(X, y, where, names, labels_first=labels_first)
+        refuse_swapped(X, y, names, labels_first=labels_first)
         # What is wrong with the scores is said first.
-        read_scores(X, scale=scale, where=where, name=names[0], allow_empty=allow_empty)
+        read_scores(X, scale=scale, name=names[0], allow_empty=allow_empty)
         raise
-    check_lengths(len(s), len(codes), where, names)
+    check_lengths(len(s), len(codes), names)
     return found, s, codes
 
 
 def read_stream_labels(
-    y: Any, *, classes: np.ndarray | None, where: str
+    y: Any, *, classes: np.ndarray | None
 ) -> tuple[np.ndarray | None, FloatArray]:
     """``(classes, codes)``; codes are NaN where a label is missing.
 
@@ -56,21 +49,19 @@ def read_stream_labels(
     if (coded := _numbers(y, classes)) is not None:
         return classes, coded
     if y is None:
-        raise ValueError(f"{where}: requires y to be passed, but the target y is None.")
+        raise InputError("requires y to be passed, but the target y is None.")
     labels = as_labels(y)
     missing = _missing(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels, missing = labels[:, 0], missing[:, 0]
     if labels.ndim != 1:
-        raise ValueError(
-            f"{where}: y has shape {labels.shape}; expected one label per row, of shape (n,)."
-        )
+        raise InputError(f"y has shape {labels.shape}; expected one label per row, of shape (n,).")
     codes = np.full(labels.shape, np.nan)
     if missing.all():  # no rows at all included
         return classes, codes
-    found, known = read_labels(labels[~missing], classes=classes, where=where)
+    found, known = read_labels(labels[~missing], classes=classes)
     if classes is None and len(found) == 1:
-        found, known = _one_class(found, known, where)
+        found, known = _one_class(found, known)
     codes[~missing] = known
     return found, codes
 
@@ -97,13 +88,13 @@ def _missing(labels: np.ndarray) -> np.ndarray:
     return np.array([is_missing(v) for v in labels.ravel()], dtype=bool).reshape(labels.shape)
 
 
-def _one_class(found: np.ndarray, known: Any, where: str) -> tuple[np.ndarray, Any]:
+def _one_class(found: np.ndarray, known: Any) -> tuple[np.ndarray, Any]:
     """Labels that begin with one class: 0 and 1 are known to be two."""
     if found.dtype.kind in "bif" and found[0] in (0, 1):
         return np.array([0, 1], dtype=found.dtype), np.full(len(known), float(found[0]))
-    raise ValueError(
-        f"{where}: the first labels are all {spelled(found[0])}; expected labels 0 and 1, or the "
-        "classes by name. A stream can't wait for the other class: pass classes=[...]."
+    raise InputError(
+        f"the first labels are all {spelled(found[0])}; expected labels 0 and 1, or the classes by "
+        "name. A stream can't wait for the other class: pass classes=[...]."
     )
 
 
@@ -115,6 +106,6 @@ def no_label_yet(own: str, first: str) -> NotFittedError:
     )
 
 
-def known_classes(given: Any, where: str) -> np.ndarray | None:
+def known_classes(given: Any) -> np.ndarray | None:
     """Classes given by a user, checked."""
-    return None if given is None else read_classes(given, where)
+    return None if given is None else read_classes(given)

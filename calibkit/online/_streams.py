@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core.errors import InputError
 from .._core.labels import read_classes
 from .._core.printed import spelled
 from .._core.saved import check_keys, vector
@@ -100,35 +101,35 @@ class Streams:
         return self._rows.nbytes + self._places.nbytes
 
     def read(
-        self, stream: Any, where: str, n: int | None = None, name: str = "stream",
-        like: tuple[Any, ...] | None = None,
+        self, stream: Any, n: int | None = None, name: str = "stream",
+        like: tuple[Any, ...] | None = None
     ) -> np.ndarray:  # fmt: skip
         """Ids from a user's array, of the kind of those before, and of that which waits."""
-        keys = validate_stream_ids(stream, where, n, name)
+        keys = validate_stream_ids(stream, n, name)
         kind = "strings" if keys.dtype == object else "ints"
         if len(keys) and len(self) and kind != self._places.kind:
-            raise ValueError(
-                f"{where}: {name} holds {kind} and the ids before are {self._places.kind}; "
-                "expected one kind, since 5 and '5' would be two streams."
+            raise InputError(
+                f"{name} holds {kind} and the ids before are {self._places.kind}; expected one "
+                "kind, since 5 and '5' would be two streams."
             )
         if like is not None:
-            validate_stream_ids([like[1], *keys[:1].tolist()], where, name=name)
+            validate_stream_ids([like[1], *keys[:1].tolist()], name=name)
         return keys
 
     def find(self, keys: np.ndarray) -> IntArray:
         """Place of each id, -1 where there is no such stream."""
         return self._places.find(keys)
 
-    def known(self, stream: Any, where: str, name: str) -> IntArray:
+    def known(self, stream: Any, name: str) -> IntArray:
         """Places of ids that must be there."""
-        keys = self.read(stream, where, name=name)
+        keys = self.read(stream, name=name)
         slot = self.find(keys)
         if (slot < 0).any():
             missing = keys[slot < 0].tolist()
             more = f" and {len(missing) - 1} more" if missing[1:] else ""
-            raise ValueError(
-                f"{where}: {name} holds {spelled(missing[0])}{more}, of which there is no stream; "
-                "expected ids in streams_."
+            raise InputError(
+                f"{name} holds {spelled(missing[0])}{more}, of which there is no stream; expected "
+                "ids in streams_."
             )
         return slot
 
@@ -181,9 +182,9 @@ class Streams:
         kept[slot] = False
         return Streams(self.ids[kept], self.rows[kept])
 
-    def merged(self, other: Streams, settings: Settings, where: str) -> Streams:
+    def merged(self, other: Streams, settings: Settings) -> Streams:
         """The streams of both; those of one only as they are."""
-        keys = self.read(other.ids, where, name="other")
+        keys = self.read(other.ids, name="other")
         if not len(self):
             return Streams(keys, other.rows)
         slot = self.find(keys)
@@ -202,15 +203,13 @@ class Streams:
         """From values that nobody has checked."""
         ids = data["ids"]
         if not isinstance(ids, list):
-            raise ValueError(f"from_dict: ids is a {type(ids).__name__}; expected a list.")
-        keys = validate_stream_ids(ids, "from_dict", name="ids")
+            raise InputError(f"ids is a {type(ids).__name__}; expected a list.")
+        keys = validate_stream_ids(ids, name="ids")
         if len(set(ids)) != len(ids):
-            raise ValueError("from_dict: ids holds some twice; expected distinct ones.")
+            raise InputError("ids holds some twice; expected distinct ones.")
         rows = rows_from_dict(data["streams"], len(ids), "streams")
         if len(rows) and rows[:, COUNT].min() < 1.0:
-            raise ValueError(
-                f"from_dict: streams: n_seen holds {rows[:, COUNT].min()}; expected 1 on."
-            )
+            raise InputError(f"streams: n_seen holds {rows[:, COUNT].min()}; expected 1 on.")
         return cls(keys, rows)
 
 
@@ -227,22 +226,16 @@ def rows_from_dict(data: Any, n: int, what: str) -> FloatArray:
     # Parameters may change between calls: what any of them allow. `low` is a mean of log-odds.
     least = 1e-12 * (1.0 - 1e-6)
     if not ((d1 >= least) & (d2 >= least) & (d1 <= MOST) & (d2 <= MOST)).all():
-        raise ValueError(
-            f"from_dict: {what}: d1 and d2 are of no positive definite matrix; expected "
-            f"{least:.3g} to {MOST:.3g}."
+        raise InputError(
+            f"{what}: d1 and d2 are of no positive definite matrix; expected {least:.3g} to "
+            f"{MOST:.3g}."
         )
     if not (np.abs(low) <= LIMIT).all():
-        raise ValueError(
-            f"from_dict: {what}: l holds more than {LIMIT}; expected a mean of log-odds."
-        )
+        raise InputError(f"{what}: l holds more than {LIMIT}; expected a mean of log-odds.")
     if not (np.abs(out[:, [0, 1, START, START + 1]]) <= 1e12 * (1.0 + 1e-9)).all():
-        raise ValueError(
-            f"from_dict: {what}: slopes and intercepts are beyond 1e12, the largest radius."
-        )
+        raise InputError(f"{what}: slopes and intercepts are beyond 1e12, the largest radius.")
     if not ((n >= 0) & (n <= 2.0**53) & (n == np.floor(n))).all():
-        raise ValueError(
-            f"from_dict: {what}: n_seen holds what is no count; expected whole numbers."
-        )
+        raise InputError(f"{what}: n_seen holds what is no count; expected whole numbers.")
     return out
 
 
@@ -250,5 +243,5 @@ def read_two(labels: Any) -> np.ndarray:
     """Two class labels that nobody has checked."""
     plain = isinstance(labels, list) and len(labels) == 2 and type(labels[0]) is type(labels[1])
     if not plain or type(labels[0]) not in (bool, int, float, str):
-        raise ValueError("from_dict: classes is no list of two labels of one type.")
-    return read_classes(labels, "from_dict")
+        raise InputError("classes is no list of two labels of one type.")
+    return read_classes(labels)

@@ -125,11 +125,10 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        where = "OnlineTemperatureCalibrator"
-        check_scale(where, "gamma", self.gamma)
-        check_scale(where, "prior_strength", self.prior_strength)
-        check_real(where, "radius", self.radius, low=1.0, high=1e12)
-        check_eps(where, self.eps)
+        check_scale("gamma", self.gamma)
+        check_scale("prior_strength", self.prior_strength)
+        check_real("radius", self.radius, low=1.0, high=1e12)
+        check_eps(self.eps)
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.errors import InputTypeError
 from .._core.inputs import Rows
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
@@ -142,20 +143,19 @@ class WindowedCalibrator(OnlineCalibrator):
         return self.set_params(calibrator=clone(self.calibrator)._set_scale(scale))
 
     def _check_params(self) -> None:
-        where = "WindowedCalibrator"
         inner = self.calibrator
         if not isinstance(inner, BaseCalibrator) or {"online", "lift"} & inner._traits:
-            raise TypeError(
-                f"{where}: calibrator={spelled(inner)}; expected a batch calibrator of two "
-                "classes, such as PlattCalibrator()."
+            raise InputTypeError(
+                f"calibrator={spelled(inner)}; expected a batch calibrator of two classes, such as "
+                "PlattCalibrator()."
             )
         inner._check_params()
-        check_int(where, "refit_every", self.refit_every, low=1)
-        check_flag(where, "refit", self.refit)
+        check_int("refit_every", self.refit_every, low=1)
+        check_flag("refit", self.refit)
         for name, value in (("window", self.window), ("first_fit", self.first_fit)):
             if value is not None:
-                check_int(where, name, value, low=2)
-        check_int(where, "max_pending", self.max_pending, low=1)
+                check_int(name, value, low=2)
+        check_int("max_pending", self.max_pending, low=1)
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._core.errors import InputError
 from ..._core.params import check_choice
 from ..._tables.records import is_empty, to_number
 from . import _evalplus, _lm_eval, _openai, _table, _vllm
@@ -34,15 +35,14 @@ FORMATS: dict[str, ModuleType] = {
 
 def read_rows(path: Path, format: str, settings: ReadSettings, part: str) -> Iterator[Any]:
     """What a file's records say, ``part`` being "outputs" or "verdicts"."""
-    where = settings.where
-    check_choice(where, "format", format, ("auto", *FORMATS))
-    found = read_records(path, where)
+    check_choice("format", format, ("auto", *FORMATS))
+    found = read_records(path)
     items: Iterator[Item] = (Item(place, value, settings) for place, value in found)
     name = format
     if format == "auto":
         name, seen = _detect(items)
         if not seen:
-            raise ValueError(f"{where}: {path}: there are no records; expected one or more.")
+            raise InputError(f"{path}: there are no records; expected one or more.")
         items = chain(seen, items)
         judged = part == "verdicts" and not hasattr(FORMATS[name], part)
         if judged and _table.judges(seen[-1]):
@@ -50,9 +50,9 @@ def read_rows(path: Path, format: str, settings: ReadSettings, part: str) -> Ite
     if not hasattr(FORMATS[name], part):
         kinds = [n for n, f in FORMATS.items() if hasattr(f, part)]
         what = "results" if part == "verdicts" else "generations"
-        raise ValueError(
-            f"{where}: {path}: is in the format {name}, which holds no {what}; expected one "
-            f"of {', '.join(kinds)}."
+        raise InputError(
+            f"{path}: is in the format {name}, which holds no {what}; expected one of "
+            f"{', '.join(kinds)}."
         )
     module, rows = FORMATS[name], getattr(FORMATS[name], part)
     for item in module.whole(items) if hasattr(module, "whole") else items:
@@ -115,7 +115,7 @@ def _completed(item: Item, output: Output) -> Output:
     extra = dict(output.extra)
     for name in asked.signals:
         value = extra[name] if name in extra else _named(item, name, "signals")
-        place = f"{asked.where}: {item.place}: {name}"
+        place = f"{item.place}: {name}"
         extra[name] = np.nan if is_empty(value) else to_number(value, place)
     return output._replace(extra=extra)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..._core.errors import InputError
 from ..._core.printed import spelled
 from ..._tables.records import Repeated
 from ._item import Item, Output, Verdict
@@ -67,9 +68,7 @@ def verdicts(item: Item) -> Iterator[Verdict]:
     notion = item.settings.notion or NOTIONS[0]
     if notion not in NOTIONS:
         listed = " or ".join(map(spelled, NOTIONS))
-        raise ValueError(
-            f"{item.settings.where}: notion={spelled(notion)}; expected {listed} of EvalPlus."
-        )
+        raise InputError(f"notion={spelled(notion)}; expected {listed} of EvalPlus.")
     for place, task, sample, base, plus, _ in _samples(item):
         passed = _passed(place, "base", base)
         if notion == "plus tests":

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._core.errors import InputError
 from ..._core.printed import spelled
 from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import to_number
@@ -31,9 +32,8 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What the caller said of the records, and the function that asks."""
+    """What the caller said of the records."""
 
-    where: str
     task: Field | None = None
     sample: Field | None = None
     text: Field | None = None
@@ -104,8 +104,8 @@ class Item(NamedTuple):
     settings: ReadSettings
 
     def fail(self, found: str) -> ValueError:
-        """An error that names the function and the place."""
-        return ValueError(f"{self.settings.where}: {self.place}: {found}")
+        """An error that names the place."""
+        return InputError(f"{self.place}: {found}")
 
     def field(self, name: str, guesses: Iterable[str] = (), needed: bool = False) -> Any:
         """The value that the caller's ``name`` points to, or that of the first guess there is."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..._core.errors import InputError
 from ..._tables.files import Source, kind_in
 from ..._tables.records import check_object, json_object, not_utf8
 from ..._tables.table import parquet_errors, row_place, scan_parquet
@@ -20,20 +21,20 @@ _ROWS = 1 << 12
 Placed = tuple[str, dict[str, Any]]
 
 
-def read_records(path: Path, where: str) -> Iterator[Placed]:
+def read_records(path: Path) -> Iterator[Placed]:
     """Records of a file, whose kind is told from its first bytes; the name is not looked at."""
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "no such file"
-        raise ValueError(f"{where}: {path}: {what}; expected a file of records.")
+        raise InputError(f"{path}: {what}; expected a file of records.")
     source = Source(str(path), "", path)
     with source.open() as (stream, _):
         source = replace(source, kind=kind_in(stream.read(_HEAD)))
     if source.kind == "":
-        raise ValueError(f"{where}: {path}: the file is empty; expected records.")
+        raise InputError(f"{path}: the file is empty; expected records.")
     if source.kind == "binary":
-        raise ValueError(
-            f"{where}: {path}: holds zero bytes, as UTF-16 and binary files do; expected JSON or "
-            "CSV in UTF-8, or Parquet. Convert the file first."
+        raise InputError(
+            f"{path}: holds zero bytes, as UTF-16 and binary files do; expected JSON or CSV in "
+            "UTF-8, or Parquet. Convert the file first."
         )
     if source.kind == "document":
         yield from _document(source)

@@ -1,0 +1,148 @@
+"""What a user's call is told: errors and warnings that say who was called, what was got, the fix.
+
+They are raised where the fault is seen; the caller, the outermost public call, is looked up then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any
+
+#: Where names for users are. The checks of calibkit.base are for the methods of authors.
+_PUBLIC = ("", ".online", ".codegen", ".decisions", ".displays", ".base")
+#: Parts that call the package as a user does.
+_OUTSIDE = ("_cli", "testing")
+#: Who is called where no public call leads here, and the part of its work that is being done.
+_NAME: ContextVar[str] = ContextVar("calibkit_caller", default="")
+_PART: ContextVar[str] = ContextVar("calibkit_part", default="")
+
+
+class Told(Exception):
+    """What errors and warnings have in common: see :class:`InputError`."""
+
+    def __init__(self, message: str, *, place: int | tuple[int, ...] | None = None) -> None:
+        super().__init__(message)
+        self.caller = caller()
+        self.what, _, self.fix = message.partition("; expected ")
+        self.place = place[0] if isinstance(place, tuple) else place
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.caller, self.args[0])))
+
+
+class InputError(Told, ValueError):
+    """A value that can't be used; its text is ``caller: what; expected fix``.
+
+    Parameters
+    ----------
+    message : str
+        What was got; after "; expected " what would do, and the fix.
+    place : int or tuple, optional
+        Row of the fault, or row and column; it stands in the message as "row 3".
+
+    Attributes
+    ----------
+    caller : str
+        The outermost public call that led here, such as "PlattCalibrator.fit".
+    what, fix : str
+        The two parts of the message.
+    place : int or None
+        Row of the fault.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> try:
+    ...     PlattCalibrator().fit([0.2, float("nan")], [0, 1])
+    ... except ValueError as error:
+    ...     print(error.caller, error.place)
+    PlattCalibrator.fit 1
+    """
+
+
+class InputTypeError(Told, TypeError):
+    """A value of a type that can't be used, with the fields of :class:`InputError`.
+
+    Parameters
+    ----------
+    message : str
+        What was got; after "; expected " what would do, and the fix.
+    place : int or tuple, optional
+        Row of the fault, or row and column; it stands in the message as "row 3".
+
+    Examples
+    --------
+    >>> from calibkit import estimate
+    >>> try:
+    ...     estimate("brier_score", [0, 1], [0.2, 0.7], level="high")
+    ... except TypeError as error:
+    ...     print(error.caller)
+    estimate
+    """
+
+
+for _error in (InputError, InputTypeError):
+    _error.__module__ = "calibkit.base"  # where users find them, and read it in a traceback
+
+
+def message_of(told: BaseException | str) -> str:
+    """What is said, less who says it."""
+    return str(told.args[0]) if isinstance(told, Told) else str(told)
+
+
+def caller() -> str:
+    """The outermost public call that led here, with the part of its work that is being done.
+
+    What stands between, such as the ``_fit`` of an author's calibrator, is passed; who calls the
+    public call is not.
+    """
+    found, frame = _NAME.get(), sys._getframe(1).f_back
+    while frame and not _NAME.get():
+        name = _public_name(frame)
+        if found and not name and not _is_inside(frame):
+            break
+        found, frame = name or found, frame.f_back
+    return found + _PART.get()
+
+
+def _is_inside(frame: FrameType) -> bool:
+    package, _, rest = frame.f_globals.get("__name__", "").partition(".")
+    return package == "calibkit" and rest.partition(".")[0] not in _OUTSIDE
+
+
+def _public_name(frame: FrameType) -> str:
+    """What runs here, as a user calls it; empty if no user does."""
+    code = frame.f_code
+    name, first = code.co_name, code.co_varnames[0] if code.co_argcount else ""
+    if first in ("self", "cls"):
+        owner = frame.f_locals.get(first)
+        owner = owner if isinstance(owner, type) else type(owner)
+        if not hasattr(owner, name) or not any(map(_is_public, owner.__mro__)):
+            return ""
+        if name in ("__init__", "__post_init__"):
+            return owner.__name__
+        return "" if name.startswith("_") else f"{owner.__name__}.{name}"
+    is_public = _is_inside(frame) and _is_public(frame.f_globals.get(name))
+    return name if is_public and not name.startswith("check_") else ""
+
+
+def _is_public(thing: Any) -> bool:
+    """Whether users find a class or function by its name."""
+    modules = (sys.modules.get(f"calibkit{part}") for part in _PUBLIC)
+    name = getattr(thing, "__name__", "")
+    return any(m is not None and vars(m).get(name, m) is thing for m in modules)
+
+
+@contextmanager
+def called(name: str = "", part: str = "") -> Iterator[None]:
+    """Say who is called where that is no public function, or which part of its work is done."""
+    tokens = _NAME.set(name or _NAME.get()), _PART.set(_PART.get() + part)
+    try:
+        yield
+    finally:
+        _NAME.reset(tokens[0])
+        _PART.reset(tokens[1])
