@@ -165,30 +165,10 @@ def facts(
     step: Step | None = None,
     strategy: Strategy = "uniform",
 ) -> dict[str, Any]:
-    """What a report says of one model or of several on the same rows.
+    """What a report says of one model or of several on the same rows, in plain values only.
 
-    Parameters
-    ----------
-    problem : Problem
-        Labels and probabilities.
-    kind : {"binary", "top_label", "classwise"}, optional
-        Which calibration errors; default: "top_label" for more than two classes.
-    n_bins, level, n_resamples, seed : optional
-        As in :func:`calibkit.estimate`.
-    step : callable, optional
-        Told of the progress.
-    strategy : {"uniform", "quantile"}, default="uniform"
-        Bins of the ECE.
-
-    Returns
-    -------
-    facts : dict
-        Plain values only; what is not defined is None.
-
-    Raises
-    ------
-    ValueError
-        If the data are not of the kind described.
+    What is not defined is None. ``strategy`` is of the bins of the ECE; ``step`` is told of the
+    progress, and the rest is as in :func:`calibkit.estimate`.
     """
     kind = infer_kind(kind, max(2, _n_columns(problem.scores)))
     settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
