@@ -351,8 +351,8 @@ def policy(
     shared = ~np.any([np.isnan(v) for v in judged.signals.values()], axis=0)
     if picture is not None and not shared.all():
         notes.append(_pictured(judged, shared))
-    gates = _gates(judged, max_error, alpha, seed)
-    reports = {} if costs is None else _reports(judged, costs, calibrator, level, seed)
+    settings = max_error, alpha, level, seed
+    gates, reports = _judged_by_each(judged, costs, calibrator, *settings)
     if picture is not None:
         _draw(judged, shared, gates, max_error, picture)
     if target is not None:
@@ -371,33 +371,32 @@ def policy(
         show_text([*notes, "", *_policy_lines(gates, reports, alpha)])
 
 
-def _gates(
-    judged: Judged, max_error: float, alpha: float, seed: int
-) -> dict[str, RiskControlledThreshold]:
-    """A threshold for each signal."""
+def _judged_by_each(
+    judged: Judged,
+    costs: TriagePolicy | None,
+    calibrator: str,
+    max_error: float,
+    alpha: float,
+    level: float,
+    seed: int,
+) -> tuple[dict[str, RiskControlledThreshold], dict[str, TriageReport]]:
+    """A threshold for each signal; and where there are costs, what decisions would have cost."""
     gates: dict[str, RiskControlledThreshold] = {}
+    reports: dict[str, TriageReport] = {}
     # Signals share alpha, so that whichever is chosen afterwards keeps its promise.
     part = alpha / len(judged.signals)
+    settings: dict[str, Any] = {"random_state": seed}
     with progress("testing thresholds") as share:
         for name, x, y, groups, scale in judged.each():
             share(len(gates) / len(judged.signals))
-            gate = RiskControlledThreshold(max_error, alpha=part, scale=scale, random_state=seed)
+            gate = RiskControlledThreshold(max_error, alpha=part, scale=scale, **settings)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CalibrationWarning)  # what it says is printed
                 gates[name] = gate.fit(x, y, groups=groups)
-    return gates
-
-
-def _reports(
-    judged: Judged, costs: TriagePolicy, calibrator: str, level: float, seed: int
-) -> dict[str, TriageReport]:
-    """What decisions by cost would have cost, by each signal."""
-    settings: dict[str, Any] = {"random_state": seed}
-    reports = {}
-    for name, x, y, groups, scale in judged.each():
-        p = cross_val_calibrate(calibrator, x, y, groups=groups, scale=scale, **settings)
-        reports[name] = costs.evaluate(p, y, groups, level=level, **settings)
-    return reports
+            if costs is not None:
+                p = cross_val_calibrate(calibrator, x, y, groups=groups, scale=scale, **settings)
+                reports[name] = costs.evaluate(p, y, groups, level=level, **settings)
+    return gates, reports
 
 
 def _pictured(judged: Judged, shared: np.ndarray) -> str:
