@@ -6,8 +6,10 @@ OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier wraps any scikit-l
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
 risk_coverage_curve, area_under_risk_coverage;
-estimate adds intervals to any of them, verify says what is certain of a binned model, ScoreTable
-merges chunks, get_scorer makes scorers.
+estimate adds intervals to any of them, ScoreTable merges chunks, get_scorer makes scorers.
+Certificates: certify bounds the calibration error from rows that the calibrator has not seen;
+HistogramBinningCalibrator.certify_bins bounds every bin from the rows it was fitted to;
+rows_to_certify says how many rows a certificate will need.
 Streams: online holds calibrators that learn label by label, compare_methods runs several of them,
 prequential_errors measures forecasts over time, CalibrationAlarm watches them.
 Decisions: decisions judges a confidence signal, rescales it out of fold, carries it to other tasks
@@ -24,7 +26,7 @@ from . import base as base
 from . import calibrators as calibrators
 from . import online as online
 from ._classifier import CalibratedClassifier as CalibratedClassifier
-from ._core.certification import Verification as Verification
+from ._core.certification import Certificate as Certificate
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewEventsWarning as FewEventsWarning
 from ._core.warnings import FewGroupsWarning as FewGroupsWarning
@@ -45,7 +47,7 @@ from ._persistence import save as save
 from ._persistence import to_dict as to_dict
 from ._registry import make_calibrator as make_calibrator
 from .calibrators import BetaCalibrator as BetaCalibrator
-from .calibrators import Guarantee as Guarantee
+from .calibrators import BinsCertificate as BinsCertificate
 from .calibrators import HistogramBinningCalibrator as HistogramBinningCalibrator
 from .calibrators import IdentityCalibrator as IdentityCalibrator
 from .calibrators import IsotonicCalibrator as IsotonicCalibrator
@@ -61,6 +63,7 @@ from .metrics import area_under_risk_coverage as area_under_risk_coverage
 from .metrics import brier_score as brier_score
 from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
+from .metrics import certify as certify
 from .metrics import estimate as estimate
 from .metrics import expected_calibration_error as expected_calibration_error
 from .metrics import get_scorer as get_scorer
@@ -72,7 +75,6 @@ from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
-from .metrics import verify as verify
 from .online import CalibrationAlarm as CalibrationAlarm
 from .online import Prequential as Prequential
 from .online import compare_methods as compare_methods
@@ -87,14 +89,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BetaCalibrator",
+    "BinsCertificate",
     "CalibratedClassifier",
     "CalibrationAlarm",
     "CalibrationWarning",
+    "Certificate",
     "DriftDisplay",
     "Estimate",
     "FewEventsWarning",
     "FewGroupsWarning",
-    "Guarantee",
     "HardScoresWarning",
     "HistogramBinningCalibrator",
     "IdentityCalibrator",
@@ -119,11 +122,11 @@ __all__ = [
     "TopLabelCalibrator",
     "UnmatchedWarning",
     "VerdictAsSignalWarning",
-    "Verification",
     "area_under_risk_coverage",
     "brier_score",
     "brier_skill_score",
     "calibration_error",
+    "certify",
     "codegen",
     "compare_methods",
     "decisions",
@@ -145,7 +148,6 @@ __all__ = [
     "save",
     "squared_calibration_error",
     "to_dict",
-    "verify",
 ]
 __version__ = "0.1.0"
 _LAZY = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay")

@@ -149,9 +149,9 @@ def _table(a: dict[str, Any]) -> Outputs:
     yield "area", calibkit.area_under_risk_coverage(table), 0.0, 1.0
 
 
-@target("verify")
-def _verify(a: dict[str, Any]) -> Outputs:
-    found = calibkit.verify(a["y"], a["x"])
+@target("certify")
+def _certify(a: dict[str, Any]) -> Outputs:
+    found = calibkit.certify(a["y"], a["x"])
     for norm in ("l1", "l2", "max"):
         yield norm, getattr(found, norm), 0.0, 1.0
     str(found)

@@ -27,7 +27,7 @@ EXEMPT = {
     "separated": {
         "identity": "it learns nothing",
         "isotonic": "its maximum exists, and its floor keeps it from 0 and 1",
-        "histogram": "rates of bins exist whatever the scores, and guarantee() judges them",
+        "histogram": "rates of bins exist whatever the scores, and certify_bins() judges them",
         "borrowed": "its penalty, or its fixed slope, keeps a maximum",
     },
     "saturated": {

@@ -446,7 +446,7 @@ def test_a_borrowed_map_is_marked_as_of_several_classifiers(weighted):
     cal = CalibratedClassifier(LogisticRegression(), bins, cv=cv, ensemble=True)
     cal.fit(X, y, sample_weight=weight if weighted else None)
     with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
-        cal.calibrators_[0].guarantee()
+        cal.calibrators_[0].certify_bins()
     assert [c.cross_fitted_ for c in cal.calibrators_] == [True, False, False]
 
 
@@ -464,4 +464,4 @@ def test_what_a_calibrator_holds_is_marked_too(holder):
     (cal,) = CalibratedClassifier(LogisticRegression(), holder).fit(X, y).calibrators_
     (held,) = getattr(cal, "calibrators_", None) or [cal.scaler_]
     with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
-        held.guarantee()
+        held.certify_bins()

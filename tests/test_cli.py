@@ -264,10 +264,10 @@ def test_report_of_shares_of_events(tmp_path):
     expected = np.mean(share * (1 - p) ** 2 + (1 - share) * p**2)
     assert model["metrics"]["brier_score"]["value"] == pytest.approx(expected, abs=1e-12)
     assert found["event"] == 1
-    assert found["proofs"][0].startswith("Not verified: the labels are shares of events")
+    assert found["proofs"][0].startswith("Not certified: the labels are shares of events")
 
 
-def test_the_advice_to_bin_leads_to_what_is_verified(tmp_path, monkeypatch):
+def test_the_advice_to_bin_leads_to_what_is_certified(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = "sure.csv"
     rng = np.random.default_rng(2)
@@ -996,4 +996,4 @@ def test_every_calibrator_fits_applies_and_is_reported(files, tmp_path, name, lo
         "-o", cal, *logit, *extra)  # fmt: skip
     run("apply", cal, tmp_path / "t.csv", "--prob", column, "-o", out)
     found = facts(out, "--label", "label", "--prob", f"{column}_calibrated")
-    assert found["models"][0]["verification"]["finite"] == (bool(extra) or name == "isotonic")
+    assert found["models"][0]["certificate"]["finite"] == (bool(extra) or name == "isotonic")

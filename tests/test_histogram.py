@@ -1,4 +1,4 @@
-"""Histogram binning against brute force, hostile data, and its guarantee by simulation."""
+"""Histogram binning against brute force, hostile data, and its certificate by simulation."""
 
 import warnings
 
@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
 
 from calibkit import (
+    BinsCertificate,
     CalibratedClassifier,
-    Guarantee,
     HistogramBinningCalibrator,
     IsotonicCalibrator,
     PlattCalibrator,
@@ -283,16 +283,16 @@ def test_weights_are_rows_on_any_machine(ensemble):
         check_sample_weight_equivalence_on_dense_data("classifier", cal)
 
 
-# -- the guarantee --------------------------------------------------------------------------
+# -- the certificate ------------------------------------------------------------------------
 
 
-def test_guarantee_is_the_formula_and_survives_a_file():
+def test_certificate_is_the_formula_and_survives_a_file():
     rng = np.random.default_rng(0)
     p = rng.random(1003)
     y = (rng.random(1003) < p).astype(int)
     cal = HistogramBinningCalibrator(n_bins=10, smoothing=0).fit(p, y)
-    found = from_dict(to_dict(cal)).guarantee(0.05)
-    assert found == cal.guarantee(0.05)
+    found = from_dict(to_dict(cal)).certify_bins(0.95)
+    assert found == cal.certify_bins(0.95)
     n = cal.count_[1:].min()
     for bound, tests in ((found.conditional, 10), (found.marginal, 1)):
         expected = (n - 1) / n * np.sqrt(np.log(2 * tests / 0.05) / (2 * (n - 1))) + 1 / n
@@ -300,21 +300,20 @@ def test_guarantee_is_the_formula_and_survives_a_file():
     assert (found.n_bins, found.n_per_bin, found.n_empty) == (10, 100, 0)
     # Theorem 3 of Gupta and Ramdas leaves the labels on borders out: little is lost.
     assert found.conditional < np.sqrt(np.log(400) / (2 * 99)) + 0.01
-    smooth = HistogramBinningCalibrator(n_bins=10, smoothing=4.0).fit(p, y).guarantee(0.05)
+    smooth = HistogramBinningCalibrator(n_bins=10, smoothing=4.0).fit(p, y).certify_bins(0.95)
     assert found.conditional < smooth.conditional < found.conditional + 2 / 104
-    assert (
-        HistogramBinningCalibrator(n_bins=500, smoothing=0).fit(p, y).guarantee().conditional == 1.0
-    )
+    many = HistogramBinningCalibrator(n_bins=500, smoothing=0).fit(p, y)
+    assert many.certify_bins().conditional == 1.0
     assert "within" in str(found)
-    assert isinstance(found, Guarantee)
+    assert isinstance(found, BinsCertificate)
 
 
-def test_equal_width_guarantee_needs_no_continuous_scores():
+def test_equal_width_certificate_needs_no_continuous_scores():
     rng = np.random.default_rng(0)
     p = np.round(rng.random(1000) / 2, 2)
     y = (rng.random(1000) < p).astype(int)
     cal = HistogramBinningCalibrator(n_bins=4, strategy="uniform", smoothing=0).fit(p, y)
-    found = cal.guarantee(0.1)
+    found = cal.certify_bins(0.9)
     filled = cal.count_[cal.count_ > 0]
     assert found.n_empty == 4 - len(filled) == 1
     assert found.n_per_bin == filled.min()
@@ -323,25 +322,25 @@ def test_equal_width_guarantee_needs_no_continuous_scores():
     assert "1 have none" in str(found)
 
 
-def test_guarantee_says_what_it_does_not_cover():
+def test_certificate_says_what_it_does_not_cover():
     rng = np.random.default_rng(0)
     p, y = rng.random(100), np.arange(100) % 2
     with pytest.raises(ValueError, match=r"equal.*strategy='uniform'"):
-        HistogramBinningCalibrator().fit(np.round(p, 1), y).guarantee()
+        HistogramBinningCalibrator().fit(np.round(p, 1), y).certify_bins()
     with pytest.raises(ValueError, match="weights"):
-        HistogramBinningCalibrator().fit(p, y, np.linspace(1, 2, 100)).guarantee()
+        HistogramBinningCalibrator().fit(p, y, np.linspace(1, 2, 100)).certify_bins()
     with pytest.raises(ValueError, match="single row"):
-        HistogramBinningCalibrator(n_bins=100).fit(p, y).guarantee()
+        HistogramBinningCalibrator(n_bins=100).fit(p, y).certify_bins()
     one = HistogramBinningCalibrator(strategy="uniform", n_bins=2)
     with pytest.raises(ValueError, match="single row"):
-        one.fit([0.1, 0.6, 0.7], [0, 1, 0]).guarantee()
-    for alpha in (0.0, 1.0, -1):
-        with pytest.raises(ValueError, match="alpha"):
-            HistogramBinningCalibrator().fit(p, y).guarantee(alpha)
+        one.fit([0.1, 0.6, 0.7], [0, 1, 0]).certify_bins()
+    for level in (0.0, 1.0, -1):
+        with pytest.raises(ValueError, match="level"):
+            HistogramBinningCalibrator().fit(p, y).certify_bins(level)
     # Weights of 1, and rows that a weight of 0 leaves out, change nothing.
     w = (np.arange(100) < 90).astype(float)
     fit = HistogramBinningCalibrator().fit(p, y, w)
-    assert fit.guarantee() == HistogramBinningCalibrator().fit(p[:90], y[:90]).guarantee()
+    assert fit.certify_bins() == HistogramBinningCalibrator().fit(p[:90], y[:90]).certify_bins()
 
 
 LAWS = {
@@ -373,7 +372,7 @@ def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0
         truth = np.diff(total[ends]) / np.maximum(size, 1)
         off = np.where(cal.count_ > 0, np.abs(cal.value_ + inflate - truth), 0.0)
         off[size == 0] = 0.0
-        found = cal.guarantee(alpha)
+        found = cal.certify_bins(1 - alpha)
         any_off += (off > found.conditional + 1e-4).any()  # the grid's own error
         new_off += size[off > found.marginal + 1e-4].sum() / len(grid)
     return any_off / n_repeats, new_off / n_repeats
@@ -386,7 +385,7 @@ def misses(law, n, n_bins, strategy, alpha, n_repeats, squeeze, rng, inflate=0.0
     [(200, 8, "quantile"), (160, 40, "quantile"), (100, 50, "quantile"), (400, 8, "uniform")],
 )
 @pytest.mark.parametrize("smoothing", [1.0, pytest.param(0.0, marks=pytest.mark.long)])
-def test_guarantee_holds(law, n, n_bins, strategy, smoothing):
+def test_certificate_holds(law, n, n_bins, strategy, smoothing):
     """No more failures than alpha, give or take three standard errors of the simulation."""
     alpha, n_repeats = 0.2, 250
     tolerance = 3 * np.sqrt(alpha * (1 - alpha) / n_repeats)
@@ -435,7 +434,7 @@ def test_top_label_by_class_is_histogram_binning_per_class():
         alone = HistogramBinningCalibrator(n_bins=rows.sum() // 50)
         alone.fit(top[rows], y[rows] == k)
         expected[rows] = alone.predict_proba(top[rows])[:, 1]
-        assert cal.calibrators_[k + 1].guarantee() == alone.guarantee()
+        assert cal.calibrators_[k + 1].certify_bins() == alone.certify_bins()
     np.testing.assert_array_equal(cal.predict_confidence(p), expected)
     q = cal.predict_proba(p)
     np.testing.assert_array_equal(q[np.arange(len(p)), winners], expected)

@@ -51,7 +51,7 @@ def test_the_default_is_the_winning_class(name):
 
 
 def test_all_that_take_a_kind_are_asked():
-    expected = {"calibration_error", "squared_calibration_error", "verify", "prequential_errors"}
+    expected = {"calibration_error", "squared_calibration_error", "certify", "prequential_errors"}
     expected |= {"expected_calibration_error", "maximum_calibration_error"}
     assert set(with_kind()) == expected | {"ReliabilityDisplay", "DriftDisplay"}
 
@@ -80,7 +80,7 @@ def test_what_carries_its_settings_says_so(name):
 def test_certificates_are_of_the_winning_class():
     found = IdentityCalibrator().fit(P, Y).certify(P, Y)
     assert found.kind == "top_label"
-    assert repr(found) == repr(calibkit.verify(Y, P))
+    assert repr(found) == repr(calibkit.certify(Y, P))
 
 
 @pytest.mark.parametrize("name", [*with_kind(), "risk_coverage_curve", "RiskCoverageDisplay"])

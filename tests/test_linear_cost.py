@@ -134,9 +134,9 @@ def metrics_of_a_table(n):
 
 
 @measured
-def verify(n):
+def certify(n):
     p, y = rows(n)
-    return lambda: calibkit.verify(y, np.round(p, 2))
+    return lambda: calibkit.certify(y, np.round(p, 2))
 
 
 @measured

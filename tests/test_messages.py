@@ -24,6 +24,7 @@ from calibkit import (
     RiskCoverageDisplay,
     ScoreTable,
     base,
+    certify,
     codegen,
     compare_methods,
     decisions,
@@ -32,7 +33,6 @@ from calibkit import (
     online,
     prequential_errors,
     rows_to_certify,
-    verify,
 )
 from calibkit._core.printed import spelled
 from calibkit.base import InputError, InputTypeError
@@ -82,7 +82,7 @@ CALLS = {
         calibkit.estimate,
         {"metric": "brier_score", "y_true": Y, "y_prob": P, "n_resamples": 20, "random_state": 0},
     ),
-    "verify": (verify, {"y_true": Y, "y_prob": P}),
+    "certify": (certify, {"y_true": Y, "y_prob": P}),
     "rows_to_certify": (rows_to_certify, {"error": 1e-9, "n_bins": 2}),
     "prequential_errors": (prequential_errors, {"y_true": Y, "y_prob": P}),
     "from_arrays": (ScoreTable.from_arrays, {"y_true": Y, "y_prob": P}),
@@ -90,7 +90,7 @@ CALLS = {
         lambda chunks, **k: ScoreTable.from_chunks(iter(chunks), **k),
         {"chunks": [(Y, P)]},
     ),
-    "certify": (PlattCalibrator().fit(P, Y).certify, {"X": P, "y": Y}),
+    "certify of a calibrator": (PlattCalibrator().fit(P, Y).certify, {"X": P, "y": Y}),
     "alarm": (lambda **k: CalibrationAlarm(**k).update(Y, P), {}),
     "compare_methods": (compare_methods, {"X": P, "y": Y, "methods": {"a": None}}),
     "ReliabilityDisplay": (

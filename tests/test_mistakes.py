@@ -17,12 +17,12 @@ from calibkit import (
     RoundedScoresWarning,
     ScoreTable,
     TemperatureCalibrator,
+    certify,
     compare_methods,
     decisions,
     estimate,
     log_loss,
     prequential_errors,
-    verify,
 )
 from calibkit._core.inputs import rounding_tolerance
 from calibkit.metrics import METRICS
@@ -64,7 +64,7 @@ def gate():
     [
         *[(m.function, f"{m.name}(labels, scores)") for m in METRICS.values()],
         (lambda y, p: estimate("brier_score", y, p), "estimate(metric, labels, scores)"),
-        (verify, "verify(labels, scores)"),
+        (certify, "certify(labels, scores)"),
         (prequential_errors, "prequential_errors(labels, scores)"),
         (ScoreTable.from_arrays, "from_arrays(labels, scores)"),
         (ReliabilityDisplay.from_predictions, "from_predictions(labels, scores)"),
@@ -118,7 +118,7 @@ def test_fit_warns_once_of_labels_in_the_place_of_probabilities(example):
 HARD = [
     *[m.function for m in METRICS.values()],
     lambda y, p: estimate("brier_score", y, p, n_resamples=20),
-    verify,
+    certify,
     ScoreTable.from_arrays,
     lambda y, p: ReliabilityDisplay.from_predictions(y, p, n_resamples=20),
     lambda y, p: RiskCoverageDisplay.from_predictions(y, p, n_resamples=20),

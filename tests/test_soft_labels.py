@@ -22,9 +22,9 @@ from calibkit import (
     PlattCalibrator,
     SeparationWarning,
     TemperatureCalibrator,
+    certify,
     from_dict,
     to_dict,
-    verify,
 )
 from calibkit._core.labels import SOFT
 from calibkit._registry import CALIBRATORS
@@ -143,7 +143,7 @@ def test_others_name_those_that_take_fractions(other):
     with pytest.raises(ValueError, match=match):
         other.fit(p, k / n)
     with pytest.raises(ValueError, match=match):
-        verify(k / n, p)
+        certify(k / n, p)
     with pytest.raises(ValueError, match=match):
         type(other)(classes=[0, 1], **inner(other)).fit(p, k / n)
 

@@ -324,7 +324,9 @@ def test_no_message_advises_what_the_command_line_cant_do(odd_table, monkeypatch
         assert isinstance(result.exception, (SystemExit, type(None))), (args, result.exception)
         command = tuple(args[: 1 + (args[0] == "codegen")])
         said = result.stderr.splitlines()
-        said += [x for x in result.stdout.splitlines() if "guarantee" in x or x.startswith("# p:")]
+        said += [
+            x for x in result.stdout.splitlines() if "certificate" in x or x.startswith("# p:")
+        ]
         for line in said:
             _, _, advice = line.partition("; expected")
             assert not PYTHON.search(advice or line), (args, line)

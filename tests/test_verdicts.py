@@ -11,7 +11,7 @@ import pytest
 from scipy.special import expit, logit
 
 import calibkit
-from calibkit import ReliabilityDisplay, ScoreTable, estimate, verify
+from calibkit import ReliabilityDisplay, ScoreTable, certify, estimate
 from calibkit._cli import app, demo
 from calibkit._cli import report as report_module
 from calibkit._numerics.influence import Grouped, reversed_area
@@ -92,24 +92,24 @@ def test_what_was_learnt_is_said_by_the_interval_of_the_skill(value, low, high, 
 
 
 def test_scores_of_the_other_label_are_said_to_be_such(tumours):
-    """In the report, the printed estimate, the printed verification and the display."""
+    """In the report, the printed estimate, the printed certificate and the display."""
     _, y, p = tumours
     reversed_ones = [
         str(estimate(name, y, p, random_state=0, n_resamples=20))
         for name in ("calibration_error", "brier_score", "roc_auc")
     ]
-    reversed_ones += [str(verify(y, p)), str(verify(y, np.round(p, 1)))]
+    reversed_ones += [str(certify(y, p)), str(certify(y, np.round(p, 1)))]
     for said in reversed_ones:
         assert OTHER in said
         assert "pos_label='benign'" in said
     mended = [
         str(estimate("calibration_error", y, p, pos_label="benign", n_resamples=20)),
-        str(verify(y, p, pos_label="benign")),
-        str(verify(ScoreTable.from_arrays(y, p, pos_label="benign"))),
+        str(certify(y, p, pos_label="benign")),
+        str(certify(ScoreTable.from_arrays(y, p, pos_label="benign"))),
     ]
     assert not any(OTHER in said for said in mended)
     table = ScoreTable.from_arrays(y, p)
-    assert OTHER in str(verify(table))
+    assert OTHER in str(certify(table))
     assert OTHER in str(estimate("brier_score", table, n_resamples=20))
     columns = str(estimate("brier_score", y, np.column_stack((p, 1 - p))[:, ::-1], n_resamples=20))
     assert OTHER in columns
@@ -215,7 +215,7 @@ def test_the_demo_s_text_table_and_picture_show_one_error(monkeypatch):
     curve = display.curves_["raw"]
     assert worst["mean_prediction"] in curve.mean_score
     legend = [t.get_text() for t in display.histogram_ax_.get_legend().get_texts()]
-    assert not any("verified" in text for text in legend)
+    assert not any("certified" in text for text in legend)
     assert [len(text.splitlines()) for text in legend[:2]] == [2, 2]
 
 
@@ -233,13 +233,13 @@ def test_pictures_of_reports_show_the_table_s_numbers(tumours, monkeypatch, tmp_
 
 
 @pytest.mark.parametrize(("n", "telling"), [(400, False), (40_000, True)])
-def test_a_verified_bound_is_in_the_key_only_if_it_tells_something(n, telling):
+def test_a_certified_bound_is_in_the_key_only_if_it_tells_something(n, telling):
     rng = np.random.default_rng(0)
     p = rng.integers(1, 10, size=n) / 10
     display = ReliabilityDisplay.from_predictions((rng.random(n) < p).astype(int), p)
     (text, *_) = [t.get_text() for t in display.histogram_ax_.get_legend().get_texts()]
-    assert ("verified: RMS error at most 0.0" in text) == telling
-    assert ("verified" in text) == telling
+    assert ("certified: RMS error at most 0.0" in text) == telling
+    assert ("certified" in text) == telling
     assert isinstance(display._numbers, Numbers)
 
 

@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, trace
-from .._core.certification import Settings, Verification
+from .._core.certification import Certificate, Settings
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows, check_lengths, read_weights
 from .._core.labels import read_labels
@@ -227,7 +227,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         finite: bool | None = None,
         n_bins: int = 15,
         random_state: Any = 0,
-    ) -> Verification:
+    ) -> Certificate:
         """What held-out rows prove of the calibrated probabilities.
 
         Parameters
@@ -241,7 +241,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
 
         Returns
         -------
-        verification : Verification
+        certificate : Certificate
             Bounds of the errors of P(larger class), or for K classes as
             :meth:`BaseCalibrator.certify` of the calibrator has it. Prints as a sentence.
 

@@ -151,18 +151,18 @@ def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> st
     return (
         f"{name} fitted on {len(y):,} rows, {len(classes)} classes; log loss {losses[0]:.4f} -> "
         f"{losses[1]:.4f} in-sample (optimistic: judge it on rows it has not seen)"
-        f"{_guarantee(calibrator)}"
+        f"{_bins_certificate(calibrator)}"
     )
 
 
-def _guarantee(calibrator: BaseCalibrator) -> str:
+def _bins_certificate(calibrator: BaseCalibrator) -> str:
     """What is certain of the bins of histogram binning from the fitting rows, in a line."""
-    if not hasattr(calibrator, "guarantee"):
+    if not hasattr(calibrator, "certify_bins"):
         return ""
     try:
-        return f"\n{calibrator.guarantee()}"
+        return f"\n{calibrator.certify_bins()}"
     except ValueError as error:
-        return f"\nNo guarantee: {as_options(message_of(error))}"
+        return f"\nNo certificate of the bins: {as_options(message_of(error))}"
 
 
 # -- apply -------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from ..displays import (
     problems_of_arrays,
     proof_text,
 )
-from ..metrics import METRICS, Estimate, ScoreTable, estimate_or_value, verify
+from ..metrics import METRICS, Estimate, ScoreTable, certify, estimate_or_value
 from . import options as opt
 from .advice import as_options
 from .console import aligned, choice, plain, print_json, progress, rich_table, show
@@ -186,9 +186,9 @@ def facts(
                 raise InputError(f"{quoted(name)}: {error}", place=place) from error
             if step is not None:
                 step((len(models) * len(REPORTED) + len(found)) / total)
-        proof = None if _unverifiable(problem) else _verification(problem, p, kind, level, seed)
+        proof = None if _uncertifiable(problem) else _certificate(problem, p, kind, level, seed)
         models.append(
-            {"name": name, **_means(problem, p, kind), "metrics": found, "verification": proof}
+            {"name": name, **_means(problem, p, kind), "metrics": found, "certificate": proof}
         )
     out = {
         "n": len(problem.y),
@@ -202,14 +202,12 @@ def facts(
         "seed": seed,
         "models": models,
     }
-    reason = _unverifiable(problem)
-    proofs = [f"Not verified: {reason}."] if reason else []
-    proofs += [
-        f"{quoted(m['name'])}: {_proof(m, kind, level)}" for m in models if m["verification"]
-    ]
-    if any(m["verification"] and m["verification"]["finite"] for m in models):
+    reason = _uncertifiable(problem)
+    proofs = [f"Not certified: {reason}."] if reason else []
+    proofs += [f"{quoted(m['name'])}: {_proof(m, kind, level)}" for m in models if m["certificate"]]
+    if any(m["certificate"] and m["certificate"]["finite"] for m in models):
         proofs.append(
-            "Verified bounds are exact for any number of rows, and therefore wider than the "
+            "Certified bounds are exact for any number of rows, and therefore wider than the "
             "intervals above; the rows must be new to the model and its calibrator."
         )
     proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)] + proofs
@@ -275,7 +273,7 @@ def _found(
     return {"confidence_auc": _estimate(metric, winners, confidence, params)}
 
 
-def _unverifiable(problem: Problem) -> str:
+def _uncertifiable(problem: Problem) -> str:
     """Why nothing can be proved from these rows, if so."""
     if problem.weight is not None:
         return "the rows have weights, and bounds are of rows that count alike"
@@ -286,12 +284,12 @@ def _unverifiable(problem: Problem) -> str:
     return ""
 
 
-def _verification(
+def _certificate(
     problem: Problem, p: FloatArray, kind: str, level: float, seed: int
 ) -> dict[str, Any]:
     """What the rows prove."""
     given = {"pos_label": problem.pos_label, "classes": problem.classes, "kind": kind}
-    found = verify(problem.y, p, level=level, random_state=seed, **given)
+    found = certify(problem.y, p, level=level, random_state=seed, **given)
     bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
     words = {"short": found.short(), "sentence": str(found)}
     known = {"outputs": len(found.value), "says_largest": found.says_largest}
@@ -353,7 +351,7 @@ def _cautions(model: dict[str, Any]) -> list[str]:
 
 def _proof(model: dict[str, Any], kind: str, level: float) -> str:
     """What is certain of a model's error, in a line."""
-    found = model["verification"]
+    found = model["certificate"]
     if found["finite"]:
         more = ", and none is off by more than {:.3f}.".format(found["max"][1])
         return (
@@ -362,7 +360,7 @@ def _proof(model: dict[str, Any], kind: str, level: float) -> str:
         )
     lift = " --lift top_label" if kind == "top_label" else ""
     return (
-        f"RMS error {found['short']}; to verify it, bin it: calibkit fit --calibrator "
+        f"RMS error {found['short']}; to certify it, bin it: calibkit fit --calibrator "
         f"scaling_binning --bins 10{lift}."
     )
 
@@ -510,8 +508,8 @@ def _as_reported(numbers: Numbers, found: dict[str, Any]) -> Numbers:
         name: {key: _as_estimate(m["metrics"][metric]) for key, metric in names.items()}
         for name, m in models.items()
     }
-    verified = {name: m["verification"] for name, m in models.items() if m["verification"]}
-    proofs = {name: proof_text(v["l2"][1]) for name, v in verified.items()}
+    certified = {name: m["certificate"] for name, m in models.items() if m["certificate"]}
+    proofs = {name: proof_text(v["l2"][1]) for name, v in certified.items()}
     notes = {name: as_options(e["ece"].note, "report") for name, e in estimates.items()}
     return replace(numbers, estimates=estimates, proofs=proofs, notes=notes)
 

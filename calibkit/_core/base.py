@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
-from .certification import Settings, Verification, counts_of, verify_counts
+from .certification import Certificate, Settings, certify_counts, counts_of
 from .columns import column_names, match_columns
 from .errors import InputError
 from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores, refuse_swapped
@@ -185,22 +185,22 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
                     calibrator._mark_cross_fitted()
 
     def _n_outputs(self) -> int | None:
-        """How many values the map can take, if finitely many: its errors can then be verified."""
+        """How many values the map can take, if finitely many: its errors can then be certified."""
         return None
 
-    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
         """What labels prove: of P(larger class), or for K classes of the largest probability."""
         proba = self._predict_scores(s)
         if proba.shape[1] > 2:
             winners, confidence = largest(proba)
             right = (winners == codes).view(np.int8)
             counts = counts_of(np.minimum(confidence, 1.0), right)
-            return verify_counts(counts, settings, kind="top_label")
+            return certify_counts(counts, settings, kind="top_label")
         n_outputs = self._n_outputs()
         if n_outputs is not None and settings.finite is None:
             settings = settings._replace(finite=True)
         counts = counts_of(proba[:, 1], codes.astype(np.int8))
-        return verify_counts(counts, settings, n_outputs)
+        return certify_counts(counts, settings, n_outputs)
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -307,8 +307,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         finite: bool | None = None,
         n_bins: int = 15,
         random_state: Any = 0,
-    ) -> Verification:
-        """What held-out rows prove of the calibrated probabilities.
+    ) -> Certificate:
+        """What held-out rows prove of the calibrated probabilities: bounds of their error.
 
         Parameters
         ----------
@@ -328,7 +328,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
         Returns
         -------
-        verification : Verification
+        certificate : Certificate
             Bounds of the errors of P(larger class); for K classes of the confidence in the winning
             class, of :class:`OneVsRestCalibrator` of every class by itself, as
             ``predict_classwise`` gives it. Prints as a sentence.

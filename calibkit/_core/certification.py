@@ -53,7 +53,7 @@ _ENOUGH_ROWS = 100
 
 
 @dataclass(frozen=True)
-class Verification:
+class Certificate:
     """Bounds of the calibration error of a model, and whether there can be any.
 
     ``print`` it for a sentence in plain words.
@@ -61,7 +61,7 @@ class Verification:
     Parameters
     ----------
     finite : bool
-        Whether the model has finitely many outputs, so that its error can be verified. If not,
+        Whether the model has finitely many outputs, so that its error can be certified. If not,
         the upper bounds are 1: no number of rows can lower them.
     level : float
         Confidence with which all bounds hold at once.
@@ -76,7 +76,7 @@ class Verification:
         Upper bound of the share of new rows with an output that none of these rows has, of which
         nothing is said.
     kind : {"binary", "top_label", "classwise"}, default="binary"
-        What is verified: the probability of the larger class, the confidence in the winning class,
+        What is certified: the probability of the larger class, the confidence in the winning class,
         or the probabilities of all classes, with errors averaged over the classes.
     note : str, default=""
         What else is to be said, such as that the scores look like those of the other label.
@@ -84,10 +84,10 @@ class Verification:
     Examples
     --------
     >>> import numpy as np
-    >>> from calibkit import verify
+    >>> from calibkit import certify
     >>> y = np.arange(10_000) % 10 < np.repeat([2, 7], 5000)
-    >>> verify(y, np.repeat([0.2, 0.7], 5000))
-    Verified with 90% confidence on 10,000 rows: the probabilities are off by 0 to 0.0143 on \
+    >>> certify(y, np.repeat([0.2, 0.7], 5000))
+    Certified with 90% confidence on 10,000 rows: the probabilities are off by 0 to 0.0143 on \
 average (l1; root mean square 0 to 0.0143), and none of the 2 outputs by more than 0.015. \
 At most 0.12% of new rows have an output that did not occur here.
     """
@@ -128,7 +128,7 @@ At most 0.12% of new rows have an output that did not occur here.
         sums = BinSums(n.astype(np.int64), n, n * self.value, self.events, squares)
         square = 0.0 if n.sum() < 2 else float(squared_error(merge_small(sums), "differences"))
         value = min(max(np.sqrt(max(square, 0.0)), low), high)
-        return f"{value:.3f} [{low:.3f}, {high:.3f}] verified"
+        return f"{value:.3f} [{low:.3f}, {high:.3f}] certified"
 
     def __str__(self) -> str:
         sure, what = percent(self.level), _SUBJECTS[self.kind]
@@ -137,14 +137,14 @@ At most 0.12% of new rows have an output that did not occur here.
             if self.l2[0] == 0.0:
                 off = "no error can be shown"
             return (
-                f"Not verified: these are taken for continuous scores, on {self.n:,} rows. With "
+                f"Not certified: these are taken for continuous scores, on {self.n:,} rows. With "
                 f"{sure} confidence {off}; that is a lower bound, since bins hide a part of a "
                 "continuous model's error, and no number of rows gives an upper bound. Bin the "
-                "model to verify it, with few bins: ScalingBinningCalibrator(n_bins=10)."
+                "model to certify it, with few bins: ScalingBinningCalibrator(n_bins=10)."
                 f"{self._note()}"
             )
         text = (
-            f"Verified with {sure} confidence on {self.n:,} rows: {what} off by {self.l1[0]:.3g} "
+            f"Certified with {sure} confidence on {self.n:,} rows: {what} off by {self.l1[0]:.3g} "
             f"to {self.l1[1]:.3g} on average (l1; root mean square {self.l2[0]:.3g} to "
             f"{self.l2[1]:.3g})"
         )
@@ -192,7 +192,7 @@ def bounds_of(
     level: float,
     n_outputs: int | None = None,
     seed: int = 0,
-) -> Verification:
+) -> Certificate:
     """Bounds for a model with these outputs, from the rows and events of each.
 
     Given the scores, labels of one output are independent with one rate, so exact intervals hold;
@@ -207,7 +207,7 @@ def bounds_of(
     largest = float(ends.least.max()), float(ends.most.max())
     rates = ends.low, ends.high
     total = int(n.sum())
-    return Verification(True, level, total, *norms, largest, value, n, events, *rates, unseen)
+    return Certificate(True, level, total, *norms, largest, value, n, events, *rates, unseen)
 
 
 def upper_bound_of(
@@ -284,8 +284,8 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
     return 1.0 if new >= others else float(betaincinv(new + 1.0, others - new, 1.0 - failure))
 
 
-def average(parts: list[Verification], level: float) -> Verification:
-    """Class-wise bounds: errors averaged over the classes, from a verification of each.
+def average(parts: list[Certificate], level: float) -> Certificate:
+    """Class-wise bounds: errors averaged over the classes, from a certificate of each.
 
     Each holds at a level at which all hold together.
     """
@@ -305,7 +305,7 @@ def average(parts: list[Verification], level: float) -> Verification:
 
 def lower_bounds(
     p: FloatArray, n: FloatArray, events: FloatArray, level: float, n_bins: int, seed: int
-) -> Verification:
+) -> Certificate:
     """Lower bounds from equal-mass bins; there are no others for continuous scores."""
     borders = mass_borders(p, n, min(n_bins, int(n.sum())))
     sums = merge_small(sorted_sums(p, n.astype(np.int64), n, events, borders, squares=True))
@@ -313,12 +313,12 @@ def lower_bounds(
     l1, l2 = (of_sums(k, sums, level, _N_DRAWS, seed, upper=False)[0] for k in ("l1", "l2"))
     none = np.empty(0)
     bounds = (l1, 1.0), (max(l1, l2), 1.0), (max(l1, l2), 1.0)
-    return Verification(False, level, int(n.sum()), *bounds, none, none, none, none, none)
+    return Certificate(False, level, int(n.sum()), *bounds, none, none, none, none, none)
 
 
 def better_bounds(
     value: FloatArray, n: FloatArray, events: FloatArray, level: float, n_bins: int, seed: int
-) -> Verification:
+) -> Certificate:
     """Upper bounds of each output, and the better of both lower bounds: its own, or of bins.
 
     Each of the two fails in half of the cases that ``level`` allows, so both hold at once.
@@ -343,12 +343,12 @@ class Settings(NamedTuple):
     random_state: Any
 
 
-def verify_counts(
+def certify_counts(
     counts: tuple[FloatArray, FloatArray, FloatArray],
     settings: Settings,
     n_outputs: int | None = None,
     kind: str = "binary",
-) -> Verification:
+) -> Certificate:
     """What the rows and events of each distinct score prove."""
     level, finite, n_bins, random_state = settings
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
@@ -373,17 +373,17 @@ def verify_counts(
     return replace(found, kind=kind)
 
 
-def verify_classes(
+def certify_classes(
     columns: list[tuple[FloatArray, IntArray]],
     settings: Settings,
     n_outputs: list[int | None] | None = None,
-) -> Verification:
-    """Class-wise: scores and events of each class, verified so that all hold at once."""
+) -> Certificate:
+    """Class-wise: scores and events of each class, certified so that all hold at once."""
     level = settings.level
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     each = settings._replace(level=1.0 - (1.0 - level) / len(columns))
     parts = [
-        verify_counts(counts_of(p, y), each if k is None else each._replace(finite=True), k)
+        certify_counts(counts_of(p, y), each if k is None else each._replace(finite=True), k)
         for (p, y), k in zip(columns, n_outputs or [None] * len(columns), strict=True)
     ]
     return average(parts, level)

@@ -4,7 +4,7 @@ from .._registry import enter as _enter
 from ._beta import BetaCalibrator as BetaCalibrator
 from ._borrowed import BorrowedCalibrator as BorrowedCalibrator
 from ._borrowed import borrow_calibrator as borrow_calibrator
-from ._histogram import Guarantee as Guarantee
+from ._histogram import BinsCertificate as BinsCertificate
 from ._histogram import HistogramBinningCalibrator as HistogramBinningCalibrator
 from ._identity import IdentityCalibrator as IdentityCalibrator
 from ._isotonic import IsotonicCalibrator as IsotonicCalibrator

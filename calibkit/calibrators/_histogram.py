@@ -30,20 +30,20 @@ from ._binned import BinnedCalibrator
 
 
 @dataclass(frozen=True)
-class Guarantee:
+class BinsCertificate:
     """How far the values of bins may be from the true rates, whatever the distribution.
 
     Parameters
     ----------
     conditional : float
-        With probability 1 - alpha over the fitting rows, the value of every bin at once is at
+        With probability ``level`` over the fitting rows, the value of every bin at once is at
         most this far from P(Y = 1 | bin).
     marginal : float
-        With probability 1 - alpha over the fitting rows and the score of one new row, the value
+        With probability ``level`` over the fitting rows and the score of one new row, the value
         of the bin that this row falls in is at most this far from P(Y = 1 | that bin). It is
         smaller, and promises less: some bins may be further off.
-    alpha : float
-        How often each of the two may fail.
+    level : float
+        Confidence with which each of the two holds.
     n_bins : int
         Number of bins.
     n_per_bin : int
@@ -53,15 +53,15 @@ class Guarantee:
 
     Examples
     --------
-    >>> from calibkit import Guarantee
-    >>> print(Guarantee(0.15, 0.1, alpha=0.1, n_bins=10, n_per_bin=200))
+    >>> from calibkit import BinsCertificate
+    >>> print(BinsCertificate(0.15, 0.1, level=0.9, n_bins=10, n_per_bin=200))
     With 90% confidence the values of all 10 bins are within 0.15 of the true rates, or that of \
 a new row's bin within 0.1 (200 or more rows per bin).
     """
 
     conditional: float
     marginal: float
-    alpha: float
+    level: float
     n_bins: int
     n_per_bin: int
     n_empty: int = 0
@@ -71,7 +71,7 @@ a new row's bin within 0.1 (200 or more rows per bin).
         if self.n_empty:
             which = f"the {self.n_bins - self.n_empty} bins with rows ({self.n_empty} have none)"
         return (
-            f"With {100 * (1 - self.alpha):.6g}% confidence the values of {which} are within "
+            f"With {100 * self.level:.6g}% confidence the values of {which} are within "
             f"{self.conditional:.3g} of the true rates, or that of a new row's bin within "
             f"{self.marginal:.3g} ({self.n_per_bin} or more rows per bin)."
         )
@@ -80,9 +80,9 @@ a new row's bin within 0.1 (200 or more rows per bin).
 class HistogramBinningCalibrator(BinnedCalibrator):
     """Histogram binning: every bin of scores gets the rate of events among its rows.
 
-    Use it when calibration must be certain: whatever the data are, :meth:`guarantee` says from
+    Use it when calibration must be certain: whatever the data are, :meth:`certify_bins` says from
     the fitting rows alone how far the outputs can be off. It needs rows, some hundreds a bin for
-    a guarantee worth having, and it makes all scores of a bin ties, which costs sharpness. With
+    a certificate worth having, and it makes all scores of a bin ties, which costs sharpness. With
     fewer rows use :class:`ScalingBinningCalibrator`, whose error has to be certified on held-out
     rows, or :class:`PlattCalibrator`.
 
@@ -163,7 +163,7 @@ class HistogramBinningCalibrator(BinnedCalibrator):
     >>> cal = HistogramBinningCalibrator(n_bins=5).fit(p, y)
     >>> cal.predict_proba([0.1, 0.5, 0.9])[:, 1].round(2)
     array([0.01, 0.26, 0.82])
-    >>> print(cal.guarantee(alpha=0.05))
+    >>> print(cal.certify_bins(level=0.95))
     With 95% confidence the values of all 5 bins are within 0.0261 of the true rates, or that \
 of a new row's bin within 0.0218 (4000 or more rows per bin).
     """
@@ -250,8 +250,11 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         if trend(self.count_, self.events_, row_count(w, len(y))) < -2.0:  # beyond chance
             warn_of_reversal("the values of the bins descend")
 
-    def guarantee(self, alpha: float = 0.1) -> Guarantee:
+    def certify_bins(self, level: float = 0.9) -> BinsCertificate:
         """How far the outputs can be from the true rates, from the fitting rows alone.
+
+        It bounds every bin; :meth:`certify` bounds the calibration error, from held-out rows, and
+        :func:`calibkit.rows_to_certify` says how many of these it will need.
 
         It holds for any distribution and any number of rows, if the fitting rows and the new
         ones are independent draws from one distribution, unweighted, and for equal-mass bins if
@@ -262,12 +265,12 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
 
         Parameters
         ----------
-        alpha : float, default=0.1
-            How often the guarantee may fail.
+        level : float, default=0.9
+            Confidence with which it holds.
 
         Returns
         -------
-        guarantee : Guarantee
+        certificate : BinsCertificate
             For all bins at once (``conditional``), and for the bin of a new row (``marginal``).
 
         Raises
@@ -278,7 +281,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
 
         Notes
         -----
-        For B bins, of n_b rows each, with probability 1 - alpha for all bins at once ::
+        For B bins, of n_b rows each, with probability ``level = 1 - alpha`` for all bins at once ::
 
             |value_b - P(Y=1 | bin b)| <= (m_b / n_b) sqrt(log(2 B / alpha) / (2 m_b)) + r_b / n_b
 
@@ -290,11 +293,11 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         the rows, so ties do no harm; B then counts bins with rows, and of those without nothing
         is said. ``marginal`` has log(2 / alpha) in place of log(2 B / alpha): the bin of a new
         row is independent of the labels, given the borders. Both report the worst bin and are about
-        what is put out: they include what smoothing moves. A guarantee fixed before looking is
-        meant: choosing among many fits the one with the best guarantee voids it.
+        what is put out: they include what smoothing moves. A certificate fixed before looking is
+        meant: choosing among many fits the one with the best certificate voids it.
         """
         check_is_fitted(self, "classes_")
-        check_real("alpha", alpha, low=0.0, high=1.0, open_low=True, open_high=True)
+        check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
         held_out = "certify the calibrator on held-out rows: certify(X, y)"
         if self.weighted_:
             raise InputError(
@@ -324,11 +327,11 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         shift = np.abs(self.value_[filled] - self.events_[filled] / n)
 
         def worst(tests: int) -> float:
-            radius = np.sqrt(np.log(2.0 * tests / alpha) / (2.0 * (n - r)))
+            radius = np.sqrt(np.log(2.0 * tests / (1.0 - level)) / (2.0 * (n - r)))
             return float(min(1.0, ((n - r) / n * radius + r / n + shift).max()))
 
         n_bins, n_empty = len(self.value_), len(self.value_) - len(n)
-        return Guarantee(worst(len(n)), worst(1), float(alpha), n_bins, int(n.min()), n_empty)
+        return BinsCertificate(worst(len(n)), worst(1), float(level), n_bins, int(n.min()), n_empty)
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.certification import Settings, Verification, counts_of, verify_classes, verify_counts
+from .._core.certification import Certificate, Settings, certify_classes, certify_counts, counts_of
 from .._core.errors import InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import read_classes
@@ -182,13 +182,13 @@ class OneVsRestCalibrator(_Lift):
         q /= total
         return q
 
-    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
         # The classes by themselves: rows brought to sum to one have outputs without number.
         if s.n_classes == 2:
             return super()._certify(s, codes, settings)
         q = self._classwise(s)
         columns = [(q[:, k], (codes == k).view(np.int8)) for k in range(s.n_classes)]
-        return verify_classes(columns, settings, _outputs_of(self.calibrators_))
+        return certify_classes(columns, settings, _outputs_of(self.calibrators_))
 
     def _n_outputs(self) -> int | None:
         return _outputs_of(self.calibrators_)[0] if len(self.classes_) == 2 else None
@@ -246,7 +246,7 @@ class TopLabelCalibrator(_Lift):
     (2022) confidence calibration. What they call top-label calibration is ``by_class=True``; with
     ``HistogramBinningCalibrator(points_per_bin=50, smoothing=0)`` and ``min_rows=50`` it is their
     histogram binning, of n_l // 50 bins for a class predicted on n_l rows, and each of
-    ``calibrators_`` has its guarantee.
+    ``calibrators_`` has its certificate.
 
     References
     ----------
@@ -361,7 +361,7 @@ class TopLabelCalibrator(_Lift):
         out[index] = q
         return out
 
-    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Verification:
+    def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
         # The confidence itself: what predict_proba's largest share is may be another class's.
         q, winners = self._confidence(s)
         counts = counts_of(q, (winners == codes).view(np.int8))
@@ -369,7 +369,7 @@ class TopLabelCalibrator(_Lift):
         if known and None not in known and settings.finite is None:
             settings = settings._replace(finite=True)
         n_outputs = None if None in known or not known or self.by_class else known[0]
-        return verify_counts(counts, settings, n_outputs, "top_label")
+        return certify_counts(counts, settings, n_outputs, "top_label")
 
     def _check_state(self) -> None:
         super()._check_state()

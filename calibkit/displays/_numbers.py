@@ -22,15 +22,15 @@ from ..metrics import (
     ScoreTable,
     bin_worth,
     brier_skill_score,
+    certify,
     consistency,
     estimate_or_value,
     expected_calibration_error,
-    verify,
 )
 from ._problems import Problem, Problems
 
 N_COUNTS = 50
-#: Verified errors up to this are worth a line.
+#: Certified errors up to this are worth a line.
 _TELLING = 0.1
 #: A picture whose dots and bars all lie in this part of the axes, next to 0 or 1, is enlarged.
 _CORNER = 0.25
@@ -144,12 +144,12 @@ def _provable(problem: Problem, settings: Settings) -> bool:
 
 def _proof(table: ScoreTable, settings: Settings) -> str:
     seed = settings.random_state if isinstance(settings.random_state, int) else 0
-    return proof_text(verify(table, level=settings.level, random_state=seed).l2[1])
+    return proof_text(certify(table, level=settings.level, random_state=seed).l2[1])
 
 
 def proof_text(highest: float) -> str:
-    """Of a verified upper bound of the error, if it is low enough to tell anything."""
-    return f"verified: RMS error at most {highest:.3f}" if highest <= _TELLING else ""
+    """Of a certified upper bound of the error, if it is low enough to tell anything."""
+    return f"certified: RMS error at most {highest:.3f}" if highest <= _TELLING else ""
 
 
 def _reversal(problem: Problem) -> str:

@@ -6,6 +6,8 @@ from ._binned import calibration_error as calibration_error
 from ._binned import expected_calibration_error as expected_calibration_error
 from ._binned import maximum_calibration_error as maximum_calibration_error
 from ._binned import squared_calibration_error as squared_calibration_error
+from ._certify import certify as certify
+from ._certify import rows_to_certify as rows_to_certify
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
@@ -22,5 +24,3 @@ from ._selective import RiskCoverage as RiskCoverage
 from ._selective import area_under_risk_coverage as area_under_risk_coverage
 from ._selective import risk_coverage_curve as risk_coverage_curve
 from ._table import ScoreTable as ScoreTable
-from ._verify import rows_to_certify as rows_to_certify
-from ._verify import verify as verify

@@ -42,7 +42,7 @@ def check_debias(debias: Any, norm: str) -> str | None:
     if norm == "max":
         raise InputError(
             f"debias={spelled(debias)} with norm='max', which has no debiased form; expected "
-            "debias=False. For what is certain of the largest gap use verify()."
+            "debias=False. For what is certain of the largest gap use certify()."
         )
     return str(debias)
 
@@ -245,7 +245,7 @@ def calibration_error(
     -----
     Bins are half-open, [lower, upper), the last one closed; empty bins count nothing. For a model
     with continuous scores any binned error is a lower bound of the true one (Kumar et al. 2019,
-    section 3): only models of finitely many outputs can be verified, see :func:`verify`.
+    section 3): only models of finitely many outputs can be certified, see :func:`certify`.
 
     Debiased l2: with differences d of score and label, a bin's squared gap is estimated by the
     mean of ``d_i * d_j`` over pairs of different rows, ``(D**2 - sum(d**2)) / (n * (n - 1))``,

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._classifier import CalibratedClassifier
 from .._core.base import BaseCalibrator
-from .._core.certification import Verification
+from .._core.certification import Certificate
 from .._core.errors import InputError, InputTypeError
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_flag, with_hints
@@ -255,7 +255,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
     def predict(self, X: Any) -> np.ndarray:
         return CalibratedClassifier.predict(self._now(), X)
 
-    def certify(self, X: Any, y: Any, level: float = 0.9, **settings: Any) -> Verification:
+    def certify(self, X: Any, y: Any, level: float = 0.9, **settings: Any) -> Certificate:
         return CalibratedClassifier.certify(self._now(), X, y, level, **settings)
 
     # -- how it is done ---------------------------------------------------------------------

@@ -141,7 +141,7 @@ def _reads(one: Any, p: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Any]
     yield partial(one.certify, p, y[:-1])
     for function in (repr, to_dict, clone, pickle.dumps, deepcopy, check_is_fitted):
         yield partial(function, one)
-    for name in ("guarantee", "matrix", "get_params", "_repr_html_", "__sklearn_tags__"):
+    for name in ("certify_bins", "matrix", "get_params", "_repr_html_", "__sklearn_tags__"):
         yield partial(asked, name)
 
 

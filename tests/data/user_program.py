@@ -53,8 +53,8 @@ def errors(y: NDArray[np.bool_], p: NDArray[np.float64]) -> list[str]:
         interval = calibkit.estimate("brier_score", y, q, level=0.95, n_resamples=50)
         lines.append(f"{error:.3f} {interval.value - interval.low:.3f}")
     binned = calibkit.HistogramBinningCalibrator(strategy="uniform").fit(p, y)
-    proof: calibkit.Verification = calibkit.verify(y, binned.predict_proba(p), kind="binary")
-    bins: calibkit.Guarantee = binned.guarantee(alpha=0.1)
+    proof: calibkit.Certificate = calibkit.certify(y, binned.predict_proba(p), kind="binary")
+    bins: calibkit.BinsCertificate = binned.certify_bins(level=0.9)
     needed: int = calibkit.rows_to_certify(0.1, n_bins=2, norm="max")
     tables = [calibkit.ScoreTable.from_arrays(y[i::2], p[i::2]) for i in range(2)]
     week: calibkit.ScoreTable = sum(tables[1:], tables[0])

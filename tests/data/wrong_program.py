@@ -19,7 +19,7 @@ calibkit.expected_calibration_error(y, p, bins=10)  # call-arg
 calibkit.estimate("brier_score", y, p, method="delta")  # arg-type
 calibkit.prequential_errors(y, p, kind="classwise")  # arg-type
 calibkit.rows_to_certify("0.02", 10)  # arg-type
-calibkit.verify(y, p, kind="top")  # arg-type
+calibkit.certify(y, p, kind="top")  # arg-type
 calibkit.ScoreTable.from_arrays(y, p, weights="repeats")  # arg-type
 sooner = table + 1  # operator
 rows = table.n_row  # attr-defined

@@ -10,12 +10,12 @@ import numpy as np
 from scipy.stats import binom
 
 from .._core.certification import (
+    Certificate,
     Settings,
-    Verification,
+    certify_classes,
+    certify_counts,
     counts_of,
     upper_bound_of,
-    verify_classes,
-    verify_counts,
 )
 from .._core.errors import InputError
 from .._core.inputs import read_scores
@@ -43,7 +43,7 @@ _MOST_ROWS = 1e12
 _MOST_STEPS = 30
 
 
-def verify(
+def certify(
     y_true: Any,
     y_prob: Any = None,
     *,
@@ -54,11 +54,13 @@ def verify(
     pos_label: Any = None,
     classes: Any = None,
     random_state: Any = 0,
-) -> Verification:
+) -> Certificate:
     """What labelled rows prove of a model's calibration.
 
     Use it on rows that neither the model nor its calibrator has seen. A model with finitely many
     outputs gets lower and upper bounds of its error; for continuous scores no upper bound exists.
+    ``certify_bins`` of :class:`HistogramBinningCalibrator` bounds every bin from the rows it was
+    fitted to; :func:`rows_to_certify` says how many rows a certificate will need.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def verify(
 
     Returns
     -------
-    verification : Verification
+    certificate : Certificate
         Bounds of the l1, l2 and largest error; prints as a sentence.
 
     Raises
@@ -102,7 +104,7 @@ def verify(
     tenth of the failure probability, carries l1 and l2 over from these rows to all rows with the
     outputs that occur here; ``unseen`` bounds the share of the others. Nothing is asymptotic, so
     bounds are wider than the intervals of :func:`estimate`, and fail less often than they may.
-    Rows are taken as independent and of one weight: there is no verification with groups or
+    Rows are taken as independent and of one weight: there is no certificate with groups or
     weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided. Of
     more than 30 outputs, unless ``finite=True``, the better of both lower bounds is given, and all
     bounds are made at half of the failure probability each. None of these choices looks at labels.
@@ -116,15 +118,15 @@ def verify(
     Examples
     --------
     >>> import numpy as np
-    >>> from calibkit import ScalingBinningCalibrator, verify
+    >>> from calibkit import ScalingBinningCalibrator, certify
     >>> rng = np.random.default_rng(0)
     >>> p = rng.random(40_000)
     >>> y = rng.random(40_000) < p**2
     >>> binned = ScalingBinningCalibrator(n_bins=5).fit(p[:5000], y[:5000])
-    >>> bounds = verify(y[5000:], binned.predict_proba(p[5000:])[:, 1])
+    >>> bounds = certify(y[5000:], binned.predict_proba(p[5000:])[:, 1])
     >>> bounds.finite, bounds.max[1] < 0.05
     (True, True)
-    >>> verify(y, p).finite
+    >>> certify(y, p).finite
     False
     """
     settings = Settings(level, finite, n_bins, random_state)
@@ -134,16 +136,16 @@ def verify(
         if y_true.weighted:
             raise InputError("the table has weighted rows; expected rows that count alike.")
         size = y_true.n.astype(np.float64)
-        found = verify_counts((y_true.p, size, y_true.wy), settings)
+        found = certify_counts((y_true.p, size, y_true.wy), settings)
         return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
     rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
     kind = infer_kind(kind, rows.scores.n_classes)
     problems = reduce_rows(rows, kind)
     if kind == "classwise":
-        return verify_classes([(b.p, b.y) for b in problems], settings)
+        return certify_classes([(b.p, b.y) for b in problems], settings)
     b = problems[0]
     _, n, events = counts = counts_of(b.p, b.y)
-    found = verify_counts(counts, settings, kind=kind)
+    found = certify_counts(counts, settings, kind=kind)
     area = reversed_area(n, events, n, events) if kind == "binary" else None
     return replace(found, note=reversal(area, y_true, y_prob, pos_label))
 
@@ -160,9 +162,10 @@ def rows_to_certify(
 ) -> int:
     """How many labelled rows certify an error below a given one.
 
-    Use it before labels are bought: the rows with which :func:`verify` gives a perfectly
+    Use it before labels are bought: the rows with which :func:`certify` gives a perfectly
     calibrated model of so many equally frequent outputs an upper bound of at most ``error``.
-    A model that has an error itself needs more.
+    A model that has an error itself needs more. ``certify_bins`` of histogram binning takes the
+    rows of ``fit`` and no others.
 
     Parameters
     ----------

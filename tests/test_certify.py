@@ -1,4 +1,4 @@
-"""Bounds of verify, by simulation, and binning calibrators by brute force."""
+"""Bounds of certify, by simulation, and binning calibrators by brute force."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ from calibkit import (
     ScalingBinningCalibrator,
     ScoreTable,
     TopLabelCalibrator,
+    certify,
     estimate,
     from_dict,
     to_dict,
-    verify,
 )
 from calibkit._core.certification import upper_bound_of
 
@@ -36,7 +36,7 @@ def test_bounds_hold(offset):
     failed, n_repeats = 0, 400
     for _ in range(n_repeats):
         at = rng.choice(5, p=share, size=500)
-        found = verify(rng.random(500) < truth[at], value[at], pos_label=True, level=0.8)
+        found = certify(rng.random(500) < truth[at], value[at], pos_label=True, level=0.8)
         assert found.finite
         ends = (found.l1, found.l2, found.max)
         failed += not all(low <= t <= high for t, (low, high) in zip(exact, ends, strict=True))
@@ -49,17 +49,17 @@ def test_continuous_scores_have_lower_bounds_only():
     failed, n_repeats = 0, 100
     for seed in range(n_repeats):
         p = rng.random(1000)
-        found = verify(rng.random(1000) < p, p, random_state=seed)
+        found = certify(rng.random(1000) < p, p, random_state=seed)
         assert not found.finite
         assert found.l2[1] == 1.0
         failed += found.l1[0] > 0 or found.l2[0] > 0
     assert failed / n_repeats <= 0.1 + 3 * np.sqrt(0.09 / n_repeats)
     p = rng.random(5000)
-    wrong = verify(rng.random(5000) < p**2, p)
+    wrong = certify(rng.random(5000) < p**2, p)
     assert 0.1 < wrong.l2[0] < np.sqrt(1 / 30)
     assert "lower bound" in str(wrong)
     with pytest.raises(ValueError, match="level"):
-        verify([0, 1], [0.1, 0.9], level=90)
+        certify([0, 1], [0.1, 0.9], level=90)
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_auto_bins_cost_next_to_nothing():
 @pytest.mark.filterwarnings("ignore::calibkit.ReversedScoresWarning")  # by chance
 @pytest.mark.parametrize("shape", ["uniform", "concentrated", "alternating"])
 @pytest.mark.parametrize("n_bins", [2, 10, 50])
-def test_guarantee_is_kept(shape, n_bins):
+def test_certificate_of_bins_is_kept(shape, n_bins):
     """Violated no more often than alpha, for awkward laws too."""
     rng = np.random.default_rng(0)
     alpha, n, n_repeats = 0.2, 200, 300
@@ -139,17 +139,17 @@ def test_guarantee_is_kept(shape, n_bins):
         ends = np.concatenate(([0], np.searchsorted(squeeze(grid), found.borders_), [len(grid)]))
         truth = np.diff(total[ends]) / np.maximum(np.diff(ends), 1)
         off = np.abs(found.value_ - truth)[np.diff(ends) > 0]
-        failed += off.max() > found.guarantee(alpha).conditional
+        failed += off.max() > found.certify_bins(1 - alpha).conditional
     assert failed / n_repeats <= alpha + 3 * np.sqrt(alpha * (1 - alpha) / n_repeats)
 
 
-def test_guarantee_refuses_what_it_does_not_cover(data):
+def test_certificate_of_bins_refuses_what_it_does_not_cover(data):
     p, y = data
     with pytest.raises(ValueError, match="ties"):
-        HistogramBinningCalibrator().fit(np.round(p, 2), y).guarantee()
+        HistogramBinningCalibrator().fit(np.round(p, 2), y).certify_bins()
     with pytest.raises(ValueError, match="weights"):
-        HistogramBinningCalibrator().fit(p, y, np.arange(1000) + 1.0).guarantee()
-    assert HistogramBinningCalibrator(strategy="uniform").fit(np.round(p, 2), y).guarantee(0.1)
+        HistogramBinningCalibrator().fit(p, y, np.arange(1000) + 1.0).certify_bins()
+    assert HistogramBinningCalibrator(strategy="uniform").fit(np.round(p, 2), y).certify_bins(0.9)
     with pytest.raises(ValueError, match="n_bins=10 and 4 rows"):
         HistogramBinningCalibrator().fit(p[:4], [0, 1, 0, 1])
 
@@ -219,7 +219,7 @@ def test_rows_to_certify_do():
     reached = 0
     for _ in range(100):
         p = np.repeat(value, n // 8)
-        reached += verify(rng.random(len(p)) < p, p, pos_label=True).l2[1] <= 0.05
+        reached += certify(rng.random(len(p)) < p, p, pos_label=True).l2[1] <= 0.05
     # 60 data sets choose n, and 100 check it.
     assert abs(reached / 100 - 0.8) < 3 * np.sqrt(0.16 / 60 + 0.16 / 100)
     with pytest.raises(ValueError, match="error"):
@@ -248,7 +248,7 @@ def test_certify_knows_its_outputs(data):
     found = binned.certify(p[half[1]], y[half[1]])
     assert found.finite
     assert len(found.value) == 4
-    assert str(found).startswith("Verified with 90% confidence on 500 rows")
+    assert str(found).startswith("Certified with 90% confidence on 500 rows")
     assert not PlattCalibrator().fit(p, y).certify(p, y).finite
     with pytest.raises(ValueError, match=r"PlattCalibrator.certify: X has 2 rows and y has 3"):
         PlattCalibrator().fit(p, y).certify([0.1, 0.2], [0, 1, 1])
@@ -261,11 +261,11 @@ def test_outputs_that_did_not_occur_are_spoken_of():
     missed, times = 0, 300
     for _ in range(times):
         rare = rng.random(n) < share
-        found = verify(np.zeros(n, int), np.where(rare, 0.9, 0.0), finite=True)
+        found = certify(np.zeros(n, int), np.where(rare, 0.9, 0.0), finite=True)
         truth = share * 0.81 if rare.any() else 0.0
         missed += found.l2[1] ** 2 < truth or (not rare.any() and found.unseen < share)
     assert missed <= 0.1 * times + 3 * np.sqrt(0.09 * times)
-    sentence = str(verify(np.zeros(n, int), np.zeros(n), finite=True))
+    sentence = str(certify(np.zeros(n, int), np.zeros(n), finite=True))
     assert "of new rows have an output that did not occur here" in sentence
 
 
@@ -283,13 +283,13 @@ def test_certify_knows_how_many_outputs_there_are():
     assert found.unseen == pytest.approx(expected, rel=1e-9)
 
 
-def test_class_wise_verification_averages_the_classes():
+def test_class_wise_certificate_averages_the_classes():
     rng = np.random.default_rng(0)
     p = np.round(rng.dirichlet(np.ones(3), size=30_000), 1)
     p = p[np.abs(p.sum(axis=1) - 1) < 1e-9]
     y = (p.cumsum(axis=1) < rng.random((len(p), 1))).sum(axis=1)
-    found = verify(y, p, kind="classwise", level=0.9)
-    parts = [verify(y == k, p[:, k], level=1 - 0.1 / 3) for k in range(3)]
+    found = certify(y, p, kind="classwise", level=0.9)
+    parts = [certify(y == k, p[:, k], level=1 - 0.1 / 3) for k in range(3)]
     for norm, power in (("l1", 1), ("l2", 2)):
         ends = np.mean([np.power(getattr(v, norm), power) for v in parts], axis=0)
         np.testing.assert_allclose(getattr(found, norm), ends ** (1 / power))
@@ -308,7 +308,7 @@ def test_binned_lifts_are_certified_on_their_own_outputs(by_class):
     top = TopLabelCalibrator(inner, by_class=by_class).fit(p[new], y[new])
     found = top.certify(p[held], y[held])
     right = p[held].argmax(axis=1) == y[held]
-    by_hand = verify(right, top.predict_confidence(p[held]), finite=True)
+    by_hand = certify(right, top.predict_confidence(p[held]), finite=True)
     assert (found.kind, found.l1, found.max) == ("top_label", by_hand.l1, by_hand.max)
     each = OneVsRestCalibrator(inner).fit(p[new], y[new])
     found = each.certify(p[held], y[held])
@@ -323,32 +323,32 @@ def test_a_classifier_is_certified_as_its_calibrator_is():
     model = CalibratedClassifier(GaussianNB(), HistogramBinningCalibrator(n_bins=5))
     model.fit(X[:1000], y[:1000])
     found = model.certify(X[1000:], y[1000:])
-    by_hand = verify(y[1000:], model.predict_proba(X[1000:])[:, 1])
+    by_hand = certify(y[1000:], model.predict_proba(X[1000:])[:, 1])
     assert (found.l1, found.l2, found.max) == (by_hand.l1, by_hand.l2, by_hand.max)
     assert len(found.value) == 5
     with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
-        model.calibrators_[0].guarantee()
+        model.calibrators_[0].certify_bins()
     many = model.set_params(ensemble=True).fit(X[:1000], y[:1000])
     assert many.certify(X[1000:], y[1000:]).n == 3000
     prefit = CalibratedClassifier(
         FrozenEstimator(GaussianNB().fit(X[:500], y[:500])),
         HistogramBinningCalibrator(n_bins=5, strategy="uniform"),
     ).fit(X[500:1000], y[500:1000])
-    assert prefit.calibrators_[0].guarantee().n_bins == 5
+    assert prefit.calibrators_[0].certify_bins().n_bins == 5
 
 
-def test_what_verify_refuses():
+def test_what_certify_refuses():
     p = np.tile([[0.2, 0.3, 0.5]], (60, 1))
     y = np.arange(60) % 3
     with pytest.raises(ValueError, match="pos_label=1 with 3 columns"):
-        verify(y, p, pos_label=1)
+        certify(y, p, pos_label=1)
     table = ScoreTable.from_arrays(y > 0, p[:, 0])
-    for call in (verify, lambda t, kind: estimate("calibration_error", t, kind=kind)):
+    for call in (certify, lambda t, kind: estimate("calibration_error", t, kind=kind)):
         with pytest.raises(ValueError, match="kind='bogus' with a ScoreTable"):
             call(table, kind="bogus")
     with pytest.raises(ValueError, match="n_bins=5000; expected at most 1,000"):
-        verify(y > 0, np.linspace(0, 1, 60), n_bins=5000)
-    assert "99.9% confidence" in str(verify(y > 0, p[:, 0], level=0.999))
+        certify(y > 0, np.linspace(0, 1, 60), n_bins=5000)
+    assert "99.9% confidence" in str(certify(y > 0, p[:, 0], level=0.999))
 
 
 def _rounded(n, power, decimals, seed):
@@ -361,7 +361,7 @@ def _rounded(n, power, decimals, seed):
 @pytest.mark.parametrize("n", [2000, 30_000])
 def test_rounded_scores_have_bounds_that_say_something(n, decimals):
     """Whatever the decimals of the file, an error of .18 is seen, and no bound is a phrase."""
-    found = verify(*_rounded(n, 2, decimals, seed=0))
+    found = certify(*_rounded(n, 2, decimals, seed=0))
     true = np.sqrt(1 / 30)  # of x - x**2, and rounding moves it by less than a hundredth
     assert found.l2[0] > {2000: 0.1, 30_000: 0.15}[n]
     assert found.l2[0] <= true + 0.01
@@ -378,8 +378,8 @@ def test_ties_that_labels_made_don_t_choose_the_bound():
     """How it is bounded hangs on the scores alone."""
     y, q = _rounded(5000, 2, 2, seed=0)
     rng = np.random.default_rng(1)
-    kinds = {verify(rng.permutation(y), q).finite for _ in range(5)}
-    assert kinds == {verify(y, q).finite} == {True}
+    kinds = {certify(rng.permutation(y), q).finite for _ in range(5)}
+    assert kinds == {certify(y, q).finite} == {True}
 
 
 @pytest.mark.long
@@ -397,7 +397,7 @@ def test_the_better_of_two_bounds_still_holds(n, decimals, power):
     exact = share @ gap, np.sqrt(share @ gap**2), gap.max()
     failed, n_repeats = 0, 25
     for seed in range(n_repeats):
-        found = verify(*_rounded(n, power, decimals, seed), level=0.8, random_state=seed)
+        found = certify(*_rounded(n, power, decimals, seed), level=0.8, random_state=seed)
         assert found.finite
         assert len(found.value) > 30
         bounds = (found.l1, found.l2, found.max)
@@ -410,6 +410,6 @@ def test_more_rows_than_can_be_drawn_one_by_one():
     table = ScoreTable.from_arrays(np.tile(np.arange(10), 9) < np.rint(10 * p), p)
     for _ in range(24):
         table = table + table  # 1.5 * 10^9 rows
-    found = verify(table)
+    found = certify(table)
     assert found.n == 90 * 2**24
     assert 0.0 <= found.l2[0] <= found.l2[1] < 1e-3
