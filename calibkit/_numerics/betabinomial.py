@@ -36,10 +36,7 @@ def beta_parameters(
     """Both parameters of the distribution of the success probability at each score."""
     eta = line[0] * z + line[1]
     precision = np.exp(np.clip(log_precision[0] * z + log_precision[1], *LOG_PRECISION))
-    return (
-        np.maximum(expit(eta) * precision, _TINY),
-        np.maximum(expit(-eta) * precision, _TINY),
-    )
+    return np.maximum(expit(eta) * precision, _TINY), np.maximum(expit(-eta) * precision, _TINY)
 
 
 def _loss(

@@ -199,10 +199,7 @@ def join_results(generations: Generations, results: Results) -> Scored:
                 f"got {type(value).__name__}; expected {kind.__name__}, from "
                 f"read_{kind.__name__.lower()}."
             )
-    verdicts, outputs = (
-        rows_of(results, "results"),
-        rows_of(generations, "generations"),
-    )
+    verdicts, outputs = (rows_of(results, "results"), rows_of(generations, "generations"))
     rows = np.array([i for key, i in outputs.items() if key in verdicts], dtype=np.intp)
     if len(rows) == 0:
         raise InputError(
@@ -314,10 +311,7 @@ def _warn(scored: Scored, shifted: bool) -> None:
             "if one is missing in its midst, those after it are matched wrongly. Number them in "
             "the files and name the key: sample='...'."
         )
-    warn(
-        f"{' and '.join(parts)}; {len(scored)} outputs were matched.{end}",
-        UnmatchedWarning,
-    )
+    warn(f"{' and '.join(parts)}; {len(scored)} outputs were matched.{end}", UnmatchedWarning)
 
 
 def _cause(generations: Generations, results: Results) -> str:

@@ -234,12 +234,7 @@ class Generations:
         return values, found.scales[name]
 
     def with_signal(
-        self,
-        name: str,
-        values: Any,
-        *,
-        of: Any = None,
-        scale: SignalScale = "probability",
+        self, name: str, values: Any, *, of: Any = None, scale: SignalScale = "probability"
     ) -> Generations:
         """The same outputs with one signal more, such as P(True) from a second file.
 

@@ -66,12 +66,7 @@ class BucketCollapse:
 
 
 def bucket_collapse(
-    p: Any,
-    correct: Any,
-    *,
-    groups: Any = None,
-    level: float = 0.9,
-    random_state: Any = 0,
+    p: Any, correct: Any, *, groups: Any = None, level: float = 0.9, random_state: Any = 0
 ) -> BucketCollapse:
     """Whether rescaling has left anything but the base rate.
 

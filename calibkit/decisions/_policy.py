@@ -369,11 +369,7 @@ class TriagePolicy(Traced):
 
 
 def _share(
-    events: np.ndarray,
-    among: np.ndarray | None,
-    units: IntArray | None,
-    level: float,
-    name: str,
+    events: np.ndarray, among: np.ndarray | None, units: IntArray | None, level: float, name: str
 ) -> Estimate:
     """Share of events, with an interval."""
     if among is not None:

@@ -67,12 +67,7 @@ def grouped(rows: Binary, borders: FloatArray, sums: BinSums, groups: IntArray) 
 
 
 def normal_interval(
-    norm: str,
-    merged: list[BinSums],
-    parts: list[Grouped],
-    level: float,
-    n_draws: int,
-    seed: int,
+    norm: str, merged: list[BinSums], parts: list[Grouped], level: float, n_draws: int, seed: int
 ) -> Interval:
     """With weights or groups: normal noise of the covariance that the rows, or groups, show."""
     if not parts:
@@ -150,11 +145,7 @@ def _of_rows(parts: list[FloatArray]) -> FloatArray:
 
 
 def bin_worth(
-    sums: BinSums,
-    rows: Binary | None,
-    borders: FloatArray,
-    groups: IntArray | None,
-    level: float,
+    sums: BinSums, rows: Binary | None, borders: FloatArray, groups: IntArray | None, level: float
 ) -> FloatArray:
     """Independent rows of equal weight that would say as much of each filled bin's frequency.
 

@@ -68,11 +68,7 @@ _LARGEST = '`calibration_error(norm="max")`, `maximum_calibration_error`'
 RULES: dict[str, Rule] = {
     "loss": Rule("`brier_score`, `log_loss`", "any", "Student's t", 10.0, 1.0),
     "skill": Rule(
-        "`brier_skill_score`, `log_loss_skill_score`",
-        "any",
-        "Student's t of influences",
-        10.0,
-        1.0,
+        "`brier_skill_score`, `log_loss_skill_score`", "any", "Student's t of influences", 10.0, 1.0
     ),
     "risk": Rule(
         "`area_under_risk_coverage`", "any", "Student's t of influences, logit scale", 10.0, 1.0
