@@ -13,11 +13,25 @@ from calibkit import FewEventsWarning, ScoreTable, estimate
 from calibkit._numerics.influence import Units, area_interval, noise_of
 from calibkit.metrics._estimate import _KNOWN
 from calibkit.metrics._score_interval import _influence
-from calibkit.metrics._spec import methods_table
+from calibkit.metrics._spec import _FEW_DECIDING, RULES
 from calibkit.testing import multiclass_data
 
 ROOT = Path(__file__).parents[1]
 LOSSES = ("brier_score", "log_loss", "brier_skill_score", "log_loss_skill_score")
+
+
+def methods_table():
+    """The rules as a table in Markdown."""
+    head = ("metric", "rows", "interval", "warned of", "refused")
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
+    for rule in RULES.values():
+        few = f"below {rule.warned:g} rows of the rarer class" if rule.warned else "never"
+        if rule.warned:
+            few += f"; where fewer than {_FEW_DECIDING:g} rows (no groups) decide how it varies"
+        single = "where one class has a single row" if rule.refused else "never"
+        cells = (rule.metrics, rule.rows, rule.method, few, single)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def rows_of(n, seed, rate=0.5, slope=1.0):

@@ -28,7 +28,6 @@ from ._spec import Kernel, Metric
 from ._table import ScoreTable, read_given
 
 NORMS = get_args(Norm)
-STRATEGIES = get_args(Strategy)
 
 
 def check_debias(debias: Any, norm: str) -> str | None:

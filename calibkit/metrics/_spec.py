@@ -81,21 +81,6 @@ RULES: dict[str, Rule] = {
     "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
 }
 
-
-def methods_table() -> str:
-    """The rules as a table in Markdown."""
-    head = ("metric", "rows", "interval", "warned of", "refused")
-    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
-    for rule in RULES.values():
-        few = f"below {rule.warned:g} rows of the rarer class" if rule.warned else "never"
-        if rule.warned:
-            few += f"; where fewer than {_FEW_DECIDING:g} rows (no groups) decide how it varies"
-        single = "where one class has a single row" if rule.refused else "never"
-        cells = (rule.metrics, rule.rows, rule.method, few, single)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 #: ``(w, wy) -> values`` of a metric on the cells of one table, over any leading axes.
 Kernel = Callable[[FloatArray, FloatArray], FloatArray]
 
