@@ -66,8 +66,8 @@ def read_into(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
     held = _estimators(data["estimators"], trusted)
     try:
         found = cls(held["estimator"], cv=held["cv"], **params)
-        found._check_params(f"from_dict: {what}")
-    except TypeError as error:
+        found._check_params()
+    except (TypeError, ValueError) as error:
         raise InputError(f"params of {what}: {message_of(error)}") from error
     found.classes_, found.estimators_, found.calibrators_ = classes, held["fitted"], calibrators
     _check_together(found)
