@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from numbers import Real
 from typing import Any, ClassVar, NamedTuple
@@ -27,6 +27,28 @@ from ._stream_labels import known_classes, read_stream
 _EPS = 1e-5
 #: As far from 0 go their log-odds.
 _WIDEST = math.log(1.0 / _EPS)
+
+
+class _State(NamedTuple):
+    """What the bettors have and know. Lists, so that single rows are played without arrays."""
+
+    weights: list[float]
+    maps: list[list[float]]
+    gaps: list[list[float]]
+    clock: list[float]
+
+    @classmethod
+    def of(cls, arrays: Iterable[FloatArray]) -> _State:
+        return cls(*(a.tolist() for a in arrays))
+
+    def copied(self) -> _State:
+        maps, gaps = ([row.copy() for row in rows] for rows in (self.maps, self.gaps))
+        return _State(self.weights.copy(), maps, gaps, self.clock.copy())
+
+
+def _fresh() -> tuple[FloatArray, ...]:
+    """The state before any label."""
+    return betting.first_weights(), betting.first_maps(), betting.first_gaps(), np.zeros(2)
 
 
 class CalibrationAlarm(Traced):
@@ -154,7 +176,7 @@ class CalibrationAlarm(Traced):
     @property
     def log_e_value_(self) -> float:
         """Logarithm of the e-value."""
-        return math.inf if self._refuted else self._clock[0]
+        return math.inf if self._refuted else self._state.clock[0]
 
     @property
     def e_value_(self) -> float:
@@ -165,7 +187,7 @@ class CalibrationAlarm(Traced):
     @property
     def n_seen_(self) -> int:
         """Labels seen."""
-        return int(self._clock[1])
+        return int(self._state.clock[1])
 
     def __repr__(self) -> str:
         now = self._snapshot()
@@ -272,12 +294,7 @@ class CalibrationAlarm(Traced):
             "classes": None if now.classes_ is None else now.classes_.tolist(),
             "alarm_time": now.alarm_time_,
             "refuted": now._refuted,
-            "state": {
-                "weights": list(now._weights),
-                "maps": [list(m) for m in now._maps],
-                "gaps": [list(g) for g in now._gaps],
-                "clock": list(now._clock),
-            },
+            "state": now._state.copied()._asdict(),
         }
 
     @classmethod
@@ -287,7 +304,7 @@ class CalibrationAlarm(Traced):
             alarm = cls(data["alpha"], tolerance=data["tolerance"], classes=data["classes"])
         except (TypeError, ValueError) as error:
             raise InputError(f"{cls.__name__}: {message_of(error)}") from error
-        alarm._weights, alarm._maps, alarm._gaps, alarm._clock = state
+        alarm._state = state
         alarm.alarm_time_, alarm._refuted = data["alarm_time"], data["refuted"]
         twin = copy(alarm)
         labels = [0, 1] if alarm.classes_ is None else alarm.classes_.tolist()
@@ -299,11 +316,7 @@ class CalibrationAlarm(Traced):
     # -- how it is done ----------------------------------------------------------------------
 
     def _start(self) -> None:
-        # Lists, not arrays: rows that come one by one are then played without any copying.
-        self._weights: list[float] = betting.first_weights().tolist()
-        self._maps: list[list[float]] = betting.first_maps().tolist()
-        self._gaps: list[list[float]] = betting.first_gaps().tolist()
-        self._clock = [0.0, 0.0]
+        self._state = _State.of(_fresh())
         self._refuted = False
         self.alarm_time_: int | None = None
 
@@ -329,11 +342,11 @@ class CalibrationAlarm(Traced):
                 "classes watch one at a time."
             )
         forecast = np.array(s.values)  # a copy, which the loop may write to
-        state = [np.array(v) for v in (self._weights, self._maps, self._gaps, self._clock)]
+        state = [np.array(v) for v in self._state]
         out = np.empty(len(codes))
         betting.bet_stream(forecast, *self._prepared(forecast), codes, out, *state, self.tolerance)
         self.classes_ = found
-        self._weights, self._maps, self._gaps, self._clock = (a.tolist() for a in state)
+        self._state = _State.of(state)
         return self._judge(forecast, codes, out)
 
     def _take_one(self, y: Any, p: Any) -> None:
@@ -344,14 +357,9 @@ class CalibrationAlarm(Traced):
         p, code = float(p), float(classes.index(y))
         rest = [a.tolist() for a in self._prepared(np.array([p]))]
         run: Callable[..., None] = betting.bet_stream.source  # type: ignore[attr-defined]
-        state = _State(
-            self._weights.copy(),
-            [m.copy() for m in self._maps],
-            [g.copy() for g in self._gaps],
-            self._clock.copy(),
-        )
+        state = self._state.copied()
         run([p], *rest, [code], [0.0], *state, self.tolerance)
-        self._weights, self._maps, self._gaps, self._clock = state
+        self._state = state
         self._refuted = self._refuted or abs(p - code) == 1.0
         if self.alarm_time_ is None and self.log_e_value_ >= self._threshold():
             self.alarm_time_ = self.n_seen_
@@ -382,23 +390,13 @@ class CalibrationAlarm(Traced):
         return -math.log(self.alpha)
 
 
-class _State(NamedTuple):
-    """What the bettors have and know."""
-
-    weights: list[float]
-    maps: list[list[float]]
-    gaps: list[list[float]]
-    clock: list[float]
-
-
 def _checked(data: dict[str, Any]) -> _State:
     """The state in a dict, if it is what it should be."""
     what = CalibrationAlarm.__name__
     check_keys(data["state"], set(_State._fields), f"the state of {what}")
-    fresh = (betting.first_weights(), betting.first_maps(), betting.first_gaps(), np.zeros(2))
     arrays = [
         _numbers(data["state"][name], like.shape, f"{what}.{name}")
-        for name, like in zip(_State._fields, fresh, strict=True)
+        for name, like in zip(_State._fields, _fresh(), strict=True)
     ]
     weights, maps, gaps, clock = arrays
     n_bins = gaps.shape[1] // 2
@@ -425,7 +423,7 @@ def _checked(data: dict[str, Any]) -> _State:
         and (time is not None or not data["refuted"])
     )
     check_sound(sound, what)
-    return _State(*(a.tolist() for a in arrays))
+    return _State.of(arrays)
 
 
 def _numbers(values: Any, shape: tuple[int, ...], what: str) -> FloatArray:
