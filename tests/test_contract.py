@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 
 from calibkit._core.base import BaseCalibrator
-from calibkit.online._steps import SteppingCalibrator
+from calibkit.online._base import SteppingCalibrator
 from calibkit.testing import check_calibrator, yield_checks
 from calibkit.testing._common import BINARY, MULTICLASS, TRAIT
 

@@ -41,7 +41,7 @@ class Call(NamedTuple):
         return len(self.scores) + len(self.codes) + len(self.ids)
 
 
-def plain_scores(cal: Any, X: Any, y: Any = None, classes: Any = None) -> FloatArray:
+def _plain_scores(cal: Any, X: Any, y: Any, classes: Any) -> FloatArray:
     """Scores as they are stored, which are also those that are learnt."""
     for known in (getattr(cal, "classes_", None), cal.classes):
         classes = known if classes is None else classes
@@ -51,21 +51,24 @@ def plain_scores(cal: Any, X: Any, y: Any = None, classes: Any = None) -> FloatA
     return np.ascontiguousarray(s.values, dtype=np.float64)
 
 
-def stream_ids(cal: Any, stream: Any, n: int, classes: Any = None) -> tuple[np.ndarray, ...]:
-    """Ids of the streams of n rows, as arguments; none for a calibrator of one stream."""
+def rows_of(
+    cal: Any, X: Any, stream: Any, y: Any = None, classes: Any = None
+) -> tuple[FloatArray, tuple[np.ndarray, ...]]:
+    """Scores, and as arguments the ids of their streams; none for a calibrator of one stream."""
+    values = _plain_scores(cal, X, y, classes)
     if _has_streams(cal):
         if stream is None or classes is not None:
             raise InputTypeError(
                 "expected the stream of each row, by name, and no classes: stream=[...]. Declare "
                 "classes when the journal is made."
             )
-        return (cal._streams.read(stream, n),)
+        return values, (cal._streams.read(stream, len(values)),)
     if stream is not None:
         raise InputTypeError(
             "stream is given to a calibrator of one stream; expected None. For many streams start "
             "the journal with MultiStreamCalibrator()."
         )
-    return ()
+    return values, ()
 
 
 def _has_streams(cal: Any) -> bool:

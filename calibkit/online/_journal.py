@@ -30,10 +30,9 @@ from ._calls import (
     code_of,
     codes_of,
     ids_of,
-    plain_scores,
     refusal,
     repeat,
-    stream_ids,
+    rows_of,
 )
 from ._multi import MultiStreamCalibrator
 from ._pending import Labeled, read_ids
@@ -226,14 +225,13 @@ class Journal(LearnsStreams):
 
     def predict_proba(self, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
-            values = plain_scores(cal, X)
-            return cal.predict_proba(values, *stream_ids(cal, stream, len(values)))
+            values, streams = rows_of(cal, X, stream)
+            return cal.predict_proba(values, *streams)
 
     def forecast(self, ids: Any, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
             keys = read_ids(ids)
-            values = plain_scores(cal, X)
-            streams = stream_ids(cal, stream, len(values))
+            values, streams = rows_of(cal, X, stream)
             return self._change(
                 lambda: cal.forecast(keys, values, *streams),
                 lambda: Call(FORECAST, len(keys), values.tobytes(), ids=ids_of(keys, *streams)),
@@ -317,8 +315,7 @@ class Journal(LearnsStreams):
 
     def _learn(self, method: str, X: Any, y: Any, classes: Any, stream: Any) -> Any:
         with self._held() as cal:
-            values = plain_scores(cal, X, y, classes)
-            streams = stream_ids(cal, stream, len(values), classes)
+            values, streams = rows_of(cal, X, stream, y, classes)
             ids, kind = ids_of([], *streams), BATCH if method == "partial_fit" else UPDATE
             return self._change(
                 lambda: getattr(cal, method)(values, y, *(streams or (classes,))),

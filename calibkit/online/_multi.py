@@ -22,7 +22,7 @@ from ._pending import Labeled, Pending, read_ids
 from ._places import validate_stream_ids
 from ._resolution import LIMIT, SUREST
 from ._scaling import OnlinePlattCalibrator
-from ._stream_labels import no_label_yet, read_stream, read_stream_labels
+from ._stream_labels import no_label_yet, read_stream
 from ._streams import LearnsStreams, Streams, read_two, rows_from_dict, rows_to_dict
 
 #: Parameters that the calibrator of a stream has too.
@@ -198,17 +198,14 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     def label(self, ids: Any, y: Any) -> Labeled:
         self._check_params()
         self._check_started(self.classes is not None)
-        pooled, waiting = self._pooled(), read_ids(ids)
+        pooled = self._pooled()
         known = pooled._known_classes(self.classes)
-        _, codes = read_stream_labels(y, classes=known)
-        check_lengths(len(codes), len(waiting), ("y", "ids"))
-        places, features, report = self.pending_.find(waiting)
-        if not places:
-            return report
-        keys = self._streams.read(features[:, 1].tolist())
-        self._learn(pooled, known, features[:, 0].astype(np.float64), codes[places], keys)
-        self.pending_.remove(waiting[i] for i in places)
-        return report._replace(n_learned=int(np.count_nonzero(~np.isnan(codes[places]))))
+        waiting, features, codes, report = self.pending_.find(ids, y, known)
+        if waiting:
+            keys = self._streams.read(features[:, 1].tolist())
+            self._learn(pooled, known, features[:, 0].astype(np.float64), codes, keys)
+            self.pending_.remove(waiting)
+        return report
 
     # -- the streams ------------------------------------------------------------------------
 

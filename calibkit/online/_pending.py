@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core.errors import InputError
+from .._core.inputs import check_lengths
 from .._core.printed import spelled
 from .._core.saved import check_keys, short, vector
 from .._typing import FloatArray
+from ._stream_labels import read_stream_labels
 
 
 class Labeled(NamedTuple):
@@ -120,20 +122,28 @@ class Pending:
         ):
             raise ValueError("pending_ holds what no forecast has left")
 
-    def find(self, ids: list[Hashable]) -> tuple[list[int], FloatArray, Labeled]:
-        """Places and features of the ids that wait, in the order given, and a report."""
-        places, features, unknown, repeated = [], [], [], []
+    def find(
+        self, ids: Any, y: Any, classes: np.ndarray | None
+    ) -> tuple[list[Hashable], FloatArray, FloatArray, Labeled]:
+        """The ids that wait, their features, the codes of their labels, and a report."""
+        keys = read_ids(ids)
+        _, codes = read_stream_labels(y, classes=classes)
+        check_lengths(len(codes), len(keys), ("y", "ids"))
+        found: dict[Hashable, float] = {}
+        unknown, repeated = [], []
         seen: set[Hashable] = set()
-        for i, key in enumerate(ids):
+        for key, code in zip(keys, codes.tolist(), strict=True):
             if key in seen:
                 repeated.append(key)
-            elif (row := self._features.get(key)) is None:
-                unknown.append(key)
+            elif key in self._features:
+                found[key] = code
             else:
-                places.append(i)
-                features.append(row)
+                unknown.append(key)
             seen.add(key)
-        return places, np.array(features), Labeled(len(places), unknown, repeated)
+        known = np.array(list(found.values()))
+        n_learned = int(np.count_nonzero(known == known))
+        features = np.array([self._features[key] for key in found])
+        return list(found), features, known, Labeled(n_learned, unknown, repeated)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
         """Let go of ids that wait."""
