@@ -281,8 +281,8 @@ def keeps_all_that_waits(add, self, keys, features):
 
 
 @catches("check_starts", ONLINE, "_known_classes")
-def takes_any_labels_for_a_start(known_classes, self, given, where):
-    known = known_classes(self, given, where)
+def takes_any_labels_for_a_start(known_classes, self, given):
+    known = known_classes(self, given)
     return np.array(["a", "b"]) if known is None and self.classes is None else known
 
 
