@@ -38,8 +38,6 @@ LAYERS = {
 #: Where a module is looked up by name: optional packages, classes that a file names, and what is
 #: imported on first use.
 LAZY = [Path("_core", "optional.py"), Path("_registry.py"), Path("__init__.py")]
-#: Classes that are longer than they should be; none may be added.
-TOO_LONG = {"MultiStreamCalibrator"}
 
 
 def sources():
