@@ -167,7 +167,7 @@ class Shown(NamedTuple):
 def intervals(data: Data) -> dict[tuple[str, float], Shown]:
     """What ``estimate`` gives for each score at each level, without its null band."""
     rows = Binary(data.p, data.y, data.w)
-    table = ScoreTable.from_binary(rows)
+    table = ScoreTable._from_binary(rows)
     few = "" if data.groups is None else few_groups(data.groups, data.w)
     shown = {}
     for name in METRICS:
@@ -188,7 +188,7 @@ def shown(data: Data, name: str, level: float, seed: int, **settings: Any) -> Sh
     given: dict[str, Any] = {"sample_weight": data.w, "groups": data.groups}
     rows = (data.y, p)
     if data.w is None and data.groups is None:  # a table is quicker
-        rows = (ScoreTable.from_binary(Binary(p, data.y, None)),)
+        rows = (ScoreTable._from_binary(Binary(p, data.y, None)),)
     else:
         given["pos_label"] = 1
     settings |= {"level": level, "n_resamples": 200, "random_state": seed}

@@ -111,7 +111,7 @@ def test_two_ways_to_the_same_sums(seed, decimals, weighted):
     p = np.round(rng.beta(0.7, 0.7, size=200), decimals)
     y = (rng.random(200) < p).astype(np.int8)
     w = rng.integers(1, 5, size=200).astype(float) if weighted else None
-    table = ScoreTable.from_binary(Binary(p, y, w))
+    table = ScoreTable._from_binary(Binary(p, y, w))
     for strategy in ("uniform", "quantile", "unique"):
         straight = bin_sums(Binary(p, y, w), strategy, 15, squares=True)
         through = table.bins(strategy, 15, squares=True)

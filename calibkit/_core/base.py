@@ -372,7 +372,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             _refuse_one_class(rows)
         self.classes_ = rows.classes
         self._check_classes(rows)
-        s = rows.scores.without_tiny()
+        s = rows.scores._without_tiny()
         self._fit(self._learn_clip(s), rows.y, rows.w)
         self._narrow_clip()
         return self

@@ -127,20 +127,6 @@ def _check_given(y_prob: Any, weights: Any, pos_label: Any) -> None:
         raise InputError("y_prob is missing; expected probabilities beside the labels.")
 
 
-def read_event(
-    y_true: Any, y_prob: Any, sample_weight: Any, weights: Weights, pos_label: Any
-) -> Binary:
-    """Checked rows of one event, or of its shares."""
-    given = sample_weight, weights, pos_label
-    rows = read_problem(y_true, y_prob, *given, fractions=True)
-    if rows.scores.n_classes > 2:
-        raise InputError(
-            f"y_prob has {rows.scores.n_classes} columns; expected the probability of one event. "
-            "Give one column, or the top label: y_true == p.argmax(1) and p.max(1)."
-        )
-    return reduce_rows(rows, "binary", weights)[0]
-
-
 def _of_two_classes(y_prob: Any) -> bool:
     """Whether there are at most two columns."""
     try:

@@ -92,14 +92,8 @@ class Scores:
             return logit(self.inside())
         return np.log(np.maximum(self.values, self.clip[0], dtype=np.float64))
 
-    def without_tiny(self) -> Scores:
-        """The same with log-odds of 0 for those whose squares would underflow.
-
-        Returns
-        -------
-        scores : Scores
-            These themselves, where there are none; K columns are left as they are.
-        """
+    def _without_tiny(self) -> Scores:
+        """The same with log-odds of 0 for those whose squares would underflow."""
         if self.scale == "probability" or self.values.ndim > 1:
             return self
         tiny = np.abs(self.values) < _TINY_LOGIT
@@ -143,22 +137,6 @@ class Scores:
             low = high = 0.5
         most = 0.5 if self.values.ndim == 1 else 0.5 / self.n_classes
         return min(low / 2.0, most), min(high / 2.0, most)
-
-    def saturated(self) -> float:
-        """Share of rows whose (largest) probability gets clipped on the way to log-odds.
-
-        Returns
-        -------
-        share : float
-            Between 0 and 1.
-        """
-        if self.scale == "logit" or len(self) == 0:
-            return 0.0
-        if self.values.ndim == 1:
-            outside = (self.values < self.clip[0]) | (self.values > 1.0 - self.clip[1])
-        else:
-            outside = self.values.max(axis=1) > 1.0 - self.clip[1]
-        return float(np.count_nonzero(outside) / len(self))
 
     def columns(self) -> Scores:
         """The same scores with one column per class, for two classes too.

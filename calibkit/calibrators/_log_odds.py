@@ -107,7 +107,11 @@ class LogOddsCalibrator(BaseCalibrator):
 
 
 def _warn_of_saturation(s: Scores, eps: float) -> None:
-    share = s.saturated()
+    if s.scale == "logit":
+        return
+    low, high = s.clip
+    over = (s.values if s.values.ndim == 1 else s.values.max(axis=1)) > 1.0 - high
+    share = float(np.mean(over | (s.values < low) if s.values.ndim == 1 else over))
     if share >= 0.01:
         warn(
             f"{share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were clipped there; "

@@ -46,7 +46,7 @@ def _reduced(
         pairs = [(rows.classes[k], binaries[k]) for k in shown]
     else:
         pairs = [(None, binaries[0])]
-    tables = [ScoreTable.from_binary(b) for _, b in pairs]
+    tables = [ScoreTable._from_binary(b) for _, b in pairs]
     return [
         Problem(model, label, table, None if table.plain and groups is None else b, groups)
         for (label, b), table in zip(pairs, tables, strict=True)

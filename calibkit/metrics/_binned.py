@@ -49,7 +49,7 @@ def check_debias(debias: Any, norm: str) -> str | None:
 def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = False) -> BinSums:
     """Sums per bin straight from rows; sweeps, "unique" and counted rows take the table."""
     if strategy == "unique" or isinstance(n_bins, str) or rows.counts:
-        return ScoreTable.from_binary(rows).bins(strategy, n_bins, squares=squares)
+        return ScoreTable._from_binary(rows).bins(strategy, n_bins, squares=squares)
     fractional = rows.y.dtype.kind == "f"
     if strategy == "uniform" and not squares and not fractional:
         return uniform_sums(rows.p, rows.y, rows.w, n_bins, uniform_borders(n_bins))

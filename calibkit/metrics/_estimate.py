@@ -320,7 +320,7 @@ def estimate(
         kind = _kind(spec, rows, kind)
         n, effective = row_counts(rows.w, len(rows.y), weights)
         found = [] if spec is None else reduce_rows(rows, kind, weights)
-        problems = ((ScoreTable.from_binary(b), b) for b in found)
+        problems = ((ScoreTable._from_binary(b), b) for b in found)
     note = ""
     if spec is not None and kind == "binary":
         problems, area = _with_area(problems, codes)

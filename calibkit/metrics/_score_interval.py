@@ -141,7 +141,7 @@ def _areas(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
     problems = reduce_rows(rows, "classwise")
     pull, least, worths = 0.0, np.inf, []
     for b in problems:
-        table = ScoreTable.from_binary(b)
+        table = ScoreTable._from_binary(b)
         units = _units(table, _influence(spec, table), b)
         noise = noise_of(gathered(units, groups))
         pull = pull + units.pull.sum(axis=0) / len(problems)

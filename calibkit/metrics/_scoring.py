@@ -379,7 +379,7 @@ def roc_auc(
         tables = [rows]
     else:
         kind: Kind = "binary" if rows.scores.n_classes == 2 else "classwise"
-        tables = [ScoreTable.from_binary(b) for b in reduce_rows(rows, kind)]
+        tables = [ScoreTable._from_binary(b) for b in reduce_rows(rows, kind)]
     value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))
     if np.isnan(value):
         raise InputError(

@@ -222,7 +222,7 @@ def _table_of(
         refuse_beside_table(y_prob, sample_weight, pos_label)
         return y_true
     given = y_true, y_prob, sample_weight, weights, pos_label
-    return ScoreTable.from_binary(read_confidence(*given))
+    return ScoreTable._from_binary(read_confidence(*given))
 
 
 _LABEL = "area under risk and coverage"

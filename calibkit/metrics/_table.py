@@ -13,7 +13,7 @@ from .._core.inputs import Rows
 from .._core.labels import read_labels
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
-from .._core.rows import Binary, read_event, read_problem, refuse_beside_table
+from .._core.rows import Binary, read_problem, reduce_rows, refuse_beside_table
 from .._numerics.binning import (
     MOST_BINS,
     BinSums,
@@ -115,23 +115,18 @@ class ScoreTable:
         ValueError
             If the data are not of the kind described.
         """
-        given = y_true, y_prob, sample_weight, weights, pos_label
-        return cls.from_binary(read_event(*given))
+        given = sample_weight, weights, pos_label
+        rows = read_problem(y_true, y_prob, *given, fractions=True)
+        if (k := rows.scores.n_classes) > 2:
+            raise InputError(
+                f"y_prob has {k} columns; expected the probability of one event. Give one column, "
+                "or the top label: y_true == p.argmax(1) and p.max(1)."
+            )
+        return cls._from_binary(reduce_rows(rows, "binary", weights)[0])
 
     @classmethod
-    def from_binary(cls, rows: Binary) -> ScoreTable:
-        """Build a table from rows that are checked already.
-
-        Parameters
-        ----------
-        rows : Binary
-            Probabilities in float64, labels 0/1 or fractions, and positive weights or None.
-
-        Returns
-        -------
-        table : ScoreTable
-            The table.
-        """
+    def _from_binary(cls, rows: Binary) -> ScoreTable:
+        """A table of rows that are checked already."""
         p, y, w = sort_by_score(rows.p, rows.y, rows.w)
         starts = distinct_starts(p)
         n = np.diff(np.append(starts, len(p)))
@@ -311,13 +306,12 @@ class ScoreTable:
         borders : ndarray
             Inner borders, as of :meth:`borders`.
         squares : bool, default=False
-            Sum squares of weights, and of score minus label, too.
+            As in :meth:`bins`.
 
         Returns
         -------
         sums : BinSums
-            Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and, of squares, ``w2dd``,
-            ``w2``, ``w2p``, ``w2y`` and ``w2yy`` (None unless asked for and other than the first).
+            As of :meth:`bins`.
         """
         own: bool | Squares = squares
         if squares and not self.plain:
