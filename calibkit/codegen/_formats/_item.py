@@ -11,8 +11,8 @@ import numpy as np
 
 from ..._core.errors import InputError
 from ..._core.printed import spelled
-from ..._numerics.links import FloatArray, IntArray
 from ..._tables.records import to_number
+from ..._typing import FloatArray, IntArray
 from ._names import may_number_samples
 
 #: A key of the records, or what makes a value of a record; of the task several keys, too.
