@@ -80,8 +80,7 @@ def upward_imports(files):
     for path, text in files.items():
         part = part_of(path)
         for other in () if part == "__init__" else imports(path, text):
-            downward = LAYERS.get(other, 99) < LAYERS.get(part, -9)
-            if not downward:
+            if LAYERS.get(other, 99) >= LAYERS.get(part, -9):
                 yield f"{path} imports {other}"
 
 
