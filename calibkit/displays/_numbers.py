@@ -83,7 +83,6 @@ class Numbers:
 
     kind: Kind
     level: float
-    interval: str
     models: list[str]
     labels: list[Any]
     n_classes: int
@@ -121,7 +120,6 @@ def numbers_of(found: Problems, settings: Settings) -> Numbers:
     return Numbers(
         found.kind,
         settings.level,
-        settings.interval,
         list(dict.fromkeys(p.model for p in found.problems)),
         list(dict.fromkeys(p.label for p in found.problems)),
         found.n_classes,

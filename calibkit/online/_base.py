@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError
@@ -594,3 +594,26 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         if self.classes is None:
             raise no_label_yet(type(self).__name__, "'fit' or 'partial_fit'")
         self._begin(n_classes=len(self.classes))
+
+
+class WrappingCalibrator(OnlineCalibrator):
+    """Base of online calibrators around another calibrator, which knows the scale of the scores."""
+
+    _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
+
+    calibrator: Any
+
+    def _inner(self) -> Any:
+        """What is wrapped, not started."""
+        return self.calibrator
+
+    @property
+    def scale(self) -> Scale:  # type: ignore[override]
+        """What the scores are: as the wrapped calibrator has it."""
+        return self._inner().scale
+
+    def _input_scale(self) -> Scale:
+        return self._inner()._input_scale()
+
+    def _set_scale(self, scale: Scale) -> Self:
+        return self.set_params(calibrator=clone(self._inner())._set_scale(scale))

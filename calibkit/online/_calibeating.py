@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import clone
 
-from .._core.base import BaseCalibrator, StateKind
+from .._core.base import StateKind
 from .._core.errors import InputTypeError
 from .._core.params import check_int, check_real, check_seed, generator
 from .._core.printed import spelled
@@ -16,12 +16,12 @@ from .._core.saved import check_held
 from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign, uniform_borders
 from .._numerics.hedging import choose, hedge_stream, means, track, uniforms
-from .._typing import FloatArray, IntArray, Scale
-from ._base import OnlineCalibrator
+from .._typing import FloatArray, IntArray
+from ._base import OnlineCalibrator, WrappingCalibrator
 from ._scaling import OnlinePlattCalibrator
 
 
-class CalibeatingCalibrator(OnlineCalibrator):
+class CalibeatingCalibrator(WrappingCalibrator):
     """Base of calibrators that bin the forecasts of another online calibrator."""
 
     _state: ClassVar[dict[str, StateKind]] = {
@@ -30,7 +30,6 @@ class CalibeatingCalibrator(OnlineCalibrator):
         "count_": "vector",
         "total_": "vector",
     }
-    _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
     #: What memory allows.
     _most_bins: ClassVar[int] = MOST_BINS
 
@@ -47,19 +46,8 @@ class CalibeatingCalibrator(OnlineCalibrator):
         self.classes = classes
         self.max_pending = max_pending
 
-    @property
-    def scale(self) -> Scale:  # type: ignore[override]
-        """What the scores are: as the wrapped calibrator has it."""
-        return self._inner().scale
-
     def _inner(self) -> OnlineCalibrator:
         return OnlinePlattCalibrator() if self.calibrator is None else self.calibrator
-
-    def _input_scale(self) -> Scale:
-        return self._inner()._input_scale()
-
-    def _set_scale(self, scale: Scale) -> BaseCalibrator:
-        return self.set_params(calibrator=clone(self._inner())._set_scale(scale))
 
     def _check_params(self) -> None:
         inner = self._inner()

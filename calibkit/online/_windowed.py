@@ -16,14 +16,14 @@ from .._core.printed import spelled
 from .._core.saved import check_held, check_inside
 from .._core.scores import Scores
 from .._core.warnings import silent
-from .._typing import FloatArray, Scale
-from ._base import OnlineCalibrator
+from .._typing import FloatArray
+from ._base import OnlineCalibrator, WrappingCalibrator
 
 #: Labels until a fit that is not to come.
 _NEVER = float(np.finfo(float).max)
 
 
-class WindowedCalibrator(OnlineCalibrator):
+class WindowedCalibrator(WrappingCalibrator):
     """Refit any batch calibrator every so many labels, on a window of the last ones or on all.
 
     Use it as the baseline that people know, or where a map is wanted that has no online form, such
@@ -100,7 +100,6 @@ class WindowedCalibrator(OnlineCalibrator):
         "labels_": "vector",
         "due_": "float",
     }
-    _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
     _changeable: ClassVar[frozenset[str]] = frozenset({"window", "refit_every", "max_pending"})
 
     def __init__(
@@ -123,11 +122,6 @@ class WindowedCalibrator(OnlineCalibrator):
         self.max_pending = max_pending
 
     @property
-    def scale(self) -> Scale:  # type: ignore[override]
-        """What the scores are: as the wrapped calibrator has it."""
-        return self.calibrator.scale
-
-    @property
     def calibrator_(self) -> BaseCalibrator | None:
         """The last fit, or None."""
         return self.calibrators_[0]
@@ -135,12 +129,6 @@ class WindowedCalibrator(OnlineCalibrator):
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
         yield from ()  # needs a calibrator of a sibling package; the test suite brings one
-
-    def _input_scale(self) -> Scale:
-        return self.calibrator._input_scale()
-
-    def _set_scale(self, scale: Scale) -> BaseCalibrator:
-        return self.set_params(calibrator=clone(self.calibrator)._set_scale(scale))
 
     def _check_params(self) -> None:
         inner = self.calibrator
