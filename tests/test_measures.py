@@ -193,9 +193,9 @@ def test_arrow_and_arrays_are_not_copied():
         Ragged(values, np.array([0, 2, 6])),
         pa.ListArray.from_arrays(pa.array([0, 2, 6], pa.int32()), pa.array(values)),
     ):
-        assert np.shares_memory(read(x, "", "").values, values)
+        assert np.shares_memory(read(x, "").values, values)
     series = pl.Series([[-1.0, -2.0], [-3.0]])
-    assert not read(series, "", "").values.flags.owndata
+    assert not read(series, "").values.flags.owndata
 
 
 def missing_kinds():

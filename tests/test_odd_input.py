@@ -21,6 +21,7 @@ from calibkit import (
     log_loss,
     prequential_errors,
 )
+from calibkit.base import InputError
 from calibkit.metrics import METRICS
 from calibkit.online import MultiStreamCalibrator
 
@@ -80,7 +81,7 @@ WEIGHTS = {
 def refuses(call):
     with pytest.raises(ValueError) as error:
         call()
-    assert type(error.value) is ValueError
+    assert type(error.value) is InputError
     assert re.match(r"[A-Z]?[\w.]+( \(\w+\))?: ", str(error.value)), error.value
     assert not re.search(r"np\.\w+\(|dtype\('", str(error.value)), error.value
 
