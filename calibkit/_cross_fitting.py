@@ -14,8 +14,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
 from ._core.errors import InputError, called, caller
-from ._core.inputs import read_scores
-from ._core.labels import read_group_labels
+from ._core.inputs import validate_scores
+from ._core.labels import validate_group_labels
 from ._core.printed import spelled
 from ._core.scores import Scores
 from ._core.warnings import warn
@@ -38,18 +38,18 @@ class Fold(NamedTuple):
 def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: str) -> Scores:
     """Scores of ``classes`` by a fitted classifier, which may have seen only some of them."""
     names = tuple(_SCALES) if method == "auto" else (method,)
-    found = next((m for m in names if hasattr(estimator, m)), None)
-    if found is None:
+    response = next((m for m in names if hasattr(estimator, m)), None)
+    if response is None:
         raise InputError(
             f"{type(estimator).__name__} has no {' or '.join(names)}; expected a classifier that "
             "scores its classes."
         )
-    values = np.asarray(getattr(estimator, found)(X))
+    values = np.asarray(getattr(estimator, response)(X))
     own = np.asarray(getattr(estimator, "classes_", classes))
-    _check_response(values, own, classes, f"{type(estimator).__name__}.{found}")
+    _check_response(values, own, classes, f"{type(estimator).__name__}.{response}")
     if not np.array_equal(own, classes):
-        values = _all_columns(values, np.searchsorted(classes, own), len(classes), found)
-    return read_scores(values, scale=_SCALES[found], name=f"{found}(X)")
+        values = _all_columns(values, np.searchsorted(classes, own), len(classes), response)
+    return validate_scores(values, scale=_SCALES[response], name=f"{response}(X)")
 
 
 def _check_response(values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str) -> None:
@@ -116,12 +116,12 @@ def splits(
     ``shuffle`` is the seed to shuffle with first, or None to take rows in their order.
     """
     if groups is not None:
-        groups = read_group_labels(groups, len(codes), "groups")
-        found = len(np.unique(groups))
-        if isinstance(cv, (int, np.integer)) and found < cv:
+        groups = validate_group_labels(groups, len(codes), "groups")
+        n_groups = len(np.unique(groups))
+        if isinstance(cv, (int, np.integer)) and n_groups < cv:
             raise InputError(
-                f"groups holds {found} groups and cv={spelled(cv)}; expected at least one group "
-                f"for each fold. Ask for fewer folds, cv={max(found, 2)}."
+                f"groups holds {n_groups} groups and cv={spelled(cv)}; expected at least one group "
+                f"for each fold. Ask for fewer folds, cv={max(n_groups, 2)}."
             )
     if isinstance(cv, (int, np.integer)) and (groups is not None or shuffle is not None):
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, StateKind
 from ._core.errors import InputError, InputTypeError, message_of
-from ._core.labels import read_classes
+from ._core.labels import validate_classes
 from ._core.printed import spelled
 from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
 from ._core.saved import (
@@ -117,9 +117,9 @@ def from_dict(data: Any, trusted: Any = None) -> Any:
     True
     """
     if isinstance(data, dict) and "fitted_on" in data:
-        found = from_dict({k: v for k, v in data.items() if k != "fitted_on"}, trusted)
-        vars(found)["_fitted_on"] = provenance_from_dict(data["fitted_on"])
-        return found
+        calibrator = from_dict({k: v for k, v in data.items() if k != "fitted_on"}, trusted)
+        vars(calibrator)["_fitted_on"] = provenance_from_dict(data["fitted_on"])
+        return calibrator
     if isinstance(data, dict) and data.get("format") == "calibkit.CalibrationAlarm":
         data = {"class": "calibration_alarm", **data, "format": FORMAT}  # as it was once written
     data = with_names_of_today(data)
@@ -309,7 +309,7 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     check_keys(data, {"class", "params", "classes", "state"}, "a calibrator")
     calibrator: Any = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
     what = f"{calibrator.name}"
-    classes = read_classes(labels_from_dict(data["classes"], what))
+    classes = validate_classes(labels_from_dict(data["classes"], what))
     state = data["state"]
     if isinstance(state, dict):
         state = {**calibrator._state_of_earlier_files(), **state}
@@ -318,7 +318,7 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     for name, kind in calibrator._state.items():
         at = f"{what}.{name}"
         if kind == "pending":
-            setattr(calibrator, name, calibrator._read_pending(state[name], at))
+            setattr(calibrator, name, calibrator._pending_from_dict(state[name], at))
         else:
             setattr(calibrator, name, decode(state[name], kind, at, depth))
     if len(classes) > 2 and "multiclass" not in calibrator._traits:
@@ -387,7 +387,7 @@ def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
 
 
 def _binary_from_dict(data: Any, what: str, depth: int) -> BaseCalibrator:
-    found = fitted_from_dict(data, depth + 1)
-    if "lift" in found._traits or len(found.classes_) != 2:
+    calibrator = fitted_from_dict(data, depth + 1)
+    if "lift" in calibrator._traits or len(calibrator.classes_) != 2:
         raise InputError(f"{what}: expected binary calibrators of two classes.")
-    return found
+    return calibrator

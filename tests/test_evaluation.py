@@ -19,7 +19,7 @@ from calibkit import (
     estimate,
 )
 from calibkit._core.params import generator
-from calibkit.calibrators import read_calibrator
+from calibkit.calibrators import validate_calibrator
 from calibkit.codegen import (
     Generations,
     Ragged,
@@ -566,7 +566,7 @@ def test_the_default_is_beta_where_it_fits_clearly_better_and_platt_otherwise(sc
     def taken(p, truth):
         y = (rng.random(len(p)) < truth).astype(int)
         x = p if scale == "probability" else np.log(p / (1 - p))
-        return read_calibrator("auto", scale).fit(x, y)
+        return validate_calibrator("auto", scale).fit(x, y)
 
     p = rng.uniform(0.02, 0.98, 3000)
     bent = 1 / (1 + np.exp(-(2 * np.log(p) - 0.1 * np.log(1 - p) + 1)))

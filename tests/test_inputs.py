@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibkit import IdentityCalibrator, PlattCalibrator, TemperatureCalibrator, brier_score
-from calibkit._core.inputs import read_scores, read_weights
-from calibkit._core.labels import read_labels
+from calibkit._core.inputs import validate_scores, validate_weights
+from calibkit._core.labels import validate_labels
 from calibkit.testing import binary_data, multiclass_data
 
 
@@ -168,7 +168,7 @@ def test_messages_begin_with_the_call_and_end_with_the_mend():
 
 
 def test_rounding_outside_the_range_is_forgiven_and_cut():
-    s = read_scores([1 + 1e-9, -1e-9, 0.5], scale="probability")
+    s = validate_scores([1 + 1e-9, -1e-9, 0.5], scale="probability")
     np.testing.assert_array_equal(s.values, [1, 0, 0.5])
     rows = np.float32([[0.3333333, 0.3333333, 0.3333335], [1, 0, 0]])
     q = IdentityCalibrator(classes=[0, 1, 2]).fit(rows, [0, 1]).predict_proba(rows)
@@ -177,7 +177,7 @@ def test_rounding_outside_the_range_is_forgiven_and_cut():
 
 def test_large_float32_matrices_are_not_copied():
     z = np.zeros((10, 3), dtype=np.float32)
-    assert read_scores(z, scale="logit").values is z
+    assert validate_scores(z, scale="logit").values is z
 
 
 def test_no_global_state_is_touched():
@@ -191,19 +191,19 @@ def test_no_global_state_is_touched():
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=30))
 def test_labels_encode_like_numpy(labels):
     for values in (np.array(labels), np.array(labels, dtype=float), np.array(labels).astype(str)):
-        classes, codes = read_labels(values)
+        classes, codes = validate_labels(values)
         expected, inverse = np.unique(values, return_inverse=True)
         np.testing.assert_array_equal(classes, expected)
         np.testing.assert_array_equal(codes, inverse)
 
 
 def test_weights():
-    assert read_weights(None, 3) is None
-    np.testing.assert_array_equal(read_weights([[1], [2], [0]], 3), [1, 2, 0])
+    assert validate_weights(None, 3) is None
+    np.testing.assert_array_equal(validate_weights([[1], [2], [0]], 3), [1, 2, 0])
     for bad, words in (
         ([1, 2], "shape"), (1.0, "shape"), ([1, np.inf, 1], "row 1"), ([1, -1, 1], "-1 at row 1"),
         ([0, 0, 0], "zero in every row"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
-            read_weights(bad, 3)
+            validate_weights(bad, 3)
     assert isinstance(sys.modules["calibkit"], types.ModuleType)

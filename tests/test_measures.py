@@ -187,7 +187,7 @@ def test_equal_lengths(x):
 
 def test_arrow_and_arrays_are_not_copied():
     values = -np.ones(6)
-    read = __import__("calibkit.codegen._ragged", fromlist=["_"]).read_ragged
+    read = __import__("calibkit.codegen._ragged", fromlist=["_"]).validate_ragged
     for x in (
         values.reshape(2, 3),
         Ragged(values, np.array([0, 2, 6])),

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core.base import BaseCalibrator
 from .._core.errors import InputError, InputTypeError, message_of
-from .._core.labels import read_classes
+from .._core.labels import validate_classes
 from .._core.optional import require
 from .._core.printed import spelled
 from .._core.saved import check_keys, labels_from_dict, labels_to_dict, short
@@ -52,29 +52,29 @@ def written(classifier: Any) -> dict[str, Any]:
     }
 
 
-def read_into(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
+def classifier_from_dict(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
     """The classifier, if all types of its estimators are scikit-learn's own or trusted."""
     params, what = data["params"], cls.name
     check_keys(params, set(_PARAMS), f"params of {what}")
     if isinstance(params["calibrator"], dict):
         params = {**params, "calibrator": template_from_dict(params["calibrator"])}
-    classes = read_classes(labels_from_dict(data["classes"], what))
+    classes = validate_classes(labels_from_dict(data["classes"], what))
     calibrators = data["calibrators"]
     if not isinstance(calibrators, list):
         raise InputError(f"calibrators is {short(calibrators)}; expected a list.")
     calibrators = [fitted_from_dict(c) for c in calibrators]
     held = _estimators(data["estimators"], trusted)
     try:
-        found = cls(held["estimator"], cv=held["cv"], **params)
-        found._check_params()
+        model = cls(held["estimator"], cv=held["cv"], **params)
+        model._check_params()
     except (TypeError, ValueError) as error:
         raise InputError(f"params of {what}: {message_of(error)}") from error
-    found.classes_, found.estimators_, found.calibrators_ = classes, held["fitted"], calibrators
-    _check_together(found)
+    model.classes_, model.estimators_, model.calibrators_ = classes, held["fitted"], calibrators
+    _check_together(model)
     for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(found.estimators_[0], name):
-            setattr(found, name, getattr(found.estimators_[0], name))
-    return found
+        if hasattr(model.estimators_[0], name):
+            setattr(model, name, getattr(model.estimators_[0], name))
+    return model
 
 
 def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
     return held
 
 
-def _check_together(found: Any) -> None:
+def _check_together(model: Any) -> None:
     """Raise unless the parts are of one classifier."""
-    own, calibrators = found.estimators_, found.calibrators_
+    own, calibrators = model.estimators_, model.calibrators_
     if not isinstance(own, list) or not own or len(own) != len(calibrators):
         raise InputError(
             f"{short(own)} of estimators for {len(calibrators)} calibrators; expected a list of "
@@ -109,10 +109,10 @@ def _check_together(found: Any) -> None:
         )
     for estimator, calibrator in zip(own, calibrators, strict=True):
         assert isinstance(calibrator, BaseCalibrator)
-        if not np.array_equal(calibrator.classes_, found.classes_):
+        if not np.array_equal(calibrator.classes_, model.classes_):
             raise InputError("a calibrator has other classes than the classifier.")
-        known = getattr(estimator, "classes_", found.classes_)
-        if not set(np.asarray(known).tolist()) <= set(found.classes_.tolist()):
+        known = getattr(estimator, "classes_", model.classes_)
+        if not set(np.asarray(known).tolist()) <= set(model.classes_.tolist()):
             raise InputError("an estimator has other classes than the classifier.")
         if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
             raise InputError(

@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator, trace
 from .._core.certification import Certificate, Settings
 from .._core.errors import InputError, InputTypeError
-from .._core.inputs import Rows, check_lengths, read_weights
-from .._core.labels import read_labels
+from .._core.inputs import Rows, check_lengths, validate_weights
+from .._core.labels import validate_labels
 from .._core.params import check_choice, check_flag, check_int, main_name, with_hints
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
@@ -26,7 +26,7 @@ from .._cross_fitting import Fold, cross_fit, response_of, splits, weight_params
 from .._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
 from .._typing import FloatArray, IntArray, Scale, Self
 from ..calibrators import IdentityCalibrator, OneVsRestCalibrator
-from ._saved import KEYS, read_into, written
+from ._saved import KEYS, classifier_from_dict, written
 
 
 class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEstimator):
@@ -158,9 +158,9 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         X, y, groups = indexable(X, y, groups)
         frozen = isinstance(self.estimator, FrozenEstimator)
         given = getattr(self.estimator, "classes_", None) if frozen else None
-        classes, codes = read_labels(y, classes=given)
+        classes, codes = validate_labels(y, classes=given)
         _check_two(classes)
-        weight = read_weights(sample_weight, len(codes))
+        weight = validate_weights(sample_weight, len(codes))
         params = self._estimator_params(weight, fit_params)
         if frozen:
             scores = response_of(self.estimator, X, classes, self.response_method)
@@ -247,7 +247,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             If the data are not of the kind described.
         """
         check_is_fitted(self)
-        _, codes = read_labels(y, classes=self.classes_)
+        _, codes = validate_labels(y, classes=self.classes_)
         if len(self.calibrators_) > 1:
             proba = np.minimum(self.predict_proba(X), 1.0)
             s = Scores(proba[:, 1] if len(self.classes_) == 2 else proba, "probability")
@@ -298,7 +298,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any], trusted: Any) -> CalibratedClassifier:
-        made: CalibratedClassifier = read_into(cls, data, trusted)
+        made: CalibratedClassifier = classifier_from_dict(cls, data, trusted)
         return made
 
     def _check_params(self) -> None:

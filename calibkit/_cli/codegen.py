@@ -23,7 +23,7 @@ from .._numerics.links import expit
 from .._persistence import load, save
 from .._tables.files import check_apart, check_output
 from .._typing import FloatArray, SignalScale
-from ..calibrators import read_calibrator
+from ..calibrators import validate_calibrator
 from ..codegen import (
     PROBABILITIES,
     TOKEN_MEASURES,
@@ -165,14 +165,14 @@ def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
         return None
     if name in _TASK:
         return scored.groups
-    found: np.ndarray = scored.generations.labels[name]
-    empty = np.flatnonzero(found == "")
+    labels: np.ndarray = scored.generations.labels[name]
+    empty = np.flatnonzero(labels == "")
     if len(empty):
         raise ValueError(
-            f"{option} {name}: {len(empty)} of {len(found)} outputs have none (first at "
+            f"{option} {name}: {len(empty)} of {len(labels)} outputs have none (first at "
             f"{scored.generations.place[empty[0]]}); expected one of every output."
         )
-    return found
+    return labels
 
 
 # -- evaluate -----------------------------------------------------------------------------------
@@ -419,7 +419,7 @@ def _rule(
     ((name, signal),) = judged.signals.items()
     scale = judged.scales[name]
     known = ~np.isnan(signal)
-    template = read_calibrator(calibrator, scale)
+    template = validate_calibrator(calibrator, scale)
     with warnings.catch_warnings():
         if scale == "score":  # said to be no probability, so let it lie in [0, 1]
             warnings.simplefilter("ignore", ScaleWarning)
@@ -570,13 +570,13 @@ def decide(
             f"{rule}: holds a {type(loaded).__name__}; expected a rule, as calibkit codegen policy "
             "-o writes it."
         )
-    found, repeated = _decisions(generations, loaded, FileOptions(task, sample, stated=stated))
+    decisions, repeated = _decisions(generations, loaded, FileOptions(task, sample, stated=stated))
     if target is None:
-        _write(found, sys.stdout, _SEPARATORS[kind])
+        _write(decisions, sys.stdout, _SEPARATORS[kind])
     else:
         with whole_file(target) as part, _opened(part) as file:
-            _write(found, file, _SEPARATORS[kind])
-    line = f"{'standard output' if target is None else output}: {found}"
+            _write(decisions, file, _SEPARATORS[kind])
+    line = f"{'standard output' if target is None else output}: {decisions}"
     line += f"; {repeated:,} repeated rows left out" if repeated else ""
     if target is None:
         say(line)
@@ -602,9 +602,9 @@ def _opened(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _write(found: Decisions, file: TextIO, separator: str | None) -> None:
+def _write(decisions: Decisions, file: TextIO, separator: str | None) -> None:
     # In JSON nothing is NaN, and in CSV it is an empty cell.
-    columns = {name: plain(values.tolist()) for name, values in found.columns.items()}
+    columns = {name: plain(values.tolist()) for name, values in decisions.columns.items()}
     rows = zip(*columns.values(), strict=True)
     if separator is None:
         for row in rows:

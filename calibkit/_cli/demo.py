@@ -65,11 +65,11 @@ def demo(
     picture = check_output(output)
     check_picture(picture)
     with progress("estimating") as share:
-        found = run_demo(picture, step=share)
-    found = {"calibkit": __version__, "picture": output, **found}
-    said = ["", *found["seen"], "", f"Picture: {output}", "", "The same in Python:", ""]
+        results = run_demo(picture, step=share)
+    results = {"calibkit": __version__, "picture": output, **results}
+    said = ["", *results["seen"], "", f"Picture: {output}", "", "The same in Python:", ""]
     said += CODE.splitlines()
-    show_report(found, said, said, as_json=as_json)
+    show_report(results, said, said, as_json=as_json)
 
 
 def held_out() -> Problem:
@@ -89,14 +89,14 @@ def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -
     """Facts of the demo; the picture is written if there is a path for it."""
     problem = held_out()
     # The bins of the picture, so that text, table and picture show one error.
-    found = facts(
+    results = facts(
         problem, n_bins=_N_BINS, n_resamples=_DRAWS, seed=seed, strategy="quantile", step=step
     )
     if picture is not None:
-        draw(problem, picture, found, n_bins=_N_BINS, seed=seed)
-    found["file"] = "is a digit odd? scikit-learn's digits, a random forest, held-out rows"
-    found["worst_bin"] = worst_bin(problem)
-    return {**found, "seen": seen(found)}
+        draw(problem, picture, results, n_bins=_N_BINS, seed=seed)
+    results["file"] = "is a digit odd? scikit-learn's digits, a random forest, held-out rows"
+    results["worst_bin"] = worst_bin(problem)
+    return {**results, "seen": seen(results)}
 
 
 def worst_bin(problem: Problem) -> dict[str, float]:
@@ -108,14 +108,14 @@ def worst_bin(problem: Problem) -> dict[str, float]:
     return {"n": int(bins.n[worst]), **{k: float(v / bins.w[worst]) for k, v in sums.items()}}
 
 
-def seen(found: dict[str, Any]) -> list[str]:
+def seen(results: dict[str, Any]) -> list[str]:
     """Two sentences, all of whose claims are read off the numbers."""
-    raw, new = (m["metrics"]["expected_calibration_error"] for m in found["models"])
-    loss, new_loss = (m["metrics"]["log_loss"]["value"] for m in found["models"])
-    worst, name = found["worst_bin"], found["models"][1]["name"]
+    raw, new = (m["metrics"]["expected_calibration_error"] for m in results["models"])
+    loss, new_loss = (m["metrics"]["log_loss"]["value"] for m in results["models"])
+    worst, name = results["worst_bin"], results["models"][1]["name"]
     verdict = "more than" if is_miscalibrated(raw) else "no more than"
     before = (
-        f"Before: the forest calls {worst['n']} of {found['n']:,} held-out digits odd with a "
+        f"Before: the forest calls {worst['n']} of {results['n']:,} held-out digits odd with a "
         f"probability of about {worst['mean_prediction']:.2f}; {worst['observed']:.0%} of them "
         f"are. Its ECE of {raw['value']:.3f} is {verdict} noise, which alone gives up to "
         f"{raw['null_high']:.3f}."

@@ -11,7 +11,7 @@ import numpy as np
 from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
 from .._core.errors import called
-from .._core.inputs import read_scores
+from .._core.inputs import validate_scores
 from .._core.printed import listed, quoted
 from .._tables.table import Table, find_columns
 from .._typing import FloatArray
@@ -55,7 +55,7 @@ def from_logits(problem: Problem) -> Problem:
 
 def _probabilities(name: str, z: FloatArray) -> FloatArray:
     with called(f"{quoted(name)}: report"):
-        scores = read_scores(z, scale="logit", name="y_prob")
+        scores = validate_scores(z, scale="logit", name="y_prob")
         warn_of_scale(scores)
     p = scores.probs()
     return np.column_stack((1.0 - p, p)) if p.ndim < z.ndim else p
@@ -66,15 +66,15 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     source = table.source.name
     probs = find_columns("--prob", options.prob, table.columns, source)
     singles = {"--label": options.label, "--weight": options.weight, "--group": options.group}
-    found = {
+    chosen = {
         o: find_columns(o, [n], table.columns, source)[0]
         for o, n in singles.items()
         if n is not None
     }
-    table.read([*probs, *found.values()])
-    y = table.labels(found["--label"])
-    weight = table.numbers(found["--weight"]) if "--weight" in found else None
-    groups = table.groups(found["--group"]) if "--group" in found else None
+    table.read([*probs, *chosen.values()])
+    y = table.labels(chosen["--label"])
+    weight = table.numbers(chosen["--weight"]) if "--weight" in chosen else None
+    groups = table.groups(chosen["--group"]) if "--group" in chosen else None
     columns = {n: table.numbers(n) for n in probs}
     labels = np.unique(y)
     order = _class_columns(options, probs, labels, several=several)
@@ -95,7 +95,7 @@ def _class_columns(
 ) -> dict[Any, str] | None:
     """Column of each class, by class in sorted order; None if each column is a model."""
     if options.classes is not None:
-        return read_classes(options.classes, probs, labels)
+        return parse_classes(options.classes, probs, labels)
     if len(probs) == 1:
         return None
     classes = labels.tolist()
@@ -118,18 +118,18 @@ _MEND = "Name all of them after the classes, or say whose they are: --classes A,
 
 def _usual(probs: list[str], classes: list[Any]) -> bool:
     """Whether the columns are called x, p_x, prob_x or proba_x after the classes."""
-    found = called_after(map(bare_name, probs), classes)
-    return set(found) == set(range(len(classes)))
+    order = called_after(map(bare_name, probs), classes)
+    return set(order) == set(range(len(classes)))
 
 
 def bare_name(name: str) -> str:
     """A column's name less what commonly stands around a class."""
-    found = _BESIDE.match(name)
-    assert found is not None
-    return found[2]
+    match = _BESIDE.match(name)
+    assert match is not None
+    return match[2]
 
 
-def read_classes(text: str, probs: list[str], labels: np.ndarray) -> dict[Any, str]:
+def parse_classes(text: str, probs: list[str], labels: np.ndarray) -> dict[Any, str]:
     """Column of each class that ``--classes`` names, by class in sorted order."""
     texts = [c.strip() for c in text.split(",")]
     if len(texts) != len(probs):
@@ -152,7 +152,7 @@ def order_columns(
     """Columns in the order of known classes; and a line where only their own order says it."""
     labels = classes.tolist()
     if option is not None:
-        given = read_classes(option, probs, classes)
+        given = parse_classes(option, probs, classes)
         if list(given) != labels:
             raise ValueError(
                 f"--classes {option}: expected the classes of the calibrator, {_some(labels)}."

@@ -123,7 +123,7 @@ def report(
     )
     with table.located(), progress("estimating") as share:
         problem = from_logits(problem) if logit else problem
-        found = facts(
+        results = facts(
             problem,
             kind=cast(Kind | None, kind),
             n_bins=n_bins,
@@ -133,22 +133,24 @@ def report(
             step=share,
         )
     if picture is not None:
-        draw(problem, picture, found, n_bins=n_bins, seed=seed)
-    found = {"calibkit": __version__, "file": table.source.name, "label": label, **found}
-    notes = [*found["reading"], *found["proofs"]]
+        draw(problem, picture, results, n_bins=n_bins, seed=seed)
+    results = {"calibkit": __version__, "file": table.source.name, "label": label, **results}
+    notes = [*results["reading"], *results["proofs"]]
     if plot is not None:
         notes.append(f"Picture: {plot} (its dots: bins of equal mass)")
-    show_report(found, notes, [f"# {note}" for note in notes], as_json=as_json)
+    show_report(results, notes, [f"# {note}" for note in notes], as_json=as_json)
 
 
 def show_report(
-    found: dict[str, Any], notes: list[str], plain_notes: list[str], *, as_json: bool
+    results: dict[str, Any], notes: list[str], plain_notes: list[str], *, as_json: bool
 ) -> None:
     """Facts as JSON, or as a table and what is to be noted beside it."""
     if as_json:
-        print_json(found)
+        print_json(results)
     else:
-        show(lambda: [*rich_report(found), *notes], lambda: [*plain_report(found), *plain_notes])
+        show(
+            lambda: [*rich_report(results), *notes], lambda: [*plain_report(results), *plain_notes]
+        )
 
 
 # -- facts ------------------------------------------------------------------------------------
@@ -175,20 +177,20 @@ def facts(
     total = len(problem.models) * len(REPORTED)
     models: list[dict[str, Any]] = []
     for name, p in problem.models.items():
-        found: dict[str, Any] = {}
+        metrics: dict[str, Any] = {}
         for metric, params in REPORTED.items():
             if metric in ERRORS:
                 params = {"strategy": strategy, **params, "kind": kind, "n_bins": n_bins}
             try:
-                found |= _found(metric, problem, p, kind, {**settings, **params})
+                metrics |= _found(metric, problem, p, kind, {**settings, **params})
             except ValueError as error:
                 place = getattr(error, "place", None)
                 raise InputError(f"{quoted(name)}: {error}", place=place) from error
             if step is not None:
-                step((len(models) * len(REPORTED) + len(found)) / total)
+                step((len(models) * len(REPORTED) + len(metrics)) / total)
         proof = None if _uncertifiable(problem) else _certificate(problem, p, kind, level, seed)
         models.append(
-            {"name": name, **_means(problem, p, kind), "metrics": found, "certificate": proof}
+            {"name": name, **_means(problem, p, kind), "metrics": metrics, "certificate": proof}
         )
     out = {
         "n": len(problem.y),
@@ -239,7 +241,7 @@ def _estimate(
 ) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
-        found = estimate_or_value(
+        value = estimate_or_value(
             metric,
             problem.y,
             p,
@@ -249,7 +251,7 @@ def _estimate(
             classes=problem.classes,
             **params,
         )
-    return {**asdict(found), "verdict": found.verdict}
+    return {**asdict(value), "verdict": value.verdict}
 
 
 def _confidence(problem: Problem, p: FloatArray) -> tuple[np.ndarray, FloatArray]:
@@ -289,11 +291,11 @@ def _certificate(
 ) -> dict[str, Any]:
     """What the rows prove."""
     given = {"pos_label": problem.pos_label, "classes": problem.classes, "kind": kind}
-    found = certify(problem.y, p, level=level, random_state=seed, **given)
-    bounds = {norm: list(getattr(found, norm)) for norm in ("l1", "l2", "max")}
-    words = {"short": found.short(), "sentence": str(found)}
-    known = {"outputs": len(found.value), "says_largest": found.says_largest}
-    return {"finite": found.finite, **known, **bounds, **words}
+    certificate = certify(problem.y, p, level=level, random_state=seed, **given)
+    bounds = {norm: list(getattr(certificate, norm)) for norm in ("l1", "l2", "max")}
+    words = {"short": certificate.short(), "sentence": str(certificate)}
+    known = {"outputs": len(certificate.value), "says_largest": certificate.says_largest}
+    return {"finite": certificate.finite, **known, **bounds, **words}
 
 
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
@@ -351,16 +353,16 @@ def _cautions(model: dict[str, Any]) -> list[str]:
 
 def _proof(model: dict[str, Any], kind: str, level: float) -> str:
     """What is certain of a model's error, in a line."""
-    found = model["certificate"]
-    if found["finite"]:
-        more = ", and none is off by more than {:.3f}.".format(found["max"][1])
+    certificate = model["certificate"]
+    if certificate["finite"]:
+        more = ", and none is off by more than {:.3f}.".format(certificate["max"][1])
         return (
-            f"RMS error {found['short']} with {percent(level)} confidence: it has "
-            f"{found['outputs']:,} outputs{more if found['says_largest'] else '.'}"
+            f"RMS error {certificate['short']} with {percent(level)} confidence: it has "
+            f"{certificate['outputs']:,} outputs{more if certificate['says_largest'] else '.'}"
         )
     lift = " --lift top_label" if kind == "top_label" else ""
     return (
-        f"RMS error {found['short']}; to certify it, bin it: calibkit fit --calibrator "
+        f"RMS error {certificate['short']}; to certify it, bin it: calibkit fit --calibrator "
         f"scaling_binning --bins 10{lift}."
     )
 
@@ -441,8 +443,8 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
     for word, key in zip(words, ("base_rate", "mean_prediction"), strict=True):
         rows.append((word, [(m["name"], [f"{m[key]:.4f}", "", ""]) for m in facts["models"]]))
     for name in facts["models"][0]["metrics"]:
-        found = [(m["name"], m["metrics"].get(name)) for m in facts["models"]]
-        rows.append((LABELS[name], [(n, _cells(name, e)) for n, e in found if e is not None]))
+        values = [(m["name"], m["metrics"].get(name)) for m in facts["models"]]
+        rows.append((LABELS[name], [(n, _cells(name, e)) for n, e in values if e is not None]))
     for word, lines in rows:
         for i, (model, cells) in enumerate(lines):
             last = several and i == len(lines) - 1
@@ -479,9 +481,9 @@ def check_picture(path: Path) -> None:
 
 
 @called("report")
-def draw(problem: Problem, path: Path, found: dict[str, Any], *, n_bins: Bins, seed: int) -> None:
+def draw(problem: Problem, path: Path, results: dict[str, Any], *, n_bins: Bins, seed: int) -> None:
     """Write the reliability diagram of all models; its numbers are those of the report."""
-    kind = found["kind"]
+    kind = results["kind"]
     problems = problems_of_arrays(
         problem.y,
         problem.models,
@@ -493,16 +495,18 @@ def draw(problem: Problem, path: Path, found: dict[str, Any], *, n_bins: Bins, s
         groups=problem.groups,
         max_classes=_MOST_PANELS,
     )
-    draws = found["n_resamples"] if kind == "classwise" else 0
-    settings = Settings("quantile", n_bins, "clopper-pearson", found["level"], draws, seed, "auto")
+    draws = results["n_resamples"] if kind == "classwise" else 0
+    settings = Settings(
+        "quantile", n_bins, "clopper-pearson", results["level"], draws, seed, "auto"
+    )
     numbers = numbers_of(problems, settings)
     if kind != "classwise":  # the report has the mean over the classes, the picture a panel of each
-        numbers = _as_reported(numbers, found)
+        numbers = _as_reported(numbers, results)
     write_picture(ReliabilityDisplay(numbers).plot(), path)
 
 
-def _as_reported(numbers: Numbers, found: dict[str, Any]) -> Numbers:
-    models = {m["name"]: m for m in found["models"]}
+def _as_reported(numbers: Numbers, results: dict[str, Any]) -> Numbers:
+    models = {m["name"]: m for m in results["models"]}
     names = {"ece": "expected_calibration_error", "skill": "brier_skill_score"}
     estimates = {
         name: {key: _as_estimate(m["metrics"][metric]) for key, metric in names.items()}

@@ -442,12 +442,12 @@ class Output:
     def check(self, n_bytes: int, crc: int) -> None:
         """Raise unless the file begins with so many bytes of that checksum, and count them."""
         assert self.target is not None
-        found, left = 0, n_bytes
+        checksum, left = 0, n_bytes
         if n_bytes and self.target.exists():
             with self.target.open("rb") as file:
                 while left and (block := file.read(min(left, _BLOCK))):
-                    found, left = zlib.crc32(block, found), left - len(block)
-        if left or found != crc:
+                    checksum, left = zlib.crc32(block, checksum), left - len(block)
+        if left or checksum != crc:
             what = "is not the file that was written"
             if left:
                 what = f"holds {n_bytes - left:,} of the {n_bytes:,} bytes that were written"
@@ -588,10 +588,10 @@ class Delivery:
 
     def _known(self, log: Any) -> Mark:
         """The mark in the journal; without one all its rows are taken to be of this stream."""
-        found = list(log.notes(_MARK))
-        if not found:
+        marks = list(log.notes(_MARK))
+        if not marks:
             return Mark(log.n_rows, n_rows=log.n_rows)
-        mark = Mark(**json.loads(found[0]))
+        mark = Mark(**json.loads(marks[0]))
         if mark.n_learnt != log.n_rows:
             raise ValueError(
                 f"{log.path} has learnt from {log.n_rows - mark.n_learnt:,} rows since the stream "
@@ -735,14 +735,14 @@ class StreamReport:
         if n == 0:
             return []
         times = np.unique([-(-n * k // _QUARTERS) for k in range(1, _QUARTERS + 1)])
-        found = {
+        errors = {
             name: prequential_errors(y, p, times=times, classes=[0, 1])
             for name, p in (("scores", np.clip(raw, 0.0, 1.0)), (self._method, forecast))
         }
         return [
             {"labels": time, "forecasts": name, **{e: float(getattr(of, e)[i]) for e in _ERRORS}}
             for i, time in enumerate(times.tolist())
-            for name, of in found.items()
+            for name, of in errors.items()
         ]
 
     def table(self) -> list[list[str]]:

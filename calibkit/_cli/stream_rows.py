@@ -79,7 +79,7 @@ class StreamOptions:
     plot: str | None = None
     as_json: bool = False
 
-    def found(self, table: TextTable) -> StreamOptions:
+    def in_table(self, table: TextTable) -> StreamOptions:
         """The same, of a table that has these columns; keys of JSON may come and go."""
         if table.header is None:
             return self
@@ -88,7 +88,7 @@ class StreamOptions:
                 f"{table.name} has a column {quoted(self.column)} already; choose another name by "
                 "--column."
             )
-        found: dict[str, Any] = {}
+        chosen: dict[str, Any] = {}
         for option in ("prob", "label", "time", "id"):
             if (name := getattr(self, option)) is not None:
                 names = find_columns(f"--{option}", [name], table.columns, table.name)
@@ -96,8 +96,8 @@ class StreamOptions:
                     raise ValueError(
                         f"--{option} {quoted(name)}: names {len(names)} columns; expected one."
                     )
-                found[option] = names[0]
-        return replace(self, **found)
+                chosen[option] = names[0]
+        return replace(self, **chosen)
 
 
 class Row(NamedTuple):
@@ -116,7 +116,7 @@ class Rows:
     """Rows of a table, in their order; those that can't be used are told of and left out."""
 
     def __init__(self, table: TextTable, options: StreamOptions, bad: Bad) -> None:
-        self.options = options.found(table)
+        self.options = options.in_table(table)
         self._table, self._bad = table, bad
         self._label = Labels(options.positive)
         self._moment = Moments(ordered=not options.sort)

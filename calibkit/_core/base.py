@@ -15,8 +15,15 @@ from .._typing import FloatArray, IntArray, Scale, Self
 from .certification import Certificate, Settings, certify_counts, counts_of
 from .columns import column_names, match_columns
 from .errors import InputError
-from .inputs import Rows, check_lengths, match_classes, read_rows, read_scores, refuse_swapped
-from .labels import read_classes, read_labels
+from .inputs import (
+    Rows,
+    check_lengths,
+    match_classes,
+    refuse_swapped,
+    validate_rows,
+    validate_scores,
+)
+from .labels import validate_classes, validate_labels
 from .params import check_choice
 from .printed import spelled
 from .provenance import Provenance, Traced, provenance
@@ -147,7 +154,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         """Check the hyper-parameters; subclasses extend it."""
         check_choice("scale", self.scale, get_args(Scale))
         if self.classes is not None:
-            read_classes(self.classes)
+            validate_classes(self.classes)
 
     def _check_state(self) -> None:
         """Check that learned attributes fit together; called on state read from a file."""
@@ -248,7 +255,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             self._check_names(X, take=True)
             scale = self._input_scale()
             soft, classes = "soft_labels" in self._traits, self.classes
-            rows = read_rows(X, y, sample_weight, scale=scale, classes=classes, soft=soft)
+            rows = validate_rows(X, y, sample_weight, scale=scale, classes=classes, soft=soft)
             match_classes(rows)
             warn_of_scale(rows.scores)
             self._fit_rows(rows)
@@ -277,7 +284,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             If the calibrator is not fitted.
         """
         now = self._now()
-        return now._predict_scores(now._read(X))
+        return now._predict_scores(now._validate_scores(X))
 
     @final
     def predict(self, X: Any) -> np.ndarray:
@@ -294,7 +301,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             Members of ``classes_``.
         """
         now = self._now()
-        proba = now._predict_scores(now._read(X))
+        proba = now._predict_scores(now._validate_scores(X))
         return now.classes_[proba.argmax(axis=1)]
 
     @final
@@ -350,9 +357,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         True
         """
         now = self._now()
-        s = now._read(X)
+        s = now._validate_scores(X)
         try:
-            _, codes = read_labels(y, classes=now.classes_)
+            _, codes = validate_labels(y, classes=now.classes_)
         except ValueError:
             refuse_swapped(X, y, ("X", "y"))
             raise
@@ -434,12 +441,12 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             self.feature_names_in_ = np.array(names, dtype=object)  # polars, scikit-learn 1.6
 
     @final
-    def _read(self, X: Any) -> Scores:
+    def _validate_scores(self, X: Any) -> Scores:
         self._ensure_fitted()
         self._check_names(X)
         known: Any = {"n_classes": len(self.classes_), "classes": self.classes_}
         scale = self._input_scale()
-        return read_scores(X, scale=scale, allow_empty=True, **known)
+        return validate_scores(X, scale=scale, allow_empty=True, **known)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classes_")

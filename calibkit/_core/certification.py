@@ -324,14 +324,14 @@ def better_bounds(
     Each of the two fails in half of the cases that ``level`` allows, so both hold at once.
     """
     each = 0.5 + 0.5 * level
-    found = bounds_of(value, n, events, each, seed=seed)
+    bounds = bounds_of(value, n, events, each, seed=seed)
     low = lower_bounds(value, n, events, each, min(n_bins, _MOST_BINS), seed)
 
     def ends(norm: str) -> tuple[float, float]:
-        least, most = getattr(found, norm)
+        least, most = getattr(bounds, norm)
         return max(least, min(getattr(low, norm)[0], most)), most
 
-    return replace(found, level=level, l1=ends("l1"), l2=ends("l2"), max=ends("max"))
+    return replace(bounds, level=level, l1=ends("l1"), l2=ends("l2"), max=ends("max"))
 
 
 class Settings(NamedTuple):
@@ -365,12 +365,12 @@ def certify_counts(
             "every bin. Use fewer bins: the default is 15."
         )
     if not sure:
-        found = lower_bounds(*counts, level, n_bins, seed)
+        bounds = lower_bounds(*counts, level, n_bins, seed)
     elif finite is None and len(n) > _FEW_OUTPUTS:
-        found = better_bounds(*counts, level, n_bins, seed)
+        bounds = better_bounds(*counts, level, n_bins, seed)
     else:
-        found = bounds_of(*counts, level, n_outputs, seed)
-    return replace(found, kind=kind)
+        bounds = bounds_of(*counts, level, n_outputs, seed)
+    return replace(bounds, kind=kind)
 
 
 def certify_classes(

@@ -181,8 +181,8 @@ def check_order(names: Iterable[Any], classes: Iterable[Any], *, what: str, mend
         wrong = [i for k, i in enumerate(order) if i != k]
     else:
         known = _known(labels)
-        found = [{known[t] for t in _parts(_folded(_text(n))) if t in known} for n in given]
-        wrong = [i for i, places in enumerate(found) if places and i not in places]
+        matches = [{known[t] for t in _parts(_folded(_text(n))) if t in known} for n in given]
+        wrong = [i for i, places in enumerate(matches) if places and i not in places]
     if wrong:
         i = wrong[0]
         raise InputError(

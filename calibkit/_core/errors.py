@@ -100,13 +100,13 @@ def caller() -> str:
     What stands between, such as the ``_fit`` of an author's calibrator, is passed; who calls the
     public call is not.
     """
-    found, frame = _NAME.get(), sys._getframe(1).f_back
+    known, frame = _NAME.get(), sys._getframe(1).f_back
     while frame and not _NAME.get():
         name = _public_name(frame)
-        if found and not name and not _is_inside(frame):
+        if known and not name and not _is_inside(frame):
             break
-        found, frame = name or found, frame.f_back
-    return found + _PART.get()
+        known, frame = name or known, frame.f_back
+    return known + _PART.get()
 
 
 def _is_inside(frame: FrameType) -> bool:

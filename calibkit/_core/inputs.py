@@ -15,7 +15,7 @@ from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
 from .columns import column_names, in_class_order
 from .errors import InputError, caller
-from .labels import first_place, read_labels, read_targets, warn_of_order
+from .labels import first_place, validate_labels, validate_targets, warn_of_order
 from .printed import spelled
 from .scores import Scores
 from .warnings import HardScoresWarning, RoundedScoresWarning, warn
@@ -31,7 +31,7 @@ def _numbers(sample_weight: Any) -> FloatArray:
     raise InputError("sample_weight can't be read as numbers; expected one number per row.")
 
 
-def read_weights(sample_weight: Any, n: int) -> FloatArray | None:
+def validate_weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Finite weights >= 0 with a positive sum, or None."""
     if sample_weight is None:
         return None
@@ -79,7 +79,7 @@ class Rows(NamedTuple):
     classes: np.ndarray
 
 
-def read_scores(
+def validate_scores(
     X: Any,
     *,
     scale: Scale,
@@ -270,7 +270,7 @@ def _divided(
     return a, (best[0], top)
 
 
-def read_rows(
+def validate_rows(
     X: Any,
     y: Any,
     sample_weight: Any = None,
@@ -284,10 +284,10 @@ def read_rows(
 
     With ``soft``, labels may be fractions of the larger class: see :func:`split_fractions`.
     """
-    read: Callable[..., tuple[np.ndarray, Any]] = read_targets if soft else read_labels
+    read: Callable[..., tuple[np.ndarray, Any]] = validate_targets if soft else validate_labels
     try:
-        found, codes = read(y, classes=classes, name=names[1])
-        scores = read_scores(X, scale=scale, name=names[0], classes=found)
+        distinct, codes = read(y, classes=classes, name=names[1])
+        scores = validate_scores(X, scale=scale, name=names[0], classes=distinct)
     except ValueError:
         refuse_swapped(X, y, names)
         raise
@@ -297,17 +297,17 @@ def read_rows(
     check_lengths(n, len(codes), names)
     warn_of_hard(scores, names[0])
     if classes is None and column_names(X) is None:
-        warn_of_order(found, names[1])
-    w = read_weights(sample_weight, n)
+        warn_of_order(distinct, names[1])
+    w = validate_weights(sample_weight, n)
     if codes.dtype.kind == "f":
-        return split_fractions(scores, codes, w, found)
+        return split_fractions(scores, codes, w, distinct)
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
         scores, codes, w = scores[kept], codes[kept], w[kept]
         if classes is None:
             present, codes = np.unique(codes, return_inverse=True)
-            found = found[present]
-    return Rows(scores, codes, w, found)
+            distinct = distinct[present]
+    return Rows(scores, codes, w, distinct)
 
 
 def split_fractions(
@@ -342,23 +342,23 @@ def _some(labels: list[Any]) -> str:
 
 def match_classes(rows: Rows, *, names: tuple[str, str] = ("X", "y")) -> None:
     """Raise unless there is a column for every class and a class for every column."""
-    k, found = rows.scores.n_classes, rows.classes.tolist()
-    if len(found) == k:
+    k, labels = rows.scores.n_classes, rows.classes.tolist()
+    if len(labels) == k:
         return
     score, label = names
     if rows.scores.values.ndim == 1:
-        if len(found) == 1:
+        if len(labels) == 1:
             raise InputError(
-                f"{label} holds one class only, {spelled(found[0])}; expected rows of both "
+                f"{label} holds one class only, {spelled(labels[0])}; expected rows of both "
                 "classes. Collect data of the other class."
             )
         raise InputError(
             "Only binary classification is supported. The type of the target is multiclass: "
-            f"{label} holds {len(found)} classes ({_some(found)}), {score} one score per row; "
+            f"{label} holds {len(labels)} classes ({_some(labels)}), {score} one score per row; "
             f"expected one column of {score} per class."
         )
     raise InputError(
-        f"{score} has {k} columns and {label} holds {len(found)} classes ({_some(found)}); "
+        f"{score} has {k} columns and {label} holds {len(labels)} classes ({_some(labels)}); "
         "expected as many. If a class is missing from these rows, name them all in classes=[...]."
     )
 

@@ -34,24 +34,24 @@ def as_labels(y: Any) -> np.ndarray:
     return np.asarray(y) if hasattr(y, "__array__") else np.asarray(y, dtype=object)
 
 
-def read_labels(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, IntArray]:
+def validate_labels(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, IntArray]:
     """``(classes, codes)``; the classes are those given or, sorted, those found."""
-    return _codes(read_column(y, name=name), classes, name)
+    return _codes(validate_column(y, name=name), classes, name)
 
 
-def read_targets(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, Any]:
+def validate_targets(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, Any]:
     """The same for labels; for fractions in [0, 1] the two classes and the fractions of the larger.
 
     Floats between 0 and 1 are fractions once one of them is neither.
     """
-    labels = read_column(y, name=name)
+    labels = validate_column(y, name=name)
     if labels.dtype.kind != "f" or not is_fractional(labels):
         return _codes(labels, classes, name)
-    found = np.array([0, 1]) if classes is None else read_classes(classes)
-    declared = found.dtype.kind in "buif" and np.isin(labels, found).all()
-    if len(found) > 2 or declared:  # classes such as 0, 0.5 and 1
+    distinct = np.array([0, 1]) if classes is None else validate_classes(classes)
+    declared = distinct.dtype.kind in "buif" and np.isin(labels, distinct).all()
+    if len(distinct) > 2 or declared:  # classes such as 0, 0.5 and 1
         return _codes(labels, classes, name)
-    return found, labels.astype(np.float64)
+    return distinct, labels.astype(np.float64)
 
 
 def is_fractional(labels: np.ndarray) -> bool:
@@ -61,7 +61,7 @@ def is_fractional(labels: np.ndarray) -> bool:
     return bool(inside and ((labels > 0) & (labels < 1)).any())
 
 
-def read_column(y: Any, *, name: str) -> np.ndarray:
+def validate_column(y: Any, *, name: str) -> np.ndarray:
     """Labels as a plain column of ints, bools, floats or strings, none missing but NaN floats."""
     if y is None:
         raise InputError(f"requires {name} to be passed, but the target {name} is None.")
@@ -98,43 +98,43 @@ def read_column(y: Any, *, name: str) -> np.ndarray:
 
 def _codes(labels: np.ndarray, classes: Any, name: str) -> tuple[np.ndarray, IntArray]:
     if classes is not None:
-        return _codes_of(labels, read_classes(classes), name)
+        return _codes_of(labels, validate_classes(classes), name)
     if labels.dtype.kind in "bui":
         return _integer_codes(labels)
     if labels.dtype.kind != "f":
         _check_targets(labels, name)
     elif (coded := _float_codes(labels, name)) is not None:
         return coded
-    found, codes = np.unique(labels, return_inverse=True)
-    if found.dtype.kind in "UO":
-        _refuse_same_numbers(found, name)
-    return found, codes
+    distinct, codes = np.unique(labels, return_inverse=True)
+    if distinct.dtype.kind in "UO":
+        _refuse_same_numbers(distinct, name)
+    return distinct, codes
 
 
-def numbers_of(found: np.ndarray) -> list[float] | None:
+def numbers_of(distinct: np.ndarray) -> list[float] | None:
     """The numbers that texts stand for, where all of them do."""
     try:
-        numbers = [float(v) for v in found.tolist() if isinstance(v, str)]
+        numbers = [float(v) for v in distinct.tolist() if isinstance(v, str)]
     except ValueError:
         return None
-    return numbers if len(numbers) == len(found) and np.isfinite(numbers).all() else None
+    return numbers if len(numbers) == len(distinct) and np.isfinite(numbers).all() else None
 
 
-def _refuse_same_numbers(found: np.ndarray, name: str) -> None:
-    numbers = numbers_of(found)
-    if numbers is not None and len(set(numbers)) < len(found):
+def _refuse_same_numbers(distinct: np.ndarray, name: str) -> None:
+    numbers = numbers_of(distinct)
+    if numbers is not None and len(set(numbers)) < len(distinct):
         raise InputError(
-            f"{name} holds the labels {spelled(found.tolist()[:10])}, texts of which several are "
-            "the same number; expected one text for each class. Convert them to numbers: "
+            f"{name} holds the labels {spelled(distinct.tolist()[:10])}, texts of which several "
+            "are the same number; expected one text for each class. Convert them to numbers: "
             f"np.asarray({name}, dtype=float)."
         )
 
 
-def warn_of_order(found: np.ndarray, name: str) -> None:
+def warn_of_order(distinct: np.ndarray, name: str) -> None:
     """Warn where numbers are written as texts, whose order is another one."""
-    numbers = numbers_of(found) if found.dtype.kind in "UO" else None
+    numbers = numbers_of(distinct) if distinct.dtype.kind in "UO" else None
     if numbers is not None and numbers != sorted(numbers):
-        listed = found.tolist()[:10]
+        listed = distinct.tolist()[:10]
         warn(
             f"the labels of {name} are texts and taken in the order of texts, {listed}: columns of "
             "scores follow it, and one column holds the scores of the last. Convert labels to "
@@ -166,8 +166,10 @@ def _float_codes(labels: np.ndarray, name: str) -> tuple[np.ndarray, IntArray] |
 def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
     """Classes and codes of integers or bools, without a sort where their range allows."""
     if labels.dtype.kind == "b":
-        found = np.array([v for v in (False, True) if v in labels])
-        return found, labels.view(np.int8) if len(found) == 2 else np.zeros(len(labels), np.int8)
+        distinct = np.array([v for v in (False, True) if v in labels])
+        return distinct, labels.view(np.int8) if len(distinct) == 2 else np.zeros(
+            len(labels), np.int8
+        )
     if np.bitwise_or.reduce(labels) == 1 and np.bitwise_and.reduce(labels) == 0:
         return np.array([0, 1], dtype=labels.dtype), labels.astype(np.int8)
     low, high = int(labels.min()), int(labels.max())
@@ -253,7 +255,7 @@ def _check_targets(labels: np.ndarray, name: str) -> None:
         raise InputError(f"{name}: {spelled(error)}") from error
 
 
-def read_classes(classes: Any) -> np.ndarray:
+def validate_classes(classes: Any) -> np.ndarray:
     """Sorted distinct class labels, at least two of them."""
     a = np.asarray(classes)
     listed = classes if isinstance(classes, (list, tuple)) else a.ravel()
@@ -265,28 +267,28 @@ def read_classes(classes: Any) -> np.ndarray:
         )
     if a.dtype.kind == "f" and not np.isfinite(a).all():
         raise InputError(f"classes={spelled(classes)}; expected finite labels.")
-    found = np.unique(a)
-    if len(found) != len(a) or (found != a).any():
+    distinct = np.unique(a)
+    if len(distinct) != len(a) or (distinct != a).any():
         raise InputError(
             f"classes={spelled(classes)}; expected distinct labels in sorted order, the order of "
             "scikit-learn's classes_ and of the columns. Sort them, and the columns of the scores "
             "with them."
         )
-    return found
+    return distinct
 
 
 def _codes_of(labels: np.ndarray, classes: np.ndarray, name: str) -> tuple[np.ndarray, IntArray]:
-    found, inverse = np.unique(labels, return_inverse=True)
-    unknown = ~np.isin(found, classes)
+    distinct, inverse = np.unique(labels, return_inverse=True)
+    unknown = ~np.isin(distinct, classes)
     if unknown.any():
         if labels.dtype.kind == "f" and is_fractional(labels):
             _refuse_continuous(name, labels)
         raise InputError(
             f"{name} holds labels that are not among the classes {spelled(classes.tolist())}: "
-            f"{spelled(found[unknown].tolist())}; expected known labels only. If these are the "
+            f"{spelled(distinct[unknown].tolist())}; expected known labels only. If these are the "
             "labels, declare them: classes=[...]."
         )
-    return classes, np.searchsorted(classes, found)[inverse]
+    return classes, np.searchsorted(classes, distinct)[inverse]
 
 
 def refuse_masked(values: Any, name: str) -> None:
@@ -295,7 +297,7 @@ def refuse_masked(values: Any, name: str) -> None:
         raise InputError(f"{name} is a masked array; expected a plain one. Drop the masked rows.")
 
 
-def read_group_labels(values: Any, n: int, name: str) -> np.ndarray:
+def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
     """Labels of rows that need only be equal or different: their group, problem or task."""
     refuse_masked(values, name)
     listed = isinstance(values, (list, tuple))

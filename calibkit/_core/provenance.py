@@ -50,10 +50,10 @@ class Traced:
     @property
     def fitted_on_(self) -> Provenance | None:
         """When, by which version and on how many rows; a stream tells of the rows up to now."""
-        found: Provenance | None = self.__dict__.get("_fitted_on")
+        record: Provenance | None = self.__dict__.get("_fitted_on")
         seen = getattr(self, "n_seen_", None)
-        if seen is None or (found is not None and found.rows == seen):
-            return found
+        if seen is None or (record is not None and record.rows == seen):
+            return record
         return provenance(int(seen))
 
 
@@ -68,28 +68,28 @@ def provenance(rows: int | None, *values: np.ndarray) -> Provenance:
 
 def _hash(values: tuple[np.ndarray, ...]) -> str:
     """Hash of arrays, of long ones by the sums of their bits, which takes a tenth of the time."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for a in values:
-        found.update(str(a.shape).encode())
+        digest.update(str(a.shape).encode())
         a = np.ascontiguousarray(a if a.dtype.kind == "f" else a.astype(np.uint16)).reshape(-1)
         if len(a) >= 2 * _WIDTH:
             bits = a.view(f"u{a.itemsize}")
             whole = len(a) // _WIDTH * _WIDTH
             sums = np.add.reduce(bits[:whole].reshape(-1, _WIDTH), axis=0, dtype=bits.dtype)
-            found.update(sums.data)
+            digest.update(sums.data)
             a = a[whole:]
-        found.update(a.data)
-    return found.hexdigest()[:32]
+        digest.update(a.data)
+    return digest.hexdigest()[:32]
 
 
 def _date(when: float) -> str:
     return datetime.fromtimestamp(when, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def provenance_to_dict(found: Provenance) -> dict[str, Any]:
+def provenance_to_dict(record: Provenance) -> dict[str, Any]:
     """As it stands in a file."""
-    when = _date(found.when)
-    return {"rows": found.rows, "when": when, "calibkit": found.version, "hash": found.hash}
+    when = _date(record.when)
+    return {"rows": record.rows, "when": when, "calibkit": record.version, "hash": record.hash}
 
 
 def provenance_from_dict(data: Any) -> Provenance:

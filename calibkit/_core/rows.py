@@ -14,17 +14,17 @@ from .inputs import (
     Rows,
     check_lengths,
     match_classes,
-    read_scores,
-    read_weights,
     refuse_swapped,
+    validate_scores,
+    validate_weights,
     warn_of_hard,
 )
 from .labels import (
     as_labels,
     is_missing,
-    read_group_labels,
-    read_labels,
-    read_targets,
+    validate_group_labels,
+    validate_labels,
+    validate_targets,
     warn_of_order,
 )
 from .params import check_choice
@@ -52,7 +52,7 @@ class Binary(NamedTuple):
     counts: bool = False
 
 
-def read_problem(
+def validate_problem(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any = None,
@@ -67,26 +67,26 @@ def read_problem(
     With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
     """
     _check_given(y_prob, weights, pos_label)
-    read: Any = read_targets if fractions and _of_two_classes(y_prob) else read_labels
+    read: Any = validate_targets if fractions and _of_two_classes(y_prob) else validate_labels
     try:
-        found, codes = read(y_true, classes=classes, name="y_true")
-        y_prob = columns_in_order(y_prob, found, pos_label)
-        scores = read_scores(y_prob, scale="probability", name="y_prob")
+        distinct, codes = read(y_true, classes=classes, name="y_true")
+        y_prob = columns_in_order(y_prob, distinct, pos_label)
+        scores = validate_scores(y_prob, scale="probability", name="y_prob")
     except ValueError:
         refuse_swapped(y_prob, y_true, _NAMES, labels_first=True)
         raise
     binary = scores.values.ndim == 1
     if codes.dtype.kind == "f":
         refuse_swapped(y_prob, y_true, _NAMES, labels_first=True)
-    labels_found = found
+    labels_found = distinct
     check_lengths(len(scores), len(codes), _NAMES)
     w = _weights(sample_weight, len(scores))
     if codes.dtype.kind == "f":
-        found, codes = _event_shares(found, codes, pos_label)
+        distinct, codes = _event_shares(distinct, codes, pos_label)
     elif not binary:
         _refuse_event(pos_label, scores.n_classes)
     else:
-        labels, (found, codes) = found, _binary_codes(found, codes, pos_label)
+        labels, (distinct, codes) = distinct, _binary_codes(distinct, codes, pos_label)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
         if two_columns and pos_label is not None and len(labels) == 1:
             raise InputError(
@@ -97,17 +97,17 @@ def read_problem(
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
             flipped = np.asarray(y_prob)[:, ::-1]
-            scores = read_scores(flipped, scale="probability", name="y_prob")
+            scores = validate_scores(flipped, scale="probability", name="y_prob")
     if weights == "frequency":
         w = _checked_counts(codes, w)
-    rows = Rows(scores, codes, w, found)
+    rows = Rows(scores, codes, w, distinct)
     match_classes(rows, names=_NAMES)
     warn_of_hard(scores, "y_prob")
     if pos_label is None and classes is None and column_names(y_prob) is None:
         warn_of_order(labels_found, "y_true")
     if w is not None and not w.all():
         kept = np.flatnonzero(w)
-        rows = Rows(scores[kept], codes[kept], w[kept], found)
+        rows = Rows(scores[kept], codes[kept], w[kept], distinct)
     return rows
 
 
@@ -131,14 +131,14 @@ def _of_two_classes(y_prob: Any) -> bool:
     """Whether there are at most two columns."""
     try:
         shape = getattr(y_prob, "shape", None) or np.shape(y_prob)
-    except (ValueError, TypeError, OverflowError):  # ragged: `read_scores` words it
+    except (ValueError, TypeError, OverflowError):  # ragged: `validate_scores` words it
         return False
     return len(shape) < 2 or shape[1] <= 2
 
 
-def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any) -> Any:
+def columns_in_order(y_prob: Any, distinct: np.ndarray, pos_label: Any) -> Any:
     """The columns of a frame in the order of the labels, of which one may be all that occurs."""
-    labels = found.tolist()
+    labels = distinct.tolist()
     if len(labels) == 1 and pos_label is not None and pos_label != labels[0]:
         labels = sorted([*labels, pos_label], key=str)
     elif len(labels) == 1 and not isinstance(labels[0], str) and labels[0] in (0, 1, -1):
@@ -149,22 +149,22 @@ def columns_in_order(y_prob: Any, found: np.ndarray, pos_label: Any) -> Any:
 
 def _weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Checked weights; what is below 1e-50 of the largest counts as 0, or its square would."""
-    w = read_weights(sample_weight, n)
+    w = validate_weights(sample_weight, n)
     if w is None or w.min() >= _LEAST * w.max():
         return w
     return np.where(w < _LEAST * w.max(), 0.0, w)
 
 
 def _event_shares(
-    found: np.ndarray, shares: FloatArray, pos_label: Any
+    distinct: np.ndarray, shares: FloatArray, pos_label: Any
 ) -> tuple[np.ndarray, FloatArray]:
     """Shares of the event, which may be that of the smaller label."""
-    if pos_label is None or pos_label == found[1]:
+    if pos_label is None or pos_label == distinct[1]:
         return np.array([0, 1]), shares
-    if pos_label != found[0]:
+    if pos_label != distinct[0]:
         raise InputError(
             f"pos_label={spelled(pos_label)} with fractions in y_true; expected "
-            f"{spelled(found.tolist()[0])} or {spelled(found.tolist()[1])}."
+            f"{spelled(distinct.tolist()[0])} or {spelled(distinct.tolist()[1])}."
         )
     return np.array([0, 1]), 1.0 - shares
 
@@ -196,26 +196,26 @@ def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
 
 
 def _binary_codes(
-    found: np.ndarray, codes: IntArray, pos_label: Any
+    distinct: np.ndarray, codes: IntArray, pos_label: Any
 ) -> tuple[np.ndarray, IntArray]:
     """Codes with 1 for the positive label, also where only one label occurs."""
     if pos_label is None:
-        if len(found) != 1:
-            return found, codes
-        only = found.tolist()[0]
+        if len(distinct) != 1:
+            return distinct, codes
+        only = distinct.tolist()[0]
         if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
             return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
         raise InputError(
             f"y_true holds one label only, {spelled(only)}; expected two, or pos_label to say "
             "whether it is the event."
         )
-    same_kind = isinstance(pos_label, str) == isinstance(found.tolist()[0], str)
-    if len(found) > 2 or not same_kind or (len(found) == 2 and pos_label not in found):
+    same_kind = isinstance(pos_label, str) == isinstance(distinct.tolist()[0], str)
+    if len(distinct) > 2 or not same_kind or (len(distinct) == 2 and pos_label not in distinct):
         raise InputError(
-            f"pos_label={spelled(pos_label)} with the labels {spelled(found.tolist()[:10])}; "
+            f"pos_label={spelled(pos_label)} with the labels {spelled(distinct.tolist()[:10])}; "
             "expected one of two labels."
         )
-    positive = (found == pos_label)[codes]
+    positive = (distinct == pos_label)[codes]
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)
 
 
@@ -241,21 +241,21 @@ def refuse_kind(kind: Any) -> None:
         raise InputError(f"kind={spelled(kind)} with a ScoreTable, which is binary.")
 
 
-def read_groups(groups: Any, sample_weight: Any, n: int) -> np.ndarray:
+def validate_groups(groups: Any, sample_weight: Any, n: int) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
-    g = read_group_labels(groups, n, "groups")
+    g = validate_group_labels(groups, n, "groups")
     w = _weights(sample_weight, n)
     if w is not None:
         g, w = g[w > 0], w[w > 0]
-    found, codes = np.unique(g, return_inverse=True)
-    if len(found) < 2:
+    distinct, codes = np.unique(g, return_inverse=True)
+    if len(distinct) < 2:
         raise InputError("groups holds one group only; expected at least two to draw from.")
-    if len(found) < FEW_GROUPS:
+    if len(distinct) < FEW_GROUPS:
         warn(f"{few_groups(codes, w)}.", FewGroupsWarning)
     return codes
 
 
-def read_confidence(
+def validate_confidence(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any,
@@ -266,7 +266,7 @@ def read_confidence(
 ) -> Binary:
     """Checked rows of one event, or of the winning class being right for K > 2 classes."""
     given = sample_weight, weights, pos_label
-    rows = read_problem(y_true, y_prob, *given, fractions=fractions)
+    rows = validate_problem(y_true, y_prob, *given, fractions=fractions)
     return reduce_rows(rows, infer_kind(None, rows.scores.n_classes), weights)[0]
 
 
@@ -328,7 +328,7 @@ def reversal(
     said = f"AUC {area:.3f}, surely below 1/2: the other label may be meant"
     if y_prob is None:
         return f"{said}; say so by pos_label."
-    labels, codes = read_targets(y_true, name="y_true")
+    labels, codes = validate_targets(y_true, name="y_true")
     if codes.dtype.kind == "f":
         return f"{said}; give the fractions of that label."
     if np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2:
@@ -340,7 +340,7 @@ def reversal(
     return f"{said}; say so by pos_label={spelled(other)}."
 
 
-def read_stream_rows(
+def validate_stream_rows(
     y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any
 ) -> tuple[Binary, IntArray, int, np.ndarray]:
     """The labelled rows as a binary problem, their places in the stream, and its length.
@@ -353,15 +353,15 @@ def read_stream_rows(
     else:
         known = y == y  # not NaN, whatever the type
     if y.ndim == 1 and not known.all():
-        n = len(read_scores(y_prob, scale="probability", name="y_prob"))
+        n = len(validate_scores(y_prob, scale="probability", name="y_prob"))
         check_lengths(n, len(y), ("y_prob", "y_true"))
         if not known.any():
             raise InputError("y_true holds no label; expected some rows with one.")
         y_prob = _by_name(y[known], y_prob, pos_label, classes)
         y_true, labelled = y[known], y_prob[known]
-        data = read_problem(y_true, labelled, pos_label=pos_label, classes=classes)
+        data = validate_problem(y_true, labelled, pos_label=pos_label, classes=classes)
     else:
-        data = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
+        data = validate_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
         y_prob = _by_name(y.ravel(), y_prob, pos_label, classes)
     shown = infer_kind(kind, data.scores.n_classes, get_args(StreamKind))
     (binary,) = reduce_rows(data, shown)
@@ -373,5 +373,5 @@ def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any) -> np.ndarray:
     """Forecasts as an array, the columns of a frame in the order of the labels."""
     if isinstance(y_prob, (np.ndarray, list, tuple)):
         return np.asarray(y_prob)
-    found, _ = read_labels(y, classes=classes, name="y_true")
-    return np.asarray(columns_in_order(y_prob, found, pos_label))
+    distinct, _ = validate_labels(y, classes=classes, name="y_true")
+    return np.asarray(columns_in_order(y_prob, distinct, pos_label))

@@ -99,12 +99,12 @@ def labels_from_dict(data: Any, what: str) -> np.ndarray:
         raise InputError(f"class labels of {what} are too long together.")
     try:
         with np.errstate(over="ignore"):
-            found = np.array(values, dtype=dtype)
+            labels = np.array(values, dtype=dtype)
     except OverflowError as error:
         raise InputError(f"class labels of {what} do not fit {name}.") from error
-    if kind is float and not np.isfinite(found).all():
+    if kind is float and not np.isfinite(labels).all():
         raise InputError(f"class labels of {what} are not finite as {name}.")
-    return found
+    return labels
 
 
 def number(value: Any, what: str) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from .._typing import FloatArray, IntArray, SignalScale
 from .errors import InputError
 from .inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths, refuse_swapped
-from .labels import is_missing, read_group_labels, read_labels, refuse_masked
+from .labels import is_missing, refuse_masked, validate_group_labels, validate_labels
 from .params import advice, check_choice
 from .printed import spelled
 from .warnings import MissingSignalWarning, warn
@@ -19,23 +19,23 @@ from .warnings import MissingSignalWarning, warn
 SCALES = get_args(SignalScale)
 
 
-def read_correct(correct: Any, signal: Any = None, name: str = "confidence") -> IntArray:
+def validate_correct(correct: Any, signal: Any = None, name: str = "confidence") -> IntArray:
     """0 or 1 for every output; ``signal`` is what they may have been mistaken for."""
     try:
-        found, codes = read_labels(correct, name="correct")
+        distinct, codes = validate_labels(correct, name="correct")
     except ValueError:
         signal = next(iter(signal.values()), None) if isinstance(signal, Mapping) else signal
         refuse_swapped(signal, correct, (name, "correct"))
         raise
-    other = [v for v in found.tolist() if v not in (0, 1)]
+    other = [v for v in distinct.tolist() if v not in (0, 1)]
     if other:
         raise InputError(
             f"correct holds {spelled(other[0])}; expected 0 or 1, or bool, for every output."
         )
-    return found.astype(np.int8)[codes]
+    return distinct.astype(np.int8)[codes]
 
 
-def read_signals(confidence: Any, n: int, beside: str = "correct") -> dict[str, FloatArray]:
+def validate_signals(confidence: Any, n: int, beside: str = "correct") -> dict[str, FloatArray]:
     """Named columns of one number per output, NaN where there is none."""
     if hasattr(confidence, "columns"):
         pairs = [(str(c), confidence[c]) for c in confidence.columns]
@@ -86,12 +86,12 @@ def _numbers(values: Any, n: int, name: str, beside: str) -> FloatArray:
     return a
 
 
-def read_by(by: Any, n: int) -> np.ndarray:
+def validate_by(by: Any, n: int) -> np.ndarray:
     """Parts that outputs belong to: labels, or several labels of each, joined."""
     if np.ndim(by) != 2 or len(by) != n:
-        return read_group_labels(by, n, "by")
+        return validate_group_labels(by, n, "by")
     columns = np.asarray(by, dtype=object).T
-    named = [read_group_labels(column.tolist(), n, "by") for column in columns]
+    named = [validate_group_labels(column.tolist(), n, "by") for column in columns]
     return np.array([", ".join(map(str, row)) for row in zip(*named, strict=True)])
 
 
@@ -140,7 +140,7 @@ def warn_left_out(name: str, missing: np.ndarray, so: str) -> None:
 _WHOLE = 1e-3
 
 
-def read_floats(values: Any, name: str) -> FloatArray:
+def validate_floats(values: Any, name: str) -> FloatArray:
     """An array of float64."""
     if np.ma.isMaskedArray(values):
         raise InputError(f"{name} is a masked array; expected a plain one.")
@@ -157,11 +157,11 @@ def _flat(a: FloatArray) -> FloatArray:
     return a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a
 
 
-def read_rates(y: Any, n: int) -> FloatArray:
+def validate_rates(y: Any, n: int) -> FloatArray:
     """Success rates in [0, 1]."""
     if y is None:
         raise InputError("requires y to be passed, but the target y is None.")
-    a = _flat(read_floats(y, "y"))
+    a = _flat(validate_floats(y, "y"))
     if a.ndim != 1:
         raise InputError(f"y has shape {a.shape}; expected one success rate per row.")
     check_lengths(n, len(a), ("X", "y"))
@@ -175,7 +175,7 @@ def read_rates(y: Any, n: int) -> FloatArray:
     return a
 
 
-def read_trials(n_trials: Any, y: FloatArray, method: str) -> FloatArray | None:
+def validate_trials(n_trials: Any, y: FloatArray, method: str) -> FloatArray | None:
     """Numbers of trials of which the rates are whole shares."""
     if n_trials is None:
         if method == "beta_binomial":
@@ -184,7 +184,7 @@ def read_trials(n_trials: Any, y: FloatArray, method: str) -> FloatArray | None:
                 "per row. Without it use method='pinball'."
             )
         return None
-    n = _flat(read_floats(n_trials, "n_trials"))
+    n = _flat(validate_floats(n_trials, "n_trials"))
     if n.ndim == 0:
         n = np.full(len(y), float(n))
     if n.shape != y.shape:

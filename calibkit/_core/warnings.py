@@ -125,9 +125,9 @@ def warn_of_separation() -> None:
     )
 
 
-def warn_of_reversal(found: str) -> None:
+def warn_of_reversal(what: str) -> None:
     """Say that the scores point the wrong way, and what the map makes of it."""
     warn(
-        f"higher scores go with fewer events, so {found}. Check which class the scores are of.",
+        f"higher scores go with fewer events, so {what}. Check which class the scores are of.",
         ReversedScoresWarning,
     )

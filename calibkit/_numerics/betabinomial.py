@@ -121,7 +121,7 @@ def fit_beta_binomial(
         value, gradient = _loss(theta, x, k, n, weight)
         return value, gradient[free]
 
-    found = minimize(
+    result = minimize(
         loss,
         start[free],
         jac=True,
@@ -129,8 +129,8 @@ def fit_beta_binomial(
         bounds=bounds[free],
         options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 500},
     )
-    theta, converged = start.copy(), bool(found.status != 1)
-    theta[free] = _polished(lambda part: loss(part)[1], found.x, bounds[free])
+    theta, converged = start.copy(), bool(result.status != 1)
+    theta[free] = _polished(lambda part: loss(part)[1], result.x, bounds[free])
     value = _loss(theta, x, k, n, weight)[0]
     binomial = np.array([*start[:2], 0.0, LOG_PRECISION[1]])
     at_bound = _loss(binomial, x, k, n, weight)[0]

@@ -271,9 +271,9 @@ def fit_logistic(
         # A thinned sample may be separable where the whole is not; its fit then runs away.
         if start.converged and np.abs(start.theta).max() < _LONGEST:
             theta = start.theta
-    found = minimise(problem, theta, bounds=bounds, longest=_LONGEST)
-    raw = problem.raw(found.theta)
-    information = found.hessian * problem.total
+    result = minimise(problem, theta, bounds=bounds, longest=_LONGEST)
+    raw = problem.raw(result.theta)
+    information = result.hessian * problem.total
     return LogisticFit(
-        raw[:-1], float(raw[-1]), information, found.theta, found.converged, found.n_iter
+        raw[:-1], float(raw[-1]), information, result.theta, result.converged, result.n_iter
     )

@@ -28,10 +28,10 @@ _MOST_CELLS = 1 << 16
 
 def count_at_or_below(x: FloatArray, steps: FloatArray) -> IntArray:
     """How many of the sorted steps are <= each number: ``searchsorted(steps, x, "right")``."""
-    found = _best_key(steps) if len(x) >= _MANY and len(steps) and x.dtype == np.float64 else None
-    if found is None:
+    best = _best_key(steps) if len(x) >= _MANY and len(steps) and x.dtype == np.float64 else None
+    if best is None:
         return np.searchsorted(steps, x, side="right")
-    key, rounds = found
+    key, rounds = best
     keys = key(steps)
     table = np.searchsorted(keys, np.arange(keys[-1] + 1))
     padded = np.append(steps, np.inf)

@@ -82,17 +82,17 @@ def sequences_of(n: IntArray, max_error: float, alpha: float) -> list[Sequence]:
 
     None where the rows are too few.
     """
-    rows, found = int(n[-1]), list[Sequence]()
+    rows, sequences = int(n[-1]), list[Sequence]()
     top = bottom = 0  # as many rows, at least and at most, lie at or above the start before
     for q, share in starts_of(rows, max_error, alpha):
         first = top + _lowest_rank(rows - top, q, _START * share)
         least = bottom + _highest_rank(rows - bottom, q, _START * share)
-        found.append(Sequence(first, least, (1.0 - 2.0 * _START) * share))
+        sequences.append(Sequence(first, least, (1.0 - 2.0 * _START) * share))
         if least > rows:  # where the next would begin can't be told
             break
         # The same number where one value spans all ranks that the start may have.
         top, bottom = (int(n[np.searchsorted(n, rank)]) for rank in (first, least))
-    return found
+    return sequences
 
 
 def _lowest_rank(n: int, q: float, tail: float) -> int:
@@ -145,7 +145,7 @@ def last_passed(
     stopped = wrong > max_error * n
     if passable is not None:
         stopped |= ~passable
-    found = -1, 0.0
+    passed = -1, 0.0
     for i, sequence in enumerate(sequences):
         start = int(np.searchsorted(n, sequence.first))
         stops = np.flatnonzero(stopped[start:])
@@ -153,9 +153,9 @@ def last_passed(
         alphas = alphas_from(n[rows], sequences[i:])
         failed = np.flatnonzero(at_most(wrong[rows], n[rows], max_error) > alphas)
         last = (int(failed[0]) if len(failed) else len(alphas)) - 1
-        if last >= 0 and n[start + last] >= sequence.least and start + last > found[0]:
-            found = start + last, float(alphas[last])
-    return found
+        if last >= 0 and n[start + last] >= sequence.least and start + last > passed[0]:
+            passed = start + last, float(alphas[last])
+    return passed
 
 
 def rows_needed(

@@ -160,8 +160,8 @@ def fit_temperature(
     whole = _Loss(*rows, row_blocks(n, n_classes))
     # With many rows an excess of 1e-14 is as good, and spares a pass.
     tol = TOLERANCE if n < 20 * _START_ROWS else 1e-14
-    found = minimise(whole, beta, bounds=bounds, tol=tol)
-    value = max(float(found.theta[0]), float(bounds[0][0]))  # a step may round to 0
+    result = minimise(whole, beta, bounds=bounds, tol=tol)
+    value = max(float(result.theta[0]), float(bounds[0][0]))  # a step may round to 0
     bound = "hot" if value <= bounds[0][0] * (1 + 1e-9) else None
     bound = "cold" if value >= bounds[1][0] * (1 - 1e-9) else bound
-    return TemperatureFit(value, bound, found.converged, found.n_iter)
+    return TemperatureFit(value, bound, result.converged, result.n_iter)

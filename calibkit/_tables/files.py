@@ -164,12 +164,12 @@ def check_apart(inputs: dict[str, str], outputs: dict[str, str | None]) -> None:
     for what, argument in inputs.items():
         taken |= dict.fromkeys(_identities(argument, sys.stdin), what)
     for what, output in outputs.items():
-        found = set() if output is None else _identities(output, sys.stdout)
-        for identity in found & taken.keys():
+        identities = set() if output is None else _identities(output, sys.stdout)
+        for identity in identities & taken.keys():
             other, name = taken[identity], what if output == "-" else output
             is_what = f"is {other}" if other in inputs else f"is the file of {other} too"
             raise ValueError(f"{name}: {is_what}; choose another name.")
-        taken |= dict.fromkeys(found, what)
+        taken |= dict.fromkeys(identities, what)
 
 
 def _identities(argument: str, stream: Any) -> set[tuple[Any, ...]]:

@@ -197,8 +197,8 @@ class Repeated(dict[str, Any]):
 
 def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON, of a type of its own if a key is repeated."""
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else Repeated(found)
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else Repeated(fields)
 
 
 def check_object(place: str, value: Any) -> None:

@@ -61,11 +61,11 @@ class Table:
             frame = pl.read_csv(data, columns=places, separator=separator, infer_schema_length=0)
         except pl.exceptions.PolarsError:
             return None
-        found = {self.columns[i]: s for i, s in zip(places, frame.get_columns(), strict=True)}
+        loaded = {self.columns[i]: s for i, s in zip(places, frame.get_columns(), strict=True)}
         ragged = data.count(separator.encode()) != (len(frame) + 1) * (len(self.columns) - 1)
         # Blank lines count as rows there.
-        odd = ragged or len(frame) == 0 or any(s.null_count() for s in found.values())
-        return None if odd else found
+        odd = ragged or len(frame) == 0 or any(s.null_count() for s in loaded.values())
+        return None if odd else loaded
 
     def _text(self, names: list[str]) -> dict[str, Any]:
         with self.source.text() as (text, _):
@@ -150,13 +150,13 @@ class Table:
 
     def _int64(self, series: Any, name: str) -> Any:
         pl = require("polars", "cli")
-        found = series.cast(pl.Int64, strict=False)
-        wide = (found.is_null() & series.is_not_null()).arg_true()
+        numbers = series.cast(pl.Int64, strict=False)
+        wide = (numbers.is_null() & series.is_not_null()).arg_true()
         if len(wide):
             row = int(wide[0])
             shown = f"{quoted(name)} is {series[row]}"
             raise ValueError(f"{self.place(row)}: {shown}; expected a smaller integer, or a text.")
-        return found
+        return numbers
 
     def place(self, row: int) -> str:
         """Where a row is, in words."""
@@ -198,13 +198,13 @@ def located(name: str, place: Callable[[int], str]) -> Iterator[None]:
 
 def _labels_from_text(series: Any) -> np.ndarray:
     pl = require("polars", "cli")
-    found = series.unique().to_list()
-    if set(map(str.lower, found)) <= {"true", "false"}:
+    values = series.unique().to_list()
+    if set(map(str.lower, values)) <= {"true", "false"}:
         return (series.str.to_lowercase() == "true").to_numpy()
     for dtype, kind in ((pl.Int64, int), (pl.Float64, float)):
         try:
             # Codes such as 007 are names, not numbers.
-            if all(v.removeprefix("+") == str(kind(v)) for v in found):
+            if all(v.removeprefix("+") == str(kind(v)) for v in values):
                 return series.cast(dtype).to_numpy()
         except (ValueError, OverflowError, pl.exceptions.PolarsError):
             continue
@@ -232,7 +232,7 @@ def parquet_errors(source: Source, verb: str = "read as Parquet") -> Iterator[No
 def find_columns(option: str, asked: list[str], columns: list[str], source: str) -> list[str]:
     """Columns that an option names: a name, names joined by commas, or a pattern with * or ?."""
     known = Counter(columns)
-    found: list[str] = []
+    matching: list[str] = []
     for value in asked:
         for name in [value] if value in known else value.split(","):
             matched = [name] if name in known else _matching(columns, name)
@@ -242,13 +242,13 @@ def find_columns(option: str, asked: list[str], columns: list[str], source: str)
                     f"{option} {quoted(name)}: no such column; {source} has: {listed(columns)}"
                     f"{look}"
                 )
-            found += matched
-    for name, n in Counter(found).items():
+            matching += matched
+    for name, n in Counter(matching).items():
         if known[name] > 1:
             raise ValueError(f"{option} {quoted(name)}: {source} has several columns of that name.")
         if n > 1:
             raise ValueError(f"{option} {quoted(name)}: the column is named twice.")
-    return found
+    return matching
 
 
 def _matching(columns: list[str], pattern: str) -> list[str]:

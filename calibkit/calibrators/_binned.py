@@ -66,7 +66,7 @@ class BinnedCalibrator(BaseCalibrator):
         bins : ndarray of shape (n,)
             Indices of ``value_``, of ``count_`` and so on.
         """
-        return self._bins(self._clipped(self._read(X)))
+        return self._bins(self._clipped(self._validate_scores(X)))
 
     def _check_state(self) -> None:
         n_bins = len(self.value_)

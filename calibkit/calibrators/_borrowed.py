@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError, InputTypeError
-from .._core.labels import read_classes
+from .._core.labels import validate_classes
 from .._core.params import check_choice, check_scale
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scores
-from .._core.signals import read_correct, read_signals
+from .._core.signals import validate_correct, validate_signals
 from .._core.warnings import warn_of_reversal
 from .._numerics.links import expit, logit
 from .._numerics.logistic import direction
@@ -106,7 +106,7 @@ class BorrowedCalibrator(BaseCalibrator):
         if self.scale is not None:
             check_choice("scale", self.scale, ("probability", "logit"))
         if self.classes is not None:
-            read_classes(self.classes)
+            validate_classes(self.classes)
         check_is_fitted(inner)
         if len(inner.classes_) != 2:
             raise InputError(
@@ -198,11 +198,11 @@ def borrow_calibrator(
     """
     made = BorrowedCalibrator(calibrator, repair=repair, shrinkage=shrinkage)
     made._check_params()
-    y = read_correct(correct, confidence)
-    signal = read_signals({"confidence": confidence}, len(y))["confidence"]
+    y = validate_correct(correct, confidence)
+    signal = validate_signals({"confidence": confidence}, len(y))["confidence"]
     if np.isnan(signal).any():
         at = int(np.flatnonzero(np.isnan(signal))[0])
         raise InputError(f"confidence is NaN at output {at}; leave such outputs out.")
     made.classes_ = np.array([0, 1])
-    made._fit(calibrator._read(signal), y, None)
+    made._fit(calibrator._validate_scores(signal), y, None)
     return made

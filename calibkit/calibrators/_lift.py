@@ -12,7 +12,7 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.certification import Certificate, Settings, certify_classes, certify_counts, counts_of
 from .._core.errors import InputTypeError
 from .._core.inputs import Rows
-from .._core.labels import read_classes
+from .._core.labels import validate_classes
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
 from .._core.saved import check_held
@@ -47,7 +47,7 @@ class _Lift(BaseCalibrator):
             )
         inner._check_params()
         if self.classes is not None:
-            read_classes(self.classes)
+            validate_classes(self.classes)
 
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
         self.calibrator._set_scale(scale)
@@ -163,7 +163,7 @@ class OneVsRestCalibrator(_Lift):
         classwise : ndarray of shape (n, n_classes)
             Each in [0, 1]; rows need not sum to one.
         """
-        s = self._read(X)
+        s = self._validate_scores(X)
         return self._predict_scores(s) if s.n_classes == 2 else self._classwise(s)
 
     def _classwise(self, s: Scores) -> FloatArray:
@@ -345,7 +345,7 @@ class TopLabelCalibrator(_Lift):
         confidence : ndarray of shape (n,)
             In [0, 1].
         """
-        return self._confidence(self._read(X))[0]
+        return self._confidence(self._validate_scores(X))[0]
 
     def _predict(self, s: Scores) -> FloatArray:
         q, winners = self._confidence(s)

@@ -43,7 +43,7 @@ class PlattOrBeta(BaseEstimator):
         return beta if np.log(chances[1] / chances[0]).sum() > _GAIN else platt
 
 
-def read_calibrator(calibrator: Any, scale: SignalScale) -> BaseCalibrator | PlattOrBeta:
+def validate_calibrator(calibrator: Any, scale: SignalScale) -> BaseCalibrator | PlattOrBeta:
     """A new calibrator of one score per output, by name or by example."""
     own: Scale = "probability" if scale == "probability" else "logit"
     if isinstance(calibrator, str):

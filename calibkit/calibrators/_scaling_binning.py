@@ -11,7 +11,7 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
-from .._core.labels import read_classes
+from .._core.labels import validate_classes
 from .._core.params import check_real, check_seed, generator
 from .._core.printed import spelled
 from .._core.saved import check_held, check_inside
@@ -175,7 +175,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         self._shares()
         check_seed(self.random_state)
         if self.classes is not None:
-            read_classes(self.classes)
+            validate_classes(self.classes)
 
     def _shares(self) -> tuple[float, ...] | None:
         """Shares of the three parts, or None where there are no parts."""

@@ -16,7 +16,7 @@ from .._core.params import check_choice, check_flag
 from .._core.printed import spelled
 from .._typing import FloatArray, IntArray, Scale
 from ._measures import LEAST_MISS, SCALES
-from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, read_ragged, warn_of_missing
+from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, validate_ragged, warn_of_missing
 
 if TYPE_CHECKING:
     pass
@@ -129,18 +129,18 @@ def ask(
             "count); expected different words."
         )
     bare: dict[str, str] = {}  # tokens recur: each is stripped once
-    rows = read_rows(answers, name)
+    rows = validate_list(answers, name)
     out, why = np.full(len(rows), nan), ""
     for i, answer in enumerate(rows):
         listed = [] if is_missing(answer) else _listed(answer, i, name)
-        found: tuple[list[float], list[float]] = ([], [])
+        masses: tuple[list[float], list[float]] = ([], [])
         for token, logprob in listed:
             word = bare.get(token)
             if word is None:
                 word = bare[token] = _bare(token)
             if word in yes or word in no:
-                found[word in no].append(logprob)
-        out[i] = _answer(found, listed, normalised, absent, scale)
+                masses[word in no].append(logprob)
+        out[i] = _answer(masses, listed, normalised, absent, scale)
         if not why and np.isnan(out[i]):
             why = "the words are not among the tokens listed" if listed else "no answer"
     missing = np.isnan(out)
@@ -150,14 +150,14 @@ def ask(
 
 
 def _answer(
-    found: tuple[list[float], list[float]],
+    masses: tuple[list[float], list[float]],
     listed: list[tuple[str, float]],
     normalised: bool,
     absent: str,
     scale: Scale,
 ) -> float:
-    logs = [_log_sum(f) if f else nan for f in found]
-    if absent == "bound" and listed and not (normalised and not any(found)):
+    logs = [_log_sum(f) if f else nan for f in masses]
+    if absent == "bound" and listed and not (normalised and not any(masses)):
         values = [v for _, v in listed]
         rest = -expm1(_log_sum(values))
         bound = max(min(min(values), log(rest) if rest > 0 else LOWEST), LOWEST)
@@ -187,7 +187,7 @@ def _words(words: str | Sequence[str], name: str) -> set[str]:
     return {_bare(w) for w in given}
 
 
-def read_rows(data: Any, name: str) -> list[Any]:
+def validate_list(data: Any, name: str) -> list[Any]:
     """One entry per output, of any kind of column."""
     if isinstance(data, (str, bytes, dict)) or not hasattr(data, "__iter__"):
         raise InputTypeError(
@@ -301,7 +301,7 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     array([0.667, 0.667, 0.333, 1.   ])
     """
     check_flag("leave_one_out", leave_one_out)
-    rows, prompts = read_rows(answers, "answers"), read_rows(groups, "groups")
+    rows, prompts = validate_list(answers, "answers"), validate_list(groups, "groups")
     check_lengths(len(rows), len(prompts), ("answers", "groups"))
     rows = [None if isinstance(v, str) and not v.strip() else v for v in rows]
     codes, group = _codes(rows, "answers"), _codes(prompts, "groups")
@@ -372,7 +372,7 @@ def test_pass_rate(passed: Any) -> FloatArray:
     >>> test_pass_rate([[True, False, True, True], [False]])
     array([0.75, 0.  ])
     """
-    tests = read_ragged(passed, "passed")
+    tests = validate_ragged(passed, "passed")
     values = tests.values[tests.offsets[0] : tests.offsets[-1]].astype(np.float64)
     bad = ~(np.isnan(values) | (values == 0) | (values == 1))
     if bad.any():

@@ -9,9 +9,9 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.inputs import check_lengths
-from .._core.labels import read_group_labels
+from .._core.labels import validate_group_labels
 from .._core.params import check_int, check_real, generator, percent
-from .._core.signals import read_floats
+from .._core.signals import validate_floats
 from .._typing import FloatArray, IntArray
 from ..decisions import ResultTable
 
@@ -102,7 +102,7 @@ def success_at(p: Any, n: Any) -> Any:
     >>> round(success_at(0.1, 44), 3)
     0.99
     """
-    a, count = _probabilities(p), read_floats(n, "n")
+    a, count = _probabilities(p), validate_floats(n, "n")
     bad = ~((count >= 0) & (count == np.floor(count)))
     if bad.any():
         raise InputError(f"n holds {count[bad].flat[0]:.6g}; expected whole numbers of at least 0.")
@@ -118,7 +118,7 @@ def success_at(p: Any, n: Any) -> Any:
 
 
 def _probabilities(p: Any) -> FloatArray:
-    a = read_floats(p, "p")
+    a = validate_floats(p, "p")
     bad = ~((a >= 0) & (a <= 1))
     if bad.any():
         at = f" at {int(np.flatnonzero(bad)[0])}" if a.ndim == 1 else ""
@@ -292,7 +292,7 @@ def simulate_budget(
     check_int("n_resamples", n_resamples, low=10)
     if n_orders is not None:
         check_int("n_orders", n_orders, low=1)
-    right, value, recorded = _read_runs(correct, score)
+    right, value, recorded = _validate_runs(correct, score)
     n_questions = len(right)
     p = _probabilities(p)
     if p.ndim != 1:
@@ -307,13 +307,15 @@ def simulate_budget(
     policies = {"fixed": fixed, "adaptive": adaptive, "uniform": uniform}
     code = np.arange(n_questions)
     if groups is not None:
-        code = np.unique(read_group_labels(groups, n_questions, "groups"), return_inverse=True)[1]
+        code = np.unique(validate_group_labels(groups, n_questions, "groups"), return_inverse=True)[
+            1
+        ]
     change = np.stack((adaptive[0] - fixed[0], adaptive[0] - uniform[0]))
     against_fixed, against_uniform = _intervals(change, code, level, n_resamples, rng)
     return BudgetSimulation(
         n_questions=n_questions,
-        **{f"accuracy_{name}": float(found[0].mean()) for name, found in policies.items()},
-        **{f"found_{name}": float(found[1].mean()) for name, found in policies.items()},
+        **{f"accuracy_{name}": float(result[0].mean()) for name, result in policies.items()},
+        **{f"found_{name}": float(result[1].mean()) for name, result in policies.items()},
         **dict(zip(("difference", "low", "high"), against_fixed, strict=True)),
         **dict(zip(("gain", "gain_low", "gain_high"), against_uniform, strict=True)),
         level=level,
@@ -376,7 +378,7 @@ def _intervals(
     return out
 
 
-def _read_runs(correct: Any, score: Any) -> tuple[np.ndarray, FloatArray, IntArray]:
+def _validate_runs(correct: Any, score: Any) -> tuple[np.ndarray, FloatArray, IntArray]:
     """Labels and scores of equal shape, and how many samples each question has."""
     right, value = _table(correct, "correct"), _table(score, "score")
     if right.shape != value.shape:
@@ -409,12 +411,12 @@ def _table(values: Any, name: str) -> FloatArray:
     if getattr(getattr(values, "dtype", None), "kind", "") == "O":  # such as a column of lists
         values = list(values)
     if isinstance(values, (list, tuple)) and len({np.size(row) for row in values}) > 1:
-        rows = [np.ravel(read_floats(row, name)) for row in values]
+        rows = [np.ravel(validate_floats(row, name)) for row in values]
         out = np.full((len(rows), max(map(len, rows))), np.nan)
         for i, row in enumerate(rows):
             out[i, : len(row)] = row
         return out
-    a = read_floats(values, name)
+    a = validate_floats(values, name)
     if a.ndim != 2:
         raise InputError(f"{name} has shape {a.shape}; expected (n_questions, n_samples).")
     return a

@@ -270,14 +270,14 @@ class Columns:
 
     def _signals(self, n: int) -> dict[str, FloatArray]:
         """Columns that hold numbers; one that only numbers the rows is none, unless named."""
-        found = {
+        signals = {
             name: np.array(column + [np.nan] * (n - len(column)))
             for name, column in self._extra.items()
         }
         named = self._settings.signals or ()
         return {
             name: values
-            for name, values in found.items()
+            for name, values in signals.items()
             if not np.isnan(values).all()
             and (name in named or not (is_no_signal(name) or _counts(name, values)))
         }
@@ -296,15 +296,15 @@ class Columns:
         cut, none = self._notes["cut"], self._notes["none"]
         if not (cut or none):
             return
-        found = []
+        lacking = []
         if cut:
-            found.append(f"of {len(cut)} those that make up the text are used")
+            lacking.append(f"of {len(cut)} those that make up the text are used")
         if none:
-            found.append(f"of {len(none)} none do, and they get no log-probabilities (NaN)")
+            lacking.append(f"of {len(none)} none do, and they get no log-probabilities (NaN)")
         first = self._ids.place[min(cut + none)]
         warn(
             f"the tokens of {len(cut) + len(none)} of {len(self._text)} outputs are not their text "
-            f"(first at {first}): {'; '.join(found)}. Hidden reasoning, and what is cut off at a "
+            f"(first at {first}): {'; '.join(lacking)}. Hidden reasoning, and what is cut off at a "
             "stop, stand among tokens but not in the text.",
             UnmatchedWarning,
         )
@@ -319,18 +319,18 @@ class Columns:
                 continue
             if one.holds != other.holds:
                 held = [", ".join(sorted(f.holds)) or "no signal" for f in (one, other)]
-                found = f"{one.path} holds {held[0]} and {other.path} {held[1]}, of the same tasks"
+                what = f"{one.path} holds {held[0]} and {other.path} {held[1]}, of the same tasks"
             elif self._are_same(one, other):
-                found = f"{one.path} and {other.path} hold the same outputs of the same tasks"
+                what = f"{one.path} and {other.path} hold the same outputs of the same tasks"
             elif not any(map(self._is_told, (*one.rows.values(), *other.rows.values()))):
-                found = (
+                what = (
                     f"{one.path} and {other.path} hold {', '.join(sorted(one.holds))} of the same "
                     "tasks, and nothing else of the outputs"
                 )
             else:
                 continue
             raise InputError(
-                f"{found} (for instance {min(both)}), and samples without numbers would be further "
+                f"{what} (for instance {min(both)}), and samples without numbers would be further "
                 "samples of each; expected further outputs, with the same columns in all files. "
                 "Signals of the same outputs: read each file by itself, then "
                 "first.with_signal('name', second.signals['name'], of=second). Further outputs: "

@@ -14,10 +14,10 @@ from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._numerics.links import logit
 from .._typing import FloatArray, Scale, Self
-from ._answers import ask, read_rows
+from ._answers import ask, validate_list
 from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, measure_tokens
 from ._ragged import to_numbers, warn_of_missing
-from ._verbalised import read_stated
+from ._verbalised import validate_stated
 
 #: The column that each measure is made of.
 _COLUMN_OF = {
@@ -196,9 +196,9 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
             normalised = measure == "p_true_normalised"
             return ask(values, "true", "false", normalised, "nan", self.scale, column)
         if measure == "verbalised":
-            p = read_stated(values, "fraction", column)
+            p = validate_stated(values, "fraction", column)
         else:
-            p = to_numbers(read_rows(values, column), column)
+            p = to_numbers(validate_list(values, column), column)
             bad = (p < 0) | (p > 1)
             if bad.any():
                 i = int(np.argmax(bad))

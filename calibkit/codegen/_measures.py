@@ -25,8 +25,8 @@ from ._ragged import (
     Ragged,
     checked,
     place,
-    read_nested,
-    read_ragged,
+    validate_nested,
+    validate_ragged,
     warn_of_missing,
 )
 
@@ -150,7 +150,7 @@ def measure_tokens(
     why = "no tokens"
     wanted = [m for m in names_of if m != "entropy"]
     if wanted:
-        tokens = read_ragged(logprobs, names[0])
+        tokens = validate_ragged(logprobs, names[0])
         columns, why = _measures(tokens, wanted, quantile, scale, names[0])
     if "entropy" in names_of:
         columns["entropy"], why_entropy = _entropy(top_logprobs, names[1])
@@ -180,14 +180,14 @@ def _measures(
     if len(full) < len(lengths):
         edges, sizes = edges[np.append(full, -1)], lengths[full]
     needs = {need for m in wanted for need in _NEEDS[m]}
-    found = _one_pass(tokens, edges, needs, quantile, scale, name) if needs else {}
+    sums = _one_pass(tokens, edges, needs, quantile, scale, name) if needs else {}
     columns: dict[str, FloatArray] = {}
     why = "no tokens"
     for m in wanted:
         if m == "length":
             columns[m] = lengths.astype(np.float64)
             continue
-        columns[m] = column = _finish(m, found, sizes, quantile, scale)
+        columns[m] = column = _finish(m, sums, sizes, quantile, scale)
         if len(full) < len(lengths):
             columns[m] = np.full(len(lengths), np.nan)
             columns[m][full] = column
@@ -202,11 +202,11 @@ def _one_pass(
 ) -> dict[str, FloatArray]:
     """Per output what the measures are made of; each block of tokens is read from memory once."""
     n = len(edges) - 1
-    found: dict[str, FloatArray] = {need: np.empty(n) for need in needs}
+    sums: dict[str, FloatArray] = {need: np.empty(n) for need in needs}
     if "quantile" in needs:
-        found["upper"] = np.empty(n)
+        sums["upper"] = np.empty(n)
     if "average" in needs and scale == "logit":
-        found["log_average"] = np.full(n, np.nan)
+        sums["log_average"] = np.full(n, np.nan)
     scratch = np.empty(widest_block(edges), dtype=tokens.values.dtype)
     for rows in segment_blocks(edges):
         first = edges[rows.start]
@@ -214,21 +214,21 @@ def _one_pass(
         block = checked(block, int(first), (tokens.offsets,), name)
         starts, room = edges[rows] - first, scratch[: len(block)]
         if "total" in needs:
-            found["total"][rows] = _sums(block, starts, room)
+            sums["total"][rows] = _sums(block, starts, room)
         if "least" in needs:
-            found["least"][rows] = np.minimum.reduceat(block, starts)
+            sums["least"][rows] = np.minimum.reduceat(block, starts)
         if "quantile" in needs:
-            found["quantile"][rows], found["upper"][rows] = quantile_neighbours(
+            sums["quantile"][rows], sums["upper"][rows] = quantile_neighbours(
                 block, starts, quantile
             )
-        if "log_average" in found:
+        if "log_average" in sums:
             miss = -np.add.reduceat(np.expm1(block, out=room), starts)
-            found["average"][rows] = miss
+            sums["average"][rows] = miss
             if (miss > _LARGE_MISS * np.diff(starts, append=len(block))).any():
-                found["log_average"][rows] = log_mean_exp(np.maximum(block, LOWEST), starts, room)
+                sums["log_average"][rows] = log_mean_exp(np.maximum(block, LOWEST), starts, room)
         elif "average" in needs:
-            found["average"][rows] = np.add.reduceat(exp_into(block, room), starts)
-    return found
+            sums["average"][rows] = np.add.reduceat(exp_into(block, room), starts)
+    return sums
 
 
 def _sums(block: FloatArray, starts: IntArray, room: FloatArray) -> FloatArray:
@@ -240,33 +240,33 @@ def _sums(block: FloatArray, starts: IntArray, room: FloatArray) -> FloatArray:
 
 
 def _finish(
-    measure: str, found: dict[str, FloatArray], n: IntArray, quantile: float, scale: Scale
+    measure: str, sums: dict[str, FloatArray], n: IntArray, quantile: float, scale: Scale
 ) -> FloatArray:
     """A measure from what the pass collected."""
     if measure == "average_token_probability":
-        return _average(found, n, scale)
+        return _average(sums, n, scale)
     if measure == "low_token_probability":
         t = quantile_fraction(n, quantile)
-        low = np.maximum(found["quantile"], LOWEST)
-        high = np.maximum(found["upper"], LOWEST)
+        low = np.maximum(sums["quantile"], LOWEST)
+        high = np.maximum(sums["upper"], LOWEST)
         with np.errstate(divide="ignore", invalid="ignore"):
             log_p = np.logaddexp(np.log1p(-t) + low, np.log(t) + high)
         return _on_scale(log_p, (t - 1.0) * np.expm1(low) - t * np.expm1(high), scale)
     if measure == "min_token_probability":
-        log_p = np.maximum(found["least"], LOWEST)
+        log_p = np.maximum(sums["least"], LOWEST)
     else:
-        log_p = found["total"] if measure == "total_probability" else found["total"] / n
+        log_p = sums["total"] if measure == "total_probability" else sums["total"] / n
     if measure == "perplexity":
         return np.exp(np.minimum(-log_p, 700.0))  # finite, whatever the tokens
     return _on_scale(log_p, -np.expm1(log_p), scale)
 
 
-def _average(found: dict[str, FloatArray], n: IntArray, scale: Scale) -> FloatArray:
+def _average(sums: dict[str, FloatArray], n: IntArray, scale: Scale) -> FloatArray:
     if scale == "probability":
-        return np.minimum(found["average"] / n, 1.0)
-    miss = found["average"] / n
+        return np.minimum(sums["average"] / n, 1.0)
+    miss = sums["average"] / n
     log_p = np.where(
-        miss <= _LARGE_MISS, np.log1p(-np.minimum(miss, _LARGE_MISS)), found["log_average"]
+        miss <= _LARGE_MISS, np.log1p(-np.minimum(miss, _LARGE_MISS)), sums["log_average"]
     )
     return _on_scale(log_p, miss, scale)
 
@@ -284,7 +284,7 @@ def _entropy(top_logprobs: Any, name: str) -> tuple[FloatArray, str]:
             f"{name} is None; expected the log-probabilities of the alternatives of each token, "
             "which the entropy is computed from."
         )
-    alternatives, tokens = read_nested(top_logprobs, name)
+    alternatives, tokens = validate_nested(top_logprobs, name)
     edges, n_tokens = alternatives.offsets, np.diff(tokens)
     given = np.flatnonzero(np.diff(edges))
     per_token = np.full(len(edges) - 1, np.nan)

@@ -137,13 +137,13 @@ class Ragged:
         return self.values[start:end]
 
 
-def read_ragged(X: Any, name: str) -> Ragged:
+def validate_ragged(X: Any, name: str) -> Ragged:
     """One list of numbers per output; floats of 32 or 64 bits, NaN where a number is missing."""
     inner = split(X, name)
     return Ragged(to_numbers(inner.values, name, inner.offsets), inner.offsets)
 
 
-def read_nested(X: Any, name: str) -> tuple[Ragged, IntArray]:
+def validate_nested(X: Any, name: str) -> tuple[Ragged, IntArray]:
     """One list of alternatives per token, and the offsets of the outputs in these lists."""
     outer = split(X, name)
     tokens = outer.values
@@ -323,14 +323,14 @@ def _from_objects(flat: list[Any], name: str, levels: tuple[IntArray, ...]) -> F
 
 def _refuse(value: Any, at: str, name: str) -> None:
     if isinstance(value, (complex, np.complexfloating)):
-        found, mend = "Complex data not supported: it holds", "Take its real part"
+        what, mend = "Complex data not supported: it holds", "Take its real part"
     elif isinstance(value, (str, bytes)):
-        found, mend = "it holds text", "Convert it to numbers first"
+        what, mend = "it holds text", "Convert it to numbers first"
     elif isinstance(value, dict):
-        found, mend = "it holds a dict", "For OpenAI's items pass [t['logprob'] for t in content]"
+        what, mend = "it holds a dict", "For OpenAI's items pass [t['logprob'] for t in content]"
     else:
-        found = f"it is nested too deep: a {type(value).__name__}"
+        what = f"it is nested too deep: a {type(value).__name__}"
         mend = "Pass one flat list of numbers per output"
     raise InputTypeError(
-        f"{name} can't be read: {found} ({spelled(value):.40}) at {at}; expected a number. {mend}."
+        f"{name} can't be read: {what} ({spelled(value):.40}) at {at}; expected a number. {mend}."
     )

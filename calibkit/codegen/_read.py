@@ -186,7 +186,7 @@ def read_results(
     Results(2 outputs of 1 tasks; 2 correct by base tests)
     """
     settings = ReadSettings(_task(task), sample, correct=correct, notion=notion)
-    ids, found, kept_notion, column = Ids(), [], None, ""
+    ids, verdicts, kept_notion, column = Ids(), [], None, ""
     for one in _paths(path):
         for verdict in read_rows(one, format, settings, "verdicts"):
             if kept_notion not in (None, verdict.notion):
@@ -197,13 +197,13 @@ def read_results(
             kept_notion, column = verdict.notion, verdict.column
             earlier = ids.add(verdict.place, verdict.task, verdict.sample)
             if earlier is None:
-                found.append(verdict.correct)
-            elif found[earlier] != verdict.correct:
+                verdicts.append(verdict.correct)
+            elif verdicts[earlier] != verdict.correct:
                 raise ids.conflict(earlier, verdict.place)
     if kept_notion is None:
         raise InputError(f"no record has a verdict by correct={spelled(correct)}.")
     return Results(
-        correct=np.array(found, dtype=bool), notion=kept_notion, column=column, **ids.columns()
+        correct=np.array(verdicts, dtype=bool), notion=kept_notion, column=column, **ids.columns()
     )
 
 

@@ -14,7 +14,7 @@ from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice, check_choice
 from .._core.printed import spelled
-from .._core.signals import SCALES, read_signals
+from .._core.signals import SCALES, validate_signals
 from .._core.warnings import MissingSignalWarning
 from .._typing import FloatArray, IntArray, Scale, SignalScale
 from ..decisions import Signals
@@ -165,8 +165,8 @@ class Generations:
         wanted = [name for name in names if name not in self.signals]
         columns = dict(self.signals)
         if wanted:
-            found = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs)
-            columns |= zip(wanted, found.T, strict=True)
+            measured = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs)
+            columns |= zip(wanted, measured.T, strict=True)
             if "length" in wanted:  # a text without log-probabilities is not of no length
                 bare = np.diff(self.logprobs.offsets) == 0
                 columns["length"] = np.where(
@@ -213,8 +213,8 @@ class Generations:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MissingSignalWarning)  # said once, by decide
-            found = self.confidence(name, scale=own)
-        values = found[name]
+            signals = self.confidence(name, scale=own)
+        values = signals[name]
         if name in self.signals and name not in self.scales:
             outside = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
             if scale == "probability" and outside.any():
@@ -231,7 +231,7 @@ class Generations:
                     "scale='logit')."
                 )
             return values, scale
-        return values, found.scales[name]
+        return values, signals.scales[name]
 
     def with_signal(
         self, name: str, values: Any, *, of: Any = None, scale: SignalScale = "probability"
@@ -266,7 +266,7 @@ class Generations:
         owner = self if of is None else getattr(of, "generations", of)
         if not isinstance(owner, Generations):
             raise InputTypeError(f"of is a {type(owner).__name__}; expected Generations.")
-        ((name, found),) = read_signals({name: values}, len(owner), "the outputs").items()
+        ((name, signal),) = validate_signals({name: values}, len(owner), "the outputs").items()
         if of is not None:
             rows = rows_of(owner, "outputs in of")
             at = np.array([rows.get(key, -1) for key in keys_of(self)], dtype=np.intp)
@@ -276,8 +276,8 @@ class Generations:
                     f"{next(keys_of(self))} and {next(keys_of(owner), None)}, for instance; "
                     "expected the same ids."
                 )
-            found = np.where(at < 0, np.nan, found[at])
-        signals = {**self.signals, name: found}
+            signal = np.where(at < 0, np.nan, signal[at])
+        signals = {**self.signals, name: signal}
         return replace(self, signals=signals, scales={**self.scales, name: scale})
 
     def take(self, rows: Any) -> Generations:
@@ -341,8 +341,8 @@ class Generations:
             columns["answer"] = _column(self.first_tokens)
         columns["place"] = self.place
         # Columns of the file may be called as one of these.
-        for kind, found in (("signal", self.signals), ("label", self.labels)):
-            columns |= {f"{kind}_{k}" if k in columns else k: v for k, v in found.items()}
+        for kind, named in (("signal", self.signals), ("label", self.labels)):
+            columns |= {f"{kind}_{k}" if k in columns else k: v for k, v in named.items()}
         return require("pandas").DataFrame(columns)
 
 
@@ -353,15 +353,15 @@ def keys_of(side: Generations | Results) -> Iterator[tuple[str, int]]:
 
 def rows_of(side: Generations | Results, name: str) -> dict[tuple[str, int], int]:
     """The row of every task and sample."""
-    found: dict[tuple[str, int], int] = {}
+    places: dict[tuple[str, int], int] = {}
     for i, key in enumerate(keys_of(side)):
-        earlier = found.setdefault(key, i)
+        earlier = places.setdefault(key, i)
         if earlier != i:
             raise InputError(
                 f"{name} have task {key[0]}, sample {key[1]} twice, at {side.place[earlier]} and "
                 f"at {side.place[i]}; expected each once."
             )
-    return found
+    return places
 
 
 def _column(values: list[Any]) -> np.ndarray:

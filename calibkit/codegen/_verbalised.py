@@ -15,7 +15,7 @@ from .._core.labels import is_missing
 from .._core.params import check_choice
 from .._core.printed import spelled
 from .._typing import FloatArray
-from ._answers import read_rows
+from ._answers import validate_list
 from ._ragged import warn_of_missing
 
 #: A number as it stands, well formed or not: 1,5 and 1.2.3 are one token each, and no number.
@@ -105,13 +105,13 @@ def parse_confidence(
     >>> parse_confidence(["I am 90% sure.", "9 out of 10", '{"confidence": 0.9}', "0.9"])
     array([0.9, 0.9, 0.9, 0.9])
     """
-    return read_stated(texts, bare)
+    return validate_stated(texts, bare)
 
 
-def read_stated(texts: Any, bare: str, name: str = "texts") -> FloatArray:
+def validate_stated(texts: Any, bare: str, name: str = "texts") -> FloatArray:
     """:func:`parse_confidence` for callers with a name of their own."""
     check_choice("bare", bare, ("fraction", "percent"))
-    rows = read_rows(texts, name)
+    rows = validate_list(texts, name)
     unit = 100.0 if bare == "percent" else 1.0
     seen: dict[str, float] = {}  # answers recur
     out = np.full(len(rows), nan)

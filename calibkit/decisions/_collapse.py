@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.signals import check_range, read_correct, read_signals
+from .._core.signals import check_range, validate_correct, validate_signals
 from .._numerics.binning import assign, uniform_borders
 from .._typing import FloatArray
 from ..metrics import Estimate, estimate, estimate_or_value
@@ -120,8 +120,8 @@ def bucket_collapse(
     >>> found.collapsed, found.ece < 0.01
     (True, True)
     """
-    y = read_correct(correct, p, "p")
-    q = read_signals({"p": p}, len(y))["p"]
+    y = validate_correct(correct, p, "p")
+    q = validate_signals({"p": p}, len(y))["p"]
     check_range(q, "probability", "p")
     if np.isnan(q).any():
         raise InputError("p contains NaN; expected a probability of every output.")

@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError, called
-from .._core.labels import read_group_labels
+from .._core.labels import validate_group_labels
 from .._core.params import check_int, check_real, generator, percent
 from .._core.printed import spelled
 from .._core.rows import FEW_GROUPS
 from .._core.signals import (
     check_range,
-    read_by,
-    read_correct,
-    read_signals,
     scales_of,
+    validate_by,
+    validate_correct,
+    validate_signals,
     warn_left_out,
 )
 from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
 from .._numerics.links import expit
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, SignalScale
-from ..calibrators import read_calibrator
+from ..calibrators import validate_calibrator
 from ..metrics import Estimate, estimate_or_value
 from ._collapse import N_BINS, collapse_of
-from ._folds import TooFewError, of_rows, out_of_fold, read_folds
+from ._folds import TooFewError, of_rows, out_of_fold, validate_folds
 from ._result_table import ResultTable
 
 #: Columns whose intervals do not print.
@@ -154,8 +154,8 @@ def evaluate_confidence(
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int("n_resamples", n_resamples, low=10)
     confidence, correct, groups = _unpacked(confidence, correct, groups, scale)
-    y = read_correct(correct, confidence)
-    signals = read_signals(confidence, len(y))
+    y = validate_correct(correct, confidence)
+    signals = validate_signals(confidence, len(y))
     known = getattr(confidence, "scales", {})
     if scale is None or isinstance(scale, Mapping):
         # A signal may have been taken out since; a name that somebody gives must be one.
@@ -166,12 +166,12 @@ def evaluate_confidence(
         if (missing := np.isnan(values)).any():
             so = " of its rows, so signals are compared on different outputs"
             warn_left_out(name, missing, so)
-    g = None if groups is None else read_group_labels(groups, len(y), "groups")
+    g = None if groups is None else validate_group_labels(groups, len(y), "groups")
     parts = [("", np.arange(len(y)))]
     if by is not None:
-        values_of, code = np.unique(read_by(by, len(y)), return_inverse=True)
+        values_of, code = np.unique(validate_by(by, len(y)), return_inverse=True)
         parts = [(str(v), np.flatnonzero(code == i)) for i, v in enumerate(values_of)]
-    cv = read_folds(cv, len(y))
+    cv = validate_folds(cv, len(y))
     seed = int(generator(random_state).integers(2**31))
     draws = {"level": level, "n_resamples": n_resamples, "random_state": seed}
     rows: list[dict[str, Any]] = []
@@ -182,13 +182,13 @@ def evaluate_confidence(
             notes.append(f"{said_of}groups weigh as {worth:.0f} equal ones; intervals are short")
         for name, values in signals.items():
             head = {"by": part} if by is not None else {}
-            template = read_calibrator(calibrator, scales[name])
+            template = validate_calibrator(calibrator, scales[name])
             own = None if g is None else g[at]
-            found = _SignalEvaluation(values[at], y[at], own, scales[name], draws)
+            evaluation = _SignalEvaluation(values[at], y[at], own, scales[name], draws)
             said_of = f"{part}, {name}" if by is not None else name
-            folds = of_rows(cv, at[found.known])
+            folds = of_rows(cv, at[evaluation.known])
             with called(part=f": {said_of}" if len(parts) * len(signals) > 1 else ""):
-                stages, said = found.stages(template, folds, seed, strict=by is None)
+                stages, said = evaluation.stages(template, folds, seed, strict=by is None)
             rows += [{**head, "signal": name, **row} for row in stages]
             notes += [f"{said_of}: {note}" for note in _cautions(stages[0], g is not None) + said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
@@ -300,8 +300,8 @@ class _SignalEvaluation:
 
 def _cautions(row: dict[str, Any], grouped: bool) -> list[str]:
     """What is to be said of the intervals of one signal; of groups it is said already."""
-    found = [e.caution for e in row.values() if isinstance(e, Estimate) and e.caution]
-    return [] if grouped else found[:1]
+    cautions = [e.caution for e in row.values() if isinstance(e, Estimate) and e.caution]
+    return [] if grouped else cautions[:1]
 
 
 def _worth(groups: np.ndarray) -> float:

@@ -12,16 +12,16 @@ from sklearn.model_selection import KFold
 
 from .._core.base import BaseCalibrator
 from .._core.errors import InputError
-from .._core.labels import read_group_labels
+from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_int, generator
 from .._core.printed import spelled
 from .._core.scores import Scores
-from .._core.signals import check_range, read_correct, read_signals, scales_of
+from .._core.signals import check_range, scales_of, validate_correct, validate_signals
 from .._core.warnings import ScaleWarning
 from .._cross_fitting import splits
 from .._numerics.links import expit
 from .._typing import FloatArray, IntArray, SignalScale
-from ..calibrators import PlattOrBeta, read_calibrator
+from ..calibrators import PlattOrBeta, validate_calibrator
 
 #: Protocols by name: folds over the outputs in their order, or sorted by signal first.
 PROTOCOLS = ("spiess2024", "spiess2024_sorted")
@@ -92,17 +92,17 @@ def cross_val_calibrate(
     >>> bool(abs(p - 0.35).max() < 0.05)
     True
     """
-    y = read_correct(correct, confidence)
-    signal = read_signals({"confidence": confidence}, len(y))["confidence"]
+    y = validate_correct(correct, confidence)
+    signal = validate_signals({"confidence": confidence}, len(y))["confidence"]
     scales_of(scale, {"confidence": signal})
     check_range(signal, scale, "confidence")
-    g = None if groups is None else read_group_labels(groups, len(y), "groups")
-    template = read_calibrator(calibrator, scale)
-    cv = read_folds(cv, len(y))
+    g = None if groups is None else validate_group_labels(groups, len(y), "groups")
+    template = validate_calibrator(calibrator, scale)
+    cv = validate_folds(cv, len(y))
     return out_of_fold(template, signal, y, g, cv, scale, random_state)
 
 
-def read_folds(cv: Any, n: int) -> Any:
+def validate_folds(cv: Any, n: int) -> Any:
     """A number, a splitter, a protocol's name, or pairs of masks of the training and test rows."""
     if isinstance(cv, str):
         check_choice("cv", cv, PROTOCOLS)
@@ -140,7 +140,7 @@ def out_of_fold(
     scale: SignalScale,
     random_state: Any,
 ) -> FloatArray:
-    """The same for checked input; ``cv`` from :func:`read_folds`."""
+    """The same for checked input; ``cv`` from :func:`validate_folds`."""
     kept = np.flatnonzero(~np.isnan(signal))
     out = np.full(len(signal), np.nan)
     if len(kept) == 0:
@@ -205,8 +205,8 @@ def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None) -> np.ndarray 
     n_groups = len(y) if groups is None else len(np.unique(groups))
     if n_groups < cv or (n_groups == len(y) and fewest < cv):
         what = "groups" if n_groups < len(y) else "outputs of the rarer class"
-        found = n_groups if n_groups < len(y) else fewest
-        raise TooFewError(f"cv={cv} folds and {found} {what}; expected at least {cv}.")
+        available = n_groups if n_groups < len(y) else fewest
+        raise TooFewError(f"cv={cv} folds and {available} {what}; expected at least {cv}.")
     return None if n_groups == len(y) else groups
 
 

@@ -11,15 +11,15 @@ from .._core.errors import InputError
 from .._core.inputs import check_lengths
 from .._core.params import check_int, check_real, generator, percent
 from .._core.provenance import Traced
-from .._core.rows import read_groups
-from .._core.signals import read_correct
+from .._core.rows import validate_groups
+from .._core.signals import validate_correct
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.weights import widened
 from .._persistence import made_of, params_to_dict
 from .._typing import FloatArray, IntArray
 from ..metrics import Estimate
 from ._result_table import ResultTable
-from ._threshold import read_confidence
+from ._threshold import validate_signal
 
 DECISIONS = ("accept", "review", "discard")
 _ACCEPT, _REVIEW, _DISCARD = range(3)
@@ -244,7 +244,7 @@ class TriagePolicy(Traced):
         ValueError
             If the data are not of the kind described.
         """
-        values = read_confidence(p, "probability")
+        values = validate_signal(p, "probability")
         return np.array(DECISIONS)[self._codes(values)]
 
     def evaluate(
@@ -313,13 +313,13 @@ class TriagePolicy(Traced):
         """
         check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
         check_int("n_resamples", n_resamples, low=10)
-        values = read_confidence(p, "probability")
+        values = validate_signal(p, "probability")
         if len(values) == 0:
             raise InputError("p has 0 sample(s); expected labelled outputs.")
-        right = read_correct(correct, p, "p").astype(np.int64)
+        right = validate_correct(correct, p, "p").astype(np.int64)
         check_lengths(len(values), len(right), ("p", "correct"))
         n = len(values)
-        units = None if groups is None else read_groups(groups, None, n)
+        units = None if groups is None else validate_groups(groups, None, n)
         codes = self._codes(values)
         shares = {
             name: _share(codes == i, None, units, level, f"share {name}")

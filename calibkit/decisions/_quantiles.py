@@ -13,14 +13,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._core.base import StateKind
 from .._core.errors import InputError
-from .._core.inputs import LARGEST_LOGIT, read_scores, read_weights, refuse_swapped, split_fractions
-from .._core.labels import read_group_labels
+from .._core.inputs import (
+    LARGEST_LOGIT,
+    refuse_swapped,
+    split_fractions,
+    validate_scores,
+    validate_weights,
+)
+from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, finite, number, vector
 from .._core.scores import SATURATED, Scores
-from .._core.signals import read_rates, read_trials
+from .._core.signals import validate_rates, validate_trials
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
@@ -174,11 +180,11 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             If the data are not of the kind described.
         """
         levels = self._check_params()
-        s = self._read(X, reset=True)
+        s = self._validate_scores(X, reset=True)
         refuse_swapped(X, y, ("X", "y"))
-        y = read_rates(y, len(s))
-        n = read_trials(n_trials, y, self.method)
-        w = read_weights(sample_weight, len(s))
+        y = validate_rates(y, len(s))
+        n = validate_trials(n_trials, y, self.method)
+        w = validate_weights(sample_weight, len(s))
         if w is not None and not w.all():
             kept = np.flatnonzero(w)
             s, y, w, n = s[kept], y[kept], w[kept], None if n is None else n[kept]
@@ -278,12 +284,12 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         new group. It is a bound of the rate measured over n trials, not of the probability.
         """
         q = self.predict_quantiles(X)[:, 0]
-        y = read_rates(y, len(q))
+        y = validate_rates(y, len(q))
         if len(q) == 0:
             raise InputError("X has 0 sample(s); expected held-out rows.")
         code, size = np.arange(len(q)), np.ones(len(q), dtype=np.intp)
         if groups is not None:
-            column = read_group_labels(groups, len(q), "groups")
+            column = validate_group_labels(groups, len(q), "groups")
             _, code, size = np.unique(column, return_inverse=True, return_counts=True)
         mass = np.reciprocal((len(size) + 1.0) * size[code])
         level = 1.0 - self.quantiles[0]
@@ -422,14 +428,16 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             )
         return np.array(levels, dtype=np.float64)
 
-    def _read(self, X: Any, *, reset: bool) -> Scores:
+    def _validate_scores(self, X: Any, *, reset: bool) -> Scores:
         if hasattr(X, "columns"):
             validate_data(self, X, skip_check_array=True, ensure_2d=False, reset=reset)
-        return read_scores(X, scale=self.scale, allow_empty=not reset, n_classes=2, classes=(0, 1))
+        return validate_scores(
+            X, scale=self.scale, allow_empty=not reset, n_classes=2, classes=(0, 1)
+        )
 
     def _logits(self, X: Any) -> FloatArray:
         check_is_fitted(self, "slope_")
-        s = self._read(X, reset=False)
+        s = self._validate_scores(X, reset=False)
         return replace(s, clip=(self.clip_[0], self.clip_[1])).logits()
 
 
@@ -446,10 +454,10 @@ def _with_state(cal: QuantileCalibrator, state: Any, what: str) -> QuantileCalib
         setattr(cal, name, decode(state[name], kind, f"{what}.{name}"))
     if lines:
         rows = state["lines_"] if isinstance(state["lines_"], list) else []
-        found = [vector(row, f"{what}.lines_") for row in rows]
-        if len(found) != len(cal.quantiles) or any(len(row) != 2 for row in found):
+        vectors = [vector(row, f"{what}.lines_") for row in rows]
+        if len(vectors) != len(cal.quantiles) or any(len(row) != 2 for row in vectors):
             raise InputError(f"{what}.lines_: expected two numbers for each quantile.")
-        cal.lines_ = np.array(found)
+        cal.lines_ = np.array(vectors)
     edges = cal.edges_ if lines else np.array([0.25, 0.75])
     curve = np.zeros(2) if lines else cal.log_precision_
     check_sound(

@@ -10,12 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.columns import in_class_order
 from .._core.errors import InputError
-from .._core.inputs import check_lengths, read_scores
-from .._core.labels import read_group_labels
+from .._core.inputs import check_lengths, validate_scores
+from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_int, check_real, check_seed, generator, percent
 from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, count, finite, number
-from .._core.signals import SCALES, read_correct, warn_left_out
+from .._core.signals import SCALES, validate_correct, warn_left_out
 from .._core.warnings import CalibrationWarning, warn
 from .._numerics.exact import upper_bound
 from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
@@ -212,10 +212,10 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             If the data or settings are not of the kind described.
         """
         self._check_params()
-        values = read_confidence(p, self.scale, allow_empty=False)
-        wrong = 1 - read_correct(correct, p, "p")
+        values = validate_signal(p, self.scale, allow_empty=False)
+        wrong = 1 - validate_correct(correct, p, "p")
         check_lengths(len(values), len(wrong), ("p", "correct"))
-        g = None if groups is None else read_group_labels(groups, len(values), "groups")
+        g = None if groups is None else validate_group_labels(groups, len(values), "groups")
         known = ~np.isnan(values)
         if not known.all():
             warn_left_out("confidence", ~known, ", and never accepted")
@@ -285,11 +285,11 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
-        found = rows_needed(m, m_wrong, max_error, self.alpha)
-        if found is None:
+        reached = rows_needed(m, m_wrong, max_error, self.alpha)
+        if reached is None:
             needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.alpha)))
         else:
-            needed, i = found
+            needed, i = reached
             if needed <= n_tested:  # it would do by itself, but one above it has failed
                 above = (m[:i] >= sequences[0].first) if sequences else np.zeros(i, bool)
                 wrong_on_top = (m_wrong[:i] > max_error * m[:i])[above].any()
@@ -357,7 +357,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             If it is not fitted.
         """
         check_is_fitted(self)
-        return read_confidence(p, self.scale) >= self.threshold_
+        return validate_signal(p, self.scale) >= self.threshold_
 
     def __str__(self) -> str:
         if not hasattr(self, "threshold_"):
@@ -407,16 +407,16 @@ def _rounded(n: float) -> int:
     return int(np.ceil(n / step)) * step
 
 
-def read_confidence(p: Any, scale: SignalScale, *, allow_empty: bool = True) -> FloatArray:
+def validate_signal(p: Any, scale: SignalScale, *, allow_empty: bool = True) -> FloatArray:
     """One number per output, of which more means surer; NaN where an output has none."""
     p = in_class_order(p, (False, True), name="p")
     missing = _missing(p)
     if missing.any():
         out = np.full(len(missing), np.nan)
-        out[~missing] = read_confidence(np.asarray(p)[~missing], scale, allow_empty=allow_empty)
+        out[~missing] = validate_signal(np.asarray(p)[~missing], scale, allow_empty=allow_empty)
         return out
     own: Scale = "probability" if scale == "probability" else "logit"
-    scores = read_scores(p, scale=own, name="p", allow_empty=allow_empty)
+    scores = validate_scores(p, scale=own, name="p", allow_empty=allow_empty)
     if scores.values.ndim > 1:
         raise InputError(
             f"p has {scores.values.shape[1]} columns; expected one, or the two of a calibrator's "
@@ -430,7 +430,7 @@ def _missing(p: Any) -> np.ndarray:
     try:
         a = np.asarray(p)
         a = a.astype(np.float64) if a.dtype.kind == "O" else a  # None becomes NaN
-    except (TypeError, ValueError, OverflowError):  # read_scores knows what to say of it
+    except (TypeError, ValueError, OverflowError):  # validate_scores knows what to say of it
         return np.zeros(1, dtype=bool)
     bad = np.isnan(a) if a.dtype.kind == "f" and a.ndim else np.zeros(1, dtype=bool)
     return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else bad

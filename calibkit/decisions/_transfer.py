@@ -11,17 +11,17 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator
 from .._core.errors import InputError, called
-from .._core.labels import read_group_labels
+from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_int, check_scale, generator
 from .._core.printed import spelled
 from .._core.scores import SATURATED
-from .._core.signals import check_range, read_correct, read_signals, scales_of
+from .._core.signals import check_range, scales_of, validate_correct, validate_signals
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import expit, logit
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from .._typing import FloatArray, IntArray, SignalScale
-from ..calibrators import read_calibrator
-from ._folds import of_rows, out_of_fold, read_folds
+from ..calibrators import validate_calibrator
+from ._folds import of_rows, out_of_fold, validate_folds
 from ._result_table import ResultTable
 
 #: Names of a row and of columns of the tables.
@@ -64,20 +64,20 @@ class PartitionedOutputs:
         calibrator: Any,
         scale: SignalScale,
     ) -> None:
-        y = read_correct(correct, confidence)
+        y = validate_correct(correct, confidence)
         self.n = len(y)
-        signal = read_signals({"confidence": confidence}, len(y))["confidence"]
+        signal = validate_signals({"confidence": confidence}, len(y))["confidence"]
         scales_of(scale, {"confidence": signal})
         check_range(signal, scale, "confidence")
-        b = read_group_labels(by, len(y), "by")
-        g = None if groups is None else read_group_labels(groups, len(y), "groups")
-        self.template = read_calibrator(calibrator, scale)
+        b = validate_group_labels(by, len(y), "by")
+        g = None if groups is None else validate_group_labels(groups, len(y), "groups")
+        self.template = validate_calibrator(calibrator, scale)
         known = np.flatnonzero(~np.isnan(signal))
-        found, code = np.unique(b[known], return_inverse=True)
-        if len(found) < 2:
-            raise InputError(f"by holds {len(found)} value(s); expected at least two.")
-        at = [known[code == i] for i in range(len(found))]
-        self.names = [str(v) for v in found]
+        distinct, code = np.unique(b[known], return_inverse=True)
+        if len(distinct) < 2:
+            raise InputError(f"by holds {len(distinct)} value(s); expected at least two.")
+        at = [known[code == i] for i in range(len(distinct))]
+        self.names = [str(v) for v in distinct]
         if taken := sorted(TAKEN & set(self.names)):
             raise InputError(
                 f"by holds {spelled(taken[0])}, which the tables use for themselves; expected "
@@ -326,7 +326,7 @@ def transfer_matrix(
     check_scale("shrinkage", shrinkage)
     parts = PartitionedOutputs(confidence, correct, by, groups, calibrator, scale)
     parts.check_rest(n_local)
-    cv = read_folds(cv, parts.n)
+    cv = validate_folds(cv, parts.n)
     k, rng = len(parts.names), generator(random_state)
     out = {repair: np.full((k + 1, k), np.nan) for repair in REPAIRS}
     seed = int(rng.integers(2**31))
@@ -425,8 +425,8 @@ def local_labels_needed(
         z = log_odds(pooled, part.signal)[None]
         curve = []
         for n in (n for n in _GRID if 2 * n <= len(part.y)):
-            found = [_compare(parts, part, z, n, shrinkage, rng) for _ in range(n_repeats)]
-            mean = mean_known(np.array(found))
+            skills = [_compare(parts, part, z, n, shrinkage, rng) for _ in range(n_repeats)]
+            mean = mean_known(np.array(skills))
             if np.isnan(mean).any():  # groups so large that no draw leaves anything to judge
                 break
             names = ("borrowed", "intercept", "shrinkage", "local")

@@ -10,7 +10,7 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.optional import require
 from .._core.params import check_real
-from .._core.rows import read_stream_rows
+from .._core.rows import validate_stream_rows
 from .._core.warnings import counted
 from .._typing import FloatArray, Scale, StreamKind
 from ..online import (
@@ -163,16 +163,16 @@ class DriftDisplay(Display):
                 pos_label=pos_label,
                 classes=classes,
             )
-            binary, rows, n, forecasts[model] = read_stream_rows(
+            binary, rows, n, forecasts[model] = validate_stream_rows(
                 y_true, p, kind, pos_label, classes
             )
             if alarm is not None:
                 late = rows >= start
                 watch = CalibrationAlarm(float(alarm), classes=[0, 1])
                 watch.update(binary.y[late], binary.p[late])
-                found = watch.alarm_time_
-                alarms[model] = None if found is None else int(rows[late][found - 1]) + 1
-        axis = _read_time(time, n)
+                rang = watch.alarm_time_
+                alarms[model] = None if rang is None else int(rows[late][rang - 1]) + 1
+        axis = _validate_time(time, n)
         return cls(Drift(forecasts, curves, axis, int(start), window, alarms, alarm)).plot(ax)
 
     @classmethod
@@ -304,7 +304,7 @@ class DriftDisplay(Display):
                     yield {"method": method, "window": curve.window or 0, **fields}
 
 
-def _read_time(time: Any, n: int) -> np.ndarray | None:
+def _validate_time(time: Any, n: int) -> np.ndarray | None:
     """What stands on the time axis for each row."""
     if time is None:
         return None

@@ -108,29 +108,29 @@ def key_of(model: str, label: Any) -> Any:
     return model if label is None else (model, label)
 
 
-def numbers_of(found: Problems, settings: Settings) -> Numbers:
+def numbers_of(problems: Problems, settings: Settings) -> Numbers:
     """All numbers of a picture."""
     settings.check()
-    keyed = {key_of(p.model, p.label): p for p in found.problems}
+    keyed = {key_of(p.model, p.label): p for p in problems.problems}
     curves = {key: curve_of(p, settings) for key, p in keyed.items()}
     estimates = {key: _estimates(p, settings) for key, p in keyed.items()}
     limits = _limits(list(curves.values())) if settings.limits == "auto" else settings.limits
     assert not isinstance(limits, str)
-    sizes = {p.table.n_rows for p in found.problems}
+    sizes = {p.table.n_rows for p in problems.problems}
     return Numbers(
-        found.kind,
+        problems.kind,
         settings.level,
-        list(dict.fromkeys(p.model for p in found.problems)),
-        list(dict.fromkeys(p.label for p in found.problems)),
-        found.n_classes,
+        list(dict.fromkeys(p.model for p in problems.problems)),
+        list(dict.fromkeys(p.label for p in problems.problems)),
+        problems.n_classes,
         sizes.pop() if len(sizes) == 1 else None,
-        any(p.table.weighted for p in found.problems),
+        any(p.table.weighted for p in problems.problems),
         (float(limits[0]), float(limits[1])),
         curves,
         estimates,
         {key: counts_of(p.table, limits) for key, p in keyed.items()},
         {key: _proof(p.table, settings) for key, p in keyed.items() if _provable(p, settings)},
-        {key: _reversal(p) for key, p in keyed.items() if found.kind == "binary"},
+        {key: _reversal(p) for key, p in keyed.items() if problems.kind == "binary"},
     )
 
 

@@ -10,7 +10,7 @@ from .._core.errors import InputError, InputTypeError, called
 from .._core.inputs import Rows
 from .._core.params import check_int
 from .._core.printed import spelled
-from .._core.rows import Binary, infer_kind, read_groups, read_problem, reduce_rows
+from .._core.rows import Binary, infer_kind, reduce_rows, validate_groups, validate_problem
 from .._typing import Kind, Weights
 from ..metrics import ScoreTable
 
@@ -75,9 +75,9 @@ def problems_of_arrays(
 ) -> Problems:
     """Problems of rows; ``classes`` are those of each model if they are a dict."""
     check_int("max_classes", max_classes, low=1)
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if groups is not None:
-        groups = read_groups(groups, sample_weight, len(y_true))
+        groups = validate_groups(groups, sample_weight, len(y_true))
     shown = np.arange(0)
     for model, y_prob in scores.items():
         with called(part=f" ({model})" if len(scores) > 1 else ""):
@@ -87,9 +87,9 @@ def problems_of_arrays(
                 )
             own = classes[model] if isinstance(classes, dict) else classes
             told = sample_weight, weights, pos_label, own
-            rows = read_problem(y_true, y_prob, *told, fractions=True)
+            rows = validate_problem(y_true, y_prob, *told, fractions=True)
             this = infer_kind(kind, rows.scores.n_classes)
-            if not found:
+            if not problems:
                 first, kind = rows, this
                 shown = _most_frequent(rows, max_classes)
             elif first.scores.n_classes != rows.scores.n_classes:
@@ -97,8 +97,8 @@ def problems_of_arrays(
                     f"{rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
                     "before; expected models of one problem."
                 )
-            found += _reduced(model, rows, this, shown, groups, weights)
-    return Problems(kind or "binary", found, first.scores.n_classes)
+            problems += _reduced(model, rows, this, shown, groups, weights)
+    return Problems(kind or "binary", problems, first.scores.n_classes)
 
 
 def problems_of_tables(tables: dict[str, Any]) -> Problems:

@@ -87,10 +87,10 @@ class ReliabilityDisplay(Display):
 
     @classmethod
     def _drawn(
-        cls, found: Problems, settings: Settings, drawing: Drawing, ax: Any
+        cls, problems: Problems, settings: Settings, drawing: Drawing, ax: Any
     ) -> ReliabilityDisplay:
         drawing.check()
-        return cls(numbers_of(found, settings)).plot(ax, **drawing._asdict())
+        return cls(numbers_of(problems, settings)).plot(ax, **drawing._asdict())
 
     @classmethod
     @counted()
@@ -164,7 +164,7 @@ class ReliabilityDisplay(Display):
             name = type(estimator).__name__
         models = by_name(estimator, name, "estimator")
         scores, classes = probabilities_of(models, X, pos_label=pos_label)
-        found = problems_of_arrays(
+        problems = problems_of_arrays(
             y,
             scores,
             sample_weight,
@@ -177,7 +177,7 @@ class ReliabilityDisplay(Display):
         )
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
         drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(found, settings, drawing, ax)
+        return cls._drawn(problems, settings, drawing, ax)
 
     @classmethod
     @counted()
@@ -273,7 +273,7 @@ class ReliabilityDisplay(Display):
         1  demo         0.8       1.00  3  0.37  1.00
         """
         require("matplotlib", "plot")
-        found = problems_of_arrays(
+        problems = problems_of_arrays(
             y_true,
             by_name(y_prob, name, "y_prob"),
             sample_weight,
@@ -286,7 +286,7 @@ class ReliabilityDisplay(Display):
         )
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
         drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(found, settings, drawing, ax)
+        return cls._drawn(problems, settings, drawing, ax)
 
     @classmethod
     def from_table(
@@ -339,10 +339,10 @@ class ReliabilityDisplay(Display):
         array([3, 2])
         """
         require("matplotlib", "plot")
-        found = problems_of_tables(by_name(table, name, "table"))
+        problems = problems_of_tables(by_name(table, name, "table"))
         settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
         drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(found, settings, drawing, ax)
+        return cls._drawn(problems, settings, drawing, ax)
 
     def plot(
         self,

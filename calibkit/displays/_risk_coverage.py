@@ -11,7 +11,7 @@ from .._core.errors import InputError, called
 from .._core.optional import require
 from .._core.params import check_int, check_real, percent
 from .._core.printed import spelled
-from .._core.rows import read_confidence, read_groups
+from .._core.rows import validate_confidence, validate_groups
 from .._core.warnings import counted
 from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.risk_control import accepted_counts
@@ -198,12 +198,12 @@ class RiskCoverageDisplay(Display):
             check_real("max_error", max_error, low=0.0, high=1.0)
         signals = by_name(y_prob, name, "y_prob")
         marks = _marks_of(thresholds, list(signals))
-        codes = None if groups is None else read_groups(groups, None, len(y_true))
+        codes = None if groups is None else validate_groups(groups, None, len(y_true))
         curves, areas = {}, {}
         settings = {"level": level, "n_resamples": n_resamples, "random_state": random_state}
         for signal, p in signals.items():
             with called(part=f" ({signal})" if len(signals) > 1 else ""):
-                values, correct, *_ = read_confidence(
+                values, correct, *_ = validate_confidence(
                     y_true, p, None, "sampling", pos_label, fractions=False
                 )
             curves[signal] = _curve(values, 1 - correct, codes, level)

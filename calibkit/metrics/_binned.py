@@ -25,7 +25,7 @@ from .._numerics.binning import (
 from .._numerics.debias import NOISES, absolute_error, merge_small, merged_starts, squared_error
 from .._typing import Bins, Debias, FloatArray, Kind, Norm, Strategy, Weights
 from ._spec import Kernel, Metric
-from ._table import ScoreTable, read_given
+from ._table import ScoreTable, validate_given
 
 NORMS = get_args(Norm)
 
@@ -93,12 +93,12 @@ def debiased(
 ) -> float:
     """Squared l2 error or l1 error less its bias, neither clipped."""
     if isinstance(problem, ScoreTable):
-        found, plain = problem.bins, problem.plain
+        bins_of, plain = problem.bins, problem.plain
     else:
-        found = partial(bin_sums, problem)
+        bins_of = partial(bin_sums, problem)
         plain = problem.w is None and problem.y.dtype.kind != "f"
     # The noise of labels 0 and 1 that count alike is known without squares.
-    sums = found(strategy, n_bins, squares=noise == "differences" or not plain)
+    sums = bins_of(strategy, n_bins, squares=noise == "differences" or not plain)
     try:
         merged = merge_small(sums)
     except ValueError as error:
@@ -134,8 +134,8 @@ def raw_kernel(table: ScoreTable, borders: FloatArray, norm: str, noise: str | N
 
         def error(w: FloatArray, wy: FloatArray) -> FloatArray:
             parts = (np.add.reduceat(a, starts, axis=-1) for a in (w, w * table.p, wy))
-            found = norm_of_gaps(norm, *parts)
-            return found**2 if norm == "l2" else found
+            gaps = norm_of_gaps(norm, *parts)
+            return gaps**2 if norm == "l2" else gaps
 
         return error
     starts = starts[merged_starts(*(np.add.reduceat(a, starts) for a in (table.w, table.w2)))]
@@ -167,8 +167,8 @@ def kernel(
     raw = raw_kernel(table, borders, norm, check_debias(debias, norm))
 
     def error(w: FloatArray, wy: FloatArray) -> FloatArray:
-        found = np.maximum(raw(w, wy), 0.0)
-        return np.sqrt(found) if norm == "l2" else found
+        values = np.maximum(raw(w, wy), 0.0)
+        return np.sqrt(values) if norm == "l2" else values
 
     return error
 
@@ -364,7 +364,7 @@ def _raw(
     """Errors of the problems, not yet clipped or averaged; squared for l2."""
     check_choice("norm", norm, NORMS)
     noise = check_debias(debias, norm)
-    rows = read_given(*given)
+    rows = validate_given(*given)
     if isinstance(rows, ScoreTable):
         refuse_kind(kind)
         problems: list[Any] = [rows]

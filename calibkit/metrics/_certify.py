@@ -18,16 +18,16 @@ from .._core.certification import (
     upper_bound_of,
 )
 from .._core.errors import InputError
-from .._core.inputs import read_scores
+from .._core.inputs import validate_scores
 from .._core.params import check_choice, check_int, check_real, generator
 from .._core.printed import spelled
 from .._core.rows import (
     infer_kind,
-    read_problem,
     reduce_rows,
     refuse_beside_table,
     refuse_kind,
     reversal,
+    validate_problem,
 )
 from .._numerics.influence import reversed_area
 from .._typing import FloatArray, Kind, Norm
@@ -136,18 +136,18 @@ def certify(
         if y_true.weighted:
             raise InputError("the table has weighted rows; expected rows that count alike.")
         size = y_true.n.astype(np.float64)
-        found = certify_counts((y_true.p, size, y_true.wy), settings)
-        return replace(found, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
-    rows = read_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
+        bounds = certify_counts((y_true.p, size, y_true.wy), settings)
+        return replace(bounds, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
+    rows = validate_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
     kind = infer_kind(kind, rows.scores.n_classes)
     problems = reduce_rows(rows, kind)
     if kind == "classwise":
         return certify_classes([(b.p, b.y) for b in problems], settings)
     b = problems[0]
     _, n, events = counts = counts_of(b.p, b.y)
-    found = certify_counts(counts, settings, kind=kind)
+    bounds = certify_counts(counts, settings, kind=kind)
     area = reversed_area(n, events, n, events) if kind == "binary" else None
-    return replace(found, note=reversal(area, y_true, y_prob, pos_label))
+    return replace(bounds, note=reversal(area, y_true, y_prob, pos_label))
 
 
 def rows_to_certify(
@@ -222,8 +222,8 @@ def rows_to_certify(
         rows = np.full(n_bins, np.ceil(n / n_bins))
         events = rng.binomial(rows.astype(np.int64), outputs, size=(n_sets, n_bins))
         kinds, at = np.unique(events, axis=0, return_inverse=True)
-        found = np.array([upper_bound_of(norm, outputs, rows, e, level) for e in kinds])
-        return float(np.sort(found[at.ravel()])[place]) / error
+        bounds = np.array([upper_bound_of(norm, outputs, rows, e, level) for e in kinds])
+        return float(np.sort(bounds[at.ravel()])[place]) / error
 
     start = _search(ratio, _N_SEARCH, 4.0 * n_bins, n_bins, power, 0.05)
     # Of one output most sets are alike, and the largest gap is quick to bound.
@@ -251,11 +251,11 @@ def _search(
     place = min(int(binom.ppf(_SURE, n_sets, power)), n_sets - 1)
     low, high = 0.0, np.inf
     for _ in range(_MOST_STEPS):
-        found = ratio(n, n_sets, place)
-        low, high = (low, min(high, n)) if found <= 1.0 else (max(low, n), high)
+        reached = ratio(n, n_sets, place)
+        low, high = (low, min(high, n)) if reached <= 1.0 else (max(low, n), high)
         if high <= max(low * (1.0 + precision), 1.0 * n_bins) or n > _MOST_ROWS:
             break
-        n *= float(np.clip((found / (1.0 - 0.25 * precision)) ** 2, 1e-2, 1e4))
+        n *= float(np.clip((reached / (1.0 - 0.25 * precision)) ** 2, 1e-2, 1e4))
         if not low < n < high:
             n = low + 0.5 * (high - low) if np.isfinite(high) else 1.5 * low
         n = float(np.ceil(max(n, n_bins) / n_bins) * n_bins)
@@ -267,7 +267,7 @@ def _search(
 def _outputs(value: Any, n_bins: int) -> FloatArray:
     if value is None:
         return 0.5 + 1e-6 * np.arange(n_bins, dtype=np.float64)
-    outputs = read_scores(value, scale="probability", name="value").values
+    outputs = validate_scores(value, scale="probability", name="value").values
     if outputs.shape != (n_bins,):
         raise InputError(
             f"value has shape {outputs.shape}; expected one output per bin, ({n_bins},)."

@@ -135,9 +135,9 @@ def unit_sums(
     unit = np.arange(n) if groups is None else groups
     weight = np.concatenate((w * rows.y, w * (1 - rows.y)))
     places = np.concatenate((unit, unit)), np.concatenate((cell, cell + m))
-    found = sparse.csr_matrix((weight, places), shape=(int(unit.max()) + 1, 2 * m))
-    found.eliminate_zeros()
-    return found
+    sums = sparse.csr_matrix((weight, places), shape=(int(unit.max()) + 1, 2 * m))
+    sums.eliminate_zeros()
+    return sums
 
 
 def cell_draws(

@@ -17,12 +17,12 @@ from .._core.rows import (
     Binary,
     few_groups,
     infer_kind,
-    read_groups,
-    read_problem,
     reduce_rows,
     refuse_kind,
     reversal,
     row_counts,
+    validate_groups,
+    validate_problem,
 )
 from .._core.warnings import CalibrationWarning, FewEventsWarning, counted, warn
 from .._numerics.influence import Grouped, reversed_area
@@ -316,11 +316,11 @@ def estimate(
         kind, n, effective = "binary", table.n_rows, table.effective_rows
         problems = iter([(table, Binary(table.p, table.wy, None))])  # its rows are not needed
     else:
-        rows, codes = _read(groups, y_true, y_prob, sample_weight, weights, pos_label, classes)
+        rows, codes = _rows_of(groups, y_true, y_prob, sample_weight, weights, pos_label, classes)
         kind = _kind(spec, rows, kind)
         n, effective = row_counts(rows.w, len(rows.y), weights)
-        found = [] if spec is None else reduce_rows(rows, kind, weights)
-        problems = ((ScoreTable._from_binary(b), b) for b in found)
+        binaries = [] if spec is None else reduce_rows(rows, kind, weights)
+        problems = ((ScoreTable._from_binary(b), b) for b in binaries)
     note = ""
     if spec is not None and kind == "binary":
         problems, area = _with_area(problems, codes)
@@ -365,11 +365,11 @@ class _Request(NamedTuple):
 
 
 class NoIntervalError(InputError):
-    """These rows allow no interval; ``found`` is the estimate without one."""
+    """These rows allow no interval; ``point`` is the estimate without one."""
 
-    def __init__(self, message: str, found: Estimate) -> None:
+    def __init__(self, message: str, point: Estimate) -> None:
         super().__init__(message)
-        self.found = found
+        self.point = point
 
 
 def estimate_or_value(*args: Any, **settings: Any) -> Estimate:
@@ -377,21 +377,21 @@ def estimate_or_value(*args: Any, **settings: Any) -> Estimate:
     try:
         return estimate(*args, **settings)
     except NoIntervalError as error:
-        return error.found
+        return error.point
 
 
-def _judged(found: Estimate, ends: Interval, few: str) -> Estimate:
+def _judged(point: Estimate, ends: Interval, few: str) -> Estimate:
     """The estimate with what is to be said of its interval; refused if there can be none."""
     if ends.refusal:
         no_ends: dict[str, Any] = {"low": np.nan, "high": np.nan, "method": "no interval"}
         raise NoIntervalError(
-            f"{ends.refusal}; expected two of each class or more for an interval of {found.name}. "
-            f"For the value alone call {found.name}(...).",
-            replace(found, **no_ends, caution=ends.refusal),
+            f"{ends.refusal}; expected two of each class or more for an interval of {point.name}. "
+            f"For the value alone call {point.name}(...).",
+            replace(point, **no_ends, caution=ends.refusal),
         )
     if ends.caution and not few:
-        warn(f"{found.name}: {ends.caution}.", FewEventsWarning)
-    return replace(found, caution=few or ends.caution)
+        warn(f"{point.name}: {ends.caution}.", FewEventsWarning)
+    return replace(point, caution=few or ends.caution)
 
 
 def _check_draws(method: str, level: float, n_resamples: int) -> None:
@@ -456,16 +456,16 @@ def _on_rows(
     return value, _inside(spec, value, ends, request.kind), null
 
 
-def _read(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
+def _rows_of(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
     """Checked rows of positive weight, and the codes of their groups."""
-    rows = read_problem(*given, fractions=True)
+    rows = validate_problem(*given, fractions=True)
     _, _, sample_weight, weights, *_ = given
     if rows.w is not None and weights == "sampling" and rows.w.min() == rows.w.max():
         rows = rows._replace(w=None)
     if groups is None:
         return rows, None
     n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
-    return rows, read_groups(groups, sample_weight, n)
+    return rows, validate_groups(groups, sample_weight, n)
 
 
 #: So many rows that weights count are repeated for metrics that take rows one by one.

@@ -40,8 +40,8 @@ class Grouped(NamedTuple):
         """Sums of shape (groups, bins)."""
         units = int(self.groups.max()) + 1
         cell = self.groups * self.n_bins + self.place
-        found = np.bincount(cell, values, minlength=units * self.n_bins)
-        return found.astype(np.float64).reshape(units, self.n_bins)
+        sums = np.bincount(cell, values, minlength=units * self.n_bins)
+        return sums.astype(np.float64).reshape(units, self.n_bins)
 
     @property
     def w(self) -> FloatArray:

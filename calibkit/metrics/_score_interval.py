@@ -47,17 +47,17 @@ def of_classes(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
     return _losses(spec, rows, groups) if spec.loss is not None else _areas(spec, rows, groups)
 
 
-def interval_of(spec: Metric, value: float, found: Found, level: float) -> Interval:
+def interval_of(spec: Metric, value: float, noisy: Found, level: float) -> Interval:
     """Interval of a score, and what is to be said of it."""
-    rule, noise = RULES[spec.interval], found.noise
+    rule, noise = RULES[spec.interval], noisy.noise
     if spec.interval == "area":
-        ends = area_interval(value, noise, found.worths, found.n_rows, level)
+        ends = area_interval(value, noise, noisy.worths, noisy.n_rows, level)
     elif spec.interval == "risk":
         ends = logit_t_interval(value, noise, level)
     else:
-        ends = t_interval(value, noise, level, (1.0 - value) * found.flattered)
-    caution = rule.caution(found.rarer, noise, grouped=found.grouped)
-    return Interval(*ends, rule.method, caution, rule.refusal(found.rarer))
+        ends = t_interval(value, noise, level, (1.0 - value) * noisy.flattered)
+    caution = rule.caution(noisy.rarer, noise, grouped=noisy.grouped)
+    return Interval(*ends, rule.method, caution, rule.refusal(noisy.rarer))
 
 
 def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]:

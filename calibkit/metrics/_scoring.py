@@ -13,7 +13,7 @@ from .._numerics.influence import area_influence
 from .._numerics.losses import brier_rows, log_rows
 from .._typing import FloatArray, Kind, Weights
 from ._spec import Kernel, Metric
-from ._table import ScoreTable, read_given
+from ._table import ScoreTable, validate_given
 
 RowsLoss = Callable[[FloatArray, np.ndarray], FloatArray]
 
@@ -95,7 +95,7 @@ def _mean_loss(
     rows_loss: RowsLoss, kernel: Callable[[ScoreTable], Kernel], *given: Any
 ) -> tuple[float, FloatArray]:
     """The mean loss, and the share of each class (of the event alone for a table)."""
-    rows = read_given(*given)
+    rows = validate_given(*given)
     if isinstance(rows, ScoreTable):
         w, wy = rows.w, rows.wy
         shares = np.array([(w - wy).sum(), wy.sum()])
@@ -374,7 +374,7 @@ def roc_auc(
     >>> roc_auc([0, 1, 1, 0], [0.1, 0.8, 0.2, 0.3])
     0.75
     """
-    rows = read_given(y_true, y_prob, sample_weight, weights, pos_label, classes)
+    rows = validate_given(y_true, y_prob, sample_weight, weights, pos_label, classes)
     if isinstance(rows, ScoreTable):
         tables = [rows]
     else:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import digamma
 
-from .._core.rows import read_confidence, refuse_beside_table
+from .._core.rows import refuse_beside_table, validate_confidence
 from .._typing import FloatArray, Weights
 from ._spec import Kernel, Metric
 from ._table import ScoreTable
@@ -222,7 +222,7 @@ def _table_of(
         refuse_beside_table(y_prob, sample_weight, pos_label)
         return y_true
     given = y_true, y_prob, sample_weight, weights, pos_label
-    return ScoreTable._from_binary(read_confidence(*given))
+    return ScoreTable._from_binary(validate_confidence(*given))
 
 
 _LABEL = "area under risk and coverage"

@@ -10,10 +10,10 @@ import numpy as np
 
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
-from .._core.labels import read_labels
+from .._core.labels import validate_labels
 from .._core.params import check_choice, check_int
 from .._core.printed import spelled
-from .._core.rows import Binary, read_problem, reduce_rows, refuse_beside_table
+from .._core.rows import Binary, reduce_rows, refuse_beside_table, validate_problem
 from .._numerics.binning import (
     MOST_BINS,
     BinSums,
@@ -116,7 +116,7 @@ class ScoreTable:
             If the data are not of the kind described.
         """
         given = sample_weight, weights, pos_label
-        rows = read_problem(y_true, y_prob, *given, fractions=True)
+        rows = validate_problem(y_true, y_prob, *given, fractions=True)
         if (k := rows.scores.n_classes) > 2:
             raise InputError(
                 f"y_prob has {k} columns; expected the probability of one event. Give one column, "
@@ -365,7 +365,7 @@ class ScoreTable:
         )
 
 
-def read_given(
+def validate_given(
     y_true: Any,
     y_prob: Any,
     sample_weight: Any,
@@ -378,7 +378,7 @@ def read_given(
         refuse_beside_table(y_prob, sample_weight, pos_label, classes)
         return y_true
     given = sample_weight, weights, pos_label, classes
-    return read_problem(y_true, y_prob, *given, fractions=True)
+    return validate_problem(y_true, y_prob, *given, fractions=True)
 
 
 def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
@@ -386,9 +386,9 @@ def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
 
     ``seen`` are those of the chunks before, to which they are added.
     """
-    found = read_labels(y_true, name="y_true")[0].tolist()
-    seen.update(found)
-    if any(isinstance(v, str) for v in found) or not (seen <= {0, 1} or seen <= {-1, 1}):
+    labels = validate_labels(y_true, name="y_true")[0].tolist()
+    seen.update(labels)
+    if any(isinstance(v, str) for v in labels) or not (seen <= {0, 1} or seen <= {-1, 1}):
         raise InputError(
             f"chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 and 1 (or "
             "-1 and 1, or bools), or pos_label to say which label is the event in every chunk."

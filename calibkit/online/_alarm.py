@@ -21,7 +21,7 @@ from .._numerics import betting
 from .._numerics.binning import assign
 from .._numerics.links import logit
 from .._typing import FloatArray
-from ._stream_labels import known_classes, read_stream
+from ._stream_labels import known_classes, validate_stream
 
 #: Scores nearer to 0 or 1 enter the maps as this far: their slope bets on log-odds.
 _EPS = 1e-5
@@ -328,7 +328,7 @@ class CalibrationAlarm(Traced):
         return new
 
     def _take(self, y: Any, p: Any) -> FloatArray:
-        found, s, codes = read_stream(
+        distinct, s, codes = validate_stream(
             p, y, "probability", self.classes_, ("p", "y"), labels_first=True
         )
         if s.n_classes > 2:
@@ -336,16 +336,16 @@ class CalibrationAlarm(Traced):
                 f"p has {s.n_classes} columns; expected the probabilities of one event. Of K "
                 "classes watch one at a time, or whether the winner was right."
             )
-        if found is not None and len(found) > 2:
+        if distinct is not None and len(distinct) > 2:
             raise InputError(
-                f"y holds {len(found)} classes, {spelled(found.tolist()[:10])}; expected two. Of K "
-                "classes watch one at a time."
+                f"y holds {len(distinct)} classes, {spelled(distinct.tolist()[:10])}; expected "
+                "two. Of K classes watch one at a time."
             )
         forecast = np.array(s.values)  # a copy, which the loop may write to
         state = [np.array(v) for v in self._state]
         out = np.empty(len(codes))
         betting.bet_stream(forecast, *self._prepared(forecast), codes, out, *state, self.tolerance)
-        self.classes_ = found
+        self.classes_ = distinct
         self._state = _State.of(state)
         return self._judge(forecast, codes, out)
 

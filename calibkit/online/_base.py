@@ -11,14 +11,14 @@ from sklearn.base import BaseEstimator, clone
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError
-from .._core.inputs import check_lengths, read_scores
+from .._core.inputs import check_lengths, validate_scores
 from .._core.params import check_int
 from .._core.printed import spelled
 from .._core.saved import check_forecast
 from .._core.scores import Scores
 from .._typing import FloatArray, IntArray, Scale, Self
-from ._pending import Labeled, LateLabels, Pending, read_ids
-from ._stream_labels import known_classes, no_label_yet, read_stream
+from ._pending import Labeled, LateLabels, Pending, validate_ids
+from ._stream_labels import known_classes, no_label_yet, validate_stream
 
 
 @cache
@@ -182,7 +182,7 @@ class SteppingCalibrator(BaseCalibrator):
         high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
         if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
             return Scores(np.array([x], dtype=np.float64), scale)
-        return self._read([x])
+        return self._validate_scores([x])
 
     def _code(self, y: Any) -> float | None:
         """Code of a label of two classes, None for all that takes a closer look."""
@@ -347,7 +347,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             twin._learn_batch(np.array([features]), np.ones(1))
         check_forecast(twin._calibrate(s))
 
-    def _read_pending(self, value: Any, what: str) -> Pending:
+    def _pending_from_dict(self, value: Any, what: str) -> Pending:
         """The forecasts that wait, read from a file."""
         return Pending.from_dict(value, what)
 
@@ -469,14 +469,14 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         they are declared. At most ``max_pending`` forecasts wait; the oldest are dropped first, and
         ``pending_.n_dropped`` counts them.
         """
-        keys = read_ids(ids)
+        keys = validate_ids(ids)
         with self._unchanged_on_error():
             if not hasattr(self, "classes_"):
-                given = read_scores(X, scale=self._input_scale(), allow_empty=True)
+                given = validate_scores(X, scale=self._input_scale(), allow_empty=True)
                 self._begin(n_classes=given.n_classes)
             self._check_changes()
             self._check_names(X, take=True)
-            s = self._read(X)
+            s = self._validate_scores(X)
             check_lengths(len(s), len(keys), ("X", "ids"))
             x = self._features(s)
             forecast, features = self._forecast(x), self._pending_features(x)
@@ -506,11 +506,11 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                 self._check_changes()
             self._check_names(X, take=True)
             known = self._known_classes(classes)
-            found, s, codes = read_stream(X, y, self._input_scale(), known)
+            distinct, s, codes = validate_stream(X, y, self._input_scale(), known)
             if first:
-                self._begin(found, s.n_classes)
+                self._begin(distinct, s.n_classes)
             elif s.n_classes != len(self.classes_):
-                s = self._read(X)  # words the error
+                s = self._validate_scores(X)  # words the error
             x = self._features(s)
             q: FloatArray = np.empty(0)
             if method == "partial_fit" and not first and len(codes) > 1:
@@ -518,7 +518,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             else:
                 q = self._stream(x, codes)
             self._count(codes)
-            if found is None and first:  # no label yet, and no classes: nothing is settled
+            if distinct is None and first:  # no label yet, and no classes: nothing is settled
                 for name in ("classes_", *self._state):
                     del self.__dict__[name]
         return q
@@ -537,17 +537,17 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                 return known
         return given
 
-    def _begin(self, found: np.ndarray | None = None, n_classes: int = 2) -> None:
+    def _begin(self, classes: np.ndarray | None = None, n_classes: int = 2) -> None:
         """Start the state if there is none yet; without labels the classes are 0 and 1."""
         if hasattr(self, "classes_"):
             return
-        if found is None:
+        if classes is None:
             declared = known_classes(self.classes)
-            found = np.arange(n_classes) if declared is None else declared
-        if len(found) != n_classes:
+            classes = np.arange(n_classes) if declared is None else declared
+        if len(classes) != n_classes:
             raise InputError(
-                f"X has scores of {n_classes} classes and there are labels of {len(found)} "
-                f"({spelled(found.tolist()[:10])}); expected as many. If a class is missing from "
+                f"X has scores of {n_classes} classes and there are labels of {len(classes)} "
+                f"({spelled(classes.tolist()[:10])}); expected as many. If a class is missing from "
                 "these rows, name them all in classes=[...]."
             )
         if n_classes > 2 and "multiclass" not in self._traits:
@@ -556,7 +556,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                 f"found {n_classes} classes. Use OnlineTemperatureCalibrator."
             )
         self._check_params()
-        self.classes_ = found
+        self.classes_ = classes
         self._reset(n_classes)
 
     def _reset(self, n_classes: int) -> None:

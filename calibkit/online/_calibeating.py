@@ -354,7 +354,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
             Between the two cells that may be played; the guarantee is about the drawn ones.
         """
         now = self._now()
-        x = now._features(now._read(X))
+        x = now._features(now._validate_scores(X))
         upper, chance = now._plays()
         b = now._bins(now.calibrator_._forecast(x))
         return now._columns(now._middle()[upper[b]] - chance[b] / now.n_bins)

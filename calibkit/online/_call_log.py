@@ -103,9 +103,9 @@ class CallLog:
                 f"{self.path} is of version {version}; expected {_VERSION}. A newer file needs a "
                 "newer calibkit."
             )
-        found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != b"ok":
-            raise self.damaged(found.decode(errors="replace").splitlines()[-1])
+        answer = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != b"ok":
+            raise self.damaged(answer.decode(errors="replace").splitlines()[-1])
         return False
 
     @contextmanager
@@ -128,10 +128,10 @@ class CallLog:
         except sqlite3.DatabaseError as error:
             raise self.damaged(str(error)) from error
 
-    def damaged(self, found: str) -> ValueError:
+    def damaged(self, why: str) -> ValueError:
         """The error of a file that can't be trusted."""
         return InputError(
-            f"{self.path} is damaged, or no journal of calibkit ({found}); nothing was changed. "
+            f"{self.path} is damaged, or no journal of calibkit ({why}); nothing was changed. "
             "Restore it from a copy, or move it away and start anew."
         )
 
@@ -174,11 +174,11 @@ class CallLog:
                 raise self.damaged("the checksum of the snapshot is wrong")
             if started not in (0, 1) or not (0 <= n_rows <= 2**53 and 0 <= seq <= 2**53):
                 raise self.damaged(f"counts of {seq} calls and {n_rows} rows")
-            for at, *fields, found in rows:
+            for at, *fields, checksum in rows:
                 seq += 1
                 call = Call(*fields)
                 crc = _checksum((seq, *call[:2]), call[2:], crc)
-                if at != seq or found != crc:
+                if at != seq or checksum != crc:
                     raise self.damaged(f"the checksum of call {seq} is wrong")
                 calls.append(call)
                 n_rows += call.n_rows

@@ -10,10 +10,10 @@ import numpy as np
 from .._core.base import BaseCalibrator
 from .._core.columns import column_names
 from .._core.errors import InputTypeError
-from .._core.inputs import read_scores
+from .._core.inputs import validate_scores
 from .._core.labels import is_missing
 from .._typing import FloatArray
-from ._stream_labels import read_stream_labels
+from ._stream_labels import validate_stream_labels
 
 #: Kinds of calls; the numbers are in files. Files that are older than what batches mean have those
 #: of ``partial_fit`` as UPDATE and those of ``label`` as SINGLY: they learnt row by row.
@@ -46,8 +46,8 @@ def _plain_scores(cal: Any, X: Any, y: Any, classes: Any) -> FloatArray:
     for known in (getattr(cal, "classes_", None), cal.classes):
         classes = known if classes is None else classes
     if classes is None and y is not None and column_names(X) is not None:
-        classes, _ = read_stream_labels(y, classes=None)
-    s = read_scores(X, scale=cal._input_scale(), allow_empty=True, classes=classes)
+        classes, _ = validate_stream_labels(y, classes=None)
+    s = validate_scores(X, scale=cal._input_scale(), allow_empty=True, classes=classes)
     return np.ascontiguousarray(s.values, dtype=np.float64)
 
 
@@ -62,7 +62,7 @@ def rows_of(
                 "expected the stream of each row, by name, and no classes: stream=[...]. Declare "
                 "classes when the journal is made."
             )
-        return values, (cal._streams.read(stream, len(values)),)
+        return values, (cal._streams.validate(stream, len(values)),)
     if stream is not None:
         raise InputTypeError(
             "stream is given to a calibrator of one stream; expected None. For many streams start "
@@ -101,7 +101,7 @@ def codes_of(cal: Any, y: Any) -> bytes:
     classes = getattr(cal, "classes_", None)
     if classes is None:  # no label so far: there is nothing to learn again
         return b""
-    _, codes = read_stream_labels(y, classes=classes)
+    _, codes = validate_stream_labels(y, classes=classes)
     return np.where(np.isnan(codes), -1.0, codes).astype(_code_type(cal)).tobytes()
 
 

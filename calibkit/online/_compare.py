@@ -15,7 +15,7 @@ from ..calibrators import PlattCalibrator
 from ._base import OnlineCalibrator
 from ._calibeating import HedgingCalibrator, TrackingCalibrator
 from ._scaling import OnlinePlattCalibrator
-from ._stream_labels import known_classes, read_stream
+from ._stream_labels import known_classes, validate_stream
 from ._windowed import WindowedCalibrator
 
 Methods = Mapping[str, OnlineCalibrator | None]
@@ -116,7 +116,7 @@ def compare_methods(
     HOPS           0.019
     """
     check_choice("scale", scale, get_args(Scale))
-    _, s, _ = read_stream(X, y, scale, known_classes(classes), allow_empty=False)
+    _, s, _ = validate_stream(X, y, scale, known_classes(classes), allow_empty=False)
     if first_fit is None:
         first_fit = default_first_fit(len(s))
     check_int("first_fit", first_fit, low=2)

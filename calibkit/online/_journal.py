@@ -35,7 +35,7 @@ from ._calls import (
     rows_of,
 )
 from ._multi import MultiStreamCalibrator
-from ._pending import Labeled, read_ids
+from ._pending import Labeled, validate_ids
 from ._streams import LearnsStreams
 
 Learner = OnlineCalibrator | MultiStreamCalibrator
@@ -230,7 +230,7 @@ class Journal(LearnsStreams):
 
     def forecast(self, ids: Any, X: Any, stream: Any = None) -> FloatArray:
         with self._held() as cal:
-            keys = read_ids(ids)
+            keys = validate_ids(ids)
             values, streams = rows_of(cal, X, stream)
             return self._change(
                 lambda: cal.forecast(keys, values, *streams),
@@ -239,7 +239,7 @@ class Journal(LearnsStreams):
 
     def label(self, ids: Any, y: Any) -> Labeled:
         with self._held() as cal:
-            keys = read_ids(ids)
+            keys = validate_ids(ids)
             return self._change(
                 lambda: cal.label(keys, y),
                 lambda: Call(LABEL, len(keys), b"", codes_of(cal, y), ids_of(keys)),

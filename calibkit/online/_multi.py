@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._core.errors import InputError, message_of
-from .._core.inputs import check_lengths, read_scores
+from .._core.inputs import check_lengths, validate_scores
 from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
 from .._core.provenance import Traced
@@ -18,12 +18,12 @@ from .._core.scores import Scores
 from .._numerics.multistream import COUNT, START, Settings, join
 from .._typing import FloatArray, IntArray, Scale, Self
 from ._newton import check_steps
-from ._pending import Labeled, Pending, read_ids
+from ._pending import Labeled, Pending, validate_ids
 from ._places import validate_stream_ids
 from ._resolution import LIMIT, SUREST
 from ._scaling import OnlinePlattCalibrator
-from ._stream_labels import no_label_yet, read_stream
-from ._streams import LearnsStreams, Streams, read_two, rows_from_dict, rows_to_dict
+from ._stream_labels import no_label_yet, validate_stream
+from ._streams import LearnsStreams, Streams, rows_from_dict, rows_to_dict, validate_two_classes
 
 #: Parameters that the calibrator of a stream has too.
 PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale", "max_pending")
@@ -188,7 +188,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return self._forecast(X, stream)[0]
 
     def forecast(self, ids: Any, X: Any, stream: Any) -> FloatArray:
-        waiting = read_ids(ids)
+        waiting = validate_ids(ids)
         q, z, keys, pooled = self._forecast(X, stream, start=True)
         check_lengths(len(z), len(waiting), ("X", "ids"))
         self.pooled_, self.pending_.room = pooled, self.max_pending
@@ -202,7 +202,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         known = pooled._known_classes(self.classes)
         waiting, features, codes, report = self.pending_.find(ids, y, known)
         if waiting:
-            keys = self._streams.read(features[:, 1].tolist())
+            keys = self._streams.validate(features[:, 1].tolist())
             self._learn(pooled, known, features[:, 0].astype(np.float64), codes, keys)
             self.pending_.remove(waiting)
         return report
@@ -326,7 +326,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any], _: Any) -> MultiStreamCalibrator:
-        return _read(cls, data)
+        return _from_dict(cls, data)
 
     # -- how it is done ---------------------------------------------------------------------
 
@@ -379,9 +379,9 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         pooled = self._pooled()
         pooled._begin()
         classes = pooled.classes_
-        s = read_scores(X, scale=self.scale, allow_empty=True, classes=classes)
+        s = validate_scores(X, scale=self.scale, allow_empty=True, classes=classes)
         _refuse_many(s)
-        keys = self._streams.read(stream, len(s), like=self.pending_.oldest)
+        keys = self._streams.validate(stream, len(s), like=self.pending_.oldest)
         z = pooled._features(s)[:, 0]
         q = self._streams.forecast(z, keys, pooled.theta_)
         return _columns(q), z, keys, pooled
@@ -390,14 +390,14 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self._check_params()
         pooled = self._pooled()
         known = pooled._known_classes(self.classes)
-        found, s, codes = read_stream(X, y, self.scale, known)
+        distinct, s, codes = validate_stream(X, y, self.scale, known)
         _refuse_many(s)
-        keys = self._streams.read(stream, len(s), like=self.pending_.oldest)
-        pooled._begin(found, 2)
-        return self._learn(pooled, found, pooled._features(s)[:, 0], codes, keys)
+        keys = self._streams.validate(stream, len(s), like=self.pending_.oldest)
+        pooled._begin(distinct, 2)
+        return self._learn(pooled, distinct, pooled._features(s)[:, 0], codes, keys)
 
     def _learn(
-        self, pooled: OnlinePlattCalibrator, found: np.ndarray | None, z: FloatArray,
+        self, pooled: OnlinePlattCalibrator, distinct: np.ndarray | None, z: FloatArray,
         codes: FloatArray, keys: np.ndarray,
     ) -> FloatArray:  # fmt: skip
         """Forecast and learn; the pooled estimate is kept once its classes are found."""
@@ -405,7 +405,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         pooled._count(codes)
         q = self._streams.learn(z, codes, keys, state, pooled._settings())
         pooled.theta_, pooled.factor_ = state[:2].copy(), state[2:].copy()
-        if found is not None:
+        if distinct is not None:
             self.pooled_ = pooled
         return q
 
@@ -434,7 +434,7 @@ def _check_mate(cal: Any, other: Any) -> None:
                 f"other has {name}={spelled(theirs)} and this has {spelled(mine)}; expected the "
                 "same."
             )
-    cal._streams.read(other.streams_, name="other")
+    cal._streams.validate(other.streams_, name="other")
     validate_stream_ids(_some_ids(cal) + _some_ids(other), name="other")
 
 
@@ -458,10 +458,10 @@ def _written(cal: MultiStreamCalibrator) -> dict[str, Any]:
     }
 
 
-def _read(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiStreamCalibrator:
+def _from_dict(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiStreamCalibrator:
     """One that was written, from values that nobody has checked."""
     check_keys(data["params"], {*PARAMS, "classes"}, f"params of {cls.name}")
-    out, classes = cls(**data["params"]), read_two(data["classes"])
+    out, classes = cls(**data["params"]), validate_two_classes(data["classes"])
     try:
         out._check_params()
     except (TypeError, ValueError) as error:

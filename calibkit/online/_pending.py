@@ -12,7 +12,7 @@ from .._core.inputs import check_lengths
 from .._core.printed import spelled
 from .._core.saved import check_keys, short, vector
 from .._typing import FloatArray
-from ._stream_labels import read_stream_labels
+from ._stream_labels import validate_stream_labels
 
 
 class Labeled(NamedTuple):
@@ -126,24 +126,24 @@ class Pending:
         self, ids: Any, y: Any, classes: np.ndarray | None
     ) -> tuple[list[Hashable], FloatArray, FloatArray, Labeled]:
         """The ids that wait, their features, the codes of their labels, and a report."""
-        keys = read_ids(ids)
-        _, codes = read_stream_labels(y, classes=classes)
+        keys = validate_ids(ids)
+        _, codes = validate_stream_labels(y, classes=classes)
         check_lengths(len(codes), len(keys), ("y", "ids"))
-        found: dict[Hashable, float] = {}
+        by_id: dict[Hashable, float] = {}
         unknown, repeated = [], []
         seen: set[Hashable] = set()
         for key, code in zip(keys, codes.tolist(), strict=True):
             if key in seen:
                 repeated.append(key)
             elif key in self._features:
-                found[key] = code
+                by_id[key] = code
             else:
                 unknown.append(key)
             seen.add(key)
-        known = np.array(list(found.values()))
+        known = np.array(list(by_id.values()))
         n_learned = int(np.count_nonzero(known == known))
-        features = np.array([self._features[key] for key in found])
-        return list(found), features, known, Labeled(n_learned, unknown, repeated)
+        features = np.array([self._features[key] for key in by_id])
+        return list(by_id), features, known, Labeled(n_learned, unknown, repeated)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
         """Let go of ids that wait."""
@@ -195,7 +195,7 @@ class Pending:
     __hash__ = None  # type: ignore[assignment]
 
 
-def read_ids(ids: Any) -> list[Hashable]:
+def validate_ids(ids: Any) -> list[Hashable]:
     """Ids as plain ints and strings."""
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InputError(f"ids is {spelled(ids)}; expected one id per row, in a list or array.")

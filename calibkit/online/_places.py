@@ -74,8 +74,8 @@ class IntPlaces:
     @staticmethod
     def distinct(keys: IntArray) -> IntArray:
         """Each key once, in the order of first appearance."""
-        found, first = np.unique(keys, return_index=True)
-        return found[np.argsort(first)]
+        values, first = np.unique(keys, return_index=True)
+        return values[np.argsort(first)]
 
     def add(self, keys: IntArray) -> None:
         """Give the next places to distinct keys that have none."""
@@ -131,8 +131,8 @@ class TextPlaces:
 
     def find(self, keys: np.ndarray) -> IntArray:
         """Place of each key, -1 where it is not known."""
-        found = map(self._places.get, keys.tolist(), repeat(-1))
-        return np.fromiter(found, dtype=np.int32, count=len(keys))
+        places = map(self._places.get, keys.tolist(), repeat(-1))
+        return np.fromiter(places, dtype=np.int32, count=len(keys))
 
     @staticmethod
     def distinct(keys: np.ndarray) -> np.ndarray:
@@ -160,13 +160,13 @@ def validate_stream_ids(stream: Any, n: int | None = None, name: str = "stream")
     """Ids of n rows: int64, or strings as objects. A single id stands for all rows."""
     if isinstance(stream, (str, int, np.integer)):
         return np.repeat(_listed([stream], name), 1 if n is None else n)
-    keys = _read(stream, name)
+    keys = _to_array(stream, name)
     if n is not None:
         check_lengths(n, len(keys), ("X", name))
     return keys
 
 
-def _read(stream: Any, name: str) -> np.ndarray:
+def _to_array(stream: Any, name: str) -> np.ndarray:
     values = stream.to_numpy() if hasattr(stream, "to_numpy") else stream
     if not isinstance(values, np.ndarray):
         if not isinstance(values, Iterable) or isinstance(values, (bytes, Set, Mapping)):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.params import check_int
-from .._core.rows import Binary, read_stream_rows
+from .._core.rows import Binary, validate_stream_rows
 from .._numerics.binning import assign, uniform_borders
 from .._numerics.losses import brier_rows, log_rows
 from .._typing import FloatArray, IntArray, StreamKind
@@ -151,7 +151,7 @@ def prequential_errors(
     check_int("start", start, low=0)
     if window is not None:
         check_int("window", window, low=1)
-    binary, rows, n, _ = read_stream_rows(y_true, y_prob, kind, pos_label, classes)
+    binary, rows, n, _ = validate_stream_rows(y_true, y_prob, kind, pos_label, classes)
     time = _times(times, int(start), n)
     first = np.full(len(time), int(start))
     later = first if window is None else np.maximum(first, time - int(window))

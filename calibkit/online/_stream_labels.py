@@ -8,14 +8,14 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from .._core.errors import InputError
-from .._core.inputs import check_lengths, read_scores, refuse_swapped
-from .._core.labels import as_labels, is_missing, read_classes, read_labels
+from .._core.inputs import check_lengths, refuse_swapped, validate_scores
+from .._core.labels import as_labels, is_missing, validate_classes, validate_labels
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._typing import FloatArray, Scale
 
 
-def read_stream(
+def validate_stream(
     X: Any,
     y: Any,
     scale: Scale,
@@ -25,20 +25,22 @@ def read_stream(
     labels_first: bool = False,
     allow_empty: bool = True,
 ) -> tuple[np.ndarray | None, Scores, FloatArray]:
-    """``(classes, scores, codes)`` of rows of a stream; see :func:`read_stream_labels`."""
+    """``(classes, scores, codes)`` of rows of a stream; see :func:`validate_stream_labels`."""
     try:
-        found, codes = read_stream_labels(y, classes=classes)
-        s = read_scores(X, scale=scale, name=names[0], allow_empty=allow_empty, classes=found)
+        distinct, codes = validate_stream_labels(y, classes=classes)
+        s = validate_scores(
+            X, scale=scale, name=names[0], allow_empty=allow_empty, classes=distinct
+        )
     except ValueError:
         refuse_swapped(X, y, names, labels_first=labels_first)
         # What is wrong with the scores is said first.
-        read_scores(X, scale=scale, name=names[0], allow_empty=allow_empty)
+        validate_scores(X, scale=scale, name=names[0], allow_empty=allow_empty)
         raise
     check_lengths(len(s), len(codes), names)
-    return found, s, codes
+    return distinct, s, codes
 
 
-def read_stream_labels(
+def validate_stream_labels(
     y: Any, *, classes: np.ndarray | None
 ) -> tuple[np.ndarray | None, FloatArray]:
     """``(classes, codes)``; codes are NaN where a label is missing.
@@ -59,11 +61,11 @@ def read_stream_labels(
     codes = np.full(labels.shape, np.nan)
     if missing.all():  # no rows at all included
         return classes, codes
-    found, known = read_labels(labels[~missing], classes=classes)
-    if classes is None and len(found) == 1:
-        found, known = _one_class(found, known)
+    distinct, known = validate_labels(labels[~missing], classes=classes)
+    if classes is None and len(distinct) == 1:
+        distinct, known = _one_class(distinct, known)
     codes[~missing] = known
-    return found, codes
+    return distinct, codes
 
 
 def _numbers(y: Any, classes: np.ndarray | None) -> FloatArray | None:
@@ -88,13 +90,13 @@ def _missing(labels: np.ndarray) -> np.ndarray:
     return np.array([is_missing(v) for v in labels.ravel()], dtype=bool).reshape(labels.shape)
 
 
-def _one_class(found: np.ndarray, known: Any) -> tuple[np.ndarray, Any]:
+def _one_class(distinct: np.ndarray, known: Any) -> tuple[np.ndarray, Any]:
     """Labels that begin with one class: 0 and 1 are known to be two."""
-    if found.dtype.kind in "bif" and found[0] in (0, 1):
-        return np.array([0, 1], dtype=found.dtype), np.full(len(known), float(found[0]))
+    if distinct.dtype.kind in "bif" and distinct[0] in (0, 1):
+        return np.array([0, 1], dtype=distinct.dtype), np.full(len(known), float(distinct[0]))
     raise InputError(
-        f"the first labels are all {spelled(found[0])}; expected labels 0 and 1, or the classes by "
-        "name. A stream can't wait for the other class: pass classes=[...]."
+        f"the first labels are all {spelled(distinct[0])}; expected labels 0 and 1, or the classes "
+        "by name. A stream can't wait for the other class: pass classes=[...]."
     )
 
 
@@ -108,4 +110,4 @@ def no_label_yet(own: str, first: str) -> NotFittedError:
 
 def known_classes(given: Any) -> np.ndarray | None:
     """Classes given by a user, checked."""
-    return None if given is None else read_classes(given)
+    return None if given is None else validate_classes(given)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.labels import read_classes
+from .._core.labels import validate_classes
 from .._core.printed import spelled
 from .._core.saved import check_keys, vector
 from .._numerics.multistream import COUNT, START, Settings, forecast, join, learn, new_rows
@@ -100,7 +100,7 @@ class Streams:
         """Memory of the state and of the index, with room kept for more."""
         return self._rows.nbytes + self._places.nbytes
 
-    def read(
+    def validate(
         self, stream: Any, n: int | None = None, name: str = "stream",
         like: tuple[Any, ...] | None = None
     ) -> np.ndarray:  # fmt: skip
@@ -122,7 +122,7 @@ class Streams:
 
     def known(self, stream: Any, name: str) -> IntArray:
         """Places of ids that must be there."""
-        keys = self.read(stream, name=name)
+        keys = self.validate(stream, name=name)
         slot = self.find(keys)
         if (slot < 0).any():
             missing = keys[slot < 0].tolist()
@@ -184,7 +184,7 @@ class Streams:
 
     def merged(self, other: Streams, settings: Settings) -> Streams:
         """The streams of both; those of one only as they are."""
-        keys = self.read(other.ids, name="other")
+        keys = self.validate(other.ids, name="other")
         if not len(self):
             return Streams(keys, other.rows)
         slot = self.find(keys)
@@ -239,9 +239,9 @@ def rows_from_dict(data: Any, n: int, what: str) -> FloatArray:
     return out
 
 
-def read_two(labels: Any) -> np.ndarray:
+def validate_two_classes(labels: Any) -> np.ndarray:
     """Two class labels that nobody has checked."""
     plain = isinstance(labels, list) and len(labels) == 2 and type(labels[0]) is type(labels[1])
     if not plain or type(labels[0]) not in (bool, int, float, str):
         raise InputError("classes is no list of two labels of one type.")
-    return read_classes(labels)
+    return validate_classes(labels)

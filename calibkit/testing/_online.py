@@ -112,8 +112,8 @@ def check_late_labels(calibrator: BaseCalibrator) -> None:
     copy = from_dict(to_dict(late))
     labels = y[[7, 3, 7, 0]]
     for one in (late, copy):
-        found = one.label([7, 3, 7, 999], labels)
-        assert (found.n_learned, found.unknown, found.repeated) == (2, [999], [7])
+        report = one.label([7, 3, 7, 999], labels)
+        assert (report.n_learned, report.unknown, report.repeated) == (2, [999], [7])
     assert to_dict(copy) == to_dict(late)
     assert late.label([7], labels[:1]).unknown == [7]
     assert late.n_seen_ == 92

@@ -36,8 +36,8 @@ FORMATS: dict[str, ModuleType] = {
 def read_rows(path: Path, format: str, settings: ReadSettings, part: str) -> Iterator[Any]:
     """What a file's records say, ``part`` being "outputs" or "verdicts"."""
     check_choice("format", format, ("auto", *FORMATS))
-    found = read_records(path)
-    items: Iterator[Item] = (Item(place, value, settings) for place, value in found)
+    records = read_records(path)
+    items: Iterator[Item] = (Item(place, value, settings) for place, value in records)
     name = format
     if format == "auto":
         name, seen = _detect(items)
@@ -94,8 +94,8 @@ def _is_of_another(item: Item) -> bool:
 def _misfit(item: Item, name: str, forced: bool) -> ValueError:
     other = None if forced else _name(item)
     if other not in (None, "table"):
-        found = f"is in the format {other} and records before it are in {name}"
-        return item.fail(f"{found}; expected one format in a file.")
+        what = f"is in the format {other} and records before it are in {name}"
+        return item.fail(f"{what}; expected one format in a file.")
     return item.fail(f"is no {name} record; expected {FORMATS[name].KEYS}. {keys(item.value)}")
 
 
@@ -108,8 +108,8 @@ def _completed(item: Item, output: Output) -> Output:
         text = None if callable(asked.text) else output.text
         output = output._replace(tokens=listed_tokens(item, text))
     if asked.labels:
-        found = (_named(item, name, "labels") for name in asked.labels)
-        output = output._replace(labels=tuple("" if v is None else str(v) for v in found))
+        values = (_named(item, name, "labels") for name in asked.labels)
+        output = output._replace(labels=tuple("" if v is None else str(v) for v in values))
     if not asked.signals:
         return output
     extra = dict(output.extra)

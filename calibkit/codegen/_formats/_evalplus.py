@@ -20,11 +20,11 @@ _STATUS = {
 
 def fits(item: Item) -> bool:
     """Whether a record is the whole of a results file."""
-    found = item.value.get("eval")
-    return isinstance(found, dict) and all(
+    results = item.value.get("eval")
+    return isinstance(results, dict) and all(
         (isinstance(v, dict) and "base" in v)
         or (isinstance(v, list) and all(isinstance(s, dict) and "base_status" in s for s in v))
-        for v in found.values()
+        for v in results.values()
     )
 
 
@@ -32,9 +32,9 @@ def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
     """Item, task, sample, base status, plus status and solution."""
     if isinstance(item.value["eval"], Repeated):
         raise ValueError(f"{item.place}: eval has a task twice; expected each once.")
-    for task, found in item.value["eval"].items():
-        if isinstance(found, dict):  # before 2024: statuses with details, no code
-            base, plus = found["base"], found.get("plus") or []
+    for task, samples in item.value["eval"].items():
+        if isinstance(samples, dict):  # before 2024: statuses with details, no code
+            base, plus = samples["base"], samples.get("plus") or []
             if not (isinstance(base, list) and isinstance(plus, list)):
                 raise ValueError(
                     f"{item.place}: eval[{spelled(task)}] has base {spelled(base):.40} and plus "
@@ -45,7 +45,7 @@ def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
                 for i, b in enumerate(base)
             ]
         else:
-            rows = [(s["base_status"], s.get("plus_status"), s.get("solution")) for s in found]
+            rows = [(s["base_status"], s.get("plus_status"), s.get("solution")) for s in samples]
         for i, row in enumerate(rows):
             place = f"{item.place}, eval[{spelled(task)}][{i}]"
             yield item._replace(place=place, value={}), task, i, *row
@@ -82,8 +82,8 @@ def verdicts(item: Item) -> Iterator[Verdict]:
 
 
 def _passed(item: Item, name: str, status: Any) -> bool:
-    found = _STATUS.get(status) if isinstance(status, str) else None
-    if found is None:
+    passed = _STATUS.get(status) if isinstance(status, str) else None
+    if passed is None:
         listed = ", ".join(_STATUS)
         raise item.fail(f"the {name} status is {spelled(status):.60}; expected one of {listed}.")
-    return found
+    return passed

@@ -103,9 +103,9 @@ class Item(NamedTuple):
     value: dict[str, Any]
     settings: ReadSettings
 
-    def fail(self, found: str) -> ValueError:
+    def fail(self, what: str) -> ValueError:
         """An error that names the place."""
-        return InputError(f"{self.place}: {found}")
+        return InputError(f"{self.place}: {what}")
 
     def field(self, name: str, guesses: Iterable[str] = (), needed: bool = False) -> Any:
         """The value that the caller's ``name`` points to, or that of the first guess there is."""
@@ -128,12 +128,12 @@ class Item(NamedTuple):
             try:
                 return asked(self.value)
             except Exception as error:
-                found = f"{name}={spelled(asked)} failed ({type(error).__name__}: {spelled(error)})"
-                raise self.fail(f"{found}; expected a value of every record.") from error
+                what = f"{name}={spelled(asked)} failed ({type(error).__name__}: {spelled(error)})"
+                raise self.fail(f"{what}; expected a value of every record.") from error
         if asked in self.value:
             return self.value[asked]
-        found = f"has no {asked}; expected it, as {name}={spelled(asked)}."
-        raise self.fail(f"{found} {keys(self.value)}")
+        what = f"has no {asked}; expected it, as {name}={spelled(asked)}."
+        raise self.fail(f"{what} {keys(self.value)}")
 
     def ids(self, tasks: Iterable[str]) -> tuple[str, int | None]:
         """Task and sample of a record; None where samples are not numbered."""
@@ -141,8 +141,8 @@ class Item(NamedTuple):
         number = self.field("sample", ("sample",))
         if number is None and self.settings.sample is None:
             guesses = sorted(name for name in self.value if may_number_samples(str(name)))
-            found = (_whole(self.value[name]) for name in guesses)
-            return task, next((Numbered(n) for n in found if n is not None), None)
+            numbers = (_whole(self.value[name]) for name in guesses)
+            return task, next((Numbered(n) for n in numbers if n is not None), None)
         whole = _whole(number)
         if whole is not None:
             return task, whole
@@ -150,21 +150,21 @@ class Item(NamedTuple):
             f"sample is {spelled(number):.60}; expected a whole number from 0 to 2**53."
         )
 
-    def one_sample(self, sample: int | None, found: list[Any], what: str) -> int | None:
+    def one_sample(self, sample: int | None, choices: list[Any], what: str) -> int | None:
         """The number of a record's one output; a record of several has none."""
-        if len(found) < 2 or sample is None or isinstance(sample, Numbered):
-            return sample if len(found) < 2 else None
+        if len(choices) < 2 or sample is None or isinstance(sample, Numbered):
+            return sample if len(choices) < 2 else None
         raise self.fail(
-            f"is sample {sample} and holds {len(found)} {what}s; expected one {what} where samples "
-            "are numbered."
+            f"is sample {sample} and holds {len(choices)} {what}s; expected one {what} where "
+            "samples are numbered."
         )
 
-    def by_index(self, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def by_index(self, choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Choices or outputs in the order of their numbers, if they have any."""
-        for one in found:
+        for one in choices:
             if not isinstance(one.get("index") or 0, (int, float)):
                 raise self.fail(f"index is {spelled(one['index']):.60}; expected a whole number.")
-        return sorted(found, key=lambda one: one.get("index") or 0)
+        return sorted(choices, key=lambda one: one.get("index") or 0)
 
     def as_task(self, value: Any) -> str:
         """A task's name as text; 7 and "7" are one task."""
@@ -178,26 +178,30 @@ class Item(NamedTuple):
 
     def as_verdict(self, name: str, value: Any) -> bool:
         """Whether a value says correct: true, 1, "passed" or their opposites."""
-        found = value if isinstance(value, bool) else _VERDICTS.get(str(value).strip().lower())
-        if found is None:
+        verdict = value if isinstance(value, bool) else _VERDICTS.get(str(value).strip().lower())
+        if verdict is None:
             raise self.fail(
                 f"{name} is {spelled(value):.60}; expected true or false (also 1 or 0, passed or "
                 "failed) for each output."
             )
-        return found
+        return verdict
 
     def as_logprobs(self, values: Any, name: str = "logprobs") -> FloatArray:
         """Log-probabilities of the tokens of an output; null ones are NaN."""
         try:
-            found = np.array(values, dtype=np.float64)
+            logprobs = np.array(values, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
-            found = None
-        if found is None or found.ndim != 1 or any(isinstance(v, (str, bool)) for v in values):
+            logprobs = None
+        if (
+            logprobs is None
+            or logprobs.ndim != 1
+            or any(isinstance(v, (str, bool)) for v in values)
+        ):
             raise self.fail(
                 f"{name} is {spelled(values):.60}; expected a list of numbers, one per token, in "
                 "CSV as JSON: [-0.1, -2.3]."
             )
-        return found
+        return logprobs
 
     def as_top(self, top: list[list[Any]]) -> Top | None:
         """Log-probabilities of the likeliest tokens at each place, laid out flat."""
@@ -213,24 +217,24 @@ class Item(NamedTuple):
     def same_length(self, n_tokens: int, n_logprobs: int) -> None:
         """Raise unless there are as many tokens as log-probabilities."""
         if n_tokens != n_logprobs:
-            found = f"{n_tokens} tokens and {n_logprobs} log-probabilities"
-            raise self.fail(f"{found}; expected the same number.")
+            what = f"{n_tokens} tokens and {n_logprobs} log-probabilities"
+            raise self.fail(f"{what}; expected the same number.")
 
 
 def keys(record: Iterable[Any]) -> str:
     """The keys of a record in a sentence."""
-    found = list(record)
-    more = ", ..." if len(found) > 12 else ""
-    return f"It has: {', '.join(str(k)[:40] for k in found[:12])}{more}."
+    names = list(record)
+    more = ", ..." if len(names) > 12 else ""
+    return f"It has: {', '.join(str(k)[:40] for k in names[:12])}{more}."
 
 
 def _whole(value: Any) -> int | None:
     """A cell as a whole number from 0 that floats hold, None if it is none."""
     try:
-        found = to_number(value, "sample")
+        number = to_number(value, "sample")
     except ValueError:
         return None
-    return int(found) if 0 <= found < 2**53 and found == int(found) else None
+    return int(number) if 0 <= number < 2**53 and number == int(number) else None
 
 
 def as_first(drawn: Any, listed: Iterable[tuple[Any, Any]]) -> Alternatives | None:

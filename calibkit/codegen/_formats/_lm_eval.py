@@ -28,8 +28,8 @@ def _task(item: Item) -> str:
     """The document's own task_id where it has one, as those of HumanEval and MBPP do."""
     doc = item.value.get("doc")
     own = doc.get("task_id") if isinstance(doc, dict) else None
-    found = item.value["doc_id"] if own is None else own
-    return item.as_task(found if item.settings.task is None else item.field("task"))
+    task = item.value["doc_id"] if own is None else own
+    return item.as_task(task if item.settings.task is None else item.field("task"))
 
 
 def outputs(item: Item) -> Iterator[Output]:
@@ -47,22 +47,22 @@ def outputs(item: Item) -> Iterator[Output]:
 
 
 def _responses(item: Item, first: str, other: str) -> list[Any]:
-    found = item.value.get(first) or item.value.get(other)
-    if not isinstance(found, list) or not found:
-        raise item.fail(f"has the responses {spelled(found):.60}; expected a list of them.")
-    return found
+    responses = item.value.get(first) or item.value.get(other)
+    if not isinstance(responses, list) or not responses:
+        raise item.fail(f"has the responses {spelled(responses):.60}; expected a list of them.")
+    return responses
 
 
 def _texts(item: Item) -> list[Any]:
     """What was generated, before filters cut it."""
-    found = _responses(item, "resps", "filtered_resps")
-    return found[0] if isinstance(found[0], list) else found[:1]
+    responses = _responses(item, "resps", "filtered_resps")
+    return responses[0] if isinstance(responses[0], list) else responses[:1]
 
 
 def _log_likelihoods(item: Item) -> FloatArray | None:
     """Of every choice, each logged with whether it is greedy; None where text was generated."""
-    found = _responses(item, "filtered_resps", "resps")
-    pairs = [f[0] if isinstance(f, list) and len(f) == 1 else f for f in found]
+    responses = _responses(item, "filtered_resps", "resps")
+    pairs = [f[0] if isinstance(f, list) and len(f) == 1 else f for f in responses]
     if not all(isinstance(p, list) and len(p) == 2 and _is_flag(p[1]) for p in pairs):
         return None
     if "acc_mutual_info" in item.value:  # then the second half is without the question
@@ -107,5 +107,5 @@ def verdicts(item: Item) -> Iterator[Verdict]:
     # Each filter gives a document a record of its own.
     by = item.value.get("filter", "none")
     notion = item.settings.notion or (metric if by == "none" else f"{metric},{by}")
-    found = item.as_verdict(metric, value)
-    yield Verdict(item.place, _task(item), 0, found, notion, metric)
+    verdict = item.as_verdict(metric, value)
+    yield Verdict(item.place, _task(item), 0, verdict, notion, metric)

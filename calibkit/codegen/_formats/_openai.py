@@ -63,8 +63,8 @@ def whole(items: Iterable[Item]) -> Iterator[Item]:
                 continue  # pieces of a chat have a delta instead
             key = (str(body.get("id")), str(choice.get("index")))
             if key in unended:
-                found = f"continues the response {key[0]} of {unended[key]}: {PIECE}"
-                raise item.fail(f"{found} If it is one, give it an id of its own.")
+                what = f"continues the response {key[0]} of {unended[key]}: {PIECE}"
+                raise item.fail(f"{what} If it is one, give it an id of its own.")
             if body.get("id") is not None and choice.get("finish_reason") is None:
                 unended[key] = item.place
         yield item
@@ -103,18 +103,18 @@ def _text(choice: dict[str, Any], item: Item) -> str:
 
 
 def _tokens(choice: dict[str, Any], text: str, item: Item) -> Tokens:
-    found = choice.get("logprobs")
-    if found is None:
+    logprobs = choice.get("logprobs")
+    if logprobs is None:
         return Tokens()
-    if isinstance(found, dict) and isinstance(found.get("content"), list):
-        return _chat(found["content"], text, item)
-    if isinstance(found, dict) and isinstance(found.get("token_logprobs"), list):
-        return _legacy(found, text, item)
-    if isinstance(found, dict) and "content" in found and found["content"] is None:
+    if isinstance(logprobs, dict) and isinstance(logprobs.get("content"), list):
+        return _chat(logprobs["content"], text, item)
+    if isinstance(logprobs, dict) and isinstance(logprobs.get("token_logprobs"), list):
+        return _legacy(logprobs, text, item)
+    if isinstance(logprobs, dict) and "content" in logprobs and logprobs["content"] is None:
         return Tokens()
     raise item.fail(
-        f"logprobs is {spelled(found):.60}; expected content, a list, as of chat completions, or "
-        "token_logprobs, as of legacy completions."
+        f"logprobs is {spelled(logprobs):.60}; expected content, a list, as of chat completions, "
+        "or token_logprobs, as of legacy completions."
     )
 
 
@@ -158,19 +158,19 @@ def _is_token(token: Any) -> bool:
     return isinstance(top, list) and all(isinstance(a, dict) and "logprob" in a for a in top)
 
 
-def _legacy(found: dict[str, Any], text: str, item: Item) -> Tokens:
-    values = found["token_logprobs"]
+def _legacy(logprobs: dict[str, Any], text: str, item: Item) -> Tokens:
+    values = logprobs["token_logprobs"]
     if values and values[0] is None:
         raise item.fail(
             "the first of token_logprobs is null, as where a response echoes its prompt; expected "
             "log-probabilities of the output alone. Ask for responses without echo, or cut the "
             "prompt's tokens off."
         )
-    names = found.get("tokens")
+    names = logprobs.get("tokens")
     if not isinstance(names, list):
         names = [None] * len(values)
     item.same_length(len(names), len(values))
-    top = found.get("top_logprobs") or [None] * len(values)
+    top = logprobs.get("top_logprobs") or [None] * len(values)
     if not isinstance(top, list) or not all(t is None or isinstance(t, dict) for t in top):
         raise item.fail(f"top_logprobs is {spelled(top):.60}; expected one object per token.")
     item.same_length(len(top), len(values))

