@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._core.base import BaseCalibrator, StateKind
-from ._core.errors import InputError, InputTypeError, message_of
+from ._core.errors import InputError, InputTypeError, called, message_of
 from ._core.labels import validate_classes
 from ._core.printed import spelled
 from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
@@ -309,7 +309,9 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     check_keys(data, {"class", "params", "classes", "state"}, "a calibrator")
     calibrator: Any = template_from_dict({k: data[k] for k in ("class", "params")}, depth)
     what = f"{calibrator.name}"
-    classes = validate_classes(labels_from_dict(data["classes"], what))
+    labels = labels_from_dict(data["classes"], what)
+    with called(part=f": {what}"):
+        classes = validate_classes(labels)
     state = data["state"]
     if isinstance(state, dict):
         state = {**calibrator._state_of_earlier_files(), **state}

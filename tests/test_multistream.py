@@ -794,7 +794,7 @@ def test_classes_are_checked():
     ],
 )
 def test_bad_parameters(params, words):
-    with pytest.raises(ValueError, match=f"MultiStreamCalibrator: {words}"):
+    with pytest.raises(ValueError, match=rf"MultiStreamCalibrator\.partial_fit: {words}"):
         MultiStreamCalibrator(**params).partial_fit([0.1], [1], 1)
 
 

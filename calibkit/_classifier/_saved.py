@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 
 from .._core.base import BaseCalibrator
-from .._core.errors import InputError, InputTypeError, message_of
+from .._core.errors import InputError, InputTypeError, called, message_of
 from .._core.labels import validate_classes
 from .._core.optional import require
 from .._core.printed import spelled
@@ -58,7 +58,9 @@ def classifier_from_dict(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
     check_keys(params, set(_PARAMS), f"params of {what}")
     if isinstance(params["calibrator"], dict):
         params = {**params, "calibrator": template_from_dict(params["calibrator"])}
-    classes = validate_classes(labels_from_dict(data["classes"], what))
+    labels = labels_from_dict(data["classes"], what)
+    with called(part=f": {what}"):
+        classes = validate_classes(labels)
     calibrators = data["calibrators"]
     if not isinstance(calibrators, list):
         raise InputError(f"calibrators is {short(calibrators)}; expected a list.")

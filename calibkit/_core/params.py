@@ -275,7 +275,7 @@ def generator(random_state: Any) -> np.random.Generator:
     try:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             f"random_state={spelled(random_state)}; expected an int >= 0, a generator, a "
             "RandomState or None."
         ) from error

@@ -303,8 +303,8 @@ class Generations:
             if picked.ndim != 1:
                 raise IndexError(f"{picked.ndim} dimensions")
         except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"take: rows={spelled(rows):.60} picks no rows of {len(self)} ({spelled(error)}); "
+            raise InputError(
+                f"rows={spelled(rows):.60} picks no rows of {len(self)} ({spelled(error)}); "
                 "expected whole numbers, a mask of all rows, or a slice."
             ) from error
         rows = picked

@@ -138,7 +138,7 @@ class SteppingCalibrator(BaseCalibrator):
         now = self._now(start=True)
         q = now._columns(now._forecast(now._features(now._one(x))))
         if q.shape[1] > 2:
-            raise ValueError("predict_proba_one: more than two classes; use predict_proba.")
+            raise InputError("more than two classes; use predict_proba.")
         return float(q[0, 1])
 
     def learn_one(self, x: float, y: Any) -> SteppingCalibrator:
@@ -174,10 +174,7 @@ class SteppingCalibrator(BaseCalibrator):
     def _one(self, x: float) -> Scores:
         """One score, without the checks that arrays need."""
         if isinstance(x, (str, bytes)):
-            own = type(self).__name__
-            raise ValueError(
-                f"{own}.predict_proba_one, learn_one: x is {spelled(x)}; expected a score."
-            )
+            raise InputError(f"x is {spelled(x)}; expected a score.")
         scale = self._input_scale()
         high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
         if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:

@@ -87,8 +87,7 @@ def refusal(given: Any) -> str:
     elif isinstance(given, BaseCalibrator):
         do = "For a batch one: WindowedCalibrator(...)."
     return (
-        f"Journal: calibrator is {what}; expected an online calibrator, such as "
-        f"TrackingCalibrator(). {do}"
+        f"calibrator is {what}; expected an online calibrator, such as TrackingCalibrator(). {do}"
     )
 
 

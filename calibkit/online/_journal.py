@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from .._core.errors import InputError
+from .._core.errors import InputError, InputTypeError
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
 from .._persistence import from_dict, to_dict
@@ -396,7 +396,7 @@ class Journal(LearnsStreams):
 def _copy(calibrator: Any) -> Learner:
     """The same calibrator, not shared; started if its classes are known."""
     if not isinstance(calibrator, Learner):
-        raise TypeError(refusal(calibrator))
+        raise InputTypeError(refusal(calibrator))
     calibrator._check_params()
     text = _text(calibrator)  # raises where it can't be written
     started = hasattr(calibrator, "classes_")

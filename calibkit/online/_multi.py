@@ -8,7 +8,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._core.errors import InputError, message_of
+from .._core.errors import InputError, called, message_of
 from .._core.inputs import check_lengths, validate_scores
 from .._core.params import check_choice, check_int, check_real
 from .._core.printed import spelled
@@ -472,7 +472,8 @@ def _from_dict(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiS
     what = f"pending of {out.name}"
     out.pending_ = Pending.from_dict(data["pending"], what, _validate_features)
     waiting = [ticket[1] for ticket in data["pending"]["tickets"]]
-    validate_stream_ids([*data["ids"][:1], *waiting])
+    with called(part=f": {what}"):
+        validate_stream_ids([*data["ids"][:1], *waiting])
     out.pooled_ = out._restored(rows_from_dict(data["pooled"], 1, "pooled")[0], classes)
     try:
         _try_out(out)
@@ -525,4 +526,5 @@ def _validate_features(value: Any, what: str) -> list[Any]:
     z = number(value[0], what)
     if abs(z) > LIMIT:
         raise InputError(f"{what} holds the score {z}; expected at most {LIMIT}.")
-    return [z, *validate_stream_ids(value[1:]).tolist(), None]
+    with called(part=f": {what}"):
+        return [z, *validate_stream_ids(value[1:]).tolist(), None]
