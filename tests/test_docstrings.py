@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import pydoc
 
 import pytest
 from numpydoc.validate import validate
@@ -85,3 +86,11 @@ def test_public_objects_show_an_example(name):
     if name == "load":  # its example is that of save
         return
     assert ">>>" in (obj.__doc__ or ""), f"{name} has no example"
+
+
+@pytest.mark.parametrize("name", ["codegen", "decisions", "online"])
+def test_help_of_a_package_shows_what_it_holds(name):
+    module = getattr(calibkit, name)
+    assert {n for n in vars(module) if n[0] != "_"} == set(module.__all__)
+    shown = pydoc.render_doc(module, renderer=pydoc.plaintext)
+    assert all(n in shown for n in module.__all__)

@@ -1,8 +1,8 @@
-"""Scoring generated code: from a confidence signal to a decision that can be defended.
+"""Scoring generated code: from token log-probabilities and answers to confidence signals.
 
 Signals come from token log-probabilities, from a model's answer about its own code, or from the
-agreement of its samples; calibkit calls no model. A signal is judged and rescaled out of fold,
-carried from one task to another, and turned into accept, review or discard with a guarantee.
+agreement of its samples; calibkit calls no model. calibkit.decisions judges signals and turns them
+into accept, review or discard.
 """
 
 from ._answers import agreement as agreement
@@ -24,3 +24,5 @@ from ._records import PROBABILITIES as PROBABILITIES
 from ._records import Generations as Generations
 from ._records import Results as Results
 from ._verbalised import parse_confidence as parse_confidence
+
+__all__ = [name for name in globals() if not name.startswith("_")]

@@ -18,3 +18,5 @@ from ._threshold import RiskControlledThreshold as RiskControlledThreshold
 from ._transfer import Transfer as Transfer
 from ._transfer import local_labels_needed as local_labels_needed
 from ._transfer import transfer_matrix as transfer_matrix
+
+__all__ = [name for name in globals() if not name.startswith("_")]

@@ -24,3 +24,4 @@ from ._temperature import OnlineTemperatureCalibrator as OnlineTemperatureCalibr
 from ._windowed import WindowedCalibrator as WindowedCalibrator
 
 _enter(globals())
+__all__ = [name for name in globals() if not name.startswith("_")]
