@@ -19,14 +19,15 @@ from tasks_debiased import DEBIASED_TASKS
 from tasks_fit import FIT_TASKS
 from tasks_metrics import METRIC_TASKS
 
-from calibkit._registry import CALIBRATORS, names_without
+from calibkit._registry import make_calibrator, names_without, needs_calibrator
 
 
 def _predict_task(name: str) -> Task:
     """predict_proba of one calibrator against the cheapest map of as many scores."""
 
     def fitted(data: Binary) -> Any:
-        return CALIBRATORS[name]().fit(data.p, data.y)
+        inner = {"calibrator": make_calibrator("platt")} if needs_calibrator(name) else {}
+        return make_calibrator(name, **inner).fit(data.p, data.y)
 
     def predict(data: Binary) -> Run:
         model = fitted(data)
