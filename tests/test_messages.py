@@ -245,6 +245,28 @@ def test_calls_from_functions_of_others_are_named_by_what_was_called():
         calibkit.estimate(lambda y, p: calibkit.brier_score(y, p * np.nan), Y, P, n_resamples=20)
 
 
+def test_what_a_users_model_calls_is_named_although_it_runs_in_a_fold():
+    class Inner(GaussianNB):
+        def predict_proba(self, X):
+            return PlattCalibrator().fit(_with_nan(), Y)
+
+    class Wrong(GaussianNB):
+        def predict_proba(self, X):
+            return np.full((len(X), 2), 3.0)
+
+    rows = np.column_stack((P, P))
+    with pytest.raises(InputError, match=r"^PlattCalibrator\.fit: X contains NaN"):
+        CalibratedClassifier(Inner(), "platt").fit(rows, Y)
+    with pytest.raises(InputError, match=r"^CalibratedClassifier\.fit: predict_proba\(X\) holds"):
+        CalibratedClassifier(Wrong(), "platt").fit(rows, Y)
+
+
+@pytest.mark.parametrize("kind", [InputError, InputTypeError, calibkit.CalibrationWarning])
+def test_errors_and_warnings_are_made_of_anything(kind):
+    for args in ((), ("a",), ("a", "b"), (1,), (ValueError("x"),)):
+        assert str(kind(*args)) == str(Exception(*args))
+
+
 def _with_nan():
     return np.where(np.arange(60) == 3, np.nan, P)[:, None]
 

@@ -9,29 +9,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 #: Where names for users are. The checks of calibkit.base are for the methods of authors.
 _PUBLIC = ("", ".online", ".codegen", ".decisions", ".displays", ".base")
 #: Parts that call the package as a user does.
 _OUTSIDE = ("_cli", "testing")
-#: Who is called where no public call leads here, and the part of its work that is being done.
-_NAME: ContextVar[str] = ContextVar("calibkit_caller", default="")
-_PART: ContextVar[str] = ContextVar("calibkit_part", default="")
+#: What :func:`called` has said, innermost last: in which function, of whom, of which part.
+_CALLS: ContextVar[tuple[tuple[CodeType, str, str], ...]] = ContextVar("calibkit_calls", default=())
 
 
 class Told(Exception):
     """What errors and warnings have in common: see :class:`InputError`."""
 
-    def __init__(self, message: str, *, place: int | tuple[int, ...] | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, *message: Any, place: int | tuple[int, ...] | None = None) -> None:
+        super().__init__(*message)
         self.caller = caller()
-        self.what, _, self.fix = message.partition("; expected ")
+        self.what, _, self.fix = message_of(self).partition("; expected ")
         self.place = place[0] if isinstance(place, tuple) else place
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.caller, self.args[0])))
+        return ": ".join(filter(None, (self.caller, message_of(self))))
 
 
 class InputError(Told, ValueError):
@@ -91,7 +90,7 @@ for _error in (InputError, InputTypeError):
 
 def message_of(told: BaseException | str) -> str:
     """What is said, less who says it."""
-    return str(told.args[0]) if isinstance(told, Told) else str(told)
+    return Exception.__str__(told) if isinstance(told, Told) else str(told)
 
 
 def caller() -> str:
@@ -100,18 +99,24 @@ def caller() -> str:
     What stands between, such as the ``_fit`` of an author's calibrator, is passed; who calls the
     public call is not.
     """
-    known, frame = _NAME.get(), sys._getframe(1).f_back
-    while frame and not _NAME.get():
+    calls, known, part, frame = _CALLS.get(), "", "", sys._getframe(1).f_back
+    while frame:
         name = _public_name(frame)
-        if known and not name and not _is_inside(frame):
+        if known and not name and not _is_inside(frame, among_commands=bool(calls)):
             break
-        known, frame = name or known, frame.f_back
-    return known + _PART.get()
+        known = name or known
+        while calls and calls[-1][0] is frame.f_code:
+            (_, said, more), calls = calls[-1], calls[:-1]
+            part = more + part
+            if said:
+                return said + part
+        frame = frame.f_back
+    return known + part
 
 
-def _is_inside(frame: FrameType) -> bool:
+def _is_inside(frame: FrameType, *, among_commands: bool = False) -> bool:
     package, _, rest = frame.f_globals.get("__name__", "").partition(".")
-    return package == "calibkit" and rest.partition(".")[0] not in _OUTSIDE
+    return package == "calibkit" and (among_commands or rest.partition(".")[0] not in _OUTSIDE)
 
 
 def _public_name(frame: FrameType) -> str:
@@ -140,9 +145,8 @@ def _is_public(thing: Any) -> bool:
 @contextmanager
 def called(name: str = "", part: str = "") -> Iterator[None]:
     """Say who is called where that is no public function, or which part of its work is done."""
-    tokens = _NAME.set(name or _NAME.get()), _PART.set(_PART.get() + part)
+    token = _CALLS.set((*_CALLS.get(), (sys._getframe(2).f_code, name, part)))
     try:
         yield
     finally:
-        _NAME.reset(tokens[0])
-        _PART.reset(tokens[1])
+        _CALLS.reset(token)
