@@ -38,7 +38,7 @@ class InputError(Told, ValueError):
 
     Parameters
     ----------
-    message : str
+    *message : str
         What was got; after "; expected " what would do, and the fix.
     place : int or tuple, optional
         Row of the fault, or row and column; it stands in the message as "row 3".
@@ -68,7 +68,7 @@ class InputTypeError(Told, TypeError):
 
     Parameters
     ----------
-    message : str
+    *message : str
         What was got; after "; expected " what would do, and the fix.
     place : int or tuple, optional
         Row of the fault, or row and column; it stands in the message as "row 3".
