@@ -65,10 +65,9 @@ def check_keys(data: Any, expected: set[str], what: str) -> None:
         raise InputError(f"{what} is a {type(data).__name__}; expected a dict.")
     unknown, missing = sorted(map(str, set(data) - expected)), sorted(expected - set(data))
     if unknown or missing:
-        raise InputError(
-            f"{what} has unknown keys {unknown[:10]} and lacks {missing}; expected "
-            f"{sorted(expected)}."
-        )
+        said = [f"has unknown keys {unknown[:10]}"] if unknown else []
+        said += [f"lacks {missing}"] if missing else []
+        raise InputError(f"{what} {' and '.join(said)}; expected {sorted(expected)}.")
 
 
 def labels_to_dict(labels: np.ndarray) -> dict[str, Any]:
