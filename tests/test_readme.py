@@ -48,7 +48,7 @@ def test_python_blocks_run(block, tmp_path, monkeypatch, capsys):
         simulate_codegen.write(tmp_path)
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     printed = iter(capsys.readouterr().out.splitlines())
-    for words in re.findall(r"^#> (.*)", block, re.MULTILINE) or [""]:
+    for words in re.findall(r"^# -> (.*)", block, re.MULTILINE) or [""]:
         assert any(line.startswith(words) for line in printed), words
     plt.close("all")
 
