@@ -10,8 +10,8 @@ estimate adds intervals to any of them, ScoreTable merges chunks, get_scorer mak
 Certificates: certify bounds the calibration error from rows that the calibrator has not seen;
 HistogramBinningCalibrator.certify_bins bounds every bin from the rows it was fitted to;
 rows_to_certify says how many rows a certificate will need.
-Streams: online holds calibrators that learn label by label, compare_methods runs several of them,
-prequential_errors measures forecasts over time, CalibrationAlarm watches them.
+Streams: online holds calibrators that learn label by label, compare_online_calibrators runs
+several of them, prequential_errors measures forecasts over time, CalibrationAlarm watches them.
 Decisions: decisions judges a confidence signal, rescales it out of fold, carries it to other tasks
 and turns it into accept, review or discard with a guarantee.
 Generated code: codegen turns token log-probabilities into signals.
@@ -77,7 +77,7 @@ from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
 from .online import CalibrationAlarm as CalibrationAlarm
 from .online import Prequential as Prequential
-from .online import compare_methods as compare_methods
+from .online import compare_online_calibrators as compare_online_calibrators
 from .online import prequential_errors as prequential_errors
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ __all__ = [
     "calibration_error",
     "certify",
     "codegen",
-    "compare_methods",
+    "compare_online_calibrators",
     "decisions",
     "estimate",
     "expected_calibration_error",

@@ -14,7 +14,7 @@ from calibkit import (
     ReliabilityDisplay,
     ScoreTable,
     brier_score,
-    compare_methods,
+    compare_online_calibrators,
     decisions,
     estimate,
     expected_calibration_error,
@@ -170,7 +170,7 @@ def test_tables_and_displays_read_columns_by_name_in_every_order():
     )
     pd.testing.assert_frame_equal(shown, expected)
     shown, expected = (
-        compare_methods(p, EVENT, methods={"base": None})["base"] for p in (other, PAIR)
+        compare_online_calibrators(p, EVENT, methods={"base": None})["base"] for p in (other, PAIR)
     )
     np.testing.assert_array_equal(shown, expected)
 

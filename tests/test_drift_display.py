@@ -24,7 +24,7 @@ from calibkit import (
     CalibrationAlarm,
     DriftDisplay,
     PlattCalibrator,
-    compare_methods,
+    compare_online_calibrators,
     prequential_errors,
 )
 from calibkit.online import (
@@ -81,7 +81,9 @@ def key_of(display):
 
 def test_the_default_methods_are_those_of_the_paper():
     z, y = stream()
-    got = compare_methods(z, y, scale="logit", first_fit=400, refit_every=300, random_state=3)
+    got = compare_online_calibrators(
+        z, y, scale="logit", first_fit=400, refit_every=300, random_state=3
+    )
     platt, ops = PlattCalibrator(scale="logit"), OnlinePlattCalibrator(scale="logit")
     by_hand = {
         "Fixed Platt": WindowedCalibrator(platt, first_fit=400, refit=False),
@@ -103,7 +105,7 @@ def test_the_default_methods_are_those_of_the_paper():
 def test_methods_of_ones_own_are_cloned():
     z, y = stream(500)
     mine = OnlinePlattCalibrator(scale="logit", discount=0.99)
-    got = compare_methods(z, y, scale="logit", methods={"scores": None, "mine": mine})
+    got = compare_online_calibrators(z, y, scale="logit", methods={"scores": None, "mine": mine})
     assert list(got) == ["scores", "mine"]
     assert not hasattr(mine, "classes_")
     assert_array_equal(got["mine"], clone(mine).predict_then_update(z, y)[:, 1])
@@ -113,8 +115,8 @@ def test_forecasts_do_not_know_later_labels():
     z, y = stream(2500)
     other = y.copy()
     other[2000:] = 1 - other[2000:]
-    first = compare_methods(z, y, scale="logit", random_state=0)
-    second = compare_methods(z, other, scale="logit", random_state=0)
+    first = compare_online_calibrators(z, y, scale="logit", random_state=0)
+    second = compare_online_calibrators(z, other, scale="logit", random_state=0)
     for name in first:
         assert_array_equal(first[name][:2001], second[name][:2001])
 
@@ -124,14 +126,14 @@ def test_missing_labels_words_and_many_classes():
     words = [None if i % 5 == 0 else ("no", "yes")[v] for i, v in enumerate(y)]
     holes = np.where(np.arange(1000) % 5 == 0, np.nan, y)
     p = 1 / (1 + np.exp(-z))
-    given = compare_methods(p, words, classes=["no", "yes"], random_state=0)
-    for name, forecast in compare_methods(p, holes, random_state=0).items():
+    given = compare_online_calibrators(p, words, classes=["no", "yes"], random_state=0)
+    for name, forecast in compare_online_calibrators(p, holes, random_state=0).items():
         assert_array_equal(forecast, given[name])
     rng = np.random.default_rng(0)
     q = rng.dirichlet([1, 1, 1], 300)
     labels = rng.integers(0, 3, 300)
     methods = {"scores": None, "temperature": OnlineTemperatureCalibrator()}
-    many = compare_methods(q, labels, methods=methods)
+    many = compare_online_calibrators(q, labels, methods=methods)
     assert_allclose(many["scores"], q)
     assert many["temperature"].shape == (300, 3)
     display = DriftDisplay.from_predictions(labels, many, kind="top_label", window=50)
@@ -141,15 +143,15 @@ def test_missing_labels_words_and_many_classes():
 def test_bad_methods():
     z, y = stream(100)
     with pytest.raises(TypeError, match=r"methods\['x'\] is a PlattCalibrator"):
-        compare_methods(z, y, scale="logit", methods={"x": PlattCalibrator()})
+        compare_online_calibrators(z, y, scale="logit", methods={"x": PlattCalibrator()})
     with pytest.raises(ValueError, match="expected a dict of one or more methods"):
-        compare_methods(z, y, scale="logit", methods={})
+        compare_online_calibrators(z, y, scale="logit", methods={})
     with pytest.raises(ValueError, match="scale='odds'"):
-        compare_methods(z, y, scale="odds")
+        compare_online_calibrators(z, y, scale="odds")
     with pytest.raises(ValueError, match="first_fit=1"):
-        compare_methods(z, y, scale="logit", first_fit=1)
+        compare_online_calibrators(z, y, scale="logit", first_fit=1)
     with pytest.raises(ValueError, match=r"values outside \[0, 1\]"):
-        compare_methods(z, y)
+        compare_online_calibrators(z, y)
 
 
 # --- the numbers
@@ -184,7 +186,7 @@ def test_lines_are_the_errors(window):
 def test_one_call_from_scores():
     z, y = stream()
     display = DriftDisplay.from_scores(z, y, scale="logit", window=500, random_state=0)
-    forecasts = compare_methods(z, y, scale="logit", random_state=0)
+    forecasts = compare_online_calibrators(z, y, scale="logit", random_state=0)
     assert list(display.curves_) == ["Base", "Fixed Platt", "Windowed Platt", "OPS", "TOPS", "HOPS"]
     for name, forecast in forecasts.items():
         assert_array_equal(display.forecasts_[name], forecast)
@@ -466,11 +468,11 @@ def test_missing_matplotlib_is_one_clear_line(monkeypatch):
         with pytest.raises(ImportError) as caught:
             make([0, 1], [0.2, 0.7])
         assert str(caught.value) == 'matplotlib is not installed: pip install "calibkit[plot]"'
-    assert len(compare_methods([0.2, 0.7] * 10, [0, 1] * 10)) == 6
+    assert len(compare_online_calibrators([0.2, 0.7] * 10, [0, 1] * 10)) == 6
 
 
 @pytest.mark.parametrize(
-    "name", ["compare_methods", "DriftDisplay", *(f"DriftDisplay.{m}" for m in (
+    "name", ["compare_online_calibrators", "DriftDisplay", *(f"DriftDisplay.{m}" for m in (
         "from_predictions", "from_scores", "plot", "frame"))],
 )  # fmt: skip
 def test_docstring(name):

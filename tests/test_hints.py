@@ -153,7 +153,7 @@ def test_a_star_brings_what_is_ours_and_all_of_it():
         "decisions",
         "online",
         "ReliabilityDisplay",
-        "compare_methods",
+        "compare_online_calibrators",
         "log_loss",
     } <= set(found)
     assert not {"Any", "TYPE_CHECKING", "import_module", "np"} & set(found)

@@ -26,7 +26,7 @@ from calibkit import (
     base,
     certify,
     codegen,
-    compare_methods,
+    compare_online_calibrators,
     decisions,
     get_scorer,
     make_calibrator,
@@ -92,7 +92,10 @@ CALLS = {
     ),
     "certify of a calibrator": (PlattCalibrator().fit(P, Y).certify, {"X": P, "y": Y}),
     "alarm": (lambda **k: CalibrationAlarm(**k).update(Y, P), {}),
-    "compare_methods": (compare_methods, {"X": P, "y": Y, "methods": {"a": None}}),
+    "compare_online_calibrators": (
+        compare_online_calibrators,
+        {"X": P, "y": Y, "methods": {"a": None}},
+    ),
     "ReliabilityDisplay": (
         ReliabilityDisplay.from_predictions,
         {"y_true": Y, "y_prob": P, "n_resamples": 20},

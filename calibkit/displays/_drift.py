@@ -17,7 +17,7 @@ from ..online import (
     CalibrationAlarm,
     OnlineCalibrator,
     Prequential,
-    compare_methods,
+    compare_online_calibrators,
     default_first_fit,
     prequential_errors,
 )
@@ -205,8 +205,8 @@ class DriftDisplay(Display):
         y : array-like of shape (n,)
             Labels; None or NaN where there is none.
         methods, first_fit, refit_every, scale, classes, random_state : optional
-            As in :func:`compare_methods`: by default the scores, fixed and windowed Platt scaling,
-            OPS, TOPS and HOPS.
+            As in :func:`compare_online_calibrators`: by default the scores, fixed and windowed
+            Platt scaling, OPS, TOPS and HOPS.
         time, times, window, n_bins, alarm : optional
             As in :meth:`from_predictions`; the bins are those of tracking and hedging too.
         start : int, optional
@@ -239,7 +239,7 @@ class DriftDisplay(Display):
         ['scores', 'online']
         """
         require("matplotlib", "plot")
-        forecasts = compare_methods(
+        forecasts = compare_online_calibrators(
             X,
             y,
             methods=methods,

@@ -1,7 +1,7 @@
 """Calibration of streams: forecast, see the label, learn; calibrated while the world drifts.
 
 What measures and compares forecasts of streams is in calibkit itself too: prequential_errors,
-CalibrationAlarm and compare_methods; DriftDisplay draws it.
+CalibrationAlarm and compare_online_calibrators; DriftDisplay draws it.
 """
 
 from .._registry import enter as _enter
@@ -11,7 +11,7 @@ from ._base import OnlineCalibrator as OnlineCalibrator
 from ._calibeating import HedgingCalibrator as HedgingCalibrator
 from ._calibeating import TrackingCalibrator as TrackingCalibrator
 from ._classifier import OnlineCalibratedClassifier as OnlineCalibratedClassifier
-from ._compare import compare_methods as compare_methods
+from ._compare import compare_online_calibrators as compare_online_calibrators
 from ._compare import default_first_fit as default_first_fit
 from ._journal import Journal as Journal
 from ._multi import MultiStreamCalibrator as MultiStreamCalibrator

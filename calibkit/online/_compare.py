@@ -43,7 +43,7 @@ def _default_methods(
     }
 
 
-def compare_methods(
+def compare_online_calibrators(
     X: Any,
     y: Any,
     *,
@@ -101,11 +101,11 @@ def compare_methods(
     Examples
     --------
     >>> import numpy as np
-    >>> from calibkit import compare_methods, prequential_errors
+    >>> from calibkit import compare_online_calibrators, prequential_errors
     >>> rng = np.random.default_rng(0)
     >>> p = rng.random(5000)
     >>> y = rng.random(5000) < p**2
-    >>> for name, forecast in compare_methods(p, y, random_state=0).items():
+    >>> for name, forecast in compare_online_calibrators(p, y, random_state=0).items():
     ...     report = prequential_errors(y, forecast, start=1000, times=[5000])
     ...     print(f"{name:14} {report.calibration_error[0]:.3f}")
     Base           0.160
