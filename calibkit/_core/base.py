@@ -67,7 +67,8 @@ class Snapshots:
         del self.__dict__["_kept"]
 
     def __getstate__(self) -> Any:
-        return super(Snapshots, self._snapshot()).__getstate__()  # type: ignore[misc]
+        parent: Any = super(Snapshots, self._snapshot())
+        return parent.__getstate__()
 
 
 def _with_state(calibrator: Snapshots, state: dict[str, Any]) -> Any:

@@ -132,5 +132,5 @@ def uniforms(seed: int, counts: FloatArray, values: FloatArray) -> FloatArray:
             h = (h ^ (h >> np.uint64(30))) * b
             h = (h ^ (h >> np.uint64(27))) * c
             h ^= h >> np.uint64(31)
-    out: FloatArray = (h >> np.uint64(11)) * 2.0**-53
+    out: FloatArray = (h >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return out

@@ -69,7 +69,7 @@ def _step(g: FloatArray, h: FloatArray, theta: FloatArray, bounds: Bounds | None
         step[free] = 0.0
         if free.any():
             step[free] = _solve(h[np.ix_(free, free)], -(g + h @ step)[free])
-        value = g @ step + 0.5 * step @ h @ step
+        value = float(g @ step + 0.5 * step @ h @ step)
         if (step >= lower).all() and (step <= upper).all() and value < best_value:
             best, best_value = step, value
     return best

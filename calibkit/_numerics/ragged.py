@@ -78,6 +78,6 @@ def quantile_neighbours(
 
 def quantile_fraction(lengths: IntArray, q: float) -> FloatArray:
     """How far the q-quantile lies from the lower of its neighbours to the upper."""
-    position = (lengths - 1) * q
+    position: FloatArray = np.asarray((lengths - 1) * q, dtype=np.float64)
     fraction: FloatArray = position - np.floor(position)
     return fraction

@@ -378,8 +378,8 @@ def _share(
     if n == 0:
         return Estimate(np.nan, 0.0, 1.0, level, 0, name, method="none")
     if units is None:
-        low, high = clopper_pearson(np.float64(count / n), np.float64(n), level)
-        ends = float(low), float(high)
+        low, high = clopper_pearson(np.array([count / n]), np.array([float(n)]), level)
+        ends = float(low[0]), float(high[0])
         return Estimate(count / n, *ends, level, n, name, method="Clopper-Pearson")
     codes = np.unique(units, return_inverse=True)[1]
     variance, n_groups = share_variance(codes, events.astype(np.int64), np.array([n]))

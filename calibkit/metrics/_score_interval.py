@@ -77,7 +77,8 @@ def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]
     share = (w_no @ no + w_yes @ yes) / total / reference
     base = (spec.loss(np.array([rate]), np.array([label])) for label in labels)
     scale = -total * reference
-    return tuple((own - share * of) / scale for own, of in zip((no, yes), base, strict=True))
+    no, yes = ((own - share * of) / scale for own, of in zip((no, yes), base, strict=True))
+    return no, yes
 
 
 def _units(
@@ -133,13 +134,14 @@ def _flattered(spec: Metric, share: FloatArray, second: float, noise: Noise) -> 
     away = np.where(first, -share / (1.0 - second), share / second)
     here = spec.reference(share)
     around = [spec.reference(share + sign * step * away) for sign in (-1.0, 1.0)]
-    return float(max(1.0 - np.mean(around) / here, 0.0))
+    return max(float(1.0 - np.mean(around) / here), 0.0)
 
 
 def _areas(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
     """The mean over the classes of the areas of each against the rest."""
     problems = reduce_rows(rows, "classwise")
-    pull, least, worths = 0.0, np.inf, []
+    pull: FloatArray | float = 0.0
+    least, worths = np.inf, []
     for b in problems:
         table = ScoreTable._from_binary(b)
         units = _units(table, _influence(spec, table), b)

@@ -121,7 +121,7 @@ def repeat(cal: Any, call: Call) -> None:
     ids, stream = json.loads(call.ids or b"[]"), []
     if _has_streams(cal) and call.kind not in _BY_ID:
         ids, *stream = ids
-    values = np.frombuffer(call.scores, dtype=np.float64).copy()
+    values: FloatArray = np.frombuffer(call.scores, dtype=np.float64).copy()
     codes = np.frombuffer(call.codes, dtype=_code_type(cal))
     _check(cal, call, values, codes, ids, stream)
     labels = cal.classes_[codes]
