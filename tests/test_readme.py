@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import calibkit
 from calibkit._cli.app import make_app
 from calibkit._registry import CALIBRATORS
 
@@ -78,6 +79,28 @@ def test_ci_runs_the_readmes_commands():
         assert f'readme_block "{heading}"' in ci
         after = TEXT[TEXT.index(heading) :]
         assert re.match(r".*?```sh\n(.*?)```", after, re.DOTALL)
+
+
+def test_the_hooks_before_a_commit_are_commands_of_ci():
+    ci = (ROOT / ".ci" / "run").read_text()
+    hooks = re.findall(r"entry: (.*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert hooks == re.findall(r"^ +(\.venv/bin/(?:ruff|mypy).*)$", ci, re.MULTILINE)
+    assert len(hooks) == 3
+
+
+def test_ci_its_workflow_and_the_classifiers_name_the_same_pythons():
+    project = (ROOT / "pyproject.toml").read_text()
+    (looked_for,) = re.findall(r"^for version in (.*); do$", (ROOT / ".ci/run").read_text(), re.M)
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    pythons = looked_for.split()
+    assert re.findall(r"^ +(3\.\d+)$", workflow, re.MULTILINE) == pythons
+    assert re.findall(r"Python :: (3\.\d+)", project) == pythons
+    assert f'requires-python = ">={pythons[0]}"' in project
+    assert "bash .ci/run" in workflow
+
+
+def test_the_citation_is_of_this_version():
+    assert f"version: {calibkit.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_the_bench_extra_has_what_the_online_benchmarks_import():
