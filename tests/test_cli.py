@@ -952,6 +952,7 @@ def test_demo_is_real_and_says_what_the_numbers_say(tmp_path, monkeypatch):
     found = json.loads(run("demo", "--json").stdout)
     assert (tmp_path / "calibkit-demo.png").read_bytes()[:4] == b"\x89PNG"
     raw, *others = found["models"]
+    assert raw["name"] == "uncalibrated"
     worst = found["worst_bin"]
     assert abs(worst["mean_prediction"] - worst["observed"]) > 0.1
     assert found["n"] == 899
@@ -959,14 +960,14 @@ def test_demo_is_real_and_says_what_the_numbers_say(tmp_path, monkeypatch):
     for model in others:
         after = model["metrics"]["expected_calibration_error"]
         assert after["value"] < before["value"] / 2
-        assert f"{after['value']:.3f}" in found["seen"][1]
+        assert f"{after['value']:.3f}" in found["seen"][2]
     assert found["seen"] == seen(found)
-    assert "is more than noise" in found["seen"][0]
+    assert f"is {before['value']:.3f}; a perfectly calibrated model" in found["seen"][1]
     before |= {"value": 0.0, "low": 0.0}
     for model in others:
         model["metrics"]["expected_calibration_error"]["value"] = 0.01
-    first, second = seen(found)
-    assert "is no more than noise" in first
+    _, first, second = seen(found)
+    assert "(ECE) is 0.000;" in first
     assert "ECE rises from 0.000" in second
 
 
@@ -975,7 +976,7 @@ def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("calibkit._cli.demo._DRAWS", 20)
     out = run("demo", "--output", "d.png").stdout
     assert CODE in out
-    assert "Before: the forest" in out
+    assert out.index("Before: 91 digits") < out.index("\nmetric") < out.index(CODE)
     exec(CODE, {})
     assert (tmp_path / "calibkit-demo.png").stat().st_size > 5000
     assert capsys.readouterr().out.count("ECE 0.") == 2

@@ -260,12 +260,11 @@ def test_labels_key_and_shape():
     text = key_text(display)
     for part in (
         "n = 600",
-        "95% intervals in brackets",
-        "raw\nECE 0.",
-        "fixed\nECE 0.",
-        "Brier skill",
-        "95% confidence interval of each bin's frequency",
-        "95% consistency band: a calibrated model's dots",
+        "ECE: 15 equal-mass bins",
+        "bars and brackets: 95% intervals",
+        "raw: ECE 0.",
+        "fixed: ECE 0.",
+        "where 95% of a calibrated model's dots would be",
     ):
         assert part in text
     assert display.histogram_ax_.get_xlabel() == "Mean predicted probability"

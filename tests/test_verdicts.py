@@ -198,7 +198,7 @@ def test_the_demo_s_text_table_and_picture_show_one_error(monkeypatch):
     monkeypatch.setattr(report_module, "write_picture", lambda display, path: drawn.append(display))
     found = demo.run_demo(demo.Path("demo.png"))
     (display,) = drawn
-    ((before, after),) = (found["seen"],)
+    _, before, after = found["seen"]
     problem = demo.held_out()
     own = ReliabilityDisplay.from_predictions(
         problem.y, problem.models, n_bins=10, random_state=0, legend="none"
@@ -212,11 +212,13 @@ def test_the_demo_s_text_table_and_picture_show_one_error(monkeypatch):
         assert shown.params["strategy"] == "quantile"
         assert f"{error['value']:.3f}" in said
     worst = found["worst_bin"]
-    curve = display.curves_["raw"]
+    curve = display.curves_["uncalibrated"]
     assert worst["mean_prediction"] in curve.mean_score
     legend = [t.get_text() for t in display.histogram_ax_.get_legend().get_texts()]
     assert not any("certified" in text for text in legend)
-    assert [len(text.splitlines()) for text in legend[:2]] == [2, 2]
+    assert [len(text.splitlines()) for text in legend] == [1, 1]
+    (errors,) = {tuple(e for e in m["metrics"] if "error" in e) for m in found["models"]}
+    assert errors == ("expected_calibration_error",)
 
 
 def test_pictures_of_reports_show_the_table_s_numbers(tumours, monkeypatch, tmp_path):

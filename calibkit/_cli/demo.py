@@ -1,4 +1,4 @@
-"""The command ``calibkit demo``: a badly calibrated classifier, before and after."""
+"""The command ``calibkit demo``: a classifier before and after calibration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .._classifier import CalibratedClassifier
 from .._tables.files import check_output
 from ..metrics import ScoreTable
 from . import options as opt
-from .console import progress
+from .console import print_json, progress, show
 from .problem import Problem
-from .report import Step, check_picture, draw, facts, is_miscalibrated, show_report
+from .report import Step, check_picture, draw, facts, plain_report, rich_report
 
 _DRAWS = 1000
 _N_BINS = 10
@@ -36,8 +36,8 @@ X, X_new, y, y_new = train_test_split(
 )
 forest = RandomForestClassifier(random_state=0)
 models = {
-    "raw": forest.fit(X, y),
-    "platt": CalibratedClassifier(forest, "platt").fit(X, y),
+    "uncalibrated": forest.fit(X, y),
+    "Platt scaling": CalibratedClassifier(forest, "platt").fit(X, y),
 }
 for name, model in models.items():
     p = model.predict_proba(X_new)
@@ -53,11 +53,11 @@ display.figure_.savefig("calibkit-demo.png", dpi=150)"""
 
 def demo(
     output: Annotated[
-        str, Option(metavar="PNG", help="Where to draw the picture.")
+        str, Option(metavar="PNG", help="File to write the picture to.")
     ] = "calibkit-demo.png",
     as_json: opt.Json = False,
 ) -> None:
-    """A real, badly calibrated classifier, before and after: numbers and picture.
+    """Calibrate a random forest on real data; print and plot what changes.
 
     \b
     calibkit demo --output demo.png
@@ -67,20 +67,26 @@ def demo(
     with progress("estimating") as share:
         results = run_demo(picture, step=share)
     results = {"calibkit": __version__, "picture": output, **results}
-    said = ["", *results["seen"], "", f"Picture: {output}", "", "The same in Python:", ""]
-    said += CODE.splitlines()
-    show_report(results, said, said, as_json=as_json)
+    seen = [*results["seen"], f"The picture is {output}.", ""]
+    code = ["", "In Python:", "", *CODE.splitlines()]
+    if as_json:
+        print_json(results)
+    else:
+        show(
+            lambda: [*seen, *rich_report(results), *code],
+            lambda: [*seen, *plain_report(results), *code],
+        )
 
 
 def held_out() -> Problem:
-    """Held-out labels, and their probabilities by the raw and the calibrated classifiers."""
+    """Held-out labels, and their probabilities by the classifier before and after calibration."""
     X, digit = load_digits(return_X_y=True)
     odd = digit % 2
     X, X_new, y, y_new = train_test_split(X, odd, test_size=0.5, stratify=digit, random_state=0)
     forest = RandomForestClassifier(random_state=0)
     # The default calibrator, chosen beforehand and not by the numbers it gives here.
     calibrated = CalibratedClassifier(forest, "platt").fit(X, y)
-    models = {"raw": forest.fit(X, y), "platt": calibrated}
+    models = {"uncalibrated": forest.fit(X, y), "Platt scaling": calibrated}
     scores = {name: model.predict_proba(X_new)[:, 1] for name, model in models.items()}
     return Problem(y_new, scores)
 
@@ -94,14 +100,18 @@ def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -
     )
     if picture is not None:
         draw(problem, picture, results, n_bins=_N_BINS, seed=seed)
-    results["file"] = "is a digit odd? scikit-learn's digits, a random forest, held-out rows"
+    for model in results["models"]:  # one error for each model: that of the picture
+        del model["metrics"]["calibration_error"]
+    del results["reading"], results["proofs"]
+    results["file"] = "scikit-learn's digits, held-out rows"
+    results["label"] = "odd"
     results["worst_bin"] = worst_bin(problem)
     return {**results, "seen": seen(results)}
 
 
 def worst_bin(problem: Problem) -> dict[str, float]:
-    """The raw model's bin with the largest gap between what was said and what happened."""
-    table = ScoreTable.from_arrays(problem.y, problem.models["raw"])
+    """The uncalibrated model's bin with the largest gap between predicted and observed."""
+    table = ScoreTable.from_arrays(problem.y, problem.models["uncalibrated"])
     bins = table.bins("quantile", _N_BINS)
     worst = np.abs((bins.wp - bins.wy) / bins.w).argmax()
     sums = {"mean_prediction": bins.wp[worst], "observed": bins.wy[worst]}
@@ -109,24 +119,22 @@ def worst_bin(problem: Problem) -> dict[str, float]:
 
 
 def seen(results: dict[str, Any]) -> list[str]:
-    """Two sentences, all of whose claims are read off the numbers."""
-    raw, new = (m["metrics"]["expected_calibration_error"] for m in results["models"])
-    loss, new_loss = (m["metrics"]["log_loss"]["value"] for m in results["models"])
-    worst, name = results["worst_bin"], results["models"][1]["name"]
-    verdict = "more than" if is_miscalibrated(raw) else "no more than"
-    before = (
-        f"Before: the forest calls {worst['n']} of {results['n']:,} held-out digits odd with a "
-        f"probability of about {worst['mean_prediction']:.2f}; {worst['observed']:.0%} of them "
-        f"are. Its ECE of {raw['value']:.3f} is {verdict} noise, which alone gives up to "
-        f"{raw['null_high']:.3f}."
-    )
-    noisy = is_miscalibrated(new)
-    left = f"more than noise is left with {name}" if noisy else "what is left may be noise"
-    after = (
-        f"After: with {name} the ECE {_change(raw['value'], new['value'], 3)} (noise alone gives "
-        f"up to {new['null_high']:.3f}: {left}), and the log loss {_change(loss, new_loss, 2)}."
-    )
-    return [before, after]
+    """What was done, before and after: all claims are read off the numbers."""
+    before, after = results["models"]
+    error, new_error = (m["metrics"]["expected_calibration_error"] for m in (before, after))
+    loss, new_loss = (m["metrics"]["log_loss"]["value"] for m in (before, after))
+    worst = results["worst_bin"]
+    return [
+        "A random forest learns whether a digit is odd, on half of scikit-learn's digits. "
+        f"These are its probabilities for the other {results['n']:,} digits.",
+        f"Before: {worst['n']} digits get a probability of about {worst['mean_prediction']:.2f}, "
+        f"but {worst['observed']:.0%} of them are odd. The expected calibration error (ECE) is "
+        f"{error['value']:.3f}; a perfectly calibrated model shows up to "
+        f"{error['null_high']:.3f} by chance.",
+        f"After {after['name']}: the ECE {_change(error['value'], new_error['value'], 3)} (up "
+        f"to {new_error['null_high']:.3f} by chance), and the log loss "
+        f"{_change(loss, new_loss, 2)}.",
+    ]
 
 
 def _change(before: float, after: float, digits: int) -> str:

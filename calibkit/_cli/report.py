@@ -387,8 +387,12 @@ def title(facts: dict[str, Any]) -> str:
 def settings(facts: dict[str, Any]) -> str:
     """How the numbers were made, to cite beside them."""
     metrics = facts["models"][0]["metrics"]
-    ece, rms = (metrics[name]["params"] for name in ERRORS)
     kind = "" if facts["kind"] == "binary" else f"{facts['kind'].replace('_', '-')}, "
+    errors = "; ".join(
+        f"{short}: {kind}{norm}, {_bins(metrics[name]['params'])}"
+        for name, short, norm in zip(ERRORS, ("ECE", "RMS"), ("l1", "l2"), strict=True)
+        if name in metrics
+    )
     draws, labels = "draws", "independently"
     if facts["groups"] is not None:
         draws, labels = "draws of groups", "with the noise of the groups"
@@ -396,7 +400,7 @@ def settings(facts: dict[str, Any]) -> str:
         f"{percent(facts['level'])} intervals by test inversion for errors, by influences for the "
         f"rest; {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
         f"rows with labels drawn from the forecasts, {labels}; "
-        f"ECE: {kind}l1, {_bins(ece)}; RMS: {kind}l2, {_bins(rms)}; calibkit {facts['calibkit']}"
+        f"{errors}; calibkit {facts['calibkit']}"
     )
 
 

@@ -19,11 +19,10 @@ LEGENDS = get_args(Legend)
 def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
     if numbers.kind == "classwise":
         return model  # the numbers stand above each panel
-    e = numbers.estimates[model]
-    parts = ["ECE " + interval_text(e["ece"])]
-    parts += ["Brier skill " + interval_text(e["skill"])] if "skill" in e else []
-    line = ", ".join(parts)
-    text = fill(model, n_chars) + "\n" + (line if len(line) <= n_chars else "\n".join(parts))
+    error = "ECE " + interval_text(numbers.estimates[model]["ece"])
+    text = f"{model}: {error}"
+    if len(text) > n_chars:
+        text = fill(model, n_chars) + "\n" + error
     for said in (numbers.notes.get(model), numbers.proofs.get(model)):
         text += "\n" + fill(said, n_chars) if said else ""
     return text
@@ -38,13 +37,10 @@ def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list
         line([], [], ms=4.5, label=_model_text(numbers, model, n_chars), **style_of(i))
         for i, model in enumerate(numbers.models)
     ]
-    level = f"{100 * numbers.level:g}%"
-    text = fill(f"{level} confidence interval of each bin's frequency", n_chars)
-    style = {"marker": "|", "ms": 9, "mew": 1.0, "ls": "none", "alpha": 0.7}
-    out.append(line([], [], color=GREY, label=text, **style))
     if consistency:
         patch = require("matplotlib.patches", "plot").Patch
-        text = fill(f"{level} consistency band: a calibrated model's dots", n_chars)
+        level = f"{100 * numbers.level:g}%"
+        text = fill(f"where {level} of a calibrated model's dots would be", n_chars)
         out.append(patch(color=GREY, alpha=0.18, lw=0, label=text))
     return out
 
@@ -58,11 +54,12 @@ def n_lines(handles: list[Any], legend: Legend) -> int:
 
 def _heading(numbers: Numbers) -> str:
     parts = [] if numbers.n_rows is None else [f"n = {numbers.n_rows:,}"]
-    if any(np.isfinite(e["ece"].low) for e in numbers.estimates.values()):
-        parts.append(f"{100 * numbers.level:g}% intervals in brackets")
     params = next(iter(numbers.estimates.values()))["ece"].params
     bins = {"quantile": "equal-mass", "uniform": "equal-width", "unique": "single-score"}
     parts.append(f"ECE: {params['n_bins']} {bins[params['strategy']]} bins")
+    brackets = any(np.isfinite(e["ece"].low) for e in numbers.estimates.values())
+    shown = "bars and brackets" if brackets else "bars"
+    parts.append(f"{shown}: {100 * numbers.level:g}% intervals")
     if numbers.kind == "classwise" and len(numbers.labels) < numbers.n_classes:
         parts.append(f"the {len(numbers.labels)} most frequent of {numbers.n_classes} classes")
     return "; ".join(parts)
