@@ -34,6 +34,7 @@ from ._core.warnings import HardScoresWarning as HardScoresWarning
 from ._core.warnings import LabelOrderWarning as LabelOrderWarning
 from ._core.warnings import MissingClassWarning as MissingClassWarning
 from ._core.warnings import MissingSignalWarning as MissingSignalWarning
+from ._core.warnings import ReplacedForecastWarning as ReplacedForecastWarning
 from ._core.warnings import ReversedScoresWarning as ReversedScoresWarning
 from ._core.warnings import RoundedScoresWarning as RoundedScoresWarning
 from ._core.warnings import SaturatedScoresWarning as SaturatedScoresWarning
@@ -109,6 +110,7 @@ __all__ = [
     "PlattCalibrator",
     "Prequential",
     "ReliabilityDisplay",
+    "ReplacedForecastWarning",
     "ReversedScoresWarning",
     "RiskCoverage",
     "RiskCoverageDisplay",

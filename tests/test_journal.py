@@ -20,7 +20,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from calibkit import IsotonicCalibrator, PlattCalibrator, from_dict, to_dict
+from calibkit import (
+    IsotonicCalibrator,
+    PlattCalibrator,
+    ReplacedForecastWarning,
+    from_dict,
+    to_dict,
+)
 from calibkit.online import (
     AdaptivePlattCalibrator,
     HedgingCalibrator,
@@ -389,6 +395,7 @@ def test_a_full_disk_changes_nothing(path):
         assert again.n_rows == 5101
 
 
+@pytest.mark.filterwarnings("ignore::calibkit.ReplacedForecastWarning")
 @pytest.mark.parametrize("after", [False, True])
 def test_an_interrupt_leaves_memory_and_file_alike(path, monkeypatch, after):
     journal = Journal(path, HedgingCalibrator(random_state=0))
@@ -443,6 +450,35 @@ def test_bad_input_is_refused_as_the_calibrator_does(path):
     crash(journal)
     with Journal(path) as again:
         assert to_dict(again.calibrator_) == to_dict(plain)
+
+
+def test_labels_of_another_type_are_refused_with_what_to_pass(path):
+    journal = Journal(path, OnlinePlattCalibrator(classes=[0, 1]))
+    words = Journal(f"{path}2", OnlinePlattCalibrator(classes=["0", "1"]))
+    for one, given, is_of, do in (
+        (journal, ["1", "0"], r"'1' \(str\).*\[0, 1\] \(int\)", "Pass 1 instead of '1'"),
+        (words, [0, 1], r"0 \(int\).*\['0', '1'\] \(str\)", "Pass '0' instead of 0"),
+    ):
+        one.forecast(["a", "b"], [0.2, 0.9])
+        for name, call in (
+            ("label", lambda one=one, given=given: one.label(["a", "b"], given)),
+            ("partial_fit", lambda one=one, given=given: one.partial_fit([0.2, 0.9], given)),
+            ("learn_one", lambda one=one, given=given: one.learn_one(0.2, given[0])),
+        ):
+            with pytest.raises(ValueError, match=rf"^Journal.{name}: y holds {is_of}.*{do}"):
+                call()
+        assert len(one.calibrator_.pending_) == 2
+
+
+def test_a_replaced_forecast_is_said_once(path):
+    journal = Journal(path, TrackingCalibrator())
+    journal.forecast(["a"], [0.2])
+    with pytest.warns(ReplacedForecastWarning, match="^Journal.forecast: 1 of 1 ids"):
+        journal.forecast(["a"], [0.9])
+    crash(journal)
+    with Journal(path) as again:  # makes the calls again, in silence
+        assert again.calibrator_.pending_.n_replaced == 1
+        assert again.label(["a"], [1]).n_learned == 1
 
 
 def test_threads_take_turns(path):

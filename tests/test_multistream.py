@@ -566,7 +566,9 @@ def test_the_oldest_make_room_and_merging_keeps_what_waits():
     cal, other = make(max_pending=3), make(max_pending=3)
     cal.forecast([1, 2], [0.5, 0.6], ["a", "b"])
     other.forecast(["x", 2], [0.7, 0.8], ["c", "b"])
-    assert cal.merge(other).pending_.to_dict()["ids"] == [1, "x", 2]
+    with pytest.warns(calibkit.ReplacedForecastWarning, match="merge: 1 of 2 ids are repeated"):
+        cal.merge(other)
+    assert cal.pending_.to_dict()["ids"] == [1, "x", 2]
     assert len(other.pending_) == 2
     cal.forecast([7], [0.1], "d")
     assert cal.pending_.to_dict()["ids"] == ["x", 2, 7]

@@ -17,12 +17,21 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 
-from calibkit import IsotonicCalibrator, PlattCalibrator, from_dict, load, save, to_dict
+from calibkit import (
+    IsotonicCalibrator,
+    PlattCalibrator,
+    ReplacedForecastWarning,
+    from_dict,
+    load,
+    save,
+    to_dict,
+)
 from calibkit._numerics import jit
 from calibkit._numerics.hedging import uniforms
 from calibkit.online import (
     AdaptivePlattCalibrator,
     HedgingCalibrator,
+    MultiStreamCalibrator,
     OnlineBetaCalibrator,
     OnlineCalibratedClassifier,
     OnlinePlattCalibrator,
@@ -656,7 +665,7 @@ def test_frames_may_come_after_arrays():
             cal = OnlinePlattCalibrator(classes=[0, 1])
             start(cal)
             cal.predict_proba(frame)
-            cal.forecast(range(8), frame)
+            cal.forecast(range(2, 10), frame)
             cal.partial_fit(frame, LABELS)
             assert cal.feature_names_in_.tolist() == ["score"]
             with pytest.raises(ValueError, match="feature names"):
@@ -741,6 +750,19 @@ def test_waiting_forecasts_describe_themselves():
     cal = OnlinePlattCalibrator(max_pending=5)
     cal.forecast(["a", "b"], [0.2, 0.3])
     assert repr(cal.pending_) == "<Pending: 2 wait, room for 5>"
+
+
+def test_an_id_that_is_forecast_again_is_said():
+    for cal, rest in ((OnlinePlattCalibrator(), ()), (MultiStreamCalibrator(), (["s"] * 2,))):
+        words = r"forecast: 1 of 2 ids are repeated or still wait for a label \(first 'a'\)"
+        with pytest.raises(ReplacedForecastWarning, match=words):  # as an error it refuses
+            cal.forecast(["a", "a"], [0.2, 0.9], *rest)
+        assert len(getattr(cal, "pending_", ())) == 0
+        cal.forecast(["a", "b"], [0.2, 0.9], *rest)
+        with pytest.warns(ReplacedForecastWarning, match="never update"):
+            cal.forecast(["c", "a"], [0.3, 0.4], *rest)
+        assert (len(cal.pending_), cal.pending_.n_replaced) == (3, 1)
+        assert cal.label(["a", "b"], [1, 0]).n_learned == 2
 
 
 @pytest.mark.parametrize(

@@ -299,3 +299,8 @@ def check_binning(strategy: str, n_bins: Any, n: int, effective: float | None = 
             "or n_bins='auto'."
         )
     return int(n_bins)
+
+
+def default_first_fit(n: int) -> int:
+    """Labels before the first fit to a stream of n rows: 1000, or a fifth of a short stream."""
+    return max(2, min(1000, n // 5))

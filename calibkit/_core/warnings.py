@@ -70,6 +70,10 @@ class FewGroupsWarning(CalibrationWarning):
     """There are too few groups for an interval that takes them as independent to be trusted."""
 
 
+class ReplacedForecastWarning(CalibrationWarning):
+    """An id was forecast again before its label arrived; only the newest forecast is kept."""
+
+
 class FewEventsWarning(CalibrationWarning):
     """Too few events, or too few rows, decide a score for its interval to be trusted."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.optional import require
-from .._core.params import check_real
+from .._core.params import check_real, default_first_fit
 from .._core.rows import validate_stream_rows
 from .._core.warnings import counted
 from .._typing import FloatArray, Scale, StreamKind
@@ -18,7 +18,6 @@ from ..online import (
     OnlineCalibrator,
     Prequential,
     compare_online_calibrators,
-    default_first_fit,
     prequential_errors,
 )
 from ._base import Display, by_name

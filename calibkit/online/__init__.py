@@ -12,7 +12,6 @@ from ._calibeating import HedgingCalibrator as HedgingCalibrator
 from ._calibeating import TrackingCalibrator as TrackingCalibrator
 from ._classifier import OnlineCalibratedClassifier as OnlineCalibratedClassifier
 from ._compare import compare_online_calibrators as compare_online_calibrators
-from ._compare import default_first_fit as default_first_fit
 from ._journal import Journal as Journal
 from ._multi import MultiStreamCalibrator as MultiStreamCalibrator
 from ._pending import Labeled as Labeled

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from sklearn.base import clone
 
 from .._core.errors import InputError, InputTypeError
-from .._core.params import check_choice, check_int
+from .._core.params import check_choice, check_int, default_first_fit
 from .._core.printed import spelled
 from .._typing import FloatArray, Scale
 from ..calibrators import PlattCalibrator
@@ -19,11 +19,6 @@ from ._stream_labels import known_classes, validate_stream
 from ._windowed import WindowedCalibrator
 
 Methods = Mapping[str, OnlineCalibrator | None]
-
-
-def default_first_fit(n: int) -> int:
-    """Labels for the first fit: a thousand, or a fifth of a short stream."""
-    return max(2, min(1000, n // 5))
 
 
 def _default_methods(

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from .._core.errors import InputError, InputTypeError
 from .._core.params import check_flag, check_int
 from .._core.printed import spelled
+from .._core.warnings import silent
 from .._persistence import from_dict, to_dict
 from .._typing import FloatArray, Self
 from ._base import OnlineCalibrator
@@ -386,8 +387,9 @@ class Journal(LearnsStreams):
             if not isinstance(cal, Learner) or (calls and not self._log.started):
                 raise ValueError("the snapshot is of no online calibrator that has started")
             cal = cal if self._log.started else clone(cal)
-            for call in calls:
-                repeat(cal, call)
+            with silent():
+                for call in calls:
+                    repeat(cal, call)
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
             raise self._log.damaged(str(error)) from error
         return cal

@@ -191,8 +191,8 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         waiting = validate_ids(ids)
         q, z, keys, pooled = self._forecast(X, stream, start=True)
         check_lengths(len(z), len(waiting), ("X", "ids"))
-        self.pooled_, self.pending_.room = pooled, self.max_pending
-        self.pending_.add(waiting, _tickets_of(z, keys))
+        self.pending_.add(waiting, _tickets_of(z, keys), self.max_pending)
+        self.pooled_ = pooled
         return q
 
     def label(self, ids: Any, y: Any) -> Labeled:
@@ -315,9 +315,9 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
             row = _joined(pooled, other.pooled_, settings)
         if not (np.isfinite(streams.rows).all() and np.isfinite(row).all()):
             raise InputError("the sums overflow; expected streams of ordinary sizes.")
-        self.pooled_, self._streams = self._restored(row[0], other.classes_), streams
         waiting = other.pending_.to_dict()
         self.pending_.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
+        self.pooled_, self._streams = self._restored(row[0], other.classes_), streams
         return self
 
     def _to_dict(self) -> dict[str, Any]:

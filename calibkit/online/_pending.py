@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from .._core.errors import InputError
 from .._core.inputs import check_lengths
 from .._core.printed import spelled
 from .._core.saved import check_keys, short, vector
+from .._core.warnings import ReplacedForecastWarning, warn
 from .._typing import FloatArray
 from ._stream_labels import validate_stream_labels
 
@@ -87,12 +88,29 @@ class Pending:
     def __repr__(self) -> str:
         return f"<Pending: {len(self)} wait, room for {self.room}>"
 
-    def add(self, ids: list[Hashable], features: FloatArray) -> None:
-        """Keep features by id; an id that waits already is given the newer ones."""
+    def add(self, ids: list[Hashable], features: FloatArray, room: int | None = None) -> None:
+        """Keep features by id; of an id that is repeated or waits already, only the newest."""
+        if again := list(self._again(ids)):
+            warn(
+                f"{len(again)} of {len(ids)} ids are repeated or still wait for a label (first "
+                f"{spelled(again[0])}); only the newest forecast of each id is kept, and the "
+                "replaced ones never update the calibrator. Use a new id for every row, or ignore "
+                "this warning if you forecast the same row again.",
+                ReplacedForecastWarning,
+            )
         for key, row in zip(ids, features.tolist(), strict=True):
             self.n_replaced += self._features.pop(key, None) is not None
             self._features[key] = tuple(row)
+        self.room = self.room if room is None else room
         self._make_room()
+
+    def _again(self, ids: list[Hashable]) -> Iterator[Hashable]:
+        """Ids that wait already, or came before in this list."""
+        seen: set[Hashable] = set()
+        for key in ids:
+            if key in seen or key in self._features:
+                yield key
+            seen.add(key)
 
     def _make_room(self) -> None:
         while len(self._features) > self.room:

@@ -61,11 +61,28 @@ def validate_stream_labels(
     codes = np.full(labels.shape, np.nan)
     if missing.all():  # no rows at all included
         return classes, codes
-    distinct, known = validate_labels(labels[~missing], classes=classes)
+    try:
+        distinct, known = validate_labels(labels[~missing], classes=classes)
+    except ValueError:
+        if classes is not None:
+            _refuse_other_type(labels[~missing].tolist(), classes.tolist())
+        raise
     if classes is None and len(distinct) == 1:
         distinct, known = _one_class(distinct, known)
     codes[~missing] = known
     return distinct, codes
+
+
+def _refuse_other_type(labels: list[Any], classes: list[Any]) -> None:
+    """Raise if a label is a class written in another type, such as "1" for 1."""
+    for label in labels:
+        for same in classes:
+            if label not in classes and str(label) == str(same):
+                raise InputError(
+                    f"y holds {spelled(label)} ({type(label).__name__}), and the classes are "
+                    f"{spelled(classes)} ({type(same).__name__}); expected labels of the type of "
+                    f"the classes. Pass {spelled(same)} instead of {spelled(label)}."
+                ) from None
 
 
 def _numbers(y: Any, classes: np.ndarray | None) -> FloatArray | None:
