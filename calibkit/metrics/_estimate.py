@@ -81,6 +81,14 @@ class Estimate:
         and how to say that they are those of the other label.
     caution : str
         Why the interval may be too short, or why there is none.
+
+    Examples
+    --------
+    >>> from calibkit import estimate
+    >>> outcome, probability = [0, 1, 1, 0, 1] * 20, [0.2, 0.7, 0.6, 0.4, 0.3] * 20
+    >>> score = estimate("brier_score", outcome, probability)
+    >>> round(score.value, 3), score.low < score.value < score.high, score.n
+    (0.188, True, 100)
     """
 
     value: float
@@ -293,7 +301,8 @@ def estimate(
 
     Examples
     --------
-    An error of 0.09 at n = 164 is nothing: a calibrated model shows the same.
+    These probabilities are calibrated. Their error on 164 rows is not zero, but its interval
+    contains zero, and a perfectly calibrated model would show an error of about 0.09.
 
     >>> import numpy as np
     >>> from calibkit import estimate, expected_calibration_error
@@ -301,7 +310,8 @@ def estimate(
     >>> p = rng.random(164)
     >>> y = rng.random(164) < p
     >>> e = estimate(expected_calibration_error, y, p, random_state=0)
-    >>> print(e)  # doctest: +SKIP
+    >>> round(e.value, 2), e.low, round(e.null, 2)
+    (0.12, 0.0, 0.09)
     """
     _check_draws(method, level, n_resamples)
     spec = find_metric(metric)
