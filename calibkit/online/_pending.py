@@ -27,6 +27,14 @@ class Labeled(NamedTuple):
         Ids of no waiting forecast: never forecast, labeled before, or dropped for room.
     repeated : list of int or str
         Ids given more than once; the first label counts.
+
+    Examples
+    --------
+    >>> from calibkit.online import OnlinePlattCalibrator
+    >>> calibrator = OnlinePlattCalibrator(classes=[0, 1])
+    >>> forecasts = calibrator.forecast(["a", "b"], [0.2, 0.7])
+    >>> calibrator.label(["a", "c"], [0, 1])
+    Labeled(n_learned=1, unknown=['c'], repeated=[])
     """
 
     n_learned: int
