@@ -151,6 +151,14 @@ class BudgetSimulation:
         Samples drawn of each question.
     n_orders : int
         Orders of the samples averaged over.
+
+    Examples
+    --------
+    >>> from calibkit.codegen import simulate_budget
+    >>> correct, score = [[1, 0, 1, 1]] * 20, [[0.9, 0.2, 0.8, 0.7]] * 20
+    >>> found = simulate_budget(correct, score, [0.99] * 20, random_state=0)
+    >>> found.budget_share
+    0.25
     """
 
     n_questions: int

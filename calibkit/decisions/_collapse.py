@@ -34,6 +34,13 @@ class BucketCollapse:
         Expected calibration error, ten bins of equal width.
     collapsed : bool
         Whether nearly all outputs share two bins and the skill is next to nothing.
+
+    Examples
+    --------
+    >>> from calibkit.decisions import bucket_collapse
+    >>> found = bucket_collapse([0.34, 0.35, 0.36] * 100, [0, 1, 0] * 100)
+    >>> found.collapsed, found.share
+    (True, 1.0)
     """
 
     share: float

@@ -54,6 +54,14 @@ class TriageReport:
         What the policy saves per output against each of the others.
     expected_cost : float
         What the policy would cost per output if the probabilities were calibrated.
+
+    Examples
+    --------
+    >>> from calibkit.decisions import TriagePolicy
+    >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
+    >>> report = policy.evaluate([0.95, 0.5, 0.1, 0.92] * 50, [1, 1, 0, 1] * 50)
+    >>> report.shares["accept"].value, report.error_accepted.value
+    (0.5, 0.0)
     """
 
     policy: TriagePolicy

@@ -35,6 +35,16 @@ class ResultTable:
         How the numbers were made.
     brief : tuple of str
         Columns that print without their intervals, for room; :meth:`flat` has them.
+
+    Examples
+    --------
+    >>> from calibkit.decisions import ResultTable
+    >>> rows = ({"signal": "agreement", "skill": 0.21}, {"signal": "p_true", "skill": 0.12})
+    >>> print(ResultTable(rows, caption="Brier skill score"))
+    signal     skill
+    agreement  0.210
+    p_true     0.120
+    Brier skill score
     """
 
     rows: tuple[dict[str, Any], ...]

@@ -44,6 +44,20 @@ class Decisions:
     promised : ndarray of bool of shape (n,), or None
         Which outputs are accepted under the threshold's promise; None unless the rule has both a
         threshold and a policy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.decisions import Decisions
+    >>> found = Decisions(
+    ...     task=np.array(["a", "b"]),
+    ...     sample=np.array([0, 0]),
+    ...     confidence=np.array([0.9, 0.4]),
+    ...     probability=np.array([0.97, 0.2]),
+    ...     decision=np.array(["accept", "discard"]),
+    ... )
+    >>> print(found)
+    2 outputs: 1 accept, 0 review, 1 discard
     """
 
     task: np.ndarray

@@ -46,6 +46,17 @@ class Reachable(NamedTuple):
     n_needed : int or None
         About how many outputs (or groups) like these would show it to be controlled; None if
         more of them would not help, or it fails because one above it does.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from calibkit import CalibrationWarning
+    >>> from calibkit.decisions import RiskControlledThreshold
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", CalibrationWarning)
+    ...     gate = RiskControlledThreshold().fit([0.9, 0.8, 0.7, 0.6] * 10, [1, 1, 1, 0] * 10)
+    >>> gate.best_.threshold, gate.best_.n_accepted, gate.best_.error
+    (0.7, 30, 0.0)
     """
 
     threshold: float

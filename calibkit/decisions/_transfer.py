@@ -171,6 +171,17 @@ class Transfer:
         Outputs of each part.
     n_local : int
         Labels that the repairs were given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.decisions import transfer_matrix
+    >>> rng = np.random.default_rng(0)
+    >>> task, z = np.repeat(["repair", "synthesis"], 1000), rng.normal(size=2000)
+    >>> correct = rng.random(2000) < 1 / (1 + np.exp(-z - 2 * (task == "repair")))
+    >>> found = transfer_matrix(1 / (1 + np.exp(-z)), correct, by=task)
+    >>> found.names, found.skill.shape
+    (['repair', 'synthesis', 'all others'], (3, 2))
     """
 
     names: list[str]
