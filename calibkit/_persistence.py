@@ -201,6 +201,15 @@ def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
         If the file is not such a file; the message names it and what is wrong.
     OSError
         If it can't be read.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from calibkit import PlattCalibrator, load, save
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "platt.json"
+    >>> save(PlattCalibrator().fit([0.2, 0.7, 0.4, 0.9], [0, 1, 1, 0]), path)
+    >>> load(path)
+    PlattCalibrator()
     """
     if os.path.getsize(path) > _MAX_BYTES:
         raise InputError(f"{os.fspath(path)} is larger than 1 GiB; expected a calibrator.")

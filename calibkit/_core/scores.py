@@ -42,6 +42,14 @@ class Scores:
         How near to 0 and 1 a probability may be when its logarithm is taken.
     best : tuple of two arrays, or None
         Column and value of the largest score of each row of K, if that is known already.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from calibkit.base import Scores
+    >>> scores = Scores(np.array([0.2, 0.5]), "probability")
+    >>> scores.logits().round(2)
+    array([-1.39,  0.  ])
     """
 
     values: FloatArray

@@ -19,7 +19,16 @@ _BETWEEN = ("calibkit", "sklearn", "joblib", "contextlib")
 
 
 class CalibrationWarning(Told, UserWarning):
-    """Base of all warnings raised by calibkit."""
+    """Base of all warnings raised by calibkit.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from calibkit import CalibrationWarning, PlattCalibrator
+    >>> with warnings.catch_warnings():  # "error" in place of "ignore" raises them
+    ...     warnings.simplefilter("ignore", CalibrationWarning)
+    ...     calibrator = PlattCalibrator().fit([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1])
+    """
 
 
 class SeparationWarning(CalibrationWarning):

@@ -65,7 +65,30 @@ def with_trait(trait: str) -> Callable[[Check], Check]:
 
 
 def binary_data(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Over-confident probabilities of an event, some of them tied, and its labels 0/1."""
+    """Over-confident probabilities of an event, some of them tied, and its labels 0/1.
+
+    Parameters
+    ----------
+    n : int, default=300
+        Number of rows.
+    seed : int, default=0
+        Seed of the random numbers.
+
+    Returns
+    -------
+    p : ndarray of shape (n,)
+        Probabilities of the event.
+    y : ndarray of shape (n,)
+        Labels 0 and 1.
+
+    Examples
+    --------
+    >>> from calibkit import brier_skill_score
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(500)
+    >>> p.shape, y.shape, brier_skill_score(y, p) > 0
+    ((500,), (500,), True)
+    """
     rng = np.random.default_rng(seed)
     z = rng.normal(size=n)
     y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(int)
@@ -74,7 +97,31 @@ def binary_data(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def multiclass_data(n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Over-confident probabilities of k classes, and labels 0..k-1."""
+    """Over-confident probabilities of k classes, and labels 0..k-1.
+
+    Parameters
+    ----------
+    n : int, default=400
+        Number of rows.
+    k : int, default=4
+        Number of classes.
+    seed : int, default=0
+        Seed of the random numbers.
+
+    Returns
+    -------
+    p : ndarray of shape (n, k)
+        Probabilities of the classes.
+    y : ndarray of shape (n,)
+        Labels 0 to k - 1.
+
+    Examples
+    --------
+    >>> from calibkit.testing import multiclass_data
+    >>> p, y = multiclass_data(500, k=3)
+    >>> p.shape, sorted(set(y.tolist()))
+    ((500, 3), [0, 1, 2])
+    """
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(n, k))
     y = (z + rng.gumbel(size=(n, k))).argmax(axis=1)
