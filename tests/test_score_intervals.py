@@ -1,4 +1,4 @@
-"""Intervals of scores: they cover, stay in their range, and say where they may be too short."""
+"""Intervals of scores: they cover, stay in their range, and say where they may be too narrow."""
 
 import json
 import warnings
@@ -22,13 +22,14 @@ LOSSES = ("brier_score", "log_loss", "brier_skill_score", "log_loss_skill_score"
 
 def methods_table():
     """The rules as a table in Markdown."""
-    head = ("metric", "rows", "interval", "warned of", "refused")
+    head = ("metric", "rows", "interval", "warning", "no interval")
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|"]
     for rule in RULES.values():
-        few = f"below {rule.warned:g} rows of the rarer class" if rule.warned else "never"
+        few = "never"
         if rule.warned:
-            few += f"; where fewer than {_FEW_DECIDING:g} rows (no groups) decide how it varies"
-        single = "where one class has a single row" if rule.refused else "never"
+            few = f"below {rule.warned:g} rows of the rarer class, or if fewer than "
+            few += f"{_FEW_DECIDING:g} rows cause most of the variance (without groups)"
+        single = "with a single row of a class" if rule.refused else "never"
         cells = (rule.metrics, rule.rows, rule.method, few, single)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -47,7 +48,7 @@ def draws(**more):
 @pytest.mark.parametrize("name", laws.METRICS)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_influences_are_derivatives(name, weighted):
-    """By the weight of a row; the area under risk and coverage counts rows, so it takes many."""
+    """By the weight of a row; the area under the risk-coverage curve needs many rows."""
     y, p = rows_of(40, 0)
     p = np.round(p, 1)
     times = 300 if name == "area_under_risk_coverage" else 1
@@ -115,17 +116,17 @@ def test_few_events_are_warned_of_and_one_is_refused(name):
             e = estimate(name, y, p, method="bootstrap", **draws())
             assert e.low <= e.value <= e.high
         elif rarer < 10:
-            with pytest.warns(FewEventsWarning, match=f"worth {rarer} rows"):
+            with pytest.warns(FewEventsWarning, match=f"rarer class is {rarer}, and"):
                 e = estimate(name, y, p, **draws())
-            assert "may be too short" in e.caution
-            assert "may be too short" in str(e)
+            assert "may be too narrow" in e.caution
+            assert "may be too narrow" in str(e)
         elif name in LOSSES or rarer == 30:
             assert not estimate(name, y, p, **draws()).caution
 
 
 def test_effective_events_are_counted_under_weights():
     y, p = rows_of(400, 0)
-    with pytest.warns(FewEventsWarning, match="the rarer class is worth"):
+    with pytest.warns(FewEventsWarning, match="effective number of rows of the rarer class is"):
         estimate("brier_score", y, p, sample_weight=np.where(np.arange(400) < 8, 1e3, 1), **draws())
 
 
@@ -133,7 +134,7 @@ def test_few_rows_that_decide_a_score_are_warned_of():
     """A hundred events, of whose loss two make nearly all."""
     y, p = np.repeat([0, 1], 100), np.repeat([0.5, 0.5], 100)
     p[:2] = 1 - 1e-15
-    with pytest.warns(FewEventsWarning, match="as few as 2 rows decide"):
+    with pytest.warns(FewEventsWarning, match="only about 2 rows cause most"):
         estimate("log_loss", y, p, **draws())
 
 
@@ -179,7 +180,7 @@ def test_scores_of_k_classes():
         assert e.value == boot.value
         assert e.high - e.low == pytest.approx(boot.high - boot.low, rel=0.3)
     few = np.r_[np.flatnonzero(y == 0)[:60], np.flatnonzero(y != 0)[:5]]
-    with pytest.warns(FewEventsWarning, match="worth 5 rows"):
+    with pytest.warns(FewEventsWarning, match="rarer class is 5, and"):
         estimate("log_loss", y[few], p[few], classes=np.unique(y), **draws())
 
 

@@ -200,7 +200,7 @@ def test_weights_of_any_range_give_finite_numbers():
         1
     )
     assert roc_auc(y, np.repeat([0.2, 0.7], 30), sample_weight=w) == 1
-    with pytest.raises(ValueError, match="next to no weight"):
+    with pytest.raises(ValueError, match="almost no weight"):
         roc_auc(ScoreTable.from_arrays(y, np.full(60, 0.5), w))
     assert area_under_risk_coverage(y, p, sample_weight=w) < 1e-20
 

@@ -36,7 +36,7 @@ KINDS = get_args(Kind)
 WEIGHTS = get_args(Weights)
 _NAMES = ("y_prob", "y_true")
 _LEAST = 1e-50
-#: Groups, in numbers of equal ones, below which every interval is said to be too short.
+#: Effective number of groups below which each interval gets a warning.
 FEW_GROUPS = 10.0
 
 
@@ -306,14 +306,18 @@ def reduce_rows(rows: Rows, kind: Kind, weights: Weights = "sampling") -> list[B
 
 
 def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
-    """Why an interval that takes groups as independent may be too short, if so."""
+    """Why an interval with groups may be too narrow, or an empty string."""
     size = np.bincount(groups, w)
     worth = float(effective_count(size.sum(), size @ size))
     if worth >= FEW_GROUPS * (1.0 - 1e-9):
         return ""
     n = len(size)
-    uneven = "" if worth > n - 0.5 else f", which weigh as {worth:.3g} equal ones"
-    return f"the interval may be too short: there are only {n:,} groups{uneven}"
+    if worth > n - 0.5:
+        return f"the interval may be too narrow: there are only {n:,} groups"
+    return (
+        f"the interval may be too narrow: the effective number of the {n:,} uneven groups is "
+        f"{worth:.3g}"
+    )
 
 
 def reversal(

@@ -131,7 +131,7 @@ class DriftDisplay(Display):
         Raises
         ------
         ValueError
-            If the data or settings are not of the kind described.
+            If the data or settings are invalid.
         ImportError
             If matplotlib is not installed.
 
@@ -221,7 +221,7 @@ class DriftDisplay(Display):
         Raises
         ------
         ValueError
-            If the data or settings are not of the kind described.
+            If the data or settings are invalid.
         ImportError
             If matplotlib is not installed.
 

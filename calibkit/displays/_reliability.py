@@ -211,7 +211,7 @@ class ReliabilityDisplay(Display):
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            Labels; of two classes also fractions of events, between 0 and 1.
+            Labels. For two classes also fractions of events in [0, 1].
         y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
             Probabilities of the larger label, or of every class; by name if several models.
         kind : {"binary", "top_label", "classwise"}, optional
@@ -242,7 +242,7 @@ class ReliabilityDisplay(Display):
         pos_label : label, optional
             The event, for two classes; default: the larger label.
         classes : array-like, optional
-            All class labels in sorted order, where ``y_true`` may miss some.
+            All class labels in sorted order. Needed if ``y_true`` lacks some of them.
         name : str, optional
             Name of the model, if there is one.
         random_state : int, RandomState, Generator or None, default=None
@@ -258,7 +258,7 @@ class ReliabilityDisplay(Display):
         Raises
         ------
         ValueError
-            If the data or settings are not of the kind described.
+            If the data or settings are invalid.
         ImportError
             If matplotlib is not installed.
 

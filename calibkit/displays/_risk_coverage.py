@@ -178,7 +178,7 @@ class RiskCoverageDisplay(Display):
         Raises
         ------
         ValueError
-            If the data or settings are not of the kind described.
+            If the data or settings are invalid.
         ImportError
             If matplotlib is not installed.
 

@@ -40,8 +40,8 @@ def check_debias(debias: Any, norm: str) -> str | None:
         )
     if norm == "max":
         raise InputError(
-            f"debias={spelled(debias)} with norm='max', which has no debiased form; expected "
-            "debias=False. For what is certain of the largest gap use certify()."
+            f"debias={spelled(debias)} with norm='max', which has no debiased estimate; expected "
+            "debias=False. To bound the largest gap use certify()."
         )
     return str(debias)
 
@@ -192,82 +192,84 @@ def calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Binned calibration error, less what sampling noise adds to it.
+    """How far predicted probabilities are from observed frequencies, corrected for sampling noise.
 
-    How far probabilities are from observed frequencies. :func:`estimate` adds an interval.
+    Rows are put into bins by their scores. The gap of a bin is the difference between its mean
+    score and its observed frequency. :func:`estimate` adds an interval.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
-        for all rows of a binary problem.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     norm : {"l1", "l2", "max"}, default="l2"
-        Over the bins: weighted mean of the gaps (ECE), root of the weighted mean square (RMS
-        calibration error), or the largest gap (MCE).
+        The weighted mean of the bins' absolute gaps (ECE), the root of their weighted mean
+        square (RMS calibration error), or the largest gap (MCE).
     strategy : {"quantile", "uniform", "unique"}, default="quantile"
         Bins of equal mass (ties never split), of equal width, or one per distinct score.
     n_bins : int, "auto" or "sweep", default=15
-        Number of bins; ``"auto"`` is the cube root of n, rounded up; ``"sweep"`` the largest
-        number, counting up, for which the bins' frequencies ascend (Roelofs et al. 2022), at
-        most 1000. Not used by "unique".
+        Number of bins. ``"auto"``: the cube root of n, rounded up. ``"sweep"``: the largest
+        number, at most 1000, up to which the bins' frequencies increase (Roelofs et al. 2022).
+        Ignored by "unique".
     debias : bool, "differences" or "labels", default=True
-        Correct for the noise of each bin's mean difference of score and label (True), or of its
-        mean label alone ("labels", as Kumar et al. 2019). False gives the plug-in. There is no
-        correction for "max", which True leaves as it is.
+        Subtract what sampling noise adds: the noise of each bin's mean difference between score
+        and label (True), or of its mean label only ("labels", as in Kumar et al. 2019). False
+        gives the plug-in estimate. For "max" there is no correction, and True is ignored.
     kind : {"binary", "top_label", "classwise"}, optional
-        Which probabilities: of the event; of the winning class being right; of every class in
-        turn (errors averaged as ``mean(error**p) ** (1/p)``). Default: the event, or the winning
-        class for K > 2 classes.
+        Which probabilities: of the event; that the predicted class is right; or of each class in
+        turn (errors are averaged as ``mean(error**p) ** (1/p)``). Default: the event, or the
+        predicted class for K > 2 classes.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether a weight is a row's share of the population, or counts rows: see Notes.
+        Whether a weight is a row's share of the population or a count of rows, see Notes.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
     error : float
-        In [0, 1]; a debiased estimate below 0 is given as 0, see
-        :func:`squared_calibration_error` for what was below.
+        In [0, 1]. Negative debiased estimates become 0; :func:`squared_calibration_error` keeps
+        them.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or there are fewer rows than bins.
+        If the data are invalid, or there are fewer rows than bins.
 
     Notes
     -----
-    Bins are half-open, [lower, upper), the last one closed; empty bins count nothing. For a model
-    with continuous scores any binned error is a lower bound of the true one (Kumar et al. 2019,
-    section 3): only models of finitely many outputs can be certified, see :func:`certify`.
+    Bins are half-open, [lower, upper), but the last one is closed. Empty bins are ignored. For a
+    model with continuous scores, any binned error is a lower bound of the true error (Kumar et al.
+    2019, section 3). Only the error of models with finitely many outputs can be certified, see
+    :func:`certify`.
 
     Debiased l2: with differences d of score and label, a bin's squared gap is estimated by the
     mean of ``d_i * d_j`` over pairs of different rows, ``(D**2 - sum(d**2)) / (n * (n - 1))``,
-    which is unbiased whatever the scores inside the bin. ``"labels"`` subtracts
-    ``share * (1 - share) / (n - 1)`` (Bröcker 2012; Ferro and Fricker 2012): the same where a bin
-    has one score, too much where scores differ, since part of the labels' variance is then theirs.
-    Debiased l1: twice the plug-in less the mean of ``abs(gap + noise)`` for normal noise, in closed
-    form where Kumar et al. draw it. No unbiased estimate of a size exists: of the plug-in's bias
-    0.57 to 0.59 is kept for calibrated models, 0.4 where the true error is half of it, less than
-    0.1 where it is several times that (``benchmarks/l1_bias.py``), so results are labelled "partly
-    debiased"; for a number that is 0 on average for calibrated models take l2. Bins of fewer than
-    two rows, whose noise can't be known, are joined to a neighbour.
+    which is unbiased for any scores inside the bin. ``"labels"`` subtracts
+    ``share * (1 - share) / (n - 1)`` (Bröcker 2012; Ferro and Fricker 2012). This is the same if
+    all scores of the bin are equal, and subtracts too much otherwise, since part of the labels'
+    variance then comes from the scores.
 
-    Weights are sampling weights: a row stands for so much of the population, and a constant factor
-    changes nothing. A bin's squared gap is then the weighted mean over pairs of different rows,
-    ``(sum(w*d)**2 - sum(w**2 * d**2)) / (sum(w)**2 - sum(w**2))``, unbiased where weights do not
-    depend on labels, and off by the order of 1/n where they do; bins are joined, and
-    ``n_bins="auto"`` chosen, by the effective number of rows ``sum(w)**2 / sum(w**2)`` (Kish 1965).
-    With ``weights="frequency"`` a weight counts rows, and
-    all is as if they were repeated; a fraction k/n of weight n is then k events in n rows. Plug-in
-    errors are the same either way.
+    Debiased l1: twice the plug-in estimate minus the mean of ``abs(gap + noise)`` for normal noise,
+    in closed form (Kumar et al. simulate it). No estimate of an absolute value is unbiased: for
+    calibrated models 0.57 to 0.59 of the plug-in's bias remains, for a true error of half that bias
+    0.4, and for one of several times that bias less than 0.1 (``benchmarks/l1_bias.py``). Results
+    are therefore labeled "partly debiased". Use l2 for an error that is 0 on average for calibrated
+    models. A bin with fewer than two rows is merged with a neighbor, since its noise is unknown.
 
-    O(n) for "uniform" without debiasing, O(n log n) otherwise.
+    Sampling weights are shares of the population, so a constant factor changes nothing. A bin's
+    squared gap is then the weighted mean over pairs of different rows,
+    ``(sum(w*d)**2 - sum(w**2 * d**2)) / (sum(w)**2 - sum(w**2))``. It is unbiased if weights do not
+    depend on labels, and otherwise off by the order of 1/n. Bins are merged, and ``n_bins="auto"``
+    is chosen, by the effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish 1965). With
+    ``weights="frequency"`` the result is that of repeated rows; a fraction k/n of weight n is then
+    k events in n rows. Plug-in errors are the same for both kinds of weights.
+
+    Time: O(n) for "uniform" without debiasing, otherwise O(n log n).
 
     References
     ----------
@@ -280,7 +282,7 @@ def calibration_error(
 
     Examples
     --------
-    A calibrated model has no error; the plug-in shows one all the same.
+    A calibrated model has no error, but the plug-in estimate shows one.
 
     >>> import numpy as np
     >>> from calibkit import calibration_error
@@ -307,18 +309,17 @@ def squared_calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Squared l2 calibration error, not clipped, so that it may be negative.
+    """Squared l2 calibration error, which may be negative.
 
-    Use it to average over folds, seeds or data sets: the mean of unbiased estimates is unbiased
-    too, that of clipped ones or of roots is not.
+    Use it to average errors over folds, seeds or data sets. The mean of these unbiased estimates is
+    unbiased; a mean of clipped estimates or of square roots is not.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
-        for all rows of a binary problem.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     strategy, n_bins, debias, kind : optional
         As in :func:`calibration_error`.
     sample_weight : array-like of shape (n,), optional
@@ -331,12 +332,12 @@ def squared_calibration_error(
     Returns
     -------
     squared : float
-        At most 1; the mean over the classes if class-wise.
+        At most 1. Class-wise: the mean over the classes.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or there are fewer rows than bins.
+        If the data are invalid, or there are fewer rows than bins.
 
     Examples
     --------
@@ -390,24 +391,23 @@ def expected_calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Expected calibration error (ECE): mean gap over equal-width bins.
+    """Expected calibration error (ECE): the mean absolute gap over equal-width bins.
 
-    The number most papers print: :func:`calibration_error` with ``norm="l1"``. It says nothing of
-    whether the scores are of any use: read :func:`brier_skill_score` beside it.
+    This is the error that most papers report: :func:`calibration_error` with ``norm="l1"`` and no
+    debiasing. It does not tell whether the scores are useful; report :func:`brier_skill_score` too.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
-        for all rows of a binary problem.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     n_bins : int, "auto" or "sweep", default=15
         Number of bins.
     strategy : {"uniform", "quantile", "unique"}, default="uniform"
         Bins of equal width, of equal mass, or one per distinct score.
     debias : bool, "differences" or "labels", default=False
-        Take off what sampling noise adds, as in :func:`calibration_error`. Papers do not.
+        Subtract what sampling noise adds, as in :func:`calibration_error`. Most papers do not.
     kind : {"binary", "top_label", "classwise"}, optional
         Default: "top_label" for K > 2 classes, as in Guo et al. (2017), else "binary".
     sample_weight : array-like of shape (n,), optional
@@ -417,7 +417,7 @@ def expected_calibration_error(
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
@@ -427,7 +427,7 @@ def expected_calibration_error(
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or there are fewer rows than bins.
+        If the data are invalid, or there are fewer rows than bins.
 
     References
     ----------
@@ -456,17 +456,16 @@ def maximum_calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Maximum calibration error (MCE): the largest gap of any bin.
+    """Maximum calibration error (MCE): the largest absolute gap of any bin.
 
-    Sensitive to bins with few rows; :func:`estimate` shows how much of it is noise.
+    It is sensitive to bins with few rows. :func:`estimate` shows how much of it may be noise.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1. Or a table that stands
-        for all rows of a binary problem.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     n_bins : int or "auto", default=15
         Number of bins.
     strategy : {"uniform", "quantile", "unique"}, default="uniform"
@@ -480,7 +479,7 @@ def maximum_calibration_error(
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
@@ -490,7 +489,7 @@ def maximum_calibration_error(
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or there are fewer rows than bins.
+        If the data are invalid, or there are fewer rows than bins.
 
     References
     ----------

@@ -55,59 +55,61 @@ def certify(
     classes: Any = None,
     random_state: Any = 0,
 ) -> Certificate:
-    """What labelled rows prove of a model's calibration.
+    """Bound the calibration error of a model with confidence, from labeled rows.
 
-    Use it on rows that neither the model nor its calibrator has seen. A model with finitely many
-    outputs gets lower and upper bounds of its error; for continuous scores no upper bound exists.
-    ``certify_bins`` of :class:`HistogramBinningCalibrator` bounds every bin from the rows it was
-    fitted to; :func:`rows_to_certify` says how many rows a certificate will need.
+    Use rows that neither the model nor its calibrator has seen. If the model has finitely many
+    outputs, there are lower and upper bounds; for continuous scores there is no upper bound.
+    ``certify_bins`` of :class:`HistogramBinningCalibrator` bounds each bin from the rows of
+    ``fit``. :func:`rows_to_certify` tells how many rows a certificate needs.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; or a table that stands for all rows of a binary problem.
+        Labels, or a table of all rows of a binary problem.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     level : float, default=0.9
-        Confidence with which all bounds hold at once.
+        Confidence that all bounds are true together.
     finite : bool, optional
-        Whether the model has finitely many outputs. Default: it has if at most 1 % of the rows
-        have a score that no other row has; but of more than 5,000 outputs there must be 100 rows
-        each, or they are taken for continuous scores that were rounded.
+        Whether the model has finitely many outputs. Default: yes if at most 1% of the rows have a
+        score that no other row has. With more than 5,000 distinct scores there must also be 100
+        rows for each on average; otherwise they are treated as rounded continuous scores.
     n_bins : int, default=15
-        Equal-mass bins of the lower bound for continuous scores, and for more than 30 outputs.
+        Number of equal-mass bins for the lower bound of continuous scores and of models with more
+        than 30 outputs.
     kind : {"binary", "top_label", "classwise"}, optional
-        Which probabilities; default: of the event, or of the winning class for K > 2.
+        Which probabilities. Default: of the event, or of the predicted class for K > 2 classes.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the simulated labels behind lower bounds of bins.
+        Seed of the simulation behind the lower bounds from bins.
 
     Returns
     -------
     certificate : Certificate
-        Bounds of the l1, l2 and largest error; prints as a sentence.
+        Bounds of the l1, l2 and largest error. It prints as a sentence.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     Notes
     -----
-    Finite outputs: exact (Clopper-Pearson) intervals of every output's rate hold at once by
-    Bonferroni and bound the largest gap. For l1 and l2 a joint region of all rates,
-    ``sum(n_b * KL(share_b, rate_b)) <= c``, is about twice as tight; its c follows from the largest
-    exponential moment of the divergence over all rates, found numerically. A Chernoff bound, on a
-    tenth of the failure probability, carries l1 and l2 over from these rows to all rows with the
-    outputs that occur here; ``unseen`` bounds the share of the others. Nothing is asymptotic, so
-    bounds are wider than the intervals of :func:`estimate`, and fail less often than they may.
-    Rows are taken as independent and of one weight: there is no certificate with groups or
-    weights. Continuous scores: the lower end of the interval of :func:`estimate`, one-sided. Of
-    more than 30 outputs, unless ``finite=True``, the better of both lower bounds is given, and all
-    bounds are made at half of the failure probability each. None of these choices looks at labels.
+    Finitely many outputs: exact (Clopper-Pearson) intervals of all outputs' rates, simultaneous by
+    Bonferroni, bound the largest gap. For l1 and l2 a joint region of all rates,
+    ``sum(n_b * KL(share_b, rate_b)) <= c``, is about twice as tight; c follows from the largest
+    exponential moment of the divergence over all rates, found numerically. A Chernoff bound, with a
+    tenth of the failure probability, extends l1 and l2 from these rows to all rows whose outputs
+    occur here; ``unseen`` bounds the share of the other rows. Nothing is asymptotic, so the bounds
+    are wider than the intervals of :func:`estimate`, and fail less often than allowed. Rows must be
+    independent and have equal weight: there is no certificate with groups or weights.
+
+    Continuous scores: the one-sided lower end of the interval of :func:`estimate`. With more than
+    30 outputs, unless ``finite=True``, the better of both lower bounds is given, and each bound
+    uses half of the failure probability. None of these choices depends on the labels.
 
     References
     ----------
@@ -134,7 +136,7 @@ def certify(
         refuse_beside_table(y_prob, None, pos_label, classes)
         refuse_kind(kind)
         if y_true.weighted:
-            raise InputError("the table has weighted rows; expected rows that count alike.")
+            raise InputError("the table has weighted rows; expected rows of equal weight.")
         size = y_true.n.astype(np.float64)
         bounds = certify_counts((y_true.p, size, y_true.wy), settings)
         return replace(bounds, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
@@ -160,17 +162,16 @@ def rows_to_certify(
     value: Any = None,
     random_state: Any = 0,
 ) -> int:
-    """How many labelled rows certify an error below a given one.
+    """Number of labeled rows that :func:`certify` needs for an upper bound of at most ``error``.
 
-    Use it before labels are bought: the rows with which :func:`certify` gives a perfectly
-    calibrated model of so many equally frequent outputs an upper bound of at most ``error``.
-    A model that has an error itself needs more. ``certify_bins`` of histogram binning takes the
-    rows of ``fit`` and no others.
+    Use it before you collect labels. The number is for a perfectly calibrated model with ``n_bins``
+    equally frequent outputs; a miscalibrated model needs more rows. It is not about
+    ``certify_bins`` of histogram binning, which uses the rows of ``fit``.
 
     Parameters
     ----------
     error : float
-        Upper bound to reach, in (0, 1).
+        The upper bound to reach, in (0, 1).
     n_bins : int
         Number of outputs of the model, at most 10,000.
     level : float, default=0.9
@@ -178,16 +179,16 @@ def rows_to_certify(
     norm : {"l1", "l2", "max"}, default="l2"
         Which error.
     power : float, default=0.9
-        Probability that the bound is reached with so many rows.
+        Probability that the bound is reached with this number of rows.
     value : array-like of shape (n_bins,), optional
-        The outputs. Default: all near 1/2, where rates are hardest to learn.
+        The outputs. Default: all near 1/2, where rates are hardest to estimate.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the simulated labels.
+        Seed of the simulation.
 
     Returns
     -------
     n : int
-        Number of rows: enough with 99 % confidence of the simulation.
+        Number of rows. The simulation has 99% confidence that it is enough.
 
     Raises
     ------
@@ -196,9 +197,9 @@ def rows_to_certify(
 
     Notes
     -----
-    By simulation of 60 data sets for each number of rows that is tried, and of 400 for the last
-    ones. Of their bounds the one is taken below which, with 99 % confidence, a share of ``power``
-    lies. The number grows about like ``n_bins / error**2``.
+    For each number of rows that is tried, 60 data sets are simulated, and 400 for the last ones.
+    A number is enough if, with 99% confidence, a share ``power`` of the bounds is at most
+    ``error``. It grows approximately like ``n_bins / error**2``.
 
     Examples
     --------

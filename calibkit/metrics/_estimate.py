@@ -1,4 +1,4 @@
-"""Any metric with its uncertainty, and beside it what a calibrated model would show."""
+"""A metric with an interval, and the value that a perfectly calibrated model would show."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _KNOWN = METRICS | {m.name: m for m in SELECTIVE}
 class Estimate:
     """A metric's value, its interval, and what a perfectly calibrated model would show.
 
-    ``float(e)`` is the value; ``str(e)`` is one line to cite, settings included.
+    ``float(e)`` is the value. ``print(e)`` shows one line to cite, with all settings.
 
     Attributes
     ----------
@@ -67,20 +67,20 @@ class Estimate:
     name : str
         Name of the metric.
     params : dict
-        Its settings: norm, strategy, ``n_bins`` used and ``n_bins_asked`` for (ties and small bins
-        leave fewer), estimator.
+        Its settings, such as norm, strategy and estimator. ``n_bins`` bins were used and
+        ``n_bins_asked`` requested; ties and merged small bins leave fewer.
     method : str
         How the interval was made.
     null : float or None
-        Mean of the metric over labels drawn from the probabilities themselves: the value a
-        perfectly calibrated model with these scores would show at this n.
+        The value that a perfectly calibrated model with these scores would show on average: the
+        mean of the metric over labels drawn from the probabilities.
     null_low, null_high : float or None
         Ends of the null band: the central ``level`` of those values.
     note : str
-        What else is to be said: that the scores rank the labels the wrong way round, beyond doubt,
-        and how to say that they are those of the other label.
+        A remark, if there is one: that the scores are clearly those of the other label, and what to
+        change.
     caution : str
-        Why the interval may be too short, or why there is none.
+        Why the interval may be too narrow, or why there is none.
 
     Examples
     --------
@@ -107,12 +107,12 @@ class Estimate:
 
     @property
     def verdict(self) -> str | None:
-        """What a calibration error says of the model; None for other metrics.
+        """What a calibration error means for the model; None for other metrics.
 
-        "miscalibrated": more error than a calibrated model shows, ``value > null_high``. Such an
-        error's interval begins above 0, that of any other at 0, but for bootstrap intervals.
-        "calibrated": no error seen, and none above 0.05 is compatible with the rows. "unclear": no
-        error seen, but the rows are too few to exclude one.
+        "miscalibrated": the error is larger than a calibrated model would show,
+        ``value > null_high``; its interval begins above 0 (except with the bootstrap).
+        "calibrated": no error is detected, and the interval ends at 0.05 or below. "unclear": no
+        error is detected, but there are too few rows to exclude one.
         """
         if "norm" not in self.params or self.null_high is None:
             return None
@@ -202,94 +202,94 @@ def estimate(
     random_state: Any = None,
     **params: Any,
 ) -> Estimate:
-    """A metric with an interval, and the value a perfectly calibrated model would show.
+    """Estimate a metric with an interval, and the value a perfectly calibrated model would show.
 
     Parameters
     ----------
     metric : callable or str
         One of calibkit's metrics or its name, or any function ``(y_true, y_prob) -> float``.
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1. Or a table of unweighted
-        rows.
+        Labels, or a table of unweighted rows. For two classes also fractions of events in
+        [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     level : float, default=0.9
         Nominal coverage of the interval and of the null band.
     method : {"auto", "bootstrap"}, default="auto"
-        How the interval is made: "auto" takes what holds best for the metric, see Notes.
+        How the interval is computed. "auto" uses the method with the best coverage for the metric,
+        see Notes.
     n_resamples : int, default=1000
-        Number of draws: of labels in the test and for the null band, and of rows where a bootstrap
-        is asked for or nothing else is known.
+        Number of simulated label sets for calibration errors and for the null band, and of
+        bootstrap samples where the bootstrap is used.
     groups : array-like of shape (n,), optional
-        Groups (patients, problems, repositories) whose rows hang together.
+        Group of each row, such as a patient, problem or repository. Rows of one group may depend
+        on each other.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether a weight is a row's share of the population, so that a constant factor changes
-        nothing and uneven weights widen the interval; or counts rows, so that the estimate is that
-        of the rows repeated (and, for fractions k/n of weight n, of k events in n rows).
+        Whether a weight is a row's share of the population (a constant factor changes nothing, and
+        uneven weights widen the interval), or a count of rows (the estimate is that of repeated
+        rows; a fraction k/n of weight n is k events in n rows).
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the draws.
+        Seed of the simulations.
     **params
         Settings of the metric: ``norm``, ``strategy``, ``n_bins``, ``kind``.
 
     Returns
     -------
     estimate : Estimate
-        Value, interval, null band and settings; prints as one line.
+        Value, interval, null band and settings. It prints as one line.
 
     Raises
     ------
     ValueError
-        If the data or settings are not of the kind described, a weighted table is given (its rows
-        are no longer known: pass the rows), or one class has a single row and the metric is a loss.
+        If the data or settings are invalid; if a weighted table is given (pass the rows instead);
+        or if one class has a single row and the metric is a loss.
     TypeError
         If ``metric`` is neither a function nor a name.
 
     Warns
     -----
     FewEventsWarning
-        Where too few events, or rows, decide a score.
+        If there are too few events, or if very few rows dominate a score.
     FewGroupsWarning
-        Below ten groups.
+        If there are fewer than ten groups.
 
     Notes
     -----
-    Calibration errors: the interval holds the errors of those hypotheses (true gaps of the bins)
-    under which labels would not show an error as large, or as small, as the observed one; labels
-    are drawn from binomial distributions, so few events do not break it. It begins at 0 where a
-    calibrated model can't be excluded, and its length does not shrink to 0 where the observed error
-    happens to be small. It is an interval for the error on these bins (of "quantile" bins, those
-    the rows have led to), which is a lower bound of the error of a continuous model.
-    ``benchmarks/interval_coverage.py`` prints its coverage. With weights or groups, normal noise
-    stands in for binomial draws. For "max", bounds from exact intervals of all bins at once, on the
-    number of independent rows of weight one that would say as much (Kish 1965; Korn and Graubard
-    1998).
+    Calibration errors: the interval inverts a test. It contains the errors of all hypotheses (true
+    gaps of the bins) that the observed error does not contradict. Labels are simulated from
+    binomial distributions, so the interval is valid with few events too. It begins at 0 if a
+    calibrated model can't be excluded. It is an interval for the error on these bins (with
+    "quantile", the bins that these rows give), which is a lower bound of the error of a continuous
+    model. With weights or groups, normal noise replaces the binomial simulation. For "max", the
+    bounds come from simultaneous exact intervals of all bins, with effective numbers of rows (Kish
+    1965; Korn and Graubard 1998). ``benchmarks/interval_coverage.py`` prints the coverage.
 
-    Losses: Student's t of the rows, or of the groups drawn whole, on the degrees of freedom of the
-    rarer class (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skills and
-    the area under risk and coverage: the same of each row's influence, the latter on the logit
-    scale. ROC AUC: Newcombe's interval (2006, method 5), its variance corrected by DeLong's. Below
-    ten rows of the rarer class, or their worth under weights, a loss's interval is too short: a
-    warning says so, and ``caution``; where a class has a single row there is none, but for the AUC.
-    So is any interval of fewer than ten groups, or of uneven ones that weigh as few.
-    ``benchmarks/score_intervals.py`` prints the coverage, ``docs/intervals.md`` shows the table of
-    methods.
+    Losses: Student's t over rows, or over groups, with the degrees of freedom of the rarer class
+    (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skills and the area
+    under the risk-coverage curve: the same with the influence of each row, the latter on the logit
+    scale. ROC AUC: Newcombe's interval (2006, method 5), with its variance corrected by DeLong's.
+
+    With fewer than ten (effective) rows of the rarer class, intervals of losses are too narrow: a
+    warning and ``caution`` say so. With a single row of a class there is no interval, except for
+    the AUC. Any interval is too narrow with fewer than ten (effective) groups.
+    ``benchmarks/score_intervals.py`` prints the coverage; ``docs/intervals.md`` lists the methods.
 
     Other functions, and ``method="bootstrap"``: the basic bootstrap, ``[2v - q(1 - a/2), 2v -
-    q(a/2)]`` of the draws' quantiles q, cut at the metric's range and widened, if need be, to hold
-    the value v. Draws of groups, or of rows with uneven sampling weights, are spread by as much as
-    few or uneven ones demand. With few events it covers far less than its level.
+    q(a/2)]`` with the quantiles q of the bootstrap values, cut at the metric's range and, if
+    needed, widened to include the value v. It is also widened for few or uneven groups and for
+    uneven sampling weights. With few events it covers far less than its level.
 
-    Draws of binary and top-label metrics are made on about 512 cells of a :class:`ScoreTable`, of
-    K-class scores and other functions by ``n_resamples`` evaluations. The null band
-    has the noise that the interval has: of independent labels, with their weights, or of the groups
-    (of K-class scores with groups there is no null band). An error's interval begins above 0 if and
-    only if its value lies above the null band, but for ``method="bootstrap"``.
+    Binary and top-label metrics are simulated on about 512 cells of a :class:`ScoreTable`, K-class
+    scores and other functions by ``n_resamples`` evaluations. The null band has the same noise as
+    the interval: that of independent labels, of weights, or of groups (for K-class scores with
+    groups there is no null band). The interval of an error begins above 0 if and only if the value
+    is above the null band, except for ``method="bootstrap"``.
 
     References
     ----------
@@ -395,8 +395,8 @@ def _judged(point: Estimate, ends: Interval, few: str) -> Estimate:
     if ends.refusal:
         no_ends: dict[str, Any] = {"low": np.nan, "high": np.nan, "method": "no interval"}
         raise NoIntervalError(
-            f"{ends.refusal}; expected two of each class or more for an interval of {point.name}. "
-            f"For the value alone call {point.name}(...).",
+            f"{ends.refusal}; expected at least two rows of each class for an interval of "
+            f"{point.name}. For the value without an interval call {point.name}(...).",
             replace(point, **no_ends, caution=ends.refusal),
         )
     if ends.caution and not few:
@@ -488,8 +488,8 @@ def _repeated(rows: Rows, groups: IntArray | None) -> tuple[Rows, IntArray | Non
         return rows, groups
     if rows.w.sum() > _MOST_REPEATED:
         raise InputError(
-            f"weights='frequency' and {rows.w.sum():,.0f} rows, which are drawn one by one here; "
-            f"expected at most {_MOST_REPEATED:,}. Take the rows of one binary problem, or "
+            f"weights='frequency' and {rows.w.sum():,.0f} rows, too many to repeat one by one; "
+            f"expected at most {_MOST_REPEATED:,}. Estimate one binary problem at a time, or use "
             "weights='sampling'."
         )
     n = rows.w.astype(np.int64)
@@ -508,16 +508,19 @@ def _checked_table(
 ) -> ScoreTable:
     refuse_kind(kind)
     if spec is None:
-        raise InputTypeError("a ScoreTable needs one of calibkit's own metrics.")
+        raise InputTypeError(
+            "a ScoreTable with a function that is not one of calibkit's metrics; expected one of "
+            "these. For your own function pass y_true and y_prob."
+        )
     if groups is not None or sample_weight is not None:
         raise InputError(
-            "groups or sample_weight beside a ScoreTable, whose rows are no longer known; "
-            "expected y_true and y_prob."
+            "groups or sample_weight together with a ScoreTable, which does not keep single rows; "
+            "expected y_true and y_prob instead of the table."
         )
     if not table.plain:
         raise InputError(
-            "the table has weighted rows or fractions, which can't be drawn again; expected "
-            "y_true, y_prob and sample_weight instead, or a table of counts (weights='frequency')."
+            "the table has weighted rows or fractions, so an interval can't be computed from it; "
+            "expected y_true, y_prob and sample_weight, or a table with weights='frequency'."
         )
     return table
 
@@ -538,13 +541,13 @@ def _bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
         raise InputError(
-            "the metric failed on every draw of rows; expected a function that is defined where "
-            "rows repeat and some are missing."
+            "the metric failed on every bootstrap sample; expected a function that accepts rows "
+            "drawn with replacement."
         )
     if failed > 2 / 3:
         warn(
-            f"the metric is not defined on {failed:.0%} of the draws (too few rows or a class "
-            "missing); the interval is of the others, and may be too short.",
+            f"the metric is not defined on {failed:.0%} of the bootstrap samples (too few rows, "
+            "or a class is missing). These are left out, so the interval may be too narrow.",
             CalibrationWarning,
         )
     upper, lower = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])

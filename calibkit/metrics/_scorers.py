@@ -1,4 +1,4 @@
-"""Metrics as scorers of scikit-learn."""
+"""Scikit-learn scorers for the metrics."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ._estimate import METRICS, check_settings
 
 
 def get_scorer_names() -> list[str]:
-    """Names that :func:`get_scorer` knows.
+    """List the names that :func:`get_scorer` accepts.
 
     Returns
     -------
     names : list of str
-        Metrics of which smaller is better carry the prefix ``neg_``, as in scikit-learn.
+        Metrics for which smaller is better have the prefix ``neg_``, as in scikit-learn.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def get_scorer_names() -> list[str]:
 
 
 def get_scorer(name: str, **params: Any) -> Any:
-    """A scikit-learn scorer of one of calibkit's metrics.
+    """Make a scikit-learn scorer from one of calibkit's metrics.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def get_scorer(name: str, **params: Any) -> Any:
     Returns
     -------
     scorer : callable
-        For ``scoring=`` of ``cross_val_score``, ``GridSearchCV`` and the like; larger is better.
+        For ``scoring=`` of ``cross_val_score``, ``GridSearchCV`` and others; larger is better.
 
     Raises
     ------

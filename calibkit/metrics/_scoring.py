@@ -113,8 +113,8 @@ def _mean_loss(
 def _skill(value: float, reference: float) -> float:
     if reference <= 0:
         raise InputError(
-            "y_true holds one class only, so the base rate is a perfect forecast and skill is not "
-            "defined; expected rows of both classes."
+            "y_true holds one class only, so the base rate is a perfect forecast and the skill is "
+            "not defined; expected rows of both classes."
         )
     return 1.0 - value / reference
 
@@ -133,19 +133,19 @@ def brier_score(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
-        rows, k of them events, that share its weight. Or a table that stands for all rows.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1]: a
+        fraction k/n counts as n rows with k events, which share its weight.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population or count rows: the value is the same, the
-        interval of :func:`estimate` is not.
+        Whether weights are shares of the population or counts of rows. This changes the interval
+        of :func:`estimate`, not the value.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def brier_score(
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     References
     ----------
@@ -182,38 +182,39 @@ def brier_skill_score(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Share of the base rate's Brier score that the probabilities take away; larger is better.
+    """How much smaller the Brier score is than that of the base rate; larger is better.
 
-    1 is perfect, 0 no better than always forecasting the base rate, negative is worse. Read it
-    beside any calibration error: an error near 0 with a skill near 0 means nothing was learnt.
+    1 is perfect, 0 is as good as always predicting the base rate, and a negative skill is worse
+    than that. Report it together with a calibration error: if both are near 0, the probabilities
+    are calibrated but useless.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
-        rows, k of them events, that share its weight. Or a table that stands for all rows.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1]: a
+        fraction k/n counts as n rows with k events, which share its weight.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population or count rows: the value is the same, the
-        interval of :func:`estimate` is not.
+        Whether weights are shares of the population or counts of rows. This changes the interval
+        of :func:`estimate`, not the value.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
     skill : float
-        ``1 - brier / reference``; the reference is the Brier score of the base rate of these
-        same rows.
+        ``1 - brier / reference``, where the reference is the Brier score of always predicting
+        the base rate of these rows.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or hold one class only.
+        If the data are invalid, or hold one class only.
 
     References
     ----------
@@ -245,30 +246,30 @@ def log_loss(
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
-        rows, k of them events, that share its weight. Or a table that stands for all rows.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1]: a
+        fraction k/n counts as n rows with k events, which share its weight.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population or count rows: the value is the same, the
-        interval of :func:`estimate` is not.
+        Whether weights are shares of the population or counts of rows. This changes the interval
+        of :func:`estimate`, not the value.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
     loss : float
-        At least 0. A probability below 2.2e-16 given to what happened counts as 2.2e-16 (36
-        nats), as in scikit-learn; otherwise one such row would make the loss infinite.
+        At least 0. If the probability of the true label is below 2.2e-16 it counts as 2.2e-16
+        (36 nats), as in scikit-learn. Otherwise a single row could make the loss infinite.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     Examples
     --------
@@ -289,34 +290,36 @@ def log_loss_skill_score(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Share of the base rate's log-loss that the probabilities take away; larger is better.
+    """How much smaller the log loss is than that of the base rate; larger is better.
+
+    1 is perfect, 0 is as good as always predicting the class shares.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
-        rows, k of them events, that share its weight. Or a table that stands for all rows.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1]: a
+        fraction k/n counts as n rows with k events, which share its weight.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class.
+        Probabilities of the larger label (one column), or of each class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population or count rows: the value is the same, the
-        interval of :func:`estimate` is not.
+        Whether weights are shares of the population or counts of rows. This changes the interval
+        of :func:`estimate`, not the value.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
     skill : float
-        ``1 - log_loss / entropy``, the entropy being that of the class shares of these rows.
+        ``1 - log_loss / entropy``, with the entropy of the class shares of these rows.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or hold one class only.
+        If the data are invalid, or hold one class only.
 
     Examples
     --------
@@ -338,25 +341,27 @@ def roc_auc(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Area under the ROC curve: how well the scores rank, whatever their calibration.
+    """Area under the ROC curve: how well the scores rank the rows.
+
+    It does not depend on calibration.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Labels; of two classes also fractions of events, between 0 and 1: one of k/n counts like n
-        rows, k of them events, that share its weight. Or a table that stands for all rows.
+        Labels, or a table of all rows. For two classes also fractions of events in [0, 1]: a
+        fraction k/n counts as n rows with k events, which share its weight.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class (then the mean over one class
-        against the rest).
+        Probabilities of the larger label, or of every class (then the
+        one-vs-rest areas are averaged).
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population or count rows: the value is the same, the
-        interval of :func:`estimate` is not.
+        Whether weights are shares of the population or counts of rows. This changes the interval
+        of :func:`estimate`, not the value.
     pos_label : label, optional
         The event, for two classes; default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
@@ -366,7 +371,7 @@ def roc_auc(
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or a class has no rows.
+        If the data are invalid, or a class has no rows.
 
     Examples
     --------
@@ -383,8 +388,8 @@ def roc_auc(
     value = float(np.mean([_auc_kernel(t)(t.w, t.wy) for t in tables]))
     if np.isnan(value):
         raise InputError(
-            "y_true has no rows of some class, or of next to no weight, so there is nothing to "
-            "rank; expected rows of every class."
+            "y_true has no rows of some class, or rows of almost no weight, so the AUC is not "
+            "defined; expected rows of every class."
         )
     return value
 

@@ -14,16 +14,16 @@ from ._table import ScoreTable
 
 
 class RiskCoverage(NamedTuple):
-    """What each threshold accepts, from high to low; one entry per distinct score.
+    """The risk-coverage curve: one entry per distinct score, from high to low.
 
     Parameters
     ----------
     coverage : ndarray of shape (m,)
         Share of rows at or above the threshold.
     risk : ndarray of shape (m,)
-        Share of these for which the event did not happen.
+        Error rate among these rows: the share for which the event did not happen.
     thresholds : ndarray of shape (m,)
-        The distinct scores.
+        The distinct scores, in descending order.
 
     Examples
     --------
@@ -46,35 +46,35 @@ def risk_coverage_curve(
     weights: Weights = "sampling",
     pos_label: Any = None,
 ) -> RiskCoverage:
-    """Error among the rows that each threshold accepts, against the share it accepts.
+    """Error rate among the accepted rows (risk) for each share of accepted rows (coverage).
 
-    Use it to see what a confidence signal is worth for accepting outputs unseen: the risk should
-    fall as fewer are accepted. Only the order of the scores counts.
+    Use it to see how well a confidence signal selects correct outputs: the risk should fall as
+    fewer outputs are accepted. Only the order of the scores matters.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Whether each output was correct, or to which share, between 0 and 1. Or a table that stands
-        for all rows.
+        Whether each output was correct, or the fraction of its trials that were, in [0, 1]; or a
+        table of all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Confidence that it was. Of K > 2 classes the probability of each, where ``y_true`` are
-        class labels: the winning class is then correct or not.
+        Confidence that the output was correct. For K > 2 classes the probability of each, with
+        class labels as ``y_true``: the output is then the predicted class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population or count rows: the curve is the same.
+        Whether weights are shares of the population or counts of rows. The curve is the same.
     pos_label : label, optional
         The label that means correct; default: the larger one.
 
     Returns
     -------
     curve : RiskCoverage
-        Arrays ``coverage``, ``risk`` and ``thresholds``; rows of one score are accepted together.
+        Arrays ``coverage``, ``risk`` and ``thresholds``. Rows of equal score are accepted together.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     References
     ----------
@@ -103,25 +103,25 @@ def area_under_risk_coverage(
     weights: Weights = "sampling",
     pos_label: Any = None,
 ) -> float:
-    """Mean risk over all coverages: how soon errors come when the surest are accepted first.
+    """Area under the risk-coverage curve: the mean risk over all coverages; smaller is better.
 
-    Use it to compare signals on the same outputs; smaller is better. It mixes the error rate with
-    the ranking: a signal that says nothing shows the error rate, a perfect one somewhat more than
-    half of that rate squared.
+    Use it to compare signals on the same outputs. It depends on the error rate and on the ranking:
+    for an uninformative signal it equals the error rate, for a perfect signal it is slightly more
+    than half of the squared error rate.
 
     Parameters
     ----------
     y_true : array-like of shape (n,), or ScoreTable
-        Whether each output was correct, or to which share, between 0 and 1. Or a table that stands
-        for all rows.
+        Whether each output was correct, or the fraction of its trials that were, in [0, 1]; or a
+        table of all rows.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Confidence that it was. Of K > 2 classes the probability of each, where ``y_true`` are
-        class labels: the winning class is then correct or not.
+        Confidence that the output was correct. For K > 2 classes the probability of each, with
+        class labels as ``y_true``: the output is then the predicted class.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"
-        Whether weights are shares of the population, or count rows. Shares sum to the effective
-        number of rows, ``sum(w)**2 / sum(w**2)`` (Kish 1965), in the mean over k = 1..n.
+        Whether weights are shares of the population or counts of rows. Shares are scaled to the
+        effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish 1965).
     pos_label : label, optional
         The label that means correct; default: the larger one.
 
@@ -133,15 +133,16 @@ def area_under_risk_coverage(
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     Notes
     -----
-    With rows sorted by score from high to low, the mean over k = 1..n of the share of wrong ones
-    among the first k. Rows of one score come in random order and the expectation is taken: a
-    block of m rows, v of them wrong, after N rows, V of them wrong, adds
-    ``sum_j (V + j * v / m) / (N + j)``, in closed form by the digamma function, for which weights
-    need not be whole. For an interval, with groups: ``estimate(area_under_risk_coverage, ...)``.
+    Sort the rows by score, from high to low. The area is the mean, over k = 1..n, of the share of
+    wrong rows among the first k. For rows of equal score the expectation over their random order is
+    taken: a block of m rows, v of them wrong, after N rows, V of them wrong, adds
+    ``sum_j (V + j * v / m) / (N + j)``. The digamma function gives this sum in closed form, for
+    weights too. ``estimate(area_under_risk_coverage, ...)`` adds an interval, with groups if there
+    are any.
 
     References
     ----------
@@ -225,7 +226,7 @@ def _table_of(
     return ScoreTable._from_binary(validate_confidence(*given))
 
 
-_LABEL = "area under risk and coverage"
+_LABEL = "area under risk-coverage curve"
 SPECS = (
     Metric(
         area_under_risk_coverage, "risk", _LABEL, False, (0.0, 1.0), _kernel, influence=_influence

@@ -41,26 +41,26 @@ class Rule(NamedTuple):
     refused: float = 0.0  # at so many or fewer, but for none at all
 
     def caution(self, worth: float, noise: Noise, *, grouped: bool) -> str:
-        """Why an interval may be too short, if so."""
+        """Why an interval may be too narrow, or an empty string."""
         if not self.warned:
             return ""
         if worth < self.warned * (1.0 - 1e-9):
             return (
-                f"the interval may be too short: the rarer class is worth {worth:.3g} rows, and "
-                f"{self.warned:g} are needed"
+                f"the interval may be too narrow: the effective number of rows of the rarer class "
+                f"is {worth:.3g}, and {self.warned:g} are needed"
             )
         # Groups are fewer than rows by intent, and Student's quantile allows for that.
         if not grouped and noise.deciding < min(_FEW_DECIDING, noise.freedom / 2.0):
             return (
-                f"the interval may be too short: as few as {noise.deciding:.2g} rows decide how "
-                "the score varies"
+                f"the interval may be too narrow: only about {noise.deciding:.2g} rows cause most "
+                "of the variance"
             )
         return ""
 
     def refusal(self, worth: float) -> str:
-        """Why there can be no interval, if so."""
+        """Why there is no interval, or an empty string."""
         single = 0.0 < worth <= self.refused * (1.0 + 1e-9)
-        return "one class has a single row, which shows no noise" if single else ""
+        return "one class has a single row, so its noise is unknown" if single else ""
 
 
 _ERRORS = "`calibration_error` (l1, l2), `expected_calibration_error`"

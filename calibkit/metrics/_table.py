@@ -1,4 +1,4 @@
-"""`ScoreTable`: all that a metric of binary probabilities needs, in one mergeable table."""
+"""`ScoreTable`: a mergeable table of distinct scores, from which all binary metrics follow."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _SUMS = ("w", "wy", "w2", "w2y", "w2yy")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreTable:
-    """One row per distinct score, with what happened there; two tables add up exactly.
+    """A summary of labeled rows: one entry for each distinct score. Tables can be added exactly.
 
-    A table stands for the rows it was made from in every metric and plot of binary
-    probabilities, so evaluation can run over chunks, files or machines and be merged. Build one
+    Pass a table instead of the rows to each metric and plot of binary probabilities. This allows
+    data in chunks, in files or on several machines: make a table of each and add them. Make one
     with :meth:`from_arrays` or :meth:`from_chunks`.
 
     Attributes
@@ -47,19 +47,19 @@ class ScoreTable:
     p : ndarray of shape (m,)
         Distinct scores in ascending order.
     n : ndarray of shape (m,)
-        Rows with that score.
+        Number of rows with that score.
     w, wy : ndarray of shape (m,)
-        Their summed weight, and the summed product of weight and label (1 where the event
-        happened, 0 elsewhere, or a fraction).
+        Sum of their weights, and sum of weight times label (1 if the event happened, 0 if not, or a
+        fraction).
     w2, w2y, w2yy : ndarray of shape (m,)
-        Sums of the squared weights, and of these times label and squared label: what the noise of
-        weighted rows takes.
+        Sums of the squared weights, and of squared weight times label and times squared label.
+        Debiased errors and intervals of weighted rows need them.
 
     Notes
     -----
-    Weights are sampling weights: a row of weight 2 stands for twice as much of the population, and
-    tells no more of it. With ``weights="frequency"`` a weight counts rows, and the table is that of
-    the rows repeated.
+    Weights are sampling weights: a row of weight 2 represents twice as much of the population, but
+    holds no more information than a row of weight 1. With ``weights="frequency"`` a weight is a
+    count of rows, and the table is that of repeated rows.
 
     Examples
     --------
@@ -94,14 +94,14 @@ class ScoreTable:
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            Two labels of any kind; the larger is the event unless ``pos_label`` says otherwise. Or
-            the fraction of events in each row, between 0 and 1.
+            Two labels of any type, of which the larger is the event unless ``pos_label`` is given;
+            or the fraction of events in each row, in [0, 1].
         y_prob : array-like of shape (n,), (n, 1) or (n, 2)
             Probabilities of the event.
         sample_weight : array-like of shape (n,), optional
             Weights >= 0.
         weights : {"sampling", "frequency"}, default="sampling"
-            Whether a weight is a row's share of the population, or counts rows.
+            Whether a weight is a row's share of the population or a count of rows.
         pos_label : label, optional
             The event.
 
@@ -113,14 +113,14 @@ class ScoreTable:
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid.
         """
         given = sample_weight, weights, pos_label
         rows = validate_problem(y_true, y_prob, *given, fractions=True)
         if (k := rows.scores.n_classes) > 2:
             raise InputError(
-                f"y_prob has {k} columns; expected the probability of one event. Give one column, "
-                "or the top label: y_true == p.argmax(1) and p.max(1)."
+                f"y_prob has {k} columns; expected the probability of one event. Pass one column, "
+                "or for the predicted class y_true == p.argmax(1) and p.max(1)."
             )
         return cls._from_binary(reduce_rows(rows, "binary", weights)[0])
 
@@ -162,11 +162,12 @@ class ScoreTable:
         Parameters
         ----------
         chunks : iterable of tuples
-            Each is passed to :meth:`from_arrays`; of n chunks about log2(n) tables are kept.
+            Each is passed to :meth:`from_arrays`. At most about log2(n) tables of n chunks are kept
+            in memory.
         weights : {"sampling", "frequency"}, default="sampling"
             As in :meth:`from_arrays`.
         pos_label : label, optional
-            The event; needed where a chunk may hold one label that is not 0, 1 or -1.
+            The event. Needed unless labels are 0 and 1, or -1 and 1.
 
         Returns
         -------
@@ -175,7 +176,7 @@ class ScoreTable:
 
         Notes
         -----
-        Tables are merged in pairs, like the runs of a merge sort: n chunks of m scores cost
+        Tables are merged in pairs, as in a merge sort: n chunks of m scores take
         O(n m log(n m)).
         """
         runs: list[tuple[int, ScoreTable]] = []  # chunks in it, and their table
@@ -223,12 +224,12 @@ class ScoreTable:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows the table stands for."""
+        """Number of rows in the table."""
         return int(self.n.sum())
 
     @property
     def effective_rows(self) -> float:
-        """Kish's (sum w)^2 / sum w^2: the rows of equal weight that would say as much."""
+        """Effective number of rows, ``(sum w)^2 / sum w^2`` (Kish 1965)."""
         return float(effective_count(self.w.sum(), self.w2.sum()))
 
     @property
@@ -252,14 +253,14 @@ class ScoreTable:
         return float(self.w @ self.p / self.w.sum())
 
     def borders(self, strategy: str, n_bins: int | str) -> FloatArray:
-        """Inner borders of bins: the lower ends of all but the first.
+        """Inner borders of the bins: the lower ends of all bins except the first.
 
         Parameters
         ----------
         strategy : {"quantile", "uniform", "unique"}
-            Equal mass (ties never split), equal width, or a bin per distinct score.
+            Equal mass (ties are never split), equal width, or one bin for each distinct score.
         n_bins : int or "sweep"
-            Number of bins asked for, of which ties may leave fewer; or as many as keep the bins'
+            Requested number of bins (ties may leave fewer), or "sweep": as many as keep the bins'
             mean labels in ascending order.
 
         Returns
@@ -279,27 +280,28 @@ class ScoreTable:
         return mass_borders(self.p, self.w, n_bins)
 
     def bins(self, strategy: str, n_bins: int | str, *, squares: bool = False) -> BinSums:
-        """Rows, weight, weighted scores and weighted labels per bin.
+        """Sum rows, weights, weighted scores and weighted labels in each bin.
 
         Parameters
         ----------
         strategy : {"quantile", "uniform", "unique"}
-            Equal mass (ties never split), equal width, or a bin per distinct score.
+            Equal mass (ties are never split), equal width, or one bin for each distinct score.
         n_bins : int or "sweep"
             Number of bins, as of :meth:`borders`.
         squares : bool, default=False
-            Sum squares of weights, and of score minus label, too.
+            Also sum the squares of the weights, and of score minus label.
 
         Returns
         -------
         sums : BinSums
             Named tuple of the arrays ``n``, ``w``, ``wp``, ``wy`` and, of squares, ``w2dd``,
-            ``w2``, ``w2p``, ``w2y`` and ``w2yy`` (None unless asked for and other than the first).
+            ``w2``, ``w2p``, ``w2y`` and ``w2yy``. Those are None unless ``squares`` is set and they
+            differ from the first four.
         """
         return self.sums(self.borders(strategy, n_bins), squares=squares)
 
     def sums(self, borders: FloatArray, *, squares: bool = False) -> BinSums:
-        """Rows, weight, weighted scores and weighted labels between given borders.
+        """Sum rows, weights, weighted scores and weighted labels between given borders.
 
         Parameters
         ----------
@@ -321,22 +323,21 @@ class ScoreTable:
     def coarsen(
         self, n_cells: int = 4096, *, borders: FloatArray | None = None, tails: bool = True
     ) -> ScoreTable:
-        """A smaller table whose cells pool neighbouring scores at their weighted mean.
+        """Make a smaller table, in which neighboring scores are replaced by their weighted mean.
 
         Parameters
         ----------
         n_cells : int, default=4096
             Cells of equal mass.
         borders : ndarray, optional
-            Bin borders that no cell may straddle.
+            Bin borders that no cell may cross.
         tails : bool, default=True
-            Spend a few hundred more on the tails, so that no cell spans more than a tenth in
-            log-odds.
+            Add a few hundred cells near 0 and 1, so that no cell spans more than 0.1 in log-odds.
 
         Returns
         -------
         table : ScoreTable
-            Itself, if it has no more scores than that.
+            The table itself, if it has at most ``n_cells`` scores.
         """
         check_int("n_cells", n_cells, low=1)
         if len(self) <= n_cells:
@@ -390,6 +391,6 @@ def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
     seen.update(labels)
     if any(isinstance(v, str) for v in labels) or not (seen <= {0, 1} or seen <= {-1, 1}):
         raise InputError(
-            f"chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 and 1 (or "
-            "-1 and 1, or bools), or pos_label to say which label is the event in every chunk."
+            f"chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 and 1, -1 "
+            "and 1, or bools. For other labels pass pos_label, the label of the event."
         )
