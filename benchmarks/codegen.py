@@ -63,9 +63,9 @@ def judge(
     )
     print(table)
     rows = evaluate_confidence(signals, correct, scale=scale, n_resamples=n_resamples)
-    print("\nskill after rescaling, folds and draws by problem, and by output:")
+    print("\nskill after calibration, folds and draws by problem, and by output:")
     for by_problem, by_output in zip(table, rows, strict=True):
-        if by_problem["stage"] == "rescaled":
+        if by_problem["stage"] == "calibrated":
             a, b = by_problem["skill"], by_output["skill"]
             print(
                 f"{by_problem['signal']:28} {a.value:6.3f} [{a.low:6.3f}, {a.high:6.3f}]"
@@ -175,11 +175,11 @@ def mmlu_pro(folder: Path, quick: bool) -> None:
     correct = data["correct"][have].ravel()
     scale = {"token_length": "score"}
     table = evaluate_confidence(signals, correct, by=model, scale=scale, n_resamples=100)
-    print("Brier skill, raw and rescaled (values outside [0, 1] count as missing)")
+    print("Brier skill score, uncalibrated and calibrated (values outside [0, 1] count as missing)")
     for name in signals:
         raw, new = (
             [r for r in table if (r["signal"], r["stage"]) == (name, stage)]
-            for stage in ("raw", "rescaled")
+            for stage in ("uncalibrated", "calibrated")
         )
         for a, b in zip(raw, new, strict=True):
             before = f"{a['skill'].value:7.3f}" if name not in scale else "      -"

@@ -85,7 +85,10 @@ def test_evaluate_as_json(folder, scored):
     found = json.loads(run(folder, "evaluate", *FILES, *more, "base tests").stdout)
     base = read_results(folder / FILES[1], notion="base tests")
     rows = found["rows"]
-    assert [(r["signal"], r["stage"]) for r in rows][1:3] == [(NAME, "rescaled"), ("length", "raw")]
+    assert [(r["signal"], r["stage"]) for r in rows][1:3] == [
+        (NAME, "calibrated"),
+        ("length", "uncalibrated"),
+    ]
     assert rows[0]["success_rate"] == pytest.approx(base.correct.mean())
     assert rows[2]["brier"] is None  # a length is no probability
     assert rows[0]["skill_low"] < rows[0]["skill"] < rows[0]["skill_high"]
@@ -100,7 +103,7 @@ def test_evaluate_a_table_of_scores(folder):
     out = run(folder, "evaluate", "table.csv", "--by", "repo", "--cv", "2", "--no-plots").stdout
     assert sum(line.startswith("repo7 ") for line in out.splitlines()) == 2
     out = run(folder, "evaluate", "table.csv", "--cv", "spiess2024", "--no-plots").stdout
-    assert "rescaled out of fold (spiess2024)" in out
+    assert "calibrated out of fold (spiess2024)" in out
 
 
 def test_stated_confidence_and_tasks_of_several_keys(folder, tmp_path):

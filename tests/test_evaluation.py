@@ -68,7 +68,7 @@ def row(table, stage, **wanted):
 
 
 def test_metrics_of_the_test_vector():
-    raw = row(evaluate_confidence(P, O, cv=2), "raw")
+    raw = row(evaluate_confidence(P, O, cv=2), "uncalibrated")
     expected = {"brier": 0.15603, "brier_ref": 0.24, "skill": 0.349875, "ece": 0.265}
     for name, value in expected.items():
         assert raw[name].value == pytest.approx(value, abs=1e-12)
@@ -84,7 +84,7 @@ def test_protocol_gives_the_table_of_bucket_collapse():
     }
     for _, (correct, *lines) in printed.items():
         table = evaluate_confidence(s, correct, cv="spiess2024", n_resamples=20)
-        for stage, line in zip(("raw", "rescaled"), lines, strict=True):
+        for stage, line in zip(("uncalibrated", "calibrated"), lines, strict=True):
             found = row(table, stage)
             names = ("brier", "brier_ref", "skill", "ece", "auc")
             for name, text in zip(names, line.split(), strict=True):
@@ -139,16 +139,16 @@ def test_intervals_are_those_of_estimate_with_groups():
     signal, correct, group = grouped_data()
     table = evaluate_confidence(signal, correct, group, random_state=3)
     seed = int(np.random.default_rng(3).integers(2**31))
-    ours = row(table, "raw")["skill"]
+    ours = row(table, "uncalibrated")["skill"]
     theirs = estimate("brier_skill_score", correct, signal, groups=group, random_state=seed)
     assert (ours.value, ours.low, ours.high) == (theirs.value, theirs.low, theirs.high)
-    alone = row(evaluate_confidence(signal, correct), "raw")["skill"]
+    alone = row(evaluate_confidence(signal, correct), "uncalibrated")["skill"]
     assert ours.high - ours.low > 1.3 * (alone.high - alone.low)  # rows of one problem are alike
 
 
 def test_success_rate_and_reference_with_their_intervals():
     signal, correct, _ = grouped_data()
-    raw = row(evaluate_confidence(signal, correct, level=0.95), "raw")
+    raw = row(evaluate_confidence(signal, correct, level=0.95), "uncalibrated")
     rate = raw["success_rate"]
     se = np.sqrt(rate.value * (1 - rate.value) / len(correct))
     assert rate.value == pytest.approx(correct.mean())
@@ -164,12 +164,12 @@ def test_auc_of_any_scale_is_that_of_scikit_learn():
     signal, correct, _ = grouped_data()
     length = -np.round(100 * signal)  # ties, negative
     table = evaluate_confidence({"length": length}, correct, scale="score")
-    raw = row(table, "raw")
+    raw = row(table, "uncalibrated")
     assert raw["auc"].value == pytest.approx(roc_auc_score(correct, length))
     assert np.isnan(raw["brier"])
     assert np.isnan(raw["skill"])
     assert np.isnan(raw["ece"])
-    rescaled = row(table, "rescaled")
+    rescaled = row(table, "calibrated")
     assert rescaled["skill"].value > 0.1  # a long answer is a wrong one, and that is learnt
     assert "higher values go with wrong outputs" in str(table)
 
@@ -177,8 +177,8 @@ def test_auc_of_any_scale_is_that_of_scikit_learn():
 def test_logits_and_probabilities_agree():
     signal, correct, _ = grouped_data()
     z = np.log(signal / (1 - signal))
-    a = row(evaluate_confidence(signal, correct), "rescaled")
-    b = row(evaluate_confidence(z, correct, scale="logit"), "rescaled")
+    a = row(evaluate_confidence(signal, correct), "calibrated")
+    b = row(evaluate_confidence(z, correct, scale="logit"), "calibrated")
     assert a["brier"].value == pytest.approx(b["brier"].value, abs=1e-9)
 
 
@@ -188,12 +188,12 @@ def test_missing_signals_are_counted_and_warned_of():
     some[::7] = np.nan
     with pytest.warns(MissingSignalWarning, match="86 of 600 outputs have no verbalised"):
         table = evaluate_confidence({"verbalised": some, "average": signal}, correct, group)
-    found = row(table, "raw", signal="verbalised")
+    found = row(table, "uncalibrated", signal="verbalised")
     assert (found["n"], found["missing"]) == (514, 86)
-    assert row(table, "rescaled", signal="average")["missing"] == 0
+    assert row(table, "calibrated", signal="average")["missing"] == 0
     with pytest.warns(MissingSignalWarning):
         nothing = evaluate_confidence({"none": np.full(600, np.nan)}, correct)
-    assert row(nothing, "rescaled")["n"] == 0
+    assert row(nothing, "calibrated")["n"] == 0
     assert "no output has the signal" in str(nothing)
     p = cross_val_calibrate("platt", some, correct)
     np.testing.assert_array_equal(np.isnan(p), np.isnan(some))
@@ -204,8 +204,8 @@ def test_by_judges_each_part_by_itself():
     task = np.where(group < 30, "repair", "synthesis")
     table = evaluate_confidence(signal, correct, group, by=task)
     alone = evaluate_confidence(signal[:300], correct[:300], group[:300])
-    found = row(table, "rescaled", by="repair")
-    assert found["brier"].value == row(alone, "rescaled")["brier"].value
+    found = row(table, "calibrated", by="repair")
+    assert found["brier"].value == row(alone, "calibrated")["brier"].value
     assert [r["by"] for r in table] == ["repair", "repair", "synthesis", "synthesis"]
 
 
@@ -213,11 +213,14 @@ def test_one_class_is_said_and_not_an_error():
     signal, correct, group = grouped_data()
     task = np.where(group < 30, "solved", "open")
     table = evaluate_confidence(signal, np.where(group < 30, 1, correct), by=task)
-    found = row(table, "rescaled", by="solved")
+    found = row(table, "calibrated", by="solved")
     assert np.isnan(found["skill"])
     assert np.isnan(found["auc"])
-    assert "solved, confidence: all 300 outputs are right: no skill, no AUC" in table.notes
-    assert np.isfinite(row(table, "rescaled", by="open")["skill"].value)
+    assert (
+        "solved, confidence: all 300 outputs are correct: the skill and the AUC are not defined"
+        in table.notes
+    )
+    assert np.isfinite(row(table, "calibrated", by="open")["skill"].value)
 
 
 def test_bucket_collapse_is_told_from_skill_and_from_miscalibration():
@@ -228,12 +231,12 @@ def test_bucket_collapse_is_told_from_skill_and_from_miscalibration():
     assert found.ece < 0.01
     assert found.spread < 0.02
     assert str(found).startswith("bucket collapse: 100% of the outputs")
-    assert "nothing was learnt" in str(evaluate_confidence(s, useless))
+    assert "the signal is uninformative" in str(evaluate_confidence(s, useless))
     good = bucket_collapse(cross_val_calibrate("platt", s, informative), informative)
     assert not good.collapsed
     assert good.skill.value > 0.1
     assert not bucket_collapse(s, useless).collapsed  # bad, but not collapsed
-    assert "nothing was learnt" not in str(evaluate_confidence(s, informative))
+    assert "the signal is uninformative" not in str(evaluate_confidence(s, informative))
     rare = np.random.default_rng(1).random(20_000) < 0.01
     sharp = np.where(rare, 0.09, 0.001)  # two bins hold all, yet skill is there
     assert not bucket_collapse(sharp, rare).collapsed
@@ -246,10 +249,10 @@ def test_a_table_prints_and_is_exported():
     assert len(table) == 4
     lines = str(table).splitlines()
     assert lines[0].split()[:4] == ["signal", "stage", "n", "missing"]
-    assert max(map(len, lines)) <= 130
+    assert max(map(len, lines)) <= 134
     frame = table.to_pandas()
     assert {"skill", "skill_low", "skill_high", "brier_low"} <= set(frame.columns)
-    assert frame["skill"][0] == row(table, "raw", signal="a_b")["skill"].value
+    assert frame["skill"][0] == row(table, "uncalibrated", signal="a_b")["skill"].value
     latex = table.to_latex()
     assert r"a\_b" in latex
     assert r"50\%|x" in latex
@@ -261,7 +264,7 @@ def test_a_table_prints_and_is_exported():
     import pandas as pd
 
     framed = evaluate_confidence(pd.DataFrame({"a_b": signal}), pd.Series(correct))
-    assert row(framed, "raw")["skill"].value == frame["skill"][0]
+    assert row(framed, "uncalibrated")["skill"].value == frame["skill"][0]
 
 
 def test_rescaling_is_repeatable_and_seeded():
@@ -323,7 +326,7 @@ def test_bad_input_is_named(call, message):
 
 
 def test_results_are_estimates_that_compute():
-    raw = row(evaluate_confidence(P, O, cv=2), "raw")
+    raw = row(evaluate_confidence(P, O, cv=2), "uncalibrated")
     assert isinstance(raw["skill"], Estimate)
     assert float(raw["skill"]) == raw["skill"].value
 
@@ -368,7 +371,7 @@ def test_names_may_be_numbers_and_parts_tuples():
     assert all(note.startswith("('a', ") for note in table.notes)
     few = np.where([b == ("a", 1) for b in by], np.arange(600) == 1, correct)
     table = evaluate_confidence(signals, few, by=by, scale={1: "score"}, n_resamples=10)
-    assert any("('a', 1), 1: not rescaled" in n and "holds 1 output" in n for n in table.notes)
+    assert any("('a', 1), 1: not calibrated" in n and "holds 1 output" in n for n in table.notes)
 
 
 def test_folds_given_as_pairs_serve_every_signal_and_skip_what_is_missing():
@@ -393,10 +396,10 @@ def test_folds_given_as_pairs_serve_every_signal_and_skip_what_is_missing():
 @pytest.mark.parametrize(
     ("cv", "message"),
     [
-        (KFold(5, shuffle=True, random_state=0), "by a map that has seen its group"),
-        (ShuffleSplit(5, random_state=0), "by a map that has seen its group"),
+        (KFold(5, shuffle=True, random_state=0), "by a calibrator fitted on its group"),
+        (ShuffleSplit(5, random_state=0), "by a calibrator fitted on its group"),
         (TimeSeriesSplit(5), "tests output 0 0 times"),
-        ([(np.arange(600), np.arange(600))], "by a map that has seen itself"),
+        ([(np.arange(600), np.arange(600))], "by a calibrator fitted on itself"),
         ([(np.arange(300), np.arange(300, 600))], "tests output 0 0 times"),
         ([([0, 900], [1])], "cv can't be read .*out of bounds"),
         (5.0, "expected an int"),
@@ -420,7 +423,7 @@ def test_protocol_needs_outputs_of_both_kinds_in_training():
 def test_scores_far_from_the_truth_are_not_said_to_be_the_base_rate():
     y = np.arange(400) % 2
     assert "base rate would be better" in str(bucket_collapse(np.full(400, 0.99), y))
-    assert "the skill may be chance" in str(bucket_collapse(np.full(400, 0.5), y))
+    assert "the skill may be due to chance" in str(bucket_collapse(np.full(400, 0.5), y))
 
 
 def test_exports_keep_rows_apart_and_escape_all():
@@ -431,12 +434,12 @@ def test_exports_keep_rows_apart_and_escape_all():
     assert table.to_markdown().splitlines()[2] == r"| x\y^2 z | True |"
 
 
-def test_groups_that_weigh_as_few_are_said():
+def test_a_small_effective_number_of_groups_is_noted():
     signal, correct, group = grouped_data()
     uneven = np.where(group < 30, 0, group)
     said = [evaluate_confidence(signal, correct, g, n_resamples=10).notes for g in (group, uneven)]
-    assert not any("weigh" in note for note in said[0])
-    assert "groups weigh as 4 equal ones; intervals are short" in said[1]
+    assert not any("effective number" in note for note in said[0])
+    assert "the effective number of groups is 4; intervals may be too narrow" in said[1]
 
 
 def test_a_rare_success_with_some_skill_is_not_said_to_be_nothing():
@@ -447,7 +450,7 @@ def test_a_rare_success_with_some_skill_is_not_said_to_be_nothing():
     assert found.collapsed
     assert found.skill.value > 0.01
     assert found.skill.low <= 0
-    assert "the skill may be chance" in str(found)
+    assert "the skill may be due to chance" in str(found)
 
 
 def test_outputs_that_were_joined_need_no_more(tmp_path):
@@ -461,14 +464,14 @@ def test_outputs_that_were_joined_need_no_more(tmp_path):
     assert list(signals.scales.values()) == ["probability", "score", "logit", "score"]
     table = evaluate_confidence(scored, n_resamples=20)
     assert table.rows == evaluate_confidence(scored, n_resamples=20, groups=scored.groups).rows
-    found = row(table, "raw", signal="said")["brier"].value
+    found = row(table, "uncalibrated", signal="said")["brier"].value
     assert found == pytest.approx(np.mean((said - scored.correct) ** 2))
-    assert np.isnan(row(table, "raw", signal="lines")["brier"])
+    assert np.isnan(row(table, "uncalibrated", signal="lines")["brier"])
     total = np.exp([scored.generations.logprobs[i].sum() for i in range(len(scored))])
-    found = row(table, "raw", signal="total_probability")["brier"].value
+    found = row(table, "uncalibrated", signal="total_probability")["brier"].value
     assert found == pytest.approx(np.mean((total - scored.correct) ** 2))
     assert table[0] == table.rows[0]
-    with pytest.raises(ValueError, match="correct beside outputs that have their verdicts"):
+    with pytest.raises(ValueError, match=r"correct is given twice: .*Drop the argument"):
         evaluate_confidence(scored, scored.correct)
 
 
@@ -500,11 +503,11 @@ def test_a_part_that_is_too_small_is_noted_and_the_others_judged():
     by = np.where(np.arange(600) < 4, "tiny", "large")
     correct[:4] = [0, 1, 1, 1]
     table = evaluate_confidence(signal, correct, by=by, n_resamples=20)
-    assert np.isnan(row(table, "rescaled", by="tiny")["skill"])
-    assert row(table, "raw", by="tiny")["n"] == 4
-    assert any("tiny, confidence: not rescaled" in note for note in table.notes)
-    assert np.isfinite(row(table, "rescaled", by="large")["skill"].value)
-    with pytest.raises(ValueError, match="expected at least two right and two wrong"):
+    assert np.isnan(row(table, "calibrated", by="tiny")["skill"])
+    assert row(table, "uncalibrated", by="tiny")["n"] == 4
+    assert any("tiny, confidence: not calibrated" in note for note in table.notes)
+    assert np.isfinite(row(table, "calibrated", by="large")["skill"].value)
+    with pytest.raises(ValueError, match="expected at least two correct and two wrong"):
         evaluate_confidence(signal[:4], correct[:4])
 
 
@@ -584,7 +587,7 @@ def test_auto_is_the_default_of_evaluation_and_a_choice_elsewhere():
     rng = np.random.default_rng(1)
     p = rng.uniform(0.02, 0.98, 2000)
     correct = rng.random(2000) < 1 / (1 + np.exp(-(2 * np.log(p) - 0.1 * np.log(1 - p) + 1)))
-    found = row(evaluate_confidence(p, correct, n_resamples=20), "rescaled")["brier"]
+    found = row(evaluate_confidence(p, correct, n_resamples=20), "calibrated")["brier"]
     seed = int(generator(0).integers(2**31))
     for name, equal in (("auto", True), ("platt", False)):
         q = cross_val_calibrate(name, p, correct, random_state=seed)

@@ -276,7 +276,7 @@ def test_offset_is_the_right_order_statistic(size):
 def test_too_few_rows_or_groups():
     z, _, rate = rollouts(400)
     cal = QuantileCalibrator(scale="logit").fit(z[:300], rate[:300], 8)
-    with pytest.warns(CalibrationWarning, match="8 rows are too few .* 0.1, which takes 9"):
+    with pytest.warns(CalibrationWarning, match="8 rows are too few .* 0.1, which requires 9"):
         cal.conformalise(z[300:308], rate[300:308])
     assert_array_equal(cal.lower_bound(z), 0.0)
     with pytest.warns(CalibrationWarning, match="5 groups are too few"):

@@ -153,8 +153,8 @@ def test_any_change_is_refused_or_gives_something_sound(name):
         ("beta", ("params", "quantiles"), [0.5, 0.1], "ascending"),
         ("beta", ("state", "clip_"), [0.1, 0.9], "inconsistent"),
         ("beta", ("state", "log_precision_"), [1.0, 2.0], "inconsistent"),
-        ("pinball", ("state", "lines_"), [[1.0, 0.0]], "two numbers for each quantile"),
-        ("pinball", ("state", "lines_"), [[1.0, 0.0], [1.0]], "two numbers for each quantile"),
+        ("pinball", ("state", "lines_"), [[1.0, 0.0]], "two numbers per quantile"),
+        ("pinball", ("state", "lines_"), [[1.0, 0.0], [1.0]], "two numbers per quantile"),
         ("pinball", ("state", "edges_"), [0.9, 0.1], "inconsistent"),
         ("pinball", ("state", "offset_"), 2.0, "inconsistent"),
     ],
@@ -246,7 +246,10 @@ def test_scored_outputs_and_none_at_all():
     new = outputs()
     scored = calibkit.codegen.Scored(new, CORRECT[:200], "tests", [], [])
     assert rule.decide(scored).decision.tolist() == rule.decide(new).decision.tolist()
-    assert str(rule.decide(outputs([]))) == "0 outputs: 0 accept, 0 review, 0 discard; 0 promised"
+    assert (
+        str(rule.decide(outputs([])))
+        == "0 outputs: 0 accept, 0 review, 0 discard; 0 covered by the guarantee"
+    )
 
 
 def test_token_probabilities_are_used_on_the_calibrators_scale():
@@ -311,7 +314,7 @@ def test_signals_on_another_scale_are_refused(rule, declared):
 
 
 def test_what_is_no_rule_is_refused():
-    with pytest.raises(ValueError, match="neither a threshold nor a policy"):
+    with pytest.raises(ValueError, match="threshold=None and policy=None; expected at least one"):
         DecisionRule(SAID, CAL)
     for parts, words in (
         ((3, CAL, GATE), "signal=3; expected a str"),
@@ -329,7 +332,7 @@ def test_what_is_no_rule_is_refused():
     words = np.where(CORRECT, "right", "bad")
     lifted = TopLabelCalibrator(PlattCalibrator()).fit(P, CORRECT)
     for cal in (PlattCalibrator().fit(P, words), lifted):
-        with pytest.raises(ValueError, match="expected one of a single score"):
+        with pytest.raises(ValueError, match="expected a calibrator of a single score"):
             DecisionRule(SAID, cal, GATE)
     rule = DecisionRule(SAID, CAL, GATE)
     with pytest.raises(ValueError, match=r"no signal 'said'.*Add it with with_signal"):
@@ -358,8 +361,8 @@ def test_changed_rules_are_refused_or_sound():
         (("calibrator",), None, "calibrator=None"),
         (("calibrator",), data, "the calibrator of a rule is a dict"),
         (("calibrator", "class"), "triage_policy", "the calibrator of a rule"),
-        (("threshold",), data["policy"], "expected one of the class risk_controlled_threshold"),
-        (("policy",), data["threshold"], "expected one of the class triage_policy"),
+        (("threshold",), data["policy"], "expected an object of class risk_controlled_threshold"),
+        (("policy",), data["threshold"], "expected an object of class triage_policy"),
         (("threshold", "params", "scale"), "logit", "expected the same"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -1,4 +1,4 @@
-"""RiskControlledThreshold: its promise by simulation, its parts by brute force."""
+"""RiskControlledThreshold: its guarantee by simulation, its parts by brute force."""
 
 from __future__ import annotations
 
@@ -161,12 +161,12 @@ def test_later_sequences_find_what_the_first_does_not():
     assert level < 0.09 / 2  # the share of the first is lost
 
 
-# -- the promise -----------------------------------------------------------------------------------
+# -- the guarantee ---------------------------------------------------------------------------------
 
 MANY = 5000
 
 
-def broken_promises(draw, error_of, max_error, alpha, groups=None, many=MANY):
+def failed_guarantees(draw, error_of, max_error, alpha, groups=None, many=MANY):
     """Share of simulations whose true error is too large, and share with a threshold."""
     rng = np.random.default_rng(0)
     gate = RiskControlledThreshold(max_error, alpha=alpha, random_state=rng)
@@ -193,15 +193,15 @@ def naive(p, correct, max_error):
 
 
 @pytest.mark.long
-def test_promise_holds_for_calibrated_outputs_and_the_naive_threshold_breaks_it():
+def test_guarantee_is_valid_for_calibrated_outputs_where_the_naive_threshold_fails():
     # p uniform and calibrated: the error at t is (1 - t) / 2.
     def draw(rng):
         p = rng.random(400)
         return p, rng.random(400) < p
 
-    broken, found = broken_promises(draw, lambda t: (1 - t) / 2, 0.2, 0.1)
+    broken, found = failed_guarantees(draw, lambda t: (1 - t) / 2, 0.2, 0.1)
     assert broken <= limit(0.1)
-    assert broken > 0.02  # the promise is not kept by accepting nothing
+    assert broken > 0.02  # the guarantee is not met by accepting nothing
     assert found > 0.6
     rng = np.random.default_rng(1)
     too_low = [(1 - naive(*draw(rng), 0.2)) / 2 > 0.2 for _ in range(300)]
@@ -209,7 +209,7 @@ def test_promise_holds_for_calibrated_outputs_and_the_naive_threshold_breaks_it(
 
 
 @pytest.mark.long
-def test_promise_holds_where_the_error_does_not_fall_with_the_score():
+def test_guarantee_is_valid_where_the_error_does_not_fall_with_the_score():
     # Above u = 1 - p the error is 0.2 + 0.05 * sin(2 pi 4 u): now above, now below.
     def error_at(u):
         return 0.2 + 0.05 * np.sin(8 * np.pi * u)
@@ -222,13 +222,13 @@ def test_promise_holds_where_the_error_does_not_fall_with_the_score():
         u = rng.random(300)
         return 1 - u, rng.random(300) >= error_at(u)
 
-    broken, _ = broken_promises(draw, mean_error, 0.2, 0.2)  # every threshold breaks it, by little
+    broken, _ = failed_guarantees(draw, mean_error, 0.2, 0.2)  # all thresholds fail, by little
     assert 0.0 < broken <= limit(0.2)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("together", [0.5, 1.0])
-def test_promise_holds_for_samples_that_stand_and_fall_together(together):
+def test_guarantee_is_valid_for_samples_that_are_right_or_wrong_together(together):
     groups = np.repeat(np.arange(100), 10)
 
     def draw(rng):
@@ -240,12 +240,12 @@ def test_promise_holds_for_samples_that_stand_and_fall_together(together):
             wrong = rng.beta(np.maximum(1 - q, 1e-9), np.maximum(q, 1e-9))
         return np.repeat(q, 10), rng.random(1000) >= np.repeat(wrong, 10)
 
-    broken, found = broken_promises(draw, lambda t: (1 - t) / 2, 0.4, 0.1, groups)
+    broken, found = failed_guarantees(draw, lambda t: (1 - t) / 2, 0.4, 0.1, groups)
     assert broken <= limit(0.1)
     assert found > 0.3
     # The gate of this test: taking the outputs as independent fails it.
     if together == 1.0:
-        broken, _ = broken_promises(draw, lambda t: (1 - t) / 2, 0.4, 0.1, many=300)
+        broken, _ = failed_guarantees(draw, lambda t: (1 - t) / 2, 0.4, 0.1, many=300)
         assert broken > 0.2
 
 
@@ -288,7 +288,7 @@ def test_few_values_of_which_the_surest_is_wrong_too_often(case):
 @pytest.mark.parametrize(
     "share", [[0.2] * 5, [0.5, 0.01, 0.02, 0.3, 0.17], [0.05, 0.35, 0.05, 0.5, 0.05]], ids=str
 )
-def test_promise_holds_for_few_values(share, error):
+def test_guarantee_is_valid_for_few_values(share, error):
     values = [1, 0.95, 0.9, 0.8, 0.5]
     wrong = np.cumsum(np.multiply(share, error)) / np.cumsum(share)
 
@@ -298,7 +298,7 @@ def test_promise_holds_for_few_values(share, error):
     def draw(rng):
         return stated(rng, 400, values, share, error)
 
-    broken, _ = broken_promises(draw, error_of, 0.2, 0.2)
+    broken, _ = failed_guarantees(draw, error_of, 0.2, 0.2)
     assert broken <= limit(0.2)
 
 
@@ -355,17 +355,17 @@ def test_sequence_ends_where_all_outputs_say_so():
 # -- what it says ----------------------------------------------------------------------------------
 
 
-def test_nothing_is_accepted_where_nothing_can_be_promised():
+def test_nothing_is_accepted_where_nothing_is_guaranteed():
     rng = np.random.default_rng(0)
     p, correct = rng.random(1000), rng.random(1000) < 0.5
-    with pytest.warns(CalibrationWarning, match=r"No threshold is such that, with 90% confidence"):
+    with pytest.warns(CalibrationWarning, match="No threshold guarantees with 90% confidence"):
         gate = RiskControlledThreshold(0.05).fit(p, correct)
     assert not gate.feasible_
     assert gate.threshold_ == np.inf
     assert gate.n_accepted_ == 0
     assert np.isnan([gate.error_, gate.bound_]).all()
     assert not gate.predict([0.0, 1.0]).any()
-    assert "More of these would not help" in str(gate)
+    assert "More outputs would not help" in str(gate)
     assert gate.best_.n_needed is None
     bounds = [binom.cdf((~correct[p >= t]).sum(), (p >= t).sum(), gate.best_.bound) for t in p]
     assert min(bounds) == pytest.approx(0.1)  # no threshold has a smaller bound
@@ -391,7 +391,9 @@ def test_surest_outputs_that_are_wrong_stop_the_sequence():
     gate = quietly(RiskControlledThreshold(0.1), p, correct)
     assert not gate.feasible_
     assert gate.best_.bound < 0.1
-    assert "one above it fails: among the surest outputs too many are wrong" in str(gate)
+    assert "a higher one fails: too many of the outputs with the highest signal are wrong" in str(
+        gate
+    )
 
 
 def test_too_few_outputs_although_none_is_wrong():

@@ -176,7 +176,7 @@ def test_draws_without_anything_to_judge_do_not_count():
     assert np.isfinite(found.intercept).all()
     whole = local_labels_needed(signal, correct, task, groups=task, n_repeats=2)
     assert len(whole) == 0
-    assert whole.notes[0] == "task 0: too few outputs, or groups, to say"
+    assert whole.notes[0] == "task 0: too few outputs or groups to compare calibrators"
 
 
 def test_parts_may_be_tuples_and_not_called_as_the_tables_columns():
@@ -187,5 +187,5 @@ def test_parts_may_be_tuples_and_not_called_as_the_tables_columns():
     np.testing.assert_array_equal(
         found.skill, transfer_matrix(signal, correct, task, n_repeats=1).skill
     )
-    with pytest.raises(ValueError, match="by holds 'all others', which the tables use"):
+    with pytest.raises(ValueError, match="by holds 'all others', which is a name in the result"):
         transfer_matrix(signal, correct, np.where(task == "task 1", "all others", task))

@@ -72,20 +72,20 @@ def test_interval_and_sentence_agree_near_the_edge_of_noise(options, tmp_path):
 @pytest.mark.parametrize(
     ("value", "low", "high", "words"),
     [
-        (0.010, 0.006, 0.015, "little was learnt"),
-        (0.001, 0.0002, 0.002, "little was learnt"),
-        (0.001, -0.002, 0.004, "nothing was learnt"),
-        (0.0, 0.0, 0.0, "nothing was learnt"),
-        (0.005, -0.1, 0.11, "the skill may be chance"),
-        (0.05, -0.01, 0.11, "the skill may be chance"),
+        (0.010, 0.006, 0.015, "the signal tells little"),
+        (0.001, 0.0002, 0.002, "the signal tells little"),
+        (0.001, -0.002, 0.004, "the signal is uninformative"),
+        (0.0, 0.0, 0.0, "the signal is uninformative"),
+        (0.005, -0.1, 0.11, "the skill may be due to chance"),
+        (0.05, -0.01, 0.11, "the skill may be due to chance"),
         (-0.2, -0.3, -0.1, "base rate would be better"),
     ],
 )
-def test_what_was_learnt_is_said_by_the_interval_of_the_skill(value, low, high, words):
+def test_the_verdict_on_a_signal_follows_from_the_interval_of_the_skill(value, low, high, words):
     skill = calibkit.Estimate(value, low, high, 0.9, 1000, "brier_skill_score")
     said = str(BucketCollapse(0.99, 0.01, skill, 0.004, True))
     assert words in said
-    assert sum(w in said for w in ("little", "nothing", "chance", "would be better")) == 1
+    assert sum(w in said for w in ("little", "uninformative", "chance", "would be better")) == 1
 
 
 # -- the other label -----------------------------------------------------------------------------

@@ -1,4 +1,9 @@
-"""From a confidence signal to a decision that can be defended, whatever made the signal."""
+"""Judge confidence signals and decide on outputs: accept, review or discard.
+
+A confidence signal is one number per output that says how likely the output is to be correct.
+It may come from any classifier or generator; :mod:`calibkit.codegen` makes signals of generated
+code.
+"""
 
 from ..calibrators import BorrowedCalibrator as BorrowedCalibrator
 from ..calibrators import borrow_calibrator as borrow_calibrator

@@ -1,4 +1,4 @@
-"""Bucket collapse: a calibration error near zero that was reached by learning nothing."""
+"""Bucket collapse: a low calibration error because all probabilities are near the base rate."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .._typing import FloatArray
 from ..metrics import Estimate, estimate, estimate_or_value
 
 N_BINS = 10
-#: Share of outputs in two neighbouring bins, and skill, from which scores count as collapsed.
+#: Collapsed: at least this share of outputs in two neighboring bins, and a skill below this.
 _SHARE, _SKILL = 0.95, 0.01
 
 
 @dataclass(frozen=True)
 class BucketCollapse:
-    """Whether probabilities say more than the base rate; prints as a sentence.
+    """Whether calibrated probabilities tell more than the base rate; prints as a sentence.
 
     Attributes
     ----------
     share : float
-        Share of the outputs in the fullest two neighbouring bins of ten.
+        Largest share of the outputs that lie in two neighboring bins of ten.
     spread : float
         Standard deviation of the probabilities.
     skill : Estimate
@@ -33,7 +33,7 @@ class BucketCollapse:
     ece : float
         Expected calibration error, ten bins of equal width.
     collapsed : bool
-        Whether nearly all outputs share two bins and the skill is next to nothing.
+        Whether nearly all outputs lie in two neighboring bins and the skill is near 0 or below.
 
     Examples
     --------
@@ -51,65 +51,71 @@ class BucketCollapse:
 
     def __str__(self) -> str:
         seen = (
-            f"{self.share:.0%} of the outputs in two neighbouring bins of ten, "
-            f"skill {self.skill.value:.3f}"
+            f"{self.share:.0%} of the outputs are in two neighboring bins of ten; "
+            f"Brier skill score {self.skill.value:.3f}"
         )
         if not np.isnan(self.skill.low):
             seen += f" [{self.skill.low:.3f}, {self.skill.high:.3f}]"
         if not self.collapsed:
             return f"no bucket collapse: {seen}"
         if self.skill.high < 0:
-            return f"bucket collapse: {seen}. Forecasting the base rate would be better."
+            return f"bucket collapse: {seen}. Predicting the base rate would be better."
         return (
-            f"bucket collapse: {seen}. The ECE of {self.ece:.4f} is what forecasting the base "
-            f"rate gives: {self._learnt()}."
+            f"bucket collapse: {seen}. Predicting the base rate also gives a low ECE, so the ECE "
+            f"of {self.ece:.4f} proves nothing: {self._verdict()}."
         )
 
-    def _learnt(self) -> str:
-        """How much was, by the interval of the skill alone."""
+    def _verdict(self) -> str:
+        """What the interval of the skill says of the signal."""
         if self.skill.low > 0:
-            return "little was learnt"
-        return "nothing was learnt" if self.skill.high < _SKILL else "the skill may be chance"
+            return "the signal tells little"
+        if self.skill.high < _SKILL:
+            return "the signal is uninformative"
+        return "the skill may be due to chance"
 
 
 def bucket_collapse(
     p: Any, correct: Any, *, groups: Any = None, level: float = 0.9, random_state: Any = 0
 ) -> BucketCollapse:
-    """Whether rescaling has left anything but the base rate.
+    """Check whether calibrated probabilities tell more than the base rate.
 
-    A signal that says nothing is rescaled to nearly one value. Its calibration error is then
-    nearly 0, though nothing was learnt; its skill, nearly 0 too, tells.
+    Calibration maps an uninformative signal to nearly one value, the base rate. The calibration
+    error is then near 0, although the signal is useless. The Brier skill score shows this: it is
+    near 0 too.
 
     Parameters
     ----------
     p : array-like of shape (n,)
-        Rescaled probabilities of being correct, out of fold.
+        Calibrated probabilities that the outputs are correct, out of fold, for instance from
+        :func:`cross_val_calibrate`.
     correct : array-like of shape (n,)
-        Whether the output was correct: 0/1 or bool; of both kinds.
+        Whether each output is correct: 0/1 or bool; both kinds must occur.
     groups : array-like of shape (n,), optional
-        Problem or repository of each output, drawn together for the interval of the skill.
+        Problem or repository of each output. Outputs of one group are resampled together for the
+        interval of the skill.
     level : float, default=0.9
-        Coverage of that interval.
+        Confidence level of that interval.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of its draws.
+        Seed of the bootstrap.
 
     Returns
     -------
     found : BucketCollapse
-        Collapsed if at least 95 % of the outputs are in two neighbouring bins of ten, and the skill
-        is below 0.01 or its interval begins at or below 0.
+        It is collapsed if at least 95 % of the outputs are in two neighboring bins of ten, and
+        the skill is below 0.01 or its interval contains 0 or lies below 0.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     Notes
     -----
-    Of 300 outputs, half right, 85 % of useless signals were found, and all of 1,000 or more. Two
-    bins hold nearly all probabilities where success is rare: at a rate of 0.1, 28 % of signals with
-    a true skill of 0.05 were flagged at n = 300, none at 1,000. The sentence then says that the
-    skill may be chance, not that nothing was learnt.
+    In simulations with half of the outputs correct, 85 % of uninformative signals were found with
+    300 outputs, and all of them with 1,000 or more. Where success is rare, two bins contain nearly
+    all probabilities even for a useful signal: at a base rate of 0.1, 28 % of signals with a true
+    skill of 0.05 were flagged with 300 outputs, and none with 1,000. For these the sentence says
+    that the skill may be due to chance.
 
     References
     ----------
@@ -131,7 +137,9 @@ def bucket_collapse(
     q = validate_signals({"p": p}, len(y))["p"]
     check_range(q, "probability", "p")
     if np.isnan(q).any():
-        raise InputError("p contains NaN; expected a probability of every output.")
+        raise InputError(
+            "p contains NaN; expected a probability for every output. Drop the outputs without one."
+        )
     settings = {"groups": groups, "level": level, "random_state": random_state}
     skill = estimate_or_value("brier_skill_score", y, q, **settings)
     ece = estimate("expected_calibration_error", y, q, n_bins=min(N_BINS, len(y)), **settings)
@@ -139,7 +147,7 @@ def bucket_collapse(
 
 
 def collapse_of(p: FloatArray, skill: Estimate, ece: float) -> BucketCollapse:
-    """The same, from what is known already."""
+    """The same, from a skill and an ECE that were computed before."""
     counts = np.bincount(assign(p, uniform_borders(N_BINS)), minlength=N_BINS)
     share = float((counts[1:] + counts[:-1]).max() / len(p))
     collapsed = share >= _SHARE and (skill.value < _SKILL or skill.low <= 0)

@@ -1,4 +1,4 @@
-"""Which signal is worth anything: raw and rescaled out of fold, per task or model."""
+"""Judge confidence signals: uncalibrated and calibrated out of fold, per task or model."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ from ._collapse import N_BINS, collapse_of
 from ._folds import TooFewError, of_rows, out_of_fold, validate_folds
 from ._result_table import ResultTable
 
-#: Columns whose intervals do not print.
+#: Columns that are printed without their intervals.
 _BRIEF = ("success_rate", "brier", "brier_ref", "ece_debiased", "auc")
-#: Warnings of calibrators that become notes, one for each signal.
+#: Warnings of calibrators that become notes of the table, at most one of a kind per signal.
 _NOTES = {
-    ReversedScoresWarning: "higher values go with wrong outputs; rescaling turns them round",
-    SeparationWarning: "some folds are separated perfectly; Platt's smoothed targets were used",
+    ReversedScoresWarning: "higher values go with wrong outputs; calibration reverses the order",
+    SeparationWarning: (
+        "in some folds the signal separates correct from wrong outputs perfectly; Platt's smoothed "
+        "targets were used"
+    ),
 }
 
 
@@ -54,83 +57,91 @@ def evaluate_confidence(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> ResultTable:
-    """Judge confidence signals: how much skill each has, raw and after rescaling.
+    """Judge confidence signals: the skill of each, uncalibrated and calibrated out of fold.
+
+    Use it to choose a signal before you set a threshold or a policy.
 
     Parameters
     ----------
     confidence : array-like of shape (n,), dict or data frame of such, or Scored
-        One signal or several, named; NaN where an output has none. What :func:`join_results` gives
-        brings ``correct`` and, unless given, ``groups`` with it.
+        One signal, or several by name: one number per output, NaN where an output has none. A
+        Scored (from :func:`join_results`) also contains ``correct`` and ``groups``: do not pass
+        ``correct``; its groups are the tasks unless you pass ``groups``.
     correct : array-like of shape (n,)
-        Whether the output was correct: 0/1 or bool.
+        Whether each output is correct: 0/1 or bool.
     groups : array-like of shape (n,), optional
-        Problem or repository of each output. Outputs of one group are never on both sides of a
-        fold, and are drawn together for the intervals.
+        Problem or repository of each output. Outputs of one group stay in one fold and are
+        resampled together for the intervals (bootstrap).
     calibrator : str or calibrator, default="auto"
-        What rescales the signals: as in :func:`cross_val_calibrate`.
+        Calibrator of the signals, as in :func:`cross_val_calibrate`.
     cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
-        Folds of the rescaling; a number means stratified folds, whole by group where groups are
-        given. Splitters, and pairs of training and test rows, must test every output once and
-        split no group. The names stand for the published protocol, see Notes.
+        Folds for the calibration, as in :func:`cross_val_calibrate`. The names are those of a
+        published protocol, see Notes.
     by : array-like of shape (n,) or (n, k), optional
-        Task or model of each output, or both: each value is judged and rescaled by itself.
+        Task or model of each output, or both. The outputs of each value are judged and calibrated
+        separately.
     scale : {"probability", "logit", "score"} or dict, optional
-        What each signal is; a dict names some. Of the others, and by default, it is what
-        :class:`Signals` say, and otherwise "probability". A "score" (a length, a perplexity) is
-        any number, so only its AUC is given raw.
+        Scale of the signals: one for all, or a dict by name. "logit" means log-odds. A "score" (a
+        length, a perplexity) is any other number; uncalibrated, only its AUC is defined. Default:
+        the scales that :class:`Signals` contain, else "probability".
     level : float, default=0.9
-        Coverage of the intervals.
+        Confidence level of the intervals.
     n_resamples : int, default=1000
-        Draws behind them.
+        Number of bootstrap resamples for the intervals.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of folds and draws.
+        Seed of the folds and of the bootstrap.
 
     Returns
     -------
     table : ResultTable
-        Two rows for each signal (and value of ``by``), stage "raw" and "rescaled": n, missing,
-        success_rate, brier, brier_ref (of the success rate itself), skill
-        (``1 - brier / brier_ref``), ece (ten bins of equal width), ece_debiased, auc. Notes say
-        where a rescaled signal collapsed to the base rate. Has ``to_pandas()``, ``to_markdown()``
-        and ``to_latex()``.
+        Two rows per signal (and value of ``by``): stage "uncalibrated" and "calibrated". Columns:
+        n (outputs with the signal), missing (outputs without it), success_rate (share of correct
+        outputs), brier (Brier score), brier_ref (Brier score of predicting the success rate),
+        skill (Brier skill score, ``1 - brier / brier_ref``), ece (expected calibration error, ten
+        equal-width bins), ece_debiased (the same less its bias), auc (ROC AUC). Notes flag
+        uninformative signals. Export it with ``to_pandas()``, ``to_markdown()`` or ``to_latex()``.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or there are too few outputs for the folds.
+        If the data are invalid, or there are too few outputs for the folds.
 
     Warns
     -----
     MissingSignalWarning
-        Where outputs have no signal.
+        If outputs have no signal.
 
     See Also
     --------
-    cross_val_calibrate : The rescaled probabilities themselves.
-    bucket_collapse : The diagnosis of one signal.
+    cross_val_calibrate : The calibrated probabilities themselves.
+    bucket_collapse : Check whether one signal is uninformative.
 
     Notes
     -----
-    A low calibration error alone proves nothing: see :func:`bucket_collapse`. Judge by skill.
-    Metrics are of the pooled out-of-fold probabilities, not means over folds. Intervals take the
-    out-of-fold probabilities as given; they are those of :func:`calibkit.estimate`, whose cautions
-    become notes: where few outputs are right, or few are wrong, and where groups weigh as fewer
-    than 10 of equal size, ``n**2 / sum(size**2)`` (Kish 1965).
+    Judge a signal by its skill. A low calibration error alone proves nothing, because calibration
+    brings it near 0 even for an uninformative signal: see :func:`bucket_collapse`.
 
-    For a useless signal cross-fitting gives an AUC and a skill slightly below chance, since a fold
-    that is better than the rest is scored by a map learnt on the worse rest.
+    Metrics are computed from the out-of-fold probabilities of all folds together. The intervals
+    are those of :func:`calibkit.estimate`; they do not include the uncertainty of the calibrator.
+    Notes of the table say where intervals may be too narrow: if few outputs are correct or few
+    are wrong, or if the effective number of groups, ``n**2 / sum(size**2)`` (Kish 1965), is below
+    10.
 
-    ``cv="spiess2024"`` is the protocol of Spiess et al. (2024, code): signals rounded to seven
-    decimals and clipped 1e-6 from 0 and 1, five shuffled folds of seed 42 that know no groups,
-    unpenalised logistic regression of the log-odds by scikit-learn's solver. Their code folds
-    over the outputs as given, or ("spiess2024_sorted") in the order of the signal. Their bins'
-    floating-point edges put 0.3, 0.6 and 0.7 one bin lower than here. ``calibrator`` is not used.
+    For an uninformative signal, cross-validation gives an AUC and a skill slightly below chance: a
+    fold with more correct outputs is calibrated on other folds, which have fewer.
+
+    ``cv="spiess2024"`` is the protocol of the code of Spiess et al. (2024): signals are rounded to
+    seven decimals and clipped to [1e-6, 1 - 1e-6]; five folds are shuffled with seed 42 and ignore
+    groups; scikit-learn fits an unpenalized logistic regression to the log-odds. Folds are made
+    from the outputs in the given order, or sorted by signal ("spiess2024_sorted"). Their bins have
+    floating-point edges that put 0.3, 0.6 and 0.7 one bin lower than here. ``calibrator`` is
+    ignored.
 
     References
     ----------
     C. Spiess et al. (2024). Calibration and correctness of language models for code. ICSE 2025,
-    arXiv 2402.02047, sections on rescaling and on skill scores. --- L. Kish (1965). Survey
-    sampling. Wiley.
+    arXiv 2402.02047, sections on rescaling (calibration) and on skill scores. --- L. Kish (1965).
+    Survey sampling. Wiley.
 
     Examples
     --------
@@ -141,15 +152,15 @@ def evaluate_confidence(
     >>> correct = rng.random(2000) < 1 / (1 + np.exp(-ability))
     >>> signals = {
     ...     "average_token_probability": 1 / (1 + np.exp(-ability / 2 - 2)),
-    ...     "verbalised": rng.choice([0.8, 0.9, 1.0], size=2000),
+    ...     "verbalized": rng.choice([0.8, 0.9, 1.0], size=2000),
     ... }
     >>> table = evaluate_confidence(signals, correct)
     >>> for row in table:
     ...     print(row["signal"], row["stage"], round(row["skill"].value, 2))
-    average_token_probability raw -0.45
-    average_token_probability rescaled 0.18
-    verbalised raw -0.66
-    verbalised rescaled -0.0
+    average_token_probability uncalibrated -0.45
+    average_token_probability calibrated 0.18
+    verbalized uncalibrated -0.66
+    verbalized calibrated -0.0
     """
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int("n_resamples", n_resamples, low=10)
@@ -158,13 +169,13 @@ def evaluate_confidence(
     signals = validate_signals(confidence, len(y))
     known = getattr(confidence, "scales", {})
     if scale is None or isinstance(scale, Mapping):
-        # A signal may have been taken out since; a name that somebody gives must be one.
+        # A signal may have been removed since; but a name in the argument must be a signal.
         scale = {k: v for k, v in known.items() if str(k) in signals} | dict(scale or {})
     scales = scales_of(scale, signals)
     for name, values in signals.items():
         check_range(values, scales[name], name)
         if (missing := np.isnan(values)).any():
-            so = " of its rows, so signals are compared on different outputs"
+            so = " of its rows, so the signals are compared on different outputs"
             warn_left_out(name, missing, so)
     g = None if groups is None else validate_group_labels(groups, len(y), "groups")
     parts = [("", np.arange(len(y)))]
@@ -177,9 +188,8 @@ def evaluate_confidence(
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
     for part, at in parts:
-        if g is not None and (worth := _worth(g[at])) < FEW_GROUPS:
-            said_of = f"{part}: " if by is not None else ""
-            notes.append(f"{said_of}groups weigh as {worth:.0f} equal ones; intervals are short")
+        if g is not None:
+            notes += _few_groups(g[at], f"{part}: " if by is not None else "")
         for name, values in signals.items():
             head = {"by": part} if by is not None else {}
             template = validate_calibrator(calibrator, scales[name])
@@ -193,17 +203,35 @@ def evaluate_confidence(
             notes += [f"{said_of}: {note}" for note in _cautions(stages[0], g is not None) + said]
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
     whole = " by group" if g is not None and not isinstance(cv, str) else ""
-    caption = f"rescaled out of fold ({how}{whole}); {percent(level)} intervals"
-    caption += ", groups drawn whole" * bool(whole)
+    caption = f"calibrated out of fold ({how}{whole}); {percent(level)} intervals"
+    caption += ", groups resampled whole" * bool(whole)
     return ResultTable(tuple(rows), tuple(notes), caption, _BRIEF)
 
 
 def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[Any, Any, Any]:
-    """Signals, correctness and groups of outputs that were joined with their verdicts."""
-    if not callable(getattr(confidence, "confidence", None)):  # else it is a Scored
+    """Signals, correctness and groups of a Scored; other arguments as they are."""
+    if not callable(getattr(confidence, "confidence", None)):
+        if hasattr(type(confidence), "n_repeated"):
+            raise InputError(
+                "confidence holds results, which are labels; expected signals. Pass "
+                "join_results(generations, results)."
+            )
+        if isinstance(correct, Mapping) or callable(getattr(correct, "confidence", None)):
+            raise InputError(
+                f"correct is a {type(correct).__name__}, which holds signals; expected labels. If "
+                "the arguments are swapped, call evaluate_confidence(signals, labels)."
+            )
         return confidence, correct, groups
+    if not hasattr(confidence, "correct"):
+        raise InputError(
+            "confidence holds outputs without labels; expected outputs and their results. Pass "
+            "join_results(generations, results)."
+        )
     if correct is not None:
-        raise InputError("correct beside outputs that have their verdicts already.")
+        raise InputError(
+            "correct is given twice: confidence is from join_results and contains it; expected "
+            "correct=None. Drop the argument correct."
+        )
     own = confidence.groups if groups is None else groups
     as_said = "probability" if isinstance(scale, str) and scale != "logit" else "logit"
     return confidence.confidence(scale=as_said), confidence.correct, own
@@ -228,32 +256,32 @@ class _SignalEvaluation:
     def stages(
         self, template: Any, cv: Any, seed: int, *, strict: bool
     ) -> tuple[list[dict[str, Any]], list[str]]:
-        """Rows of the raw and the rescaled signal, and what is to be said of them.
+        """Rows of the uncalibrated and the calibrated signal, and notes on them.
 
-        Too few outputs to rescale are an error only if ``strict``.
+        Too few outputs for calibration are an error if ``strict``, otherwise a note.
         """
         head = {"n": len(self.y), "missing": int((~self.known).sum())}
         p = expit(self.signal) if self.scale == "logit" else self.signal
         p_raw = None if self.scale == "score" else p
-        raw = {"stage": "raw", **head, **self.metrics(p_raw, self.signal)}
-        nothing = {"stage": "rescaled", **head, **self.metrics(None, np.zeros(len(self.y)))}
+        raw = {"stage": "uncalibrated", **head, **self.metrics(p_raw, self.signal)}
+        nothing = {"stage": "calibrated", **head, **self.metrics(None, np.zeros(len(self.y)))}
         if len(np.unique(self.y)) < 2:
             what = "no output has the signal"
             if len(self.y):
-                what = f"all {len(self.y)} outputs are {'right' if self.y[0] else 'wrong'}"
-            return [raw, nothing], [f"{what}: no skill, no AUC"]
+                what = f"all {len(self.y)} outputs are {'correct' if self.y[0] else 'wrong'}"
+            return [raw, nothing], [f"{what}: the skill and the AUC are not defined"]
         try:
-            p, notes = self.rescaled(template, cv, seed)
+            p, notes = self.calibrated(template, cv, seed)
         except TooFewError as error:
             if strict:
                 raise
-            return [raw, {**nothing, "auc": np.nan}], [f"not rescaled: {spelled(error)}"]
-        rescaled = {"stage": "rescaled", **head, **self.metrics(p, p)}
-        collapse = collapse_of(p, rescaled["skill"], float(rescaled["ece"]))
-        return [raw, rescaled], notes + [str(collapse)] * collapse.collapsed
+            return [raw, {**nothing, "auc": np.nan}], [f"not calibrated: {spelled(error)}"]
+        calibrated = {"stage": "calibrated", **head, **self.metrics(p, p)}
+        collapse = collapse_of(p, calibrated["skill"], float(calibrated["ece"]))
+        return [raw, calibrated], notes + [str(collapse)] * collapse.collapsed
 
-    def rescaled(self, template: Any, cv: Any, seed: int) -> tuple[FloatArray, list[str]]:
-        """Out-of-fold probabilities; what the calibrators warned of, once for all folds."""
+    def calibrated(self, template: Any, cv: Any, seed: int) -> tuple[FloatArray, list[str]]:
+        """Out-of-fold probabilities, and the calibrators' warnings as notes, one of each kind."""
         data = self.signal, self.y, self.groups
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -270,12 +298,12 @@ class _SignalEvaluation:
             names = ("success_rate", "brier", "brier_ref", "skill", "ece", "ece_debiased", "auc")
             return dict.fromkeys(names, np.nan)
         both = len(np.unique(self.y)) == 2
-        # The Brier score of forecasting 0 is the success rate, and its interval comes with it.
+        # The Brier score of predicting 0 is the success rate, so its interval is the rate's.
         rate = replace(self._of("brier_score", np.zeros(len(self.y))), name="success_rate")
         binned = p is not None and len(self.y) >= N_BINS
         bins = {"n_bins": N_BINS}
         l1 = {"norm": "l1", "strategy": "uniform", **bins}
-        # Any increasing map to [0, 1] leaves the AUC as it is: ranks keep every tie.
+        # The AUC depends on the order only, so ranks in [0, 1] give the same one.
         ranks = np.unique(order, return_inverse=True)[1] / max(1, len(order))
         return {
             "success_rate": rate,
@@ -292,22 +320,26 @@ class _SignalEvaluation:
         if groups is not None and len(np.unique(groups)) < 2:
             groups = None
         with warnings.catch_warnings():
-            if metric != "brier_score":  # said once for each signal is enough
+            if metric != "brier_score":  # so that each signal warns once
                 warnings.simplefilter("ignore")
-            warnings.simplefilter("ignore", FewEventsWarning)  # a note says it
+            warnings.simplefilter("ignore", FewEventsWarning)  # it becomes a note
             return estimate_or_value(metric, self.y, p, groups=groups, **self.draws, **settings)
 
 
 def _cautions(row: dict[str, Any], grouped: bool) -> list[str]:
-    """What is to be said of the intervals of one signal; of groups it is said already."""
+    """Cautions on the intervals of one signal; those on groups are a note already."""
     cautions = [e.caution for e in row.values() if isinstance(e, Estimate) and e.caution]
     return [] if grouped else cautions[:1]
 
 
-def _worth(groups: np.ndarray) -> float:
-    """Number of groups of equal size that would say as much (Kish's effective number)."""
+def _few_groups(groups: np.ndarray, part: str) -> list[str]:
+    """A note if the effective number of groups (Kish) is small."""
     size = np.unique(groups, return_counts=True)[1]
-    return float(effective_count(size.sum(), size @ size))
+    effective = float(effective_count(size.sum(), size @ size))
+    if effective >= FEW_GROUPS:
+        return []
+    few = f"the effective number of groups is {effective:.0f}"
+    return [f"{part}{few}; intervals may be too narrow"]
 
 
 def _reference(rate: Estimate) -> Estimate:

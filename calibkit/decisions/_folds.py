@@ -1,4 +1,4 @@
-"""Rescaling out of fold: every output by a calibrator that has not seen it."""
+"""Calibration out of fold: each output by a calibrator that was fitted on other outputs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .._numerics.links import expit
 from .._typing import FloatArray, IntArray, SignalScale
 from ..calibrators import PlattOrBeta, validate_calibrator
 
-#: Protocols by name: folds over the outputs in their order, or sorted by signal first.
+#: Protocols by name: folds of the outputs in their order, or of the outputs sorted by signal.
 PROTOCOLS = ("spiess2024", "spiess2024_sorted")
-#: Distance from 0 and 1 at which that protocol clips probabilities, and decimals it keeps.
+#: The protocol clips probabilities this far from 0 and 1, and rounds to so many decimals.
 _CLIP, _DECIMALS = 1e-6, 7
 
 
 class TooFewError(InputError):
-    """There are too few outputs, of one kind or in all, to rescale out of fold."""
+    """There are too few outputs, of one class or in all, for calibration out of fold."""
 
 
 def cross_val_calibrate(
@@ -43,43 +43,43 @@ def cross_val_calibrate(
     scale: SignalScale = "probability",
     random_state: Any = 0,
 ) -> FloatArray:
-    """Calibrated probabilities out of fold: no output is rescaled by a map that has seen it.
+    """Return calibrated probabilities out of fold, by cross-validation.
 
-    Use it to judge a signal after rescaling, or to choose a policy, from the same labelled
-    outputs. To score new outputs fit the calibrator on all of them.
+    Each output is calibrated by a calibrator that was fitted on the other folds. Use it to judge a
+    calibrated signal, or to choose a policy, on your labeled outputs. For new outputs, fit the
+    calibrator on all labeled outputs instead.
 
     Parameters
     ----------
     calibrator : str or calibrator
-        A name such as ``"platt"``, or an instance, which is cloned. ``"auto"`` takes beta
-        calibration where it fits the rows clearly better than Platt scaling (by two nats of
-        log-likelihood), and otherwise this.
+        A name such as ``"platt"``, or a calibrator, which is cloned. ``"auto"`` is Platt scaling,
+        or beta calibration where that fits clearly better (by two nats of log-likelihood).
     confidence : array-like of shape (n,)
-        The signal; NaN where there is none.
+        The signal, one number per output; NaN where there is none.
     correct : array-like of shape (n,)
-        Whether the output was correct: 0/1 or bool.
+        Whether each output is correct: 0/1 or bool.
     groups : array-like of shape (n,), optional
-        Problem or repository of each output: never on both sides of a fold.
+        Problem or repository of each output. Outputs of one group stay in one fold.
     cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
-        Number of folds, stratified, shuffled, and whole by group where groups are given; a
-        splitter of scikit-learn, or pairs of training and test rows, that test every output once
-        and split no group; or the protocol of Spiess et al. (2024), see
-        :func:`evaluate_confidence`.
+        Number of folds, which are stratified and shuffled; or a splitter of scikit-learn; or pairs
+        of training and test rows; or the name of a protocol, see :func:`evaluate_confidence`.
+        Every output must be in exactly one test part, and no group may be split.
     scale : {"probability", "logit", "score"}, default="probability"
-        What the signal is; a "score" is any number of which more means surer, used as log-odds.
+        Scale of the signal. "logit" means log-odds. A "score" is any other number; it is used as
+        log-odds.
     random_state : int, RandomState, Generator or None, default=0
         Seed of the folds.
 
     Returns
     -------
     p : ndarray of shape (n,)
-        P(correct); NaN where the signal is NaN.
+        Probability that each output is correct; NaN where the signal is NaN.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, a training part holds one class only, there
-        are fewer groups than folds, or ``cv`` shows a map what it is judged on.
+        If the data are invalid, a training part contains one class only, there are fewer groups
+        than folds, or ``cv`` puts an output or group into a training part and its test part.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def cross_val_calibrate(
     >>> from calibkit.decisions import cross_val_calibrate
     >>> rng = np.random.default_rng(0)
     >>> signal = rng.beta(8, 2, size=2000)
-    >>> correct = rng.random(2000) < 0.35  # it says nothing
+    >>> correct = rng.random(2000) < 0.35  # the signal is uninformative
     >>> p = cross_val_calibrate("platt", signal, correct)
     >>> bool(abs(p - 0.35).max() < 0.05)
     True
@@ -125,7 +125,7 @@ def validate_folds(cv: Any, n: int) -> Any:
 
 
 def of_rows(cv: Any, rows: IntArray) -> Any:
-    """Folds of some of the outputs: pairs of masks are cut to them, all else is as it was."""
+    """Folds for some of the outputs: pairs of masks are cut to them, any other ``cv`` is kept."""
     if not isinstance(cv, list):
         return cv
     return [(train[rows], test[rows]) for train, test in cv if test[rows].any()]
@@ -140,7 +140,7 @@ def out_of_fold(
     scale: SignalScale,
     random_state: Any,
 ) -> FloatArray:
-    """The same for checked input; ``cv`` from :func:`validate_folds`."""
+    """:func:`cross_val_calibrate` for checked input; ``cv`` from :func:`validate_folds`."""
     kept = np.flatnonzero(~np.isnan(signal))
     out = np.full(len(signal), np.nan)
     if len(kept) == 0:
@@ -158,12 +158,13 @@ def out_of_fold(
     folds = cv if isinstance(cv, list) else splits(cv, s, y, g, shuffle=seed)
     _check_apart(folds, kept, g)
     with warnings.catch_warnings():
-        if scale == "score":  # said to be no probability, so let it lie in [0, 1]
+        if scale == "score":  # a score may lie in [0, 1] by chance
             warnings.simplefilter("ignore", ScaleWarning)
         for train, test in folds:
             if y[train].min() == y[train].max():
                 raise TooFewError(
-                    "a training part of the folds holds one class only; expected both."
+                    "a training part of the folds holds one class only; expected both. Use fewer "
+                    "folds, or more outputs of the rarer class."
                 )
             p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
     out[kept] = p
@@ -171,7 +172,7 @@ def out_of_fold(
 
 
 def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None) -> None:
-    """Raise unless every output is tested once, and by a map that saw nothing of its group."""
+    """Raise unless every output is tested once, and its group is not in that training part."""
     n = len(kept)
     code = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     tested = np.zeros(n, dtype=np.intp)
@@ -183,35 +184,37 @@ def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None) ->
         if len(both):
             i, what = int(both[0]), "itself" if groups is None else "its group"
             raise InputError(
-                f"cv judges output {kept[i]} by a map that has seen {what}; expected folds apart. "
-                "With groups use a number, or GroupKFold."
+                f"cv tests output {kept[i]} by a calibrator fitted on {what}; expected training "
+                "and test parts that share no output or group. Use a number, or GroupKFold."
             )
     if (tested != 1).any():
         i = int((tested != 1).argmax())
         raise InputError(
-            f"cv tests output {kept[i]} {tested[i]} times; expected every output in one test part, "
-            "as of KFold."
+            f"cv tests output {kept[i]} {tested[i]} times; expected every output in exactly one "
+            "test part. Use a number, or KFold."
         )
 
 
 def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None) -> np.ndarray | None:
-    """Raise if there are too few outputs for the folds; groups of one row each are none."""
+    """Raise if there are too few outputs for the folds; return None for groups of one row each."""
     fewest = int(np.bincount(y, minlength=2).min())
     if fewest < 2:
         raise TooFewError(
             f"correct holds {fewest} output(s) of one class among {len(y)}; expected at least two "
-            "right and two wrong ones."
+            "correct and two wrong outputs."
         )
     n_groups = len(y) if groups is None else len(np.unique(groups))
     if n_groups < cv or (n_groups == len(y) and fewest < cv):
         what = "groups" if n_groups < len(y) else "outputs of the rarer class"
         available = n_groups if n_groups < len(y) else fewest
-        raise TooFewError(f"cv={cv} folds and {available} {what}; expected at least {cv}.")
+        raise TooFewError(
+            f"cv={cv} folds and {available} {what}; expected at least {cv}. Use fewer folds."
+        )
     return None if n_groups == len(y) else groups
 
 
 def _spiess(s: FloatArray, y: IntArray, scale: SignalScale, *, by_signal: bool) -> FloatArray:
-    """Five plain folds and an unpenalised logistic fit of the log-odds, as the paper's code."""
+    """Five plain folds and an unpenalized logistic fit of the log-odds, as in the paper's code."""
     fewest = int(np.bincount(y, minlength=2).min())
     if len(y) < 5 or fewest < 2:
         raise TooFewError(
@@ -229,7 +232,7 @@ def _spiess(s: FloatArray, y: IntArray, scale: SignalScale, *, by_signal: bool) 
                 "a training part of the protocol of Spiess et al. holds one class only; expected "
                 "both. Use a number of folds: they are stratified."
             )
-        # scikit-learn's solver, which stops short of the optimum as theirs did.
+        # As in their code, scikit-learn's solver, which stops before the optimum.
         model = LogisticRegression(C=np.inf).fit(z[order[train], None], y[order[train]])
         p[order[test]] = expit(model.decision_function(z[order[test], None]))
     return p

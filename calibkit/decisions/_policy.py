@@ -1,4 +1,4 @@
-"""Accept, review or discard, by what mistakes and reviews cost."""
+"""Accept, review or discard each output at the least expected cost."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ _ACCEPT, _REVIEW, _DISCARD = range(3)
 
 @dataclass(frozen=True)
 class TriageReport:
-    """What a policy did on labelled outputs, and what it cost.
-
-    Prints as a table.
+    """Results of a :class:`TriagePolicy` on labeled outputs; prints as a table.
 
     Attributes
     ----------
@@ -38,22 +36,22 @@ class TriageReport:
     n : int
         Number of outputs.
     n_groups : int or None
-        Number of groups, if they were given.
+        Number of groups; None without groups.
     level : float
-        Level of the intervals.
+        Confidence level of the intervals.
     shares : dict of str to Estimate
-        Share of outputs that are accepted, reviewed, discarded.
+        Share of the outputs that the policy accepts, reviews and discards.
     error_accepted : Estimate
-        Share of wrong ones among the accepted; NaN if there are none.
+        Error rate among the accepted outputs; NaN if none is accepted.
     right_discarded : Estimate
-        Share of right ones among the discarded; NaN if there are none.
+        Share of correct outputs among the discarded; NaN if none is discarded.
     costs : dict of str to Estimate
-        Cost per output of the policy ("triage") and of "review all" (unless reviews are
-        impossible), "accept all" and "discard all".
+        Cost per output of the policy ("triage") and of "accept all", "discard all" and, if reviews
+        are possible, "review all".
     savings : dict of str to Estimate
-        What the policy saves per output against each of the others.
+        Cost per output of each alternative less that of the policy.
     expected_cost : float
-        What the policy would cost per output if the probabilities were calibrated.
+        Cost per output that the policy would have if the probabilities were calibrated.
 
     Examples
     --------
@@ -76,13 +74,13 @@ class TriageReport:
     expected_cost: float
 
     def to_table(self) -> ResultTable:
-        """The report as a table, for pandas, Markdown and LaTeX.
+        """Return the report as a table, for pandas, Markdown and LaTeX.
 
         Returns
         -------
         table : ResultTable
-            A row for each decision, with its share and how often it was a mistake, and a row for
-            each policy, with its cost per output and what triage saves against it.
+            A row for each decision: its share, and the share of mistakes among its outputs. A row
+            for each policy: its cost per output, and the cost that triage saves against it.
         """
         mistakes = {"accept": self.error_accepted, "discard": self.right_discarded}
         rows: list[dict[str, Any]] = [
@@ -100,7 +98,7 @@ class TriageReport:
         lines = [f"{self.policy}", f"{self.n:,} outputs{groups}; {percent(self.level)} intervals"]
         notes = {
             "accept": (self.error_accepted, "wrong"),
-            "discard": (self.right_discarded, "right"),
+            "discard": (self.right_discarded, "correct"),
         }
         for name, share in self.shares.items():
             line = f"  {name:<12}{_percents(share):<24}"
@@ -114,18 +112,18 @@ class TriageReport:
                 line += f"triage saves {_numbers(self.savings[name])}"
             lines.append(line.rstrip())
         lines.append(
-            f"The policy is optimal only if the probabilities are calibrated; then it would cost "
-            f"{self.expected_cost:.4g}."
+            f"If the probabilities are calibrated, the policy is optimal and costs "
+            f"{self.expected_cost:.4g} per output."
         )
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TriagePolicy(Traced):
-    """Accept, review or discard an output, whichever is expected to cost least.
+    """Accept, review or discard each output, whichever has the lowest expected cost.
 
-    Use it on calibrated probabilities of correctness, when you can say what mistakes and reviews
-    cost; only ratios of costs matter. To promise an error among the accepted instead, see
+    Use it with calibrated probabilities, when you know what mistakes and reviews cost. Only the
+    ratios of the costs matter. To limit the error rate among the accepted outputs instead, use
     :class:`RiskControlledThreshold`.
 
     Parameters
@@ -133,16 +131,16 @@ class TriagePolicy(Traced):
     cost_accept_wrong : float
         Cost of accepting a wrong output, above 0.
     cost_discard_right : float
-        Cost of discarding a right one, above 0.
+        Cost of discarding a correct output, above 0.
     cost_review : float, optional
-        Cost of a review, which finds out; infinite or None if there are no reviews.
+        Cost of a review, which reveals whether the output is correct. None or infinity: no reviews.
 
     Attributes
     ----------
     accept_at : float
-        Outputs are accepted at this probability or above.
+        Outputs with this probability or a higher one are accepted.
     discard_below : float
-        Outputs are discarded below this probability; what lies between is reviewed.
+        Outputs with a lower probability than this are discarded; those between are reviewed.
 
     Raises
     ------
@@ -152,10 +150,10 @@ class TriagePolicy(Traced):
     Notes
     -----
     Accepting costs ``(1 - p) * cost_accept_wrong`` in expectation, discarding
-    ``p * cost_discard_right``. So accept at ``max(1 - r/w, w / (w + d))`` and discard below
-    ``min(r/d, w / (w + d))``, with w, r and d for the costs of accepting a wrong one, of a review,
-    and of discarding a right one; without reviews both are ``w / (w + d)`` (Chow 1970; Elkan 2001).
-    The rule is optimal if and only as far as p is calibrated.
+    ``p * cost_discard_right``. Let w, r and d be the costs of accepting a wrong output, of a
+    review, and of discarding a correct output. The policy accepts at ``max(1 - r/w, w / (w + d))``
+    and discards below ``min(r/d, w / (w + d))``; without reviews both are ``w / (w + d)`` (Chow
+    1970; Elkan 2001). The policy is optimal if p is calibrated.
 
     References
     ----------
@@ -169,7 +167,7 @@ class TriagePolicy(Traced):
     >>> from calibkit.decisions import TriagePolicy
     >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
     >>> print(policy)
-    Accept at 0.9 or more, discard below 0.25, review between.
+    Accept at 0.9 or more, discard below 0.25, review in between.
     >>> policy.decide([0.95, 0.5, 0.1]).tolist()
     ['accept', 'review', 'discard']
     """
@@ -189,8 +187,9 @@ class TriagePolicy(Traced):
             check_real("cost_review", self.cost_review, low=0.0)
         if self.cost_accept_wrong + self.cost_discard_right == np.inf:
             raise InputError(
-                f"costs of {self.cost_accept_wrong:g} and {self.cost_discard_right:g} are too "
-                "large to add up; only their ratios matter, so divide them all."
+                f"cost_accept_wrong={self.cost_accept_wrong:g} and cost_discard_right="
+                f"{self.cost_discard_right:g} are too large to add up; expected a finite sum. "
+                "Divide all costs by the same number: only their ratios matter."
             )
 
     def _to_dict(self) -> dict[str, Any]:
@@ -203,7 +202,7 @@ class TriagePolicy(Traced):
     def _from_dict(cls, data: dict[str, Any], _: Any) -> TriagePolicy:
         made: TriagePolicy = made_of(cls, data["params"], cls.__name__)
         if made.cost_review == np.inf:
-            raise InputError("cost_review is infinite; expected null for no reviews.")
+            raise InputError("cost_review is infinite; expected null, which means no reviews.")
         return made
 
     @property
@@ -212,7 +211,7 @@ class TriagePolicy(Traced):
 
     @property
     def _break_even(self) -> float:
-        """Where accepting and discarding cost the same."""
+        """Probability at which accepting and discarding cost the same."""
         return self.cost_accept_wrong / (self.cost_accept_wrong + self.cost_discard_right)
 
     @property
@@ -233,24 +232,24 @@ class TriagePolicy(Traced):
         return codes
 
     def decide(self, p: Any) -> np.ndarray:
-        """What to do with each output.
+        """Decide on each output.
 
         Parameters
         ----------
         p : array-like of shape (n,) or (n, 2)
-            Calibrated probability that each output is correct; of two columns, as of
-            ``predict_proba``, the second.
+            Calibrated probability that each output is correct. If there are two columns, as from
+            ``predict_proba``, the second one is used.
 
         Returns
         -------
         decisions : ndarray of str of shape (n,)
-            "accept", "review" or "discard"; where the probability is NaN "review", and "discard" if
-            reviews cost too much.
+            "accept", "review" or "discard". Outputs whose probability is NaN are reviewed, or
+            discarded if the policy never reviews.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid.
         """
         values = validate_signal(p, "probability")
         return np.array(DECISIONS)[self._codes(values)]
@@ -265,39 +264,39 @@ class TriagePolicy(Traced):
         n_resamples: int = 1000,
         random_state: Any = 0,
     ) -> TriageReport:
-        """What the policy does on labelled outputs, and what it costs.
+        """Measure the decisions and their cost on labeled outputs.
 
         Parameters
         ----------
         p : array-like of shape (n,) or (n, 2)
-            Probabilities, as in :meth:`decide`; of a calibrator that was fitted on other outputs.
+            Probabilities, as in :meth:`decide`, from a calibrator that was fitted on other outputs.
         correct : array-like of shape (n,)
-            Whether each output was correct: 0/1 or bool.
+            Whether each output is correct: 0/1 or bool.
         groups : array-like of shape (n,), optional
-            Problem or repository of each output.
+            Problem or repository of each output. Outputs of one group are treated as dependent.
         level : float, default=0.9
-            Level of the intervals.
+            Confidence level of the intervals.
         n_resamples : int, default=1000
-            Draws for the intervals of the costs.
+            Number of bootstrap resamples for the intervals of the costs.
         random_state : int, RandomState, Generator or None, default=0
-            Seed of the draws.
+            Seed of the bootstrap.
 
         Returns
         -------
         report : TriageReport
-            Shares, errors, costs; prints as a table.
+            Shares, error rates and costs; prints as a table.
 
         Raises
         ------
         ValueError
-            If the data or settings are not of the kind described.
+            If the data or settings are invalid.
 
         Notes
         -----
-        Intervals of shares and errors are Clopper-Pearson, with groups on the effective number of
-        rows (Korn and Graubard 1998); those of costs and savings are quantiles of the bootstrap,
-        which draws groups where they are given, spread for few of them as in
-        :func:`~calibkit.estimate`.
+        Intervals of shares and error rates are Clopper-Pearson intervals; with groups they use the
+        effective number of rows (Korn and Graubard 1998). Intervals of costs and savings are
+        bootstrap quantiles. The bootstrap resamples groups if they are given, and is widened for
+        few groups as in :func:`~calibkit.estimate`.
 
         Examples
         --------
@@ -307,23 +306,23 @@ class TriagePolicy(Traced):
         >>> p = rng.beta(2, 1, 1000)
         >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
         >>> print(policy.evaluate(p, rng.random(1000) < p, random_state=0))
-        Accept at 0.9 or more, discard below 0.25, review between.
+        Accept at 0.9 or more, discard below 0.25, review in between.
         1,000 outputs; 90% intervals
           accept      15.9% [14.0%, 17.9%]    5.0% [2.5%, 8.9%] of them wrong
           review      78.2% [75.9%, 80.3%]
-          discard     5.9% [4.7%, 7.3%]       8.5% [3.4%, 17.0%] of them right
+          discard     5.9% [4.7%, 7.3%]       8.5% [3.4%, 17.0%] of them correct
         cost per output
           triage      0.882 [0.833, 0.934]
           review all  1                       triage saves 0.118 [0.066, 0.167]
           accept all  3.42 [3.19, 3.67]       triage saves 2.54 [2.3, 2.79]
           discard all 2.63 [2.53, 2.72]       triage saves 1.75 [1.63, 1.87]
-        The policy is optimal only if the probabilities are calibrated; then it would cost 0.8947.
+        If the probabilities are calibrated, the policy is optimal and costs 0.8947 per output.
         """
         check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
         check_int("n_resamples", n_resamples, low=10)
         values = validate_signal(p, "probability")
         if len(values) == 0:
-            raise InputError("p has 0 sample(s); expected labelled outputs.")
+            raise InputError("p has 0 sample(s); expected at least one labeled output.")
         right = validate_correct(correct, p, "p").astype(np.int64)
         check_lengths(len(values), len(right), ("p", "correct"))
         n = len(values)
@@ -353,7 +352,7 @@ class TriagePolicy(Traced):
     def _costs(
         self, draws: FloatArray, units: IntArray | None, level: float, n: int
     ) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
-        """Costs and savings from the shares of cells; the first row is the data's own."""
+        """Costs and savings from the shares of cells; the first row is of the data themselves."""
         w, d, r = self.cost_accept_wrong, self.cost_discard_right, self._review
         # Cells are accept, review, discard, each of wrong and of right outputs.
         triage = np.array([w, 0.0, r if r < np.inf else 0.0, r if r < np.inf else 0.0, 0.0, d])
@@ -372,8 +371,8 @@ class TriagePolicy(Traced):
     def __str__(self) -> str:
         high, low = self.accept_at, self.discard_below
         if low < high:
-            return f"Accept at {high:.4g} or more, discard below {low:.4g}, review between."
-        return f"Accept at {high:.4g} or more, discard below; reviews would cost more."
+            return f"Accept at {high:.4g} or more, discard below {low:.4g}, review in between."
+        return f"Accept at {high:.4g} or more, discard the rest; reviews would cost more."
 
 
 def _share(
@@ -399,7 +398,7 @@ def _share(
 def _cell_draws(
     cells: IntArray, units: IntArray | None, n_draws: int, rng: np.random.Generator
 ) -> FloatArray:
-    """Shares of the six cells: of the data, then of bootstrap draws of rows or groups."""
+    """Shares of the six cells: of the data, then of bootstrap resamples of rows or groups."""
     if units is None:
         counts = np.bincount(cells, minlength=6)
         drawn = rng.multinomial(len(cells), counts / len(cells), size=n_draws)
@@ -415,7 +414,7 @@ def _cell_draws(
 def _quantiles(
     values: FloatArray, units: IntArray | None, level: float, n: int, name: str
 ) -> Estimate:
-    """The first value, with the range of the others."""
+    """The first value, with an interval from the others."""
     ends = [(1.0 - level) / 2.0, (1.0 + level) / 2.0]
     low, high = np.quantile(widened(values[1:], units, level), ends)
     value = float(values[0])

@@ -1,4 +1,4 @@
-"""From a score to lower, median and upper success probability."""
+"""Lower, median and upper success probability from a score."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from .._numerics.quantiles import quantile_line, quantile_with_infinity
 from .._persistence import decode, encode, made_of, params_to_dict
 from .._typing import FloatArray, Scale, Self
 
-#: Learned attributes that files hold, and their kinds.
+#: Fitted attributes that are saved, and their kinds.
 _STATE: dict[str, StateKind] = {
     "slope_": "float",
     "intercept_": "float",
@@ -47,26 +47,26 @@ _STATE: dict[str, StateKind] = {
 
 
 class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
-    """Lower, median and upper success probability given a score.
+    """Predict the lower, median and upper success probability from a score.
 
-    Use it where the target of each row is a success rate, k of n repeated trials (rollouts of a
-    process reward model, samples of one prompt), and a decision needs a cautious probability
-    rather than the mean: how many more samples to draw (:func:`samples_needed`), which prefix to
-    keep. :class:`PlattCalibrator` fits the mean alone, from the same fractions.
+    Use it if the target of each row is a success rate, k successes in n repeated trials (samples
+    of one prompt, rollouts of a process reward model), and you need a cautious probability rather
+    than the mean: to choose the number of samples (:func:`samples_needed`), or the prefix to keep.
+    For the mean alone use :class:`PlattCalibrator`, which also takes success rates.
 
     Parameters
     ----------
     quantiles : tuple of float, default=(0.1, 0.5, 0.9)
-        Levels, ascending, each inside (0, 1).
+        Levels of the quantiles, ascending, each in (0, 1).
     method : {"beta_binomial", "pinball"}, default="beta_binomial"
-        Quantiles of what. ``"beta_binomial"``: of the success probability itself; the noise of n
-        trials is taken for what it is. ``"pinball"``: of the measured fraction k/n, noise
-        included, as a quantile loss on k/n has it; it needs no ``n_trials``.
+        ``"beta_binomial"``: quantiles of the success probability, without the noise of n trials.
+        ``"pinball"``: quantiles of the measured rate k/n, with that noise, by the quantile loss; it
+        does not need ``n_trials``.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Scale of the scores: probabilities in [0, 1] or log-odds.
     precision : {"constant", "linear"}, default="constant"
-        For "beta_binomial": whether success probabilities spread equally at all scores, or the log
-        precision is linear in the score's log-odds.
+        For "beta_binomial": the spread of success probabilities is the same at all scores
+        ("constant"), or its log precision is linear in the score's log-odds ("linear").
 
     Attributes
     ----------
@@ -77,39 +77,42 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     lines_ : ndarray of shape (n_quantiles, 2)
         Slope and intercept of each quantile's log-odds, for "pinball".
     edges_ : ndarray of shape (2,)
-        For "pinball": fractions were clipped here before their log-odds were taken.
+        For "pinball": rates were clipped to this range before their log-odds were taken.
     offset_ : float
-        Correction learnt by :meth:`conformalise`.
+        Correction of the lowest quantile, from :meth:`conformalise`.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which scores were clipped.
+        Distances from 0 and from 1 at which scores are clipped.
     converged_ : bool
-        Whether the optimum was reached.
+        Whether the fit converged.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data; or ``n_trials`` missing, or 1 in every row, for "beta_binomial".
+        In ``fit``: invalid data; for "beta_binomial" also if ``n_trials`` is missing, or 1 in every
+        row.
 
     Notes
     -----
     "beta_binomial": k ~ BetaBinomial(n, mu phi, (1 - mu) phi) with mu = expit(a z + b), z the
     log-odds of the score, and log phi = d (+ c z), by maximum likelihood; quantiles are those of
     Beta(mu phi, (1 - mu) phi) (Skellam 1948; Prentice 1986). With n = 1 the likelihood depends on
-    mu alone. Without overdispersion phi stops at 10^6 and all quantiles are about mu. So few rows
-    make quantiles too narrow where success probabilities spread little: of 8 trials each and
-    phi = 40, a new one is below the 10 % quantile in 25 % (30 rows), 20 % (100) and 12 % (500), but
-    in 12 %, 11 % and 10 % where phi = 4. A bound that must hold needs :meth:`conformalise`.
+    mu alone. Without overdispersion phi stops at 10^6 and all quantiles are about mu.
 
-    "pinball": for each level the line in log-odds that minimises the mean of
-    ``max(b (t - q), (b - 1)(t - q))`` (Koenker and Bassett 1978), t the log-odds of the fraction.
-    Fractions of 0 and 1 are clipped to half the smallest distance seen (1/16 for k of 8), and a
-    line at or beyond that edge stands for 0 or 1. Lines that cross are rearranged by sorting
-    (Chernozhukov, Fernandez-Val and Galichon 2010, section 2). The 10 % quantile of k of 8 is 0 for
-    p up to .25 even if p is known: prefer "beta_binomial" where n is known.
+    With few rows the quantiles are too narrow if success probabilities differ little (phi = 40): in
+    simulations with 8 trials per row, 25 % (30 rows), 20 % (100 rows) and 12 % (500 rows) of new
+    success probabilities were below the 10 % quantile. For phi = 4 it was 12 %, 11 % and 10 %. For
+    a guaranteed bound use :meth:`conformalise`.
 
-    The mean is fitted beside the quantiles: of skewed success rates the median may be 0 where the
-    mean is not. Fractions that are all 0 (or all 1) of N trials get the mean (S + 1)/(N + 2) and
-    the quantiles of Beta(S + 1, N - S + 1) at every score.
+    "pinball": for each level the line in log-odds that minimizes the mean of
+    ``max(b (t - q), (b - 1)(t - q))`` (Koenker and Bassett 1978), t the log-odds of the rate. Rates
+    of 0 and 1 are clipped to half the smallest distance from 0 or 1 in the data (1/16 for k of 8).
+    Where a line is at or beyond that edge, the quantile is 0 or 1. Lines that cross are rearranged
+    by sorting (Chernozhukov, Fernandez-Val and Galichon 2010, section 2). The 10 % quantile of k of
+    8 is 0 for p up to .25 even if p is known: prefer "beta_binomial" if n is known.
+
+    The mean is fitted separately from the quantiles: for skewed success rates the median may be 0
+    although the mean is not. If all rates are 0 (or all 1), with S successes in N trials, every
+    score gets the mean (S + 1)/(N + 2) and the quantiles of Beta(S + 1, N - S + 1).
 
     References
     ----------
@@ -123,8 +126,8 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
 
     Examples
     --------
-    Eight rollouts each at prefixes whose success probability the score tells exactly: the
-    spread of k/8 is noise, and "beta_binomial" knows it.
+    Each row has eight trials, and the score equals the success probability. The spread of k/8 is
+    therefore only noise, which "beta_binomial" removes.
 
     >>> import numpy as np
     >>> from calibkit.decisions import QuantileCalibrator
@@ -156,28 +159,28 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         self.precision = precision
 
     def fit(self, X: Any, y: Any, n_trials: Any = None, sample_weight: Any = None) -> Self:
-        """Learn the quantiles of the success probability from success rates.
+        """Fit the quantiles to success rates.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
             Scores: probabilities in [0, 1], or log-odds if ``scale="logit"``.
         y : array-like of shape (n,)
-            Share of successes of each row, k/n in [0, 1].
+            Success rate of each row, k/n in [0, 1].
         n_trials : int or array-like of shape (n,), optional
-            Number of trials behind each share; needed for "beta_binomial".
+            Number of trials n behind each rate. Required for "beta_binomial".
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0; a weight of 2 counts as two rows.
+            Weights >= 0; a weight of 2 equals two rows.
 
         Returns
         -------
         self : QuantileCalibrator
-            The fitted calibrator; an offset learnt before is forgotten.
+            The fitted calibrator, without the ``offset_`` of an earlier fit.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid.
         """
         levels = self._check_params()
         s = self._validate_scores(X, reset=True)
@@ -190,9 +193,9 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             s, y, w, n = s[kept], y[kept], w[kept], None if n is None else n[kept]
         if self.method == "beta_binomial" and n is not None and n.max() == 1:
             raise InputError(
-                "n_trials is 1 in every row, and labels of one trial say nothing of how success "
-                "probabilities spread; expected rows of two or more trials. Fit the mean with "
-                "PlattCalibrator, or draw more samples of each."
+                "n_trials is 1 in every row, which does not show how success probabilities "
+                "differ; expected rows of two or more trials. Fit the mean with PlattCalibrator, "
+                "or draw more samples per row."
             )
         for name in ("lines_", "edges_", "log_precision_", "offset_"):
             self.__dict__.pop(name, None)
@@ -209,33 +212,33 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> FloatArray:
-        """Mean success probability: what a squared error or an expected count asks for.
+        """Return the mean success probability.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores on the scale the calibrator was fitted with.
+            Scores, as in :meth:`fit`.
 
         Returns
         -------
         mean : ndarray of shape (n,)
-            Mean, not median.
+            The mean, not the median.
         """
         z = self._logits(X)
         return expit(self.slope_ * z + self.intercept_)
 
     def predict_quantiles(self, X: Any) -> FloatArray:
-        """Quantiles of the success probability (of the measured rate, for "pinball").
+        """Return quantiles of the success probability (for "pinball": of the measured rate).
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores on the scale the calibrator was fitted with.
+            Scores, as in :meth:`fit`.
 
         Returns
         -------
         quantiles : ndarray of shape (n, n_quantiles)
-            One column for each level, never descending along a row.
+            One column per level; values never decrease along a row.
         """
         z = self._logits(X)
         if hasattr(self, "log_precision_"):
@@ -244,35 +247,35 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             return betaincinv(a[:, None], b[:, None], np.asarray(self.quantiles, dtype=np.float64))
         eta = np.outer(z, self.lines_[:, 0]) + self.lines_[:, 1]
         q = expit(eta)
-        # A last bit decides between the edge and 0 where a line runs along the edge.
+        # Where a line runs along the edge, rounding would decide between the edge and 0.
         low, high = logit(self.edges_)
         q[eta <= low + 1e-6] = 0.0
         q[eta >= high - 1e-6] = 1.0
         return np.sort(q, axis=1)
 
     def conformalise(self, X: Any, y: Any, groups: Any = None) -> QuantileCalibrator:
-        """Correct the lowest quantile on held-out rows, so that :meth:`lower_bound` holds.
+        """Correct the lowest quantile on held-out rows, so that :meth:`lower_bound` is guaranteed.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
             Scores of rows that were not used in ``fit``.
         y : array-like of shape (n,)
-            Their success rates, measured as those to come: as many trials each.
+            Success rates of these rows, from as many trials as those of new rows will have.
         groups : array-like of shape (n,), optional
-            The problem of each row. Give them where rows share a problem: rows then are not
-            exchangeable, problems are.
+            The problem of each row. Pass it if problems have several rows: then problems are
+            exchangeable, but rows are not.
 
         Returns
         -------
         self : QuantileCalibrator
-            With ``offset_``.
+            This calibrator, with ``offset_``.
 
         Warns
         -----
         CalibrationWarning
             If there are too few rows, or groups, for the level: ``offset_`` is then infinite and
-            the bound 0. The level 0.1 takes 9.
+            the bound 0. The level 0.1 requires 9.
 
         Notes
         -----
@@ -280,13 +283,13 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         ceil((n + 1)(1 - b))-th smallest E (one-sided conformalised quantile regression; Romano,
         Patterson and Candes 2019). With G groups, the rows of a group have mass 1 / ((G + 1) size)
         each, infinity has 1 / (G + 1), and ``offset_`` is the (1 - b)-quantile (hierarchical
-        conformal prediction; Lee, Barber and Willett 2023): it holds for a row of a
-        new group. It is a bound of the rate measured over n trials, not of the probability.
+        conformal prediction; Lee, Barber and Willett 2023): the bound is valid for a row of a new
+        group. It is a bound of the rate measured over n trials, not of the success probability.
         """
         q = self.predict_quantiles(X)[:, 0]
         y = validate_rates(y, len(q))
         if len(q) == 0:
-            raise InputError("X has 0 sample(s); expected held-out rows.")
+            raise InputError("X has 0 sample(s); expected at least one held-out row.")
         code, size = np.arange(len(q)), np.ones(len(q), dtype=np.intp)
         if groups is not None:
             column = validate_group_labels(groups, len(q), "groups")
@@ -299,23 +302,25 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
             needed = int(np.ceil(level / (1.0 - level) - 1e-9))
             warn(
                 f"{len(size)} {what} are too few for a lower bound at level {self.quantiles[0]:g}, "
-                f"which takes {needed}; the bound is 0.",
+                f"which requires {needed}; the bound is 0. Pass at least {needed} {what}.",
                 CalibrationWarning,
             )
         return self
 
     def lower_bound(self, X: Any) -> FloatArray:
-        """Lower bound of a new row's success rate, which fails with the lowest level at most.
+        """Return a guaranteed lower bound of a new row's success rate.
+
+        A new rate is below the bound with probability ``quantiles[0]`` at most.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores on the scale the calibrator was fitted with.
+            Scores, as in :meth:`fit`.
 
         Returns
         -------
         bound : ndarray of shape (n,)
-            The lowest quantile less ``offset_``, inside [0, 1].
+            The lowest quantile less ``offset_``, clipped to [0, 1].
 
         Raises
         ------
@@ -325,18 +330,18 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         check_is_fitted(self, "slope_")
         if not hasattr(self, "offset_"):
             raise NotFittedError(
-                "QuantileCalibrator.lower_bound: no offset_ yet; call conformalise(X, y) on "
-                "held-out rows first."
+                "QuantileCalibrator.lower_bound: there is no offset_; expected a call of "
+                "conformalise before. First call conformalise(X, y) on held-out rows."
             )
         return np.clip(self.predict_quantiles(X)[:, 0] - self.offset_, 0.0, 1.0)
 
     # -- the fits -------------------------------------------------------------------------------
 
     def _fit_constant(self, y: FloatArray, n: FloatArray | None, w: FloatArray | None) -> None:
-        """No row tells successes from failures: one distribution at all scores."""
+        """Fit one distribution for all scores, where all rates are 0 or all are 1."""
         warn(
-            f"y is {y[0]:g} in every row, so the score can't be judged; the quantiles are the same "
-            "at all scores.",
+            f"y is {y[0]:g} in every row, so the effect of the score can't be fitted; the "
+            "quantiles are the same at all scores. Pass rows with successes and failures.",
             CalibrationWarning,
         )
         trials = np.ones(len(y)) if n is None else n
@@ -391,7 +396,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
     ) -> None:
         self._fit_mean(z, y, n, w)
         low, high = Scores(y, "probability").resolution()
-        # Beyond an edge a quantile is 0 or 1: a side where no rate was has none.
+        # Beyond an edge a quantile is 0 or 1; a side without rates of 0 or 1 has no edge.
         low = low if y.min() < SATURATED else SATURATED
         high = high if 1.0 - y.max() < SATURATED else SATURATED
         self.edges_ = np.array([low, 1.0 - high])
@@ -442,7 +447,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
 
 
 def _with_state(cal: QuantileCalibrator, state: Any, what: str) -> QuantileCalibrator:
-    """Take what was learnt from a file, if it can have been learnt."""
+    """Set the fitted state from a file, if a fit can give it."""
     has = set(state) if isinstance(state, dict) else set()
     # A pinball fit to rates that are all 0 or all 1 is a beta distribution too.
     lines = cal.method == "pinball" and "log_precision_" not in has
@@ -456,7 +461,7 @@ def _with_state(cal: QuantileCalibrator, state: Any, what: str) -> QuantileCalib
         rows = state["lines_"] if isinstance(state["lines_"], list) else []
         vectors = [vector(row, f"{what}.lines_") for row in rows]
         if len(vectors) != len(cal.quantiles) or any(len(row) != 2 for row in vectors):
-            raise InputError(f"{what}.lines_: expected two numbers for each quantile.")
+            raise InputError(f"{what}.lines_ has another shape; expected two numbers per quantile.")
         cal.lines_ = np.array(vectors)
     edges = cal.edges_ if lines else np.array([0.25, 0.75])
     curve = np.zeros(2) if lines else cal.log_precision_

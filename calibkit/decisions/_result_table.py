@@ -13,7 +13,7 @@ from .._core.optional import require
 from .._core.printed import printable
 from ..metrics import Estimate
 
-#: Characters that LaTeX would read as commands.
+#: Characters that are commands in LaTeX.
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
@@ -22,19 +22,20 @@ _LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class ResultTable:
-    """Rows of results, and what is to be said of them.
+    """Rows of results with notes; prints as a table.
 
     Attributes
     ----------
     rows : tuple of dict
-        One dict per row, all with the same keys; values are text, numbers, or
+        One dict per row, all with the same keys. Values are texts, numbers, or
         :class:`~calibkit.Estimate`, a number with its interval.
     notes : tuple of str
-        Sentences that belong beside the table.
+        Sentences that are printed below the table.
     caption : str
-        How the numbers were made.
+        How the numbers were computed.
     brief : tuple of str
-        Columns that print without their intervals, for room; :meth:`flat` has them.
+        Columns that are printed without their intervals, to save space; :meth:`flat` contains the
+        intervals.
 
     Examples
     --------
@@ -84,12 +85,12 @@ class ResultTable:
         return f"<table><tr>{head}</tr>{body}</table>{words}"
 
     def flat(self) -> list[dict[str, Any]]:
-        """Rows of plain values: an interval becomes three columns.
+        """Return rows of plain values; an estimate becomes three columns.
 
         Returns
         -------
         rows : list of dict
-            ``x``, ``x_low`` and ``x_high`` for every column x that holds an estimate anywhere.
+            ``x``, ``x_low`` and ``x_high`` for every column x that contains an estimate.
         """
         spread = {k for r in self.rows for k, v in r.items() if isinstance(v, Estimate)}
         out = []
@@ -105,22 +106,22 @@ class ResultTable:
         return out
 
     def to_pandas(self) -> Any:
-        """The rows at full precision as a data frame; needs pandas.
+        """Return the rows at full precision as a data frame; needs pandas.
 
         Returns
         -------
         frame : pandas.DataFrame
-            As :meth:`flat`.
+            The rows of :meth:`flat`.
         """
         return require("pandas").DataFrame(self.flat())
 
     def to_markdown(self) -> str:
-        """The table as it prints, in Markdown.
+        """Return the printed table in Markdown.
 
         Returns
         -------
         text : str
-            Without notes and caption.
+            The table without notes and caption.
         """
         rule = [":---" if self._is_text(c) else "---:" for c in self.columns]
         lines = [self._heads(), rule, *self.cells()]
@@ -129,12 +130,12 @@ class ResultTable:
         )
 
     def to_latex(self) -> str:
-        """The table as it prints, in LaTeX (of the package booktabs).
+        """Return the printed table in LaTeX; it needs the LaTeX package booktabs.
 
         Returns
         -------
         text : str
-            A ``tabular``, without notes and caption.
+            A ``tabular`` without notes and caption.
         """
         lines = [" & ".join(c.translate(_LATEX) for c in self._heads()) + r" \\", r"\midrule"]
         for line in self.cells():
@@ -144,12 +145,12 @@ class ResultTable:
         return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}"])
 
     def cells(self) -> list[list[str]]:
-        """The table as text, as it prints.
+        """Return the cells as they are printed.
 
         Returns
         -------
         lines : list of list of str
-            A list of cells for each row; the names are in ``columns``.
+            One list of cells per row, in the order of ``columns``.
         """
         return [[_shown(v, k not in self.brief) for k, v in row.items()] for row in self.rows]
 
@@ -161,13 +162,13 @@ class ResultTable:
 
 
 def _shown(value: Any, interval: bool = True) -> str:
-    """A cell in few characters."""
+    """A cell as it is printed."""
     if isinstance(value, Estimate):
         if not interval or np.isnan(value.value):
             return _shown(value.value)
         return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
     if isinstance(value, (bool, np.bool_, str)):
-        return printable(" ".join(str(value).splitlines()))  # a line is a row
+        return printable(" ".join(str(value).splitlines()))  # one line per row
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
     return "-" if value is None or np.isnan(value) else f"{value:.3f}"

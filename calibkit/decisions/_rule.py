@@ -1,4 +1,4 @@
-"""From a signal that was judged to decisions on outputs to come."""
+"""Decide on new outputs by a signal, its calibrator, a threshold and a policy."""
 
 from __future__ import annotations
 
@@ -27,23 +27,25 @@ _SCALES = {"probability": "probability", "logit": "log-odds", "score": "a score"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decisions:
-    """What a :class:`DecisionRule` says of each output.
+    """Decisions of a :class:`DecisionRule`, one row per output.
 
     Prints as the number of outputs that are accepted, reviewed and discarded.
 
     Attributes
     ----------
     task, sample : ndarray of shape (n,)
-        Which output it is.
+        The problem that the output is for, and its number among the problem's outputs.
     confidence : ndarray of shape (n,)
-        The signal; NaN where there is none.
+        The signal, on the scale on which the rule's calibrator takes it: a probability, log-odds
+        or a score. NaN where an output has no signal.
     probability : ndarray of shape (n,)
-        P(correct); NaN where there is no signal.
+        Calibrated probability that the output is correct; NaN where it has no signal.
     decision : ndarray of str of shape (n,)
         "accept", "review" or "discard".
     promised : ndarray of bool of shape (n,), or None
-        Which outputs are accepted under the threshold's promise; None unless the rule has both a
-        threshold and a policy.
+        Whether the threshold accepts the output. The threshold's error-rate guarantee is about
+        these outputs together, not about those with decision "accept". None unless the rule has
+        both a threshold and a policy.
 
     Examples
     --------
@@ -72,16 +74,16 @@ class Decisions:
 
     @property
     def columns(self) -> dict[str, np.ndarray]:
-        """All that is known of the outputs, by name."""
+        """The attributes that are not None, by name."""
         return {name: values for name, values in vars(self).items() if values is not None}
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per output; needs pandas.
+        """Return a data frame with one row per output; needs pandas.
 
         Returns
         -------
         pandas.DataFrame
-            Columns task, sample, confidence, probability, decision, and promised if there is one.
+            Columns task, sample, confidence, probability, decision, and promised if it is not None.
         """
         return require("pandas").DataFrame(self.columns)
 
@@ -89,7 +91,7 @@ class Decisions:
         n = {name: int(np.count_nonzero(self.decision == name)) for name in DECISIONS}
         text = f"{len(self):,} outputs: " + ", ".join(f"{k:,} {name}" for name, k in n.items())
         if self.promised is not None:
-            text += f"; {np.count_nonzero(self.promised):,} promised"
+            text += f"; {np.count_nonzero(self.promised):,} covered by the guarantee"
         if n_missing := np.count_nonzero(np.isnan(self.confidence)):
             text += f"; {n_missing:,} without a signal"
         return text
@@ -100,44 +102,45 @@ class Decisions:
 
 @dataclass(frozen=True, eq=False)
 class DecisionRule(Traced):
-    """All that decides on outputs to come: a signal, its calibrator, a threshold, a policy.
+    """Decide on new outputs by a signal, its calibrator, and a threshold, a policy or both.
 
-    Use it to carry what was learnt on labelled outputs to where new ones are made:
-    :func:`~calibkit.save` writes it to a JSON file, and ``calibkit codegen policy -o rule.json``
-    and ``calibkit codegen decide`` make and apply it on the command line.
+    Use it to apply what you fitted on labeled outputs to new outputs. :func:`~calibkit.save` writes
+    it to a JSON file. On the command line, ``calibkit codegen policy -o rule.json`` makes a rule
+    and ``calibkit codegen decide`` applies it.
 
     Parameters
     ----------
     signal : str
         Name of a measure of :func:`token_confidence`, or of a signal of the outputs.
     calibrator : BaseCalibrator
-        Fitted on that signal and whether the outputs were correct (0/1 or bool).
+        A calibrator fitted on that signal and on whether the outputs are correct (0/1 or bool).
     threshold : RiskControlledThreshold, optional
-        Fitted on the same signal, not on what the calibrator makes of it.
+        A threshold fitted on the same signal, before calibration.
     policy : TriagePolicy, optional
-        What mistakes and reviews cost.
+        A policy for the calibrated probabilities.
 
     Attributes
     ----------
     scale : str
-        What the signal must be: the threshold's scale, or without one the calibrator's.
+        The scale that the signal must have: that of the threshold, or of the calibrator if there is
+        no threshold.
 
     Raises
     ------
     TypeError
-        If a part is not of the kind described.
+        If a part has another type.
     ValueError
-        If there is neither a threshold nor a policy, or scales or classes do not fit together.
+        If there is neither a threshold nor a policy, or scales or classes do not match.
     sklearn.exceptions.NotFittedError
         If the calibrator or the threshold is not fitted.
 
     Notes
     -----
-    With a policy, decisions are by P(correct); the policy is optimal only as far as that is
-    calibrated for the outputs to come. With a threshold alone, outputs at or above it are accepted
-    and the rest reviewed. With both the policy decides, and ``promised`` says which outputs the
-    threshold accepts: its promise is about all of these, and not about those that the policy
-    accepts.
+    With a threshold alone, outputs with a signal at or above it are accepted and the rest are
+    reviewed. With a policy, it decides by the calibrated probability; it is optimal if that is
+    calibrated for the new outputs. With both, the policy decides, and ``promised`` says which
+    outputs the threshold accepts: the error-rate guarantee is about all of these, not about those
+    that the policy accepts.
 
     Examples
     --------
@@ -177,7 +180,7 @@ class DecisionRule(Traced):
 
     @property
     def fitted_on_(self) -> Provenance | None:
-        """What its calibrator was fitted on."""
+        """Data that the calibrator was fitted on."""
         return super().fitted_on_ or self.calibrator.fitted_on_
 
     def __post_init__(self) -> None:
@@ -187,16 +190,20 @@ class DecisionRule(Traced):
             if not (isinstance(part, kind) or (optional and part is None)):
                 raise InputTypeError(
                     f"{name}={spelled(part)}; expected a "
-                    f"{kind.__name__}{' or None' if optional else ''}."
+                    f"{kind.__name__}{' or None' if optional else ''}. The order of the arguments "
+                    "is: signal, calibrator, threshold, policy."
                 )
         if self.threshold is None and self.policy is None:
-            raise InputError("neither a threshold nor a policy; expected one of them, or both.")
+            raise InputError(
+                "threshold=None and policy=None; expected at least one of them. Pass "
+                "threshold=RiskControlledThreshold(...).fit(...) or policy=TriagePolicy(...)."
+            )
         check_is_fitted(self.calibrator)
         if "lift" in self.calibrator._traits or self.calibrator.classes_.tolist() != [0, 1]:
             raise InputError(
-                f"calibrator={spelled(self.calibrator)} of classes "
-                f"{spelled(self.calibrator.classes_.tolist()[:10])}; expected one of a single "
-                "score, fitted on whether outputs were correct, 0 or 1."
+                f"calibrator={spelled(self.calibrator)} has the classes "
+                f"{spelled(self.calibrator.classes_.tolist()[:10])}; expected a calibrator of a "
+                "single score with classes 0 and 1. Fit it on whether outputs are correct."
             )
         if self.threshold is not None:
             check_is_fitted(self.threshold)
@@ -204,7 +211,8 @@ class DecisionRule(Traced):
             if (self.scale == "probability") != (own == "probability"):
                 raise InputError(
                     f"the calibrator's scale is {spelled(own)} and the threshold's "
-                    f"{spelled(self.scale)}; expected the same (a score counts as log-odds)."
+                    f"{spelled(self.scale)}; expected the same scale ('score' matches 'logit'). "
+                    "Fit both on the same signal."
                 )
 
     def _to_dict(self) -> dict[str, Any]:
@@ -218,11 +226,11 @@ class DecisionRule(Traced):
         parts: dict[str, Any] = {}
         for name, classes in zip(cls._keys[1:], known, strict=True):
             part = data[name]
-            # Looked at before it is read: a rule holds no rule.
+            # Checked before it is read, so that a rule in a rule is refused at once.
             kind = part.get("class") if isinstance(part, dict) else None
             if part is not None and not (isinstance(kind, str) and kind in classes):
                 raise InputError(
-                    f"the {name} of a rule is {short(part)}; expected one of the class "
+                    f"the {name} of a rule is {short(part)}; expected an object of class "
                     f"{' or '.join(classes)}."
                 )
             parts[name] = None if part is None else from_dict(part)
@@ -233,44 +241,43 @@ class DecisionRule(Traced):
 
     @property
     def scale(self) -> str:
-        """What the signal must be: "probability", "logit" or "score"."""
+        """Scale that the signal must have: "probability", "logit" or "score"."""
         gate = self.threshold
         return self.calibrator._input_scale() if gate is None else gate.scale
 
     def decide(self, generations: Any) -> Decisions:
-        """What to do with each output.
+        """Decide on each output.
 
         Parameters
         ----------
         generations : Generations or Scored
-            Outputs, as :func:`read_generations` or :func:`join_results` gives them.
+            Outputs from :func:`read_generations` or :func:`join_results`.
 
         Returns
         -------
         decisions : Decisions
-            Confidence, P(correct) and decision of each; prints as a line.
+            Signal, calibrated probability and decision of each output; prints as one line.
 
         Raises
         ------
         ValueError
-            If the outputs lack the signal, or it is on another scale than the rule's.
+            If the outputs lack the signal, or its scale is not that of the rule.
 
         Warns
         -----
         MissingSignalWarning
-            Where outputs have no signal: they are reviewed, or discarded by a policy without
-            reviews.
+            If outputs have no signal. They are reviewed, or discarded if the policy never reviews.
 
         Notes
         -----
-        Token measures are computed on the calibrator's scale. Numbers of a file are taken to be on
-        the rule's scale, unless :meth:`Generations.with_signal` has said otherwise.
+        Token measures are computed on the calibrator's scale. Signals from a file are assumed to be
+        on the rule's scale, unless :meth:`Generations.with_signal` declares another scale.
         """
         outputs: Outputs = getattr(generations, "generations", generations)
         if not hasattr(outputs, "signal_for"):
             raise InputTypeError(
-                f"generations is a {type(generations).__name__}; expected what read_generations or "
-                "join_results gives."
+                f"generations is a {type(generations).__name__}; expected outputs. Pass the return "
+                "value of read_generations or join_results."
             )
         own, asked, name = self.calibrator._input_scale(), self.scale, self.signal
         values, scale = outputs.signal_for(name, own, asked)
@@ -278,7 +285,7 @@ class DecisionRule(Traced):
         if not fits or (scale == "probability") != (asked == "probability"):
             raise InputError(
                 f"{name} is on the scale {spelled(scale)}, and the rule takes {spelled(asked)}; "
-                "expected the same. Make the rule from the signal as it comes here."
+                "expected the same scale. Convert the signal, or fit the rule on this scale."
             )
         known = ~np.isnan(values)
         if not known.all():

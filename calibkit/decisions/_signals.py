@@ -1,4 +1,4 @@
-"""Signals by name that know what each of them is."""
+"""Signals by name, with the scale of each."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from .._typing import FloatArray, IntArray, Scale, SignalScale
 
 
 class Outputs(Protocol):
-    """What a rule must know of outputs: which they are, where each stands, and their signals."""
+    """What a rule needs of outputs: task, sample number, file and line, and signals."""
 
     task: np.ndarray
     sample: IntArray
     place: list[str]
 
     def signal_for(self, name: str, own: Scale, scale: str) -> tuple[FloatArray, str]:
-        """The signal of that name, and its scale."""
+        """Return the signal of that name, and its scale."""
 
 
 class Signals(dict[str, FloatArray]):
-    """Signals by name, and the scale of each; what ``confidence`` of outputs read gives.
+    """A dict of confidence signals by name that also stores the scale of each.
 
-    A dict in all else. :func:`evaluate_confidence` reads the scales, so that log-odds, stated
-    probabilities and lengths can be judged side by side.
+    :func:`evaluate_confidence` uses the scales, so that you can judge log-odds, probabilities and
+    lengths side by side. ``Generations.confidence`` and ``Scored.confidence`` return such a dict.
 
     Parameters
     ----------
     values : mapping of str to ndarray of shape (n,)
-        The signals; NaN where an output has none.
+        The signals, one number per output; NaN where an output has none.
     scales : mapping of str to str
-        "probability", "logit" or "score" by name; "probability" where it is not said.
+        Scale by name: "probability", "logit" (log-odds) or "score" (any other number). Default for
+        a name that is not in it: "probability".
 
     Raises
     ------
     ValueError
-        If ``scales`` names no signal, or no scale.
+        If ``scales`` contains a name that is not in ``values``, or an unknown scale.
 
     Examples
     --------
@@ -57,12 +58,12 @@ class Signals(dict[str, FloatArray]):
         self.scales = dict(scales)
 
     def copy(self) -> Signals:
-        """The same signals, and their scales.
+        """Return a shallow copy, as of a dict, with the scales.
 
         Returns
         -------
         signals : Signals
-            A shallow copy, as of a dict.
+            The copy.
         """
         return Signals(self, {name: s for name, s in self.scales.items() if name in self})
 

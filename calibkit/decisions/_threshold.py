@@ -1,4 +1,4 @@
-"""The lowest acceptance threshold whose error is controlled."""
+"""The lowest acceptance threshold with a guaranteed error rate."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from .._typing import FloatArray, IntArray, Scale, Self, SignalScale
 
 _COUNTS = ("n_outputs_", "n_tested_", "n_accepted_")
 _NUMBERS = ("threshold_", "error_", "bound_")
-#: How far rounding may take an error or its bound above the largest that is allowed.
+#: How much rounding may raise an error rate or its bound above ``max_error``.
 _TOLERANCE = 1e-9
-#: More outputs that are advised where chance has decided.
+#: Factor for the number of outputs to advise where the threshold failed by chance.
 _MORE = 1.25
 
 
 class Reachable(NamedTuple):
-    """The most promising threshold where none is controlled.
+    """The closest threshold, where no threshold has the guarantee.
 
     Attributes
     ----------
     threshold : float
         The threshold.
     n_accepted : int
-        Outputs at or above it, of those that are tested.
+        Number of the tested outputs at or above it.
     error : float
-        Share of wrong ones among these.
+        Error rate among these.
     bound : float
-        Exact upper bound of the error of this one threshold, with confidence ``1 - alpha``.
+        Exact upper bound of the error rate at this one threshold, at confidence level
+        ``1 - alpha``.
     n_needed : int or None
-        About how many outputs (or groups) like these would show it to be controlled; None if
-        more of them would not help, or it fails because one above it does.
+        About how many outputs (or groups) like these would give the guarantee. None if more outputs
+        would not help, or if it fails because a higher threshold fails.
 
     Examples
     --------
@@ -75,88 +76,91 @@ class Reachable(NamedTuple):
 
 
 class RiskControlledThreshold(Traced, BaseEstimator):
-    """Lowest acceptance threshold whose error is at most ``max_error``, with a guarantee.
+    """Find the lowest acceptance threshold with an error-rate guarantee.
 
-    Use it to accept outputs unseen while promising how many of them are wrong. The promise needs
-    neither calibrated probabilities nor an error that falls as the threshold rises; it needs
-    labelled outputs of the same kind as those to come, on which the signal was not fitted. For
-    decisions by cost see :class:`TriagePolicy`.
+    Use it to accept outputs without review while limiting the error rate among them. The guarantee:
+    with probability ``1 - alpha``, at most a share ``max_error`` of the accepted new outputs is
+    wrong. It does not need calibrated probabilities. It needs labeled outputs of the same kind as
+    the new ones, and a signal that was not fitted on them. For decisions by cost use
+    :class:`TriagePolicy`.
 
     Parameters
     ----------
     max_error : float, default=0.05
-        Largest share of wrong outputs among the accepted, in (0, 1).
+        Maximum error rate among accepted outputs, in (0, 1).
     alpha : float, default=0.1
-        Probability, over the labelled outputs, that the promise is broken.
+        Probability that the guarantee fails, in (0, 1).
     scale : {"probability", "logit", "score"}, default="probability"
-        What ``p`` is: a probability, log-odds, or any number of which more means surer. Only
-        the order counts; the scale is there to catch mistakes.
+        Scale of ``p``: a probability, log-odds, or any other number that is higher for outputs
+        more likely to be correct. Only the order matters; the scale serves to detect mistakes.
     max_group_size : int, optional
-        The most outputs a group can have, such as the samples drawn per problem. Default: the
-        size of the largest group in the data; say it where sizes vary.
+        Largest number of outputs that a group can have, such as the samples drawn per problem. Set
+        it if group sizes vary. Default: the size of the largest group in the data.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the draw of an output from each group.
+        Seed for drawing one output from each group.
 
     Attributes
     ----------
     threshold_ : float
-        Outputs at or above it are accepted; infinite if no threshold is controlled.
+        Outputs at or above it are accepted; infinite if no threshold has the guarantee.
     n_accepted_ : int
-        How many of the outputs in ``fit`` are.
+        Number of the outputs in ``fit`` at or above the threshold.
     error_ : float
-        Share of wrong ones among them; NaN if there are none.
+        Error rate among these; NaN if nothing is accepted.
     bound_ : float
-        Exact upper bound of the error of this one threshold, at most ``max_error``; NaN if there
-        is none.
+        Exact upper bound of the error rate at this one threshold, at most ``max_error``; NaN if
+        nothing is accepted.
     feasible_ : bool
-        Whether a threshold is controlled.
+        Whether a threshold has the guarantee.
     n_tested_ : int
-        Outputs that the tests use: all, or one from each group.
+        Number of outputs used by the tests: all, or at most one per group.
     n_outputs_ : int
-        Outputs in ``fit``.
+        Number of outputs in ``fit``.
     n_groups_ : int or None
-        Groups, if they were given.
+        Number of groups; None without groups.
     best_ : Reachable or None
-        The most promising threshold, if none is controlled.
+        The closest threshold, if no threshold has the guarantee.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data or settings.
+        In ``fit``: invalid data or settings.
 
     Notes
     -----
-    The promise: with probability ``1 - alpha`` over the outputs in ``fit``,
-    ``P(wrong | p >= threshold_) <= max_error`` for outputs to come, in finite samples and for any
-    distribution. If no threshold is controlled, nothing is accepted and a warning says so.
+    The guarantee: with probability at least ``1 - alpha`` over the outputs in ``fit``,
+    ``P(wrong | p >= threshold_) <= max_error`` for new outputs. It is valid for finite samples and
+    any distribution, also if the error rate does not fall as the threshold rises. If no threshold
+    has the guarantee, nothing is accepted and a warning says so.
 
-    Of the N accepted by a fixed threshold with error R, Bin(N, R) are wrong, so
+    If a fixed threshold has error rate R and accepts N outputs, Bin(N, R) of them are wrong, so
     ``P(Bin(N, max_error) <= wrong)`` is an exact p-value. Thresholds are tested from high to low,
-    each at the same level, until one fails (fixed-sequence testing, as in Learn then Test:
-    Angelopoulos et al. 2021). A sequence from the very top ends at once, since few outputs prove
-    nothing, and one from the m-th largest score begins where the data say, which is not valid.
-    Here it begins at the upper q-quantile of the scores to come, a fixed place: unknown, but its
-    rank lies in a range known from the binomial distribution except with a tenth of alpha. Tests
-    run from the upper end of that range, and a threshold counts if it lies below the lower end.
-    So there is a least number to accept: by default 87 of 200 outputs, 125 of 500, 208 of 1,000
-    and 215 of 5,000.
+    each at the same significance level, until one fails (fixed-sequence testing, as in Learn then
+    Test: Angelopoulos et al. 2021). The start of the sequence must not depend on the data, and the
+    highest scores are too few to pass a test. The sequence therefore starts at an upper quantile of
+    the distribution of scores. Its rank in the data is unknown, but lies in a binomial range except
+    with probability alpha / 10. Tests run from the upper end of that range, and only thresholds
+    below its lower end count. This sets a minimum number of accepted outputs: by default 87 of 200
+    outputs, 125 of 500, 208 of 1,000 and 215 of 5,000.
 
-    Where the surest outputs are wrong too often, up to three more sequences may still find a
-    threshold. Each begins at a quantile of the scores below the start before it, from 15%, 30% and
-    65% of the outputs on where scores have no ties; where most outputs share a few values, as
-    stated confidences do, at the values that follow. The four hold 1/2, 1/4, 1/8 and 1/8 of alpha,
-    and one that gets to the start of the next adds its level to it (fallback procedure of Wiens and
-    Dmitrienko 2005). With fewer outputs than six times the least number there is one sequence.
+    If the outputs with the highest scores are wrong too often, up to three more sequences may still
+    find a threshold. Each starts at a lower quantile than the one before: where 15%, 30% and 65% of
+    the outputs are accepted if scores have no ties, or at the next values if most outputs share a
+    few values, as stated confidences do. The four sequences have 1/2, 1/4, 1/8 and 1/8 of alpha. A
+    sequence that reaches the start of the next one passes its level on (fallback procedure: Wiens
+    and Dmitrienko 2005). There is one sequence if there are fewer outputs than six times the
+    minimum number.
 
-    Groups: problems are independent, samples of one problem are not. From each group one output is
-    drawn at random, in ``size / max_group_size`` of the cases: these are independent and wrong as
-    often as all outputs are, so the promise is about outputs, large groups counting more, and exact
-    as before. Outputs of a problem often stand or fall together, in which case little is lost.
-    The sequence ends besides where the error of all outputs exceeds ``max_error``.
+    Groups: problems are independent, but samples of one problem are not. From each group one output
+    is drawn at random, with probability ``size / max_group_size``. The drawn outputs are
+    independent and have the same error rate as all outputs, so the guarantee stays exact; it is
+    about outputs, so large groups count more. If outputs of one problem are mostly all correct or
+    all wrong, drawing loses little. A sequence also ends where the error rate of all outputs
+    exceeds ``max_error``.
 
-    A calibrator may be fitted before, but on other outputs (or problems); one that keeps the order
-    changes nothing but the threshold's name. Scores rescaled out of fold are not one signal, since
-    each fold has a map of its own: pass the signal itself. Time O(n log n).
+    You may calibrate the signal before, with a calibrator fitted on other outputs (or problems). An
+    increasing calibrator accepts the same outputs. Do not pass out-of-fold probabilities: each fold
+    has its own calibrator, so they are not one signal. Time O(n log n).
 
     References
     ----------
@@ -176,7 +180,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     >>> gate = RiskControlledThreshold(max_error=0.1).fit(p[:1000], correct[:1000])
     >>> print(gate)
     Accept at 0.7965 or more: with 90% confidence, at most 10% of the accepted outputs are wrong.
-    Of 1,000 outputs 604 are accepted, 8.11% of them wrong.
+    604 of 1,000 outputs are accepted; 8.11% of them are wrong.
     >>> gate.predict([0.9, 0.6])
     array([ True, False])
     """
@@ -205,22 +209,22 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         Parameters
         ----------
         p : array-like of shape (n,) or (n, 2)
-            Confidence that each output is correct; of two columns, as of ``predict_proba``, the
-            second. Outputs where it is NaN are left out, with a warning: they are never accepted.
+            Signal, one number per output. If there are two columns, as from ``predict_proba``, the
+            second one is used. Outputs with NaN are left out with a warning, and never accepted.
         correct : array-like of shape (n,)
-            Whether it was: 0/1 or bool.
+            Whether each output is correct: 0/1 or bool.
         groups : array-like of shape (n,), optional
-            Problem or repository of each output, where several outputs have one.
+            Problem or repository of each output. Pass it if problems have several outputs.
 
         Returns
         -------
         self : RiskControlledThreshold
-            Fitted; prints as a sentence.
+            The fitted threshold; prints as a sentence.
 
         Raises
         ------
         ValueError
-            If the data or settings are not of the kind described.
+            If the data or settings are invalid.
         """
         self._check_params()
         values = validate_signal(p, self.scale, allow_empty=False)
@@ -229,10 +233,10 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         g = None if groups is None else validate_group_labels(groups, len(values), "groups")
         known = ~np.isnan(values)
         if not known.all():
-            warn_left_out("confidence", ~known, ", and never accepted")
+            warn_left_out("confidence", ~known, " and never accepted")
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         if not len(values):
-            raise InputError("p is NaN for all outputs; expected numbers for some.")
+            raise InputError("p is NaN for all outputs; expected at least one number.")
         rows, n_groups = slice(None), None
         if g is not None:
             codes = np.unique(g, return_inverse=True)[1]
@@ -259,7 +263,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         if largest < sizes.max():
             raise InputError(
                 f"max_group_size={largest}, and the largest group has {sizes.max()} outputs; "
-                "expected at least as many."
+                f"expected at least {sizes.max()}."
             )
         if largest == 1:
             return slice(None), len(sizes)
@@ -269,9 +273,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         drawn = slot < sizes
         if not drawn.any():
             raise InputError(
-                f"the draw took an output of none of {len(sizes)} groups (of a group, size / "
-                f"max_group_size={largest} of the draws do); expected one at least. Give more "
-                "groups, or the largest size that there is."
+                f"no output was drawn from {len(sizes)} groups (each group gives one with "
+                f"probability size / max_group_size, and max_group_size={largest}); expected at "
+                "least one. Pass more groups, or the true largest group size as max_group_size."
             )
         return order[(np.cumsum(sizes) - sizes + slot)[drawn]], len(sizes)
 
@@ -301,7 +305,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.alpha)))
         else:
             needed, i = reached
-            if needed <= n_tested:  # it would do by itself, but one above it has failed
+            if needed <= n_tested:  # it passes by itself, but a higher threshold has failed
                 above = (m[:i] >= sequences[0].first) if sequences else np.zeros(i, bool)
                 wrong_on_top = (m_wrong[:i] > max_error * m[:i])[above].any()
                 needed = None if wrong_on_top else int(_MORE * n_tested)
@@ -348,24 +352,24 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         return gate
 
     def predict(self, p: Any) -> np.ndarray:
-        """Which outputs to accept.
+        """Return which outputs to accept.
 
         Parameters
         ----------
         p : array-like of shape (n,) or (n, 2)
-            Confidence, as in ``fit``.
+            Signal, as in ``fit``.
 
         Returns
         -------
         accepted : ndarray of bool of shape (n,)
-            True at or above the threshold; False where the confidence is NaN.
+            True at or above the threshold; False where the signal is NaN.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid.
         sklearn.exceptions.NotFittedError
-            If it is not fitted.
+            If the threshold is not fitted.
         """
         check_is_fitted(self)
         return validate_signal(p, self.scale) >= self.threshold_
@@ -373,7 +377,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     def __str__(self) -> str:
         if not hasattr(self, "threshold_"):
             return repr(self)
-        promise = f"{percent(self.max_error)} of the accepted outputs are wrong"
+        error = f"at most {percent(self.max_error)} of the accepted outputs are wrong"
         sure = f"with {percent(1.0 - self.alpha)} confidence"
         tested = ""
         if self.n_groups_ is not None:
@@ -381,45 +385,42 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         if self.best_ is not None:
             grouped = self.n_groups_ is not None
             nearest = _reachable(self.best_, self.n_tested_, grouped, self.max_error)
-            return (
-                f"No threshold is such that, {sure}, at most {promise}: nothing is accepted. "
-                f"{nearest}"
-            )
+            return f"No threshold guarantees {sure} that {error}: nothing is accepted. {nearest}"
         return (
-            f"Accept at {self.threshold_:.4g} or more: {sure}, at most {promise}. Of "
-            f"{self.n_outputs_:,} outputs {self.n_accepted_:,} are accepted, {self.error_:.2%} of "
-            f"them wrong.{tested}"
+            f"Accept at {self.threshold_:.4g} or more: {sure}, {error}. {self.n_accepted_:,} of "
+            f"{self.n_outputs_:,} outputs are accepted; {self.error_:.2%} of them are wrong."
+            f"{tested}"
         )
 
 
 def _reachable(best: Reachable, n_tested: int, grouped: bool, max_error: float) -> str:
-    """What was nearest to the promise, and what would help."""
-    per = "outputs, one from a group," if grouped else "outputs"
+    """The closest threshold, and what would help."""
+    per = "outputs (one per group)" if grouped else "outputs"
     text = (
-        f"The most promising is {best.threshold:.4g}: {best.n_accepted:,} of {n_tested:,} {per} "
-        f"are accepted, {best.error:.2%} of them wrong (at most {best.bound:.2%} with that "
-        "confidence). "
+        f"The closest threshold is {best.threshold:.4g}: it accepts {best.n_accepted:,} of "
+        f"{n_tested:,} {per}; {best.error:.2%} of them are wrong (at most {best.bound:.2%} with "
+        "the same confidence). "
     )
     if best.n_needed is None and best.bound <= max_error:
         return text + (
-            "That would do, but thresholds are tested from high to low and one above it fails: "
-            "among the surest outputs too many are wrong."
+            "Alone it would pass, but thresholds are tested from high to low, and a higher one "
+            "fails: too many of the outputs with the highest signal are wrong."
         )
     if best.n_needed is None and best.error <= max_error:
-        return text + "So few outputs can't tell whether more of them would help."
+        return text + "There are too few outputs to tell whether more of them would help."
     if best.n_needed is None:
-        return text + "More of these would not help: find a better signal, or allow more errors."
+        return text + "More outputs would not help: use a better signal, or a larger max_error."
     return text + f"About {best.n_needed:,} {'groups' if grouped else 'outputs'} would be needed."
 
 
 def _rounded(n: float) -> int:
-    """Two digits, which is more than is known."""
+    """The number rounded up to two digits: it is a rough estimate."""
     step = 10 ** max(0, len(str(int(n))) - 2)
     return int(np.ceil(n / step)) * step
 
 
 def validate_signal(p: Any, scale: SignalScale, *, allow_empty: bool = True) -> FloatArray:
-    """One number per output, of which more means surer; NaN where an output has none."""
+    """One number per output, higher for more confidence; NaN where an output has none."""
     p = in_class_order(p, (False, True), name="p")
     missing = _missing(p)
     if missing.any():
@@ -430,18 +431,18 @@ def validate_signal(p: Any, scale: SignalScale, *, allow_empty: bool = True) -> 
     scores = validate_scores(p, scale=own, name="p", allow_empty=allow_empty)
     if scores.values.ndim > 1:
         raise InputError(
-            f"p has {scores.values.shape[1]} columns; expected one, or the two of a calibrator's "
-            "predict_proba."
+            f"p has {scores.values.shape[1]} columns; expected one column, or the two columns of a "
+            "binary calibrator's predict_proba."
         )
     return scores.values
 
 
 def _missing(p: Any) -> np.ndarray:
-    """Which outputs have no number at all."""
+    """Which outputs have no number."""
     try:
         a = np.asarray(p)
         a = a.astype(np.float64) if a.dtype.kind == "O" else a  # None becomes NaN
-    except (TypeError, ValueError, OverflowError):  # validate_scores knows what to say of it
+    except (TypeError, ValueError, OverflowError):  # validate_scores raises a better error
         return np.zeros(1, dtype=bool)
     bad = np.isnan(a) if a.dtype.kind == "f" and a.ndim else np.zeros(1, dtype=bool)
     return np.asarray(bad.all(axis=1)) if bad.ndim == 2 else bad

@@ -1,4 +1,4 @@
-"""A calibrator learnt on one task, model or project, judged on another."""
+"""Calibrators fitted on one task, model or project and judged on another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..calibrators import validate_calibrator
 from ._folds import of_rows, out_of_fold, validate_folds
 from ._result_table import ResultTable
 
-#: Names of a row and of columns of the tables.
+#: Names that the tables use for a row and a column.
 TAKEN = {"all others", "fitted on"}
 
 
@@ -38,7 +38,7 @@ class Part:
     groups: np.ndarray | None
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-        """Rows of n labels, whole groups where there are groups, and all others."""
+        """n random rows (whole groups, so perhaps a few more), and all other rows."""
         m = len(self.y)
         if self.groups is None:
             order = rng.permutation(m)
@@ -53,7 +53,7 @@ class Part:
 
 
 class PartitionedOutputs:
-    """Checked outputs by part, and calibrators of any of them."""
+    """Checked outputs by part, and calibrators fitted on any of the parts."""
 
     def __init__(
         self,
@@ -75,25 +75,28 @@ class PartitionedOutputs:
         known = np.flatnonzero(~np.isnan(signal))
         distinct, code = np.unique(b[known], return_inverse=True)
         if len(distinct) < 2:
-            raise InputError(f"by holds {len(distinct)} value(s); expected at least two.")
+            raise InputError(
+                f"by holds {len(distinct)} value(s); expected at least two: the names of the "
+                "tasks, models or projects."
+            )
         at = [known[code == i] for i in range(len(distinct))]
         self.names = [str(v) for v in distinct]
         if taken := sorted(TAKEN & set(self.names)):
             raise InputError(
-                f"by holds {spelled(taken[0])}, which the tables use for themselves; expected "
-                "other names."
+                f"by holds {spelled(taken[0])}, which is a name in the result tables; expected "
+                "another name. Rename it."
             )
         self.rows = [Part(i, signal[i], y[i], None if g is None else g[i]) for i in at]
         for name, part in zip(self.names, self.rows, strict=True):
             if len(np.unique(part.y)) < 2:
-                kind = "right" if part.y[0] else "wrong"
+                kind = "correct" if part.y[0] else "wrong"
                 raise InputError(
-                    f"all {len(part.y)} outputs of {name} are {kind}; expected right and wrong "
-                    "ones in every part. Leave it out, or join it to another."
+                    f"all {len(part.y)} outputs of {name} are {kind}; expected correct and wrong "
+                    f"outputs in every part. Drop {name}, or merge it with another part."
                 )
 
     def check_rest(self, n_local: int) -> None:
-        """Raise unless every part has outputs to judge beside its local labels."""
+        """Raise unless every part has outputs left to judge after its local labels."""
         for name, part in zip(self.names, self.rows, strict=True):
             if len(part.y) < 2 * n_local:
                 raise InputError(
@@ -102,20 +105,20 @@ class PartitionedOutputs:
                 )
 
     def fit(self, which: list[int]) -> BaseCalibrator:
-        """The calibrator of these parts together."""
+        """A calibrator fitted on these parts together."""
         signal = np.concatenate([self.rows[i].signal for i in which])
         return _fit(self.template, signal, np.concatenate([self.rows[i].y for i in which]))
 
     def local(self, signal: FloatArray, y: IntArray, local: IntArray, rest: IntArray) -> FloatArray:
-        """Probabilities of the rest by a calibrator of the local labels."""
-        if len(np.unique(y[local])) < 2:  # all there is to know is the rate
+        """Probabilities of the rest by a calibrator fitted on the local labels."""
+        if len(np.unique(y[local])) < 2:  # only the rate can be fitted
             return np.full(len(rest), (y[local].sum() + 1.0) / (len(local) + 2.0))
         return _fit(self.template, signal[local], y[local]).predict_proba(signal[rest])[:, 1]
 
 
 def _fit(template: BaseCalibrator, signal: FloatArray, y: IntArray) -> BaseCalibrator:
     with warnings.catch_warnings():
-        # Of separation, reversal and the like: here the skill tells.
+        # Warnings of separation or reversal are not needed: the skill shows their effect.
         warnings.simplefilter("ignore", CalibrationWarning)
         return clone(template).fit(signal, y)
 
@@ -127,7 +130,7 @@ def log_odds(calibrator: BaseCalibrator, signal: FloatArray) -> FloatArray:
 
 
 def brier_skill(p: FloatArray, y: IntArray) -> FloatArray:
-    """Skill of each row of probabilities; NaN where all labels are alike, or there are none."""
+    """Skill of each row of probabilities; NaN if all labels are equal, or there are none."""
     if len(y) == 0:
         return np.full(p.shape[:-1], np.nan)
     rate = y.mean()
@@ -137,40 +140,40 @@ def brier_skill(p: FloatArray, y: IntArray) -> FloatArray:
 
 
 def mean_known(skill: FloatArray) -> FloatArray:
-    """Means over the draws (first axis) whose skill is defined; NaN if none is."""
+    """Means over the draws (first axis) with a defined skill; NaN if there is none."""
     known = ~np.isnan(skill)
     with np.errstate(invalid="ignore"):
         return np.where(known, skill, 0.0).sum(axis=0) / known.sum(axis=0)
 
 
 REPAIRS = ("none", "intercept", "shrinkage")
-#: Labels at which learning curves are taken, as far as a part has twice as many.
+#: Numbers of local labels to try; a part must have twice as many outputs.
 _GRID = (10, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000, 2000, 5000)
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Brier skill of every calibrator on every part; prints as a matrix.
+    """Brier skill score of every part's calibrator on every part; prints as a matrix.
 
     Attributes
     ----------
     names : list of str
-        The parts (tasks, models, projects), and "all others", fitted on every part but the one
-        that is judged, as the last row.
+        Names of the rows: the parts (tasks, models, projects), then "all others", a calibrator
+        fitted on all parts except the one that is judged.
     skill : ndarray of shape (k + 1, k)
-        Skill of the calibrator fitted on the row's part, judged on the column's: as it is. On the
-        diagonal out of fold.
+        Skill of the calibrator fitted on the row's part, judged on the column's part, without an
+        adjustment. On the diagonal: out of fold.
     intercept : ndarray of shape (k + 1, k)
-        With the intercept refitted on ``n_local`` labels of the column's part, judged on its other
-        outputs.
+        The same after the intercept was refitted on ``n_local`` labels of the column's part, judged
+        on its other outputs.
     shrinkage : ndarray of shape (k + 1, k)
-        With the slope refitted too, drawn towards the borrowed map's.
+        The same after slope and intercept were refitted, with the slope shrunk towards 1.
     success_rate : ndarray of shape (k,)
-        Of each part.
+        Share of correct outputs of each part.
     n : ndarray of shape (k,)
-        Outputs of each part.
+        Number of outputs of each part.
     n_local : int
-        Labels that the repairs were given.
+        Number of labels used for the adjustments.
 
     Examples
     --------
@@ -193,17 +196,18 @@ class Transfer:
     n_local: int
 
     def to_table(self, repair: Literal["none", "intercept", "shrinkage"] = "none") -> ResultTable:
-        """The matrix as a table.
+        """Return a matrix as a table.
 
         Parameters
         ----------
         repair : {"none", "intercept", "shrinkage"}, default="none"
-            Which matrix.
+            Which matrix: without an adjustment, with the intercept refitted, or with slope and
+            intercept refitted.
 
         Returns
         -------
         table : ResultTable
-            A row for each part fitted on, a column for each judged on.
+            A row for each part that was fitted on, a column for each part that was judged.
         """
         check_choice("repair", repair, REPAIRS)
         matrix = self.skill if repair == "none" else getattr(self, repair)
@@ -212,21 +216,22 @@ class Transfer:
             for name, line in zip(self.names, matrix, strict=True)
         ]
         what = {
-            "none": "calibrators as they are",
+            "none": "without adjustment",
             "intercept": f"intercepts refitted on {self.n_local} labels",
-            "shrinkage": f"refitted on {self.n_local} labels, slopes drawn towards the borrowed",
+            "shrinkage": f"slopes (shrunk) and intercepts refitted on {self.n_local} labels",
         }
-        caption = f"Brier skill, judged on the column's outputs: {what[repair]}"
+        caption = f"Brier skill score on the column's outputs, {what[repair]}"
         return ResultTable(tuple(rows), (), caption)
 
     def summary(self) -> ResultTable:
-        """What each part gets from calibrators of others.
+        """Return, for each part, the skill of its own calibrator and of those of other parts.
 
         Returns
         -------
         table : ResultTable
-            For each part: its own calibrator out of fold ("local"), the pooled one of all others
-            as it is and repaired, and the best and worst single other.
+            For each part: its own calibrator out of fold ("local"); the calibrator of all other
+            parts together, without and with the two adjustments; the best and the worst calibrator
+            of a single other part.
         """
         k = len(self.names) - 1
         others = np.where(np.eye(k, dtype=bool), np.nan, self.skill[:-1])
@@ -244,7 +249,7 @@ class Transfer:
             }
             for j, name in enumerate(self.names[:-1])
         ]
-        caption = f"Brier skill; repairs with {self.n_local} labels; local: out of fold"
+        caption = f"Brier skill score; adjusted on {self.n_local} labels; local: out of fold"
         return ResultTable(tuple(rows), (), caption)
 
     def __str__(self) -> str:
@@ -266,54 +271,55 @@ def transfer_matrix(
     scale: SignalScale = "probability",
     random_state: Any = 0,
 ) -> Transfer:
-    """Fit on one task, model or project and judge on another: the whole matrix, and its repairs.
+    """Fit a calibrator on each task, model or project, and judge it on all others.
 
-    Use it before borrowing a calibrator: where success rates or signals differ, a borrowed one may
-    be worse than none. Two repairs are cheap: to refit the intercept on a few labels, and to refit
-    the slope too, drawn towards the borrowed map.
+    Use it before you borrow a calibrator from another task: if success rates or signals differ, it
+    may be worse than none. A few labels of the new task allow two adjustments: refit the intercept
+    of the borrowed calibrator, or its slope and intercept, with the slope shrunk towards 1.
 
     Parameters
     ----------
     confidence : array-like of shape (n,)
         One signal; outputs where it is NaN are left out.
     correct : array-like of shape (n,)
-        Whether the output was correct: 0/1 or bool.
+        Whether each output is correct: 0/1 or bool.
     by : array-like of shape (n,)
-        Task, model or project of each output; each value needs right and wrong outputs.
+        Task, model or project of each output. Each value must have correct and wrong outputs.
     groups : array-like of shape (n,), optional
-        Problem or repository: whole in folds, and drawn whole as labels for repairs.
+        Problem or repository of each output. Outputs of one group stay in one fold and are drawn
+        together as local labels.
     calibrator : str or calibrator, default="platt"
-        What is fitted.
+        Calibrator to fit.
     n_local : int, default=50
-        Labels of the part that is judged which the repairs may use (groups are whole, so it may be
-        a few more).
+        Number of labels of the judged part for the adjustments. Whole groups are drawn, so it may
+        be a few more.
     shrinkage : float, default=1.0
-        Strength of the pull to the borrowed map, ``shrinkage/2 * (slope - 1)**2`` on the summed
-        log-loss of the local labels; without end only the intercept is refitted.
+        Strength of the shrinkage: ``shrinkage/2 * (slope - 1)**2`` is added to the summed log loss
+        of the local labels. Infinity: only the intercept is refitted.
     n_repeats : int, default=20
-        Draws of the local labels, over which the repaired skills are averaged; draws that leave
-        outputs of one kind only, whose skill is not defined, do not count.
+        Number of random draws of the local labels. Skills after adjustment are means over the
+        draws; draws whose remaining outputs are all correct or all wrong are ignored.
     cv : int or splitter, default=5
-        Folds of the diagonal.
+        Folds for the diagonal.
     scale : {"probability", "logit", "score"}, default="probability"
-        What the signal is.
+        Scale of the signal; "logit" means log-odds, a "score" is any other number.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of folds and draws.
+        Seed of the folds and draws.
 
     Returns
     -------
     transfer : Transfer
-        Skill matrices; prints as the matrix and a summary for each part.
+        Matrices of skills; prints as the matrix and a summary for each part.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described, or a part has no output beyond ``n_local``.
+        If the data are invalid, or a part has fewer than ``2 * n_local`` outputs.
 
     Notes
     -----
-    The skill is against the success rate of the judged part, ``1 - brier / (r (1 - r))``: a
-    borrowed calibrator with a negative one is worse than knowing the rate alone.
+    The Brier skill score compares with the success rate r of the judged part,
+    ``1 - brier / (r (1 - r))``. If it is negative, predicting r for every output would be better.
 
     References
     ----------
@@ -329,7 +335,7 @@ def transfer_matrix(
     >>> z = rng.normal(size=2000)
     >>> correct = rng.random(2000) < 1 / (1 + np.exp(-z + 2 * (task == "repair")))
     >>> found = transfer_matrix(1 / (1 + np.exp(-z)), correct, by=task)
-    >>> bool(found.skill[1, 0] < 0 < found.intercept[1, 0])  # borrowed by repair from synthesis
+    >>> bool(found.skill[1, 0] < 0 < found.intercept[1, 0])  # synthesis, judged on repair
     True
     """
     check_int("n_local", n_local, low=1)
@@ -357,7 +363,7 @@ def transfer_matrix(
                 q = expit(a[:, None] * z[:, rest] + b[:, None])
                 repaired[i, r] = brier_skill(q, part.y[rest])
         out["intercept"][:, j], out["shrinkage"][:, j] = mean_known(repaired)
-        for repair in REPAIRS:  # a part lends nothing to itself
+        for repair in REPAIRS:  # the diagonal is out of fold, without an adjustment
             out[repair][j, j] = brier_skill(own[None], part.y)[0]
     rates = np.array([part.y.mean() for part in parts.rows])
     sizes = np.array([len(part.y) for part in parts.rows])
@@ -377,42 +383,44 @@ def local_labels_needed(
     scale: SignalScale = "probability",
     random_state: Any = 0,
 ) -> ResultTable:
-    """Number of labels from which a part is better served by a calibrator of its own.
+    """Find how many labels a task, model or project needs for a calibrator of its own.
+
+    Use it to decide between a calibrator borrowed from other parts and a new one.
 
     Parameters
     ----------
     confidence : array-like of shape (n,)
         One signal; outputs where it is NaN are left out.
     correct : array-like of shape (n,)
-        Whether the output was correct: 0/1 or bool.
+        Whether each output is correct: 0/1 or bool.
     by : array-like of shape (n,)
         Task, model or project of each output.
     groups : array-like of shape (n,), optional
-        Problem or repository, drawn whole.
+        Problem or repository of each output. Outputs of one group are drawn together.
     calibrator : str or calibrator, default="platt"
-        What is fitted.
+        Calibrator to fit.
     shrinkage : float, default=1.0
-        Strength of the pull to the borrowed map, as in :func:`transfer_matrix`.
+        Strength of the shrinkage, as in :func:`transfer_matrix`.
     n_repeats : int, default=20
-        Draws of the local labels at each number of them; draws that leave outputs of one kind
-        only, whose skill is not defined, do not count.
+        Number of random draws of the local labels at each number of labels. Draws whose remaining
+        outputs are all correct or all wrong are ignored.
     scale : {"probability", "logit", "score"}, default="probability"
-        What the signal is.
+        Scale of the signal; "logit" means log-odds, a "score" is any other number.
     random_state : int, RandomState, Generator or None, default=0
         Seed of the draws.
 
     Returns
     -------
     table : ResultTable
-        A row for each part and number n of labels: skill of the calibrator of all other parts
-        ("borrowed"), of the same repaired with n labels ("intercept", "shrinkage"), and of a
-        calibrator fitted on the n labels alone ("local"), on the outputs that are left. Notes say
-        from which n on the local one is better than the borrowed one at every number tried.
+        A row for each part and number n of labels. It contains the skill, on the remaining outputs,
+        of the calibrator of all other parts ("borrowed"), of the same calibrator adjusted on the n
+        labels ("intercept", "shrinkage"), and of a calibrator fitted on the n labels alone
+        ("local"). Notes say from which n on the local calibrator is always the better one.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     Examples
     --------
@@ -424,8 +432,8 @@ def local_labels_needed(
     >>> correct = rng.random(1500) < 1 / (1 + np.exp(-z + 2 * (task == "a")))
     >>> table = local_labels_needed(1 / (1 + np.exp(-z)), correct, by=task)
     >>> print(table.notes[0])
-    a: a calibrator of its own is better than the borrowed one from 10 labels on; up to 200 the
-    borrowed one, repaired, is as good
+    a: a local calibrator is better than the borrowed one from 10 labels on; on 200 labels it is
+    not better than the adjusted borrowed one
     """
     check_int("n_repeats", n_repeats, low=1)
     check_scale("shrinkage", shrinkage)
@@ -445,7 +453,7 @@ def local_labels_needed(
             curve.append((n, means))
             rows.append({"judged on": parts.names[j], "labels": n, **means})
         notes.append(f"{parts.names[j]}: {_verdict(curve)}")
-    return ResultTable(tuple(rows), tuple(notes), f"Brier skill, means of {n_repeats} draws")
+    return ResultTable(tuple(rows), tuple(notes), f"Brier skill score, mean of {n_repeats} draws")
 
 
 def _compare(
@@ -456,7 +464,7 @@ def _compare(
     shrinkage: float,
     rng: np.random.Generator,
 ) -> list[float]:
-    """Skill on the outputs left of the borrowed map, the two repairs and a local fit."""
+    """Skill on the remaining outputs: borrowed, adjusted in the two ways, and fitted locally."""
     local, rest = part.draw(n, rng)
     y = part.y
     q = [z[0, rest]]
@@ -469,16 +477,15 @@ def _compare(
 
 def _verdict(curve: list[tuple[int, dict[str, float]]]) -> str:
     if not curve:
-        return "too few outputs, or groups, to say"
+        return "too few outputs or groups to compare calibrators"
     plain = _from(curve, ("borrowed",))
     if plain is None:
-        return f"the borrowed calibrator is better up to {curve[-1][0]} labels"
-    repaired = _from(curve, ("intercept", "shrinkage"))
-    than = f"up to {curve[-1][0]} the borrowed one, repaired, is as good"
-    if repaired is not None:
-        than = f"than the borrowed one, repaired, from {repaired} on"
-    what = "a calibrator of its own is better than the borrowed one"
-    return f"{what} from {plain} labels on; {than}"
+        return f"a local calibrator on {curve[-1][0]} labels is not better than the borrowed one"
+    adjusted = _from(curve, ("intercept", "shrinkage"))
+    than = f"on {curve[-1][0]} labels it is not better than the adjusted borrowed one"
+    if adjusted is not None:
+        than = f"from {adjusted} labels on it is also better than the adjusted borrowed one"
+    return f"a local calibrator is better than the borrowed one from {plain} labels on; {than}"
 
 
 def _from(curve: list[tuple[int, dict[str, float]]], rivals: tuple[str, ...]) -> int | None:
