@@ -1,18 +1,16 @@
-"""How often does CalibrationAlarm ring falsely, and how soon when it should?
+"""Measure the false alarms of CalibrationAlarm, and its delay after a drift.
 
-Prints two tables. First, on streams of calibrated forecasts of several kinds: the share in which
-the alarm ever rang, beside that of a test of the same level, repeated every 500 labels on the sum
-of the last 1000. Second, for drifts that begin at a known label: labels from
-there to the alarm.
+Prints two tables. The first has the share of streams of calibrated forecasts with an alarm. Beside
+it is the share for a test of the same level that is repeated every 500 labels on the last 1000.
+The second has the number of labels from the onset of a drift to the alarm.
 
     python benchmarks/alarm.py                    # about six minutes on one core, with Numba
     python benchmarks/alarm.py --quick            # fewer and shorter streams
     python benchmarks/alarm.py --false --long     # the first table, on streams of 10^6 labels
-    python benchmarks/alarm.py --recheck          # one design again, with seeds of its own
+    python benchmarks/alarm.py --recheck          # one kind of forecasts again, with new seeds
 
-The design "0.1 or 0.9" had the highest share of nine in both tables of long streams (23 of 400, 8
-of 100), neither significantly above alpha. It was chosen for that, so it was run once more with new
-seeds, on 3000 streams, a number set beforehand.
+The kind "0.1 or 0.9" had the highest share of nine on long streams (23 of 400 and 8 of 100, neither
+significantly above alpha). ``--recheck`` repeats it with new seeds on 3000 streams.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from calibkit import CalibrationAlarm
 
 ALPHA = 0.05
 ONSETS = (0, 1000, 10_000, 100_000)
-#: Labels after the onset of a drift; an alarm that comes later counts as none.
+#: Labels after the onset of a drift; an alarm after them is not counted.
 WATCHED = 20_000
 WINDOW, EVERY = 1000, 500
 
@@ -57,12 +55,12 @@ def extreme(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def certain(rng: np.random.Generator, n: int) -> np.ndarray:
-    """A third 0, a third 1, the rest anything."""
+    """A third 0, a third 1, the rest uniform between 0 and 1."""
     return np.clip(rng.uniform(-1.0, 2.0, n), 0.0, 1.0)
 
 
 def adaptive(move: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Callable:
-    """Streams of forecasts that are made from past labels: all of a block step by step."""
+    """Streams of forecasts made from past labels; a block of streams is drawn step by step."""
 
     def streams(rng: np.random.Generator, n: int, many: int) -> Iterator[tuple]:
         block = max(1, min(many, 10**7 // n))
@@ -81,13 +79,13 @@ def adaptive(move: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -
 
 
 def chase(z: np.ndarray, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Forecasts drawn to the mean of the last labels, so that long runs feed on themselves."""
+    """Forecasts that move toward the mean of the last labels."""
     m = np.clip(mean, 0.002, 0.998)
     return 0.5 * z + 0.5 * np.log(m / (1 - m)) + 0.3 * noise
 
 
 def flee(z: np.ndarray, mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Forecasts against the mean of the last labels, ever bolder."""
+    """Forecasts that move away from the mean of the last labels."""
     return -12.0 * (mean - 0.5) + 0.3 * noise
 
 
@@ -105,7 +103,7 @@ CALIBRATED = {
 
 
 def repeated_test(p: np.ndarray, y: np.ndarray) -> bool:
-    """Whether a test of the sum of labels, made again and again on the last ones, ever rejects."""
+    """Whether a test on the sum of the last labels ever rejects when it is repeated."""
     gap, var = np.append(0.0, np.cumsum(y - p)), np.append(0.0, np.cumsum(p * (1 - p)))
     ends = np.arange(WINDOW, len(p) + 1, EVERY)
     z = np.abs(gap[ends] - gap[ends - WINDOW]) / np.sqrt(var[ends] - var[ends - WINDOW])
@@ -114,7 +112,7 @@ def repeated_test(p: np.ndarray, y: np.ndarray) -> bool:
 
 def false_alarms(n: int, many: int) -> None:
     print(f"\nFalse alarms, alpha = {ALPHA}: {many} streams of {n:,} labels each")
-    print(f"{'calibrated forecasts':28}{'rang':>7}  {'95% interval':16}{'repeated test':>14}")
+    print(f"{'calibrated forecasts':28}{'alarm':>7}  {'95% interval':16}{'repeated test':>14}")
     for number, (name, streams) in enumerate(CALIBRATED.items()):
         rng = np.random.default_rng([number, n])
         rang, rejected = 0, 0
@@ -158,7 +156,7 @@ def drifting(name: str, onset: int, rng: np.random.Generator) -> tuple[np.ndarra
     """Forecasts that are calibrated up to the onset, and labels."""
     n = onset + WATCHED
     if name == "base rate 0.2 to 0.35":
-        # The model knows the law of its feature given the class, and the old rate.
+        # The model is right about the feature given the class, and has the old base rate.
         y = rng.random(n) < np.where(np.arange(n) < onset, 0.2, 0.35)
         x = rng.normal(y.astype(float) * 1.5)
         return expit(np.log(0.25) + 1.5 * x - 1.125), y
@@ -193,10 +191,12 @@ def delays(many: int, onsets: tuple[int, ...], tolerance: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and shorter streams")
-    parser.add_argument("--long", action="store_true", help="streams of 10^6 labels")
-    parser.add_argument("--false", action="store_true", help="false alarms only")
-    parser.add_argument("--delays", action="store_true", help="delays only")
-    parser.add_argument("--recheck", action="store_true", help="one design again")
+    parser.add_argument("--long", action="store_true", help="use streams of 10^6 labels")
+    parser.add_argument("--false", action="store_true", help="print false alarms only")
+    parser.add_argument("--delays", action="store_true", help="print delays only")
+    parser.add_argument(
+        "--recheck", action="store_true", help='repeat the kind "0.1 or 0.9" with new seeds'
+    )
     given = parser.parse_args()
     if given.recheck:
         recheck()

@@ -1,7 +1,8 @@
-"""How long calibkit takes now, as a multiple of what it took in another checkout.
+"""Compare the speed of calibkit with that of another checkout.
 
 ``git worktree add ../before REVISION; python benchmarks/before_after.py ../before`` runs the tasks
-of speed.py with the code of both, in turns in one process, and prints the median of the ratios.
+of speed.py with both versions, in turns in one process. It prints the median of time now / time
+before.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import speed
 #: Turns of each task, and the ratio that none may exceed.
 TURNS = 21
 MOST = 1.10
-#: Modules that belong to one of the two checkouts: calibkit's, and those that hold on to it.
+#: Modules that belong to one of the two checkouts: those of calibkit, and those that import it.
 OWN = ("calibkit", "tasks")
 
 
@@ -40,12 +41,12 @@ class Checkout:
             import calibkit
 
             if not str(calibkit.__file__).startswith(self.tree):
-                raise SystemExit(f"{tree} holds no calibkit")
+                raise SystemExit(f"{tree} contains no package calibkit; pass a checkout of it")
             self.tasks = TASKS
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Imports, those inside functions too, find this tree."""
+        """Make all imports, also those inside functions, use this tree."""
         outside = {n: sys.modules.pop(n) for n in list(sys.modules) if _is_own(n)}
         sys.modules.update(self.modules)
         own = [str(Path(self.tree) / "benchmarks"), self.tree]
@@ -77,7 +78,7 @@ def ratio(name: str, before: Checkout, after: Checkout, divisor: int) -> float:
     now = after.entry(name, data)
     try:
         entries = before.entry(name, data), now
-    except TypeError:  # a task that the other checkout can't do
+    except TypeError:  # the other checkout cannot do this task
         return math.nan
     for entry in entries:
         entry.loops = max(e.loops for e in entries)
@@ -93,7 +94,9 @@ def ratio(name: str, before: Checkout, after: Checkout, divisor: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("before", type=Path, help="a checkout of the code to compare with")
-    parser.add_argument("--task", nargs="+", metavar="NAME", default=[""], help="how names begin")
+    parser.add_argument(
+        "--task", nargs="+", metavar="NAME", default=[""], help="tasks whose names begin with these"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows")
     options = parser.parse_args()
     before, after = Checkout(options.before), Checkout(Path(__file__).parents[1])

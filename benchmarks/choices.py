@@ -1,14 +1,17 @@
-"""What some defaults were chosen by: maps that rescale a signal, by the rows they learn from.
+"""Compare calibrators of a confidence signal, by the number of rows they are fitted on.
+
+Some defaults were chosen by these results.
 
     python benchmarks/choices.py --data DIR --json benchmarks/choices.json   # five minutes
     python benchmarks/choices.py --show benchmarks/choices.json              # the tables alone
 
-Each signal of each known file in DIR is cut into halves at random, whole by group (a problem with
-all its samples). A map learns from n rows drawn of one half and is scored on the other, ten times.
-Known files: those of codegen.py, cifar*.npz (confidence in the winning class), fte_games.csv.gz.
+The groups of each signal (a problem with all its samples) are split into two halves at random. A
+calibrator is fitted on n rows of one half and scored on the other, ten times. Known files in DIR:
+those of codegen.py, cifar*.npz (confidence in the winning class), fte_games.csv.gz.
 
-Of fte_games.csv.gz besides: online methods on the dated forecasts of each league, and on the same
-where each game has 20 forecasts (of noisy log-odds) that are made before its outcome is known.
+With fte_games.csv.gz, online methods are also compared on the dated forecasts of each league: as
+they are, and with 20 forecasts (with noisy log-odds) for each game, all made before its outcome is
+known.
 """
 
 from __future__ import annotations
@@ -110,7 +113,7 @@ FILES: dict[str, Callable[[Path], Iterator[Signal]]] = {
 
 
 def rare(signal: Signal) -> Signal:
-    """The same with so many of the rarer outcome left out that it makes 3% of the rows."""
+    """The signal with rows of the rarer outcome left out, so that they are 3% of the rows."""
     event = signal.correct == (signal.correct.mean() < 0.5)
     rng, rest = np.random.default_rng(0), np.flatnonzero(~event)
     few = rng.permutation(np.flatnonzero(event))[: int(RARE / (1 - RARE) * len(rest))]
@@ -123,7 +126,7 @@ def rare(signal: Signal) -> Signal:
     )
 
 
-#: What evaluate_confidence may rescale by.
+#: Calibrators that evaluate_confidence can use.
 MAPS: dict[str, Callable[[Any], Any]] = {
     "platt": lambda s: ck.PlattCalibrator(scale=s),
     "beta": lambda s: ck.BetaCalibrator(scale=s),
@@ -134,7 +137,7 @@ MAPS: dict[str, Callable[[Any], Any]] = {
     "temperature": lambda s: ck.TemperatureCalibrator(scale=s),
     "auto": PlattOrBeta,
 }
-#: What histogram binning may do about bins without events, or with nothing else.
+#: Ways to keep the rates of histogram binning away from 0 and 1.
 RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "bare rate": lambda n, k: k / n,
     "smoothing 0.5": lambda n, k: (k + 0.25) / (n + 0.5),
@@ -158,7 +161,7 @@ def losses(q: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 def parts(signal: Signal, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to learn from, of both classes, and rows of other groups to be scored on."""
+    """Rows to fit on, and rows of other groups to score on."""
     code = np.unique(signal.groups, return_inverse=True)[1]
     side = rng.permuted(np.arange(code.max() + 1) % 2)[code]
     train, test = (rng.permutation(np.flatnonzero(side == k)) for k in (0, 1))
@@ -166,7 +169,7 @@ def parts(signal: Signal, n: int, rng: np.random.Generator) -> tuple[np.ndarray,
 
 
 def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
-    """Losses of each map (and histogram rule) at each n: means over repetitions."""
+    """Mean losses of each calibrator and each histogram rule at each n, over repetitions."""
     rng = np.random.default_rng(0)
     scale = "probability" if signal.scale == "probability" else "logit"
     found: dict[str, dict[str, list[float]]] = {}
@@ -192,7 +195,7 @@ def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-#: What may go along a stream.
+#: Online methods that are compared.
 ONLINE: dict[str, Callable[[], Any]] = {
     "online Platt": ol.OnlinePlattCalibrator,
     "online beta": ol.OnlineBetaCalibrator,
@@ -209,14 +212,14 @@ SHARING = 20
 
 
 def stream_losses(q: np.ndarray, y: np.ndarray) -> list[float]:
-    """Calibration error of ten bins, log loss, and how many forecasts were certain and wrong."""
+    """Calibration error in ten bins, log loss, and number of certain and wrong forecasts."""
     own = np.where(y == 1, q, 1 - q)
     error = ck.expected_calibration_error(y, q, n_bins=10)
     return [round(float(v), 5) for v in (error, -np.log(own.clip(TINY)).mean(), (own <= 0).sum())]
 
 
 def streams(path: Path) -> dict[str, Any]:
-    """Losses of each method on each league, and where games have many forecasts."""
+    """Losses of each method on each league, with one and with many forecasts of a game."""
     with gzip.open(path, "rt") as file:
         rows = list(csv.DictReader(file))
     rows.sort(key=lambda r: r["date"])
@@ -242,8 +245,12 @@ def streams(path: Path) -> dict[str, Any]:
     return found
 
 
+#: Names in the tables of keys in the JSON file.
+SHOWN = {"raw": "uncalibrated"}
+
+
 def stream_table(found: dict[str, Any]) -> Iterator[str]:
-    yield "| calibration error / log loss | " + " | ".join(found) + " |"
+    yield "| CE / log loss | " + " | ".join(found) + " |"
     yield "|---" * (len(found) + 1) + "|"
     for name in next(iter(found.values())):
         cells = []
@@ -252,7 +259,7 @@ def stream_table(found: dict[str, Any]) -> Iterator[str]:
             cells.append(
                 f"{error:.4f} / {log_loss:.4f}" + (f" ({certain:.0f} inf)" * (certain > 0))
             )
-        yield f"| {name} | {' | '.join(cells)} |"
+        yield f"| {SHOWN.get(name, name)} | {' | '.join(cells)} |"
 
 
 def _fitted(cal: Any, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -260,9 +267,9 @@ def _fitted(cal: Any, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray
 
 
 def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[str]:
-    """Losses beyond those of the reference, and on how many signals a map has the least."""
+    """Losses minus those of the reference, and the number of signals where each one is best."""
     heads = [f"n = {n}" for n in ROWS]
-    yield f"| Brier score (1e-4) / log loss (1e-3) beyond `{reference}` | {' | '.join(heads)} |"
+    yield f"| difference from `{reference}` | {' | '.join(heads)} |"
     yield "|---" * (len(heads) + 1) + "|"
     of_n = {n: [s[str(n)] for s in found.values() if str(n) in s] for n in ROWS}
     for name in names:
@@ -280,7 +287,7 @@ def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[s
 
 
 def _in_lines(kept: dict[str, Any]) -> str:
-    """JSON with a line for every data set."""
+    """JSON with one line for each data set."""
     parts = [
         json.dumps(name)
         + ": {\n"
@@ -292,10 +299,14 @@ def _in_lines(kept: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="directory of real files")
-    parser.add_argument("--json", type=Path, help="where to keep the figures")
-    parser.add_argument("--show", type=Path, help="figures kept before, instead of --data")
+    parser.add_argument(
+        "--data", type=Path, help="directory of the real files; required without --show"
+    )
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--show", type=Path, help="print the results of this file")
     options = parser.parse_args()
+    if not (options.show or options.data):
+        parser.error("pass --data DIR to compute the results, or --show FILE to print them")
     warnings.simplefilter("ignore")
     if options.show:
         kept = json.loads(options.show.read_text())
@@ -311,9 +322,10 @@ def main() -> None:
         if options.json:
             options.json.write_text(_in_lines(kept))
     found = kept["maps"]
+    print("Cells: Brier score (1e-4) / log loss (1e-3); streams: calibration error / log loss")
     for of_rare, said in ((False, ""), (True, ", the rarer outcome in 3% of the rows")):
         part = {k: v for k, v in found.items() if k.endswith(OF_RARE) == of_rare}
-        print(f"\n## Maps{said}\n", *table(part, list(MAPS), "platt"), sep="\n")
+        print(f"\n## Calibrators{said}\n", *table(part, list(MAPS), "platt"), sep="\n")
         print(f"\n## Histogram binning with 10 bins{said}\n")
         print(*table(part, list(RULES), "smoothing 1"), sep="\n")
     for alike in (False, True):

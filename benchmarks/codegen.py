@@ -1,4 +1,4 @@
-"""Signals of correctness on real files: skill, transfer, policy and sampling budgets.
+"""Evaluate confidence signals of generated code: skill, transfer, policies, sampling budgets.
 
     python benchmarks/codegen.py                        # simulated records only
     python benchmarks/codegen.py --data DIR             # and every known file in DIR
@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 #: Costs of the policy: a wrong output accepted, a review, a right output discarded.
 COSTS = {"cost_accept_wrong": 10.0, "cost_review": 2.0, "cost_discard_right": 3.0}
-#: Errors that thresholds are asked to promise.
+#: Maximum error rates among accepted outputs that thresholds must guarantee.
 MAX_ERRORS = (0.05, 0.1, 0.2)
 
 
@@ -57,13 +57,13 @@ def judge(
     scale: Any,
     n_resamples: int,
 ) -> None:
-    """The table grouped, and the skills where folds and draws ignore the groups."""
+    """Print the table with groups, and the skill with folds and resamples that ignore groups."""
     table = evaluate_confidence(
         signals, correct, groups, scale=scale, n_resamples=n_resamples, random_state=0
     )
     print(table)
     rows = evaluate_confidence(signals, correct, scale=scale, n_resamples=n_resamples)
-    print("\nskill after calibration, folds and draws by problem, and by output:")
+    print("\nBrier skill score after calibration; folds and resamples by problem, then by output:")
     for by_problem, by_output in zip(table, rows, strict=True):
         if by_problem["stage"] == "calibrated":
             a, b = by_problem["skill"], by_output["skill"]
@@ -74,9 +74,9 @@ def judge(
 
 
 def combine(signals: dict[str, Any], correct: np.ndarray, groups: np.ndarray) -> None:
-    """Skill of models of all signals together, by problem and by output."""
+    """Print the skill of models of all signals together, by problem and by output."""
     X = np.column_stack(list(signals.values()))
-    print("\nskill of all signals together, folds and draws by problem, and by output:")
+    print("\nBrier skill score of all signals together; by problem, then by output:")
     for name, model in {
         "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
         "boosted trees": HistGradientBoostingClassifier(max_depth=3, max_iter=60, random_state=0),
@@ -95,7 +95,7 @@ def combine(signals: dict[str, Any], correct: np.ndarray, groups: np.ndarray) ->
 def decide(
     name: str, signal: np.ndarray, correct: np.ndarray, groups: np.ndarray, scale: str
 ) -> None:
-    """A policy by cost, and thresholds with a promise."""
+    """Print a policy by cost, and thresholds with an error-rate guarantee."""
     p = cross_val_calibrate("platt", signal, correct, groups=groups, scale=scale)
     print(f"\n{name}:")
     print(TriagePolicy(**COSTS).evaluate(p, correct, groups, random_state=0))
@@ -105,7 +105,7 @@ def decide(
 
 
 def simulated(folder: Path | None, quick: bool) -> None:
-    """The recipe of the README on simulated records."""
+    """Run the README's recipe on simulated records."""
     import simulate_codegen
 
     heading("Simulated records")
@@ -120,7 +120,7 @@ def simulated(folder: Path | None, quick: bool) -> None:
 
 
 def humaneval(folder: Path, quick: bool) -> None:
-    """Signals of samples of one code model, and how many of them to draw."""
+    """Evaluate signals of samples of one code model, and how many samples to draw."""
     heading("HumanEval, CodeGen-16B, 164 problems x 100 samples")
     data = np.load(folder / "humaneval_codegen16b_codet.npz", allow_pickle=False)
     passed = data["passed"]
@@ -144,7 +144,7 @@ def humaneval(folder: Path, quick: bool) -> None:
 
 
 def cruxeval(folder: Path, quick: bool) -> None:
-    """Self-consistency on two tasks, and its transfer from one to the other."""
+    """Evaluate self-consistency on two tasks, and its transfer from one to the other."""
     heading("CRUXEval, CodeLlama-7B, 800 problems x 10 samples x 2 tasks")
     with gzip.open(folder / "cruxeval_selfconsistency_codellama7b.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
@@ -162,7 +162,7 @@ def cruxeval(folder: Path, quick: bool) -> None:
 
 
 def mmlu_pro(folder: Path, quick: bool) -> None:
-    """Signals of many models on the same questions, and transfer between models."""
+    """Evaluate signals of many models on the same questions, and transfer between models."""
     heading("MMLU-Pro, every ninth model x 12,032 questions")
     data = np.load(folder / "mmlu_pro_confidence_83models.npz", allow_pickle=False)
     have = np.flatnonzero(np.isfinite(data["seq_prob"]).mean(axis=1) > 0.9)[:: 27 if quick else 9]
@@ -175,7 +175,7 @@ def mmlu_pro(folder: Path, quick: bool) -> None:
     correct = data["correct"][have].ravel()
     scale = {"token_length": "score"}
     table = evaluate_confidence(signals, correct, by=model, scale=scale, n_resamples=100)
-    print("Brier skill score, uncalibrated and calibrated (values outside [0, 1] count as missing)")
+    print("Brier skill score, uncalibrated and calibrated (values outside [0, 1] are missing)")
     for name in signals:
         raw, new = (
             [r for r in table if (r["signal"], r["stage"]) == (name, stage)]
@@ -207,9 +207,9 @@ PARTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="directory of real files")
+    parser.add_argument("--data", type=Path, help="directory of the real files")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--quick", action="store_true", help="fewer draws and models")
+    parser.add_argument("--quick", action="store_true", help="fewer resamples and models")
     options = parser.parse_args()
     warnings.simplefilter("ignore", CalibrationWarning)
     for name in options.only:

@@ -1,7 +1,8 @@
-"""Coverage of the intervals of evaluate_confidence where outputs of one problem are alike.
+"""Measure the coverage of the intervals of evaluate_confidence with groups of similar outputs.
 
-Draws problems with effects of their own on both labels and signal, many times, and counts how often
-each interval of the raw signal holds the value that very many problems show.
+Simulates problems that have effects on both the labels and the signal. Counts how often an interval
+of the uncalibrated signal contains the true value, which is that of 400,000 problems. "effective"
+is the effective number of groups (Kish).
 
     python benchmarks/codegen_intervals.py             # 1,000 data sets a line: some five minutes
     python benchmarks/codegen_intervals.py --trials 100
@@ -18,12 +19,12 @@ from calibkit.decisions import evaluate_confidence
 
 NAMES = ("success_rate", "skill", "auc", "ece")
 LEVEL = 0.9
-#: Problems behind the true values.
+#: Problems from which the true values are computed.
 POPULATION = 400_000
 
 
 def sizes_of(kind: str, n_groups: int, rng: np.random.Generator) -> np.ndarray:
-    """Outputs of each problem."""
+    """Number of outputs of each problem."""
     if kind == "equal":
         return np.full(n_groups, 8)
     if kind == "geometric":
@@ -43,18 +44,18 @@ def outputs(
 
 
 def raw_row(signal: np.ndarray, right: np.ndarray, group: np.ndarray | None, n_draws: int) -> dict:
-    # Two folds, since the rescaled signal is not looked at.
+    # Two folds are enough, since the calibrated signal is ignored.
     return evaluate_confidence(signal, right, group, cv=2, level=LEVEL, n_resamples=n_draws)[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--trials", type=int, default=1000, help="data sets a line")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     se = np.sqrt(LEVEL * (1 - LEVEL) / options.trials)
     print(f"coverage of {LEVEL:.0%} intervals, {options.trials} data sets a line (s.e. {se:.3f})\n")
-    print(f"{'sizes':12}{'groups':>8}{'worth':>8}" + "".join(f"{n:>14}" for n in NAMES))
+    print(f"{'sizes':12}{'groups':>8}{'effective':>11}" + "".join(f"{n:>14}" for n in NAMES))
     for kind, n_groups in [
         ("equal", 20),
         ("equal", 100),
@@ -76,7 +77,7 @@ def main() -> None:
             for name in NAMES:
                 inside[name] += found[name].low <= truth[name] <= found[name].high
         shares = "".join(f"{inside[name] / options.trials:>14.3f}" for name in NAMES)
-        print(f"{kind:12}{n_groups:>8}{worth:>8.0f}{shares}", flush=True)
+        print(f"{kind:12}{n_groups:>8}{worth:>11.0f}{shares}", flush=True)
 
 
 if __name__ == "__main__":

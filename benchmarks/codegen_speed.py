@@ -1,7 +1,7 @@
-"""Time of token_confidence against one np.add.reduceat pass over the same tokens.
+"""Compare the time of token_confidence with one pass of np.add.reduceat over the same tokens.
 
-``python benchmarks/codegen_speed.py [--rows 1000000] [--tokens 300]``; medians of CPU seconds. The
-passes and the measures take turns, so that a busy machine is busy for both.
+``python benchmarks/codegen_speed.py [--rows 1000000] [--tokens 300]`` prints medians of CPU
+seconds. Passes and measures take turns, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CASES: list[tuple[str, str | list[str], str]] = [
     ("perplexity", "perplexity", "probability"),
     ("length", "length", "probability"),
     (
-        "these four in one pass",
+        "four measures in one pass",
         [
             "average_token_probability",
             "geometric_mean_probability",
@@ -46,7 +46,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def tokens(rows: int, length: int, dtype: type) -> Ragged:
-    """Log-probabilities as of a language model: most near 0, some far below."""
+    """Log-probabilities like those of a language model: most near 0, some far below."""
     few = (-np.random.default_rng(0).gamma(0.3, 1.0, 1 << 20)).astype(dtype)
     return Ragged(np.resize(few, rows * length), np.arange(rows + 1) * length)
 
@@ -60,15 +60,15 @@ def compare(data: Ragged, dtype: str) -> None:
             passes.append(seconds(lambda: np.add.reduceat(data.values, starts)))
             times.append(seconds(lambda m=measure, s=scale: token_confidence(data, m, scale=s)))
         one, ours = np.median(passes), np.median(times)
-        print(f"{dtype:8s} {label:24s} {ours:7.3f} s / {one:6.3f} s = {ours / one:5.2f}")
+        print(f"{dtype:8s} {label:27s} {ours:7.3f} s / {one:6.3f} s = {ours / one:5.2f}")
     extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"{dtype:8s} extra memory {extra / 1024:.0f} MB at {len(data):,} outputs")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--tokens", type=int, default=300)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="number of outputs")
+    parser.add_argument("--tokens", type=int, default=300, help="tokens of each output")
     args = parser.parse_args()
     print(f"{args.rows:,} outputs of {args.tokens} tokens: CPU time over one np.add.reduceat pass")
     for dtype in (np.float32, np.float64):

@@ -1,17 +1,16 @@
-"""Does RiskControlledThreshold keep its promise, and what does it accept?
+"""Test the error-rate guarantee of RiskControlledThreshold, and how much it accepts.
 
-Draws labelled outputs many times, fits a threshold with an error of at most 5% in mind, and
-compares the true error among what it would accept of new outputs (20% where outputs state one of
-a few confidences). Prints, for each kind of outputs, their number and alpha: the share of
-simulations in which the true error is above that, the share in which a threshold was found, and
-the mean share of outputs accepted; beside it the same for the naive threshold, the lowest with an
-observed error of at most 5% (20%).
+Simulates labeled outputs many times and fits a threshold with a maximum error rate of 5% (20% for
+outputs that state one of a few confidences). For each kind of outputs, number of outputs and alpha
+it prints three shares: "fails", of simulations where the true error among accepted outputs is above
+the maximum; "found", of simulations with a threshold; and "accepted", of outputs. The same follow
+for the naive threshold, the lowest one whose observed error is at most 5% (20%).
 
     python benchmarks/codegen_threshold.py                 # forty minutes on one core
-    python benchmarks/codegen_threshold.py --many 1000     # simulations instead of 5,000
+    python benchmarks/codegen_threshold.py --many 1000     # 1,000 simulations instead of 5,000
     python benchmarks/codegen_threshold.py --json benchmarks/codegen_threshold.json
 
-A share of broken promises above alpha by more than two standard errors is marked with "!".
+"!" marks a share of failures that is above alpha by more than two standard errors.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ import numpy as np
 from calibkit.decisions import RiskControlledThreshold
 
 MAX_ERROR, SAMPLES = 0.05, 10
-#: What is promised of outputs that state one of a few confidences.
+#: Maximum error rate for outputs that state one of a few confidences.
 MAX_ERROR_STATED = 0.2
-#: Outputs from which the true error of each threshold is found, by their exact probabilities.
+#: Outputs from which the true error of each threshold is computed, with exact probabilities.
 POPULATION = 2_000_000
 
 
@@ -57,19 +56,19 @@ def discrete(rng: np.random.Generator, n: int) -> Outputs:
 
 
 def wrong_at_the_top(rng: np.random.Generator, n: int) -> Outputs:
-    """The surest tenth are copies of a wrong answer in a fifth of the cases; then it falls."""
+    """The highest tenth of the scores has an error of 20%; the next lower ones are better."""
     p = rng.random(n)
     return _drawn(rng, p, np.where(p > 0.9, 0.2, np.where(p > 0.5, 0.005, 0.6)))
 
 
 def border(rng: np.random.Generator, n: int) -> Outputs:
-    """Every threshold's error is a hair above what is promised: the hardest case."""
+    """The error of every threshold is slightly above the maximum: the hardest case."""
     p = rng.random(n)
     return _drawn(rng, p, np.full(n, MAX_ERROR * 1.0001))
 
 
 def waves(rng: np.random.Generator, n: int) -> Outputs:
-    """Errors that rise and fall with the score, now above and now below what is promised."""
+    """Errors that rise and fall with the score, above and below the maximum."""
     p = rng.random(n)
     return _drawn(rng, p, MAX_ERROR * (1.0001 + np.sin(12 * np.sqrt(1 - p))))
 
@@ -80,7 +79,7 @@ def useless(rng: np.random.Generator, n: int) -> Outputs:
 
 
 def _grouped(rng: np.random.Generator, n: int, correlation: float) -> Outputs:
-    """Problems of ten samples with one probability each; samples of a problem are alike."""
+    """Problems of ten samples; the samples of a problem are correlated."""
     many = n // SAMPLES
     p = np.repeat(rng.beta(8.0, 0.8, many), SAMPLES)
     own = (1.0 - p[::SAMPLES]).clip(1e-9, 1 - 1e-9)
@@ -90,7 +89,7 @@ def _grouped(rng: np.random.Generator, n: int, correlation: float) -> Outputs:
         k = (1.0 - correlation) / correlation
         wrong = rng.beta(own * k, (1.0 - own) * k)
     correct = rng.random((many, SAMPLES)) >= np.asarray(wrong, dtype=float)[:, None]
-    # The samples' own scores are not quite those of the problem.
+    # The scores of the samples differ a little from that of the problem.
     noisy = 1.0 / (1.0 + (1.0 - p) / p * np.exp(rng.normal(0.0, 0.3, n)))
     return Outputs(noisy, 1.0 - p, correct.ravel(), np.repeat(np.arange(many), SAMPLES))
 
@@ -104,7 +103,7 @@ def groups_all(rng: np.random.Generator, n: int) -> Outputs:
 
 
 def _stated(*values: tuple[float, float, float]) -> Callable[[np.random.Generator, int], Outputs]:
-    """Outputs that state one of a few confidences: the value, its share, its error."""
+    """Outputs that state one of a few confidences, each given by its value, share and error."""
     p, share, error = np.array(values).T
 
     def draw(rng: np.random.Generator, n: int) -> Outputs:
@@ -156,7 +155,7 @@ class Truth:
 
 
 def naive(outputs: Outputs, max_error: float) -> float:
-    """The lowest threshold with an observed error of at most this."""
+    """The lowest threshold whose observed error is at most ``max_error``."""
     order = np.argsort(-outputs.p)
     p = outputs.p[order]
     error = np.cumsum(~outputs.correct[order]) / np.arange(1, len(p) + 1)
@@ -168,7 +167,7 @@ def naive(outputs: Outputs, max_error: float) -> float:
 def simulate(
     kind: Callable[[np.random.Generator, int], Outputs], n: int, alpha: float, many: int, seed: int
 ) -> np.ndarray:
-    """Shares of broken promises, of thresholds found, of outputs accepted: ours, then naive."""
+    """Shares of failures, of thresholds found, of outputs accepted: controlled, then naive."""
     truth, rng = Truth(kind), np.random.default_rng(seed)
     max_error = MAX_ERROR_STATED if kind in STATED.values() else MAX_ERROR
     sums = np.zeros((2, 3))
@@ -185,17 +184,17 @@ def simulate(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--many", type=int, default=5000, help="simulations per line")
-    parser.add_argument("--json", type=Path, help="where to keep the figures")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     many = options.many
     warnings.simplefilter("ignore")
     print(
-        f"error at most {MAX_ERROR:.0%} ({MAX_ERROR_STATED:.0%} where stated); "
+        f"maximum error rate {MAX_ERROR:.0%} ({MAX_ERROR_STATED:.0%} for stated confidences); "
         f"{many:,} simulations per line\n"
     )
     print(f"{'':34}{'controlled':>27}{'naive':>30}")
     found: list[list[object]] = []
-    columns = "".join(f"{name:>10}" for name in ("broken", "found", "accepted"))
+    columns = "".join(f"{name:>10}" for name in ("fails", "found", "accepted"))
     print(f"{'outputs':<22}{'n':>6}{'alpha':>6}{columns}{columns}")
     for name, kind in KINDS.items():
         for n in (200, 1000, 5000):

@@ -1,6 +1,6 @@
-"""Every choice that could flatter calibkit, in one place."""
+"""Settings that could favor calibkit: sizes, seed, repeats, tolerances and goals."""
 
-#: Seed of the synthetic data; the verdicts do not hang on it, try another.
+#: Seed of the synthetic data; try another to check the results.
 SEED = 20_240_229
 
 #: Threads of BLAS, OpenMP, numba and torch. One, so that CPU time is comparable.
@@ -10,7 +10,7 @@ THREADS = 1
 
 #: Runs per contender, by the CPU seconds of its first run: (below, runs). Contenders take turns.
 REPEATS = ((0.1, 21), (1.0, 9), (10.0, 3))
-#: A contender whose first run takes longer than all of these keeps that run and gets one more.
+#: A contender whose first run takes longer than all of these: that run counts, plus one more.
 SLOW_REPEATS = 1
 #: Short runs are repeated in a loop until one timing takes this many CPU seconds.
 MIN_TIMING = 0.02
@@ -33,7 +33,7 @@ ISOTONIC_ROWS = 1_000_000
 METRIC_ROWS = (1_000_000, 10_000_000)
 BOOTSTRAP_ROWS = 1_000_000
 PREDICT_ROWS = 1_000_000
-#: Given log-odds are SLOPE * true log-odds + SHIFT; the true ones are normal with this spread.
+#: Standard deviation of the true log-odds; those of the scores are SLOPE * true log-odds + SHIFT.
 TRUE_SPREAD = 1.5
 SLOPE, SHIFT = 1.6, 0.4
 N_BINS = 15
@@ -55,15 +55,15 @@ BOOTSTRAP_PEER_ROWS = 100_000
 #: Cells of the table that `estimate` draws on.
 BOOTSTRAP_CELLS = 512
 LEVEL = 0.9
-#: uncertainty-calibration always draws this often, and gets so many rows of the interval task;
-#: its time is scaled up to all of them and to N_RESAMPLES.
+#: uncertainty-calibration always makes this number of draws, and gets this number of rows; its time
+#: is scaled up to all rows and to N_RESAMPLES.
 UNCERTAINTY_RESAMPLES, UNCERTAINTY_ROWS = 100, 10_000
 UNCERTAINTY_SCALE = (N_RESAMPLES / UNCERTAINTY_RESAMPLES) * (INTERVAL_ROWS / UNCERTAINTY_ROWS)
 
 # -- what counts as right -----------------------------------------------------------------------
 
-#: Excess NLL (nats per row) over the exact float64 optimum. The first limit that some peer
-#: reaches decides which peers are right.
+#: Excess NLL (nats per row) over the exact float64 optimum. The first limit that any peer reaches
+#: decides which peers are right.
 TEMPERATURE_TOLERANCES = (1e-10, 1e-8)
 TEMPERATURE_OWN = 1e-10
 #: Peers that stop early or smooth the targets as Platt did are right too: hence 1e-6.
@@ -76,26 +76,26 @@ ISOTONIC_OWN = 1e-12
 #: Equal-mass borders may be placed in several ways, which moves a few rows: hence 1e-6.
 ECE_TOLERANCES = (1e-6,)
 ECE_OWN = 1e-12
-#: How much larger the root mean square distance from the true probabilities may be than that of
-#: the exact equal-mass binning, as a share of it.
+#: Largest relative excess of the root mean square distance to the true probabilities over that of
+#: the exact equal-mass binning.
 BINNING_TOLERANCES = (0.01,)
 BINNING_OWN = 1e-6
 #: Borders may differ by a row, and the l1 peers draw at random (standard error 4e-5 at 10^5 rows).
 DEBIASED_TOLERANCES = {"l1": (2e-4,), "l2": (1e-4,)}
 DEBIASED_OWN = 1e-12
-#: As for the bootstrap below; one peer draws a hundred times only (standard error 0.1).
+#: As for the bootstrap below; one peer makes only 100 draws (standard error 0.1).
 INTERVAL_TOLERANCES = (0.3,)
 INTERVAL_OWN = 0.3
 #: Relative difference in width to the interval from REFERENCE_RESAMPLES row resamples, whose own
 #: standard error is about 0.05.
 BOOTSTRAP_TOLERANCES = (0.2,)
 BOOTSTRAP_OWN = 0.2
-#: Largest distance of a row's sum from one, and of 1000 rows from predicting them alone.
+#: Largest distance of a row's sum from one, and of 1000 rows from predictions for these alone.
 PREDICT_OWN = 1e-12
 
 # -- what calibkit must reach (ratios of one run) -----------------------------------------------
 
-#: Rows of a block in the blocked floors (numbers, for matrices): what fits a core's cache.
+#: Rows of a block in the blocked floors (numbers, for matrices); a block fits the cache of a core.
 BLOCK = 32_768
 TEMPERATURE_LARGE_PEER, TEMPERATURE_LARGE_FLOOR = 20.0, 5.0
 #: Extra memory as a share of the array of logits.
@@ -107,7 +107,7 @@ ISOTONIC_PEER = 2.0
 #: Per number of bins, as in BINNING_BINS.
 HISTOGRAM_PEER = (3.5, 3.5)
 SCALING_BINNING_PEER = (8.0, 8.0)
-#: By norm, per number of rows as in DEBIASED_ROWS; None: nothing is promised.
+#: By norm, per number of rows as in DEBIASED_ROWS; None: no goal.
 DEBIASED_PEER = {"l1": (None, 80.0), "l2": (None, 4.0)}
 INTERVAL_PEER = 100.0
 ECE_UNIFORM_FLOOR, ECE_UNIFORM_PEER = 2.0, 1.0

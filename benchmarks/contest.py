@@ -1,4 +1,4 @@
-"""What a contest is made of: contenders, a task that judges them, goals for calibkit."""
+"""Types of the speed benchmark: contenders, tasks that judge them, goals for calibkit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Run = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """Something to be timed: ``prepare(data)`` is not, what it returns is."""
+    """Something to time. ``prepare(data)`` is not timed; the call that it returns is."""
 
     name: str
     role: str  # "calibkit" | "peer" | "floor" | "baseline" (shown, and named in a goal)
     prepare: Callable[[Any], Run]
-    #: Time taken is multiplied by this, where a fair share of the work is measured.
+    #: The time is multiplied by this if only a part of the work is measured.
     scale: float = 1.0
     #: The call returns ``(seconds, answer)`` itself (fresh interpreters).
     self_timed: bool = False
@@ -26,7 +26,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Goal:
-    """One ratio that calibkit must reach."""
+    """A ratio that calibkit must reach."""
 
     kind: str  # "peer" | "floor" | "memory" | "named"
     value: float
@@ -43,7 +43,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured; the first floor is the one that ratios refer to."""
+    """What is measured. Ratios to the floor refer to the first floor."""
 
     name: str
     title: str

@@ -1,6 +1,6 @@
-"""Synthetic data whose truth is known, and the exact answers contenders are judged by.
+"""Synthetic data with known true probabilities, and the exact answers that judge contenders.
 
-The answers are computed here in the plainest way, in float64 and without calibkit.
+The answers are computed in a simple way, in float64 and without calibkit.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scipy.special import ndtr
 
 @dataclass(frozen=True)
 class Multiclass:
-    """Overconfident logits of K classes: the true ones times TRUE_TEMPERATURE.
+    """Over-confident logits of K classes: the true ones times TRUE_TEMPERATURE.
 
-    A row's true logits are standard normal noise, and one class, drawn at random, is lifted by a
-    Gamma(4, 2) variable: winning probabilities then fill [0, 1], as a network's do. The label is
-    drawn from the softmax of the true logits by the Gumbel trick.
+    A row's true logits are standard normal noise; a Gamma(4, 2) variable is added to one random
+    class. So the winning probabilities fill [0, 1], as those of a network do. The label is drawn
+    from the softmax of the true logits by the Gumbel trick.
     """
 
     logits: np.ndarray
@@ -85,8 +85,8 @@ class Multiclass:
 class Binary:
     """Miscalibrated binary scores: log-odds ``z``, probabilities ``p`` and labels 0/1.
 
-    True log-odds are normal; those given are stretched and shifted (SLOPE, SHIFT), so Platt
-    scaling is the right map. No score is within 1e-7 of 0 or 1: no contender's clipping acts.
+    True log-odds are normal; those of the scores are stretched and shifted (SLOPE, SHIFT), so Platt
+    scaling is the right map. No score is within 1e-7 of 0 or 1, so clipping has no effect.
     """
 
     z: np.ndarray
@@ -145,20 +145,20 @@ class Binary:
 
     @cached_property
     def ece_true(self) -> float:
-        """Equal-width ECE of the true probabilities: what an interval should hold."""
+        """Equal-width ECE of the true probabilities, which an interval should contain."""
         return ece(self.p, self.truth, np.arange(1, config.N_BINS) / config.N_BINS)
 
     @cached_property
     def debiased_l2(self) -> float:
-        """Each squared gap less the variance of the bin's label mean."""
+        """Debiased l2 error: each squared gap minus the variance of the bin's label mean."""
         share, gap, rate, n = self._equal_mass_bins
         return float(np.sqrt(max(0.0, share @ (gap**2 - rate * (1 - rate) / (n - 1)))))
 
     @cached_property
     def debiased_l1(self) -> float:
-        """Twice the plug-in less its mean once each bin's label mean is drawn from a normal law.
+        """Debiased l1 error: twice the plug-in minus its mean under normal noise.
 
-        That mean is the one of a folded normal variable, so nothing needs to be drawn.
+        Each bin's part of that mean is the mean of a folded normal variable, in closed form.
         """
         share, gap, rate, n = self._equal_mass_bins
         spread = np.sqrt(rate * (1 - rate) / n)
@@ -191,7 +191,7 @@ class Binary:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows to fit an equal-mass binning on, as many new ones, and the exact answers for these."""
+    """Rows to fit equal-mass bins on, equally many new rows, and the exact answers for these."""
 
     fit: Binary
     new: Binary

@@ -1,9 +1,9 @@
-"""How often intervals of calibration errors hold the truth, and how long they are.
+"""Measure the coverage and the width of intervals of calibration errors.
 
-Every data set comes from a law whose true gap of each bin is known, so that the truth is the
-population error on the bins that the interval speaks of, by numerical integration.
+The true probabilities of each law are known. The true value is the population error on the bins of
+the data set, by numerical integration.
 
-    python benchmarks/interval_coverage.py              # the whole grid
+    python benchmarks/interval_coverage.py              # all: two hours on one core
     python benchmarks/interval_coverage.py --quick      # one data set in ten
 """
 
@@ -50,7 +50,7 @@ LAWS: dict[str, Callable[[Any, Any, float], Any]] = {
 
 
 class Truth:
-    """Population errors between any borders."""
+    """Population errors of bins with any borders."""
 
     def __init__(self, law: str, centre: float) -> None:
         from scipy.special import ndtri
@@ -78,8 +78,8 @@ class Row(NamedTuple):
     norm: str
     repeats: int
     coverage: float
-    below: float  # the interval lies above the truth
-    above: float
+    below: float  # share of intervals above the true value
+    above: float  # share of intervals below it
     width: float
     truth: float
     positives: float  # expected in the bin that has fewest
@@ -118,8 +118,9 @@ def measure(base: float, n: int, law: str, norms: tuple[str, ...], repeats: int)
 
 
 def show(rows: list[Row]) -> None:
-    print(f"Coverage of {LEVEL:.0%} intervals, {N_BINS} equal-mass bins; s.e. of the simulation.")
-    print("* some bin expects fewer than 20 positives: no upper limit on the coverage there.\n")
+    print(f"Coverage of {LEVEL:.0%} intervals, {N_BINS} equal-mass bins; s.e.: of the simulation.")
+    print("* some bin expects fewer than 20 positives: no upper limit on the coverage.")
+    print("too high, too low: share of intervals above, below the true value.\n")
     head = ("base", "n", "law", "norm", "truth", "coverage", "s.e.", "too high", "too low", "width")
     print("{:>5} {:>7} {:<11} {:<4} {:>7} {:>8} {:>6} {:>8} {:>8} {:>7}".format(*head))
     for r in rows:
@@ -142,12 +143,12 @@ def show(rows: list[Row]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one data set in ten")
-    parser.add_argument("--rows", type=int, nargs="*", default=list(ROWS))
-    parser.add_argument("--base", type=float, nargs="*", default=list(CENTRES))
+    parser.add_argument("--rows", type=int, nargs="*", default=list(ROWS), help="numbers of rows")
+    parser.add_argument("--base", type=float, nargs="*", default=list(CENTRES), help="base rates")
     parser.add_argument("--law", nargs="*", default=list(LAWS), choices=list(LAWS))
     parser.add_argument("--norm", nargs="*", default=["l2", "l1"], choices=["l1", "l2"])
-    parser.add_argument("--repeats", type=int, help="data sets of a cell")
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--repeats", type=int, help="data sets of a line")
+    parser.add_argument("--json", metavar="FILE", help="write the results to this file")
     given = parser.parse_args()
     start, rows = time.time(), []
     for base in given.base:

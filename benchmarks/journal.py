@@ -1,8 +1,8 @@
-"""What a journal costs: updates a second by rows per call, without it, with it, and durable.
+"""Measure updates a second without a journal, with a journal, and with a durable journal.
 
 python benchmarks/journal.py                 # in the directory for temporary files
-python benchmarks/journal.py --dir /data     # on the disk that matters to you
-python benchmarks/journal.py --kill 200      # kill its process at random moments; prints a log
+python benchmarks/journal.py --dir /data     # on another disk
+python benchmarks/journal.py --kill 200      # kill processes at random moments; print a log
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from calibkit import to_dict
 from calibkit.online import Journal, OnlinePlattCalibrator, TrackingCalibrator
 
 SIZES = (1, 10, 100, 1000, 10_000)
-#: A cell is measured for about so long; the median of the rounds counts.
+#: A cell is measured for about this time; the result is the median of the rounds.
 SECONDS, ROUNDS = 0.4, 5
 GOAL = 100_000
 
@@ -34,7 +34,7 @@ def stream(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def seconds_per_call(learn: Callable[[int], Any]) -> float:
-    """Median over rounds of the time of a call; ``learn(i)`` makes the i-th."""
+    """Median over rounds of the time of a call; ``learn(i)`` makes the i-th call."""
     i, found = 0, []
     for _ in range(ROUNDS):
         begin, n = time.perf_counter(), 0
@@ -62,7 +62,7 @@ def one_by_one(target: Any, p: np.ndarray, y: np.ndarray) -> Callable[[int], Any
 
 def measure(make: Callable[[], Any], place: Path) -> None:
     p, y = stream(200_000)
-    print(f"\n{make()!r}: updates a second, and what a call costs more (us)")
+    print(f"\n{make()!r}: updates a second, and extra time of a call (us)")
     print(f"{'rows a call':>12} {'no journal':>12} {'journal':>12} {'':>9} {'durable':>12} {'':>9}")
     for rows in ("learn_one", *SIZES):
         n = 1 if rows == "learn_one" else int(rows)
@@ -87,7 +87,7 @@ def measure(make: Callable[[], Any], place: Path) -> None:
 
 
 def restart(place: Path) -> None:
-    """How long a start takes after a crash, at the worst moment: just before a snapshot."""
+    """Print the time of a restart after a crash just before a snapshot, the worst moment."""
     p, y = stream(9_990)
     for rows in (1, 100):
         journal = Journal(place / "state.db", TrackingCalibrator(classes=[0, 1]))
@@ -95,7 +95,7 @@ def restart(place: Path) -> None:
         for i in range(len(p) // rows):
             learn(i)
         state, size = to_dict(journal.calibrator_), (place / "state.db-wal").stat().st_size
-        journal._log.close()  # without the snapshot of an orderly end
+        journal._log.close()  # no snapshot, as in a crash
         begin = time.perf_counter()
         with Journal(place / "state.db") as again:
             took = time.perf_counter() - begin
@@ -109,9 +109,9 @@ def restart(place: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dir", help="where the files go")
-    parser.add_argument("--kill", type=int, metavar="N", help="kill N processes instead")
-    parser.add_argument("--seed", type=int, default=0, help="of the kills")
+    parser.add_argument("--dir", help="directory for the files")
+    parser.add_argument("--kill", type=int, metavar="N", help="kill N processes, measure no times")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the kills")
     options = parser.parse_args()
     if options.kill is not None:
         run_kills(options.kill, options.seed)

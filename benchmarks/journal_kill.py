@@ -1,14 +1,14 @@
-"""Kill a journal's process at random moments: is all that it had acknowledged on file?
+"""Kill processes with a journal at random moments, and check that no acknowledged call is lost.
 
-Each child opens the journal, goes on where the file ends, and says after every call that it has
-returned. It is killed (SIGKILL) after a random delay, while opening too. The file it leaves is then
-copied and opened: the state must equal, bit for bit, that of a run nobody stopped, at the last call
-acknowledged or the one after it. The next child goes on from the file as it was left.
+Each child process opens the journal, continues where the file ends, and reports each call that has
+returned. It is killed (SIGKILL) after a random delay, also while it opens the journal. A copy of
+the file is then opened. Its state must equal, bit for bit, that of an uninterrupted run at the last
+call reported or the one after it. The next child continues from the original file.
 
     python benchmarks/journal.py --kill 200
 
-With --stream it is ``calibkit stream`` that is killed, and with --faults at every point where it
-writes: see ``stream_kill.py``.
+--stream kills ``calibkit stream`` instead, and --faults ends it at each point where it writes: see
+``stream_kill.py``.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from stream_kill import run_stream_faults, run_stream_kills
 from calibkit import to_dict
 from calibkit.online import HedgingCalibrator, Journal, TrackingCalibrator
 
-#: Rows between snapshots: few, so that many kills meet one being written.
+#: Rows between snapshots: few, so that many kills happen while a snapshot is written.
 SNAPSHOT_EVERY = 150
 N_CALLS = 1500
 MAKERS: list[Callable[[], Any]] = [TrackingCalibrator, lambda: HedgingCalibrator(random_state=1)]
 
 
 def make_calls(seed: int) -> list[tuple[str, tuple[Any, ...], int]]:
-    """Calls of a stream, and their rows: labels at once, some missing, and labels that are late."""
+    """Calls of a stream, and their numbers of rows; some labels are missing or late."""
     rng = np.random.default_rng(seed)
     calls: list[tuple[str, tuple[Any, ...], int]] = []
     waiting: list[int] = []
@@ -82,9 +82,9 @@ def run_one(
     delay: float | None,
     at_work: bool,
 ) -> tuple[int, bool]:
-    """Calls that a child acknowledged, and whether it came to its end before it was killed.
+    """Run a child; return the calls it acknowledged, and whether it ended before it was killed.
 
-    The delay counts from the start, or, ``at_work``, from the first call acknowledged.
+    The delay counts from the start or, with ``at_work``, from the first call acknowledged.
     """
     back, out = os.pipe()
     pid = os.fork()
@@ -109,7 +109,7 @@ def run_one(
 
 
 def look(path: Path, make: Callable[[], Any]) -> tuple[int, dict[str, Any] | None]:
-    """Rows and state in a copy of the file as it was left."""
+    """Rows and state in a copy of the file."""
     with tempfile.TemporaryDirectory() as place:
         twin = Path(place) / "copy"
         shutil.copytree(path.parent, twin)
@@ -119,7 +119,7 @@ def look(path: Path, make: Callable[[], Any]) -> tuple[int, dict[str, Any] | Non
 
 
 def run_round(seed: int, kills: int, delay: float, say: Callable[[str], None]) -> int:
-    """Kill children on one file until it holds all calls; returns how many were killed."""
+    """Kill children on one file until it contains all calls; return how many were killed."""
     rng, make, calls = np.random.default_rng(seed), MAKERS[seed % len(MAKERS)], make_calls(seed)
     ends = np.cumsum([0, *(rows for _, _, rows in calls)]).tolist()
     plain, done, acknowledged, killed, finished = make(), 0, 0, 0, False
@@ -127,7 +127,7 @@ def run_round(seed: int, kills: int, delay: float, say: Callable[[str], None]) -
         path = Path(place) / "journal" / "state.db"
         path.parent.mkdir()
         while not finished:
-            # The last child of all is left to finish.
+            # The last child is not killed.
             wait = None if killed == kills else float(rng.uniform(0.0, delay))
             said, finished = run_one(path, make, calls, ends, wait, bool(rng.random() < 0.7))
             killed += not finished
@@ -153,7 +153,7 @@ def run_round(seed: int, kills: int, delay: float, say: Callable[[str], None]) -
 
 
 def run_kills(n: int, seed: int = 0, delay: float = 0.03) -> None:
-    """Kill n children, on as many files as that takes, and print a line for each."""
+    """Kill n children, on as many files as needed, and print a line for each."""
     killed = in_round = 0
     while killed < n:
         share = min(n - killed, -(-n // len(MAKERS)))
@@ -164,12 +164,18 @@ def run_kills(n: int, seed: int = 0, delay: float = 0.03) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kills", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--delay", type=float, default=0.03, help="longest time to a kill, s")
-    parser.add_argument("--stream", action="store_true", help="kill calibkit stream instead")
-    parser.add_argument("--faults", action="store_true", help="and that at each of its points")
-    parser.add_argument("--json", type=Path, help="where to keep the log of --stream, --faults")
+    parser.add_argument("kills", type=int, help="number of processes to kill")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the calls and the kills")
+    parser.add_argument(
+        "--delay", type=float, default=0.03, help="longest time to a kill, in seconds"
+    )
+    parser.add_argument(
+        "--stream", action="store_true", help="kill calibkit stream at random moments"
+    )
+    parser.add_argument(
+        "--faults", action="store_true", help="end it at each point where it writes"
+    )
+    parser.add_argument("--json", type=Path, help="write the log of --stream, --faults here")
     options = parser.parse_args()
     if options.stream or options.faults:
         log = run_stream_kills(options.kills, seed=options.seed) if options.stream else []

@@ -1,9 +1,11 @@
-"""How much of the plug-in's bias the debiased l1 error keeps, for calibrated models and others.
+"""Measure how much of the plug-in's bias remains in the debiased l1 error.
 
 python benchmarks/l1_bias.py
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 from scipy.special import expit
@@ -12,7 +14,10 @@ import calibkit
 
 
 def main() -> None:
-    print("mean l1 error less the true one, by the plug-in and debiased; share of the bias kept\n")
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    print(
+        "mean l1 error minus the true one: plug-in, debiased, and share of the bias that is kept\n"
+    )
     print(f"{'rows':>7}{'bins':>6}{'slope':>7}{'true':>8}{'plug-in':>9}{'debiased':>10}{'kept':>7}")
     for n, bins, slope in [
         (200, 10, 1.0), (1_000, 15, 1.0), (10_000, 15, 1.0), (1_000, 100, 1.0),
@@ -21,7 +26,7 @@ def main() -> None:
         rng = np.random.default_rng(0)
         z = 1.5 * rng.standard_normal(1_000_000)
         settings = {"norm": "l1", "strategy": "uniform", "n_bins": bins}
-        # A model's gap in each bin from its true probabilities, as fractions of events.
+        # The true probabilities are passed as fractional labels.
         true = calibkit.calibration_error(expit(slope * z), expit(z), debias=False, **settings)
         found = []
         for _ in range(300):

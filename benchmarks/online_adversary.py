@@ -1,9 +1,9 @@
-"""Hedging against adversaries who know the distribution of the forecast before they choose a label.
+"""Play hedging against adversaries that know the distribution of the forecast.
 
-An adversary sees the whole state of the calibrator: the cell that will be played, or the two cells
-and their chances, and all counts; only the draw is hidden. The game runs calibkit's own kernels
-under Numba, since 200 games of 10^5 rounds need it; the labels it made are then fed to the public
-class, which must make the very same forecasts.
+An adversary sees the whole state of the calibrator: all counts, and the two possible cells with
+their probabilities. Only the random draw is hidden. The games run calibkit's kernels under Numba,
+since 200 games of 10^5 rounds need that speed. For some games the labels are then passed to the
+public class, which must make the same forecasts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from calibkit.online import HedgingCalibrator, OnlinePlattCalibrator, TrackingCa
 BINS = 10
 TIMES = (1_000, 3_000, 10_000, 30_000, 100_000)
 #: How a label is chosen. "against the mean": 1 if the expected forecast is below a half. "to the
-#: edge": 1 as long as the mean outcome of the cell stays in it, so that the cell remains right and
-#: its middle wrong by half a bin. "greedy": whichever label makes the expected calibration error
-#: of the rounds so far the largest. "edge rate": 1 with probability .3, a border of cells.
+#: edge": 1 while the mean label of the cell stays in the cell, so that the forecast, the middle of
+#: the cell, is wrong by half a bin. "greedy": the label with the largest expected calibration error
+#: so far. "edge rate": 1 with probability .3, a border of cells.
 ADVERSARIES = ("against the mean", "to the edge", "greedy", "edge rate")
 
 
@@ -89,7 +89,7 @@ def play(kind: int, n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def check(kind: int, n: int, seed: int) -> None:
-    """Stop unless the public class makes the forecasts of the game."""
+    """Raise unless the public class makes the forecasts of the game."""
     z, y, forecast = play(kind, n, seed)
     hedge = HedgingCalibrator(OnlinePlattCalibrator(scale="logit"), random_state=seed)
     public = hedge.predict_then_update(z, y)[:, 1]
@@ -119,13 +119,13 @@ def run(runs: int, times: tuple[int, ...]) -> dict[str, list[tuple[Mean, float, 
 
 
 def against_tracking(n: int, seed: int) -> float:
-    """Calibration error of tracking, which has no bound, where labels answer its forecasts."""
+    """Calibration error of tracking, which has no bound, with labels chosen from its forecasts."""
     rng = np.random.default_rng(seed)
     track = TrackingCalibrator(OnlinePlattCalibrator(scale="logit"), smoothing=0)
     forecasts, labels = np.empty(n), np.empty(n)
     for t, z in enumerate(rng.normal(0.0, 2.0, n).tolist()):
         forecasts[t] = track.predict_proba_one(z)
-        # A half itself falls into the bin below it: rounds alternate between two bins.
+        # A forecast of exactly 0.5 is in the bin below it, so rounds alternate between two bins.
         labels[t] = forecasts[t] <= 0.5
         track.learn_one(z, int(labels[t]))
     return error_and_sharpness(forecasts, labels)[0]

@@ -1,10 +1,10 @@
-"""Labels that come in batches: mean log loss of the forecasts made before each batch.
+"""Measure the mean log loss of forecasts when labels arrive in batches.
 
 ``python benchmarks/online_batches.py [--json FILE]``. The intercept of the true log-odds drifts as
-an AR(1) process. Every batch is forecast by ``predict_proba``, then learnt by one ``partial_fit``;
-"row by row" is ``predict_then_update``. The experts are those that AdaptivePlattCalibrator mixes,
-each alone. ``allowed`` is what the mixture may lose against the best of them: .002 nats, and
-``batch / n * log(number of experts)``.
+an AR(1) process. Each batch is forecast with ``predict_proba``, then passed to ``partial_fit``;
+batches of 1 use ``predict_then_update``. The experts are the calibrators that
+AdaptivePlattCalibrator mixes, each alone. ``allowed`` is the largest loss accepted beyond the best
+expert: .002 nats plus ``batch / n * log(number of experts)``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def figures(rho: float, spread: float, batch: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results here")
     options = parser.parse_args()
     rows = []
     for rho, spread in LAWS:

@@ -1,4 +1,4 @@
-"""A trial, not in calibkit: tracking in bins of equal mass instead of equal width."""
+"""Tracking in equal-mass bins, an experiment that is not part of calibkit."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 class EqualMassTracking:
-    """Forecast the mean label of the bin, where bins hold equal shares of the forecasts so far.
+    """Forecast the mean label of a bin; bins have equal shares of the forecasts so far.
 
-    Labels are counted in ``cells`` narrow cells of equal width. Every ``every`` rows the cells are
-    merged anew into ``n_bins`` bins of about equal mass, so that memory stays constant.
+    Labels are counted in ``cells`` narrow cells of equal width. After every ``every`` rows the
+    cells are merged into ``n_bins`` bins of about equal mass, so memory is constant.
     """
 
     def __init__(self, n_bins: int = 10, cells: int = 1_000, every: int = 100) -> None:
@@ -18,14 +18,14 @@ class EqualMassTracking:
 
     def borders(self) -> np.ndarray:
         """The first cell of each bin but the first."""
-        if not self.count.any():  # equal width, as long as nothing is known
+        if not self.count.any():  # equal width before the first forecast
             return np.arange(1, self.n_bins) * self.cells // self.n_bins
         mass = np.cumsum(self.count)
         targets = np.arange(1, self.n_bins) / self.n_bins * mass[-1]
         return np.searchsorted(mass, targets) + 1
 
     def run(self, q: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Repair a stream of forecasts; each row uses the labels before it only."""
+        """Track a stream of forecasts; each row uses only the labels before it."""
         cell = np.clip(np.ceil(q * self.cells).astype(np.intp) - 1, 0, self.cells - 1)
         out = np.empty(len(q))
         for start in range(0, len(q), self.every):

@@ -1,7 +1,7 @@
-"""Streams of the paper's experiments: rows to train on, rows that follow, a forest's scores.
+"""Streams of the paper's experiments: training rows, streamed rows, and the scores of a forest.
 
-The generators draw in the order in which the authors' code draws, from NumPy's legacy generator, so
-that a seed gives the stream and the forest of their run of that number.
+The generators draw in the same order as the authors' code, from NumPy's legacy generator. So a seed
+gives the stream and the forest of the authors' run with that number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Draw = Callable[[np.random.RandomState], Rows]
 
 
 class Design(NamedTuple):
-    """A stream: its name, and what draws its rows and labels (the first 1,000 to train)."""
+    """A stream: its name and a function that draws rows and labels (the first 1,000 to train)."""
 
     name: str
     draw: Draw
@@ -56,7 +56,7 @@ def _angles(degrees: float) -> np.ndarray:
 
 
 def covariate_drift(degrees: float, rng: np.random.RandomState) -> Rows:
-    """Features are stretched along a direction that turns; what the label depends on stays."""
+    """Features are stretched along a direction that rotates; P(Y=1|features) stays the same."""
     beta, first = _signs(rng), rng.randn(DIM)
     first /= np.linalg.norm(first)
     second, angles = _orthogonal(first, rng), _angles(degrees)
@@ -85,7 +85,7 @@ def label_drift(final: float, rng: np.random.RandomState) -> Rows:
 
 
 def regression_drift(degrees: float, rng: np.random.RandomState) -> Rows:
-    """The coefficients of the label's logistic law turn; features stay standard normal."""
+    """The coefficients of the logistic model rotate; features stay standard normal."""
     first = _signs(rng)
     second, angles = _orthogonal(first, rng), _angles(degrees)
     x, u = np.empty((len(angles), DIM)), np.empty(len(angles))
@@ -104,7 +104,7 @@ def _label(z: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 @cache
 def read_table(path: Path) -> dict[str, np.ndarray]:
-    """Columns of a .csv or .csv.gz; numbers where all are."""
+    """Columns of a .csv or .csv.gz; integers where all values are."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", newline="") as file:
         header, *rows = csv.reader(file)
@@ -118,7 +118,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
 
 
 def one_hot(table: dict[str, np.ndarray]) -> np.ndarray:
-    """Numbers first, then an indicator for every value of a text column but its first."""
+    """Numbers first, then an indicator for each value of a text column except its first."""
     numbers = [v for v in table.values() if v.dtype.kind == "i"]
     texts = [v for v in table.values() if v.dtype.kind != "i"]
     dummies = [v == value for v in texts for value in np.unique(v)[1:]]
@@ -178,7 +178,7 @@ def of_file(name: str, path: Path) -> tuple[Design, ...]:
 def forest_scores(
     design: Design, seed: int, trees: int, folder: Path | None, jobs: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
-    """P(Y=1) by a random forest of the first 1,000 rows, and the labels, of the rows after them."""
+    """P(Y=1) by a random forest fitted to the first 1,000 rows, and labels, of the later rows."""
     words = "".join(c if c.isalnum() else " " for c in design.name).split()
     file = folder / f"{'_'.join(words)}_{trees}_{seed}.npz" if folder else None
     if file and file.exists():

@@ -1,4 +1,4 @@
-"""Streams whose true probabilities are known and drift abruptly, gradually, or not at all."""
+"""Streams with known true probabilities that drift abruptly, gradually, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROWS = 20_000
 
 
 class Drift(NamedTuple):
-    """Log-odds that a model gives, labels, and the true probabilities."""
+    """Log-odds of a model, labels, and the true probabilities."""
 
     z: np.ndarray
     y: np.ndarray
@@ -19,7 +19,7 @@ class Drift(NamedTuple):
 
 
 def _finish(path: np.ndarray, rng: np.random.Generator) -> Drift:
-    """Rows under P(Y=1) = expit(slope * z + intercept), both of which move along ``path``."""
+    """Rows with P(Y=1) = expit(slope * z + intercept); slope and intercept follow ``path``."""
     z = rng.normal(0.0, 1.5, len(path))
     truth = 1 / (1 + np.exp(-(path[:, 0] * z + path[:, 1])))
     return Drift(z, (rng.random(len(z)) < truth).astype(np.float64), truth)
@@ -31,7 +31,7 @@ def _maps(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def abrupt(jumps: int) -> Callable[[np.random.Generator], Drift]:
-    """The map jumps to another, at random times."""
+    """The map jumps to another random map at random times."""
 
     def draw(rng: np.random.Generator) -> Drift:
         times = np.sort(rng.integers(0, ROWS, jumps))

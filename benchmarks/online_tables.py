@@ -1,4 +1,4 @@
-"""Tables of online.py: our figures with standard errors, and the reference's beside them."""
+"""Print the tables of online.py: results with standard errors, beside those of the paper."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from online_runs import AUTHORS, VARIANTS, Found
 from verified_stats import Mean, mean
 from verified_tables import goal, show
 
-#: Methods whose agreement with the reference is the goal.
+#: Methods that must agree with the reference.
 JUDGED = ("OPS", "TOPS", "HOPS")
-#: Measures of the drifts that have a goal.
+#: Measures of the drifts with a goal.
 JUDGED_DRIFT = ("CE", "tracked CE")
-#: Fewer seeds are not judged.
+#: Fewest seeds for a verdict.
 ENOUGH = 10
 
 
 def pm(m: Mean) -> str:
-    """Figure and standard error, without the noughts before the point."""
+    """Value and standard error, without the zero before the point."""
     return "±".join(f"{v:.4f}".removeprefix("0") for v in m)
 
 
 def _reference(
     ref: paper.Reference, method: str, measure: str, at: int, ours: Mean, runs: int
 ) -> Mean | None:
-    """The reference's figure; if it has no standard error, ours for its number of runs."""
+    """Result of the reference; without a standard error, ours is scaled to its number of runs."""
     values, errors = (
         (ref.error, ref.error_se) if measure == "CE" else (ref.sharpness, ref.sharpness_se)
     )
@@ -38,7 +38,7 @@ def _reference(
 
 
 def table_design(name: str, found: Found, seeds: int) -> None:
-    """Calibration error and sharpness at three times, beside the reference's."""
+    """Print calibration error and sharpness at three times, beside the reference's."""
     ref = paper.REFERENCES.get(name)
     times = ref.times if ref else found.three_times()
     rows, off, gaps = [], [], []
@@ -73,7 +73,9 @@ def table_design(name: str, found: Found, seeds: int) -> None:
         print(f"  no verdict: fewer than {ENOUGH} seeds")
     elif ref:
         if seeds >= ref.runs:
-            print(f"  on the reference's seeds * differ from it by at most {max(gaps):.5f}")
+            print(
+                f"  OPS*, TOPS* differ from the reference by at most {max(gaps):.5f} on its seeds"
+            )
         goal(
             "OPS, TOPS, HOPS within two standard errors of the reference"
             + (f": not {'; '.join(off)}" if off else ""),
@@ -82,7 +84,7 @@ def table_design(name: str, found: Found, seeds: int) -> None:
 
 
 def table_variants(name: str, found: Found) -> None:
-    """What else calibkit can do, beside the paper's best."""
+    """Print variants of the methods, beside TOPS, the best method of the paper."""
     times = found.three_times()
     rows, better = [], []
     for method in ("OPS", "TOPS", "TOPS*", "HOPS", *VARIANTS):
@@ -95,15 +97,15 @@ def table_variants(name: str, found: Found) -> None:
         )
         if gap.value < -2 * gap.se:
             better.append(method)
-    head = ["", *(f"CE t={t:,}" for t in times), "CE - TOPS", "SHP", "log loss", "Brier"]
-    show(f"{name}: variants, the last four columns at the last time", head, rows)
-    said = "more than two standard errors below TOPS at the last time"
-    print(f"  {', '.join(better) if better else 'none'}: {said}")
+    head = ["", *(f"CE t={t:,}" for t in times), "CE - CE of TOPS", "SHP", "log loss", "Brier"]
+    show(f"{name}: variants; the last four columns are for t={times[-1]:,}", head, rows)
+    said = "CE more than two standard errors below that of TOPS at the last time"
+    print(f"  {said}: {', '.join(better) if better else 'none'}")
 
 
 def table_streams(name: str, found: dict[str, tuple[float, ...]], n: int) -> None:
     rows = [[method, *(f"{v:.4f}" for v in values)] for method, values in found.items()]
-    head = ["", "CE", "CE of a period", "SHP", "log loss", "Brier"]
+    head = ["", "CE", "mean CE of periods", "SHP", "log loss", "Brier"]
     show(f"{name}: {n:,} rows", head, rows)
 
 
@@ -119,17 +121,17 @@ def table_adversary(
         rows += [["  worst game", *(f"{worst:.4f}" for _, worst, _ in found[name])]]
     rows += [["bound", *(f"{bound:.4f}" for _, _, bound in found[ADVERSARIES[0]])]]
     show(
-        f"Hedging against adversaries: calibration error, mean over {runs} games",
+        f"Hedging against adversaries: mean calibration error of {runs} games",
         ["", *(f"T={t:,}" for t in times)],
         rows,
-        [f"Tracking has no bound: labels that answer its forecasts make its error {tracking:.2f}."],
+        [f"Tracking has no bound: labels chosen from its forecasts: error {tracking:.2f}."],
     )
     held = all(m.value + 2 * m.se <= bound for cells in found.values() for m, _, bound in cells)
     goal("mean calibration error within the theorem's bound at every T", held)
 
 
 def table_adaptive(found: dict[str, list[Compared]], runs: int) -> None:
-    """A table for each measure."""
+    """Print a table for each measure."""
     for at, measure in enumerate(MEASURES):
         rows = []
         for name, compared in found.items():
@@ -137,9 +139,7 @@ def table_adaptive(found: dict[str, list[Compared]], runs: int) -> None:
             r = f"{c.ratio.value:.2f}±{c.ratio.se:.2f}"
             rows.append([name, pm(c.plain), str(c.discount), pm(c.fixed), pm(c.adaptive), r])
         head = ["drift", "OPS", "best discount", "fixed", "adaptive", "adaptive / fixed"]
-        show(
-            f"{measure}: the rate that is found against the best fixed one, {runs} runs", head, rows
-        )
+        show(f"{measure}: adaptive against the best fixed forgetting rate, {runs} runs", head, rows)
         worst = max(compared[at].ratio.value for compared in found.values())
         if measure in JUDGED_DRIFT:
             over = f"at most {GOAL:.1f} times the best fixed rate; the largest ratio is"
@@ -172,10 +172,8 @@ def table_speed(
     head = ["", *(f"{m}, µs" for m in modes), *(f"{m}, x stand-in" for m in modes)]
     show(f"Whole streams of {steps:,} rows: CPU microseconds a step", head, rows)
     real = paper.AUTHORS_SECONDS
-    print(
-        f"  the stand-in's forecasts are ours to {agree:.0e}; the authors' own code, on another and"
-    )
-    print(f"  slower machine, took {real} µs a step")
+    print(f"  stand-in and calibkit: forecasts differ by at most {agree:.0e}; the authors' code")
+    print(f"  took {real} µs a step on another, slower machine")
     for mode, wanted in zip(modes, (40, 500), strict=False):
         speed = stand_in / whole["OPS"][mode]
         goal(f"OPS, {mode}: {wanted} times as fast as the stand-in ({speed:.0f})", speed >= wanted)

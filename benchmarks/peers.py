@@ -1,8 +1,8 @@
-"""Adapters of the fits: one small function per peer and task.
+"""Fits of the peers: one small function for each peer and task.
 
-Each imports its peer, turns the data into the peer's natural input (probabilities or logits,
-tensors where it takes tensors), and returns the call to be timed, which returns the answer the
-task judges. Where reading the answer costs time, the call returns a function of the row numbers.
+Each function imports its peer, converts the data to the peer's form (probabilities or logits,
+arrays or tensors), and returns the call to time. The call returns the answer that the task judges,
+or, if reading the answer takes time, a function that returns it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def load_calibre() -> Any:
 
 @peer("temperature", "calibre TemperatureScaler (probabilities)")
 def _(data: Multiclass) -> Run:
-    # It refuses float32 rows whose sum is off by float32 rounding, so it gets float64.
+    # It rejects float32 rows whose sum is off by float32 rounding, so it gets float64.
     model, probs = load_calibre().TemperatureScaler, data.probs.astype(np.float64)
     probs /= probs.sum(axis=1, keepdims=True)
     return lambda: float(model().fit(probs, data.y).temperature_)

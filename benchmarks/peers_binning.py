@@ -1,6 +1,6 @@
-"""Adapters of the binning calibrators: one small function per peer and task, as in peers.py.
+"""Binning calibrators of the peers: one small function for each peer and task, as in peers.py.
 
-All fit equal-mass bins and predict the new rows; the answer is a function that gives their
+All fit equal-mass bins and predict the new rows. The answer is a function that returns the
 calibrated probabilities.
 """
 

@@ -1,4 +1,4 @@
-"""Adapters of debiased errors and of intervals: one small function per peer, as in peers.py."""
+"""Debiased errors and intervals of the peers: one small function for each, as in peers.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adapters of the metrics: one small function per peer and task, as in peers.py."""
+"""Metrics of the peers: one small function for each peer and task, as in peers.py."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""How often intervals of scores hold the truth: few events, weights, groups.
+"""Measure the coverage of intervals of scores, with few events, weights and groups.
 
-30 laws, of each 1,000 data sets; the truth is the metric of four million rows of the same law. An
-interval that comes with a warning may fail, so where more than half of the data sets of a cell are
-warned of the cell is not judged; of the others all data sets count.
+Simulates 1,000 data sets of each of 30 laws. The true value is the metric of four million rows of
+the same law. A cell is one law, score and level. It is not judged if more than half of its data
+sets gave a warning ("warned"). In the other cells all data sets count. "SHORT" and "LONG" mark a
+coverage that is clearly too low or too high.
 
     python benchmarks/score_intervals.py               # all: a quarter of an hour on one core
-    python benchmarks/score_intervals.py --largest     # of the largest calibration error
+    python benchmarks/score_intervals.py --largest     # the largest calibration error
     python benchmarks/score_intervals.py --repeats 50 --cell 3 17
-    python benchmarks/score_intervals.py --show        # the table of the results that are kept
+    python benchmarks/score_intervals.py --show        # print the stored results
 """
 
 from __future__ import annotations
@@ -39,24 +40,24 @@ METRICS = (
     "area_under_risk_coverage",
 )
 LARGEST = "maximum_calibration_error"
-#: Least and most coverage, three standard errors aside, that each nominal one may have.
+#: Lowest and highest coverage for each level, allowing three standard errors.
 LEVELS = {0.9: (0.88, 0.97), 0.95: (0.93, 0.99)}
 POPULATION = 4_000_000
-#: Forecasts of the largest gap: few values, so that the truth of each is known.
+#: Forecasts for the largest gap: few values, so that the true gap of each is known.
 VALUES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 
 
 class Cell(NamedTuple):
-    """A law. Log-odds of the scores have a spread of 1.5 about a centre that gives the events."""
+    """A law. Log-odds of the scores have standard deviation 1.5; their center sets the events."""
 
     n: int
     events: float  # expected
-    slope: float = 1.0  # of the true log-odds by the score's: 1 is calibrated
-    ties: int = 0  # scores are rounded to so many values
-    weights: str = ""  # gamma, lognormal, or such that go with the score
+    slope: float = 1.0  # true log-odds per unit of the score's log-odds: 1 is calibrated
+    ties: int = 0  # number of distinct scores
+    weights: str = ""  # gamma, lognormal, or "telling": growing with the score
     groups: int = 0
-    sizes: str = ""  # even, geometric, or heavy-tailed and telling of the difficulty
-    effect: float = 1.0  # spread of the groups' own log-odds
+    sizes: str = ""  # even, geometric, or heavy: heavy-tailed, with more events in large groups
+    effect: float = 1.0  # standard deviation of the groups' effects on the log-odds
 
     def __str__(self) -> str:
         parts = [f"n {self.n:,}", f"{self.events:g} events"]
@@ -94,12 +95,12 @@ class Data(NamedTuple):
 
     @property
     def coarse(self) -> np.ndarray:
-        """Forecasts of few values."""
+        """Forecasts rounded to VALUES."""
         return VALUES[np.clip((5 * self.p).astype(int), 0, 4)]
 
 
 def centre_of(cell: Cell) -> float:
-    """Centre of the log-odds that gives the expected number of events."""
+    """Center of the log-odds that gives the expected number of events."""
     z = 1.5 * ndtri((np.arange(20_000) + 0.5) / 20_000)
     effect = cell.effect * ndtri((np.arange(200) + 0.5) / 200) if cell.groups else np.zeros(1)
     rate = cell.events / cell.n
@@ -118,7 +119,7 @@ def sizes_of(cell: Cell, n_groups: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(cell: Cell, centre: float, rng: np.random.Generator, times: int = 1) -> Data:
-    """Rows of the law; ``times`` as many."""
+    """Draw ``times`` the rows of the law."""
     groups, own, effect = None, np.sqrt(1.0), np.zeros(1)
     n = cell.n * times
     z = np.zeros(1)
@@ -156,7 +157,7 @@ def truths(cell: Cell, centre: float) -> tuple[dict[str, float], np.ndarray]:
 
 
 class Shown(NamedTuple):
-    """An interval, and whether it was warned of or refused."""
+    """An interval, and whether it came with a warning or was refused."""
 
     low: float
     high: float
@@ -165,7 +166,7 @@ class Shown(NamedTuple):
 
 
 def intervals(data: Data) -> dict[tuple[str, float], Shown]:
-    """What ``estimate`` gives for each score at each level, without its null band."""
+    """Intervals as from ``estimate``, for each score and level, without null bands."""
     rows = Binary(data.p, data.y, data.w)
     table = ScoreTable._from_binary(rows)
     few = "" if data.groups is None else few_groups(data.groups, data.w)
@@ -183,11 +184,11 @@ def intervals(data: Data) -> dict[tuple[str, float], Shown]:
 
 
 def shown(data: Data, name: str, level: float, seed: int, **settings: Any) -> Shown:
-    """What ``estimate`` gives."""
+    """The interval from ``estimate``."""
     p = settings.pop("p", data.p)
     given: dict[str, Any] = {"sample_weight": data.w, "groups": data.groups}
     rows = (data.y, p)
-    if data.w is None and data.groups is None:  # a table is quicker
+    if data.w is None and data.groups is None:  # a table is faster
         rows = (ScoreTable._from_binary(Binary(p, data.y, None)),)
     else:
         given["pos_label"] = 1
@@ -202,7 +203,7 @@ def shown(data: Data, name: str, level: float, seed: int, **settings: Any) -> Sh
 
 
 def measure(cell: Cell, repeats: int, *, largest: bool = False) -> list[dict[str, Any]]:
-    """A row for each level and score, or of the largest gap."""
+    """A row of results for each level and score, or for the largest gap."""
     centre = centre_of(cell)
     truth, gaps = truths(cell, centre)
     seen: dict[tuple[str, float], list[tuple[float, Shown]]] = {}
@@ -218,7 +219,7 @@ def measure(cell: Cell, repeats: int, *, largest: bool = False) -> list[dict[str
                 seen.setdefault((LARGEST, level), []).append((gap, one))
             continue
         for (name, level), one in intervals(data).items():
-            if seed < 3:  # the way that is taken here is that of `estimate`
+            if seed < 3:  # check that the intervals equal those of `estimate`
                 again = shown(data, name, level, seed)
                 assert one.refused == again.refused, (cell, name)
                 assert one.refused or np.allclose(one, again, atol=1e-9), (cell, name)
@@ -248,7 +249,7 @@ def row_of(
 
 
 def verdict(row: dict[str, Any]) -> str:
-    """Whether a cell's coverage is what it should be."""
+    """Whether the coverage of a cell is within its limits: "" if so."""
     if row["coverage"] is None:
         return "refused"
     least, most = LEVELS[row["level"]]
@@ -270,23 +271,27 @@ def _text(row: dict[str, Any] | None) -> str:
 def show(rows: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(row["metric"] for row in rows))
     for level in LEVELS:
-        print(f"\nnominal {level}")
+        print(f"\ncoverage of {level:.0%} intervals")
         print(f"{'':44}" + "".join(f"{n[:16]:>18}" for n in names))
         for cell in dict.fromkeys(row["cell"] for row in rows):
             line = {r["metric"]: r for r in rows if r["cell"] == cell and r["level"] == level}
             text = "".join(_text(line.get(n)).rjust(18) for n in names)
             print(f"{cell:44}{text}")
     bad = [r for r in rows if verdict(r).isupper()]
-    print(f"\n{len(rows)} cells, {len(bad)} outside their bounds.")
+    print(f"\n{len(rows)} cells, {len(bad)} outside their limits.")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=1000)
-    parser.add_argument("--cell", type=int, nargs="*", default=list(range(len(CELLS))))
-    parser.add_argument("--largest", action="store_true", help="the largest calibration error")
-    parser.add_argument("--show", action="store_true", help="print the results that are kept")
-    parser.add_argument("--json", type=Path, help="where to keep them")
+    parser.add_argument("--repeats", type=int, default=1000, help="data sets of a law")
+    parser.add_argument(
+        "--cell", type=int, nargs="*", default=list(range(len(CELLS))), help="numbers of laws"
+    )
+    parser.add_argument(
+        "--largest", action="store_true", help="measure the largest calibration error"
+    )
+    parser.add_argument("--show", action="store_true", help="print the stored results")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     given = parser.parse_args()
     if given.show:
         show(json.loads(RESULTS.read_text()))

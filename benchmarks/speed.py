@@ -1,4 +1,4 @@
-"""How fast calibkit is, beside its peers and the floors: see README.md."""
+"""Compare the speed of calibkit with its peers and with floors: see README.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import config
 
-# Thread pools read these when they are loaded: before NumPy is.
+# Set before NumPy is loaded: thread pools read these when they are loaded.
 for _name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA"):
     os.environ[f"{_name}_NUM_THREADS"] = str(config.THREADS)
 
@@ -47,7 +47,7 @@ PACKAGES = [
 
 @dataclass
 class Result:
-    """What became of one contender."""
+    """The result of one contender."""
 
     name: str
     role: str
@@ -64,7 +64,7 @@ class Result:
 
 
 class Entry:
-    """A contender that is running: prepared, timed in turns, judged on its first answer."""
+    """A contender in a run: prepared, timed in turns, judged on its first answer."""
 
     def __init__(self, contender: Contender, data: Any) -> None:
         self.contender, self.result = contender, Result(contender.name, contender.role)
@@ -101,7 +101,7 @@ class Entry:
         return min(runs, config.QUICK_REPEATS) if quick else runs
 
     def measure_memory(self) -> None:
-        """Peak of what Python and NumPy allocate, in a run of its own (torch isn't seen)."""
+        """Measure the peak memory of Python and NumPy in a separate run (not that of torch)."""
         gc.collect()
         tracemalloc.start()
         try:
@@ -115,7 +115,7 @@ class Entry:
 
 @contextlib.contextmanager
 def _silence() -> Any:
-    """No warnings, progress bars or prints of the peers."""
+    """Hide warnings, progress bars and prints of the peers."""
     out = io.StringIO()
     with (
         warnings.catch_warnings(),
@@ -132,17 +132,17 @@ def _quietly(function: Any, *arguments: Any) -> Any:
 
 
 def _settle_allocator() -> None:
-    """Bring glibc's malloc into one state, whatever ran before.
+    """Bring the malloc of glibc into one state.
 
-    Freeing a block of up to 32 MB makes it keep later blocks of that size instead of giving them
-    back, so temporaries cost no page faults from then on: what a process that has been at work
-    looks like, and kind to whoever makes large temporaries.
+    After a block of up to 32 MB is freed, malloc keeps later blocks of that size. Temporary arrays
+    then cost no page faults, as in a process that has run for a while. This favors contenders with
+    large temporary arrays.
     """
     bytearray(31 << 20)
 
 
 def run_task(task: Task, quick: bool) -> list[Result]:
-    """All contenders of a task, in turns."""
+    """Run all contenders of a task in turns."""
     _settle_allocator()
     data = task.make(config.QUICK_DIVISOR if quick else 1)
     entries, results = [], []
@@ -171,13 +171,13 @@ def run_task(task: Task, quick: bool) -> list[Result]:
 
 
 def tolerance(task: Task, results: list[Result]) -> float:
-    """The strictest of the task's tolerances that a peer reaches."""
+    """The strictest tolerance of the task that a peer reaches."""
     errors = [r.error for r in results if r.role == "peer" and not r.failure]
     return next((t for t in task.tolerances if min(errors, default=0.0) <= t), task.tolerances[-1])
 
 
 def compare(task: Task, results: list[Result]) -> dict[str, Any]:
-    """Ratios of calibkit to the fastest right peer and to the floor, and the goals reached."""
+    """Ratios of calibkit to the fastest right peer and to the floor, and which goals are met."""
     limit = tolerance(task, results)
     for r in results:
         r.right = not r.failure and r.error <= (task.own if r.role == "calibkit" else limit)
@@ -265,8 +265,8 @@ def verdict(task: Task, found: dict[str, Any]) -> str:
         )
     if found["fastest_nearly_right"] != found["fastest"]:
         parts.append(
-            f"{found['peer_nearly_right']:.2f} x faster than one right to {task.tolerances[-1]:g} "
-            f"only ({found['fastest_nearly_right']})"
+            f"{found['peer_nearly_right']:.2f} x faster than the fastest peer right to "
+            f"{task.tolerances[-1]:g} ({found['fastest_nearly_right']})"
         )
     if found["skipped"]:
         parts.append(f"NOT compared with {', '.join(found['skipped'])}")
@@ -281,15 +281,15 @@ def verdict(task: Task, found: dict[str, Any]) -> str:
     relaxed = "" if found["tolerance"] == task.tolerances[0] else (
         f" [no peer reaches {task.tolerances[0]:g}; peers count as right at {found['tolerance']:g}]"
     )  # fmt: skip
-    aims = "; ".join(goals) or "no ratio set"
+    aims = "; ".join(goals) or "none"
     return (
-        f"{task.name}: calibkit: {'; '.join(parts)}{relaxed}; {quality}; must reach: {aims}; "
+        f"{task.name}: calibkit: {'; '.join(parts)}{relaxed}; {quality}; goals: {aims}; "
         f"{'ok' if met else 'MISSED'}"
     )
 
 
 def environment() -> dict[str, Any]:
-    """What the figures hold for."""
+    """Versions and machine of the run."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -306,9 +306,13 @@ def environment() -> dict[str, Any]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", nargs="+", metavar="NAME", help="tasks, or how their names begin")
+    parser.add_argument(
+        "--task", nargs="+", metavar="NAME", help="tasks whose names begin with these"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, few repeats")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write all results to this file"
+    )
     parser.add_argument("--list", action="store_true", help="print the names of the tasks")
     return parser.parse_args()
 
@@ -328,7 +332,7 @@ def main() -> None:
     facts: dict[str, Any] = {"environment": environment(), "quick": options.quick, "tasks": {}}
     print(json.dumps(facts["environment"]))
     if options.quick:
-        print("quick: small data and few repeats; the verdicts are set for the full run")
+        print("quick: small data and few repeats; the goals are set for the full run")
     lines = []
     for task in chosen:
         results = run_task(task, options.quick)

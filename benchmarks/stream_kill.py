@@ -1,11 +1,11 @@
-"""Kill ``calibkit stream`` and resume it: is every row in its output once?
+"""Kill ``calibkit stream`` and resume it, and check that each row is in its output once.
 
-A file is calibrated with --journal and --resume by a process that is killed (SIGKILL) at a random
-moment, or that ends, as if killed, at one of all the points where it leaves a trace: before, in the
-middle of and after each write to the output, and before and after each statement of SQLite, commits
-included. Then the output that it left and the rows that its journal acknowledges are counted, and
-the next one goes on. One that comes to its end must leave, byte for byte, the output, the state and
-the table of errors of a run nobody stopped. On standard output rows may come again; none may miss.
+A process calibrates a file with --journal and --resume. It is killed (SIGKILL) at a random moment,
+or ends, as if killed, at one of the points where it writes: before, within and after each write to
+the output, and before and after each SQLite statement, commits included. Then the rows in the
+output and the rows that the journal acknowledges are counted, and the next process continues. When
+the file is complete, the output, the state and the table of errors must equal, byte for byte, those
+of an uninterrupted run. On standard output rows may be repeated, but none may be missing.
 
     python benchmarks/journal_kill.py 60 --stream
     python benchmarks/journal_kill.py 0 --faults
@@ -38,13 +38,13 @@ from calibkit.online import Journal
 from calibkit.online import _call_log as call_log
 
 ALARM = 0.2
-#: A kill leaves what is in memory to the system: a slow disk would only make this slow.
+#: A kill of a process loses nothing that the system has in memory, so no real disk is needed.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is streamed, and how."""
+    """What is streamed, and with which options."""
 
     name: str
     kind: str = "csv"
@@ -62,7 +62,7 @@ CASES = [
 
 
 def make_table(case: Case, n: int, seed: int = 0) -> str:
-    """A stream with missing labels, blank lines, and labels that come late."""
+    """A stream with missing labels, late labels and blank lines."""
     rng = np.random.default_rng(seed)
     p = rng.random(n).round(6)
     y = np.where(rng.random(n) < 0.1, -1, rng.random(n) < p**2)
@@ -84,11 +84,11 @@ def make_table(case: Case, n: int, seed: int = 0) -> str:
 
 
 class Died(BaseException):
-    """Stands for the end of a process."""
+    """The simulated end of a process."""
 
 
 class Clock:
-    """Counts the points where a process leaves traces; from one of them on it leaves none."""
+    """Count the points where a process writes; raise ``Died`` at one of them and after it."""
 
     def __init__(self, at: int) -> None:
         self.at, self.n = at, 0
@@ -101,7 +101,7 @@ class Clock:
 
 
 class Faulty:
-    """A file or a connection with points around whatever leaves a trace."""
+    """A file or a connection that calls the clock around each write."""
 
     def __init__(self, thing: Any, clock: Clock) -> None:
         self._thing, self._clock = thing, clock
@@ -120,7 +120,7 @@ class Faulty:
         return run
 
     def write(self, data: Any) -> int:
-        """Write in two parts, the first of which ends anywhere."""
+        """Write in two parts, with a point before, between and after them."""
         data = bytes(data)
         self._clock.point()
         for part in (data[: len(data) * 2 // 3], data[len(data) * 2 // 3 :]):
@@ -133,7 +133,7 @@ class Faulty:
 
 @dataclass(frozen=True)
 class Bench:
-    """A place with a stream, its journal and its output."""
+    """A directory with a stream, its journal and its output."""
 
     place: Path
     case: Case
@@ -157,7 +157,7 @@ class Bench:
         self.output.unlink(missing_ok=True)
 
     def work(self, clock: Clock | None = None) -> None:
-        """Stream to the end, or to the clock's."""
+        """Stream to the end, or until the clock raises ``Died``."""
         case = self.case
         options = StreamOptions(
             "p",
@@ -186,13 +186,13 @@ class Bench:
             stream_file(str(self.source), str(self.output) if case.to_file else "-", options)
 
     def dies(self, at: int) -> bool:
-        """Whether a run ended at a point; it may come to its end before."""
+        """Whether a run died at this point; it may finish before."""
         clock = Clock(at)
         try:
             self.work(clock)
         except Died as death:
             error: BaseException | None = death
-            while error is not None:  # their frames hold statements that are open
+            while error is not None:  # the frames refer to open statements
                 traceback.clear_frames(error.__traceback__)
                 error = error.__context__
             return True
@@ -203,9 +203,9 @@ class Bench:
         return False
 
     def is_killed(self, delay: float | None, *, at_work: bool = False) -> bool:
-        """Whether a child was killed after a while; it may come to its end before.
+        """Whether a child was killed after a delay; it may finish before.
 
-        The while begins at the start, or, ``at_work``, when the output changes.
+        The delay counts from the start or, with ``at_work``, from a change of the output.
         """
         before = self._size()
         pid = os.fork()
@@ -232,13 +232,13 @@ class Bench:
         return self.output.stat().st_size if self.output.exists() else -1
 
     def _cut_line(self) -> None:
-        """Who reads a pipe knows half a line by its end; here the next run would go on in it."""
+        """Remove an incomplete last line, as the reader of a pipe would."""
         if not self.case.to_file and self.output.exists():
             whole = self.output.read_bytes().rpartition(b"\n")
             self.output.write_bytes(whole[0] + whole[1])
 
     def acknowledged(self) -> int:
-        """Rows of the stream in a copy of the journal as it was left."""
+        """Rows of the stream in a copy of the journal."""
         with tempfile.TemporaryDirectory(dir=MEMORY) as place:
             twin = Path(place) / "copy"
             shutil.copytree(self.journal.parent, twin)
@@ -247,7 +247,7 @@ class Bench:
                     return journal.n_rows
             except (FileNotFoundError, ValueError) as error:
                 if "does not exist" in str(error) or "is empty" in str(error):
-                    return 0  # killed before it was made
+                    return 0  # killed before the journal was created
                 raise
 
     def state(self) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def _faults(clock: Clock) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a run nobody stopped leaves."""
+    """Output, state and printed table of an uninterrupted run."""
 
     output: bytes
     state: dict[str, Any]
@@ -297,18 +297,18 @@ class Truth:
         return cls(bench.output.read_bytes(), bench.state(), bench.facts())
 
     def check_left(self, bench: Bench) -> tuple[int, int]:
-        """Rows written and rows acknowledged after a kill; raises if one misses."""
+        """Rows written and rows acknowledged after a kill; raise if a row is missing."""
         found = bench.output.read_bytes() if bench.output.exists() else b""
         n = bench.acknowledged()
         expected, known = _rows(self.output), set(_rows(found))
         if bench.case.to_file and not self.output.startswith(found):
-            raise SystemExit("FAILED: the output is not the beginning of the whole one")
+            raise SystemExit("FAILED: the output is not the beginning of the complete output")
         if not known.issuperset(expected[:n]):
             raise SystemExit("FAILED: rows were acknowledged and not written")
         return len(known.intersection(expected)), n
 
     def check_end(self, bench: Bench) -> int:
-        """Raise unless all is as it should be; returns how many rows came again."""
+        """Raise if the output, state or table differs; return the number of repeated rows."""
         found = bench.output.read_bytes()
         rows, expected = _rows(found), set(_rows(self.output))
         again = sum(row in expected for row in rows) - len(expected)
@@ -323,13 +323,13 @@ class Truth:
 
 
 def _rows(text: bytes) -> list[bytes]:
-    """Whole rows that are not blank, without the header."""
+    """Complete rows that are not blank, without the header."""
     lines = [line for line in text.splitlines(keepends=True) if line.endswith(b"\n")]
     return [line for line in lines if line.strip() and not line.startswith(b"i,p,y")]
 
 
 def run_stream_kills(kills: int, *, n: int = 40_000, seed: int = 0) -> list[dict[str, Any]]:
-    """Kill streams at random moments, as many in each case; a line and a record for each."""
+    """Kill streams at random moments, equally many in each case; print and return a log."""
     rng, log = np.random.default_rng(seed), []
     for case, share in zip(CASES, _shares(kills, len(CASES)), strict=True):
         with tempfile.TemporaryDirectory(dir=MEMORY) as place:
@@ -351,7 +351,7 @@ def run_stream_kills(kills: int, *, n: int = 40_000, seed: int = 0) -> list[dict
                             "acknowledged": acknowledged})  # fmt: skip
             again = truth.check_end(bench)
             total = len(_rows(truth.output))
-            print(f"{case.name}: {killed} kills, {total:,} rows, 0 missing, {again:,} came again")
+            print(f"{case.name}: {killed} kills, {total:,} rows, 0 missing, {again:,} repeated")
             log.append({"case": case.name, "how": "end", "kills": killed, "rows": total,
                         "missing": 0, "again": again})  # fmt: skip
     return log
@@ -364,7 +364,7 @@ def _shares(total: int, parts: int) -> list[int]:
 def run_stream_faults(
     n: int = 40, batch: int = 16, cases: Sequence[Case] = CASES
 ) -> list[dict[str, Any]]:
-    """End a stream at each of its points, and each third next run at another one."""
+    """End a stream at each of its points; end every third resumed run at another point too."""
     log = []
     for case in cases:
         with tempfile.TemporaryDirectory(dir=MEMORY) as place:
@@ -384,9 +384,9 @@ def run_stream_faults(
                 again = max(again, truth.check_end(bench))
             ahead = [written - known for written, known in left]
             print(
-                f"{case.name}: dead at each of {at - 1} points; the output was ahead of the "
+                f"{case.name}: ended at each of {at - 1} points; the output was ahead of the "
                 f"journal at {sum(a > 0 for a in ahead)}, by {max(ahead)} rows at "
-                f"most; 0 rows missing in the end, {again} came again at most"
+                f"most; 0 rows missing in the end, {again} repeated at most"
             )
             log.append({"case": case.name, "points": at - 1, "ahead": sum(a > 0 for a in ahead),
                         "most": max(ahead), "missing": 0, "again": again})  # fmt: skip

@@ -1,9 +1,9 @@
-"""Updates per second of a million streams at once, beside the floors that memory sets.
+"""Measure updates per second of a million streams at once, beside two floors.
 
-The state of one stream is a cache line of 64 bytes. No implementation learns a label without
-reading that of a random stream and writing it back, so the floors are just that: a tight compiled
-loop that reads and writes six numbers of a random row, and NumPy's ``take`` and assignment. All
-figures are nanoseconds of CPU time per row, the median over batches.
+The state of one stream is a cache line of 64 bytes. Each update must read and write the state of a
+random stream. The floors do only that: a compiled loop that reads and writes six numbers of a
+random row, and NumPy's ``take`` and assignment. Results are nanoseconds of CPU time per row, the
+median over batches.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def per_row(run: Callable[[int], object], n_batches: int, size: int) -> float:
 
 
 def floors(n_streams: int, slot: np.ndarray, size: int) -> dict[str, float]:
-    """Gather and scatter of the state of random streams."""
+    """Times to read and write the state of random streams."""
     rows, n = new_rows(n_streams), len(slot) // size
     parts = slot[: n * size].reshape(n, size)
 
@@ -58,7 +58,7 @@ def floors(n_streams: int, slot: np.ndarray, size: int) -> dict[str, float]:
 
 
 def updates(ids: np.ndarray, slot: np.ndarray, size: int) -> tuple[float, MultiStreamCalibrator]:
-    """partial_fit of random streams, every one of which has been born."""
+    """Time of partial_fit on random streams that all exist already."""
     rng = np.random.default_rng(1)
     p, n = rng.random(len(slot)), len(slot) // size
     y = (rng.random(len(slot)) < p).astype(np.int64)
@@ -73,7 +73,7 @@ def updates(ids: np.ndarray, slot: np.ndarray, size: int) -> tuple[float, MultiS
 
 
 def one_stream(n: int) -> float:
-    """OnlinePlattCalibrator itself: a chain of steps that can't overlap."""
+    """Time of OnlinePlattCalibrator on one stream, where each step needs the one before."""
     rng = np.random.default_rng(2)
     p = rng.random(n)
     y = (rng.random(n) < p).astype(np.int64)
@@ -84,10 +84,10 @@ def one_stream(n: int) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--streams", type=int, default=1_000_000)
-    parser.add_argument("--updates", type=int, default=10_000_000)
-    parser.add_argument("--batch", type=int, default=100_000)
-    parser.add_argument("--numpy", action="store_true", help="NumPy only")
+    parser.add_argument("--streams", type=int, default=1_000_000, help="number of streams")
+    parser.add_argument("--updates", type=int, default=10_000_000, help="rows in all")
+    parser.add_argument("--batch", type=int, default=100_000, help="rows in a batch")
+    parser.add_argument("--numpy", action="store_true", help="do not use Numba")
     options = parser.parse_args()
     if options.numpy:  # as where Numba is not installed
         sys.modules["numba"] = None  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""All tasks by name; those of predict_proba and of the import are here."""
+"""All tasks by name; defines the tasks of predict_proba and of the import."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from calibkit._registry import make_calibrator, names_without, needs_calibrator
 
 
 def _predict_task(name: str) -> Task:
-    """predict_proba of one calibrator against the cheapest map of as many scores."""
+    """Time predict_proba of one calibrator; the floor is the cheapest map of the same scores."""
 
     def fitted(data: Binary) -> Any:
         inner = {"calibrator": make_calibrator("platt")} if needs_calibrator(name) else {}
@@ -40,7 +40,7 @@ def _predict_task(name: str) -> Task:
     def judge(data: Binary, answer: np.ndarray) -> tuple[float, str]:
         few = fitted(data).predict_proba(data.p[:1000])
         error = float(max(np.abs(answer[:1000] - few).max(), np.abs(answer.sum(axis=1) - 1).max()))
-        return error, f"rows sum to one, equal one by one: {error:.2g}"
+        return error, f"largest error of row sums and of single rows: {error:.2g}"
 
     n = config.PREDICT_ROWS
     cheapest = (

@@ -1,4 +1,4 @@
-"""Tasks: binning calibrators, fitted on equal-mass bins and asked for as many new rows."""
+"""Tasks: binning calibrators, fitted on equal-mass bins; they predict equally many new rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def _task(kind: str, title: str, n_bins: int, own: Contender, cheapest: Contende
         q, exact = np.asarray(predict(), float), getattr(data, kind)
         rms = data.rms(q)
         moved = np.mean(np.abs(q - exact) > 1e-9)
-        return rms / data.rms(exact) - 1, f"rms to truth {rms:.6g}, share moved {moved:.2g}"
+        return rms / data.rms(
+            exact
+        ) - 1, f"rms to true probabilities {rms:.6g}, share of rows that differ {moved:.2g}"
 
     n = config.BINNING_ROWS
     return Task(

@@ -1,4 +1,4 @@
-"""Tasks: debiased calibration errors, and an interval for one."""
+"""Tasks: debiased calibration errors, and an interval of the ECE."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _interval() -> Task:
     def judge(data: Binary, answer: tuple[float, float, float, int]) -> tuple[float, str]:
         value, low, high, rows = answer
         off = (high - low) * np.sqrt(rows) / data.bootstrap_width - 1
-        holds = "holds" if low <= data.ece_true <= high else "misses"
-        note = f"{value:.5f} [{low:.5f}, {high:.5f}], width {off:+.1%}, {holds} the true value"
+        covers = "covers" if low <= data.ece_true <= high else "misses"
+        note = f"{value:.5f} [{low:.5f}, {high:.5f}], width {off:+.1%}, {covers} the true value"
         return abs(off), note
 
     n = config.INTERVAL_ROWS

@@ -18,7 +18,7 @@ import calibkit
 
 
 def _log_softmax_pass(data: Multiclass) -> Run:
-    """Mean NLL at T = 1, blocks of rows that stay in cache."""
+    """Floor: mean NLL at T = 1, in blocks of rows that stay in cache."""
     blocks = slices(len(data.y), max(1, config.BLOCK // data.logits.shape[1]))
 
     def run() -> None:

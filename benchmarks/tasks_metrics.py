@@ -19,7 +19,7 @@ BORDERS = np.arange(1, config.N_BINS) / config.N_BINS
 
 
 def bincount_pass(data: Binary) -> Run:
-    """Equal-width ECE, nothing checked: one index and one weighted bincount per block."""
+    """Equal-width ECE without checks: one index and one weighted bincount for each block."""
     blocks = slices(len(data.y), config.BLOCK)
 
     def run() -> float:
@@ -89,7 +89,7 @@ def _ece_tasks() -> list[Task]:
 
 
 def row_resamples() -> Contender:
-    """Some of N_RESAMPLES passes of our ECE over resampled rows."""
+    """calibkit's ECE on resampled rows: a part of the N_RESAMPLES passes."""
     ece = calibkit.expected_calibration_error
 
     def prepare(data: Binary) -> Run:

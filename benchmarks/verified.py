@@ -1,15 +1,15 @@
-"""The experiments of Kumar, Liang and Ma (2019), "Verified uncertainty calibration", once more.
+"""Repeat the experiments of Kumar, Liang and Ma (2019), "Verified uncertainty calibration".
 
 a  The measured error of a Platt-scaled model grows with the number of bins.
 b  Scaling-binning against histogram binning, class by class and for the top label.
 c  Plugin and debiased estimates of a squared error: MSE and bias.
-d  Laws whose exact errors are known: error against rows and bins, and a misspecified scaler.
+d  Laws with known exact errors: error by rows and bins, and a misspecified scaler.
 
-    python benchmarks/verified.py                       # all, on generated data: see README.md
-    python benchmarks/verified.py --quick               # fewer trials, some ten seconds
+    python benchmarks/verified.py                       # all, on generated data: two minutes
+    python benchmarks/verified.py --quick               # fewer trials: half a minute
     python benchmarks/verified.py --only b c --data FILE.npz --plot figures
 
-Every figure has its standard error, and the paper's beside it.
+Results have standard errors, and the paper's results beside them.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ import verified_sims as sims
 import verified_tables as tables
 from verified_laws import LADDER, UniformLaw, load, network
 
-#: What each experiment repeats, and how often; --quick; --trials sets the number for all of them.
+#: Trials of each experiment: usual number, with --quick. --trials sets it for all.
 TRIALS = {"a": (100, 2), "b": (100, 5), "c": (10_000, 1_000), "d": (1_000, 40)}
-#: Draws behind an interval.
+#: Resamples for an interval: usual number, with --quick.
 RESAMPLES = (1_000, 100)
 #: Rows of the table of biases.
 ROWS_BIAS = (1_000, 1_500, 2_000, 3_000, 5_000, 7_000, 10_000)
 BINS_BIAS = 100
-#: It takes more data sets: 10,000 of 10,000 rows leave half a per cent of noise in the ratio.
+#: The table of biases takes this many times the data sets, since 10,000 leave 0.5% of noise.
 MORE_SETS = 5
 
 
 class Session:
-    """Options of the command line, and what the experiments share."""
+    """Options of the command line and the data of all experiments."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -52,12 +52,12 @@ class Session:
             self.plot.mkdir(parents=True, exist_ok=True)
 
     def trials(self, name: str, classes: int = 0) -> int:
-        """As many as asked for; else the usual number, fewer where there are many classes."""
+        """Number of trials: ``--trials``, else the usual number, fewer with many classes."""
         usual = TRIALS[name][self.quick]
         return self.options.trials or max(min(usual, 5), usual * 10 // max(10, classes))
 
     def rng(self, name: str) -> np.random.Generator:
-        """Experiments have streams of their own: the figures don't hang on which are run."""
+        """Random generator of one experiment, so that results do not depend on the others."""
         return np.random.default_rng([self.options.seed, ord(name)])
 
     def pool(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ def experiment_a(session: Session) -> dict[str, Any]:
 
 
 def top_label(P: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence and whether the winner is right; binary problems as they are."""
+    """Confidence and whether the top class is right; binary problems unchanged."""
     return (P, y) if P.ndim == 1 else (P.max(axis=1), (P.argmax(axis=1) == y).astype(np.int64))
 
 
@@ -141,17 +141,17 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS))
-    parser.add_argument("--data", type=Path, help=".npz with scores and labels, for a, b and c")
-    parser.add_argument("--split", help="which rows of FILE: val for val_logits and val_labels")
     parser.add_argument(
-        "--trials", type=_positive, help="trials, or data sets, of every experiment"
+        "--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS), help="experiments"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, help=".npz with scores and labels, for a, b, c")
+    parser.add_argument("--split", help='rows of --data: "val" for val_logits, val_labels')
+    parser.add_argument("--trials", type=_positive, help="trials or data sets of each experiment")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the generated data")
     parser.add_argument("--quick", action="store_true", help="fewer trials and resamples")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="write the figures as PNG")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the results as PNG files")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write all figures; means as [value, se]"
+        "--json", type=Path, metavar="FILE", help="write all results; means as [value, se]"
     )
     return parser.parse_args()
 
@@ -159,7 +159,7 @@ def parse() -> argparse.Namespace:
 def _positive(text: str) -> int:
     value = int(text)
     if value < 2:
-        raise argparse.ArgumentTypeError("at least 2: standard errors need two trials")
+        raise argparse.ArgumentTypeError(f"{text}; expected at least 2, for standard errors")
     return value
 
 

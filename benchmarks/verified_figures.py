@@ -1,4 +1,4 @@
-"""Figures of verified.py: numbers to pictures, nothing is computed here."""
+"""Draw the figures of verified.py; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNIT_NAMES = {1e-3: "$10^{-3}$", 1e-4: "$10^{-4}$", 1e-7: "$10^{-7}$"}
 
 
 def canvas(columns: int, rows: int = 1) -> tuple[Any, Any]:
-    """A figure with so many axes, in the style of all."""
+    """A figure with ``rows`` times ``columns`` axes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -53,13 +53,13 @@ def curve(
 
 
 def published(ax: Any, x: Any, y: Any, colour: str, label: str, unit: float = 1.0) -> None:
-    """The paper's figures: open diamonds, above all else."""
+    """Draw the paper's results as open diamonds, on top."""
     style = {"marker": "D", "markersize": 7, "markerfacecolor": "none", "linestyle": ""}
     ax.plot(x, np.asarray(y) / unit, color=colour, alpha=0.8, zorder=5, label=label, **style)
 
 
 def finish(ax: Any, x: str, y: str, title: str, **legend: Any) -> None:
-    """Labels, title, and a legend that names our figures before the paper's."""
+    """Set labels, title, and a legend with our results before the paper's."""
     ax.set(xlabel=x, ylabel=y)
     ax.set_title(title, loc="left", fontsize=11)
     entries = sorted(zip(*ax.get_legend_handles_labels(), strict=True), key=_is_published)
@@ -71,7 +71,7 @@ def _is_published(entry: tuple[Any, str]) -> bool:
 
 
 def plain_log(ax: Any, axis: str, ticks: Sequence[float], base: int = 10) -> None:
-    """A logarithmic axis with these ticks, written out."""
+    """Set a logarithmic axis with these ticks."""
     getattr(ax, f"set_{axis}scale")("log", base=base)
     getattr(ax, f"set_{axis}ticks")(ticks, [f"{t:,g}" for t in ticks])
     getattr(ax, f"{axis}axis").set_tick_params(which="minor", length=0, labelleft=False)
@@ -135,7 +135,7 @@ def figure_b(found: dict[str, list[dict[str, Any]]], folder: Path) -> Path:
                 f"{label}, paper (VGG16)",
             )
         apart = [r["histogram apart"] for r in rows]
-        label = f"{NAMES['histogram']}, equal values kept apart"
+        label = f"{NAMES['histogram']}, equal values apart"
         curve(top, bins, apart, RED, label, unit, linestyle=":")
         top.set_ylim(bottom=0)
         bottom.set_xlim(left=0)
@@ -179,7 +179,7 @@ def figure_c(
 
 
 def figure_d(found: dict[str, Any], folder: Path) -> Path:
-    """Error against n and against B, and the law that no Platt map fits."""
+    """Error by n and by B, and the law that no Platt map fits."""
     figure, (axes,) = canvas(3)
     rows, bins, noisy = found["by rows"], found["by bins"], found["noisy"]
     for method, short in (("histogram", "histogram"), ("scaling-binning", "scaling")):

@@ -1,4 +1,4 @@
-"""Generated data whose truth is known, for verified.py, and the reader of a user's own file."""
+"""Generated data with known exact errors, for verified.py, and the reader of a user's file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit, logit, softmax
 
-#: Nodes of the Gauss-Legendre rule in each bin; the laws are smooth, so 32 exhaust float64.
+#: Nodes of the Gauss-Legendre rule in each bin; the laws are smooth, so 32 are exact in float64.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
-#: Rungs of the ladder. Borders learnt from 25,000 rows miss those of its cells, which costs the
-#: finest bins part of what they should see; with these they see what ImageNet's figure shows.
+#: Errors of the ladder, chosen so that the measured errors are near those of the paper's ImageNet
+#: plot. Bin borders from 25,000 rows differ from the cells, which lowers the error of fine bins.
 LADDER = (0.0, 0.0143, 0.0179, 0.0179, 0.0179, 0.020, 0.025, 0.034, 0.049)
 
 
@@ -21,8 +21,8 @@ LADDER = (0.0, 0.0143, 0.0179, 0.0179, 0.0179, 0.020, 0.025, 0.034, 0.049)
 class UniformLaw:
     """Scores z uniform on [low, high]; P(Y=1|z) is a Platt map plus a step function.
 
-    ``steps`` are the step function's values on equally long cells. Zero, and Platt scaling is
-    right; otherwise no Platt map is.
+    ``steps`` are the values of the step function on cells of equal length. Without steps Platt
+    scaling is right; with them no Platt map is.
     """
 
     slope: float
@@ -33,16 +33,16 @@ class UniformLaw:
 
     @classmethod
     def noisy(cls, rng: np.random.Generator, cells: int, size: float, *args: float) -> UniformLaw:
-        """Every cell is above or below the curve by ``size``, at random."""
+        """Law in which each cell is above or below the curve by ``size``, at random."""
         return cls(*args, steps=size * rng.choice([-1.0, 1.0], cells))
 
     @classmethod
     def ladder(cls, errors: tuple[float, ...], low: float, high: float) -> UniformLaw:
-        """The identity plus square waves, so that 2, 4, 8, ... bins see about these errors.
+        """The identity plus square waves, so that 2, 4, 8, ... bins have about these errors.
 
-        Wave k is flat on each of 2^k cells and averages out in any two neighbours, so fewer bins
-        do not see it, and squared errors add up along the ladder. Its signs are those of Thue and
-        Morse, orthogonal to all polynomials of degree below k: no Platt map can follow it.
+        Wave k is constant on each of 2^k cells and averages to zero over two neighboring cells. So
+        fewer bins do not detect it, and squared errors add up. Its signs are those of Thue and
+        Morse, orthogonal to all polynomials of degree below k, so no Platt map can follow it.
         """
         cells = 2 ** len(errors)
         steps, wave, seen = np.zeros(cells), np.ones(1), 0.0
@@ -70,7 +70,7 @@ class UniformLaw:
         return rate
 
     def bins(self, borders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """P(bin) and P(Y=1|bin) by numerical integration, exact to rounding."""
+        """P(bin) and P(Y=1|bin) by numerical integration, exact up to rounding."""
         edges = np.concatenate(([self.low], np.clip(borders, self.low, self.high), [self.high]))
         mass = np.diff(self._share(edges))
         rate = self.mean_of(self.curve, edges)
@@ -81,12 +81,12 @@ class UniformLaw:
         return mass, rate
 
     def mean_of(self, function, edges: np.ndarray) -> np.ndarray:
-        """Mean of a smooth function of z between neighbouring edges."""
+        """Mean of a smooth function of z between neighboring edges."""
         middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
         return function(middle[:, None] + half[:, None] * _NODES) @ _WEIGHTS / 2
 
     def squared_error_of(self, function) -> float:
-        """Squared calibration error of an increasing map of z: nothing averages out."""
+        """Squared calibration error of an increasing map of z, without bins."""
         grid, rate = self._grid
         return float(np.mean((function(grid) - rate) ** 2))
 
@@ -99,7 +99,7 @@ class UniformLaw:
 
     @cached_property
     def _grid(self) -> tuple[np.ndarray, np.ndarray]:
-        """Middles of cells, as many as the steps have or a multiple, and the law there."""
+        """Middles of cells (the number of steps or a multiple), and P(Y=1|z) there."""
         cells = 1 if self.steps is None else len(self.steps)
         count = cells * max(1, 30_000 // cells)
         z = self.low + (np.arange(count) + 0.5) / count * (self.high - self.low)
@@ -108,7 +108,7 @@ class UniformLaw:
 
 @dataclass(frozen=True)
 class FiniteModel:
-    """A model with finitely many outputs: all that an error of it depends on."""
+    """A model with finitely many outputs: value, P(output) and P(Y=1|output) of each."""
 
     value: np.ndarray
     mass: np.ndarray
@@ -116,7 +116,7 @@ class FiniteModel:
 
     @classmethod
     def of_pool(cls, value: np.ndarray, index: np.ndarray, event: np.ndarray) -> FiniteModel:
-        """The model as a pool of rows shows it: drawing rows of the pool is drawing from it."""
+        """Model of a pool of rows; a draw from the model is a draw of rows of the pool."""
         count = np.bincount(index, minlength=len(value))
         seen = count > 0
         rate = np.bincount(index, event, len(value))[seen] / count[seen]
@@ -132,7 +132,7 @@ class FiniteModel:
         return rows, rng.binomial(rows, self.rate)
 
     def plugin_bias(self, n: int) -> float:
-        """Expected excess of the plugin estimate: q(1-q)/n for every bin that is not empty."""
+        """Expected excess of the plugin estimate: q(1-q)/n for each bin that is not empty."""
         seen = -np.expm1(n * np.log1p(-np.minimum(self.mass, 1 - 1e-16)))
         return float((seen * self.rate * (1 - self.rate)).sum() / n)
 
@@ -140,10 +140,11 @@ class FiniteModel:
 # -- K classes ----------------------------------------------------------------------------------
 
 N_CLASSES = 10
-#: True logits: noise of this spread, and a lift of one class, normal but for hard rows.
+#: True logits: noise with this standard deviation, plus a lift of one class (normal, or gamma on
+#: hard rows).
 NOISE, LIFT_MEAN, LIFT_SPREAD = 0.47, 7.5, 1.3
 HARD_SHARE, HARD_LIFT = 0.11, 2.4
-#: The network shows the true logits times this, on easy and on hard rows.
+#: The network outputs the true logits times this, on easy and on hard rows.
 OVERCONFIDENCE, OVERCONFIDENCE_HARD = 1.1, 3.2
 
 
@@ -151,10 +152,10 @@ def network(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of 10 classes like those of VGG16 on CIFAR-10, and labels.
 
     Labels are drawn from the softmax of the true logits (the Gumbel trick), so the network is
-    over-confident. It is more so on hard rows: no single Platt map puts that right, which costs
-    scaling-binning something, as it does on the real predictions. The parameters were chosen for
-    the statistics in ``verified_paper.VGG16``, and with an eye on what experiment b then shows:
-    with less of a misfit scaling-binning gains more, with more of it less.
+    over-confident, more so on hard rows. No single Platt map corrects that, which increases the
+    error of scaling-binning, as on the real predictions. The parameters were chosen for the
+    statistics in ``verified_paper.VGG16``, and after looking at the results of experiment b: with a
+    larger misfit the gain of scaling-binning is smaller.
     """
     hard = rng.random(n) < HARD_SHARE
     lift = rng.normal(LIFT_MEAN, LIFT_SPREAD, n)
@@ -176,8 +177,8 @@ _LABELS = ("labels", "label", "y_true", "targets", "y")
 def load(path: str | Path, split: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n, K) or (n,), and labels 0..K-1, from an .npz file.
 
-    Where the file holds pairs such as ``val_logits`` and ``test_logits``, the test rows are taken
-    unless ``split`` says otherwise.
+    If the file has several splits, such as ``val_logits`` and ``test_logits``, the test rows are
+    used unless ``split`` names another one.
     """
     with np.load(path, allow_pickle=False) as file:
         names = {key.lower(): key for key in file.files}
@@ -195,7 +196,7 @@ def load(path: str | Path, split: str | None = None) -> tuple[np.ndarray, np.nda
 
 
 def _prefix(key: str) -> str:
-    """What stands before the known word: "test_" of "test_logits"."""
+    """The part of the key before the known word: "test_" of "test_logits"."""
     for word in sorted((*_PROBABILITIES, *_LOGITS, *_LABELS), key=len, reverse=True):
         before = key.removesuffix(word)
         if before != key and (before == "" or before.endswith("_")):
@@ -216,10 +217,10 @@ def _choose(
         wanted = next((p for p in ("", "test_", *found) if p in found), "")
     if wanted not in found:
         raise SystemExit(
-            f"{path} holds {', '.join(keys)}; expected scores "
-            f"({', '.join((*_PROBABILITIES, *_LOGITS))}) beside labels ({', '.join(_LABELS)}), "
-            "both perhaps after a split's name as in test_logits, test_labels"
-            + (f"; nothing fits --split {split}" if split is not None else "")
+            f"{path}: found the arrays {', '.join(keys)}; expected scores "
+            f"({', '.join((*_PROBABILITIES, *_LOGITS))}) and labels ({', '.join(_LABELS)}), "
+            "both with or without the name of a split, as in test_logits, test_labels"
+            + (f"; no arrays match --split {split}" if split is not None else "")
             + (f". Splits found: {', '.join(p.rstrip('_') for p in found)}." if found else ".")
         )
     return wanted
@@ -235,7 +236,7 @@ def _as_probabilities(values: np.ndarray, logits: bool, key: str) -> np.ndarray:
     elif values.min() < -1e-6 or values.max() > 1 + 1e-6:
         raise SystemExit(
             f"{key}: values from {values.min():.3g} to {values.max():.3g}; expected "
-            "probabilities. Name the array logits if it holds logits."
+            "probabilities. If these are logits, name the array logits."
         )
     else:
         p = np.clip(values, 0.0, 1.0)
@@ -243,7 +244,8 @@ def _as_probabilities(values: np.ndarray, logits: bool, key: str) -> np.ndarray:
         return p
     total = p.sum(axis=1, keepdims=True)
     if np.abs(total - 1).max() > 1e-2:
-        raise SystemExit(f"{key}: a row sums to {total.flat[np.abs(total - 1).argmax()]:.4g}.")
+        worst = total.flat[np.abs(total - 1).argmax()]
+        raise SystemExit(f"{key}: a row sums to {worst:.4g}; expected 1. Normalize the rows.")
     p /= total  # float32 rows miss 1 by some 1e-7
     return p[:, 1] if p.shape[1] == 2 else p
 

@@ -1,7 +1,7 @@
-"""What Kumar, Liang and Ma (2019) report, for verified.py to print beside its own figures.
+"""Results of Kumar, Liang and Ma (2019), which verified.py prints beside its own.
 
-"run" is their released code run again, on their CIFAR-10 predictions of a VGG16 network or on their
-synthetic data; "text" is what the paper says; "read" was read off its plots by eye.
+"run": their released code, run again on their CIFAR-10 predictions of a VGG16 network or on their
+synthetic data. "text": stated in the paper. "read": read off its plots by eye.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOP_LABEL = (
     (0.0444, 0.0443, 0.0444, 0.0446, 0.0454, 0.0455, 0.0457, 0.0461, 0.0466, 0.0472),
     (0.0446, 0.0444, 0.0442, 0.0441, 0.0442, 0.0441, 0.0441, 0.0442, 0.0441, 0.0441),
 )
-#: What the predictions of that network are like (run), and what the generated ones aim at.
+#: Statistics of the predictions of that network (run); the generated ones should be similar.
 VGG16 = {
     "accuracy": 0.9359,
     "mean confidence": 0.9756,
@@ -53,7 +53,7 @@ MSE_C = {
     (15, "plugin"): (4.3e-7, 2.1e-7, 1.8e-7, 1.25e-7, 1.14e-7, 8.6e-8),
     (15, "debiased"): (3.2e-7, 1.8e-7, 1.5e-7, 1.12e-7, 9.8e-8, 7.8e-8),
 }
-#: Squared errors of the model in question (run).
+#: Squared errors of the model that is measured (run).
 TRUTH_C = {100: 1.140e-3, 15: 6.49e-4}
 
 #: P(Y=1|z) = expit(slope * logit(z) + intercept).
@@ -69,7 +69,7 @@ RATIO_BINS_HISTOGRAM = (3.71, 0.15, 3.59)
 RATIO_BINS_SCALING_BINNING = (0.98, 0.07, 0.995)
 #: A run that kept bins of equal value apart.
 RATIO_BINS_HISTOGRAM_APART = 3.89
-#: The law no Platt map fits: so many cells, each above or below the curve by so much.
+#: The law that no Platt map fits: number of cells, their distance to the curve, range of scores.
 CELLS_D, NOISE_D, RANGE_D = 100_000, 0.02, (0.25, 0.75)
 ROWS_NOISY, BINS_NOISY = 3_000, 10
 RATIO_NOISY = (5.2, 1.1, 4.1)

@@ -1,7 +1,7 @@
-"""The experiments of verified.py: each returns plain dicts of figures, and prints nothing.
+"""Experiments a and b of verified.py: each returns dicts of results, and prints nothing.
 
-Calibrators and metrics are calibkit's; what they give is compared on a few trials with sums taken
-here without it, and a difference beyond rounding stops the run.
+Calibrators and metrics are calibkit's. On a few trials their results are compared with sums that
+are computed here without calibkit; a difference beyond rounding stops the run.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from calibkit import (
     squared_calibration_error,
 )
 
-#: Trials of which the figures are computed a second time without calibkit.
+#: Trials of which the results are computed a second time without calibkit.
 CHECKED = 3
 LEVEL = 0.9
-#: Data sets whose intervals are made to see how many hold the truth, and draws of each.
+#: Data sets for the coverage of the intervals, and resamples of each.
 COVERAGE_TRIALS, COVERAGE_RESAMPLES = 30, 200
 #: Name and setting of ``debias``.
 ESTIMATORS = {"plugin": False, "debiased": True}
@@ -39,7 +39,7 @@ Generator = np.random.Generator
 
 
 def agree(ours: float, brute: float, what: str) -> None:
-    """Stop if two ways to one figure differ by more than rounding."""
+    """Raise if two computations of one number differ by more than rounding."""
     if not np.isclose(ours, brute, rtol=1e-8, atol=1e-13):
         raise AssertionError(f"{what}: calibkit {ours!r}, the other way {brute!r}")
 
@@ -60,7 +60,7 @@ def platt_and_bins(
 ) -> tuple[PlattCalibrator, np.ndarray]:
     """Platt scaling of the first rows, and borders from the first and second part together.
 
-    Borders are among the scores before scaling: the map is increasing, so the bins are the same.
+    Borders are those of the scores before scaling; the map is increasing, so the bins are equal.
     """
     scale, both = split[0], split[0] + split[1]
     borders = ScoreTable.from_arrays(y[:both], p[:both]).borders("quantile", n_bins)
@@ -70,9 +70,9 @@ def platt_and_bins(
 def measured(
     q: np.ndarray, y: np.ndarray, index: np.ndarray, rng: Generator, n_resamples: int
 ) -> dict[str, Any]:
-    """Error of the model binned: squared, by both estimators, and its root with an interval.
+    """Squared error of the binned model by both estimators, and its root with an interval.
 
-    ``n_resamples=0`` leaves the interval out, which takes nearly all the time.
+    ``n_resamples=0`` leaves out the interval, which takes nearly all the time.
     """
     used, index = np.unique(index, return_inverse=True)
     value = np.bincount(index, q) / np.bincount(index)
@@ -99,7 +99,7 @@ def run_a(
     n_resamples: int,
     law: UniformLaw | None = None,
 ) -> list[dict[str, Any]]:
-    """One row of figures for each number of bins; with a law, the exact error of each too."""
+    """One row of results for each number of bins; with a law, also the exact error."""
     test = slice(sum(split), None)
     rows = []
     for n_bins in paper.BINS_A:
@@ -116,7 +116,7 @@ def run_a(
 
 
 def exact_a(law: UniformLaw, platt: PlattCalibrator, borders: np.ndarray) -> dict[str, float]:
-    """Errors of the Platt-scaled model, binned and as it is, by integration."""
+    """Errors of the Platt-scaled model with bins and without, by integration."""
     edges = np.concatenate(([law.low], borders, [law.high]))
 
     def scaled(z: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ def exact_a(law: UniformLaw, platt: PlattCalibrator, borders: np.ndarray) -> dic
 def repeat_a(
     law: UniformLaw, split: tuple[int, int, int], trials: int, rng: Generator, n_resamples: int
 ) -> list[dict[str, Any]]:
-    """The experiment on many generated data sets: the first one, means, and coverage."""
+    """Run a on many generated data sets; return the first one, means, and coverage."""
     runs = []
     for t in range(trials):
         z, y = law.draw(rng, sum(split))
@@ -155,14 +155,14 @@ def repeat_a(
 
 
 def classwise_outputs(calibrator: Any, P: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Any:
-    """(output, event) of every class on the pool; outputs are not made to sum to one."""
+    """(output, event) of each class on the pool; outputs are not normalized."""
     lifted = OneVsRestCalibrator(calibrator, classes=np.arange(P.shape[1]))
     Q = lifted.fit(P[rows], y[rows]).predict_classwise(P)
     return [(Q[:, k], y == k) for k in range(P.shape[1])]
 
 
 def top_label_outputs(calibrator: Any, P: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Any:
-    """(confidence, whether the winner is right) on the pool."""
+    """(confidence, whether the top class is right) on the pool."""
     lifted = TopLabelCalibrator(calibrator, classes=np.arange(P.shape[1]))
     confidence = lifted.fit(P[rows], y[rows]).predict_confidence(P)
     return [(confidence, P.argmax(axis=1) == y)]
@@ -183,8 +183,8 @@ READINGS = {
 def errors_on_pool(problems: Any, check: bool) -> tuple[float, float, float]:
     """Squared error with equal values merged and kept apart, and mean squared error.
 
-    The pool is what calibration rows were drawn from, so its plugin error is the exact one. The
-    mean squared error of K classes is half the Brier score, as in the paper.
+    Calibration rows are drawn from the pool, so its plugin error is exact. The mean squared error
+    of K classes is half the Brier score, as in the paper.
     """
     merged, apart, brier = [], [], 0.0
     for q, event in problems:
@@ -206,7 +206,7 @@ def run_b(
     """Both methods on the same ROWS_B rows, drawn with replacement; a row for each B."""
     found = np.empty((len(paper.BINS_B), 2, 3, trials))
     with warnings.catch_warnings():
-        # Few rows of a class: some draws separate it, or miss it.
+        # With few rows of a class some draws are separable, or have none of its rows.
         warnings.simplefilter("ignore", CalibrationWarning)
         for t in range(trials):
             rows = rng.integers(len(y), size=paper.ROWS_B)

@@ -1,4 +1,4 @@
-"""Experiments c and d of verified.py: estimators of a squared error, and the synthetic laws."""
+"""Experiments c and d of verified.py: estimates of a squared error, and the synthetic laws."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BATCH = 10_000
 
 
 def split_c(rng: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to learn from, and the pool."""
+    """Rows to fit on, and the pool."""
     order = rng.permutation(n)
     cut = min(paper.CALIBRATION_C, 3 * n // 10)
     return order[:cut], order[cut:]
@@ -39,7 +39,7 @@ def split_c(rng: Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
 def finite_model(
     P: np.ndarray, y: np.ndarray, fit: np.ndarray, pool: np.ndarray, n_bins: int
 ) -> FiniteModel:
-    """Scaling-binning of the top label, learnt from some rows, as the pool shows it."""
+    """Scaling-binning of the top label, fitted on some rows, as a model of the pool."""
     binned = ScalingBinningCalibrator(PlattCalibrator(), n_bins=n_bins)
     if P.ndim == 1:
         confidence = binned.fit(P[fit], y[fit]).predict_proba(P[pool])[:, 1]
@@ -52,7 +52,7 @@ def finite_model(
 
 
 def estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> dict[str, np.ndarray]:
-    """:func:`batch_estimates` of batches that fit into memory."""
+    """:func:`batch_estimates` in batches that fit into memory."""
     sizes = [min(BATCH, sets - start) for start in range(0, sets, BATCH)]
     parts = [batch_estimates(model, n, size, rng) for size in sizes]
     return {name: np.concatenate([part[name] for part in parts]) for name in ESTIMATORS}
@@ -61,9 +61,9 @@ def estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> dict[str
 def batch_estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> dict[str, np.ndarray]:
     """Both estimates of the squared error on many data sets of n rows.
 
-    The library's own sums over bins, applied to all data sets at once. Where an output has a
-    single row, which shows no noise, calibkit pools it with a neighbour: such data sets go through
-    the public function.
+    Uses calibkit's sums over bins for all data sets at once. If an output has a single row, the
+    noise cannot be estimated, so calibkit pools it with a neighbor; such data sets use the public
+    function.
     """
     rows, events = model.draw(rng, n, sets)
     w, wy, p = rows.astype(float), events.astype(float), model.value
@@ -80,7 +80,7 @@ def batch_estimates(model: FiniteModel, n: int, sets: int, rng: Generator) -> di
 
 
 def table_of(value: np.ndarray, rows: np.ndarray, events: np.ndarray) -> ScoreTable:
-    """A data set as a table of its distinct outputs."""
+    """Table of the distinct outputs of a data set."""
     seen = rows > 0
     n, wy = rows[seen], events[seen]
     return ScoreTable(value[seen], n.astype(np.int64), n, wy, n, wy, wy)
@@ -104,7 +104,7 @@ def check_estimates(
 def run_c(
     model: FiniteModel, rows: tuple[int, ...], sets: int, rng: Generator
 ) -> list[dict[str, Any]]:
-    """Bias and mean squared error of both estimates, a row for each number of rows."""
+    """Bias and mean squared error of both estimates, for each number of rows."""
     truth, out = model.squared_error, []
     for n in rows:
         found = estimates(model, n, sets, rng)
@@ -128,7 +128,7 @@ TEST_POINTS = (1_000, 10_000)
 
 
 def borders_in_z(calibrator: Any) -> np.ndarray:
-    """Inner borders of the bins among the raw scores: those of scaled ones are mapped back."""
+    """Inner borders of the bins, as uncalibrated scores (mapped back from scaled scores)."""
     if not hasattr(calibrator, "scaler_"):
         return calibrator.borders_
     scaler = calibrator.scaler_
@@ -138,10 +138,10 @@ def borders_in_z(calibrator: Any) -> np.ndarray:
 
 
 def errors_of(calibrator: Any, law: UniformLaw, test: np.ndarray, check: bool) -> dict[str, float]:
-    """Squared errors of a binned calibrator: the exact one, and on test points.
+    """Squared errors of a binned calibrator: exact, and on test points.
 
-    On test points the paper's code takes P(Y=1|z) for labels, so no label noise is in them, and
-    pools bins of equal value.
+    On test points the paper's code uses P(Y=1|z) as labels, so there is no label noise, and it
+    pools bins with the same value.
     """
     value = calibrator.value_
     mass, rate = law.bins(borders_in_z(calibrator))
@@ -163,7 +163,7 @@ HOW = ("merged", "apart")
 
 
 def _expected_plugin(q: np.ndarray, target: np.ndarray) -> float:
-    """calibkit's plugin error with P(Y=1|z) for labels: every point as two weighted rows."""
+    """calibkit's plugin error with P(Y=1|z) as labels: each point is two weighted rows."""
     labels = np.repeat([1, 0], len(q))
     weight = np.concatenate((target, 1 - target))
     return squared_calibration_error(
@@ -174,7 +174,7 @@ def _expected_plugin(q: np.ndarray, target: np.ndarray) -> float:
 def trials_d(
     law: UniformLaw, n: int, n_bins: int, trials: int, rng: Generator
 ) -> dict[tuple[str, str], np.ndarray]:
-    """(method, measure) -> squared errors over trials; both methods get the same rows."""
+    """Squared errors over trials by (method, measure); both methods get the same rows."""
     found: dict[tuple[str, str], list[float]] = {}
     for t in range(trials):
         z, y = law.draw(rng, n)
@@ -192,7 +192,7 @@ def trials_d(
 def _platt_errors(
     law: UniformLaw, z: np.ndarray, y: np.ndarray, test: np.ndarray
 ) -> dict[str, float]:
-    """Squared errors of plain Platt scaling, whose outputs are all different."""
+    """Squared errors of Platt scaling without bins."""
     platt = PlattCalibrator().fit(z, y)
 
     def scaled(x: np.ndarray) -> np.ndarray:
@@ -205,7 +205,7 @@ def _platt_errors(
 
 
 def run_d(trials: int, rng: Generator) -> dict[str, Any]:
-    """Squared errors against n and B, their ratios, and the law that no Platt map fits."""
+    """Squared errors by n and B, their ratios, and the law that no Platt map fits."""
     law = UniformLaw(paper.SLOPE_D, paper.INTERCEPT_D)
     settings = [(n, paper.BINS_NOISY) for n in SWEEP]
     settings += [(paper.ROWS_D, b) for b in paper.BINS_D if b != paper.BINS_NOISY]
@@ -237,7 +237,7 @@ def _row_d(name: str, value: int, means: dict[tuple[str, str], Mean]) -> dict[st
 
 
 def ratios_d(means: dict[tuple[int, int], dict[tuple[str, str], Mean]]) -> list[dict[str, Any]]:
-    """How errors change with n and B; the data of the two settings are independent."""
+    """Ratios of errors by n and by B; the data of the two settings are independent."""
     n, b = paper.ROWS_D, paper.BINS_NOISY
     steps = [
         ("n 1000 -> 2000, B = 10: falls by", (n // 2, b), (n, b), paper.RATIO_ROWS_HISTOGRAM,
@@ -255,7 +255,7 @@ def ratios_d(means: dict[tuple[int, int], dict[tuple[str, str], Mean]]) -> list[
 
 
 def noisy_row(found: dict[tuple[str, str], np.ndarray], n: int) -> dict[str, Any]:
-    """Errors of Platt scaling and scaling-binning where neither is right, and their ratio."""
+    """Errors of Platt scaling and scaling-binning when no Platt map is right, and their ratio."""
     row = _row_d("n", n, {key: mean(x) for key, x in found.items()})
     for how in {how for _, how in found}:
         row[f"ratio: {how}"] = ratio(found["Platt", how], found["scaling-binning", how])

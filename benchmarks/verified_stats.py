@@ -6,23 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Outputs that agree to this many decimals count as one value where equal values are merged;
-#: calibrators keep bins apart by some 1e-16.
+#: Outputs that agree to this number of decimals are one value when equal values are merged; the
+#: outputs of different bins may differ by only 1e-16.
 DECIMALS = 12
 
 
 class Mean(NamedTuple):
-    """A figure and its standard error."""
+    """A value and its standard error."""
 
     value: float
     se: float
 
     def __sub__(self, other: Mean) -> Mean:  # type: ignore[override]
-        """Difference of independent figures."""
+        """Difference of independent values."""
         return Mean(self.value - other.value, float(np.hypot(self.se, other.se)))
 
     def __truediv__(self, other: Mean) -> Mean:
-        """Ratio of independent figures, by the delta method."""
+        """Ratio of independent values, by the delta method."""
         r = self.value / other.value
         return Mean(r, float(np.hypot(self.se, r * other.se) / abs(other.value)))
 
@@ -41,15 +41,15 @@ def ratio(x: np.ndarray, y: np.ndarray) -> Mean:
 
 
 def merge_values(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct outputs, and which of them each bin has."""
+    """Distinct outputs, and the index of the output of each bin."""
     return np.unique(np.round(value, DECIMALS), return_inverse=True)
 
 
 def squared_error(value: np.ndarray, mass: np.ndarray, rate: np.ndarray, merge: bool) -> float:
     """Squared error of a binned model from P(bin) and P(Y=1|bin), or from shares and means.
 
-    ``merge`` pools bins that say the same: what is conditioned on is then the output, as in the
-    definition, and not the bin.
+    ``merge`` pools bins with the same output, so the error is conditional on the output, as in the
+    definition, and not on the bin.
     """
     if not merge:
         return float(mass @ (value - rate) ** 2)

@@ -1,4 +1,4 @@
-"""Tables of verified.py: our figures with standard errors, and the paper's beside them."""
+"""Print the tables of verified.py: results with standard errors, beside those of the paper."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from calibkit import calibration_error, expected_calibration_error
 def show(
     title: str, header: list[str], rows: Iterable[list[str]], notes: Iterable[str] = ()
 ) -> None:
-    """Print a table of strings, columns to the right but the first."""
+    """Print a table of strings; all columns but the first are right-aligned."""
     rows = [header, *rows]
     widths = [max(len(r[i]) for r in rows) for i in range(len(header))]
     print(f"\n{title}\n")
@@ -30,12 +30,12 @@ def show(
 
 
 def pm(m: Mean, scale: float = 1.0, digits: int = 2) -> str:
-    """Figure and standard error."""
+    """Value and standard error."""
     return f"{m.value / scale:.{digits}f} ±{m.se / scale:.{digits}f}"
 
 
 def off(ours: Mean, reference: float, se: float = 0.0) -> str:
-    """Our figure less the reference, in standard errors of the difference."""
+    """Our value minus the reference, in standard errors of the difference."""
     spread = float(np.hypot(ours.se, se))
     return f"{(ours.value - reference) / spread:+.1f}" if spread > 0 else "-"
 
@@ -45,7 +45,7 @@ def times(ours: float, reference: float) -> str:
 
 
 def goal(text: str, met: bool) -> None:
-    """Whether generated data show what they should."""
+    """Print whether a goal is met."""
     print(f"  {'met' if met else 'MISSED'}: {text}")
 
 
@@ -53,7 +53,7 @@ def goal(text: str, met: bool) -> None:
 
 
 def table_a(rows: list[dict[str, Any]], split: tuple[int, ...], real: bool) -> None:
-    """Error of a Platt-scaled model against the number of bins."""
+    """Print the error of a Platt-scaled model by the number of bins."""
     out = []
     for i, r in enumerate(rows):
         low, high = r["interval"]
@@ -70,17 +70,17 @@ def table_a(rows: list[dict[str, Any]], split: tuple[int, ...], real: bool) -> N
     if real:
         last = ["CIFAR-10, run", "CIFAR-10, read", "ImageNet, read"]
     show(
-        "a. RMS calibration error of a Platt-scaled model against the number of bins, "
+        "a. RMS calibration error of a Platt-scaled model by the number of bins, "
         f"one data set ({' + '.join(f'{n:,}' for n in split)} rows)",
         ["bins", "used", "plugin", "debiased", "90% interval", *last],
         out,
-        ["The paper's is the middle of a reflected bootstrap: debiased, to first order."]
-        + ["Another network than the paper's: shapes compare, not figures."] * real,
+        ["The paper's value is the middle of a reflected bootstrap: debiased, to first order."]
+        + ["Not the paper's network: compare the shapes, not the values."] * real,
     )
 
 
 def table_a_repeats(rows: list[dict[str, Any]]) -> None:
-    """Means over data sets against what is exact."""
+    """Print means over data sets beside the exact errors."""
     out = []
     for r in rows:
         cells = [str(r["bins"]), pm(r["mean exact"], digits=4), pm(r["mean true"], digits=4)]
@@ -88,10 +88,9 @@ def table_a_repeats(rows: list[dict[str, Any]]) -> None:
             cells += [pm(r[f"mean {name}"], digits=4), pm(r[f"excess {name}"], 1e-4)]
         out.append([*cells, pm(r["coverage"], 0.01, 0)])
     show(
-        f"a. The same on {rows[0]['trials']} data sets: means; excess of the squared estimate over "
-        f"the exact square (1e-4); share of {rows[0]['intervals']} 90% intervals that hold the "
-        "exact error",
-        ["bins", "exact", "unbinned", "plugin", "excess", "debiased", "excess", "hold, %"],
+        f"a. Means of {rows[0]['trials']} data sets; excess of the squared estimate over the exact "
+        f"square (1e-4); share of {rows[0]['intervals']} 90% intervals that cover the exact error",
+        ["bins", "exact", "unbinned", "plugin", "excess", "debiased", "excess", "covers, %"],
         out,
     )
 
@@ -104,7 +103,7 @@ GOALS_B = {"class-wise": 30, "top-label": 35}
 
 
 def table_pool(P: np.ndarray, y: np.ndarray) -> None:
-    """What the pool is like, beside the predictions of the paper."""
+    """Print statistics of the pool, beside those of the paper's predictions."""
     binary = P.ndim == 1
     event = y == 1 if binary else P.argmax(axis=1) == y
     p = P if binary else P.max(axis=1)
@@ -127,7 +126,7 @@ def table_pool(P: np.ndarray, y: np.ndarray) -> None:
 
 
 def table_b(rows: list[dict[str, Any]], reading: str, trials: int, real: bool) -> None:
-    """Scaling-binning against histogram binning."""
+    """Print scaling-binning beside histogram binning."""
     unit, name = (1e-4, "1e-4") if reading == "class-wise" else (1e-3, "1e-3")
     reference = paper.CLASSWISE if reading == "class-wise" else paper.TOP_LABEL
     error, mse = [], []
@@ -142,7 +141,7 @@ def table_b(rows: list[dict[str, Any]], reading: str, trials: int, real: bool) -
         cells = [str(r["bins"]), pm(r["histogram mse"], digits=4), f"{mh:.4f}"]
         cells += [pm(r["scaling mse"], digits=4), f"{ms:.4f}", pm(r["lower mse"], 0.01, 1)]
         mse.append([*cells, f"{100 * (1 - ms / mh):.1f}"])
-    other = "Another network than the paper's." if real else "Generated data, made to be like it."
+    other = "Not the paper's network." if real else "Generated data, similar to it."
     show(
         f"b. {reading}: squared calibration error ({name}) on the pool, {paper.ROWS_B:,} "
         f"calibration rows, {trials} trials; equal values merged as in the paper, then apart",
@@ -160,7 +159,10 @@ def table_b(rows: list[dict[str, Any]], reading: str, trials: int, real: bool) -
             "SB lower by %",
         ],
         error,
-        [f"paper: CIFAR-10, VGG16. {other}", "SB gives every bin a value of its own: no merging."],
+        [
+            f"paper: CIFAR-10, VGG16. {other}",
+            "SB: every bin has a different value, so none are merged.",
+        ],
     )
     show(
         f"b. {reading}: mean squared error",
@@ -177,7 +179,7 @@ def table_b(rows: list[dict[str, Any]], reading: str, trials: int, real: bool) -
 
 
 def table_c(rows: list[dict[str, Any]], n_bins: int, sets: int, real: bool) -> None:
-    """MSE of both estimates of the squared error."""
+    """Print the MSE of both estimates of the squared error."""
     out = []
     for i, r in enumerate(rows):
         cells = [f"{r['n']:,}"]
@@ -200,12 +202,12 @@ def table_c(rows: list[dict[str, Any]], n_bins: int, sets: int, real: bool) -> N
         goal(text, times_lower >= 5)
 
 
-#: With fewer data sets, noise alone may pass one per cent.
+#: With fewer data sets, noise alone may exceed 1%.
 ENOUGH_SETS = 20_000
 
 
 def table_bias(rows: list[dict[str, Any]], n_bins: int, sets: int) -> None:
-    """Bias of both estimates."""
+    """Print the bias of both estimates."""
     out = [
         [
             f"{r['n']:,}",
@@ -219,7 +221,7 @@ def table_bias(rows: list[dict[str, Any]], n_bins: int, sets: int) -> None:
         for r in rows
     ]
     show(
-        f"c. Bias (1e-6) of the same at B = {n_bins}, {sets:,} data sets of each size",
+        f"c. Bias (1e-6) of both estimates at B = {n_bins}, {sets:,} data sets of each size",
         ["n", "plugin, exact", "plugin", "debiased", "in se", "debiased/plugin %", "MSE ratio"],
         out,
     )
@@ -239,17 +241,17 @@ MEASURES = (
     ("10k, apart", "m=10000, apart"),
 )
 _SHOWN = [heading for heading, _ in MEASURES]
-#: Which of them goals look at: what the paper's code measures, whatever the others say.
+#: The measure that the goal uses: that of the paper's code.
 _AS_PAPER = _SHOWN.index("10k, merged")
 NOTE_D = (
-    "exact: by integration. 1k, 10k: on so many test scores, with P(Y=1|z) for labels as in the "
-    "paper.",
+    "exact: by integration. 1k, 10k: on this number of test scores, with P(Y=1|z) as labels, as in "
+    "the paper.",
     "merged: bins of equal value pooled, as in the paper; apart: each bin by itself.",
 )
 
 
 def table_d(found: dict[str, Any], trials: int) -> None:
-    """Squared errors against B, and their ratios."""
+    """Print squared errors by B, and their ratios."""
     rows = []
     for r, h in zip(found["by bins"], paper.HISTOGRAM_D, strict=True):
         for method, reference in (("histogram", h), ("scaling-binning", paper.SCALING_BINNING_D)):
@@ -282,7 +284,7 @@ def table_d(found: dict[str, Any], trials: int) -> None:
 
 
 def table_noisy(rows: list[dict[str, Any]], trials: int) -> None:
-    """The law that no Platt map fits."""
+    """Print results for the law that no Platt map fits."""
     out = []
     for r in rows:
         for method in ("Platt", "scaling-binning"):
