@@ -48,7 +48,7 @@ INTERVAL_ROWS = 100_000
 N_RESAMPLES = 1_000
 #: Row resamples that are measured; their time is scaled up to N_RESAMPLES.
 ROW_RESAMPLES = 20
-#: Row resamples behind the interval that ours is compared with.
+#: Row resamples of the reference interval.
 REFERENCE_RESAMPLES = 300
 #: Rows given to peers that resample rows one by one.
 BOOTSTRAP_PEER_ROWS = 100_000

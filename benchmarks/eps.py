@@ -39,7 +39,7 @@ def cases() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         forest = RandomForestClassifier(trees, random_state=0).fit(X[fit], y[fit])
         yield f"forest of {trees} trees", forest.predict_proba(X[rest])[:, 1], y[rest]
     votes = KNeighborsClassifier(7).fit(X[fit], y[fit])
-    yield "7 nearest neighbours", votes.predict_proba(X[rest])[:, 1], y[rest]
+    yield "7 nearest neighbors", votes.predict_proba(X[rest])[:, 1], y[rest]
     digits, label = load_digits(return_X_y=True)
     bayes = GaussianNB().fit(digits[:600], label[:600] % 2)
     yield "naive Bayes, odd digits", bayes.predict_proba(digits[600:])[:, 1], label[600:] % 2

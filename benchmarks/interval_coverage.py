@@ -23,7 +23,7 @@ from calibkit import ScoreTable
 LEVEL = 0.9
 N_BINS = 15
 ROWS = (200, 1_000, 10_000, 100_000)
-#: Base rates, and the centre of the scores' log-odds (spread 1.5) that gives them.
+#: Base rates, and the center of the scores' log-odds (standard deviation 1.5) that gives them.
 CENTRES = {0.02: -4.75, 0.1: -2.95, 0.5: 0.0}
 SPREAD = 1.5
 #: Data sets per cell by rows; the standard error of a coverage of .9 is .013 for 500.
@@ -36,7 +36,7 @@ def expit(z: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-z))
 
 
-#: True probabilities from scores p with log-odds z centred at m.
+#: True probabilities from scores p with log-odds z, centered at m.
 LAWS: dict[str, Callable[[Any, Any, float], Any]] = {
     "calibrated": lambda p, z, m: p,
     "slope .9": lambda p, z, m: expit(m + 0.9 * (z - m)),

@@ -122,7 +122,7 @@ def table_pool(P: np.ndarray, y: np.ndarray) -> None:
         [name, pm(x, digits=4) if isinstance(x, Mean) else f"{x:.4f}", f"{paper.VGG16[name]:.4f}"]
         for name, x in found.items()
     ]
-    show(f"b. The pool: {len(y):,} rows", ["", "ours", "VGG16 on CIFAR-10"], rows)
+    show(f"b. The pool: {len(y):,} rows", ["", "this pool", "VGG16 on CIFAR-10"], rows)
 
 
 def table_b(rows: list[dict[str, Any]], reading: str, trials: int, real: bool) -> None:
