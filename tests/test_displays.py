@@ -366,7 +366,7 @@ def test_axes_without_a_grid():
     display = predictions(y, p, ax=ax, **FAST)
     assert display.histogram_ax_ in ax.child_axes
     labels, q = three_classes()
-    with pytest.raises(ValueError, match="ax has no place in a grid"):
+    with pytest.raises(ValueError, match="ax is not part of a grid"):
         predictions(labels, q, kind="classwise", ax=ax, **FAST)
 
 
@@ -560,9 +560,9 @@ def test_data_errors_name_the_method_and_the_model():
         predictions(y, p * 3)
     with pytest.raises(ValueError, match=r"^ReliabilityDisplay.from_predictions \(b\): y_prob has"):
         predictions(y, {"a": p, "b": p[:-1]})
-    with pytest.raises(ValueError, match="y_prob is empty"):
+    with pytest.raises(ValueError, match="y_prob is an empty dict"):
         predictions(y, {})
-    with pytest.raises(ValueError, match="beside a dict"):
+    with pytest.raises(ValueError, match="with a dict of y_prob"):
         predictions(y, {"a": p}, name="b")
     with pytest.raises(TypeError, match="expected a ScoreTable"):
         ReliabilityDisplay.from_table(p)

@@ -223,7 +223,7 @@ def test_alarms_are_those_of_the_alarm():
     curve = display.curves_["raw"]
     expected = np.interp(display.alarms_["raw"], curve.time, curve.calibration_error)
     assert mark.get_ydata()[0] == expected
-    assert "alarm (1%)" in key_of(display)
+    assert "alarm (1% false alarms)" in key_of(display)
     quiet = predictions(y, methods)
     assert quiet.alarms_ == {}
     assert not has(quiet.ax_[0], "alarm:raw")
@@ -373,7 +373,7 @@ def test_time_axis(kind):
     ("time", "words"),
     [
         (np.arange(5), "time has shape"),
-        (np.arange(1000)[::-1], "time does not ascend"),
+        (np.arange(1000)[::-1], "time is not in ascending order"),
         (["x"] * 1000, "expected numbers or dates"),
     ],
 )
@@ -413,7 +413,7 @@ def test_two_axes_are_taken_as_they_are():
 def test_axes_without_a_grid():
     y, methods = two_methods()
     ax = Figure().add_axes([0.2, 0.4, 0.7, 0.5])
-    with pytest.raises(ValueError, match="has no place in a grid"):
+    with pytest.raises(ValueError, match="is not part of a grid"):
         predictions(y, methods, ax=ax)
 
 
@@ -449,9 +449,9 @@ def test_bad_settings():
     y, methods = two_methods(100)
     with pytest.raises(ValueError, match="alarm=2"):
         predictions(y, methods, alarm=2)
-    with pytest.raises(ValueError, match="name='x' beside a dict"):
+    with pytest.raises(ValueError, match="name='x' with a dict"):
         predictions(y, methods, name="x")
-    with pytest.raises(ValueError, match="y_prob is empty"):
+    with pytest.raises(ValueError, match="y_prob is an empty dict"):
         predictions(y, {})
     with pytest.raises(ValueError, match="window=0"):
         predictions(y, methods, window=0)

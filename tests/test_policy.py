@@ -326,7 +326,7 @@ def test_picture_shows_its_numbers():
     words = [t.get_text() for t in display.ax_.get_legend().get_texts()]
     assert any(t.startswith("agreement, area") for t in words)
     assert any("accepted" in t for t in words)
-    assert "target: error 20%" in words
+    assert "maximum error rate 20%" in words
     assert len(display.frame()) == len(n)
 
 
@@ -352,7 +352,7 @@ def test_several_signals_and_groups():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"thresholds": {"q": 0.5}}, "thresholds names 'q'; expected one of 'Model'"),
+        ({"thresholds": {"q": 0.5}}, "thresholds has the key 'q'; expected one of 'Model'"),
         ({"max_error": 1.5}, "max_error=1.5"),
         ({"level": 1.0}, "level=1.0"),
         ({"groups": [1, 2]}, r"groups has shape \(2,\)"),
@@ -365,7 +365,7 @@ def test_picture_refuses(settings, message):
 
 def test_thresholds_of_several_signals_need_names():
     p, y = outputs()
-    with pytest.raises(ValueError, match="expected a dict of them by name"):
+    with pytest.raises(ValueError, match="expected a dict of thresholds by name"):
         RiskCoverageDisplay.from_predictions(y, {"a": p, "b": p}, thresholds=0.5)
 
 

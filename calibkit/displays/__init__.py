@@ -1,4 +1,4 @@
-"""Pictures of calibration; matplotlib is imported when one is drawn."""
+"""Plots of calibration; matplotlib is imported only when a plot is drawn."""
 
 from ._drift import DriftDisplay as DriftDisplay
 from ._numbers import Numbers as Numbers

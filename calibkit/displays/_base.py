@@ -1,4 +1,4 @@
-"""The base of the displays: numbers that are drawn, drawn again, and handed out as a frame."""
+"""The base class of the displays: it keeps the numbers, draws them and returns them as a frame."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from .._core.errors import InputError
 from .._core.optional import require
 from .._core.printed import spelled
 
-#: How one model or method is called that has no name.
+#: Name of a single model or method without a name.
 DEFAULT_NAME = "Model"
 
 
 class Display:
-    """Curves by name, and the axes they are drawn in."""
+    """Base class: curves by name, and the axes they are drawn in."""
 
     curves_: dict[Any, Any]
     ax_: Any
 
     @property
     def figure_(self) -> Any:
-        """Where the axes are."""
+        """The figure of the axes."""
         return np.ravel(self.ax_)[0].figure
 
     def _parts(self) -> Iterator[dict[str, Any]]:
-        """What names each curve, and its columns."""
+        """Yield the names and columns of each curve."""
         raise TypeError(f"{type(self).__name__} must define _parts().")
 
     def frame(self) -> Any:
-        """The numbers behind the picture, one row for each point of a curve.
+        """Return the numbers of the plot as a data frame, one row per point of a curve.
 
         Returns
         -------
         frame : pandas.DataFrame
-            What the curve is of: ``model`` (class-wise ``class`` too), over time ``method`` and
-            ``window`` (0 for none); then the fields of ``curves_``.
+            First the names of the curve: ``model`` (and ``class``), or for a
+            :class:`DriftDisplay` ``method`` and ``window`` (0: no window). Then the fields of
+            ``curves_``.
 
         Raises
         ------
@@ -62,13 +63,14 @@ class Display:
 
 
 def by_name(values: Any, name: str | None, what: str) -> dict[str, Any]:
-    """``{name: value}`` of one or several models."""
+    """Return ``{name: value}`` of one or several models."""
     if not isinstance(values, Mapping):
         return {DEFAULT_NAME if name is None else str(name): values}
     if not values:
-        raise InputError(f"{what} is empty; expected at least one model in the dict.")
+        raise InputError(f"{what} is an empty dict; expected at least one model.")
     if name is not None:
         raise InputError(
-            f"name={spelled(name)} beside a dict, whose keys are the names; expected one of them."
+            f"name={spelled(name)} with a dict of {what}, whose keys are the names; expected only "
+            "one of both. Drop name."
         )
     return {str(key): value for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""From numbers to a picture; nothing is computed here that a reader could want to know."""
+"""Draw the numbers of a reliability diagram; the numbers are computed elsewhere."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _Y = {"top_label": "Observed accuracy"}
 
 
 class Drawing(NamedTuple):
-    """What is drawn beside the dots, and where the key goes."""
+    """Which parts are drawn besides the dots, and the place of the legend."""
 
     consistency: bool | None
     histogram: bool | Literal["log"]
     legend: Legend
 
     def check(self) -> None:
-        """Raise unless all of them make sense."""
+        """Raise if a setting is invalid."""
         if self.consistency is not None:
             check_flag("consistency", self.consistency)
         if isinstance(self.histogram, str):
@@ -37,7 +37,7 @@ class Drawing(NamedTuple):
 
 
 def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
-    """One panel with its strip of counts; returns the axes of both."""
+    """Draw one panel with its histogram; return the axes of both."""
     consistency, histogram, legend = drawing
     width = WIDTH if ax is None else size_of(ax)[0] + 0.4
     handles = handles_of(numbers, consistency, 0.6 * width if legend == "inside" else width)
@@ -55,7 +55,7 @@ def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
 
 
 def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
-    """One small panel per class; returns the axes."""
+    """Draw one small panel per class; return the axes."""
     consistency, _, legend = drawing
     n_models, n_panels = len(numbers.models), len(numbers.labels)
     handles = handles_of(numbers, consistency, WIDTH if ax is None else size_of(ax)[0])
@@ -67,15 +67,14 @@ def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
     home.supxlabel("Mean predicted probability", fontsize=font_size())
     home.supylabel("Observed frequency", fontsize=font_size())
     if legend != "none":
-        # Above the panels: matplotlib puts the common label of the x axes where a key below
-        # them would go.
+        # Above the panels, since matplotlib puts the common label of the x axes below them.
         where_to = "outside upper left" if managed(home) else "upper left"
         home.legend(handles=handles, loc=where_to, borderaxespad=0.3, **style_of_key(numbers))
     return panels
 
 
 def _head(panel: Any, numbers: Numbers, label: Any) -> None:
-    """Title of a small panel, and under it a line per model: above the axes, clear of the dots."""
+    """Write the title of a small panel and a line per model, above the axes."""
     size = font_size()
     n_models = len(numbers.models)
     panel.set_title(str(label), fontsize=size, pad=4 + n_models * size)
@@ -123,25 +122,25 @@ def _draw_panel(
     plain_axes(ax)
 
 
-def _draw_band(ax: Any, curve: Curve, colour: str, model: str) -> None:
+def _draw_band(ax: Any, curve: Curve, color: str, model: str) -> None:
     x, low, high = curve.mean_score, curve.consistency_low, curve.consistency_high
-    style = {"color": colour, "alpha": 0.18, "gid": f"band:{model}", "zorder": 1.0}
+    style = {"color": color, "alpha": 0.18, "gid": f"band:{model}", "zorder": 1.0}
     if len(x) > 1:
         ax.fill_between(x, low, high, lw=0, **style)
     else:
-        ax.vlines(x, low, high, lw=12, **style)  # one bin: a band of no width would not be seen
+        ax.vlines(x, low, high, lw=12, **style)  # one bin: a filled band would be invisible
 
 
 def _draw_counts(strip: Any, numbers: Numbers, *, log: bool) -> None:
     several = len(numbers.models) > 1
     for i, model in enumerate(numbers.models):
-        colour = style_of(i)["color"] if several else GREY
+        color = style_of(i)["color"] if several else GREY
         counts = numbers.counts[model]
         bars = {"fill": True, "alpha": 0.3, "lw": 0, "gid": f"counts:{model}"}
-        strip.stairs(counts[1:-1], numbers.edges, color=colour, **bars)
+        strip.stairs(counts[1:-1], numbers.edges, color=color, **bars)
         if several:
-            strip.stairs(counts[1:-1], numbers.edges, color=colour, lw=0.7)
-        _say_what_is_cut(strip, counts, numbers.limits, 0.95 - 0.26 * i, colour)
+            strip.stairs(counts[1:-1], numbers.edges, color=color, lw=0.7)
+        _say_what_is_cut(strip, counts, numbers.limits, 0.95 - 0.26 * i, color)
     if log:
         strip.set_yscale("log")
         strip.set_ylim(bottom=0.5)
@@ -154,14 +153,14 @@ def _draw_counts(strip: Any, numbers: Numbers, *, log: bool) -> None:
 
 
 def _say_what_is_cut(
-    strip: Any, counts: np.ndarray, limits: tuple[float, float], y: float, colour: str
+    strip: Any, counts: np.ndarray, limits: tuple[float, float], y: float, color: str
 ) -> None:
-    """A note on the scores outside the limits, where there are any."""
+    """Write the share of scores outside the limits, if there are any."""
     for ha, x, side, limit, count in (
         ("left", 0.01, "below", limits[0], counts[0]),
         ("right", 0.99, "above", limits[1], counts[-1]),
     ):
         if count > 0:
             text = f"{100 * count / counts.sum():.2g}% of scores {side} {limit:g}"
-            style = {"ha": ha, "va": "top", "fontsize": 0.75 * font_size(), "color": colour}
+            style = {"ha": ha, "va": "top", "fontsize": 0.75 * font_size(), "color": color}
             strip.text(x, y, text, transform=strip.transAxes, **style)

@@ -1,4 +1,4 @@
-"""How the calibration of streams develops."""
+"""Calibration error and sharpness of streams over time."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from ._drift_draw import Drift, draw
 
 
 class DriftDisplay(Display):
-    """Calibration error and sharpness over time, of one method or of several side by side.
+    """Plot of calibration error and sharpness over time, for one or several methods.
 
-    Use it to see whether forecasts stay calibrated while the world drifts, and what repairing them
-    costs in sharpness, which is how well they tell events from the rest (the mean squared outcome
-    of the bins of forecasts; larger is better). :meth:`from_scores` runs the methods of the paper
-    on a stream and draws them, all in one call; :meth:`from_predictions` draws forecasts that were
-    made before.
+    Use it to see whether forecasts stay calibrated under drift, and how much sharpness the
+    recalibration costs. Sharpness measures how well the forecasts separate events from the rest: it
+    is the mean squared event rate of the bins; larger is better. :meth:`from_predictions` draws
+    forecasts that you already have; :meth:`from_scores` runs the methods of the paper on a stream
+    of scores and draws them.
 
     Parameters
     ----------
     drift : Drift
-        What the constructors compute.
+        Computed by the constructors.
 
     Attributes
     ----------
     curves_ : dict of str to Prequential
-        The lines, by method: errors from the start, and in the sliding window.
+        The lines, by method: errors since the start, and in the sliding window.
     alarms_ : dict of str to int or None
-        Rows at which each method's alarm rang; empty without ``alarm``.
+        Row at which each method's alarm was raised, or None; empty without ``alarm``.
     forecasts_ : dict of str to ndarray
-        The forecasts that are measured, by method.
+        The measured forecasts, by method.
     ax_ : ndarray of two Axes
         Calibration error and sharpness.
     figure_ : Figure or SubFigure
-        Where the axes are.
+        The figure of the axes.
 
     Notes
     -----
-    See :func:`prequential_errors` for the numbers. The dotted line is about what forecasts that
-    are calibrated would show by chance, given the first method's: errors near it are noise. The
-    first lines may leave the picture, whose scale is that of the times with a tenth of the labels
-    or more, and for sharpness with 100 labels or more.
+    :func:`prequential_errors` computes the numbers. The dotted line is approximately the error
+    that calibrated forecasts show by chance (computed for the first method): errors near it are
+    noise. The vertical scale ignores early times, so early parts of a line may be outside it: times
+    before a tenth of the labels, for sharpness also after the first 100 labels at most.
 
     References
     ----------
@@ -99,34 +99,34 @@ class DriftDisplay(Display):
         name: str | None = None,
         ax: Any = None,
     ) -> DriftDisplay:
-        """Draw forecasts that were each made before their label.
+        """Draw forecasts that were made before their labels arrived.
 
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            Labels in the order of time; None or NaN where there is none.
+            Labels in the order of time; None or NaN for a missing label.
         y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
-            Forecasts; by name if of several methods.
+            Forecasts. A dict has several methods by name.
         time : array-like of shape (n,), optional
-            When each row came, numbers or dates in ascending order, for the axis; by default rows
-            are counted.
+            Time of each row for the horizontal axis: numbers or dates in ascending order.
+            Default: the row number.
         times, window, start, n_bins : optional
-            As in :func:`prequential_errors`: when to measure, over how many of the last rows
-            besides, how many rows to leave out, how many bins.
+            As in :func:`prequential_errors`: when to measure, the size of the sliding window in
+            rows, the number of first rows to skip, the number of bins.
         alarm : float, optional
-            Watch each method with a :class:`CalibrationAlarm` of this ``alpha``, from ``start``
-            on, and mark where it rang.
+            False-alarm probability of a :class:`CalibrationAlarm` for each method, from row
+            ``start`` on. The plot marks where an alarm is raised. Default: no alarm.
         kind, pos_label, classes : optional
             As in :func:`prequential_errors`.
         name : str, optional
-            Name of the method, if there is one.
+            Name of a single method.
         ax : Axes or pair of Axes, optional
             As in :meth:`plot`.
 
         Returns
         -------
         display : DriftDisplay
-            Drawn.
+            The drawn display.
 
         Raises
         ------
@@ -195,28 +195,28 @@ class DriftDisplay(Display):
         start: int | None = None,
         ax: Any = None,
     ) -> DriftDisplay:
-        """Run several methods on one stream of scores, and draw how each of them did.
+        """Run several methods on one stream of scores, and draw their errors.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
             Scores in the order of time.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none.
+            Labels; None or NaN for a missing label.
         methods, first_fit, refit_every, scale, classes, random_state : optional
-            As in :func:`compare_online_calibrators`: by default the scores, fixed and windowed
-            Platt scaling, OPS, TOPS and HOPS.
+            As in :func:`compare_online_calibrators`. Default methods: the uncalibrated scores,
+            fixed and windowed Platt scaling, OPS, TOPS and HOPS.
         time, times, window, n_bins, alarm : optional
-            As in :meth:`from_predictions`; the bins are those of tracking and hedging too.
+            As in :meth:`from_predictions`. TOPS and HOPS use the same number of bins.
         start : int, optional
-            Rows left out of the picture; by default those before the first fit.
+            Number of first rows to skip; default: the rows before the first fit.
         ax : Axes or pair of Axes, optional
             As in :meth:`plot`.
 
         Returns
         -------
         display : DriftDisplay
-            Drawn, with the forecasts in ``forecasts_``.
+            The drawn display, with the forecasts in ``forecasts_``.
 
         Raises
         ------
@@ -265,22 +265,22 @@ class DriftDisplay(Display):
         )
 
     def plot(self, ax: Any = None) -> DriftDisplay:
-        """Draw the numbers again.
+        """Draw the display again.
 
         Parameters
         ----------
         ax : Axes or pair of Axes, optional
-            Where to draw: two axes, or one whose place is divided. Default: a new figure.
+            Where to draw: two axes, or one, whose place is divided. Default: a new figure.
 
         Returns
         -------
         display : DriftDisplay
-            Itself, with ``ax_`` and ``figure_`` set.
+            The same display, with ``ax_`` and ``figure_`` set.
 
         Raises
         ------
         ValueError
-            If ``ax`` can't be divided.
+            If ``ax`` cannot be divided.
         ImportError
             If matplotlib is not installed.
 
@@ -304,7 +304,7 @@ class DriftDisplay(Display):
 
 
 def _validate_time(time: Any, n: int) -> np.ndarray | None:
-    """What stands on the time axis for each row."""
+    """Return the validated time of each row."""
     if time is None:
         return None
     axis = np.asarray(time)
@@ -312,11 +312,11 @@ def _validate_time(time: Any, n: int) -> np.ndarray | None:
         raise InputError(f"time has shape {axis.shape}; expected one value per row, ({n},).")
     if axis.dtype.kind not in "iufM":
         raise InputError(
-            f"time is of dtype {axis.dtype}; expected numbers or dates. Convert it, for instance "
+            f"time has the dtype {axis.dtype}; expected numbers or dates. Convert it, for instance "
             "by pandas.to_datetime."
         )
     if not (axis[1:] >= axis[:-1]).all():
         raise InputError(
-            "time does not ascend; expected rows in the order of time. Sort them first."
+            "time is not in ascending order; expected rows in the order of time. Sort the rows."
         )
     return axis

@@ -1,4 +1,4 @@
-"""Two panels of lines over time, with the names of the lines at their ends."""
+"""Draw two panels of lines over time, with the names at the ends of the lines."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from ._style import (
     style_of,
 )
 
-#: Inches: width of a figure of our own, height of a panel, room for the names.
+#: In inches: width of a new figure, height of a panel, space for the names.
 _WIDTH, _PANEL, _NAMES = 5.6, 1.9, 1.1
-#: Times of fewer labels than this share of all don't count for the scale of an axis: the first
-#: errors, of a few labels, would flatten all others. Sharpness settles sooner, if there are many.
+#: The vertical scale ignores times with a smaller share of all labels than this: the first errors,
+#: of few labels, are large. The scale of sharpness includes times from so many labels on.
 _SETTLED, _SETTLED_SHARPNESS = 0.1, 100
-#: Points of a dash and of a gap, and half the width of a mark.
+#: In points: length of a dash and of a gap, and half the width of a mark.
 _DASH, _MARK = 3.0, 4.5
 _PANELS = (("calibration_error", "Calibration error"), ("sharpness", "Sharpness"))
 
 
 @dataclass(frozen=True)
 class Drift:
-    """All that a picture shows."""
+    """Everything that the plot shows."""
 
     forecasts: dict[str, FloatArray]
     curves: dict[str, Prequential]
-    #: What stands on the time axis for each number of rows.
+    #: Time of each row; None to count rows.
     time: np.ndarray | None
     start: int
     window: int | None
@@ -50,12 +50,12 @@ class Drift:
     alpha: float | None
 
     def at(self, rows: Any) -> Any:
-        """The place on the time axis after so many rows."""
+        """Return the position on the time axis after so many rows."""
         return rows if self.time is None else self.time[np.asarray(rows) - 1]
 
 
 def draw(drift: Drift, ax: Any) -> np.ndarray:
-    """Both panels; returns the axes."""
+    """Draw both panels; return the axes."""
     panels = _panels(ax)
     for panel, (name, label) in zip(panels, _PANELS, strict=True):
         for i, (model, curve) in enumerate(drift.curves.items()):
@@ -80,7 +80,7 @@ def draw(drift: Drift, ax: Any) -> np.ndarray:
 
 
 def _panels(ax: Any) -> np.ndarray:
-    """Two panels with a common time axis."""
+    """Return two panels with a shared time axis."""
     if ax is None:
         return new_figure(_WIDTH, 2 * _PANEL + 0.9).subplots(2, 1, sharex=True)
     if np.size(ax) == 2:
@@ -88,15 +88,15 @@ def _panels(ax: Any) -> np.ndarray:
     place = ax.get_subplotspec() if hasattr(ax, "get_subplotspec") else None
     if place is None:
         raise InputError(
-            f"ax={spelled(ax)} has no place in a grid, so it can't be divided; expected axes made "
-            "by plt.subplots, or two of them."
+            f"ax={spelled(ax)} is not part of a grid, so it cannot be divided; expected axes of a "
+            "grid, or two axes. Make ax by plt.subplots."
         )
     home, (width, height) = ax.figure, size_of(ax)
     ax.set_axis_off()
     if managed(home):
         upper, lower = place.subgridspec(2, 1)
     else:
-        # Nothing else would keep the names from covering what is to the right, or the key above.
+        # Otherwise the names would cover what is to the right, and the legend what is above.
         names, key = min(_NAMES, 0.4 * width), 3 * line_height()
         rows = [key, *(2 * [max(height - key, 0.2) / 2])]
         grid = place.subgridspec(3, 2, width_ratios=[width - names, names], height_ratios=rows)
@@ -105,18 +105,18 @@ def _panels(ax: Any) -> np.ndarray:
     return np.array([home.add_subplot(upper, sharex=last), last])
 
 
-def _colour(i: int) -> str:
+def _color(i: int) -> str:
     return style_of(i)["color"]
 
 
 def _dashed(i: int, n: int) -> dict[str, Any]:
-    """Style of the i-th of n dashed lines: where lines coincide, their dashes take turns."""
+    """Return the style of the i-th of n dashed lines; dashes of equal lines alternate."""
     return {"lw": 0.9, "ls": (2 * _DASH * i / n, (_DASH, _DASH))}
 
 
 def _draw_lines(ax: Any, drift: Drift, i: int, model: str, curve: Prequential, name: str) -> None:
     x = drift.at(curve.time)
-    style = {"color": _colour(i), "zorder": 3 - 0.01 * i}
+    style = {"color": _color(i), "zorder": 3 - 0.01 * i}
     ax.plot(x, getattr(curve, name), lw=1.4, gid=f"{name}:{model}", label=model, **style)
     if curve.sliding is not None:
         line = {**_dashed(i, len(drift.curves)), "gid": f"{name}:{model}:sliding"}
@@ -129,7 +129,7 @@ def _draw_lines(ax: Any, drift: Drift, i: int, model: str, curve: Prequential, n
 
 
 def _set_scale(ax: Any, drift: Drift, name: str) -> None:
-    """Room for all that is drawn, the first times apart."""
+    """Set the vertical scale by all values but those of the first times."""
     shown: list[FloatArray] = []
     for curve in drift.curves.values():
         needed = _SETTLED * curve.n.max()
@@ -148,7 +148,7 @@ def _set_scale(ax: Any, drift: Drift, name: str) -> None:
 
 
 def _draw_alarms(ax: Any, drift: Drift) -> None:
-    """Marks where alarms rang, off the frame even if that was early, or the error very large."""
+    """Mark where alarms are raised, inside the frame even at an early time or a large error."""
     rung = [(i, m, drift.alarms.get(m)) for i, m in enumerate(drift.curves)]
     if all(rows is None for _, _, rows in rung):
         return
@@ -161,14 +161,14 @@ def _draw_alarms(ax: Any, drift: Drift) -> None:
             curve = drift.curves[model]
             error = np.interp(rows, curve.time, curve.calibration_error)
             y = min(max(error, low + edge), high - edge)
-            style = {"color": _colour(i), "zorder": 4, "gid": f"alarm:{model}", **spot}
+            style = {"color": _color(i), "zorder": 4, "gid": f"alarm:{model}", **spot}
             ax.plot([drift.at(rows)], [y], **style)
     left, right = ax.get_xlim()
     ax.set_xlim(left - width * (right - left), right)
 
 
 def _name_lines(ax: Any, drift: Drift, name: str) -> None:
-    """A name at the end of each line, moved up or down as far as the names before it need."""
+    """Write a name at the end of each line, moved so that no names overlap."""
     low, high = ax.get_ylim()
     ends = []
     for model, curve in drift.curves.items():
@@ -192,7 +192,7 @@ def _name_lines(ax: Any, drift: Drift, name: str) -> None:
             gid=f"name:{ends[i][0]}",
             arrowprops={
                 "arrowstyle": "-",
-                "color": _colour(i),
+                "color": _color(i),
                 "lw": 1.4,
                 "shrinkA": 1,
                 "shrinkB": 1,
@@ -202,20 +202,20 @@ def _name_lines(ax: Any, drift: Drift, name: str) -> None:
 
 
 def _place_key(ax: Any, drift: Drift) -> None:
-    """What the lines mean, above the panels."""
+    """Draw the legend above the panels."""
     line = require("matplotlib.lines", "plot").Line2D
     since = f"from row {drift.start:,} on" if drift.start else "from the start"
     one = next(iter(drift.curves)) if len(drift.curves) == 1 else None
-    colour = GREY if one is None else _colour(0)
+    color = GREY if one is None else _color(0)
     whose = "" if one in (None, DEFAULT_NAME) else f"{one}, "
-    handles = [line([], [], color=colour, lw=1.4, label=whose + since)]
+    handles = [line([], [], color=color, lw=1.4, label=whose + since)]
     if drift.window is not None:
         text = f"last {drift.window:,} rows"
-        handles.append(line([], [], color=colour, label=text, **_dashed(0, 1)))
+        handles.append(line([], [], color=color, label=text, **_dashed(0, 1)))
     handles.append(line([], [], color=GREY, lw=1.0, ls=":", label="by chance, if calibrated"))
     if any(rows is not None for rows in drift.alarms.values()):
         spot = {"marker": "v", "ms": 6, "ls": "none"}
-        text = f"alarm ({100 * (drift.alpha or 0.0):g}%)"
+        text = f"alarm ({100 * (drift.alpha or 0.0):g}% false alarms)"
         handles.append(line([], [], color=GREY, label=text, **spot))
     ax.legend(
         handles=handles,

@@ -1,4 +1,4 @@
-"""The key of a picture: each model with its numbers, and what the marks mean."""
+"""The legend of a plot: each model with its numbers, and the meaning of the marks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEGENDS = get_args(Legend)
 
 def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
     if numbers.kind == "classwise":
-        return model  # the numbers stand above each panel
+        return model  # the numbers are above each panel
     error = "ECE " + interval_text(numbers.estimates[model]["ece"])
     text = f"{model}: {error}"
     if len(text) > n_chars:
@@ -29,8 +29,8 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
 
 
 def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list[Any]:
-    """Entries of the key, in lines that fit into ``width`` inches."""
-    # A letter is about half as wide as its size, and the marks take the width of five.
+    """Return the entries of the legend, in lines that fit into ``width`` inches."""
+    # A letter is about half as wide as its size; the marks need the width of five letters.
     n_chars = max(20, int(width * 72 / (0.5 * key_size()) - 5))
     line = require("matplotlib.lines", "plot").Line2D
     out = [
@@ -46,7 +46,7 @@ def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list
 
 
 def n_lines(handles: list[Any], legend: Legend) -> int:
-    """Lines of text that a key below the axes takes, its heading included."""
+    """Return the number of text lines of a legend below the axes, with its heading."""
     if legend in ("none", "inside"):
         return 0
     return 1 + sum(1 + handle.get_label().count("\n") for handle in handles)
@@ -66,19 +66,19 @@ def _heading(numbers: Numbers) -> str:
 
 
 def style_of_key(numbers: Numbers) -> dict[str, Any]:
-    """What all keys have in common."""
+    """Return the style of all legends."""
     return {**key_style(_heading(numbers)), "handlelength": 1.6}
 
 
 def place_key(ax: Any, strip: Any, numbers: Numbers, handles: list[Any], legend: Legend) -> None:
-    """Draw the key of a single panel."""
+    """Draw the legend of a single panel."""
     style = style_of_key(numbers)
     if legend == "inside":
         ax.legend(handles=handles, loc="best", **{**style, "frameon": True, "edgecolor": "none"})
         return
     transforms = require("matplotlib.transforms", "plot")
     lowest = ax if strip is None else strip
-    # To the left as far as the axis label, since the lines of the key are long.
+    # The lines of the legend are long, so it starts left, at the axis label.
     offset = transforms.ScaledTranslation(
         -3.4 * font_size() / 72, -below_axes(), ax.figure.figure.dpi_scale_trans
     )
@@ -90,6 +90,6 @@ def place_key(ax: Any, strip: Any, numbers: Numbers, handles: list[Any], legend:
         borderaxespad=0.0,
         **style,
     )
-    # Without a layout engine the room has been made by hand; a later tight_layout() would make
-    # it a second time.
+    # Without a layout engine the space is reserved by hand; tight_layout() must not reserve it
+    # again.
     key.set_in_layout(managed(ax.figure))

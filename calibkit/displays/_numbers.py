@@ -1,4 +1,4 @@
-"""The numbers of a reliability diagram: all that its picture shows."""
+"""The numbers of a reliability diagram: everything that the plot shows."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from ..metrics import (
 from ._problems import Problem, Problems
 
 N_COUNTS = 50
-#: Certified errors up to this are worth a line.
+#: Certified errors up to this get a line in the legend.
 _TELLING = 0.1
-#: A picture whose dots and bars all lie in this part of the axes, next to 0 or 1, is enlarged.
+#: If all dots and bars are within this distance of 0, or of 1, the axes show only that part.
 _CORNER = 0.25
 
 
 class Curve(NamedTuple):
-    """One value per filled bin, in ascending order of the scores."""
+    """Arrays with one value per bin that has rows, in ascending order of the scores."""
 
     lower: FloatArray
     upper: FloatArray
@@ -52,7 +52,7 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """How the numbers are made."""
+    """Settings of the numbers."""
 
     strategy: str
     n_bins: int | str
@@ -63,7 +63,7 @@ class Settings:
     limits: str | tuple[float, float]
 
     def check(self) -> None:
-        """Raise unless all of them make sense; binning is checked with the data."""
+        """Raise if a setting is invalid; the binning is checked with the data."""
         check_choice("interval", self.interval, INTERVALS)
         check_real("level", self.level, low=0.0, high=1.0, open_low=True, open_high=True)
         check_int("n_resamples", self.n_resamples, low=0)
@@ -79,7 +79,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Curves, estimates and counts, by model, or by (model, class) for a class-wise picture."""
+    """Curves, estimates and counts, by model, or by (model, class) for a class-wise plot."""
 
     kind: Kind
     level: float
@@ -92,9 +92,9 @@ class Numbers:
     curves: dict[Any, Curve]
     estimates: dict[Any, dict[str, Estimate]]
     counts: dict[Any, FloatArray]
-    #: What the rows prove of each model's error, in a few words; where that is worth one.
+    #: Certified bound of each model's error, as text; empty if it is not low.
     proofs: dict[Any, str]
-    #: What else is to be said of a model: that its scores seem to be those of the other label.
+    #: Hint for each model that its scores may belong to the other label; else empty.
     notes: dict[Any, str]
 
     @property
@@ -104,12 +104,12 @@ class Numbers:
 
 
 def key_of(model: str, label: Any) -> Any:
-    """Where a curve's numbers are kept."""
+    """Return the key of a curve's numbers."""
     return model if label is None else (model, label)
 
 
 def numbers_of(problems: Problems, settings: Settings) -> Numbers:
-    """All numbers of a picture."""
+    """Compute all numbers of a plot."""
     settings.check()
     keyed = {key_of(p.model, p.label): p for p in problems.problems}
     curves = {key: curve_of(p, settings) for key, p in keyed.items()}
@@ -135,7 +135,7 @@ def numbers_of(problems: Problems, settings: Settings) -> Numbers:
 
 
 def _provable(problem: Problem, settings: Settings) -> bool:
-    """Rows that count alike and are independent, of one problem, where intervals are wanted."""
+    """Whether a certificate is possible and wanted: equal, independent rows of one problem."""
     plain = problem.rows is None and problem.table.plain and problem.label is None
     return plain and settings.n_resamples > 0 and problem.table.n_rows > 1
 
@@ -146,7 +146,7 @@ def _proof(table: ScoreTable, settings: Settings) -> str:
 
 
 def proof_text(highest: float) -> str:
-    """Of a certified upper bound of the error, if it is low enough to tell anything."""
+    """Return a certified upper bound of the error as text, if it is low."""
     return f"certified: RMS error at most {highest:.3f}" if highest <= _TELLING else ""
 
 
@@ -159,7 +159,7 @@ def _reversal(problem: Problem) -> str:
 
 
 def curve_of(problem: Problem, settings: Settings) -> Curve:
-    """The binned curve with its intervals; empty bins are left out."""
+    """Compute the binned curve with its intervals, without empty bins."""
     table, rows, groups = problem.table, problem.rows, problem.groups
     size = table.n_rows, table.effective_rows
     n_bins = check_binning(settings.strategy, settings.n_bins, *size)
@@ -169,7 +169,7 @@ def curve_of(problem: Problem, settings: Settings) -> Curve:
     weight = sums.w[kept]
     share = np.clip(sums.wy[kept] / weight, 0.0, 1.0)
     worth = bin_worth(sums, rows, borders, groups, settings.level)
-    # A seed gives every model the same stream: its band does not depend on who is beside it.
+    # Every model gets the same seed: its band does not depend on the other models.
     rng = generator(settings.random_state)
     low, high = INTERVALS[settings.interval](share, worth, settings.level)
     return Curve(
@@ -185,11 +185,13 @@ def curve_of(problem: Problem, settings: Settings) -> Curve:
 
 
 def _estimates(problem: Problem, settings: Settings) -> dict[str, Estimate]:
-    """ECE on the bins of the picture, and Brier skill where there are both classes."""
+    """Estimate the ECE on the bins of the plot, and the Brier skill if both classes occur."""
     binning = {"strategy": settings.strategy, "n_bins": settings.n_bins}
     out = {"ece": _estimate(expected_calibration_error, problem, settings, **binning)}
     if 0 < problem.table.base_rate < 1:
-        with silent():  # groups are warned of above, and few events are no matter of pictures
+        with (
+            silent()
+        ):  # few groups have raised a warning already; few events are no concern of plots
             out["skill"] = _estimate(brier_skill_score, problem, settings)
     return out
 
@@ -217,7 +219,7 @@ def _estimate(metric: Any, problem: Problem, settings: Settings, **params: Any) 
 
 
 def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:
-    """Weight of the scores below the limits, in each bar between them, and above them."""
+    """Sum the weights of the scores below the limits, in each bar between, and above them."""
     low, high = limits
     inner = low + (high - low) * uniform_borders(N_COUNTS)
     before, after = [low] if low > 0 else [], [high] if high < 1 else []
@@ -226,7 +228,7 @@ def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:
 
 
 def _limits(curves: list[Curve]) -> tuple[float, float]:
-    """The unit square, or the corner of it in which everything lies."""
+    """Return the limits of the axes: 0 and 1, or the corner in which everything lies."""
     ends = np.concatenate([np.concatenate((c.mean_score, *c[5:])) for c in curves])
     if ends.max() < _CORNER:
         return 0.0, _round_up(ends.max())
@@ -236,7 +238,7 @@ def _limits(curves: list[Curve]) -> tuple[float, float]:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 3, 4, 5, 6, 8 times a power of ten, so that ticks fall on both ends."""
+    """Round up to 1, 2, 3, 4, 5, 6 or 8 times a power of ten, so that both ends get ticks."""
     power = 10.0 ** np.floor(np.log10(max(value, 1e-9)))
     steps = np.array([1, 2, 3, 4, 5, 6, 8, 10]) * power
     return float(min(steps[steps >= value][0], 1.0))

@@ -1,4 +1,4 @@
-"""From what a user passes to the binary problems of a picture."""
+"""The binary problems of a plot, made from the user's arguments."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..metrics import ScoreTable
 
 
 class Problem(NamedTuple):
-    """One model's probabilities of one event, and whether it happened."""
+    """One model's probabilities of one event, with the labels."""
 
     model: str
-    label: Any  # the class in a class-wise picture, else None
+    label: Any  # the class in a class-wise plot, else None
     table: ScoreTable
-    rows: Binary | None  # kept where the table alone can't be resampled
+    rows: Binary | None  # kept if the table alone cannot be resampled
     groups: np.ndarray | None = None
 
 
@@ -54,7 +54,7 @@ def _reduced(
 
 
 def _most_frequent(rows: Rows, n: int) -> np.ndarray:
-    """Codes of the n classes with most weight, in the order of the classes."""
+    """Return the codes of the n classes with most weight, in the order of the classes."""
     if rows.y.dtype.kind == "f":
         return np.arange(len(rows.classes))[-n:]
     counts = np.bincount(rows.y, rows.w, minlength=len(rows.classes))
@@ -73,7 +73,7 @@ def problems_of_arrays(
     groups: Any,
     max_classes: int,
 ) -> Problems:
-    """Problems of rows; ``classes`` are those of each model if they are a dict."""
+    """Make the problems of rows; a dict ``classes`` has the classes of each model."""
     check_int("max_classes", max_classes, low=1)
     problems: list[Problem] = []
     if groups is not None:
@@ -83,7 +83,7 @@ def problems_of_arrays(
         with called(part=f" ({model})" if len(scores) > 1 else ""):
             if isinstance(classes, dict) and model not in classes:
                 raise InputError(
-                    f"classes has the keys {spelled(list(classes))}; expected one for each model."
+                    f"classes has the keys {spelled(list(classes))}; expected a key for each model."
                 )
             own = classes[model] if isinstance(classes, dict) else classes
             told = sample_weight, weights, pos_label, own
@@ -94,15 +94,15 @@ def problems_of_arrays(
                 shown = _most_frequent(rows, max_classes)
             elif first.scores.n_classes != rows.scores.n_classes:
                 raise InputError(
-                    f"{rows.scores.n_classes} classes, and {first.scores.n_classes} in the model "
-                    "before; expected models of one problem."
+                    f"{rows.scores.n_classes} classes, but the first model has "
+                    f"{first.scores.n_classes}; expected models of the same problem."
                 )
             problems += _reduced(model, rows, this, shown, groups, weights)
     return Problems(kind or "binary", problems, first.scores.n_classes)
 
 
 def problems_of_tables(tables: dict[str, Any]) -> Problems:
-    """Problems of tables."""
+    """Make the problems of tables."""
     for name, table in tables.items():
         if not isinstance(table, ScoreTable):
             raise InputTypeError(
@@ -115,13 +115,13 @@ def problems_of_tables(tables: dict[str, Any]) -> Problems:
 def probabilities_of(
     estimators: dict[str, Any], X: Any, *, pos_label: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each estimator's probabilities, and the classes their columns follow."""
+    """Return each estimator's probabilities, and the classes of their columns."""
     scores, classes = {}, {}
     for name, estimator in estimators.items():
         kind = type(estimator).__name__
         if not hasattr(estimator, "predict_proba"):
             raise InputError(
-                f"{kind} has no predict_proba; expected a classifier that gives probabilities. "
+                f"{kind} has no predict_proba; expected a classifier with that method. "
                 f"Wrap it: CalibratedClassifier({kind}()).fit(X_train, y_train)."
             )
         p = np.asarray(estimator.predict_proba(X))

@@ -17,47 +17,47 @@ from ._problems import Problems, probabilities_of, problems_of_arrays, problems_
 class ReliabilityDisplay(Display):
     """Reliability diagram: observed frequencies against predicted probabilities.
 
-    Use it to see where probabilities are off, in which direction, and whether that is more than
-    noise. Make it by :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_table`, each
-    for one model or for several (a dict), and draw it again by :meth:`plot`. A dot per bin stands
-    at mean score and observed frequency; its bar is a confidence interval of the bin's frequency;
-    the consistency band is where the dots of a calibrated model with these scores would fall.
+    Use it to see which probabilities are too high or too low, and whether that is more than noise.
+    Make it by :meth:`from_estimator`, :meth:`from_predictions` or :meth:`from_table`, each for one
+    model or for several (a dict). :meth:`plot` draws it again. Each bin has a dot at its mean score
+    and observed frequency, and a bar, which is the confidence interval of the frequency. The
+    consistency band shows where the dots of a calibrated model with these scores would be.
 
     Parameters
     ----------
     numbers : Numbers
-        What the constructors compute.
+        Computed by the constructors.
 
     Attributes
     ----------
     curves_ : dict of str to Curve
-        By model, or by ``(model, class)`` if class-wise: arrays with one value per filled bin:
-        ``lower, upper`` (ends of the bin), ``mean_score, frequency, n, low, high`` (interval of
-        the frequency), ``consistency_low, consistency_high``.
+        By model, or by ``(model, class)`` if class-wise. Each curve has arrays with one value per
+        bin that has rows: ``lower, upper`` (ends of the bin), ``mean_score``, ``frequency``,
+        ``n``, ``low, high`` (interval of the frequency), ``consistency_low, consistency_high``.
     estimates_ : dict of str to dict
-        With the same keys: ``{"ece": Estimate, "skill": Estimate}``, on the bins of the picture;
-        no skill where only one class occurs.
+        With the same keys: ``{"ece": Estimate, "skill": Estimate}``, the ECE on the bins of the
+        plot. There is no skill if only one class occurs.
     limits_ : tuple of float
         Ends of both axes.
     ax_ : Axes or ndarray of Axes
-        The panel, or the panels of a class-wise picture.
+        The panel, or the panels of a class-wise plot.
     histogram_ax_ : Axes or None
-        The strip of counts.
+        The histogram of the scores.
     figure_ : Figure or SubFigure
-        Where the axes are.
+        The figure of the axes.
 
     Notes
     -----
-    Intervals are per bin, not joint: of 15 bins at 90%, one or two miss their truth. They are
-    Clopper-Pearson (never below the level, never of width zero) or Wilson intervals. For weighted
-    rows both take the bin's effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish), and for
-    groups the number of independent rows that would vary as much (Korn and Graubard 1998); they
-    are approximate then. For the band, labels are drawn from the scores 1000 times, with groups by
-    normal noise as large as theirs.
+    Each interval is for one bin alone: with 15 bins at 90%, expect one or two intervals to miss the
+    true frequency. Clopper-Pearson intervals cover at least the level and never have zero width;
+    Wilson intervals are shorter. With weights, both use the effective number of rows of the bin,
+    ``sum(w)**2 / sum(w**2)`` (Kish), and with groups that of Korn and Graubard (1998); they are
+    then approximate. For the band, labels are drawn from the scores 1000 times, with groups by
+    normal noise of the groups' variance.
 
-    The ECE in the key is that of the bins shown, so it may differ from the default of
-    :func:`expected_calibration_error`, which has bins of equal width. For the top label, ECE and
-    Brier skill are those of the confidence as a probability of being right.
+    The ECE in the legend is that of the bins shown. :func:`expected_calibration_error` has
+    equal-width bins by default, so it may differ. With ``kind="top_label"`` the ECE and the Brier
+    skill measure the confidence as the probability that the predicted class is correct.
 
     References
     ----------
@@ -72,8 +72,8 @@ class ReliabilityDisplay(Display):
     >>> rng = np.random.default_rng(0)
     >>> p = rng.random(2000)
     >>> y = rng.random(2000) < p**2
-    >>> display = ReliabilityDisplay.from_predictions(y, {"raw": p, "squared": p**2}, n_bins=5)
-    >>> display.curves_["raw"].frequency.round(2)
+    >>> display = ReliabilityDisplay.from_predictions(y, {"linear": p, "squared": p**2}, n_bins=5)
+    >>> display.curves_["linear"].frequency.round(2)
     array([0.02, 0.08, 0.24, 0.49, 0.82])
     >>> display.figure_.savefig("reliability.png", dpi=300)  # doctest: +SKIP
     """
@@ -119,32 +119,32 @@ class ReliabilityDisplay(Display):
         histogram: bool | Literal["log"] = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
-        """Draw fitted classifiers on rows they have not been fitted on.
+        """Draw the reliability diagram of fitted classifiers on held-out rows.
 
         Parameters
         ----------
         estimator : estimator or dict of str to estimator
-            Fitted classifiers with ``predict_proba``, by name if several.
+            Fitted classifier with ``predict_proba``, or several by name.
         X : array-like of shape (n, n_features)
-            Features of the rows.
+            Features of rows that the classifiers were not fitted on.
         y : array-like of shape (n,)
-            Their labels.
+            Labels of these rows.
         kind, strategy, n_bins, interval, level, n_resamples, limits, max_classes : optional
             As in :meth:`from_predictions`.
         sample_weight, weights, groups, pos_label, name, random_state : optional
-            As in :meth:`from_predictions`; the name is by default that of the estimator's class.
+            As in :meth:`from_predictions`. Default of ``name``: the name of the class.
         ax, consistency, histogram, legend : optional
             As in :meth:`plot`.
 
         Returns
         -------
         display : ReliabilityDisplay
-            Drawn.
+            The drawn display.
 
         Raises
         ------
         ValueError
-            If an estimator has no ``predict_proba``, or the data don't fit together.
+            If an estimator has no ``predict_proba``, or the data are invalid.
         ImportError
             If matplotlib is not installed.
 
@@ -206,54 +206,57 @@ class ReliabilityDisplay(Display):
         histogram: bool | Literal["log"] = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
-        """Draw probabilities of one or several models for the same labels.
+        """Draw the reliability diagram of one or several models' probabilities.
 
         Parameters
         ----------
         y_true : array-like of shape (n,)
             Labels. For two classes also fractions of events in [0, 1].
         y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
-            Probabilities of the larger label, or of every class; by name if several models.
+            Probabilities of the event, or of every class. A dict has several models by name.
         kind : {"binary", "top_label", "classwise"}, optional
-            Which probabilities: of the event; of the winning class being right; of every class,
-            in a panel of its own. Default: the event, or the winning class for K > 2 classes.
+            Which probabilities are shown: of the event; of the predicted class (the class with
+            the highest probability) being correct; or of each class, one panel per class.
+            Default: "top_label" for K > 2 classes, else "binary".
         strategy : {"quantile", "uniform", "unique"}, default="quantile"
-            Bins of equal mass (ties never split), of equal width, or one per distinct score, for
-            models with few of these.
+            Equal-mass bins (equal scores stay in one bin), equal-width bins, or one bin per
+            distinct score, for models with few distinct scores.
         n_bins : int or "auto", default=15
-            Number of bins; ``"auto"`` is the cube root of n, rounded up.
+            Number of bins. ``"auto"`` is the cube root of n, rounded up.
         interval : {"clopper-pearson", "wilson"}, default="clopper-pearson"
-            Confidence interval of each bin's frequency.
+            Method of the confidence interval of each bin's frequency.
         level : float, default=0.9
-            Nominal coverage of the intervals, of the band and of the estimates in the key.
+            Confidence level of all intervals, and coverage of the band.
         n_resamples : int, default=1000
-            Bootstrap draws of the estimates; 0 leaves their intervals out.
+            Number of random draws for the estimates in the legend; 0 omits their intervals.
         limits : "auto" or tuple of float, default="auto"
-            Ends of both axes: 0 and 1, unless dots and bars all lie within 0.25 of one of them.
+            Ends of both axes. "auto": 0 and 1, or a corner of width 0.25 or less if everything
+            lies in it.
         max_classes : int, default=9
-            Class-wise, only so many classes are shown, the most frequent.
+            Number of classes shown if class-wise: the most frequent ones.
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0; frequencies are weighted.
+            Weights >= 0.
         weights : {"sampling", "frequency"}, default="sampling"
-            Whether a weight is a row's share of the population, so that intervals take effective
-            numbers of rows; or counts rows.
+            A weight is a row's share of the population (intervals then use effective numbers of
+            rows), or a number of equal rows.
         groups : array-like of shape (n,), optional
-            Rows of one group go together in the intervals of the key, in bars and in the band.
+            Group of each row; rows of one group are treated as dependent in all intervals and in
+            the band.
         pos_label : label, optional
-            The event, for two classes; default: the larger label.
+            Label of the event (two classes only); default: the larger label.
         classes : array-like, optional
             All class labels in sorted order. Needed if ``y_true`` lacks some of them.
         name : str, optional
-            Name of the model, if there is one.
+            Name of a single model.
         random_state : int, RandomState, Generator or None, default=None
-            Seed of the draws.
+            Seed of the random draws.
         ax, consistency, histogram, legend : optional
             As in :meth:`plot`.
 
         Returns
         -------
         display : ReliabilityDisplay
-            Drawn.
+            The drawn display.
 
         Raises
         ------
@@ -306,13 +309,13 @@ class ReliabilityDisplay(Display):
         histogram: bool | Literal["log"] = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
-        """Draw tables, which may stand for more rows than fit into memory.
+        """Draw the reliability diagram of tables, for instance of data too large for memory.
 
         Parameters
         ----------
         table : ScoreTable or dict of str to ScoreTable
-            One table per model. Estimates of a table of weighted rows come without intervals,
-            since its rows can't be drawn again.
+            One table per model. For weighted tables the legend has no intervals, since their rows
+            cannot be resampled.
         strategy, n_bins, interval, level, n_resamples, limits, name, random_state : optional
             As in :meth:`from_predictions`.
         ax, consistency, histogram, legend : optional
@@ -321,12 +324,12 @@ class ReliabilityDisplay(Display):
         Returns
         -------
         display : ReliabilityDisplay
-            Drawn; the same picture as of the rows.
+            The drawn display; the plot is the same as for the rows.
 
         Raises
         ------
         TypeError
-            If a table is something else.
+            If a table is not a :class:`ScoreTable`.
         ImportError
             If matplotlib is not installed.
 
@@ -352,26 +355,27 @@ class ReliabilityDisplay(Display):
         histogram: bool | Literal["log"] = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
-        """Draw the numbers again.
+        """Draw the display again.
 
         Parameters
         ----------
         ax : Axes, optional
-            Where to draw; default: a new figure. A part of its place is given to the strip of
-            counts; class-wise, the panels take all of it.
+            Where to draw; default: a new figure. The histogram takes a part of the axes' place;
+            class-wise panels replace the axes.
         consistency : bool, optional
-            Draw the band where a calibrated model's dots would fall; default: for one model only.
+            Draw the band where a calibrated model's dots would be. Default: True for one model,
+            False for several.
         histogram : bool or "log", default=True
-            Draw the strip of counts, with linear or logarithmic heights; never class-wise.
+            Draw the histogram of the scores, with linear (True) or logarithmic heights. There is
+            none if class-wise.
         legend : {"below", "inside", "none"}, default="below"
-            Where the key goes: under the axes, where it covers nothing (in the place of ``ax``,
-            if its figure has no layout engine to make room), or into the panel. Class-wise it is
+            Place of the legend: below the axes, inside the panel, or none. If class-wise, it is
             above the panels.
 
         Returns
         -------
         display : ReliabilityDisplay
-            Itself, with ``ax_``, ``histogram_ax_`` and ``figure_`` set.
+            The same display, with ``ax_``, ``histogram_ax_`` and ``figure_`` set.
 
         Raises
         ------

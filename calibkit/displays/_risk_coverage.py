@@ -1,4 +1,4 @@
-"""Risk against coverage, of one confidence signal or of several."""
+"""Risk-coverage curves of one or several confidence scores."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from ._style import (
     style_of,
 )
 
-#: Curves are noise below this coverage, which does not count for the scale of the axis.
+#: Below this coverage curves are noise, and the vertical scale ignores them.
 _SETTLED = 0.05
 
 
 class RiskCurve(NamedTuple):
-    """A curve with its band; one entry per distinct score, from high to low.
+    """A risk-coverage curve with its band: one entry per distinct score, from high to low.
 
     Attributes
     ----------
     coverage : ndarray of shape (m,)
         Share of rows at or above the threshold.
     risk : ndarray of shape (m,)
-        Share of wrong ones among them.
+        Error rate among these rows.
     thresholds : ndarray of shape (m,)
         The distinct scores.
     low, high : ndarray of shape (m,)
@@ -56,23 +56,23 @@ class RiskCurve(NamedTuple):
 
 
 class RiskCoverageDisplay(Display):
-    """Error among the accepted outputs against the share that is accepted.
+    """Risk-coverage plot: error rate among accepted outputs against the share accepted.
 
-    Use it to choose a threshold, and to see which of several signals is worth accepting by. Made
-    by :meth:`from_predictions`, drawn again by :meth:`plot`.
+    Use it to compare confidence scores, and to see what error rate a threshold gives. Make it by
+    :meth:`from_predictions`; :meth:`plot` draws it again.
 
     Parameters
     ----------
     curves : dict of str to RiskCurve
-        What the constructor computes.
+        Computed by the constructor.
     areas : dict of str to Estimate
         Areas under the curves.
     marks : dict of str to float
         Thresholds to mark.
     max_error : float or None
-        Target of the error.
+        Maximum error rate that is marked by a line.
     level : float
-        Level of the bands.
+        Confidence level of the bands.
 
     Attributes
     ----------
@@ -81,18 +81,18 @@ class RiskCoverageDisplay(Display):
     areas_ : dict of str to Estimate
         :func:`area_under_risk_coverage` with its interval, by name.
     marks_ : dict of str to float
-        The thresholds that are marked.
+        The marked thresholds.
     ax_ : Axes
         The panel.
     figure_ : Figure or SubFigure
-        Where it is.
+        The figure of the axes.
 
     Notes
     -----
-    The band is per threshold, not joint: a threshold that is chosen because its error looks small
-    has a larger one. For a choice with a guarantee use
+    The band is for each threshold alone. If you choose the threshold by its small error in this
+    plot, its true error is larger on average. For a threshold with an error-rate guarantee use
     :class:`calibkit.decisions.RiskControlledThreshold`. Intervals are Clopper-Pearson; with groups
-    on the effective number of rows (Korn and Graubard 1998), which is approximate.
+    they use the effective number of rows (Korn and Graubard 1998) and are approximate.
 
     References
     ----------
@@ -141,39 +141,40 @@ class RiskCoverageDisplay(Display):
         random_state: Any = None,
         ax: Any = None,
     ) -> RiskCoverageDisplay:
-        """Draw one or several signals of the same outputs.
+        """Draw the risk-coverage curve of one or several confidence scores of the same outputs.
 
         Parameters
         ----------
         y_true : array-like of shape (n,)
             Whether each output was correct.
         y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
-            Confidence that it was; by name if several signals. Of K > 2 classes the probability
-            of each, where ``y_true`` are class labels: the winning class is correct or not.
+            Confidence that the output is correct; a dict has several scores by name. Or, if
+            ``y_true`` are K > 2 class labels, the probability of each class: the output is the
+            class with the highest probability.
         groups : array-like of shape (n,), optional
-            Problem or repository of each output; bands and intervals then allow for outputs of
-            one group being alike.
+            Group of each output, for instance its problem or repository. Outputs of one group are
+            treated as dependent.
         max_error : float, optional
-            Draw a line at this error.
+            Maximum error rate; a line is drawn there.
         thresholds : float, or dict of str to float, optional
-            Mark what this threshold accepts; by name if several signals.
+            Mark this threshold; a dict if there are several scores.
         level : float, default=0.9
-            Level of bands and intervals.
+            Confidence level of bands and intervals.
         n_resamples : int, default=200
-            Draws for the intervals of the areas.
+            Number of random draws (at least 10).
         pos_label : label, optional
-            The label that means correct; default: the larger one.
+            The label that means correct; default: the larger label.
         name : str, optional
-            Name of the signal, if there is one.
+            Name of a single score.
         random_state : int, RandomState, Generator or None, default=None
-            Seed of the draws.
+            Seed of the random draws.
         ax : Axes, optional
             As in :meth:`plot`.
 
         Returns
         -------
         display : RiskCoverageDisplay
-            Drawn.
+            The drawn display.
 
         Raises
         ------
@@ -213,7 +214,7 @@ class RiskCoverageDisplay(Display):
         return cls(curves, areas, marks, max_error, level).plot(ax)
 
     def plot(self, ax: Any = None) -> RiskCoverageDisplay:
-        """Draw the numbers again.
+        """Draw the display again.
 
         Parameters
         ----------
@@ -223,7 +224,7 @@ class RiskCoverageDisplay(Display):
         Returns
         -------
         display : RiskCoverageDisplay
-            Itself, with ``ax_`` and ``figure_`` set.
+            The same display, with ``ax_`` and ``figure_`` set.
 
         Raises
         ------
@@ -250,41 +251,41 @@ class RiskCoverageDisplay(Display):
         ax.set_xlabel("Coverage: share of outputs accepted", fontsize=font_size())
         ax.set_ylabel("Risk: error among accepted", fontsize=font_size())
         plain_axes(ax)
-        style = key_style(f"{percent(self._level)} intervals in brackets and bands")
+        style = key_style(f"brackets and bands: {percent(self._level)} intervals")
         ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), **style)
         self.ax_ = ax
         return self
 
     def _draw_curve(self, ax: Any, i: int, signal: str, curve: RiskCurve) -> list[Any]:
         style = style_of(i)
-        colour = style["color"]
-        band = {"color": colour, "alpha": 0.15, "lw": 0, "gid": f"band:{signal}"}
+        color = style["color"]
+        band = {"color": color, "alpha": 0.15, "lw": 0, "gid": f"band:{signal}"}
         ax.fill_between(curve.coverage, curve.low, curve.high, **band)
         label = f"{signal}, area {interval_text(self.areas_[signal])}"
         few = {"marker": style["marker"], "ms": 4.5} if len(curve.coverage) <= 30 else {}
-        line = {"color": colour, "lw": 1.4, "gid": f"curve:{signal}", "label": label, **few}
+        line = {"color": color, "lw": 1.4, "gid": f"curve:{signal}", "label": label, **few}
         handles = ax.plot(curve.coverage, curve.risk, **line)
         if signal in self.marks_:
             threshold = self.marks_[signal]
-            # Thresholds descend; the last that is not below the mark is what it accepts.
+            # Thresholds descend: the mark accepts up to the last one that is not below it.
             at = int(np.searchsorted(-curve.thresholds, -threshold, side="right")) - 1
             if at >= 0:
                 x, y = curve.coverage[at], curve.risk[at]
-                text = f"accept at {threshold:.4g}: {x:.1%} accepted, {y:.1%} wrong"
+                text = f"threshold {threshold:.4g}: {x:.1%} accepted, {y:.1%} of them wrong"
                 spot = {"ms": 7, "mec": "white", "mew": 0.8, "zorder": 4, "clip_on": False}
-                spot |= {"marker": style["marker"], "color": colour, "ls": "none"}
+                spot |= {"marker": style["marker"], "color": color, "ls": "none"}
                 handles += ax.plot([x], [y], gid=f"mark:{signal}", label=text, **spot)
         return handles
 
     def _draw_target(self, ax: Any) -> list[Any]:
         if self._max_error is None:
             return []
-        text = f"target: error {percent(self._max_error)}"
+        text = f"maximum error rate {percent(self._max_error)}"
         style = {"color": GREY, "lw": 1.0, "ls": ":", "gid": "target", "label": text}
         return [ax.axhline(self._max_error, **style)]
 
     def _top(self) -> float:
-        """Upper end of the axis."""
+        """Return the upper end of the axis."""
         values = [0.0 if self._max_error is None else self._max_error]
         for curve in self.curves_.values():
             settled = curve.coverage >= _SETTLED
@@ -298,25 +299,25 @@ class RiskCoverageDisplay(Display):
 
 
 def _marks_of(thresholds: Any, signals: list[str]) -> dict[str, float]:
-    """The thresholds to mark, by name."""
+    """Return the thresholds to mark, by name."""
     if thresholds is None:
         return {}
     if not isinstance(thresholds, Mapping):
         if len(signals) > 1:
             raise InputError(
-                f"thresholds={spelled(thresholds)} for {len(signals)} signals; expected a dict of "
-                "them by name."
+                f"thresholds={spelled(thresholds)} for {len(signals)} scores; expected a dict of "
+                "thresholds by name."
             )
         thresholds = {signals[0]: thresholds}
     marks = {}
     for signal, threshold in thresholds.items():
         if str(signal) not in signals:
             raise InputError(
-                f"thresholds names {spelled(signal)}; expected one of "
+                f"thresholds has the key {spelled(signal)}; expected one of "
                 f"{', '.join(map(spelled, signals))}."
             )
         if np.ndim(threshold) == 0 and threshold == np.inf:
-            continue  # nothing is accepted: the mark would be nowhere
+            continue  # nothing is accepted, so there is no mark
         check_real("thresholds", threshold)
         marks[str(signal)] = float(threshold)
     return marks

@@ -1,4 +1,4 @@
-"""What all pictures share: sizes, colours, styles."""
+"""Sizes, colors and styles of all plots."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import numpy as np
 from .._core.optional import require
 from ..metrics import Estimate
 
-#: Inches: width of a figure of our own.
+#: Width of a new figure in inches.
 WIDTH = 4.1
 GREY = "#767676"
-#: Colours that the colour-blind can tell apart (Okabe and Ito), and a marker for each.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Colors that color-blind readers can distinguish (Okabe and Ito), and a marker for each.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def new_figure(width: float, height: float) -> Any:
-    """A figure of our own, of so many inches."""
+    """Make a new figure; sizes in inches."""
     pyplot = require("matplotlib.pyplot", "plot")
     return pyplot.figure(figsize=(width, height), layout="constrained")
 
 
 def font_size() -> float:
-    """Size of the axis labels in points: 9 with matplotlib's own settings."""
+    """Return the size of the axis labels in points: 9 with matplotlib's defaults."""
     return 0.9 * float(require("matplotlib", "plot").rcParams["font.size"])
 
 
 def line_height() -> float:
-    """Height of a line of the key in inches."""
+    """Return the height of a line of the legend in inches."""
     return 1.3 * font_size() / 72
 
 
 def managed(figure: Any) -> bool:
-    """Whether a layout engine makes room for what lies outside the axes."""
-    # The figure of a subfigure is the whole one, in all versions of matplotlib.
+    """Return whether a layout engine reserves space outside the axes."""
+    # In all versions of matplotlib a subfigure's .figure is the whole figure.
     return figure.figure.get_layout_engine() is not None
 
 
 def size_of(ax: Any) -> tuple[float, float]:
-    """Width and height of the place of some axes, in inches."""
+    """Return width and height of the axes' place, in inches."""
     place = ax.get_subplotspec()
     box = ax.get_position() if place is None else place.get_position(ax.figure)
     whole = ax.figure.bbox
@@ -49,13 +49,13 @@ def size_of(ax: Any) -> tuple[float, float]:
 
 
 def style_of(i: int) -> dict[str, Any]:
-    """Style of the i-th model's dots."""
+    """Return the style of the i-th model's dots."""
     shape = {"marker": _MARKERS[i % len(_MARKERS)], "mec": "white", "mew": 0.5, "lw": 0.9}
-    return {"color": _COLOURS[i % len(_COLOURS)], **shape}
+    return {"color": _COLORS[i % len(_COLORS)], **shape}
 
 
 def interval_text(e: Estimate) -> str:
-    """Value and interval, with as many decimals as the interval has meaning for."""
+    """Format value and interval; the interval's width decides the number of decimals."""
     width = e.high - e.low
     scale = width if width > 0 else abs(e.value)
     digits = int(np.clip(np.ceil(-np.log10(scale)) + 1, 2, 6)) if scale > 0 else 3
@@ -66,19 +66,19 @@ def interval_text(e: Estimate) -> str:
 
 
 def plain_axes(ax: Any) -> None:
-    """Two thin spines, small ticks."""
+    """Set two thin spines and small ticks."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_linewidth(0.6)
     ax.tick_params(labelsize=0.89 * font_size(), width=0.6, length=3)
 
 
 def key_size() -> float:
-    """Size of the text of a key."""
+    """Return the font size of a legend."""
     return 0.85 * font_size()
 
 
 def key_style(title: str | None) -> dict[str, Any]:
-    """What keys with a title have in common."""
+    """Return the style of legends with a title."""
     size = {"fontsize": key_size(), "title_fontsize": key_size()}
     lines = {"frameon": False, "borderpad": 0.2, "labelspacing": 0.3}
     return {"title": title, "alignment": "left", **size, **lines}
