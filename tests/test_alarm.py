@@ -280,7 +280,7 @@ def test_the_time_of_the_alarm_counts_labels_and_stays():
     for label, forecast in zip(y, p, strict=True):
         one.update(label, forecast)
     assert one.alarm_time_ == time
-    assert f"rang at label {time}" in repr(alarm)
+    assert f"alarm at label {time}" in repr(alarm)
 
 
 def test_e_values_too_large_for_a_float():

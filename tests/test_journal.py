@@ -193,7 +193,7 @@ def test_a_new_file_starts_from_what_a_calibrator_has_learnt(path):
 def test_before_any_label(path):
     Journal(path, OnlinePlattCalibrator()).close()
     with Journal(path, OnlinePlattCalibrator()) as journal:
-        with pytest.raises(ValueError, match="has seen no label yet"):
+        with pytest.raises(ValueError, match="has no labels yet"):
             journal.predict_proba([0.5])
         journal.partial_fit([0.4], [1])
     with Journal(path) as journal:
@@ -238,9 +238,12 @@ def test_many_streams_in_one_journal(path, names, every):
         assert to_dict(again.calibrator_) == to_dict(plain)
         before = to_dict(plain), again.n_rows
         for call, words in (
-            (lambda: again.partial_fit([0.5], [1]), r"by name, and no classes: stream=\[...\]"),
-            (lambda: again.partial_fit([0.5], [1], keys), "the stream of each row, by name"),
-            (lambda: again.forecast([1], [0.5]), "forecast: expected the stream"),
+            (lambda: again.partial_fit([0.5], [1]), r"no classes\. Pass stream=\[...\] by name"),
+            (
+                lambda: again.partial_fit([0.5], [1], keys),
+                "the stream of each row and no classes",
+            ),
+            (lambda: again.forecast([1], [0.5]), "forecast: .*expected the stream"),
         ):
             with pytest.raises(TypeError, match=words):
                 call()
@@ -249,7 +252,7 @@ def test_many_streams_in_one_journal(path, names, every):
         with pytest.raises(AttributeError, match="learn_one"):
             again.learn_one(0.5, 1)
         assert (to_dict(again.calibrator_), again.n_rows) == before
-    with pytest.raises(ValueError, match=r"gamma is 0\.3, on file 0\.1"):
+    with pytest.raises(ValueError, match=r"gamma is 0\.3, in the file 0\.1"):
         Journal(path, MultiStreamCalibrator(gamma=0.3, max_pending=20))
 
 
@@ -260,7 +263,9 @@ def test_one_stream_takes_no_group(path):
             lambda: journal.predict_proba([0.2], 1),
             lambda: journal.forecast([1], [0.2], 1),
         ):
-            with pytest.raises(TypeError, match="stream is given to a calibrator of one stream"):
+            with pytest.raises(
+                TypeError, match="stream is passed, but the calibrator has one stream"
+            ):
                 call()
         assert journal.n_rows == 0
 
@@ -300,7 +305,7 @@ def test_two_processes(path):
         assert holder.stdout.readline() == b"ready\n"
         for given in (None, TrackingCalibrator()):
             with pytest.raises(
-                BlockingIOError, match=r"state\.db is in use.* Close that one first"
+                BlockingIOError, match=r"state\.db is in use.* Close the other one first"
             ) as caught:
                 Journal(path, given)
             assert "\n" not in str(caught.value)
@@ -515,11 +520,13 @@ def test_threads_take_turns(path):
 def test_other_parameters(path):
     make = TrackingCalibrator
     Journal(path, make(OnlinePlattCalibrator(gamma=0.1), n_bins=10)).close()
-    with pytest.raises(ValueError, match=r"n_bins is 5, on file 10; expected the same\. Give"):
+    with pytest.raises(
+        ValueError, match=r"n_bins is 5, in the file 10; expected the same parameters\. Leave"
+    ):
         Journal(path, make(OnlinePlattCalibrator(), n_bins=5))
-    with pytest.raises(ValueError, match=r"calibrator__gamma is 0\.2, on file 0\.1"):
+    with pytest.raises(ValueError, match=r"calibrator__gamma is 0\.2, in the file 0\.1"):
         Journal(path, make(OnlinePlattCalibrator(gamma=0.2)))
-    with pytest.raises(ValueError, match="class is 'online_platt', on file 'tracking'"):
+    with pytest.raises(ValueError, match="class is 'online_platt', in the file 'tracking'"):
         Journal(path, OnlinePlattCalibrator())
     with pytest.raises(ValueError, match="calibrator__class is 'online_beta'"):
         Journal(path, make(OnlineBetaCalibrator()))
@@ -527,7 +534,7 @@ def test_other_parameters(path):
     names = path.with_name("names.db")
     Journal(names, OnlinePlattCalibrator(classes=["a word that is long", "b"])).close()
     with pytest.raises(
-        ValueError, match=r"classes is None, on file \['a word that is long', 'b'\];"
+        ValueError, match=r"classes is None, in the file \['a word that is long', 'b'\];"
     ):
         Journal(names, OnlinePlattCalibrator())
 
@@ -535,9 +542,12 @@ def test_other_parameters(path):
 def test_not_a_calibrator(path):
     model = OnlineCalibratedClassifier(make_pipeline(StandardScaler(), LogisticRegression()))
     for bad, words in (
-        (PlattCalibrator(), "of type PlattCalibrator; .* For a batch one: Windowed"),
+        (PlattCalibrator(), "of type PlattCalibrator; .* For a batch calibrator, pass Windowed"),
         (3, "of type int; expected an online calibrator"),
-        (TrackingCalibrator, r"the class TrackingCalibrator; .* Make one: TrackingCalibrator\(\)"),
+        (
+            TrackingCalibrator,
+            r"the class TrackingCalibrator; .* Pass an instance: TrackingCalibrator\(\)",
+        ),
         (
             model,
             r"of type OnlineCalibratedClassifier; .*then_update\(model\.predict_proba\(X\), y\)",
@@ -575,7 +585,7 @@ def test_places_that_cannot_be(tmp_path):
 
 def test_files_of_something_else(path):
     path.write_text("time,score\n" * 1000)
-    with pytest.raises(ValueError, match="damaged, or no journal of calibkit"):
+    with pytest.raises(ValueError, match="damaged, or not a journal of calibkit"):
         Journal(path, TrackingCalibrator())
     assert path.read_text().startswith("time,score")
     path.unlink()
@@ -583,7 +593,7 @@ def test_files_of_something_else(path):
         other.execute("CREATE TABLE mine (a)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="SQLite file of something else"):
+    with pytest.raises(ValueError, match="SQLite file, but not a journal of calibkit"):
         Journal(path, TrackingCalibrator())
     assert path.read_bytes() == before
     assert not path.with_name("state.db-wal").exists()
@@ -611,7 +621,7 @@ def crashed(path):
 def test_versions(crashed):
     path, _ = crashed
     change(path, "PRAGMA user_version = 2")
-    with pytest.raises(ValueError, match=r"of version 2; expected 1\. A newer file"):
+    with pytest.raises(ValueError, match=r"has file version 2; expected 1\. Use the version"):
         Journal(path)
 
 
@@ -639,7 +649,7 @@ def test_versions(crashed):
 def test_what_was_changed_by_hand_is_noticed(crashed, statement):
     path, _ = crashed
     change(path, statement)
-    with pytest.raises(ValueError, match="damaged, or no journal of calibkit") as caught:
+    with pytest.raises(ValueError, match="damaged, or not a journal of calibkit") as caught:
         Journal(path)
     assert "\n" not in str(caught.value)
 
@@ -803,11 +813,11 @@ def test_closed(path):
     journal.close()
     with pytest.raises(ValueError, match=r"state\.db is closed\. Open it again"):
         journal.predict_proba([0.2])
-    words = "of TrackingCalibrator: 2 rows learnt, 0 ids waiting"
+    words = "of TrackingCalibrator: 2 labels, 0 ids waiting"
     assert repr(journal) == f"<Journal {str(path)!r} {words}, closed>"
     with Journal(path) as again:
         again.forecast([1], [0.5])
-        assert repr(again).endswith("2 rows learnt, 1 ids waiting, open>")
+        assert repr(again).endswith("2 labels, 1 ids waiting, open>")
     assert journal.calibrator_.predict_proba([0.2]).shape == (1, 2)
 
 

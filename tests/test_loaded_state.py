@@ -133,8 +133,8 @@ NAMED = [
     (state_of(OnlineTemperatureCalibrator), ("inverse_", 0), 1e308, "1 / radius to radius"),
     (state_of(OnlineTemperatureCalibrator), ("inverse_", 1), 1e308, "prior_strength"),
     (state_of(OnlineTemperatureCalibrator), ("n_seen_",), 1e200, "expected a count"),
-    (state_of(TrackingCalibrator), ("count_", 3), 1e200, "no counts of n_seen_ labels"),
-    (state_of(TrackingCalibrator), ("count_", 3), 1e9, "no counts of n_seen_ labels"),
+    (state_of(TrackingCalibrator), ("count_", 3), 1e200, "not counts of n_seen_ labels"),
+    (state_of(TrackingCalibrator), ("count_", 3), 1e9, "not counts of n_seen_ labels"),
     (state_of(HedgingCalibrator), ("seed_",), -1, "seed_"),
     (state_of(TrackingCalibrator), ("calibrator_", "state", "factor_", 0), 1e200, "factor_"),
     (

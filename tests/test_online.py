@@ -489,7 +489,7 @@ def test_a_saved_calibrator_goes_on(rows, tmp_path):
     with pytest.raises(ValueError, match=r"scale='logit'.*expected the same"):
         OnlineCalibratedClassifier(other, again.calibrator_).predict_proba(X)
     other.fit(X[:500], y[:500] == "yes")
-    with pytest.raises(ValueError, match=r": calibrator has learnt classes.*expected the same"):
+    with pytest.raises(ValueError, match=r": calibrator has the classes.*expected the same"):
         OnlineCalibratedClassifier(other, again.calibrator_).predict_proba(X)
 
 
@@ -599,7 +599,7 @@ CHANGES = [
     (
         TrackingCalibrator(OnlineBetaCalibrator()),
         {"calibrator__gamma": 0.2},
-        "calibrator__gamma=0.2 has changed since the start; expected 0.1. Use fit, or a new",
+        "calibrator__gamma=0.2 has changed since the start; expected 0.1. Set it back, or call fit",
     ),
     (TrackingCalibrator(), {"calibrator": OnlineBetaCalibrator()}, "calibrator=.*has changed"),
     (HedgingCalibrator(random_state=0), {"random_state": 1}, "random_state=1 has changed"),
@@ -729,7 +729,7 @@ def test_text_is_no_score(calibrator):
     cal = clone(calibrator)
     for act in (cal.predict_proba_one, lambda x: cal.learn_one(x, 1)):
         for text in ("0.5", b"0.5"):
-            with pytest.raises(ValueError, match=r"x is b?'0\.5'; expected a score"):
+            with pytest.raises(ValueError, match=r"x is b?'0\.5'; expected a number. Pass float"):
                 act(text)
             cal.partial_fit(SCORES, LABELS)
 

@@ -570,7 +570,7 @@ def test_a_restart_goes_on(data, tmp_path):
     found = np.concatenate([forecasts(part.stdout) for part in parts])
     np.testing.assert_array_equal(found, expected(p, y))
     error = fails("stream", *PY, "--method", "ops", "--journal", path, input="p,y\n.5,1\n")
-    assert "class is 'online_platt', on file 'tracking'" in error
+    assert "class is 'online_platt', in the file 'tracking'" in error
     (tmp_path / "foreign.db").write_text("hello " * 100)
     bad = fails("stream", *PY, "--journal", tmp_path / "foreign.db", input="p,y\n.5,1\n")
     assert "no journal of calibkit" in bad

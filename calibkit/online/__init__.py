@@ -1,7 +1,38 @@
-"""Calibration of streams: forecast, see the label, learn; calibrated while the world drifts.
+"""Calibrate a stream: forecast each row, then update the calibrator when its label arrives.
 
-What measures and compares forecasts of streams is in calibkit itself too: prequential_errors,
-CalibrationAlarm and compare_online_calibrators; DriftDisplay draws it.
+Use these classes when labels keep arriving and the scores may drift. For a fixed set of labeled
+rows, use the calibrators of :mod:`calibkit` itself.
+
+Which one to use:
+
+- :class:`TrackingCalibrator`: the default for two classes.
+- :class:`AdaptivePlattCalibrator`: for drift of unknown speed, alone or inside of tracking.
+- :class:`OnlineTemperatureCalibrator`: for more than two classes.
+- :class:`HedgingCalibrator`: if the labels may react to the forecasts.
+- :class:`OnlinePlattCalibrator`, :class:`OnlineBetaCalibrator`: the parametric maps themselves.
+- :class:`WindowedCalibrator`: any batch calibrator, refitted at regular intervals.
+- :class:`MultiStreamCalibrator`: one calibrator for each of many tenants or models.
+- :class:`OnlineCalibratedClassifier`: a classifier together with an online calibrator.
+- :class:`Journal`: keeps a calibrator in a file, so that a crash loses nothing.
+
+How to call them depends on when labels arrive:
+
+- Each label arrives before the next forecast: ``predict_then_update(X, y)`` forecasts the rows one
+  by one and updates after each. For single rows: ``predict_proba_one(x)``, then
+  ``learn_one(x, y)``.
+- Labels arrive in batches: ``predict_proba(X)``, and later ``partial_fit(X, y)`` of the same rows.
+- Labels arrive late, by row id: ``forecast(ids, X)``, and later ``label(ids, y)``.
+
+Before the first label most calibrators return the scores; each class says what it does. Then
+``predict_proba`` needs ``classes=[...]``; ``forecast`` and ``predict_proba_one`` assume the classes
+0, 1, ... unless ``classes`` is set.
+
+A label that is None or NaN is skipped. A call that raises an error changes nothing. Any number of
+threads may predict while one thread updates; each prediction uses the state before or after an
+update. Save and copy a calibrator from the thread that updates it.
+
+To measure forecasts: :func:`prequential_errors`, :class:`CalibrationAlarm`,
+:func:`compare_online_calibrators` and :class:`calibkit.DriftDisplay`.
 """
 
 from .._registry import enter as _enter

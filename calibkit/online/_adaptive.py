@@ -1,4 +1,4 @@
-"""Online Platt scaling that finds its own rate of forgetting."""
+"""Online Platt scaling that chooses its forgetting rate from the data."""
 
 from __future__ import annotations
 
@@ -21,67 +21,66 @@ from ._scaling import OnlinePlattCalibrator
 
 
 class AdaptivePlattCalibrator(UnsureCalibrator):
-    """Online Platt scaling at several rates of forgetting, weighted by how well each forecasts.
+    """Online Platt scaling that adapts its forgetting rate to the drift.
 
-    Use it where drift may be abrupt and nobody is to tune a rate: it follows whichever rate has
-    had the smallest log loss of late.
+    Use it for two classes if drift may be abrupt, or if its speed is unknown. It runs
+    :class:`OnlinePlattCalibrator` at several forgetting rates and averages their forecasts; the
+    weights follow the rate with the smallest recent log loss. For a smaller calibration error, use
+    it inside of :class:`TrackingCalibrator`. Without drift, :class:`OnlinePlattCalibrator`
+    suffices.
+
+    Before the first label it returns the scores. :mod:`calibkit.online` shows how to call it. Pass
+    late labels one at a time or in small batches: it adapts more slowly to large ones.
 
     Parameters
     ----------
     discounts : sequence of float, default=(1.0, 0.9998, 0.9995, 0.999, 0.997)
-        One for each calibrator, see :class:`OnlinePlattCalibrator`. Its steps have a memory of
-        about ``gamma / (1 - discount)`` labels, here 500 down to 33; that of 1 grows for ever.
+        The ``discount`` of each :class:`OnlinePlattCalibrator`. Its memory is about
+        ``gamma / (1 - discount)`` labels, here 500 to 33; with 1 the memory grows without limit.
     share : float, default=1e-3
-        Part of the weight that is spread evenly again at every label, so that a calibrator that
-        was worse for long can come back. Smaller costs less log loss where nothing drifts.
+        Part of the weight that is redistributed evenly at every label, so that each rate can regain
+        weight. A smaller value loses less if nothing drifts.
     gamma, prior_strength, radius, eps, scale
         As in :class:`OnlinePlattCalibrator`.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
     calibrators_ : list of OnlinePlattCalibrator
-        One for each discount, learning.
+        One for each discount.
     weights_ : ndarray
         Their weights, which sum to one.
     n_mixed_ : float
-        Labels that have moved the weights.
+        Number of labels that changed the weights.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (2,)
         Class labels.
 
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
-
     Notes
     -----
-    The forecast is the weighted mean of the forecasts; weights are multiplied by the probability
-    that each gave to the label. Log loss is mixable, so the summed loss exceeds that of the best
-    sequence of rates with S switches by at most about ``(S + 1) log K + S log(1 / share) + share *
-    T`` (Herbster and Warmuth 1998), and that of the best single rate by ``log K + share * T``.
+    The forecast is the weighted mean of the forecasts. At each label, each weight is multiplied by
+    the probability that its forecast gave to the label. Log loss is mixable, so the total loss
+    exceeds that of the best sequence of rates with S switches by at most about
+    ``(S + 1) log K + S log(1 / share) + share * T`` (Herbster and Warmuth 1998), and that of the
+    best single rate by ``log K + share * T``.
 
-    A label that comes late, by ``label``, judges the forecasts of its own time; if n other labels
-    came in between, or with it, it moves the weights with the power ``1 / (1 + n)`` only, as if
-    n + 1 mixtures took turns (Weinberger and Ordentlich 2002). Weights that are as quick as those
-    of prompt labels would follow rates that were right too long ago. So the m rows of one call of
-    ``label`` or ``partial_fit`` count alike, the bound is m times as large, and short memories,
-    stale by the end of a batch, lose their weight to longer ones.
+    A late label changes the weights by the forecasts that were made at that time. If n other labels
+    arrived in between or in the same call, its factor has the power ``1 / (1 + n)``, as if n + 1
+    mixtures took turns (Weinberger and Ordentlich 2002). Full-size changes would follow rates that
+    were good too long ago. So all rows of a batch of m labels count equally, the bound is m times
+    as large, and weight moves from short memories, which are outdated by the end of a batch, to
+    longer ones.
 
-    Log loss prefers longer memories than the calibration error does: under slow drift they are less
-    noisy, yet lag behind, always to the same side. The defaults are a compromise, settled on
-    simulated jumps and slopes (``benchmarks/online.py --drift``): with them the calibration error
-    stays near that of the best discount in hindsight, which is not known beforehand.
-
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    Log loss prefers longer memories than the calibration error does: under slow drift they have
+    less noise, but lag behind in one direction. The defaults are a compromise, chosen on simulated
+    jumps and slopes (``benchmarks/online.py --drift``). With them the calibration error stays near
+    that of the best discount in hindsight.
 
     References
     ----------
@@ -92,13 +91,14 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
 
     Examples
     --------
-    The base rate jumps from .2 to .8 at once.
+    The base rate jumps from .2 to .8.
 
     >>> import numpy as np
     >>> from calibkit.online import AdaptivePlattCalibrator
     >>> rng = np.random.default_rng(0)
     >>> y = rng.random(4000) < np.repeat([0.2, 0.8], 2000)
-    >>> cal = AdaptivePlattCalibrator().partial_fit(np.full(4000, 0.2), y)
+    >>> cal = AdaptivePlattCalibrator()
+    >>> forecast = cal.predict_then_update(np.full(4000, 0.2), y)
     >>> bool(abs(cal.predict_proba([0.2])[0, 1] - 0.8) < 0.05)
     True
     """
@@ -152,7 +152,8 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         sequence = isinstance(self.discounts, (list, tuple)) or np.ndim(self.discounts) == 1
         if not sequence or len(self.discounts) == 0:
             raise InputError(
-                f"discounts={spelled(self.discounts)}; expected a sequence of numbers in (0, 1]."
+                f"discounts={spelled(self.discounts)}; expected a sequence of numbers in (0, 1]. "
+                "Pass discounts=[1.0, 0.999]."
             )
         for expert in self._experts():
             expert._check_params()
@@ -162,13 +163,13 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         if len(self.calibrators_) != len(self.discounts) or len(self.weights_) != len(
             self.discounts
         ):
-            raise ValueError("calibrators_ and weights_ are not as many as discounts")
+            raise ValueError("calibrators_, weights_ and discounts differ in length")
         if not (self.weights_ >= 0).all() or not abs(self.weights_.sum() - 1) < 1e-6:
             raise ValueError("weights_ do not sum to one")
         if not 0 <= self.n_mixed_ <= 2**53:
             raise ValueError(f"n_mixed_={spelled(self.n_mixed_)}; expected a count")
         if not all(isinstance(c, OnlinePlattCalibrator) for c in self.calibrators_):
-            raise ValueError("calibrators_ are not all of online Platt scaling")
+            raise ValueError("calibrators_ holds something else than OnlinePlattCalibrator")
 
     def _start(self, n_classes: int) -> None:
         self.calibrators_ = self._experts()
@@ -185,11 +186,11 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         q = np.zeros(len(x))
         for expert, weight in zip(self.calibrators_, self.weights_, strict=True):
             q += weight * expert._forecast(x)
-        return np.minimum(q, 1.0)  # weights may sum to a bit more than one
+        return np.minimum(q, 1.0)  # by rounding, the weights may sum to slightly more than 1
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
         forecasts = np.column_stack([expert._stream(x, y) for expert in self.calibrators_])
-        forecasts.flags.writeable = False  # only read: nothing to bring back from the loop
+        forecasts.flags.writeable = False  # read-only: the loop need not copy it back
         weights, out = self.weights_.copy(), np.empty(len(y))
         mix_stream(y, forecasts, out, weights, float(self.share))
         self.weights_ = weights
@@ -197,8 +198,8 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         return out
 
     def _pending_features(self, x: FloatArray) -> FloatArray:
-        # A late label judges what was forecast in its time: with the labels since, short memories
-        # would look better than they are.
+        # A late label weighs the forecasts of that time. Forecasts by later states would flatter
+        # short memories.
         forecasts = [expert._forecast(x) for expert in self.calibrators_]
         return np.column_stack((x, *forecasts, np.full(len(x), self.n_mixed_)))
 
@@ -217,7 +218,7 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
         rates = 1.0 / (len(y) + self.n_mixed_ - features[:, -1])
         weights = self.weights_ * np.prod(chances ** rates[:, None], axis=0)
         share = float(rates.sum() * self.share)
-        # Where all called a label impossible, none is better than another.
+        # If every forecast gave the label probability 0, all weights become equal.
         total, fair = weights.sum(), 1.0 / len(weights)
         weights = weights / total if total > 0 else np.full_like(weights, fair)
         self.weights_ = (1.0 - share) * weights + share * fair

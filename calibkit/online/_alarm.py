@@ -1,4 +1,4 @@
-"""An alarm for forecasts that are not calibrated, valid at any time."""
+"""An alarm on miscalibration whose false-alarm probability is valid at any time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .._numerics.links import logit
 from .._typing import FloatArray
 from ._stream_labels import known_classes, validate_stream
 
-#: Scores nearer to 0 or 1 enter the maps as this far: their slope bets on log-odds.
+#: Scores are clipped to [_EPS, 1 - _EPS] for bets on the log-odds.
 _EPS = 1e-5
-#: As far from 0 go their log-odds.
+#: Largest clipped log-odds.
 _WIDEST = math.log(1.0 / _EPS)
 
 
 class _State(NamedTuple):
-    """What the bettors have and know. Lists, so that single rows are played without arrays."""
+    """Wealth and state of the bettors. Lists, so that single rows need no arrays."""
 
     weights: list[float]
     maps: list[list[float]]
@@ -47,41 +47,45 @@ class _State(NamedTuple):
 
 
 def _fresh() -> tuple[FloatArray, ...]:
-    """The state before any label."""
+    """Return the state before any label."""
     return betting.first_weights(), betting.first_maps(), betting.first_gaps(), np.zeros(2)
 
 
 class CalibrationAlarm(Traced):
-    """Watch forecasts and their labels, and say when they can't be calibrated any more.
+    """Raise an alarm when forecasts are miscalibrated, with a bounded false-alarm probability.
 
-    Use it on a stream that is looked at again and again: however long it runs, it rings with
-    probability at most ``alpha`` while the forecasts are calibrated. A test repeated on a sliding
-    window would ring sooner or later.
+    Use it on a stream that is checked again and again. If the forecasts are calibrated, the
+    probability that it ever raises an alarm is at most ``alpha``, however long it runs. A test that
+    is repeated on a sliding window would raise a false alarm sooner or later.
+
+    Call :meth:`update` with labels and with the forecasts that were made before them, for single
+    rows or for batches. An online method is miscalibrated at first, and this raises an alarm: skip
+    its first 1,000 rows. Late labels need care, see Notes.
 
     Parameters
     ----------
     alpha : float, default=0.05
-        Probability of a false alarm, ever.
+        False-alarm probability, over the whole stream.
     tolerance : float, default=0.0
-        Log-odds by which forecasts may be off without alarm. No model is exactly calibrated, and
-        with 0 the alarm finds what is too small to matter once it has seen enough labels.
+        Error of the log-odds that is tolerated. No model is perfectly calibrated: with 0, the alarm
+        detects even unimportant errors once there are enough labels.
     classes : array-like, optional
-        The two class labels in sorted order; by default those of the first labels.
+        The two class labels in sorted order. Default: those of the first labels.
 
     Attributes
     ----------
     alarm_ : bool
-        Whether it has rung.
+        Whether an alarm was raised.
     alarm_time_ : int or None
-        Labels seen when it rang.
+        Number of labels when it was raised.
     e_value_ : float
-        Evidence against calibration so far: the wealth of a bettor who began with 1.
+        Evidence against calibration so far: the wealth of a bettor who started with 1.
     log_e_value_ : float
         Its logarithm, which does not overflow.
     n_seen_ : int
-        Labels seen.
+        Number of labels so far.
     classes_ : ndarray of shape (2,) or None
-        Class labels; None before the first.
+        Class labels; None before the first label.
 
     Raises
     ------
@@ -90,42 +94,40 @@ class CalibrationAlarm(Traced):
 
     Notes
     -----
-    The null hypothesis is that ``E[y_t | past, p_t] = p_t`` at all t, where the past are the rows
-    given before with their labels. Rows must come in an order that does not depend on labels not
-    yet given. Where labels are late, a forecast may have been made before labels that are given
-    before its own were known: it must be right in the light of these too, so forecasts of
-    overlapping outcomes can't be watched in one stream.
+    The null hypothesis is that ``E[y_t | past, p_t] = p_t`` for all t. The past is all rows passed
+    before, with their labels. The order of rows must not depend on labels that are passed later. If
+    labels are late, some forecasts are made before earlier labels are known, but must be calibrated
+    given these labels too. Therefore do not watch forecasts of overlapping outcomes in one stream.
 
-    Before each label the bettor chooses a probability r; its wealth is multiplied by
-    ``r / p`` if y = 1 and by ``(1 - r) / (1 - p)`` if y = 0. Under the null hypothesis the mean of
-    the factor is ``p * r / p + (1 - p) * (1 - r) / (1 - p) = 1`` whatever r, so the wealth e_t is
-    a martingale that starts at 1 (a supermartingale where p may be 0 or 1), and by Ville's
-    inequality ``P(e_t >= 1 / alpha for some t) <= alpha``. This needs no large numbers and no
-    assumption about how scores arise; they may depend on the past, even on the alarm. ``min(1,
-    1 / max e)`` is a p-value at any time.
+    Before each label the bettor chooses a probability r. Its wealth is multiplied by ``r / p`` if
+    ``y = 1`` and by ``(1 - r) / (1 - p)`` if ``y = 0``. Under the null hypothesis the mean of this
+    factor is ``p * r / p + (1 - p) * (1 - r) / (1 - p) = 1`` for every r. So the wealth e_t is a
+    martingale that starts at 1 (a supermartingale if p may be 0 or 1), and by Ville's inequality
+    ``P(e_t >= 1 / alpha for some t) <= alpha``. This is exact for any number of labels and for any
+    source of the scores, which may depend on the past and even on the alarm. ``min(1, 1 / max e)``
+    is a p-value at any time.
 
-    The wealth is a mixture: cash (r = p), ten fixed shifts and slopes of the log-odds, three
-    online Platt maps and three sets of shifts by bins of p, which forget at different rates. A
-    quarter is staked at once; cash shrinks like ``1 / (1 + log(1 + t / 300))``, and what it loses
-    is staked after label t, about ``1 / (t * log(t)**2)`` of the whole. Hence e_t never falls below
-    ``0.75 / (1 + log(1 + t / 300))``; and if a bet gains k nats a label from t on, the alarm
-    rings about ``(log(1 / alpha) + log(t) + 2 log log(t) + 3) / k`` labels later. After 10^5
-    calibrated forecasts a shift of the log-odds by 1 is found within a few hundred labels.
+    The wealth is a mixture: cash (r = p), ten fixed shifts and slopes of the log-odds, three online
+    Platt maps, and three sets of shifts by bins of p, with different forgetting rates. A quarter is
+    bet at once. Cash decreases like ``1 / (1 + log(1 + t / 300))``; what it loses is bet after
+    label t, about ``1 / (t * log(t)**2)`` of the total. Hence e_t never falls below
+    ``0.75 / (1 + log(1 + t / 300))``. If a bet gains k nats per label from t on, the alarm is
+    raised about ``(log(1 / alpha) + log(t) + 2 log log(t) + 3) / k`` labels later. For example,
+    after 10^5 calibrated forecasts a shift of the log-odds by 1 is found within a few hundred
+    labels.
 
-    With ``tolerance`` the null hypothesis is that the true log-odds are within it of those of
-    p. A bet on a higher (lower) r is settled at the odds of the highest (lowest) probability that
-    this allows, and no bet is made inside: the mean of the factor is then at most 1.
+    With ``tolerance`` the null hypothesis is that the true log-odds differ from those of p by at
+    most the tolerance. A bet on a higher (lower) r is paid at the odds of the highest (lowest)
+    probability that this allows, and there is no bet in between. The mean of the factor is then at
+    most 1.
 
-    A forecast of exactly 0 or 1 that is contradicted makes the e-value infinite, since the null
-    hypothesis has then been refuted; such a forecast that comes true changes nothing. Tracking
-    by the paper's rule (``TrackingCalibrator(smoothing=0)``) makes such forecasts; by default it
-    does not.
-    For forecasts of others watch ``np.clip(p, 0.001, 0.999)``. Those of a method that is still
-    finding its feet are wrong, and seen to be: leave its first thousand rows out.
+    If a forecast is exactly 0 or 1 and wrong, the e-value becomes infinite: the null hypothesis is
+    refuted. If it is right, nothing changes. ``TrackingCalibrator(smoothing=0)`` makes such
+    forecasts; the default does not. For forecasts of other models, pass
+    ``np.clip(p, 0.001, 0.999)``.
 
-    Any number of threads may read an alarm while one updates it.
-
-    Constant memory; 10^6 labels take about 7 s, with Numba .2 s, and one by one 12 s.
+    Any number of threads may read an alarm while one thread updates it. Memory is constant. 10^6
+    labels take about 7 s, or .2 s with Numba; one by one, 12 s.
 
     References
     ----------
@@ -138,7 +140,7 @@ class CalibrationAlarm(Traced):
 
     Examples
     --------
-    The world changes after 5000 labels.
+    The base rate rises after 5000 labels.
 
     >>> import numpy as np
     >>> from calibkit import CalibrationAlarm
@@ -166,43 +168,43 @@ class CalibrationAlarm(Traced):
         self._declared = self.classes_
         self._start()
 
-    # -- what it knows -----------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------
 
     @property
     def alarm_(self) -> bool:
-        """Whether it has rung."""
+        """Return whether an alarm was raised."""
         return self.alarm_time_ is not None
 
     @property
     def log_e_value_(self) -> float:
-        """Logarithm of the e-value."""
+        """Return the logarithm of the e-value."""
         return math.inf if self._refuted else self._state.clock[0]
 
     @property
     def e_value_(self) -> float:
-        """Evidence against calibration; infinite where it is too large for a float."""
+        """Return the evidence against calibration, infinite if it is too large for a float."""
         log_e = self.log_e_value_
         return math.exp(log_e) if log_e < math.log(sys.float_info.max) else math.inf
 
     @property
     def n_seen_(self) -> int:
-        """Labels seen."""
+        """Return the number of labels so far."""
         return int(self._state.clock[1])
 
     def __repr__(self) -> str:
         now = self._snapshot()
-        rung = f", rang at label {now.alarm_time_}" if now.alarm_ else ""
-        return f"<CalibrationAlarm: e-value {now.e_value_:.3g} after {now.n_seen_} labels{rung}>"
+        alarm = f", alarm at label {now.alarm_time_}" if now.alarm_ else ""
+        return f"<CalibrationAlarm: e-value {now.e_value_:.3g} after {now.n_seen_} labels{alarm}>"
 
-    # -- what a user calls -------------------------------------------------------------------
+    # -- public methods ---------------------------------------------------------------------
 
     def update(self, y: Any, p: Any) -> float:
-        """Take in more rows, in order, or a single one.
+        """Add rows in time order, or a single row.
 
         Parameters
         ----------
         y : label or array-like of shape (n,)
-            Labels; None or NaN where there is none, which is skipped.
+            Labels; None or NaN is skipped.
         p : float, or array-like of shape (n,) or (n, 2)
             The forecasts that were made before these labels: probabilities of the larger class.
 
@@ -214,7 +216,7 @@ class CalibrationAlarm(Traced):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; the alarm stays as it was.
+            If the data are invalid; the alarm does not change.
 
         Examples
         --------
@@ -234,12 +236,12 @@ class CalibrationAlarm(Traced):
         return self.e_value_
 
     def trace(self, y: Any, p: Any) -> FloatArray:
-        """Take in more rows as :meth:`update` does, and return the evidence after each.
+        """Add rows as :meth:`update` does, and return the evidence after each row.
 
         Parameters
         ----------
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none.
+            Labels; None or NaN is skipped.
         p : array-like of shape (n,) or (n, 2)
             Forecasts.
 
@@ -251,7 +253,7 @@ class CalibrationAlarm(Traced):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; the alarm stays as it was.
+            If the data are invalid; the alarm does not change.
 
         Examples
         --------
@@ -265,12 +267,12 @@ class CalibrationAlarm(Traced):
         return log_e
 
     def reset(self) -> CalibrationAlarm:
-        """Forget everything but the parameters: to begin again once the model has been mended.
+        """Forget all rows, for instance after the model was retrained; the parameters stay.
 
         Returns
         -------
         self : CalibrationAlarm
-            The same alarm, silent.
+            The same alarm, as new.
 
         Examples
         --------
@@ -313,7 +315,7 @@ class CalibrationAlarm(Traced):
         check_sound(alarm._refuted or np.isfinite(evidence).all(), what)
         return alarm
 
-    # -- how it is done ----------------------------------------------------------------------
+    # -- implementation -----------------------------------------------------------------------
 
     def _start(self) -> None:
         self._state = _State.of(_fresh())
@@ -321,8 +323,7 @@ class CalibrationAlarm(Traced):
         self.alarm_time_: int | None = None
 
     def _snapshot(self) -> CalibrationAlarm:
-        """The alarm as it is. Rows are learnt by such a copy, which takes its place in one step, so
-        that others may read meanwhile."""
+        """Return a copy. A call updates a copy, which then replaces the state in one step."""
         new = object.__new__(type(self))
         new.__dict__ = self.__dict__.copy()
         return new
@@ -333,15 +334,16 @@ class CalibrationAlarm(Traced):
         )
         if s.n_classes > 2:
             raise InputError(
-                f"p has {s.n_classes} columns; expected the probabilities of one event. Of K "
-                "classes watch one at a time, or whether the winner was right."
+                f"p has {s.n_classes} columns; expected the probabilities of one event. Pass the "
+                "column of one class and y == that class, or the highest probability and whether "
+                "the predicted class was right."
             )
         if distinct is not None and len(distinct) > 2:
             raise InputError(
                 f"y holds {len(distinct)} classes, {spelled(distinct.tolist()[:10])}; expected "
-                "two. Of K classes watch one at a time."
+                "two. Pass y == one class, with the probabilities of that class."
             )
-        forecast = np.array(s.values)  # a copy, which the loop may write to
+        forecast = np.array(s.values)  # a copy: the loop may change it
         state = [np.array(v) for v in self._state]
         out = np.empty(len(codes))
         betting.bet_stream(forecast, *self._prepared(forecast), codes, out, *state, self.tolerance)
@@ -352,7 +354,7 @@ class CalibrationAlarm(Traced):
     def _take_one(self, y: Any, p: Any) -> None:
         classes = () if self.classes_ is None else self.classes_.tolist()
         if is_missing(y) or y not in classes or not 0.0 <= p <= 1.0:
-            self._take([y], [p])  # a first label, none, or an error
+            self._take([y], [p])  # the first label, a missing one, or an error
             return
         p, code = float(p), float(classes.index(y))
         rest = [a.tolist() for a in self._prepared(np.array([p]))]
@@ -365,7 +367,7 @@ class CalibrationAlarm(Traced):
             self.alarm_time_ = self.n_seen_
 
     def _prepared(self, p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, np.ndarray]:
-        """The probabilities that the tolerance reaches, clipped log-odds, and bins."""
+        """Return the lowest and highest tolerated probabilities, clipped log-odds, and bins."""
         low, high = p, p
         if self.tolerance > 0.0:
             factor = math.exp(self.tolerance)
@@ -374,15 +376,15 @@ class CalibrationAlarm(Traced):
         return low, high, z, assign(p, betting.BORDERS)
 
     def _judge(self, p: FloatArray, y: FloatArray, log_e: FloatArray) -> FloatArray:
-        """Look for the first alarm among rows just played; the evidence, infinite if refuted."""
+        """Find the first alarm among new rows; return the evidence, infinite if refuted."""
         known = ~np.isnan(y)
         refuted = known & (np.abs(p - y) == 1.0)
         if self._refuted or refuted.any():
             log_e[0 if self._refuted else int(refuted.argmax()) :] = math.inf
             self._refuted = True
-        rung = known & (log_e >= self._threshold())
-        if self.alarm_time_ is None and rung.any():
-            after = int(np.count_nonzero(known[int(rung.argmax()) + 1 :]))
+        alarms = known & (log_e >= self._threshold())
+        if self.alarm_time_ is None and alarms.any():
+            after = int(np.count_nonzero(known[int(alarms.argmax()) + 1 :]))
             self.alarm_time_ = self.n_seen_ - after
         return log_e
 
@@ -391,7 +393,7 @@ class CalibrationAlarm(Traced):
 
 
 def _checked(data: dict[str, Any]) -> _State:
-    """The state in a dict, if it is what it should be."""
+    """Return the state in a dict after checking it."""
     what = CalibrationAlarm.__name__
     check_keys(data["state"], set(_State._fields), f"the state of {what}")
     arrays = [
@@ -404,7 +406,7 @@ def _checked(data: dict[str, Any]) -> _State:
     a, b, c = maps[:, 2], maps[:, 3], maps[:, 4]
     low, more = 1.0 - 1e-9, 1.0 + 1e-9
     most, most_bin = np.array(betting.MEMORY), np.array(betting.BIN_MEMORY)[:, None]
-    # What labels add is forgotten as it grows, at most the square of the log-odds for each.
+    # Each label adds at most the squared log-odds, and old terms are forgotten.
     sound = (
         (weights >= 0.0).all()
         and abs(weights.sum() - 1.0) < 1e-6
@@ -427,7 +429,7 @@ def _checked(data: dict[str, Any]) -> _State:
 
 
 def _numbers(values: Any, shape: tuple[int, ...], what: str) -> FloatArray:
-    """An array of this shape, of one dimension or two, from a list of numbers or of lists."""
+    """Return an array of this shape from a list of numbers or of lists."""
     if len(shape) == 1:
         return vector(values, what, shape[0])
     if not isinstance(values, list) or len(values) != shape[0]:

@@ -1,4 +1,4 @@
-"""The base class of calibrators that learn from a stream: the only predict-then-learn loop."""
+"""The base class of online calibrators: forecast a row, then update with its label."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _names(cls: Any) -> list[str]:
 
 
 def settings_of(estimator: BaseEstimator, prefix: str = "") -> dict[str, Any]:
-    """Parameters as plain values, with those of held estimators; in place of these their class."""
+    """Return all parameters, nested ones included, as plain values; an estimator as its class."""
     out: dict[str, Any] = {}
     kind: Any = type(estimator)
     for name in _names(kind):
@@ -43,11 +43,10 @@ def settings_of(estimator: BaseEstimator, prefix: str = "") -> dict[str, Any]:
 
 
 class SteppingCalibrator(BaseCalibrator):
-    """Base of calibrators that learn row by row: what a subclass writes, and single rows.
+    """Base of calibrators that update row by row: what a subclass defines; calls for single rows.
 
-    Parameters of the start are kept in mind. At the next update they are checked if they differ:
-    one that has shaped the state must be as it was; the others, which a class names in
-    ``_changeable``, take effect.
+    Parameters are recorded at the start. Each update compares them with their present values: a
+    parameter named in ``_changeable`` takes its new value, any other must not have changed.
     """
 
     #: Parameters that may change after the start.
@@ -57,58 +56,58 @@ class SteppingCalibrator(BaseCalibrator):
     n_seen_: float
     pending_: Pending
 
-    #: Parameters of the start, with free ones as they were last checked.
+    #: Parameters at the start; those that may change, as last checked.
     _settings_then: dict[str, Any]
-    #: What quick paths compare with to know that nothing has changed since the last check.
+    #: Parameters at the last check: fast paths compare with them.
     _checked: tuple[Any, ...] | None = None
 
-    # -- what a subclass writes -------------------------------------------------------------
+    # -- what a subclass defines ------------------------------------------------------------
 
     def _start(self, n_classes: int) -> None:
         """Set the state before any label."""
         raise TypeError(f"{type(self).__name__} must define _start(n_classes).")
 
     def _features(self, s: Scores) -> FloatArray:
-        """What of the scores is used, of shape (n, m)."""
+        """Return what the calibrator uses of the scores, of shape (n, m)."""
         raise TypeError(f"{type(self).__name__} must define _features(scores).")
 
     def _forecast(self, x: FloatArray) -> FloatArray:
-        """Forecasts, (n,) or (n, K), that change nothing."""
+        """Return forecasts, (n,) or (n, K), and change nothing."""
         raise TypeError(f"{type(self).__name__} must define _forecast(x).")
 
     def _stream(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Forecast each row from the labels before it, then learn its own."""
+        """Forecast each row from the labels before it, then update with its label."""
         raise TypeError(f"{type(self).__name__} must define _stream(x, y).")
 
     def _pending_features(self, x: FloatArray) -> FloatArray:
-        """All that learning a row's label later will need, of shape (n, m')."""
+        """Return all that a later update with a row's label needs, of shape (n, m')."""
         return x
 
     def _columns(self, q: FloatArray) -> FloatArray:
-        """Forecasts as a column for each class."""
+        """Return forecasts with one column per class."""
         return q if q.ndim == 2 else np.column_stack((1.0 - q, q))
 
     def _bounds(self) -> list[tuple[float, float]]:
-        """Between what each of the pending features lies; those of files are held to it."""
+        """Return the allowed range of each pending feature, to check those of a file."""
         raise TypeError(f"{type(self).__name__} must define _bounds().")
 
     def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
-        """Learn labels of rows that were all forecast before any of these labels came.
+        """Update with labels of rows that were all forecast before any of these labels was known.
 
-        What judges forecasts, to choose among them or to repair them, judges those kept.
+        Weights and bins use the forecasts that were made at that time.
         """
         self._stream(features, y)
 
-    # -- what others give -------------------------------------------------------------------
+    # -- defined by OnlineCalibrator --------------------------------------------------------
 
     def _begin(self) -> None:
-        """Start the state if there is none yet, with classes 0 and 1 unless they are declared."""
+        """Initialize the state if there is none, with classes 0 and 1 unless classes are given."""
         raise TypeError(f"{type(self).__name__} must define _begin().")
 
     def _now(self, start: bool = False) -> Any:
         now = super()._now()
         if not hasattr(now, "classes_"):
-            now = deepcopy(now)  # a start may draw a seed: not from what the user holds
+            now = deepcopy(now)  # a start may draw a seed; the user's generator stays as it is
             if start:
                 now._begin()
             else:
@@ -118,7 +117,9 @@ class SteppingCalibrator(BaseCalibrator):
     # -- single rows ------------------------------------------------------------------------
 
     def predict_proba_one(self, x: float) -> float:
-        """Probability of the larger class for one score; needs no array and no start.
+        """Return the probability of the larger class for one score, without making an array.
+
+        Before the first label the classes are 0 and 1, unless ``classes`` is set.
 
         Parameters
         ----------
@@ -133,23 +134,25 @@ class SteppingCalibrator(BaseCalibrator):
         Raises
         ------
         ValueError
-            If the score is not of the kind described.
+            If the score is invalid, or if there are more than two classes.
         """
         now = self._now(start=True)
         q = now._columns(now._forecast(now._features(now._one(x))))
         if q.shape[1] > 2:
-            raise InputError("more than two classes; use predict_proba.")
+            raise InputError(
+                f"the calibrator has {q.shape[1]} classes; expected two. Use predict_proba."
+            )
         return float(q[0, 1])
 
     def learn_one(self, x: float, y: Any) -> SteppingCalibrator:
-        """Learn the label of one score.
+        """Update with the label of one score.
 
         Parameters
         ----------
         x : float
             A score.
         y : label
-            A member of the classes, which are 0 and 1 unless declared; None or NaN is skipped.
+            One of the classes, which are 0 and 1 unless ``classes`` is set. None or NaN is skipped.
 
         Returns
         -------
@@ -159,12 +162,12 @@ class SteppingCalibrator(BaseCalibrator):
         Raises
         ------
         ValueError
-            If the score or the label is not of the kind described.
+            If the score or the label is invalid; the calibrator does not change.
         """
         code = self._code(y)
         if code is None:
             self._update([x], [y], None, "learn_one")
-            return self  # nothing to learn, a start, or an error to word
+            return self  # a missing label, the first label, or an error
         with self._unchanged_on_error():
             self._check_changes()
             self._stream(self._features(self._one(x)), np.array([code]))
@@ -172,9 +175,9 @@ class SteppingCalibrator(BaseCalibrator):
         return self
 
     def _one(self, x: float) -> Scores:
-        """One score, without the checks that arrays need."""
+        """Return one score as ``Scores``, without the checks that arrays need."""
         if isinstance(x, (str, bytes)):
-            raise InputError(f"x is {spelled(x)}; expected a score.")
+            raise InputError(f"x is {spelled(x)}; expected a number. Pass float(x).")
         scale = self._input_scale()
         high, low = (1.0, 0.0) if scale == "probability" else (1e100, -1e100)
         if isinstance(x, (float, int)) and low <= x <= high and len(self.classes_) == 2:
@@ -182,25 +185,25 @@ class SteppingCalibrator(BaseCalibrator):
         return self._validate_scores([x])
 
     def _code(self, y: Any) -> float | None:
-        """Code of a label of two classes, None for all that takes a closer look."""
+        """Return the code of a label of two classes, or None if the label needs the full checks."""
         if not hasattr(self, "classes_") or len(self.classes_) != 2:
             return None
         no, yes = self.classes_.tolist()
         try:
             return 1.0 if y == yes else 0.0 if y == no else None
-        except (TypeError, ValueError):  # pandas' NA, an array
+        except (TypeError, ValueError):  # NA of pandas, or an array
             return None
 
-    # -- changes on the way ------------------------------------------------------------------
+    # -- changes of parameters ---------------------------------------------------------------
 
     def set_params(self, **params: Any) -> SteppingCalibrator:
-        """Set parameters; after the start they are checked at the next update.
+        """Set parameters; after the first update, the next update checks them.
 
         Parameters
         ----------
         **params
-            Parameters by name. One that has shaped the state can't change after the start: the
-            next update refuses it.
+            Parameters by name. Some can't change after the start, for instance the number of bins;
+            the next update then raises an error.
 
         Returns
         -------
@@ -215,7 +218,7 @@ class SteppingCalibrator(BaseCalibrator):
         self._settings_then, self._checked = settings_of(self), None
 
     def _check_changes(self) -> None:
-        """Check parameters that are not those of the start, and let those that may take effect."""
+        """Check parameters that changed since the start, and apply those that may change."""
         then, now = self._settings_then, settings_of(self)
         if now != then:
             self._check_params()
@@ -223,16 +226,16 @@ class SteppingCalibrator(BaseCalibrator):
                 if name not in self._changeable and now.get(name) != then.get(name):
                     raise InputError(
                         f"{name}={spelled(now.get(name))} has changed since the start; expected "
-                        f"{spelled(then.get(name))}. Use fit, or a new calibrator."
+                        f"{spelled(then.get(name))}. Set it back, or call fit to start again."
                     )
             self._settings_then = now
         if self.pending_.room != self.max_pending:
             self.pending_ = self.pending_.resized(self.max_pending)
 
     def _twin(self, trial: bool = False) -> SteppingCalibrator:
-        """A copy whose learning leaves this one as it was; what is not replaced is shared.
+        """Return a copy whose updates leave this calibrator unchanged; unchanged parts are shared.
 
-        One that is only to be tried out need not do what takes long.
+        With ``trial`` the copy skips slow steps.
         """
         twin = object.__new__(type(self))
         twin.__dict__ = {**self.__dict__, **self._held(trial)}
@@ -254,35 +257,38 @@ def _twin_of(held: Any, trial: bool) -> Any:
 
 
 class OnlineCalibrator(LateLabels, SteppingCalibrator):
-    """Base of calibrators that forecast a row, then learn its label, for as long as rows come.
+    """Base class of online calibrators, which forecast a row and later update with its label.
 
-    To write one, subclass and implement ``_start(n_classes)``, ``_features(scores)``,
-    ``_forecast(x)``, ``_stream(x, y)`` and ``_bounds()``; labels in ``y`` are codes, NaN where
-    missing. ``_state`` begins with ``**OnlineCalibrator._state``, and ``_traits`` holds "online".
-    Arrays of state are replaced, never changed in place, so that a failed update leaves no trace.
-    Name in ``_changeable`` what parameters may change after the start.
+    Use a subclass from :mod:`calibkit.online`, whose page tells how to choose one, how to call it
+    and what happens before the first label. Subclass this class to write a new method.
+
+    A subclass defines ``_start(n_classes)``, ``_features(scores)``, ``_forecast(x)``,
+    ``_stream(x, y)`` and ``_bounds()``. Labels in ``y`` are codes 0, 1, ..., or NaN if missing.
+    ``_state`` begins with ``**OnlineCalibrator._state``, and ``_traits`` contains "online". Replace
+    arrays of the state, never change them in place, so that a failed update changes nothing.
+    Parameters that may change after the start are named in ``_changeable``.
 
     Parameters
     ----------
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds.
     classes : array-like, optional
-        The class labels in sorted order.
+        The class labels in sorted order. Required to predict before the first label.
     max_pending : int, default=100_000
-        How many forecasts may wait for their labels.
+        Maximum number of forecasts that wait for their labels; the oldest are dropped first.
 
     Attributes
     ----------
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : object
-        Forecasts that wait for their labels.
+        Forecasts that wait for their labels; ``len(pending_)`` is their number.
     classes_ : ndarray of shape (n_classes,)
         Class labels.
 
     Examples
     --------
-    The forecast is the rate of events so far, whatever the score:
+    This calibrator ignores the score and forecasts the event rate so far.
 
     >>> import numpy as np
     >>> from calibkit.base import OnlineCalibrator
@@ -336,7 +342,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         self._note_settings()
 
     def _try_to_learn(self, s: Scores) -> None:
-        """Raise if it can't go on from state read from a file; it stays as it is."""
+        """Raise if a state read from a file can't be updated; it is not changed."""
         twin = self._twin(trial=True)
         x = twin._features(s)
         check_forecast(twin._stream(x, np.arange(len(x), dtype=np.float64) % 2.0))
@@ -345,20 +351,20 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         check_forecast(twin._calibrate(s))
 
     def _pending_from_dict(self, value: Any, what: str) -> Pending:
-        """The forecasts that wait, read from a file."""
+        """Return the waiting forecasts of a file."""
         return Pending.from_dict(value, what)
 
-    # -- what a user calls ------------------------------------------------------------------
+    # -- public methods --------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any) -> Self:  # type: ignore[override]
-        """Forget everything, then learn these rows in order.
+        """Reset the calibrator, then update with these rows in order.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores, as in :meth:`BaseCalibrator.fit`.
         y : array-like of shape (n,)
-            Labels of both classes. There are no weights: the order of rows matters here.
+            Labels, of all classes. Sample weights are not supported.
 
         Returns
         -------
@@ -368,24 +374,27 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
+            If the data are invalid; the calibrator does not change.
         """
         super().fit(X, y)
         return self
 
     @final
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Learn rows whose labels came together, after all of them had been forecast.
+        """Update with a batch of labels, whose rows were all forecast before the first was known.
+
+        Use it after ``predict_proba`` of the same rows. If each label is known before the next
+        forecast, use :meth:`predict_then_update`.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores; no rows are allowed too.
+            Scores; n may be 0.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none, which is skipped.
+            Labels; None or NaN is skipped.
         classes : array-like, optional
-            All class labels in sorted order. Needed in the first call only, if its labels are not
-            0 and 1 and hold one class only.
+            All class labels in sorted order. Required in the first call if its labels are all of
+            one class other than 0 or 1.
 
         Returns
         -------
@@ -395,58 +404,60 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
+            If the data are invalid; the calibrator does not change.
 
         Notes
         -----
-        It goes with ``predict_proba`` of the same rows before it: the two are ``forecast`` and
-        ``label`` of rows that are at hand. Steps are taken row by row, in order, but what judges
-        forecasts (the weights of :class:`AdaptivePlattCalibrator`, the bins of calibeating) judges
-        those that were possible before this call, not those that the first rows would have
-        improved for the last. Where each label is known before the next forecast is due, use
-        :meth:`predict_then_update`, or give rows one by one. A calibrator that has not started
-        learns as in :meth:`fit`: nobody has seen its forecasts.
+        The parameters are updated row by row. The weights of :class:`AdaptivePlattCalibrator` and
+        the bins of tracking and hedging use the forecasts from before this call, which are those
+        that users saw. The first call of a new calibrator works like :meth:`fit`: no forecasts were
+        seen before it.
         """
         self._update(X, y, classes, "partial_fit")
         return self
 
     @final
     def predict_then_update(self, X: Any, y: Any, classes: Any = None) -> FloatArray:
-        """Forecast every row from the labels before it, and learn: a whole stream in one call.
+        """Forecast each row from the labels before it, then update with its label.
 
-        For rows whose label is known before the next forecast is due. Where labels come in batches
-        the forecasts are those of ``predict_proba``, and :meth:`partial_fit` learns.
+        Use it if each label is known before the next forecast, for instance to replay a past
+        stream.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores in the order of time.
+            Scores in time order.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none.
+            Labels; None or NaN is skipped.
         classes : array-like, optional
             As in :meth:`partial_fit`.
 
         Returns
         -------
         proba : ndarray of shape (n, n_classes)
-            Row t uses labels before t only; cutting the stream into calls changes nothing.
+            The forecasts. Splitting a stream into several calls does not change them.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described; the calibrator stays as it was.
+            If the data are invalid; the calibrator does not change.
         """
         return self._columns(self._update(X, y, classes, "predict_then_update"))
 
     @final
     def forecast(self, ids: Any, X: Any) -> FloatArray:
-        """Forecast rows whose labels come later, and keep what learning them will need.
+        """Forecast rows whose labels arrive late, and keep what :meth:`label` will need.
+
+        Before the first label the classes are 0, 1, ... unless ``classes`` is set. At most
+        ``max_pending`` forecasts wait; ``pending_.n_dropped`` counts those that were dropped,
+        oldest first.
 
         Parameters
         ----------
         ids : array-like of shape (n,)
-            An int or string for each row, by which its label will come. An id that is still
-            waiting is given the newer forecast.
+            An int or string for each row, to be passed to :meth:`label` with its label. Use a new
+            id for each row. If an id still waits for its label, the newer forecast replaces the
+            older one, with a warning.
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores.
 
@@ -458,13 +469,12 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid; the calibrator does not change.
 
-        Notes
+        Warns
         -----
-        A calibrator that has seen no label starts as the scores, with classes 0, 1, ... unless
-        they are declared. At most ``max_pending`` forecasts wait; the oldest are dropped first, and
-        ``pending_.n_dropped`` counts them.
+        ReplacedForecastWarning
+            If an id is repeated or still waits for its label.
         """
         keys = validate_ids(ids)
         with self._unchanged_on_error():
@@ -492,7 +502,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                 self.pending_.remove(keys)
         return report
 
-    # -- how it is done ---------------------------------------------------------------------
+    # -- implementation ----------------------------------------------------------------------
 
     def _update(self, X: Any, y: Any, classes: Any, method: str) -> FloatArray:
         with self._unchanged_on_error():
@@ -507,7 +517,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             if first:
                 self._begin(distinct, s.n_classes)
             elif s.n_classes != len(self.classes_):
-                s = self._validate_scores(X)  # words the error
+                s = self._validate_scores(X)  # raises
             x = self._features(s)
             q: FloatArray = np.empty(0)
             if method == "partial_fit" and not first and len(codes) > 1:
@@ -515,27 +525,27 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             else:
                 q = self._stream(x, codes)
             self._count(codes)
-            if distinct is None and first:  # no label yet, and no classes: nothing is settled
+            if distinct is None and first:  # neither labels nor classes yet: not started
                 for name in ("classes_", *self._state):
                     del self.__dict__[name]
         return q
 
     def _known_classes(self, given: Any) -> np.ndarray | None:
-        """Classes known already, which those given must equal."""
+        """Return the known classes, if any; raise if those passed differ from them."""
         given = known_classes(given)
         declared = known_classes(self.classes)
         for known in (getattr(self, "classes_", None), declared):
             if known is not None:
                 if given is not None and not np.array_equal(given, known):
                     raise InputError(
-                        f"classes={spelled(given.tolist())} on a calibrator of the classes "
-                        f"{spelled(known.tolist())}; expected the same."
+                        f"classes={spelled(given.tolist())}, but the calibrator has the classes "
+                        f"{spelled(known.tolist())}; expected the same. Leave classes out."
                     )
                 return known
         return given
 
     def _begin(self, classes: np.ndarray | None = None, n_classes: int = 2) -> None:
-        """Start the state if there is none yet; without labels the classes are 0 and 1."""
+        """Initialize the state if there is none; without labels the classes are 0 and 1."""
         if hasattr(self, "classes_"):
             return
         if classes is None:
@@ -543,9 +553,9 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             classes = np.arange(n_classes) if declared is None else declared
         if len(classes) != n_classes:
             raise InputError(
-                f"X has scores of {n_classes} classes and there are labels of {len(classes)} "
-                f"({spelled(classes.tolist()[:10])}); expected as many. If a class is missing from "
-                "these rows, name them all in classes=[...]."
+                f"X has scores of {n_classes} classes and the labels have {len(classes)} "
+                f"({spelled(classes.tolist()[:10])}); expected the same number. If a class is "
+                "missing from these rows, pass all class labels: classes=[...]."
             )
         if n_classes > 2 and "multiclass" not in self._traits:
             raise InputError(
@@ -563,7 +573,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         self._note_settings()
 
     def _check_names(self, X: Any, take: bool = False) -> None:
-        # A stream may start without a frame: its names are those of the first one it is given.
+        # A stream may start with arrays: the first data frame sets the feature names.
         known = hasattr(self, "feature_names_in_")
         if take or known:
             super()._check_names(X, take and not known)
@@ -575,8 +585,8 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
         if w is not None and (w != w[0]).any():
             own = type(self).__name__
             raise InputError(
-                f"sample_weight holds different weights; expected none, since {own} learns rows in "
-                "their order, one step for each. Leave sample_weight out."
+                f"sample_weight holds different weights; expected none: {own} makes one step for "
+                "each row. Leave sample_weight out."
             )
         self._reset(s.n_classes)
         self._stream(self._features(s), y.astype(np.float64))
@@ -594,19 +604,19 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
 
 
 class WrappingCalibrator(OnlineCalibrator):
-    """Base of online calibrators around another calibrator, which knows the scale of the scores."""
+    """Base of online calibrators around another calibrator, which has the ``scale``."""
 
     _traits: ClassVar[frozenset[str]] = frozenset({"online", "wrapper"})
 
     calibrator: Any
 
     def _inner(self) -> Any:
-        """What is wrapped, not started."""
+        """Return the wrapped calibrator, as given."""
         return self.calibrator
 
     @property
     def scale(self) -> Scale:  # type: ignore[override]
-        """What the scores are: as the wrapped calibrator has it."""
+        """Return the scale of the scores: that of the wrapped calibrator."""
         return self._inner().scale
 
     def _input_scale(self) -> Scale:

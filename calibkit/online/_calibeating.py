@@ -1,4 +1,4 @@
-"""Calibeating: repair the forecasts of any online calibrator, bin by bin."""
+"""Calibeating: correct the forecasts of any online calibrator, bin by bin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._scaling import OnlinePlattCalibrator
 
 
 class CalibeatingCalibrator(WrappingCalibrator):
-    """Base of calibrators that bin the forecasts of another online calibrator."""
+    """Base of calibrators that correct the forecasts of another online calibrator in bins."""
 
     _state: ClassVar[dict[str, StateKind]] = {
         **OnlineCalibrator._state,
@@ -30,7 +30,7 @@ class CalibeatingCalibrator(WrappingCalibrator):
         "count_": "vector",
         "total_": "vector",
     }
-    #: What memory allows.
+    #: Limit of ``n_bins``, set by memory.
     _most_bins: ClassVar[int] = MOST_BINS
 
     def __init__(
@@ -57,7 +57,10 @@ class CalibeatingCalibrator(WrappingCalibrator):
                 "OnlinePlattCalibrator(). For a batch one: WindowedCalibrator(...)."
             )
         if "multiclass" in inner._traits:
-            raise InputTypeError(f"calibrator={spelled(inner)}; expected one of two classes.")
+            raise InputTypeError(
+                f"calibrator={spelled(inner)}; expected one of two classes. Pass "
+                "OnlinePlattCalibrator()."
+            )
         inner._check_params()
         check_int("n_bins", self.n_bins, low=1, high=self._most_bins)
         check_int("max_pending", self.max_pending, low=1)
@@ -76,12 +79,12 @@ class CalibeatingCalibrator(WrappingCalibrator):
         check_held("calibrator_", self.calibrator_, self._inner(), self.classes_)
         super()._check_state()
         if self.count_.shape != (self._n_cells(),) or self.total_.shape != self.count_.shape:
-            raise ValueError("count_ and total_ are not of the length of n_bins")
+            raise ValueError("count_ and total_ do not have the length that n_bins gives")
         if not ((self.total_ >= 0) & (self.total_ <= self.count_)).all():
             raise ValueError("total_ is not between 0 and count_")
         whole = (self.count_ == np.floor(self.count_)) & (self.total_ == np.floor(self.total_))
         if not whole.all() or self.count_.sum() != self.n_seen_:
-            raise ValueError("count_ and total_ are no counts of n_seen_ labels")
+            raise ValueError("count_ and total_ are not counts of n_seen_ labels")
 
     def _features(self, s: Scores) -> FloatArray:
         if self.n_bins != self._settings_then["n_bins"]:
@@ -90,7 +93,7 @@ class CalibeatingCalibrator(WrappingCalibrator):
 
     def _learn_inner(self, x: FloatArray, y: FloatArray) -> FloatArray:
         q = self.calibrator_._stream(x, y)
-        self.calibrator_._count(y)  # draws of hedging depend on it
+        self.calibrator_._count(y)  # the draws of hedging use the count
         return q
 
     def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
@@ -98,9 +101,8 @@ class CalibeatingCalibrator(WrappingCalibrator):
         self.calibrator_._count(y)
 
     def _bins(self, q: FloatArray) -> IntArray:
-        # Forecasts by arrays and by the loops may differ in their last bits: rounded, both fall to
-        # one side of a border. The paper's bins hold their upper ends: borders at or below the
-        # float before q.
+        # Arrays and loops may differ in the last bits of a forecast; rounding puts both in the same
+        # bin. The bins of the paper include their upper borders, hence the float just below q.
         return assign(np.nextafter(np.round(q, 12), 0.0), uniform_borders(self.n_bins))
 
     def _middle(self) -> FloatArray:
@@ -111,62 +113,58 @@ class CalibeatingCalibrator(WrappingCalibrator):
         return np.column_stack((inner._pending_features(x), inner._forecast(x)))
 
     def _bounds(self) -> list[tuple[float, float]]:
-        return [*self.calibrator_._bounds(), (0.0, 1.0 + 1e-9)]  # a mean of ones may round up
+        return [*self.calibrator_._bounds(), (0.0, 1.0 + 1e-9)]  # a mean of ones may exceed 1
 
 
 class TrackingCalibrator(CalibeatingCalibrator):
-    """Calibeating by tracking (TOPS around online Platt scaling): each bin forecasts its past.
+    """Calibeating by tracking (TOPS): replace each forecast by the event rate so far in its bin.
 
-    Use it as the default for streams: of the paper's methods it has the smallest calibration error
-    nearly everywhere, at next to no cost in sharpness. Where the world changes, put it around
-    :class:`AdaptivePlattCalibrator`.
+    Use it as the default for streams of two classes. An inner calibrator, by default
+    :class:`OnlinePlattCalibrator`, makes the forecasts. Of the methods in the paper, this one has
+    the smallest calibration error on nearly all streams, and it loses almost no sharpness. If the
+    scores drift, use ``TrackingCalibrator(AdaptivePlattCalibrator())``.
+
+    Before the first label it returns the middle of the bin of the score, such as .25 for .23.
+    :mod:`calibkit.online` shows how to call it.
 
     Parameters
     ----------
     calibrator : OnlineCalibrator, default=OnlinePlattCalibrator()
-        What makes the forecasts to be repaired; it knows the scale of the scores.
+        The inner calibrator, which also sets the ``scale`` of the scores.
     n_bins : int, default=10
-        Equal-width bins of its forecasts, at most a million.
+        Number of equal-width bins of the inner forecasts, at most a million.
     smoothing : float, default=1.0
-        How many labels the middle of a bin counts for. With 0, the paper's rule, a bin whose labels
-        were all alike so far forecasts exactly 0 or 1, as happens in the first rows, which may cost
-        an infinite log loss, or ring an alarm.
+        Weight, in labels, of the middle of the bin. With 0, the rule of the paper, a bin whose
+        labels were all equal so far forecasts exactly 0 or 1. This happens in the first rows; it
+        can cost an infinite log loss or raise an alarm.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
     calibrator_ : OnlineCalibrator
-        The wrapped calibrator, learning.
+        The inner calibrator, updated with the labels.
     count_, total_ : ndarray of shape (n_bins,)
-        Labels seen in each bin, and how many of them were of the larger class.
+        Number of labels in each bin, and number of events among them.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (2,)
         Class labels.
 
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
-
     Notes
     -----
-    The forecast is the mean of the labels of all earlier rows whose inner forecast fell into the
-    same bin, and of ``smoothing`` labels at the bin's middle. With ``smoothing=0`` it is the bin's
-    middle while there is no such row, and its sharpness is within
-    ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, eps being the width of a
-    bin (Theorem 3.1 of the paper); its calibration error has no bound against an adversary:
-    :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label near
-    its middle; the paper, and this class with ``smoothing=0``, from the middle itself, which the
-    first label replaces.
+    The forecast is the mean label of the earlier rows whose inner forecast was in the same bin,
+    averaged with the middle of the bin, which has the weight of ``smoothing`` labels.
 
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    With ``smoothing=0`` the forecast of an empty bin is its middle. The sharpness is then within
+    ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, where eps is the width of
+    a bin (Theorem 3.1 of the paper). The calibration error has no bound against an adversary; that
+    of :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label
+    near its middle.
 
     References
     ----------
@@ -176,11 +174,13 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     Examples
     --------
+    The true probability is a step function of the score, which no Platt map can fit.
+
     >>> import numpy as np
     >>> from calibkit.online import TrackingCalibrator
     >>> rng = np.random.default_rng(0)
     >>> p = rng.random(5000)
-    >>> y = rng.random(5000) < np.round(p, 1)  # a staircase, which no Platt map can follow
+    >>> y = rng.random(5000) < np.round(p, 1)
     >>> cal = TrackingCalibrator()
     >>> forecast = cal.predict_then_update(p, y)[:, 1]
     >>> int(cal.n_seen_)
@@ -231,59 +231,58 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
 
 class HedgingCalibrator(CalibeatingCalibrator):
-    """Calibeating by hedging (HOPS around online Platt scaling): calibrated whatever the labels.
+    """Calibeating by hedging (HOPS): calibrated even against adversarial labels.
 
-    Use it where someone may answer to the forecasts: its expected calibration error is bounded for
-    any sequence of labels. The price is a draw: between two neighbouring cells the forecast is
-    random, and forecasts are middles of cells only. :class:`TrackingCalibrator` is more accurate
-    where nobody plays against it.
+    Use it if people may react to the forecasts and so influence the labels: its expected
+    calibration error is bounded for any sequence of labels. The price is randomness: a forecast is
+    the middle of a bin, drawn at random from two neighboring bins. Without an adversary,
+    :class:`TrackingCalibrator` is more accurate.
+
+    Before the first label it returns the middle of the bin of the score. :mod:`calibkit.online`
+    shows how to call it.
 
     Parameters
     ----------
     calibrator : OnlineCalibrator, default=OnlinePlattCalibrator()
-        What makes the forecasts to be repaired; it knows the scale of the scores.
+        The inner calibrator, which makes the forecasts that are corrected. It also sets the
+        ``scale`` of the scores.
     n_bins : int, default=10
-        Equal-width bins of its forecasts, and of the forecasts that are played; at most 1,000,
-        since each bin of the former has all of the latter.
+        Number of equal-width bins, both of the inner forecasts and of the final ones; at most
+        1,000.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the draws. A draw depends on the seed, on the number of labels seen and on the
-        score: asking twice between two labels gives the same.
+        Seed of the draws. A draw depends on the seed, the number of labels so far and the score:
+        the same score, predicted twice between two labels, gets the same forecast.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
     calibrator_ : OnlineCalibrator
-        The wrapped calibrator, learning.
+        The inner calibrator, updated with the labels.
     count_, total_ : ndarray of shape (n_bins * n_bins,)
-        Labels seen and labels of the larger class, by bin of the inner forecast and cell played.
+        Number of labels and number of events, by bin of the inner forecast and bin of the final
+        one.
     seed_ : float
         Seed of the draws.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (2,)
         Class labels.
 
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
-
     Notes
     -----
-    Every bin of the inner forecast plays Foster's game (1999): it stays on its own cell while the
-    mean outcome of the rounds played there lies in it, goes to a cell that is right otherwise,
-    and where none is, draws between two neighbours, one too high and one too low, so that the
-    expected miss cancels. For any labels that don't depend on the draw of their own round the
-    expected calibration error is at most ``eps / 2 + 2 / sqrt(eps^2 T)`` with bins of width eps
-    (Theorem 3.1 of the paper). With late labels the guarantee counts rounds as they are labeled.
+    For each bin of the inner forecast, the final forecast is chosen as in Foster (1999). It is the
+    middle of the same bin while the event rate of the rows with this final forecast lies in that
+    bin. Otherwise it is a bin whose event rate lies in it. If there is none, it is drawn from two
+    neighboring bins, one too high and one too low, so that the expected error cancels.
 
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    The expected calibration error is at most ``eps / 2 + 2 / sqrt(eps^2 T)`` with bins of width eps
+    (Theorem 3.1 of the paper), for any labels that do not depend on the draw of their own row. If
+    labels arrive late, T counts labels in the order of their arrival.
 
     References
     ----------
@@ -341,7 +340,10 @@ class HedgingCalibrator(CalibeatingCalibrator):
             raise ValueError(f"seed_={spelled(self.seed_)}; expected a whole number below 2^53")
 
     def expected_proba(self, X: Any) -> FloatArray:
-        """Mean of the forecast over its draw, for those who want no randomness.
+        """Return the mean of the forecast over its random draw.
+
+        Use it for forecasts without randomness; the bound on the calibration error is then not
+        guaranteed.
 
         Parameters
         ----------
@@ -351,7 +353,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
         Returns
         -------
         proba : ndarray of shape (n, 2)
-            Between the two cells that may be played; the guarantee is about the drawn ones.
+            A value between the middles of the two bins from which ``predict_proba`` draws.
         """
         now = self._now()
         x = now._features(now._validate_scores(X))
@@ -360,7 +362,7 @@ class HedgingCalibrator(CalibeatingCalibrator):
         return now._columns(now._middle()[upper[b]] - chance[b] / now.n_bins)
 
     def _plays(self) -> tuple[IntArray, FloatArray]:
-        """For each bin the highest cell that may be played, and the chance of the one below."""
+        """For each bin, return the highest bin that may be drawn, and the chance of the lower."""
         m = int(self.n_bins)
         count, total = self.count_.tolist(), self.total_.tolist()
         plays = [choose(count, total, b * m, m, b) for b in range(m)]

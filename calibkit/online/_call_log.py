@@ -1,4 +1,4 @@
-"""A snapshot and the calls after it, in an SQLite file that one process holds at a time."""
+"""A snapshot and the calls after it, in an SQLite file that one process opens at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakref import WeakSet
 from .._core.errors import InputError
 from ._calls import Call
 
-#: Marks the files of calibkit ("clbk"), and counts the versions of what is in them.
+#: Identifies files of calibkit ("clbk"), and the version of their format.
 _APPLICATION, _VERSION = 0x636C626B, 1
 _TABLES = (
     """CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), started INTEGER, snapshot BLOB,
@@ -21,23 +21,23 @@ _TABLES = (
     """CREATE TABLE calls (seq INTEGER PRIMARY KEY, kind INTEGER, n_rows INTEGER, scores BLOB,
     codes BLOB, ids BLOB, crc INTEGER)""",
 )
-#: Made when notes are first forgotten.
+#: Created by the first call of ``forget``.
 _NOTES = """CREATE TABLE IF NOT EXISTS notes (kind INTEGER, part INTEGER, value BLOB, crc INTEGER,
     PRIMARY KEY (kind, part)) WITHOUT ROWID"""
 _APPEND = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)"
 _KEEP = "INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?)"
-#: Bytes to which the write-ahead log is cut after a transaction that was larger.
+#: The write-ahead log is truncated to this size after a larger transaction.
 _WAL_BYTES = 1 << 22
 
 _open: WeakSet[CallLog] = WeakSet()
 
 
 class CallLog:
-    """The file behind a journal: a snapshot, the calls after it, and a lock while it is open.
+    """The file of a journal: a snapshot, the calls after it, and a lock while it is open.
 
-    Write-ahead logging makes a commit an append that a killed process can't undo. A checksum runs
-    through all calls from the snapshot on, for SQLite itself has none on what it stores. Counts
-    are brought up to date after a commit only; :meth:`read` sets them from the file.
+    With write-ahead logging a commit is an append, which killing the process can't undo. SQLite has
+    no checksum of its data, so a checksum runs through all calls since the snapshot. The counts
+    change only after a commit; :meth:`read` sets them from the file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, durable: bool) -> None:
@@ -45,32 +45,34 @@ class CallLog:
         folder = os.path.dirname(self.path)
         if not os.path.isdir(folder):
             raise FileNotFoundError(
-                f"Journal: the directory {folder} does not exist; expected one to write to. Make "
-                "it first, or choose another path."
+                f"Journal: the directory {folder} does not exist; expected an existing directory. "
+                "Create it first, or choose another path."
             )
         if os.path.isdir(self.path):
-            raise IsADirectoryError(f"Journal: {self.path} is a directory; expected a file.")
+            raise IsADirectoryError(
+                f"Journal: {self.path} is a directory; expected a file. Choose another path."
+            )
         self._pid = os.getpid()
         self._connection: Any = None
         self.n_rows = self.rows_since = self.bytes_since = self._seq = self._crc = 0
         self._snapshot_bytes = 0
-        #: Whether the snapshot is of a calibrator that knows its classes.
+        #: Whether the calibrator of the snapshot knows its classes.
         self.started = False
         with self._errors():
             self._connect(durable)
         _open.add(self)
 
     def _connect(self, durable: bool) -> None:
-        import sqlite3  # of no use to those who keep no journal
+        import sqlite3  # here: only journals need it
 
         self._connection = sqlite3.connect(
             self.path, timeout=0, isolation_level=None, check_same_thread=False
         )
-        self._connection.text_factory = bytes  # whatever a damaged file holds
+        self._connection.text_factory = bytes  # a damaged file may hold anything
         try:
             run = self._connection.execute
             run("PRAGMA locking_mode = EXCLUSIVE")
-            # The lock is taken here and kept; nothing is written to a file that isn't ours.
+            # This takes the lock and keeps it; a file that is no journal is not changed.
             run("BEGIN EXCLUSIVE")
             self.is_new = self._identify()
             run("COMMIT")
@@ -82,7 +84,7 @@ class CallLog:
             raise
 
     def _identify(self) -> bool:
-        """Whether the file is empty; raises unless that, or ours and sound."""
+        """Return whether the file is empty; raise if it is neither empty nor a valid journal."""
         application, version, n_tables = (
             self._connection.execute(query).fetchone()[0]
             for query in (
@@ -95,13 +97,13 @@ class CallLog:
             return True
         if application != _APPLICATION:
             raise InputError(
-                f"{self.path} is an SQLite file of something else; expected a journal of calibkit, "
-                "or no file. Choose another name."
+                f"{self.path} is an SQLite file, but not a journal of calibkit; expected a journal "
+                "or no file. Choose another path."
             )
         if version != _VERSION:
             raise InputError(
-                f"{self.path} is of version {version}; expected {_VERSION}. A newer file needs a "
-                "newer calibkit."
+                f"{self.path} has file version {version}; expected {_VERSION}. Use the version of "
+                "calibkit that wrote it, or a newer one."
             )
         answer = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer != b"ok":
@@ -110,7 +112,7 @@ class CallLog:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Say SQLite's errors in one line: of the file's contents, or of the system."""
+        """Turn errors of SQLite into one-line errors about the file or the system."""
         import sqlite3
 
         try:
@@ -119,8 +121,8 @@ class CallLog:
             if "locked" in str(error):
                 raise BlockingIOError(
                     f"Journal: {self.path} is in use by another process, or by another Journal "
-                    "of this one; expected one at a time. Close that one first, or use a file of "
-                    "your own."
+                    "of this process; expected one at a time. Close the other one first, or use "
+                    "another path."
                 ) from error
             if "no such" in str(error):
                 raise self.damaged(str(error)) from error
@@ -129,15 +131,15 @@ class CallLog:
             raise self.damaged(str(error)) from error
 
     def damaged(self, why: str) -> ValueError:
-        """The error of a file that can't be trusted."""
+        """Return the error for a damaged file."""
         return InputError(
-            f"{self.path} is damaged, or no journal of calibkit ({why}); nothing was changed. "
-            "Restore it from a copy, or move it away and start anew."
+            f"{self.path} is damaged, or not a journal of calibkit ({why}); nothing was changed. "
+            "Restore it from a backup, or choose another path to start a new journal."
         )
 
     @property
     def is_mine(self) -> bool:
-        """Whether this process opened it, not one of which it is a fork."""
+        """Whether this process opened the file, and not the process from which it was forked."""
         return os.getpid() == self._pid
 
     @property
@@ -145,13 +147,13 @@ class CallLog:
         return self._connection is not None
 
     def check(self) -> None:
-        """Raise unless the file is open, and by this process."""
+        """Raise unless the file is open, and opened by this process."""
         if self._connection is None:
             raise InputError(f"{self.path} is closed. Open it again: Journal(path).")
         if not self.is_mine:
             raise BlockingIOError(
-                f"Journal: {self.path} was opened by process {self._pid}, of which this one is a "
-                "fork; expected one process at a time. Open a journal after forking."
+                f"Journal: {self.path} was opened by process {self._pid}, and this process was "
+                "forked from it; expected one process at a time. Open the journal after forking."
             )
 
     # -- reading and writing ----------------------------------------------------------------
@@ -173,7 +175,7 @@ class CallLog:
             if crc != _checksum((started, seq, n_rows), (snapshot,), 0):
                 raise self.damaged("the checksum of the snapshot is wrong")
             if started not in (0, 1) or not (0 <= n_rows <= 2**53 and 0 <= seq <= 2**53):
-                raise self.damaged(f"counts of {seq} calls and {n_rows} rows")
+                raise self.damaged(f"{seq} calls and {n_rows} rows are impossible counts")
             for at, *fields, checksum in rows:
                 seq += 1
                 call = Call(*fields)
@@ -183,7 +185,7 @@ class CallLog:
                 calls.append(call)
                 n_rows += call.n_rows
         except (TypeError, struct.error) as error:
-            raise self.damaged(f"not what was written: {error}") from error
+            raise self.damaged(f"unreadable data: {error}") from error
         self._seq, self._crc, self.n_rows = seq, crc, n_rows
         self.rows_since = sum(call.n_rows for call in calls)
         self.bytes_since = sum(call.size for call in calls)
@@ -193,9 +195,9 @@ class CallLog:
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
-        """What is executed inside is on file at the end of the outermost one, or not at all.
+        """Commit all statements inside at the end of the outermost transaction, or none of them.
 
-        After an error it is :meth:`read` that rolls back, and sets the counts from the file.
+        After an error, :meth:`read` rolls back and sets the counts from the file.
         """
         run = self._connection.execute
         if self._connection.in_transaction:
@@ -208,7 +210,7 @@ class CallLog:
             run("COMMIT")
 
     def append(self, call: Call) -> None:
-        """Write a call down; it is on file when this returns."""
+        """Write a call; it is in the file when this returns."""
         seq = self._seq + 1
         crc = _checksum((seq, *call[:2]), call[2:], self._crc)
         with self.transaction() as run:
@@ -219,7 +221,7 @@ class CallLog:
         self.bytes_since += call.size
 
     def keep(self, snapshot: bytes, n_rows: int = 0, *, started: bool = True) -> None:
-        """Write a snapshot, after so many rows more, in place of all calls so far."""
+        """Write a snapshot in place of all calls so far, and add ``n_rows`` to the count."""
         seq, total = self._seq + 1, self.n_rows + n_rows
         crc = _checksum((started, seq, total), (snapshot,), 0)
         with self.transaction() as run:
@@ -236,40 +238,40 @@ class CallLog:
         self._snapshot_bytes = len(snapshot)
 
     def is_due(self, call: Call, every: int) -> bool:
-        """Whether it is time for a snapshot: after so many rows, if they outweigh the last one.
+        """Return whether to write a snapshot: after ``every`` rows that outgrow the last one.
 
-        Otherwise a large state would be written over and over for a few rows each time.
+        Otherwise a large state would be written again and again for a few rows each time.
         """
         enough = self.rows_since + call.n_rows >= every
         return enough and self.bytes_since + call.size >= self._snapshot_bytes
 
     def note(self, kind: int, value: bytes, part: int = 0) -> None:
-        """Write down what is to be known beside the state, in place of an older part."""
+        """Write one part of a note, which is kept beside the state; it replaces an older part."""
         crc = _checksum((kind, part), (value,), 0)
         with self.transaction() as run:
             run("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", (kind, part, value, crc))
 
     def notes(self, kind: int) -> Generator[bytes, None, None]:
-        """The parts of a note in their order; none if there is no such note."""
+        """Yield the parts of a note in order; none if there is no such note."""
         with self._errors():
             run = self._connection.execute
             if run("SELECT count(*) FROM sqlite_master WHERE name = 'notes'").fetchone()[0]:
                 query = "SELECT part, value, crc FROM notes WHERE kind = ? ORDER BY part"
                 for expected, (part, value, crc) in enumerate(run(query, (kind,))):
                     if type(value) is not bytes or part != expected:
-                        raise self.damaged(f"part {expected} of note {kind} is not there")
+                        raise self.damaged(f"part {expected} of note {kind} is missing")
                     if crc != _checksum((kind, part), (value,), 0):
                         raise self.damaged(f"the checksum of note {kind} is wrong")
                     yield value
 
     def forget(self) -> None:
-        """Drop all notes; the first :meth:`note` needs this before it."""
+        """Delete all notes; call this before the first :meth:`note`."""
         with self.transaction() as run:
             run(_NOTES)
             run("DELETE FROM notes")
 
     def close(self) -> None:
-        """Let the file go; a fork only forgets it."""
+        """Close the file; a forked process only drops its reference."""
         if self._connection is not None and self.is_mine:
             self._connection.close()
         self._connection = None
@@ -286,7 +288,7 @@ def _checksum(numbers: tuple[int, ...], parts: tuple[bytes, ...], start: int) ->
 
 
 def _after_fork() -> None:
-    """Never close in a fork what its parent goes on to use: that would delete its log."""
+    """Prevent a forked process from closing the file of its parent: that would delete its log."""
     import ctypes
 
     for log in list(_open):

@@ -1,4 +1,4 @@
-"""Calls of an online calibrator as bytes, and made again."""
+"""Calls of an online calibrator: write them as bytes, and repeat them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .._core.labels import is_missing
 from .._typing import FloatArray
 from ._stream_labels import validate_stream_labels
 
-#: Kinds of calls; the numbers are in files. Files that are older than what batches mean have those
-#: of ``partial_fit`` as UPDATE and those of ``label`` as SINGLY: they learnt row by row.
+#: Kinds of calls; the numbers are in files. Older files, in which batches were updated row by row,
+#: have calls of ``partial_fit`` as UPDATE and calls of ``label`` as SINGLY.
 UPDATE, ONE, FORECAST, SINGLY, LABEL, BATCH = range(6)
 _BY_ID = (SINGLY, LABEL)
-#: Whether a call of each kind has, of a row: scores, a label, an id.
+#: Whether the rows of each kind of call have: scores, a label, an id.
 _HAS = dict.fromkeys((UPDATE, ONE, BATCH), (1, 1, 0))
 _HAS |= {FORECAST: (1, 0, 1), SINGLY: (0, 1, 1), LABEL: (0, 1, 1)}
 
 
 class Call(NamedTuple):
-    """What a call was given: scores in float64, codes of labels, ids as JSON.
+    """Arguments of one call: scores as float64, codes of labels, ids as JSON.
 
-    Where rows belong to streams the JSON is a list of two: ids, and those of the streams.
+    For many streams the JSON is a list of two lists: row ids, and stream ids.
     """
 
     kind: int
@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
 
 def _plain_scores(cal: Any, X: Any, y: Any, classes: Any) -> FloatArray:
-    """Scores as they are stored, which are also those that are learnt."""
+    """Return scores as they are stored; the calibrator uses these too."""
     for known in (getattr(cal, "classes_", None), cal.classes):
         classes = known if classes is None else classes
     if classes is None and y is not None and column_names(X) is not None:
@@ -54,19 +54,19 @@ def _plain_scores(cal: Any, X: Any, y: Any, classes: Any) -> FloatArray:
 def rows_of(
     cal: Any, X: Any, stream: Any, y: Any = None, classes: Any = None
 ) -> tuple[FloatArray, tuple[np.ndarray, ...]]:
-    """Scores, and as arguments the ids of their streams; none for a calibrator of one stream."""
+    """Return scores, and a tuple with the stream ids, empty for a calibrator of one stream."""
     values = _plain_scores(cal, X, y, classes)
     if _has_streams(cal):
         if stream is None or classes is not None:
             raise InputTypeError(
-                "expected the stream of each row, by name, and no classes: stream=[...]. Declare "
-                "classes when the journal is made."
+                "stream is missing or classes is passed; expected the stream of each row and no "
+                "classes. Pass stream=[...] by name, and classes to MultiStreamCalibrator."
             )
         return values, (cal._streams.validate(stream, len(values)),)
     if stream is not None:
         raise InputTypeError(
-            "stream is given to a calibrator of one stream; expected None. For many streams start "
-            "the journal with MultiStreamCalibrator()."
+            "stream is passed, but the calibrator has one stream; expected None. For many streams, "
+            "start the journal with MultiStreamCalibrator()."
         )
     return values, ()
 
@@ -76,16 +76,16 @@ def _has_streams(cal: Any) -> bool:
 
 
 def refusal(given: Any) -> str:
-    """What to say of something that is no online calibrator and is to be journalled."""
+    """Return the message for a ``calibrator`` that a journal can't keep."""
     what = f"of type {type(given).__name__}"
     do = (
-        "Give one, and to it the scores of your model: "
-        "Journal(path, calibrator).predict_then_update(model.predict_proba(X), y)."
+        "Pass an online calibrator, and pass the scores of your model to the journal: "
+        "Journal(path, TrackingCalibrator()).predict_then_update(model.predict_proba(X), y)."
     )
     if isinstance(given, type):
-        what, do = f"the class {given.__name__}", f"Make one: {given.__name__}()."
+        what, do = f"the class {given.__name__}", f"Pass an instance: {given.__name__}()."
     elif isinstance(given, BaseCalibrator):
-        do = "For a batch one: WindowedCalibrator(...)."
+        do = "For a batch calibrator, pass WindowedCalibrator(...)."
     return (
         f"calibrator is {what}; expected an online calibrator, such as TrackingCalibrator(). {do}"
     )
@@ -96,28 +96,28 @@ def _code_type(cal: Any) -> type[np.signedinteger[Any]]:
 
 
 def codes_of(cal: Any, y: Any) -> bytes:
-    """Labels that were learnt already as bytes; -1 where there is none."""
+    """Return labels as bytes, after the calibrator has used them; -1 for a missing label."""
     classes = getattr(cal, "classes_", None)
-    if classes is None:  # no label so far: there is nothing to learn again
+    if classes is None:  # no label so far: nothing to repeat
         return b""
     _, codes = validate_stream_labels(y, classes=classes)
     return np.where(np.isnan(codes), -1.0, codes).astype(_code_type(cal)).tobytes()
 
 
 def code_of(cal: Any, y: Any) -> bytes:
-    """The same of one label of two classes that was learnt already."""
+    """Do the same for one label of two classes."""
     return np.int8(-1 if is_missing(y) else int(y == cal.classes_[1])).tobytes()
 
 
 def ids_of(keys: list[Any], stream: np.ndarray | None = None) -> bytes:
-    """Ids as bytes, with those of the streams."""
+    """Return row ids as bytes, with the stream ids if there are any."""
     if stream is None:
         return json.dumps(keys).encode() if keys else b""
     return json.dumps([keys, stream.tolist()]).encode()
 
 
 def repeat(cal: Any, call: Call) -> None:
-    """Make a call again, if it is one that a journal writes."""
+    """Repeat a call that a journal wrote."""
     ids, stream = json.loads(call.ids or b"[]"), []
     if _has_streams(cal) and call.kind not in _BY_ID:
         ids, *stream = ids
@@ -148,7 +148,7 @@ def repeat(cal: Any, call: Call) -> None:
 def _check(
     cal: Any, call: Call, values: FloatArray, codes: np.ndarray, ids: Any, stream: list[Any]
 ) -> None:
-    """Raise unless a call holds of each of its rows what its kind has."""
+    """Raise unless the parts of a call have the right number of rows."""
     n, n_classes = call.n_rows, len(cal.classes_)
     if call.kind not in _HAS or (call.kind == ONE and (n != 1 or stream)):
         raise ValueError(f"a call of kind {call.kind} and {n} rows")
@@ -158,6 +158,6 @@ def _check(
         expected.append(n)
     lists = all(type(v) is list for v in (ids, *stream))
     if n < 1 or not lists or [len(v) for v in (values, codes, ids, *stream)] != expected:
-        raise ValueError(f"a call of {n} rows holds others")
+        raise ValueError(f"the parts of a call of {n} rows have other lengths")
     if len(codes) and not -1 <= codes.min() <= codes.max() < n_classes:
-        raise ValueError("a call holds labels of no class")
+        raise ValueError("a call holds codes of unknown classes")

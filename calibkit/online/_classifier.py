@@ -1,4 +1,4 @@
-"""`OnlineCalibratedClassifier`: a classifier in production whose probabilities stay calibrated."""
+"""`OnlineCalibratedClassifier`: a classifier and an online calibrator of its scores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ._pending import Labeled, LateLabels
 
 
 def _names() -> list[str]:
-    """Names of the online calibrators that need no other to hold."""
+    """Return names of online calibrators that need no inner calibrator, and "auto"."""
     online = (name for name, cls in CALIBRATORS.items() if issubclass(cls, OnlineCalibrator))
     return ["auto", *(name for name in online if name != "windowed")]
 
@@ -42,63 +42,67 @@ def _is_fitted(estimator: BaseEstimator) -> bool:
 
 
 class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
-    """A classifier and an online calibrator of its scores, which learns as labels arrive.
+    """A classifier with an online calibrator, which updates as labels arrive.
 
-    Use it around a classifier that runs for months: forecast rows, hand in their labels when they
-    are known, and the probabilities stay calibrated while the world drifts.
+    Use it for a classifier in production: predict rows, pass their labels when they are known, and
+    the probabilities stay calibrated under drift. For a fixed data set use
+    :class:`calibkit.CalibratedClassifier`. To keep scores and no classifier in the process, use an
+    online calibrator directly.
+
+    Pass a fitted classifier and start with any call. Before the first label, the default calibrator
+    returns the middle of the bin of the score, such as .25 for .23. The calls are those of
+    :mod:`calibkit.online`, with rows of features for X.
 
     Parameters
     ----------
     estimator : classifier
-        Any scikit-learn classifier or pipeline. One that is fitted needs no ``fit`` here: start
-        with any other method. One that is not fitted is
-        fitted by ``fit``, on rows whose out-of-fold scores the calibrator learns first.
+        Any scikit-learn classifier or pipeline. A fitted one needs no ``fit``: start with any other
+        call. An unfitted one is fitted by ``fit``; the calibrator then starts from out-of-fold
+        scores of these rows.
     calibrator : str or OnlineCalibrator, default="auto"
         An online calibrator or its name, such as "tracking", "online_platt", "adaptive_platt" or
         "hedging". "auto" is "tracking" for two classes and "online_temperature" for more. Its
-        ``scale`` is set to suit the scores of the estimator. With an estimator that is fitted, a
-        calibrator that has started goes on from where it is.
+        ``scale`` is set to that of the scores. With a fitted estimator, a calibrator that has seen
+        labels continues from its state.
     update_estimator : bool, default=False
-        Let the classifier learn from every labelled row given to ``partial_fit`` and
-        ``predict_then_update`` too (late labels teach the calibrator only), by its own
-        ``partial_fit``, after its score of the row was calibrated. What learns is a copy, at
-        every call, so that a call that fails leaves classifier and calibrator as they were.
+        Whether ``partial_fit`` and ``predict_then_update`` also update the classifier, by its own
+        ``partial_fit``, after its scores of the rows were calibrated. :meth:`label` updates the
+        calibrator only. Each call updates a copy of the classifier, so that an error changes
+        nothing.
     cv : int, cross-validator or iterable of splits, default=5
-        How ``fit`` makes out-of-fold scores, as in :class:`CalibratedClassifier`.
+        Cross-validation of ``fit``, as in :class:`CalibratedClassifier`.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         Scores to calibrate, as in :class:`CalibratedClassifier`.
     n_jobs : int, optional
-        Folds fitted in parallel.
+        Number of folds that are fitted in parallel.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels; columns of ``predict_proba`` follow them.
+        Class labels, in the order of the columns of ``predict_proba``.
     estimator_ : classifier
-        What scores the rows.
+        The fitted classifier.
     calibrator_ : OnlineCalibrator
-        What has learnt from the labels.
+        The online calibrator.
     estimators_, calibrators_ : list
-        The same in lists of one, as :class:`CalibratedClassifier` has them.
+        The same as lists of one, as in :class:`CalibratedClassifier`.
 
     Raises
     ------
     ValueError
-        In ``fit`` and the like: bad data.
+        In ``fit`` and other methods: if the data are invalid.
     TypeError
-        In ``fit`` and the like: ``calibrator`` is neither an online calibrator nor a name.
+        In ``fit`` and other methods: if ``calibrator`` is neither an online calibrator nor a name.
 
     Notes
     -----
-    Labels that are None or NaN are skipped; the others teach in the order given. There are no
-    weights: every label is one step.
+    Sample weights are not supported: every label is one step.
 
-    To save all of it, pickle it, as other scikit-learn classifiers. To save the calibrator as JSON,
-    ``calibkit.save(model.calibrator_, path)``, and keep ``model.estimator_`` by its own means:
-    ``OnlineCalibratedClassifier(estimator, calibkit.load(path))`` goes on with both.
+    To save everything, pickle it as other scikit-learn classifiers. To save the calibrator as JSON,
+    use ``calibkit.save(model.calibrator_, path)`` and save ``model.estimator_`` separately;
+    ``OnlineCalibratedClassifier(estimator, calibkit.load(path))`` continues with both.
 
-    Any number of threads may forecast while another teaches the calibrator; a read writes nothing,
-    so attributes with an underscore are there after the first label only.
+    Predictions do not create the attributes that end with an underscore; the first other call does.
 
     References
     ----------
@@ -111,10 +115,10 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
     >>> from calibkit import log_loss
     >>> from calibkit.online import OnlineCalibratedClassifier
     >>> X, y = make_classification(5000, n_redundant=10, random_state=0)
-    >>> raw = GaussianNB().fit(X[:500], y[:500])
-    >>> model = OnlineCalibratedClassifier(raw)
+    >>> uncalibrated = GaussianNB().fit(X[:500], y[:500])
+    >>> model = OnlineCalibratedClassifier(uncalibrated)
     >>> forecast = model.predict_then_update(X[500:], y[500:])
-    >>> log_loss(y[500:], forecast) < log_loss(y[500:], raw.predict_proba(X[500:]))
+    >>> log_loss(y[500:], forecast) < log_loss(y[500:], uncalibrated.predict_proba(X[500:]))
     True
 
     After a restart:
@@ -123,7 +127,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
     >>> from calibkit import load, save
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "calibrator.json"
     >>> save(model.calibrator_, path)
-    >>> again = OnlineCalibratedClassifier(raw, load(path))
+    >>> again = OnlineCalibratedClassifier(uncalibrated, load(path))
     >>> bool((again.predict_proba(X) == model.predict_proba(X)).all())
     True
     """
@@ -150,28 +154,28 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
 
     @property
     def estimator_(self) -> BaseEstimator:
-        """What scores the rows."""
+        """Return the fitted classifier."""
         return self.estimators_[0]
 
     @property
     def calibrator_(self) -> OnlineCalibrator:
-        """What has learnt from the labels."""
+        """Return the online calibrator."""
         return self.calibrators_[0]
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Learn the labels of rows, all of which had been forecast before the first label came.
+        """Update with a batch of labels, whose rows were all predicted before the first was known.
 
-        Where the classifier is not fitted yet the first rows go to :meth:`fit`. What a batch means
-        to the calibrator: see :meth:`OnlineCalibrator.partial_fit`.
+        If the classifier is not fitted, the first call is :meth:`fit`. See
+        :meth:`OnlineCalibrator.partial_fit`.
 
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n, n_features)
             Rows that the classifier was not trained on.
         y : array-like of shape (n,)
-            Their labels; None or NaN where there is none.
+            Their labels; None or NaN is skipped.
         classes : array-like, optional
-            All class labels in sorted order; only compared, since the classifier knows its own.
+            All class labels in sorted order. They must equal those of the classifier.
 
         Returns
         -------
@@ -181,7 +185,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; classifier and calibrator stay as they were.
+            If the data are invalid; nothing changes.
         """
         if not hasattr(self, "calibrators_") and not _is_fitted(self.estimator):
             self.fit(X, y)
@@ -194,20 +198,20 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         return self
 
     def predict_then_update(self, X: Any, y: Any) -> FloatArray:
-        """Forecast every row from the labels before it, and learn.
+        """Forecast each row from the labels before it, then update with its label.
 
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n, n_features)
-            Rows in the order of time.
+            Rows in time order.
         y : array-like of shape (n,)
-            Their labels; None or NaN where there is none.
+            Their labels; None or NaN is skipped.
 
         Returns
         -------
         proba : ndarray of shape (n, n_classes)
-            The forecast of a row uses labels before it only. With ``update_estimator`` the
-            classifier scores all rows of a call before it learns from them.
+            The forecasts. With ``update_estimator`` the classifier scores all rows of a call before
+            it updates with them.
         """
         with self._unchanged_on_error():
             proba = self.calibrator_.predict_then_update(self._scores(X).values, y)
@@ -215,12 +219,12 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         return proba
 
     def forecast(self, ids: Any, X: Any) -> FloatArray:
-        """Forecast rows whose labels come later.
+        """Forecast rows whose labels arrive late, and keep what :meth:`label` will need.
 
         Parameters
         ----------
         ids : array-like of shape (n,)
-            An int or string for each row, by which its label will come.
+            An int or string for each row, as in :meth:`OnlineCalibrator.forecast`.
         X : array-like, sparse matrix or frame of shape (n, n_features)
             The rows.
 
@@ -237,12 +241,12 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
             return self.calibrator_.label(ids, y)
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Calibrated probabilities by the labels so far.
+        """Return calibrated probabilities, from the labels so far.
 
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n, n_features)
-            Whatever the estimator takes.
+            Rows, as the classifier accepts them.
 
         Returns
         -------
@@ -258,13 +262,13 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
     def certify(self, X: Any, y: Any, level: float = 0.9, **settings: Any) -> Certificate:
         return CalibratedClassifier.certify(self._now(), X, y, level, **settings)
 
-    # -- how it is done ---------------------------------------------------------------------
+    # -- implementation ----------------------------------------------------------------------
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "calibrators_") or _is_fitted(self.estimator)
 
     def _begin(self) -> None:
-        """Take a classifier that is fitted already, unless ``fit`` has made one."""
+        """Start with a fitted classifier, unless ``fit`` was called."""
         if hasattr(self, "calibrators_"):
             self._check_update(self.estimator_)
             return
@@ -279,14 +283,14 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         if not _is_fitted(self.estimator):
             raise NotFittedError(
                 "This OnlineCalibratedClassifier instance has an estimator that is not fitted. "
-                "Call 'fit' with training rows first, or pass a fitted classifier."
+                "Call 'fit' with training rows first, or pass a fitted estimator."
             )
         estimator = self.estimator
         classes = np.asarray(estimator.classes_)
         self.classes_, self.estimators_ = classes, [estimator]
         given: Any = self.calibrator
         if hasattr(given, "classes_"):
-            self._check_classes(given.classes_, "calibrator has learnt classes ")
+            self._check_classes(given.classes_, "calibrator has the classes ")
             self.calibrators_ = [deepcopy(given)]
         else:
             margins = self.response_method != "predict_proba" and hasattr(
@@ -299,7 +303,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
                 setattr(self, name, getattr(estimator, name))
 
     def _now(self) -> OnlineCalibratedClassifier:
-        """This classifier as it is now, started: what reads read."""
+        """Return a started copy that shares the present state; predictions use it."""
         now = object.__new__(type(self))
         now.__dict__ = self.__dict__.copy()
         if not hasattr(now, "calibrators_"):
@@ -308,7 +312,7 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        """Start if need be, and leave classifier and calibrator as they were if a call fails."""
+        """Start if necessary; if the call fails, restore classifier and calibrator."""
         before = self.__dict__.copy()
         try:
             self._begin()
@@ -321,8 +325,8 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
     def _check_classes(self, given: np.ndarray, what: str) -> None:
         if not np.array_equal(given, self.classes_):
             raise InputError(
-                f"{what}{spelled(given.tolist())} with a classifier of "
-                f"the classes {spelled(self.classes_.tolist())}; expected the same."
+                f"{what}{spelled(given.tolist())} and the classifier has "
+                f"{spelled(self.classes_.tolist())}; expected the same classes."
             )
 
     def _scores(self, X: Any) -> Scores:
@@ -330,8 +334,9 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         scale = self.calibrator_._input_scale()
         if s.scale != scale:
             raise InputError(
-                f"calibrator has scale={spelled(scale)} and the estimator gives scores of scale "
-                f"{spelled(s.scale)}; expected the same. Set response_method."
+                f"calibrator has scale={spelled(scale)} and the scores of the estimator have the "
+                f"scale {spelled(s.scale)}; expected the same. Set response_method to "
+                f"{'predict_proba' if scale == 'probability' else 'decision_function'!r}."
             )
         return s
 
@@ -372,8 +377,8 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         check_flag("update_estimator", self.update_estimator)
         if self.update_estimator and not hasattr(estimator, "partial_fit"):
             raise InputTypeError(
-                f"update_estimator=True with {type(estimator).__name__}, which has no partial_fit; "
-                "expected False, or a classifier that learns from a stream."
+                f"update_estimator=True and {type(estimator).__name__} has no partial_fit; "
+                "expected a classifier with partial_fit. Pass update_estimator=False."
             )
 
     def _check_params(self) -> None:

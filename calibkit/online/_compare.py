@@ -1,4 +1,4 @@
-"""The methods of a stream side by side, as in the paper on online Platt scaling."""
+"""Forecasts of several online calibrators on one stream."""
 
 from __future__ import annotations
 
@@ -50,32 +50,34 @@ def compare_online_calibrators(
     classes: Any = None,
     random_state: Any = None,
 ) -> dict[str, FloatArray]:
-    """Forecasts of several methods on one stream, each row from the labels before it.
+    """Run several online calibrators on one stream; each row is forecast from the labels before it.
 
-    :meth:`DriftDisplay.from_scores` draws how they did.
+    Use it to choose a calibrator on a past stream. :func:`prequential_errors` measures the
+    forecasts, and :meth:`DriftDisplay.from_scores` plots their errors over time.
 
     Parameters
     ----------
     X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-        Scores in the order of time.
+        Scores in time order.
     y : array-like of shape (n,)
-        Labels; None or NaN where there is none.
+        Labels; None or NaN is skipped.
     methods : dict of str to OnlineCalibrator or None, optional
-        What to compare, by name; None stands for the scores themselves. The calibrators are
-        cloned. By default those of Gupta and Ramdas (2023): the scores, Platt scaling fitted
-        once, Platt scaling fitted again and again to all past labels, online Platt scaling (OPS),
-        and this repaired by tracking (TOPS, ``smoothing=0``) and by hedging (HOPS).
+        The calibrators by name, which are cloned; None returns the scores. Default: the methods of
+        Gupta and Ramdas (2023), which are the scores ("Base"), Platt scaling fitted once, Platt
+        scaling refitted to all past labels, online Platt scaling (OPS), tracking (TOPS,
+        ``smoothing=0``) and hedging (HOPS).
     first_fit : int, optional
-        Labels before Platt scaling is first fitted: by default 1000, or a fifth of a stream of
-        fewer than 5000 rows.
+        Number of labels before the first fit of Platt scaling. Default: 1000, or a fifth of the
+        rows if there are fewer than 5000.
     refit_every : int, default=500
-        Labels between its fits.
+        Number of labels between its fits.
     n_bins : int, default=10
-        Bins of tracking and hedging.
+        Number of bins for tracking and hedging.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are; calibrators in ``methods`` have a scale of their own.
+        Whether the scores are probabilities or log-odds. Calibrators in ``methods`` use their own.
     classes : array-like, optional
-        The class labels in sorted order; needed where the first labels are all alike.
+        The class labels in sorted order. Required if the first labels are all of one class other
+        than 0 or 1.
     random_state : int, RandomState, Generator or None, default=None
         Seed of hedging.
 
@@ -87,7 +89,7 @@ def compare_online_calibrators(
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     References
     ----------
@@ -118,7 +120,10 @@ def compare_online_calibrators(
     if methods is None:
         methods = _default_methods(first_fit, refit_every, n_bins, scale, random_state)
     if not isinstance(methods, Mapping) or not methods:
-        raise InputError(f"methods={spelled(methods)}; expected a dict of one or more methods.")
+        raise InputError(
+            f"methods={spelled(methods)}; expected a dict of one or more methods. Pass "
+            "methods={'tracking': TrackingCalibrator()}."
+        )
     forecasts: dict[str, FloatArray] = {}
     for name, method in methods.items():
         if method is None:
@@ -127,7 +132,7 @@ def compare_online_calibrators(
         if not isinstance(method, OnlineCalibrator):
             raise InputTypeError(
                 f"methods[{spelled(name)}] is a {type(method).__name__}; expected an online "
-                "calibrator or None. For a batch one: WindowedCalibrator(...)."
+                "calibrator or None. For a batch calibrator, pass WindowedCalibrator(...)."
             )
         q = clone(method).predict_then_update(X, y, classes=classes)
         forecasts[str(name)] = q[:, 1].copy() if q.shape[1] == 2 else q

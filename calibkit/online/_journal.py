@@ -1,4 +1,4 @@
-"""Restart without loss: an online calibrator whose every update is on file before it counts."""
+"""Keep an online calibrator in a file: each update is on disk before the call returns."""
 
 from __future__ import annotations
 
@@ -44,60 +44,64 @@ Result = TypeVar("Result")
 
 
 class Journal(LearnsStreams):
-    """An online calibrator on file: what it has learnt survives ``kill -9`` at any moment.
+    """Keep an online calibrator in a file, so that a crash or ``kill -9`` loses nothing.
 
-    Use it where a stream must go on after a crash or a deployment as if nothing had happened. Each
-    method returns only after its update is committed to an SQLite file; opening the file again
-    brings back the calibrator, bit for bit, forecasts that wait for labels included.
+    Use it if a stream must continue after a crash or a deployment as if nothing had happened. Each
+    method returns only after its update is committed to an SQLite file. Opening the file again
+    restores the calibrator bit for bit, with the forecasts that wait for labels.
+
+    Call the journal like its calibrator; :mod:`calibkit.online` shows the calls for labels that
+    arrive at once, in batches or late. If a process dies before it sees the result of a call,
+    compare :attr:`n_rows` with the rows that you sent to know whether to send them again.
 
     Parameters
     ----------
     path : str or path-like
-        The file; it is made if there is none.
+        The file; it is created if it does not exist.
     calibrator : OnlineCalibrator or MultiStreamCalibrator, optional
-        What a new file starts from, as it is: a copy is taken. For an existing file it may be left
-        out; if given, its parameters must be those on file, and what it has learnt is not used.
+        The calibrator to start a new file with; a copy is used. For an existing file leave it out.
+        If passed, its parameters must equal those in the file, and its state is ignored.
     snapshot_every : int, default=1000
-        Rows after which the state itself is written in place of the updates so far: more make the
-        file longer and a restart slower.
+        Number of rows after which the whole state is written and the calls so far are deleted. A
+        larger number makes the file longer and a restart slower.
     durable : bool, default=False
-        Whether to wait at every commit until the disk has it, so that acknowledged updates survive
-        a power failure too. Without, such a failure may lose the last few, and nothing else.
+        Whether every commit waits for the disk, so that a power failure loses nothing. By default a
+        power failure may lose the last few updates.
 
     Attributes
     ----------
     calibrator_ : OnlineCalibrator or MultiStreamCalibrator
-        The calibrator, to look at and for ``calibkit.save``: what it is taught directly is not on
-        file. (The parameter ``calibrator`` is not kept.)
+        The calibrator, to inspect or to pass to ``calibkit.save``. Do not update it directly: such
+        updates are not in the file.
 
     Raises
     ------
     ValueError
-        If the file is damaged, is of something else, or holds a calibrator of other parameters. In
-        the methods: bad data, which change nothing.
+        If the file is damaged, is no journal, or has a calibrator with other parameters. In the
+        methods: if the data are invalid; nothing changes.
     BlockingIOError
-        If another process, or another journal, has the file open.
+        If another process or another journal has the file open.
     OSError
         If the file can't be read or written.
 
     Notes
     -----
-    The file holds a snapshot and the calls after it, with what they were given: 8 bytes a score and
-    1 a label. A restart makes the same calls again, so it gives the same bits on the same machine
-    and versions. The snapshot is renewed when the calls hold ``snapshot_every`` rows and are as
-    large as the last one, in the same transaction that drops them.
+    The file has a snapshot and the calls after it, with their arguments: 8 bytes per score and 1
+    per label. A restart repeats these calls, so it gives the same bits on the same machine with the
+    same versions. A new snapshot is written when the calls have ``snapshot_every`` rows and are as
+    large as the last snapshot.
 
-    An update costs one transaction, .1 to .2 ms for up to 100 rows: 10^5 rows a second take calls
-    of 100 rows. With ``durable`` the disk decides. ``benchmarks/journal.py`` measures both.
+    An update takes one transaction, .1 to .2 ms for up to 100 rows. For 10^5 rows per second, pass
+    100 rows per call. With ``durable`` the disk sets the time. See ``benchmarks/journal.py``.
 
-    The lock is SQLite's own and dies with its process; it needs a local disk. While the journal is
-    open ``path-wal`` belongs to it. Calls from several threads take turns. After a fork only the
-    parent may use it. Columns of data frames are taken by position.
+    The lock is that of SQLite. It ends with its process and needs a local disk. While the journal
+    is open, do not touch the file ``path-wal``. Calls from several threads wait for each other.
+    After a fork, only the parent may use the journal. Columns of data frames are used by position.
 
-    If a commit fails (a full disk) the calibrator is as it was before the call.
+    If a commit fails (for example, the disk is full), the calibrator is as before the call.
 
-    One journal of a :class:`MultiStreamCalibrator` holds all streams, by ``stream=`` in every call
-    that has scores. A snapshot takes some 150 bytes for each of them.
+    A journal of a :class:`MultiStreamCalibrator` keeps all streams; pass ``stream=`` in every call
+    that has scores. A snapshot takes about 150 bytes per stream.
 
     Examples
     --------
@@ -106,11 +110,11 @@ class Journal(LearnsStreams):
     >>> path = os.path.join(tempfile.mkdtemp(), "state.db")
     >>> with Journal(path, TrackingCalibrator()) as journal:
     ...     forecast = journal.predict_then_update([0.2, 0.7, 0.9], [0, 1, 1])
-    >>> with Journal(path) as journal:  # after a crash as well
+    >>> with Journal(path) as journal:  # also after a crash
     ...     journal.n_rows
     3
 
-    A classifier stays as it is; the journal learns from its scores.
+    With a classifier, pass its scores:
 
     >>> from sklearn.datasets import make_classification
     >>> from sklearn.naive_bayes import GaussianNB
@@ -120,7 +124,7 @@ class Journal(LearnsStreams):
     >>> with Journal(path, TrackingCalibrator()) as journal:
     ...     forecast = journal.predict_then_update(model.predict_proba(X[100:]), y[100:])
 
-    What it has learnt as JSON:
+    Save the calibrator as JSON:
 
     >>> import calibkit
     >>> with Journal(path) as journal:
@@ -143,11 +147,11 @@ class Journal(LearnsStreams):
         if given is None and not os.path.exists(path):
             raise FileNotFoundError(
                 f"Journal: {os.fspath(path)} does not exist; expected a journal, or a calibrator "
-                "to start one with: Journal(path, TrackingCalibrator())."
+                "to start a new one. Call Journal(path, TrackingCalibrator())."
             )
         self.snapshot_every = snapshot_every
         self._lock = RLock()
-        #: Whether the calibrator may differ from what is on file.
+        #: Whether the calibrator may differ from the file.
         self._stale = False
         self._log = CallLog(path, durable=durable)
         try:
@@ -157,7 +161,7 @@ class Journal(LearnsStreams):
             raise
 
     def _first(self, given: Learner | None) -> Learner:
-        """The calibrator to begin with."""
+        """Return the calibrator to start with."""
         if not self._log.is_new:
             stored = self._stored()
             if given is not None:
@@ -165,38 +169,40 @@ class Journal(LearnsStreams):
             return stored
         if given is None:
             raise InputError(
-                f"{self._log.path} is empty and calibrator is None; expected a calibrator to start "
-                "with: Journal(path, TrackingCalibrator())."
+                f"{self._log.path} is empty and calibrator is None; expected a calibrator. Call "
+                "Journal(path, TrackingCalibrator())."
             )
         self._log.keep(_text(given), started=hasattr(given, "classes_"))
         return given
 
     @property
     def n_rows(self) -> int:
-        """Rows given to this journal since it was made: where a stream that can be read again is
-        to go on."""
+        """Return the number of rows passed to this journal, in all calls since the file was made.
+
+        If a stream can be read again, continue it after this many rows.
+        """
         return self._log.n_rows
 
-    # -- what a user calls ------------------------------------------------------------------
+    # -- public methods --------------------------------------------------------------------
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, stream: Any = None) -> Self:
-        """Learn rows whose labels came together, as the calibrator's own ``partial_fit`` does.
+        """Update with a batch of labels, as ``partial_fit`` of the calibrator does.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
             Scores.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none.
+            Labels; None or NaN is skipped.
         classes : array-like, optional
-            All class labels, as in the calibrator's own ``partial_fit``.
+            All class labels, as in ``partial_fit`` of the calibrator.
         stream : array-like of shape (n,), int or str, optional
-            The stream of each row, for a :class:`MultiStreamCalibrator` only.
+            The stream of each row, only for a :class:`MultiStreamCalibrator`.
 
         Returns
         -------
         self : Journal
-            The same journal; the rows are on file.
+            The same journal; the rows are in the file.
         """
         self._learn("partial_fit", X, y, classes, stream)
         return self
@@ -204,23 +210,23 @@ class Journal(LearnsStreams):
     def predict_then_update(
         self, X: Any, y: Any, classes: Any = None, *, stream: Any = None
     ) -> FloatArray:
-        """Forecast every row from the labels before it, and learn.
+        """Forecast each row from the labels before it, then update with its label.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores in the order of time.
+            Scores in time order.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none.
+            Labels; None or NaN is skipped.
         classes : array-like, optional
-            All class labels, as in the calibrator's own ``partial_fit``.
+            All class labels, as in ``partial_fit`` of the calibrator.
         stream : array-like of shape (n,), int or str, optional
-            The stream of each row, for a :class:`MultiStreamCalibrator` only.
+            The stream of each row, only for a :class:`MultiStreamCalibrator`.
 
         Returns
         -------
         proba : ndarray of shape (n, n_classes)
-            The forecasts; the rows are on file.
+            The forecasts; the rows are in the file.
         """
         return self._learn("predict_then_update", X, y, classes, stream)
 
@@ -247,7 +253,7 @@ class Journal(LearnsStreams):
             )
 
     def predict_proba_one(self, x: float) -> float:
-        """Probability of the larger class for one score.
+        """Return the probability of the larger class for one score.
 
         Parameters
         ----------
@@ -263,19 +269,19 @@ class Journal(LearnsStreams):
             return cal.predict_proba_one(x)
 
     def learn_one(self, x: float, y: Any) -> Journal:
-        """Learn the label of one score.
+        """Update with the label of one score.
 
         Parameters
         ----------
         x : float
             A score.
         y : label
-            A member of the classes; None or NaN is skipped.
+            One of the classes; None or NaN is skipped.
 
         Returns
         -------
         self : Journal
-            The same journal; the row is on file.
+            The same journal; the row is in the file.
         """
         with self._held() as cal:
             if len(getattr(cal, "classes_", ())) > 2:
@@ -287,12 +293,12 @@ class Journal(LearnsStreams):
         return self
 
     def close(self) -> None:
-        """Write a snapshot, so that the next start is quick, and let the file go."""
+        """Write a snapshot, so that the next start is fast, and close the file."""
         if not self._log.is_mine:
             self._log.close()
             return
         with self._lock:
-            # If it can't be written nothing is lost: the calls are on file.
+            # If this fails nothing is lost: the calls are in the file.
             with suppress(OSError, ValueError), self._held() as cal:
                 if self._log.rows_since:
                     self._log.keep(_text(cal))
@@ -308,11 +314,11 @@ class Journal(LearnsStreams):
         cal = self.calibrator_
         learnt, waiting = getattr(cal, "n_seen_", 0), len(getattr(cal, "pending_", ()))
         return (
-            f"<Journal {spelled(self._log.path)} of {type(cal).__name__}: {learnt:.0f} rows "
-            f"learnt, {waiting} ids waiting, {'open' if self._log.is_open else 'closed'}>"
+            f"<Journal {spelled(self._log.path)} of {type(cal).__name__}: {learnt:.0f} labels, "
+            f"{waiting} ids waiting, {'open' if self._log.is_open else 'closed'}>"
         )
 
-    # -- how it is done ---------------------------------------------------------------------
+    # -- implementation ----------------------------------------------------------------------
 
     def _learn(self, method: str, X: Any, y: Any, classes: Any, stream: Any) -> Any:
         with self._held() as cal:
@@ -325,7 +331,7 @@ class Journal(LearnsStreams):
 
     @contextmanager
     def _held(self) -> Iterator[Any]:
-        self._log.check()  # before the lock, which a fork may never get
+        self._log.check()  # first: in a fork the lock may never be free
         with self._lock:
             self._log.check()
             if self._stale:
@@ -334,7 +340,7 @@ class Journal(LearnsStreams):
 
     @contextmanager
     def _together(self) -> Iterator[CallLog]:
-        """Calls made inside, and notes, are committed as one at the end; after an error none is."""
+        """Commit all calls and notes made inside as one; after an error, none of them."""
         with self._held():
             try:
                 with self._log.transaction():
@@ -346,16 +352,16 @@ class Journal(LearnsStreams):
                 raise
 
     def _change(self, act: Callable[[], Result], call: Callable[[], Call]) -> Result:
-        """Change the calibrator and write that down: both are done in the end, or neither.
+        """Change the calibrator and write the call; after any error neither is done.
 
-        The file is the truth: whatever stops this half-way, the calibrator is read from it again.
+        The file decides: after an error the calibrator is read from it again.
         """
         self._stale = True
         try:
             try:
                 result = act()
             except (ValueError, TypeError):
-                # Refused without a trace, unless it was started to find that out.
+                # Invalid data change nothing, except that they may start a new calibrator.
                 self._stale = not self._log.started
                 raise
             self._write(self.calibrator_, call())
@@ -368,7 +374,7 @@ class Journal(LearnsStreams):
         return result
 
     def _write(self, cal: Learner, call: Call) -> None:
-        # How the state started is not in a call: the classes, and a seed that was drawn.
+        # A call does not contain how the state started: the classes, and a seed that was drawn.
         if not self._log.started or self._log.is_due(call, self.snapshot_every):
             self._log.keep(_text(cal), call.n_rows, started=hasattr(cal, "classes_"))
         elif call.n_rows:
@@ -380,12 +386,12 @@ class Journal(LearnsStreams):
         self._stale = False
 
     def _stored(self) -> Learner:
-        """The calibrator on file."""
+        """Return the calibrator in the file."""
         snapshot, calls = self._log.read()
         try:
             cal = from_dict(json.loads(snapshot))
             if not isinstance(cal, Learner) or (calls and not self._log.started):
-                raise ValueError("the snapshot is of no online calibrator that has started")
+                raise ValueError("the snapshot is not a started online calibrator")
             cal = cal if self._log.started else clone(cal)
             with silent():
                 for call in calls:
@@ -396,11 +402,11 @@ class Journal(LearnsStreams):
 
 
 def _copy(calibrator: Any) -> Learner:
-    """The same calibrator, not shared; started if its classes are known."""
+    """Return a copy of the calibrator, started if its classes are known."""
     if not isinstance(calibrator, Learner):
         raise InputTypeError(refusal(calibrator))
     calibrator._check_params()
-    text = _text(calibrator)  # raises where it can't be written
+    text = _text(calibrator)  # raises if it can't be written
     started = hasattr(calibrator, "classes_")
     twin: Any = from_dict(json.loads(text)) if started else clone(calibrator)
     if twin.classes is not None:
@@ -409,7 +415,7 @@ def _copy(calibrator: Any) -> Learner:
 
 
 def _text(cal: Any) -> bytes:
-    """Its JSON; of one that has not started a started copy, of which the parameters count."""
+    """Return the calibrator as JSON; if it has not started, that of a started copy."""
     if not hasattr(cal, "classes_"):
         cal = clone(cal)
         cal._begin(n_classes=2 if cal.classes is None else len(cal.classes))
@@ -417,34 +423,34 @@ def _text(cal: Any) -> bytes:
 
 
 def _check_same(stored: Learner, given: Learner, path: str) -> None:
-    """Raise unless they are of one class and have the same parameters."""
+    """Raise unless both have the same class and parameters."""
     asked, on_file = (json.loads(_text(clone(c))) for c in (given, stored))
     different = list(_differences(asked, on_file))
     if different:
         raise InputError(
-            f"{path} holds another calibrator than the one given: {'; '.join(different[:5])}; "
-            "expected the same. Give that one, none, or another file."
+            f"{path} has a different calibrator: {'; '.join(different[:5])}; expected the same "
+            "parameters. Leave calibrator out, or use another path."
         )
 
 
 def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[str]:
-    """In words, where the parameters of two calibrators as dicts differ; the other is on file."""
+    """Yield, in words, how the parameters of two calibrators differ; ``other`` is from the file."""
     if one["class"] != other["class"]:
-        yield f"{prefix}class is {spelled(one['class'])}, on file {spelled(other['class'])}"
+        yield f"{prefix}class is {spelled(one['class'])}, in the file {spelled(other['class'])}"
         return
     for name, there in other["params"].items():
         here = one["params"][name]
         if all(isinstance(v, dict) and "class" in v for v in (here, there)):
             yield from _differences(here, there, f"{prefix}{name}__")
-        elif here != there and (name, here) != ("eps", "auto"):  # then the file's goes on
-            yield f"{prefix}{name} is {_shown(here)}, on file {_shown(there)}"
-    # What is learned is compared of calibrators that are held: they are part of what was asked for.
+        elif here != there and (name, here) != ("eps", "auto"):  # the value in the file is used
+            yield f"{prefix}{name} is {_shown(here)}, in the file {_shown(there)}"
+    # The state of nested calibrators is compared too: it is part of the parameters.
     if prefix and one.get("state") != other.get("state"):
-        yield f"{prefix}state is another, on file"
+        yield f"{prefix}state differs from the file"
 
 
 def _shown(value: Any) -> str:
-    """A parameter in a few words: a held calibrator by its name, labels by themselves."""
+    """Return a parameter as short text: a nested calibrator by its name, labels as a list."""
     if isinstance(value, dict):
         value = value.get("class", value.get("values"))
     return reprlib.repr(value)

@@ -1,4 +1,4 @@
-"""Many streams at once: one online Platt calibrator for each tenant, project or model."""
+"""Many streams in one object: an online Platt calibrator for each tenant, project or model."""
 
 from __future__ import annotations
 
@@ -30,69 +30,72 @@ PARAMS = ("gamma", "prior_strength", "radius", "discount", "eps", "scale", "max_
 
 
 class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
-    """Online Platt scaling of many streams: a million tenants in one object, in arrays.
+    """Online Platt scaling for many streams in one object, such as a million tenants.
 
-    Use it where each tenant, project or model has labels of its own but few of them: a new stream
-    starts from what all streams together have learnt, and leaves it as its own labels tell. For
-    one stream take :class:`OnlinePlattCalibrator`, which is what each stream here is.
+    Use it if each tenant, project or model has its own labels, but few of them. A new stream starts
+    from a pooled map, which is updated with the labels of all streams, and adapts to its own labels
+    from then on. For one stream use :class:`OnlinePlattCalibrator`.
+
+    :mod:`calibkit.online` shows how to call it; every call that has scores also takes ``stream``,
+    the stream id of each row. Before its first label a stream is forecast by the pooled map; before
+    any label that map returns the scores.
 
     Parameters
     ----------
     gamma, radius, discount, scale, classes, max_pending
         As in :class:`OnlinePlattCalibrator`.
     prior_strength : float, default=100.0
-        How firmly a new stream holds to the pooled estimate it starts from.
+        How strongly a new stream keeps to the pooled map it starts from.
     eps : float, default=1e-5
-        Scores nearer to 0 or 1 are taken as this far; log-odds likewise.
+        Scores are clipped to [eps, 1 - eps], log-odds likewise.
 
     Attributes
     ----------
     pooled_ : OnlinePlattCalibrator
-        All rows as one stream. It forecasts for streams without labels.
+        The pooled map: all rows as one stream.
     streams_ : ndarray of shape (n_streams_,)
         Ids of the streams, in the order of their first labels.
     n_streams_ : int
-        Streams that have seen a label.
+        Number of streams that have labels.
     theta_ : ndarray of shape (n_streams_, 2)
-        Slope and intercept of each.
+        Slope and intercept of each stream.
     counts_ : ndarray of shape (n_streams_,)
-        Labels each has seen.
+        Number of labels of each stream.
     classes_, n_seen_, pending_
-        As of :class:`OnlinePlattCalibrator`.
+        As in :class:`OnlinePlattCalibrator`.
     nbytes : int
-        Memory of the streams and the index of their ids.
+        Memory of the streams and of the index of their ids, in bytes.
 
     Raises
     ------
     ValueError
-        In all methods: bad data, ids of no stream. The calibrator stays as it was.
+        In all methods: if the data are invalid or a stream is unknown; the calibrator does not
+        change.
     sklearn.exceptions.NotFittedError
-        If there was no label yet, and forecasts need ``classes`` that were not declared.
+        If there are neither labels nor ``classes``.
 
     Notes
     -----
-    A stream is born by its first label, at the slope and intercept that ``pooled_`` has at that
-    moment, with the Newton matrix ``prior_strength * I``. From then on its forecasts are, bit for
-    bit, those of ``OnlinePlattCalibrator(start=..., eps=1e-5)`` fed with its rows alone. The pooled
-    estimate learns every row, in order. A label that comes late is learnt when it comes, by
-    ``partial_fit`` with the score it belongs to, or by :meth:`label` with its id.
+    A stream starts at its first label, at the slope and intercept of ``pooled_`` at that time, with
+    the Newton matrix ``prior_strength * I``. From then on its forecasts are, bit for bit, those of
+    ``OnlinePlattCalibrator(start=..., eps=1e-5)`` on its rows alone. The pooled map is updated with
+    every row, in order. A late label is used when it arrives, by ``partial_fit`` with its score or
+    by :meth:`label` with its row id.
 
-    A stream does not leave the start it was given when the pooled estimate learns better. Where
-    all streams begin at once, let past rows warm it up: ``cal.partial_fit(...)`` and then
-    ``cal.drop(cal.streams_)``. Started so, with a larger ``prior_strength`` (1000), streams that
-    differ little come nearer their optimum than the pooled estimate does.
+    A stream keeps its start when the pooled map improves later. If all streams start at the same
+    time, first fit the pooled map to past rows: ``cal.partial_fit(...)``, then
+    ``cal.drop(cal.streams_)``. With such a start and a larger ``prior_strength`` (1000), streams
+    that differ little come closer to their optimum than the pooled map does.
 
-    A stream takes 64 bytes, one cache line, and its id 14 more if it is an int below some 4
-    million, 20 if it is larger, about 100 if it is a string. In batches of 10^5 rows of a million
-    streams at random a row takes .07 us with Numba, two Newton steps and all checks included, and
-    .8 us without. Strings, which have to be looked up one by one, add .5 us or more.
+    A stream takes 64 bytes. Its id takes 14 bytes if it is an int below about 4 million, 20 if it
+    is larger, about 100 if it is a string. In batches of 10^5 rows from a million streams, a row
+    takes .07 us with Numba and .8 us without. Strings add .5 us or more.
 
-    It is no :class:`BaseCalibrator`: one map from scores to probabilities is not what it is, and
-    scikit-learn's methods have no place for ``stream``. ``calibkit.save`` and :class:`Journal`
-    take it all the same; :meth:`calibrator` gives one stream alone.
+    It is not a :class:`BaseCalibrator`, because the methods of scikit-learn have no argument
+    ``stream``. ``calibkit.save`` and :class:`Journal` accept it; :meth:`calibrator` returns one
+    stream.
 
-    Any number of threads may read while another learns; they wait for a batch that is under way.
-    Save and copy it from the thread that learns.
+    Predictions from other threads wait while a batch updates the streams.
 
     References
     ----------
@@ -100,7 +103,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
     Examples
     --------
-    A thousand tenants of one over-confident model. One that is new gains from the others.
+    A thousand tenants use one over-confident model. A new tenant starts from the pooled map.
 
     >>> import numpy as np
     >>> from calibkit.online import MultiStreamCalibrator
@@ -142,20 +145,20 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self._streams = Streams()
         self.pending_ = Pending(max_pending)
 
-    # -- learning and forecasting -----------------------------------------------------------
+    # -- updates and forecasts --------------------------------------------------------------
 
     def partial_fit(self, X: Any, y: Any, stream: Any) -> Self:
-        """Learn rows, in order.
+        """Update with labels of rows, in order.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores; no rows are allowed too.
+            Scores; n may be 0.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none, which is skipped.
+            Labels; None or NaN is skipped.
         stream : array-like of shape (n,), int or str
-            The stream of each row, by an int or a string, or one for all rows. All ids of a
-            calibrator are of one kind.
+            Id of the stream of each row, or one id for all rows. All ids of a calibrator are ints,
+            or all are strings.
 
         Returns
         -------
@@ -166,21 +169,21 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return self
 
     def predict_then_update(self, X: Any, y: Any, stream: Any) -> FloatArray:
-        """Forecast every row from the labels before it, and learn.
+        """Forecast each row from the labels before it, then update with its label.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores in the order of time.
+            Scores in time order.
         y : array-like of shape (n,)
-            Labels; None or NaN where there is none.
+            Labels; None or NaN is skipped.
         stream : array-like of shape (n,), int or str
-            The stream of each row, as in :meth:`partial_fit`.
+            Id of the stream of each row, as in :meth:`partial_fit`.
 
         Returns
         -------
         proba : ndarray of shape (n, 2)
-            Row t uses labels before t only; cutting the rows into calls changes nothing.
+            The forecasts. Splitting the rows into several calls does not change them.
         """
         return _columns(self._update(X, y, stream))
 
@@ -238,23 +241,23 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return self._streams.nbytes
 
     def calibrator(self, stream: Any) -> OnlinePlattCalibrator:
-        """One stream as a calibrator of its own.
+        """Return one stream as an independent calibrator.
 
         Parameters
         ----------
         stream : int or str
-            Its id.
+            Id of the stream.
 
         Returns
         -------
         calibrator : OnlinePlattCalibrator
-            In the state of the stream, and not shared with it: for inspection, for
-            ``calibkit.save``, or to go on alone. Its ``start`` is where the stream started.
+            A copy of the state of the stream, to inspect, to pass to ``calibkit.save`` or to
+            continue alone. Its ``start`` is where the stream started.
         """
         self._check_started()
         slot = self._streams.known(stream, "stream")
         if len(slot) != 1:
-            raise InputError(f"stream holds {len(slot)} ids; expected one.")
+            raise InputError(f"stream holds {len(slot)} ids; expected one. Pass one id.")
         row = self._streams.rows[slot[0]]
         start, radius = row[START:], float(self.radius)
         if (size := float(np.linalg.norm(start))) > radius:  # by rounding
@@ -262,12 +265,12 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return self._restored(row, self.classes_, tuple(start.tolist()))
 
     def drop(self, streams: Any) -> MultiStreamCalibrator:
-        """Forget streams; what ``pooled_`` learnt from them stays.
+        """Forget streams; ``pooled_`` does not change.
 
         Parameters
         ----------
         streams : array-like of ids, int or str
-            Streams to forget, for instance those that are idle. Should one of them come again it
+            Streams to forget, for instance idle ones. If a forgotten stream gets a label again, it
             starts anew.
 
         Returns
@@ -280,13 +283,13 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return self
 
     def merge(self, other: MultiStreamCalibrator) -> MultiStreamCalibrator:
-        """Take in the streams of another calibrator, which learnt from other rows.
+        """Add the streams of another calibrator, which was updated with other rows.
 
         Parameters
         ----------
         other : MultiStreamCalibrator
-            Of the same parameters, classes and kind of ids. It stays as it is. Forecasts that
-            wait in it wait here too.
+            A calibrator with the same parameters, classes and type of ids; it does not change. Its
+            waiting forecasts are added too.
 
         Returns
         -------
@@ -295,13 +298,15 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
         Notes
         -----
-        Streams of only one of the two are taken as they are, exactly. Streams of both, and the
-        pooled estimates, are joined by precision: ``A = A1 + A2 - prior_strength * I``; counts add
-        up; slope and intercept are the mean of those that the two sides head for, weighted by
-        ``A - prior_strength * I``, and moved from the start as far as so many labels move a stream
-        on average. That is an approximation: as good as to have learnt the rows of both in turn,
-        within the noise of either, but not the same. It depends neither on the order of the two
-        nor, beyond rounding, on how more than two are put together.
+        Streams of only one calibrator are copied exactly. Streams of both, and the pooled maps, are
+        combined by precision: ``A = A1 + A2 - prior_strength * I``. Counts are added. Slope and
+        intercept are the mean of the values toward which the two sides move, weighted by
+        ``A - prior_strength * I``; they are moved from the start as far as that number of labels
+        moves a stream on average.
+
+        This is an approximation. It is as accurate as an update with the rows of both in turn,
+        within the noise of either, but not equal to it. It depends neither on the order of the two
+        calibrators nor, except for rounding, on how more than two are grouped.
         """
         self._check_params()
         _check_mate(self, other)
@@ -310,11 +315,11 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         pooled = self._pooled()
         pooled._begin(pooled._known_classes(other.classes_))
         settings = pooled._settings()
-        with np.errstate(all="ignore"):  # what a file holds may overflow
+        with np.errstate(all="ignore"):  # numbers from a file may overflow
             streams = self._streams.merged(other._streams, settings)
             row = _joined(pooled, other.pooled_, settings)
         if not (np.isfinite(streams.rows).all() and np.isfinite(row).all()):
-            raise InputError("the sums overflow; expected streams of ordinary sizes.")
+            raise InputError("the combined state overflows; expected finite numbers.")
         waiting = other.pending_.to_dict()
         self.pending_.add(waiting["ids"], np.array(waiting["tickets"], dtype=object))
         self.pooled_, self._streams = self._restored(row[0], other.classes_), streams
@@ -328,7 +333,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     def _from_dict(cls, data: dict[str, Any], _: Any) -> MultiStreamCalibrator:
         return _from_dict(cls, data)
 
-    # -- how it is done ---------------------------------------------------------------------
+    # -- implementation ----------------------------------------------------------------------
 
     def _params(self) -> dict[str, Any]:
         return {k: getattr(self, k) for k in PARAMS}
@@ -344,7 +349,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
             raise no_label_yet(type(self).__name__, "'partial_fit'")
 
     def _pooled(self) -> OnlinePlattCalibrator:
-        """A copy of the pooled estimate with the parameters of now, a new one where none is."""
+        """Return a copy of the pooled map with the present parameters, or a new one."""
         if not hasattr(self, "pooled_"):
             return OnlinePlattCalibrator(**self._params(), classes=self.classes)
         pooled = OnlinePlattCalibrator()
@@ -352,7 +357,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         return pooled
 
     def _begin(self, n_classes: int = 2) -> None:
-        """As of other online calibrators: without labels the classes are 0 and 1."""
+        """Start as other online calibrators do: without labels the classes are 0 and 1."""
         pooled = self._pooled()
         pooled._begin(n_classes=n_classes)
         self.pooled_ = pooled
@@ -363,7 +368,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     def _restored(
         self, row: FloatArray, classes: np.ndarray, start: tuple[float, ...] | None = None
     ) -> OnlinePlattCalibrator:
-        """A calibrator in the state of a row."""
+        """Return a calibrator with the state in a row."""
         out = OnlinePlattCalibrator(**self._params(), classes=self.classes, start=start)
         out._begin(classes)
         out.theta_, out.factor_ = row[:2].copy(), row[2:COUNT].copy()
@@ -373,7 +378,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     def _forecast(
         self, X: Any, stream: Any, *, start: bool = False
     ) -> tuple[FloatArray, FloatArray, np.ndarray, OnlinePlattCalibrator]:
-        """Forecasts, the scores and ids they are of, and the pooled estimate; none is kept."""
+        """Return forecasts, their scores and stream ids, and the pooled map; change nothing."""
         self._check_params()
         self._check_started(start or self.classes is not None)
         pooled = self._pooled()
@@ -400,7 +405,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         self, pooled: OnlinePlattCalibrator, distinct: np.ndarray | None, z: FloatArray,
         codes: FloatArray, keys: np.ndarray,
     ) -> FloatArray:  # fmt: skip
-        """Forecast and learn; the pooled estimate is kept once its classes are found."""
+        """Forecast and update; the pooled map is kept once its classes are known."""
         state = np.concatenate((pooled.theta_, pooled.factor_))
         pooled._count(codes)
         q = self._streams.learn(z, codes, keys, state, pooled._settings())
@@ -417,13 +422,13 @@ def _columns(q: FloatArray) -> FloatArray:
 def _refuse_many(s: Scores) -> None:
     if s.n_classes > 2:
         raise InputError(
-            f"Only binary classification is supported: X has {s.n_classes} columns; expected the "
-            "scores of two classes."
+            f"Only binary classification is supported: X has {s.n_classes} columns; expected "
+            "scores of two classes. Use OnlineTemperatureCalibrator for one stream."
         )
 
 
 def _check_mate(cal: Any, other: Any) -> None:
-    """Raise unless the other is of the same class and parameters, to be merged."""
+    """Raise unless the other calibrator can be merged: it has the same class and parameters."""
     own = type(cal).__name__
     if not isinstance(other, type(cal)):
         raise InputError(f"other is of type {type(other).__name__}; expected {own}.")
@@ -431,21 +436,21 @@ def _check_mate(cal: Any, other: Any) -> None:
         mine, theirs = getattr(cal, name), getattr(other, name)
         if mine != theirs:
             raise InputError(
-                f"other has {name}={spelled(theirs)} and this has {spelled(mine)}; expected the "
-                "same."
+                f"other has {name}={spelled(theirs)} and this calibrator has {spelled(mine)}; "
+                "expected the same."
             )
     cal._streams.validate(other.streams_, name="other")
     validate_stream_ids(_some_ids(cal) + _some_ids(other), name="other")
 
 
 def _some_ids(cal: Any) -> list[Any]:
-    """Ids of a stream and of the oldest forecast that waits: all others are of their kind."""
+    """Return ids of a stream and of the oldest waiting forecast; all others have the same type."""
     oldest = cal.pending_.oldest
     return cal.streams_[:1].tolist() + ([] if oldest is None else [oldest[1]])
 
 
 def _written(cal: MultiStreamCalibrator) -> dict[str, Any]:
-    """A calibrator of many streams as plain values."""
+    """Return a calibrator of many streams as plain values."""
     declared = None if cal.classes is None else np.asarray(cal.classes).tolist()
     params = {k: v.item() if isinstance(v, np.generic) else v for k, v in cal._params().items()}
     pending = cal.pending_.resized(params["max_pending"]).to_dict()
@@ -459,7 +464,7 @@ def _written(cal: MultiStreamCalibrator) -> dict[str, Any]:
 
 
 def _from_dict(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiStreamCalibrator:
-    """One that was written, from values that nobody has checked."""
+    """Make a calibrator from unchecked values."""
     check_keys(data["params"], {*PARAMS, "classes"}, f"params of {cls.name}")
     out, classes = cls(**data["params"]), validate_two_classes(data["classes"])
     try:
@@ -483,7 +488,7 @@ def _from_dict(cls: type[MultiStreamCalibrator], data: dict[str, Any]) -> MultiS
 
 
 def _try_out(cal: Any) -> None:
-    """Raise unless a few of the streams forecast and learn; the calibrator stays as it is."""
+    """Raise unless a few of the streams can forecast and update; the calibrator does not change."""
     twin, few = copy(cal), slice(None, 4)
     twin.pooled_, twin.pending_ = copy(cal.pooled_), Pending(1)
     keys = cal._streams.ids[few]
@@ -498,7 +503,7 @@ def _try_out(cal: Any) -> None:
 
 
 def _as_row(pooled: Any) -> FloatArray:
-    """The pooled estimate as one more stream."""
+    """Return the pooled map as one more stream."""
     start = (min(1.0, float(pooled.radius)), 0.0)
     return np.concatenate((pooled.theta_, pooled.factor_, (pooled.n_seen_,), start))[None]
 
@@ -506,15 +511,15 @@ def _as_row(pooled: Any) -> FloatArray:
 def _joined(
     one: OnlinePlattCalibrator, other: OnlinePlattCalibrator, settings: Settings
 ) -> FloatArray:
-    """The row of a pooled estimate that has learnt what two have."""
+    """Return the row of two pooled maps combined."""
     if one.n_seen_ and other.n_seen_:
         return join(_as_row(one), _as_row(other), settings)
     return _as_row(one if one.n_seen_ else other)
 
 
 def _tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
-    """Score and id of the stream, for a forecast that waits."""
-    # The None keeps them what they are: NumPy makes text of a number beside a string.
+    """Return score and stream id of each waiting forecast."""
+    # The None keeps the types: NumPy would turn a number beside a string into text.
     out = np.full((len(z), 3), None, dtype=object)
     out[:, 0], out[:, 1] = z, keys
     return out
@@ -522,7 +527,7 @@ def _tickets_of(z: FloatArray, keys: np.ndarray) -> np.ndarray:
 
 def _validate_features(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
-        raise InputError(f"{what} has a ticket that is no score and id of a stream.")
+        raise InputError(f"{what} has a ticket that is not a score and a stream id.")
     z = number(value[0], what)
     if abs(z) > LIMIT:
         raise InputError(f"{what} holds the score {z}; expected at most {LIMIT}.")

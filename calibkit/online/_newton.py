@@ -1,4 +1,4 @@
-"""What online Platt and beta calibration share."""
+"""Base classes of online Platt, beta and temperature scaling."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .._typing import FloatArray
 from ._base import OnlineCalibrator
 from ._resolution import LIMIT, NEAREST, NOTHING, SUREST, check_met
 
-#: So do the entries of Newton matrices, if 2^53 labels are learnt upon the largest prior strength.
+#: Largest entry of a Newton matrix: after 2^53 labels, with the largest prior strength.
 MOST = 1e12 + 2.0**53 * LIMIT**2
 
 
 def check_steps(cal: Any) -> None:
-    """Raise unless what Newton steps depend on makes sense."""
+    """Raise unless the parameters of Newton steps are valid."""
     for name in ("gamma", "prior_strength", "radius"):
         check_scale(name, getattr(cal, name))
     check_real("discount", cal.discount, low=0.0, high=1.0, open_low=True)
@@ -36,10 +36,7 @@ def check_eps(eps: Any) -> None:
 
 
 class UnsureCalibrator(OnlineCalibrator):
-    """Base of calibrators whose forecasts, which may round to 0 or 1, are kept clear of them.
-
-    With a number for ``eps`` they are as the paper has them.
-    """
+    """Base of calibrators whose forecasts are never exactly 0 or 1, unless ``eps`` is a number."""
 
     eps: float | Literal["auto"]
 
@@ -54,7 +51,7 @@ class UnsureCalibrator(OnlineCalibrator):
 
 
 class ResolvingCalibrator(UnsureCalibrator):
-    """Base of calibrators that learn how near to 0 and 1 scores come, unless ``eps`` says it."""
+    """Base of calibrators that find out how close to 0 and 1 scores can be, if ``eps="auto"``."""
 
     _state: ClassVar[dict[str, StateKind]] = {**OnlineCalibrator._state, "met_": "vector"}
 
@@ -62,7 +59,10 @@ class ResolvingCalibrator(UnsureCalibrator):
         return self.eps == "auto" and self.scale == "probability"
 
     def _nearest(self) -> float:
-        """How near to 0 and 1 features are kept: of scores to be resolved all but the ends."""
+        """Return the distance from 0 and 1 to which features are clipped.
+
+        If ``eps="auto"``, probabilities are clipped further by ``met_``, when they are used.
+        """
         if not isinstance(self.eps, str):
             return self.eps
         return SATURATED if self.scale == "probability" else NEAREST
@@ -79,14 +79,14 @@ class ResolvingCalibrator(UnsureCalibrator):
 
 
 class NewtonCalibrator(ResolvingCalibrator):
-    """Base of calibrators that take online Newton steps on ``expit(theta . u(score))``."""
+    """Base of calibrators that make online Newton steps on ``expit(theta . u(score))``."""
 
     _state: ClassVar[dict[str, StateKind]] = {
         **ResolvingCalibrator._state,
         "theta_": "vector",
         "factor_": "vector",
     }
-    #: The weights that return the score itself, and how many numbers the factors of A take.
+    #: The parameters that return the score itself.
     _identity: ClassVar[tuple[float, ...]]
 
     _changeable: ClassVar[frozenset[str]] = frozenset(
@@ -120,7 +120,7 @@ class NewtonCalibrator(ResolvingCalibrator):
         if not size <= self.radius:
             raise InputError(
                 f"start={spelled(self.start)} has length {size:.6g}; expected at most "
-                f"radius={spelled(self.radius)}."
+                f"radius={spelled(self.radius)}. Pass a larger radius."
             )
 
     def _start(self, n_classes: int) -> None:
@@ -149,14 +149,14 @@ class NewtonCalibrator(ResolvingCalibrator):
             raise ValueError(f"theta_ is longer than radius={spelled(self.radius)}")
         with np.errstate(all="ignore"):
             largest = np.abs(self.matrix()).max()
-        # A is strength * I and what labels add to it, each at most the square of its features.
+        # A is strength * I plus one term for each label, at most the square of its features.
         if not (self.factor_[-m:] >= self.prior_strength * (1.0 - 1e-6)).all():
             raise ValueError("factor_ is of no positive definite matrix above prior_strength")
         if not largest <= MOST:
             raise ValueError(f"factor_ is of a matrix of up to {largest:.3g}; expected {MOST:.3g}")
 
     def matrix(self) -> FloatArray:
-        """The matrix A of the Newton step, in the order of ``theta_``.
+        """Return the matrix A of the Newton step, in the order of ``theta_``.
 
         Returns
         -------
@@ -169,4 +169,4 @@ class NewtonCalibrator(ResolvingCalibrator):
         # The factors have the intercept first, theta_ has it last.
         order = [*range(1, m), 0]
         a = (low * self.factor_[-m:] @ low.T)[np.ix_(order, order)]
-        return 0.5 * (a + a.T)  # products may differ in their last bit
+        return 0.5 * (a + a.T)  # rounding can break the symmetry

@@ -17,16 +17,17 @@ from ._stream_labels import validate_stream_labels
 
 
 class Labeled(NamedTuple):
-    """What became of labels that came late.
+    """What :meth:`label` did with each id.
 
     Attributes
     ----------
     n_learned : int
-        Forecasts that got their label and were learnt from.
+        Number of forecasts that got their label and updated the calibrator.
     unknown : list of int or str
-        Ids of no waiting forecast: never forecast, labeled before, or dropped for room.
+        Ids without a waiting forecast: never forecast, already labeled, or dropped because more
+        than ``max_pending`` forecasts waited. Labeled ids are not stored, so these look the same.
     repeated : list of int or str
-        Ids given more than once; the first label counts.
+        Ids passed more than once; the first label is used.
 
     Examples
     --------
@@ -43,45 +44,45 @@ class Labeled(NamedTuple):
 
 
 class LateLabels:
-    """What forecasts rows, and learns the label of each when it comes, by an id."""
+    """Base of classes that forecast rows and update later with their labels, by row id."""
 
     def label(self, ids: Any, y: Any) -> Labeled:
-        """Learn the labels of rows forecast before, in the order given.
+        """Update with the labels of rows that were forecast before.
 
-        All rows of a call count as forecast before any of its labels.
+        All rows of one call count as forecast before any of its labels was known.
 
         Parameters
         ----------
         ids : array-like of shape (n,)
-            Ids given to ``forecast``.
+            Ids that were passed to ``forecast``.
         y : array-like of shape (n,)
-            Their labels; None or NaN drops the forecast without learning.
+            Their labels. None or NaN drops the forecast without an update.
 
         Returns
         -------
         labeled : Labeled
-            ``n_learned``, and the ids that were ``unknown`` or ``repeated``; neither stops the
-            rest.
+            ``n_learned``, the number of updates, and the ids that were skipped: ``unknown``
+            (unknown or already labeled) and ``repeated``. The other rows of the call are used.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described; nothing changes.
+            If the data are invalid; nothing changes.
         """
         raise TypeError(f"{type(self).__name__} must define label(ids, y).")
 
 
 class Pending:
-    """Waiting forecasts by id, at most ``room`` of them: the oldest goes first.
+    """At most ``room`` forecasts that wait for their labels, by id; the oldest is dropped first.
 
     Attributes
     ----------
     room : int
-        Most forecasts that may wait.
+        Maximum number of forecasts that wait.
     n_dropped : int
-        Forecasts that were dropped for room.
+        Number of forecasts that were dropped because there was no room.
     n_replaced : int
-        Forecasts that gave way to a newer one of the same id.
+        Number of forecasts that were replaced by a newer one with the same id.
     """
 
     def __init__(self, room: int) -> None:
@@ -97,7 +98,7 @@ class Pending:
         return f"<Pending: {len(self)} wait, room for {self.room}>"
 
     def add(self, ids: list[Hashable], features: FloatArray, room: int | None = None) -> None:
-        """Keep features by id; of an id that is repeated or waits already, only the newest."""
+        """Keep features by id; for repeated or waiting ids keep the newest, and warn."""
         if again := list(self._again(ids)):
             warn(
                 f"{len(again)} of {len(ids)} ids are repeated or still wait for a label (first "
@@ -113,7 +114,7 @@ class Pending:
         self._make_room()
 
     def _again(self, ids: list[Hashable]) -> Iterator[Hashable]:
-        """Ids that wait already, or came before in this list."""
+        """Yield ids that already wait or are repeated in this list."""
         seen: set[Hashable] = set()
         for key in ids:
             if key in seen or key in self._features:
@@ -127,11 +128,11 @@ class Pending:
 
     @property
     def oldest(self) -> tuple[Any, ...] | None:
-        """The features that have waited longest."""
+        """The features that have waited longest, or None."""
         return next(iter(self._features.values()), None)
 
     def resized(self, room: int) -> Pending:
-        """A copy with another room."""
+        """Return a copy with another ``room``."""
         other = Pending(room)
         other.n_dropped, other.n_replaced = self.n_dropped, self.n_replaced
         other._features = self._features.copy()
@@ -139,19 +140,19 @@ class Pending:
         return other
 
     def check(self, bounds: list[tuple[float, float]]) -> None:
-        """Raise unless features lie within bounds, a pair for each of their numbers."""
+        """Raise unless each feature lies within its bounds, a pair for each feature."""
         low, high = np.array(bounds).T
         features = np.array(list(self._features.values()))
         if len(features) and (
             features.shape != (len(self), len(bounds))
             or not ((low <= features) & (features <= high)).all()
         ):
-            raise ValueError("pending_ holds what no forecast has left")
+            raise ValueError("pending_ contains features that no forecast can have")
 
     def find(
         self, ids: Any, y: Any, classes: np.ndarray | None
     ) -> tuple[list[Hashable], FloatArray, FloatArray, Labeled]:
-        """The ids that wait, their features, the codes of their labels, and a report."""
+        """Return the ids that wait, their features, the codes of their labels, and a report."""
         keys = validate_ids(ids)
         _, codes = validate_stream_labels(y, classes=classes)
         check_lengths(len(codes), len(keys), ("y", "ids"))
@@ -172,13 +173,13 @@ class Pending:
         return list(by_id), features, known, Labeled(n_learned, unknown, repeated)
 
     def remove(self, ids: Iterable[Hashable]) -> None:
-        """Let go of ids that wait."""
+        """Remove ids that wait."""
         for key in ids:
             del self._features[key]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        waiting = self._features.copy()  # in one step: another thread may add to it
+        """Return plain values for JSON."""
+        waiting = self._features.copy()  # in one step: another thread may change it
         return {
             "room": self.room,
             "dropped": self.n_dropped,
@@ -191,19 +192,19 @@ class Pending:
     def from_dict(
         cls, data: Any, what: str, validate_features: Callable[[Any, str], Any] = vector
     ) -> Pending:
-        """From values that nobody has checked."""
+        """Make an instance from unchecked values."""
         check_keys(data, {"room", "dropped", "replaced", "ids", "tickets"}, what)
         ids, features = data["ids"], data["tickets"]
         counts = [data[k] for k in ("room", "dropped", "replaced")]
         if not all(type(v) is int and 0 <= v <= 2**53 for v in counts) or counts[0] < 1:
             shown = ", ".join(map(short, counts))
-            raise InputError(f"{what} holds counts {shown}; expected ints >= 0.")
+            raise InputError(f"{what} has the counts {shown}; expected ints >= 0, the first >= 1.")
         if not isinstance(ids, list) or not isinstance(features, list) or len(ids) != len(features):
-            raise InputError(f"{what} has not one ticket for each id.")
+            raise InputError(f"{what} does not have one ticket for each id.")
         if not all(type(k) in (int, str) for k in ids) or len(set(ids)) != len(ids):
             raise InputError(f"{what} has ids that are not distinct ints or strings.")
         if len(ids) > counts[0]:
-            raise InputError(f"{what} holds {len(ids)} forecasts and has room for fewer.")
+            raise InputError(f"{what} has {len(ids)} forecasts; expected at most {counts[0]}.")
         rows = [validate_features(t, what) for t in features]
         if len({len(r) for r in rows}) > 1:
             raise InputError(f"{what} has tickets of different lengths.")
@@ -222,7 +223,7 @@ class Pending:
 
 
 def validate_ids(ids: Any) -> list[Hashable]:
-    """Ids as plain ints and strings."""
+    """Return ids as plain ints and strings."""
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InputError(f"ids is {spelled(ids)}; expected one id per row, in a list or array.")
     values = ids.tolist() if hasattr(ids, "tolist") else list(ids)

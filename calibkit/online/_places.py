@@ -1,4 +1,4 @@
-"""Ids of streams and the place of each: fast for whole arrays of them."""
+"""Places of stream ids, found quickly for whole arrays."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .._core.inputs import check_lengths
 from .._core.printed import spelled
 from .._typing import IntArray
 
-#: Ids from 0 up to this, or to a few times their number, index a table.
+#: Ids in [0, _DIRECT), or below _SPARSE times their number, are indices of a table.
 _DIRECT, _SPARSE = 1 << 22, 4
 
 
 class IntPlaces:
-    """Places of ints: by a table while the largest is moderate, otherwise among sorted ids."""
+    """Places of ints: in a table if the largest is moderate, otherwise by binary search."""
 
     kind = "ints"
 
     def __init__(self, ids: IntArray | None = None) -> None:
         self._n, self._low, self._high = 0, 0, -1
         self._ids: IntArray = np.empty(0, dtype=np.int64)
-        #: Place + 1 of every id, 0 for none; or None, and sorted ids with their places.
+        #: Place + 1 of every id, 0 for none. None if sorted ids are used instead.
         self._table: IntArray | None = np.zeros(0, dtype=np.int32)
         self._sorted: IntArray = self._ids
         self._places: IntArray = np.zeros(0, dtype=np.int32)
@@ -44,17 +44,17 @@ class IntPlaces:
 
     @property
     def ids(self) -> IntArray:
-        """All ids in the order of their places."""
+        """Return all ids in the order of their places."""
         return self._ids[: self._n]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays."""
+        """Return the bytes of the arrays."""
         table = self._sorted.nbytes + self._places.nbytes
         return self._ids.nbytes + (table if self._table is None else self._table.nbytes)
 
     def find(self, keys: IntArray) -> IntArray:
-        """Place of each key, -1 where it is not known."""
+        """Return the place of each key, -1 if it is unknown."""
         out = np.full(len(keys), -1, dtype=np.int32)
         if not len(keys) or not self._n:
             return out
@@ -64,7 +64,7 @@ class IntPlaces:
             inside = (keys >= 0) & (keys < len(self._table))
             out[inside] = self._table[keys[inside]] - 1
             return out
-        # Keys in order walk along the sorted ids; at random each would wait for memory.
+        # Sorted keys access memory in order, which is faster than at random.
         order = np.argsort(keys)
         keys = keys[order]
         at = np.minimum(np.searchsorted(self._sorted, keys), self._n - 1)
@@ -73,12 +73,12 @@ class IntPlaces:
 
     @staticmethod
     def distinct(keys: IntArray) -> IntArray:
-        """Each key once, in the order of first appearance."""
+        """Return each key once, in the order of first appearance."""
         values, first = np.unique(keys, return_index=True)
         return values[np.argsort(first)]
 
     def add(self, keys: IntArray) -> None:
-        """Give the next places to distinct keys that have none."""
+        """Give the next places to new, distinct keys."""
         old, self._n = self._n, self._n + len(keys)
         if self._n > len(self._ids):
             self._ids = _grown(self._ids, max(self._n, 2 * old))
@@ -88,7 +88,7 @@ class IntPlaces:
         self._low = min(self._low, int(keys.min()))
         self._high = max(self._high, int(keys.max()))
         dense = self._low == 0 and self._high < max(_DIRECT, _SPARSE * self._n)
-        if dense != (self._table is not None):  # start again, in the other way
+        if dense != (self._table is not None):  # change to the other kind of index
             old = 0
             self._table = np.zeros(0, dtype=np.int32) if dense else None
             self._sorted, self._places = self._ids[:0], self._places[:0]
@@ -99,13 +99,13 @@ class IntPlaces:
             self._table[keys] = places + 1
             return
         keys = np.concatenate((self._sorted, keys))
-        order = np.argsort(keys, kind="stable")  # quick where much is in order
+        order = np.argsort(keys, kind="stable")  # fast if mostly sorted
         self._sorted = keys[order]
         self._places = np.concatenate((self._places, places))[order]
 
 
 class TextPlaces:
-    """Places of strings: a dictionary."""
+    """Places of strings, in a dictionary."""
 
     kind = "strings"
 
@@ -119,28 +119,28 @@ class TextPlaces:
 
     @property
     def ids(self) -> np.ndarray:
-        """All ids in the order of their places."""
+        """Return all ids in the order of their places."""
         out = np.empty(len(self._places), dtype=object)
         out[:] = list(self._places)
         return out
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the dictionary and its strings, about."""
+        """Return the approximate bytes of the dictionary and its strings."""
         return sys.getsizeof(self._places) + sum(map(sys.getsizeof, self._places))
 
     def find(self, keys: np.ndarray) -> IntArray:
-        """Place of each key, -1 where it is not known."""
+        """Return the place of each key, -1 if it is unknown."""
         places = map(self._places.get, keys.tolist(), repeat(-1))
         return np.fromiter(places, dtype=np.int32, count=len(keys))
 
     @staticmethod
     def distinct(keys: np.ndarray) -> np.ndarray:
-        """Each key once, in the order of first appearance."""
+        """Return each key once, in the order of first appearance."""
         return np.array(list(dict.fromkeys(keys.tolist())), dtype=object)
 
     def add(self, keys: np.ndarray) -> None:
-        """Give the next places to distinct keys that have none."""
+        """Give the next places to new, distinct keys."""
         for key in keys.tolist():
             self._places[key] = len(self._places)
 
@@ -152,12 +152,12 @@ def _grown(a: np.ndarray, n: int) -> np.ndarray:
 
 
 def places_of(ids: np.ndarray) -> IntPlaces | TextPlaces:
-    """An index of distinct ids, as :func:`validate_stream_ids` returns them."""
+    """Return an index of distinct ids, as :func:`validate_stream_ids` returns them."""
     return TextPlaces(ids) if ids.dtype == object else IntPlaces(ids)
 
 
 def validate_stream_ids(stream: Any, n: int | None = None, name: str = "stream") -> np.ndarray:
-    """Ids of n rows: int64, or strings as objects. A single id stands for all rows."""
+    """Return n ids as int64, or as an object array of strings. A single id is repeated n times."""
     if isinstance(stream, (str, int, np.integer)):
         return np.repeat(_listed([stream], name), 1 if n is None else n)
     keys = _to_array(stream, name)
@@ -176,17 +176,15 @@ def _to_array(stream: Any, name: str) -> np.ndarray:
             )
         return _listed(list(values), name)
     if values.ndim != 1:
-        raise InputError(
-            f"{name} has shape {values.shape}; expected one id per row, of shape (n,)."
-        )
+        raise InputError(f"{name} has shape {values.shape}; expected one id per row, shape (n,).")
     kind = "f" if np.ma.isMaskedArray(values) else values.dtype.kind
     if kind == "i" or (kind == "u" and values.dtype.itemsize < 8):
         return values.astype(np.int64, copy=False)
     if kind in "uOUT" or not len(values):
         return _listed(values.tolist(), name)
     raise InputError(
-        f"{name} is of dtype {values.dtype}; expected ints or strings in a plain array. Convert "
-        f"it, for instance by {name}.astype(int), once no id is missing."
+        f"{name} has dtype {values.dtype}; expected ints or strings in a plain array. Drop rows "
+        f"without an id, then pass {name}.astype(int)."
     )
 
 
@@ -197,7 +195,7 @@ def _listed(values: list[Any], name: str) -> np.ndarray:
             return np.array(values, dtype=np.int64)
         except OverflowError as error:
             raise InputError(
-                f"{name} holds ints beyond 2**63 - 1; expected smaller ones, or strings."
+                f"{name} holds ints beyond 64 bits; expected smaller ones. Convert them to strings."
             ) from error
     if all(issubclass(k, str) for k in kinds):
         plain = values if kinds == {str} else list(map(str, values))

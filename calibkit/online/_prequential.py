@@ -1,4 +1,4 @@
-"""Errors of forecasts as they develop: from the start, and over the last rows."""
+"""Errors of forecasts over time: from the start, and over a sliding window."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from .._numerics.binning import assign, uniform_borders
 from .._numerics.losses import brier_rows, log_rows
 from .._typing import FloatArray, IntArray, StreamKind
 
-#: Times in a report, unless they are given.
+#: Default number of times in a report.
 _N_TIMES = 200
-#: Each bin has its sums at all of these times.
+#: Limit of bins: each bin has sums at all times.
 _MOST_BINS = 10_000
 
 
 @dataclass(frozen=True)
 class Prequential:
-    """Errors of forecasts at several times; all arrays have one value per time.
+    """Errors of forecasts at several times; every array has one value per time.
 
     Parameters
     ----------
     time : ndarray of int
-        Rows of the stream up to then.
+        Number of rows so far.
     n : ndarray of int
-        Labels among the rows that are measured.
+        Number of labels that are measured.
     calibration_error : ndarray
-        Mean gap of forecasts and outcomes over the bins.
+        Weighted mean of the difference between forecast and event rate over the bins (ECE).
     chance : ndarray
-        About what calibrated forecasts would show there: the noise of the outcomes.
+        Approximate calibration error that calibrated forecasts would have here, by noise alone.
     sharpness : ndarray
-        Mean squared outcome of the bins; larger is better.
+        Weighted mean of the squared event rates of the bins; larger is better.
     brier : ndarray
         Brier score.
     log_loss : ndarray
         Log loss.
     window : int or None
-        Rows that are measured, the last so many; None for all from the start on.
+        Number of latest rows that are measured; None for all rows from ``start``.
     sliding : Prequential or None
-        The same in the sliding window, if there is one.
+        The errors over the sliding window, if ``window`` was passed.
 
     Examples
     --------
@@ -76,57 +76,59 @@ def prequential_errors(
     pos_label: Any = None,
     classes: Any = None,
 ) -> Prequential:
-    """Calibration error, sharpness and proper scores of forecasts over time.
+    """Measure calibration error, sharpness, Brier score and log loss of forecasts over time.
 
     Use it on forecasts that were each made before their label, such as those of
-    ``predict_then_update``.
+    ``predict_then_update``. :class:`DriftDisplay` plots the result.
 
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        Labels in the order of time; None or NaN where there is none, which is skipped.
+        Labels in time order; None or NaN is skipped.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Forecasts: probabilities of the larger label, or of every class.
     times : array-like of int, optional
-        After how many rows to measure, in ascending order; by default at 200 times evenly spread
-        from ``start`` to the end.
+        Numbers of rows after which to measure, in ascending order. Default: 200 times, evenly
+        spaced from ``start`` to the end.
     window : int, optional
-        Measure the last ``window`` rows too.
+        Also measure the last ``window`` rows.
     start : int, default=0
-        Rows at the beginning that are left out, while methods find their feet.
+        Number of rows to leave out at the beginning. An online method is miscalibrated at first;
+        skip its first 1,000 rows.
     n_bins : int, default=10
         Number of equal-width bins, at most 10,000.
     kind : {"binary", "top_label"}, optional
-        Which probabilities: of the event, or of the winning class being right. Default: the event,
-        or the winning class for K > 2 classes.
+        Measure the probability of the event, or of the predicted class being right. Default:
+        "binary" for two classes, "top_label" for more.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        The event, for two classes. Default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, where ``y_true`` may miss some.
+        All class labels in sorted order, if some are missing in ``y_true``.
 
     Returns
     -------
     report : Prequential
-        Errors over the rows from ``start`` to each time, and in ``report.sliding`` over the last
-        ``window`` of these. They are NaN where no row has a label.
+        Errors over the rows from ``start`` to each time; in ``report.sliding``, over the last
+        ``window`` of these rows. NaN if none of the rows has a label.
 
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
 
     Notes
     -----
-    Of T labels let N_b be in bin b, with mean forecast f_b and mean label y_b. Then the
-    calibration error is ``sum(N_b / T * abs(f_b - y_b))``, the plug-in of
-    :func:`expected_calibration_error` with ``strategy="uniform"``, and the sharpness is
-    ``sum(N_b / T * y_b**2)``. It lies between the square of the mean label and the mean label: the
-    Brier score of the bins' mean labels is the mean label less the sharpness. Bins hold their
-    lower ends; those of the paper hold the upper ones.
+    Of T labels let N_b be in bin b, with mean forecast f_b and event rate y_b. The calibration
+    error is ``sum(N_b / T * abs(f_b - y_b))``, which is :func:`expected_calibration_error` with
+    ``strategy="uniform"``. The sharpness is ``sum(N_b / T * y_b**2)``; it lies between the square
+    of the event rate and the event rate. The Brier score of the event rates of the bins is the
+    event rate minus the sharpness. Bins include their lower borders; those of the paper include the
+    upper ones.
 
-    The gap of a bin is noisy even if forecasts are right, so the plug-in is above 0, and the
-    shorter the window the more: ``chance`` is ``sum(sqrt(2 / pi * sum(p * (1 - p)))) / T``, the
-    mean size of a normal gap, summed over the bins. O(n + times * bins).
+    The event rate of a bin is noisy, so the calibration error is above 0 even for calibrated
+    forecasts, and more so in a short window. Compare it with ``chance``, which is
+    ``sum(sqrt(2 / pi * sum(p * (1 - p)))) / T``: the mean absolute value of a normal error in each
+    bin, summed over the bins. The cost is O(n + times * bins).
 
     References
     ----------
@@ -135,7 +137,7 @@ def prequential_errors(
 
     Examples
     --------
-    A model that is right for half of the time.
+    The model is calibrated in the first half of the stream only.
 
     >>> import numpy as np
     >>> from calibkit import prequential_errors
@@ -162,27 +164,29 @@ def prequential_errors(
 
 def _times(given: Any, start: int, n: int) -> IntArray:
     if start >= n:
-        raise InputError(f"start={start} and {n} rows; expected rows after the start.")
+        raise InputError(
+            f"start={start}, but there are {n} rows; expected fewer. Pass a smaller start."
+        )
     if given is None:
         part = np.arange(1, _N_TIMES + 1, dtype=np.int64)
-        return np.unique(start - (start - n) * part // _N_TIMES)  # rounded up, so after the start
+        return np.unique(start - (start - n) * part // _N_TIMES)  # rounded up: above start
     time = np.asarray(given)
     if time.ndim != 1 or time.size == 0 or time.dtype.kind not in "iu":
         raise InputError(
-            f"times has shape {time.shape} and dtype {time.dtype}; expected a list of ints, "
-            "numbers of rows."
+            f"times has shape {time.shape} and dtype {time.dtype}; expected a list of ints, the "
+            "numbers of rows after which to measure."
         )
     time = time.astype(np.int64)
     if (np.diff(time) <= 0).any() or time[0] <= start or time[-1] > n:
         raise InputError(
-            f"times go from {time.min()} to {time.max()}; expected ascending numbers of rows, more "
-            f"than start={start} and at most {n}."
+            f"times go from {time.min()} to {time.max()}; expected ascending numbers of rows above "
+            f"start={start}, at most {n}."
         )
     return time
 
 
 class _Sums:
-    """Sums over all labelled rows before each of some cuts: differences are sums between cuts."""
+    """Sums over all labeled rows before each cut; differences of them are sums between cuts."""
 
     def __init__(self, data: Binary, rows: IntArray, cuts: IntArray, n_bins: int) -> None:
         self.cuts = cuts
@@ -202,7 +206,7 @@ class _Sums:
     def between(
         self, first: IntArray, last: IntArray, window: int | None, sliding: Prequential | None
     ) -> Prequential:
-        """Errors of the rows from ``first`` up to ``last``, each pair a row of the report."""
+        """Return errors of the rows from ``first`` to ``last``; each pair is one time."""
         i, j = np.searchsorted(self.cuts, first), np.searchsorted(self.cuts, last)
         n, p, y, noise = (s[j] - s[i] for s in (self.n, self.p, self.y, self.noise))
         total = n.sum(axis=1)
@@ -211,7 +215,7 @@ class _Sums:
                 last,
                 total.astype(np.int64),
                 np.abs(p - y).sum(axis=1) / total,
-                # Rounding may leave a bin that is empty a little below 0.
+                # By rounding, the sum of an empty bin may be slightly below 0.
                 np.sqrt(2.0 / np.pi * np.maximum(noise, 0.0)).sum(axis=1) / total,
                 (y * y / np.maximum(n, 1.0)).sum(axis=1) / total,
                 (self.brier[j] - self.brier[i])[:, 0] / total,

@@ -1,9 +1,10 @@
-"""How near to 0 and 1 scores of a stream are read: as far out as those learnt from before them.
+"""Clip scores of a stream near 0 and 1, no farther out than the scores seen before.
 
-As in ``fit`` of other calibrators (``Scores.resolution``): half the distance of the outermost score
-that was not there itself, which is known of the rows before only; but .01 at most, so that what
-few rows have not shown yet is not held against the next. Scores come as log-odds, or of many
-classes as logarithms; ``met`` are the smallest and the largest, which `NOTHING` begins.
+As in ``fit`` of other calibrators (``Scores.resolution``), a score is clipped at half the distance
+from 0 or 1 of the most extreme score that is not 0 or 1 itself. Only earlier rows count, and this
+limit is at most .01, so that the first rows do not clip too much. Scores are log-odds, or
+logarithms for K classes. ``met`` holds the smallest and the largest; ``NOTHING`` is its initial
+value.
 """
 
 from __future__ import annotations
@@ -13,32 +14,32 @@ import numpy as np
 from .._core.scores import SATURATED
 from .._typing import FloatArray
 
-#: Log-odds and logarithms of scores lie within, by the smallest ``eps`` that is allowed.
+#: Bound of log-odds and logarithms of scores, from the smallest ``eps`` that is allowed.
 LIMIT = 35.0
-#: Nearer than this no score is read: regret bounds hold for bounded features.
+#: Scores are always clipped at this distance: regret bounds need bounded features.
 NEAREST = 1e-5
 NOTHING = (LIMIT, -LIMIT)
 
 _FAR = float(np.log((1.0 - NEAREST) / NEAREST))
-#: Log-odds, and logarithms, of scores that are at 0 or 1 or next to it.
+#: Log-odds, and logarithms, of scores that count as 0 or 1.
 _END, _LOG_END = float(-np.log(SATURATED)) - 1e-3, float(np.log(SATURATED)) + 1e-3
-#: Log-odds of .02, and its logarithm: half of it is what scores are always read to.
+#: Log-odds of .02, and its logarithm: scores are never clipped at more than half of it.
 _INNER, _LOG_INNER = float(np.log(0.02 / 0.98)), float(np.log(0.02))
-#: Rows that are looked at together: few of them bring a score farther out than all before.
+#: Rows handled at once: few rows have a more extreme score than all rows before.
 _BLOCK = 2048
 _HALF = float(np.log(2.0))
-#: No forecast is nearer to 0 or 1, by the last bit: its loss would be infinite.
+#: Forecasts are clipped to this range, so that no loss is infinite.
 SUREST = 2.0**-53, 1.0 - 2.0**-53
 
 
 def _low_end(smallest: FloatArray) -> FloatArray:
-    """Log-odds of half the probability: o / (2 + o) are the odds of half of o / (1 + o)."""
+    """Return the log-odds of half the probability: half of o / (1 + o) has the odds o / (2 + o)."""
     low = np.maximum(smallest - np.log(2.0 + np.exp(smallest)), -_FAR)
     return np.where(smallest >= LIMIT, -_FAR, low)
 
 
 def within(z: FloatArray, met: FloatArray) -> FloatArray:
-    """Log-odds of scores, no farther out than by what was met."""
+    """Clip log-odds to the limits that follow from ``met``."""
     low, high = met
     if not len(z) or (z.min() >= low and z.max() <= high):
         return z
@@ -46,7 +47,7 @@ def within(z: FloatArray, met: FloatArray) -> FloatArray:
 
 
 def within_so_far(z: FloatArray, y: FloatArray, met: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The same of each row by those before it that have labels, and what was met in the end."""
+    """Clip each row by the labeled rows before it; also return the final ``met``."""
     (low, high), out = met, z
     ends = _ends_of(met)
     for start in range(0, len(z), _BLOCK):
@@ -55,7 +56,7 @@ def within_so_far(z: FloatArray, y: FloatArray, met: FloatArray) -> tuple[FloatA
         if part.min() >= low and part.max() <= high:
             continue
         out = z.copy() if out is z else out
-        # A score at 0 or 1 says nothing of how near one may come.
+        # A score of exactly 0 or 1 does not show how close other scores can be.
         inner = np.where(np.abs(part) >= _END, 0.0, part)
         if inner.min() < low or inner.max() > high:
             known = y[rows] == y[rows]
@@ -76,7 +77,7 @@ def _ends_of(met: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _low_ends_of(smallest: FloatArray) -> FloatArray:
-    """The lower end of each row, of runs of one value at a time."""
+    """Return the lower limit of each row; equal neighbors are computed once."""
     starts = np.flatnonzero(np.append(True, smallest[1:] != smallest[:-1]))
     return np.repeat(_low_end(smallest[starts]), np.diff(np.append(starts, len(smallest))))
 
@@ -84,7 +85,7 @@ def _low_ends_of(smallest: FloatArray) -> FloatArray:
 def logs_within_so_far(
     logs: FloatArray, y: FloatArray, met: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The same of logarithms of K probabilities, which have a lower end only."""
+    """Do the same for logarithms of K probabilities, which have only a lower limit."""
     inner = np.where(logs <= _LOG_END, 0.0, logs).min(axis=1)
     lows = np.where(y == y, np.minimum(inner, _LOG_INNER), LIMIT)
     lows = np.minimum.accumulate(np.append(met[0], lows))
@@ -93,19 +94,19 @@ def logs_within_so_far(
 
 
 def logs_within(logs: FloatArray, met: FloatArray) -> FloatArray:
-    """Logarithms of K probabilities, no smaller than by what was met."""
+    """Clip logarithms of K probabilities to the lower limit that follows from ``met``."""
     return np.maximum(logs, _low_ends(met[:1], logs.shape[1]))
 
 
 def _low_ends(smallest: FloatArray, k: int) -> FloatArray:
-    most = min(-np.log(2.0 * k), _LOG_INNER - _HALF)  # below 1 / K: no winner is reached
+    most = min(-np.log(2.0 * k), _LOG_INNER - _HALF)  # below 1 / K: the winner is not clipped
     least = min(float(np.log(NEAREST)), most)
     return np.where(smallest >= LIMIT, least, np.clip(smallest - _HALF, least, most))
 
 
 def check_met(met: FloatArray) -> None:
-    """Raise unless a file's state can have been met."""
+    """Raise unless a ``met_`` from a file is possible."""
     if met.shape != (2,) or not (np.abs(met) <= LIMIT).all():
-        raise ValueError("met_ does not hold two log-odds of scores")
-    if met[0] > met[1] > -LIMIT:  # of many classes there is a smallest only
-        raise ValueError("met_ holds a smallest score above the largest")
+        raise ValueError("met_ does not contain two log-odds")
+    if met[0] > met[1] > -LIMIT:  # for K classes met_ has only a smallest score
+        raise ValueError("the smallest score in met_ is above the largest")

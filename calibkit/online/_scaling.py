@@ -20,72 +20,73 @@ from ._resolution import LIMIT, SUREST, within, within_so_far
 
 
 class OnlinePlattCalibrator(NewtonCalibrator):
-    """Online Platt scaling (OPS): ``expit(slope * logit(p) + intercept)``, learnt label by label.
+    """Online Platt scaling (OPS): ``expit(slope * logit(p) + intercept)``, updated by each label.
 
-    Use it where scores and labels keep coming and the world drifts: it needs no window and no
-    refit, and its log loss comes near that of the best fixed map in hindsight whatever the labels.
-    Wrap it in :class:`TrackingCalibrator` for smaller calibration errors. For a batch of data that
-    does not drift :class:`PlattCalibrator` is the optimum.
+    Use it for two classes if labels keep arriving and the scores drift slowly. It needs no window
+    and no refit, and its log loss stays close to that of the best fixed slope and intercept, even
+    against adversarial labels. For a smaller calibration error, put it into
+    :class:`TrackingCalibrator`; for abrupt drift use :class:`AdaptivePlattCalibrator`; for a fixed
+    data set use :class:`calibkit.PlattCalibrator`.
+
+    Before the first label it returns the scores. :mod:`calibkit.online` shows how to call it.
 
     Parameters
     ----------
     gamma : float, default=0.1
-        Steps are ``1 / gamma`` times the Newton step: smaller follows faster.
+        Each step is the Newton step divided by ``gamma``: smaller adapts faster.
     prior_strength : float, default=100.0
-        The Newton matrix starts as this times the identity: larger moves more slowly at first.
+        The Newton matrix starts as this number times the identity: larger adapts more slowly at
+        first.
     radius : float, default=100.0
-        Slope and intercept stay in the ball of this radius.
+        Maximum length of the vector (slope, intercept).
     discount : float, default=1.0
-        Factor in (0, 1] on the memory of the Newton matrix at every label: below 1 steps don't
-        shrink for ever, for drift that is abrupt. :class:`AdaptivePlattCalibrator` chooses it.
+        The Newton matrix is multiplied by this number, in (0, 1], at every label. At 1 the steps
+        become smaller and smaller; below 1 old labels are forgotten.
+        :class:`AdaptivePlattCalibrator` chooses it from the data.
     start : sequence of two floats, optional
-        Slope and intercept to start from; by default (1, 0), which returns the scores.
+        Initial slope and intercept. Default: (1, 0), which returns the scores.
     eps : float or "auto", default="auto"
-        Scores nearer to 0 or 1 are taken as this far; log-odds likewise. "auto" learns it, of
-        probabilities: half the distance from 0 (or 1) of the nearest score, learnt from before,
-        that is not there itself; at least 1e-5 and at most .01. The paper's rule is 1e-5.
+        Scores are clipped to [eps, 1 - eps], log-odds likewise. "auto" sets it from the scores with
+        labels so far: half the distance from 0 (or 1) of the nearest score that is not 0 or 1
+        itself, within [1e-5, .01]. Log-odds are clipped as with 1e-5, the value of the paper.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are. Margins of ``decision_function`` count as logits.
+        Whether the scores are probabilities or log-odds. Use "logit" for ``decision_function``.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
     theta_ : ndarray of shape (2,)
         Slope and intercept.
     factor_ : ndarray of shape (3,)
-        Factors l, d1, d2 of the Newton matrix; :meth:`matrix` puts them together.
+        Factors l, d1, d2 of the Newton matrix; :meth:`matrix` returns the matrix.
     met_ : ndarray of shape (2,)
-        Log-odds of the smallest and the largest score so far, those at 0 and 1 left out; at least
-        as far out as .02 and .98.
+        Log-odds of the smallest and the largest score so far, without 0 and 1, and at least as
+        extreme as .02 and .98.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (2,)
         Class labels.
 
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
-
     Notes
     -----
-    Each label costs one online Newton step on the log loss: with ``u = (logit p, 1)`` and gradient
-    ``g = (q - y) u``, ``A += g g'`` and ``theta -= A^-1 g / gamma``, brought back into the ball in
-    the norm of A. For scores in [.01, .99] the regret is O(log T) (Theorem 2.1 of the paper). What
-    is propagated are the factors of ``A = L D L'``: their updates only add positive numbers, so
-    that A stays positive definite after any number of steps. Memory is constant; 10^6 steps take
-    about .34 s, with Numba .035 s (``benchmarks/online.py --speed``).
+    Each label makes one online Newton step on the log loss: with ``u = (logit p, 1)`` and gradient
+    ``g = (q - y) u``, ``A += g g'`` and ``theta -= A^-1 g / gamma``, projected to the ball of
+    ``radius`` in the norm of A. For scores in [.01, .99] the regret is O(log T) (Theorem 2.1 of the
+    paper).
 
-    The authors' code starts from (0, 0), which forecasts 1/2 at first; the paper, and this class,
-    from (1, 0), the identity.
+    The factors of ``A = L D L'`` are updated instead of A. Their updates only add positive numbers,
+    so A stays positive definite after any number of steps.
 
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    Memory is constant. 10^6 steps take about .34 s, or .035 s with Numba
+    (``benchmarks/online.py --speed``).
+
+    The authors' code starts from (0, 0), whose first forecast is 1/2. The paper and this class
+    start from (1, 0), the identity.
 
     References
     ----------
@@ -95,7 +96,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
 
     Examples
     --------
-    A model that was right becomes over-confident half-way.
+    A calibrated model becomes over-confident after half of the rows.
 
     >>> import numpy as np
     >>> from calibkit.online import OnlinePlattCalibrator
@@ -162,11 +163,11 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         self.theta_, self.factor_, self.met_ = theta, factor, met
         return out
 
-    # One row at a time: the same numbers, without arrays.
+    # Single rows: the same numbers, computed without arrays.
 
     def predict_proba_one(self, x: float) -> float:
         state = self.__dict__
-        if "_kept" in state or "classes_" not in state:  # under way, or not started
+        if "_kept" in state or "classes_" not in state:  # an update is running, or not started
             return super().predict_proba_one(x)
         a, b = state["theta_"].tolist()
         z, (low, high) = self._log_odds(x), state["met_"].tolist()
@@ -180,12 +181,12 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         code = self._code(y)
         if code is None:
             return super().learn_one(x, y)
-        # All that steps depend on: to look at every parameter would take as long as a step.
+        # Only what the steps use: checking every parameter would take as long as a step.
         used = self.gamma, self.prior_strength, self.radius, self.discount, self.eps, self.scale
         if used != self._checked:
             with self._unchanged_on_error():
                 self._check_changes()
-                self._log_odds(x)  # a bad score fails here
+                self._log_odds(x)  # raises if the score is invalid
             self._checked, self._numbers = used, self._settings()
         theta, factor, met = self.theta_.tolist(), self.factor_.tolist(), self.met_
         z, (low, high) = [self._log_odds(x)], met.tolist()
@@ -193,7 +194,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
             read, met = within_so_far(np.array(z), np.array([code]), met)
             z = read.tolist()
         self._step(z, [code], [0.0], theta, factor, *self._numbers)
-        # In one step, for those who read meanwhile.
+        # In one step: other threads may predict meanwhile.
         self.__dict__.update(
             theta_=np.array(theta), factor_=np.array(factor), met_=met, n_seen_=self.n_seen_ + 1.0
         )
@@ -203,78 +204,70 @@ class OnlinePlattCalibrator(NewtonCalibrator):
     _numbers: tuple[float, float, float, float]
 
     def _log_odds(self, x: float) -> float:
-        """Log-odds of one score, the same bits as among others."""
+        """Return the log-odds of one score, with the same bits as for an array."""
         if self.scale != "probability" or type(x) is not float or not 0.0 <= x <= 1.0:
             return float(self._features(self._one(x))[0, 0])
         eps = self.eps
         return _log_odds(x, SATURATED if eps == "auto" else eps)
 
 
-@lru_cache(maxsize=64)  # a forecast is mostly followed by its label
+@lru_cache(maxsize=64)  # a forecast and its label use the same score
 def _log_odds(x: float, eps: float) -> float:
     p = min(max(x, eps), 1.0 - eps)
     return float(np.log(p / (1.0 - p)))
 
 
 class OnlineBetaCalibrator(NewtonCalibrator):
-    """Online beta scaling (OBS): ``expit(a * log(p) + b * log(1 - p) + c)``, label by label.
+    """Online beta scaling (OBS): ``expit(a * log(p) + b * log(1 - p) + c)``, updated by each label.
 
-    One parameter more than :class:`OnlinePlattCalibrator`: it also bends the two ends of the curve
-    differently, which forests often need. Wrap it in :class:`TrackingCalibrator` for smaller
-    calibration errors.
+    Use it instead of :class:`OnlinePlattCalibrator` if the two ends of the calibration curve bend
+    differently, as for many random forests; it has one parameter more. For a smaller calibration
+    error, use it inside of :class:`TrackingCalibrator`.
+
+    Before the first label it returns the scores. :mod:`calibkit.online` shows how to call it.
 
     Parameters
     ----------
     gamma : float, default=0.1
-        Steps are ``1 / gamma`` times the Newton step: smaller follows faster.
+        Each step is the Newton step divided by ``gamma``: smaller adapts faster.
     prior_strength : float, default=25.0
-        The Newton matrix starts as this times the identity: larger moves more slowly at first.
+        The Newton matrix starts as this number times the identity: larger adapts more slowly at
+        first.
     radius : float, default=100.0
-        The three weights stay in the ball of this radius.
+        Maximum length of the vector (a, b, c).
     discount : float, default=1.0
-        Factor in (0, 1] on the memory of the Newton matrix at every label.
+        The Newton matrix is multiplied by this number, in (0, 1], at every label.
     start : sequence of three floats, optional
-        Weights to start from; by default (1, -1, 0), which returns the scores.
+        Initial a, b and c. Default: (1, -1, 0), which returns the scores.
     eps : float or "auto", default="auto"
-        Scores nearer to 0 or 1 are taken as this far; log-odds likewise. "auto" learns it, of
-        probabilities: half the distance from 0 (or 1) of the nearest score, learnt from before,
-        that is not there itself; at least 1e-5 and at most .01. The paper's rule is 1e-5.
+        As in :class:`OnlinePlattCalibrator`.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
     theta_ : ndarray of shape (3,)
-        Weights of log p, of log(1 - p), and the intercept.
+        a, b and c.
     factor_ : ndarray of shape (6,)
         Factors l21, l31, l32, d1, d2, d3 of the Newton matrix.
     met_ : ndarray of shape (2,)
-        Log-odds of the smallest and the largest score so far, those at 0 and 1 left out; at least
-        as far out as .02 and .98.
+        As in :class:`OnlinePlattCalibrator`.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (2,)
         Class labels.
 
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
-
     Notes
     -----
-    As :class:`OnlinePlattCalibrator`, with three features. The map is not held to be monotone:
-    the regret bound is over the whole ball. The authors start from zeros; this class starts from
-    the identity.
-
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    The algorithm is that of :class:`OnlinePlattCalibrator`, with three features. The map may be
+    non-monotone: the regret bound compares with all parameters in the ball. The authors' code
+    starts from zeros; this class starts from the identity.
 
     References
     ----------
@@ -347,7 +340,7 @@ class OnlineBetaCalibrator(NewtonCalibrator):
 def _moved(
     u: FloatArray, v: FloatArray, z: FloatArray, to: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """``log p`` and ``log(1 - p)`` where log-odds z were brought to others."""
+    """Return ``log p`` and ``log(1 - p)`` after log-odds ``z`` were clipped to ``to``."""
     if to is z:
         return u, v
     rows = np.flatnonzero(to != z)

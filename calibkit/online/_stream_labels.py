@@ -1,4 +1,4 @@
-"""Labels of a stream: some may be missing, and not every class is there from the start."""
+"""Check labels of a stream: some may be missing, and some classes may appear later."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def validate_stream(
     labels_first: bool = False,
     allow_empty: bool = True,
 ) -> tuple[np.ndarray | None, Scores, FloatArray]:
-    """``(classes, scores, codes)`` of rows of a stream; see :func:`validate_stream_labels`."""
+    """Return ``(classes, scores, codes)`` of the rows; see :func:`validate_stream_labels`."""
     try:
         distinct, codes = validate_stream_labels(y, classes=classes)
         s = validate_scores(
@@ -33,7 +33,7 @@ def validate_stream(
         )
     except ValueError:
         refuse_swapped(X, y, names, labels_first=labels_first)
-        # What is wrong with the scores is said first.
+        # Report invalid scores first.
         validate_scores(X, scale=scale, name=names[0], allow_empty=allow_empty)
         raise
     check_lengths(len(s), len(codes), names)
@@ -43,10 +43,10 @@ def validate_stream(
 def validate_stream_labels(
     y: Any, *, classes: np.ndarray | None
 ) -> tuple[np.ndarray | None, FloatArray]:
-    """``(classes, codes)``; codes are NaN where a label is missing.
+    """Return ``(classes, codes)``; codes are NaN where a label is missing.
 
-    The classes are those given, else those found if there are two or more of them, else 0 and 1
-    for labels that are 0 and 1, else None.
+    The classes are those passed; otherwise those found, if there are two or more; otherwise 0 and
+    1, if the only label is 0 or 1; otherwise None.
     """
     if (coded := _numbers(y, classes)) is not None:
         return classes, coded
@@ -86,8 +86,7 @@ def _refuse_other_type(labels: list[Any], classes: list[Any]) -> None:
 
 
 def _numbers(y: Any, classes: np.ndarray | None) -> FloatArray | None:
-    """Codes of two known classes that are numbers, by comparing: to sort takes longer than to
-    learn."""
+    """Return codes of two numeric classes by comparison, which is faster than a sort."""
     plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuf"
     if not plain or classes is None or len(classes) != 2 or classes.dtype.kind not in "biuf":
         return None
@@ -108,23 +107,23 @@ def _missing(labels: np.ndarray) -> np.ndarray:
 
 
 def _one_class(distinct: np.ndarray, known: Any) -> tuple[np.ndarray, Any]:
-    """Labels that begin with one class: 0 and 1 are known to be two."""
+    """Return classes and codes if all labels are equal; for 0 or 1, the classes are 0 and 1."""
     if distinct.dtype.kind in "bif" and distinct[0] in (0, 1):
         return np.array([0, 1], dtype=distinct.dtype), np.full(len(known), float(distinct[0]))
     raise InputError(
-        f"the first labels are all {spelled(distinct[0])}; expected labels 0 and 1, or the classes "
-        "by name. A stream can't wait for the other class: pass classes=[...]."
+        f"the first labels are all {spelled(distinct[0])}; expected labels 0 and 1, or all classes "
+        "to be declared. Pass classes=[...]."
     )
 
 
 def no_label_yet(own: str, first: str) -> NotFittedError:
-    """The error of what has not started, and which methods start it."""
+    """Return the error of a calibrator before its first label."""
     return NotFittedError(
-        f"This {own} instance has seen no label yet and does not know its classes. Call "
-        f"{first} first, or start it as {own}(classes=[0, 1])."
+        f"This {own} instance has no labels yet and does not know its classes. Call {first} first, "
+        f"or make it with {own}(classes=[0, 1])."
     )
 
 
 def known_classes(given: Any) -> np.ndarray | None:
-    """Classes given by a user, checked."""
+    """Return the classes that a user passed, checked."""
     return None if given is None else validate_classes(given)

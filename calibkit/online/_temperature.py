@@ -20,62 +20,57 @@ from ._resolution import logs_within, logs_within_so_far, within, within_so_far
 
 
 class OnlineTemperatureCalibrator(ResolvingCalibrator):
-    """Online temperature scaling: divide all logits by one number, learnt label by label.
+    """Online temperature scaling: divide all logits by one number, updated by each label.
 
-    Use it for streams of many classes: one parameter, and the order of the classes never changes.
-    For two classes :class:`OnlinePlattCalibrator` repairs the base rate too.
+    Use it for streams of more than two classes. It has one parameter and never changes the order of
+    the classes, so accuracy stays the same. For two classes prefer :class:`OnlinePlattCalibrator`,
+    which also corrects the base rate.
+
+    Before the first label it returns the scores. :mod:`calibkit.online` shows how to call it.
 
     Parameters
     ----------
     gamma : float, default=0.1
-        Steps are ``1 / gamma`` times the Newton step: smaller follows faster.
+        Each step is the Newton step divided by ``gamma``: smaller adapts faster.
     prior_strength : float, default=100.0
-        The sum of squared gradients starts here: larger moves more slowly at first.
+        Initial value of the sum of squared gradients: larger adapts more slowly at first.
     radius : float, default=100.0
         The temperature stays between ``1 / radius`` and ``radius``.
     eps : float or "auto", default="auto"
-        Probabilities nearer to 0 are taken as this far. "auto" learns it: half the distance from 0
-        (or 1) of the nearest probability, learnt from before, that is not there itself; at least
-        1e-5 and at most .01.
+        Probabilities are clipped to at least ``eps``. "auto" sets it from the scores with labels so
+        far: half the distance from 0 (or 1) of the nearest probability that is not 0 or 1 itself,
+        within [1e-5, .01].
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or logits.
     classes : array-like, optional
         All class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
+    temperature_ : float
+        The number that divides the logits. Above 1, the classifier was over-confident.
     inverse_ : ndarray of shape (2,)
         The inverse temperature, and the sum of squared gradients.
     met_ : ndarray of shape (2,)
-        Log-odds of the smallest and the largest score so far, those at 0 and 1 left out, at least
-        as far out as .02 and .98; of more than two classes the logarithm of the smallest first.
-    temperature_ : float
-        Above 1: the classifier was over-confident of late.
+        For two classes, as in :class:`OnlinePlattCalibrator`. For more, the first number is the
+        logarithm of the smallest probability so far.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (n_classes,)
-        Class labels; columns of ``predict_proba`` follow them.
-
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
+        Class labels, in the order of the columns of ``predict_proba``.
 
     Notes
     -----
-    The log loss of ``softmax(b z)`` in the inverse temperature b has derivative ``E - z_y`` and
-    second derivative ``Var``, mean and variance being of z under the forecast q. The label's own
-    part of the variance gives ``Var >= q_y (E - z_y)^2``: the loss is exp-concave with the
-    smallest q_y as its constant, so an online Newton step in b has regret O(log T) on bounded
-    logits, for any labels (Hazan, Agarwal and Kale 2007, Theorem 2; the constant grows like
-    ``K exp(2 b max|z|)``).
-
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    The log loss of ``softmax(b z)`` as a function of the inverse temperature b has derivative
+    ``E - z_y`` and second derivative ``Var``: the mean and the variance of z under the forecast q.
+    The term of the label itself gives ``Var >= q_y (E - z_y)^2``, so the loss is exp-concave with
+    the smallest q_y as its constant. Therefore an online Newton step in b has regret O(log T) on
+    bounded logits, for any labels (Hazan, Agarwal and Kale 2007, Theorem 2). The constant grows
+    like ``K exp(2 b max|z|)``.
 
     References
     ----------
@@ -90,7 +85,7 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
     >>> from calibkit.online import OnlineTemperatureCalibrator
     >>> rng = np.random.default_rng(0)
     >>> logits = rng.normal(size=(5000, 4))
-    >>> y = (logits + rng.gumbel(size=(5000, 4))).argmax(axis=1)  # the softmax of the logits
+    >>> y = (logits + rng.gumbel(size=(5000, 4))).argmax(axis=1)  # drawn from softmax(logits)
     >>> cal = OnlineTemperatureCalibrator(scale="logit").partial_fit(3 * logits, y)
     >>> round(cal.temperature_)
     3
@@ -120,7 +115,7 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
 
     @property
     def temperature_(self) -> float:
-        """The temperature that divides the logits now."""
+        """Return the number that divides the logits now."""
         return 1.0 / float(self.inverse_[0])
 
     def _check_params(self) -> None:
@@ -133,12 +128,12 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
     def _check_state(self) -> None:
         super()._check_state()
         if self.inverse_.shape != (2,):
-            raise ValueError("inverse_ does not hold two numbers")
+            raise ValueError("inverse_ is not a vector of two numbers")
         beta, squares = self.inverse_.tolist()
         bound = float(self.radius) * (1.0 + 1e-9)
         if not 1.0 / bound <= beta <= bound:
             raise ValueError(f"inverse_ holds {spelled(beta)}; expected 1 / radius to radius")
-        # A gradient is at most the distance between two logits.
+        # A gradient is at most the difference of two logits.
         most = self.prior_strength + self.n_seen_ * (2.01 * LARGEST_LOGIT) ** 2
         if not self.prior_strength * (1.0 - 1e-9) <= squares <= most:
             raise ValueError(f"inverse_ holds {spelled(squares)}; expected prior_strength or more")

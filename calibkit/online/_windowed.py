@@ -1,4 +1,4 @@
-"""Batch calibrators, refitted now and then on what has been seen."""
+"""Batch calibrators that are refitted at regular intervals."""
 
 from __future__ import annotations
 
@@ -19,61 +19,56 @@ from .._core.warnings import silent
 from .._typing import FloatArray
 from ._base import OnlineCalibrator, WrappingCalibrator
 
-#: Labels until a fit that is not to come.
+#: Labels until the next fit, if there will be none.
 _NEVER = float(np.finfo(float).max)
 
 
 class WindowedCalibrator(WrappingCalibrator):
-    """Refit any batch calibrator every so many labels, on a window of the last ones or on all.
+    """Refit any batch calibrator at regular intervals, on the latest labels or on all of them.
 
-    Use it as the baseline that people know, or where a map is wanted that has no online form, such
-    as isotonic regression. It forgets at once what leaves the window and learns nothing between
-    refits: online Platt scaling does both smoothly, at less cost.
+    Use it as the usual baseline, or for a map without an online form, such as isotonic regression.
+    It changes nothing between refits, and forgets labels at once when they leave the window.
+    :class:`OnlinePlattCalibrator` adapts at every label and needs less time and memory.
+
+    Before the first fit it returns the scores. :mod:`calibkit.online` shows how to call it.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
         A batch calibrator of two classes, such as ``PlattCalibrator()``.
     window : int, optional
-        Labels that a fit uses, the last so many; by default all, which are all kept in memory.
+        Number of latest labels used in a fit. Default: all labels, which are all kept in memory.
     refit_every : int, default=500
-        Labels between fits.
+        Number of labels between fits.
     first_fit : int, optional
-        Labels before the first fit, by default ``refit_every``; scores are forecasts until then.
+        Number of labels before the first fit. Default: ``refit_every``.
     refit : bool, default=True
-        False fits once and never again: a fixed calibrator, for comparison.
+        False fits once and never again, for comparison.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
-        Most forecasts that may wait for labels, see ``forecast``.
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------
     calibrator_ : BaseCalibrator or None
-        The last fit.
+        The last fit; None before the first.
     scores_, labels_ : ndarray
-        Scores and codes of labels in the window.
+        Scores and label codes in the window.
     due_ : float
-        Labels until the next fit.
+        Number of labels until the next fit.
     n_seen_ : float
-        Labels learnt.
+        Number of labels that updated the calibrator.
     pending_ : Pending
-        Forecasts that wait for labels.
+        Forecasts that wait for their labels.
     classes_ : ndarray of shape (2,)
         Class labels.
 
-    Raises
-    ------
-    ValueError
-        In ``fit``, ``partial_fit`` and the like: bad data.
-
     Notes
     -----
-    A window of one class only can't be fitted: the last fit stays until the other class comes.
-    The methods called "windowed" in the authors' code use all past labels (``window=None``).
-
-    Any number of threads may read one while another learns: a read sees all of an update or nothing
-    of it. Save and copy it from the thread that learns.
+    If all labels in the window are of one class, the last fit is kept until a label of the other
+    class arrives. The methods called "windowed" in the authors' code use all past labels
+    (``window=None``).
 
     References
     ----------
@@ -123,12 +118,12 @@ class WindowedCalibrator(WrappingCalibrator):
 
     @property
     def calibrator_(self) -> BaseCalibrator | None:
-        """The last fit, or None."""
+        """Return the last fit, or None."""
         return self.calibrators_[0]
 
     @classmethod
     def _examples(cls) -> Iterator[OnlineCalibrator]:
-        yield from ()  # needs a calibrator of a sibling package; the test suite brings one
+        yield from ()  # needs a calibrator of another package; the tests make examples
 
     def _check_params(self) -> None:
         inner = self.calibrator
@@ -157,7 +152,7 @@ class WindowedCalibrator(WrappingCalibrator):
         if not np.isin(self.labels_, (0.0, 1.0)).all():
             raise ValueError("labels_ are not all 0 or 1")
         if self.due_ == 0 and len(self.labels_) == 0:
-            raise ValueError("due_ is of a fit on no labels")
+            raise ValueError("due_ is 0, but there are no labels to fit")
         never = self.due_ == _NEVER and not self.refit
         if not never and (not 0 <= self.due_ <= 2**53 or self.due_ != int(self.due_)):
             raise ValueError(f"due_={spelled(self.due_)}; expected a count")
@@ -165,7 +160,7 @@ class WindowedCalibrator(WrappingCalibrator):
     def _twin(self, trial: bool = False) -> OnlineCalibrator:
         twin = super()._twin(trial)
         if trial:
-            twin.due_ = _NEVER  # to learn a row is quick, and a fit is not
+            twin.due_ = _NEVER  # a fit would be slow
         return twin
 
     def _start(self, n_classes: int) -> None:
@@ -192,7 +187,7 @@ class WindowedCalibrator(WrappingCalibrator):
         seen = np.cumsum(~np.isnan(y))
         places = [np.flatnonzero(y == label) for label in (0.0, 1.0)]
         while start < len(y):
-            # All rows up to the one whose label makes the next fit due, or possible.
+            # Rows up to the label that makes the next fit due, or possible.
             if self.due_ > 0:
                 before = seen[start - 1] if start else 0
                 stop = int(np.searchsorted(seen, before + self.due_)) + 1
@@ -218,7 +213,7 @@ class WindowedCalibrator(WrappingCalibrator):
 
     def _refit(self) -> None:
         if self.labels_.min() == self.labels_.max():
-            self.due_ = 0.0  # until a label of the other class comes
+            self.due_ = 0.0  # fit when a label of the other class arrives
             return
         s = self._scores(self.scores_[:, None])
         with silent():
