@@ -132,9 +132,22 @@ def test_every_block_is_one_of_those_tested():
     assert kinds == {"python", "sh", "console"}
 
 
-def test_links_point_at_files():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+def anchors(text):
+    """What links to the headings of a page are called."""
+    heads = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head).lower().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
+                                  "docs/intervals.md", "docs/write_your_own.md",
+                                  "benchmarks/README.md"])  # fmt: skip
+def test_links_point_at_files_and_headings(page):
+    page = ROOT / page
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
 
 
 if __name__ == "__main__":  # python -m tests.test_readme: write the table
