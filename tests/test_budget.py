@@ -181,7 +181,7 @@ def test_interval_covers_and_groups_widen_it():
 def test_it_prints_as_a_table():
     correct, score, p = runs()
     lines = str(simulate_budget(correct, score, p, random_state=0)).splitlines()
-    assert lines[0].split() == ["budget", "share", "used", "accuracy", "right", "one", "drawn"]
+    assert lines[0].split() == ["budget", "share", "used", "accuracy", "correct", "drawn"]
     assert [line.split()[0] for line in lines[1:4]] == ["fixed", "adaptive", "uniform"]
     assert "90% interval" in lines[4]
     assert "60 questions" in lines[-1]
@@ -213,7 +213,7 @@ def test_bad_arguments_are_named(call, error, words):
     [
         ([[1, 0]], [[1, 2, 3]], [0.5], r"correct has shape \(1, 2\) and score \(1, 3\)"),
         ([[1, 2]], [[1, 2]], [0.5], "correct is 2 at question 0, sample 1; expected labels 0 or 1"),
-        ([[np.nan, 1]], [[1, 2]], [0.5], "correct is nan at question 0, sample 0; .* only behind"),
+        ([[np.nan, 1]], [[1, 2]], [0.5], "correct is nan at question 0, sample 0; .* only after"),
         ([[1, 1]], [[1, np.nan]], [0.5], "score is nan at question 0, sample 1"),
         ([[1, np.nan]], [[1, 2]], [0.5], "score is 2 at .* expected NaN where correct is NaN"),
         ([[1, 0], []], [[1, 2], []], [0.5, 0.5], "correct has no sample of question 1"),

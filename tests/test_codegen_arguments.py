@@ -217,7 +217,7 @@ def test_a_draw_that_takes_no_row_is_said(fitted):
             seen.add("fitted")
         except ValueError as error:
             assert str(error).startswith(  # noqa: PT017 - either may come, by the draw
-                f"RiskControlledThreshold.fit: the draw took an output of none of {len(fitted[0])} "
+                f"RiskControlledThreshold.fit: no output was drawn from {len(fitted[0])} groups "
             )
             seen.add("refused")
     assert seen == {"fitted", "refused"}

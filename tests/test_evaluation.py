@@ -473,6 +473,12 @@ def test_outputs_that_were_joined_need_no_more(tmp_path):
     assert table[0] == table.rows[0]
     with pytest.raises(ValueError, match=r"correct is given twice: .*Drop the argument"):
         evaluate_confidence(scored, scored.correct)
+    with pytest.raises(ValueError, match=r"without labels; .*Pass join_results\(generations"):
+        evaluate_confidence(outputs)
+    with pytest.raises(ValueError, match=r"holds results, .*Pass join_results\(generations"):
+        evaluate_confidence(read_results(tmp_path / "results.json"), outputs)
+    with pytest.raises(ValueError, match=r"correct is a Signals, .* call evaluate_confidence\(sig"):
+        evaluate_confidence(scored.correct, signals)
 
 
 def test_signals_of_a_second_file_are_matched_by_task_and_sample(tmp_path):

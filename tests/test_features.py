@@ -164,8 +164,8 @@ def test_set_output(frame):
     [
         ({"measures": "averag_token_probability"}, ValueError, "did you mean 'average_token"),
         ({"measures": None}, ValueError, "measures=None; expected one of"),
-        ({"measures": []}, ValueError, "one or more different measures"),
-        ({"measures": ["length", "length"]}, ValueError, "one or more different measures"),
+        ({"measures": []}, ValueError, "at least one measure, each once"),
+        ({"measures": ["length", "length"]}, ValueError, "at least one measure, each once"),
         ({"scale": "odds"}, ValueError, "scale='odds'"),
         ({"quantile": -0.1}, ValueError, "quantile=-0.1"),
         ({"columns": ["logprobs"]}, TypeError, "expected a dict"),

@@ -272,7 +272,7 @@ BAD = [
     ("text", TypeError, "logprobs is str"),
     (None, TypeError, "logprobs is None"),
     (3, TypeError, "logprobs is int"),
-    ([np.ma.masked_array([-1.0])], TypeError, "MaskedArray .* at output 0; .* alone"),
+    ([np.ma.masked_array([-1.0])], TypeError, "MaskedArray .* at output 0; .* Pass only"),
     ({-1.0}, TypeError, "logprobs is set"),
     ([{-1.0}], TypeError, "set .* at output 0"),
     (np.ma.masked_array(-np.ones((1, 2)), [[0, 1]]), TypeError, "MaskedArray, which hides values"),
@@ -547,7 +547,7 @@ def test_confidence_is_read():
 
 @pytest.mark.parametrize("text", UNREAD)
 def test_what_is_not_one_number_is_not_guessed(text):
-    with pytest.warns(MissingSignalWarning, match="1 of 1 outputs have no verbalised confidence"):
+    with pytest.warns(MissingSignalWarning, match="1 of 1 outputs have no verbalized confidence"):
         assert np.isnan(parse_confidence([text])).all()
 
 
@@ -618,7 +618,7 @@ def test_agreement_without_answers():
     x = ["a", None, "a", float("nan"), (1, 2)]
     with pytest.warns(MissingSignalWarning, match=r"2 of 5 .*output 1: no answer"):
         np.testing.assert_allclose(agreement(x, [0] * 5), [0.4, np.nan, 0.4, np.nan, 0.2])
-    with pytest.warns(MissingSignalWarning, match=r"1 of 3 .*output 2: a lone sample"):
+    with pytest.warns(MissingSignalWarning, match=r"1 of 3 .*output 2: the only sample of its"):
         found = agreement([1, 1, 1], ["a", "a", "b"], leave_one_out=True)
     np.testing.assert_allclose(found, [1, 1, np.nan])
     with pytest.warns(MissingSignalWarning):

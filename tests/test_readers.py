@@ -279,7 +279,7 @@ def test_lm_eval_filters_are_not_mixed(write):
         for i in range(2)
     ]
     path = write(records)
-    with pytest.raises(ValueError, match=r"line 3: says exact_match,flexible-extract, .*Choose"):
+    with pytest.raises(ValueError, match=r"line 3: has results by exact_match,flexible-.*Choose"):
         read_results(path)
     found = read_results(path, correct="exact_match,flexible-extract")
     assert found.correct.tolist() == [False, True]
@@ -507,11 +507,17 @@ GOOD = json.dumps({"task_id": "a", "logprobs": [-0.1]})
         ("[1]\n[2]\n", r"f\.jsonl, line 1: holds a JSON list; expected an object"),
         ("[]", r"f\.jsonl: the list is empty"),
         ('[{"task_id": "a"}, 3]', r"item 1 \(counted from 0\): holds a JSON int"),
-        (GOOD + "\n" + '{"logprobs": [-0.1]}', r"line 2: is no table record; .*It has: logprobs\."),
+        (
+            GOOD + "\n" + '{"logprobs": [-0.1]}',
+            r"line 2: is not a record of the format table; .*It has: logprobs\.",
+        ),
         ("task_id,sample\na,0\nb\n", r"f\.jsonl, line 3: 1 cells; the header has 2"),
         ("task_id,task_id\na,0\n", r"line 1: several columns are named task_id"),
         ("task_id,logprobs\na,-0.1 -0.2\n", r"line 2: logprobs is '-0.1 -0.2'; expected a list"),
-        ("name;p\na;1\n", r"line 2: is of no known format\. .*lm-eval: doc_id.* It has: name;p"),
+        (
+            "name;p\na;1\n",
+            r"line 2: is in no known format; .*doc_id and resps \(lm-eval\)\. It has: name;p",
+        ),
         ('{"task_id": "a", "sample": 0}\n{"task_id": "a"}', r"line 2: has no sample number"),
         ('{"task_id": "a", "sample": 1.5}', r"line 1: sample is 1\.5; expected a whole number"),
         ('{"task_id": null}', r"line 1: task is None; expected a text"),
@@ -519,7 +525,7 @@ GOOD = json.dumps({"task_id": "a", "logprobs": [-0.1]})
         ('{"task_id": "a", "logprobs": ["x"]}', r"line 1: logprobs is \['x'\]; expected a list"),
         (
             '{"task_id": "a", "logprobs": [-1.0], "tokens": ["x", "y"]}',
-            r"line 1: 2 tokens and 1 log-probabilities",
+            r"line 1: has 2 tokens and 1 log-probabilities",
         ),
         ('{"task_id": "a", "task_id": "b"}', r"line 1: a key is repeated"),
         ('[{"task_id": "a", "task_id": "b"}]', r"item 0 .*: a key is repeated"),
@@ -574,16 +580,20 @@ VLLM = request_output("0", completion_output(P[0]))
 @pytest.mark.parametrize(
     ("good", "bad", "match"),
     [
-        (FINE, without(FINE, "choices"), "is no openai record; expected choices"),
-        (FINE, without(FINE, "task_id"), "has no task_id or custom_id; .*Name the one: task="),
+        (FINE, without(FINE, "choices"), "is not a record of the format openai; expected choices"),
+        (FINE, without(FINE, "task_id"), "has no task_id or custom_id; .*Name it: task="),
         (FINE, without(FINE, "choices", 0, "message"), "a choice has neither message nor text"),
         (FINE, changed(FINE, [], "choices"), r"choices is \[\]; expected a list of objects"),
         (
             FINE,
             without(FINE, "choices", 0, "logprobs", "content", 1, "logprob"),
-            r"token 1 of logprobs\.content is \{'token'.*expected token, logprob",
+            r"token 1 of logprobs\.content is \{'token'.*expected an object with token, logprob",
         ),
-        (FINE, changed(FINE, "x", "choices", 0, "logprobs"), "logprobs is 'x'; expected content"),
+        (
+            FINE,
+            changed(FINE, "x", "choices", 0, "logprobs"),
+            "logprobs is 'x'; expected an object with the list content",
+        ),
         (FINE, VLLM, "is in the format vllm and records before it are in openai"),
         (json.loads(GOOD), FINE, "is in the format openai and records before it are in table"),
         (FINE, changed(FINE, "x", "choices", 0, "index"), "index is 'x'; expected a whole"),
@@ -598,7 +608,7 @@ VLLM = request_output("0", completion_output(P[0]))
         (
             OLD,
             changed(OLD, [None, -0.1], "choices", 0, "logprobs", "token_logprobs"),
-            "null, as where a response echoes its prompt",
+            "null, as in responses that echo the prompt",
         ),
         (
             VLLM,
@@ -608,9 +618,9 @@ VLLM = request_output("0", completion_output(P[0]))
         (
             VLLM,
             changed(VLLM, [7, 8], "outputs", 0, "token_ids"),
-            r"logprobs\[1\] is .*the logprob of token 8",
+            r"logprobs\[1\] is .*the logprob of the drawn token 8",
         ),
-        (VLLM, changed(VLLM, {"a": 1}, "outputs", 0, "logprobs"), "or start_indices"),
+        (VLLM, changed(VLLM, {"a": 1}, "outputs", 0, "logprobs"), "with start_indices"),
     ],
 )
 def test_hostile_records(write, good, bad, match):
@@ -621,7 +631,9 @@ def test_hostile_records(write, good, bad, match):
 
 def test_forced_formats_and_wrong_kinds(write, tmp_path):
     path = write([FINE])
-    with pytest.raises(ValueError, match=r"line 1: is no vllm record; expected outputs.*It has: t"):
+    with pytest.raises(
+        ValueError, match=r"line 1: is not a record of the format vllm; expected out.*It has: t"
+    ):
         read_generations(path, format="vllm")
     with pytest.raises(ValueError, match="format='opnai'"):
         read_generations(path, format="opnai")
@@ -651,7 +663,7 @@ def test_forced_formats_and_wrong_kinds(write, tmp_path):
             r"line 1, eval\['a'\]\[0\]: the base status is 'odd'",
         ),
         ([{"eval": {"a": {"base": None}}}], r"eval\['a'\] has base None .*expected lists"),
-        ([{"eval": {}}], "no record has a verdict by correct=None"),
+        ([{"eval": {}}], "no record has a result by correct=None"),
         ([lm_eval(0, [["x"]], ["x"], bleu=0.3)], "line 1: has no pass@1 or .*It has: doc_id"),
         ([lm_eval(0, [["x"]], ["x"], exact_match=0.3)], r"exact_match is 0\.3; expected true"),
         ([lm_eval(0, [], [], acc=1)], r"line 1: has the responses \[\]; expected a list"),
@@ -746,12 +758,12 @@ def test_join_complete_is_silent():
         (
             (["HumanEval/0"],),
             (["0"],),
-            r"have task HumanEval/0, sample 0 \(g\.jsonl, line 1\), results task 0, sample 0 "
+            r"have task HumanEval/0, sample 0 \(g\.jsonl, line 1\), results have task 0, sample 0 "
             r"\(r\.csv, line 2\).*the part before the number",
         ),
         ((["a"], [0]), (["a"], [1]), "numbered from 0 in generations and from 1 in results"),
         ((["Mbpp/2"],), (["mbpp/2"],), "upper and lower case"),
-        ((["x"],), (["y"],), r"expected the same ids\.$"),
+        ((["x"],), (["y"],), r"has another column in the other file, .*: task='\.\.\.'\.$"),
     ],
 )
 def test_join_of_nothing_says_why(tasks, theirs, match):
@@ -765,8 +777,24 @@ def test_join_refuses_repeated_ids_and_wrong_kinds():
         join_results(outputs_of(two), verdicts_of(one))
     with pytest.raises(ValueError, match=r"results have .*at r\.csv, line 2 and at r\.csv, line 3"):
         join_results(outputs_of(one), verdicts_of(two))
-    with pytest.raises(TypeError, match="got Results; expected Generations, from read_generations"):
+    with pytest.raises(TypeError, match=r"are swapped; .* Call join_results\(generations, res"):
         join_results(verdicts_of(one), outputs_of(one))
+    with pytest.raises(TypeError, match=r"results is a str; expected Results\. Read the file"):
+        join_results(outputs_of(one), "results.json")
+
+
+def test_each_reader_takes_the_task_column_of_its_own_file(tmp_path):
+    (tmp_path / "g.csv").write_text("task_id,sure\na,0.9\nb,0.2\n")
+    (tmp_path / "r.csv").write_text("problem,passed\na,1\nb,0\n")
+    with pytest.raises(ValueError, match=r"It has: problem, passed\. .*of the task: task='pro"):
+        read_results(tmp_path / "r.csv")
+    with pytest.raises(
+        ValueError, match=r"has no problem; .*It has: task_id, sure\. If the task has"
+    ):
+        read_generations(tmp_path / "g.csv", task="problem", format="table", signals="sure")
+    results = read_results(tmp_path / "r.csv", task="problem")
+    found = join_results(read_generations(tmp_path / "g.csv", signals="sure"), results)
+    assert found.correct.tolist() == [True, False]
 
 
 def test_join_warns_of_counts_that_may_have_shifted():
@@ -819,7 +847,7 @@ def test_first_tokens_are_what_p_true_takes(tmp_path, kind):
 
 def test_positions_are_not_taken_for_alternatives(tmp_path):
     content = [{"token": "True", "logprob": -0.5, "top_logprobs": []}]
-    with pytest.raises(ValueError, match=r"answers\[0\] holds the tokens of a text.*content\[0\]"):
+    with pytest.raises(ValueError, match=r"answers\[0\] holds all tokens of a text.*content\[0\]"):
         p_true([content])
     found = answers(tmp_path, "chat")
     nested = found.top_logprobs[0]

@@ -31,7 +31,11 @@ _WORDS = (
     (r"rows: certify\(X, y\)", "rows: calibkit apply, then calibkit report"),
     (r", or method='bootstrap'[^.]*", ""),
     (r": np\.clip\(.*?\)", ""),
-    (r", or impute them and say so \(.*?\)\)", ""),
+    (r", or impute the values with SimpleImputer\(.*?\)", ""),
+    (
+        r"in the other file, pass each reader the column of its own file: task='\.\.\.'",
+        "in the other file, rename it in one of them",
+    ),
     (r"as labels names it", "as the option asks"),
     (r"\bof X\b", "of --prob"),
     (

@@ -1,8 +1,12 @@
-"""Scoring generated code: from token log-probabilities and answers to confidence signals.
+"""Score generated code: read a model's outputs and compute confidence signals.
 
-Signals come from token log-probabilities, from a model's answer about its own code, or from the
-agreement of its samples; calibkit calls no model. calibkit.decisions judges signals and turns them
-into accept, review or discard.
+A confidence signal is one number per output that says how likely the output is to be correct.
+Signals come from token log-probabilities, from a confidence that the model states, or from the
+agreement of several samples. calibkit never calls a model. :mod:`calibkit.decisions` judges the
+signals, calibrates them, and decides to accept, review or discard each output.
+
+Two constants: TOKEN_MEASURES are the names of the measures that :func:`token_confidence` computes.
+PROBABILITIES are the first five of them, which are probabilities.
 """
 
 from ._answers import agreement as agreement

@@ -1,4 +1,4 @@
-"""Confidence from what a model says of its own output, or does when asked again."""
+"""Confidence from a model's answer about its own output, from agreement, and from tests."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, validate_ragged, warn_of
 if TYPE_CHECKING:
     pass
 
-#: What may stand around an answer: spaces, punctuation, and tokenizers' marks for a space and a
-#: line break.
+#: Characters that are ignored around an answer: spaces, punctuation, and the marks of tokenizers
+#: for a space and a line break.
 _AROUND = string.whitespace + string.punctuation + "\u00a0ĠĊ▁“”‘’«»…。"
 
 
@@ -45,42 +45,43 @@ def p_true(
     absent: Literal["nan", "bound"] = "nan",
     scale: Scale = "probability",
 ) -> FloatArray:
-    """P(True): the probability of the token "True" when a model is asked whether it was right.
+    """Compute P(True): the probability of "True" when the model is asked if its output is correct.
 
-    Use it with one more call per output: code and question are shown, "Is this correct? True or
-    False:", and the log-probabilities of the first answer token are kept. It costs more than the
-    measures of :func:`token_confidence` and is often worse before it is rescaled.
+    Use it with one more model call per output: show the task and the code, ask "Is this correct?
+    True or False:", and keep the log-probabilities of the first answer token. It costs more than
+    the measures of :func:`token_confidence`, and uncalibrated it is often worse.
 
     Parameters
     ----------
     answers : sequence of n
-        Per output the likeliest first tokens of the answer: a dict from token to log-probability,
-        a list of ``(token, logprob)`` pairs, or OpenAI's list of ``{"token", "logprob"}``, which is
-        ``logprobs.content[0].top_logprobs``. None where there is none. The ``first_tokens`` of
-        answers that :func:`read_generations` has read are of this kind.
+        For each output, the most likely first tokens of the answer: a dict from token to
+        log-probability, a list of ``(token, logprob)`` pairs, or OpenAI's
+        ``logprobs.content[0].top_logprobs``, a list of ``{"token", "logprob"}``. None where there
+        is no answer. The ``first_tokens`` of :func:`read_generations` have this form.
     true, false : str or sequence of str, default=("true",) and ("false",)
-        The words of either answer. Case, spaces, quotes, punctuation and tokenizers' marks
-        (Ġ, ▁) around them don't count; all variants of a word are summed.
+        The words that mean yes and no. Case, spaces, quotes, punctuation and tokenizers' marks
+        (Ġ, ▁) around them are ignored; the probabilities of all variants of a word are summed.
     normalised : bool, default=False
-        Give P(True) / (P(True) + P(False)).
+        Return P(True) / (P(True) + P(False)) instead.
     absent : {"nan", "bound"}, default="nan"
-        What a word that is not listed counts as: no signal, or the most it can have, which is the
-        least probability listed or, if that is less, the mass not listed.
+        What to do if a word is not among the tokens. "nan": return NaN. "bound": use its largest
+        possible probability, the smaller of the least probability listed and the mass not listed.
     scale : {"probability", "logit"}, default="probability"
-        "logit" gives log-odds, from log-probabilities throughout.
+        "logit" returns log-odds, computed from the log-probabilities without underflow.
 
     Returns
     -------
     confidence : ndarray of shape (n,)
-        NaN where the words wanted are not listed; where both are not, even with "bound", the
-        normalised form is NaN.
+        NaN where a word is needed and not listed. With ``normalised=True`` it is also NaN, even
+        with "bound", where neither word is listed.
 
     Raises
     ------
     ValueError
-        If a log-probability is above 0, tokens sum to more than 1, or a word is in both answers.
+        If a log-probability is above 0, probabilities sum to more than 1, or a word is in both
+        ``true`` and ``false``.
     TypeError
-        If an answer is none of the three kinds.
+        If an answer has another form.
 
     Warns
     -----
@@ -89,9 +90,9 @@ def p_true(
 
     Notes
     -----
-    Both forms are those of Spiess et al. (2025, section 3): over the whole vocabulary, and
-    over the two answers. On the logit scale 1 - p is at least 2**-24, as in
-    :func:`token_confidence`; the normalised log-odds are log P(True) - log P(False) as they are.
+    Spiess et al. (2025, section 3) use both forms: over the whole vocabulary, and normalized over
+    the two answers. On the logit scale 1 - p is at least 2**-24, as in :func:`token_confidence`;
+    the normalized log-odds are log P(True) - log P(False) without a limit.
 
     References
     ----------
@@ -118,17 +119,17 @@ def ask(
     scale: Scale,
     name: str = "answers",
 ) -> FloatArray:
-    """:func:`p_true` for callers with a name of their own."""
+    """:func:`p_true`, with the argument's name in messages."""
     check_flag("normalised", normalised)
     check_choice("absent", absent, ("nan", "bound"))
     check_choice("scale", scale, SCALES)
     yes, no = _words(true, "true"), _words(false, "false")
     if yes & no:
         raise InputError(
-            f"{spelled(sorted(yes & no)[0])} is in true and in false (case and punctuation don't "
-            "count); expected different words."
+            f"{spelled(sorted(yes & no)[0])} is in true and in false (case and punctuation are "
+            "ignored); expected different words. Drop it from one of them."
         )
-    bare: dict[str, str] = {}  # tokens recur: each is stripped once
+    bare: dict[str, str] = {}  # tokens repeat: each is stripped once
     rows = validate_list(answers, name)
     out, why = np.full(len(rows), nan), ""
     for i, answer in enumerate(rows):
@@ -142,7 +143,7 @@ def ask(
                 masses[word in no].append(logprob)
         out[i] = _answer(masses, listed, normalised, absent, scale)
         if not why and np.isnan(out[i]):
-            why = "the words are not among the tokens listed" if listed else "no answer"
+            why = "the words are not among its tokens" if listed else "no answer"
     missing = np.isnan(out)
     signal = "p_true_normalised" if normalised else "p_true"
     warn_of_missing([signal], missing, why)
@@ -179,9 +180,7 @@ def _words(words: str | Sequence[str], name: str) -> set[str]:
     given: list[Any] = list(words) if several else [words]
     for w in given:
         if not isinstance(w, str) or not _bare(w):
-            raise InputError(
-                f"{name} holds {spelled(w)}; expected words, which punctuation alone is not."
-            )
+            raise InputError(f"{name} holds {spelled(w)}; expected words, not punctuation alone.")
     if not given:
         raise InputError(f"{name} is empty; expected at least one word.")
     return {_bare(w) for w in given}
@@ -207,9 +206,8 @@ def _listed(answer: Any, i: int, name: str) -> list[tuple[str, float]]:
     several = isinstance(answer, (list, tuple, np.ndarray))
     if several and any(isinstance(a, dict) and "top_logprobs" in a for a in answer):
         raise InputError(
-            f"{name}[{i}] holds the tokens of a text one after the other, as logprobs.content "
-            "does; expected the alternatives of the first one. Pass its top_logprobs: "
-            "content[0]['top_logprobs']."
+            f"{name}[{i}] holds all tokens of a text, as logprobs.content does; expected the "
+            "alternatives of the first token. Pass content[0]['top_logprobs']."
         )
     if isinstance(answer, dict):
         pairs = list(answer.items())
@@ -222,14 +220,14 @@ def _listed(answer: Any, i: int, name: str) -> list[tuple[str, float]]:
     listed = []
     for token, value in pairs:
         if isinstance(token, str) and is_missing(value):
-            continue  # a column of structs gives every row all tokens
+            continue  # in a column of structs every row has all tokens, most of them null
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not (isinstance(token, str) and number):
             raise InputTypeError(
                 f"{name} holds {spelled(answer):.60} at output {i}; expected a dict from token to "
                 "log-probability, or a list of (token, logprob) or of {'token', 'logprob'}."
             )
-        value = max(min(value, 1e300), LOWEST)  # before float(): Python's ints have no end
+        value = max(min(value, 1e300), LOWEST)  # an int may be too large for float()
         if value > TOLERANCE:
             raise InputError(
                 f"{name} holds values above 0 ({value:.6g} for {spelled(token)} at output {i}); "
@@ -240,7 +238,7 @@ def _listed(answer: Any, i: int, name: str) -> list[tuple[str, float]]:
     if mass > 1.0 + MASS_TOLERANCE:
         raise InputError(
             f"the tokens of {name} at output {i} have a total probability of {mass:.6g}; expected "
-            "at most 1. List each token once, of one position only."
+            "at most 1. List each token once, and only tokens of one position."
         )
     return listed
 
@@ -251,33 +249,34 @@ def _pair(item: Any) -> tuple[Any, Any]:
 
 
 def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> FloatArray:
-    """Self-consistency: the share of a prompt's samples that give the same answer as this one.
+    """Compute self-consistency: the share of a prompt's samples with the same answer.
 
-    Use it where several samples were drawn per prompt and equal answers can be recognised: final
-    values, outputs on test inputs, code after normalisation. It needs no log-probabilities.
+    Use it if you drew several samples per prompt and can compare their answers: final values,
+    outputs on test inputs, or normalized code. It needs no log-probabilities.
 
     Parameters
     ----------
     answers : sequence of n
-        The answer of each sample: strings, numbers, tuples, anything hashable. None, NaN or an
-        empty text (also one of white space alone) where there is none.
+        The answer of each sample: a string, number, tuple or other hashable value. None, NaN or a
+        text of white space only means no answer.
     groups : sequence of n
         The prompt of each sample.
     leave_one_out : bool, default=False
-        Leave the sample itself out of the count: (same - 1) / (samples - 1). A lone sample is
-        then NaN instead of 1.
+        Exclude the sample itself from the count: (same - 1) / (samples - 1). The only sample of a
+        prompt then gets NaN instead of 1.
 
     Returns
     -------
     confidence : ndarray of shape (n,)
-        NaN for samples without an answer; they count among the samples, as agreeing with none.
+        NaN for samples without an answer. These count among the samples of the prompt, but agree
+        with no other sample.
 
     Raises
     ------
     ValueError
-        If there are not as many groups as answers, or a group is missing.
+        If the numbers of groups and answers differ, or a group is missing.
     TypeError
-        If answers can't be compared (lists, dicts).
+        If answers cannot be compared (lists, dicts).
 
     Warns
     -----
@@ -286,8 +285,8 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
 
     Notes
     -----
-    Majority voting takes the answer with the largest share (Wang et al., 2023). Counting the
-    sample itself, k samples can show no share below 1/k. O(n log n) time.
+    Majority voting takes the answer with the largest share (Wang et al., 2023). The sample itself
+    counts, so with k samples the least share is 1/k. O(n log n) time.
 
     References
     ----------
@@ -308,7 +307,7 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     if (group < 0).any():
         raise InputError(
             f"groups has no value at row {int(np.argmax(group < 0))}; expected the prompt of every "
-            "sample."
+            "sample. Drop the samples without a prompt."
         )
     if not len(codes):
         return np.empty(0)
@@ -322,7 +321,7 @@ def agreement(answers: Any, groups: Any, *, leave_one_out: bool = False) -> Floa
     share[known] = same[known] / samples[known]
     lone = bool((codes >= 0)[~known].any())
     first = int(np.argmax(~known))
-    why = "a lone sample" if lone and codes[first] >= 0 else "no answer"
+    why = "the only sample of its prompt" if lone and codes[first] >= 0 else "no answer"
     warn_of_missing(["agreement"], ~known, why)
     return share
 
@@ -335,31 +334,31 @@ def _codes(rows: list[Any], name: str) -> IntArray:
     except TypeError as error:
         raise InputTypeError(
             f"{name} holds values that can't be compared ({spelled(error)}); expected strings, "
-            "numbers or tuples. Convert them, for instance by repr."
+            "numbers or tuples. Convert them, for instance with repr."
         ) from error
     return np.array(codes, dtype=np.int64)
 
 
 def test_pass_rate(passed: Any) -> FloatArray:
-    """Share of the tests that each output passes.
+    """Compute the share of tests that each output passes.
 
-    Use it for tests that the model wrote itself, or any others that are not the ones that decide
-    what is correct: with those it would be the label, not a signal.
+    Use it with tests that do not decide whether the output is correct, for instance tests that the
+    model wrote. With the tests that decide, it would be the label, not a signal.
 
     Parameters
     ----------
     passed : sequence of n lists of bool, or Arrow, pandas or polars lists
-        Per output whether each test passed; True, False, 1 or 0.
+        For each output, whether each test passed: True, False, 1 or 0.
 
     Returns
     -------
     confidence : ndarray of shape (n,)
-        NaN for outputs without tests, or with a test that has no result.
+        NaN for outputs without tests, or with a test without a result.
 
     Raises
     ------
     ValueError
-        If there is a value other than these.
+        If there is another value.
 
     Warns
     -----
@@ -377,8 +376,8 @@ def test_pass_rate(passed: Any) -> FloatArray:
     bad = ~(np.isnan(values) | (values == 0) | (values == 1))
     if bad.any():
         raise InputError(
-            f"passed holds {values[bad][0]:.6g}; expected True or False for each test. Shares need "
-            "no such call."
+            f"passed holds {values[bad][0]:.6g}; expected True or False for each test. If these "
+            "are pass rates, use them as the signal directly."
         )
     offsets = tests.offsets - tests.offsets[0]
     n, full = np.diff(offsets), np.flatnonzero(np.diff(offsets))

@@ -1,4 +1,4 @@
-"""How many samples to draw, and what that does on recorded runs."""
+"""Choose the number of samples, and simulate the effect on recorded runs."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from .._core.signals import validate_floats
 from .._typing import FloatArray, IntArray
 from ..decisions import ResultTable
 
-#: Success probabilities are taken to be this far from 0 and 1 at least.
+#: Success probabilities are clipped this far from 0 and 1.
 _NEAREST = 1e-4
 
 
 def samples_needed(p: Any, target: float = 0.99, cap: int | None = 64) -> Any:
-    """Number of samples of which at least one is right with the target probability.
+    """Compute how many samples contain a correct one with the target probability.
 
-    Use it to spend a sampling budget where it is needed: few samples for easy problems, many for
-    hard ones. Give a cautious p, such as :meth:`QuantileCalibrator.lower_bound`: an overestimate
-    stops too early, an underestimate only costs samples.
+    Use it to divide a sampling budget: few samples for easy problems, many for hard ones. Pass a
+    cautious p, such as :meth:`QuantileCalibrator.lower_bound`: if p is too high, there are too few
+    samples; if p is too low, some samples are wasted.
 
     Parameters
     ----------
     p : float or array-like
-        Probability that one sample is right, in [0, 1]; taken as 0.0001 to 0.9999.
+        Probability that one sample is correct (pass@1), in [0, 1]. It is clipped to [0.0001,
+        0.9999].
     target : float, default=0.99
-        Probability, inside (0, 1), that a right one is among the samples.
+        Probability that at least one sample is correct (pass@n), in (0, 1).
     cap : int or None, default=64
-        Largest number; None for none.
+        Maximum number of samples; None: no maximum.
 
     Returns
     -------
     n : int, or ndarray of int of the shape of p
-        At least 1, at most ``cap``.
+        Number of samples, from 1 to ``cap``.
 
     Raises
     ------
@@ -48,8 +49,8 @@ def samples_needed(p: Any, target: float = 0.99, cap: int | None = 64) -> Any:
     Notes
     -----
     ``ceil(log(1 - target) / log(1 - p))`` (Park et al. 2025, instance-adaptive scaling), the
-    smallest n with ``1 - (1 - p)**n >= target``. Samples must be independent given p; that a right
-    one is among them does not say that it is chosen.
+    smallest n with ``1 - (1 - p)**n >= target``. It assumes that samples are independent given p.
+    It does not say whether a correct sample is then chosen.
 
     References
     ----------
@@ -77,24 +78,25 @@ def samples_needed(p: Any, target: float = 0.99, cap: int | None = 64) -> Any:
 
 
 def success_at(p: Any, n: Any) -> Any:
-    """Probability that at least one of n independent samples is right.
+    """Compute pass@n: the probability that at least one of n independent samples is correct.
 
     Parameters
     ----------
     p : float or array-like
-        Probability that one sample is right, in [0, 1].
+        Probability that one sample is correct (pass@1), in [0, 1].
     n : int or array-like
-        Number of samples, at least 0; broadcast against p.
+        Number of samples, at least 0. It is broadcast with p.
 
     Returns
     -------
     probability : float or ndarray
-        ``1 - (1 - p)**n``, exact for small p too.
+        ``1 - (1 - p)**n``, accurate for small p too.
 
     Raises
     ------
     ValueError
-        If p is outside [0, 1] or NaN, n negative or no whole number, or shapes don't match.
+        If p is outside [0, 1] or NaN, n is negative or not a whole number, or the shapes do not
+        match.
 
     Examples
     --------
@@ -108,8 +110,8 @@ def success_at(p: Any, n: Any) -> Any:
         raise InputError(f"n holds {count[bad].flat[0]:.6g}; expected whole numbers of at least 0.")
     if any(len({1, i, j}) > 2 for i, j in zip(a.shape[::-1], count.shape[::-1], strict=False)):
         raise InputError(
-            f"p has shape {a.shape} and n {count.shape}; expected shapes that broadcast: one "
-            "number, or as many of both."
+            f"p has shape {a.shape} and n {count.shape}; expected shapes that broadcast. Pass one "
+            "number for n, or one per p."
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         out = -np.expm1(count * np.log1p(-a))
@@ -128,29 +130,30 @@ def _probabilities(p: Any) -> FloatArray:
 
 @dataclass(frozen=True)
 class BudgetSimulation:
-    """Best-of-N runs replayed with a budget for each question; prints as a table.
+    """Results of :func:`simulate_budget`; prints as a table.
 
     Attributes
     ----------
     n_questions : int
         Number of questions.
     accuracy_fixed, accuracy_adaptive, accuracy_uniform : float
-        Share of right answers with all samples; with each question's own number; and with the same
-        number for every question, as many in all as the adaptive budget.
+        Share of questions whose best sample is correct. Fixed: all recorded samples. Adaptive: each
+        question's own number of samples. Uniform: the same number for every question, with the
+        same total as adaptive.
     difference, low, high : float
-        Adaptive minus fixed accuracy, and its interval over questions.
+        Adaptive minus fixed accuracy, and its confidence interval.
     gain, gain_low, gain_high : float
-        Adaptive minus uniform accuracy at equal cost, and its interval: what adapting is worth.
+        Adaptive minus uniform accuracy, at the same cost, and its confidence interval.
     level : float
-        Nominal coverage of both intervals.
+        Confidence level of both intervals.
     budget_share : float
-        Samples drawn adaptively over samples recorded.
+        Number of samples of the adaptive budget, divided by the number recorded.
     found_fixed, found_adaptive, found_uniform : float
-        Share of questions with a right answer among those drawn.
+        Share of questions with a correct sample among those drawn.
     n_samples : ndarray of shape (n_questions,)
-        Samples drawn of each question.
+        Number of samples of each question in the adaptive budget.
     n_orders : int
-        Orders of the samples averaged over.
+        Number of sample orders that the results are averaged over.
 
     Examples
     --------
@@ -180,13 +183,13 @@ class BudgetSimulation:
     n_orders: int
 
     def to_table(self) -> ResultTable:
-        """The simulation as a table, for pandas, Markdown and LaTeX.
+        """Return the simulation as a table, for pandas, Markdown and LaTeX.
 
         Returns
         -------
         table : ResultTable
-            A row for each budget: share used, accuracy, and share of questions with a right answer
-            among those drawn.
+            A row for each budget: share of the samples used, accuracy, and share of questions with
+            a correct sample among those drawn.
         """
         rows = [
             {"budget": n, "share_used": u, "accuracy": a, "right_one_drawn": f}
@@ -214,8 +217,8 @@ class BudgetSimulation:
         ]
 
     def __str__(self) -> str:
-        lines = [f"{'budget':<10}{'share used':>11}{'accuracy':>10}{'right one drawn':>17}"]
-        lines += [f"{n:<10}{u:>11.1%}{a:>10.4f}{f:>17.4f}" for n, u, a, f in self._rows()]
+        lines = [f"{'budget':<10}{'share used':>11}{'accuracy':>10}{'correct drawn':>15}"]
+        lines += [f"{n:<10}{u:>11.1%}{a:>10.4f}{f:>15.4f}" for n, u, a, f in self._rows()]
         return "\n".join([*lines, *self._words()])
 
 
@@ -232,33 +235,37 @@ def simulate_budget(
     n_resamples: int = 2000,
     random_state: Any = 0,
 ) -> BudgetSimulation:
-    """Replay recorded best-of-N runs with an adaptive budget beside the fixed one.
+    """Simulate an adaptive number of samples per question on recorded best-of-N runs.
+
+    Use it to see whether :func:`samples_needed` saves samples without a loss of accuracy.
 
     Parameters
     ----------
     correct : array-like of shape (n_questions, n_samples)
-        Whether each sample is right, 0/1 or bool. Questions with fewer samples are shorter lists,
-        or padded at the end with NaN.
+        Whether each sample is correct, 0/1 or bool. If questions have fewer samples, pass shorter
+        lists, or pad rows at the end with NaN.
     score : array-like of shape (n_questions, n_samples)
-        What the best sample is chosen by: the largest among those drawn, the first of equals.
+        Score that chooses the best sample: the largest one among those drawn, or the first of
+        equals.
     p : array-like of shape (n_questions,)
-        Success probability of one sample of each question, known before its samples are drawn:
-        from a calibrated score of the question, not from the samples replayed.
+        Probability that one sample of the question is correct. It must be known before samples are
+        drawn, for instance from a calibrated score of the question.
     target : float, default=0.99
-        Probability that a right sample is among those drawn.
+        Probability that at least one drawn sample is correct.
     cap : int or None, default=None
-        Largest number of samples; never more than were recorded.
+        Maximum number of samples; None: as many as were recorded.
     n_orders : int or None, default=None
-        Average over so many random orders of each question's samples. None replays the recorded
-        order alone.
+        Number of random orders of each question's samples to average over. None: only the recorded
+        order.
     groups : array-like of shape (n_questions,), optional
-        Questions of one group (a repository, a contest) are drawn together in the intervals.
+        Group of each question (a repository, a contest). Questions of one group are resampled
+        together for the intervals.
     level : float, default=0.9
-        Nominal coverage of the intervals.
+        Confidence level of the intervals.
     n_resamples : int, default=2000
-        Draws of questions.
+        Number of bootstrap resamples.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the orders and the draws.
+        Seed of the orders and of the bootstrap.
 
     Returns
     -------
@@ -268,16 +275,17 @@ def simulate_budget(
     Raises
     ------
     ValueError
-        If shapes don't match, a label is neither 0 nor 1, or a score is missing where the label is
+        If shapes do not match, a label is neither 0 nor 1, or a score is missing where the label is
         known.
 
     Notes
     -----
-    Question i draws its first ``samples_needed(p[i], target, cap)`` samples. "Uniform" gives all
-    questions the mean of those numbers (between two whole numbers, their accuracies are
-    interpolated): an adaptive budget that is no better than it has learnt nothing from p. The
-    intervals are basic bootstrap ones over questions (or groups), paired: both policies are
-    replayed on the same draws. One question, or group, alone has the interval [-1, 1].
+    The adaptive budget takes the first ``samples_needed(p[i], target, cap)`` samples of question i.
+    The uniform budget takes the mean of these numbers for every question; between two whole
+    numbers, accuracies are interpolated. If adaptive is not better than uniform, p is
+    uninformative. The intervals come from the basic bootstrap over questions (or groups); the
+    budgets are compared on the same resamples. With a single question or group the interval is
+    [-1, 1].
 
     Examples
     --------
@@ -288,10 +296,10 @@ def simulate_budget(
     >>> correct = rng.random((300, 64)) < p[:, None]
     >>> score = 3 * correct + rng.normal(size=correct.shape)
     >>> print(simulate_budget(correct, score, p, random_state=0))
-    budget     share used  accuracy  right one drawn
-    fixed          100.0%    0.9967           1.0000
-    adaptive        17.6%    0.9800           0.9933
-    uniform         17.6%    0.9543           0.9633
+    budget     share used  accuracy  correct drawn
+    fixed          100.0%    0.9967         1.0000
+    adaptive        17.6%    0.9800         0.9933
+    uniform         17.6%    0.9543         0.9633
     adaptive - fixed   -0.0167, 90% interval [-0.0267, -0.0033]
     adaptive - uniform +0.0257, 90% interval [+0.0033, +0.0457]
     300 questions, 11.3 samples each on average
@@ -334,7 +342,7 @@ def simulate_budget(
 
 
 def _uniform(drawn: IntArray, recorded: IntArray) -> tuple[int, float]:
-    """The number for every question that costs as much in all, and its fractional part."""
+    """The number for every question with the same total, and its fractional part."""
     totals = np.cumsum([(recorded > j).sum() for j in range(int(recorded.max()))])
     spent = int(drawn.sum())
     few = int(np.searchsorted(totals, spent, side="right"))
@@ -350,13 +358,13 @@ def _replay(
     n_orders: int | None,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """(budget, answer right | right one drawn, question), averaged over orders."""
+    """(budget, answer correct | correct one drawn, question), averaged over orders."""
     n, most = right.shape
     out = np.zeros((len(budgets), 2, n))
     rows, place = np.arange(n), np.arange(most)
     for _ in range(n_orders or 1):
         if n_orders is not None:
-            # Random keys; what pads a short run stays at its end.
+            # Random keys; the padding of a short run stays at its end.
             order = np.argsort(rng.random((n, most)) + 2.0 * (place >= recorded[:, None]), axis=1)
             right, value = np.take_along_axis(right, order, 1), np.take_along_axis(value, order, 1)
         for i, budget in enumerate(budgets):
@@ -370,7 +378,7 @@ def _replay(
 def _intervals(
     change: FloatArray, code: IntArray, level: float, n_resamples: int, rng: np.random.Generator
 ) -> list[tuple[float, float, float]]:
-    """Mean of each row and its basic bootstrap interval, drawing groups of columns."""
+    """Mean of each row and its basic bootstrap interval, resampling groups of columns."""
     n_groups = int(code.max()) + 1
     sums = np.stack([np.bincount(code, row, n_groups) for row in (*change, np.ones(len(code)))])
     counts = rng.multinomial(n_groups, np.full(n_groups, 1.0 / n_groups), size=n_resamples)
@@ -380,7 +388,7 @@ def _intervals(
         value = float(row.mean())
         upper, lower = np.quantile(drawn, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
         low, high = max(2.0 * value - lower, -1.0), min(2.0 * value - upper, 1.0)
-        if n_groups < 2:  # nothing is known of how groups differ
+        if n_groups < 2:  # one group does not show how groups differ
             low, high = -1.0, 1.0
         out.append((value, float(min(low, value)), float(max(high, value))))
     return out
@@ -398,10 +406,10 @@ def _validate_runs(correct: Any, score: Any) -> tuple[np.ndarray, FloatArray, In
     recorded = known.sum(axis=1)
     if not right.size or not recorded.all():
         at = "" if not right.size else f" of question {int(np.flatnonzero(recorded == 0)[0])}"
-        raise InputError(f"correct has no sample{at}; expected at least one for each.")
+        raise InputError(f"correct has no sample{at}; expected at least one per question.")
     front = np.arange(right.shape[1]) < recorded[:, None]
     for bad, a, name, expected in [
-        (known != front, right, "correct", "NaN only behind the samples of a row"),
+        (known != front, right, "correct", "NaN only after the samples of a row"),
         (known & (right != 0) & (right != 1), right, "correct", "labels 0 or 1"),
         (known & np.isnan(value), value, "score", "a score where correct is known, or -inf"),
         (~known & ~np.isnan(value), value, "score", "NaN where correct is NaN"),

@@ -1,4 +1,4 @@
-"""Rows as they come from a file, made columns: numbered, repeats found, gaps filled."""
+"""Collect the rows of files as columns: count samples, find repeated rows, fill gaps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._records import Generations
 
 
 class Ids:
-    """Task, sample and place of rows as they come; samples without a number are counted."""
+    """Task, sample and place of the rows; samples without a number are counted."""
 
     def __init__(self) -> None:
         self._task: list[str] = []
@@ -34,11 +34,11 @@ class Ids:
         self._n_repeated = 0
 
     def pass_over(self, task: str) -> None:
-        """Leave out a number, that of an output which a failed request would have given."""
+        """Skip the sample number of a failed request."""
         self._counts[task] += 1
 
     def add(self, place: str, task: str, sample: int | None) -> int | None:
-        """Take a row in, or give the number of that which has its task and sample already."""
+        """Add a row, or return the number of the row that already has its task and sample."""
         own = sample if isinstance(sample, Numbered) else None
         sample = sample if own is None else None
         if self._counted is not None and self._counted != (sample is None):
@@ -46,8 +46,8 @@ class Ids:
                 ("no sample number", "one") if sample is None else ("a sample number", "none")
             )
             raise InputError(
-                f"{place}: has {has} and rows before it have {had}; expected one in all rows or in "
-                "none."
+                f"{place}: has {has} and rows before it have {had}; expected a sample number in "
+                "all rows or in none."
             )
         self._counted = sample is None
         if sample is None:
@@ -64,13 +64,13 @@ class Ids:
         return None
 
     def conflict(self, earlier: int, place: str) -> ValueError:
-        """Two rows of one output that differ."""
+        """The error for two rows with the same task and sample that differ."""
         task, sample = self._task[earlier], self._sample[earlier]
         return InputError(
             f"task {task}, sample {sample} is at {self.place[earlier]} and, with other content, at "
-            f"{place}; expected each once. Where these are different outputs, name what tells them "
-            "apart: sample='...' or task='...'. A second file with a further signal of the same "
-            "outputs: read it by itself, and use with_signal(..., of=...)."
+            f"{place}; expected each once. If these are different outputs, name the key that "
+            "distinguishes them: sample='...' or task='...'. If a second file adds a signal to the "
+            "same outputs, read it by itself and use with_signal(..., of=...)."
         )
 
     def columns(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Ids:
         }
 
     def _own_numbers(self) -> list[int] | None:
-        """Numbers of samples that stand under another name, where all have one of their own."""
+        """Sample numbers from a column with another name, if they are unique."""
         own = [n for n in self.own if n is not None]
         rows = set(zip(self._task, own, strict=False))
         if not own or len(own) < len(self.own) or len(rows) < len(own):
@@ -93,7 +93,7 @@ class Ids:
         of: dict[str, list[int]] = {}
         for task, number in sorted(rows):
             of.setdefault(task, []).append(number)
-        through = len(of) > 1 and len(set(own)) == len(own)  # numbers that run on over the tasks
+        through = len(of) > 1 and len(set(own)) == len(own)  # numbers that continue over the tasks
         from_one = any(len(one) > 1 for one in of.values()) and all(
             one == list(range(1, len(one) + 1)) for one in of.values()
         )
@@ -103,12 +103,12 @@ class Ids:
         return [rank[row] for row in zip(self._task, own, strict=True)]
 
 
-#: One for all outputs that have none.
+#: Shared by all outputs without values.
 _NONE, _NO = np.empty(0), np.empty(0, dtype=np.intp)
 
 
 class Columns:
-    """Outputs as they come, made columns at the end."""
+    """Outputs, added one by one and made columns at the end."""
 
     def __init__(self, settings: ReadSettings) -> None:
         self._settings = settings
@@ -133,11 +133,11 @@ class Columns:
         self._differ: set[str] = set()
 
     def begin(self, path: Any) -> None:
-        """What is added from here on is of that file."""
+        """Start a file; the outputs added next are from it."""
         self._files.append(_File(str(path), {}, set(), Counter()))
 
     def add(self, row: Output) -> None:
-        """Take an output in."""
+        """Add an output."""
         if row.error:
             self._errors.append(f"{row.place}: {row.error}")
             self._ids.pass_over(row.task)
@@ -172,17 +172,17 @@ class Columns:
     def _check_text(self, row: Output) -> None:
         """Raise where some rows have a text and others have none."""
         if self._text and (row.text is None) != (self._bare is not None):
-            has, had = ("none", "one") if row.text is None else ("one", "none")
+            has, had = ("no", "one") if row.text is None else ("a", "none")
             bare = row if row.text is None else self._bare or row
             raise InputError(
-                f"{row.place}: has {has} of the columns of a text and rows before it have {had}; "
-                f"{bare.place} {no_text(bare.fields)}"
+                f"{row.place}: has {has} text column and rows before it have {had}; {bare.place} "
+                f"{no_text(bare.fields)}"
             )
         if row.text is None:
             self._bare = self._bare or row
 
     def _compare(self, row: Output) -> None:
-        """Note which columns of words differ within a task, while the text, "", does not."""
+        """Note which text columns differ within a task; "" is the output's text."""
         if not row.doubt or "" in self._differ:
             return
         self._doubt = row.doubt
@@ -192,15 +192,15 @@ class Columns:
                 self._differ.add(name)
 
     def _check_doubt(self) -> None:
-        """Raise where a text may be the problem's: all outputs of a task have it, and differ."""
+        """Raise if the text may be the problem: equal in a task, while another column differs."""
         answers = [
             n for n in sorted(self._differ - {*self._settings.labels}) if not is_no_answer(n)
         ]
         if "" not in self._differ and answers:
             raise InputError(
-                f"{self._doubt} is the same for all outputs of a task, which differ in "
-                f"{answers[0]}; expected the output's text. Name it: text={spelled(answers[0])}, "
-                f"or text={spelled(self._doubt)}."
+                f"{self._doubt} is the same for all outputs of a task, but {answers[0]} differs; "
+                f"expected the output's text. Name its column: text={spelled(answers[0])}, or "
+                f"text={spelled(self._doubt)}."
             )
 
     def _add_extra(self, extra: dict[str, Any], n_before: int) -> None:
@@ -226,27 +226,27 @@ class Columns:
             column.append(number)
 
     def _has(self, row: int, extra: dict[str, Any]) -> bool:
-        """Whether a row's signals are these."""
+        """Whether these signals equal those of an earlier row."""
         for name in extra.keys() - self._no_signal:
             number, column = _number(extra[name]), self._extra.get(name, [])
             had = column[row] if row < len(column) else np.nan
-            if number != had and (number == number or had == had):  # NaN is none twice
+            if number != had and (number == number or had == had):  # two NaN are equal here
                 return False
         return True
 
     def finished(self) -> Generations:
-        """All of them; raises where there is none, and warns of failed requests."""
+        """Return all outputs; raise if there are none, and warn of failed requests."""
         n, n_failed = len(self._text), len(self._errors)
         if n_failed:
             said = f"{n_failed} of {n + n_failed} requests failed (first {self._errors[0]})"
             if n == 0:
-                raise InputError(f"{said}; expected outputs.")
+                raise InputError(f"{said}; expected outputs. Repeat the requests.")
             warn(
-                f"{said}; they gave no output and are left out. All are listed in errors.",
+                f"{said}; they gave no output and are left out. See the attribute errors.",
                 MissingSignalWarning,
             )
         if n == 0:
-            raise InputError("no record holds an output; expected outputs.")
+            raise InputError("no record holds an output; expected at least one output.")
         self._check_files()
         self._check_doubt()
         signals = self._signals(n)
@@ -269,7 +269,7 @@ class Columns:
         )
 
     def _signals(self, n: int) -> dict[str, FloatArray]:
-        """Columns that hold numbers; one that only numbers the rows is none, unless named."""
+        """Columns of numbers, without those that only count the rows, unless named."""
         signals = {
             name: np.array(column + [np.nan] * (n - len(column)))
             for name, column in self._extra.items()
@@ -283,7 +283,7 @@ class Columns:
         }
 
     def _check_bare(self, signals: dict[str, FloatArray]) -> None:
-        """Raise where no row has a text, and one may stand in a column that was not read."""
+        """Raise if no row has a text, but a column that was not read may hold it."""
         if self._bare is None or not self._bare.fields:
             return
         unread = self._words - set(self._settings.labels)
@@ -298,19 +298,19 @@ class Columns:
             return
         lacking = []
         if cut:
-            lacking.append(f"of {len(cut)} those that make up the text are used")
+            lacking.append(f"for {len(cut)}, the tokens that make up the text are used")
         if none:
-            lacking.append(f"of {len(none)} none do, and they get no log-probabilities (NaN)")
+            lacking.append(f"for {len(none)}, no tokens do, so all measures are NaN")
         first = self._ids.place[min(cut + none)]
         warn(
-            f"the tokens of {len(cut) + len(none)} of {len(self._text)} outputs are not their text "
-            f"(first at {first}): {'; '.join(lacking)}. Hidden reasoning, and what is cut off at a "
-            "stop, stand among tokens but not in the text.",
+            f"the tokens of {len(cut) + len(none)} of {len(self._text)} outputs differ from their "
+            f"text (first at {first}): {'; '.join(lacking)}. Possible causes: hidden reasoning, or "
+            "a stop sequence.",
             UnmatchedWarning,
         )
 
     def _check_files(self) -> None:
-        """Raise where files hold signals of the same outputs, not further outputs."""
+        """Raise if files hold signals of the same outputs instead of more outputs."""
         if not self._ids.columns()["counted"]:
             return
         for one, other in combinations(self._files, 2):
@@ -325,25 +325,25 @@ class Columns:
             elif not any(map(self._is_told, (*one.rows.values(), *other.rows.values()))):
                 what = (
                     f"{one.path} and {other.path} hold {', '.join(sorted(one.holds))} of the same "
-                    "tasks, and nothing else of the outputs"
+                    "tasks, and nothing else about the outputs"
                 )
             else:
                 continue
             raise InputError(
-                f"{what} (for instance {min(both)}), and samples without numbers would be further "
-                "samples of each; expected further outputs, with the same columns in all files. "
-                "Signals of the same outputs: read each file by itself, then "
-                "first.with_signal('name', second.signals['name'], of=second). Further outputs: "
-                "number all in the files, and name the key: sample='...'."
+                f"{what} (for instance {min(both)}), without sample numbers; expected different "
+                "outputs, with the same columns in all files. If these are signals of the same "
+                "outputs, read each file by itself, then use "
+                "first.with_signal('name', second.signals['name'], of=second). If these are "
+                "different outputs, add sample numbers and name their key: sample='...'."
             )
 
     def _are_same(self, one: _File, other: _File) -> bool:
-        """Whether all outputs that stand in both files, by number or order, are the same there."""
+        """Whether all outputs in both files, matched by number or order, are equal."""
         common = one.rows.keys() & other.rows.keys()
         return bool(common) and all(self._is_same(one.rows[key], other.rows[key]) for key in common)
 
     def _is_told(self, i: int) -> bool:
-        """Whether there is more of an output than its signals."""
+        """Whether an output has a text, labels or log-probabilities."""
         return bool(self._text[i] or any(self._labels[i]) or len(self._logprobs[i]))
 
     def _is_same(self, i: int, j: int) -> bool:
@@ -353,13 +353,13 @@ class Columns:
         numbered = None not in (self._ids.own[i], self._ids.own[j])
         if self._text[i] or len(self._logprobs[i]) or numbered:
             return True
-        return all(  # all that a bare table says
+        return all(  # a table of signals alone
             self._has(i, {name: column[j]}) for name, column in self._extra.items() if column[j:]
         )
 
 
 class _File(NamedTuple):
-    """A file: the rows in it by task and number, and what it holds of them."""
+    """A file: its rows by task and number, and the names of the signals it holds."""
 
     path: str
     rows: dict[tuple[str, int], int]
@@ -368,24 +368,24 @@ class _File(NamedTuple):
 
     @property
     def tasks(self) -> set[str]:
-        """Tasks of which outputs stand in it."""
+        """Tasks with outputs in this file."""
         return set(self.counts)
 
     def add(self, row: Output, number: int) -> None:
-        """Take in a row of this number among all."""
+        """Add a row, with its number among the rows of all files."""
         own = row.sample if isinstance(row.sample, Numbered) else self.counts[row.task]
         self.counts[row.task] += 1
         self.rows.setdefault((row.task, own), number)
 
 
 def _counts(name: str, values: FloatArray) -> bool:
-    """Whether a column numbers the rows, as the index of a data frame does, which has no name."""
+    """Whether a column counts the rows, as the unnamed index of a data frame does."""
     whole = not name.strip() and bool((values == np.floor(values)).all())
     return len(values) > 2 and (whole or bool((np.diff(values) == 1).all()))
 
 
 def _number(value: Any) -> float | None:
-    """A cell as a number, NaN if it is empty, None if it is something else."""
+    """A cell as a number, NaN if it is empty, None if it is not a number."""
     if is_empty(value):
         return np.nan
     try:

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.errors import InputError, InputTypeError
 from .._core.params import check_choice, check_real
-from .._core.printed import spelled
+from .._core.printed import listed, spelled
 from .._numerics.links import logit
 from .._typing import FloatArray, Scale, Self
 from ._answers import ask, validate_list
@@ -19,7 +19,7 @@ from ._measures import LEAST_MISS, SCALES, TOKEN_MEASURES, measure_tokens
 from ._ragged import to_numbers, warn_of_missing
 from ._verbalised import validate_stated
 
-#: The column that each measure is made of.
+#: The column that each measure is computed from.
 _COLUMN_OF = {
     **dict.fromkeys(TOKEN_MEASURES, "logprobs"),
     "entropy": "top_logprobs",
@@ -34,47 +34,49 @@ MEASURES = tuple(_COLUMN_OF)
 
 
 class ConfidenceFeatures(TransformerMixin, BaseEstimator):
-    """Confidence measures of generated outputs as columns of a feature matrix.
+    """Compute confidence measures of generated outputs as columns of a feature matrix.
 
-    Use it as the first step of a pipeline: before a calibrator for one measure, before an imputer
-    and a logistic regression for several. Nothing is learnt in ``fit``, so that it leaks nothing.
+    Use it as the first step of a pipeline: before a calibrator for one measure, or before an
+    imputer and a logistic regression for several measures. ``fit`` learns nothing from the data, so
+    there is no leakage in cross-validation.
 
     Parameters
     ----------
     measures : str or sequence of str, default=("average_token_probability",)
-        The columns: the measures of :func:`token_confidence`, and "p_true", "p_true_normalised",
+        The measures to compute: those of :func:`token_confidence`, "p_true", "p_true_normalised",
         "verbalised", "agreement" and "test_pass_rate".
     scale : {"probability", "logit"}, default="probability"
-        "logit" gives log-odds of what is a probability; length, perplexity and entropy stay. Use
-        it before anything linear.
+        "logit" returns log-odds of the measures that are probabilities; length, perplexity and
+        entropy do not change. Use it before linear models.
     quantile : float, default=0.1
-        The quantile of "low_token_probability".
+        The quantile of "low_token_probability", in [0, 1].
     columns : dict, optional
-        Names of the data frame's columns where they differ from the defaults: "logprobs",
-        "top_logprobs", "answer" (tokens of the answer, see :func:`p_true`), "verbalised" (texts,
-        see :func:`parse_confidence`), "agreement" and "test_pass_rate" (numbers, from the
-        functions of these names).
+        Names of the data frame's columns, if they are not the default names: "logprobs",
+        "top_logprobs", "answer" (answer tokens, see :func:`p_true`), "verbalised" (texts, see
+        :func:`parse_confidence`), "agreement" and "test_pass_rate" (numbers from the functions of
+        these names). For instance ``{"logprobs": "token_logprobs"}``.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of columns read; 1 where the input is no data frame.
+        Number of columns used; 1 if the input is not a data frame.
     feature_names_in_ : ndarray of str
-        Their names, where the input is a data frame.
+        Names of these columns, if the input is a data frame.
 
     Raises
     ------
     ValueError
         If a parameter or a value is out of range, or a column is missing.
     TypeError
-        If the input can't be read.
+        If the input has another type.
 
     Notes
     -----
-    The input is a pandas or polars data frame, or anything :func:`token_confidence` takes as
-    ``logprobs``. Signals that can't be computed are NaN and reported by a
-    :class:`~calibkit.MissingSignalWarning`. On the logit scale, shares and stated values of 0 or 1
-    count as 2**-24 and 1 - 2**-24; calibrators that take probabilities choose better ends.
+    The input is a pandas or polars data frame, or any input that :func:`token_confidence` takes as
+    ``logprobs``. Measures that cannot be computed are NaN, with a
+    :class:`~calibkit.MissingSignalWarning`. On the logit scale, "verbalised", "agreement" and
+    "test_pass_rate" are clipped to [2**-24, 1 - 2**-24]. If these are often 0 or 1, prefer the
+    probability scale: calibrators choose a better clipping.
 
     Examples
     --------
@@ -107,7 +109,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         self.columns = columns
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Check the parameters and that the input has the columns.
+        """Check the parameters, and that the input has the columns.
 
         Parameters
         ----------
@@ -134,7 +136,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> FloatArray:
-        """The measures of each output.
+        """Compute the measures of each output.
 
         Parameters
         ----------
@@ -144,7 +146,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         signals : ndarray of shape (n, n_measures)
-            NaN where a measure can't be computed. A data frame after ``set_output``.
+            NaN where a measure cannot be computed. After ``set_output`` a data frame.
         """
         check_is_fitted(self)
         names = self._names()
@@ -175,7 +177,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         return np.column_stack([out[m] for m in names])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the measures.
+        """Return the names of the measures.
 
         Parameters
         ----------
@@ -185,13 +187,13 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str objects
-            One per column.
+            One name per column.
         """
         check_is_fitted(self)
         return np.array(self._names(), dtype=object)
 
     def _other(self, measure: str, values: Any, column: str) -> FloatArray:
-        """A measure that is not made of tokens."""
+        """A measure that is not computed from tokens."""
         if measure in ("p_true", "p_true_normalised"):
             normalised = measure == "p_true_normalised"
             return ask(values, "true", "false", normalised, "nan", self.scale, column)
@@ -215,7 +217,7 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
             check_choice("measures", name, MEASURES)
         if not names or len(set(names)) < len(names):
             raise InputError(
-                f"measures={spelled(self.measures)}; expected one or more different measures."
+                f"measures={spelled(self.measures)}; expected at least one measure, each once."
             )
         return names
 
@@ -237,9 +239,9 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
         for name in needed:
             if self._column(name) not in present:
                 raise InputError(
-                    f"X has no column {spelled(self._column(name))}; it has "
-                    f"{spelled(present):.200}. Name the one that holds it: "
-                    f"columns={{{spelled(name)}: ...}}."
+                    f"X has no column {spelled(self._column(name))}; expected it among "
+                    f"{listed([str(c) for c in present])}. If it has another name, pass "
+                    f"columns={{{spelled(name)}: 'its_name'}}."
                 )
         return [self._column(name) for name in needed]
 
@@ -248,8 +250,8 @@ class ConfidenceFeatures(TransformerMixin, BaseEstimator):
             if _COLUMN_OF[m] != "logprobs":
                 raise InputError(
                     f"measures holds {spelled(m)}, which needs the column "
-                    f"{spelled(self._column(_COLUMN_OF[m]))}, and X is no data frame; expected "
-                    "one. Pass a pandas or polars DataFrame."
+                    f"{spelled(self._column(_COLUMN_OF[m]))}, and X is not a data frame; expected "
+                    "a pandas or polars DataFrame. Pass one with this column."
                 )
 
 

@@ -1,4 +1,4 @@
-"""Generations and results of the same outputs, brought together."""
+"""Join outputs (generations) with their test results."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from .._core.printed import spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from .._typing import Scale, SignalScale
 from ..decisions import Signals
+from ._formats._item import OWN_TASK
 from ._records import Generations, Results, rows_of
 
 _SHOWN = 3
-#: Outputs at which a signal of two values that goes with the verdict is no chance.
+#: From so many outputs on, a two-valued signal that equals the label is suspicious.
 _LEAST_TOLD = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scored:
-    """Outputs with their verdicts, as :func:`join_results` gives them.
+    """Outputs with their labels (correct or wrong), from :func:`join_results`.
 
     Parameters
     ----------
     generations : Generations
-        The outputs that have a verdict, in the order they were read.
+        The outputs that have a result, in the order of their file.
     correct : ndarray of bool of shape (n,)
-        Whether each is correct.
+        Whether each output is correct.
     notion : str
-        What correct means.
+        What "correct" means, for instance "plus tests".
     without_result, without_generation : list of str
-        Rows of either side that the other lacks: task, sample and place.
+        Outputs without a result, and results without an output: task, sample, file and line.
 
     Examples
     --------
@@ -61,12 +62,12 @@ class Scored:
 
     @property
     def groups(self) -> np.ndarray:
-        """The task of each output: what folds and intervals must not split."""
+        """The task of each output; outputs of one task must stay in one fold."""
         return self.generations.task
 
     @property
     def n_unmatched(self) -> int:
-        """Number of rows of either side that the other lacks."""
+        """Number of outputs without a result, plus results without an output."""
         return len(self.without_result) + len(self.without_generation)
 
     def __repr__(self) -> str:
@@ -84,21 +85,21 @@ class Scored:
         quantile: float = 0.1,
         scale: Scale = "probability",
     ) -> Signals:
-        """Confidence signals by name, as in :meth:`Generations.confidence`.
+        """Compute confidence signals by name, as :meth:`Generations.confidence` does.
 
         Parameters
         ----------
         measures : str or list of str, optional
-            Signals of the file and measures of :func:`token_confidence`.
+            Names of signals from the file and of measures of :func:`token_confidence`.
         quantile : float, default=0.1
-            The quantile of "low_token_probability".
+            The quantile of "low_token_probability", in [0, 1].
         scale : {"probability", "logit"}, default="probability"
-            Of the measures that are probabilities.
+            Scale of the measures that are probabilities.
 
         Returns
         -------
         Signals
-            A dict of arrays, and the scale of each.
+            A dict from name to array, with the scale of each signal.
         """
         return self.generations.confidence(measures, quantile=quantile, scale=scale)
 
@@ -110,74 +111,74 @@ class Scored:
         of: Generations | None = None,
         scale: SignalScale = "probability",
     ) -> Scored:
-        """The same outputs with one signal more, as :meth:`Generations.with_signal`.
+        """Return a copy with one more signal, as :meth:`Generations.with_signal` does.
 
         Parameters
         ----------
         name : str
             Name of the signal.
         values : array-like
-            A number for each output, or for each of ``of``.
+            One number per output, or per output in ``of``.
         of : Generations, optional
-            The outputs that the values belong to, matched by task and sample.
+            The outputs that the values belong to; they are matched by task and sample.
         scale : {"probability", "logit", "score"}, default="probability"
-            What the signal is.
+            Scale of the signal; "logit" means log-odds, a "score" is any other number.
 
         Returns
         -------
         Scored
-            Outputs that ``of`` lacks have NaN.
+            The copy. The signal is NaN for outputs that are not in ``of``.
         """
         more = self.generations.with_signal(name, values, of=of, scale=scale)
         warn_of_verdicts({name: more.signals[name]}, self.correct)
         return replace(self, generations=more)
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per output.
+        """Return a data frame with one row per output.
 
         Returns
         -------
         pandas.DataFrame
-            As of :class:`Generations`, and ``correct``.
+            The columns of :meth:`Generations.to_pandas`, and ``correct``.
         """
         return self.generations.to_pandas().assign(correct=self.correct)
 
 
 def join_results(generations: Generations, results: Results) -> Scored:
-    """Bring outputs and verdicts together by task and sample.
+    """Join outputs with their test results by task and sample number.
 
     Use it before :func:`evaluate_confidence`.
 
     Parameters
     ----------
     generations : Generations
-        From :func:`read_generations`.
+        The outputs, from :func:`read_generations`.
     results : Results
-        From :func:`read_results`.
+        Their results, from :func:`read_results`.
 
     Returns
     -------
     Scored
-        The outputs that have a verdict, in their order; what has no counterpart is listed. The
-        column that the verdicts were read from is no longer among the signals.
+        The outputs that have a result, in the order of their file. It lists rows that have no
+        match. The column that the results were read from is removed from the signals.
 
     Raises
     ------
     ValueError
-        If nothing matches, with an id of each side and the likely cause; if a task and sample
-        occur twice.
+        If no task and sample match (the message shows examples and the likely cause), or if a task
+        and sample occur twice.
 
     Warns
     -----
     UnmatchedWarning
-        If rows of either side have no counterpart: how many, and the first few.
+        If outputs have no result, or results no output: their number, and the first few.
     VerdictAsSignalWarning
-        If a signal equals the verdict, or its opposite, for all outputs, in whatever two numbers.
+        If a signal equals the label or its opposite for all outputs, also in other numbers.
 
     Notes
     -----
-    Where sample numbers were counted on both sides, one output missing in a file shifts all that
-    follow it within the task. The warning says so where the numbers of a task differ.
+    If neither file numbers the samples, they are counted in the order of the file. A missing output
+    then shifts the later samples of its task. The warning says so if the counts of a task differ.
 
     Examples
     --------
@@ -193,18 +194,24 @@ def join_results(generations: Generations, results: Results) -> Scored:
     >>> found.correct.tolist(), found.groups.tolist()
     ([True, False], ['a', 'b'])
     """
+    if isinstance(generations, Results) and isinstance(results, Generations):
+        raise InputTypeError(
+            "generations and results are swapped; expected the outputs first. Call "
+            "join_results(generations, results)."
+        )
     for value, kind in ((generations, Generations), (results, Results)):
         if not isinstance(value, kind):
             raise InputTypeError(
-                f"got {type(value).__name__}; expected {kind.__name__}, from "
-                f"read_{kind.__name__.lower()}."
+                f"{kind.__name__.lower()} is a {type(value).__name__}; expected "
+                f"{kind.__name__}. Read the file with read_{kind.__name__.lower()}."
             )
     verdicts, outputs = (rows_of(results, "results"), rows_of(generations, "generations"))
     rows = np.array([i for key, i in outputs.items() if key in verdicts], dtype=np.intp)
     if len(rows) == 0:
         raise InputError(
-            f"no task and sample are in both: generations have {_example(generations)}, results "
-            f"{_example(results)}; expected the same ids.{_cause(generations, results)}"
+            f"no task and sample are in both files: generations have {_example(generations)}, "
+            f"results have {_example(results)}; expected the same task and sample for an output."
+            f"{_cause(generations, results)}"
         )
     _check_numbers(generations, results)
     matched = np.array([verdicts[key] for key in outputs if key in verdicts], dtype=np.intp)
@@ -237,14 +244,14 @@ def _check_numbers(generations: Generations, results: Results) -> None:
     for from_zero, from_one in ((ours, theirs), (theirs, ours)):
         if {(t, s + 1) for t, s in from_zero} == from_one:
             raise InputError(
-                "the samples of all tasks have numbers that are one larger on one side; expected "
-                f"the same ids.{_cause(generations, results)} Make them alike: sample=lambda r: "
+                "the sample numbers of all tasks are one larger in one file; expected the same "
+                f"numbers.{_cause(generations, results)} Read that file with sample=lambda r: "
                 "int(r['sample']) - 1."
             )
 
 
 def _without_verdict(scored: Scored, column: str) -> Scored:
-    """The outputs without the column of the verdicts, where it was read as a signal too."""
+    """The outputs without the column of the results, if it was read as a signal too."""
     held = dict(scored.generations.signals)
     if column not in held or not _is_one_to_one(held[column], scored.correct):
         return scored
@@ -253,16 +260,16 @@ def _without_verdict(scored: Scored, column: str) -> Scored:
 
 
 def _is_one_to_one(values: np.ndarray, correct: np.ndarray) -> bool:
-    """Whether a signal is the verdict or its opposite, in whatever numbers."""
+    """Whether a signal has one value for correct outputs and another for wrong ones."""
     known = ~np.isnan(values)
     right, wrong = (np.unique(values[known & (correct == c)]) for c in (True, False))
     return max(len(right), len(wrong)) == 1 and not np.array_equal(right, wrong)
 
 
 def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray) -> None:
-    """Say which signals are the verdict by another name: they would be judged as perfect."""
+    """Warn of signals that equal the label: they would be judged as perfect."""
     if not 0 < np.count_nonzero(correct) < len(correct):
-        return  # then any constant equals it
+        return  # then any constant equals the label
     verdicts = (correct, ~correct, np.where(correct, 1, -1))
     same = []
     for name, values in signals.items():
@@ -273,9 +280,9 @@ def warn_of_verdicts(signals: Mapping[str, np.ndarray], correct: np.ndarray) -> 
             same.append(name)
     if same:
         warn(
-            f"{', '.join(map(spelled, same))} equals the verdict or its opposite for all outputs: "
-            "it seems to be the verdict by another name, not a signal. Name those that are: "
-            "read_generations(..., signals=[...]).",
+            f"{', '.join(map(spelled, same))} equals the label (correct or wrong) or its opposite "
+            "for all outputs; it is probably the test result, and its skill would be meaningless. "
+            "Name the true signals: read_generations(..., signals=[...]).",
             VerdictAsSignalWarning,
         )
 
@@ -289,7 +296,7 @@ def _example(side: Generations | Results) -> str:
 
 
 def _counts_differ(generations: Generations, results: Results) -> bool:
-    """Whether a task that is on both sides has more samples on one of them."""
+    """Whether a task in both files has more samples in one of them."""
     n = dict(zip(*np.unique(generations.task, return_counts=True), strict=True))
     other = zip(*np.unique(results.task, return_counts=True), strict=True)
     return any(n.get(task, count) != count for task, count in other)
@@ -307,15 +314,15 @@ def _warn(scored: Scored, shifted: bool) -> None:
     end = ""
     if shifted:
         end = (
-            " Samples were counted by their order in both files, and the counts of a task differ: "
-            "if one is missing in its midst, those after it are matched wrongly. Number them in "
-            "the files and name the key: sample='...'."
+            " The files do not number the samples, so they were counted in order, and the counts "
+            "of a task differ: after a missing sample, those after it are matched wrongly. Add "
+            "sample numbers to both files and name their key: sample='...'."
         )
     warn(f"{' and '.join(parts)}; {len(scored)} outputs were matched.{end}", UnmatchedWarning)
 
 
 def _cause(generations: Generations, results: Results) -> str:
-    """Why ids that look alike don't match."""
+    """The likely reason why no row matches."""
     ours, theirs = set(generations.task.tolist()), set(results.task.tolist())
     if ours & theirs:
         a, b = int(generations.sample.min()), int(results.sample.min())
@@ -327,7 +334,7 @@ def _cause(generations: Generations, results: Results) -> str:
     ):
         if {plain(t) for t in ours} & {plain(t) for t in theirs}:
             return (
-                f" Task names differ in {said}: make them alike, for instance "
-                "task=lambda r: r['task_id'].split('/')[-1]."
+                f" Task names differ in {said}. Read one file with a function that makes them "
+                "equal, for instance task=lambda r: r['task_id'].split('/')[-1]."
             )
-    return ""
+    return OWN_TASK

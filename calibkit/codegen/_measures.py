@@ -32,7 +32,7 @@ from ._ragged import (
 
 SCALES = get_args(Scale)
 
-#: Measures that are probabilities, and what a pass over the tokens must collect for each.
+#: Measures, except entropy, and the sums over the tokens that each needs.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "average_token_probability": ("average",),
     "geometric_mean_probability": ("total",),
@@ -42,12 +42,13 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "perplexity": ("total",),
     "length": (),
 }
+#: Names of the measures that :func:`token_confidence` computes.
 TOKEN_MEASURES = (*_NEEDS, "entropy")
 
-#: 1 - p is no smaller than this on the logit scale. Log-probabilities come from float32 softmaxes;
-#: float32's step just below 1 is 2**-24, so that a log-probability of 0 says no more than this.
+#: Least 1 - p on the logit scale. Log-probabilities come from float32 softmaxes, whose resolution
+#: just below 1 is 2**-24, so a log-probability of 0 may mean any 1 - p below this.
 LEAST_MISS = 2.0**-24
-#: Above this the mean of p is no longer taken as 1 - mean(1 - p), which would lose its digits.
+#: Above this the mean of p is not computed as 1 - mean(1 - p), which would lose precision.
 _LARGE_MISS = 0.9
 
 
@@ -59,57 +60,59 @@ def token_confidence(
     scale: Scale = "probability",
     top_logprobs: Any = None,
 ) -> FloatArray:
-    """Confidence in each output from the log-probabilities of its tokens.
+    """Compute confidence in each output from the log-probabilities of its tokens.
 
-    Use it where a model's API gives log-probabilities of the tokens it wrote. The values order
-    outputs; they are no honest probabilities of being correct before a calibrator such as
-    :class:`~calibkit.PlattCalibrator` has rescaled them on outputs whose tests were run.
+    Use it if the model's API returns log-probabilities of the generated tokens. The values order
+    the outputs. They become probabilities of being correct only after calibration, for instance by
+    :class:`~calibkit.PlattCalibrator`, on outputs whose tests were run.
 
     Parameters
     ----------
     logprobs : sequence of n lists, array of shape (n, n_tokens), Ragged, pandas, polars or Arrow
-        Natural logarithms of the probabilities of the tokens of each output. -inf, and all below,
-        counts as -9999.0. Padding is not recognised: cut it off. None where only the entropy is
-        asked for.
+        Natural logarithms of the token probabilities of each output. Values below -9999.0, also
+        -inf, count as -9999.0. Remove padding first. None if only the entropy is wanted.
     measure : str or list of str, default="average_token_probability"
-        "average_token_probability": mean of p(token). "geometric_mean_probability": exp of the
-        mean of log p. "total_probability": product of p, the probability of the whole output.
-        "min_token_probability", "low_token_probability": the least and a low quantile of p.
-        "length": number of tokens. "perplexity": inverse of the geometric mean. "entropy": mean
-        over tokens of the entropy of the alternatives (nats).
+        "average_token_probability": mean of the token probabilities p.
+        "geometric_mean_probability": exp of the mean of log p. "total_probability": product of p,
+        the probability of the whole output. "min_token_probability": least p.
+        "low_token_probability": a low quantile of p. "length": number of tokens. "perplexity":
+        inverse of the geometric mean. "entropy": entropy of the alternatives of a token in nats,
+        averaged over tokens.
     quantile : float, default=0.1
-        The quantile of "low_token_probability", between the nearest two tokens linear in p.
+        The quantile of "low_token_probability", in [0, 1]; interpolated linearly in p.
     scale : {"probability", "logit"}, default="probability"
-        "logit" gives log-odds of the probabilities, from logarithms throughout: a product of
-        exp(-3000) stays -3000. Length, perplexity and entropy are the same on both.
+        "logit" returns log-odds of the measures that are probabilities, computed without underflow:
+        a total probability of exp(-3000) becomes -3000. Length, perplexity and entropy do not
+        change.
     top_logprobs : sequence of n sequences, optional
-        For "entropy": per output and token the log-probabilities of the likeliest alternatives, as
-        a list, a dict by token, or OpenAI's items; or an array (n_tokens, k) per output.
+        For "entropy": for each output and token, the log-probabilities of the most likely
+        alternatives, as a list, a dict by token, or OpenAI's items; or one array of shape
+        (n_tokens, k) per output.
 
     Returns
     -------
     confidence : ndarray of shape (n,) or, for a list of measures, (n, n_measures)
-        NaN where there is nothing to compute it from (no tokens, or one without a value).
+        NaN for outputs without tokens, or with a token that has no value.
 
     Raises
     ------
     ValueError
-        If a log-probability is above 0, or alternatives sum to more than 1.
+        If a log-probability is above 0, or probabilities of alternatives sum to more than 1.
     TypeError
-        If ``logprobs`` holds something else than numbers.
+        If ``logprobs`` contains values that are not numbers.
 
     Warns
     -----
     MissingSignalWarning
-        If outputs have no signal; once, with their number and the first.
+        If outputs have no signal: their number, and the first one.
 
     Notes
     -----
-    The average is arithmetic, as in Spiess et al. (2025, section 3). On the logit scale 1 - p is
-    at least 2**-24, the step of the float32 softmax that log-probabilities come from; p has no
-    lower limit. Of the entropy only the given alternatives are known: the rest of the mass counts
-    as one outcome, so that the value is a lower bound. Float32 input is summed in float32, whose
-    rounding is that of the input. One pass in blocks: O(n_tokens) time, extra memory a block.
+    The average is arithmetic, as in Spiess et al. (2025, section 3). On the logit scale 1 - p is at
+    least 2**-24, the resolution of the float32 softmax that log-probabilities come from; p has no
+    lower limit. The entropy counts all probability outside the given alternatives as one outcome,
+    so the value is a lower bound. Float32 input is summed in float32. The tokens are read once in
+    blocks: O(n_tokens) time, and extra memory for one block.
 
     References
     ----------
@@ -137,7 +140,7 @@ def measure_tokens(
     top_logprobs: Any,
     names: tuple[str, str] = ("logprobs", "top_logprobs"),
 ) -> FloatArray:
-    """:func:`token_confidence` for callers with a name of their own."""
+    """:func:`token_confidence`, with the arguments' names in messages."""
     several = not isinstance(measure, str) and hasattr(measure, "__iter__")
     names_of: list[Any] = list(measure) if several else [measure]
     if not names_of:
@@ -159,7 +162,7 @@ def measure_tokens(
     if len(sizes) > 1:
         raise InputError(
             f"{names[0]} has {len(columns[wanted[0]])} outputs and {names[1]} "
-            f"{len(columns['entropy'])}; expected the same number."
+            f"{len(columns['entropy'])}; expected the same number of outputs in both."
         )
     lacking = [m for m in names_of if np.isnan(columns[m].sum())]
     if lacking:
@@ -173,7 +176,7 @@ def measure_tokens(
 def _measures(
     tokens: Ragged, wanted: Sequence[str], quantile: float, scale: Scale, name: str
 ) -> tuple[dict[str, FloatArray], str]:
-    """The columns, and why the first output that lacks one does."""
+    """The columns, and the reason why the first output without a value has none."""
     lengths = np.diff(tokens.offsets)
     full = np.flatnonzero(lengths)
     edges, sizes = tokens.offsets, lengths
@@ -200,7 +203,7 @@ def _measures(
 def _one_pass(
     tokens: Ragged, edges: IntArray, needs: set[str], quantile: float, scale: Scale, name: str
 ) -> dict[str, FloatArray]:
-    """Per output what the measures are made of; each block of tokens is read from memory once."""
+    """The sums per output that the measures need; each block of tokens is read once."""
     n = len(edges) - 1
     sums: dict[str, FloatArray] = {need: np.empty(n) for need in needs}
     if "quantile" in needs:
@@ -234,7 +237,7 @@ def _one_pass(
 def _sums(block: FloatArray, starts: IntArray, room: FloatArray) -> FloatArray:
     """Sums of log-probabilities of at least ``LOWEST`` each."""
     sums = np.add.reduceat(block, starts)
-    if (sums < LOWEST).any():  # rare, so that most blocks are spared a comparison per token
+    if (sums < LOWEST).any():  # rare, so most blocks need no comparison per token
         sums = np.add.reduceat(np.maximum(block, LOWEST, out=room), starts)
     return sums
 
@@ -242,7 +245,7 @@ def _sums(block: FloatArray, starts: IntArray, room: FloatArray) -> FloatArray:
 def _finish(
     measure: str, sums: dict[str, FloatArray], n: IntArray, quantile: float, scale: Scale
 ) -> FloatArray:
-    """A measure from what the pass collected."""
+    """A measure from the sums."""
     if measure == "average_token_probability":
         return _average(sums, n, scale)
     if measure == "low_token_probability":
@@ -257,7 +260,7 @@ def _finish(
     else:
         log_p = sums["total"] if measure == "total_probability" else sums["total"] / n
     if measure == "perplexity":
-        return np.exp(np.minimum(-log_p, 700.0))  # finite, whatever the tokens
+        return np.exp(np.minimum(-log_p, 700.0))  # so that it is finite
     return _on_scale(log_p, -np.expm1(log_p), scale)
 
 
@@ -281,8 +284,8 @@ def _on_scale(log_p: FloatArray, miss: FloatArray, scale: Scale) -> FloatArray:
 def _entropy(top_logprobs: Any, name: str) -> tuple[FloatArray, str]:
     if top_logprobs is None:
         raise InputError(
-            f"{name} is None; expected the log-probabilities of the alternatives of each token, "
-            "which the entropy is computed from."
+            f"{name} is None; expected the log-probabilities of the alternatives of each token. "
+            f"Pass {name}, or drop 'entropy' from the measures."
         )
     alternatives, tokens = validate_nested(top_logprobs, name)
     edges, n_tokens = alternatives.offsets, np.diff(tokens)

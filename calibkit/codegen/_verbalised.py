@@ -1,4 +1,4 @@
-"""Confidence that a model states in words: numbers are read, words are not guessed."""
+"""Confidence that a model states in a text: numbers are read, words are not interpreted."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .._typing import FloatArray
 from ._answers import validate_list
 from ._ragged import warn_of_missing
 
-#: A number as it stands, well formed or not: 1,5 and 1.2.3 are one token each, and no number.
+#: A number, well formed or not: 1,5 and 1.2.3 match as a whole, and are then refused.
 _NUMBER = r"(?:\d+(?:[.,]\d+)*|\.\d+)(?:[eE][-+]?\d+)?"
-#: Not inside a word (GPT4), nor behind its hyphen (GPT-4), nor in the midst of a number or date.
+#: Not inside a word (GPT4), after its hyphen (GPT-4), or inside a number or date.
 _ALONE = r"(?<![\w.,/])(?<!\w-)"
 _SIGNED = rf"{_ALONE}([-+]?{_NUMBER})"
 _PERCENT = r"\\?(?:%|per ?cent\b)"
@@ -44,7 +44,7 @@ _KEYED = re.compile(
     rf"(?P<range>\s*{_TO}\s*\.?\d)?",
     re.IGNORECASE,
 )
-#: What stands for no more than "confidence:": a tag, and the range told, as in "(0-100%):".
+#: Removed or read as "confidence:": a tag, and a stated range, as in "confidence (0-100%):".
 _TAG = re.compile(r"<(\w{1,40})>")
 _END_TAG = re.compile(r"</\w{1,40}>")
 _RANGE_TOLD = re.compile(rf"({_KEY})\([^()\n]{{0,40}}\)(?=[\"'*\s]{{0,5}}[:=])", re.IGNORECASE)
@@ -52,36 +52,35 @@ _PLAIN = re.compile(rf"{_SIGNED}(?!\w|[.,]\d|\s*/)")
 _PLAIN_RANGE = re.compile(
     rf"{_ALONE}{_NUMBER}\s*{_TO}\s*{_NUMBER}|(?:{_BOUND}|\bof\s+){_NUMBER}", re.IGNORECASE
 )
-#: Numbers nearer than this are one value, said twice.
+#: Numbers closer than this are the same value.
 _SAME = 1e-9
 
 
 def parse_confidence(
     texts: Any, *, bare: Literal["fraction", "percent"] = "fraction"
 ) -> FloatArray:
-    """Verbalised confidence: the probability that a model states in an answer's text.
+    """Read verbalized confidence: the probability that a model states in its answer.
 
-    Use it on the answers to "How likely is it that this code is correct?". Where models give
-    round numbers only (90%, 95%), few distinct values are left to tell outputs apart by.
+    Use it on the answers to "How likely is it that this code is correct?". Models often give round
+    numbers only (90%, 95%); then many outputs have the same value and cannot be ordered.
 
     Parameters
     ----------
     texts : sequence of n str
         One answer per output: "90%", "0.9", "9/10", "9 out of 10", ``{"confidence": 0.9}``,
-        ``<confidence>0.9</confidence>``. None, and numbers, which are read as they stand, may be
-        among them.
+        ``<confidence>0.9</confidence>``. Numbers and None (no answer) are allowed too.
     bare : {"fraction", "percent"}, default="fraction"
-        What a number without a mark is. "percent" reads "90" as 0.9, and "0.9" as 0.009.
+        Meaning of a number without a unit. "percent" reads "90" as 0.9, and "0.9" as 0.009.
 
     Returns
     -------
     confidence : ndarray of shape (n,)
-        NaN where no one number is stated.
+        Probabilities in [0, 1]; NaN where the answer does not state exactly one.
 
     Raises
     ------
     TypeError
-        If there is something else than text, numbers and None.
+        If there is a value other than text, numbers and None.
 
     Warns
     -----
@@ -90,10 +89,10 @@ def parse_confidence(
 
     Notes
     -----
-    Marked numbers (%, /, "out of") and those named by "confidence:" or "probability:" win over bare
-    ones. NaN are: words ("very sure"), two values that differ, ranges and bounds
+    Numbers with a unit (%, /, "out of") or after "confidence:" or "probability:" are preferred to
+    bare numbers. These give NaN: words ("very sure"), two different values, ranges and bounds
     ("80-90%", "at least 90%"), "50/50", values outside [0, 1], decimal commas. Spiess et al. (2025,
-    section 3) divide a percentage by 100; what they do with other answers is not told.
+    section 3) divide a percentage by 100; they do not describe other answers.
 
     References
     ----------
@@ -109,11 +108,11 @@ def parse_confidence(
 
 
 def validate_stated(texts: Any, bare: str, name: str = "texts") -> FloatArray:
-    """:func:`parse_confidence` for callers with a name of their own."""
+    """:func:`parse_confidence`, with the argument's name in messages."""
     check_choice("bare", bare, ("fraction", "percent"))
     rows = validate_list(texts, name)
     unit = 100.0 if bare == "percent" else 1.0
-    seen: dict[str, float] = {}  # answers recur
+    seen: dict[str, float] = {}  # answers repeat
     out = np.full(len(rows), nan)
     for i, row in enumerate(rows):
         if is_missing(row):
@@ -127,19 +126,19 @@ def validate_stated(texts: Any, bare: str, name: str = "texts") -> FloatArray:
         else:
             raise InputTypeError(
                 f"{name} holds {spelled(row):.40} ({type(row).__name__}) at output {i}; expected "
-                "text."
+                "text. Pass the model's answer as a str, or None."
             )
     missing = np.isnan(out)
     first = rows[int(np.argmax(missing))] if missing.any() else None
     why = "no text" if is_missing(first) else f"can't read {spelled(first):.40}"
-    warn_of_missing(["verbalised confidence"], missing, why)
+    warn_of_missing(["verbalized confidence"], missing, why)
     return out
 
 
 def _stated(text: str, unit: float) -> float:
-    """The one value that a text states, or NaN."""
+    """The value that a text states, or NaN if it states none or several."""
     text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
-    # What matters of white space is where lines end; patterns take long over long runs of it.
+    # Shorten white space but keep line ends: the patterns are slow on long runs of it.
     text = re.sub(r"(?: ?\n)+ ?", "\n", re.sub(r"[^\S\n]+", " ", text))
     text = _RANGE_TOLD.sub(r"\1", _END_TAG.sub(" ", _TAG.sub(r" \1: ", text)))
     marked = [_ratio(m) for m in _MARKED.finditer(text)]
@@ -157,7 +156,7 @@ def _ratio(m: re.Match[str]) -> float:
     if m["percent"]:
         return _number(m[1]) / 100.0
     whole = _number(m["whole"])
-    if m[0].replace(" ", "") == "50/50":  # the idiom says one half, the fraction 1
+    if m[0].replace(" ", "") == "50/50":  # as an idiom one half, as a fraction 1
         return nan
     return _number(m[1]) / whole if whole else nan
 

@@ -1,12 +1,13 @@
-"""Files of generations and results: which format they are in, and what their records say.
+"""Formats of files of generations and results.
 
-A format is a module with KEYS (what it is known by, in words), ``fits(item)``, and
-``outputs(item)`` or ``verdicts(item)`` or both; where a record may be a piece of a streamed
-response, ``whole(items)`` raises at it. FORMATS lists it.
+A format is a module with KEYS (its keys, in words), ``fits(item)``, and ``outputs(item)`` or
+``verdicts(item)`` or both. If records may be pieces of streamed responses, ``whole(items)`` raises
+at these. FORMATS lists the modules.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -17,13 +18,14 @@ import numpy as np
 
 from ..._core.errors import InputError
 from ..._core.params import check_choice
+from ..._core.printed import spelled
 from ..._tables.records import is_empty, to_number
 from . import _evalplus, _lm_eval, _openai, _table, _vllm
-from ._item import Item, Output, ReadSettings, keys
+from ._item import OWN_TASK, Item, Output, ReadSettings, keys
 from ._source import read_records
 from ._tokens import listed_tokens
 
-#: From the most to the least particular.
+#: In the order in which they are tried.
 FORMATS: dict[str, ModuleType] = {
     "lm-eval": _lm_eval,
     "evalplus": _evalplus,
@@ -33,8 +35,14 @@ FORMATS: dict[str, ModuleType] = {
 }
 
 
+#: The formats other than tables, by the key that shows them.
+_KNOWN_BY = "choices (openai), outputs (vllm), eval (evalplus), or doc_id and resps (lm-eval)"
+#: Keys that may name the task.
+_TASK_LIKE = re.compile(r"(task|problem|question|prompt|instance|doc|puzzle)", re.IGNORECASE)
+
+
 def read_rows(path: Path, format: str, settings: ReadSettings, part: str) -> Iterator[Any]:
-    """What a file's records say, ``part`` being "outputs" or "verdicts"."""
+    """Read outputs or verdicts (the ``part``) from a file."""
     check_choice("format", format, ("auto", *FORMATS))
     records = read_records(path)
     items: Iterator[Item] = (Item(place, value, settings) for place, value in records)
@@ -42,17 +50,17 @@ def read_rows(path: Path, format: str, settings: ReadSettings, part: str) -> Ite
     if format == "auto":
         name, seen = _detect(items)
         if not seen:
-            raise InputError(f"{path}: there are no records; expected one or more.")
+            raise InputError(f"{path}: there are no records; expected at least one.")
         items = chain(seen, items)
         judged = part == "verdicts" and not hasattr(FORMATS[name], part)
         if judged and _table.judges(seen[-1]):
-            name, format = "table", "table"  # responses beside verdicts of one's own
+            name, format = "table", "table"  # responses with the user's own verdict columns
     if not hasattr(FORMATS[name], part):
         kinds = [n for n, f in FORMATS.items() if hasattr(f, part)]
         what = "results" if part == "verdicts" else "generations"
         raise InputError(
             f"{path}: is in the format {name}, which holds no {what}; expected one of "
-            f"{', '.join(kinds)}."
+            f"{', '.join(kinds)}. Pass the file with the {what}."
         )
     module, rows = FORMATS[name], getattr(FORMATS[name], part)
     for item in module.whole(items) if hasattr(module, "whole") else items:
@@ -64,7 +72,7 @@ def read_rows(path: Path, format: str, settings: ReadSettings, part: str) -> Ite
 
 
 def _detect(items: Iterator[Item]) -> tuple[str, list[Item]]:
-    """The format of the first record that is no failed request, and the records up to it."""
+    """The format of the first record that is not a failed request, and the records up to it."""
     seen = []
     for item in items:
         seen.append(item)
@@ -72,13 +80,23 @@ def _detect(items: Iterator[Item]) -> tuple[str, list[Item]]:
         if name == "openai" and _openai.is_error(item):
             continue
         if name is None:
-            looked = "; ".join(f"{n}: {f.KEYS}" for n, f in FORMATS.items())
             raise item.fail(
-                f"is of no known format. Looked for {looked}. {keys(item.value)} If this is a "
-                "table, name its column: task='...'."
+                f"is in no known format; expected a table with {_table.KEYS}, or a record with "
+                f"{_KNOWN_BY}. {keys(item.value)} If this is a table, name the column of the task: "
+                f"task={spelled(_likely_task(item))}.{_own_task(item)}"
             )
         return name, seen
     return "openai", seen
+
+
+def _own_task(item: Item) -> str:
+    """What to do where the caller named a task column that this file may not have."""
+    return "" if item.settings.task is None else OWN_TASK
+
+
+def _likely_task(item: Item) -> str:
+    """The first key that may name the task, or '...'."""
+    return next((k for k in map(str, item.value) if _TASK_LIKE.match(k)), "...")
 
 
 def _name(item: Item) -> str | None:
@@ -86,7 +104,7 @@ def _name(item: Item) -> str | None:
 
 
 def _is_of_another(item: Item) -> bool:
-    """Whether a row of a table, which may hold anything, is a record of another format."""
+    """Whether a row read as a table is a record of another format."""
     name = _name(item)
     return name != "table" and not (name == "openai" and _openai.is_error(item))
 
@@ -95,12 +113,13 @@ def _misfit(item: Item, name: str, forced: bool) -> ValueError:
     other = None if forced else _name(item)
     if other not in (None, "table"):
         what = f"is in the format {other} and records before it are in {name}"
-        return item.fail(f"{what}; expected one format in a file.")
-    return item.fail(f"is no {name} record; expected {FORMATS[name].KEYS}. {keys(item.value)}")
+        return item.fail(f"{what}; expected one format per file. Split the file.")
+    what = f"is not a record of the format {name}; expected {FORMATS[name].KEYS}"
+    return item.fail(f"{what}. {keys(item.value)}{_own_task(item) * (name == 'table')}")
 
 
 def _completed(item: Item, output: Output) -> Output:
-    """An output with what the caller named: text, log-probabilities, signals."""
+    """An output with the fields that the caller named: text, log-probabilities, signals."""
     asked = item.settings
     if asked.text is not None:
         output = output._replace(text=item.as_text(item.field("text")))

@@ -1,4 +1,4 @@
-"""Results of EvalPlus: every sample of every task, by its base and by its further tests."""
+"""Results of EvalPlus: base tests and plus tests of every sample of every task."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def fits(item: Item) -> bool:
 def _samples(item: Item) -> Iterator[tuple[Item, str, int, Any, Any, Any]]:
     """Item, task, sample, base status, plus status and solution."""
     if isinstance(item.value["eval"], Repeated):
-        raise ValueError(f"{item.place}: eval has a task twice; expected each once.")
+        raise ValueError(f"{item.place}: eval has a task twice; expected each task once.")
     for task, samples in item.value["eval"].items():
         if isinstance(samples, dict):  # before 2024: statuses with details, no code
             base, plus = samples["base"], samples.get("plus") or []
             if not (isinstance(base, list) and isinstance(plus, list)):
                 raise ValueError(
                     f"{item.place}: eval[{spelled(task)}] has base {spelled(base):.40} and plus "
-                    f"{spelled(plus):.40}; expected lists, one status per sample."
+                    f"{spelled(plus):.40}; expected lists with one status per sample."
                 )
             rows = [
                 (_first(b), _first(plus[i]) if i < len(plus) else None, None)
@@ -56,7 +56,7 @@ def _first(status: Any) -> Any:
 
 
 def outputs(item: Item) -> Iterator[Output]:
-    """The code that was tested."""
+    """The code that was tested, one output per sample."""
     for place, task, sample, _, _, code in _samples(item):
         if code is None and item.settings.text is None:
             raise place.fail("has no solution; expected the code that was tested.")
@@ -64,7 +64,7 @@ def outputs(item: Item) -> Iterator[Output]:
 
 
 def verdicts(item: Item) -> Iterator[Verdict]:
-    """Whether the samples pass: "plus tests" are the base tests and the further ones."""
+    """Whether each sample passes: "plus tests" means the base tests and the additional ones."""
     notion = item.settings.notion or NOTIONS[0]
     if notion not in NOTIONS:
         listed = " or ".join(map(spelled, NOTIONS))
@@ -74,7 +74,7 @@ def verdicts(item: Item) -> Iterator[Verdict]:
         if notion == "plus tests":
             if plus is None:
                 raise place.fail(
-                    "has no result of the plus tests (a run with base tests only); expected one. "
+                    "has no result of the plus tests (only the base tests were run); expected one. "
                     "Use notion='base tests'."
                 )
             passed &= _passed(place, "plus", plus)

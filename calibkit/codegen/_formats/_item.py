@@ -1,4 +1,4 @@
-"""What a format makes of records: outputs of a model and verdicts on them, and their cells."""
+"""Records of files, and the outputs and verdicts (correct or wrong) that formats read from them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from ..._tables.records import to_number
 from ..._typing import FloatArray, IntArray
 from ._names import may_number_samples
 
-#: A key of the records, or what makes a value of a record; of the task several keys, too.
+#: A key of the records, or a function of a record; for the task also several keys.
 Field = str | Callable[[dict[str, Any]], Any] | tuple[str, ...]
 
-#: Of a record that is one.
+#: What is wrong with a record that is a piece of a streamed response.
 PIECE = (
-    "it is a piece of a streamed response; expected whole responses. Ask without streaming "
-    "(stream=False), or join the pieces of each first."
+    "it is a piece of a streamed response; expected whole responses. Request them without "
+    "streaming (stream=False), or join the pieces of each response first."
+)
+#: What to do where the files of outputs and results have different columns for the task.
+OWN_TASK = (
+    " If the task has another column in the other file, pass each reader the column of its own "
+    "file: task='...'."
 )
 
 _VERDICTS = {
@@ -32,7 +37,7 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What the caller said of the records."""
+    """The caller's settings for reading."""
 
     task: Field | None = None
     sample: Field | None = None
@@ -57,7 +62,7 @@ Alternatives = list[tuple[str, float]]
 
 class Tokens(NamedTuple):
     """Log-probabilities of an output's tokens, of their alternatives, and of the first token's by
-    name; ``note`` "cut": more tokens were given, "none": none of those given make up the text."""
+    name; ``note`` "cut": only some of the tokens are in the text, "none": none are."""
 
     logprobs: FloatArray | None = None
     top: Top | None = None
@@ -66,12 +71,12 @@ class Tokens(NamedTuple):
 
 
 class Numbered(int):
-    """A number of a sample by another name than ``sample``: taken if it tells all samples apart."""
+    """A sample number from a column that is not called ``sample``: used if it is unique."""
 
 
 class Output(NamedTuple):
-    """An output of a model; ``sample`` None: by order of occurrence, ``text`` None: not in the
-    record, which has these ``fields``; ``doubt``: the text's column, which may be the problem's."""
+    """An output of a model; ``sample`` None: counted in order, ``text`` None: not in the record,
+    which has these ``fields``; ``doubt``: the text's column, if it may hold the problem instead."""
 
     place: str
     task: str
@@ -86,7 +91,7 @@ class Output(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether an output is correct, in what sense, and by which column."""
+    """Whether an output is correct, in which sense, and from which column."""
 
     place: str
     task: str
@@ -97,18 +102,18 @@ class Verdict(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A record, where it is in words, and what the caller said of all of them."""
+    """A record, its file and line, and the caller's settings."""
 
     place: str
     value: dict[str, Any]
     settings: ReadSettings
 
     def fail(self, what: str) -> ValueError:
-        """An error that names the place."""
+        """Return an error that names the file and line."""
         return InputError(f"{self.place}: {what}")
 
     def field(self, name: str, guesses: Iterable[str] = (), needed: bool = False) -> Any:
-        """The value that the caller's ``name`` points to, or that of the first guess there is."""
+        """The value of the key set for ``name``, or of the first guess that the record has."""
         asked = getattr(self.settings, name)
         if isinstance(asked, tuple):  # several keys name a task together
             return "/".join(self.as_task(self._named(name, key)) for key in asked)
@@ -117,8 +122,8 @@ class Item(NamedTuple):
         key = next((g for g in guesses if g in self.value), None)
         if key is None and needed:
             raise self.fail(
-                f"has no {' or '.join(guesses)}; expected one that names the {name}. "
-                f"{keys(self.value)} Name the one: {name}='...'."
+                f"has no {' or '.join(guesses)}; expected a key that names the {name}. "
+                f"{keys(self.value)} Name it: {name}='...'."
             )
         return None if key is None else self.value[key]
 
@@ -129,14 +134,15 @@ class Item(NamedTuple):
                 return asked(self.value)
             except Exception as error:
                 what = f"{name}={spelled(asked)} failed ({type(error).__name__}: {spelled(error)})"
-                raise self.fail(f"{what}; expected a value of every record.") from error
+                raise self.fail(f"{what}; expected a value for every record.") from error
         if asked in self.value:
             return self.value[asked]
-        what = f"has no {asked}; expected it, as {name}={spelled(asked)}."
-        raise self.fail(f"{what} {keys(self.value)}")
+        own = OWN_TASK if name == "task" else ""
+        what = f"has no {asked}; expected the key that {name}={spelled(asked)} names."
+        raise self.fail(f"{what} {keys(self.value)}{own}")
 
     def ids(self, tasks: Iterable[str]) -> tuple[str, int | None]:
-        """Task and sample of a record; None where samples are not numbered."""
+        """Task and sample of a record; the sample is None if it has no number."""
         task = self.as_task(self.field("task", tasks, needed=True))
         number = self.field("sample", ("sample",))
         if number is None and self.settings.sample is None:
@@ -151,23 +157,23 @@ class Item(NamedTuple):
         )
 
     def one_sample(self, sample: int | None, choices: list[Any], what: str) -> int | None:
-        """The number of a record's one output; a record of several has none."""
+        """The sample number of a record with one output; None for a record with several."""
         if len(choices) < 2 or sample is None or isinstance(sample, Numbered):
             return sample if len(choices) < 2 else None
         raise self.fail(
-            f"is sample {sample} and holds {len(choices)} {what}s; expected one {what} where "
-            "samples are numbered."
+            f"is sample {sample} and holds {len(choices)} {what}s; expected one {what} in a record "
+            "with a sample number. Write one record per output."
         )
 
     def by_index(self, choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Choices or outputs in the order of their numbers, if they have any."""
+        """Choices or outputs sorted by their index, if they have one."""
         for one in choices:
             if not isinstance(one.get("index") or 0, (int, float)):
                 raise self.fail(f"index is {spelled(one['index']):.60}; expected a whole number.")
         return sorted(choices, key=lambda one: one.get("index") or 0)
 
     def as_task(self, value: Any) -> str:
-        """A task's name as text; 7 and "7" are one task."""
+        """The task's name as a text; 7 and "7" are the same task."""
         if isinstance(value, str) and value and not value.endswith("\0"):  # NumPy drops these
             return value
         if isinstance(value, float) and value.is_integer():
@@ -177,12 +183,12 @@ class Item(NamedTuple):
         raise self.fail(f"task is {spelled(value):.60}; expected a text or a whole number.")
 
     def as_verdict(self, name: str, value: Any) -> bool:
-        """Whether a value says correct: true, 1, "passed" or their opposites."""
+        """Whether a value means correct (true, 1, "passed") or wrong (their opposites)."""
         verdict = value if isinstance(value, bool) else _VERDICTS.get(str(value).strip().lower())
         if verdict is None:
             raise self.fail(
-                f"{name} is {spelled(value):.60}; expected true or false (also 1 or 0, passed or "
-                "failed) for each output."
+                f"{name} is {spelled(value):.60}; expected true or false, 1 or 0, passed or "
+                "failed, for each output. Name the key of the result: correct='...'."
             )
         return verdict
 
@@ -198,8 +204,8 @@ class Item(NamedTuple):
             or any(isinstance(v, (str, bool)) for v in values)
         ):
             raise self.fail(
-                f"{name} is {spelled(values):.60}; expected a list of numbers, one per token, in "
-                "CSV as JSON: [-0.1, -2.3]."
+                f"{name} is {spelled(values):.60}; expected a list of numbers, one per token. In "
+                "CSV write it as JSON: [-0.1, -2.3]."
             )
         return logprobs
 
@@ -209,16 +215,18 @@ class Item(NamedTuple):
         return Top(flat, np.array([len(one) for one in top])) if len(flat) else None
 
     def as_text(self, value: Any) -> str:
-        """The text of an output; none is an empty one."""
+        """The text of an output; "" for None."""
         if value is None or isinstance(value, str):
             return value or ""
-        raise self.fail(f"the text is {spelled(value):.60}; expected a text.")
+        raise self.fail(
+            f"the text is {spelled(value):.60}; expected a text. Name its key: text='...'."
+        )
 
     def same_length(self, n_tokens: int, n_logprobs: int) -> None:
         """Raise unless there are as many tokens as log-probabilities."""
         if n_tokens != n_logprobs:
-            what = f"{n_tokens} tokens and {n_logprobs} log-probabilities"
-            raise self.fail(f"{what}; expected the same number.")
+            what = f"has {n_tokens} tokens and {n_logprobs} log-probabilities"
+            raise self.fail(f"{what}; expected the same number of both.")
 
 
 def keys(record: Iterable[Any]) -> str:
@@ -229,7 +237,7 @@ def keys(record: Iterable[Any]) -> str:
 
 
 def _whole(value: Any) -> int | None:
-    """A cell as a whole number from 0 that floats hold, None if it is none."""
+    """A cell as a whole number from 0 to 2**53, or None."""
     try:
         number = to_number(value, "sample")
     except ValueError:
@@ -238,7 +246,7 @@ def _whole(value: Any) -> int | None:
 
 
 def as_first(drawn: Any, listed: Iterable[tuple[Any, Any]]) -> Alternatives | None:
-    """The alternatives of a first token by name, and the token drawn where they lack it."""
+    """The alternatives of the first token by name, with the token that was drawn."""
     pairs = [(t, float(v)) for t, v in listed if isinstance(t, str) and v is not None]
     token, value = drawn
     if isinstance(token, str) and value is not None and token not in dict(pairs):
@@ -247,7 +255,7 @@ def as_first(drawn: Any, listed: Iterable[tuple[Any, Any]]) -> Alternatives | No
 
 
 def as_list(cell: Any) -> Any:
-    """A list that is written as text, parsed; all else as it is."""
+    """The list, if the cell is a list written as JSON; otherwise the cell."""
     if not isinstance(cell, str) or not cell.lstrip().startswith("["):
         return cell
     try:

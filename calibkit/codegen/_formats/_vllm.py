@@ -1,4 +1,4 @@
-"""Dumps of vLLM's RequestOutput, as its offline engine gives them."""
+"""Dumps of vLLM's RequestOutput, from its offline engine."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def fits(item: Item) -> bool:
 
 
 def outputs(item: Item) -> Iterator[Output]:
-    """One output for each that the request gave."""
+    """One output for each completion of the request."""
     task, sample = item.ids(TASKS)
     if item.value.get("finished") is False:
         raise item.fail(f"finished is False: {PIECE}")
     completions = item.value["outputs"]
     if not completions:
-        raise item.fail("outputs is empty; expected one output or more.")
+        raise item.fail("outputs is empty; expected at least one output.")
     sample = item.one_sample(sample, completions, "output")
     for one in item.by_index(completions):
         text = item.as_text(one["text"])
@@ -34,7 +34,7 @@ def outputs(item: Item) -> Iterator[Output]:
 
 
 def _tokens(one: dict[str, Any], text: str, item: Item) -> Tokens:
-    """Log-probabilities of the tokens drawn, and of all that are listed at their places."""
+    """Log-probabilities of the drawn tokens, and of the alternatives at each position."""
     logprobs = one.get("logprobs")
     if logprobs is None:
         return Tokens()
@@ -52,13 +52,13 @@ def _tokens(one: dict[str, Any], text: str, item: Item) -> Tokens:
         except (KeyError, TypeError, AttributeError) as error:
             raise item.fail(
                 f"logprobs[{i}] is {spelled(listed):.60}; expected an object with the logprob of "
-                f"token {token}, the one drawn."
+                f"the drawn token {token}."
             ) from error
     return make_tokens(item, text, places)
 
 
 def _named(listed: Any) -> tuple[Any, Any]:
-    """A token and its log-probability, which may be bare or beside rank and decoded_token."""
+    """A token and its log-probability, from a number or an object with decoded_token."""
     return (
         (listed.get("decoded_token"), listed["logprob"])
         if isinstance(listed, dict)
@@ -67,13 +67,13 @@ def _named(listed: Any) -> tuple[Any, Any]:
 
 
 def _unflattened(flat: dict[str, Any], item: Item) -> list[dict[str, float]]:
-    """The positions of FlatLogprobs, which holds those of all tokens in one list."""
+    """The positions of a FlatLogprobs object, which has one list for all tokens."""
     try:
         spans = zip(flat["start_indices"], flat["end_indices"], strict=True)
         tokens, values = list(map(str, flat["token_ids"])), flat["logprobs"]
         return [dict(zip(tokens[a:b], values[a:b], strict=True)) for a, b in spans]
     except (KeyError, TypeError, ValueError) as error:
         raise item.fail(
-            f"logprobs is {spelled(flat):.60}; expected a list of objects, or start_indices, "
-            "end_indices, token_ids and logprobs."
+            f"logprobs is {spelled(flat):.60}; expected a list of objects, or an object with "
+            "start_indices, end_indices, token_ids and logprobs."
         ) from error
