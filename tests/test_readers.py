@@ -788,10 +788,9 @@ def test_each_reader_takes_the_task_column_of_its_own_file(tmp_path):
     (tmp_path / "r.csv").write_text("problem,passed\na,1\nb,0\n")
     with pytest.raises(ValueError, match=r"It has: problem, passed\. .*of the task: task='pro"):
         read_results(tmp_path / "r.csv")
-    with pytest.raises(
-        ValueError, match=r"has no problem; .*It has: task_id, sure\. If the task has"
-    ):
-        read_generations(tmp_path / "g.csv", task="problem", format="table", signals="sure")
+    for kind in ("auto", "table"):
+        with pytest.raises(ValueError, match=r"It has: task_id, sure\. .*in the other file, pass"):
+            read_generations(tmp_path / "g.csv", task="problem", format=kind)
     results = read_results(tmp_path / "r.csv", task="problem")
     found = join_results(read_generations(tmp_path / "g.csv", signals="sure"), results)
     assert found.correct.tolist() == [True, False]
