@@ -172,13 +172,15 @@ def test_columns_are_classes_by_name_or_by_option(pets, tmp_path):
     metrics = by_name["models"][0]["metrics"]
     assert metrics["brier_score"]["value"] == calibkit.brier_score(y, p)
     right = np.array(["cat", "dog", "owl"])[p.argmax(1)] == y
-    assert by_name["models"][0]["base_rate"] == right.mean()
+    assert by_name["models"][0]["accuracy"] == right.mean()
+    assert by_name["models"][0]["mean_confidence"] == pytest.approx(p.max(1).mean(), abs=1e-12)
+    assert "base_rate" not in by_name["models"][0]
     auc = calibkit.roc_auc(right, p.max(1))
     assert metrics["confidence_auc"]["value"] == pytest.approx(auc, abs=1e-12)
     plain = tmp_path / "x.csv"
     plain.write_text(path.read_text().replace("p_owl,p_cat,p_dog", "x,y,z"))
     options = ["--label", "pet", "--prob", "x,y,z"]
-    assert "name their classes by --classes" in fails("report", plain, *options)
+    assert "name their classes with --classes" in fails("report", plain, *options)
     by_option = facts(plain, *options, "--classes", "owl,cat,dog")
     assert by_option["models"][0]["metrics"] == metrics
     classwise = facts(path, "--label", "pet", "--prob", "p_*", "--kind", "classwise")
@@ -196,7 +198,7 @@ def test_two_columns_called_after_both_labels_are_one_model(tmp_path, frame):
     assert two["models"][0]["base_rate"] == one["models"][0]["base_rate"]
     top = facts(path, "--label", "y", "--prob", "p_bad", "--positive", "bad", "--kind", "top_label")
     right = (p > 0.5) == (frame["answer"].to_numpy() == "bad")
-    assert top["models"][0]["base_rate"] == right.mean()
+    assert top["models"][0]["accuracy"] == right.mean()
 
 
 def test_piped_report_is_plain_whole_and_parseable(files):
@@ -217,7 +219,7 @@ def test_piped_report_is_plain_whole_and_parseable(files):
     *_, settings, reading, proof = text.splitlines()
     assert "calibrated model would show" in reading
     assert "lower bound: continuous scores" in proof
-    for part in ("90% intervals", "20 draws", "seed 0", "15 equal-width bins", "calibkit "):
+    for part in ("90% intervals", "20 simulations", "seed 0", "15 equal-width bins", "calibkit "):
         assert part in settings
 
 
@@ -275,11 +277,11 @@ def test_the_advice_to_bin_leads_to_what_is_certified(tmp_path, monkeypatch):
     pet = [rng.choice(["cat", "dog", "owl"], p=row) for row in p]
     pl.DataFrame({"pet": pet, "p_cat": p[:, 0], "p_dog": p[:, 1], "p_owl": p[:, 2]}).write_csv(path)
     told = run("report", path, "--label", "pet", "--prob", "p_*", *QUICK).stdout
-    advice = re.search(r"bin it: calibkit (fit .*)\.", told)[1].split()
+    advice = re.search(r"binned calibrator: calibkit (fit .*)\.", told)[1].split()
     run(*advice, path, "--label", "pet", "--prob", "p_*", "-o", "c.json")
     run("apply", "c.json", path, "--prob", "p_*", "-o", "o.csv")
     told = run("report", "o.csv", "--label", "pet", "--prob", "p_*_calibrated", *QUICK).stdout
-    assert "it has 10 outputs" in told
+    assert "the model gives 10 different probabilities" in told
 
 
 def test_one_matter_is_warned_of_once(pets, tmp_path):
@@ -620,11 +622,17 @@ def test_wrong_columns_and_options(files, pets, tmp_path):
     assert "names 2 classes and --prob 1" in fails(*table, *options, "--classes", "0,1")
     two = ["--label", "label", "--prob", "prob,other", "--classes"]
     assert "the labels of the file are int64" in fails(*table, *two, "a,b")
-    assert "different classes" in fails(*table, *two, "1,1")
+    assert "two or more different classes" in fails(*table, *two, "1,1")
     three = ["report", pets[0], "--label", "pet", "--prob", "p_*"]
-    assert "--positive is for two classes" in fails(*three, "--positive", "cat")
+    alone = ["report", pets[0], "--label", "pet", "--prob", "p_cat"]
+    for command in (three, alone):
+        error = fails(*command, "--positive", "cat")
+        assert "has 3 classes (cat, dog, owl), and --positive is for two classes" in error
+        assert "--kind classwise" in error
+    told = fails(*table, "--label", "answer", "--prob", "prob", "--positive", "Bad")
+    assert told.endswith("no such label; the file has: bad, good; did you mean bad")
     assert "kind='binary'" in fails(*three, "--kind", "binary")
-    for plot, message in (("x.txt", "unknown kind of picture"), ("no/x.png", "no such directory"),
+    for plot, message in (("x.txt", "unknown picture format"), ("no/x.png", "no such directory"),
                           (".", "not a regular file"), ("-", "not a regular file")):  # fmt: skip
         where = plot if plot == "-" else tmp_path / plot
         assert message in fails(*table, *options, "--plot", where)
@@ -640,6 +648,8 @@ def test_wrong_calibrators_and_outputs(files, pets, platt, tmp_path):
     assert "bad.json" in fails("apply", bad, files / "t.csv", *more)
     assert "no.json" in fails("apply", tmp_path / "no.json", files / "t.csv", *more)
     assert "directory" in fails("apply", tmp_path, files / "t.csv", *more)
+    swapped = fails("apply", files / "t.csv", platt[0], *more)
+    assert swapped.endswith("the arguments are swapped; expected calibkit apply CAL.JSON FILE.")
     three = ["apply", platt[0], pets[0], "--prob", "p_*", "-o", tmp_path / "o.csv"]
     assert "X has 3 column(s); expected the scores of 2 classes" in fails(*three)
     for name, message in (
@@ -653,7 +663,7 @@ def test_wrong_calibrators_and_outputs(files, pets, platt, tmp_path):
     fit = ["fit", files / "t.csv", "--label", "label", "--prob"]
     assert "no such directory" in fails(*fit, "prob", "-o", tmp_path / "no" / "c.json")
     assert "not a regular file" in fails(*fit, "prob", "-o", tmp_path)
-    assert "not called after them" in fails(*fit, "prob,other", "-o", tmp_path / "c.json")
+    assert "not named after them" in fails(*fit, "prob,other", "-o", tmp_path / "c.json")
     assert [p.name for p in tmp_path.iterdir()] == ["bad.json"]
 
 
@@ -865,7 +875,7 @@ def test_messages_name_options_of_the_command_line(platt, tmp_path):
     assert "--bins 15 and 12 rows" in error
     assert "or --bins auto" in error
     usage = run("report", tmp_path / "t.csv", *SMALL, "--level", "95", code=2)
-    assert "95 is not a fraction such as 0.95" in usage.stderr
+    assert "95; expected a number from 0.01 to 0.999" in usage.stderr
     (tmp_path / "t.csv").write_text(TABLE.replace(",", ";"))
     error = fails("report", tmp_path / "t.csv", *SMALL)
     assert error.endswith("t.csv has: y;p; the file looks ;-separated")
@@ -879,9 +889,11 @@ def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
         (said,), (model,) = found["reading"], found["models"]
         assert said.startswith("p: miscalibrated; ")
         assert model["metrics"]["calibration_error"]["low"] > 0
-        settings = run("report", tmp_path / "g.csv", *SMALL, *options).stdout.split("draws", 1)[1]
-        drawn = "with the noise of the groups" if options else "independently"
-        assert f"labels drawn from the forecasts, {drawn}; " in " ".join(settings.split())
+        settings = run("report", tmp_path / "g.csv", *SMALL, *options).stdout.split(
+            "simulations", 1
+        )[1]
+        drawn = ", with the noise of the groups" if options else ""
+        assert f"of the labels from the probabilities{drawn}, seed 0" in " ".join(settings.split())
 
 
 # -- the rest ---------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ def folder(tmp_path_factory):
         said = rng.random()
         rows.append(f"{i},repo{i % 20},{said:.3f},{rng.integers(1, 50)},{int(rng.random() < said)}")
     (path / "table.csv").write_text("\n".join(rows) + "\n")
+    (path / "other.csv").write_text("problem,passed\n0,1\n")
+    make = ["codegen", "policy", path / "table.csv", "--signal", "said", "-o", path / "rule.json"]
+    assert RUNNER.invoke(make_app(), [str(a) for a in make]).exit_code == 0
     gaps = []
     for i in range(40):
         p = float(rng.random())
@@ -96,7 +99,7 @@ def test_evaluate_as_json(folder, scored):
 
 def test_evaluate_a_table_of_scores(folder):
     out = run(folder, "evaluate", "table.csv", "--group", "repo", "--no-plots", "--cv", "4").stdout
-    assert "left out, not in [0, 1]: lines (take them with --score)" in out
+    assert "left out, not in [0, 1]: lines (to use them: --score)" in out
     assert "(4 folds by group)" in out
     out = run(folder, "evaluate", "table.csv", "--score", "lines", "--no-plots").stdout
     assert "lines" in out.splitlines()[3]
@@ -149,7 +152,7 @@ def test_policy_is_the_librarys(folder, scored, tmp_path):
 
 def test_signals_share_delta_and_impossible_demands_are_said(folder):
     result = run(folder, "policy", *FILES, "--max-error", "0.001")
-    assert "Thresholds of 5 signals share alpha = 0.1" in result.stdout
+    assert "The thresholds of 5 signals share alpha = 0.1" in result.stdout
     assert result.stdout.count("nothing is accepted") == 5
     assert result.stderr == ""  # said once
     facts = json.loads(run(folder, "policy", *FILES, "--max-error", "0.001", "--json").stdout)
@@ -162,19 +165,31 @@ def test_signals_share_delta_and_impossible_demands_are_said(folder):
     ("command", "words"),
     [
         (["evaluate", "generations.jsonl", "nowhere.json"], "nowhere.json"),
-        (["evaluate", *FILES, "--signal", "average"], "--signal average: expected a measure"),
+        (
+            ["evaluate", *FILES, "--signal", "average"],
+            "--signal average: no such signal; expected a token measure",
+        ),
         (["evaluate", *FILES, "--group", "repo"], "has no repo"),
         (["evaluate", *FILES, "--cv", "paper"], "expected one of"),
         (["evaluate", *FILES, "--calibrator", "plat"], "did you mean 'platt'"),
         (["evaluate", *FILES, "--plots", "table.csv"], "is a file; expected a directory"),
         (["evaluate", "generations.jsonl"], "generations.jsonl"),
+        (["evaluate", "generations.jsonl", "other.csv"], "Rename the key in one file"),
+        (["evaluate", "generations.jsonl", "other.csv", "--task", "problem"], "key for the task"),
+        (["decide", "rule.json", "table.csv", "-o", "d.csv"], "the arguments are swapped"),
         (["evaluate", "table.csv", "--signal", "lines"], "--score lines"),
-        (["policy", "table.csv", "--signal", "lines"], "expected --score lines"),
+        (
+            ["policy", "table.csv", "--signal", "lines"],
+            "holds values outside [0, 1]; expected probabilities. Use --score lines",
+        ),
         (["evaluate", "gaps.jsonl", "--by", "repo"], "--by repo: 1 of 40 outputs have none"),
-        (["policy", "gaps.jsonl", "--group", "repo"], "gaps.jsonl, line 4); expected one of every"),
+        (
+            ["policy", "gaps.jsonl", "--group", "repo"],
+            "gaps.jsonl, line 4); expected one for every",
+        ),
         (["policy", *FILES, "--max-error", "5"], "max_error=5.0; expected a number in"),
         (["policy", *FILES, "--cost-review", "2"], "--cost-discard-right go together"),
-        (["policy", *FILES, "--plot", "risk.doc"], "unknown kind of picture"),
+        (["policy", *FILES, "--plot", "risk.doc"], "unknown picture format"),
         (["policy", *FILES, "--plot", "results.json"], "is the input file"),
     ],
 )

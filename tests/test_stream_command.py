@@ -140,7 +140,9 @@ def test_files_of_every_kind(data, tmp_path):
         out = run("stream", tmp_path / name, *PY).stdout
         assert out.replace("\t", ",") == run("stream", *PY, input=text).stdout
     (tmp_path / "s.parquet").write_bytes(b"PAR1")
-    assert "a stream is text" in fails("stream", tmp_path / "s.parquet", *PY)
+    assert "is Parquet; expected CSV, TSV or JSON lines" in fails(
+        "stream", tmp_path / "s.parquet", *PY
+    )
 
 
 def test_names_as_labels(data, tmp_path):
@@ -155,6 +157,10 @@ def test_names_as_labels(data, tmp_path):
     done = run("stream", *PY, "--positive", "win", input=text + "0.5,draw\n", code=1)
     assert f"line {N + 2}: y is 'draw'; expected win or loss, as before" in done.stderr
     assert len(rows_of(done.stdout)) == N, "the rows before are written"
+    done = run("stream", *PY, "--positive", "Win", input=text, code=1)
+    assert "the rows before have " in done.stderr
+    assert "none has the event Win; expected two labels" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("as in the file; did you mean win.")
 
 
 def streaming_app():
@@ -169,7 +175,7 @@ def test_labels_as_they_are_written():
     np.testing.assert_array_equal(
         forecasts(done.stdout), expected(np.full(6, 0.5), np.array([1, 0, 1, 0, np.nan, 1]))
     )
-    assert "6 rows, 5 labels learnt" in done.stderr
+    assert "6 rows, 5 labels learned" in done.stderr
 
 
 def test_output_to_a_file(data, tmp_path):
@@ -183,7 +189,9 @@ def test_output_to_a_file(data, tmp_path):
         "stream", tmp_path / "in.csv", *PY, "-o", tmp_path / "in.csv"
     )
     for name in ("out.jsonl", "out.csv.gz"):
-        assert "ends in .csv" in fails("stream", *PY, "-o", tmp_path / name, input=text)
+        assert "unsuitable extension; expected .csv" in fails(
+            "stream", *PY, "-o", tmp_path / name, input=text
+        )
     assert "unknown extension" in fails("stream", *PY, "-o", tmp_path / "out.txt", input=text)
     taken = text.replace("note", "calibrated", 1)
     assert "has a column calibrated already; choose" in fails("stream", *PY, input=taken)
@@ -201,8 +209,8 @@ def test_an_empty_table():
     assert (done.stdout, done.stderr) == ("p,y,calibrated\n", "")
     done = run("stream", *PY, input="p,y\n.5,\n")
     assert done.stderr == (
-        "# 1 rows, 0 labels learnt; errors from the first label, tracking against the scores as "
-        "they came\n"
+        "# 1 rows, 0 labels learned; errors from the first label, uncalibrated scores "
+        "against tracking\n"
     )
     assert "no such column" in fails("stream", "--prob", "q", "--label", "y", input="p,y\n.5,1\n")
 
@@ -215,7 +223,7 @@ def test_the_table_is_prequential(data):
     done = run("stream", *PY, input=table(p, y))
     lines = done.stderr.splitlines()
     n = int((y == y).sum())
-    assert lines[0].startswith(f"# {N} rows, {n} labels learnt; errors from the first label")
+    assert lines[0].startswith(f"# {N} rows, {n} labels learned; errors from the first label")
     known = y == y
     found = prequential_errors(
         y[known], expected(p, y)[known], times=[-(-n * k // 4) for k in (1, 2, 3, 4)]
@@ -261,7 +269,7 @@ def test_json_is_the_table(data, tmp_path):
              for r in found["errors"]]  # fmt: skip
     assert [list(found["errors"][0]), *shown] == [line.split() for line in lines]
     assert facts_of(tmp_path, "p,y\n")[0]["errors"] == []
-    assert "--json needs -o FILE" in fails("stream", *PY, "--json", input=table(*data))
+    assert "--json without -o" in fails("stream", *PY, "--json", input=table(*data))
 
 
 def drifting():
@@ -288,7 +296,7 @@ def test_alarm(tmp_path, monkeypatch, batch):
     text = f"alarm at line {row + 2} ({row}), label {label}: the forecasts of online_"
     assert done.stderr.startswith(f"calibkit: {text}")
     assert done.stderr.splitlines()[2].startswith(f"# {text}")
-    assert "(1% of calibrated streams ring)" in done.stderr
+    assert "(false-alarm probability 1%)" in done.stderr
     found, _ = facts_of(tmp_path, table(p, y), *options)
     assert found["alarm"] == {
         "alpha": 0.01, "label": label, "line": row + 2, "time": str(row)
@@ -298,10 +306,12 @@ def test_alarm(tmp_path, monkeypatch, batch):
 def test_a_silent_alarm_and_one_that_is_none(tmp_path):
     done = run("stream", *PY, "--alarm", 0.01, input="p,y\n.5,1\n.5,0\n")
     assert done.stderr.splitlines()[1] == (
-        "# no alarm after the first 1,000 labels (1% of calibrated streams ring)"
+        "# no alarm after the first 1,000 labels (false-alarm probability 1%)"
     )
     for bad in ("0", "1", "nan"):
-        assert "not a fraction" in run("stream", *PY, "--alarm", bad, code=2).stderr
+        assert (
+            "expected a number between 0 and 1" in run("stream", *PY, "--alarm", bad, code=2).stderr
+        )
 
 
 def test_alarm_of_late_labels(monkeypatch):
@@ -347,7 +357,7 @@ def test_plot(tmp_path, monkeypatch):
     done = run("stream", *PY, "--plot", tmp_path / "no.png", input="p,y\n.5,\n")
     assert "no.png: not drawn, since there was no label" in done.stderr
     assert not (tmp_path / "no.png").exists()
-    assert "unknown kind of picture" in fails(
+    assert "unknown picture format" in fails(
         "stream", *PY, "--plot", tmp_path / "s.txt", input="p,y\n.5,1\n"
     )
 
@@ -372,7 +382,7 @@ def test_times_that_are_dates():
         ("2024-05-30", "expected rows in the order of time"),
         ("7", "t is a number; expected a time without zone"),
         ("2024-06-01T00:00Z", "t is a time with zone; expected a time without"),
-        ("soon", "t is 'soon'; expected a number, or a time as"),
+        ("soon", "t is 'soon'; expected a number, or a time such as"),
         ("", "expected a number, or a time"),
         ("nan", "expected a number, or a time"),
     ):
@@ -390,8 +400,10 @@ def test_sort(data, tmp_path):
     path.write_text("\n".join([lines[0], *(lines[i + 1] for i in order)]) + "\n")
     done = run("stream", path, *PY, "--time", "t", "--sort")
     np.testing.assert_array_equal(forecasts(done.stdout), expected(p, y))
-    assert "--sort needs a file" in fails("stream", *PY, "--time", "t", "--sort", input="t,p,y\n")
-    assert "--sort needs --time" in fails("stream", path, *PY, "--sort")
+    assert "--sort with standard input or a pipe; expected a file" in fails(
+        "stream", *PY, "--time", "t", "--sort", input="t,p,y\n"
+    )
+    assert "--sort without --time" in fails("stream", path, *PY, "--sort")
 
 
 # -- bad rows -------------------------------------------------------------------------------
@@ -419,7 +431,7 @@ def test_bad_rows(row):
     done = run("stream", *PY, "--skip-bad", input=text)
     assert [r["p"] for r in rows_of(done.stdout)] == ["0.5", "0.25"]
     assert done.stderr.startswith("calibkit: warning: left out: standard input, line 3: ")
-    assert "2 rows, 2 labels learnt, 1 bad rows left out" in done.stderr
+    assert "2 rows, 2 labels learned, 1 invalid rows left out" in done.stderr
 
 
 BAD_JSON = [
@@ -446,7 +458,7 @@ def test_bad_json(row):
 def test_many_bad_rows_are_counted():
     done = run("stream", *PY, "--skip-bad", input="p,y\n" + "2,1\n" * 50 + "0.5,1\n")
     assert done.stderr.count("left out:") == 10
-    assert "50 bad rows left out" in done.stderr
+    assert "50 invalid rows left out" in done.stderr
     assert run("stream", *PY, input="p,y\n2,1\n", code=1).stderr.count("\n") == 1
     assert "1 cells" not in fails("stream", *PY, "--skip-bad", input='p,"y\n.5,1\n')
 
@@ -466,7 +478,7 @@ def test_late_labels():
     cal.label(["b"], [1])
     found = [r["calibrated"] for r in rows_of(done.stdout)]
     assert found == ["" if v is None else repr(float(v)) for v in q]
-    assert "8 rows, 4 labels learnt, 1 labels of rows that nobody waits for" in done.stderr
+    assert "8 rows, 4 labels learned, 1 labels without a waiting row" in done.stderr
     known = prequential_errors([1, 0, 1, 1], [q[2], q[0], q[5], q[1]], times=[4])
     assert done.stderr.split()[-3:-1] == [f"{known.sharpness[0]:.5f}", f"{known.brier[0]:.5f}"]
 
@@ -482,11 +494,11 @@ def test_late_labels_after_a_restart(tmp_path):
 
 def test_bad_ids():
     text = '{"i": 1.5, "p": 0.5}\n'
-    assert "expected an integer or a text" in fails("stream", *PY, "--id", "i", input=text)
+    assert "expected an integer or text" in fails("stream", *PY, "--id", "i", input=text)
     text = '{"i": 7, "p": 0.5}\n{"i": 7, "y": 1}\n'
     done = run("stream", *PY, "--id", "i", input=text)
     assert [json.loads(line)["calibrated"] for line in done.stdout.splitlines()] == [0.45, None]
-    assert "1 labels learnt;" in done.stderr
+    assert "1 labels learned;" in done.stderr
 
 
 # -- pipes ----------------------------------------------------------------------------------
@@ -620,7 +632,7 @@ def test_forecasts_of_rows_that_are_learnt_are_not_overwritten(data, tmp_path):
 
 
 def test_resume_needs_a_journal(data):
-    assert "--resume needs --journal" in fails("stream", *PY, "--resume", input=table(*data))
+    assert "--resume without --journal" in fails("stream", *PY, "--resume", input=table(*data))
 
 
 def test_the_journal_is_in_use(tmp_path):
@@ -634,11 +646,11 @@ def test_usage():
     assert "'platt' is not one of tracking (tops), online_platt (ops)" in done.stderr
     for name in ("tops", "TOPS", "tracking"):
         done = run("stream", *PY, "--method", name, input="p,y\n.5,1\n")
-        assert "tracking against the scores" in done.stderr
+        assert "uncalibrated scores against tracking" in done.stderr
     done = run("stream", *PY, "--method", "TOBS", input="p,y\n.5,1\n")
-    assert "tobs against the scores" in done.stderr
+    assert "uncalibrated scores against tobs" in done.stderr
     text = " ".join(run("stream", "--help").stdout.split())
-    assert "tracking (tops) | online_platt (ops) | hedging (hops) | online_beta (obs)" in text
+    assert "One of tracking (tops), online_platt (ops), hedging (hops), online_beta (obs)" in text
     assert "tobs is tracking over online_beta" in text
     assert "calibkit stream games.csv --prob model --label won -o out.csv" in text
 

@@ -194,7 +194,7 @@ def test_late_labels_of_a_resumed_stream(tmp_path, monkeypatch):
     options = [path, *PY, "--id", "i", "-o", out, "--alarm", 0.2]
     whole = run("stream", *options)
     text = out.read_bytes()
-    assert "1 labels of rows that nobody waits for" in whole.stderr
+    assert "1 labels without a waiting row" in whole.stderr
     done = run_in_parts([*options, "--journal", tmp_path / "s.db", "--resume"], monkeypatch)
     assert (out.read_bytes(), done.stderr) == (text, whole.stderr)
 
@@ -218,7 +218,7 @@ def test_streams_one_after_the_other_in_one_journal(data, tmp_path, monkeypatch)
         done = run("stream", *options, *(["--resume"] if name == "parts" else []))
         with Journal(state) as journal:
             whole[name] = out.read_text(), to_dict(journal.calibrator_), done.stderr
-    said = "calibkit: " + str(tmp_path / "plain.db") + " has learnt from 3 rows already; these "
+    said = "calibkit: " + str(tmp_path / "plain.db") + " has learned from 3 rows already; all rows "
     assert whole["plain"][2].startswith(said)
     assert whole["plain"][:2] == whole["parts"][:2]
     assert whole["plain"][2].partition("\n")[2] == whole["parts"][2]
@@ -261,7 +261,7 @@ def test_every_kind_of_input_is_resumed(data, tmp_path, monkeypatch):
         done = run_in_parts(options, monkeypatch, **piped)
         assert out.read_bytes() == expected, name
         assert done.stderr == whole.stderr
-        assert "1 bad rows left out" in done.stderr
+        assert "1 invalid rows left out" in done.stderr
 
 
 @pytest.fixture
@@ -284,14 +284,17 @@ def test_an_input_that_was_changed(stopped):
     text, written = path.read_text(), out.read_bytes()
     rows = text.splitlines(keepends=True)
     for changed, words in (
-        ("".join(rows[:100]), "has 99 rows and the journal has taken 150; expected the stream"),
+        (
+            "".join(rows[:100]),
+            "has 99 rows and the journal 150; expected the input of the last run",
+        ),
         ("".join([rows[0], rows[2], rows[1], *rows[3:]]), "first 150 rows are not those"),
         ("".join([rows[0], rows[1], *rows[1:]]), "first 150 rows are not those"),
         (text.replace("t,p,y", "T,p,y"), "first 150 rows are not those"),
     ):
         path.write_text(changed)
         assert words in fails("stream", *options)
-        assert "Drop --resume to add these rows to it" in fails("stream", *options)
+        assert "Drop --resume to add all rows to the journal" in fails("stream", *options)
     path.write_text(text)
     for more in (["--positive", "1"], ["--column", "q"], ["--id", "t"]):
         assert "or are read by other options" in fails("stream", *options, *more)
@@ -305,16 +308,19 @@ def test_an_output_that_was_changed(stopped, tmp_path):
     whole = run("stream", path, *PY).stdout.encode()
     written = out.read_bytes()
     for changed, words in (
-        (None, f"holds 0 of the {len(written):,} bytes that were written"),
-        (written[:-1], f"holds {len(written) - 1:,} of the"),
-        (written.replace(b"0.6", b"0.7", 1), "is not the file that was written"),
-        (b"", "holds 0 of the"),
+        (None, f"has 0 of the {len(written):,} bytes that the last run wrote"),
+        (written[:-1], f"has {len(written) - 1:,} of the"),
+        (
+            written.replace(b"0.6", b"0.7", 1),
+            "has changed since the last run; expected the output of the last run",
+        ),
+        (b"", "has 0 of the"),
     ):
         out.unlink(missing_ok=True)
         if changed is not None:
             out.write_bytes(changed)
         assert words in fails("stream", *options)
-        assert "leave out -o" in fails("stream", *options)
+        assert "drop -o: the remaining rows" in fails("stream", *options)
         assert (out.read_bytes() if out.exists() else None) == changed
     moved = tmp_path / "elsewhere.csv"
     moved.write_bytes(written + b'7,0.5,1,"tor')
@@ -328,11 +334,11 @@ def test_the_rest_to_another_place(stopped, tmp_path):
     done = run("stream", *options[:-3], "--resume")
     assert written + done.stdout == whole.stdout
     assert done.stderr == whole.stderr
-    assert "holds no rows that the journal knows of" in fails("stream", *options)
+    assert "exists, but the last run wrote elsewhere" in fails("stream", *options)
     path.write_text(path.read_text() + '400,0.5,1,"x"\n')
     new = tmp_path / "new.csv"
     done = run("stream", *[new if option == out else option for option in options])
-    assert done.stderr.startswith(f"calibkit: {new}: begins after row 400 of the stream.\n")
+    assert done.stderr.startswith(f"calibkit: {new}: starts after row 400 of the stream.\n")
     assert [row["t"] for row in rows_of(new.read_text())] == ["400"]
     assert "# 401 rows" in done.stderr
 
@@ -342,7 +348,7 @@ def test_a_journal_that_was_taught_elsewhere(data, stopped, tmp_path):
     with Journal(tmp_path / "s.db") as journal:
         journal.partial_fit([0.5], [1])
     error = fails("stream", *options)
-    assert "has learnt from 1 rows since the stream stopped; expected none" in error
+    assert "has learned from 1 rows since the stream stopped; expected none" in error
     # One that knows of no stream has had the first rows.
     p, y = data
     with Journal(tmp_path / "api.db", make_method(StreamOptions("p", "y"))) as journal:
@@ -350,7 +356,10 @@ def test_a_journal_that_was_taught_elsewhere(data, stopped, tmp_path):
     new = tmp_path / "new.csv"
     options = [options[0], *PY, "--journal", tmp_path / "api.db", "--resume", "-o", new]
     done = run("stream", *options)
-    assert "api.db was taught elsewhere: its 100 rows are skipped unseen." in done.stderr
+    assert (
+        "api.db was not written by calibkit stream; the first 100 rows of the input are skipped"
+        in done.stderr
+    )
     assert [row["t"] for row in rows_of(new.read_text())] == [str(t) for t in range(100, N)]
     assert "# 300 rows" in done.stderr
     before = new.read_bytes()

@@ -337,3 +337,21 @@ def test_no_message_advises_what_the_command_line_cant_do(odd_table, monkeypatch
                 assert option in known.get(home, set()) | of_others, (args, line)
             seen.add(line)
     assert len(seen) > 60
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "meant"),
+    [
+        (["fit", "t.csv"], "--method", "--calibrator"),
+        (["codegen", "policy", "t.csv"], "--method", "--calibrator"),
+        (["stream", "t.csv"], "--calibrator", "--method"),
+    ],
+)
+def test_options_of_other_commands_get_a_hint(base, command, given, meant, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["calibkit", *command, given, "beta"])
+    with pytest.raises(SystemExit) as stop:
+        cli_module.main()
+    assert stop.value.code == 2
+    error = capfd.readouterr().err
+    assert f"No such option: {given}" in error
+    assert meant in error

@@ -1,4 +1,4 @@
-"""The library's messages in the words of the command line: options for settings, no Python."""
+"""The library's messages for the command line: options instead of Python arguments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from .._registry import CALIBRATORS
 
-#: Settings of the library that are options of another name.
+#: Settings of the library whose options have another name.
 _RENAMED = {
     "n_resamples": "resamples",
     "random_state": "seed",
@@ -17,9 +17,9 @@ _ALIKE = (
     *("kind", "classes", "level", "cv", "calibrator", "task", "sample", "correct", "notion"),
     *("max_error", "alpha", "cost_accept_wrong", "cost_review", "cost_discard_right"),
 )
-#: Arguments of the library, which are columns here.
+#: Arguments of the library that are columns on the command line.
 _NAMES = {"y_prob": "--prob", "y_true": "--label"}
-#: What to say instead, in this order; {fit} and {logit} say where log-odds are declared.
+#: Patterns and their replacements, in this order; {fit} and {logit} become the option for log-odds.
 _WORDS = (
     (r"a calibrator with scale='logit'", "{fit}"),
     (r"use scale='probability'", "drop --logit"),
@@ -56,7 +56,7 @@ _CLASSES = re.compile(rf"\b({'|'.join(_CLASS)})\b(?![.:(])")
 
 
 def as_options(text: str, command: str = "fit") -> str:
-    """A message of the library, as somebody who types this command can follow it."""
+    """A message of the library with this command's options instead of Python arguments."""
     fit = "calibkit fit --logit"
     logit = fit if command == "apply" else "--logit"
     words = {"{fit}": fit if command == "fit" else logit, "{logit}": logit}
@@ -64,7 +64,7 @@ def as_options(text: str, command: str = "fit") -> str:
         for name, option in words.items():
             word = word.replace(name, option)
         text = re.sub(said, word, text)
-    # What was got may stay in the library's words; what is to be done may not.
+    # What was found may stay in the library's words; what to do may not.
     got, expected, advice = text.partition("; expected")
     if not expected:
         got, advice = "", text
@@ -80,6 +80,6 @@ def _option(setting: str) -> str:
 
 
 def _value(text: str) -> str:
-    """As a shell takes it: quotes where they are needed."""
+    """The value as typed in a shell: in quotes where needed."""
     inner = text[1:-1] if text[0] in "'\"" else text
     return inner if re.fullmatch(r"[\w.+-]+", inner) else f"'{inner}'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,7 +33,8 @@ def _run_app() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        # Of the options, which may quote the name of a file.
+        _name_option(error)
+        # The message may quote the name of a file.
         error.message = "\n".join(map(printable, error.message.splitlines()))  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         raise SystemExit(error.exit_code) from None  # type: ignore[attr-defined]
@@ -41,7 +42,18 @@ def _run_app() -> None:
         if isinstance(code, int) and code:
             raise SystemExit(code)
     finally:
-        sys.stdout.flush()  # so that a full disk is noticed here
+        sys.stdout.flush()  # a full disk is noticed here
+
+
+#: Options that people look for in a command that has the other one.
+_MEANT = {"--method": "--calibrator", "--calibrator": "--method"}
+
+
+def _name_option(error: Any) -> None:
+    """Add the option that was meant, such as --calibrator for --method, to a usage error."""
+    meant = _MEANT.get(getattr(error, "option_name", None) or "")
+    if meant and any(meant in param.opts for param in error.ctx.command.params):
+        error.possibilities = [meant]
 
 
 def make_app() -> typer.Typer:
@@ -60,7 +72,7 @@ def make_app() -> typer.Typer:
     group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Generated code: is its confidence worth anything, and what to accept.",
+        help="Judge confidence in generated code; decide what to accept.",
     )
     for judging in (codegen.evaluate, codegen.policy, codegen.decide):
         group.command()(guarded(judging))
@@ -80,7 +92,7 @@ _VERSION = typer.Option(
 
 
 def _root(version: Annotated[bool, _VERSION] = False) -> None:
-    """Honest probabilities: measure, calibrate and show them.
+    """Measure, calibrate and plot predicted probabilities.
 
     \b
     calibkit report scores.csv --label outcome --prob score
@@ -89,19 +101,21 @@ def _root(version: Annotated[bool, _VERSION] = False) -> None:
 
 
 def methods() -> None:
-    """The calibrators: names, numbers of classes, what they do.
+    """List the calibrators and what each one does.
 
     \b
     calibkit methods
 
-    A name in parentheses is another for the same.
+    A name in parentheses is a second name of the same calibrator. The column
+    classes says 2 (two classes), 2 or K (any number), or lift to K (extends a
+    calibrator of two classes to K).
     """
     rows = method_rows()
     show(lambda: [rich_rows(rows)], lambda: aligned(rows))
 
 
 def method_rows() -> list[list[str]]:
-    """The calibrators: a header, and a row for each."""
+    """A header, and a row for each calibrator."""
     rows = [["name", "classes", "what it does"]]
     for name, cls in sorted(CALIBRATORS.items()):
         classes = "2 or K" if "multiclass" in cls._traits else "2"

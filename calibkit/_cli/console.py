@@ -1,4 +1,4 @@
-"""What is said to a person: errors and warnings in a line each, progress, tables or plain lines."""
+"""Output for people: errors and warnings on one line each, progress, tables or plain lines."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from .advice import as_options
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
+    """Write a line to stderr."""
     if sys.stderr is not None:
         sys.stderr.write(printable("calibkit: " + re.sub(r"\s*\n\s*", " ", text)) + "\n")
         sys.stderr.flush()
 
 
 def fail(text: str) -> NoReturn:
-    """A line on stderr and the exit code 1."""
+    """Write an error to stderr and exit with code 1."""
     say(f"error: {text}")
     raise SystemExit(1)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose user's errors are said in one line, without a trace; warnings likewise."""
+    """The command, with the user's errors and warnings on one line each, without a traceback."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             say("interrupted")
             raise SystemExit(130) from None
         except BrokenPipeError:
-            _drop_output()  # whoever read it has gone
+            _drop_output()  # the reader has closed the pipe
             raise SystemExit(141) from None
         except OSError as error:
             try:
@@ -73,7 +73,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _drop_output() -> None:
-    """Keep the interpreter from flushing at its end what can't be written."""
+    """Keep the interpreter from flushing, at exit, what can't be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -83,7 +83,7 @@ def _plain_warnings(command: str) -> Iterator[None]:
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         text = as_options(str(message), command)
-        # One matter, whichever function of the library meets it first.
+        # Several functions of the library may warn of the same thing: print it once.
         matter = as_options(message_of(message), command)
         if matter not in said:
             said.add(matter)
@@ -97,7 +97,7 @@ def _plain_warnings(command: str) -> Iterator[None]:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr if that is a terminal; called with the share done."""
+    """A progress bar on stderr if that is a terminal; call it with the share done."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda share: None
@@ -108,14 +108,14 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
 
 
 def json_text(facts: dict[str, Any]) -> str:
-    """Facts as JSON for machines; what a terminal might obey is escaped, and so kept exactly."""
+    """Facts as JSON; characters that a terminal might obey are escaped, so they stay exact."""
     text = json.dumps(plain(facts), allow_nan=False, indent=2, ensure_ascii=False)
     odd = {c for c in set(text) if not (c.isprintable() or c == "\n")}
     return text.translate({ord(c): json.dumps(c)[1:-1] for c in odd})
 
 
 def plain(value: Any) -> Any:
-    """NumPy values as Python's, and numbers that are not finite as None."""
+    """NumPy values as Python values, and numbers that are not finite as None."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -126,19 +126,19 @@ def plain(value: Any) -> Any:
 
 
 def print_json(facts: dict[str, Any]) -> None:
-    """Facts as JSON on standard output."""
+    """Write facts as JSON to standard output."""
     sys.stdout.write(json_text(facts) + "\n")
 
 
 def show_text(lines: list[str]) -> None:
-    """Lines on standard output."""
+    """Write lines to standard output."""
     show(lambda: lines, lambda: lines)
 
 
 def show(
     rich_lines: Callable[[], list[Any]], plain_lines: Callable[[], list[str]], file: Any = None
 ) -> None:
-    """Colour and a table on a terminal; whole, plain lines elsewhere: on stdout by default."""
+    """Write a table in color to a terminal, or plain lines elsewhere; by default to stdout."""
     file = file or sys.stdout
     console = Console(file=file, highlight=False, markup=False, emoji=False)
     if console.is_terminal:
@@ -150,14 +150,14 @@ def show(
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """Columns two spaces apart, never cut; what can't be seen is written out."""
+    """Rows as lines, columns two spaces apart and never cut; invisible characters are escaped."""
     rows = [[printable(c) for c in r] for r in rows]
     widths = [max(len(c) for c in column) for column in zip(*rows, strict=True)]
     return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
 
 
 def rich_rows(rows: list[list[str]]) -> Any:
-    """Rows of text, the header first, as a table for a terminal."""
+    """Rows of text (the header first) as a table for a terminal."""
     table = rich_table()
     for name in rows[0]:
         table.add_column(Text(printable(name)), overflow="fold")
@@ -167,15 +167,15 @@ def rich_rows(rows: list[list[str]]) -> Any:
 
 
 def rich_table() -> Table:
-    """A table for a terminal, still without columns."""
+    """An empty table for a terminal."""
     return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
 def choice(known: Callable[[], list[str]]) -> Callable[[str | None], str | None]:
-    """What checks that the value of an option is one of these."""
+    """A callback that checks that the value of an option is one of these."""
 
     def check(value: str | None) -> str | None:
-        # Asked when there is a value: others may have registered calibrators by then.
+        # Called only when there is a value, since calibrators may be registered until then.
         if value is not None and value not in (options := known()):
             near = advice(value, options)
             raise BadParameter(f"{spelled(value)} is not one of {', '.join(options)}{near}")

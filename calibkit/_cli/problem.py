@@ -1,4 +1,4 @@
-"""Which columns are what: from the options of a command to labels and probabilities."""
+"""From the options of a command and a table to labels and probabilities."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
 from .._core.errors import called
 from .._core.inputs import validate_scores
+from .._core.labels import is_fractional
 from .._core.printed import listed, quoted
 from .._tables.table import Table, find_columns
 from .._typing import FloatArray
@@ -19,7 +20,7 @@ from .._typing import FloatArray
 
 @dataclass(frozen=True)
 class Options:
-    """Options that say what the columns of a file are."""
+    """The options that name columns, and the event."""
 
     label: str
     prob: list[str]
@@ -31,11 +32,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Problem:
-    """Labels and, by name, the probabilities of one model or of several."""
+    """Labels, and the probabilities of one model or of several by name."""
 
     y: np.ndarray
     models: dict[str, FloatArray]
-    #: Labels of the columns of the only model, where it has several.
+    #: Class of each column, if there is one model of several columns.
     classes: np.ndarray | None = None
     pos_label: Any = None
     weight: FloatArray | None = None
@@ -48,7 +49,7 @@ class Problem:
 
 
 def from_logits(problem: Problem) -> Problem:
-    """The same problem with probabilities for log-odds."""
+    """The same problem with probabilities instead of log-odds."""
     models = {name: _probabilities(name, z) for name, z in problem.models.items()}
     return replace(problem, models=models)
 
@@ -62,7 +63,7 @@ def _probabilities(name: str, z: FloatArray) -> FloatArray:
 
 
 def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
-    """Read the columns; several columns may be several models if ``several``."""
+    """Read the columns; with ``several``, several columns may be several models."""
     source = table.source.name
     probs = find_columns("--prob", options.prob, table.columns, source)
     singles = {"--label": options.label, "--weight": options.weight, "--group": options.group}
@@ -78,70 +79,83 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     columns = {n: table.numbers(n) for n in probs}
     labels = np.unique(y)
     order = _class_columns(options, probs, labels, several=several)
-    event = None if options.positive is None else _same_label(options.positive, labels)
+    event = None
+    if options.positive is not None:
+        event = _same_label(options.positive, labels)
+        _check_two(options, labels, several=several)
     if order is None:
         return Problem(y, columns, None, event, weight, groups)
     classes = np.array(list(order))
-    if event is not None and len(classes) > 2:
-        raise ValueError(
-            f"--positive is for two classes; --label {quoted(options.label)} has more."
-        )
     matrix = np.column_stack([columns[n] for n in order.values()])
     return Problem(y, {_common_name(probs): matrix}, classes, event, weight, groups)
+
+
+def _check_two(options: Options, labels: np.ndarray, *, several: bool) -> None:
+    """Raise if --positive is used with more than two classes."""
+    if len(labels) <= 2 or (labels.dtype.kind == "f" and is_fractional(labels)):
+        return
+    kind = " (--kind classwise measures each class)" if several else ""
+    raise ValueError(
+        f"--positive {options.positive}: --label {quoted(options.label)} has {len(labels)} classes "
+        f"({_some(labels.tolist())}), and --positive is for two classes; expected no --positive. "
+        f"Drop it, and pass the columns of all classes as --prob{kind}. For one class against the "
+        "rest, use a label column of two values."
+    )
 
 
 def _class_columns(
     options: Options, probs: list[str], labels: np.ndarray, *, several: bool
 ) -> dict[Any, str] | None:
-    """Column of each class, by class in sorted order; None if each column is a model."""
+    """The column of each class, in sorted order of the classes; None if each column is a model."""
     if options.classes is not None:
         return parse_classes(options.classes, probs, labels)
     if len(probs) == 1:
         return None
     classes = labels.tolist()
     if len(classes) <= 2 and several and not (len(probs) == 2 and _usual(probs, classes)):
-        return None  # two columns such as m_0 and m_1 may well be two models
+        return None  # two columns such as m_0 and m_1 may be two models
     order = match_columns(probs, classes, what="--prob", mend=_MEND)
     if order is not None:
         return dict(zip(classes, [probs[i] for i in order], strict=True))
     shown = _some(classes)
     raise ValueError(
-        f"--label {quoted(options.label)} has {len(classes)} classes ({shown}) and --prob names "
-        f"{len(probs)} columns, not called after them; name their classes by --classes."
+        f"--label {quoted(options.label)} has {len(classes)} classes ({shown}), and the "
+        f"{len(probs)} columns of --prob are not named after them; name their classes with "
+        "--classes A,B,C."
     )
 
 
-#: What a name such as p_cat, or p_cat_calibrated, holds beside the class.
+#: Parts of a column name such as p_cat or p_cat_calibrated around the class.
 _BESIDE = re.compile(r"^\s*(p_|prob_|proba_)?(.*?)(_calibrated)?\s*$", re.IGNORECASE | re.DOTALL)
-_MEND = "Name all of them after the classes, or say whose they are: --classes A,B,C."
+_MEND = "Name all columns after the classes, or name the class of each: --classes A,B,C."
 
 
 def _usual(probs: list[str], classes: list[Any]) -> bool:
-    """Whether the columns are called x, p_x, prob_x or proba_x after the classes."""
+    """Whether the columns are named x, p_x, prob_x or proba_x after the classes."""
     order = called_after(map(bare_name, probs), classes)
     return set(order) == set(range(len(classes)))
 
 
 def bare_name(name: str) -> str:
-    """A column's name less what commonly stands around a class."""
+    """The name of a column without the usual prefix and suffix around a class."""
     match = _BESIDE.match(name)
     assert match is not None
     return match[2]
 
 
 def parse_classes(text: str, probs: list[str], labels: np.ndarray) -> dict[Any, str]:
-    """Column of each class that ``--classes`` names, by class in sorted order."""
+    """The column of each class that ``--classes`` names, in sorted order of the classes."""
     texts = [c.strip() for c in text.split(",")]
     if len(texts) != len(probs):
         raise ValueError(
             f"--classes names {len(texts)} classes and --prob {len(probs)} columns; expected "
-            "a class per column, in the same order."
+            "one class for each column, in the same order."
         )
     classes = _as_labels(texts, labels)
     given = dict(zip(classes, probs, strict=True))
     if len(given) < len(probs) or len(given) < 2:
-        raise ValueError(f"--classes {text}: expected different classes, two or more.")
-    mend = "Give --classes in the order of --prob, or rename the columns."
+        raise ValueError(f"--classes {text}; expected two or more different classes.")
+    mend = "List --classes in the order of --prob, or rename the columns."
     check_order(probs, classes, what=f"--classes {text}: names the column", mend=mend)
     return {k: given[k] for k in sorted(given)}
 
@@ -149,23 +163,23 @@ def parse_classes(text: str, probs: list[str], labels: np.ndarray) -> dict[Any, 
 def order_columns(
     probs: list[str], classes: np.ndarray, option: str | None
 ) -> tuple[list[str], str]:
-    """Columns in the order of known classes; and a line where only their own order says it."""
+    """Columns in the order of the classes, and a note if only their given order tells it."""
     labels = classes.tolist()
     if option is not None:
         given = parse_classes(option, probs, classes)
         if list(given) != labels:
             raise ValueError(
-                f"--classes {option}: expected the classes of the calibrator, {_some(labels)}."
+                f"--classes {option}; expected the classes of the calibrator: {_some(labels)}."
             )
         return list(given.values()), ""
     if len(probs) != len(labels):
-        return probs, ""  # one column of two classes; what else is wrong is said elsewhere
+        return probs, ""  # one column of two classes; any other mismatch raises elsewhere
     order = match_columns(probs, labels, what="--prob", mend=_MEND)
     if order is not None:
         return [probs[i] for i in order], ""
     return probs, (
-        f"no column of --prob {listed(probs, 8)} is called after a class; taken in this order for "
-        f"{_some(labels)} (--classes says otherwise)"
+        f"the columns of --prob ({listed(probs, 8)}) are not named after classes; they are taken, "
+        f"in this order, as the classes {_some(labels)}. For another order, use --classes"
     )
 
 
@@ -174,7 +188,7 @@ def _some(labels: list[Any]) -> str:
 
 
 def _as_labels(texts: list[str], labels: np.ndarray) -> list[Any]:
-    """Classes given as text, as labels of the type found in the file."""
+    """Classes given as text, converted to the type of the labels in the file."""
     if labels.dtype.kind not in "biuf":
         return list(texts)
     try:
@@ -184,18 +198,27 @@ def _as_labels(texts: list[str], labels: np.ndarray) -> list[Any]:
     except (ValueError, KeyError, OverflowError) as error:
         raise ValueError(
             f"--classes {','.join(texts)}: the labels of the file are {labels.dtype.name}, for "
-            f"instance {_some(labels[:1].tolist())}; expected the same."
+            f"instance {_some(labels[:1].tolist())}; expected labels of the file."
         ) from error
 
 
 def _same_label(text: str, labels: np.ndarray) -> Any:
-    """The label of the file that a text on the command line stands for."""
+    """The label of the file that is meant by a text on the command line."""
     for label in labels.tolist():
         if str(label) == text or str(label).lower() == text.lower() in ("true", "false"):
             return label
         if labels.dtype.kind in "iuf" and _number(text) == label:
             return label
-    raise ValueError(f"--positive {text}: no such label; the file has: {_some(labels.tolist())}")
+    raise ValueError(
+        f"--positive {text}: no such label; the file has: {_some(labels.tolist())}"
+        f"{near_label(text, labels.tolist())}"
+    )
+
+
+def near_label(text: str, labels: list[Any]) -> str:
+    """A suggestion, if a label differs from the text in upper and lower case only."""
+    near = [label for label in labels if str(label).lower() == text.strip().lower()]
+    return f"; did you mean {near[0]}" if near else ""
 
 
 def _number(text: str) -> float | None:
@@ -206,7 +229,7 @@ def _number(text: str) -> float | None:
 
 
 def _common_name(names: list[str]) -> str:
-    """What columns of one model have in common, such as prob of prob_a and prob_b."""
+    """The common start of the names of one model's columns, such as prob for prob_a and prob_b."""
     first, last = min(names), max(names)
     same = next((i for i, c in enumerate(first) if c != last[i : i + 1]), len(first))
     return first[:same].rstrip("_. ") or "model"

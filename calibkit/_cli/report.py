@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 from rich.text import Text
-from typer import BadParameter, Option
+from typer import BadParameter
 
 from .. import __version__
 from .._core.errors import InputError, called
@@ -47,7 +47,7 @@ REPORTED: dict[str, dict[str, Any]] = {
     "calibration_error": {"norm": "l2", "strategy": "quantile"},
     "roc_auc": {},
 }
-#: Those for which the value of a perfectly calibrated model is what they are to be read against.
+#: Compare these with the value of a perfectly calibrated model.
 ERRORS = ("expected_calibration_error", "calibration_error")
 LABELS = {name: METRICS[name].label for name in REPORTED} | {
     "calibration_error": "RMS cal. error",
@@ -63,28 +63,39 @@ Step = Callable[[float], None]
 
 def check_bins(value: str | None) -> str | None:
     if value is not None and value != "auto" and not (value.isdecimal() and int(value) > 0):
-        raise BadParameter(f"{spelled(value)} is neither a positive whole number nor auto")
+        raise BadParameter(f"{spelled(value)}; expected a positive whole number, or auto.")
     return value
 
 
 def _level(value: float) -> float:
     if not 0.01 <= value <= 0.999:
-        raise BadParameter(f"{value:g} is not a fraction such as 0.95")
+        raise BadParameter(f"{value:g}; expected a number from 0.01 to 0.999, such as 0.95.")
     return value
 
 
 _KINDS = list(get_args(Kind))
-_KIND = Option(callback=choice(lambda: _KINDS), metavar="KIND", help=" | ".join(_KINDS))
-_BINS = Option(callback=check_bins, metavar="N|auto", help="Bins of the errors.")
-_LEVEL = Option(callback=_level, metavar="X", help="Coverage of the intervals.")
-_GROUPED = "Rows of one group are drawn together (clusters of the bootstrap)."
+_KIND = opt.option(
+    "What is judged: the event (binary), the most likely class (top_label), or every class "
+    "(classwise). Default: binary for two classes, top_label for more.",
+    "KIND",
+    callback=choice(lambda: _KINDS),
+)
+_BINS = opt.option("Number of bins of the calibration errors.", "N|auto", callback=check_bins)
+_LEVEL = opt.option("Confidence level of the intervals, 0.01 to 0.999.", "X", callback=_level)
+_GROUP = opt.option(
+    "Column of groups, such as patients. Rows of one group are treated as dependent.", "COL"
+)
+_SEED = opt.option("Seed of the simulations.", "N", min=0)
+_PLOT = opt.option(
+    "Draw the reliability diagram to this file (.png, .pdf or .svg). Default: none.", "PNG"
+)
 
 
 def report(
     file: opt.File,
     label: opt.Label,
     prob: opt.Prob,
-    group: Annotated[str | None, Option(metavar="COL", help=_GROUPED)] = None,
+    group: Annotated[str | None, _GROUP] = None,
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
@@ -93,25 +104,31 @@ def report(
     bins: Annotated[str, _BINS] = "15",
     level: Annotated[float, _LEVEL] = 0.9,
     resamples: opt.Resamples = 1000,
-    seed: Annotated[int, Option(min=0, metavar="N", help="Seed of the draws.")] = 0,
+    seed: Annotated[int, _SEED] = 0,
     as_json: opt.Json = False,
-    plot: Annotated[str | None, Option(metavar="PNG", help="Draw the reliability diagram.")] = None,
+    plot: Annotated[str | None, _PLOT] = None,
 ) -> None:
-    """How calibrated are these probabilities, and how sure is that?
-
-    FILE is .csv, .tsv, .jsonl (each also .gz) or .parquet; - is CSV from stdin.
+    """Measure the calibration of probabilities, and plot it.
 
     \b
     calibkit report games.csv --label won --prob model
     calibkit report games.csv --label won --prob model --prob rival --plot r.png
     calibkit report pets.csv --label pet --prob 'p_*'
 
-    Several --prob are several models, compared on the same rows. They are the
-    classes of one model if --classes is given, if there are more than two labels
-    (columns called alike but for the class, as p_cat, p_dog, p_owl) or if two
-    columns are called x, p_x, prob_x or proba_x after both labels.
+    Each error is printed with a confidence interval, and with the value that a
+    perfectly calibrated model would show on the same rows ("null" or "if
+    calibrated").
 
-    Piped, the table is plain columns two spaces apart, with # before words.
+    \b
+    Each --prob column is one model, and all models are measured on the same
+    rows. But all columns together are one model, with one column per class, if
+      - there are more than two labels: name the columns after the classes
+        (p_cat, p_dog, p_owl) or use --classes;
+      - --classes is given; or
+      - two columns are named after both labels (such as p_no and p_yes).
+
+    In a pipe, the columns of the table are separated by two spaces, and lines
+    of text begin with #.
     """
     picture = None if plot is None else check_output(plot, file)
     if picture is not None:
@@ -137,14 +154,14 @@ def report(
     results = {"calibkit": __version__, "file": table.source.name, "label": label, **results}
     notes = [*results["reading"], *results["proofs"]]
     if plot is not None:
-        notes.append(f"Picture: {plot} (its dots: bins of equal mass)")
+        notes.append(f"Picture: {plot} (the dots are equal-mass bins)")
     show_report(results, notes, [f"# {note}" for note in notes], as_json=as_json)
 
 
 def show_report(
     results: dict[str, Any], notes: list[str], plain_notes: list[str], *, as_json: bool
 ) -> None:
-    """Facts as JSON, or as a table and what is to be noted beside it."""
+    """Print the facts as JSON, or as a table followed by notes."""
     if as_json:
         print_json(results)
     else:
@@ -167,10 +184,10 @@ def facts(
     step: Step | None = None,
     strategy: Strategy = "uniform",
 ) -> dict[str, Any]:
-    """What a report says of one model or of several on the same rows, in plain values only.
+    """The results for one model, or for several on the same rows, as plain values.
 
-    What is not defined is None. ``strategy`` is of the bins of the ECE; ``step`` is told of the
-    progress, and the rest is as in :func:`calibkit.estimate`.
+    Undefined values are None. ``strategy`` sets the bins of the ECE. ``step`` is called with the
+    share done. The other parameters are those of :func:`calibkit.estimate`.
     """
     kind = infer_kind(kind, max(2, _n_columns(problem.scores)))
     settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
@@ -209,8 +226,8 @@ def facts(
     proofs += [f"{quoted(m['name'])}: {_proof(m, kind, level)}" for m in models if m["certificate"]]
     if any(m["certificate"] and m["certificate"]["finite"] for m in models):
         proofs.append(
-            "Certified bounds are exact for any number of rows, and therefore wider than the "
-            "intervals above; the rows must be new to the model and its calibrator."
+            "Certified bounds are valid for any number of rows, so they are wider than the "
+            "intervals above. The model and its calibrator must not have seen these rows."
         )
     proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)] + proofs
     said = [reading(m, kind) for m in models]
@@ -276,20 +293,20 @@ def _found(
 
 
 def _uncertifiable(problem: Problem) -> str:
-    """Why nothing can be proved from these rows, if so."""
+    """Why these rows can't be certified; empty if they can."""
     if problem.weight is not None:
-        return "the rows have weights, and bounds are of rows that count alike"
+        return "the rows have weights, and the bounds need rows that count the same"
     if problem.groups is not None:
-        return "rows of one group are alike, and bounds are of independent rows"
+        return "the rows have groups, and the bounds need independent rows"
     if _fractional(problem):
-        return "the labels are shares of events, and bounds are of events that happen or not"
+        return "the labels are shares of events, and the bounds need labels of two values"
     return ""
 
 
 def _certificate(
     problem: Problem, p: FloatArray, kind: str, level: float, seed: int
 ) -> dict[str, Any]:
-    """What the rows prove."""
+    """Bounds of the calibration error that the rows certify."""
     given = {"pos_label": problem.pos_label, "classes": problem.classes, "kind": kind}
     certificate = certify(problem.y, p, level=level, random_state=seed, **given)
     bounds = {norm: list(getattr(certificate, norm)) for norm in ("l1", "l2", "max")}
@@ -299,7 +316,7 @@ def _certificate(
 
 
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
-    """What happened on average, and what was forecast."""
+    """How often the event happens (or the top class is right), and the mean probability."""
     if kind == "binary":
         event = _event(problem)
         if p.ndim == 2:
@@ -308,42 +325,48 @@ def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
     else:
         y, p = _confidence(problem, p)
     table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
-    return {"base_rate": table.base_rate, "mean_prediction": table.mean_score}
+    return dict(zip(_mean_names(kind), (table.base_rate, table.mean_score), strict=True))
+
+
+def _mean_names(kind: str) -> tuple[str, str]:
+    """What these two means are called."""
+    return ("base_rate", "mean_prediction") if kind == "binary" else ("accuracy", "mean_confidence")
 
 
 def reading(model: dict[str, Any], kind: str) -> str:
-    """One sentence on a model's calibration, from its numbers."""
+    """One line on a model's calibration, from its numbers."""
     error = model["metrics"]["calibration_error"]
-    said, happened = model["mean_prediction"], model["base_rate"]
     band, seen = "", f"RMS calibration error {error['value']:.4f}"
     if error["null_high"] is not None:
         low, high = f"{error['null_low']:.4f}", f"{error['null_high']:.4f}"
         band = f", where a calibrated model would show {low} to {high}"
-    means = ("mean forecast", "observed") if kind == "binary" else ("mean confidence", "accuracy")
-    return (
-        f"{quoted(model['name'])}: {_verdict(error)}; {seen}{band}; "
-        f"{means[0]} {said:.3f}, {means[1]} {happened:.3f}."
-    )
+    rate, mean = _mean_names(kind)
+    means = (f"{_spaced(name)} {model[name]:.3f}" for name in (mean, rate))
+    return f"{quoted(model['name'])}: {_verdict(error)}; {seen}{band}; {', '.join(means)}."
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _verdict(error: dict[str, Any]) -> str:
-    """What the test says that the interval and the null band come from."""
-    if error["note"]:  # an error of another kind than a lack of calibration
+    """The verdict of the test behind the interval and the null band."""
+    if error["note"]:  # the error has another cause than a lack of calibration
         return as_options(error["note"], "report").rstrip(".?")
     if is_miscalibrated(error):
         return "miscalibrated"
     known = error["verdict"] == "calibrated"
-    few = "" if known else f", but the rows don't exclude an error of {error['high']:.2g}"
-    return f"no miscalibration seen{few}"
+    few = "" if known else f", but an error up to {error['high']:.2g} is possible"
+    return f"no miscalibration found{few}"
 
 
 def is_miscalibrated(error: dict[str, Any]) -> bool:
-    """Whether an error is more than a calibrated model shows: its interval begins above 0 then."""
+    """Whether an error is larger than a calibrated model shows: its interval excludes 0."""
     return bool(error["low"] > 0)
 
 
 def _cautions(model: dict[str, Any]) -> list[str]:
-    """Why intervals may be too short, each reason once with the metrics that it is said of."""
+    """Why intervals may be too narrow: each reason once, with its metrics."""
     metrics: dict[str, list[str]] = {}
     for name, e in model["metrics"].items():
         if e["caution"]:
@@ -352,18 +375,19 @@ def _cautions(model: dict[str, Any]) -> list[str]:
 
 
 def _proof(model: dict[str, Any], kind: str, level: float) -> str:
-    """What is certain of a model's error, in a line."""
+    """The certified bound of a model's error, in a line."""
     certificate = model["certificate"]
     if certificate["finite"]:
-        more = ", and none is off by more than {:.3f}.".format(certificate["max"][1])
+        more = ", none of them off by more than {:.3f}".format(certificate["max"][1])
         return (
-            f"RMS error {certificate['short']} with {percent(level)} confidence: it has "
-            f"{certificate['outputs']:,} outputs{more if certificate['says_largest'] else '.'}"
+            f"RMS error {certificate['short']} with {percent(level)} confidence: the model gives "
+            f"{certificate['outputs']:,} different probabilities"
+            f"{more if certificate['says_largest'] else ''}."
         )
     lift = " --lift top_label" if kind == "top_label" else ""
     return (
-        f"RMS error {certificate['short']}; to certify it, bin it: calibkit fit --calibrator "
-        f"scaling_binning --bins 10{lift}."
+        f"RMS error {certificate['short']}. For an upper bound, use a binned calibrator: "
+        f"calibkit fit --calibrator scaling_binning --bins 10{lift}."
     )
 
 
@@ -371,7 +395,7 @@ def _proof(model: dict[str, Any], kind: str, level: float) -> str:
 
 
 def title(facts: dict[str, Any]) -> str:
-    """Data in a line."""
+    """The data in one line."""
     parts = [f"n = {facts['n']:,}"]
     if facts["event"] is not None:
         parts.append(f"event: {quoted(facts.get('label', 'label'))} = {facts['event']}")
@@ -393,19 +417,17 @@ def settings(facts: dict[str, Any]) -> str:
         for name, short, norm in zip(ERRORS, ("ECE", "RMS"), ("l1", "l2"), strict=True)
         if name in metrics
     )
-    draws, labels = "draws", "independently"
-    if facts["groups"] is not None:
-        draws, labels = "draws of groups", "with the noise of the groups"
+    noise = "" if facts["groups"] is None else ", with the noise of the groups"
     return (
-        f"{percent(facts['level'])} intervals by test inversion for errors, by influences for the "
-        f"rest; {facts['n_resamples']:,} {draws}, seed {facts['seed']}; calibrated: the same "
-        f"rows with labels drawn from the forecasts, {labels}; "
-        f"{errors}; calibkit {facts['calibkit']}"
+        f"{percent(facts['level'])} intervals: by test inversion for calibration errors, by "
+        f"formulas for the rest; null (if calibrated): {facts['n_resamples']:,} simulations of the "
+        f"labels from the probabilities{noise}, seed {facts['seed']}; {errors}; "
+        f"calibkit {facts['calibkit']}"
     )
 
 
 def _bins(params: dict[str, Any]) -> str:
-    """Bins used, and asked for where ties left fewer; and the estimator."""
+    """The bins used (and those asked for, if ties left fewer), and the estimator."""
     width = {"uniform": "equal-width", "quantile": "equal-mass"}[params["strategy"]]
     used, asked = params["n_bins"], params.get("n_bins_asked")
     of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
@@ -416,7 +438,7 @@ def plain_report(facts: dict[str, Any]) -> list[str]:
     """Lines of columns two spaces apart; lines of words begin with #."""
     rows = [_COLUMNS]
     for model in facts["models"]:
-        for name in ("base_rate", "mean_prediction"):
+        for name in _mean_names(facts["kind"]):
             rows.append([name, _exact(model[name]), *["-"] * 5, model["name"]])
         for name, m in model["metrics"].items():
             keys = ["value", "low", "high"]
@@ -432,7 +454,7 @@ def _exact(value: float | None) -> str:
 
 
 def rich_report(facts: dict[str, Any]) -> list[Any]:
-    """The same for a terminal: what a calibrated model exceeds is green, what exceeds it red."""
+    """The same for a terminal: errors larger than those of a calibrated model are red."""
     table = rich_table()
     several = len(facts["models"]) > 1
     table.add_column("")
@@ -441,11 +463,10 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
     table.add_column("value", justify="right")
     table.add_column(f"{percent(facts['level'])} interval", justify="right", style="dim")
     table.add_column("if calibrated", justify="right", style="dim")
-    words = ("base rate", "mean prediction") if facts["kind"] == "binary" else (
-        "accuracy", "mean confidence")  # fmt: skip
     rows: list[tuple[str, list[tuple[str, list[Any]]]]] = []
-    for word, key in zip(words, ("base_rate", "mean_prediction"), strict=True):
-        rows.append((word, [(m["name"], [f"{m[key]:.4f}", "", ""]) for m in facts["models"]]))
+    for key in _mean_names(facts["kind"]):
+        means = [(m["name"], [f"{m[key]:.4f}", "", ""]) for m in facts["models"]]
+        rows.append((_spaced(key), means))
     for name in facts["models"][0]["metrics"]:
         values = [(m["name"], m["metrics"].get(name)) for m in facts["models"]]
         rows.append((LABELS[name], [(n, _cells(name, e)) for n, e in values if e is not None]))
@@ -475,12 +496,12 @@ def _cells(name: str, e: dict[str, Any]) -> list[Any]:
 
 
 def check_picture(path: Path) -> None:
-    """Raise, before any work, if a picture of that name can't be drawn."""
+    """Raise if a picture of that name can't be drawn."""
     backend = require("matplotlib.backends.backend_agg", "plot")
     known = backend.FigureCanvasAgg.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in known:
         raise ValueError(
-            f"{path}: unknown kind of picture; expected a name that ends in .png, .pdf or .svg."
+            f"{path}: unknown picture format; expected a name that ends in .png, .pdf or .svg."
         )
 
 

@@ -1,4 +1,4 @@
-"""The command ``calibkit stream``: rows are forecast, written and learnt as they come."""
+"""The command ``calibkit stream``: forecast, write and learn from each row as it arrives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from typer import BadParameter, Option
+from typer import Argument, BadParameter, Option
 
 from .. import __version__
 from .._core.params import advice, both_names, main_name, percent
@@ -44,7 +44,7 @@ from .console import aligned, print_json, rich_rows, say, show
 from .report import check_picture, write_picture
 from .stream_rows import Lines, Row, Rows, StreamOptions
 
-#: Names on the command line, and what they stand for there; the seed is of those that draw.
+#: The calibrator of each --method; only random methods use the seed.
 METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
     "tracking": lambda seed: TrackingCalibrator(OnlinePlattCalibrator()),
     "online_platt": lambda seed: OnlinePlattCalibrator(),
@@ -54,19 +54,19 @@ METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
     "adaptive_platt": lambda seed: AdaptivePlattCalibrator(),
     "windowed": lambda seed: WindowedCalibrator(PlattCalibrator(), window=2000, refit_every=200),
 }
-#: Rows that are taken in one go.
+#: Most rows in one batch.
 _BATCH = 4096
-#: Kinds of notes in a journal; the numbers are in files.
+#: Kinds of notes in a journal; the numbers are stored in files.
 _WAITING, _MARK, _FORECASTS = range(3)
 _BLOCK = 1 << 20
-#: Most labelled rows that are kept; then the last half of that stays.
+#: Most labeled rows that are kept; beyond that, the older half is dropped.
 _ROOM = 2_000_000
 _QUARTERS = 4
 _SHOWN_BAD = 10
 _ERRORS = ("calibration_error", "sharpness", "brier", "log_loss")
-#: Labels before the alarm watches: every method is off while it finds its feet.
+#: Labels before the alarm starts: online methods are miscalibrated at first.
 _WARM = 1000
-#: A picture of fewer labels has no sliding window: a tenth of them would be noise.
+#: With fewer labels the picture has no sliding window: a tenth of them would be noise.
 _ENOUGH = 1000
 _NAMES = [both_names(name) for name in METHODS]
 
@@ -84,92 +84,129 @@ def _method(value: str) -> str:
 
 def _alpha(value: float | None) -> float | None:
     if value is not None and not 0.0 < value < 1.0:
-        raise BadParameter(f"{value:g} is not a fraction such as 0.05")
+        raise BadParameter(f"{value:g}; expected a number between 0 and 1, such as 0.05.")
     return value
 
 
-_METHOD = Option(callback=_method, metavar="NAME", help=" | ".join(_NAMES))
-_ALARM = Option(callback=_alpha, metavar="ALPHA", help="Say when forecasts go wrong.")
+_FILE = Argument(
+    metavar="FILE",
+    show_default=False,
+    help="Table: .csv, .tsv or .jsonl (each also .gz). Default: CSV or JSON lines from standard "
+    "input; each forecast is then written before the next row is read.",
+)
+_PROB = opt.option("Column of probabilities (of log-odds with --logit).", "COL")
+_LABEL = opt.option("Column of labels. Leave a cell empty if its label is not known yet.", "COL")
+_TIME = opt.option(
+    "Time column; rows must be sorted by it. It holds numbers, or times such as "
+    "2024-05-31T12:00. Default: the order is not checked.",
+    "COL",
+)
+_ID = opt.option(
+    "Row id; a later row with the same id may carry the label. Default: no late labels.", "COL"
+)
+_METHOD = opt.option(
+    f"One of {', '.join(_NAMES)}. Names in parentheses mean the same method; tobs is tracking "
+    "over online_beta.",
+    "NAME",
+    callback=_method,
+)
+_POSITIVE = opt.option(
+    "Label of the event. Required unless the labels are 0 and 1, or false and true.", "VALUE"
+)
+_OUTPUT = opt.output("Output file, of the same type as FILE. Default: standard output.")
+_COLUMN = opt.option("Name of the new column.", "NAME")
+_JOURNAL = opt.option(
+    "File that stores the state of the method, so that a later run can continue. Default: none.",
+    "DB",
+)
+_RESUME = Option("--resume", help="Continue after the rows that are in --journal.")
+_SORT = Option("--sort", help="Sort the rows of a file by --time first.")
+_SKIP = Option("--skip-bad", help="Leave invalid rows out. Default: stop at the first.")
+_SEED = opt.option("Seed, used by --method hedging only. Default: random.", "N", min=0)
+_ALARM = opt.option(
+    "Raise an alarm on miscalibration (false-alarm probability ALPHA). Default: no alarm.",
+    "ALPHA",
+    callback=_alpha,
+)
+_PLOT = opt.option(
+    "At the end, draw the errors over time to this file (.png, .pdf or .svg). Default: none.",
+    "PNG",
+)
+_JSON = Option("--json", help="Print the final table as JSON to standard output. Requires -o.")
 
 
 def stream(
-    prob: Annotated[str, Option(metavar="COL", help="Column of scores.")],
-    label: Annotated[str, Option(metavar="COL", help="Column of labels; empty: none yet.")],
-    file: opt.File = "-",
-    time: Annotated[str | None, Option(metavar="COL", help="Rows must come in its order.")] = None,
-    id: Annotated[str | None, Option(metavar="COL", help="By which labels may come later.")] = None,
+    prob: Annotated[str, _PROB],
+    label: Annotated[str, _LABEL],
+    file: Annotated[str, _FILE] = "-",
+    time: Annotated[str | None, _TIME] = None,
+    id: Annotated[str | None, _ID] = None,
     method: Annotated[str, _METHOD] = "tracking",
-    positive: Annotated[str | None, Option(metavar="VALUE", help="Label of the event.")] = None,
+    positive: Annotated[str | None, _POSITIVE] = None,
     logit: opt.Logit = False,
-    output: Annotated[str, Option("-o", "--output", metavar="FILE", help="Where to write.")] = "-",
-    column: Annotated[str, Option(metavar="NAME", help="New column.")] = "calibrated",
-    journal: Annotated[
-        str | None, Option(metavar="DB", help="File to keep what is learnt in.")
-    ] = None,
-    resume: Annotated[
-        bool, Option("--resume", help="Go on after the rows that the journal has.")
-    ] = False,
-    sort: Annotated[bool, Option("--sort", help="Sort a file by --time first.")] = False,
-    skip_bad: Annotated[bool, Option("--skip-bad", help="Leave bad rows out and go on.")] = False,
-    seed: Annotated[int | None, Option(min=0, metavar="N", help="Seed of hedging.")] = None,
+    output: Annotated[str, _OUTPUT] = "-",
+    column: Annotated[str, _COLUMN] = "calibrated",
+    journal: Annotated[str | None, _JOURNAL] = None,
+    resume: Annotated[bool, _RESUME] = False,
+    sort: Annotated[bool, _SORT] = False,
+    skip_bad: Annotated[bool, _SKIP] = False,
+    seed: Annotated[int | None, _SEED] = None,
     alarm: Annotated[float | None, _ALARM] = None,
-    plot: Annotated[
-        str | None, Option(metavar="PNG", help="Draw the errors over time at the end.")
-    ] = None,
-    as_json: Annotated[
-        bool, Option("--json", help="The table as JSON on stdout; needs -o.")
-    ] = False,
+    plot: Annotated[str | None, _PLOT] = None,
+    as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Calibrate rows as they come, each from the labels before it.
+    """Calibrate rows in order, each from the labels before it.
 
-    FILE is .csv, .tsv or .jsonl (also .gz); without, CSV or JSON lines from
-    stdin, where each forecast is written before the next row is awaited.
+    Each row is written with one new column, the calibrated probability. Then
+    the method updates with the label of the row. At the end, or at Ctrl-C, a
+    table on standard error compares the scores with the forecasts.
 
     \b
     calibkit stream games.csv --prob model --label won -o out.csv
     tail -f log.jsonl | calibkit stream --prob p --label y --journal state.db
+    calibkit stream games.csv --prob model --label won -o out.csv \\
+      --journal state.db --resume
 
-    A row without a label is forecast and not learnt; with --id its label may
-    come in a later row of that id. At the end, or at Ctrl-C, a table on stderr
-    compares the scores with the forecasts.
+    \b
+    Late labels. A row without a label gets a forecast but does not update the
+    method. With --id, a later row with the same id may carry the label.
 
-    With --journal a restart goes on where the last run was, even after kill -9:
-    rows are written first, and the journal has them after. With --resume FILE
-    is read from its start: rows that the journal has are skipped, what -o holds
-    beyond them is cut off, and then every row is in -o once; table, picture and
-    alarm are those of the whole stream. It is refused if these rows, the
-    options or the output have changed. Standard output can't be cut: after a
-    kill up to 4,096 rows may come again, the first after a torn line; none is
-    missing. A power failure may cost the last rows, and then --resume may be
-    refused. Without --resume all rows of FILE are added, and -o has
-    to be a new file.
+    \b
+    Restarts. With --journal, a new run continues where the last one stopped,
+    even after a crash. There are two ways to continue:
+      - Without --resume, all rows of FILE are new rows, and -o must be a new
+        file.
+      - With --resume, give the same FILE (it may have grown), options and -o.
+        Rows that are in the journal are skipped, and -o then has each row
+        once. With standard output, up to 4,096 rows may be repeated after a
+        crash. After a power failure, --resume may be refused.
 
-    The names of the paper stand in parentheses; tobs is tracking over
-    online_beta, and both tracking ones are smoothed (smoothing=1).
+    \b
+    Alarm. --alarm watches the forecasts after the first 1,000 labels, since an
+    online method is miscalibrated at first. It is raised at most once. If
+    labels arrive late and outcomes overlap, false alarms are more frequent.
 
-    --alarm watches the forecasts after the first 1,000 labels of a run. It
-    rings once, and falsely in at most a share ALPHA of runs; more often where
-    labels come late by --id and outcomes overlap. --plot and the table know the
-    last one to two million labels, so memory stays the same.
+    \b
+    Memory. The table and --plot use the last one to two million labels.
     """
     if column.strip() == "":
         raise ValueError("--column: expected a name that is not empty.")
     if sort and time is None:
-        raise ValueError("--sort needs --time, the column to sort by.")
+        raise ValueError("--sort without --time; expected the column to sort by. Add --time COL.")
     names = prob, label, time, id, method, positive, logit, column
     running = journal, resume, sort, skip_bad, seed, alarm, plot, as_json
     stream_file(file, output, StreamOptions(*names, *running))
 
 
 def stream_file(file: str, output: str, options: StreamOptions) -> None:
-    """Calibrate a stream to its end; the table of errors goes to stderr, however it ends."""
+    """Calibrate a stream to its end, then print the table of errors to stderr."""
     source = Source.of(file)
     if source.kind == "parquet":
-        raise ValueError(f"{source.name}: a stream is text; expected CSV or JSON lines.")
+        raise ValueError(f"{source.name}: is Parquet; expected CSV, TSV or JSON lines.")
     if options.sort and (source.path is None or not source.path.is_file()):
-        raise ValueError("--sort needs a file: the end of a stream is not known.")
+        raise ValueError("--sort with standard input or a pipe; expected a file. Pass FILE.")
     if options.resume and options.journal is None:
-        raise ValueError("--resume needs --journal, which knows where the stream was.")
+        raise ValueError("--resume without --journal; expected both. Add --journal DB.")
     target, picture = _targets(file, output, options)
     report = StreamReport(options.method, options.alarm, picture, as_json=options.as_json)
     bad = report.skip if options.skip_bad else refuse
@@ -178,7 +215,7 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
         incoming = Rows(table, options, bad)
         if target is not None and (target.suffix == ".gz" or kind_of(target) != table.kind):
             raise ValueError(
-                f"{target}: expected a name that ends in .{table.kind}, as the input is."
+                f"{target}: unsuitable extension; expected .{table.kind}, as of the input."
             )
         learner = stack.enter_context(_learner(options, target))
         out = stack.enter_context(closing(Output(target)))
@@ -189,7 +226,7 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
             RowForecaster(learner, report, logit=options.logit),
             out,
             how=_how(table, incoming.options),
-            # What is read once only and never resumed would fill the disk in the end.
+            # For a pipe that is never resumed, these would fill the disk.
             keep=options.resume or (source.path is not None and source.path.is_file()),
         )
         if options.resume:
@@ -208,9 +245,9 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
 
 
 def _targets(file: str, output: str, options: StreamOptions) -> tuple[Path | None, Path | None]:
-    """Where rows and picture go; raises if two of all files are one."""
+    """Paths of the rows and of the picture; raises if two of all files are the same."""
     if options.as_json and output == "-":
-        raise ValueError("--json needs -o FILE: the forecasts take standard output.")
+        raise ValueError("--json without -o; the forecasts go to standard output. Add -o FILE.")
     check_apart(
         {"the input file": file},
         {
@@ -228,7 +265,7 @@ def _targets(file: str, output: str, options: StreamOptions) -> tuple[Path | Non
 
 
 def _how(table: TextTable, o: StreamOptions) -> str:
-    """How rows are read and written: of two runs that are one stream it is the same."""
+    """How rows are read and written; a resumed run must have the same."""
     header = None if table.header is None else table.header.raw.rstrip("\r\n")
     return json.dumps(
         [header, o.prob, o.label, o.time, o.id, o.column, o.positive, o.logit, o.sort]
@@ -236,7 +273,7 @@ def _how(table: TextTable, o: StreamOptions) -> str:
 
 
 def make_method(options: StreamOptions) -> OnlineCalibrator:
-    """The calibrator that a name stands for."""
+    """The calibrator of the method."""
     made = METHODS[options.method](options.seed)
     if options.logit:
         made._set_scale("logit")
@@ -252,20 +289,20 @@ def _learner(options: StreamOptions, target: Path | None) -> Iterator[OnlineCali
         if journal.n_rows and not options.resume:
             if target is not None and target.exists() and target.stat().st_size:
                 raise ValueError(
-                    f"{target} is there already, and {options.journal} has learnt from "
-                    f"{journal.n_rows:,} rows: the forecasts in it would be lost. Expected "
-                    "--resume to go on after these rows, or -o with a new name to add all rows."
+                    f"{target} exists, and {options.journal} has learned from {journal.n_rows:,} "
+                    "rows: the forecasts in that file would be lost. Use --resume to continue "
+                    "after these rows, or -o with a new name to add all rows of the input."
                 )
             say(
-                f"{options.journal} has learnt from {journal.n_rows:,} rows already; these come on "
-                "top. To skip the rows it has had: --resume."
+                f"{options.journal} has learned from {journal.n_rows:,} rows already; all rows of "
+                "the input are added. To skip rows that are in the journal, use --resume."
             )
         yield journal
 
 
 @contextmanager
 def _incoming(source: Source, bad: Bad) -> Iterator[tuple[TextTable, Lines]]:
-    """The table, as JSON lines if standard input begins so; quotes left open end soon here."""
+    """The table; standard input is read as JSON lines if it begins like them."""
     with source.open() as (stream, _):
         begin = stream.peek(1)[:4096]
         if b"\0" in begin:
@@ -278,9 +315,9 @@ def _incoming(source: Source, bad: Bad) -> Iterator[tuple[TextTable, Lines]]:
 def _writer(
     table: TextTable, added: str
 ) -> tuple[bytes, Callable[[list[Row], list[float]], bytes]]:
-    """The header of the table as it came with one more column, and what makes text of rows.
+    """The header with the new column, and a function that turns rows and forecasts into text.
 
-    Rows that are not blank have a forecast, or NaN.
+    Each row that is not blank has a forecast, or NaN.
     """
     header, join = adder(table, [added])
     nothing = "null" if table.header is None else ""
@@ -291,14 +328,14 @@ def _writer(
             join(row.record.raw, [next(cells)]) if row.record.cells else row.record.raw
             for row in rows
         )
-        # A last line may come without its end.
+        # The last line may have no line ending.
         return to_bytes("".join(t if t.endswith(("\n", "\r")) else t + "\n" for t in texts))
 
     return to_bytes(header), text
 
 
 def _batches(rows: Iterable[Row], ready: Callable[[], bool]) -> Iterator[list[Row]]:
-    """Rows that are in hand together; those before an error are not lost."""
+    """Batches of rows that are available together; rows before an error are not lost."""
     batch: list[Row] = []
     try:
         for row in rows:
@@ -318,12 +355,12 @@ def _batches(rows: Iterable[Row], ready: Callable[[], bool]) -> Iterator[list[Ro
 
 
 class Job(NamedTuple):
-    """What there is to do for a row."""
+    """What to do for a row."""
 
-    kind: str  # "now", "wait" or "late": the method that does it
+    kind: str  # "now", "wait" or "late": the name of the method that does it
     row: Row
-    #: Score and forecast of a row that waits for its label; empty if they were in another run,
-    #: None if nobody waits for it.
+    #: Score and forecast of a row that waits for its label; empty if they are from another run,
+    #: None if no row waits for this label.
     slot: list[float] | None = None
 
 
@@ -332,7 +369,7 @@ def _calibrator(learner: OnlineCalibrator | Journal) -> Any:
 
 
 class RowForecaster:
-    """Takes rows in, gives forecasts out, and keeps those whose labels come later by their id."""
+    """Forecasts rows and updates with their labels; rows with an id may get their label later."""
 
     def __init__(
         self, learner: OnlineCalibrator | Journal, report: StreamReport, *, logit: bool
@@ -341,31 +378,31 @@ class RowForecaster:
         self._learner, self._report, self._logit = learner, report, logit
         cal: Any = _calibrator(learner)
         self._room = cal.max_pending
-        # Forecasts of other streams that wait in the journal are learnt, but not in the table.
+        # Forecasts of earlier runs may wait in the journal: learned, but not in the table.
         self.wait_for(list(cal.pending_.to_dict()["ids"]) if hasattr(cal, "pending_") else [])
 
     @property
     def waiting(self) -> list[Any]:
-        """Ids of the forecasts that wait for their labels."""
+        """Ids of the rows that wait for their labels."""
         return list(self._waiting)
 
     def wait_for(self, ids: list[Any]) -> None:
-        """Let these ids wait, and no others."""
+        """Set the ids that wait for labels."""
         self._waiting: dict[Any, list[float]] = {key: [] for key in ids}
 
     def take(self, rows: list[Row]) -> tuple[list[Job], list[float]]:
-        """Learn rows: forecasts from the labels before each; NaN for one that brings a label."""
+        """Forecast rows and learn their labels; the forecast of a row with a late label is NaN."""
         jobs, out = self.jobs(rows), []
         for kind, some in groupby(jobs, key=lambda job: job.kind):
             out += getattr(self, f"_{kind}")(list(some))
         return jobs, out
 
     def jobs(self, rows: list[Row]) -> list[Job]:
-        """What there is to do for each row."""
+        """What to do for each row."""
         return [self._job(row) for row in rows]
 
     def count(self, jobs: list[Job], forecasts: list[float]) -> None:
-        """Count rows and their forecasts in the table, once they are delivered."""
+        """Count rows and forecasts in the table, after they are written."""
         counted = []
         for job, q in zip(jobs, forecasts, strict=True):
             if job.kind == "now":
@@ -386,7 +423,7 @@ class RowForecaster:
         if row.id is None:
             return Job("now", row)
         if math.isnan(row.y):
-            self._waiting.pop(row.id, None)  # a newer forecast of an id waits longer
+            self._waiting.pop(row.id, None)  # a newer forecast of an id replaces the older one
             slot = self._waiting[row.id] = [row.score, math.nan]
             if len(self._waiting) > self._room:
                 del self._waiting[next(iter(self._waiting))]
@@ -406,7 +443,7 @@ class RowForecaster:
 
     def _late(self, jobs: list[Job]) -> list[float]:
         ids, y = [job.row.id for job in jobs], _array(job.row.y for job in jobs)
-        # Labels given together are one batch to it, and which are in hand together is chance.
+        # It learns labels that are given together as one batch, and batches are arbitrary here.
         alone = isinstance(_calibrator(self._learner), AdaptivePlattCalibrator)
         size = 1 if alone else len(jobs)
         for at in range(0, len(jobs), size):
@@ -422,11 +459,11 @@ def _array(values: Iterable[float]) -> FloatArray:
     return np.array(list(values), dtype=np.float64)
 
 
-# -- delivery: written first, and then committed with what was learnt --------------------------
+# -- delivery: rows are written first, then committed with the state ---------------------------
 
 
 class Output:
-    """Where rows go: to a file, which can be cut back, or to standard output, which can't."""
+    """The output: a file, which can be truncated, or standard output, which can't."""
 
     def __init__(self, target: Path | None) -> None:
         self.target = target
@@ -434,15 +471,15 @@ class Output:
         self._file: Any = None
 
     def open(self) -> None:
-        """Begin anew, or go on after the bytes that were found, and cut off what comes after."""
+        """Start a new file, or continue after the bytes that were checked and cut off the rest."""
         if self.target is not None:
-            # Unbuffered: what is written outlives the process, and nothing follows a failure.
+            # Unbuffered: written bytes survive the process, and nothing is written after a failure.
             self._file = self.target.open("r+b" if self.n_bytes else "wb", buffering=0)
             self._file.seek(self.n_bytes)
             self._file.truncate()
 
     def check(self, n_bytes: int, crc: int) -> None:
-        """Raise unless the file begins with so many bytes of that checksum, and count them."""
+        """Raise unless the first ``n_bytes`` of the file have this checksum."""
         assert self.target is not None
         checksum, left = 0, n_bytes
         if n_bytes and self.target.exists():
@@ -450,18 +487,17 @@ class Output:
                 while left and (block := file.read(min(left, _BLOCK))):
                     checksum, left = zlib.crc32(block, checksum), left - len(block)
         if left or checksum != crc:
-            what = "is not the file that was written"
+            what = "has changed since the last run"
             if left:
-                what = f"holds {n_bytes - left:,} of the {n_bytes:,} bytes that were written"
+                what = f"has {n_bytes - left:,} of the {n_bytes:,} bytes that the last run wrote"
             raise ValueError(
-                f"{self.target}: {what} up to the last row that the journal has; expected the "
-                "output of the run before, to go on with. Bring it back, or leave out -o: then "
-                "the rows that are left go to standard output."
+                f"{self.target}: {what}; expected the output of the last run. Restore it, or drop "
+                "-o: the remaining rows then go to standard output."
             )
         self.n_bytes, self.crc = n_bytes, crc
 
     def write(self, data: bytes) -> None:
-        """Write, and return when it is out of this process."""
+        """Write; the bytes have left this process when this returns."""
         if self._file is None:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -478,23 +514,23 @@ class Output:
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a stream has come."""
+    """How far a stream has got."""
 
-    #: Rows that the journal had been given by then, those of other streams too.
+    #: Rows that the journal has learned so far, other streams included.
     n_learnt: int
-    #: Records of this stream, and of these the rows that are not blank.
+    #: Records of this stream, and how many of them are not blank.
     n_records: int = 0
     n_rows: int = 0
-    #: Checksum of what was read, and of how.
+    #: Checksum of the rows that were read, and of the options.
     crc: int = 0
-    #: Bytes of the output file and their checksum; None where rows went to standard output.
+    #: Bytes of the output file and their checksum; None for standard output.
     n_bytes: int | None = None
     crc_output: int = 0
-    #: Parts of the forecasts; None where they are not kept.
+    #: Number of stored parts of the forecasts; None if they are not stored.
     n_parts: int | None = None
 
     def after(self, rows: list[Row]) -> Mark:
-        """The mark when these rows are taken too."""
+        """The mark after these rows."""
         n = sum(1 for row in rows if row.record.cells)
         raw = "".join([row.record.raw.rstrip("\r\n") + "\n" for row in rows])
         crc = zlib.crc32(to_bytes(raw), self.crc)
@@ -502,14 +538,14 @@ class Mark:
 
 
 class Delivery:
-    """Takes rows to the output: exactly once, if that is a file and there is a journal.
+    """Writes each row to the output; exactly once, if that is a file and there is a journal.
 
-    A batch is forecast, learnt and written; then one commit says how far input and output are,
-    beside what was learnt. So the output holds what the journal knows, and after a kill perhaps
-    rows beyond, which the next run cuts off and makes again.
+    A batch is forecast, learned and written. Then one commit stores the state and how far input
+    and output have got. So the output has all rows of the journal. After a kill it may have more;
+    the next run cuts these off and writes them again.
 
-    ``how`` says how the input is read, which is to stay the same. With ``keep`` the journal keeps
-    the forecasts, so that a later run can tell of the whole stream.
+    ``how`` is how the input is read; it must stay the same. With ``keep`` the journal stores the
+    forecasts, so that a later run can report on the whole stream.
     """
 
     def __init__(self, forecaster: RowForecaster, output: Output, *, how: str, keep: bool) -> None:
@@ -520,18 +556,18 @@ class Delivery:
 
     @property
     def at_start(self) -> bool:
-        """Whether the header is still to be written."""
+        """Whether the header must still be written."""
         if self._output.target is None:
             return self._mark.n_records == 0
         return self._output.n_bytes == 0
 
     def begin(self) -> None:
-        """Start a stream and its output."""
+        """Start a new stream and its output."""
         self._start()
         self._output.open()
 
     def deliver(self, rows: list[Row], text: Callable[[list[Row], list[float]], bytes]) -> None:
-        """Forecast rows, learn them and write their text; it counts when that is done."""
+        """Forecast rows, learn their labels, write their text, and count them after that."""
         full = [row for row in rows if row.record.cells]
         mark = self._mark
         with nullcontext() if self._journal is None else self._journal._together() as log:
@@ -558,12 +594,12 @@ class Delivery:
         log.note(_MARK, json.dumps(asdict(mark)).encode())
         return mark
 
-    # -- going on ---------------------------------------------------------------------------
+    # -- resuming ---------------------------------------------------------------------------
 
     def resume(self, rows: Iterator[Row], name: str) -> None:
-        """Skip the rows that the journal has had, and cut off what was written of those to come.
+        """Skip the rows that are in the journal, and cut off output beyond them.
 
-        Raises, with nothing changed, if input or output are not those of the run before.
+        Raises, and changes nothing, if input or output are not those of the last run.
         """
         assert self._journal is not None
         log = self._journal._log
@@ -574,36 +610,39 @@ class Delivery:
         self._find_output(known)
         mark = self._take_again(rows, known, name)
         if known.n_records == 0:
-            say(f"{log.path} was taught elsewhere: its {known.n_rows:,} rows are skipped unseen.")
+            say(
+                f"{log.path} was not written by calibkit stream; the first {known.n_rows:,} rows "
+                "of the input are skipped without a check that they are the same."
+            )
             self._mark = replace(mark, n_parts=None)
             self._start()
         elif mark.crc != known.crc:
             raise ValueError(
-                f"{name}: its first {known.n_rows:,} rows are not those that the journal has "
-                "taken, or are read by other options; expected the same rows, --prob, --label, "
-                "--time, --id, --positive, --logit, --sort and --column. Drop --resume to add "
-                "these rows to it."
+                f"{name}: its first {known.n_rows:,} rows are not those in the journal, or the "
+                "options are others; expected the same rows, --prob, --label, --time, --id, "
+                "--positive, --logit, --sort and --column. Drop --resume to add all rows to the "
+                "journal."
             )
         else:
             self._mark = known
         self._output.open()
 
     def _known(self, log: Any) -> Mark:
-        """The mark in the journal; without one all its rows are taken to be of this stream."""
+        """The mark in the journal; without one, all its rows are assumed to be of this stream."""
         marks = list(log.notes(_MARK))
         if not marks:
             return Mark(log.n_rows, n_rows=log.n_rows)
         mark = Mark(**json.loads(marks[0]))
         if mark.n_learnt != log.n_rows:
             raise ValueError(
-                f"{log.path} has learnt from {log.n_rows - mark.n_learnt:,} rows since the stream "
-                "stopped; expected none, for they may be rows to come. Drop --resume to add all "
-                "rows to it."
+                f"{log.path} has learned from {log.n_rows - mark.n_learnt:,} rows since the stream "
+                "stopped; expected none, since they may be the next rows of the input. Drop "
+                "--resume to add all rows to the journal."
             )
         return mark
 
     def _find_output(self, known: Mark) -> None:
-        """The output of the run before; a new one where there is none."""
+        """Check the output of the last run, or that the output is new."""
         target = self._output.target
         if target is None:
             return
@@ -612,13 +651,13 @@ class Delivery:
             return
         if target.exists() and target.stat().st_size:
             raise ValueError(
-                f"{target}: holds no rows that the journal knows of: they went elsewhere; expected "
-                "a new file for the rows that are left. Choose another name, or leave out -o."
+                f"{target}: exists, but the last run wrote elsewhere; expected a new file for the "
+                "remaining rows. Choose another name, or drop -o."
             )
-        say(f"{target}: begins after row {known.n_rows:,} of the stream.")
+        say(f"{target}: starts after row {known.n_rows:,} of the stream.")
 
     def _take_again(self, rows: Iterator[Row], known: Mark, name: str) -> Mark:
-        """Take the rows up to a mark, for the table alone; returns the mark found there."""
+        """Read the rows up to a mark again, only for the table; returns the mark found there."""
         assert self._journal is not None
         log, mark = self._journal._log, self._mark
         if known.n_parts is not None:
@@ -634,14 +673,14 @@ class Delivery:
                     )
         if mark.n_rows < known.n_rows:
             raise ValueError(
-                f"{name}: has {mark.n_rows:,} rows and the journal has taken {known.n_rows:,}; "
-                "expected the stream it was at. Drop --resume to add these rows to it."
+                f"{name}: has {mark.n_rows:,} rows and the journal {known.n_rows:,}; expected the "
+                "input of the last run. Drop --resume to add all rows to the journal."
             )
         return mark
 
 
 def _up_to(rows: Iterator[Row], known: Mark) -> Iterator[list[Row]]:
-    """Rows up to a mark, some at a time."""
+    """Rows up to a mark, in batches."""
     batch: list[Row] = []
     n_records = n_rows = 0
     while n_records < known.n_records or n_rows < known.n_rows:
@@ -660,7 +699,7 @@ def _up_to(rows: Iterator[Row], known: Mark) -> Iterator[list[Row]]:
 
 
 class StreamReport:
-    """Counts and errors of a stream, to be shown at its end; the alarm rings on the way."""
+    """Counts and errors of a stream, shown at its end, and the alarm."""
 
     def __init__(
         self,
@@ -672,14 +711,14 @@ class StreamReport:
     ) -> None:
         self._method, self._picture, self._as_json = method, picture, as_json
         self._alarm = None if alarm is None else CalibrationAlarm(alarm, classes=[0, 1])
-        self._rang: tuple[int, Row] | None = None  # the label, and the row it came in
+        self._rang: tuple[int, Row] | None = None  # the label that raised the alarm, and its row
         self._kept = tuple(array("d") for _ in range(3))  # labels, scores, forecasts
         self.n_rows = self.n_labels = self.n_bad = self.n_unknown = 0
 
     def add(
         self, y: FloatArray, raw: FloatArray, forecast: FloatArray, rows: Sequence[Row]
     ) -> None:
-        """Count labelled rows among these."""
+        """Count the labeled rows among these."""
         known = np.flatnonzero(~np.isnan(y))
         for kept, values in zip(self._kept, (y, raw, forecast), strict=True):
             kept.frombytes(np.ascontiguousarray(values[known], dtype=np.float64).tobytes())
@@ -690,37 +729,36 @@ class StreamReport:
                 self._rang = (_WARM + time, rows[watched[time - 1 - before]])
                 say(self._alarm_text())
         self.n_labels += len(known)
-        # Half of the room goes at a time, at the same labels however the rows were cut.
+        # Drop half of the room at a time, at the same labels for all batch sizes.
         half = _ROOM // 2
         first = half * max(0, (self.n_labels - 1) // half - 1)
         for kept in self._kept:
             del kept[: first - (self.n_labels - len(kept))]
 
     def skip(self, error: ValueError) -> None:
-        """Count a bad row, and say the first few."""
+        """Count an invalid row, and print the first few."""
         self.n_bad += 1
         if self.n_bad <= _SHOWN_BAD:
-            more = "; more are only counted" if self.n_bad == _SHOWN_BAD else ""
+            more = " Further ones are only counted." if self.n_bad == _SHOWN_BAD else ""
             say(f"warning: left out: {error}{more}")
 
     def head(self) -> str:
-        """The counts in a line, and what the alarm did."""
-        parts = [f"{self.n_rows:,} rows", f"{self.n_labels:,} labels learnt"]
+        """The counts in a line, and the state of the alarm."""
+        parts = [f"{self.n_rows:,} rows", f"{self.n_labels:,} labels learned"]
         if self.n_bad:
-            parts.append(f"{self.n_bad:,} bad rows left out")
+            parts.append(f"{self.n_bad:,} invalid rows left out")
         if self.n_unknown:
-            parts.append(f"{self.n_unknown:,} labels of rows that nobody waits for")
+            parts.append(f"{self.n_unknown:,} labels without a waiting row")
         n = len(self._kept[0])
         of = "from the first label" if n == self.n_labels else f"over the last {n:,} labels"
         note = "" if self._alarm is None else f"\n# {self._alarm_text()}"
         return (
-            f"# {', '.join(parts)}; errors {of}, {self._method} against the scores as they came"
-            f"{note}"
+            f"# {', '.join(parts)}; errors {of}, uncalibrated scores against {self._method}{note}"
         )
 
     def _alarm_text(self) -> str:
         assert self._alarm is not None
-        false = f"{percent(self._alarm.alpha)} of calibrated streams ring"
+        false = f"false-alarm probability {percent(self._alarm.alpha)}"
         if self._rang is None:
             return f"no alarm after the first {_WARM:,} labels ({false})"
         label, row = self._rang
@@ -731,7 +769,7 @@ class StreamReport:
         )
 
     def errors(self) -> list[dict[str, Any]]:
-        """Errors of scores and forecasts up to each quarter of the labels."""
+        """Errors of scores and forecasts up to the end of each quarter of the labels."""
         y, raw, forecast = (np.array(kept) for kept in self._kept)
         n = len(y)
         if n == 0:
@@ -756,7 +794,7 @@ class StreamReport:
         return [["labels", "forecasts", *_ERRORS], *rows]
 
     def facts(self) -> dict[str, Any]:
-        """All of it as plain values."""
+        """The results as plain values."""
         alarm = None
         if self._alarm is not None:
             label, row = self._rang or (None, None)
@@ -775,7 +813,7 @@ class StreamReport:
         }
 
     def show(self) -> None:
-        """The table on stderr, where it is in nobody's way, or JSON; and the picture."""
+        """Print the table to stderr, or JSON to stdout, and draw the picture."""
         if self._as_json:
             print_json(self.facts())
         elif sys.stderr is not None:
@@ -794,7 +832,7 @@ class StreamReport:
         if n == 0:
             say(f"{path}: not drawn, since there was no label.")
             return
-        # Begun elsewhere, an alarm of the picture would not be that of the stream.
+        # With another start, the alarm of the picture would differ from that of the stream.
         watched = self._alarm is not None and gone == 0 and n > _WARM
         display = DriftDisplay.from_predictions(
             y,

@@ -1,4 +1,4 @@
-"""Rows of a stream as they come: read without waiting for more, and checked one by one."""
+"""Rows of a stream: read without waiting for more, and checked one by one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from .._core.inputs import RANGE_TOLERANCE
 from .._core.printed import quoted, spelled
 from .._tables.records import Bad, Record, TextTable, is_empty, to_number
 from .._tables.table import find_columns
+from .problem import near_label
 
 _CHUNK = 1 << 16
 _LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
-#: Squares of larger logits overflow.
+#: Squares of larger log-odds overflow.
 _LARGEST_LOGIT = 1e100
 
 
 class Lines:
-    """Lines of a binary stream; it knows whether the next one is in hand already.
+    """Lines of a binary stream; :meth:`ready` tells whether the next one has been read already.
 
-    A pipe gives what is there: a slow one a line at a time, a quick one many at once.
+    A slow pipe gives one line at a time, a fast one many at once.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -33,7 +34,7 @@ class Lines:
         self._ended = False
 
     def ready(self) -> bool:
-        """Whether the next line can be had without waiting."""
+        """Whether the next line is available without waiting."""
         return bool(self._held)
 
     def __iter__(self) -> Iterator[str]:
@@ -50,7 +51,7 @@ class Lines:
             elif data:
                 self._rest.append(rest)
             else:
-                self._ended = True  # a terminal would ask for a second end
+                self._ended = True  # a terminal would wait for a second end of file
                 last, self._rest = b"".join(self._rest), []
                 if not last:
                     raise StopIteration
@@ -60,7 +61,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """Options of the command; the first of them name columns."""
+    """Options of the command; the first ones name columns."""
 
     prob: str
     label: str
@@ -80,13 +81,13 @@ class StreamOptions:
     as_json: bool = False
 
     def in_table(self, table: TextTable) -> StreamOptions:
-        """The same, of a table that has these columns; keys of JSON may come and go."""
+        """The same, with the table's columns found; JSON lines may have other keys in each line."""
         if table.header is None:
             return self
         if self.column in table.columns:
             raise ValueError(
-                f"{table.name} has a column {quoted(self.column)} already; choose another name by "
-                "--column."
+                f"{table.name} has a column {quoted(self.column)} already; choose another name "
+                "with --column."
             )
         chosen: dict[str, Any] = {}
         for option in ("prob", "label", "time", "id"):
@@ -94,26 +95,26 @@ class StreamOptions:
                 names = find_columns(f"--{option}", [name], table.columns, table.name)
                 if len(names) > 1:
                     raise ValueError(
-                        f"--{option} {quoted(name)}: names {len(names)} columns; expected one."
+                        f"--{option} {quoted(name)}: matches {len(names)} columns; expected one."
                     )
                 chosen[option] = names[0]
         return replace(self, **chosen)
 
 
 class Row(NamedTuple):
-    """A row that can be used; a score or a label that is not there is NaN."""
+    """A valid row; a missing score or label is NaN."""
 
     record: Record
     score: float = math.nan
     y: float = math.nan
     time: float = 0.0
     id: Any = None
-    #: The time as it is written.
+    #: The time as written in the file.
     when: Any = None
 
 
 class Rows:
-    """Rows of a table, in their order; those that can't be used are told of and left out."""
+    """Rows of a table in file order; invalid ones are reported and left out."""
 
     def __init__(self, table: TextTable, options: StreamOptions, bad: Bad) -> None:
         self.options = options.in_table(table)
@@ -145,7 +146,7 @@ class Rows:
         key = None if o.id is None else _identity(cells[o.id], place(o.id))
         late = key is not None and y == y and is_empty(cells[o.prob])
         score = math.nan if late else self._score(cells[o.prob], place(o.prob))
-        # Last, for it moves on: a row that is bad otherwise sets no time.
+        # Last, since it stores the time: an invalid row must not.
         when = None if o.time is None else cells[o.time]
         time = 0.0 if o.time is None else self._moment(when, place(o.time))
         return Row(record, score, y, time, key, when)
@@ -167,16 +168,17 @@ def _identity(cell: Any, place: str) -> Any:
     if is_empty(cell):
         return None
     if isinstance(cell, bool) or not isinstance(cell, (int, str)):
-        raise ValueError(f"{place} is {spelled(cell):.40}; expected an integer or a text.")
+        raise ValueError(f"{place} is {spelled(cell):.40}; expected an integer or text.")
     return cell.strip() if isinstance(cell, str) else cell
 
 
 class Labels:
-    """From cells to 1 for the event, 0 for the other label, NaN for none."""
+    """Turns cells into 1 for the event, 0 for the other label, NaN for an empty cell."""
 
     def __init__(self, positive: str | None) -> None:
         self._positive = positive
         self._other: str | None = None
+        self._seen = False
 
     def __call__(self, cell: Any, place: str) -> float:
         if is_empty(cell) or cell != cell:
@@ -186,18 +188,24 @@ class Labels:
             if text.lower() not in _LABELS:
                 raise ValueError(
                     f"{place} is {spelled(text):.40}; expected 0 or 1, true or false, or nothing. "
-                    "Labels of other names need the event: --positive NAME."
+                    "For other labels, name the event: --positive NAME."
                 )
             return _LABELS[text.lower()]
         if _alike(text, self._positive):
+            self._seen = True
             return 1.0
         if self._other is None:
             self._other = text
         elif not _alike(text, self._other):
-            raise ValueError(
-                f"{place} is {spelled(text):.40}; expected {self._positive} or {self._other}, as "
-                "before."
-            )
+            if self._seen:
+                what = f"expected {self._positive} or {self._other}, as before."
+            else:
+                what = (
+                    f"the rows before have {self._other}, and none has the event "
+                    f"{self._positive}; expected two labels. Write --positive as in the file"
+                    f"{near_label(self._positive, [self._other, text])}."
+                )
+            raise ValueError(f"{place} is {spelled(text):.40}; {what}")
         return 0.0
 
 
@@ -212,7 +220,7 @@ def _alike(a: str, b: str) -> bool:
 
 
 class Moments:
-    """From cells to numbers that can be compared: numbers, or dates and times of ISO 8601."""
+    """Turns cells (numbers, or ISO 8601 dates and times) into numbers that can be compared."""
 
     def __init__(self, ordered: bool) -> None:
         self._ordered = ordered
@@ -226,7 +234,7 @@ class Moments:
         if self._ordered and moment < self._last:
             raise ValueError(
                 f"{place} is {cell!s:.40} after {self._shown:.40}; expected rows in the order of "
-                "time. Sort them first; for a file, --sort does."
+                "time. Sort them first (for a file: --sort)."
             )
         self._kind, self._last, self._shown = kind, moment, str(cell)
         return moment
@@ -240,7 +248,7 @@ def _read_moment(cell: Any, place: str) -> tuple[str, float]:
         except (TypeError, ValueError, OverflowError):
             continue
     raise ValueError(
-        f"{place} is {spelled(cell):.40}; expected a number, or a time as 2024-05-31T12:00."
+        f"{place} is {spelled(cell):.40}; expected a number, or a time such as 2024-05-31T12:00."
     )
 
 
@@ -248,7 +256,7 @@ def _number(cell: Any) -> tuple[str, float]:
     moment = to_number(cell, "")
     if not math.isfinite(moment):
         raise ValueError
-    # Nanoseconds since 1970 are more than a float holds.
+    # A float can't represent nanoseconds since 1970 exactly.
     whole = not isinstance(cell, float) and str(cell).strip().lstrip("+-").isdecimal()
     return "a number", int(cell) if whole else moment
 

@@ -1,10 +1,11 @@
-"""Tables in files: by extension; text keeps its every byte; output appears whole or not at all."""
+"""Tables in files: their type is told by extension; text stays unchanged byte for byte."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import os
+import re
 import stat
 import sys
 import zlib
@@ -25,12 +26,14 @@ _KINDS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-#: Bytes read so far.
+#: How files begin that calibkit.save wrote.
+_SAVED = re.compile(rb'\s*\{\s*"format":\s*"calibkit')
+#: Returns the number of bytes read so far.
 Tell = Callable[[], int]
 
 
 def kind_of(path: Path) -> str:
-    """What a file holds, from its name: "csv", "tsv", "jsonl" or "parquet"."""
+    """The type of a file by its name: "csv", "tsv", "jsonl" or "parquet"."""
     suffixes = [s.lower() for s in path.suffixes]
     last = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
     kind = _KINDS.get(last[0]) if last else None
@@ -43,10 +46,10 @@ def kind_of(path: Path) -> str:
 
 
 def kind_in(head: bytes) -> str:
-    """What a file holds, from its first bytes, decompressed.
+    """The type of a file by its first bytes, decompressed.
 
-    Returns "csv", "tsv", "jsonl" or "parquet"; "document" of JSON that is no object per line,
-    "binary" of what is no text, and "" where there is nothing.
+    Returns "csv", "tsv", "jsonl" or "parquet"; "document" for other JSON than an object per line,
+    "binary" for other files than text, and "" for an empty file.
     """
     if head.startswith(b"PAR1"):
         return "parquet"
@@ -69,7 +72,7 @@ def kind_in(head: bytes) -> str:
 
 
 def _kind_to_read(path: Path) -> str:
-    """The same, but CSV for pipes and the like, whose names say nothing."""
+    """The same, but CSV for pipes and devices without an extension."""
     stream = not path.is_file() or path.parts[:2] == ("/", "dev")
     if not stream:
         return kind_of(path)
@@ -78,13 +81,13 @@ def _kind_to_read(path: Path) -> str:
     except ValueError:
         return "csv"
     if kind == "parquet":
-        raise ValueError(f"{path}: is a pipe or device; Parquet needs a regular file.")
+        raise ValueError(f"{path}: is a pipe or device; expected a regular file for Parquet.")
     return kind
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table to read: a file, or standard input where there is no path."""
+    """A table to read: a file, or standard input if there is no path."""
 
     name: str
     kind: str
@@ -93,7 +96,7 @@ class Source:
 
     @classmethod
     def of(cls, argument: str) -> Source:
-        """The source that a command line argument names; raises if there is nothing to read."""
+        """The source that a command line argument names; raises if it can't be read."""
         if argument == "-":
             if sys.stdin is None:
                 raise ValueError("standard input is closed; expected a table there.")
@@ -109,7 +112,7 @@ class Source:
         return cls(str(path), kind, path)
 
     def hold(self) -> Source:
-        """Itself, with what is no regular file read into memory so that it can be read twice."""
+        """Itself, read into memory if it is not a regular file, so that it can be read twice."""
         if self.held is not None or (self.path is not None and self.path.is_file()):
             return self
         data = sys.stdin.buffer.read() if self.path is None else self.path.read_bytes()
@@ -117,7 +120,7 @@ class Source:
 
     @contextmanager
     def open(self) -> Iterator[tuple[Any, Tell]]:
-        """The bytes, decompressed, and how many have been read of the file itself."""
+        """The decompressed bytes, and how many bytes of the file itself have been read."""
         raw: Any = (
             io.BytesIO(self.held)
             if self.held is not None
@@ -147,7 +150,7 @@ class Source:
                     f"{self.name}: is not text (it holds zero bytes); expected "
                     f"{'JSON lines' if self.kind == 'jsonl' else self.kind.upper()} in UTF-8."
                 )
-            # Whatever the encoding, bytes that are not UTF-8 go through unchanged.
+            # Bytes that are not UTF-8 pass through unchanged.
             lines = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
             try:
                 yield TextTable(self.name, self.kind, lines), tell
@@ -156,9 +159,9 @@ class Source:
 
 
 def check_apart(inputs: dict[str, str], outputs: dict[str, str | None]) -> None:
-    """Raise if an output is one of the inputs, or two outputs are one, by whatever names.
+    """Raise if an output is the same file as an input or another output, under any name.
 
-    Arguments by what they are; - is standard input or output, which may be a file as well.
+    Keys say what each argument is; - is standard input or output, which may be a file too.
     """
     taken: dict[tuple[Any, ...], str] = {}
     for what, argument in inputs.items():
@@ -173,9 +176,9 @@ def check_apart(inputs: dict[str, str], outputs: dict[str, str | None]) -> None:
 
 
 def _identities(argument: str, stream: Any) -> set[tuple[Any, ...]]:
-    """What tells a file from all others: links and other names of it have them in common.
+    """What identifies a file; links to it have the same identity.
 
-    A file that is not there yet is told by its directory. Pipes and devices can't be spoilt.
+    A file that does not exist yet is identified by its directory. Pipes and devices have none.
     """
     try:
         if argument == "-":
@@ -193,8 +196,25 @@ def _inode(status: os.stat_result) -> set[tuple[Any, ...]]:
     return {(status.st_dev, status.st_ino)} if stat.S_ISREG(status.st_mode) else set()
 
 
+def check_order(saved: str, table: str, usage: str) -> None:
+    """Raise if a saved object and a table were given in the wrong order."""
+    if _is_saved(table) and not _is_saved(saved):
+        raise ValueError(
+            f"{table} is a file saved by calibkit, and {saved} is not: the arguments are swapped; "
+            f"expected {usage}."
+        )
+
+
+def _is_saved(argument: str) -> bool:
+    path = Path(argument)
+    if not (path.is_file() and os.access(path, os.R_OK)):  # a pipe can be read only once
+        return False
+    with path.open("rb") as file:
+        return _SAVED.match(file.read(100)) is not None
+
+
 def check_output(argument: str, *inputs: str) -> Path:
-    """Where to write, links followed; raises if that can't work or would destroy an input."""
+    """The path to write to, links followed; raises if it is not writable or is an input."""
     path = Path(os.path.realpath(argument))
     if argument == "-" or (path.exists() and not path.is_file()):
         raise ValueError(f"{argument}: is not a regular file; choose another name.")
