@@ -889,9 +889,8 @@ def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
         (said,), (model,) = found["reading"], found["models"]
         assert said.startswith("p: miscalibrated; ")
         assert model["metrics"]["calibration_error"]["low"] > 0
-        settings = run("report", tmp_path / "g.csv", *SMALL, *options).stdout.split(
-            "simulations", 1
-        )[1]
+        told = run("report", tmp_path / "g.csv", *SMALL, *options).stdout
+        settings = told.split("simulations", 1)[1]
         drawn = ", with the noise of the groups" if options else ""
         assert f"of the labels from the probabilities{drawn}, seed 0" in " ".join(settings.split())
 

@@ -297,7 +297,7 @@ def test_an_input_that_was_changed(stopped):
         assert "Drop --resume to add all rows to the journal" in fails("stream", *options)
     path.write_text(text)
     for more in (["--positive", "1"], ["--column", "q"], ["--id", "t"]):
-        assert "or are read by other options" in fails("stream", *options, *more)
+        assert "or were read with other options" in fails("stream", *options, *more)
     assert out.read_bytes() == written
     path.write_text(text + "400,0.5,1,more\n")
     assert "401 rows" in run("stream", *options).stderr

@@ -618,8 +618,8 @@ class Delivery:
             self._start()
         elif mark.crc != known.crc:
             raise ValueError(
-                f"{name}: its first {known.n_rows:,} rows are not those in the journal, or the "
-                "options are others; expected the same rows, --prob, --label, --time, --id, "
+                f"{name}: its first {known.n_rows:,} rows are not those in the journal, or were "
+                "read with other options; expected the same rows, --prob, --label, --time, --id, "
                 "--positive, --logit, --sort and --column. Drop --resume to add all rows to the "
                 "journal."
             )
