@@ -64,7 +64,7 @@ def test_interval_and_sentence_agree_near_the_edge_of_noise(options, tmp_path):
         (said,), (model,) = found["reading"], found["models"]
         error = model["metrics"]["calibration_error"]
         assert ("p: miscalibrated" in said) == (error["low"] > 0)
-        assert ("no miscalibration seen" in said) == (error["low"] == 0)
+        assert ("no miscalibration found" in said) == (error["low"] == 0)
         seen.add(error["low"] > 0)
     assert seen == {True, False}
 

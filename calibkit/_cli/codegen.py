@@ -238,9 +238,9 @@ def evaluate(
     calibkit codegen evaluate generations.jsonl results.json --group task_id
     calibkit codegen evaluate scores.csv --signal verbalized --signal agreement
 
-    The table has two rows for each signal: raw (the signal as it is) and
-    rescaled (calibrated, by out-of-fold predictions). A useful signal has a
-    high skill (Brier skill score) and a high auc (ROC AUC).
+    The table has two rows for each signal: uncalibrated (the signal as it is)
+    and calibrated (by out-of-fold predictions). A useful signal has a high
+    skill (Brier skill score) and a high auc (ROC AUC).
     """
     folder = None if plots is None or no_plots else _folder(plots)
     options = FileOptions(task, sample, correct, notion, signal, score, group, by, stated)
