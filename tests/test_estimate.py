@@ -10,6 +10,7 @@ from calibkit import (
     estimate,
     expected_calibration_error,
     log_loss,
+    squared_calibration_error,
 )
 from calibkit.metrics import METRICS
 from calibkit.testing import binary_data, multiclass_data
@@ -401,3 +402,11 @@ def test_verdicts():
     )
     assert (many.verdict, few.verdict, wrong.verdict) == ("calibrated", "unclear", "miscalibrated")
     assert estimate("brier_score", y[:100], p[:100], random_state=0).verdict is None
+
+
+def test_the_squared_error_by_name_is_refused_with_what_to_use():
+    y, p = [0, 1] * 50, np.linspace(0.1, 0.9, 100)
+    with pytest.raises(ValueError, match=r"may be negative.*Use metric='calibration_error'"):
+        estimate("squared_calibration_error", y, p)
+    e = estimate("calibration_error", y, p, n_resamples=10)
+    assert e.params["unclipped_square"] == pytest.approx(squared_calibration_error(y, p))

@@ -261,7 +261,7 @@ def test_errors_of_a_table():
     table = ScoreTable.from_arrays([0, 1], [0.2, 0.7])
     with pytest.raises(TypeError):
         table + 1
-    with pytest.raises(ValueError, match="chunks hold no rows"):
+    with pytest.raises(ValueError, match="the chunks have no rows"):
         ScoreTable.from_chunks([])
     p, y = multiclass_data()
     with pytest.raises(ValueError, match="4 columns"):
@@ -306,7 +306,7 @@ def test_chunks_may_be_empty_and_must_speak_one_language():
         np.testing.assert_array_equal(getattr(table, column), getattr(whole, column))
     with pytest.raises(ValueError, match=r"chunks hold the labels \[-1, 0, 1\]"):
         ScoreTable.from_chunks([([0, 1], [0.2, 0.5]), ([-1, 1], [0.2, 0.5])])
-    with pytest.raises(ValueError, match="chunks hold no rows"):
+    with pytest.raises(ValueError, match="the chunks have no rows"):
         ScoreTable.from_chunks([([], [])])
 
 

@@ -20,7 +20,7 @@ from calibkit.displays._numbers import Numbers
 
 from .runner import RUNNER
 
-OTHER = "the other label may be meant"
+OTHER = "the scores may be those of the other label"
 
 
 def report(path, *options, code=0):
@@ -125,7 +125,7 @@ def test_report_says_which_option_turns_the_event_round(options, tumours, tmp_pa
     monkeypatch.setattr(report_module, "write_picture", lambda display, path: drawn.append(display))
     args = ["--label", "diagnosis", "--prob", "p_benign", *options, "--plot", tmp_path / "x.png"]
     said = report(path, *args).stdout
-    assert "p_benign: AUC 0.1" in said
+    assert "p_benign: ROC AUC 0.1" in said
     assert OTHER in said
     assert "--positive benign" in said
     assert "miscalibrated" not in said

@@ -28,10 +28,10 @@ from .params import check_flag, check_int, check_real, generator, percent
 
 _SUBJECTS = {
     "binary": "the probabilities are",
-    "top_label": "the confidence in the winning class is",
+    "top_label": "the confidence in the predicted class is",
     "classwise": "the probabilities of the classes are, averaged over the classes,",
 }
-#: A largest gap that may be larger than this is not worth a word.
+#: A larger upper bound of the largest gap is not reported.
 _LARGE = 0.25
 
 
@@ -54,32 +54,32 @@ _ENOUGH_ROWS = 100
 
 @dataclass(frozen=True)
 class Certificate:
-    """Bounds of the calibration error of a model, and whether there can be any.
+    """Bounds of the calibration error of a model. ``print`` it for a sentence.
 
-    ``print`` it for a sentence in plain words.
+    :func:`certify` returns it.
 
     Parameters
     ----------
     finite : bool
-        Whether the model has finitely many outputs, so that its error can be certified. If not,
-        the upper bounds are 1: no number of rows can lower them.
+        Whether the model has finitely many outputs. If not, the upper bounds are 1, for any number
+        of rows.
     level : float
-        Confidence with which all bounds hold at once.
+        Confidence that all bounds are true together.
     n : int
         Number of rows.
     l1, l2, max : tuple of float
         Lower and upper bounds of the mean, the root mean square and the largest gap.
     value, count, events, low, high : ndarray of shape (m,)
-        Each output, its rows and the events among them, and the exact interval of its true rate;
-        all intervals hold at once. Empty for continuous scores; class after class if class-wise.
+        Each output, its number of rows and of events, and the exact interval of its true rate (all
+        intervals are simultaneous). Empty for continuous scores; class after class if class-wise.
     unseen : float, default=0.0
-        Upper bound of the share of new rows with an output that none of these rows has, of which
-        nothing is said.
+        Upper bound of the share of new rows with an output that none of these rows has. The bounds
+        do not cover such rows.
     kind : {"binary", "top_label", "classwise"}, default="binary"
-        What is certified: the probability of the larger class, the confidence in the winning class,
-        or the probabilities of all classes, with errors averaged over the classes.
+        What is certified: the probability of the event, the confidence in the predicted class, or
+        the probabilities of all classes, with errors averaged over the classes.
     note : str, default=""
-        What else is to be said, such as that the scores look like those of the other label.
+        A hint if the scores may be those of the other label; else empty.
 
     Examples
     --------
@@ -109,11 +109,11 @@ At most 0.12% of new rows have an output that did not occur here.
 
     @property
     def says_largest(self) -> bool:
-        """Whether the upper bound of the largest gap is small enough to be worth a word."""
+        """Whether the upper bound of the largest gap is small enough to be reported."""
         return self.max[1] <= _LARGE
 
     def short(self) -> str:
-        """The root mean square error in a few words, as reports and pictures show it.
+        """Return the root mean square error with its bounds as a short text.
 
         Returns
         -------
@@ -135,12 +135,11 @@ At most 0.12% of new rows have an output that did not occur here.
         if not self.finite:
             off = f"{what} off by at least {self.l2[0]:.3g} (root mean square)"
             if self.l2[0] == 0.0:
-                off = "no error can be shown"
+                off = "no error is detected"
             return (
-                f"Not certified: these are taken for continuous scores, on {self.n:,} rows. With "
-                f"{sure} confidence {off}; that is a lower bound, since bins hide a part of a "
-                "continuous model's error, and no number of rows gives an upper bound. Bin the "
-                "model to certify it, with few bins: ScalingBinningCalibrator(n_bins=10)."
+                f"Not certified: the scores of these {self.n:,} rows are treated as continuous, so "
+                f"only a lower bound of the error exists. With {sure} confidence {off}. For an "
+                "upper bound bin the scores, for instance with ScalingBinningCalibrator(n_bins=10)."
                 f"{self._note()}"
             )
         text = (
@@ -176,10 +175,10 @@ def counts_of(p: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray, Float
 
 
 def looks_finite(n: FloatArray) -> bool:
-    """Whether upper bounds can be had, by the rows of each score: labels are not looked at.
+    """Return whether upper bounds are possible, by the rows of each score; labels are ignored.
 
-    Nearly every row must share its score with others. Continuous scores that were rounded do too:
-    of more outputs than the joint region takes, each must have enough rows to be judged alone.
+    Nearly every row must share its score with others. Rounded continuous scores do so too, so more
+    outputs than the joint region accepts must also have enough rows each.
     """
     shared = float(np.count_nonzero(n == 1) / n.sum()) <= _FINITE
     return shared and (len(n) <= _MOST_JOINT or float(n.mean()) >= _ENOUGH_ROWS)

@@ -323,25 +323,23 @@ def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
 def reversal(
     area: float | None, y_true: Any = None, y_prob: Any = None, pos_label: Any = None
 ) -> str:
-    """A sentence for scores whose area lies below one half beyond doubt; else nothing.
+    """Return a hint if the ROC AUC is clearly below 0.5, or an empty string.
 
-    ``y_true`` may be a table, or hold fractions: then there are no labels to name.
+    ``y_true`` may be a table or fractions, which have no labels that the hint could name.
     """
     if area is None:
         return ""
-    said = f"AUC {area:.3f}, surely below 1/2: the other label may be meant"
+    said = f"ROC AUC {area:.3f}, clearly below 0.5: the scores may be those of the other label"
     if y_prob is None:
-        return f"{said}; say so by pos_label."
+        return f"{said}. If so, name that label by pos_label."
     labels, codes = validate_targets(y_true, name="y_true")
     if codes.dtype.kind == "f":
-        return f"{said}; give the fractions of that label."
+        return f"{said}. If so, pass the fractions of that label."
     if np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2:
-        return (
-            f"{said}, since columns belong to the labels in the order {spelled(labels.tolist())}."
-        )
+        return f"{said}. The columns must be in the order of the labels {spelled(labels.tolist())}."
     event = labels.tolist()[-1] if pos_label is None else pos_label
     other = next((label for label in labels.tolist() if label != event), None)
-    return f"{said}; say so by pos_label={spelled(other)}."
+    return f"{said}. If so, pass pos_label={spelled(other)}."
 
 
 def validate_stream_rows(

@@ -1,4 +1,4 @@
-"""Metrics of probabilities, as functions of rows or of one mergeable table."""
+"""Metrics of probabilities, computed from rows or from a mergeable table of scores."""
 
 from ._bin_intervals import INTERVALS as INTERVALS
 from ._bin_intervals import consistency as consistency

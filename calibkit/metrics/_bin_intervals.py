@@ -1,4 +1,4 @@
-"""What is known of each bin's frequency, and where a calibrated model's frequency would fall."""
+"""Confidence interval of each bin's frequency, and the range for a calibrated model."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .._typing import FloatArray, IntArray
 from ._draws import group_noise, null_draws
 from ._table import ScoreTable
 
-#: Cells of the table that labels are drawn on: the spread of the scores in a cell, which is left
-#: out, is below (1/512)^2 of the variance.
+#: Cells of the table on which labels are drawn. The variance of the scores inside a cell is
+#: ignored; it is below (1/512)^2 of the whole.
 _N_CELLS = 512
-#: Draws of labels: the ends of a 90 % band are then within a point of their levels (one sd 0.7).
+#: Draws of labels: the ends of a 90% band are then within one percentage point (sd 0.7).
 _N_DRAWS = 1000
 
 
 def wilson(share: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
-    """Wilson's score interval of a binomial share."""
+    """Return Wilson's score interval of a binomial share."""
     z = float(ndtri((1.0 + level) / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    # Rounding must not push an end past the share at 0 and 1, where they coincide.
+    # At a share of 0 or 1 an end equals the share; rounding must not move the end past it.
     return np.clip(centre - half, 0.0, share), np.clip(centre + half, share, 1.0)
 
 
@@ -44,7 +44,7 @@ def consistency(
     level: float,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """Central range of each filled bin's frequency when labels are drawn from the scores."""
+    """Return the central range of each filled bin's frequency if labels follow the scores."""
     cells = table.coarsen(_N_CELLS, borders=borders)
     starts = bin_starts(cells.p, borders)
     starts = np.unique(starts[starts < len(cells)])
@@ -58,6 +58,6 @@ def consistency(
         noise = group_noise(table, cells, rows, groups)
     share = null_draws(cells, shares, _N_DRAWS, rng, noise)
     tail = (1.0 - level) / 2
-    # Frequencies of small bins are few: ends at drawn values keep at least the level inside.
+    # Small bins have few possible frequencies: ends at drawn values keep the level at least.
     low = np.quantile(share, tail, axis=0, method="lower")
     return low, np.quantile(share, 1.0 - tail, axis=0, method="higher")

@@ -1,4 +1,4 @@
-"""Binned calibration errors, worked out from rows, a table or many weightings of one."""
+"""Binned calibration errors of rows, of a table, or of many weightings of a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NORMS = get_args(Norm)
 
 
 def check_debias(debias: Any, norm: str) -> str | None:
-    """The noise to allow for, or None for the plug-in."""
+    """Return which noise to correct for; None for the plug-in."""
     if isinstance(debias, (bool, np.bool_)):
         return "differences" if debias and norm != "max" else None
     if not isinstance(debias, str) or debias not in NOISES:
@@ -47,7 +47,7 @@ def check_debias(debias: Any, norm: str) -> str | None:
 
 
 def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = False) -> BinSums:
-    """Sums per bin straight from rows; sweeps, "unique" and counted rows take the table."""
+    """Return sums per bin from rows; sweeps, "unique" and frequency weights need the table."""
     if strategy == "unique" or isinstance(n_bins, str) or rows.counts:
         return ScoreTable._from_binary(rows).bins(strategy, n_bins, squares=squares)
     fractional = rows.y.dtype.kind == "f"
@@ -65,7 +65,7 @@ def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = 
 
 
 def norm_of_gaps(norm: str, w: FloatArray, wp: FloatArray, wy: FloatArray) -> FloatArray:
-    """Plug-in norm of (mean score - mean label) per bin, over the last axis; empty bins count 0."""
+    """Return the plug-in norm of each bin's mean score less mean label; empty bins count 0."""
     gap = np.abs(wp - wy)
     if norm == "l1":
         return gap.sum(axis=-1) / w.sum(axis=-1)
@@ -76,7 +76,7 @@ def norm_of_gaps(norm: str, w: FloatArray, wp: FloatArray, wy: FloatArray) -> Fl
 
 
 def plug_in(problem: Binary | ScoreTable, norm: str, strategy: str, n_bins: int | str) -> float:
-    """Error of the gaps as they are."""
+    """Return the error without a correction for noise."""
     if isinstance(problem, ScoreTable):
         sums = problem.bins(strategy, n_bins)
     elif norm == "l1" and strategy == "uniform" and problem.w is None and n_bins != "sweep":
@@ -91,13 +91,13 @@ def plug_in(problem: Binary | ScoreTable, norm: str, strategy: str, n_bins: int 
 def debiased(
     problem: Binary | ScoreTable, norm: str, strategy: str, n_bins: int | str, noise: str
 ) -> float:
-    """Squared l2 error or l1 error less its bias, neither clipped."""
+    """Return the squared l2 error, or the l1 error, less its bias; not clipped."""
     if isinstance(problem, ScoreTable):
         bins_of, plain = problem.bins, problem.plain
     else:
         bins_of = partial(bin_sums, problem)
         plain = problem.w is None and problem.y.dtype.kind != "f"
-    # The noise of labels 0 and 1 that count alike is known without squares.
+    # For labels 0 and 1 of equal weight the noise needs no sums of squares.
     sums = bins_of(strategy, n_bins, squares=noise == "differences" or not plain)
     try:
         merged = merge_small(sums)
@@ -111,7 +111,7 @@ def debiased(
 def raw_errors(
     problems: list[Any], norm: str, strategy: str, n_bins: int | str, noise: str | None
 ) -> FloatArray:
-    """Of each problem: the squared error for l2, the error otherwise; not clipped."""
+    """Return each problem's error (squared for l2), not clipped."""
     if noise is not None:
         return np.array([debiased(b, norm, strategy, n_bins, noise) for b in problems])
     errors = np.array([plug_in(b, norm, strategy, n_bins) for b in problems])
@@ -119,7 +119,7 @@ def raw_errors(
 
 
 def combine(norm: str, raw: FloatArray) -> float:
-    """One error of several problems, clipped at 0."""
+    """Combine the errors of several problems into one, clipped at 0."""
     if norm == "max":
         return float(raw.max())
     mean = max(float(raw.mean()), 0.0)
@@ -129,7 +129,7 @@ def combine(norm: str, raw: FloatArray) -> float:
 def raw_kernel(table: ScoreTable, borders: FloatArray, norm: str, noise: str | None) -> Kernel:
     """:func:`raw_errors` as a function of the weights in the cells of a table."""
     starts = bin_starts(table.p, borders)
-    starts = np.unique(starts[starts < len(table)])  # empty bins count nothing
+    starts = np.unique(starts[starts < len(table)])  # empty bins are ignored
     if noise is None:
 
         def error(w: FloatArray, wy: FloatArray) -> FloatArray:
@@ -139,7 +139,7 @@ def raw_kernel(table: ScoreTable, borders: FloatArray, norm: str, noise: str | N
 
         return error
     starts = starts[merged_starts(*(np.add.reduceat(a, starts) for a in (table.w, table.w2)))]
-    # What squared weights and fractional labels in a cell come to, for each unit of its weight.
+    # Squared weights and fractional labels in a cell, per unit of its weight.
     square = 1.0 if table.plain else table.w2 / table.w
     fraction = 0.0 if table.plain else (table.w2y - table.w2yy) / table.w
 
@@ -174,7 +174,7 @@ def kernel(
 
 
 def borders_of(table: ScoreTable, *, strategy: str, n_bins: int | str, **_: Any) -> FloatArray:
-    """Inner borders of the bins."""
+    """Return the inner borders of the bins."""
     return table.borders(strategy, n_bins)
 
 
@@ -192,7 +192,7 @@ def calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """How far predicted probabilities are from observed frequencies, corrected for sampling noise.
+    """Measure how far probabilities are from observed frequencies, corrected for sampling noise.
 
     Rows are put into bins by their scores. The gap of a bin is the difference between its mean
     score and its observed frequency. :func:`estimate` adds an interval.
@@ -207,7 +207,8 @@ def calibration_error(
         The weighted mean of the bins' absolute gaps (ECE), the root of their weighted mean
         square (RMS calibration error), or the largest gap (MCE).
     strategy : {"quantile", "uniform", "unique"}, default="quantile"
-        Bins of equal mass (ties never split), of equal width, or one per distinct score.
+        Equal-mass bins (equal scores stay in one bin), equal-width bins, or one bin per distinct
+        score.
     n_bins : int, "auto" or "sweep", default=15
         Number of bins. ``"auto"``: the cube root of n, rounded up. ``"sweep"``: the largest
         number, at most 1000, up to which the bins' frequencies increase (Roelofs et al. 2022).
@@ -225,7 +226,7 @@ def calibration_error(
     weights : {"sampling", "frequency"}, default="sampling"
         Whether a weight is a row's share of the population or a count of rows, see Notes.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
@@ -309,7 +310,7 @@ def squared_calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Squared l2 calibration error, which may be negative.
+    """Compute the squared l2 calibration error, which may be negative.
 
     Use it to average errors over folds, seeds or data sets. The mean of these unbiased estimates is
     unbiased; a mean of clipped estimates or of square roots is not.
@@ -362,7 +363,7 @@ def _raw(
     debias: Debias,
     kind: Kind | None,
 ) -> FloatArray:
-    """Errors of the problems, not yet clipped or averaged; squared for l2."""
+    """Return the problems' errors (squared for l2), not clipped or averaged."""
     check_choice("norm", norm, NORMS)
     noise = check_debias(debias, norm)
     rows = validate_given(*given)
@@ -391,7 +392,7 @@ def expected_calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Expected calibration error (ECE): the mean absolute gap over equal-width bins.
+    """Compute the expected calibration error (ECE): the mean absolute gap over equal-width bins.
 
     This is the error that most papers report: :func:`calibration_error` with ``norm="l1"`` and no
     debiasing. It does not tell whether the scores are useful; report :func:`brier_skill_score` too.
@@ -405,7 +406,7 @@ def expected_calibration_error(
     n_bins : int, "auto" or "sweep", default=15
         Number of bins.
     strategy : {"uniform", "quantile", "unique"}, default="uniform"
-        Bins of equal width, of equal mass, or one per distinct score.
+        Equal-width bins, equal-mass bins, or one bin per distinct score.
     debias : bool, "differences" or "labels", default=False
         Subtract what sampling noise adds, as in :func:`calibration_error`. Most papers do not.
     kind : {"binary", "top_label", "classwise"}, optional
@@ -415,7 +416,7 @@ def expected_calibration_error(
     weights : {"sampling", "frequency"}, default="sampling"
         As in :func:`calibration_error`.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
@@ -456,7 +457,7 @@ def maximum_calibration_error(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Maximum calibration error (MCE): the largest absolute gap of any bin.
+    """Compute the maximum calibration error (MCE): the largest absolute gap of any bin.
 
     It is sensitive to bins with few rows. :func:`estimate` shows how much of it may be noise.
 
@@ -469,7 +470,7 @@ def maximum_calibration_error(
     n_bins : int or "auto", default=15
         Number of bins.
     strategy : {"uniform", "quantile", "unique"}, default="uniform"
-        Bins of equal width, of equal mass, or one per distinct score.
+        Equal-width bins, equal-mass bins, or one bin per distinct score.
     kind : {"binary", "top_label", "classwise"}, optional
         Default: "top_label" for K > 2 classes, else "binary".
     sample_weight : array-like of shape (n,), optional
@@ -477,7 +478,7 @@ def maximum_calibration_error(
     weights : {"sampling", "frequency"}, default="sampling"
         As in :func:`calibration_error`.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
@@ -507,7 +508,7 @@ def maximum_calibration_error(
 
 
 def _settings(norm: str, strategy: str, debias: bool) -> Any:
-    """Settings of one of the three functions: its defaults, what was asked for, bins resolved."""
+    """Return the function that completes the settings of one of the three errors."""
     defaults = {"norm": norm, "strategy": strategy, "n_bins": 15, "debias": debias}
 
     def settings(

@@ -1,4 +1,4 @@
-"""Certificates of calibration."""
+"""Certificates: bounds of the calibration error."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from .._numerics.influence import reversed_area
 from .._typing import FloatArray, Kind, Norm
 from ._table import ScoreTable
 
-#: Data sets behind the first guess, and behind the answer; of many outputs fewer do.
+#: Simulated data sets for the first guess, and for the answer (fewer if there are many outputs).
 _N_SEARCH, _N_SETS = 60, 400
 _MOST_NUMBERS = 40_000
-#: Confidence that the answer is reached as often as it is said to be.
+#: Confidence that the number of rows reaches the bound with the given power.
 _SURE = 0.99
 _MOST_OUTPUTS = 10_000
 _MOST_ROWS = 1e12
@@ -80,7 +80,7 @@ def certify(
     kind : {"binary", "top_label", "classwise"}, optional
         Which probabilities. Default: of the event, or of the predicted class for K > 2 classes.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=0
@@ -162,7 +162,7 @@ def rows_to_certify(
     value: Any = None,
     random_state: Any = 0,
 ) -> int:
-    """Number of labeled rows that :func:`certify` needs for an upper bound of at most ``error``.
+    """Compute how many labeled rows :func:`certify` needs for an upper bound of ``error``.
 
     Use it before you collect labels. The number is for a perfectly calibrated model with ``n_bins``
     equally frequent outputs; a miscalibrated model needs more rows. It is not about
@@ -177,7 +177,7 @@ def rows_to_certify(
     level : float, default=0.9
         Confidence of the certificate.
     norm : {"l1", "l2", "max"}, default="l2"
-        Which error.
+        Which error to bound, as in :func:`calibration_error`.
     power : float, default=0.9
         Probability that the bound is reached with this number of rows.
     value : array-like of shape (n_bins,), optional
@@ -193,12 +193,12 @@ def rows_to_certify(
     Raises
     ------
     ValueError
-        If a setting is out of range, or more than 10^12 rows are needed.
+        If a setting is out of range, or if more than 10^12 rows are needed.
 
     Notes
     -----
-    For each number of rows that is tried, 60 data sets are simulated, and 400 for the last ones.
-    A number is enough if, with 99% confidence, a share ``power`` of the bounds is at most
+    For each number of rows that is tried, 60 data sets are simulated, and up to 1,600 for the last
+    ones. A number is enough if, with 99% confidence, a share ``power`` of the bounds is at most
     ``error``. It grows approximately like ``n_bins / error**2``.
 
     Examples
@@ -227,12 +227,12 @@ def rows_to_certify(
         return float(np.sort(bounds[at.ravel()])[place]) / error
 
     start = _search(ratio, _N_SEARCH, 4.0 * n_bins, n_bins, power, 0.05)
-    # Of one output most sets are alike, and the largest gap is quick to bound.
+    # With one output most sets are equal, and the largest gap is quick to bound.
     most = _N_SETS * (4 if n_bins == 1 or norm == "max" else 1)
     n_sets = int(np.clip(_MOST_NUMBERS / n_bins, _N_SEARCH, most))
     n = _search(ratio, n_sets, start, n_bins, power, 0.02)
     if n > _MOST_ROWS:
-        raise InputError(f"error={spelled(error)} takes more than 10^12 rows.")
+        raise InputError(f"error={spelled(error)} needs more than 10^12 rows. Pass a larger error.")
     return int(np.ceil(n / n_bins)) * n_bins
 
 
@@ -244,11 +244,11 @@ def _search(
     power: float,
     precision: float,
 ) -> float:
-    """Rows with which a bound is in reach in so many data sets that it surely is often enough.
+    """Search the smallest number of rows whose data sets reach the bound often enough.
 
-    Bounds shrink like 1 / sqrt(n), or by steps where counts are small: both ends are kept.
+    Bounds shrink like 1 / sqrt(n), or in steps if counts are small, so the search keeps both ends.
     """
-    # With that confidence, no smaller share than the power lies below the value at this place.
+    # With that confidence, at least the share ``power`` lies below the value at this place.
     place = min(int(binom.ppf(_SURE, n_sets, power)), n_sets - 1)
     low, high = 0.0, np.inf
     for _ in range(_MOST_STEPS):

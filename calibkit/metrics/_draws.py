@@ -1,4 +1,4 @@
-"""Draws of a metric: of labels that fit the scores, and of the data themselves, the bootstrap."""
+"""Draws of a metric: with labels drawn from the scores, and with rows drawn (bootstrap)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 1 << 20
 
 
 class Band(NamedTuple):
-    """Mean and central range of a metric over labels that fit the scores; None if unknown."""
+    """Mean and central range of a metric over labels drawn from the scores; None if unknown."""
 
     mean: float | None = None
     low: float | None = None
@@ -30,7 +30,7 @@ class Band(NamedTuple):
 
 
 def null_band(null: FloatArray | None, level: float) -> Band:
-    """The band of these draws."""
+    """Return the band of these draws."""
     if null is None or not np.isfinite(null).any():
         return Band()
     null = null[np.isfinite(null)]
@@ -39,28 +39,28 @@ def null_band(null: FloatArray | None, level: float) -> Band:
 
 
 def batches(n_draws: int, size: int) -> list[int]:
-    """Numbers of draws to make at once."""
+    """Return the sizes of the batches of draws."""
     step = max(1, _BATCH // max(1, size))
     return [min(step, n_draws - i) for i in range(0, n_draws, step)]
 
 
 def lower_ends(table: ScoreTable, cells: ScoreTable) -> FloatArray:
-    """Inner borders of the cells that a table was coarsened to."""
+    """Return the inner borders of the cells of a coarsened table."""
     last = np.searchsorted(np.cumsum(table.n), np.cumsum(cells.n)[:-1])
     return table.p[last + 1]
 
 
 class Noise(NamedTuple):
-    """Noise of groups: what each adds to the weighted labels of each cell, and their worth."""
+    """Noise of groups: each group's part in each cell's labels, and the degrees of freedom."""
 
     units: sparse.csr_matrix
     freedom: float
 
 
 def group_noise(table: ScoreTable, cells: ScoreTable, rows: Binary, groups: IntArray) -> Noise:
-    """Noise that the groups show about the frequencies of some bins, at the rates of the scores.
+    """Return the noise of the groups around the frequencies of bins, scaled to the scores' rates.
 
-    The worth of unequal groups is Kish's number of equal ones.
+    Unequal groups count by their effective number (Kish).
     """
     w = np.ones(len(rows.p)) if rows.w is None else rows.w
     size = np.bincount(groups, w)
@@ -85,7 +85,7 @@ def group_noise(table: ScoreTable, cells: ScoreTable, rows: Binary, groups: IntA
 def _labels(
     cells: ScoreTable, n_draws: int, rng: np.random.Generator, noise: Noise | None
 ) -> Iterator[FloatArray]:
-    """Batches of weighted labels in the cells, drawn from the scores."""
+    """Yield batches of weighted labels in the cells, drawn from the scores."""
     mean = cells.w * cells.p
     if noise is not None:
         n = noise.units.shape[0]
@@ -94,7 +94,7 @@ def _labels(
             drawn *= np.sqrt(noise.freedom / rng.chisquare(noise.freedom, size=(batch, 1)))
             yield mean + drawn @ noise.units
         return
-    if not np.array_equal(cells.w2y, cells.w2yy):  # fractions vary by less than labels would
+    if not np.array_equal(cells.w2y, cells.w2yy):  # fractions vary less than labels
         dd = cells.w2 * cells.p**2 - 2.0 * cells.p * cells.w2y + cells.w2yy
         sd = np.sqrt(np.maximum(dd, 0.0))
         for batch in batches(n_draws, len(cells)):
@@ -117,9 +117,9 @@ def null_draws(
     rng: np.random.Generator,
     noise: Noise | None = None,
 ) -> FloatArray:
-    """The metric with labels drawn from the scores: the scores are then calibrated.
+    """Return the metric for labels drawn from the scores, for which the scores are calibrated.
 
-    Labels are independent, or vary with the noise of groups.
+    Labels are independent, or have the noise of groups.
     """
     labels = _labels(cells, n_draws, rng, noise)
     return np.concatenate([kernel(np.broadcast_to(cells.w, wy.shape), wy) for wy in labels])
@@ -128,7 +128,7 @@ def null_draws(
 def unit_sums(
     table: ScoreTable, cells: ScoreTable, rows: Binary, groups: IntArray | None
 ) -> sparse.csr_matrix:
-    """Weight with and without the event that each group, or row, has in each cell."""
+    """Return the weight of events and non-events of each group, or row, in each cell."""
     m, n = len(cells), len(rows.p)
     w = np.ones(n) if rows.w is None else rows.w
     cell = assign(rows.p, lower_ends(table, cells))
@@ -147,10 +147,10 @@ def cell_draws(
     n_draws: int,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Bootstrap of rows on the cells of their table.
+    """Bootstrap rows on the cells of their table.
 
-    To draw n rows of weight one with replacement is to draw the counts of each cell and label from
-    a multinomial distribution; with weights or groups, to draw the counts of the rows or groups.
+    For n rows of weight one, the counts of each cell and label are drawn from a multinomial
+    distribution. With weights or groups, the counts of the rows or groups are drawn.
     """
     m = len(cells)
     events = np.concatenate((cells.wy, cells.w - cells.wy))
@@ -179,7 +179,7 @@ def row_draws(
     rng: np.random.Generator,
     params: dict[str, Any],
 ) -> tuple[float, FloatArray, FloatArray | None]:
-    """Value, bootstrap and null draws of any function, evaluated on drawn rows."""
+    """Return value, bootstrap draws and null draws of a function, evaluated on drawn rows."""
     s, y = rows.scores.values, rows.y
     n = len(y)
     if spec is not None and spec.loss is not None:
@@ -189,7 +189,7 @@ def row_draws(
     observed = value(slice(None), y)
     draws = np.array([value(i, y) for i in _row_indices(n, groups, n_draws, rng)])
     if spec is None or groups is not None:
-        return observed, draws, None  # how labels of one group hang together is not known
+        return observed, draws, None  # the dependence inside groups is unknown
     labels = _label_drawer(s, rng)
     null = np.array([value(slice(None), labels()) for _ in range(n_null)])
     return observed, draws, null
@@ -198,7 +198,7 @@ def row_draws(
 def _value_of_rows(
     function: Callable[..., float], spec: Metric | None, rows: Rows, params: dict[str, Any]
 ) -> Callable[[Any, IntArray], float]:
-    """``(row indices, labels) -> value`` by calling the function on those rows."""
+    """Return ``(row indices, labels) -> value``, which calls the function on those rows."""
     s, w = rows.scores.values, rows.w
     extra = dict(params)
     if spec is not None:
@@ -220,7 +220,7 @@ def _value_of_rows(
 
 
 def _value_of_losses(spec: Metric, rows: Rows) -> Callable[[Any, IntArray], float]:
-    """The same for a mean loss, whose rows are worked out once and not for each draw."""
+    """Do the same for a mean loss, whose losses per row are computed only once."""
     s, y, w = rows.scores.values, rows.y, rows.w
     assert spec.loss is not None
     observed = spec.loss(s, y)
@@ -251,13 +251,13 @@ def _row_indices(n: int, groups: IntArray | None, n_draws: int, rng: np.random.G
 
 
 def _label_drawer(p: FloatArray, rng: np.random.Generator) -> Callable[[], IntArray]:
-    """A function that draws the label of every row from its probabilities."""
+    """Return a function that draws the label of every row from its probabilities."""
     n = len(p)
     if p.ndim == 1:
         return lambda: (rng.random(n) < p).view(np.int8)
     rows, k = np.arange(n), p.shape[1]
     above = np.cumsum(p, axis=1, dtype=np.float64)
-    # Row i's distribution function, moved up by i: one ascending array to look all rows up in.
+    # Row i's distribution function plus i: one ascending array for all rows.
     ladder = (above / above[:, -1:] + rows[:, None]).ravel()
 
     def draw() -> IntArray:

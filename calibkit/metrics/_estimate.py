@@ -37,11 +37,11 @@ from ._selective import SPECS as SELECTIVE
 from ._spec import RULES, Interval, Metric
 from ._table import ScoreTable
 
-#: Cells of the table that draws are taken on: the within-cell spread they leave out is below
-#: (1/512)^2 of the variance.
+#: Cells of the table on which draws are made. The variance of the scores inside a cell is
+#: ignored; it is below (1/512)^2 of the whole.
 N_CELLS = 512
 
-#: Calibration errors up to this are as good as none.
+#: Calibration errors up to this count as negligible.
 _SMALL = 0.05
 
 METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
@@ -50,7 +50,7 @@ _KNOWN = METRICS | {m.name: m for m in SELECTIVE}
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric's value, its interval, and what a perfectly calibrated model would show.
+    """A metric's value, its confidence interval, and the value of a perfectly calibrated model.
 
     ``float(e)`` is the value. ``print(e)`` shows one line to cite, with all settings.
 
@@ -61,7 +61,7 @@ class Estimate:
     low, high : float
         Ends of the interval.
     level : float
-        Nominal coverage of the interval, for instance 0.9.
+        Confidence level of the interval, for instance 0.9.
     n : int
         Number of rows.
     name : str
@@ -70,7 +70,7 @@ class Estimate:
         Its settings, such as norm, strategy and estimator. ``n_bins`` bins were used and
         ``n_bins_asked`` requested; ties and merged small bins leave fewer.
     method : str
-        How the interval was made.
+        Method of the interval.
     null : float or None
         The value that a perfectly calibrated model with these scores would show on average: the
         mean of the metric over labels drawn from the probabilities.
@@ -155,8 +155,14 @@ class Estimate:
 
 
 def find_metric(metric: str | Callable[..., float]) -> Metric | None:
-    """What is known of a metric; None for a function that is not one of ours."""
+    """Return the description of a metric; None for a function of the user."""
     if isinstance(metric, str):
+        if metric == "squared_calibration_error":
+            raise InputError(
+                f"metric={spelled(metric)} has no interval, since it may be negative; expected a "
+                "clipped error. Use metric='calibration_error': params['unclipped_square'] of its "
+                "result is the squared error."
+            )
         check_choice("metric", metric, _KNOWN)
         return _KNOWN[metric]
     if not callable(metric):
@@ -172,7 +178,7 @@ _DATA = ("y_true", "y_prob", "sample_weight", "weights", "pos_label", "classes")
 
 
 def check_settings(spec: Metric | None, params: dict[str, Any]) -> None:
-    """Raise if a setting is none of the metric's."""
+    """Raise if the metric does not have one of these settings."""
     if spec is None:
         return
     known = [p for p in inspect.signature(spec.function).parameters if p not in _DATA]
@@ -202,19 +208,21 @@ def estimate(
     random_state: Any = None,
     **params: Any,
 ) -> Estimate:
-    """Estimate a metric with an interval, and the value a perfectly calibrated model would show.
+    """Estimate a metric with its confidence interval and the value of a perfectly calibrated model.
+
+    Use it to see whether a calibration error is larger than chance explains.
 
     Parameters
     ----------
     metric : callable or str
-        One of calibkit's metrics or its name, or any function ``(y_true, y_prob) -> float``.
+        A metric of calibkit or its name, or any function ``(y_true, y_prob) -> float``.
     y_true : array-like of shape (n,), or ScoreTable
         Labels, or a table of unweighted rows. For two classes also fractions of events in
         [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label (one column), or of each class.
     level : float, default=0.9
-        Nominal coverage of the interval and of the null band.
+        Confidence level of the interval, and coverage of the null band.
     method : {"auto", "bootstrap"}, default="auto"
         How the interval is computed. "auto" uses the method with the best coverage for the metric,
         see Notes.
@@ -231,7 +239,7 @@ def estimate(
         uneven weights widen the interval), or a count of rows (the estimate is that of repeated
         rows; a fraction k/n of weight n is k events in n rows).
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=None
@@ -248,7 +256,7 @@ def estimate(
     ------
     ValueError
         If the data or settings are invalid; if a weighted table is given (pass the rows instead);
-        or if one class has a single row and the metric is a loss.
+        or if one class has a single row and the metric is a loss or a skill score.
     TypeError
         If ``metric`` is neither a function nor a name.
 
@@ -263,8 +271,8 @@ def estimate(
     -----
     Calibration errors: the interval inverts a test. It contains the errors of all hypotheses (true
     gaps of the bins) that the observed error does not contradict. Labels are simulated from
-    binomial distributions, so the interval is valid with few events too. It begins at 0 if a
-    calibrated model can't be excluded. It is an interval for the error on these bins (with
+    binomial distributions, so the interval is valid with few events too. It begins at 0 if the
+    rows do not exclude a calibrated model. It is an interval for the error on these bins (with
     "quantile", the bins that these rows give), which is a lower bound of the error of a continuous
     model. With weights or groups, normal noise replaces the binomial simulation. For "max", the
     bounds come from simultaneous exact intervals of all bins, with effective numbers of rows (Kish
@@ -275,9 +283,10 @@ def estimate(
     under the risk-coverage curve: the same with the influence of each row, the latter on the logit
     scale. ROC AUC: Newcombe's interval (2006, method 5), with its variance corrected by DeLong's.
 
-    With fewer than ten (effective) rows of the rarer class, intervals of losses are too narrow: a
-    warning and ``caution`` say so. With a single row of a class there is no interval, except for
-    the AUC. Any interval is too narrow with fewer than ten (effective) groups.
+    With fewer than ten (effective) rows of the rarer class, these intervals may be too narrow,
+    except that of the AUC: a warning and ``caution`` say so. With a single row of a class there is
+    no interval, except for the AUC. With fewer than ten (effective) groups any interval may be too
+    narrow.
     ``benchmarks/score_intervals.py`` prints the coverage; ``docs/intervals.md`` lists the methods.
 
     Other functions, and ``method="bootstrap"``: the basic bootstrap, ``[2v - q(1 - a/2), 2v -
@@ -324,7 +333,7 @@ def estimate(
     if isinstance(y_true, ScoreTable):
         table = _checked_table(spec, y_true, kind, groups, sample_weight)
         kind, n, effective = "binary", table.n_rows, table.effective_rows
-        problems = iter([(table, Binary(table.p, table.wy, None))])  # its rows are not needed
+        problems = iter([(table, Binary(table.p, table.wy, None))])  # rows are not needed
     else:
         rows, codes = _rows_of(groups, y_true, y_prob, sample_weight, weights, pos_label, classes)
         kind = _kind(spec, rows, kind)
@@ -361,7 +370,7 @@ def estimate(
 
 
 class _Request(NamedTuple):
-    """What is to be estimated, and how."""
+    """A metric with all settings of its estimate."""
 
     function: Callable[..., float]
     spec: Metric | None
@@ -383,7 +392,7 @@ class NoIntervalError(InputError):
 
 
 def estimate_or_value(*args: Any, **settings: Any) -> Estimate:
-    """An :func:`estimate`, with ends that are NaN where the rows allow no interval."""
+    """Call :func:`estimate`; the ends are NaN if the rows allow no interval."""
     try:
         return estimate(*args, **settings)
     except NoIntervalError as error:
@@ -391,7 +400,7 @@ def estimate_or_value(*args: Any, **settings: Any) -> Estimate:
 
 
 def _judged(point: Estimate, ends: Interval, few: str) -> Estimate:
-    """The estimate with what is to be said of its interval; refused if there can be none."""
+    """Add the interval's caution to the estimate; raise if there is no interval."""
     if ends.refusal:
         no_ends: dict[str, Any] = {"low": np.nan, "high": np.nan, "method": "no interval"}
         raise NoIntervalError(
@@ -413,7 +422,7 @@ def _check_draws(method: str, level: float, n_resamples: int) -> None:
 def _with_area(
     problems: Iterator[tuple[ScoreTable, Binary]], groups: IntArray | None
 ) -> tuple[Iterator[tuple[ScoreTable, Binary]], float | None]:
-    """The one problem, and its area under the curve if the scores rank the wrong way round."""
+    """Return the one problem, and its ROC AUC if that is significantly below 0.5."""
     table, b = next(problems)
     sums = table.w, table.wy, table.w2, table.w2y
     area = reversed_area(*sums)
@@ -423,7 +432,7 @@ def _with_area(
 
 
 def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that say how many bins were used, of a metric that has any."""
+    """Add the number of bins used to the settings of a binned metric."""
     if spec.borders is None:
         return settings
     bins = table.sums(spec.borders(table, **settings))
@@ -433,7 +442,7 @@ def _with_bins(spec: Metric, table: ScoreTable, settings: dict[str, Any]) -> dic
 def _on_cells(
     request: _Request, table: ScoreTable, binary: Binary, groups: IntArray | None
 ) -> tuple[float, Interval, FloatArray | None]:
-    """Value, interval, and draws of the metric from labels that fit the scores."""
+    """Return value, interval, and draws of the metric with labels drawn from the scores."""
     spec, level, rng = request.spec, request.level, request.rng
     assert spec is not None
     value = spec.function(table, **request.params)
@@ -454,7 +463,7 @@ def _on_cells(
 def _on_rows(
     request: _Request, rows: Rows, groups: IntArray | None
 ) -> tuple[float, Interval, FloatArray | None]:
-    """The same of K classes, and of any function, which is evaluated on drawn rows."""
+    """Do the same for K classes, and for any function, by evaluating it on drawn rows."""
     spec, level = request.spec, request.level
     n_draws = 0 if spec is not None and request.method == "auto" else request.n_resamples
     data = rows, groups, n_draws, request.n_resamples
@@ -467,7 +476,7 @@ def _on_rows(
 
 
 def _rows_of(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
-    """Checked rows of positive weight, and the codes of their groups."""
+    """Return checked rows of positive weight, and the codes of their groups."""
     rows = validate_problem(*given, fractions=True)
     _, _, sample_weight, weights, *_ = given
     if rows.w is not None and weights == "sampling" and rows.w.min() == rows.w.max():
@@ -478,12 +487,12 @@ def _rows_of(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
     return rows, validate_groups(groups, sample_weight, n)
 
 
-#: So many rows that weights count are repeated for metrics that take rows one by one.
+#: At most so many rows are repeated by frequency weights, for metrics evaluated row by row.
 _MOST_REPEATED = 10_000_000
 
 
 def _repeated(rows: Rows, groups: IntArray | None) -> tuple[Rows, IntArray | None]:
-    """Rows as often as their weights say; fractions as events and non-events."""
+    """Repeat rows by their weights; split fractions into events and non-events."""
     if rows.w is None:
         return rows, groups
     if rows.w.sum() > _MOST_REPEATED:
@@ -526,7 +535,7 @@ def _checked_table(
 
 
 def _kind(spec: Metric | None, rows: Rows, kind: Kind | None) -> Kind:
-    """The kind of error."""
+    """Return the kind of probabilities that the metric measures."""
     k = rows.scores.n_classes
     if spec is None:
         return "binary"
@@ -536,7 +545,7 @@ def _kind(spec: Metric | None, rows: Rows, kind: Kind | None) -> Kind:
 
 
 def _bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
-    """Basic bootstrap interval."""
+    """Return the basic bootstrap interval."""
     failed = 1.0 - np.isfinite(draws).mean()
     draws = draws[np.isfinite(draws)]
     if len(draws) == 0:
@@ -555,7 +564,7 @@ def _bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
 
 
 def _inside(spec: Metric | None, value: float, ends: Interval, kind: Kind) -> Interval:
-    """Inside the metric's range and around its value."""
+    """Limit the interval to the metric's range, and widen it to contain the value."""
     low, high = min(ends.low, value), max(ends.high, value)
     if spec is not None:
         several = spec.name == "brier_score" and kind == "classwise"

@@ -1,4 +1,4 @@
-"""Intervals of calibration errors that cover near zero error too."""
+"""Intervals of calibration errors, which are valid near zero error too."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ._draws import Band, group_noise, null_band, null_draws
 from ._spec import RULES, Interval
 from ._table import ScoreTable
 
-#: Errors of the classes are not independent: those of two classes are one. At worst that doubles
-#: the variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above
-#: the diagonal one, sum_k (p_k (1 - p_k))^2.
+#: Errors of the classes are dependent: with two classes they are equal. At worst this doubles the
+#: variance of their sum, since the off-diagonal part of sum_jk (p_j p_k)^2 is never above the
+#: diagonal part, sum_k (p_k (1 - p_k))^2.
 SHARED = float(np.sqrt(2.0))
 
 
@@ -49,7 +49,7 @@ class Grouped(NamedTuple):
         return np.ones(len(self.rows.p)) if self.rows.w is None else self.rows.w
 
     def contributions(self) -> tuple[FloatArray, FloatArray]:
-        """What each group adds to the noise of each bin's gap and share; shapes (groups, bins)."""
+        """Return each group's part of each bin's gap and share; shapes (groups, bins)."""
         w, d = self.w, self.rows.p - self.rows.y
         total = np.bincount(self.place, w, minlength=self.n_bins)
         gap = np.bincount(self.place, w * d, minlength=self.n_bins) / total
@@ -60,7 +60,7 @@ class Grouped(NamedTuple):
 
 
 def grouped(rows: Binary, borders: FloatArray, sums: BinSums, groups: IntArray) -> Grouped:
-    """Rows in the bins that are left once small ones of these sums are joined."""
+    """Assign rows to the bins that remain after small bins are joined."""
     starts = merged_starts(sums.w, sums.w2)
     joined = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(sums.w))))
     return Grouped(rows, joined[assign(rows.p, borders)], groups, len(starts))
@@ -69,14 +69,14 @@ def grouped(rows: Binary, borders: FloatArray, sums: BinSums, groups: IntArray) 
 def normal_interval(
     norm: str, merged: list[BinSums], parts: list[Grouped], level: float, n_draws: int, seed: int
 ) -> Interval:
-    """With weights or groups: normal noise of the covariance that the rows, or groups, show."""
+    """Return the interval with weights or groups, by normal noise of their covariance."""
     if not parts:
         covariance = _of_rows([_row_covariance(s) for s in merged])
         freedom = max(min(float(np.median(_worth_of(s))) for s in merged) - 1.0, 1.0)
     else:
         noise = [part.contributions() for part in parts]
         both = np.concatenate([a for a, _ in noise] + [a for _, a in noise], axis=1)
-        # A group pulls the gaps to itself by its share of the weight, and large ones decide.
+        # A group moves the gaps toward its own by its share of the weight.
         size = np.bincount(parts[0].groups, parts[0].w)
         both /= np.sqrt(1.0 - np.minimum(size / size.sum(), MOST_SHARE))[:, None]
         covariance = both.T @ both
@@ -87,30 +87,30 @@ def normal_interval(
     share = np.clip(np.concatenate([s.wy / s.w for s in merged]), 0.0, 1.0)
     n = np.concatenate([np.maximum(_worth_of(s), 1.0) for s in merged])
     rate = smoothed(share * n, n, score)
-    # A bin whose labels are all alike shows no noise, but has some.
+    # The noise of a bin with equal labels cannot be observed: it is computed from a rate.
     alike = (share <= 0.0) | (share >= 1.0)
     m = len(w)
     variance = np.diag(covariance)[:m].copy()
     missing = np.where(alike, np.maximum(rate * (1.0 - rate) / n - variance, 0.0), 0.0)
     covariance[np.arange(m), np.arange(m)] += missing
-    # All bins share one weight, of which each problem has its part.
+    # The bins of all problems share one total weight.
     covariance[m:] /= len(merged)
     covariance[:, m:] /= len(merged)
     bins = Bins(w / w.sum(), score - share, np.sqrt(variance + missing))
     sampler = Normal(bins.share, covariance, freedom, score, rate, n_draws, seed)
-    # Groups bring the covariance of the classes with them, rows are taken as apart.
+    # The covariance of groups includes that of the classes; the covariance of rows does not.
     inflate = SHARED if len(merged) > 1 and not parts else 1.0
     ends = invert(norm, bins, score, sampler, level, few=False, inflate=inflate)
     return Interval(*ends, RULES["error, groups" if parts else "error, weights"].method)
 
 
 def _worth_of(sums: BinSums) -> FloatArray:
-    """Rows of equal weight that would say as much as each bin's."""
+    """Return the effective number of rows of each bin."""
     return effective_count(sums.w, sums.squares()[0])
 
 
 def _row_covariance(sums: BinSums) -> FloatArray:
-    """Covariance of gaps and shares of independent rows, shape (2 bins, 2 bins).
+    """Return the covariance of gaps and shares of independent rows, shape (2 bins, 2 bins).
 
     A row moves the gap of its own bin by e = w (d - gap) / W, and the shares by
     ``v (1_b - share)`` with v its share of all weight.
@@ -121,7 +121,7 @@ def _row_covariance(sums: BinSums) -> FloatArray:
     gap = (sums.wp - sums.wy) / w
     gaps = np.maximum(sums.w2dd - 2.0 * gap * (w2p - w2y) + gap * gap * w2, 0.0) / w / w
     both = (w2p - w2y - gap * w2) / w / total
-    away = np.eye(n_bins) - w / total  # a row for each bin: what its rows do to all shares
+    away = np.eye(n_bins) - w / total  # row b: how the rows of bin b move all shares
     out = np.empty((2 * n_bins, 2 * n_bins))
     out[:n_bins, :n_bins] = np.diag(gaps)
     out[:n_bins, n_bins:] = both[:, None] * away
@@ -131,7 +131,7 @@ def _row_covariance(sums: BinSums) -> FloatArray:
 
 
 def _of_rows(parts: list[FloatArray]) -> FloatArray:
-    """Covariance of all gaps, then all shares, of problems taken as apart."""
+    """Return the covariance of all gaps, then all shares, of independent problems."""
     if len(parts) == 1:
         return parts[0]
     sizes = [len(a) // 2 for a in parts]
@@ -147,12 +147,12 @@ def _of_rows(parts: list[FloatArray]) -> FloatArray:
 def bin_worth(
     sums: BinSums, rows: Binary | None, borders: FloatArray, groups: IntArray | None, level: float
 ) -> FloatArray:
-    """Independent rows of equal weight that would say as much of each filled bin's frequency.
+    """Return the effective number of rows of each filled bin.
 
-    Of weights it is Kish's (sum w)^2 / sum w^2. Of groups it is what a binomial share of the
-    variance that they show would take, less for the few groups which that variance is known from
-    (Korn and Graubard 1998); never more than of the weights, nor less than one. Where all labels
-    of a bin agree they show no variance, and each group counts as a row.
+    Weights: Kish's (sum w)^2 / sum w^2. Groups: the number of rows for which a binomial share has
+    the observed variance, reduced if few groups show that variance (Korn and Graubard 1998). It is
+    at least one and at most the number for the weights. In a bin with equal labels each group
+    counts as one row.
     """
     filled = np.flatnonzero(sums.w > 0)
     n = _worth_of(sums)[filled]
@@ -173,16 +173,16 @@ def bin_worth(
     return np.clip(np.where(labels > 0, shown * few, shown), 1.0, np.maximum(n, 1.0))
 
 
-#: Cells that labels are drawn on for the null band: variances inside 64 cells are below
-#: (1/64)^2 of the whole.
+#: Cells on which labels are drawn for the null band. The variance inside a cell is below (1/64)^2
+#: of the whole.
 _N_NULL = 64
 
-#: More bins take too long to simulate.
+#: With more bins the simulation is too slow.
 _MOST_BINS = 3000
 
 
 class Measured(NamedTuple):
-    """An error with its interval, and the errors that a calibrated model would show."""
+    """An error with its interval, and the errors that a calibrated model shows."""
 
     value: float
     low: float
@@ -193,7 +193,7 @@ class Measured(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """What is kept of one problem."""
+    """The parts of one problem."""
 
     raw: float
     sums: BinSums  # small bins joined
@@ -211,17 +211,17 @@ def measure(
     rng: np.random.Generator,
     groups: IntArray | None,
 ) -> Measured:
-    """Error of one problem, or the mean over the classes, by inverting a test.
+    """Estimate the error of one problem, or the mean over the classes, by inverting a test.
 
-    Whether the error is more than a calibrated model shows is asked once, of the null band: the
-    interval begins above 0 if and only if the value lies above that band. Where the inverted test
-    has no lower end of its own then, the triangle inequality gives one: true gaps are at least as
-    large as those observed less the noise, and the noise is at most ``null_high``.
+    The null band alone decides whether the error is larger than a calibrated model shows: the
+    interval begins above 0 if and only if the value lies above the band. If the inverted test then
+    gives no lower end above 0, the triangle inequality does: the true error is at least the value
+    less the noise, and the noise is at most ``null_high``.
     """
     norm = settings["norm"]
     noise = check_debias(settings["debias"], norm)
     seed = int(rng.integers(2**31))
-    # Groups make errors of the classes vary together: their noise is drawn from one stream.
+    # Errors of the classes are dependent through groups, so all classes use the same draws.
     drawn = None if groups is None else int(rng.integers(2**31))
     plain, parts = True, []
     for table, rows in problems:
@@ -245,7 +245,7 @@ def measure(
 
 
 def with_bins(settings: dict[str, Any], used: int) -> dict[str, Any]:
-    """Settings with the bins used and asked for; equal widths are what they are, filled or not."""
+    """Add the number of bins used and asked for; empty equal-width bins count too."""
     asked = settings["n_bins"]
     if settings["strategy"] == "unique":
         return {**settings, "n_bins": used}
@@ -283,25 +283,24 @@ def _part(
         merged = merge_small(sums)
     except ValueError as error:
         raise InputError(
-            f"{message_of(error)}, and no interval can be had; expected at least two rows."
+            f"{message_of(error)}, so there is no interval; expected at least two rows."
         ) from error
     of_groups = None if groups is None else grouped(rows, borders, sums, groups)
     return _Part(raw, merged, of_groups, None, null, filled if noise is None else len(merged.w))
 
 
 def _refuse_many(most: int, strategy: str) -> None:
-    what = "outputs that differ" if strategy == "unique" else "bins"
+    what = "distinct scores" if strategy == "unique" else "bins"
     raise InputError(
-        f"{most:,} {what}; expected at most {_MOST_BINS:,}, since labels are simulated in every "
-        "bin. Use fewer bins, or method='bootstrap', whose interval is not to be trusted where "
-        "bins hold a handful of rows."
+        f"{most:,} {what}; expected at most {_MOST_BINS:,}, since every bin is simulated. Use "
+        "fewer bins, or method='bootstrap', whose interval is unreliable if bins have few rows."
     )
 
 
 def _inverted(
     norm: str, parts: list[_Part], level: float, n_draws: int, seed: int, *, plain: bool
 ) -> Interval:
-    """Interval of the error of one problem, or of the mean over the classes."""
+    """Return the interval of one problem's error, or of the mean over the classes."""
     merged = [part.sums for part in parts]
     if not plain:
         of_groups = [part.rows for part in parts if part.rows is not None]
@@ -314,7 +313,7 @@ def _inverted(
 
 
 def _joined(norm: str, nulls: list[FloatArray], *, grouped: bool) -> FloatArray:
-    """Errors over all problems that labels drawn from the scores would show."""
+    """Combine the problems' errors for labels drawn from the scores."""
     total: FloatArray = np.max(nulls, axis=0) if norm == "max" else np.mean(nulls, axis=0)
     if len(nulls) > 1 and norm != "max" and not grouped:
         total = total.mean() + SHARED * (total - total.mean())
@@ -323,7 +322,7 @@ def _joined(norm: str, nulls: list[FloatArray], *, grouped: bool) -> FloatArray:
 
 
 def _largest_gap(parts: list[_Part], level: float) -> Interval:
-    """Bounds of the largest gap from intervals that hold in all bins at once."""
+    """Return bounds of the largest gap from simultaneous intervals of all bins."""
     w = np.concatenate([part.sums.w for part in parts])
     share = np.concatenate([part.sums.wy for part in parts]) / w
     mean = np.concatenate([part.sums.wp for part in parts]) / w

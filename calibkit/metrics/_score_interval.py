@@ -1,4 +1,4 @@
-"""Intervals of scores: losses, skills and areas."""
+"""Intervals of losses, skill scores and areas."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from ._table import ScoreTable
 
 
 class Found(NamedTuple):
-    """The noise of a score, that of each class, and the rows behind it."""
+    """The noise of a score, and the numbers of rows it comes from."""
 
     noise: Noise
     worths: list[FloatArray]  # units of the event and of the rest, for every class
     rarer: float  # rows of the rarer class
     n_rows: int
     grouped: bool
-    flattered: float = 0.0  # by which share the base rate's own loss is too small here
+    flattered: float = 0.0  # relative bias of the base rate's loss, estimated on these rows
 
 
 def of_table(spec: Metric, table: ScoreTable, rows: Binary, groups: IntArray | None) -> Found:
-    """A score of one binary problem; of plain rows the table alone tells it."""
+    """Return the noise of a score of one binary problem; plain rows need only the table."""
     plain = table.plain and groups is None
     units = _units(table, _influence(spec, table), None if plain else rows)
     share = np.array([(table.w - table.wy).sum(), table.wy.sum()]) / table.w.sum()
@@ -43,12 +43,12 @@ def of_table(spec: Metric, table: ScoreTable, rows: Binary, groups: IntArray | N
 
 
 def of_classes(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
-    """A score of K classes."""
+    """Return the noise of a score of K classes."""
     return _losses(spec, rows, groups) if spec.loss is not None else _areas(spec, rows, groups)
 
 
 def interval_of(spec: Metric, value: float, noisy: Found, level: float) -> Interval:
-    """Interval of a score, and what is to be said of it."""
+    """Return the interval of a score with its caution or refusal."""
     rule, noise = RULES[spec.interval], noisy.noise
     if spec.interval == "area":
         ends = area_interval(value, noise, noisy.worths, noisy.n_rows, level)
@@ -61,7 +61,7 @@ def interval_of(spec: Metric, value: float, noisy: Found, level: float) -> Inter
 
 
 def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]:
-    """What a unit of weight adds to the metric at each score, without the event and with it."""
+    """Return the influence of a unit of weight at each score, without and with the event."""
     if spec.loss is None:
         assert spec.influence is not None
         return spec.influence(table)
@@ -71,7 +71,7 @@ def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]
     if spec.reference is None:
         mean = (w_no @ no + w_yes @ yes) / total
         return (no - mean) / total, (yes - mean) / total
-    # A ratio of two means: of the loss, and of that of forecasting the base rate.
+    # A ratio of two means: the loss, and the loss of the base rate.
     rate = w_yes.sum() / total
     reference = spec.reference(np.array([w_no.sum(), w_yes.sum()]) / total)
     share = (w_no @ no + w_yes @ yes) / total / reference
@@ -84,7 +84,7 @@ def _influence(spec: Metric, table: ScoreTable) -> tuple[FloatArray, FloatArray]
 def _units(
     table: ScoreTable, influence: tuple[FloatArray, FloatArray], rows: Binary | None
 ) -> Units:
-    """These rows, or those of a plain table: one of each kind and how many there are."""
+    """Return the rows, or for a plain table each kind of row with its count."""
     if rows is None:
         zero, one = np.zeros(len(table)), np.ones(len(table))
         pull = np.array([np.append(influence[0], zero), np.append(zero, influence[1])])
@@ -96,7 +96,7 @@ def _units(
 
 
 def _losses(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
-    """Losses of K classes: of rows of the commonest class, and of the others."""
+    """Return the noise of a loss of K classes: rows of the most frequent class, and the others."""
     assert spec.loss is not None
     w = np.ones(len(rows.y)) if rows.w is None else rows.w
     share = np.bincount(rows.y, w, minlength=rows.scores.n_classes) / w.sum()
@@ -122,10 +122,10 @@ def _found(
 
 
 def _flattered(spec: Metric, share: FloatArray, second: float, noise: Noise) -> float:
-    """By which share the loss of the base rate is too small on the rows that it is taken from.
+    """Return the relative bias of the base rate's loss, measured on the rows that it comes from.
 
-    ``second`` is the share of the second class, or of all classes but the commonest: it is the
-    second difference of the loss where these move by their standard deviation.
+    It is the second difference of the loss when ``second``, the share of all classes but the most
+    frequent (of the event, for two classes), moves by its standard deviation.
     """
     if spec.reference is None or not 0.0 < second < 1.0:
         return 0.0
@@ -138,7 +138,7 @@ def _flattered(spec: Metric, share: FloatArray, second: float, noise: Noise) -> 
 
 
 def _areas(spec: Metric, rows: Rows, groups: IntArray | None) -> Found:
-    """The mean over the classes of the areas of each against the rest."""
+    """Return the noise of the mean ROC AUC over the classes, each against the rest."""
     problems = reduce_rows(rows, "classwise")
     pull: FloatArray | float = 0.0
     least, worths = np.inf, []

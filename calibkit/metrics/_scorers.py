@@ -47,7 +47,7 @@ def get_scorer(name: str, **params: Any) -> Any:
     Raises
     ------
     ValueError
-        If the name is not known.
+        If the name is unknown.
 
     Examples
     --------

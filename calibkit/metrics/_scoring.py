@@ -1,4 +1,4 @@
-"""Proper scores, their skill against the base rate, and the area under the ROC curve."""
+"""Brier score, log loss, their skill scores against the base rate, and the ROC AUC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RowsLoss = Callable[[FloatArray, np.ndarray], FloatArray]
 
 
 def _loss_kernel(rows_loss: RowsLoss) -> Callable[[ScoreTable], Kernel]:
-    """Mean loss on the cells of a table."""
+    """Return the mean loss on the cells of a table."""
 
     def kernel(table: ScoreTable) -> Kernel:
         no, yes = (rows_loss(table.p, np.full(len(table), label)) for label in (0, 1))
@@ -32,8 +32,8 @@ _brier_kernel, _log_kernel = _loss_kernel(brier_rows), _loss_kernel(log_rows)
 
 
 def _gini(share: FloatArray) -> FloatArray:
-    """Brier score of the class shares themselves, over the last axis; half of it for two."""
-    # Of products alone: 1 - share @ share would lose classes below 1e-16.
+    """Return the Brier score of forecasting the class shares, over the last axis."""
+    # Products only: 1 - share @ share would lose classes below 1e-16.
     ordered = np.sort(share, axis=-1)
     before = np.cumsum(ordered[..., :-1], axis=-1)
     total = (ordered[..., 1:] * before).sum(axis=-1)
@@ -41,7 +41,7 @@ def _gini(share: FloatArray) -> FloatArray:
 
 
 def _entropy(share: FloatArray) -> FloatArray:
-    """Log-loss of the class shares themselves, over the last axis."""
+    """Return the log loss of forecasting the class shares, over the last axis."""
     ordered = np.sort(share, axis=-1)
     rest = ordered[..., :-1]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -57,7 +57,7 @@ def _skill_metric(
     loss: RowsLoss,
     base: Callable[[FloatArray], FloatArray],
 ) -> Metric:
-    """The skill of a score against that of the base rate."""
+    """Return the skill score of a loss, against the base rate."""
 
     def kernel(table: ScoreTable) -> Kernel:
         value = score(table)
@@ -77,7 +77,7 @@ def _skill_metric(
 def _auc_kernel(table: ScoreTable) -> Kernel:
     def auc(w: FloatArray, wy: FloatArray) -> FloatArray:
         with np.errstate(divide="ignore", invalid="ignore"):
-            # Shares first: products of weights might overflow, or vanish.
+            # Shares first: products of weights could overflow or underflow.
             yes, no = wy / wy.sum(axis=-1)[..., None], w - wy
             no = no / no.sum(axis=-1)[..., None]
             below = np.cumsum(no, axis=-1) - 0.5 * no
@@ -94,7 +94,7 @@ def _auc_influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
 def _mean_loss(
     rows_loss: RowsLoss, kernel: Callable[[ScoreTable], Kernel], *given: Any
 ) -> tuple[float, FloatArray]:
-    """The mean loss, and the share of each class (of the event alone for a table)."""
+    """Return the mean loss and the share of each class."""
     rows = validate_given(*given)
     if isinstance(rows, ScoreTable):
         w, wy = rows.w, rows.wy
@@ -128,7 +128,7 @@ def brier_score(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Mean squared error of probabilities; smaller is better.
+    """Compute the Brier score: the mean squared error of probabilities; smaller is better.
 
     Parameters
     ----------
@@ -143,15 +143,15 @@ def brier_score(
         Whether weights are shares of the population or counts of rows. This changes the interval
         of :func:`estimate`, not the value.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------
     score : float
-        In [0, 1] for two classes. For K > 2 classes the squares are summed over the classes as
-        Brier (1950) did, so it lies in [0, 2], as in scikit-learn.
+        In [0, 1] for two classes. For K > 2 classes the squares are summed over the classes (Brier
+        1950), so it is in [0, 2], as in scikit-learn.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def brier_skill_score(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """How much smaller the Brier score is than that of the base rate; larger is better.
+    """Compute the Brier skill score: the improvement over the base rate; larger is better.
 
     1 is perfect, 0 is as good as always predicting the base rate, and a negative skill is worse
     than that. Report it together with a calibration error: if both are near 0, the probabilities
@@ -201,7 +201,7 @@ def brier_skill_score(
         Whether weights are shares of the population or counts of rows. This changes the interval
         of :func:`estimate`, not the value.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
@@ -241,7 +241,7 @@ def log_loss(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Mean negative log-likelihood in nats; smaller is better.
+    """Compute the log loss: the mean negative log-likelihood in nats; smaller is better.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def log_loss(
         Whether weights are shares of the population or counts of rows. This changes the interval
         of :func:`estimate`, not the value.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
@@ -290,7 +290,7 @@ def log_loss_skill_score(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """How much smaller the log loss is than that of the base rate; larger is better.
+    """Compute the log-loss skill score: the improvement over the base rate; larger is better.
 
     1 is perfect, 0 is as good as always predicting the class shares.
 
@@ -307,7 +307,7 @@ def log_loss_skill_score(
         Whether weights are shares of the population or counts of rows. This changes the interval
         of :func:`estimate`, not the value.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
@@ -341,7 +341,7 @@ def roc_auc(
     pos_label: Any = None,
     classes: Any = None,
 ) -> float:
-    """Area under the ROC curve: how well the scores rank the rows.
+    """Compute the area under the ROC curve (ROC AUC): how well the scores rank the rows.
 
     It does not depend on calibration.
 
@@ -359,7 +359,7 @@ def roc_auc(
         Whether weights are shares of the population or counts of rows. This changes the interval
         of :func:`estimate`, not the value.
     pos_label : label, optional
-        The event, for two classes; default: the larger label.
+        Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 

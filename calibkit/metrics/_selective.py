@@ -1,4 +1,4 @@
-"""Risk against coverage: how wrong are the outputs that a threshold accepts?"""
+"""Risk-coverage curve: the error among accepted outputs against the share accepted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def risk_coverage_curve(
     weights: Weights = "sampling",
     pos_label: Any = None,
 ) -> RiskCoverage:
-    """Error rate among the accepted rows (risk) for each share of accepted rows (coverage).
+    """Compute the error rate among accepted rows (risk) for each share accepted (coverage).
 
     Use it to see how well a confidence signal selects correct outputs: the risk should fall as
     fewer outputs are accepted. Only the order of the scores matters.
@@ -64,7 +64,7 @@ def risk_coverage_curve(
     weights : {"sampling", "frequency"}, default="sampling"
         Whether weights are shares of the population or counts of rows. The curve is the same.
     pos_label : label, optional
-        The label that means correct; default: the larger one.
+        The label that means correct; default: the larger label.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def area_under_risk_coverage(
     weights: Weights = "sampling",
     pos_label: Any = None,
 ) -> float:
-    """Area under the risk-coverage curve: the mean risk over all coverages; smaller is better.
+    """Compute the area under the risk-coverage curve, the mean risk; smaller is better.
 
     Use it to compare signals on the same outputs. It depends on the error rate and on the ranking:
     for an uninformative signal it equals the error rate, for a perfect signal it is slightly more
@@ -123,7 +123,7 @@ def area_under_risk_coverage(
         Whether weights are shares of the population or counts of rows. Shares are scaled to the
         effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish 1965).
     pos_label : label, optional
-        The label that means correct; default: the larger one.
+        The label that means correct; default: the larger label.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def area_under_risk_coverage(
 
 
 class _Blocks(NamedTuple):
-    """Rows of one score each, from high scores to low, over the last axis."""
+    """Blocks of rows with equal scores, from high scores to low, over the last axis."""
 
     size: FloatArray  # in rows
     rate: FloatArray  # of wrong ones
@@ -171,7 +171,7 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(w: FloatArray, wy: FloatArray, n_rows: FloatArray | float) -> _Blocks:
-    """Blocks of so many rows in all."""
+    """Return the blocks, scaled to ``n_rows`` rows in total."""
     w, wy = w[..., ::-1], wy[..., ::-1]
     size = w * (n_rows / w.sum(axis=-1))[..., None]
     rate = np.divide(w - wy, w, out=np.zeros_like(w), where=w > 0)
@@ -197,14 +197,14 @@ def _kernel(table: ScoreTable) -> Kernel:
 
 
 def _influence(table: ScoreTable) -> tuple[FloatArray, FloatArray]:
-    """What a unit of weight adds to the area, without the event and with it.
+    """Return the influence of a unit of weight on the area, without and with the event.
 
-    A row at score s adds the risk r(s) there and moves the risks of all scores below: by
-    ``v - r(t)`` over the share of rows at or above t, v = 1 if it is wrong.
+    A row at score s adds the risk r(s) there. It moves the risk at every lower score t by
+    ``v - r(t)`` over the share of rows at or above t, with v = 1 if the row is wrong.
     """
     b = _blocks(table.w, table.wy, table.effective_rows)
     risk = np.divide(b.total, b.size, out=b.rate.copy(), where=b.size > 0)
-    # Of a row in its own block: its place among the rows of one score is random.
+    # The place of a row inside its own block is random.
     passed = _shifted(b.n) * b.harmonic
     own = 1.0 - np.divide(passed, b.size, out=np.ones_like(b.n), where=b.size > 0)
     after = np.cumsum(b.harmonic[::-1])[::-1] - b.harmonic + own

@@ -1,6 +1,6 @@
-"""What is known of each metric: how it is evaluated, and which interval it gets.
+"""The description of each metric: how it is evaluated, and which interval it gets.
 
-:func:`calibkit.estimate` goes by it, and ``docs/intervals.md`` shows the rules.
+:func:`calibkit.estimate` follows these rules; ``docs/intervals.md`` shows them as a table.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from .._numerics.influence import Noise
 from .._typing import FloatArray, IntArray
 from ._table import ScoreTable
 
-#: Rows of equal influence below which they are too few to show how a score varies.
+#: With fewer effective rows behind a variance, the variance is unreliable.
 _FEW_DECIDING = 5.0
 
 
 class Interval(NamedTuple):
-    """Ends, how they were made, why they may be too narrow, and why there can be none."""
+    """Both ends, the method, why they may be too narrow, and why there are none."""
 
     low: float
     high: float
@@ -30,15 +30,15 @@ class Interval(NamedTuple):
 class Rule(NamedTuple):
     """How intervals of some metrics are made.
 
-    Rows of the rarer class (of K classes: of all but the commonest) are counted as those of equal
-    weight that would say as much (Kish 1965).
+    Rows of the rarer class (of K classes: of all but the most frequent) are counted as effective
+    rows (Kish 1965).
     """
 
     metrics: str
     rows: str
     method: str
-    warned: float = 0.0  # below so many rows of the rarer class
-    refused: float = 0.0  # at so many or fewer, but for none at all
+    warned: float = 0.0  # warn below this number of rows of the rarer class
+    refused: float = 0.0  # no interval up to this number of rows, unless there is no row
 
     def caution(self, worth: float, noise: Noise, *, grouped: bool) -> str:
         """Why an interval may be too narrow, or an empty string."""
@@ -49,7 +49,7 @@ class Rule(NamedTuple):
                 f"the interval may be too narrow: the effective number of rows of the rarer class "
                 f"is {worth:.3g}, and {self.warned:g} are needed"
             )
-        # Groups are fewer than rows by intent, and Student's quantile allows for that.
+        # Few groups are normal, and Student's quantile corrects for them.
         if not grouped and noise.deciding < min(_FEW_DECIDING, noise.freedom / 2.0):
             return (
                 f"the interval may be too narrow: only about {noise.deciding:.2g} rows cause most "
@@ -68,15 +68,19 @@ _LARGEST = '`calibration_error(norm="max")`, `maximum_calibration_error`'
 RULES: dict[str, Rule] = {
     "loss": Rule("`brier_score`, `log_loss`", "any", "Student's t", 10.0, 1.0),
     "skill": Rule(
-        "`brier_skill_score`, `log_loss_skill_score`", "any", "Student's t of influences", 10.0, 1.0
+        "`brier_skill_score`, `log_loss_skill_score`",
+        "any",
+        "Student's t over influences",
+        10.0,
+        1.0,
     ),
     "risk": Rule(
-        "`area_under_risk_coverage`", "any", "Student's t of influences, logit scale", 10.0, 1.0
+        "`area_under_risk_coverage`", "any", "Student's t over influences, logit scale", 10.0, 1.0
     ),
     "area": Rule("`roc_auc`", "any", "Newcombe's interval"),
     "error": Rule(_ERRORS, "plain", "test inversion"),
-    "error, weights": Rule(_ERRORS, "weights", "test inversion, normal noise of rows"),
-    "error, groups": Rule(_ERRORS, "groups", "test inversion, normal noise of groups"),
+    "error, weights": Rule(_ERRORS, "weights", "test inversion, normal noise per row"),
+    "error, groups": Rule(_ERRORS, "groups", "test inversion, normal noise per group"),
     "largest": Rule(_LARGEST, "any", "simultaneous exact intervals"),
     "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
 }
@@ -87,7 +91,7 @@ Kernel = Callable[[FloatArray, FloatArray], FloatArray]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, and how to evaluate it on many weightings of one table at once."""
+    """A metric, and how to evaluate it on many weightings of one table together."""
 
     function: Callable[..., float]
     #: Its rule in ``RULES``.
@@ -103,10 +107,10 @@ class Metric:
     settings: Callable[..., dict[str, Any]] | None = None
     #: ``(scores, codes) -> loss of each row``, for metrics made of a mean loss.
     loss: Callable[[FloatArray, IntArray], FloatArray] | None = None
-    #: ``class shares -> mean loss`` of forecasting them; the metric is then the skill against it.
+    #: ``class shares -> mean loss`` of forecasting them; the metric is then a skill score.
     reference: Callable[[FloatArray], FloatArray] | None = None
-    #: ``table -> (without, with the event)``: what a unit of weight at each score adds to the
-    #: metric, for those that are made of no loss.
+    #: ``table -> (without, with the event)``: influence of a unit of weight at each score, for
+    #: metrics that are not a mean loss.
     influence: Callable[[ScoreTable], tuple[FloatArray, FloatArray]] | None = None
 
     @property
@@ -114,7 +118,7 @@ class Metric:
         return self.function.__name__
 
     def cells(self, table: ScoreTable, n_cells: int, **settings: Any) -> tuple[ScoreTable, Kernel]:
-        """A coarse table that respects the bins, and the kernel on it."""
+        """Return a coarse table that keeps the bins apart, and the kernel on it."""
         if self.borders is None:
             cells = table.coarsen(n_cells)
             return cells, self.kernel(cells)

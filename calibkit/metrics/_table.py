@@ -103,7 +103,7 @@ class ScoreTable:
         weights : {"sampling", "frequency"}, default="sampling"
             Whether a weight is a row's share of the population or a count of rows.
         pos_label : label, optional
-            The event.
+            Label of the event; default: the larger label.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class ScoreTable:
 
     @classmethod
     def _from_binary(cls, rows: Binary) -> ScoreTable:
-        """A table of rows that are checked already."""
+        """Build a table of validated rows."""
         p, y, w = sort_by_score(rows.p, rows.y, rows.w)
         starts = distinct_starts(p)
         n = np.diff(np.append(starts, len(p)))
@@ -172,7 +172,7 @@ class ScoreTable:
         Returns
         -------
         table : ScoreTable
-            The same as from all rows at once.
+            The same table as from all rows together.
 
         Notes
         -----
@@ -184,11 +184,11 @@ class ScoreTable:
         for chunk in chunks:
             if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
                 raise InputTypeError(
-                    f"a chunk is a {type(chunk).__name__}; expected tuples (y_true, y_prob) or "
+                    f"a chunk is a {type(chunk).__name__}; expected a tuple (y_true, y_prob) or "
                     "(y_true, y_prob, weight)."
                 )
             if len(chunk[0]) == 0 or (len(chunk) == 3 and not np.any(chunk[2])):
-                continue  # no rows, or none that count
+                continue  # no rows, or only rows of weight 0
             if pos_label is None:
                 _check_plain_labels(chunk[0], labels)
             run = 1, cls.from_arrays(*chunk, weights=weights, pos_label=pos_label)
@@ -197,7 +197,7 @@ class ScoreTable:
                 run = n + run[0], before + run[1]
             runs.append(run)
         if not runs:
-            raise InputError("chunks hold no rows; expected at least one row.")
+            raise InputError("the chunks have no rows; expected at least one row.")
         *others, (_, table) = runs
         for _, before in reversed(others):
             table = before + table
@@ -234,17 +234,17 @@ class ScoreTable:
 
     @property
     def weighted(self) -> bool:
-        """Whether any row had a weight other than one."""
+        """Whether any row has a weight other than 1."""
         return not (np.array_equal(self.w, self.n) and np.array_equal(self.w2, self.n))
 
     @property
     def plain(self) -> bool:
-        """Whether all rows have weight one, and labels 0 or 1."""
+        """Whether all rows have the weight 1 and the label 0 or 1."""
         return not self.weighted and np.array_equal(self.w2y, self.w2yy)
 
     @property
     def base_rate(self) -> float:
-        """Weighted share of rows where the event happened."""
+        """Weighted share of rows with the event."""
         return float(self.wy.sum() / self.w.sum())
 
     @property
@@ -287,7 +287,7 @@ class ScoreTable:
         strategy : {"quantile", "uniform", "unique"}
             Equal mass (ties are never split), equal width, or one bin for each distinct score.
         n_bins : int or "sweep"
-            Number of bins, as of :meth:`borders`.
+            Number of bins, as in :meth:`borders`.
         squares : bool, default=False
             Also sum the squares of the weights, and of score minus label.
 
@@ -306,14 +306,14 @@ class ScoreTable:
         Parameters
         ----------
         borders : ndarray
-            Inner borders, as of :meth:`borders`.
+            Inner borders, as from :meth:`borders`.
         squares : bool, default=False
             As in :meth:`bins`.
 
         Returns
         -------
         sums : BinSums
-            As of :meth:`bins`.
+            As from :meth:`bins`.
         """
         own: bool | Squares = squares
         if squares and not self.plain:
@@ -328,7 +328,7 @@ class ScoreTable:
         Parameters
         ----------
         n_cells : int, default=4096
-            Cells of equal mass.
+            Number of equal-mass cells.
         borders : ndarray, optional
             Bin borders that no cell may cross.
         tails : bool, default=True
@@ -374,7 +374,7 @@ def validate_given(
     pos_label: Any,
     classes: Any = None,
 ) -> ScoreTable | Rows:
-    """What a metric was given: the table that stands for its rows, or these, checked."""
+    """Return the table that a metric was given, or the validated rows."""
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(y_prob, sample_weight, pos_label, classes)
         return y_true
@@ -383,10 +383,7 @@ def validate_given(
 
 
 def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
-    """Labels whose meaning does not depend on which others a chunk happens to hold.
-
-    ``seen`` are those of the chunks before, to which they are added.
-    """
+    """Raise unless the labels have the same meaning in every chunk; add them to ``seen``."""
     labels = validate_labels(y_true, name="y_true")[0].tolist()
     seen.update(labels)
     if any(isinstance(v, str) for v in labels) or not (seen <= {0, 1} or seen <= {-1, 1}):
