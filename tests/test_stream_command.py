@@ -585,7 +585,7 @@ def test_a_restart_goes_on(data, tmp_path):
     assert "class is 'online_platt', in the file 'tracking'" in error
     (tmp_path / "foreign.db").write_text("hello " * 100)
     bad = fails("stream", *PY, "--journal", tmp_path / "foreign.db", input="p,y\n.5,1\n")
-    assert "no journal of calibkit" in bad
+    assert "not a journal of calibkit" in bad
 
 
 def test_resume_after_kill_9(data, tmp_path):
