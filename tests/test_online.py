@@ -749,7 +749,7 @@ def test_settings_of_odd_kinds_are_refused():
 def test_waiting_forecasts_describe_themselves():
     cal = OnlinePlattCalibrator(max_pending=5)
     cal.forecast(["a", "b"], [0.2, 0.3])
-    assert repr(cal.pending_) == "<Pending: 2 wait, room for 5>"
+    assert repr(cal.pending_) == "<Pending: 2 forecasts wait, at most 5>"
 
 
 def test_an_id_that_is_forecast_again_is_said():

@@ -23,7 +23,7 @@ How to call them depends on when labels arrive:
 - Labels arrive in batches: ``predict_proba(X)``, and later ``partial_fit(X, y)`` of the same rows.
 - Labels arrive late, by row id: ``forecast(ids, X)``, and later ``label(ids, y)``.
 
-Before the first label most calibrators return the scores; each class says what it does. Then
+Before the first label most calibrators return the scores (see each class). Until then,
 ``predict_proba`` needs ``classes=[...]``; ``forecast`` and ``predict_proba_one`` assume the classes
 0, 1, ... unless ``classes`` is set.
 

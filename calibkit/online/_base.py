@@ -552,10 +552,12 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
             declared = known_classes(self.classes)
             classes = np.arange(n_classes) if declared is None else declared
         if len(classes) != n_classes:
+            do = "If a class is missing from these rows, pass all class labels: classes=[...]."
+            if len(classes) > n_classes:
+                do = "Pass one column of scores for each class."
             raise InputError(
                 f"X has scores of {n_classes} classes and the labels have {len(classes)} "
-                f"({spelled(classes.tolist()[:10])}); expected the same number. If a class is "
-                "missing from these rows, pass all class labels: classes=[...]."
+                f"({spelled(classes.tolist()[:10])}); expected the same number. {do}"
             )
         if n_classes > 2 and "multiclass" not in self._traits:
             raise InputError(

@@ -54,7 +54,7 @@ class CalibeatingCalibrator(WrappingCalibrator):
         if not isinstance(inner, OnlineCalibrator):
             raise InputTypeError(
                 f"calibrator={spelled(inner)}; expected an online calibrator, such as "
-                "OnlinePlattCalibrator(). For a batch one: WindowedCalibrator(...)."
+                "OnlinePlattCalibrator(). For a batch calibrator, pass WindowedCalibrator(...)."
             )
         if "multiclass" in inner._traits:
             raise InputTypeError(

@@ -46,12 +46,12 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
 
     Use it for a classifier in production: predict rows, pass their labels when they are known, and
     the probabilities stay calibrated under drift. For a fixed data set use
-    :class:`calibkit.CalibratedClassifier`. To keep scores and no classifier in the process, use an
-    online calibrator directly.
+    :class:`calibkit.CalibratedClassifier`. If you only have scores, use an online calibrator
+    directly.
 
     Pass a fitted classifier and start with any call. Before the first label, the default calibrator
-    returns the middle of the bin of the score, such as .25 for .23. The calls are those of
-    :mod:`calibkit.online`, with rows of features for X.
+    of two classes returns the middle of the bin of the score, such as .25 for .23. The calls are
+    those of :mod:`calibkit.online`, with rows of features for X.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from .._core.printed import spelled
 from .._core.saved import check_keys, short, vector
 from .._core.warnings import ReplacedForecastWarning, warn
 from .._typing import FloatArray
+from ._places import check_ids
 from ._stream_labels import validate_stream_labels
 
 
@@ -95,7 +96,7 @@ class Pending:
         return len(self._features)
 
     def __repr__(self) -> str:
-        return f"<Pending: {len(self)} wait, room for {self.room}>"
+        return f"<Pending: {len(self)} forecasts wait, at most {self.room}>"
 
     def add(self, ids: list[Hashable], features: FloatArray, room: int | None = None) -> None:
         """Keep features by id; for repeated or waiting ids keep the newest, and warn."""
@@ -224,17 +225,14 @@ class Pending:
 
 def validate_ids(ids: Any) -> list[Hashable]:
     """Return ids as plain ints and strings."""
-    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
-        raise InputError(f"ids is {spelled(ids)}; expected one id per row, in a list or array.")
-    values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    values: Any = None
+    if isinstance(ids, Iterable) and not isinstance(ids, (str, bytes)):
+        values = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if not isinstance(values, list):
-        raise InputError(f"ids is {spelled(ids)}; expected one id per row, in a list or array.")
+        raise InputError(
+            f"ids is {spelled(ids)}; expected one id per row, in a list or array. Pass a list of "
+            "ints or strings."
+        )
     values = [v.item() if isinstance(v, np.integer) else v for v in values]
-    for i, value in enumerate(values):
-        if isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
-            raise InputError(
-                f"ids holds {spelled(value)} ({type(value).__name__}) at row {i}; expected ints or "
-                "strings.",
-                place=i,
-            )
+    check_ids(values, "ids")
     return values

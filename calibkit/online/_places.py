@@ -172,7 +172,7 @@ def _to_array(stream: Any, name: str) -> np.ndarray:
         if not isinstance(values, Iterable) or isinstance(values, (bytes, Set, Mapping)):
             raise InputError(
                 f"{name} is {spelled(stream)} ({type(stream).__name__}); expected one id per row, "
-                "in a list or array, or one int or string for all rows."
+                "in a list or array, or one int or string for all rows. Pass a list."
             )
         return _listed(list(values), name)
     if values.ndim != 1:
@@ -188,6 +188,17 @@ def _to_array(stream: Any, name: str) -> np.ndarray:
     )
 
 
+def check_ids(values: list[Any], name: str) -> None:
+    """Raise unless all ids are ints or strings."""
+    for i, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer, str)):
+            raise InputError(
+                f"{name} holds {spelled(value)} ({type(value).__name__}) at row {i}; expected ints "
+                f"or strings. Convert {name} to strings, or drop rows without an id.",
+                place=i,
+            )
+
+
 def _listed(values: list[Any], name: str) -> np.ndarray:
     kinds = set(map(type, values))
     if all(issubclass(k, (int, np.integer)) and k is not bool for k in kinds):
@@ -200,11 +211,5 @@ def _listed(values: list[Any], name: str) -> np.ndarray:
     if all(issubclass(k, str) for k in kinds):
         plain = values if kinds == {str} else list(map(str, values))
         return np.array(plain, dtype=object)
-    for i, value in enumerate(values):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer, str)):
-            raise InputError(
-                f"{name} holds {spelled(value)} ({type(value).__name__}) at row {i}; expected ints "
-                "or strings.",
-                place=i,
-            )
+    check_ids(values, name)
     raise InputError(f"{name} mixes ints and strings; expected one kind. Convert them to strings.")
