@@ -20,3 +20,5 @@ from ._typing import IntArray as IntArray
 from ._typing import Scale as Scale
 from .calibrators import LogOddsCalibrator as LogOddsCalibrator
 from .online import OnlineCalibrator as OnlineCalibrator
+
+__all__ = [name for name in globals() if not name.startswith("_")]

@@ -1,17 +1,20 @@
 """numpydoc's own validation of every public name."""
 
 import dataclasses
+import doctest
 import inspect
+import pkgutil
 import pydoc
+import re
+import sys
 
 import pytest
 from numpydoc.validate import validate
 
 import calibkit
-import calibkit.base
-import calibkit.codegen
-import calibkit.decisions
-import calibkit.testing
+import calibkit.displays
+
+from . import api_page
 
 #: Checks that are not held: matters of taste, or at odds with scikit-learn's own style.
 IGNORED = {
@@ -25,21 +28,12 @@ IGNORED = {
     "YD01", "EX01",
 }  # fmt: skip
 
-PUBLIC = [n for n in vars(calibkit) if not n.startswith("_") and n[0] != "_"]
-OBJECTS = {
-    name: getattr(calibkit, name)
-    for name in [*PUBLIC, "ReliabilityDisplay", "DriftDisplay"]
-    if inspect.isclass(getattr(calibkit, name)) or inspect.isfunction(getattr(calibkit, name))
-}
-OBJECTS |= {f"codegen.{n}": o for n, o in vars(calibkit.codegen).items() if n[0] != "_"}
-OBJECTS |= {f"decisions.{n}": o for n, o in vars(calibkit.decisions).items() if n[0] != "_"}
-OBJECTS |= {f"base.{n}": o for n, o in vars(calibkit.base).items() if n[0] != "_"}
-OBJECTS = {n: o for n, o in OBJECTS.items() if getattr(o, "__module__", "").startswith("calibkit")}
+OBJECTS = {n: o for n, o in api_page.public_names().items() if n not in api_page.TEXTS}
 
 
 def members():
     for name, obj in OBJECTS.items():
-        yield f"calibkit.{name}"
+        yield name
         if not inspect.isclass(obj) or issubclass(obj, Warning):
             continue
         for method in vars(obj):
@@ -47,7 +41,7 @@ def members():
             if method.startswith("_") or isinstance(function, property):
                 continue
             if isinstance(function, (staticmethod, classmethod)) or inspect.isfunction(function):
-                yield f"calibkit.{name}.{method}"
+                yield f"{name}.{method}"
 
 
 def is_record(obj):
@@ -57,7 +51,7 @@ def is_record(obj):
 
 
 def validated(name):
-    return OBJECTS.get(name.removeprefix("calibkit."))
+    return OBJECTS.get(name)
 
 
 def errors_of(name):
@@ -78,14 +72,116 @@ def test_a_parameter_without_a_description_is_seen(monkeypatch):
     assert {code for code, _ in errors_of("calibkit.brier_score")} == {"PR01", "PR02"}
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTS))
-def test_public_objects_show_an_example(name):
-    obj = OBJECTS[name]
-    if inspect.isclass(obj) and (issubclass(obj, Warning) or is_record(obj)):
-        return  # a function that returns one shows it
-    if name == "load":  # its example is that of save
-        return
-    assert ">>>" in (obj.__doc__ or ""), f"{name} has no example"
+#: Names without an example of their own, and why.
+WITHOUT_EXAMPLE = {
+    n: "the example of CalibrationWarning is for all of them"
+    for n, o in OBJECTS.items()
+    if inspect.isclass(o) and issubclass(o, Warning) and o is not calibkit.CalibrationWarning
+}
+
+
+def forgotten_modules(names):
+    """Modules without an underscore whose names are neither public nor exported by calibkit."""
+    parts = {m.name for m in pkgutil.iter_modules(calibkit.__path__) if m.name[0] != "_"}
+    whole = {m.removeprefix("calibkit.") for m in api_page.MODULES}
+    inner = {"calibrators", "displays", "metrics"}  # calibkit exports what is public of them
+    yield from sorted(parts - whole - inner)
+    shown = vars(calibkit.displays)
+    yield from (n for n in shown if n.endswith("Display") and f"calibkit.{n}" not in names)
+
+
+def without_docstring(names):
+    """Names that numpydoc objects to, or that have no docstring."""
+    for name, obj in names.items():
+        if not (obj.__doc__ or "").strip() or errors_of(name):
+            yield name
+
+
+def run_by_pytest(obj):
+    """The examples of an object that the doctests of its module run."""
+    tests = doctest.DocTestFinder(recurse=False).find(obj, module=sys.modules[obj.__module__])
+    return [e for t in tests for e in t.examples if doctest.SKIP not in e.options]
+
+
+def without_example(names):
+    """Names whose docstring has no section of examples, or none that runs."""
+    for name, obj in names.items():
+        doc = inspect.getdoc(obj) or ""
+        found = "Examples\n--------" in doc and run_by_pytest(obj)
+        if not found and name not in WITHOUT_EXAMPLE:
+            yield name
+
+
+def unmentioned(names):
+    """Names that neither the README nor a page of docs mentions as code."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    words = {w for p in pages for code in CODE.findall(p.read_text()) for w in WORD.findall(code)}
+    yield from (n for n in names if n.rpartition(".")[2] not in words)
+
+
+ROOT, CODE, WORD = api_page.ROOT, re.compile(r"```.*?```|`[^`]+`", re.DOTALL), re.compile(r"\w+")
+RULES = [forgotten_modules, without_docstring, without_example, unmentioned]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.__name__)
+def test_every_public_name_has_docstring_example_and_entry(rule):
+    assert len(OBJECTS) > 100  # a hollow run would check nothing
+    assert list(rule(OBJECTS)) == []
+
+
+def test_every_public_name_has_a_section_of_the_page():
+    names = api_page.public_names()
+    found = [n for _, some in api_page.by_section(names) for n in some]
+    assert sorted(found) == sorted(names)
+    assert all(api_page.summary(n, o) for n, o in names.items())
+
+
+def bare():
+    pass
+
+
+def undescribed(x):
+    """Return nothing."""
+
+
+def skipped():
+    """Return nothing.
+
+    Examples
+    --------
+    >>> skipped()  # doctest: +SKIP
+    """
+
+
+def elsewhere():
+    """Return nothing.
+
+    >>> elsewhere()
+    """
+
+
+@pytest.mark.parametrize(
+    ("rule", "obj"),
+    [
+        (without_docstring, bare),
+        (without_docstring, undescribed),
+        (without_example, bare),
+        (without_example, skipped),
+        (without_example, elsewhere),
+        (unmentioned, bare),
+    ],
+)
+def test_each_rule_catches_its_breach(rule, obj, monkeypatch):
+    name = f"calibkit.{obj.__name__}_name"
+    monkeypatch.setattr(calibkit, f"{obj.__name__}_name", obj, raising=False)
+    known = {"calibkit.brier_score": calibkit.brier_score}
+    assert list(rule({**known, name: obj})) == [name]
+
+
+def test_a_forgotten_module_or_display_is_seen(monkeypatch):
+    monkeypatch.setattr(api_page, "MODULES", [m for m in api_page.MODULES if "testing" not in m])
+    without = {n: o for n, o in OBJECTS.items() if n != "calibkit.DriftDisplay"}
+    assert list(forgotten_modules(without)) == ["testing", "DriftDisplay"]
 
 
 @pytest.mark.parametrize("name", ["codegen", "decisions", "online"])

@@ -11,7 +11,7 @@ import calibkit
 from calibkit._cli.app import make_app
 from calibkit._registry import CALIBRATORS
 
-from . import simulate_codegen
+from . import api_page, simulate_codegen
 from .runner import RUNNER
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +38,10 @@ def methods_table():
 def test_table_of_methods_is_the_registrys():
     start = TEXT.index("\n", TEXT.index(START)) + 1
     assert TEXT[start : TEXT.index(END)].strip() == methods_table()
+
+
+def test_the_page_of_all_names_is_up_to_date():
+    assert api_page.PAGE.read_text() == api_page.text()
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda b: b.splitlines()[0][:40])
@@ -150,6 +154,7 @@ def test_links_point_at_files_and_headings(page):
         assert not anchor or anchor in anchors(target.read_text()), link
 
 
-if __name__ == "__main__":  # python -m tests.test_readme: write the table
+if __name__ == "__main__":  # python -m tests.test_readme: write the table and docs/api.md
+    api_page.PAGE.write_text(api_page.text())
     start = TEXT.index("\n", TEXT.index(START)) + 1
     README.write_text(TEXT[:start] + methods_table() + "\n" + TEXT[TEXT.index(END) :])

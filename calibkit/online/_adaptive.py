@@ -40,8 +40,17 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
     share : float, default=1e-3
         Part of the weight that is redistributed evenly at every label, so that each rate can regain
         weight. A smaller value loses less if nothing drifts.
-    gamma, prior_strength, radius, eps, scale
-        As in :class:`OnlinePlattCalibrator`.
+    gamma : float, default=0.1
+        Each step is the Newton step divided by ``gamma``: smaller adapts faster.
+    prior_strength : float, default=100.0
+        The Newton matrix starts as this number times the identity: larger adapts more slowly at
+        first.
+    radius : float, default=100.0
+        Maximum length of the vector (slope, intercept).
+    eps : float or "auto", default="auto"
+        Distance from 0 and 1 to which scores are clipped; see :class:`OnlinePlattCalibrator`.
+    scale : {"probability", "logit"}, default="probability"
+        Whether the scores are probabilities or log-odds. Use "logit" for ``decision_function``.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000

@@ -42,12 +42,23 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
     Parameters
     ----------
-    gamma, radius, discount, scale, classes, max_pending
-        As in :class:`OnlinePlattCalibrator`.
+    gamma : float, default=0.1
+        Each step is the Newton step divided by ``gamma``: smaller adapts faster.
     prior_strength : float, default=100.0
         How strongly a new stream keeps to the pooled map it starts from.
+    radius : float, default=100.0
+        Maximum length of the vector (slope, intercept).
+    discount : float, default=1.0
+        The Newton matrix is multiplied by this number, in (0, 1], at every label. Below 1 old
+        labels are forgotten.
     eps : float, default=1e-5
         Scores are clipped to [eps, 1 - eps], log-odds likewise.
+    scale : {"probability", "logit"}, default="probability"
+        Whether the scores are probabilities or log-odds. Use "logit" for ``decision_function``.
+    classes : array-like, optional
+        The two class labels in sorted order.
+    max_pending : int, default=100_000
+        Maximum number of forecasts that wait for their labels.
 
     Attributes
     ----------

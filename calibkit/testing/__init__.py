@@ -15,6 +15,8 @@ from ._common import BINARY, MULTICLASS, TRAIT, Check
 from ._common import binary_data as binary_data
 from ._common import multiclass_data as multiclass_data
 
+__all__ = ["binary_data", "check_calibrator", "multiclass_data", "yield_checks"]
+
 
 def yield_checks(calibrator: BaseCalibrator) -> Iterator[Check]:
     """The checks that apply to a calibrator, by its traits.
