@@ -136,46 +136,33 @@ def test_every_public_name_has_a_section_of_the_page():
     assert all(api_page.summary(n, o) for n, o in names.items())
 
 
-def bare():
-    pass
+def documented(doc):
+    def made(x):
+        pass
+
+    made.__doc__ = doc
+    return made
 
 
-def undescribed(x):
-    """Return nothing."""
-
-
-def skipped():
-    """Return nothing.
-
-    Examples
-    --------
-    >>> skipped()  # doctest: +SKIP
-    """
-
-
-def elsewhere():
-    """Return nothing.
-
-    >>> elsewhere()
-    """
+EXAMPLE = "Do nothing.\n\nExamples\n--------\n>>> 1"
 
 
 @pytest.mark.parametrize(
-    ("rule", "obj"),
+    ("rule", "doc"),
     [
-        (without_docstring, bare),
-        (without_docstring, undescribed),
-        (without_example, bare),
-        (without_example, skipped),
-        (without_example, elsewhere),
-        (unmentioned, bare),
+        (without_docstring, None),
+        (without_docstring, "Do nothing."),
+        (without_example, None),
+        (without_example, "Do nothing.\n\n>>> 1"),
+        (without_example, f"{EXAMPLE}  # doctest: +SKIP"),
+        (unmentioned, EXAMPLE),
     ],
 )
-def test_each_rule_catches_its_breach(rule, obj, monkeypatch):
-    name = f"calibkit.{obj.__name__}_name"
-    monkeypatch.setattr(calibkit, f"{obj.__name__}_name", obj, raising=False)
+def test_each_rule_catches_its_breach(rule, doc, monkeypatch):
+    monkeypatch.setattr(calibkit, "made_up_name", made := documented(doc), raising=False)
     known = {"calibkit.brier_score": calibkit.brier_score}
-    assert list(rule({**known, name: obj})) == [name]
+    assert list(rule({**known, "calibkit.made_up_name": made})) == ["calibkit.made_up_name"]
+    assert list(without_example({"calibkit.made_up_name": documented(EXAMPLE)})) == []
 
 
 def test_a_forgotten_module_or_display_is_seen(monkeypatch):
