@@ -1,11 +1,10 @@
-"""Write simulated records of a code model and its tests: no model was asked, no code was run.
+"""Write simulated outputs of a code model and their test results; no model or code is run.
 
     python tests/simulate_codegen.py            # generations.jsonl and results.json, here
 
-``generations.jsonl`` are chat completions with log-probabilities, as an OpenAI server gives them,
-each beside the problem it is for; ``results.json`` is what EvalPlus writes after its tests.
-Problems differ in difficulty, and the model is over-confident: it is surer of its tokens where it
-is right, though less so than its probabilities say.
+``generations.jsonl`` holds chat completions with log-probabilities in OpenAI's format, each with
+the name of its problem. ``results.json`` holds test results in EvalPlus's format. Problems differ
+in difficulty. Token probabilities are higher for correct outputs, but the model is over-confident.
 """
 
 import json

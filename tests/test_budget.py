@@ -194,7 +194,7 @@ def test_it_prints_as_a_table():
     ("call", "error", "words"),
     [
         (lambda: samples_needed(1.2), ValueError, "p is 1.2; expected probabilities"),
-        (lambda: samples_needed([0.1, np.nan]), ValueError, "p is nan at 1"),
+        (lambda: samples_needed([0.1, np.nan]), ValueError, "p is nan at row 1"),
         (lambda: samples_needed("a"), ValueError, "p can't be read as numbers"),
         (lambda: samples_needed(0.5, target=1.0), ValueError, "target=1.0"),
         (lambda: samples_needed(0.5, cap=0), ValueError, "cap=0"),
@@ -221,7 +221,7 @@ def test_bad_arguments_are_named(call, error, words):
         (np.zeros((0, 3)), np.zeros((0, 3)), [], "correct has no sample"),
         ([[1, 0]], [[1, 2]], [0.5, 0.5], "correct has 1 rows and p has 2"),
         ([[1, 0]], [[1, 2]], 0.5, r"p has shape \(\)"),
-        ([[1, 0]], [[1, 2]], [1.5], "p is 1.5 at 0"),
+        ([[1, 0]], [[1, 2]], [1.5], "p is 1.5 at row 0"),
         ([1, 0], [1, 2], [0.5, 0.5], r"correct has shape \(2,\)"),
         ([["a", "b"]], [[1, 2]], [0.5], "correct can't be read"),
     ],

@@ -898,7 +898,7 @@ def test_values_of_other_outputs_must_tell_which(tmp_path):
         outputs.with_signal("x", [0.1, 0.2], of=outputs_of(["a", "a"]))
     with pytest.raises(TypeError, match="of is a list; expected Generations"):
         outputs.with_signal("x", [0.1], of=[1])
-    with pytest.raises(ValueError, match="has 1 rows and the outputs has 2"):
+    with pytest.raises(ValueError, match="has 1 rows and Generations has 2"):
         outputs.with_signal("x", [0.1])
 
 

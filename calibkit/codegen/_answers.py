@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from math import exp, expm1, log, nan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from .._core.printed import spelled
 from .._typing import FloatArray, IntArray, Scale
 from ._measures import LEAST_MISS, SCALES
 from ._ragged import LOWEST, MASS_TOLERANCE, TOLERANCE, validate_ragged, warn_of_missing
-
-if TYPE_CHECKING:
-    pass
 
 #: Characters that are ignored around an answer: spaces, punctuation, and the marks of tokenizers
 #: for a space and a line break.

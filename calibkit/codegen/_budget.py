@@ -123,7 +123,7 @@ def _probabilities(p: Any) -> FloatArray:
     a = validate_floats(p, "p")
     bad = ~((a >= 0) & (a <= 1))
     if bad.any():
-        at = f" at {int(np.flatnonzero(bad)[0])}" if a.ndim == 1 else ""
+        at = f" at row {int(np.flatnonzero(bad)[0])}" if a.ndim == 1 else ""
         raise InputError(f"p is {a[bad].flat[0]:.6g}{at}; expected probabilities in [0, 1].")
     return a
 
@@ -399,7 +399,7 @@ def _validate_runs(correct: Any, score: Any) -> tuple[np.ndarray, FloatArray, In
     right, value = _table(correct, "correct"), _table(score, "score")
     if right.shape != value.shape:
         raise InputError(
-            f"correct has shape {right.shape} and score {value.shape}; expected the same, "
+            f"correct has shape {right.shape} and score {value.shape}; expected the same shape, "
             "(n_questions, n_samples)."
         )
     known = ~np.isnan(right)
@@ -434,5 +434,5 @@ def _table(values: Any, name: str) -> FloatArray:
         return out
     a = validate_floats(values, name)
     if a.ndim != 2:
-        raise InputError(f"{name} has shape {a.shape}; expected (n_questions, n_samples).")
+        raise InputError(f"{name} has shape {a.shape}; expected shape (n_questions, n_samples).")
     return a

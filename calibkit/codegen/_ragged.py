@@ -194,7 +194,7 @@ def split(X: Any, name: str, *outer: IntArray) -> Ragged:
         n, width = X.shape[:2]
         return Ragged(X.reshape(n * width, *X.shape[2:]), np.arange(n + 1) * width)
     if isinstance(X, (str, bytes, dict, set)) or not hasattr(X, "__iter__"):
-        kind = "None" if X is None else type(X).__name__
+        kind = "None" if X is None else f"of type {type(X).__name__}"
         raise InputTypeError(f"{name} is {kind}; expected one list of numbers per output.")
     return _from_rows(list(X), name, outer)
 
@@ -235,7 +235,7 @@ def _row(row: Any, i: int, name: str, outer: tuple[IntArray, ...]) -> Any:
     if getattr(row, "ndim", 1) == 0:
         row, listing = row.item(), False
     if isinstance(row, (str, bytes, dict, set)) or not listing:
-        kind, mend = type(row).__name__, f"For a single output pass [{name}]"
+        kind, mend = f"a {type(row).__name__}", f"For a single output pass [{name}]"
         if isinstance(row, (str, bytes)):
             kind, mend = "text", "Parse it first, for instance with json.loads"
         elif hasattr(row, "__iter__"):

@@ -272,7 +272,7 @@ class Generations:
             raise InputTypeError(
                 f"of is a {type(owner).__name__}; expected Generations, from read_generations."
             )
-        ((name, signal),) = validate_signals({name: values}, len(owner), "the outputs").items()
+        ((name, signal),) = validate_signals({name: values}, len(owner), "Generations").items()
         if of is not None:
             rows = rows_of(owner, "outputs in of")
             at = np.array([rows.get(key, -1) for key in keys_of(self)], dtype=np.intp)

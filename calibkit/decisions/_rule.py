@@ -276,8 +276,8 @@ class DecisionRule(Traced):
         outputs: Outputs = getattr(generations, "generations", generations)
         if not hasattr(outputs, "signal_for"):
             raise InputTypeError(
-                f"generations is a {type(generations).__name__}; expected outputs. Pass the return "
-                "value of read_generations or join_results."
+                f"generations is a {type(generations).__name__}; expected outputs. Call "
+                "rule.decide(outputs) with the return value of read_generations or join_results."
             )
         own, asked, name = self.calibrator._input_scale(), self.scale, self.signal
         values, scale = outputs.signal_for(name, own, asked)
