@@ -1,22 +1,27 @@
-"""Honest probabilities for any classifier: calibrate them, measure them, see them.
+"""Calibrate the probabilities of any classifier, measure calibration with intervals, and plot it.
 
 Calibrators: PlattCalibrator, TemperatureCalibrator, BetaCalibrator, IsotonicCalibrator,
-HistogramBinningCalibrator, ScalingBinningCalibrator, IdentityCalibrator, and for K classes
-OneVsRestCalibrator, TopLabelCalibrator; CalibratedClassifier wraps any scikit-learn classifier.
+HistogramBinningCalibrator, ScalingBinningCalibrator and IdentityCalibrator. OneVsRestCalibrator
+and TopLabelCalibrator extend the binary ones to K classes. CalibratedClassifier fits any
+scikit-learn classifier together with a calibrator.
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
-risk_coverage_curve, area_under_risk_coverage;
-estimate adds intervals to any of them, ScoreTable merges chunks, get_scorer makes scorers.
-Certificates: certify bounds the calibration error from rows that the calibrator has not seen;
-HistogramBinningCalibrator.certify_bins bounds every bin from the rows it was fitted to;
-rows_to_certify says how many rows a certificate will need.
-Streams: online holds calibrators that learn label by label, compare_online_calibrators runs
-several of them, prequential_errors measures forecasts over time, CalibrationAlarm watches them.
-Decisions: decisions judges a confidence signal, rescales it out of fold, carries it to other tasks
-and turns it into accept, review or discard with a guarantee.
-Generated code: codegen turns token log-probabilities into signals.
-ReliabilityDisplay, RiskCoverageDisplay and DriftDisplay draw. save, load, to_dict and from_dict
-keep calibrators as JSON. base is for calibrators of your own.
+risk_coverage_curve and area_under_risk_coverage.
+estimate adds a confidence interval to any metric, ScoreTable handles data in chunks, and
+get_scorer makes scikit-learn scorers.
+Certificates: certify bounds the calibration error from held-out rows;
+HistogramBinningCalibrator.certify_bins bounds the error of every bin from the fitting rows;
+rows_to_certify says how many rows a certificate needs.
+Streams: the module online has calibrators that update with each label;
+compare_online_calibrators compares them, prequential_errors measures the calibration of forecasts
+over time, and CalibrationAlarm raises an alarm when forecasts become miscalibrated.
+Decisions: the module decisions evaluates confidence signals, calibrates them with
+cross-validation, transfers calibrators to other tasks, and decides whether to accept, review or
+discard an output, with an error-rate guarantee.
+Generated code: the module codegen computes confidence signals from token log-probabilities.
+Plots: ReliabilityDisplay, RiskCoverageDisplay and DriftDisplay.
+Files: save, load, to_dict and from_dict store calibrators as JSON.
+Your own calibrators: the module base.
 """
 
 from importlib import import_module
@@ -156,7 +161,7 @@ _LAZY = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay")
 
 
 def __getattr__(name: str) -> Any:
-    # Parts that are not always needed are looked up on first use: importing calibkit stays light.
+    # Modules that are not always needed are imported on first use, so that calibkit imports fast.
     if name in ("codegen", "decisions"):
         return import_module(f"calibkit.{name}")
     if name in _LAZY:

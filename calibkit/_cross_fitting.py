@@ -1,4 +1,4 @@
-"""Scores of rows that the model which scored them was not trained on."""
+"""Out-of-fold predictions: scores of rows that a model was not trained on."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sklearn.utils.validation import has_fit_parameter
 from ._core.errors import InputError, called, caller
 from ._core.inputs import validate_scores
 from ._core.labels import validate_group_labels
-from ._core.printed import spelled
+from ._core.printed import few, spelled
 from ._core.scores import Scores
 from ._core.warnings import warn
 from ._typing import Scale
 
 _SCALES: dict[str, Scale] = {"decision_function": "logit", "predict_proba": "probability"}
 
-#: Log-odds of a class that a model never saw: one in ten million.
+#: Log-odds of a class without training rows: one in ten million.
 _NEXT_TO_NOTHING = np.log(1e-7)
 
 
@@ -41,8 +41,8 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
     response = next((m for m in names if hasattr(estimator, m)), None)
     if response is None:
         raise InputError(
-            f"{type(estimator).__name__} has no {' or '.join(names)}; expected a classifier that "
-            "scores its classes."
+            f"{type(estimator).__name__} has no {' or '.join(names)}; expected a classifier with "
+            "one of them."
         )
     values = np.asarray(getattr(estimator, response)(X))
     own = np.asarray(getattr(estimator, "classes_", classes))
@@ -55,19 +55,19 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
 def _check_response(values: np.ndarray, own: np.ndarray, classes: np.ndarray, what: str) -> None:
     if not set(own.tolist()) <= set(classes.tolist()):
         raise InputError(
-            f"{what}: its classes_ {spelled(own.tolist()[:10])} are not among "
-            f"{spelled(classes.tolist()[:10])}; expected the labels it was fitted with."
+            f"{what}: its classes_ ({few(own)}) are not all among the labels {few(classes)}; "
+            "expected the labels that it was fitted with."
         )
     columns = 1 if values.ndim == 1 else values.shape[1]
     if columns != len(own) and not (columns == 1 and len(own) == 2):
         raise InputError(
-            f"{what} gives {columns} column(s) for {len(own)} classes; expected one per class "
-            "(decision_function_shape='ovr' for an SVC)."
+            f"{what} returns {columns} column(s) for {len(own)} classes; expected one per class. "
+            "For an SVC use decision_function_shape='ovr'."
         )
 
 
 def _all_columns(values: np.ndarray, known: np.ndarray, k: int, method: str) -> np.ndarray:
-    """Columns for classes a model never saw: probability 0, or next to nothing."""
+    """Add columns for classes without training rows, with a probability of (almost) 0."""
     if values.ndim == 1 or values.shape[1] < len(known):
         values = values.ravel()
         low = 1.0 - values if method == "predict_proba" else np.zeros(len(values))
@@ -82,7 +82,7 @@ def _all_columns(values: np.ndarray, known: np.ndarray, k: int, method: str) -> 
 
 
 def weight_params(estimator: BaseEstimator, sample_weight: Any) -> dict[str, Any]:
-    """``fit`` parameters that hand weights to an estimator, or to the last step of a pipeline."""
+    """``fit`` parameters that pass weights to an estimator, or to the last step of a pipeline."""
     if sample_weight is None or isinstance(estimator, FrozenEstimator):
         return {}
     if has_fit_parameter(estimator, "sample_weight"):
@@ -92,8 +92,8 @@ def weight_params(estimator: BaseEstimator, sample_weight: Any) -> dict[str, Any
         inner = weight_params(last, sample_weight)
         return {f"{name}__{key}": value for key, value in inner.items()}
     warn(
-        f"{caller()}: {type(estimator).__name__}.fit takes no sample_weight; the weights are used "
-        "for the calibration alone.",
+        f"{caller()}: {type(estimator).__name__}.fit has no parameter sample_weight, so the "
+        "weights are used for the calibration only.",
         UserWarning,
     )
     return {}
@@ -111,9 +111,9 @@ def take(a: Any, rows: np.ndarray) -> Any:
 def splits(
     cv: Any, X: Any, codes: np.ndarray, groups: Any, *, shuffle: int | None = None
 ) -> list[tuple[Any, Any]]:
-    """Train and test rows of each fold: stratified for a number, and by groups where given.
+    """Train and test rows of each fold; a number means stratified folds, by groups if given.
 
-    ``shuffle`` is the seed to shuffle with first, or None to take rows in their order.
+    ``shuffle`` is the seed of a random order, or None for the order of the rows.
     """
     if groups is not None:
         groups = validate_group_labels(groups, len(codes), "groups")
@@ -121,7 +121,7 @@ def splits(
         if isinstance(cv, (int, np.integer)) and n_groups < cv:
             raise InputError(
                 f"groups holds {n_groups} groups and cv={spelled(cv)}; expected at least one group "
-                f"for each fold. Ask for fewer folds, cv={max(n_groups, 2)}."
+                f"for each fold. Use fewer folds: cv={max(n_groups, 2)}."
             )
     if isinstance(cv, (int, np.integer)) and (groups is not None or shuffle is not None):
         kind = StratifiedKFold if groups is None else StratifiedGroupKFold
@@ -140,7 +140,7 @@ def splits(
     if not folds:
         raise InputError(
             f"cv={spelled(cv)} gives no folds of training and test rows; expected pairs of row "
-            "indices. (A generator is used up by its first fit: pass a list.)"
+            "indices. Pass a list instead of a generator, which is empty after the first fit."
         )
     return folds
 

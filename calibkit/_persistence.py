@@ -1,4 +1,4 @@
-"""Calibrators as JSON: exact, versioned, and safe to load from anywhere."""
+"""Save and load calibrators as JSON: exact, versioned, and safe to load from anywhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._core.base import BaseCalibrator, StateKind
 from ._core.errors import InputError, InputTypeError, called, message_of
 from ._core.labels import validate_classes
-from ._core.printed import spelled
+from ._core.printed import a_type, few, spelled
 from ._core.provenance import provenance, provenance_from_dict, provenance_to_dict
 from ._core.saved import (
     check_keys,
@@ -27,7 +27,7 @@ from ._core.saved import (
     whole_file,
     with_names_of_today,
 )
-from ._registry import CALIBRATORS, class_of
+from ._registry import CALIBRATORS, REGISTER, class_of
 
 FORMAT = "calibkit"
 VERSION = 1
@@ -37,36 +37,36 @@ _MAX_BYTES = 1 << 30
 
 
 class UntrustedError(ValueError):
-    """A file holds estimators of types that nobody has said to trust."""
+    """A file holds estimators of types that the user has not declared as trusted."""
 
     def __init__(self, unknown: list[str], trusted: list[str]) -> None:
         super().__init__(
-            f"from_dict: the estimators hold types that skops does not trust by itself: "
-            f"{', '.join(unknown)}; expected types that you trust, since loading one may run its "
+            f"from_dict: the estimators hold types that skops does not trust by default: "
+            f"{', '.join(unknown)}; expected trusted types, because loading a type may run its "
             f"code. If you trust these: from_dict(data, trusted={spelled([*trusted, *unknown])})."
         )
 
 
 def to_dict(calibrator: Any) -> dict[str, Any]:
-    """A fitted calibrator as a dict of plain values, ready for JSON.
+    """Return a fitted calibrator as a dict of plain values, ready for JSON.
 
     Parameters
     ----------
     calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
-        Any fitted calibrator of calibkit, a fitted :class:`CalibratedClassifier` (its estimator by
-        skops: ``pip install "calibkit[skops]"``), an alarm, or of ``calibkit.decisions`` a decision
-        rule, a fitted threshold, a policy.
+        Any fitted calibrator, a fitted :class:`CalibratedClassifier` (its estimator is written by
+        skops: ``pip install "calibkit[skops]"``), a :class:`CalibrationAlarm`, or a decision rule,
+        threshold, policy or quantile calibrator of ``calibkit.decisions``.
 
     Returns
     -------
     data : dict
-        Format, version, class, parameters, class labels and learned state, for instance. Floats
-        written with ``repr`` come back bit for bit.
+        For a calibrator: format, version, class, parameters, class labels and learned state.
+        JSON keeps all floats bit for bit.
 
     Raises
     ------
     TypeError
-        If it is not of these classes, or its class labels are of an unusual type.
+        If it is not of these classes, or its class labels are not ints, floats, bools or strings.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 
@@ -86,28 +86,28 @@ def to_dict(calibrator: Any) -> dict[str, Any]:
 
 
 def from_dict(data: Any, trusted: Any = None) -> Any:
-    """The calibrator that :func:`to_dict` described.
+    """Return the calibrator that :func:`to_dict` wrote to a dict.
 
-    Nothing is imported by name, evaluated or unpickled: the class is looked up in the registry
-    and every value is checked.
+    No code from the data is run: the class is looked up by name among the known calibrators, and
+    every value is checked.
 
     Parameters
     ----------
     data : dict
         As returned by :func:`to_dict`, or read from JSON.
     trusted : list of str, optional
-        Of a :class:`CalibratedClassifier`: types of its estimators that may be loaded, beside those
-        that skops trusts by itself, by their full names. An error names what is needed.
+        For a :class:`CalibratedClassifier`: full names of the types that its estimators may have,
+        in addition to those that skops trusts by default. An error lists the missing ones.
 
     Returns
     -------
     calibrator : calibrator, CalibrationAlarm, or other
-        Fitted; predicts the same bits as the one it came from.
+        Fitted; its predictions are the same, bit for bit.
 
     Raises
     ------
     ValueError
-        If anything is missing, unknown, of the wrong type or inconsistent.
+        If anything is missing, unknown, of the wrong type or contradictory.
 
     Examples
     --------
@@ -127,7 +127,8 @@ def from_dict(data: Any, trusted: Any = None) -> Any:
     cls = class_of(name)
     other = cls is not None and not issubclass(cls, BaseCalibrator)
     keys = cls._keys if other else ("params", "classes", "state")
-    check_keys(data, {"format", "version", "class", *keys}, f"a {name}" if other else "the file")
+    what = str(name) if other else "data"
+    check_keys(data, {"format", "version", "class", *keys}, what)
     if data["format"] != FORMAT:
         raise InputError(f"format is {spelled(data['format'])}; expected {spelled(FORMAT)}.")
     if type(data["version"]) is not int or data["version"] != VERSION:
@@ -145,19 +146,26 @@ def from_dict(data: Any, trusted: Any = None) -> Any:
 
 
 def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
-    """Write a fitted calibrator to a JSON file; the file appears whole or not at all.
+    """Save a fitted calibrator to a JSON file, which is written completely or not at all.
 
-    Beside what :func:`to_dict` gives it says when, by which version and on how many rows it was
-    fitted, with a hash of their scores and labels: ``fitted_on_`` of what is loaded.
+    The file holds what :func:`to_dict` returns. It also records when, with which version and on how
+    many rows the calibrator was fitted, and a hash of their scores and labels. After :func:`load`
+    this is the attribute ``fitted_on_``.
 
     Parameters
     ----------
     calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
-        Any fitted calibrator of calibkit, a fitted :class:`CalibratedClassifier` (its estimator by
-        skops: ``pip install "calibkit[skops]"``), an alarm, or of ``calibkit.decisions`` a decision
-        rule, a fitted threshold, a policy.
+        What :func:`to_dict` takes: any fitted calibrator, classifier, alarm, decision rule, and
+        so on.
     path : str or path-like
         Where to write; an existing file is replaced.
+
+    Raises
+    ------
+    TypeError
+        If it can't be saved, see :func:`to_dict`, or ``path`` is not a path.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
 
     Examples
     --------
@@ -171,6 +179,13 @@ def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
     >>> load(path).fitted_on_.rows
     4
     """
+    if isinstance(calibrator, (str, os.PathLike)):
+        raise InputTypeError(
+            f"calibrator={spelled(calibrator)} is a path and path is {a_type(path)}; expected the "
+            "calibrator first. Call save(calibrator, path)."
+        )
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputTypeError(f"path={spelled(path)}; expected a str or path-like.")
     data = to_dict(calibrator)
     origin = calibrator.fitted_on_ or provenance(None)
     data = {**data, "fitted_on": provenance_to_dict(origin)}
@@ -180,25 +195,25 @@ def save(calibrator: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
-    """Read a calibrator written by :func:`save`; safe on files from strangers.
+    """Load a calibrator that :func:`save` wrote; safe for files from untrusted sources.
 
     Parameters
     ----------
     path : str or path-like
         A file written by :func:`save`.
     trusted : list of str, optional
-        Of a :class:`CalibratedClassifier`: types of its estimators that may be loaded, beside those
-        that skops trusts by itself, by their full names. An error names what is needed.
+        For a :class:`CalibratedClassifier`: full names of the types that its estimators may have,
+        in addition to those that skops trusts by default. An error lists the missing ones.
 
     Returns
     -------
     calibrator : calibrator, CalibrationAlarm, or other
-        Fitted; predicts the same bits as the one that was saved.
+        Fitted; its predictions are the same, bit for bit.
 
     Raises
     ------
     ValueError
-        If the file is not such a file; the message names it and what is wrong.
+        If :func:`save` did not write the file; the message says what is wrong.
     OSError
         If it can't be read.
 
@@ -212,15 +227,12 @@ def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
     PlattCalibrator()
     """
     if os.path.getsize(path) > _MAX_BYTES:
-        raise InputError(f"{os.fspath(path)} is larger than 1 GiB; expected a calibrator.")
+        raise InputError(f"{os.fspath(path)} is larger than 1 GiB; expected {_OURS}.")
     try:
         text = Path(path).read_bytes()
-        if text.startswith(b"SQLite format 3\0"):
-            raise ValueError(
-                "an SQLite file, perhaps a journal; expected JSON. Of a journal save the "
-                "calibrator: calibkit.save(Journal(path).calibrator_, 'calibrator.json')."
-            )
-        data = json.loads(text.decode(), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        data = _read_json(text)
+        if not isinstance(data, dict) or "format" not in data:
+            raise ValueError(f"is JSON, but has no key 'format'; expected {_OURS}.")
         return from_dict(data, trusted)
     except UntrustedError as error:
         said = str(error).replace("from_dict(data, ", f"calibkit.load({spelled(os.fspath(path))}, ")
@@ -229,30 +241,63 @@ def load(path: str | os.PathLike[str], trusted: Any = None) -> Any:
         raise InputError(f"{os.fspath(path)}: {message_of(error)}") from error
 
 
+#: What :func:`load` expects.
+_OURS = "a JSON file that calibkit.save wrote"
+#: How other files begin, what they are, and what to do instead.
+_OTHERS = {
+    b"SQLite format 3\0": (
+        "an SQLite file, perhaps a journal",
+        "To save the calibrator of a journal: calibkit.save(Journal(path).calibrator_, "
+        "'calibrator.json').",
+    ),
+    **dict.fromkeys(
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        (
+            "a pickle file",
+            "If you trust it, load it with joblib.load or pickle.load, which may run code from it, "
+            "and write it with calibkit.save.",
+        ),
+    ),
+    b"PK\x03\x04": ("a zip archive", "Pass the file that calibkit.save wrote."),
+}
+
+
+def _read_json(text: bytes) -> Any:
+    """The JSON of a file, strictly; an error that says what another file is."""
+    for start, (what, advice) in _OTHERS.items():
+        if text.startswith(start):
+            raise ValueError(f"is {what}; expected {_OURS}. {advice}")
+    try:
+        decoded = text.decode()
+        return json.loads(decoded, parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"is not JSON ({error}); expected {_OURS}.") from error
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number; expected finite numbers")
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({k for k, _ in pairs}) != len(pairs):
-        raise ValueError(f"a key is repeated among {sorted(k for k, _ in pairs)[:10]}")
+        raise ValueError(f"a key is repeated among {few(sorted(k for k, _ in pairs))}")
     return dict(pairs)
 
 
 def _check_known(own: Any) -> Any:
-    """The class, if a file can name it: one of a user's own would come back as another."""
+    """The class of an object, if files can name it."""
     cls = type(own)
     if class_of(getattr(cls, "name", None)) is cls:
         return cls
     if isinstance(own, BaseCalibrator):
         raise InputTypeError(
-            f"{cls.__name__} is not a calibrator of calibkit and not registered; expected one that "
-            f"is. Register it: calibkit.base.register_calibrator({cls.__name__})."
+            f"{cls.__name__} is not a registered calibrator; expected one. Register it: "
+            f"calibkit.base.register_calibrator({cls.__name__})."
         )
     raise InputTypeError(
-        f"{cls.__name__} is not a calibrator of calibkit; expected one. Use pickle or joblib for "
-        "scikit-learn estimators, or skops, as for the estimator of a CalibratedClassifier, which "
-        "can be saved; of a Journal save calibrator_."
+        f"{cls.__name__} is not a calibrator of calibkit; expected one. Save scikit-learn "
+        "estimators with skops, joblib or pickle, or inside a CalibratedClassifier; for a Journal "
+        "save its calibrator_."
     )
 
 
@@ -295,8 +340,8 @@ def _encode_param(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise InputTypeError(
-        f"{name}={spelled(value)} can't be written; expected a plain value. Set one before saving: "
-        f"set_params({name}=None)."
+        f"{name}={spelled(value)} can't be saved as JSON; expected a plain value. Before saving "
+        f"call set_params({name}=None)."
     )
 
 
@@ -333,7 +378,7 @@ def fitted_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
         else:
             setattr(calibrator, name, decode(state[name], kind, at, depth))
     if len(classes) > 2 and "multiclass" not in calibrator._traits:
-        raise InputError(f"{what} is binary; found {len(classes)} classes.")
+        raise InputError(f"{what} has {len(classes)} classes; expected two.")
     try:
         calibrator._check_state()
         try_out(calibrator)
@@ -351,8 +396,8 @@ def template_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
     name = data["class"]
     if not isinstance(name, str) or name not in CALIBRATORS:
         raise InputError(
-            f"class is {spelled(str(name)[:50])}; expected one of {', '.join(CALIBRATORS)}. A "
-            "calibrator of your own is registered first: calibkit.base.register_calibrator."
+            f"class is {spelled(str(name)[:50])}; expected one of {', '.join(CALIBRATORS)}. "
+            f"{REGISTER}"
         )
     made: BaseCalibrator = made_of(CALIBRATORS[name], data["params"], name, depth)
     return made

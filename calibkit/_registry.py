@@ -1,4 +1,4 @@
-"""Calibrators by name: those of the package, and those that others register."""
+"""Calibrators by name: those of the package and those that users register."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ._core.errors import InputError, InputTypeError, called
 from ._core.params import advice, check_names, main_name
 from ._core.printed import spelled
 
-#: What files hold beside calibrators of scores: names, and where the classes are. They are imported
-#: when a file names one.
+#: Classes in files that are not calibrators of scores, by name, with their modules. A module is
+#: imported when a file names its class.
 OTHERS = {
     "calibrated_classifier": ("calibkit", "CalibratedClassifier"),
     "calibration_alarm": ("calibkit", "CalibrationAlarm"),
@@ -25,20 +25,23 @@ OTHERS = {
     "risk_controlled_threshold": ("calibkit.decisions", "RiskControlledThreshold"),
     "triage_policy": ("calibkit.decisions", "TriagePolicy"),
 }
-#: Every calibrator by its name; a package of calibrators enters its own when it is imported.
+#: Every calibrator by its name; importing a package of calibrators adds them.
 CALIBRATORS: dict[str, type[BaseCalibrator]] = {}
+
+#: What to do where a name is not known.
+REGISTER = "To use a calibrator of your own, register it first: calibkit.base.register_calibrator."
 
 _C = TypeVar("_C", bound=type[BaseCalibrator])
 
 
 def enter(names: Mapping[str, Any]) -> None:
-    """Make the calibrators among the names of a package known."""
+    """Add the calibrators of a package, given its names."""
     classes = [c for c in names.values() if isinstance(c, type) and issubclass(c, BaseCalibrator)]
     CALIBRATORS.update({c.name: c for c in classes if hasattr(c, "name")})
 
 
 def class_of(name: Any) -> Any:
-    """The class that files call so; None if there is none."""
+    """The class that has this name in files; None if there is none."""
     if isinstance(name, str) and name in OTHERS:
         module, cls = OTHERS[name]
         return getattr(import_module(module), cls)
@@ -46,11 +49,11 @@ def class_of(name: Any) -> Any:
 
 
 def register_calibrator(calibrator: _C) -> _C:
-    """Make a calibrator of your own known by its name: to files, the command line and wrappers.
+    """Register a calibrator of your own, so that it can be used by its name.
 
-    From then on :func:`~calibkit.save` and :func:`~calibkit.load` take it,
-    :func:`~calibkit.make_calibrator` makes it, ``CalibratedClassifier(classifier, "its_name")``
-    wraps it, and the command line lists it. Register before loading a file that holds one.
+    Afterwards :func:`~calibkit.save` and :func:`~calibkit.load` accept it,
+    ``make_calibrator("its_name")`` and ``CalibratedClassifier(classifier, "its_name")`` make it,
+    and the command line lists it. Register the class before you load a file that holds one.
 
     Parameters
     ----------
@@ -60,15 +63,15 @@ def register_calibrator(calibrator: _C) -> _C:
     Returns
     -------
     calibrator : type
-        The same class, so that this is a decorator too.
+        The same class, so that this function can be used as a decorator.
 
     Raises
     ------
     TypeError
         If it is not a subclass of :class:`BaseCalibrator`.
     ValueError
-        If its name is missing or taken, or ``_state`` does not say what it learns. A class that
-        is defined again at the top level of the same module takes the place of the former one.
+        If its name is missing or taken, or ``_state`` does not list the learned attributes. A
+        class that is defined again at the top level of the same module replaces the old one.
 
     Examples
     --------
@@ -78,8 +81,8 @@ def register_calibrator(calibrator: _C) -> _C:
     ...     pass
     >>> register_calibrator(MyPlatt)
     Traceback (most recent call last):
-    calibkit.base.InputError: register_calibrator: MyPlatt.name is 'platt', which stands for
-    PlattCalibrator; expected a name of its own. Set another in the class.
+    calibkit.base.InputError: register_calibrator: MyPlatt.name is 'platt', which is the name of
+    PlattCalibrator; expected a new name. Set another name in the class.
     """
     if not (isinstance(calibrator, type) and issubclass(calibrator, BaseCalibrator)):
         raise InputTypeError(
@@ -89,23 +92,23 @@ def register_calibrator(calibrator: _C) -> _C:
     own, name = calibrator.__name__, getattr(calibrator, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(
-            f"{own}.name is {spelled(name)}; expected small letters, digits and underscores. Set "
-            f"it in the class: name = {spelled(own.lower())}."
+            f"{own}.name is {spelled(name)}; expected lowercase letters, digits and underscores. "
+            f"Set it in the class: name = {spelled(own.lower())}."
         )
     state, kinds = getattr(calibrator, "_state", None), get_args(StateKind)
     if not isinstance(state, dict) or not all(
         str(k).endswith("_") and v in kinds for k, v in state.items()
     ):
         raise InputError(
-            f"{own}._state is {spelled(state)}; expected a dict of the learned attributes, whose "
-            f"names end in '_', and the kind of each, one of {', '.join(kinds)}."
+            f"{own}._state is {spelled(state)}; expected a dict from each learned attribute (its "
+            f"name ends in '_') to its kind, one of {', '.join(kinds)}."
         )
     known = CALIBRATORS.get(main_name(name))
     if name in OTHERS or (known is not None and not _is_redefined(known, calibrator)):
         other = "another class of calibkit" if known is None else known.__name__
         raise InputError(
-            f"{own}.name is {spelled(name)}, which stands for {other}; expected a name of its own. "
-            "Set another in the class."
+            f"{own}.name is {spelled(name)}, which is the name of {other}; expected a new name. "
+            "Set another name in the class."
         )
     CALIBRATORS[name] = calibrator
     return calibrator
@@ -119,7 +122,7 @@ def _is_redefined(known: type, cls: type) -> bool:
 
 @contextmanager
 def registry_restored() -> Iterator[None]:
-    """Forget afterwards what is registered within."""
+    """Undo at the end what is registered inside."""
     before = CALIBRATORS.copy()
     try:
         yield
@@ -134,19 +137,22 @@ def names_without(*traits: str) -> list[str]:
 
 
 def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
-    """A calibrator by its registry name.
+    """Make an unfitted calibrator by its name.
+
+    Use it where the method comes from a configuration file or a loop.
 
     Parameters
     ----------
     name : str
-        One of ``"identity", "platt", "temperature", "beta", "isotonic", "histogram",
-        "scaling_binning"``, of streams ``"tracking"`` (also ``"tops"``), ``"hedging"``
-        (``"hops"``), ``"online_platt"`` (``"ops"``), ``"online_beta"`` (``"obs"``),
-        ``"online_temperature", "adaptive_platt"`` (``"adaptive"``), or one that needs
-        ``calibrator=...``: ``"windowed"``, or a lift, ``"one_vs_rest"`` or ``"top_label"``; also
-        the names of those that :func:`~calibkit.base.register_calibrator` was given.
+        - For batches: ``"identity", "platt", "temperature", "beta", "isotonic", "histogram",
+          "scaling_binning"``.
+        - For streams: ``"tracking"`` (or ``"tops"``), ``"hedging"`` (``"hops"``),
+          ``"online_platt"`` (``"ops"``), ``"online_beta"`` (``"obs"``), ``"online_temperature",
+          "adaptive_platt"`` (``"adaptive"``).
+        - With ``calibrator=...``: ``"one_vs_rest", "top_label", "windowed", "borrowed"``.
+        - The names of calibrators registered by :func:`~calibkit.base.register_calibrator`.
     **params
-        Hyper-parameters of the calibrator.
+        Parameters of the calibrator.
 
     Returns
     -------
@@ -166,12 +172,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     >>> make_calibrator("platt", smooth_targets=True)
     PlattCalibrator(smooth_targets=True)
     """
-    name = main_name(name) if isinstance(name, str) else name
-    if not isinstance(name, str) or name not in CALIBRATORS:
-        raise InputError(
-            f"name={spelled(name)}; expected one of "
-            f"{', '.join(sorted(CALIBRATORS))}{advice(name, CALIBRATORS)}."
-        )
+    check_name("name", name, sorted(CALIBRATORS))
+    name = main_name(name)
     cls = CALIBRATORS[name]
     parameters = signature(cls).parameters
     with called(part=f"({spelled(name)})"):
@@ -179,13 +181,22 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
         if needs_calibrator(name) and "calibrator" not in params:
             inner = "PlattCalibrator()"
             raise InputTypeError(
-                f"{cls.__name__} makes a calibrator of another one; expected which. Write "
+                f"{cls.__name__} needs another calibrator; expected calibrator=... . Use "
                 f"{cls.__name__}({inner}), or make_calibrator({spelled(name)}, calibrator={inner})."
             )
     return cls(**params)
 
 
+def check_name(parameter: str, value: Any, names: list[str]) -> None:
+    """Raise unless a value is one of these names of calibrators."""
+    if not isinstance(value, str) or main_name(value) not in names:
+        raise InputError(
+            f"{parameter}={spelled(value)}; expected one of "
+            f"{', '.join(map(spelled, names))}{advice(value, names)}. {REGISTER}"
+        )
+
+
 def needs_calibrator(name: str) -> bool:
-    """Whether the calibrator of this name is made of another one, which has no default."""
+    """Whether the calibrator of this name must be given another one."""
     known = signature(CALIBRATORS[name]).parameters if name in CALIBRATORS else {}
     return "calibrator" in known and known["calibrator"].default is Parameter.empty

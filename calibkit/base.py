@@ -1,8 +1,8 @@
-"""What it takes to write a calibrator of your own; ``docs/write_your_own.md`` goes through it.
+"""Write your own calibrator; ``docs/write_your_own.md`` shows how.
 
-Derive from BaseCalibrator, from LogOddsCalibrator if the map is of log-odds, or from
-OnlineCalibrator if it learns label by label. ``calibkit.testing.check_calibrator`` says whether it
-keeps the promises that the others keep, and register_calibrator makes it known by its name.
+Derive from BaseCalibrator; from LogOddsCalibrator if the map uses log-odds; or from
+OnlineCalibrator if it updates with each label. ``calibkit.testing.check_calibrator`` tests it, and
+register_calibrator makes it available by its name.
 """
 
 from ._core.base import BaseCalibrator as BaseCalibrator

@@ -315,10 +315,10 @@ def test_lifts_take_logits_in_their_native_scale(lift):
 def test_lifts_say_which_classes_are_left_alone():
     p, y = multiclass_data()
     keep = y != 3
-    with pytest.warns(MissingClassWarning, match=r"\[3\]"):
+    with pytest.warns(MissingClassWarning, match=r"\(labels: 3\)"):
         cal = OneVsRestCalibrator(PlattCalibrator(), classes=range(4)).fit(p[keep], y[keep])
     np.testing.assert_array_equal(cal.classes_without_data_, [3])
-    with pytest.warns(MissingClassWarning, match="always right"):
+    with pytest.warns(MissingClassWarning, match="always correct"):
         TopLabelCalibrator(PlattCalibrator()).fit(p, p.argmax(axis=1))
 
 

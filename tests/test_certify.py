@@ -326,7 +326,7 @@ def test_a_classifier_is_certified_as_its_calibrator_is():
     by_hand = certify(y[1000:], model.predict_proba(X[1000:])[:, 1])
     assert (found.l1, found.l2, found.max) == (by_hand.l1, by_hand.l2, by_hand.max)
     assert len(found.value) == 5
-    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
+    with pytest.raises(ValueError, match="out-of-fold predictions of several classifiers"):
         model.calibrators_[0].certify_bins()
     many = model.set_params(ensemble=True).fit(X[:1000], y[:1000])
     assert many.certify(X[1000:], y[1000:]).n == 3000

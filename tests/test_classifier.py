@@ -109,7 +109,7 @@ def test_prefit_where_the_calibration_rows_lack_a_class(digits):
     model = GaussianNB().fit(X, y)
     keep = y_new != 4
     cc = CalibratedClassifier(FrozenEstimator(model), "temperature")
-    with pytest.warns(MissingClassWarning, match=r"no rows of 1 of 10 classes \(first: \[4\]\)"):
+    with pytest.warns(MissingClassWarning, match=r"1 of 10 classes have no rows \(labels: 4\)"):
         cc.fit(X_new[keep], y_new[keep])
     np.testing.assert_array_equal(cc.classes_, np.arange(10))
     assert cc.predict_proba(X_new).shape == (len(X_new), 10)
@@ -213,7 +213,7 @@ def test_weights_reach_the_estimator_and_the_calibrator():
     unscaled = in_pipeline.fit(X, y, w).predict_proba(X)
     np.testing.assert_allclose(unscaled, weighted.predict_proba(X), atol=0.05)
     assert np.abs(unscaled - in_pipeline.fit(X, y).predict_proba(X)).max() > 1e-3
-    with pytest.warns(UserWarning, match="takes no sample_weight"):
+    with pytest.warns(UserWarning, match="has no parameter sample_weight"):
         CalibratedClassifier(KNeighborsClassifier(), cv=2).fit(X, y, w)
     for bad, words in ((-w, "negative"), (0 * w, "zero in every row"), (w[:-1], "sample_weight")):
         with pytest.raises(ValueError, match=words):
@@ -389,7 +389,7 @@ def test_failed_fit_changes_nothing(cancer):
     ("params", "error", "words"),
     [
         ({"calibrator": "plat"}, ValueError, "'platt'"),
-        ({"calibrator": "top_label"}, ValueError, "Write calibrator=TopLabelCalibrator"),
+        ({"calibrator": "top_label"}, ValueError, "Pass calibrator=TopLabelCalibrator"),
         ({"calibrator": GaussianNB()}, TypeError, "PlattCalibrator"),
         ({"calibrator": PlattCalibrator}, TypeError, "PlattCalibrator"),
         ({"ensemble": "auto"}, TypeError, "ensemble"),
@@ -412,9 +412,8 @@ def test_ensemble_needs_rows_of_each_class_in_each_fold(cv, labels):
     y = np.repeat(labels, 40)
     X = rng.normal(size=(len(y), 2)) + 0.5 * (np.unique(y, return_inverse=True)[1])[:, None]
     kept = np.append(np.arange(len(y) - 40), len(y) - 1 - np.arange(4))  # four of the last class
-    words = (
-        rf"class '{labels[-1]}' has 4 row\(s\) for 5 folds.*at least 5 rows.*cv=4, or ensemble=F"
-    )
+    words = rf"class '{labels[-1]}' has 4 row\(s\).*each of 5 folds.*at least 5 rows"
+    words += ".*cv=4, or ensemble=F"
     cal = CalibratedClassifier(GaussianNB(), cv=cv, ensemble=True)
     with pytest.raises(ValueError, match=words):
         cal.fit(X[kept], y[kept])
@@ -445,7 +444,7 @@ def test_a_borrowed_map_is_marked_as_of_several_classifiers(weighted):
     bins = HistogramBinningCalibrator(n_bins=3)
     cal = CalibratedClassifier(LogisticRegression(), bins, cv=cv, ensemble=True)
     cal.fit(X, y, sample_weight=weight if weighted else None)
-    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
+    with pytest.raises(ValueError, match="out-of-fold predictions of several classifiers"):
         cal.calibrators_[0].certify_bins()
     assert [c.cross_fitted_ for c in cal.calibrators_] == [True, False, False]
 
@@ -463,5 +462,5 @@ def test_what_a_calibrator_holds_is_marked_too(holder):
     X, y = make_classification(300, random_state=0)
     (cal,) = CalibratedClassifier(LogisticRegression(), holder).fit(X, y).calibrators_
     (held,) = getattr(cal, "calibrators_", None) or [cal.scaler_]
-    with pytest.raises(ValueError, match="out-of-fold scores of several classifiers"):
+    with pytest.raises(ValueError, match="out-of-fold predictions of several classifiers"):
         held.certify_bins()

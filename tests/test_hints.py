@@ -91,10 +91,12 @@ def test_names_stand_for_something():
 @pytest.mark.parametrize("name", [n for n in CALIBRATORS if needs_calibrator(n)])
 def test_calibrators_of_others_are_not_made_by_name_alone(name):
     own = CALIBRATORS[name].__name__
-    with pytest.raises(TypeError, match=rf"Write {own}\(PlattCalibrator\(\)\)"):
+    with pytest.raises(
+        TypeError, match=rf"needs another calibrator.*Use {own}\(PlattCalibrator\(\)\)"
+    ):
         make_calibrator(name)
     for cls in (CalibratedClassifier, OnlineCalibratedClassifier):
-        with pytest.raises(ValueError, match=rf"Write calibrator={own}\(PlattCalibrator\(\)\)"):
+        with pytest.raises(ValueError, match=rf"Pass calibrator={own}\(PlattCalibrator\(\)\)"):
             cls(LogisticRegression(), name).fit(X, Y)
 
 
@@ -106,7 +108,7 @@ def test_parameters_that_a_calibrator_lacks(name):
 
 @pytest.mark.parametrize("cls", [CalibratedClassifier, OnlineCalibratedClassifier])
 def test_a_name_has_no_parameters(cls):
-    right = r"calibrator__n_bins beside calibrator='histogram'.*Write calibrator=Histogram"
+    right = r"calibrator__n_bins with calibrator='histogram'.*Pass calibrator=Histogram"
     with pytest.raises(ValueError, match=right):
         cls(LogisticRegression(), "histogram").set_params(calibrator__n_bins=5)
     with pytest.raises(ValueError, match=right):

@@ -450,9 +450,7 @@ def test_classes_with_few_rows_share_a_map():
     kept = (winners != 1) | (np.cumsum(winners == 1) <= 30)
     p, y, winners = p[kept], y[kept], winners[kept]
     cal = TopLabelCalibrator(PlattCalibrator(), by_class=True)
-    with pytest.warns(
-        MissingClassWarning, match=r"2 of 4 classes \(first: \[1, 2\]\).*min_rows=50"
-    ):
+    with pytest.warns(MissingClassWarning, match=r"2 of 4 classes \(labels: 1, 2\).*min_rows=50"):
         cal.fit(p, y)
     pooled = TopLabelCalibrator(PlattCalibrator()).fit(p, y)
     few = np.isin(winners, [1, 2])
@@ -476,7 +474,7 @@ def test_by_class_on_two_classes_and_when_all_are_right():
         cal.predict_confidence(p[win]), alone.predict_proba(p[win])[:, 1], atol=1e-12
     )
     p, _ = multiclass_data()
-    with pytest.warns(MissingClassWarning, match=r"always right"):
+    with pytest.warns(MissingClassWarning, match=r"always correct"):
         cal.fit(p, p.argmax(axis=1))
     np.testing.assert_array_equal(cal.predict_confidence(p), p.max(axis=1))
 

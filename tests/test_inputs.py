@@ -142,7 +142,7 @@ def test_what_is_not_scores(X, words):
         (["a", "b", None, "a"], "row 2"),
         (["a", "b", 1, "a"], "mixes"),
         ([1.5, 1, 0, 1], "continuous"),
-        ([[0, 1], [1, 0], [1, 1], [0, 0]], "can't be read as labels"),
+        ([[0, 1], [1, 0], [1, 1], [0, 0]], r"has shape \(4, 2\); expected one label"),
         ([0, 1, 2, 1], "multiclass"),
         ([1, 1, 1, 1], "one class only"),
         (["x"] * 4, "one class only, 'x'"),

@@ -96,10 +96,10 @@ def test_a_journal_is_no_json(tmp_path):
     path = tmp_path / "state.db"
     with Journal(path, TrackingCalibrator(classes=[0, 1])) as journal:
         journal.partial_fit([0.2, 0.8], [0, 1])
-        with pytest.raises(TypeError, match="of a Journal save calibrator_"):
+        with pytest.raises(TypeError, match="for a Journal save its calibrator_"):
             save(journal, tmp_path / "cal.json")
     with pytest.raises(
-        ValueError, match=r"state\.db: an SQLite file.*Journal\(path\)\.calibrator_"
+        ValueError, match=r"state\.db: is an SQLite file.*Journal\(path\)\.calibrator_"
     ):
         load(path)
     save(Journal(path).calibrator_, tmp_path / "cal.json")
@@ -204,10 +204,10 @@ HUGE = 10**400
         (("params", "classes"), [0, 1], "expected a dict"),
         (("params", "classes"), {"dtype": "int64", "values": [1, 0]}, "sorted"),
         (("classes",), None, "expected a dict"),
-        (("classes", "dtype"), "object_", "not known"),
+        (("classes", "dtype"), "object_", "unknown dtype"),
         (("classes", "dtype"), "str", "of type str"),
         (("classes", "dtype"), "int8", None),
-        (("classes", "values"), [0, 300, 301], "binary"),
+        (("classes", "values"), [0, 300, 301], "3 classes; expected two"),
         (("classes", "values"), [1], "two or more"),
         (("classes", "values"), [0, True], "of type"),
         (("classes", "values"), [0, [1]], "of type"),
@@ -336,7 +336,7 @@ def test_a_calibrator_of_ones_own_inside_another_is_refused():
 
     p, y = binary_data()
     for outer in (ScalingBinningCalibrator(Squared(), n_bins=4), OneVsRestCalibrator(Squared())):
-        with pytest.raises(TypeError, match="Squared is not a calibrator of calibkit"):
+        with pytest.raises(TypeError, match="Squared is not a registered calibrator"):
             to_dict(outer.fit(p, y))
 
 

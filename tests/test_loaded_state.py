@@ -181,7 +181,7 @@ def test_held_calibrators_are_of_the_parameters_kind():
     data = SAVED[CALIBRATORS["windowed"]]
     other = to_dict(CALIBRATORS["beta"]().fit(*binary_data()))
     other = {key: other[key] for key in ("class", "params", "classes", "state")}
-    with pytest.raises(ValueError, match="calibrators_ is beta, not of the class platt"):
+    with pytest.raises(ValueError, match="calibrators_ is beta; expected platt"):
         from_dict(forged(data, (("state", "calibrators_", 0), other)))
 
 

@@ -269,7 +269,7 @@ def test_report_prints():
 @pytest.mark.parametrize(
     ("costs", "error", "message"),
     [
-        ({"cost_accept_wrong": 0}, ValueError, r"cost_accept_wrong=0; expected a number in \(0"),
+        ({"cost_accept_wrong": 0}, ValueError, r"cost_accept_wrong=0; expected a number > 0"),
         ({"cost_discard_right": -1}, ValueError, "cost_discard_right=-1"),
         ({"cost_review": -0.1}, ValueError, "cost_review=-0.1"),
         ({"cost_review": "dear"}, TypeError, "cost_review='dear'"),

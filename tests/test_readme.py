@@ -29,7 +29,7 @@ def methods_table():
     rows = ["| name | class | classes | what it does |", "|---|---|---|---|"]
     for name, cls in CALIBRATORS.items():
         traits = cls._traits
-        k = "lifts to K" if "lift" in traits else "2 or K" if "multiclass" in traits else "2"
+        k = "extends to K" if "lift" in traits else "2 or K" if "multiclass" in traits else "2"
         line = cls.__doc__.splitlines()[0].rstrip(".").replace("``", "`")
         rows.append(f"| `{name}` | `{cls.__name__}` | {k} | {line} |")
     return "\n".join(rows)

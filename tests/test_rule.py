@@ -137,26 +137,31 @@ def test_any_change_is_refused_or_gives_something_sound(name):
         ("gate", ("params", "scale"), "odds", "scale"),
         ("gate", ("params", "random_state"), "a", "random_state"),
         ("gate", ("params", "max_group_size"), 0, "max_group_size"),
-        ("gate", ("state", "threshold_"), 1.5, "inconsistent"),
-        ("gate", ("state", "threshold_"), None, "inconsistent"),
+        ("gate", ("state", "threshold_"), 1.5, "saved state of .* can't come from a fit"),
+        ("gate", ("state", "threshold_"), None, "saved state of .* can't come from a fit"),
         ("gate", ("state", "threshold_"), "0.5", "threshold_ holds '0.5'"),
-        ("gate", ("state", "bound_"), 0.2, "inconsistent"),
-        ("gate", ("state", "error_"), None, "inconsistent"),
-        ("gate", ("state", "n_accepted_"), 9999, "inconsistent"),
-        ("gate", ("state", "n_tested_"), 1501, "inconsistent"),
-        ("gate", ("state", "n_outputs_"), 2.0, "expected a count"),
-        ("infeasible", ("state", "best_"), None, "inconsistent"),
-        ("infeasible", ("state", "threshold_"), 0.5, "inconsistent"),
+        ("gate", ("state", "bound_"), 0.2, "saved state of .* can't come from a fit"),
+        ("gate", ("state", "error_"), None, "saved state of .* can't come from a fit"),
+        ("gate", ("state", "n_accepted_"), 9999, "saved state of .* can't come from a fit"),
+        ("gate", ("state", "n_tested_"), 1501, "saved state of .* can't come from a fit"),
+        ("gate", ("state", "n_outputs_"), 2.0, "expected a whole number >= 0"),
+        ("infeasible", ("state", "best_"), None, "saved state of .* can't come from a fit"),
+        ("infeasible", ("state", "threshold_"), 0.5, "saved state of .* can't come from a fit"),
         ("infeasible", ("state", "best_"), {}, "lacks"),
         ("policy", ("params", "cost_accept_wrong"), 0, "cost_accept_wrong"),
         ("policy", ("params", "cost_review"), float("inf"), "expected null"),
         ("beta", ("params", "quantiles"), [0.5, 0.1], "ascending"),
-        ("beta", ("state", "clip_"), [0.1, 0.9], "inconsistent"),
-        ("beta", ("state", "log_precision_"), [1.0, 2.0], "inconsistent"),
+        ("beta", ("state", "clip_"), [0.1, 0.9], "saved state of .* can't come from a fit"),
+        (
+            "beta",
+            ("state", "log_precision_"),
+            [1.0, 2.0],
+            "saved state of .* can't come from a fit",
+        ),
         ("pinball", ("state", "lines_"), [[1.0, 0.0]], "two numbers per quantile"),
         ("pinball", ("state", "lines_"), [[1.0, 0.0], [1.0]], "two numbers per quantile"),
-        ("pinball", ("state", "edges_"), [0.9, 0.1], "inconsistent"),
-        ("pinball", ("state", "offset_"), 2.0, "inconsistent"),
+        ("pinball", ("state", "edges_"), [0.9, 0.1], "saved state of .* can't come from a fit"),
+        ("pinball", ("state", "offset_"), 2.0, "saved state of .* can't come from a fit"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(name, path, value, words):
@@ -167,7 +172,9 @@ def test_what_does_not_fit_together_is_refused(name, path, value, words):
 def test_what_can_not_be_saved_is_said(tmp_path):
     from sklearn.pipeline import make_pipeline
 
-    with pytest.raises(TypeError, match="Use pickle or joblib for scikit-learn estimators"):
+    with pytest.raises(
+        TypeError, match="Save scikit-learn estimators with skops, joblib or pickle"
+    ):
         calibkit.save(make_pipeline(PlattCalibrator()), tmp_path / "x.json")
     for unfitted in (RiskControlledThreshold(), QuantileCalibrator()):
         with pytest.raises(NotFittedError):
@@ -478,7 +485,10 @@ def test_odd_names_come_through(tmp_path):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["decide", "generations.jsonl", "results.json", "-o", "x.csv"], "results.json: the file"),
+        (
+            ["decide", "generations.jsonl", "results.json", "-o", "x.csv"],
+            "results.json: is JSON, but has no key",
+        ),
         (
             ["decide", "generations.jsonl", "platt.json", "-o", "x.csv"],
             "holds a platt; expected a rule",

@@ -139,7 +139,7 @@ def test_classes_are_those_given():
 @pytest.mark.parametrize("other", OTHERS, ids=repr)
 def test_others_name_those_that_take_fractions(other):
     p, k, n, _, _ = runs()
-    match = r"continuous.*Fractions k/n are taken by fit of PlattCalibrator, .*IsotonicCalibrator"
+    match = r"continuous.*Fractions k/n are allowed in fit of PlattCalibrator, .*IsotonicCalibrator"
     with pytest.raises(ValueError, match=match):
         other.fit(p, k / n)
     with pytest.raises(ValueError, match=match):

@@ -202,7 +202,7 @@ def test_warnings_of_many_parts_are_counted():
         warnings.simplefilter("always")
         _three_classes_in_a_fold()
     assert [(str(w.message), w.filename) for w in caught] == [
-        ("none. So for 2 more classes.", __file__),
+        ("none. The same applies to 2 more classes.", __file__),
         ("another kind.", __file__),
     ]
 

@@ -1,3 +1,3 @@
-"""The wrapper of a classifier, and its file."""
+"""`CalibratedClassifier`, and how it is saved."""
 
 from ._wrapper import CalibratedClassifier as CalibratedClassifier

@@ -1,4 +1,4 @@
-"""A `CalibratedClassifier` in a file: calibrators and settings as JSON, estimators by skops."""
+"""Save a `CalibratedClassifier`: calibrators and parameters as JSON, estimators with skops."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ def _skops(what: str) -> Any:
         return require("skops.io", "skops")
     except ImportError as error:
         raise ImportError(
-            f"{what}: the estimator of a CalibratedClassifier is kept by skops, and {error}. "
-            "Without it keep the calibrator alone: calibkit.save(classifier.calibrators_[0], path)."
+            f"{what}: the estimator of a CalibratedClassifier is saved with skops, and {error}. "
+            "Without skops save the calibrator only: "
+            "calibkit.save(classifier.calibrators_[0], path)."
         ) from error
 
 
 def written(classifier: Any) -> dict[str, Any]:
-    """A fitted classifier as plain values."""
+    """A fitted classifier as a dict of plain values."""
     params = classifier.get_params(deep=False)
     fitted = classifier.estimators_
     held = {"estimator": classifier.estimator, "cv": classifier.cv, "fitted": fitted}
@@ -53,7 +54,7 @@ def written(classifier: Any) -> dict[str, Any]:
 
 
 def classifier_from_dict(cls: Any, data: dict[str, Any], trusted: Any) -> Any:
-    """The classifier, if all types of its estimators are scikit-learn's own or trusted."""
+    """The classifier, if skops or the user trusts all types of its estimators."""
     params, what = data["params"], cls.name
     check_keys(params, set(_PARAMS), f"params of {what}")
     if isinstance(params["calibrator"], dict):
@@ -83,31 +84,31 @@ def _estimators(text: Any, trusted: Any) -> dict[str, Any]:
     io = _skops("from_dict")
     trusted = [] if trusted is None else trusted
     if isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted):
-        raise InputTypeError(f"trusted={spelled(trusted)}; expected a list of names of types.")
+        raise InputTypeError(f"trusted={spelled(trusted)}; expected a list of type names.")
     try:
         data = b64decode(text, validate=True)
         if sum(part.file_size for part in ZipFile(BytesIO(data)).infolist()) > _MAX_BYTES:
-            raise ValueError("they unfold to more than 1 GiB")
+            raise ValueError("they are larger than 1 GiB when unpacked")
         unknown = sorted(set(io.get_untrusted_types(data=data)) - set(trusted))
         if unknown:
             raise UntrustedError(unknown, list(trusted))
         held = io.loads(data, trusted=list(trusted))
     except UntrustedError:
         raise
-    except Exception as error:  # whatever a broken archive may give rise to
+    except Exception as error:  # a broken archive may raise anything
         raise InputError(f"estimators can't be read by skops: {message_of(error)}") from error
     if not isinstance(held, dict) or set(held) != {"estimator", "cv", "fitted"}:
-        raise InputError("estimators do not hold what a CalibratedClassifier writes.")
+        raise InputError("estimators were not written by a CalibratedClassifier.")
     return held
 
 
 def _check_together(model: Any) -> None:
-    """Raise unless the parts are of one classifier."""
+    """Raise unless the parts belong to one classifier."""
     own, calibrators = model.estimators_, model.calibrators_
     if not isinstance(own, list) or not own or len(own) != len(calibrators):
         raise InputError(
-            f"{short(own)} of estimators for {len(calibrators)} calibrators; expected a list of "
-            "one for each."
+            f"estimators is {short(own)}, with {len(calibrators)} calibrators; expected a list "
+            "with one estimator for each calibrator."
         )
     for estimator, calibrator in zip(own, calibrators, strict=True):
         assert isinstance(calibrator, BaseCalibrator)
@@ -118,5 +119,6 @@ def _check_together(model: Any) -> None:
             raise InputError("an estimator has other classes than the classifier.")
         if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
             raise InputError(
-                f"{type(estimator).__name__} scores no classes; expected a classifier."
+                f"{type(estimator).__name__} has no predict_proba or decision_function; expected "
+                "a classifier."
             )

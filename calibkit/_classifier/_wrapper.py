@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from inspect import Parameter, signature
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone, is_regressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted
@@ -17,71 +19,89 @@ from .._core.certification import Certificate, Settings
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows, check_lengths, validate_weights
 from .._core.labels import validate_labels
-from .._core.params import check_choice, check_flag, check_int, main_name, with_hints
+from .._core.params import (
+    check_choice,
+    check_flag,
+    check_int,
+    check_names,
+    main_name,
+    refuse_class,
+    with_hints,
+)
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.scores import Scores
 from .._core.warnings import counted
 from .._cross_fitting import Fold, cross_fit, response_of, splits, weight_params
-from .._registry import CALIBRATORS, make_calibrator, names_without, needs_calibrator
+from .._registry import (
+    CALIBRATORS,
+    check_name,
+    make_calibrator,
+    names_without,
+    needs_calibrator,
+)
 from .._typing import FloatArray, IntArray, Scale, Self
 from ..calibrators import IdentityCalibrator, OneVsRestCalibrator
 from ._saved import KEYS, classifier_from_dict, written
 
 
 class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEstimator):
-    """A classifier whose ``predict_proba`` is calibrated on rows it was not trained on.
+    """Calibrate the probabilities of any classifier, with cross-validation.
+
+    It fits the classifier and a calibrator. The calibrator is fitted on out-of-fold predictions, so
+    that no row is used for both. For a classifier that is already fitted, pass
+    ``FrozenEstimator(classifier)`` and rows that it has not seen.
 
     Parameters
     ----------
     estimator : classifier
-        Any scikit-learn classifier or pipeline. One that is fitted already goes in as
-        ``sklearn.frozen.FrozenEstimator(classifier)``; then all rows given to ``fit`` are used
-        for the calibration, and must be new to it.
+        Any scikit-learn classifier or pipeline. With ``sklearn.frozen.FrozenEstimator(classifier)``
+        the classifier is not fitted again, and all rows of ``fit`` are used for the calibration.
     calibrator : str or BaseCalibrator, default="platt"
         A calibrator or its name, such as "platt", "temperature", "beta", "isotonic", "histogram"
-        or "scaling_binning". With K classes a binary calibrator is lifted by
-        :class:`OneVsRestCalibrator`. Its ``scale`` is set to suit the scores of the estimator.
+        or "scaling_binning". For K classes a binary calibrator is extended by
+        :class:`OneVsRestCalibrator`. Its ``scale`` is set to that of the estimator's scores.
     cv : int, cross-validator or iterable of splits, default=5
-        How to make out-of-fold scores. A number means stratified folds, kept whole by group where
-        ``groups`` are given.
+        How to split the rows for the out-of-fold predictions. A number means that many stratified
+        folds; with ``groups``, all rows of a group are in one fold.
     ensemble : bool, default=False
-        False: one calibrator learnt from all out-of-fold scores, and the estimator fitted once
-        more on all rows. True: keep each fold's estimator with a calibrator of its own, and
-        average their probabilities; averages of binned calibrators are no longer binned. Every
-        class then needs as many rows as there are folds.
+        False: fit one calibrator to all out-of-fold predictions, and fit the estimator again on all
+        rows. True: keep the estimator of each fold with its own calibrator, and average their
+        probabilities. The average of binning calibrators has many distinct values. Each class needs
+        at least as many rows as there are folds.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
-        Scores to calibrate. "auto" prefers ``decision_function``, whose values are taken as
-        logits and do not saturate at 0 and 1.
+        Which scores to calibrate. "auto" uses ``decision_function`` if the estimator has it: its
+        values are read as logits, and are not rounded to 0 and 1.
     n_jobs : int, optional
-        Folds fitted in parallel, by joblib.
+        Number of folds to fit in parallel with joblib. Default: 1.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
     estimators_ : list of classifiers
-        One, or one per fold for ``ensemble=True``.
+        The fitted estimator; one for each fold if ``ensemble=True``.
     calibrators_ : list of BaseCalibrator
         The calibrator of each estimator.
     n_features_in_ : int
-        As seen by the estimator, if it says so.
+        As in the estimator; only if it has this attribute.
     feature_names_in_ : ndarray of str
-        As seen by the estimator, if it says so.
+        As in the estimator; only if it has this attribute.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data, or one class only.
+        In ``fit``: invalid data, or one class only.
     TypeError
-        In ``fit``: ``calibrator`` is neither a calibrator nor a name.
+        In ``fit``: ``estimator`` is not a classifier, or ``calibrator`` is neither a calibrator nor
+        a name.
 
     Notes
     -----
-    The default calibrates pooled out-of-fold scores of models trained on 4/5 of the rows, and
-    applies the map to a model trained on all: slightly under-confident for small data, but one
-    model at prediction time. A class that a fold's training rows lack counts as probability 0
-    there.
+    By default, the calibrator is fitted to out-of-fold predictions of models trained on 4/5 of the
+    rows, and is applied to a model trained on all rows. This is slightly under-confident for small
+    data, but needs only one model for predictions. If a class has no training rows in a fold, its
+    probability is 0 in that fold.
 
     References
     ----------
@@ -133,15 +153,15 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n, n_features)
-            Whatever the estimator takes; it is handed on as it is.
+            Features, in any form that the estimator accepts.
         y : array-like of shape (n,)
-            Class labels of any kind.
+            Class labels: ints, bools or strings.
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0, for the estimator, if it takes them, and for the calibrator.
+            Sample weights >= 0, for the calibrator, and for the estimator if it accepts them.
         groups : array-like of shape (n,), optional
-            Rows of one group are never on both sides of a fold.
+            Group of each row; all rows of a group are in one fold.
         **fit_params
-            Further parameters for the estimator's ``fit``, or for metadata routing.
+            Other parameters for the estimator's ``fit``, or for metadata routing.
 
         Returns
         -------
@@ -151,8 +171,9 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         Raises
         ------
         ValueError
-            If the data are not of the kind described; a classifier that was fitted before stays
-            as it was.
+            If the data are invalid. A classifier that was already fitted is then unchanged.
+        TypeError
+            If a parameter is unknown or has the wrong type.
         """
         self._check_params()
         X, y, groups = indexable(X, y, groups)
@@ -173,7 +194,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             folds = cross_fit(self.estimator, X, np.asarray(y), classes, parts, **how)
         if self.ensemble:
             estimators = [f.estimator for f in folds]
-            # Without rows of both classes a fold borrows the map of all out-of-fold scores.
+            # A fold whose held-out rows have one class uses the map of all out-of-fold scores.
             pooled = [len(classes) == 2 and _one_class(f, codes, weight) for f in folds]
             chosen = [_pooled(folds) if p else f for f, p in zip(folds, pooled, strict=True)]
         else:
@@ -195,12 +216,12 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         return self
 
     def predict_proba(self, X: Any) -> FloatArray:
-        """Calibrated probabilities.
+        """Return the calibrated probabilities.
 
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n, n_features)
-            Whatever the estimator takes.
+            Features, in any form that the estimator accepts.
 
         Returns
         -------
@@ -224,7 +245,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         n_bins: int = 15,
         random_state: Any = 0,
     ) -> Certificate:
-        """What held-out rows prove of the calibrated probabilities.
+        """Bound the calibration error from held-out rows, with a confidence level.
 
         Parameters
         ----------
@@ -238,13 +259,13 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         Returns
         -------
         certificate : Certificate
-            Bounds of the errors of P(larger class), or for K classes as
-            :meth:`BaseCalibrator.certify` of the calibrator has it. Prints as a sentence.
+            Bounds on the error of P(larger class), or for K classes as described in
+            :meth:`BaseCalibrator.certify`. Printed as a sentence.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid.
         """
         check_is_fitted(self)
         _, codes = validate_labels(y, classes=self.classes_)
@@ -260,12 +281,12 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         return calibrator._certify(s, codes, Settings(level, finite, n_bins, random_state))
 
     def predict(self, X: Any) -> np.ndarray:
-        """The class of the largest calibrated probability.
+        """Return the class with the largest calibrated probability.
 
         Parameters
         ----------
         X : array-like, sparse matrix or frame of shape (n, n_features)
-            Whatever the estimator takes.
+            Features, in any form that the estimator accepts.
 
         Returns
         -------
@@ -276,7 +297,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         return self.classes_[proba.argmax(axis=1)]
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Who is handed which metadata in ``fit``.
+        """Return which metadata ``fit`` passes to which object.
 
         Returns
         -------
@@ -312,20 +333,27 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         if isinstance(self.cv, str):
             raise InputError(
                 f"cv={spelled(self.cv)}; expected a number of folds or a splitter. For a "
-                "classifier that is fitted already: "
+                "classifier that is already fitted use "
                 "CalibratedClassifier(sklearn.frozen.FrozenEstimator(classifier))."
             )
+        refuse_class("estimator", self.estimator)
         if not hasattr(self.estimator, "fit"):
             raise InputTypeError(
                 f"estimator={spelled(self.estimator)}; expected a classifier with a fit method."
+            )
+        if hasattr(self.estimator, "__sklearn_tags__") and is_regressor(self.estimator):
+            raise InputTypeError(
+                f"estimator={spelled(self.estimator)} is a regressor; expected a classifier."
             )
 
     def _check_calibrator(self) -> None:
         names = names_without("lift", "wrapper")
         if isinstance(self.calibrator, str):
             self._refuse_wrapper(self.calibrator)
-            check_choice("calibrator", self.calibrator, names)
-        elif not isinstance(self.calibrator, BaseCalibrator):
+            check_name("calibrator", self.calibrator, names)
+            return
+        refuse_class("calibrator", self.calibrator)
+        if not isinstance(self.calibrator, BaseCalibrator):
             raise InputTypeError(
                 f"calibrator={spelled(self.calibrator)}; expected a calibrator such as "
                 f"PlattCalibrator(), or one of the names {', '.join(names)}."
@@ -333,16 +361,16 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
 
     @staticmethod
     def _refuse_wrapper(name: str) -> None:
-        """Raise if a calibrator of others is asked for by its name alone."""
+        """Raise for the name of a calibrator that needs another one."""
         if needs_calibrator(name):
             cls = CALIBRATORS[name]
             raise InputError(
-                f"calibrator={spelled(name)} makes a calibrator of another one; expected which. "
-                f"Write calibrator={cls.__name__}(PlattCalibrator())."
+                f"calibrator={spelled(name)} needs another calibrator; expected an instance. Pass "
+                f"calibrator={cls.__name__}(PlattCalibrator())."
             )
 
     def set_params(self, **params: Any) -> CalibratedClassifier:
-        """Set parameters, those of the estimator and of the calibrator too.
+        """Set parameters of this object, of the estimator and of the calibrator.
 
         Parameters
         ----------
@@ -357,7 +385,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         Raises
         ------
         ValueError
-            If a parameter is not known, or is one of a calibrator that is given by its name.
+            If a parameter is unknown, or belongs to a calibrator that is given as a name.
         """
         inner = [name for name in params if name.startswith("calibrator__")]
         calibrator = params.get("calibrator", self.calibrator)
@@ -365,8 +393,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             cls = CALIBRATORS.get(main_name(calibrator))
             made = "PlattCalibrator()" if cls is None else f"{cls.__name__}()"
             raise InputError(
-                f"{inner[0]} beside calibrator={spelled(calibrator)}, and a name has no "
-                f"parameters; expected a calibrator. Write calibrator={made}."
+                f"{inner[0]} with calibrator={spelled(calibrator)}: a name has no parameters; "
+                f"expected a calibrator. Pass calibrator={made} first."
             )
         super().set_params(**params)
         return self
@@ -374,14 +402,15 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
     def _estimator_params(
         self, sample_weight: FloatArray | None, fit_params: dict[str, Any]
     ) -> dict[str, Any]:
-        """Parameters of the estimator's fit: routed where routing is on, by hand otherwise."""
+        """Parameters of the estimator's fit, by metadata routing if it is enabled."""
         if get_config().get("enable_metadata_routing"):
             routed = process_routing(self, "fit", sample_weight=sample_weight, **fit_params)
             return dict(routed.estimator.fit)
+        _check_fit_params(self.estimator, fit_params)
         return {**fit_params, **weight_params(self.estimator, sample_weight)}
 
     def _template(self, n_classes: int) -> BaseCalibrator:
-        """The calibrator to fit, for so many classes."""
+        """The calibrator to fit, for this number of classes."""
         if isinstance(self.calibrator, str):
             return make_calibrator(self.calibrator)
         return clone(self.calibrator)
@@ -416,16 +445,32 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         return tags
 
 
+def _check_fit_params(estimator: Any, fit_params: dict[str, Any]) -> None:
+    """Raise for parameters that the estimator's ``fit`` does not have, where that is known."""
+    known = signature(estimator.fit).parameters
+    open_ended = [n for n, p in known.items() if p.kind is Parameter.VAR_KEYWORD]
+    if isinstance(estimator, (FrozenEstimator, Pipeline)):  # they take any name
+        given = [name for name in fit_params if "__" not in name]
+    elif open_ended:
+        return
+    else:
+        given = list(fit_params)
+    own = [name for name in signature(CalibratedClassifier.fit).parameters if name != "self"]
+    check_names(
+        given, dict.fromkeys([*own[:-1], *(n for n in known if n not in ("args", *open_ended))])
+    )
+
+
 def _check_two(classes: np.ndarray) -> None:
     if len(classes) < 2:
         raise InputError(
             f"y holds one class only, {spelled(classes[0])}; expected rows of at least two "
-            "classes. Collect data of the other class."
+            "classes. Add rows of the other class."
         )
 
 
 def _check_folds(cv: Any, codes: IntArray, weight: FloatArray | None, classes: np.ndarray) -> None:
-    """Raise if a fold is left without rows of a class, of which its own calibrator has to learn."""
+    """Raise if a fold's own calibrator would have no rows of a class."""
     n_folds = 5 if cv is None else getattr(cv, "n_splits", cv)
     if not isinstance(n_folds, (int, np.integer)):
         return
@@ -434,24 +479,27 @@ def _check_folds(cv: Any, codes: IntArray, weight: FloatArray | None, classes: n
     if fewest < n_folds:
         label, fewer = classes.tolist()[int(counts.argmin())], f"cv={fewest}, or "
         raise InputError(
-            f"class {spelled(label)} has {fewest} row(s) for {n_folds} folds, each of which has a "
-            f"calibrator of its own; expected at least {n_folds} rows of each class. Use "
-            f"{fewer if fewest > 1 else ''}ensemble=False, whose one calibrator learns from the "
-            "rows of all folds."
+            f"class {spelled(label)} has {fewest} row(s), and ensemble=True fits a calibrator in "
+            f"each of {n_folds} folds; expected at least {n_folds} rows of each class. Use "
+            f"{fewer if fewest > 1 else ''}ensemble=False, which fits one calibrator to the rows "
+            "of all folds."
         )
 
 
 def _one_class(fold: Fold, codes: IntArray, weight: FloatArray | None) -> bool:
-    """Whether the held-out rows that count are of one class."""
+    """Whether all held-out rows with positive weight have one class."""
     rows = fold.rows if weight is None else fold.rows[weight[fold.rows] > 0]
     return len(np.unique(codes[rows])) < 2
 
 
 def _pooled(folds: list[Fold]) -> Fold:
-    """All held-out rows of all folds."""
+    """The held-out rows of all folds together."""
     first = folds[0].scores
     if any(f.scores.scale != first.scale for f in folds):
-        raise InputError("the folds answered with different response methods; set response_method.")
+        raise InputError(
+            "the folds used different response methods; expected one method. Set "
+            "response_method='predict_proba'."
+        )
     values = np.concatenate([f.scores.values for f in folds])
     rows = np.concatenate([f.rows for f in folds])
     return Fold(folds[0].estimator, rows, Scores(values, first.scale))

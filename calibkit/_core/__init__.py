@@ -1,1 +1,1 @@
-"""What a user's array becomes, and the base class of every calibrator."""
+"""Checks of a user's data, errors and warnings, and the base class of every calibrator."""

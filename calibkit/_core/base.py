@@ -24,37 +24,37 @@ from .inputs import (
     validate_scores,
 )
 from .labels import validate_classes, validate_labels
-from .params import check_choice
-from .printed import spelled
+from .params import check_choice, with_hints
+from .printed import few, spelled
 from .provenance import Provenance, Traced, provenance
 from .scores import Scores
 from .warnings import MissingClassWarning, ScaleWarning, warn
 
 
 class Snapshots:
-    """What a calibrator shows to other threads, and to its caller after an error."""
+    """Consistent copies of a calibrator for other threads, and its restoration after an error."""
 
     def _snapshot(self) -> Any:
-        """This calibrator as it is, or was when a change began that is under way."""
+        """A copy of this calibrator: as it is, or as it was before a change in progress."""
         state = self.__dict__.copy()
         return state.get("_kept") or _with_state(self, state)
 
     def _now(self) -> Any:
-        """What reads read: no other thread changes it."""
+        """The copy that predictions use: no other thread changes it."""
         return self._snapshot()
 
     def _held(self) -> dict[str, Any]:
-        """Copies of what it holds and what learns with it, by attribute."""
+        """Copies of the held objects that change while it learns, by attribute."""
         return {}
 
     def _state_of_earlier_files(self) -> dict[str, Any]:
-        """Learned attributes that files of earlier releases lack, as they hold them then."""
+        """Values of learned attributes that files of earlier releases lack."""
         return {}
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
-        """Keep this calibrator as it is for those who read, and for good if the call fails."""
-        if "_kept" in self.__dict__:  # inside of such a call
+        """Show the old state to other threads during a change, and restore it after an error."""
+        if "_kept" in self.__dict__:  # nested call
             yield
             return
         kept = _with_state(self, self.__dict__)
@@ -83,14 +83,15 @@ StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pen
 
 
 class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
-    """Base of all calibrators: a classifier whose features are another classifier's scores.
+    """Base class of all calibrators: classifiers whose input is another classifier's scores.
 
-    To write one, subclass it; ``docs/write_your_own.md`` goes through it step by step.
+    To write your own calibrator, derive a class from it; ``docs/write_your_own.md`` shows each
+    step.
 
     Parameters
     ----------
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds (logits).
     classes : array-like, optional
         The class labels in sorted order.
 
@@ -101,18 +102,23 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     Notes
     -----
-    - ``name``: small letters and underscores, for files and the command line.
-    - ``_state``: a dict from each learned attribute, whose name ends in ``_``, to its kind:
-      "float", "flag" (a bool), "vector" (1-D array of floats), "calibrator" or "calibrators"
-      (fitted ones of two classes; a list of them may hold None). Files hold these and nothing else.
-    - ``_traits``: a frozenset of promises that :mod:`calibkit.testing` then checks, such as
-      "monotone", "strict", "mean_preserving", "piecewise_constant"; "multiclass" if it takes K
-      columns of scores, "soft_labels" if weighted rows may stand for fractions, "wrapper" if it
-      can't be made without another calibrator.
-    - ``_fit(s, y, w)`` sets the learned attributes from :class:`Scores`, codes 0..K-1 and positive
-      weights, or None for ones. ``_predict(s)`` gives P(class 1) or (n, K), and changes nothing.
-    - ``_check_params()`` raises on bad hyper-parameters, the base's first; ``_check_state()``, when
-      a file is read, raises ValueError on state that ``_fit`` could not have set.
+    A subclass defines:
+
+    - ``name``: lowercase letters, digits and underscores, for files and the command line.
+    - ``_state``: a dict from each learned attribute (its name ends in ``_``) to its kind: "float",
+      "flag" (a bool), "vector" (1-D array of floats), "calibrator" (a fitted calibrator of two
+      classes) or "calibrators" (a list of those, or None). Files contain these attributes only.
+    - ``_traits``: a frozenset of properties, which :mod:`calibkit.testing` checks: "monotone" (a
+      higher score never gives a lower probability), "strict" (different scores get different
+      probabilities), "mean_preserving" (the mean output on the fitting rows is the base rate),
+      "piecewise_constant" (fewer distinct outputs than scores). "multiclass": it takes K columns.
+      "soft_labels": ``y`` may hold fractions. "wrapper": it needs another calibrator.
+    - ``_fit(s, y, w)`` sets the learned attributes from :class:`Scores`, class codes 0..K-1, and
+      positive weights or None. ``_predict(s)`` returns P(class 1) of shape (n,), or (n, K)
+      probabilities, and changes nothing.
+    - ``_check_params()`` (optional) raises an error for invalid parameters; call that of the base
+      class first. ``_check_state()`` (optional) is called when a file is loaded, and raises
+      ValueError for values that ``_fit`` can't produce.
 
     Examples
     --------
@@ -132,11 +138,11 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     #: Name in the registry, on the command line and in JSON files.
     name: ClassVar[str]
-    #: Learned attributes and their kinds: all that a fitted calibrator knows beside its classes.
+    #: Learned attributes and their kinds; a fitted calibrator has these and ``classes_``.
     _state: ClassVar[dict[str, StateKind]]
-    #: What becomes of the probabilities of a class that ``fit`` has no rows of.
-    _without_rows: ClassVar[str] = "nothing shows how well their probabilities are calibrated"
-    #: Properties the test suite may rely on: "monotone", "mean_preserving", "multiclass", ...
+    #: End of the warning about classes without rows.
+    _without_rows: ClassVar[str] = "their calibration can't be checked"
+    #: Properties that the checks test: "monotone", "mean_preserving", "multiclass", ...
     _traits: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, *, scale: Scale = "probability", classes: Any = None) -> None:
@@ -152,40 +158,40 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         raise TypeError(f"{type(self).__name__} must define _predict(scores).")
 
     def _check_params(self) -> None:
-        """Check the hyper-parameters; subclasses extend it."""
+        """Check the parameters; subclasses extend it."""
         check_choice("scale", self.scale, get_args(Scale))
         if self.classes is not None:
             validate_classes(self.classes)
 
     def _check_state(self) -> None:
-        """Check that learned attributes fit together; called on state read from a file."""
+        """Check that the learned attributes are consistent, when a file is loaded."""
 
     @classmethod
     def _examples(cls) -> Iterator[BaseCalibrator]:
-        """Instances that the test suite runs its batteries on."""
+        """Instances that the test suite checks."""
         yield cls()
 
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
-        """Set the scale of the scores to come; lifts hand it on."""
+        """Set the scale of the scores; wrappers set it in the calibrator that they hold."""
         return self.set_params(scale=scale)
 
     def _input_scale(self) -> Scale:
-        """Scale of the scores; lifts ask the calibrator they lift."""
+        """Scale of the scores; wrappers return that of the calibrator that they hold."""
         return self.scale
 
     def _learn_clip(self, s: Scores) -> Scores:
-        """Scores with the clip to fit with, which is learnt if the map is of log-odds."""
+        """Scores with the clipping distances for the fit; calibrators of log-odds learn them."""
         return s
 
     def _clipped(self, s: Scores) -> Scores:
-        """Scores with the clip learnt in fit."""
+        """Scores with the clipping distances learned in fit."""
         return s
 
     def _narrow_clip(self) -> None:
-        """Clip nearer, after the fit, if a score within the clip would be answered by 0 or 1."""
+        """After the fit, clip more if a clipped score would get an output of 0 or 1."""
 
     def _mark_cross_fitted(self) -> None:
-        """Take note that the scores of ``fit`` came from several classifiers."""
+        """Record that the scores of ``fit`` came from several classifiers."""
         for name, kind in self._state.items():
             held = getattr(self, name) if kind in ("calibrator", "calibrators") else []
             for calibrator in held if isinstance(held, list) else [held]:
@@ -193,11 +199,11 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
                     calibrator._mark_cross_fitted()
 
     def _n_outputs(self) -> int | None:
-        """How many values the map can take, if finitely many: its errors can then be certified."""
+        """Number of possible outputs; None if there are infinitely many."""
         return None
 
     def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
-        """What labels prove: of P(larger class), or for K classes of the largest probability."""
+        """Bound the errors of P(larger class), or for K classes of the largest probability."""
         proba = self._predict_scores(s)
         if proba.shape[1] > 2:
             winners, confidence = largest(proba)
@@ -212,23 +218,24 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     # -- what a user calls ------------------------------------------------------------------
 
+    @with_hints
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learn the map from scores to calibrated probabilities.
+        """Fit the map from scores to calibrated probabilities.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores of a classifier on rows it was not trained on: probabilities in [0, 1]
-            (rows of two or more columns sum to one), or log-odds if ``scale="logit"``.
-            One column holds the scores of the larger class label.
+            Scores of a classifier on held-out rows, which it was not trained on: probabilities in
+            [0, 1] (rows of two or more columns sum to one), or log-odds if ``scale="logit"``.
+            A single column contains the scores of the larger class label.
         y : array-like of shape (n,)
-            True labels of any kind: ints, bools, strings. Platt, temperature and beta scaling and
-            isotonic regression of two classes also take fractions k/n in [0, 1], for instance of
-            repeated trials that succeeded.
+            True labels: ints, bools or strings. Platt scaling, temperature scaling, beta
+            calibration and isotonic regression with two classes also accept fractions k/n in
+            [0, 1], such as the share of n trials that succeeded.
         sample_weight : array-like of shape (n,), optional
-            Weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none. Of fractions
-            give ``sample_weight=n`` where n differs, or where its size matters (smoothed targets,
-            ``l2``, the floor of isotonic regression).
+            Sample weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none. For
+            fractions k/n pass ``sample_weight=n`` if n varies, or if the number of trials matters
+            (smoothed targets, ``l2``, ``min_probability`` of isotonic regression).
 
         Returns
         -------
@@ -238,17 +245,17 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Raises
         ------
         ValueError
-            If the data are not of the kind described; a calibrator that was fitted before
-            stays as it was.
+            If the data are invalid. A calibrator that was already fitted is then unchanged.
 
         Notes
         -----
-        Floats between 0 and 1 are fractions once one of them is neither; ``classes_`` is then
-        [0, 1], or as given, and the fractions are of the larger class. A fraction f of weight w
-        is fitted as two rows, label 1 of weight w f and label 0 of weight w (1 - f), so the fit
-        to k/n with ``sample_weight=n`` is the fit to k rows of label 1 and n - k of label 0.
+        Float labels in [0, 1] are read as fractions if at least one of them is not 0 or 1. They
+        are then fractions of the larger class, and ``classes_`` is [0, 1] unless ``classes`` is
+        given. A fraction f with weight w is fitted as two rows: label 1 with weight w f and label 0
+        with weight w (1 - f). So k/n with ``sample_weight=n`` gives the same fit as k rows with
+        label 1 and n - k rows with label 0.
 
-        Threads may predict while one fits: they use the old map until the new one is whole.
+        Other threads may predict during a fit: they use the old map until the fit is complete.
         """
         with self._unchanged_on_error():
             self._check_params()
@@ -265,12 +272,12 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     @final
     def predict_proba(self, X: Any) -> FloatArray:
-        """Calibrated probabilities.
+        """Return the calibrated probabilities.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores on the scale the calibrator was fitted with.
+            Scores on the scale that the calibrator was fitted with.
 
         Returns
         -------
@@ -280,7 +287,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Raises
         ------
         ValueError
-            If the scores are not of the kind described in :meth:`fit`.
+            If the scores are not as described in :meth:`fit`.
         sklearn.exceptions.NotFittedError
             If the calibrator is not fitted.
         """
@@ -289,12 +296,12 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
     @final
     def predict(self, X: Any) -> np.ndarray:
-        """The class of the largest calibrated probability.
+        """Return the class with the largest calibrated probability.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores on the scale the calibrator was fitted with.
+            Scores on the scale that the calibrator was fitted with.
 
         Returns
         -------
@@ -316,7 +323,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         n_bins: int = 15,
         random_state: Any = 0,
     ) -> Certificate:
-        """What held-out rows prove of the calibrated probabilities: bounds of their error.
+        """Bound the calibration error from held-out rows, with a confidence level.
 
         Parameters
         ----------
@@ -325,26 +332,27 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         y : array-like of shape (n,)
             Their labels.
         level : float, default=0.9
-            Confidence with which all bounds hold at once.
+            Confidence level of all bounds together, between 0 and 1.
         finite : bool, optional
-            Whether there are finitely many outputs. Default: known of calibrators with bins,
-            otherwise by whether the rows share their probabilities.
+            Whether there are finitely many distinct outputs; only then is there an upper bound.
+            Default: True for binning calibrators, otherwise decided by how many rows share their
+            probabilities.
         n_bins : int, default=15
-            Equal-mass bins of the lower bound where outputs are continuous.
+            Number of equal-mass bins for the lower bound if the outputs are continuous.
         random_state : int, RandomState, Generator or None, default=0
-            Seed of the simulated labels behind that lower bound.
+            Seed of the simulation for that lower bound.
 
         Returns
         -------
         certificate : Certificate
-            Bounds of the errors of P(larger class); for K classes of the confidence in the winning
-            class, of :class:`OneVsRestCalibrator` of every class by itself, as
-            ``predict_classwise`` gives it. Prints as a sentence.
+            Bounds on the error of P(larger class). For K classes: of the confidence in the
+            predicted class, or for :class:`OneVsRestCalibrator` of each class as
+            ``predict_classwise`` returns it. Printed as a sentence.
 
         Raises
         ------
         ValueError
-            If the data are not of the kind described.
+            If the data are invalid.
 
         Examples
         --------
@@ -366,14 +374,14 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             raise
         check_lengths(len(s), len(codes), ("X", "y"))
         if len(s) == 0:
-            raise InputError("X has 0 sample(s); expected held-out rows.")
+            raise InputError("X has 0 sample(s); expected at least one held-out row.")
         return now._certify(s, codes, Settings(level, finite, n_bins, random_state))
 
-    # -- what compositions call -------------------------------------------------------------
+    # -- what other calibrators call -------------------------------------------------------------
 
     @final
     def _fit_rows(self, rows: Rows) -> BaseCalibrator:
-        """Fit on rows that are checked already."""
+        """Fit on checked rows."""
         if rows.scores.n_classes > 2 and "multiclass" not in self._traits:
             _refuse_many(rows.scores.n_classes, type(self).__name__)
         if rows.scores.n_classes == 2 and rows.y.min() == rows.y.max():
@@ -386,15 +394,15 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         return self
 
     def _check_classes(self, rows: Rows) -> None:
-        """Say which of K classes have no rows to learn from; in a stream they may come later."""
+        """Warn of classes without rows, except in streams, where they may come later."""
         k = rows.scores.n_classes
         if k == 2 or not self._state or "online" in self._traits:
             return
         missing = rows.classes[np.bincount(rows.y, minlength=k) == 0]
         if len(missing):
             warn(
-                f"no rows of {len(missing)} of {k} classes (first: "
-                f"{spelled(missing[:5].tolist())}); {self._without_rows}.",
+                f"{len(missing)} of {k} classes have no rows (labels: {few(missing)}); "
+                f"{self._without_rows}. Add rows of these classes.",
                 MissingClassWarning,
             )
 
@@ -418,10 +426,10 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         check_is_fitted(self, "classes_")
 
     def _check_names(self, X: Any, take: bool = False) -> None:
-        """Check the names of a frame's columns, or take them for those to come.
+        """Check the names of a frame's columns, or with ``take`` remember them.
 
-        Columns that are called after the classes may come in any order, but not without names
-        once their order in ``fit`` was another than that of the classes.
+        Columns that are named after the classes may be in any order. If ``fit`` had them in another
+        order than ``classes_``, later columns must have names too.
         """
         names = column_names(X)
         if not take and hasattr(self, "classes_"):
@@ -431,9 +439,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
                 return
             if order is not None and order != sorted(order) and names is None:
                 raise InputError(
-                    f"the columns of fit were read by their names, {spelled(list(known))}, and "
-                    "these have none; expected a frame of the same names. For columns in the "
-                    "order of classes_: pandas.DataFrame(X, columns=classes_)."
+                    f"the columns in fit had names ({few(known)}) in another order than classes_, "
+                    "and the columns of X have no names; expected a frame with these names. For "
+                    "columns in the order of classes_ pass pandas.DataFrame(X, columns=classes_)."
                 )
         if names is None or (not take and names == list(getattr(self, "feature_names_in_", ()))):
             return
@@ -459,16 +467,16 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
 
 def trace(rows: Rows, learns: bool = True) -> Provenance:
-    """That of a fit to these rows, hashed unless nothing is learnt from them."""
+    """The provenance of a fit to these rows; without a hash if nothing was learned."""
     return provenance(len(rows.y), *((rows.scores.values, rows.y) if learns else ()))
 
 
 def _refuse_many(n_classes: int, own: str) -> None:
     raise InputError(
         "Only binary classification is supported. The type of the target is multiclass: X has "
-        f"{n_classes} columns; expected the scores of two classes. Lift it: "
+        f"{n_classes} columns; expected the scores of two classes. Use "
         f"OneVsRestCalibrator({own}()) for all classes, or TopLabelCalibrator({own}()) for the "
-        "winning one."
+        "predicted class only."
     )
 
 
@@ -476,12 +484,12 @@ def _refuse_one_class(rows: Rows) -> None:
     label = rows.classes.tolist()[rows.y[0]]
     raise InputError(
         f"y holds one class only, {spelled(label)}; expected rows of both classes "
-        f"{spelled(rows.classes.tolist())}. Collect data of the other class."
+        f"{spelled(rows.classes.tolist())}. Add rows of the other class."
     )
 
 
 def warn_of_scale(s: Scores) -> None:
-    """Logits of many rows that all lie in [0, 1] or [0, 100] are probably something else."""
+    """Warn if logits of many rows look like probabilities or percentages."""
     if s.scale != "logit" or len(s) < 50:
         return
     first = s.values[:50]
@@ -495,7 +503,7 @@ def warn_of_scale(s: Scores) -> None:
     else:
         return
     warn(
-        f"all {len(s)} scores lie in [{low:.3g}, {high:.3g}] though scale='logit'; if they are "
-        f"{looks} {instead}.",
+        f"all {len(s)} scores lie in [{low:.3g}, {high:.3g}], which is unusual for scale='logit'. "
+        f"If they are {looks}, {instead}.",
         ScaleWarning,
     )

@@ -1,4 +1,4 @@
-"""What labelled rows prove of a model's calibration, and in words."""
+"""Certificates: bounds on a model's calibration error from labeled rows."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _SUBJECTS = {
 _LARGE = 0.25
 
 
-#: Share of the failure probability that is spent on how often each output occurs.
+#: Share of the failure probability that is used for how often each output occurs.
 _FOR_SHARES = 0.1
 #: With more outputs the joint region would take too much memory.
 _MOST_JOINT = 5000
 #: Draws of labels behind lower bounds for continuous scores.
 _N_DRAWS = 2000
-#: A model counts as finite if at most this share of rows has a score of its own: by Good and
-#: Turing that is about the probability that a new row has a score not seen yet.
+#: A model has finitely many outputs if at most this share of rows has a unique score. By Good and
+#: Turing, this share estimates the probability that a new row has a new score.
 _FINITE = 0.01
 #: More bins of a lower bound take too long to simulate.
 _MOST_BINS = 1000
-#: With more outputs bins of several of them have the better lower bound: their noise cancels.
+#: With more outputs, bins of several outputs give a better lower bound: noise averages out.
 _FEW_OUTPUTS = 30
 #: Rows per output with which intervals of single outputs bound the error of very many outputs.
 _ENOUGH_ROWS = 100
@@ -68,7 +68,8 @@ class Certificate:
     n : int
         Number of rows.
     l1, l2, max : tuple of float
-        Lower and upper bounds of the mean, the root mean square and the largest gap.
+        Lower and upper bounds of the mean, the root mean square and the largest gap between an
+        output and its true event rate.
     value, count, events, low, high : ndarray of shape (m,)
         Each output, its number of rows and of events, and the exact interval of its true rate (all
         intervals are simultaneous). Empty for continuous scores; class after class if class-wise.
@@ -118,7 +119,7 @@ At most 0.12% of new rows have an output that did not occur here.
         Returns
         -------
         text : str
-            Estimate and bounds, or the lower bound marked as such.
+            Estimate and bounds, or the lower bound only.
         """
         if not self.finite:
             return f">= {self.l2[0]:.3f} (lower bound: continuous scores)"
@@ -151,7 +152,7 @@ At most 0.12% of new rows have an output that did not occur here.
         if self.says_largest:
             text += f", and none of the {n} by more than {self.max[1]:.3g}."
         else:
-            text += f"; the {n} have too few rows for a bound on each."
+            text += f"; there are too few rows to bound each of the {n}."
         if self.unseen > 0:
             text += (
                 f" At most {100 * self.unseen:.2g}% of new rows have an output that did not occur "
@@ -194,11 +195,11 @@ def bounds_of(
 ) -> Certificate:
     """Bounds for a model with these outputs, from the rows and events of each.
 
-    Given the scores, labels of one output are independent with one rate, so exact intervals hold;
-    Bonferroni makes them hold at once, and a joint region bounds the mean gap of these rows more
-    tightly. It estimates the mean gap of all rows with these outputs: a Chernoff bound for the mean
-    of a variable between 0 and the largest gap covers the difference. ``n_outputs`` is the number
-    of outputs that the model has, where it is known.
+    Given the scores, the labels of one output are independent with one event rate, so exact
+    intervals are valid; Bonferroni makes them valid together. A joint region bounds the mean gap of
+    these rows more tightly. A Chernoff bound, for the mean of a variable between 0 and the largest
+    gap, covers the difference to the mean gap of all possible rows. ``n_outputs`` is the number of
+    outputs of the model, if known.
     """
     ends = _ends(value, n, events, level)
     unseen = _unseen_share(n, ends.failure, n_outputs, seed)
@@ -212,7 +213,7 @@ def bounds_of(
 def upper_bound_of(
     norm: str, value: FloatArray, n: FloatArray, events: FloatArray, level: float
 ) -> float:
-    """The upper bound of one error, as of :func:`bounds_of`."""
+    """The upper bound of one error, as in :func:`bounds_of`."""
     ends = _ends(value, n, events, level)
     if norm == "max":
         return float(ends.most.max())
@@ -220,7 +221,7 @@ def upper_bound_of(
 
 
 class _Ends(NamedTuple):
-    """Intervals of the rates of all outputs, and the least and largest gap each leaves open."""
+    """Intervals of the event rates of all outputs, and the smallest and largest gap in each."""
 
     low: FloatArray
     high: FloatArray
@@ -264,9 +265,10 @@ _MOST_DRAWN = 1e9
 def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: int) -> float:
     """Upper bound of the share of rows with outputs that do not occur here.
 
-    A set of outputs with a share above e stays unseen with probability (1 - e)^n at most; where
-    the number of outputs is known, so is that of such sets. Otherwise half of the rows, drawn
-    blindly, are new to the other half: those with outputs of their own are a binomial number.
+    A set of outputs with a share above e does not occur in n rows with probability at most
+    (1 - e)^n. If the number of outputs is known, the number of such sets is known too. Otherwise
+    the rows are split at random into halves; the number of rows in one half whose output does not
+    occur in the other half is binomial.
     """
     total, missing = float(n.sum()), 0 if n_outputs is None else max(n_outputs - len(n), 0)
     if n_outputs is not None:
@@ -276,7 +278,7 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
     rng = np.random.default_rng(seed)
     if total < _MOST_DRAWN:
         known = rng.multivariate_hypergeometric(counts, int(total) // 2, method="marginals")
-    else:  # more than NumPy draws from: each row to either half
+    else:  # too many for NumPy: draw the half of each row independently
         known = rng.binomial(counts, 0.5)
     new = int((counts - known)[known == 0].sum())
     others = int(total) - int(known.sum())
@@ -286,7 +288,7 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
 def average(parts: list[Certificate], level: float) -> Certificate:
     """Class-wise bounds: errors averaged over the classes, from a certificate of each.
 
-    Each holds at a level at which all hold together.
+    Each part has a confidence level at which all of them are valid together.
     """
 
     def mean(norm: str, power: int) -> tuple[float, float]:
@@ -305,7 +307,7 @@ def average(parts: list[Certificate], level: float) -> Certificate:
 def lower_bounds(
     p: FloatArray, n: FloatArray, events: FloatArray, level: float, n_bins: int, seed: int
 ) -> Certificate:
-    """Lower bounds from equal-mass bins; there are no others for continuous scores."""
+    """Lower bounds from equal-mass bins, the only bounds for continuous scores."""
     borders = mass_borders(p, n, min(n_bins, int(n.sum())))
     sums = merge_small(sorted_sums(p, n.astype(np.int64), n, events, borders, squares=True))
     # The lower end of a two-sided interval fails in half of the cases; here are two of them.
@@ -318,9 +320,9 @@ def lower_bounds(
 def better_bounds(
     value: FloatArray, n: FloatArray, events: FloatArray, level: float, n_bins: int, seed: int
 ) -> Certificate:
-    """Upper bounds of each output, and the better of both lower bounds: its own, or of bins.
+    """Upper bounds from single outputs, and the better lower bound of outputs or of bins.
 
-    Each of the two fails in half of the cases that ``level`` allows, so both hold at once.
+    Each of the two has half of the failure probability, so both are valid together.
     """
     each = 0.5 + 0.5 * level
     bounds = bounds_of(value, n, events, each, seed=seed)
@@ -334,7 +336,7 @@ def better_bounds(
 
 
 class Settings(NamedTuple):
-    """How rows are to be certified, as it was asked for."""
+    """The user's settings of a certificate."""
 
     level: float
     finite: bool | None
@@ -348,7 +350,7 @@ def certify_counts(
     n_outputs: int | None = None,
     kind: str = "binary",
 ) -> Certificate:
-    """What the rows and events of each distinct score prove."""
+    """A certificate from the rows and events of each distinct score."""
     level, finite, n_bins, random_state = settings
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     check_int("n_bins", n_bins, low=1, high=MOST_BINS)
@@ -357,11 +359,11 @@ def certify_counts(
     seed, n = int(generator(random_state).integers(2**31)), counts[1]
     sure = looks_finite(n) if finite is None else finite
     if not sure and n.sum() < 2:
-        raise InputError("one row; expected at least two.")
+        raise InputError("there is one row; expected at least two.")
     if not sure and n_bins > _MOST_BINS:
         raise InputError(
-            f"n_bins={n_bins}; expected at most {_MOST_BINS:,}, since labels are simulated in "
-            "every bin. Use fewer bins: the default is 15."
+            f"n_bins={n_bins}; expected at most {_MOST_BINS:,}, because labels are simulated in "
+            "every bin. Use fewer bins; the default is 15."
         )
     if not sure:
         bounds = lower_bounds(*counts, level, n_bins, seed)
@@ -377,7 +379,7 @@ def certify_classes(
     settings: Settings,
     n_outputs: list[int | None] | None = None,
 ) -> Certificate:
-    """Class-wise: scores and events of each class, certified so that all hold at once."""
+    """A class-wise certificate from the scores and events of each class."""
     level = settings.level
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     each = settings._replace(level=1.0 - (1.0 - level) / len(columns))

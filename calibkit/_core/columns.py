@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
 from .errors import InputError
-from .printed import spelled
+from .printed import few, spelled
 
 
 def column_names(X: Any) -> list[Any] | None:
@@ -57,9 +57,9 @@ def match_columns(
         yes = [g for g, is_named in zip(given, named, strict=True) if is_named]
         no = [g for g, is_named in zip(given, named, strict=True) if not is_named]
         raise InputError(
-            f"{what} has columns called after classes ({_listed(yes)})"
-            + (f" and others that are not ({_listed(no)})" if no else "")
-            + f", with the classes {_listed(labels)}; expected a column called after each class, "
+            f"{what} has columns called after classes ({few(yes)})"
+            + (f" and others that are not ({few(no)})" if no else "")
+            + f", with the classes {few(labels)}; expected a column called after each class, "
             f"or after none. {mend}"
         )
     return None
@@ -98,13 +98,8 @@ def _refuse_other(name: Any, classes: list[Any], event: Any, what: str, mend: st
     if _folded(_text(name)) in (text, f"p_{text}", f"prob_{text}", f"proba_{text}"):
         raise InputError(
             f"{what} is one column, called {spelled(name)}, and one column holds the scores of "
-            f"{_listed([event])}; expected those. Pass that column, or both.{mend}"
+            f"{few([event])}; expected those. Pass that column, or both.{mend}"
         )
-
-
-def _listed(values: Sequence[Any]) -> str:
-    plain = [v.item() if isinstance(v, np.generic) else v for v in values]
-    return ", ".join(map(spelled, plain[:8])) + (", ..." if len(plain) > 8 else "")
 
 
 def _are_default(names: list[Any]) -> bool:
@@ -186,6 +181,6 @@ def check_order(names: Iterable[Any], classes: Iterable[Any], *, what: str, mend
     if wrong:
         i = wrong[0]
         raise InputError(
-            f"{what} {_listed([given[i]])} for the class {_listed([labels[i]])}; expected an "
+            f"{what} {few([given[i]])} for the class {few([labels[i]])}; expected an "
             f"order that the names of the columns don't contradict. {mend}"
         )

@@ -1,6 +1,6 @@
-"""From a user's arrays to checked ones: scores, labels, weights. Every data error is worded here.
+"""Check a user's scores, labels and weights, and word the errors about them.
 
-A message says where it was raised, what was found and where, what is expected, and what to do.
+A message says which call failed, what was found and where, what is expected, and what to do.
 """
 
 from __future__ import annotations
@@ -15,16 +15,24 @@ from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
 from .columns import column_names, in_class_order
 from .errors import InputError, caller
-from .labels import first_place, validate_labels, validate_targets, warn_of_order
-from .printed import spelled
+from .labels import (
+    first_place,
+    refuse_masked,
+    validate_labels,
+    validate_targets,
+    warn_of_order,
+    why_unreadable,
+)
+from .printed import few, spelled
 from .scores import Scores
 from .warnings import HardScoresWarning, RoundedScoresWarning, warn
 
 
 def _numbers(sample_weight: Any) -> FloatArray:
+    refuse_masked(sample_weight, "sample_weight")
     try:
         w = np.asarray(sample_weight)
-        if w.dtype.kind in "buifO" and not np.ma.isMaskedArray(sample_weight):
+        if w.dtype.kind in "buifO":
             return w.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         pass
@@ -135,11 +143,10 @@ def _column(a: FloatArray) -> FloatArray:
 def _to_floats(X: Any, name: str) -> FloatArray:
     """A float32 or float64 array of one or two dimensions, not copied where it is one already."""
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
-    if np.ma.isMaskedArray(X) or kind in "mMVcS":
-        raise InputError(
-            f"Complex data not supported, nor dates, records or masked arrays: {name} is of dtype "
-            f"{X.dtype}; expected plain numbers."
-        )
+    refuse_masked(X, name)
+    if kind in "mMVcS":
+        words = "Complex data not supported: " if kind == "c" else ""
+        raise InputError(f"{words}{name} has dtype {X.dtype}; expected plain numbers.")
     if type(X) is np.ndarray and X.dtype == np.float64 and X.ndim in (1, 2):
         return X  # nothing to convert: spare small arrays scikit-learn's look at what they are
     if X is None or np.isscalar(X):
@@ -158,15 +165,19 @@ def _to_floats(X: Any, name: str) -> FloatArray:
         )
     except RuntimeError as error:  # a torch tensor that still carries gradients
         raise InputError(
-            f"{name} can't be read as an array ({spelled(error)}). Pass {name}.detach().cpu() if "
-            "it is a torch tensor."
+            f"{name} can't be read as an array ({spelled(error).rstrip('.')}); expected an array "
+            f"of scores. For a torch tensor pass {name}.detach().cpu()."
         ) from error
     except (ValueError, TypeError, OverflowError) as error:
+        words = "Complex data not supported: " if "omplex" in str(error) else ""
         end = (
-            " Labels are no scores: pass those of predict_proba." if "string" in str(error) else ""
+            " Pass the probabilities of predict_proba, not labels."
+            if "string" in str(error)
+            else ""
         )
         raise InputError(
-            f"{name} can't be read as an array of scores: {spelled(error)}.{end}"
+            f"{words}{name} can't be read as an array of scores: {why_unreadable(X, error)}; "
+            f"expected numbers, equally many in each row.{end}"
         ) from error
     if a.ndim == 0:
         raise InputError(f"{name} is a single number; expected an array of scores.")
@@ -182,8 +193,8 @@ def _check_finite(a: FloatArray, name: str) -> None:
         at, place = first_place(bad)
         what = "NaN" if np.isnan(a[at]) else "infinity"
         raise InputError(
-            f"{name} contains {what} (first at {place}); expected finite scores. Drop or repair "
-            "these rows first.",
+            f"{name} contains {what} (first at {place}); expected finite scores. Drop "
+            "or repair these rows first.",
             place=at,
         )
 
@@ -335,11 +346,6 @@ def check_lengths(n_scores: int, n_labels: int, names: tuple[str, str]) -> None:
         )
 
 
-def _some(labels: list[Any]) -> str:
-    """The first labels of a list."""
-    return ", ".join(map(spelled, labels[:10])) + (", ..." if len(labels) > 10 else "")
-
-
 def match_classes(rows: Rows, *, names: tuple[str, str] = ("X", "y")) -> None:
     """Raise unless there is a column for every class and a class for every column."""
     k, labels = rows.scores.n_classes, rows.classes.tolist()
@@ -350,16 +356,17 @@ def match_classes(rows: Rows, *, names: tuple[str, str] = ("X", "y")) -> None:
         if len(labels) == 1:
             raise InputError(
                 f"{label} holds one class only, {spelled(labels[0])}; expected rows of both "
-                "classes. Collect data of the other class."
+                "classes. Add rows of the other class."
             )
         raise InputError(
             "Only binary classification is supported. The type of the target is multiclass: "
-            f"{label} holds {len(labels)} classes ({_some(labels)}), {score} one score per row; "
+            f"{label} holds {len(labels)} classes ({few(labels)}) and {score} one score per row; "
             f"expected one column of {score} per class."
         )
     raise InputError(
-        f"{score} has {k} columns and {label} holds {len(labels)} classes ({_some(labels)}); "
-        "expected as many. If a class is missing from these rows, name them all in classes=[...]."
+        f"{score} has {k} columns and {label} holds {len(labels)} classes ({few(labels)}); "
+        "expected one column per class. If some classes have no rows here, pass all of them in "
+        "classes=[...]."
     )
 
 

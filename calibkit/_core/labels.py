@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._typing import IntArray
 from .errors import InputError, caller
-from .printed import spelled
+from .printed import few, spelled
 from .warnings import LabelOrderWarning, warn
 
 #: Calibrators whose ``fit`` takes fractions, those of the trait "soft_labels"; a test compares.
@@ -64,18 +64,21 @@ def is_fractional(labels: np.ndarray) -> bool:
 def validate_column(y: Any, *, name: str) -> np.ndarray:
     """Labels as a plain column of ints, bools, floats or strings, none missing but NaN floats."""
     if y is None:
-        raise InputError(f"requires {name} to be passed, but the target {name} is None.")
+        refuse_none(name, "a label for every row")
     some = [v for v in y if v is not None] if isinstance(y, (list, tuple)) else []
     if len({isinstance(v, str) for v in some}) == 2:
         _refuse_mixed(y, name)
-    if np.ma.isMaskedArray(y):
-        raise InputError(f"{name} is a masked array; drop the masked rows first.")
+    refuse_masked(y, name)
     y = _without_nullable(y)
     try:
         plain = type(y) is np.ndarray and y.ndim == 1
         labels = y if plain else column_or_1d(y)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{name} can't be read as labels: {spelled(error)}") from error
+        try:
+            found = f"has shape {np.shape(y)}"
+        except (ValueError, TypeError):
+            found = f"can't be read as labels: {why_unreadable(y, error)}"
+        raise InputError(f"{name} {found}; expected one label per row, of shape (n,).") from error
     shape = np.shape(y[:1]) if isinstance(y, (list, tuple)) else getattr(y, "shape", ())
     if len(shape) == 2:
         warn(
@@ -124,8 +127,8 @@ def _refuse_same_numbers(distinct: np.ndarray, name: str) -> None:
     numbers = numbers_of(distinct)
     if numbers is not None and len(set(numbers)) < len(distinct):
         raise InputError(
-            f"{name} holds the labels {spelled(distinct.tolist()[:10])}, texts of which several "
-            "are the same number; expected one text for each class. Convert them to numbers: "
+            f"{name} holds the labels {few(distinct)}: several of these texts are the same "
+            "number; expected one text for each class. Convert them to numbers: "
             f"np.asarray({name}, dtype=float)."
         )
 
@@ -134,11 +137,10 @@ def warn_of_order(distinct: np.ndarray, name: str) -> None:
     """Warn where numbers are written as texts, whose order is another one."""
     numbers = numbers_of(distinct) if distinct.dtype.kind in "UO" else None
     if numbers is not None and numbers != sorted(numbers):
-        listed = distinct.tolist()[:10]
         warn(
-            f"the labels of {name} are texts and taken in the order of texts, {listed}: columns of "
-            "scores follow it, and one column holds the scores of the last. Convert labels to "
-            "numbers for the order of numbers.",
+            f"the labels of {name} are numbers written as texts, and are sorted as texts: "
+            f"{few(distinct)}. Columns of scores must be in this order, and a single column holds "
+            "the scores of the last label. To sort them as numbers, convert them to numbers.",
             LabelOrderWarning,
         )
 
@@ -187,9 +189,7 @@ def _refuse_continuous(name: str, labels: np.ndarray) -> None:
     hint = ""
     if is_fractional(labels):
         takers = ", ".join(SOFT[:-1]) + " and " + SOFT[-1]
-        hint = (
-            f" Fractions k/n are taken by fit of {takers}, and by scores and errors of two classes."
-        )
+        hint = f" Fractions k/n are allowed in fit of {takers}, and in metrics of two classes."
     raise InputError(
         f"Unknown label type: continuous. {name} holds {float(value):.6g}; expected class labels "
         f"(ints, strings, bools).{hint}"
@@ -241,11 +241,14 @@ def _without_nullable(y: Any) -> Any:
 
 
 def _refuse_mixed(labels: Any, name: str) -> None:
-    kinds = sorted({type(v).__name__ for v in labels})
     raise InputError(
-        f"{name} mixes labels of the types {kinds}; expected one type. Convert them, for instance "
-        "to strings."
+        f"{name} mixes labels of the types {_types(labels)}; expected one type. Convert them, for "
+        "instance to strings."
     )
+
+
+def _types(labels: Any) -> str:
+    return " and ".join(sorted({type(v).__name__ for v in labels}))
 
 
 def _check_targets(labels: np.ndarray, name: str) -> None:
@@ -284,17 +287,49 @@ def _codes_of(labels: np.ndarray, classes: np.ndarray, name: str) -> tuple[np.nd
         if labels.dtype.kind == "f" and is_fractional(labels):
             _refuse_continuous(name, labels)
         raise InputError(
-            f"{name} holds labels that are not among the classes {spelled(classes.tolist())}: "
-            f"{spelled(distinct[unknown].tolist())}; expected known labels only. If these are the "
-            "labels, declare them: classes=[...]."
+            f"{name} holds labels that are not among the classes {few(classes)}: "
+            f"{few(distinct[unknown])}; expected these classes only. To declare all classes, pass "
+            "classes=[...]."
         )
     return classes, np.searchsorted(classes, distinct)[inverse]
 
 
 def refuse_masked(values: Any, name: str) -> None:
-    """Raise if some values are hidden: what they stand for is not known."""
+    """Raise if the values are a masked array: the masked ones are not known."""
     if np.ma.isMaskedArray(values):
-        raise InputError(f"{name} is a masked array; expected a plain one. Drop the masked rows.")
+        raise InputError(
+            f"{name} is a masked array; expected a plain array. Fill or drop the masked values."
+        )
+
+
+def refuse_none(name: str, expected: str) -> NoReturn:
+    """Raise for labels that are missing, in the words that scikit-learn's checks look for."""
+    raise InputError(
+        f"requires {name} to be passed, but the target {name} is None; expected {expected}."
+    )
+
+
+def why_unreadable(values: Any, error: Exception) -> str:
+    """Which row is not a number, or has another length than most; else what the error says."""
+    try:
+        rows = list(values.to_numpy() if hasattr(values, "to_numpy") else values)
+        lengths = [np.size(row) if np.ndim(row) else -1 for row in rows]
+    except (TypeError, ValueError):
+        rows, lengths = [], []
+    usual = max(dict.fromkeys(lengths), key=lengths.count, default=-1)
+    other = next((i for i, n in enumerate(lengths) if n != usual), None)
+    if other is not None:
+        of = [f"{n} value{'s'[n == 1 :]}" if n >= 0 else "a single number" for n in lengths]
+        return f"row {other} holds {of[other]}, most rows hold {of[lengths.index(usual)]}"
+    for i, row in enumerate(rows):
+        for value in np.ravel(np.asarray(row, dtype=object)):
+            try:
+                float(value)
+            except (TypeError, ValueError):
+                return f"row {i} holds {spelled(value)}, which is not a real number"
+            except OverflowError:
+                return f"row {i} holds a number that is too large for a float"
+    return spelled(error).rstrip(".")
 
 
 def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
@@ -324,7 +359,7 @@ def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
             sorted(2 * list(set(a.tolist())))  # twice, so that one alone is compared too
         except TypeError as error:  # types that can't be ordered, or are no labels, such as lists
             raise InputError(
-                f"{name} mixes labels of different types ({spelled(error)}); expected one type. "
-                "Convert them, for instance to strings."
+                f"{name} mixes labels of different types ({_types(a)}); expected one type that can "
+                "be sorted. Convert them, for instance to strings."
             ) from error
     return a

@@ -14,10 +14,10 @@ from sklearn.utils import check_random_state
 
 from .._numerics.binning import MOST_BINS, auto_bins
 from .._typing import Strategy
-from .errors import InputError, InputTypeError
+from .errors import InputError, InputTypeError, called
 from .printed import spelled
 
-_Init = TypeVar("_Init", bound=Callable[..., None])
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 #: Names of online calibrators in papers and on the command line, which stand for these.
 _ALIASES = {
@@ -127,16 +127,28 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
             )
 
 
-def with_hints(init: _Init) -> _Init:
-    """An ``__init__`` that says of unknown names which one is meant."""
+def with_hints(method: _Method) -> _Method:
+    """A method whose error about an unknown parameter suggests the right name."""
+    known = [name for name in signature(method).parameters if name != "self"]
 
-    @wraps(init)
-    def __init__(self: Any, *args: Any, **params: Any) -> None:
-        known = [name for name in signature(init).parameters if name != "self"]
-        check_names(params, known)
-        init(self, *args, **params)
+    @wraps(method)
+    def checked(self: Any, *args: Any, **params: Any) -> Any:
+        if not params.keys() <= set(known):
+            name = "" if method.__name__ == "__init__" else f".{method.__name__}"
+            with called(f"{type(self).__name__}{name}"):
+                check_names(params, known)
+        return method(self, *args, **params)
 
-    return cast(_Init, __init__)
+    return cast(_Method, checked)
+
+
+def refuse_class(name: str, value: Any) -> None:
+    """Raise for a class where an instance of it is expected."""
+    if isinstance(value, type):
+        own = value.__name__
+        raise InputTypeError(
+            f"{name} is the class {own}; expected an instance. Pass {name}={own}()."
+        )
 
 
 def percent(level: float) -> str:
@@ -176,6 +188,7 @@ def check_real(
     high: float = np.inf,
     open_low: bool = False,
     open_high: bool = False,
+    options: Iterable[str] = (),
 ) -> None:
     """Raise unless ``value`` is a finite number between ``low`` and ``high``.
 
@@ -189,24 +202,32 @@ def check_real(
         Its bounds.
     open_low, open_high : bool, default=False
         Whether a bound is excluded.
+    options : iterable of str, default=()
+        Names that are allowed instead of a number, such as "auto".
 
     Raises
     ------
     TypeError
-        If it is no number.
+        If it is not a number.
     ValueError
-        If it is not between the bounds.
+        If it is not between the bounds, or is a name that is not among the options.
 
     Examples
     --------
     >>> from calibkit.base import check_real
     >>> check_real("l2", -1.0, low=0.0)
     Traceback (most recent call last):
-    calibkit.base.InputError: l2=-1.0; expected a number in [0, inf].
+    calibkit.base.InputError: l2=-1.0; expected a number >= 0.
     """
+    left, right = "(" if open_low else "[", ")" if open_high else "]"
+    expected = f"a number in {left}{low:g}, {high:g}{right}"
+    if high == np.inf:
+        expected = "a finite number" if low == -np.inf else f"a number >{'='[open_low:]} {low:g}"
+    if _is_option(name, value, expected, options):
+        return
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise InputTypeError(
-            f"{name}={spelled(value)} ({type(value).__name__}); expected a number."
+            f"{name}={spelled(value)} ({type(value).__name__}); expected {_or(expected, options)}."
         )
     try:
         number = float(value)
@@ -216,10 +237,23 @@ def check_real(
         (open_low and number == low) or (open_high and number == high)
     )
     if not inside or not np.isfinite(number):
-        left, right = "(" if open_low else "[", ")" if open_high else "]"
-        raise InputError(
-            f"{name}={spelled(value)}; expected a number in {left}{low:g}, {high:g}{right}."
-        )
+        raise InputError(f"{name}={spelled(value)}; expected {_or(expected, options)}.")
+
+
+def _or(expected: str, options: Iterable[str]) -> str:
+    parts = [expected, *map(spelled, options)]
+    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _is_option(name: str, value: Any, expected: str, options: Iterable[str]) -> bool:
+    """Whether a name is given where one is allowed; an error if it is another name."""
+    options = list(options)
+    if not options or not isinstance(value, str):
+        return False
+    if value not in options:
+        hint = advice(value, options)
+        raise InputError(f"{name}={spelled(value)}; expected {_or(expected, options)}{hint}.")
+    return True
 
 
 def check_scale(name: str, value: Any) -> None:
@@ -227,8 +261,10 @@ def check_scale(name: str, value: Any) -> None:
     check_real(name, value, low=1e-12, high=1e12)
 
 
-def check_int(name: str, value: Any, *, low: int, high: int = 2**53) -> None:
-    """Raise unless ``value`` is a whole number of at least ``low``, and not beyond reason.
+def check_int(
+    name: str, value: Any, *, low: int, high: int = 2**53, options: Iterable[str] = ()
+) -> None:
+    """Raise unless ``value`` is a whole number from ``low`` to ``high``.
 
     Parameters
     ----------
@@ -238,23 +274,30 @@ def check_int(name: str, value: Any, *, low: int, high: int = 2**53) -> None:
         Its value.
     low, high : int
         Its bounds.
+    options : iterable of str, default=()
+        Names that are allowed instead of a number, such as "auto".
 
     Raises
     ------
     TypeError
-        If it is no whole number.
+        If it is not a whole number.
     ValueError
-        If it is not between the bounds.
+        If it is not between the bounds, or is a name that is not among the options.
 
     Examples
     --------
     >>> from calibkit.base import check_int
     >>> check_int("n_bins", 10, low=1)
     """
+    expected = f"an int of at least {low}"
+    if _is_option(name, value, expected, options):
+        return
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-        raise InputTypeError(f"{name}={spelled(value)} ({type(value).__name__}); expected an int.")
+        raise InputTypeError(
+            f"{name}={spelled(value)} ({type(value).__name__}); expected {_or(expected, options)}."
+        )
     if value < low:
-        raise InputError(f"{name}={spelled(value)}; expected an int of at least {low}.")
+        raise InputError(f"{name}={spelled(value)}; expected {_or(expected, options)}.")
     if int(value) > high:
         raise InputError(f"{name}={spelled(value)}; expected an int of at most {high}.")
 
@@ -287,12 +330,11 @@ def check_binning(strategy: str, n_bins: Any, n: int, effective: float | None = 
     ``effective`` is the number of rows of equal weight that would say as much.
     """
     check_choice("strategy", strategy, get_args(Strategy))
+    check_int("n_bins", n_bins, low=1, high=MOST_BINS, options=("auto", "sweep"))
     if isinstance(n_bins, str):
-        check_choice("n_bins", n_bins, ("auto", "sweep"))
         if n_bins == "sweep" and strategy != "unique":
             return n_bins
         return auto_bins(n if effective is None else effective)
-    check_int("n_bins", n_bins, low=1, high=MOST_BINS)
     if n_bins > n and strategy != "unique":
         raise InputError(
             f"n_bins={n_bins} and {n:,} rows; expected at least one row per bin. Use fewer bins, "

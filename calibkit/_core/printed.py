@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,19 @@ def spelled(value: Any) -> str:
         text = re.sub(r"\bnp\.\w+\(([^()]*)\)", r"\1", str(value))
     text = re.sub(r"\n\s*", " ", text)
     return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
+
+
+def few(values: Iterable[Any], most: int = 5) -> str:
+    """The first values of a list, and how many there are: ``1, 2, 3, 4, 5, ... (57 in all)``."""
+    values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    more = f", ... ({len(values)} in all)" if len(values) > most else ""
+    return ", ".join(map(spelled, values[:most])) + more
+
+
+def a_type(value: Any) -> str:
+    """The type of a value with its article: "a str", "an int"."""
+    name = "NoneType" if value is None else type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def quoted(name: str) -> str:

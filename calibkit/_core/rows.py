@@ -28,7 +28,7 @@ from .labels import (
     warn_of_order,
 )
 from .params import check_choice
-from .printed import spelled
+from .printed import few, spelled
 from .warnings import FewGroupsWarning, warn
 
 KINDS = get_args(Kind)
@@ -212,8 +212,8 @@ def _binary_codes(
     same_kind = isinstance(pos_label, str) == isinstance(distinct.tolist()[0], str)
     if len(distinct) > 2 or not same_kind or (len(distinct) == 2 and pos_label not in distinct):
         raise InputError(
-            f"pos_label={spelled(pos_label)} with the labels {spelled(distinct.tolist()[:10])}; "
-            "expected one of two labels."
+            f"pos_label={spelled(pos_label)} and the labels {few(distinct)}; expected two labels, "
+            "of which pos_label is one."
         )
     positive = (distinct == pos_label)[codes]
     return np.array([0, 1]), np.ascontiguousarray(positive).view(np.int8)

@@ -1,4 +1,4 @@
-"""What is saved: plain values and state, of which all that is read is checked; whole files."""
+"""Saved files: plain values to and from JSON, checks of all that is read, atomic writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .._typing import FloatArray, Scale
 from .base import BaseCalibrator
 from .errors import InputError, InputTypeError
 from .inputs import LARGEST_LOGIT
-from .printed import spelled
+from .printed import a_type, few, spelled
 from .scores import Scores
 
 #: Characters of all class labels together: NumPy gives each label the room of the longest.
@@ -62,12 +62,13 @@ def with_names_of_today(data: Any, owner: str = "", depth: int = 0) -> Any:
 
 def check_keys(data: Any, expected: set[str], what: str) -> None:
     if not isinstance(data, dict):
-        raise InputError(f"{what} is a {type(data).__name__}; expected a dict.")
+        raise InputError(f"{what} is {short(data)}; expected a dict.")
     unknown, missing = sorted(map(str, set(data) - expected)), sorted(expected - set(data))
     if unknown or missing:
-        said = [f"has unknown keys {unknown[:10]}"] if unknown else []
-        said += [f"lacks {missing}"] if missing else []
-        raise InputError(f"{what} {' and '.join(said)}; expected {sorted(expected)}.")
+        said = [f"has unknown keys {few(unknown)}"] if unknown else []
+        said += [f"lacks {few(missing)}"] if missing else []
+        listed = ", ".join(map(spelled, sorted(expected)))
+        raise InputError(f"{what} {' and '.join(said)}; expected the keys {listed}.")
 
 
 def labels_to_dict(labels: np.ndarray) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def labels_from_dict(data: Any, what: str) -> np.ndarray:
     allowed |= {f"{s}int{b}": f"{s[:1] or 'i'}{b // 8}" for s in ("", "u") for b in (8, 16, 32, 64)}
     allowed |= {"float16": "f2", "float32": "f4", "float64": "f8"}
     if not isinstance(name, str) or name not in allowed or not isinstance(values, list):
-        raise InputError(f"class labels of dtype {spelled(str(name)[:50])} are not known.")
+        raise InputError(f"class labels have the unknown dtype {spelled(str(name)[:50])}.")
     dtype = np.dtype(allowed[name])
     kind = _LABEL_KINDS[dtype.kind]
     if not values or not all(type(v) is kind for v in values):
@@ -114,14 +115,14 @@ def number(value: Any, what: str) -> float:
 
 
 def short(value: Any) -> str:
-    if isinstance(value, (int, float, str)) and len(repr(value)) < 50:
+    if value is None or (isinstance(value, (int, float, str)) and len(repr(value)) < 50):
         return repr(value)
-    return f"a {type(value).__name__}"
+    return a_type(value)
 
 
 def count(value: Any, what: str) -> int:
     if type(value) is not int or not 0 <= value <= 2**53:
-        raise InputError(f"{what} is {short(value)}; expected a count.")
+        raise InputError(f"{what} is {short(value)}; expected a whole number >= 0.")
     return value
 
 
@@ -130,7 +131,8 @@ def vector(value: Any, what: str, length: int | None = None) -> FloatArray:
     if not isinstance(value, list):
         raise InputError(f"{what} is {short(value)}; expected a list.")
     if length is not None and len(value) != length:
-        raise InputError(f"{what} holds {len(value)} numbers; expected {length}.")
+        plural = "s" if len(value) != 1 else ""
+        raise InputError(f"{what} holds {len(value)} number{plural}; expected {length}.")
     return np.array([number(v, what) for v in value], dtype=np.float64)
 
 
@@ -141,7 +143,10 @@ def finite(value: float) -> float | None:
 
 def check_sound(sound: Any, what: str) -> None:
     if not sound:
-        raise InputError(f"the state of {what} is inconsistent.")
+        raise InputError(
+            f"the saved state of {what} has values that can't come from a fit; expected those of a "
+            "fitted object. Save it again from the original."
+        )
 
 
 # -- state that could have been learnt ----------------------------------------------------------
@@ -151,18 +156,18 @@ def check_inside(values: FloatArray, scale: Scale, name: str) -> None:
     """Raise unless numbers are such as scores on a scale may be."""
     low, high = (0.0, 1.0) if scale == "probability" else (-LARGEST_LOGIT, LARGEST_LOGIT)
     if not ((values >= low) & (values <= high)).all():
-        raise ValueError(f"{name} holds others than scores in [{low:g}, {high:g}]")
+        raise ValueError(f"{name} holds values outside [{low:g}, {high:g}]")
 
 
 def check_held(name: str, held: BaseCalibrator, template: BaseCalibrator, classes: object) -> None:
     """Raise unless a calibrator can have come from fitting a clone of the template."""
     if type(held) is not type(template):
-        raise ValueError(f"{name} is {held.name}, not of the class {template.name}")
+        raise ValueError(f"{name} is {held.name}; expected {template.name}")
     if held._input_scale() != template._input_scale():
-        raise ValueError(f"{name} has another scale than its parameter")
+        raise ValueError(f"{name} has another scale than the calibrator in the parameters")
     known = np.asarray(classes)
     if not np.array_equal(held.classes_, known) or held.classes_.dtype.kind != known.dtype.kind:
-        raise ValueError(f"{name} has other classes")
+        raise ValueError(f"{name} has other classes than the calibrator that holds it")
 
 
 def check_forecast(q: FloatArray) -> None:
@@ -170,7 +175,7 @@ def check_forecast(q: FloatArray) -> None:
     total = q.sum(axis=1) if q.ndim == 2 else np.ones(1)
     # A mean of ones, and a sum of K parts, may be off by some last bits.
     if not ((q >= 0.0) & (q <= 1.0 + 1e-9)).all() or not (np.abs(total - 1.0) < 1e-6).all():
-        raise ValueError("the state gives forecasts that are no probabilities")
+        raise ValueError("its state gives predictions that are not probabilities")
 
 
 def try_out(calibrator: Any) -> None:

@@ -10,7 +10,14 @@ import numpy as np
 from .._typing import FloatArray, IntArray, SignalScale
 from .errors import InputError
 from .inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths, refuse_swapped
-from .labels import is_missing, refuse_masked, validate_group_labels, validate_labels
+from .labels import (
+    is_missing,
+    refuse_masked,
+    refuse_none,
+    validate_group_labels,
+    validate_labels,
+    why_unreadable,
+)
 from .params import advice, check_choice
 from .printed import spelled
 from .warnings import MissingSignalWarning, warn
@@ -142,14 +149,14 @@ _WHOLE = 1e-3
 
 def validate_floats(values: Any, name: str) -> FloatArray:
     """An array of float64."""
-    if np.ma.isMaskedArray(values):
-        raise InputError(f"{name} is a masked array; expected a plain one.")
+    refuse_masked(values, name)
     try:
         a = np.asarray(values)
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} can't be read as numbers: {spelled(error)}.") from error
+        why = why_unreadable(values, error)
+        raise InputError(f"{name} can't be read as numbers: {why}; expected numbers.") from error
     return a.astype(np.float64)
 
 
@@ -160,7 +167,7 @@ def _flat(a: FloatArray) -> FloatArray:
 def validate_rates(y: Any, n: int) -> FloatArray:
     """Success rates in [0, 1]."""
     if y is None:
-        raise InputError("requires y to be passed, but the target y is None.")
+        refuse_none("y", "a success rate for every row")
     a = _flat(validate_floats(y, "y"))
     if a.ndim != 1:
         raise InputError(f"y has shape {a.shape}; expected one success rate per row.")

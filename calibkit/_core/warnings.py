@@ -1,6 +1,6 @@
-"""Named warnings, so that each can be silenced or made an error by itself, and how they are given.
+"""Warning classes, so that each can be silenced or turned into an error, and how they are raised.
 
-Each points at the user's line, and comes once a call.
+A warning refers to the user's line of code and is raised once per call.
 """
 
 import sys
@@ -12,9 +12,9 @@ from contextvars import ContextVar
 from .errors import Told
 
 _Kept = list[Warning]
-#: What is kept back until all parts of a call are done.
+#: Warnings that are held back until all parts of a call are done.
 _KEPT: ContextVar[_Kept | None] = ContextVar("calibkit_warnings", default=None)
-#: Packages between our line and the user's.
+#: Packages whose lines are skipped to find the user's line.
 _BETWEEN = ("calibkit", "sklearn", "joblib", "contextlib")
 
 
@@ -36,7 +36,7 @@ class SeparationWarning(CalibrationWarning):
 
 
 class ReversedScoresWarning(CalibrationWarning):
-    """Higher scores go with fewer events: the scores seem to point the wrong way."""
+    """The scores are reversed: they are lower for the event."""
 
 
 class SaturatedScoresWarning(CalibrationWarning):
@@ -44,39 +44,39 @@ class SaturatedScoresWarning(CalibrationWarning):
 
 
 class HardScoresWarning(CalibrationWarning):
-    """All scores are exactly 0 or 1: they look like predicted labels."""
+    """All scores are exactly 0 or 1, so they look like predicted labels."""
 
 
 class RoundedScoresWarning(CalibrationWarning):
-    """Rows of class probabilities were rounded so far that they don't sum to one."""
+    """Rows of class probabilities don't sum to one because they were rounded."""
 
 
 class LabelOrderWarning(CalibrationWarning):
-    """The labels are numbers written as texts, and as texts another one is the larger."""
+    """The labels are numbers written as texts, and are sorted as texts, not as numbers."""
 
 
 class ScaleWarning(CalibrationWarning):
-    """The scores do not look like the scale that was declared."""
+    """The scores do not look like values on the declared scale."""
 
 
 class MissingClassWarning(CalibrationWarning):
-    """A class has too few rows to learn a map of its own."""
+    """A class has too few rows to be calibrated by itself."""
 
 
 class MissingSignalWarning(CalibrationWarning):
-    """Some outputs have no confidence signal: nothing to compute it from, or nothing readable."""
+    """Some outputs have no confidence signal, because its source is missing or unreadable."""
 
 
 class UnmatchedWarning(CalibrationWarning):
-    """Some generations have no result, some results no generation, or tokens are not their text."""
+    """Generations and results do not match, or the tokens of a generation are not its text."""
 
 
 class VerdictAsSignalWarning(CalibrationWarning):
-    """A signal equals the verdict that it is to be judged by."""
+    """A confidence signal equals the labels (verdicts) that it is evaluated with."""
 
 
 class FewGroupsWarning(CalibrationWarning):
-    """There are too few groups for an interval that takes them as independent to be trusted."""
+    """There are too few groups: the confidence interval may be too narrow."""
 
 
 class ReplacedForecastWarning(CalibrationWarning):
@@ -84,11 +84,11 @@ class ReplacedForecastWarning(CalibrationWarning):
 
 
 class FewEventsWarning(CalibrationWarning):
-    """Too few events, or too few rows, decide a score for its interval to be trusted."""
+    """There are too few events or rows: the confidence interval may be too narrow."""
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn of the line outside this package that led here."""
+    """Warn, referring to the line of the user's code that led here."""
     _give(category(message))
 
 
@@ -105,7 +105,7 @@ def _give(warning: Warning) -> None:
 
 @contextmanager
 def counted(parts: str = "") -> Iterator[None]:
-    """Of each kind of warning, one for all that is done inside; it counts the parts, if named."""
+    """Raise one warning of each class for all that is done inside, with the number of parts."""
     kept: _Kept = []
     token = _KEPT.set(kept)
     try:
@@ -115,13 +115,13 @@ def counted(parts: str = "") -> Iterator[None]:
         for category in dict.fromkeys(map(type, kept)):
             first, *more = [warning for warning in kept if type(warning) is category]
             if more and parts:
-                first.args = (f"{first.args[0]} So for {len(more)} more {parts}.",)
+                first.args = (f"{first.args[0]} The same applies to {len(more)} more {parts}.",)
             _give(first)
 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep all that is said inside to oneself."""
+    """Suppress all warnings of this package inside."""
     token = _KEPT.set([])
     try:
         yield
@@ -130,17 +130,18 @@ def silent() -> Iterator[None]:
 
 
 def warn_of_separation() -> None:
-    """Say that smoothed targets stand in for a maximum that does not exist."""
+    """Warn that smoothed targets were used because the likelihood has no maximum."""
     warn(
-        "the scores separate the classes perfectly, so the likelihood has no maximum; Platt's "
-        "smoothed targets were used instead. More rows would show where the scores err.",
+        "the scores separate the classes perfectly, so the likelihood has no maximum; the fit uses "
+        "Platt's smoothed targets instead. Use more rows, so that some are misclassified.",
         SeparationWarning,
     )
 
 
 def warn_of_reversal(what: str) -> None:
-    """Say that the scores point the wrong way, and what the map makes of it."""
+    """Warn that the scores are reversed, and what this does to the map."""
     warn(
-        f"higher scores go with fewer events, so {what}. Check which class the scores are of.",
+        f"the scores are reversed (lower for the event), so {what}. Check which class the scores "
+        "belong to.",
         ReversedScoresWarning,
     )

@@ -1,4 +1,4 @@
-"""Calibrators: one file per idea."""
+"""Calibrators that are fitted on a batch of rows, one file for each method."""
 
 from .._registry import enter as _enter
 from ._beta import BetaCalibrator as BetaCalibrator

@@ -15,37 +15,37 @@ from .._numerics.logistic import fit_logistic, separation, smoothed_targets
 from .._typing import FloatArray, IntArray
 from ._log_odds import LogOddsCalibrator
 
-#: Range of a logarithm that is a constant but for its last bits, as log(p) of log-odds above 28.
+#: A column of logarithms with a smaller range counts as constant, as log(p) of log-odds above 28.
 _FLAT = 2.0**-40
 
 
 class BetaCalibrator(LogOddsCalibrator):
-    """Beta calibration: ``expit(a * log(p) - b * log(1 - p) + c)`` with a, b >= 0.
+    """Beta calibration: fit a curve that bends low and high probabilities separately.
 
-    Use it where Platt scaling is too stiff: it bends the two ends of the scale separately and
-    contains the identity (a = b = 1, c = 0) and Platt scaling of log-odds (a = b). Three
-    parameters need a few hundred rows.
+    The curve is ``expit(a * log(p) - b * log(1 - p) + c)`` with a, b >= 0. Use it if Platt scaling
+    does not fit well enough and you have at least a few hundred rows: it has three parameters
+    instead of two. Platt scaling is the special case a = b; a = b = 1, c = 0 changes nothing.
 
     Parameters
     ----------
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds (logits).
     eps : float or "auto", default="auto"
-        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the outermost score of ``fit`` that is not there itself.
-        A forest of 100 trees that says 0 is read as 0.005, whether ``fit`` met a 0 or not.
+        Smallest distance from 0 and 1 that a probability may have when its logarithm is taken.
+        "auto" learns it in ``fit``: half the distance from 0 (or 1) of the nearest score that is
+        not exactly 0 (or 1). For a forest of 100 trees a score of 0 then counts as 0.005.
     classes : array-like, optional
         The two class labels in sorted order.
 
     Attributes
     ----------
     a_, b_ : float
-        Exponents at the lower and the upper end, never negative, so the map keeps the order.
+        Exponents of p and of 1 - p; never negative, so the map keeps the order of the scores.
     c_ : float
         Shift of the log-odds.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which probabilities are clipped. Those of ``eps="auto"`` are
-        doubled where hardly separated scores make a map so steep that it would answer 0 or 1.
+        Distances from 0 and from 1 at which probabilities are clipped. With ``eps="auto"`` they are
+        doubled if the fitted map is so steep that it would return 0 or 1.
     classes_ : ndarray of shape (2,)
         Class labels.
     converged_ : bool
@@ -54,13 +54,14 @@ class BetaCalibrator(LogOddsCalibrator):
     Raises
     ------
     ValueError
-        In ``fit``: bad data, or one class only.
+        In ``fit``: invalid data, or one class only.
 
     Notes
     -----
-    The constrained maximum likelihood is found exactly, by Newton steps whose quadratic model is
-    minimised over all faces of the constraint. Perfectly separating scores have no maximum: the
-    smoothed targets of Platt (1999) stand in (:class:`SeparationWarning`). O(n) time.
+    The constrained maximum likelihood is found by Newton's method; each step minimizes its
+    quadratic model exactly under the constraints. If the scores separate the classes perfectly,
+    the likelihood has no maximum: the labels are then replaced by the smoothed targets of Platt
+    (1999), with a :class:`SeparationWarning`. O(n) time.
 
     References
     ----------

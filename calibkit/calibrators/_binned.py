@@ -1,4 +1,4 @@
-"""What calibrators with a value for each bin have in common."""
+"""The base class of binning calibrators."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError
-from .._core.params import check_choice, check_int
+from .._core.params import check_int
 from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign
 from .._typing import FloatArray, IntArray
 
 
 class BinnedCalibrator(BaseCalibrator):
-    """Base of calibrators that give all scores of a bin one value, each bin its own."""
+    """Base of binning calibrators: all scores of a bin get one value, different in each bin."""
 
     _state: ClassVar[dict[str, StateKind]] = {
         "borders_": "vector",
@@ -27,13 +27,10 @@ class BinnedCalibrator(BaseCalibrator):
     n_bins: int | Literal["auto"]
 
     def _check_params(self) -> None:
-        if isinstance(self.n_bins, str):
-            check_choice("n_bins", self.n_bins, ("auto",))
-        else:
-            check_int("n_bins", self.n_bins, low=1, high=MOST_BINS)
+        check_int("n_bins", self.n_bins, low=1, high=MOST_BINS, options=("auto",))
 
     def _check_enough(self, n_rows: float) -> None:
-        """Raise if there are fewer rows than bins were asked for."""
+        """Raise if there are fewer rows than bins."""
         if not isinstance(self.n_bins, str) and self.n_bins > n_rows:
             raise InputError(
                 f"n_bins={self.n_bins} and {n_rows:g} rows; expected at least one row per bin. Use "
@@ -41,7 +38,7 @@ class BinnedCalibrator(BaseCalibrator):
             )
 
     def _binning_scores(self, s: Scores) -> FloatArray:
-        """The numbers that the borders are among."""
+        """The numbers that are compared with the borders."""
         return s.values
 
     def _bins(self, s: Scores) -> IntArray:
@@ -54,7 +51,7 @@ class BinnedCalibrator(BaseCalibrator):
         return len(self.value_)
 
     def predict_bin(self, X: Any) -> IntArray:
-        """Which bin each score falls in.
+        """Return the bin of each score.
 
         Parameters
         ----------
@@ -64,7 +61,7 @@ class BinnedCalibrator(BaseCalibrator):
         Returns
         -------
         bins : ndarray of shape (n,)
-            Indices of ``value_``, of ``count_`` and so on.
+            Numbers of the bins, from 0: indices of ``value_`` and ``count_``.
         """
         return self._bins(self._clipped(self._validate_scores(X)))
 
@@ -81,6 +78,6 @@ class BinnedCalibrator(BaseCalibrator):
             raise ValueError("value_ lies outside [0, 1]")
         if len(np.unique(self.value_)) < n_bins or len(np.unique(1.0 - self.value_)) < n_bins:
             raise ValueError("two bins share a value; expected distinct values")
-        # Of at most 2^53 rows, of weights up to 1e100.
+        # At most 2^53 rows, with weights of at most 1e100.
         if self.count_.min() < 0 or not 0 < self.count_.sum() <= 2.0**53 * 1e100:
-            raise ValueError("count_ is negative or beyond reason, or zero in every bin")
+            raise ValueError("count_ is negative, too large, or zero in every bin")

@@ -1,4 +1,4 @@
-"""A calibrator of another task, and its repair."""
+"""A calibrator fitted on another task, adjusted by a slope and an intercept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError, InputTypeError
 from .._core.labels import validate_classes
-from .._core.params import check_choice, check_scale
+from .._core.params import check_choice, check_scale, refuse_class
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scores
 from .._core.signals import validate_correct, validate_signals
@@ -25,30 +25,32 @@ from ._platt import PlattCalibrator
 
 
 class BorrowedCalibrator(BaseCalibrator):
-    """A calibrator of another task, repaired: ``expit(slope * z + intercept)`` of its log-odds.
+    """Adjust a calibrator fitted on another task by a slope and an intercept.
 
-    :func:`~calibkit.decisions.borrow_calibrator` makes one, of labels of one kind only too. A clone
-    keeps the borrowed calibrator as it is, fitted, and forgets the repair.
+    It returns ``expit(slope * z + intercept)``, where z is the log-odds that the borrowed
+    calibrator returns. Use it if you have only a few labels of your own task; see
+    :func:`~calibkit.decisions.borrow_calibrator`, which also works if all labels are equal. A clone
+    keeps the fitted borrowed calibrator, but not the adjustment.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
-        Fitted on two classes of the other task.
+        A calibrator fitted on two classes of the other task.
     repair : {"shrinkage", "intercept"}, default="shrinkage"
-        Refit the intercept alone, or the slope too, drawn towards the borrowed one.
+        What to fit: "intercept" only, or with "shrinkage" the slope too, pulled towards 1.
     shrinkage : float, default=1.0
-        Strength of that pull, ``shrinkage/2 * (slope - 1)**2`` on the summed log-loss.
+        Strength of that pull: the penalty ``shrinkage/2 * (slope - 1)**2`` on the summed log loss.
     scale : {"probability", "logit"}, optional
-        What the scores are. Default: what the borrowed calibrator takes.
+        Scale of the scores. Default: the scale of the borrowed calibrator.
     classes : array-like, optional
         The two class labels in sorted order.
 
     Attributes
     ----------
     slope_, intercept_ : float
-        The repair, on the log-odds that the borrowed one gives: 1 and 0 would change nothing.
+        The adjustment of the log-odds; a slope of 1 and an intercept of 0 change nothing.
     n_local_ : float
-        Labels that it was learnt from, by weight.
+        Number of labels that it was fitted on, or their total weight.
     classes_ : ndarray of shape (2,)
         Class labels.
 
@@ -97,6 +99,7 @@ class BorrowedCalibrator(BaseCalibrator):
 
     def _check_params(self) -> None:
         inner = self.calibrator
+        refuse_class("calibrator", inner)
         if not isinstance(inner, BaseCalibrator):
             raise InputTypeError(
                 f"calibrator={spelled(inner)}; expected a fitted calibrator of another task."
@@ -110,8 +113,7 @@ class BorrowedCalibrator(BaseCalibrator):
         check_is_fitted(inner)
         if len(inner.classes_) != 2:
             raise InputError(
-                f"calibrator={spelled(inner)} of {len(inner.classes_)} classes; expected one of "
-                "two."
+                f"calibrator={spelled(inner)} has {len(inner.classes_)} classes; expected two."
             )
 
     def _check_state(self) -> None:
@@ -137,7 +139,7 @@ class BorrowedCalibrator(BaseCalibrator):
         self.slope_, self.intercept_ = float(slope[0]), float(intercept[0])
         self.n_local_ = float(len(y) if w is None else w.sum())
         if direction(z, y, w) < -2.0:
-            warn_of_reversal("what is borrowed ranks them the wrong way")
+            warn_of_reversal("the borrowed calibrator ranks these rows in reverse")
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(self.slope_ * self._log_odds(s) + self.intercept_)
@@ -151,29 +153,28 @@ def borrow_calibrator(
     repair: Literal["shrinkage", "intercept"] = "shrinkage",
     shrinkage: float = 1.0,
 ) -> BorrowedCalibrator:
-    """Repair a calibrator of another task, model or project with a few labels of one's own.
+    """Adjust a calibrator of another task, model or project with a few labels of your own.
 
-    Use it where there are too few labels for a calibrator of one's own: see
-    :func:`local_labels_needed` for how many that takes, and :func:`transfer_matrix` for which
-    repair serves.
+    Use it if you have too few labels to fit a calibrator of your own. :func:`local_labels_needed`
+    says how many labels you need, and :func:`transfer_matrix` compares the adjustments.
 
     Parameters
     ----------
     calibrator : calibrator
         Fitted on outputs of the other task.
     confidence : array-like of shape (n,)
-        The same signal for the labelled outputs of one's own.
+        The same confidence signal for your own labeled outputs.
     correct : array-like of shape (n,)
-        Whether they were correct: 0/1 or bool; of one kind only is fine.
+        Whether they were correct: 0/1 or bool. All of them may be equal.
     repair : {"shrinkage", "intercept"}, default="shrinkage"
-        Refit the intercept alone, or the slope too, drawn towards the borrowed one.
+        What to fit: "intercept" only, or with "shrinkage" the slope too, pulled towards 1.
     shrinkage : float, default=1.0
-        Strength of that pull, ``shrinkage/2 * (slope - 1)**2`` on the summed log-loss.
+        Strength of that pull: the penalty ``shrinkage/2 * (slope - 1)**2`` on the summed log loss.
 
     Returns
     -------
     repaired : BorrowedCalibrator
-        A calibrator as any other: it is saved, cloned, put into a :class:`DecisionRule`.
+        A fitted calibrator; it can be saved, cloned, and used in a :class:`DecisionRule`.
 
     Raises
     ------
@@ -202,7 +203,9 @@ def borrow_calibrator(
     signal = validate_signals({"confidence": confidence}, len(y))["confidence"]
     if np.isnan(signal).any():
         at = int(np.flatnonzero(np.isnan(signal))[0])
-        raise InputError(f"confidence is NaN at output {at}; leave such outputs out.")
+        raise InputError(
+            f"confidence is NaN at output {at}; expected numbers. Drop the outputs without one."
+        )
     made.classes_ = np.array([0, 1])
     made._fit(calibrator._validate_scores(signal), y, None)
     return made

@@ -31,25 +31,25 @@ from ._binned import BinnedCalibrator
 
 @dataclass(frozen=True)
 class BinsCertificate:
-    """How far the values of bins may be from the true rates, whatever the distribution.
+    """Bounds on the error of each bin's value, valid for any distribution of the data.
 
     Parameters
     ----------
     conditional : float
-        With probability ``level`` over the fitting rows, the value of every bin at once is at
-        most this far from P(Y = 1 | bin).
+        The largest error of all bins: with probability ``level`` over the fitting rows, each bin's
+        value is at most this far from P(Y = 1 | bin).
     marginal : float
-        With probability ``level`` over the fitting rows and the score of one new row, the value
-        of the bin that this row falls in is at most this far from P(Y = 1 | that bin). It is
-        smaller, and promises less: some bins may be further off.
+        The error for one new row: with probability ``level`` over the fitting rows and the score of
+        the new row, the value of its bin is at most this far from P(Y = 1 | that bin). This bound
+        is smaller than ``conditional``, but some bins may exceed it.
     level : float
-        Confidence with which each of the two holds.
+        Confidence level of each of the two bounds.
     n_bins : int
         Number of bins.
     n_per_bin : int
         Rows in the smallest bin that has any.
     n_empty : int, default=0
-        Bins without rows, of which nothing is said.
+        Number of bins without rows; the bounds do not cover them.
 
     Examples
     --------
@@ -78,31 +78,31 @@ a new row's bin within 0.1 (200 or more rows per bin).
 
 
 class HistogramBinningCalibrator(BinnedCalibrator):
-    """Histogram binning: every bin of scores gets the rate of events among its rows.
+    """Histogram binning: replace each score by the event rate in its bin of scores.
 
-    Use it when calibration must be certain: whatever the data are, :meth:`certify_bins` says from
-    the fitting rows alone how far the outputs can be off. It needs rows, some hundreds a bin for
-    a certificate worth having, and it makes all scores of a bin ties, which costs sharpness. With
-    fewer rows use :class:`ScalingBinningCalibrator`, whose error has to be certified on held-out
-    rows, or :class:`PlattCalibrator`.
+    Use it if you need a guarantee for the calibration: :meth:`certify_bins` bounds the error of
+    the outputs from the fitting rows alone, for any distribution of the data. This takes some
+    hundreds of rows per bin. All scores of a bin get the same output, so the outputs discriminate
+    less. With fewer rows use :class:`PlattCalibrator`, or :class:`ScalingBinningCalibrator`, which
+    is certified on held-out rows.
 
     Parameters
     ----------
     n_bins : int or "auto", default=10
-        How many bins; "auto" takes the cube root of the number of rows. Ties are never split, so
-        equal-mass bins may be fewer.
+        Number of bins; "auto" is the cube root of the number of rows. Equal scores are never
+        split, so there may be fewer equal-mass bins.
     strategy : {"quantile", "uniform"}, default="quantile"
-        Bins of equally many rows, or of equal width: then on the scale of probabilities, also
-        for logits.
+        "quantile": equal-mass bins, with equally many rows. "uniform": equal-width bins on the
+        scale of probabilities, even if the scores are logits.
     points_per_bin : int, optional
-        As many rows in each bin, so n // points_per_bin bins and at least one; ``n_bins`` is not
-        looked at.
+        Number of rows in each bin. There are then n // points_per_bin bins, at least one, and
+        ``n_bins`` is ignored.
     smoothing : float, default=1.0
-        Imaginary rows added to each bin, half of them events: 1 is Jeffreys' rule, 2 Laplace's.
-        With 0, the bare rates, a bin without events says 0, and costs an infinite log-loss once it
-        is wrong.
+        Number of rows added to each bin, half of them events: 1 is Jeffreys' rule, 2 is Laplace's.
+        With 0, a bin without events has the value 0, and one later event in it makes the log loss
+        infinite.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds (logits).
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -110,42 +110,41 @@ class HistogramBinningCalibrator(BinnedCalibrator):
     ----------
     borders_ : ndarray of shape (B - 1,)
         Lower ends of all bins but the first, on the scale of the scores; a score on a border
-        belongs to the bin above. Those of equal-mass bins lie a little below the score that set
-        them, by some 2e-7 of its size, so that its last bits can't put it on the other side.
+        belongs to the bin above. A border of equal-mass bins lies slightly below the score that
+        set it, by about 2e-7 of its size, to be safe against rounding.
     value_ : ndarray of shape (B,)
         Calibrated probability of each bin; no two are equal.
     count_ : ndarray of shape (B,)
         Rows in each bin; weights count as rows.
     events_ : ndarray of shape (B,)
-        Rows of the larger class label among them.
+        Number of events (rows of the larger class label) in each bin.
     border_rows_ : ndarray of shape (B,)
-        How many of the rows set the lower border of their bin: 1 for all equal-mass bins but the
+        Number of rows in each bin that set its lower border: 1 for all equal-mass bins but the
         first, 0 otherwise.
     tied_ : bool
-        Whether equal-mass bins were learnt from scores some of which are equal, but for their
-        last bits.
+        Whether equal-mass bins were fitted to scores of which some are equal up to rounding.
     weighted_ : bool
         Whether there were weights other than 1.
     cross_fitted_ : bool
-        Whether the scores came from several classifiers, one for each fold.
+        Whether the scores were out-of-fold predictions of several classifiers.
     classes_ : ndarray of shape (2,)
         Class labels.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data, one class only, or fewer rows than bins.
+        In ``fit``: invalid data, one class only, or fewer rows than bins.
 
     Notes
     -----
-    The value of a bin is (events + smoothing / 2) / (rows + smoothing); that of an equal-width
-    bin without rows is its middle, as if the scores were right there. With few rows in a bin the
-    default is better than the bare rates by either proper score (``benchmarks/choices.py``). Where
-    bins would share a value, such as two without events, they are moved apart by some 1e-16: the
-    outputs then tell the bins apart, and an error estimated per distinct output
-    (``strategy="unique"``) does not pool them. The same rows choose the borders and fill the bins,
-    which Kumar, Liang and Ma found better than splitting them, and which Gupta and Ramdas proved to
-    be sound. O(n log n) time for the sort.
+    The value of a bin is (events + smoothing / 2) / (rows + smoothing). An equal-width bin without
+    rows gets its middle as the value. With few rows per bin, the default smoothing has a better
+    Brier score and log loss than no smoothing (``benchmarks/choices.py``). Bins with equal values,
+    such as two without events, are moved apart by about 1e-16, so that each output belongs to one
+    bin and an error estimated per distinct output (``strategy="unique"``) keeps them separate. The
+    same rows set the borders and the values. Kumar, Liang and Ma (2019) found this better than
+    splitting the rows, and Gupta and Ramdas (2021) proved that it is valid. O(n log n) time for
+    the sort.
 
     References
     ----------
@@ -196,7 +195,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
 
     @classmethod
     def _examples(cls) -> Iterator[BaseCalibrator]:
-        # The default of ten bins refuses the handfuls of rows that the batteries try.
+        # Some checks use fewer rows than the default of ten bins needs.
         yield cls(n_bins="auto")
         yield cls(points_per_bin=5, smoothing=0.0)
         yield cls(n_bins="auto", strategy="uniform")
@@ -210,7 +209,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         check_real("smoothing", self.smoothing, low=0.0)
 
     def _how_many(self, n_rows: float, most: int) -> int:
-        """Number of bins; more than there are rows at hand would be empty."""
+        """Number of bins, at most the number of rows."""
         if self.points_per_bin is not None:
             return max(1, int(min(n_rows // self.points_per_bin, most)))
         self._check_enough(n_rows)
@@ -248,80 +247,80 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         value[filled] = (self.events_[filled] + self.smoothing / 2.0) / rows
         self.value_ = distinct_values(value)
         if trend(self.count_, self.events_, row_count(w, len(y))) < -2.0:  # beyond chance
-            warn_of_reversal("the values of the bins descend")
+            warn_of_reversal("the values of the bins decrease")
 
     def certify_bins(self, level: float = 0.9) -> BinsCertificate:
-        """How far the outputs can be from the true rates, from the fitting rows alone.
+        """Bound the error of every bin's value from the fitting rows alone.
 
-        It bounds every bin; :meth:`certify` bounds the calibration error, from held-out rows, and
-        :func:`calibkit.rows_to_certify` says how many of these it will need.
+        To bound the calibration error from held-out rows use :meth:`certify`;
+        :func:`calibkit.rows_to_certify` says how many held-out rows that takes.
 
-        It holds for any distribution and any number of rows, if the fitting rows and the new
-        ones are independent draws from one distribution, unweighted, and for equal-mass bins if
-        the scores have no ties, nor near ones: borders lie 2e-7 of its size below the score that
-        sets them, and no other is taken to come between. So the scores must come from one
-        classifier that did not see these rows: out-of-fold scores of several classifiers are not
-        such draws.
+        The bounds are valid for any distribution and any number of rows, on these conditions: the
+        fitting rows and the new rows are independent draws from one distribution; they have no
+        weights; and, for equal-mass bins, no two scores are equal or closer than 2e-7 of their
+        size. The scores must come from one classifier that was not trained on these rows, so
+        out-of-fold predictions of several classifiers do not qualify.
 
         Parameters
         ----------
         level : float, default=0.9
-            Confidence with which it holds.
+            Confidence level of the bounds, between 0 and 1.
 
         Returns
         -------
         certificate : BinsCertificate
-            For all bins at once (``conditional``), and for the bin of a new row (``marginal``).
+            The bound for all bins together (``conditional``) and for the bin of a new row
+            (``marginal``).
 
         Raises
         ------
         ValueError
-            If the assumptions do not hold: out-of-fold scores of several classifiers, equal-mass
-            bins of scores with ties, weights other than 1, or a bin with a single row.
+            If a condition fails: out-of-fold predictions of several classifiers, equal-mass bins
+            of scores with ties, weights other than 1, or a bin with a single row.
 
         Notes
         -----
-        For B bins, of n_b rows each, with probability ``level = 1 - alpha`` for all bins at once ::
+        For B bins with n_b rows, with probability ``level = 1 - alpha``, for all bins together ::
 
             |value_b - P(Y=1 | bin b)| <= (m_b / n_b) sqrt(log(2 B / alpha) / (2 m_b)) + r_b / n_b
 
-        where r_b = 1 if a fitting row lies on the lower border of the bin because it set that
-        border, so in equal-mass bins but the first, r_b = 0 otherwise, and m_b = n_b - r_b.
-        Given the scores that became borders, the other rows of a bin are independent draws from
-        it (Gupta and Ramdas 2021, theorem 3; they leave out the labels of the rows on borders,
-        here these count and may shift a mean by 1 / n_b). Equal-width borders do not depend on
-        the rows, so ties do no harm; B then counts bins with rows, and of those without nothing
-        is said. ``marginal`` has log(2 / alpha) in place of log(2 B / alpha): the bin of a new
-        row is independent of the labels, given the borders. Both report the worst bin and are about
-        what is put out: they include what smoothing moves. A certificate fixed before looking is
-        meant: choosing among many fits the one with the best certificate voids it.
+        where r_b = 1 if one of the rows set the lower border of the bin (all equal-mass bins but
+        the first), r_b = 0 otherwise, and m_b = n_b - r_b. Given the scores that set the borders,
+        the other rows of a bin are independent draws from it (Gupta and Ramdas 2021, theorem 3).
+        They drop the labels of the rows on the borders; here these labels count, and may shift a
+        mean by 1 / n_b. Equal-width borders do not depend on the rows, so ties are allowed; B is
+        then the number of bins with rows. ``marginal`` has log(2 / alpha) instead of
+        log(2 B / alpha), because the bin of a new row is independent of the labels, given the
+        borders. Both bounds are those of the worst bin and include the effect of smoothing. They
+        are not valid if you fit several calibrators and choose the one with the best certificate.
         """
         check_is_fitted(self, "classes_")
         check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
         held_out = "certify the calibrator on held-out rows: certify(X, y)"
         if self.weighted_:
             raise InputError(
-                "the fitting rows had weights; expected rows that count alike. Fit without "
+                "the fitting rows had different weights; expected equal weights. Fit without "
                 f"weights, or {held_out}."
             )
         if self.cross_fitted_:
             raise InputError(
-                "the fitting scores are out-of-fold scores of several classifiers; expected those "
-                "of one classifier that did not see the rows. Fit on rows kept apart, with "
-                f"CalibratedClassifier(FrozenEstimator(classifier)), or {held_out}."
+                "the fitting scores are out-of-fold predictions of several classifiers; expected "
+                "those of one classifier that was not trained on these rows. Fit on held-out rows "
+                f"with CalibratedClassifier(FrozenEstimator(classifier)), or {held_out}."
             )
         if self.tied_:
             raise InputError(
-                "some fitting scores are equal; expected scores without ties, since equal-mass "
-                f"bins depend on them. Use strategy='uniform', or {held_out}."
+                "some fitting scores are equal; expected scores without ties, because the bound "
+                f"for equal-mass bins needs them. Use strategy='uniform', or {held_out}."
             )
         single = int(np.count_nonzero(self.count_ == 1))
         if single:
             raise InputError(
-                f"{single} of {len(self.count_)} bins hold a single row; expected two or more rows "
-                f"in a bin. Use fewer bins, or {held_out}."
+                f"{single} of {len(self.count_)} bins have a single row; expected at least two "
+                f"rows in each bin. Use fewer bins, or {held_out}."
             )
-        # Of n rows of a bin the r on its border may be anything, and move the mean by r / n.
+        # The r rows on the border of a bin of n rows may have any label, which moves the mean by
+        # r / n.
         filled = self.count_ > 0
         n, r = self.count_[filled], self.border_rows_[filled]
         shift = np.abs(self.value_[filled] - self.events_[filled] / n)
@@ -339,14 +338,14 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         if len(self.events_) != n_bins or len(self.border_rows_) != n_bins:
             raise ValueError(f"events_ or border_rows_ is not of length {n_bins}")
         if (self.events_ < 0).any() or (self.events_ > self.count_).any():
-            raise ValueError("events_ lies outside 0 and count_")
+            raise ValueError("events_ lies outside [0, count_]")
         check_inside(self.borders_, self.scale, "borders_")
         filled = self.count_ > 0
         rows = (self.count_ + self.smoothing)[filled]
         rate = (self.events_[filled] + self.smoothing / 2.0) / rows
         if not (np.abs(self.value_[filled] - rate) <= 1e-6).all():
-            raise ValueError("value_ is not what events_ and count_ give")
+            raise ValueError("value_ does not agree with events_ and count_")
         if not self.weighted_ and self.count_.sum() > 2.0**53:
-            raise ValueError("count_ is of more than 2^53 rows")
+            raise ValueError("count_ has more than 2^53 rows")
         if not np.isin(self.border_rows_, (0.0, 1.0)).all() or self.border_rows_[0] != 0:
-            raise ValueError("border_rows_ holds others than 0 and 1, or the first is not 0")
+            raise ValueError("border_rows_ has values other than 0 and 1, or the first is not 0")

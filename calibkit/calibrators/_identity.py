@@ -10,16 +10,16 @@ from .._typing import FloatArray, IntArray
 
 
 class IdentityCalibrator(BaseCalibrator):
-    """Return the scores as probabilities: the raw classifier, for comparison.
+    """Return the scores as probabilities, uncalibrated: a baseline for comparison.
 
-    With ``scale="logit"`` it is the plain inverse link (logistic function or softmax).
+    With ``scale="logit"`` the scores are converted by the logistic function or softmax.
 
     Parameters
     ----------
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds (logits).
     classes : array-like, optional
-        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------

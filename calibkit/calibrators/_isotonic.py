@@ -19,24 +19,26 @@ from .._typing import FloatArray, IntArray, Scale
 
 
 class IsotonicCalibrator(BaseCalibrator):
-    """Isotonic regression: the best non-decreasing map, whatever its shape.
+    """Isotonic regression: fit any non-decreasing step function.
 
-    Use it with a few thousand rows or more, when the reliability curve has a shape that Platt
-    scaling or beta calibration can't take. With fewer rows it fits noise. Scores inside one
-    block become ties, which moves the AUC slightly; ``interpolation="centred"`` avoids them.
+    Use it with a few thousand rows or more, if the reliability curve has a shape that Platt
+    scaling or beta calibration can't fit. With fewer rows it fits noise. All scores on one step
+    get the same probability, which changes the ROC AUC slightly; ``interpolation="centred"``
+    avoids this.
 
     Parameters
     ----------
     interpolation : {"step", "centred"}, default="step"
-        Between the data: ``"step"`` keeps each block's value up to the middle of the gap to the
-        next block; ``"centred"`` puts each block's value at its mean score and interpolates
-        linearly, which keeps the order of scores between the outermost blocks.
+        How to predict between the fitted scores. ``"step"``: the function jumps in the middle of
+        the gap between two blocks of rows. ``"centred"``: each block's value is placed at its mean
+        score, with straight lines between, so that different scores get different probabilities
+        (except beyond the first and the last block).
     min_probability : float or "auto" or None, default="auto"
-        No output is nearer to 0 or 1 than this. ``"auto"`` is 1 / (n + 2): n rows can't show
-        that an event is rarer. Weights count as rows. None returns the exact 0 and 1 of the
-        regression, which cost an infinite log-loss once they are wrong.
+        No output is closer to 0 or 1 than this, in [0, 0.5). ``"auto"`` is 1 / (n + 2), because n
+        rows can't show that an event is rarer; weights count as rows. None keeps the outputs 0 and
+        1 of the regression, for which one error makes the log loss infinite.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are. The fit is the same on both, but for ``"centred"``.
+        Whether the scores are probabilities or log-odds. Only ``"centred"`` depends on it.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -52,13 +54,14 @@ class IsotonicCalibrator(BaseCalibrator):
     Raises
     ------
     ValueError
-        In ``fit``: bad data, or one class only.
+        In ``fit``: invalid data, or one class only.
 
     Notes
     -----
     The pool-adjacent-violators algorithm is SciPy's. O(n log n) time for the sort. The mean
-    prediction equals the base rate of the fitting rows for ``"step"`` without the floor. Scores
-    that point the wrong way leave a map that is mostly constant (:class:`ReversedScoresWarning`).
+    prediction equals the base rate of the fitting rows for ``"step"`` with
+    ``min_probability=None``. Reversed scores give a map that is mostly constant, with a
+    :class:`ReversedScoresWarning`.
 
     References
     ----------
@@ -99,10 +102,10 @@ class IsotonicCalibrator(BaseCalibrator):
     def _check_params(self) -> None:
         super()._check_params()
         check_choice("interpolation", self.interpolation, ("step", "centred"))
-        if isinstance(self.min_probability, str):
-            check_choice("min_probability", self.min_probability, ("auto",))
-        elif self.min_probability is not None:
-            check_real("min_probability", self.min_probability, low=0.0, high=0.5, open_high=True)
+        if self.min_probability is not None:
+            given = self.min_probability
+            auto = ("auto",)
+            check_real("min_probability", given, low=0.0, high=0.5, open_high=True, options=auto)
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         blocks = isotonic_blocks(s.values, y, w)

@@ -1,4 +1,4 @@
-"""Binary calibrators on K classes: one against the rest, or the winning class alone."""
+"""Binary calibrators extended to K classes: one class at a time, or the predicted class only."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .._core.certification import Certificate, Settings, certify_classes, certif
 from .._core.errors import InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_classes
-from .._core.params import check_flag, check_int
-from .._core.printed import spelled
+from .._core.params import check_flag, check_int, refuse_class
+from .._core.printed import few, spelled
 from .._core.saved import check_held
 from .._core.scores import Scores
 from .._core.warnings import MissingClassWarning, counted, warn
@@ -25,7 +25,7 @@ _BINARY = np.array([0, 1])
 
 
 class _Lift(BaseCalibrator):
-    """A calibrator of K classes made of binary ones; ``None`` stands for the identity."""
+    """Base of calibrators of K classes made of binary ones; ``None`` means the identity."""
 
     _state: ClassVar[dict[str, StateKind]] = {"calibrators_": "calibrators"}
     _traits: ClassVar[frozenset[str]] = frozenset({"multiclass", "lift"})
@@ -36,6 +36,7 @@ class _Lift(BaseCalibrator):
 
     def _check_params(self) -> None:
         name, inner = type(self).__name__, self.calibrator
+        refuse_class("calibrator", inner)
         if not isinstance(inner, BaseCalibrator):
             raise InputTypeError(
                 f"calibrator={spelled(inner)}; expected an instance of a binary calibrator, for "
@@ -43,7 +44,7 @@ class _Lift(BaseCalibrator):
             )
         if "lift" in inner._traits:
             raise InputTypeError(
-                f"calibrator={spelled(inner)} is a lift itself; expected a binary calibrator."
+                f"calibrator={spelled(inner)} is for K classes already; expected a binary one."
             )
         inner._check_params()
         if self.classes is not None:
@@ -57,7 +58,7 @@ class _Lift(BaseCalibrator):
         return self.calibrator._input_scale()
 
     def _fit_binary(self, s: Scores, y: IntArray, w: FloatArray | None) -> BaseCalibrator | None:
-        """A fitted clone, or None where one outcome never occurred."""
+        """A fitted clone, or None if all labels are equal."""
         present = y.any(), not y.all()
         if not all(present):
             return None
@@ -74,39 +75,41 @@ class _Lift(BaseCalibrator):
 
 
 class OneVsRestCalibrator(_Lift):
-    """Class-wise calibration: one binary map per class, rows brought back to sum to one.
+    """Extend a binary calibrator to K classes, one class at a time.
 
-    Use it when the probability of every class matters and there are enough rows of each class
-    (100 or more). With many classes or few rows prefer :class:`TemperatureCalibrator`.
+    Each class is calibrated against all others; then each row is divided by its sum. Use it if the
+    probability of every class matters and each class has 100 rows or more. With many classes or few
+    rows use :class:`TemperatureCalibrator`.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
-        Any binary calibrator; it is cloned for each class and says what the scores are (scale).
+        Any binary calibrator; it is cloned for each class. Its ``scale`` is that of the scores.
     classes : array-like, optional
-        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------
     calibrators_ : list
-        Fitted calibrator per class, None for a class without data.
+        The fitted calibrator of each class; None for a class without rows. For two classes it
+        holds one calibrator.
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
     classes_without_data_ : ndarray
-        Labels of classes that never occurred; their probabilities are left as they were.
+        Labels of classes that have no rows in ``fit``; their probabilities are not calibrated.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data.
+        In ``fit``: invalid data.
     TypeError
         In ``fit``: ``calibrator`` is not a binary calibrator.
 
     Notes
     -----
-    A row whose calibrated probabilities are all zero keeps its raw ones. Bringing the rows to sum
-    to one is what users expect of ``predict_proba``, but undoes a little of the class-wise
-    calibration.
+    A row whose calibrated probabilities are all zero keeps its uncalibrated ones. Dividing the
+    rows by their sums changes the class-wise calibration a little; :meth:`predict_classwise`
+    returns the probabilities before this step.
 
     References
     ----------
@@ -126,11 +129,11 @@ class OneVsRestCalibrator(_Lift):
     """
 
     name: ClassVar[str] = "one_vs_rest"
-    _without_rows: ClassVar[str] = "their probabilities stay uncalibrated"
+    _without_rows: ClassVar[str] = "their probabilities are not calibrated"
 
     @property
     def classes_without_data_(self) -> np.ndarray:
-        """Labels of classes that never occurred in the fitting rows."""
+        """Labels of classes that have no rows in ``fit``."""
         return self.classes_[[c is None for c in self._per_class()]]
 
     def _per_class(self) -> list[BaseCalibrator | None]:
@@ -148,10 +151,10 @@ class OneVsRestCalibrator(_Lift):
             ]
 
     def predict_classwise(self, X: Any) -> FloatArray:
-        """Calibrated probability of each class by itself, before rows are brought to sum to one.
+        """Return the calibrated probability of each class, before rows are divided by their sums.
 
-        Use it where every class is calibrated, and certified, by itself: maps with finitely many
-        outputs keep them here.
+        Use it if you look at single classes: here each class is calibrated, and binning
+        calibrators keep their finitely many outputs, which can be certified.
 
         Parameters
         ----------
@@ -161,7 +164,7 @@ class OneVsRestCalibrator(_Lift):
         Returns
         -------
         classwise : ndarray of shape (n, n_classes)
-            Each in [0, 1]; rows need not sum to one.
+            Probabilities in [0, 1]; rows do not sum to one.
         """
         s = self._validate_scores(X)
         return self._predict_scores(s) if s.n_classes == 2 else self._classwise(s)
@@ -183,7 +186,7 @@ class OneVsRestCalibrator(_Lift):
         return q
 
     def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
-        # The classes by themselves: rows brought to sum to one have outputs without number.
+        # Each class by itself: rows divided by their sums have infinitely many outputs.
         if s.n_classes == 2:
             return super()._certify(s, codes, settings)
         q = self._classwise(s)
@@ -201,52 +204,56 @@ class OneVsRestCalibrator(_Lift):
 
 
 class TopLabelCalibrator(_Lift):
-    """Calibrate the confidence: the probability that the winning class is the right one.
+    """Extend a binary calibrator to K classes: calibrate the confidence in the predicted class.
 
-    Use it when only the prediction and its confidence are used: one binary map is learnt from
-    all rows, however many classes there are. With ``by_class=True`` each predicted class has a map
-    of its own, for when a confidence of 0.9 should mean the same whatever the class is; that takes
-    some hundred rows of each.
+    Use it if you need only the predicted class and its confidence, the probability that the
+    prediction is correct. One binary calibrator is fitted on all rows, so few rows are enough even
+    for many classes. With ``by_class=True`` each predicted class has its own calibrator: then a
+    confidence of 0.9 is calibrated within each predicted class. This takes some hundred rows of
+    each predicted class.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
-        Any binary calibrator; it says what the scores are (scale).
+        Any binary calibrator; its ``scale`` is that of the scores.
     by_class : bool, default=False
-        Learn a map for each predicted class. Classes that are predicted on fewer than
-        ``min_rows`` rows, or are always or never right there, share one map learnt from all rows.
+        Whether to fit a calibrator for each predicted class. Classes that are predicted on fewer
+        than ``min_rows`` rows, or whose predictions are all correct or all wrong, share one
+        calibrator fitted on all rows.
     min_rows : int, default=50
-        Fewest rows for a map of a class; weights count as rows.
+        Smallest number of rows for the calibrator of a class; weights count as rows.
     classes : array-like, optional
-        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------
     calibrators_ : list
-        The fitted calibrator of the confidence; None if every row, or none, was right. With
-        ``by_class`` the shared one comes first, None if it is not needed, then one per class, None
-        where the shared one stands in.
+        The fitted calibrator of the confidence; None if all predictions were correct or all wrong.
+        With ``by_class``: the shared one (None if no class needs it), then one for each class (None
+        if the class uses the shared one).
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data.
+        In ``fit``: invalid data.
     TypeError
         In ``fit``: ``calibrator`` is not a binary calibrator.
 
     Notes
     -----
-    ``predict_proba`` gives the winning class its calibrated confidence and shares the rest among
-    the other classes in their old proportions. Where the confidence ends up below another share,
-    ``predict`` follows the largest probability; :meth:`predict_confidence` always speaks of the
-    class that won before. Calibration is conditional on the confidence alone, not on the
-    predicted class: Kumar, Liang and Ma (2019) call this top-label calibration, Gupta and Ramdas
-    (2022) confidence calibration. What they call top-label calibration is ``by_class=True``; with
-    ``HistogramBinningCalibrator(points_per_bin=50, smoothing=0)`` and ``min_rows=50`` it is their
-    histogram binning, of n_l // 50 bins for a class predicted on n_l rows, and each of
-    ``calibrators_`` has its certificate.
+    ``predict_proba`` returns the calibrated confidence for the predicted class, and divides the
+    rest among the other classes in their old proportions. If another class then has the largest
+    probability, ``predict`` returns that class; :meth:`predict_confidence` always refers to the
+    class with the largest score.
+
+    By default, calibration is conditional on the confidence alone, not on the predicted class.
+    Kumar, Liang and Ma (2019) call this top-label calibration; Gupta and Ramdas (2022) call it
+    confidence calibration, and use "top-label calibration" for ``by_class=True``. Their histogram
+    binning, with n_l // 50 bins for a class predicted on n_l rows, is
+    ``HistogramBinningCalibrator(points_per_bin=50, smoothing=0)`` with ``min_rows=50``; each of
+    ``calibrators_`` can then be certified by ``certify_bins``.
 
     References
     ----------
@@ -296,21 +303,20 @@ class TopLabelCalibrator(_Lift):
         if shared and pooled is None:
             how = "always" if correct[0] else "never"
             _warn(
-                f"the winning class is {how} right in these rows; the confidence stays "
-                "uncalibrated."
+                f"the predicted class is {how} correct in these rows, so the confidence is not "
+                "calibrated. Use more rows."
             )
         elif alone:
             _warn(
-                f"{len(alone)} of {len(own)} classes (first: "
-                f"{spelled(self.classes_[alone[:5]].tolist())}) are predicted on fewer than "
-                f"min_rows={self.min_rows} rows, or are always or never right there; they share "
-                "one map learnt from all rows."
+                f"{len(alone)} of {len(own)} classes (labels: {few(self.classes_[alone])}) are "
+                f"predicted on fewer than min_rows={self.min_rows} rows, or their predictions are "
+                "all correct or all wrong; they share one calibrator fitted on all rows."
             )
 
     def _fit_each(
         self, s: Scores, winners: IntArray, correct: IntArray, w: FloatArray | None
     ) -> list[BaseCalibrator | None]:
-        """A calibrator for each class from the rows that it won, None where they are too few."""
+        """A calibrator for each class, from the rows where it is predicted; None if too few."""
         out: list[BaseCalibrator | None] = []
         for rows in _rows_of(winners, len(self.classes_)):
             weight = None if w is None else w[rows]
@@ -319,7 +325,7 @@ class TopLabelCalibrator(_Lift):
         return out
 
     def _confidence(self, s: Scores) -> tuple[FloatArray, IntArray]:
-        """Calibrated confidence of each row and the class that it is in."""
+        """Calibrated confidence of each row, and the class that it refers to."""
         confidence, winners = s.top()
         pooled, own = self.calibrators_[0], self.calibrators_[1:]
         if not own:
@@ -333,7 +339,7 @@ class TopLabelCalibrator(_Lift):
         return q, winners
 
     def predict_confidence(self, X: Any) -> FloatArray:
-        """Calibrated probability that the class with the largest score is right.
+        """Return the calibrated probability that the class with the largest score is correct.
 
         Parameters
         ----------
@@ -343,7 +349,7 @@ class TopLabelCalibrator(_Lift):
         Returns
         -------
         confidence : ndarray of shape (n,)
-            In [0, 1].
+            Probabilities in [0, 1].
         """
         return self._confidence(self._validate_scores(X))[0]
 
@@ -353,7 +359,7 @@ class TopLabelCalibrator(_Lift):
         index = np.arange(len(out)), winners
         out[index] = 0.0
         rest = out.sum(axis=1, keepdims=True)
-        # Nothing left to share in proportion: share evenly.
+        # If all other classes have probability 0, they get equal shares.
         even = 1.0 / (out.shape[1] - 1)
         np.divide(out, rest, out=out, where=rest > 0)
         out[np.broadcast_to(rest == 0, out.shape)] = even
@@ -362,7 +368,7 @@ class TopLabelCalibrator(_Lift):
         return out
 
     def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
-        # The confidence itself: what predict_proba's largest share is may be another class's.
+        # The confidence itself: the largest output of predict_proba may be of another class.
         q, winners = self._confidence(s)
         counts = counts_of(q, (winners == codes).view(np.int8))
         known = _outputs_of([c for c in self.calibrators_ if c is not None])
@@ -379,17 +385,17 @@ class TopLabelCalibrator(_Lift):
 
 
 def _outputs_of(calibrators: Sequence[BaseCalibrator | None]) -> list[int | None]:
-    """How many values each calibrator can give, None where there are infinitely many."""
+    """How many outputs each calibrator can have; None if there are infinitely many."""
     return [None if c is None else c._n_outputs() for c in calibrators]
 
 
 def _rows_of(winners: IntArray, n_classes: int) -> list[IntArray]:
-    """Indices of the rows that each class won."""
-    # Short integers sort by radix, in time proportional to their number.
+    """Indices of the rows where each class is predicted."""
+    # 16-bit integers are sorted by radix, in linear time.
     short = winners.astype(np.int16) if n_classes < 1 << 15 else winners
     order = np.argsort(short, kind="stable")
     return np.split(order, np.cumsum(np.bincount(winners, minlength=n_classes))[:-1])
 
 
 def _warn(what: str) -> None:
-    warn(f"{what}", MissingClassWarning)
+    warn(what, MissingClassWarning)

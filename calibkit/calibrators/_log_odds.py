@@ -8,29 +8,30 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.params import check_choice, check_real
+from .._core.params import check_real
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import SaturatedScoresWarning, warn
 from .._typing import Scale
 
-#: Nearer to 0 or 1 than this no answer should be to a score that no fit has seen.
+#: No output for a score of exactly 0 or 1 should be closer to 0 or 1 than this.
 _CERTAIN = 1e-15
 
 
 class LogOddsCalibrator(BaseCalibrator):
-    """Base of calibrators that map log-odds, for which scores of exactly 0 and 1 need a reading.
+    """Base class for calibrators of log-odds; it handles scores of exactly 0 and 1.
 
-    Derive from it instead of :class:`BaseCalibrator` where ``_fit`` and ``_predict`` use
-    ``scores.logits()``; ``_state`` then begins with ``**LogOddsCalibrator._state``.
+    Derive from it instead of :class:`BaseCalibrator` if ``_fit`` and ``_predict`` use
+    ``scores.logits()``. Begin ``_state`` with ``**LogOddsCalibrator._state``.
 
     Parameters
     ----------
     scale : {"probability", "logit"}, default="probability"
-        What the scores are.
+        Whether the scores are probabilities or log-odds (logits).
     eps : float or "auto", default="auto"
-        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the nearest score that is not there itself.
+        Smallest distance from 0 and 1 that a probability may have when its logarithm is taken.
+        "auto" learns it in ``fit``: half the distance from 0 (or 1) of the nearest score that is
+        not exactly 0 (or 1).
     classes : array-like, optional
         The class labels in sorted order.
 
@@ -71,10 +72,7 @@ class LogOddsCalibrator(BaseCalibrator):
 
     def _check_params(self) -> None:
         super()._check_params()
-        if isinstance(self.eps, str):
-            check_choice("eps", self.eps, ("auto",))
-        else:
-            check_real("eps", self.eps, low=0.0, high=0.1, open_low=True)
+        check_real("eps", self.eps, low=0.0, high=0.1, open_low=True, options=("auto",))
 
     def _learn_clip(self, s: Scores) -> Scores:
         if isinstance(self.eps, str):
@@ -90,8 +88,8 @@ class LogOddsCalibrator(BaseCalibrator):
         return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
 
     def _narrow_clip(self) -> None:
-        # Scores that are separated but hardly apart make a map that is steep without measure: it
-        # is not carried on beyond them.
+        # Classes that are separated by a tiny gap give an extremely steep map: scores of 0 and 1
+        # are then clipped more, so that they do not get an output of 0 or 1.
         if isinstance(self.eps, str) and self.scale == "probability" and len(self.classes_) == 2:
             ends = self._calibrate(Scores(np.array([0.0, 1.0]), self.scale))
             if ends.min() < _CERTAIN or ends.max() > 1.0 - _CERTAIN:
@@ -114,8 +112,8 @@ def _warn_of_saturation(s: Scores, eps: float) -> None:
     share = float(np.mean(over | (s.values < low) if s.values.ndim == 1 else over))
     if share >= 0.01:
         warn(
-            f"{share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were clipped there; "
-            "the fit depends on eps. Use eps='auto', or pass logits with scale='logit' if the "
-            "classifier offers them.",
+            f"{share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were clipped, so the "
+            "fit depends on eps. Use eps='auto', or pass logits with scale='logit' if the "
+            "classifier returns them.",
             SaturatedScoresWarning,
         )

@@ -1,4 +1,4 @@
-"""A calibrator of one signal, by its name, by example, or chosen by the rows."""
+"""Calibrators of one confidence signal: by name, by example, or chosen automatically."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, clone
 
 from .._core.base import BaseCalibrator
 from .._core.errors import InputTypeError
-from .._core.params import check_choice
+from .._core.params import refuse_class
 from .._core.printed import spelled
 from .._core.warnings import CalibrationWarning
-from .._registry import make_calibrator, names_without
+from .._registry import check_name, make_calibrator, names_without
 from .._typing import FloatArray, IntArray, Scale, SignalScale
 from ._beta import BetaCalibrator
 from ._platt import PlattCalibrator
@@ -23,20 +23,20 @@ _GAIN = 2.0
 
 
 class PlattOrBeta(BaseEstimator):
-    """What rescales signals by default: beta calibration where it clearly fits better than Platt.
+    """Fit Platt scaling, or beta calibration if it clearly fits better.
 
-    Few rows don't show that it does, nor does a signal that points the wrong way, which Platt
-    scaling alone turns round. ``benchmarks/choices.py`` measures it.
+    This is the default for confidence signals. With few rows, and for reversed signals, Platt
+    scaling is chosen. ``benchmarks/choices.py`` measures the rule.
     """
 
     def __init__(self, scale: Scale = "probability") -> None:
         self.scale = scale
 
     def fit(self, X: FloatArray, y: IntArray) -> BaseCalibrator:
-        """The calibrator of the two that is taken, fitted."""
+        """Return the chosen calibrator, fitted."""
         platt = PlattCalibrator(scale=self.scale).fit(X, y)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CalibrationWarning)  # Platt scaling said it already
+            warnings.simplefilter("ignore", CalibrationWarning)  # Platt scaling has warned already
             beta = BetaCalibrator(scale=self.scale).fit(X, y)
         of = np.arange(len(y)), np.asarray(y, dtype=np.intp)
         chances = [m.predict_proba(X)[of].clip(1e-300) for m in (platt, beta)]
@@ -44,17 +44,17 @@ class PlattOrBeta(BaseEstimator):
 
 
 def validate_calibrator(calibrator: Any, scale: SignalScale) -> BaseCalibrator | PlattOrBeta:
-    """A new calibrator of one score per output, by name or by example."""
+    """Make an unfitted calibrator of a signal from a name or an example."""
     own: Scale = "probability" if scale == "probability" else "logit"
     if isinstance(calibrator, str):
-        batch = names_without("lift", "wrapper", "online")
-        check_choice("calibrator", calibrator, ("auto", *batch))
+        check_name("calibrator", calibrator, ["auto", *names_without("lift", "wrapper", "online")])
         if calibrator == "auto":
             return PlattOrBeta(own)
         template = make_calibrator(calibrator)
     elif isinstance(calibrator, BaseCalibrator):
         template = clone(calibrator)
     else:
+        refuse_class("calibrator", calibrator)
         raise InputTypeError(
             f"calibrator={spelled(calibrator)}; expected a name such as 'platt', or a calibrator."
         )

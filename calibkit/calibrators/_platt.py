@@ -24,30 +24,31 @@ from ._log_odds import LogOddsCalibrator
 
 
 class PlattCalibrator(LogOddsCalibrator):
-    """Platt scaling: a logistic map of the log-odds, ``expit(slope * logit(p) + intercept)``.
+    """Platt scaling: fit a logistic curve to the log-odds of the scores.
 
-    Use it when calibration data are few (50 to a few thousand rows) or the scores are log-odds
-    or margins already. It repairs over- and under-confidence and a wrong base rate; it can't
-    bend the curve otherwise: see :class:`BetaCalibrator` or, with thousands of rows,
-    :class:`IsotonicCalibrator`.
+    The curve is ``expit(slope * logit(p) + intercept)``. Use it as a first choice for two classes,
+    with 50 to a few thousand rows. It corrects over- and under-confidence and a wrong base rate.
+    For other shapes of the reliability curve use :class:`BetaCalibrator` or, with thousands of
+    rows, :class:`IsotonicCalibrator`.
 
     Parameters
     ----------
     smooth_targets : bool, default=False
-        Fit to Platt's targets (N1 + 1)/(N1 + 2) and 1/(N0 + 2) instead of 1 and 0.
+        Whether to fit to Platt's targets (N1 + 1)/(N1 + 2) and 1/(N0 + 2) instead of 1 and 0, for
+        N1 rows of the event and N0 others.
     fit_slope : bool, default=True
-        Whether the slope is fitted. False keeps it at 1 and refits the intercept alone
-        ("calibration in the large"): for a map borrowed from another task, where a few dozen
-        labels say what the base rate is but not how steep the map should be.
+        Whether the slope is fitted. False keeps it at 1 and fits the intercept only
+        ("calibration in the large"). Use False with a few dozen labels: they are enough to correct
+        the base rate, but not the slope.
     l2 : float, default=0.0
-        Strength of a ridge penalty ``l2/2 * ((slope - 1)**2 + intercept**2)`` on the summed
-        log-loss: it draws the map towards doing nothing. None by default.
+        Strength of the ridge penalty ``l2/2 * ((slope - 1)**2 + intercept**2)`` on the summed log
+        loss, which pulls the map towards the identity. Default: no penalty.
     scale : {"probability", "logit"}, default="probability"
-        What the scores are. Margins of ``decision_function`` count as logits.
+        Whether the scores are probabilities or log-odds. Use "logit" for ``decision_function``.
     eps : float or "auto", default="auto"
-        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the outermost score of ``fit`` that is not there itself.
-        A forest of 100 trees that says 0 is read as 0.005, whether ``fit`` met a 0 or not.
+        Smallest distance from 0 and 1 that a probability may have when its logarithm is taken.
+        "auto" learns it in ``fit``: half the distance from 0 (or 1) of the nearest score that is
+        not exactly 0 (or 1). For a forest of 100 trees a score of 0 then counts as 0.005.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -58,8 +59,8 @@ class PlattCalibrator(LogOddsCalibrator):
     intercept_ : float
         Shift of the log-odds.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which probabilities are clipped. Those of ``eps="auto"`` are
-        doubled where hardly separated scores make a map so steep that it would answer 0 or 1.
+        Distances from 0 and from 1 at which probabilities are clipped. With ``eps="auto"`` they are
+        doubled if the fitted map is so steep that it would return 0 or 1.
     classes_ : ndarray of shape (2,)
         Class labels.
     converged_ : bool
@@ -68,18 +69,19 @@ class PlattCalibrator(LogOddsCalibrator):
     Raises
     ------
     ValueError
-        In ``fit``: bad data, or one class only.
+        In ``fit``: invalid data, or one class only.
 
     Notes
     -----
-    The fit is maximum likelihood by Newton's method, not penalised, and on log-odds; scikit-learn
-    1.9 maps raw probabilities instead, so its range is limited. Platt (1999) smooths the targets
-    always; here it is an option, used unasked only where the scores separate the classes
-    perfectly and no maximum exists (:class:`SeparationWarning`). Scores that are all equal leave
-    the slope at 1 and move the intercept. O(n) time.
+    The fit is maximum likelihood by Newton's method, on log-odds. scikit-learn 1.9 instead fits
+    the curve to the probabilities themselves, so its outputs can't come close to 0 or 1. Platt
+    (1999) always smooths the targets. Here this is an option; it is also done, with a
+    :class:`SeparationWarning`, if the scores separate the classes perfectly, because the
+    likelihood then has no maximum. If all scores are equal, the slope stays 1 and only the
+    intercept is fitted. O(n) time.
 
-    With ``fit_slope=False`` the intercept solves ``mean(expit(z + c)) = mean(y)``, which has one
-    solution whenever both classes occur (Steyerberg 2019, chapter 20).
+    With ``fit_slope=False`` the intercept c solves ``mean(expit(z + c)) = mean(y)``, which has
+    exactly one solution if both classes occur (Steyerberg 2019, chapter 20).
 
     References
     ----------
@@ -150,7 +152,7 @@ class PlattCalibrator(LogOddsCalibrator):
             self.slope_, self.converged_ = 1.0, True
             self.intercept_ = fit_intercept(z, targets, w, l2=self.l2)
             if direction(z, targets, w) < -2.0:
-                warn_of_reversal("the slope of 1 is of the wrong sign")
+                warn_of_reversal("a slope of 1 has the wrong sign")
             return
         fit = fit_logistic([z], targets, w, l2=self.l2)
         self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept

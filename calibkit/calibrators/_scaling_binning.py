@@ -12,7 +12,7 @@ from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_classes
-from .._core.params import check_real, check_seed, generator
+from .._core.params import check_real, check_seed, generator, refuse_class
 from .._core.printed import spelled
 from .._core.saved import check_held, check_inside
 from .._core.scores import Scores
@@ -25,41 +25,40 @@ from ._binned import BinnedCalibrator
 from ._isotonic import IsotonicCalibrator
 from ._platt import PlattCalibrator
 
-#: Log loss in nats that binning may cost: unseen beside the noise of any test set.
+#: Increase of the log loss by binning, in nats, that is smaller than the noise of any test set.
 _NEGLIGIBLE = 2e-4
-#: Share of the scaler's gain that it may cost.
+#: Share of the scaler's gain that binning may cost.
 _SHARE = 1 / 20
 #: n times the gain that fitting two parameters shows by chance in one of twenty data sets: half
 #: the 95% quantile of chi-squared with 2 degrees of freedom.
 _CHANCE = 3.0
-#: More bins than this make a certificate too wide to be of use.
+#: With more bins a certificate is too wide to be useful.
 _MOST_BINS = 500
 
 
 class ScalingBinningCalibrator(BinnedCalibrator):
-    """Scaling-binning: a smooth map, then equal-mass bins that keep its mean values.
+    """Scaling-binning: fit a smooth curve, then replace its outputs by their means in bins.
 
-    Use it when the calibration error must be measured, not just made small: the error of a
-    smooth map can't be estimated, as bins hide some of it, while this map has finitely many
-    outputs and all of its error can be seen on held-out rows. It needs far fewer rows than
-    :class:`HistogramBinningCalibrator`, since the values of its bins are means of scaled scores
-    and not of labels; but unlike there nothing is guaranteed before held-out rows have been
-    looked at.
+    Use it if you must measure the calibration error or certify it with :meth:`certify`. The error
+    of a smooth curve can't be measured fully, because bins hide a part of it. This map has few
+    distinct outputs, so held-out rows show all of its error. It needs far fewer rows than
+    :class:`HistogramBinningCalibrator`, because the bins contain means of calibrated scores, not of
+    labels. But it has no guarantee from the fitting rows alone.
 
     Parameters
     ----------
     scaler : BaseCalibrator, optional
-        Any binary calibrator; it says what the scores are (scale). None is
+        Any binary calibrator; its ``scale`` is that of the scores. Default:
         ``PlattCalibrator()``.
     n_bins : int or "auto", default="auto"
-        How many bins; "auto" takes as few as cost next to nothing in log loss: see Notes. Ties
-        are never split, so there may be fewer.
+        Number of bins; "auto" uses the fewest bins that increase the log loss only negligibly: see
+        Notes. Equal scores are never split, so there may be fewer.
     split : bool or sequence of 3 floats, optional
-        Shares of the rows for fitting the scaler, for choosing the bins and for their means; True
-        stands for thirds. None uses all rows for all three, which is better in practice; the
-        theory of Kumar, Liang and Ma splits.
+        Shares of the rows for fitting the scaler, for choosing the bins and for their means. True
+        means thirds. None or False uses all rows for all three, which is better in practice. The
+        theory of Kumar, Liang and Ma (2019) requires a split.
     random_state : int, numpy.random.Generator, numpy.random.RandomState or None, default=None
-        Draws the split.
+        Seed of the random split.
     classes : array-like, optional
         The two class labels in sorted order.
 
@@ -68,47 +67,48 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     scaler_ : BaseCalibrator
         The fitted scaler.
     borders_ : ndarray of shape (B - 1,)
-        Lower ends of all bins but the first, among scaled scores; a score on a border belongs to
-        the bin above.
+        Lower ends of all bins but the first, for the outputs of the scaler; an output on a border
+        belongs to the bin above.
     value_ : ndarray of shape (B,)
         Calibrated probability of each bin; no two are equal.
     count_ : ndarray of shape (B,)
-        Rows whose scaled scores were averaged in each bin; weights count as rows.
+        Number of rows whose scaled scores were averaged in each bin; weights count as rows.
     classes_ : ndarray of shape (2,)
         Class labels.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data, one class only, or fewer rows than bins.
+        In ``fit``: invalid data, one class only, or fewer rows than bins.
     TypeError
         In ``fit``: ``scaler`` is not a binary calibrator.
 
     Notes
     -----
-    Were the scaled scores g true, putting bin means in their place would cost the log loss
-    ``mean(KL(g, mean of g in its bin))``, whose finite-sample bias is taken off. "auto" takes the
-    smallest number of bins that costs at most 0.0002 nats, and at most a twentieth of what the
-    scaler itself gains, ``mean(KL(g, raw score))``; a gain below 3 / n, which chance gives, counts
-    as 3 / n. It stays between 1 and min(n / 2, 500) bins. No labels are looked at. Fewer bins
-    matter because the number of rows needed to certify an error grows with the square root of
-    their number. Measured on new rows with Platt scaling, over seven laws and six distortions:
+    If the scaled scores g were the true probabilities, replacing them by bin means would increase
+    the log loss by ``mean(KL(g, mean of g in its bin))``; its finite-sample bias is subtracted.
+    "auto" uses the smallest number of bins for which this cost is at most 0.0002 nats, and at most
+    a twentieth of the scaler's gain, ``mean(KL(g, uncalibrated score))``. A gain below 3 / n is
+    within chance and counts as 3 / n. The number is between 1 and min(n / 2, 500), and does not
+    depend on the labels. Few bins are useful because the number of rows needed to certify an error
+    grows with the square root of the number of bins. Measured on new rows with Platt scaling, over
+    seven distributions and six distortions:
 
     ======= ============== ========================= ===================
     n       bins           cost in log loss, average cost / gain, at most
     ======= ============== ========================= ===================
-    200     19 to 100      0.0002 (worst law 0.0006) 0.02
-    1,000   23 to 421      0.0002 (worst law 0.0004) 0.06
-    10,000  22 to 500      0.0002 (worst law 0.0003) 0.09
-    100,000 23 to 500      0.0002 (worst law 0.0002) 0.05
+    200     19 to 100      0.0002 (worst 0.0006) 0.02
+    1,000   23 to 421      0.0002 (worst 0.0004) 0.06
+    10,000  22 to 500      0.0002 (worst 0.0003) 0.09
+    100,000 23 to 500      0.0002 (worst 0.0002) 0.05
     ======= ============== ========================= ===================
 
-    The many bins are of scalers that gain little. Borders lie in the gaps between the bins' rows,
-    where both bins' means would cost the same.
+    The largest numbers of bins occur where the scaler gains little. A border lies in the gap
+    between the rows of two bins, at the score for which both bins' means cost the same.
 
-    A split bin that none of the last rows falls in has the mean of the rows that chose it. Bins
-    whose means are equal are moved apart by some 1e-16, so that outputs tell the bins apart.
-    O(n log n) time for the sort.
+    With a split, a bin without rows in the third part keeps the mean of the second part. Bins with
+    equal means are moved apart by about 1e-16, so that each output belongs to one bin. O(n log n)
+    time for the sort.
 
     References
     ----------
@@ -161,6 +161,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     def _check_params(self) -> None:
         super()._check_params()
         name, scaler = type(self).__name__, self._template()
+        refuse_class("scaler", scaler)
         if not isinstance(scaler, BaseCalibrator):
             raise InputTypeError(
                 f"scaler={spelled(scaler)}; expected an instance of a binary calibrator, for "
@@ -168,8 +169,8 @@ class ScalingBinningCalibrator(BinnedCalibrator):
             )
         if "lift" in scaler._traits or isinstance(scaler, ScalingBinningCalibrator):
             raise InputTypeError(
-                f"scaler={spelled(scaler)} holds a calibrator itself; expected a plain binary "
-                f"calibrator. For K classes lift the whole: OneVsRestCalibrator({name}())."
+                f"scaler={spelled(scaler)} holds another calibrator; expected a plain binary one. "
+                f"For K classes use OneVsRestCalibrator({name}())."
             )
         scaler._check_params()
         self._shares()
@@ -182,7 +183,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         split = self.split
         if split is None or isinstance(split, (bool, np.bool_)):
             return (1 / 3, 1 / 3, 1 / 3) if split else None
-        advice = "expected None, True, or three shares that sum to one, such as (0.5, 0.25, 0.25)"
+        advice = "expected None, True, or three shares with the sum 1, such as (0.5, 0.25, 0.25)"
         if not isinstance(split, (tuple, list, np.ndarray)) or len(split) != 3:
             raise InputError(f"split={spelled(split)}; {advice}.")
         for share in split:
@@ -225,9 +226,9 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         parts = [np.sort(part) for part in np.split(order, ends)]
         if min(map(len, parts)) == 0 or y[parts[0]].min() == y[parts[0]].max():
             raise InputError(
-                f"split into parts of {len(parts[0])}, {len(parts[1])} and {len(parts[2])} rows; "
-                "expected no part empty and both classes in the first. Use split=None, or give "
-                "more rows."
+                f"split={spelled(self.split)} gives parts of {len(parts[0])}, {len(parts[1])} and "
+                f"{len(parts[2])} rows; expected no empty part, and both classes in the first. Use "
+                "split=None, or pass more rows."
             )
         first, second, third = (
             Rows(s[at], y[at], None if w is None else w[at], self.classes_) for at in parts
@@ -236,7 +237,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
 
     def _fewest(self, scaled: Rows, g: FloatArray, w: FloatArray | None, n_rows: float) -> int:
         """Smallest number of bins whose cost is negligible."""
-        # Once more, of the rows as they came: the sorted ones have lost their raw scores.
+        # Scaled again in the original order, to be compared with the uncalibrated scores.
         own = self._binning_scores(scaled.scores)
         gain = mean_divergence(own, scaled.scores.probs(), scaled.w)
         tolerance = min(_SHARE * max(gain, _CHANCE / n_rows), _NEGLIGIBLE)
@@ -244,7 +245,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         return Coarsening(g, w, n_rows).fewest(tolerance, most)
 
     def _refilled(self, value: FloatArray, rows: Rows) -> FloatArray:
-        """Means of other rows in the bins, and what was there where none of them falls."""
+        """Means of other rows in the bins; a bin without any of them keeps its value."""
         g = self._binning_scores(rows.scores)
         bins = assign(g, self.borders_)
         self.count_ = np.bincount(bins, rows.w, minlength=len(value)).astype(np.float64)

@@ -16,7 +16,7 @@ from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray
 from ._log_odds import LogOddsCalibrator
 
-#: Log-odds whose probability a float can just tell from 1, even beside many classes.
+#: Log-odds whose probability differs from 1 in double precision, even with many classes.
 _FAR = 30.0
 
 #: Logits over a smaller temperature overflow.
@@ -24,50 +24,50 @@ _COLDEST = 1e-200
 
 
 class TemperatureCalibrator(LogOddsCalibrator):
-    """Temperature scaling: divide all logits by one number T > 0.
+    """Temperature scaling: divide all logits by one fitted number.
 
-    The first choice for neural networks with many classes: one parameter, so a few hundred rows
-    are enough, and neither the winning class nor the order of the classes ever changes. It can't
-    repair a single class or a wrong base rate.
+    Use it as a first choice for neural networks with many classes. It has one parameter, so a few
+    hundred rows are enough, and it never changes which class is predicted. It can't correct a
+    single class or a wrong base rate.
 
     Parameters
     ----------
     scale : {"probability", "logit"}, default="probability"
-        What the scores are. Pass logits where you have them.
+        Whether the scores are probabilities or logits. Pass logits if you have them.
     eps : float or "auto", default="auto"
-        How near to 0 and 1 a probability may be when its logarithm is taken. "auto" learns it:
-        half the distance from 0 (or 1) of the outermost score of ``fit`` that is not there itself.
-        A forest of 100 trees that says 0 is read as 0.005, whether ``fit`` met a 0 or not. Of K
-        classes all columns count, and only distances from 0.
+        Smallest distance from 0 and 1 that a probability may have when its logarithm is taken.
+        "auto" learns it in ``fit``: half the distance from 0 (or 1) of the nearest score that is
+        not exactly 0 (or 1). For a forest of 100 trees a score of 0 then counts as 0.005.
+        For K classes the distances of all columns from 0 are used.
     classes : array-like, optional
-        All class labels in sorted order, where the rows given to ``fit`` may miss some.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------
     temperature_ : float
-        T; above 1: the classifier was over-confident.
+        The number T > 0. Above 1 the classifier was over-confident, below 1 under-confident.
     clip_ : ndarray of shape (2,)
-        Distances from 0 and from 1 at which probabilities are clipped. Those of ``eps="auto"`` are
-        doubled where hardly separated scores make a map so steep that it would answer 0 or 1.
+        Distances from 0 and from 1 at which probabilities are clipped. With ``eps="auto"`` they are
+        doubled if the fitted map is so steep that it would return 0 or 1.
     classes_ : ndarray of shape (n_classes,)
         Class labels; columns of ``predict_proba`` follow them.
     converged_ : bool
-        Whether the optimum was reached, inside the bounds.
+        Whether the optimum was reached within the bounds of the temperature.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data, or one class only in a two-class problem.
+        In ``fit``: invalid data, or one class only in a two-class problem.
 
     Notes
     -----
-    The log-loss is convex in 1/T (not in T), so Newton's method in 1/T, started on a thin sample
-    of the rows, reaches the optimum in two or three passes over the data, in blocks that stay in
-    cache: memory beyond the scores is a few megabytes. If the scores point the wrong way the
-    optimum is T = infinity; T stops at 1000 times the spread of the logits and a
-    :class:`ReversedScoresWarning` is given. If no row is classified wrongly it is T = 0; smoothed
-    targets (n + 1)/(n + K) are then fitted instead (:class:`SeparationWarning`), Platt's rule for
-    K classes.
+    The log loss is convex in 1/T, so Newton's method in 1/T finds the optimum. It starts on a
+    sample of the rows, needs two or three passes over the data, and works in blocks: it takes a
+    few megabytes of memory beside the scores. For reversed scores the optimum is T = infinity: T
+    stops at 1000 times the spread of the logits, with a :class:`ReversedScoresWarning`. If every
+    row is classified correctly the optimum is T = 0: the labels are then replaced by smoothed
+    targets (n + 1)/(n + K), which is Platt's rule for K classes, with a
+    :class:`SeparationWarning`.
 
     References
     ----------
