@@ -988,6 +988,9 @@ def test_demo_prints_code_that_runs(tmp_path, monkeypatch, capsys):
     out = run("demo", "--output", "d.png").stdout
     assert CODE in out
     assert out.index("Before: 91 digits") < out.index("\nmetric") < out.index(CODE)
+    table = out.split("\nmetric")[1].split("\n#")[0].splitlines()[1:]
+    shown = ["expected_calibration_error", "brier_skill_score", "log_loss", "roc_auc"]
+    assert [line.split()[0] for line in table] == 2 * shown
     exec(CODE, {})
     assert (tmp_path / "calibkit-demo.png").stat().st_size > 5000
     assert capsys.readouterr().out.count("ECE 0.") == 2

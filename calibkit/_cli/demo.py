@@ -22,6 +22,7 @@ from .report import Step, check_picture, draw, facts, plain_report, rich_report
 
 _DRAWS = 1000
 _N_BINS = 10
+_SHOWN = ("expected_calibration_error", "brier_skill_score", "log_loss", "roc_auc")
 
 CODE = """\
 from sklearn.datasets import load_digits
@@ -72,14 +73,24 @@ def demo(
     if as_json:
         print_json(results)
     else:
+        table = short_table(results)
         show(
-            lambda: [*seen, *rich_report(results), *code],
-            lambda: [*seen, *plain_report(results), *code],
+            lambda: [*seen, *rich_report(table), *code],
+            lambda: [*seen, *plain_report(table), *code],
         )
 
 
+def short_table(results: dict[str, Any]) -> dict[str, Any]:
+    """The same facts with the metrics that the table shows."""
+    models = [
+        {"name": m["name"], "metrics": {name: m["metrics"][name] for name in _SHOWN}}
+        for m in results["models"]
+    ]
+    return {**results, "models": models}
+
+
 def held_out() -> Problem:
-    """Held-out labels, and their probabilities by the classifier before and after calibration."""
+    """Held-out labels, with the classifier's probabilities before and after calibration."""
     X, digit = load_digits(return_X_y=True)
     odd = digit % 2
     X, X_new, y, y_new = train_test_split(X, odd, test_size=0.5, stratify=digit, random_state=0)
@@ -92,7 +103,7 @@ def held_out() -> Problem:
 
 
 def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -> dict[str, Any]:
-    """Facts of the demo; the picture is written if there is a path for it."""
+    """Compute the facts of the demo; write the picture if there is a path."""
     problem = held_out()
     # The bins of the picture, so that text, table and picture show one error.
     results = facts(
@@ -119,7 +130,7 @@ def worst_bin(problem: Problem) -> dict[str, float]:
 
 
 def seen(results: dict[str, Any]) -> list[str]:
-    """What was done, before and after: all claims are read off the numbers."""
+    """What was done, before and after; every number comes from the results."""
     before, after = results["models"]
     error, new_error = (m["metrics"]["expected_calibration_error"] for m in (before, after))
     loss, new_loss = (m["metrics"]["log_loss"]["value"] for m in (before, after))

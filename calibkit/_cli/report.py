@@ -333,6 +333,11 @@ def _mean_names(kind: str) -> tuple[str, str]:
     return ("base_rate", "mean_prediction") if kind == "binary" else ("accuracy", "mean_confidence")
 
 
+def _means_of(model: dict[str, Any], kind: str) -> list[str]:
+    """The means that a table shows: the demo leaves them out."""
+    return [name for name in _mean_names(kind) if name in model]
+
+
 def reading(model: dict[str, Any], kind: str) -> str:
     """One line on a model's calibration, from its numbers."""
     error = model["metrics"]["calibration_error"]
@@ -438,7 +443,7 @@ def plain_report(facts: dict[str, Any]) -> list[str]:
     """Lines of columns two spaces apart; lines of words begin with #."""
     rows = [_COLUMNS]
     for model in facts["models"]:
-        for name in _mean_names(facts["kind"]):
+        for name in _means_of(model, facts["kind"]):
             rows.append([name, _exact(model[name]), *["-"] * 5, model["name"]])
         for name, m in model["metrics"].items():
             keys = ["value", "low", "high"]
@@ -464,7 +469,7 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
     table.add_column(f"{percent(facts['level'])} interval", justify="right", style="dim")
     table.add_column("if calibrated", justify="right", style="dim")
     rows: list[tuple[str, list[tuple[str, list[Any]]]]] = []
-    for key in _mean_names(facts["kind"]):
+    for key in _means_of(facts["models"][0], facts["kind"]):
         means = [(m["name"], [f"{m[key]:.4f}", "", ""]) for m in facts["models"]]
         rows.append((_spaced(key), means))
     for name in facts["models"][0]["metrics"]:
