@@ -235,8 +235,8 @@ class HedgingCalibrator(CalibeatingCalibrator):
 
     Use it if people may react to the forecasts and so influence the labels: its expected
     calibration error is bounded for any sequence of labels. The price is randomness: a forecast is
-    the middle of a bin, drawn at random from two neighboring bins. Without an adversary,
-    :class:`TrackingCalibrator` is more accurate.
+    the middle of a bin, which may be drawn at random from two neighboring bins. Without an
+    adversary, :class:`TrackingCalibrator` is more accurate.
 
     Before the first label it returns the middle of the bin of the score. :mod:`calibkit.online`
     shows how to call it.
