@@ -333,10 +333,10 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         s = response_of(self.estimator_, X, self.classes_, self.response_method)
         scale = self.calibrator_._input_scale()
         if s.scale != scale:
+            fitting = "predict_proba" if scale == "probability" else "decision_function"
             raise InputError(
                 f"calibrator has scale={spelled(scale)} and the scores of the estimator have the "
-                f"scale {spelled(s.scale)}; expected the same. Set response_method to "
-                f"{'predict_proba' if scale == 'probability' else 'decision_function'!r}."
+                f"scale {spelled(s.scale)}; expected the same. Set response_method='{fitting}'."
             )
         return s
 
