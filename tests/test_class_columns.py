@@ -131,7 +131,7 @@ def test_columns_of_other_names_are_applied_in_order_and_that_is_said(pets, tmp_
     result, found, right = scored("apply", tmp_path, path, "x,y,z", p, y)
     assert found == pytest.approx(right, rel=1e-6)
     (line,) = result.stderr.splitlines()
-    assert line.startswith("calibkit: note: no column of --prob x, y, z is called after a class")
+    assert line.startswith("calibkit: note: the columns of --prob (x, y, z) are not named after")
     assert "cat, dog, owl" in line
     assert "--classes" in line
     result, found, _ = scored("apply", tmp_path, path, "z,x,y", p, y, "--classes", "owl,cat,dog")
@@ -139,8 +139,8 @@ def test_columns_of_other_names_are_applied_in_order_and_that_is_said(pets, tmp_
     assert result.stderr == ""
     for classes, words in (
         ("owl,cat", "names 2 classes and --prob 3 columns"),
-        ("owl,cat,cow", "expected the classes of the calibrator, cat, dog, owl"),
-        ("owl,cat,cat", "different classes"),
+        ("owl,cat,cow", "expected the classes of the calibrator: cat, dog, owl"),
+        ("owl,cat,cat", "two or more different classes"),
     ):
         error, *_ = scored("apply", tmp_path, path, "z,x,y", p, y, "--classes", classes, code=1)
         assert words in error.stderr

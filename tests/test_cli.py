@@ -505,7 +505,7 @@ def test_bad_rows_leave_nothing_behind(platt, tmp_path):
         "a,prob\n1,0.5\n\n2,1.5\n": "1.5 at line 4",
         "a,prob\n1,0.5\n2,nan\n": "NaN (first at line 3)",
         "a,prob\n1,0.5\n2,0.5,3\n": "line 3: 3 cells; the header has 2.",
-        'a,prob\n1,0.5\n"2,0.5\n': "line 3: unexpected end of data.",
+        'a,prob\n1,0.5\n"2,0.5\n': "line 3: is not valid CSV (unexpected end of data).",
         "a,prob,prob_calibrated\n1,0.5,1\n": "a column prob_calibrated already",
     }
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
@@ -577,7 +577,7 @@ def test_output_never_destroys_an_input(files, platt, tmp_path):
         ("k.csv", b"label,prob\na,.5\nb,.4\nc,.4\n", "y_true holds 3 classes"),
         ("k.csv", b"label,prob\n1.1,.5\n1.2,.4\n1.3,.4\n", "continuous"),
         ("r.csv", b"label,prob\n1,0.5,7\n0,0.4\n", "r.csv, line 2: 3 cells; the header has 2."),
-        ("q.csv", b'label,prob\n1,0.5\n"0,0.4\n', "q.csv, line 3: unexpected end of data."),
+        ("q.csv", b'label,prob\n1,0.5\n"0,0.4\n', "is not valid CSV (unexpected end of data)."),
         ("s.csv", b"label,prob\n1,0.5\n0,0.4\n", "--bins 15 and 2 rows"),
         ("j.jsonl", b'{"label": 1, "prob": [1]}\n', "j.jsonl, line 1: prob is [1]"),
         ("j.jsonl", b'{"label": 1, "prob": 1}\n{"label": "a", "prob": 1}\n', "line 2: label is"),
@@ -878,7 +878,7 @@ def test_messages_name_options_of_the_command_line(platt, tmp_path):
     assert "95; expected a number from 0.01 to 0.999" in usage.stderr
     (tmp_path / "t.csv").write_text(TABLE.replace(",", ";"))
     error = fails("report", tmp_path / "t.csv", *SMALL)
-    assert error.endswith("t.csv has: y;p; the file looks ;-separated")
+    assert error.endswith("t.csv has: y;p; expected commas between columns, not ;")
 
 
 def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
@@ -892,7 +892,9 @@ def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
         told = run("report", tmp_path / "g.csv", *SMALL, *options).stdout
         settings = told.split("simulations", 1)[1]
         drawn = ", with the noise of the groups" if options else ""
-        assert f"of the labels from the probabilities{drawn}, seed 0" in " ".join(settings.split())
+        assert f"that draw labels from the probabilities{drawn}, seed 0" in " ".join(
+            settings.split()
+        )
 
 
 # -- the rest ---------------------------------------------------------------------------------

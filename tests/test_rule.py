@@ -499,7 +499,10 @@ def test_odd_names_come_through(tmp_path):
         (["decide", "generations.jsonl", "rule.json", "-o", "rule.json"], "is the input file"),
         (["decide", "table.csv", "sure.json", "-o", "table.csv"], "is the input file"),
         (["decide", "wide.csv", "sure.json", "-o", "x.csv"], "sure is 7 at "),
-        (["policy", "generations.jsonl", "results.json", "-o", "x.json"], "-o x.json: a rule is"),
+        (
+            ["policy", "generations.jsonl", "results.json", "-o", "x.json"],
+            "-o x.json: there are several",
+        ),
         (["policy", "table.csv", "--signal", "sure", "-o", "table.csv"], "is the input file"),
         (
             ["policy", "table.csv", "--signal", "sure", "-o", "x.png", "--plot", "x.png"],

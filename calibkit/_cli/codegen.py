@@ -141,7 +141,7 @@ def _task_explained(results: str | None, options: FileOptions) -> Iterator[None]
         said = str(error)
         if results is None or not re.search(r"\btask\b", said):
             raise
-        said = re.sub(r" If this is a table, name its column: task='\.\.\.'\.$", "", said)
+        said = re.sub(r" If this is a table, name .*$", "", said)
         key = " and ".join(options.task or ["task_id"])
         raise ValueError(
             f"{said} Both files need the same key for the task, here {key}. Rename the key in one "
@@ -302,7 +302,7 @@ def _draw_each(
         if len(np.unique(y)) < 2:
             continue
         p = cross_val_calibrate(calibrator, signal, y, groups=groups, scale=scale, **settings)
-        models = {**_raw(signal, scale), "rescaled": p}
+        models = {**_uncalibrated(signal, scale), "calibrated": p}
         seed = settings["random_state"]
         display = ReliabilityDisplay.from_predictions(
             y, models, level=level, groups=groups, random_state=seed
@@ -312,10 +312,10 @@ def _draw_each(
     return drawn
 
 
-def _raw(signal: FloatArray, scale: str) -> dict[str, FloatArray]:
+def _uncalibrated(signal: FloatArray, scale: str) -> dict[str, FloatArray]:
     if scale == "score":
         return {}
-    return {"raw": expit(signal) if scale == "logit" else signal}
+    return {"uncalibrated": expit(signal) if scale == "logit" else signal}
 
 
 # -- policy -------------------------------------------------------------------------------------

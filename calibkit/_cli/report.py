@@ -425,9 +425,9 @@ def settings(facts: dict[str, Any]) -> str:
     noise = "" if facts["groups"] is None else ", with the noise of the groups"
     return (
         f"{percent(facts['level'])} intervals: by test inversion for calibration errors, by "
-        f"formulas for the rest; null (if calibrated): {facts['n_resamples']:,} simulations of the "
-        f"labels from the probabilities{noise}, seed {facts['seed']}; {errors}; "
-        f"calibkit {facts['calibkit']}"
+        f"formulas for the rest; null: the value if calibrated, from {facts['n_resamples']:,} "
+        f"simulations that draw labels from the probabilities{noise}, seed {facts['seed']}; "
+        f"{errors}; calibkit {facts['calibkit']}"
     )
 
 

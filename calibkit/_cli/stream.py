@@ -182,12 +182,13 @@ def stream(
         crash. After a power failure, --resume may be refused.
 
     \b
-    Alarm. --alarm watches the forecasts after the first 1,000 labels, since an
-    online method is miscalibrated at first. It is raised at most once. If
-    labels arrive late and outcomes overlap, false alarms are more frequent.
+    Alarm. --alarm skips the first 1,000 labels, since an online method is
+    miscalibrated at first. The alarm is raised at most once. If labels arrive
+    late and outcomes overlap, false alarms are more frequent.
 
     \b
-    Memory. The table and --plot use the last one to two million labels.
+    Memory is bounded: the table and --plot use only the last one to two million
+    labels.
     """
     if column.strip() == "":
         raise ValueError("--column: expected a name that is not empty.")

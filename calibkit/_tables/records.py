@@ -1,4 +1,4 @@
-"""Records of text tables: CSV, TSV and JSON lines, each with the text it came from."""
+"""Records of text tables (CSV, TSV and JSON lines), each with its original text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._core.errors import InputError
 from .._core.printed import quoted
 
 SEPARATORS = {"csv": ",", "tsv": "\t"}
-#: Longest cell that is read; a quote that is never closed must not swallow a large file.
+#: Longest cell that is read, so that a quote that is never closed does not read a large file.
 _MAX_CELL = 1 << 24
 
 
@@ -35,17 +35,17 @@ class Record(NamedTuple):
     cells: list[Any]
 
 
-#: Told of a row that can't be read; if it returns, the row is left out.
+#: Called with the error of a row that can't be read; if it returns, the row is left out.
 Bad = Callable[[ValueError], None]
 
 
 def refuse(error: ValueError) -> None:
-    """Take no bad row."""
+    """Raise the error of an invalid row."""
     raise error
 
 
 def places_of(columns: list[str]) -> dict[str, int]:
-    """Where each column is; of several of one name the first."""
+    """The position of each column; the first one if several have the same name."""
     return {name: i for i, name in reversed(list(enumerate(columns)))}
 
 
@@ -55,7 +55,7 @@ class TextTable:
     def __init__(self, name: str, kind: str, lines: Any, bad: Bad = refuse) -> None:
         self.name, self.kind = name, kind
         self.header: Record | None = None
-        self._bad = bad if kind == "jsonl" else refuse  # no table without a header
+        self._bad = bad if kind == "jsonl" else refuse  # without a header there is no table
         if kind == "jsonl":
             self._records = _json_records(name, lines, self._tell)
         else:
@@ -81,7 +81,7 @@ class TextTable:
         return self._csv_rows(names) if self.header else self._json_rows(names, absent or [])
 
     def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Data rows whole, each with its first line; bytes that are not UTF-8 raise."""
+        """Whole data rows, each with its first line number; bytes that are not UTF-8 raise."""
         if self.header:
             _check_text(self.name, self.header)
             twice = [c for c, n in Counter(self.columns).items() if n > 1]
@@ -112,13 +112,18 @@ class TextTable:
             twice = next((key for key in absent if cells and key in cells[0]), None)
             if twice is not None:
                 place = f"{self.name}, line {line}"
-                self._bad(ValueError(f"{place}: has a key {quoted(twice)} already."))
+                self._bad(
+                    ValueError(
+                        f"{place}: has a key {quoted(twice)} already; choose another name "
+                        "with --column."
+                    )
+                )
                 continue
             yield Record(raw, line, [cells[0].get(n) for n in names] if cells else [])
 
 
 def adder(table: TextTable, added: list[str]) -> tuple[str, Callable[[str, list[str]], str]]:
-    """The header with further columns, and what puts their cells into the text of a record."""
+    """The header with further columns, and a function that adds their cells to a record's text."""
 
     def into_csv(raw: str, cells: list[str]) -> str:
         body = raw.rstrip("\r\n")
@@ -144,12 +149,12 @@ def quoted_cell(name: str, kind: str) -> str:
 
 
 def to_bytes(text: str) -> bytes:
-    """Text as it was read, whatever bytes stood there."""
+    """Text as the bytes it was read from, UTF-8 or not."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def _check_text(name: str, record: Record) -> None:
-    """Raise at a byte that is not UTF-8; it came through as half a surrogate pair."""
+    """Raise at a byte that is not UTF-8; it was read as half a surrogate pair."""
     try:
         record.raw.isascii() or record.raw.encode()
     except UnicodeEncodeError as error:
@@ -180,7 +185,7 @@ def _csv_records(name: str, lines: Any, separator: str, bad: Bad) -> Iterator[Re
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            bad(ValueError(f"{name}, line {start}: {error}."))
+            bad(ValueError(f"{name}, line {start}: is not valid CSV ({error}). Check the quotes."))
             start += len(kept)
             kept.clear()
             continue
@@ -192,17 +197,17 @@ def _csv_records(name: str, lines: Any, separator: str, bad: Bad) -> Iterator[Re
 
 
 class Repeated(dict[str, Any]):
-    """An object of JSON in which a key is repeated."""
+    """A JSON object with a repeated key."""
 
 
 def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, of a type of its own if a key is repeated."""
+    """A JSON object; a :class:`Repeated` one if a key is repeated."""
     fields = dict(pairs)
     return fields if len(fields) == len(pairs) else Repeated(fields)
 
 
 def check_object(place: str, value: Any) -> None:
-    """Raise unless what was read from JSON is an object in which no key is repeated."""
+    """Raise unless a JSON value is an object without repeated keys."""
     if isinstance(value, Repeated):
         raise ValueError(f"{place}: a key is repeated; expected each key once.")
     if not isinstance(value, dict):
@@ -234,7 +239,7 @@ def _json_records(name: str, lines: Any, bad: Bad) -> Iterator[Record]:
 
 
 def to_number(value: Any, place: str) -> float:
-    """A cell as a float; an error says where it is."""
+    """A cell as a float; an error names its place."""
     if isinstance(value, str) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         try:
             if not (isinstance(value, str) and "_" in value):  # Python reads 0_1 as 1
@@ -247,5 +252,5 @@ def to_number(value: Any, place: str) -> float:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a cell holds nothing."""
+    """Whether a cell is empty."""
     return value is None or (isinstance(value, str) and not value.strip())

@@ -1,4 +1,4 @@
-"""Columns of a table as arrays: numbers and labels, with the place of every bad cell."""
+"""Columns of a table as arrays of numbers or labels; errors name the invalid cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .records import SEPARATORS, places_of, to_number
 
 
 class Table:
-    """A table whose columns are read when they are asked for by :meth:`read`."""
+    """A table; :meth:`read` reads its columns."""
 
     def __init__(self, source: Source) -> None:
         self.source = source.hold()
@@ -46,7 +46,7 @@ class Table:
             raise ValueError(f"{self.source.name}: there are no rows.")
 
     def _quick_csv(self, names: list[str]) -> dict[str, Any] | None:
-        """By polars; None where it might see other cells than the csv module does."""
+        """Read with polars; None if it might read other cells than the csv module."""
         if self.source.kind == "jsonl":
             return None
         pl = require("polars", "cli")
@@ -63,7 +63,7 @@ class Table:
             return None
         loaded = {self.columns[i]: s for i, s in zip(places, frame.get_columns(), strict=True)}
         ragged = data.count(separator.encode()) != (len(frame) + 1) * (len(self.columns) - 1)
-        # Blank lines count as rows there.
+        # Polars counts blank lines as rows.
         odd = ragged or len(frame) == 0 or any(s.null_count() for s in loaded.values())
         return None if odd else loaded
 
@@ -74,13 +74,13 @@ class Table:
         return {n: self._typed(n, list(c)) for n, c in zip(names, columns, strict=True)}
 
     def _typed(self, name: str, values: list[Any]) -> Any:
-        """Cells as a series: of text, or of what JSON holds."""
+        """Cells as a series of text or of JSON values."""
         pl = require("polars", "cli")
         kinds = {type(v) for v in values} - {type(None)}
         first = next((type(v) for v in values if v is not None), float)
         dtype = None
         if kinds <= {int, float}:
-            # Among floats there is no place for integers that they would round.
+            # Among floats, integers that a float would round are refused.
             dtype, bits = (pl.Int64, 63) if kinds == {int} else (pl.Float64, 53)
             bad = [type(v) is int and not -(2**bits) <= v < 2**bits for v in values]
             expected = "a smaller integer, or a text"
@@ -118,11 +118,11 @@ class Table:
         return out
 
     def labels(self, name: str) -> np.ndarray:
-        """A column as labels: ints, floats and bools also where they are written as text."""
+        """A column as labels; text that holds ints, floats or bools is converted."""
         return self._labels(name, self._series[name])
 
     def groups(self, name: str) -> np.ndarray:
-        """A column as labels that need only be equal or different."""
+        """A column as group labels, which are only compared for equality."""
         series = self._series[name]
         return self._labels(name, series.rank("dense") if series.dtype.is_integer() else series)
 
@@ -159,7 +159,7 @@ class Table:
         return numbers
 
     def place(self, row: int) -> str:
-        """Where a row is, in words."""
+        """The place of a row, for messages."""
         return f"{self.source.name}, {self._place(row)}"
 
     def _place(self, row: int) -> str:
@@ -170,23 +170,23 @@ class Table:
             return f"line {next(islice(rows, row, None), 0)}"
 
     def located(self) -> AbstractContextManager[None]:
-        """Say lines of the file where the library's errors say rows of an array."""
+        """Errors of the library inside name lines of the file instead of rows of an array."""
         return located(self.source.name, self._place)
 
 
 def row_place(row: int) -> str:
-    """A row of a file without lines."""
+    """The place of a row in a file without lines."""
     return f"row {row} (counted from 0)"
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it holds none of the halves that stand for bytes that are not UTF-8."""
+    """Whether the text has no half surrogate pairs, which are bytes that are not UTF-8."""
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 @contextmanager
 def located(name: str, place: Callable[[int], str]) -> Iterator[None]:
-    """Name the file in the library's errors, and its lines where they say rows of an array."""
+    """Name the file in errors of the library, and its lines instead of rows of an array."""
     try:
         yield
     except ValueError as error:
@@ -219,7 +219,7 @@ def scan_parquet(source: Source) -> Any:
 
 @contextmanager
 def parquet_errors(source: Source, verb: str = "read as Parquet") -> Iterator[None]:
-    """Say in a line that a Parquet file can't be read, or what else can't be done with it."""
+    """Turn errors of polars into a line that says what can't be done with the file."""
     pl = require("polars", "cli")
     panic = getattr(pl.exceptions, "PanicException", pl.exceptions.PolarsError)
     try:
@@ -230,14 +230,14 @@ def parquet_errors(source: Source, verb: str = "read as Parquet") -> Iterator[No
 
 
 def find_columns(option: str, asked: list[str], columns: list[str], source: str) -> list[str]:
-    """Columns that an option names: a name, names joined by commas, or a pattern with * or ?."""
+    """The columns of an option: a name, names joined by commas, or a pattern with * or ?."""
     known = Counter(columns)
     matching: list[str] = []
     for value in asked:
         for name in [value] if value in known else value.split(","):
             matched = [name] if name in known else _matching(columns, name)
             if not matched:
-                look = "; the file looks ;-separated" if ";" in columns[0] else ""
+                look = "; expected commas between columns, not ;" if ";" in columns[0] else ""
                 raise ValueError(
                     f"{option} {quoted(name)}: no such column; {source} has: {listed(columns)}"
                     f"{look}"
