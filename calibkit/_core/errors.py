@@ -1,6 +1,6 @@
-"""What a user's call is told: errors and warnings that say who was called, what was got, the fix.
+"""Errors and warnings that name the function the user called, what was found and what to do.
 
-They are raised where the fault is seen; the caller, the outermost public call, is looked up then.
+They are raised where the fault is found; the outermost public call is then looked up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CALLS: ContextVar[tuple[tuple[CodeType, str, str], ...]] = ContextVar("calibkit
 
 
 class Told(Exception):
-    """What errors and warnings have in common: see :class:`InputError`."""
+    """Base of errors and warnings: see :class:`InputError`."""
 
     def __init__(self, *message: Any, place: int | tuple[int, ...] | None = None) -> None:
         super().__init__(*message)
@@ -34,21 +34,21 @@ class Told(Exception):
 
 
 class InputError(Told, ValueError):
-    """A value that can't be used; its text is ``caller: what; expected fix``.
+    """An invalid value; the message is ``caller: what; expected fix``.
 
     Parameters
     ----------
     *message : str
-        What was got; after "; expected " what would do, and the fix.
+        What was found, then "; expected ", what is expected, and what to do.
     place : int or tuple, optional
-        Row of the fault, or row and column; it stands in the message as "row 3".
+        Row of the fault, or row and column. The message should name it too, as "row 3".
 
     Attributes
     ----------
     caller : str
-        The outermost public call that led here, such as "PlattCalibrator.fit".
+        The public function or method that the user called, such as "PlattCalibrator.fit".
     what, fix : str
-        The two parts of the message.
+        The parts of the message before and after "; expected ".
     place : int or None
         Row of the fault.
 
@@ -64,14 +64,14 @@ class InputError(Told, ValueError):
 
 
 class InputTypeError(Told, TypeError):
-    """A value of a type that can't be used, with the fields of :class:`InputError`.
+    """A value of an invalid type, with the attributes of :class:`InputError`.
 
     Parameters
     ----------
     *message : str
-        What was got; after "; expected " what would do, and the fix.
+        What was found, then "; expected ", what is expected, and what to do.
     place : int or tuple, optional
-        Row of the fault, or row and column; it stands in the message as "row 3".
+        Row of the fault, or row and column. The message should name it too, as "row 3".
 
     Examples
     --------

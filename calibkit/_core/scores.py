@@ -1,4 +1,4 @@
-"""Scores that know their scale."""
+"""Checked scores with their scale."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SATURATED = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Checked scores of n rows: ``(n,)`` of the positive class, or ``(n, K)`` for K > 2.
+    """Checked scores of n rows: ``(n,)`` of the larger class, or ``(n, K)`` for K > 2.
 
-    This is what ``_fit`` and ``_predict`` of a calibrator receive; ``scores[rows]`` takes some.
+    ``_fit`` and ``_predict`` of a calibrator receive them; ``scores[rows]`` selects rows.
 
     Attributes
     ----------
     values : ndarray
-        The numbers, on their scale.
+        The scores.
     scale : {"probability", "logit"}
-        What they are.
+        Their scale.
     clip : tuple of two floats
-        How near to 0 and 1 a probability may be when its logarithm is taken.
+        Smallest distances from 0 and from 1 of a probability when its logarithm is taken.
     best : tuple of two arrays, or None
-        Column and value of the largest score of each row of K, if that is known already.
+        Column and value of the largest score of each row, if already known.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Scores:
         return 2 if self.values.ndim == 1 else self.values.shape[1]
 
     def probs(self) -> FloatArray:
-        """Probabilities.
+        """Return the probabilities.
 
         Returns
         -------
@@ -87,12 +87,12 @@ class Scores:
         return p
 
     def logits(self) -> FloatArray:
-        """Log-odds of the positive class, or K logits.
+        """Return the log-odds of the larger class, or K logits.
 
         Returns
         -------
         z : ndarray
-            Of shape (n,) or (n, K); clipped where taken of probabilities, as given otherwise.
+            Of shape (n,) or (n, K). Probabilities are clipped first; logits are returned unchanged.
         """
         if self.scale == "logit":
             return self.values
@@ -110,7 +110,7 @@ class Scores:
         return replace(self, values=np.where(tiny, 0.0, self.values), best=None)
 
     def inside(self) -> FloatArray:
-        """Binary probabilities kept clear of 0 and 1.
+        """Return binary probabilities clipped away from 0 and 1.
 
         Returns
         -------
@@ -120,11 +120,11 @@ class Scores:
         return np.clip(self.values, self.clip[0], 1.0 - self.clip[1])
 
     def resolution(self) -> Clip:
-        """Half the distance from 0, and from 1, of the outermost scores that are not there.
+        """Return half the smallest distances from 0 and from 1 that the scores show.
 
-        This is what a score of 0 or 1 may be taken for, whether these scores hold one or another
-        will: a forest of 100 trees that says 0 means less than 1/100. Of K classes all columns
-        count, and the clip stays below 1 / K, so that no winner is reached by it.
+        Scores of exactly 0 or 1 are then read as these distances: a score of 0 from a forest of 100
+        trees means less than 1/100. For K classes all columns are used. The distances are at most
+        1 / (2 K), so that clipping does not change which class has the largest score.
 
         Returns
         -------
@@ -147,7 +147,7 @@ class Scores:
         return min(low / 2.0, most), min(high / 2.0, most)
 
     def columns(self) -> Scores:
-        """The same scores with one column per class, for two classes too.
+        """Return the scores with one column per class, also for two classes.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class Scores:
         return replace(self, values=np.column_stack((first, self.values)), best=None)
 
     def one_vs_rest(self) -> list[Scores]:
-        """Binary scores of each class against the others, in the native scale.
+        """Return binary scores of each class against all others, on the same scale.
 
         Returns
         -------
@@ -173,14 +173,14 @@ class Scores:
         return [replace(self, values=v.astype(np.float64), best=None) for v in values.T]
 
     def top(self) -> tuple[Scores, IntArray]:
-        """Binary scores of each row's winning class, in the native scale, and its code.
+        """Return the largest score of each row as a binary score, and the code of its class.
 
         Returns
         -------
         scores : Scores
             Of shape (n,).
         codes : ndarray of int of shape (n,)
-            Which class won.
+            Codes of the classes with the largest scores.
         """
         values = self.columns().values
         if self.scale == "logit":

@@ -1,7 +1,7 @@
-"""Checks that any calibrator should pass; run them on your own.
+"""Checks that every calibrator should pass; use them to test your own.
 
-``check_calibrator(MyCalibrator())`` runs all that apply. Each check is a function of a calibrator
-instance that raises ``AssertionError`` where a promise is broken.
+``check_calibrator(MyCalibrator())`` runs all checks that apply. Each check is a function of a
+calibrator instance that raises ``AssertionError`` if the check fails.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ __all__ = ["binary_data", "check_calibrator", "multiclass_data", "yield_checks"]
 
 
 def yield_checks(calibrator: BaseCalibrator) -> Iterator[Check]:
-    """The checks that apply to a calibrator, by its traits.
+    """Yield the checks that apply to a calibrator, according to its traits.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
-        An instance; it is cloned, never fitted itself.
+        An instance; it is cloned and stays unfitted.
 
     Yields
     ------
     check : callable
-        To be called with the calibrator.
+        Call it with the calibrator.
 
     Examples
     --------
@@ -51,12 +51,12 @@ def check_calibrator(calibrator: BaseCalibrator) -> None:
     Parameters
     ----------
     calibrator : BaseCalibrator
-        An instance; it is cloned, never fitted itself.
+        An instance; it is cloned and stays unfitted.
 
     Raises
     ------
     AssertionError
-        If a promise is broken.
+        If a check fails; the message says what is wrong.
 
     Examples
     --------
