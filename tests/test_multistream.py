@@ -634,11 +634,11 @@ def test_json_and_pickle_are_exact(names):
 
 def poisoned():
     """Changes to a good file, and what is said of each."""
-    yield lambda d: d.pop("ids"), "lacks ['ids']"
-    yield lambda d: d.update(extra=1), "unknown keys ['extra']"
+    yield lambda d: d.pop("ids"), "lacks 'ids'"
+    yield lambda d: d.update(extra=1), "unknown keys 'extra'"
     yield lambda d: d.update(version=True), "version is True"
     yield lambda d: d.update(version=2), "version is 2"
-    yield lambda d: d.update({"class": "platt"}), "lacks ['state']"
+    yield lambda d: d.update({"class": "platt"}), "lacks 'state'"
     yield lambda d: d["params"].update(gamma=-1), "gamma=-1"
     yield lambda d: d["params"].update(gamma="1"), "gamma='1'"
     yield lambda d: d["params"].update(scale="probit"), "scale='probit'"
@@ -656,7 +656,7 @@ def poisoned():
     yield lambda d: d["ids"].__setitem__(0, "x"), "mixes ints and strings"
     yield lambda d: d["ids"].__setitem__(0, 2**70), "beyond 64 bits"
     yield lambda d: d["ids"].__setitem__(0, []), "ids holds"
-    yield lambda d: d["streams"].pop("d1"), "lacks ['d1']"
+    yield lambda d: d["streams"].pop("d1"), "lacks 'd1'"
     yield lambda d: d["streams"]["d1"].pop(), "d1 holds 4 numbers; expected 5"
     yield lambda d: d["streams"]["d1"].__setitem__(0, 0.0), "positive definite"
     yield lambda d: d["streams"]["d2"].__setitem__(0, -1.0), "positive definite"
@@ -674,7 +674,7 @@ def poisoned():
     yield lambda d: d["params"].update(max_pending=0), "max_pending=0"
     yield lambda d: d["pooled"].update(n_seen=[-1.0]), "not a count"
     yield lambda d: d["pooled"].update(d1=1.0), "d1 is 1.0; expected a list"
-    yield lambda d: d.update(pooled=None), "pooled is a NoneType; expected a dict"
+    yield lambda d: d.update(pooled=None), "pooled is None; expected a dict"
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_no_forecast_of_a_stream_is_a_certainty(cal, scale, law):
 def test_files_without_a_resolution_are_of_fixed_eps():
     data = to_dict(OnlinePlattCalibrator().fit(*inner()))
     del data["state"]["met_"]
-    with pytest.raises(ValueError, match=r"lacks \['met_'\]"):
+    with pytest.raises(ValueError, match=r"lacks 'met_'"):
         from_dict(data)
     data["params"]["eps"] = 1e-5
     assert from_dict(data).predict_proba([1.0])[0, 1] > 0.9999
