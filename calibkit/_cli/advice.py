@@ -32,10 +32,7 @@ _WORDS = (
     (r", or method='bootstrap'[^.]*", ""),
     (r": np\.clip\(.*?\)", ""),
     (r", or impute the values with SimpleImputer\(.*?\)", ""),
-    (
-        r"in the other file, pass each reader the column of its own file: task='\.\.\.'",
-        "in the other file, rename it in one of them",
-    ),
+    (r" If the task has another column in the other file, [^:]*: task='\.\.\.'\.", ""),
     (r"as labels names it", "as the option asks"),
     (r"\bof X\b", "of --prob"),
     (

@@ -141,7 +141,7 @@ def _task_explained(results: str | None, options: FileOptions) -> Iterator[None]
         said = str(error)
         if results is None or not re.search(r"\btask\b", said):
             raise
-        said = re.sub(r" If this is a table, name .*$", "", said)
+        said = re.sub(r" If (this is a table|the task has another column).*$", "", said)
         key = " and ".join(options.task or ["task_id"])
         raise ValueError(
             f"{said} Both files need the same key for the task, here {key}. Rename the key in one "
