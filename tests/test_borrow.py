@@ -135,5 +135,5 @@ def test_scores_of_the_other_scale_are_converted(borrowed):
 
 def test_what_is_borrowed_has_two_classes():
     three = TemperatureCalibrator().fit(*multiclass_data(k=3))
-    with pytest.raises(ValueError, match="of 3 classes; expected one of two"):
+    with pytest.raises(ValueError, match="has 3 classes; expected two"):
         borrow_calibrator(three, [0.1, 0.2], [0, 1])

@@ -118,7 +118,10 @@ def test_without_skops_it_is_refused_with_what_works(tmp_path, monkeypatch):
         (lambda d: d.update(estimators="no base64!"), "estimators can't be read by skops"),
         (lambda d: d.update(estimators=7), "estimators can't be read by skops"),
         (lambda d: d.update(estimators="AAAA"), "estimators can't be read by skops"),
-        (lambda d: d.update(calibrators=[]), "0 calibrators; expected a list of one for each"),
+        (
+            lambda d: d.update(calibrators=[]),
+            "0 calibrators; expected a list with one estimator for each",
+        ),
         (lambda d: d.update(calibrators={}), "expected a list"),
         (lambda d: d["calibrators"][0]["state"].update(slope_="x"), "finite number"),
         (lambda d: d["classes"].update(values=["no", "perhaps"]), "other classes"),
@@ -141,7 +144,7 @@ def test_archives_that_unfold_beyond_measure_are_refused(monkeypatch):
     pytest.importorskip("skops")
     data = to_dict(fitted()[0])
     monkeypatch.setattr(_classifier_file, "_MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="more than 1 GiB"):
+    with pytest.raises(ValueError, match="larger than 1 GiB when unpacked"):
         from_dict(data)
 
 
@@ -149,5 +152,5 @@ def test_only_fitted_classifiers_are_written(tmp_path):
     pytest.importorskip("skops")
     with pytest.raises(Exception, match="not fitted"):
         save(CalibratedClassifier(GaussianNB()), tmp_path / "model.json")
-    with pytest.raises(TypeError, match="expected a list of names"):
+    with pytest.raises(TypeError, match="expected a list of type names"):
         from_dict(to_dict(fitted()[0]), trusted=TREE)

@@ -106,7 +106,7 @@ def test_calibrators_read_columns_by_name_in_every_order(example):
             np.testing.assert_array_equal(cal.predict_proba(given), expected)
         again = from_dict(to_dict(clone(example).fit(values, y)))
         np.testing.assert_array_equal(again.predict_proba(other), expected)
-        with pytest.raises(ValueError, match="read by their names"):
+        with pytest.raises(ValueError, match="have no names; expected a frame with these names"):
             cal.predict_proba(values)
     with pytest.raises(ValueError, match="called after classes"):
         clone(example).fit(pd.DataFrame(values, columns=[*names[:-1], "other"]), y)

@@ -90,7 +90,7 @@ def test_chunks_weights_and_single_rows(rows):
     assert calibration_error(np.zeros(12), wrong, n_bins=12) > 0.8  # a row a bin
     with pytest.raises(ValueError, match="fewer than two rows"):
         calibration_error([0], [0.3], n_bins=1)
-    with pytest.raises(ValueError, match="no debiased form"):
+    with pytest.raises(ValueError, match="no debiased estimate"):
         calibration_error(y, p, norm="max", debias="labels")
 
 

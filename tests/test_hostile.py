@@ -168,7 +168,7 @@ def test_a_metric_that_never_works_has_no_interval():
         return 0.5
 
     p, y = np.linspace(0, 1, 50), np.arange(50) % 2
-    with pytest.raises(ValueError, match="every draw"):
+    with pytest.raises(ValueError, match="every bootstrap sample"):
         estimate(fragile, y, p, n_resamples=20)
 
 

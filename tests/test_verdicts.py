@@ -276,7 +276,7 @@ def test_report_of_log_odds_is_that_of_their_probabilities(tmp_path):
                 assert ours["metrics"][name]["value"] == pytest.approx(e["value"], abs=1e-9)
     assert "use --logit" in report(tmp_path / "z.csv", "--label", "y", "--prob", "z", code=1).stderr
     warned = report(tmp_path / "p.csv", "--label", "y", "--prob", "z", "--logit").stderr
-    assert "though --logit; if they are probabilities drop --logit" in warned
+    assert "unusual for --logit. If they are probabilities, drop --logit" in warned
     pl.DataFrame({"y": y, "z": np.where(np.arange(n) == 3, np.inf, logit(q["z"]))}).write_csv(
         tmp_path / "bad.csv"
     )

@@ -18,6 +18,10 @@ from ._common import multiclass_data as multiclass_data
 __all__ = ["binary_data", "check_calibrator", "multiclass_data", "yield_checks"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def yield_checks(calibrator: BaseCalibrator) -> Iterator[Check]:
     """Yield the checks that apply to a calibrator, according to its traits.
 
