@@ -111,7 +111,7 @@ def test_checks_of_a_class_within_a_function():
 
 
 def test_checks_of_the_online_one_of_the_docstring():
-    code = re.findall(r"^    (?:>>>|\.\.\.) ?(.*)$", OnlineCalibrator.__doc__, re.MULTILINE)
+    code = re.findall(r"^ *(?:>>>|\.\.\.) ?(.*)$", OnlineCalibrator.__doc__, re.MULTILINE)
     found = {}
     exec("\n".join(line for line in code if "RunningRate()" not in line), found)
     cls = found["RunningRate"]
