@@ -72,7 +72,7 @@ def make_app() -> typer.Typer:
     group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Judge confidence in generated code; decide what to accept.",
+        help="Measure confidence scores of generated code; decide what to accept.",
     )
     for judging in (codegen.evaluate, codegen.policy, codegen.decide):
         group.command()(guarded(judging))
@@ -107,8 +107,8 @@ def methods() -> None:
     calibkit methods
 
     A name in parentheses is a second name of the same calibrator. The column
-    classes says 2 (two classes), 2 or K (any number), or lift to K (extends a
-    calibrator of two classes to K).
+    classes says 2 (two classes), 2 or K (any number), or extends to K (extends
+    a calibrator of two classes to K).
     """
     rows = method_rows()
     show(lambda: [rich_rows(rows)], lambda: aligned(rows))
@@ -119,7 +119,7 @@ def method_rows() -> list[list[str]]:
     rows = [["name", "classes", "what it does"]]
     for name, cls in sorted(CALIBRATORS.items()):
         classes = "2 or K" if "multiclass" in cls._traits else "2"
-        classes = "lift to K" if "lift" in cls._traits else classes
+        classes = "extends to K" if "lift" in cls._traits else classes
         summary = (cls.__doc__ or "").strip().partition("\n")[0].replace("``", "")
         rows.append([both_names(name), classes, summary])
     return rows

@@ -64,7 +64,7 @@ _LIFT = opt.option(
     callback=choice(_lifts),
 )
 _BINS = opt.option(
-    "Number of bins (binning calibrators only). Default: that of the calibrator.",
+    "Number of bins (binning calibrators only). Default: the calibrator's.",
     "N|auto",
     "--bins",
     callback=check_bins,
@@ -74,7 +74,7 @@ _SAVED = Annotated[
     Argument(metavar="CAL.JSON", show_default=False, help="Calibrator from calibkit fit."),
 ]
 _PROB = opt.option(
-    "Column of scores, on the scale that the calibrator was fitted on. For several columns repeat "
+    "Column of scores, on the scale used in fit (log-odds if --logit). For several columns repeat "
     "the option, or pass a,b,c or a pattern such as 'p_*'.",
     "COL",
 )
@@ -114,7 +114,7 @@ def fit(
     calibkit fit pets.csv --label pet --prob 'p_*' --calibrator temperature \\
       -o cal.json
 
-    Several --prob columns are the classes of one classifier. Name the columns
+    With several --prob columns, each column is one class. Name the columns
     after the classes (p_cat, p_dog, p_owl) or use --classes.
     """
     target = check_output(output, file)

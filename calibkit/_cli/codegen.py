@@ -202,10 +202,11 @@ def _column(scored: Scored, option: str, name: str | None) -> np.ndarray | None:
 
 
 _BY = opt.option(
-    "Key of a column, such as model. Each of its values is judged separately. Default: none.", "KEY"
+    "Column, such as model. Each of its values is measured separately. Default: none.", "KEY"
 )
 _CV = opt.option(
-    "Number of folds, or spiess2024 or spiess2024_sorted (the protocol of Spiess et al. 2024).",
+    "Number of folds, or a protocol of Spiess et al. (2024): spiess2024 (folds of the outputs in "
+    "file order) or spiess2024_sorted (of the outputs sorted by signal).",
     "N|NAME",
 )
 _PLOTS = opt.option("Directory to write a reliability diagram of each signal to.", "DIR")
@@ -232,7 +233,7 @@ def evaluate(
     no_plots: Annotated[bool, Option("--no-plots", help="Write no diagrams.")] = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Judge confidence signals before and after calibration.
+    """Measure confidence signals before and after calibration.
 
     \b
     calibkit codegen evaluate generations.jsonl results.json --group task_id
@@ -330,6 +331,7 @@ _REVIEW = opt.option("Cost of reviewing an output. Default: outputs can't be rev
 _DISCARD_RIGHT = opt.option(
     "Cost of discarding a correct output. Requires --cost-accept-wrong. Default: no costs.", "X"
 )
+_COST_LEVEL = opt.option(f"{opt.LEVEL} Used only with costs.", "X")
 _PLOT = opt.option(
     "Draw the error rate against the share accepted to this file (.png, .pdf or .svg). Default: "
     "none.",
@@ -359,7 +361,7 @@ def policy(
     correct: opt.Correct = None,
     notion: opt.Notion = None,
     calibrator: opt.Calibrator = "auto",
-    level: opt.Level = 0.9,
+    level: Annotated[float, _COST_LEVEL] = 0.9,
     seed: opt.Seed = 0,
     plot: Annotated[str | None, _PLOT] = None,
     output: Annotated[str | None, _RULE_OUT] = None,
@@ -373,12 +375,13 @@ def policy(
       --cost-accept-wrong 10 --cost-review 2 --cost-discard-right 3
 
     The threshold is the lowest one with this guarantee: at most --max-error of
-    the accepted new outputs are wrong. The guarantee holds with probability
-    1 - alpha.
+    the accepted new outputs are wrong. It holds with probability 1 - alpha (see
+    --alpha).
 
     With costs, each output is accepted, reviewed or discarded by its calibrated
     probability, and the cost is compared with that of accepting, reviewing or
-    discarding all. All costs have the same unit, for instance minutes.
+    discarding all. The threshold then only marks the outputs that the guarantee
+    covers. All costs have the same unit, for instance minutes.
 
     To decide on new outputs, choose one --signal, save the rule with -o, and
     run calibkit codegen decide.
@@ -600,7 +603,7 @@ def decide(
     task: opt.Task = None,
     sample: opt.Sample = None,
 ) -> None:
-    """Accept, review or discard new outputs by a saved rule.
+    """Accept, review or discard new outputs, using a saved rule.
 
     \b
     calibkit codegen policy generations.jsonl results.json \\
@@ -614,8 +617,8 @@ def decide(
                     probabilities; for a column, the number in the file
       probability   calibrated probability that the output is correct (0 to 1)
       decision      accept, review or discard
-      promised      only if the rule has costs: true if the output reaches the
-                    threshold, so that the guarantee of policy covers it
+      promised      only if the rule has costs: true if the guarantee of policy
+                    covers the output (its signal reaches the threshold)
 
     If the rule has costs, they decide; otherwise the threshold decides between
     accept and review. Outputs without a signal are never accepted.

@@ -30,7 +30,7 @@ Weight = Annotated[
 Positive = Annotated[
     str | None,
     option(
-        "Label of the event, the class that --prob is the probability of. For two classes only. "
+        "Label of the event; --prob is the probability of this label. For two classes only. "
         "Default: the larger label (of texts, the last in the alphabet).",
         "VALUE",
     ),
@@ -49,8 +49,8 @@ Logit = Annotated[
 Resamples = Annotated[
     int,
     option(
-        "Number of simulations for the calibration errors: their intervals, and their values if "
-        "the model were calibrated. Other metrics need none.",
+        "Number of simulations for the intervals and the calibrated-model values of calibration "
+        "errors. Other metrics use no simulations.",
         "N",
         min=10,
     ),
@@ -81,7 +81,7 @@ Results = Annotated[
         metavar="RESULTS",
         show_default=False,
         help="File that says which outputs are correct (EvalPlus, human-eval, or a table). "
-        "Default: GENERATIONS says it.",
+        "Default: read from GENERATIONS.",
     ),
 ]
 Group = Annotated[
@@ -104,7 +104,7 @@ Signal = Annotated[
 Score = Annotated[
     list[str] | None,
     option(
-        "Column to use as a signal although it is no probability, such as a length. Repeat for "
+        "Column to use as a signal that is not a probability, such as a length. Repeat for "
         "several. Default: none.",
         "NAME",
     ),
@@ -117,7 +117,7 @@ Stated = Annotated[
         "NAME",
     ),
 ]
-_TASK = "Repeat if several keys name it together. Default: task_id, or that of the file's format."
+_TASK = "Repeat if a problem needs several keys. Default: task_id, or that of the file's format."
 Task = Annotated[list[str] | None, option(f"Key of the problem. {_TASK}", "KEY")]
 TaskOfBoth = Annotated[
     list[str] | None, option(f"Key of the problem, the same in both files. {_TASK}", "KEY")
@@ -141,8 +141,8 @@ Correct = Annotated[
 Notion = Annotated[
     str | None,
     option(
-        "Which verdict of EvalPlus counts: 'plus tests' (default) or 'base tests'. For other "
-        "files, a name for the verdict.",
+        "EvalPlus verdict to use: 'plus tests' (default) or 'base tests'. For other files: the "
+        "name of the verdict in the printed results.",
         "NAME",
     ),
 ]
@@ -154,5 +154,6 @@ Calibrator = Annotated[
         "NAME",
     ),
 ]
-Level = Annotated[float, option("Confidence level of the intervals, between 0 and 1.", "X")]
+LEVEL = "Confidence level of the intervals, such as 0.95."
+Level = Annotated[float, option(LEVEL, "X")]
 Seed = Annotated[int, option("Seed of all random draws, such as the folds.", "N", min=0)]

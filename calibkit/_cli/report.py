@@ -75,13 +75,13 @@ def _level(value: float) -> float:
 
 _KINDS = list(get_args(Kind))
 _KIND = opt.option(
-    "What is judged: the event (binary), the most likely class (top_label), or every class "
+    "What to measure: the event (binary), the most likely class (top_label), or every class "
     "(classwise). Default: binary for two classes, top_label for more.",
     "KIND",
     callback=choice(lambda: _KINDS),
 )
 _BINS = opt.option("Number of bins of the calibration errors.", "N|auto", callback=check_bins)
-_LEVEL = opt.option("Confidence level of the intervals, 0.01 to 0.999.", "X", callback=_level)
+_LEVEL = opt.option(opt.LEVEL, "X", callback=_level)
 _GROUP = opt.option(
     "Column of groups, such as patients. Rows of one group are treated as dependent.", "COL"
 )
@@ -121,14 +121,14 @@ def report(
 
     \b
     Each --prob column is one model, and all models are measured on the same
-    rows. But all columns together are one model, with one column per class, if
+    rows. All columns together are one model (one column per class) if
       - there are more than two labels: name the columns after the classes
         (p_cat, p_dog, p_owl) or use --classes;
       - --classes is given; or
-      - two columns are named after both labels (such as p_no and p_yes).
+      - two columns are named after the two labels (such as p_no and p_yes).
 
-    In a pipe, the columns of the table are separated by two spaces, and lines
-    of text begin with #.
+    If piped, output columns are separated by two spaces, and text lines begin
+    with #.
     """
     picture = None if plot is None else check_output(plot, file)
     if picture is not None:

@@ -95,18 +95,16 @@ _FILE = Argument(
     "input; each forecast is then written before the next row is read.",
 )
 _PROB = opt.option("Column of probabilities (of log-odds with --logit).", "COL")
-_LABEL = opt.option("Column of labels. Leave a cell empty if its label is not known yet.", "COL")
+_LABEL = opt.option("Column of labels. A cell may be empty (see Late labels).", "COL")
 _TIME = opt.option(
     "Time column; rows must be sorted by it. It holds numbers, or times such as "
     "2024-05-31T12:00. Default: the order is not checked.",
     "COL",
 )
-_ID = opt.option(
-    "Row id; a later row with the same id may carry the label. Default: no late labels.", "COL"
-)
+_ID = opt.option("Column of row ids, for late labels. Default: no late labels.", "COL")
 _METHOD = opt.option(
-    f"One of {', '.join(_NAMES)}. Names in parentheses mean the same method; tobs is tracking "
-    "over online_beta.",
+    f"One of {', '.join(_NAMES)}. If unsure, keep tracking. Names in parentheses mean the same "
+    "method; tobs is tracking over online_beta.",
     "NAME",
     callback=_method,
 )
@@ -155,7 +153,7 @@ def stream(
     plot: Annotated[str | None, _PLOT] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Calibrate rows in order, each from the labels before it.
+    """Calibrate rows in order, using only earlier labels.
 
     Each row is written with one new column, the calibrated probability. Then
     the method updates with the label of the row. At the end, or at Ctrl-C, a
@@ -179,16 +177,16 @@ def stream(
       - With --resume, give the same FILE (it may have grown), options and -o.
         Rows that are in the journal are skipped, and -o then has each row
         once. With standard output, up to 4,096 rows may be repeated after a
-        crash. After a power failure, --resume may be refused.
+        crash. After a power failure, --resume may be refused: then drop -o, and
+        the remaining rows go to standard output.
 
     \b
     Alarm. --alarm skips the first 1,000 labels, since an online method is
-    miscalibrated at first. The alarm is raised at most once. If labels arrive
-    late and outcomes overlap, false alarms are more frequent.
+    miscalibrated at first. There is at most one alarm. Late labels make false
+    alarms more frequent, if waiting times overlap.
 
     \b
-    Memory is bounded: the table and --plot use only the last one to two million
-    labels.
+    Memory. The table and --plot use only the last million labels or more.
     """
     if column.strip() == "":
         raise ValueError("--column: expected a name that is not empty.")
