@@ -537,7 +537,7 @@ def test_frame_has_the_curves():
         ({"n_bins": 0}, ValueError, "n_bins=0"),
         ({"n_bins": 700}, ValueError, "600 rows"),
         ({"n_resamples": -1}, ValueError, "n_resamples=-1"),
-        ({"limits": "wide"}, ValueError, "limits='wide'"),
+        ({"limits": "wide"}, ValueError, r"limits='wide'; expected 'auto' or \(low, high\)"),
         ({"limits": 0.5}, TypeError, "limits=0.5"),
         ({"limits": (0.5, 0.5)}, ValueError, "limits"),
         ({"max_classes": 0}, ValueError, "max_classes=0"),

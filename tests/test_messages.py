@@ -274,6 +274,13 @@ def _with_nan():
     return np.where(np.arange(60) == 3, np.nan, P)[:, None]
 
 
+def test_a_wrong_name_beside_a_number_is_told_that_a_number_is_allowed():
+    with pytest.raises(InputError, match=r"eps='no'; expected a number in .* or 'auto'\.$"):
+        calibkit.online.OnlinePlattCalibrator(eps="no").fit(P, Y)
+    with pytest.raises(InputError, match="n_bins='no'; expected an int of at least 1 or 'sweep'"):
+        calibkit.ScoreTable.from_arrays(Y, P).borders("quantile", "no")
+
+
 def test_threads_do_not_mix_their_callers():
     def refused(metric):
         try:

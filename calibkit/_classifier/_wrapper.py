@@ -63,12 +63,12 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         :class:`OneVsRestCalibrator`. Its ``scale`` is set to that of the estimator's scores.
     cv : int, cross-validator or iterable of splits, default=5
         How to split the rows for the out-of-fold predictions. A number means that many stratified
-        folds; with ``groups``, all rows of a group are in one fold.
+        folds; with ``groups``, no group is split between folds.
     ensemble : bool, default=False
         False: fit one calibrator to all out-of-fold predictions, and fit the estimator again on all
         rows. True: keep the estimator of each fold with its own calibrator, and average their
-        probabilities. The average of binning calibrators has many distinct values. Each class needs
-        at least as many rows as there are folds.
+        probabilities. Each class then needs at least as many rows as there are folds, and binning
+        calibrators give many distinct probabilities.
     response_method : {"auto", "decision_function", "predict_proba"}, default="auto"
         Which scores to calibrate. "auto" uses ``decision_function`` if the estimator has it: its
         values are read as logits, and are not rounded to 0 and 1.
@@ -84,9 +84,9 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
     calibrators_ : list of BaseCalibrator
         The calibrator of each estimator.
     n_features_in_ : int
-        As in the estimator; only if it has this attribute.
+        Copied from the estimator, if present.
     feature_names_in_ : ndarray of str
-        As in the estimator; only if it has this attribute.
+        Copied from the estimator, if present.
 
     Raises
     ------
@@ -159,7 +159,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         sample_weight : array-like of shape (n,), optional
             Sample weights >= 0, for the calibrator, and for the estimator if it accepts them.
         groups : array-like of shape (n,), optional
-            Group of each row; all rows of a group are in one fold.
+            Group of each row; no group is split between folds.
         **fit_params
             Other parameters for the estimator's ``fit``, or for metadata routing.
 

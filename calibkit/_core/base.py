@@ -93,7 +93,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     scale : {"probability", "logit"}, default="probability"
         Whether the scores are probabilities or log-odds (logits).
     classes : array-like, optional
-        The class labels in sorted order.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------
@@ -277,7 +277,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores on the scale that the calibrator was fitted with.
+            Scores on the scale that was used in ``fit``.
 
         Returns
         -------
@@ -287,7 +287,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Raises
         ------
         ValueError
-            If the scores are not as described in :meth:`fit`.
+            If the scores are invalid; :meth:`fit` describes valid ones.
         sklearn.exceptions.NotFittedError
             If the calibrator is not fitted.
         """
@@ -301,7 +301,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores on the scale that the calibrator was fitted with.
+            Scores on the scale that was used in ``fit``.
 
         Returns
         -------

@@ -56,7 +56,7 @@ class BinnedCalibrator(BaseCalibrator):
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1) or (n, 2)
-            Scores on the scale the calibrator was fitted with.
+            Scores on the scale that was used in ``fit``.
 
         Returns
         -------

@@ -179,7 +179,7 @@ def borrow_calibrator(
     Raises
     ------
     ValueError
-        If the data are not of the kind described.
+        If the data are invalid.
     sklearn.exceptions.NotFittedError
         If the calibrator is not fitted.
 

@@ -22,21 +22,21 @@ class IsotonicCalibrator(BaseCalibrator):
     """Isotonic regression: fit any non-decreasing step function.
 
     Use it with a few thousand rows or more, if the reliability curve has a shape that Platt
-    scaling or beta calibration can't fit. With fewer rows it fits noise. All scores on one step
-    get the same probability, which changes the ROC AUC slightly; ``interpolation="centred"``
-    avoids this.
+    scaling or beta calibration can't fit. With fewer rows it fits noise. All scores on a flat
+    piece of the function (a block) get the same probability, which changes the ROC AUC slightly;
+    ``interpolation="centred"`` avoids this.
 
     Parameters
     ----------
     interpolation : {"step", "centred"}, default="step"
         How to predict between the fitted scores. ``"step"``: the function jumps in the middle of
-        the gap between two blocks of rows. ``"centred"``: each block's value is placed at its mean
-        score, with straight lines between, so that different scores get different probabilities
-        (except beyond the first and the last block).
+        the gap between two blocks. ``"centred"``: each block's value is placed at its mean score,
+        with straight lines between. Different scores then get different probabilities, except
+        below the mean score of the first block and above that of the last.
     min_probability : float or "auto" or None, default="auto"
-        No output is closer to 0 or 1 than this, in [0, 0.5). ``"auto"`` is 1 / (n + 2), because n
-        rows can't show that an event is rarer; weights count as rows. None keeps the outputs 0 and
-        1 of the regression, for which one error makes the log loss infinite.
+        Smallest distance of the outputs from 0 and 1, in [0, 0.5). ``"auto"`` is 1 / (n + 2),
+        because n rows can't show that an event is rarer; weights count as rows. None keeps outputs
+        of 0 and 1, for which one error makes the log loss infinite.
     scale : {"probability", "logit"}, default="probability"
         Whether the scores are probabilities or log-odds. Only ``"centred"`` depends on it.
     classes : array-like, optional
@@ -60,8 +60,8 @@ class IsotonicCalibrator(BaseCalibrator):
     -----
     The pool-adjacent-violators algorithm is SciPy's. O(n log n) time for the sort. The mean
     prediction equals the base rate of the fitting rows for ``"step"`` with
-    ``min_probability=None``. Reversed scores give a map that is mostly constant, with a
-    :class:`ReversedScoresWarning`.
+    ``min_probability=None``. If higher scores mean fewer events, the map is mostly constant, with
+    a :class:`ReversedScoresWarning`.
 
     References
     ----------

@@ -77,14 +77,14 @@ class _Lift(BaseCalibrator):
 class OneVsRestCalibrator(_Lift):
     """Extend a binary calibrator to K classes, one class at a time.
 
-    Each class is calibrated against all others; then each row is divided by its sum. Use it if the
-    probability of every class matters and each class has 100 rows or more. With many classes or few
-    rows use :class:`TemperatureCalibrator`.
+    Each class is calibrated against all others; then the rows are rescaled to sum to one. Use it if
+    the probability of every class matters and each class has 100 rows or more. With many classes or
+    few rows use :class:`TemperatureCalibrator`.
 
     Parameters
     ----------
     calibrator : BaseCalibrator
-        Any binary calibrator; it is cloned for each class. Its ``scale`` is that of the scores.
+        Any binary calibrator; it is cloned for each class. Set its ``scale`` to that of the scores.
     classes : array-like, optional
         All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
@@ -107,9 +107,9 @@ class OneVsRestCalibrator(_Lift):
 
     Notes
     -----
-    A row whose calibrated probabilities are all zero keeps its uncalibrated ones. Dividing the
-    rows by their sums changes the class-wise calibration a little; :meth:`predict_classwise`
-    returns the probabilities before this step.
+    A row whose calibrated probabilities are all zero keeps its uncalibrated ones. Rescaling the
+    rows changes the calibration of each class a little; :meth:`predict_classwise` returns the
+    probabilities before this step.
 
     References
     ----------
@@ -151,15 +151,15 @@ class OneVsRestCalibrator(_Lift):
             ]
 
     def predict_classwise(self, X: Any) -> FloatArray:
-        """Return the calibrated probability of each class, before rows are divided by their sums.
+        """Return the calibrated probability of each class, before rows are rescaled to sum to one.
 
         Use it if you look at single classes: here each class is calibrated, and binning
-        calibrators keep their finitely many outputs, which can be certified.
+        calibrators keep the values of their bins, which can be certified.
 
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores on the scale the calibrator was fitted with.
+            Scores on the scale that was used in ``fit``.
 
         Returns
         -------
@@ -215,7 +215,7 @@ class TopLabelCalibrator(_Lift):
     Parameters
     ----------
     calibrator : BaseCalibrator
-        Any binary calibrator; its ``scale`` is that of the scores.
+        Any binary calibrator. Set its ``scale`` to that of the scores.
     by_class : bool, default=False
         Whether to fit a calibrator for each predicted class. Classes that are predicted on fewer
         than ``min_rows`` rows, or whose predictions are all correct or all wrong, share one
@@ -344,7 +344,7 @@ class TopLabelCalibrator(_Lift):
         Parameters
         ----------
         X : array-like of shape (n,), (n, 1), (n, 2) or (n, K)
-            Scores on the scale the calibrator was fitted with.
+            Scores on the scale that was used in ``fit``.
 
         Returns
         -------

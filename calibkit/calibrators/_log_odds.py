@@ -33,7 +33,7 @@ class LogOddsCalibrator(BaseCalibrator):
         "auto" learns it in ``fit``: half the distance from 0 (or 1) of the nearest score that is
         not exactly 0 (or 1).
     classes : array-like, optional
-        The class labels in sorted order.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------

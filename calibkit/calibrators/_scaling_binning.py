@@ -48,7 +48,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     Parameters
     ----------
     scaler : BaseCalibrator, optional
-        Any binary calibrator; its ``scale`` is that of the scores. Default:
+        Any binary calibrator. Set its ``scale`` to that of the scores. Default:
         ``PlattCalibrator()``.
     n_bins : int or "auto", default="auto"
         Number of bins; "auto" uses the fewest bins that increase the log loss only negligibly: see

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.errors import InputTypeError
+from .._core.errors import InputError, InputTypeError
 from .._core.params import check_binning, check_choice, check_int, check_real, generator
 from .._core.printed import spelled
 from .._core.rows import reversal
@@ -67,11 +67,11 @@ class Settings:
         check_choice("interval", self.interval, INTERVALS)
         check_real("level", self.level, low=0.0, high=1.0, open_low=True, open_high=True)
         check_int("n_resamples", self.n_resamples, low=0)
-        if isinstance(self.limits, str):
-            check_choice("limits", self.limits, ("auto",))
+        if isinstance(self.limits, str) and self.limits == "auto":
             return
         if not isinstance(self.limits, (tuple, list)) or len(self.limits) != 2:
-            raise InputTypeError(f"limits={spelled(self.limits)}; expected 'auto' or (low, high).")
+            error = InputError if isinstance(self.limits, str) else InputTypeError
+            raise error(f"limits={spelled(self.limits)}; expected 'auto' or (low, high).")
         low, high = self.limits
         check_real("limits[0]", low, low=0.0, high=1.0)
         check_real("limits[1]", high, low=float(low), high=1.0, open_low=True)

@@ -218,8 +218,8 @@ def calibration_error(
         and label (True), or of its mean label only ("labels", as in Kumar et al. 2019). False
         gives the plug-in estimate. For "max" there is no correction, and True is ignored.
     kind : {"binary", "top_label", "classwise"}, optional
-        Which probabilities: of the event; that the predicted class is right; or of each class in
-        turn (errors are averaged as ``mean(error**p) ** (1/p)``). Default: the event, or the
+        What to measure: the probability of the event; that of the predicted class; or those of all
+        classes (errors are averaged as ``mean(error**p) ** (1/p)``). Default: the event, or the
         predicted class for K > 2 classes.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
@@ -267,8 +267,8 @@ def calibration_error(
     ``(sum(w*d)**2 - sum(w**2 * d**2)) / (sum(w)**2 - sum(w**2))``. It is unbiased if weights do not
     depend on labels, and otherwise off by the order of 1/n. Bins are merged, and ``n_bins="auto"``
     is chosen, by the effective number of rows, ``sum(w)**2 / sum(w**2)`` (Kish 1965). With
-    ``weights="frequency"`` the result is that of repeated rows; a fraction k/n of weight n is then
-    k events in n rows. Plug-in errors are the same for both kinds of weights.
+    ``weights="frequency"`` the result is that of repeated rows; a label 0.3 with weight 10 is then
+    3 events in 10 rows. Plug-in errors are the same for both kinds of weights.
 
     Time: O(n) for "uniform" without debiasing, otherwise O(n log n).
 

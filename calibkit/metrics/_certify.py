@@ -72,13 +72,14 @@ def certify(
         Confidence that all bounds are true together.
     finite : bool, optional
         Whether the model has finitely many outputs. Default: yes if at most 1% of the rows have a
-        score that no other row has. With more than 5,000 distinct scores there must also be 100
-        rows for each on average; otherwise they are treated as rounded continuous scores.
+        unique score. With more than 5,000 distinct scores there must also be 100 rows for each on
+        average; otherwise they are treated as rounded continuous scores.
     n_bins : int, default=15
         Number of equal-mass bins for the lower bound of continuous scores and of models with more
         than 30 outputs.
     kind : {"binary", "top_label", "classwise"}, optional
-        Which probabilities. Default: of the event, or of the predicted class for K > 2 classes.
+        What to bound. Default: the error of the probability of the event, or of the predicted class
+        for K > 2 classes.
     pos_label : label, optional
         Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
@@ -100,12 +101,12 @@ def certify(
     -----
     Finitely many outputs: exact (Clopper-Pearson) intervals of all outputs' rates, simultaneous by
     Bonferroni, bound the largest gap. For l1 and l2 a joint region of all rates,
-    ``sum(n_b * KL(share_b, rate_b)) <= c``, is about twice as tight; c follows from the largest
-    exponential moment of the divergence over all rates, found numerically. A Chernoff bound, with a
-    tenth of the failure probability, extends l1 and l2 from these rows to all rows whose outputs
-    occur here; ``unseen`` bounds the share of the other rows. Nothing is asymptotic, so the bounds
-    are wider than the intervals of :func:`estimate`, and fail less often than allowed. Rows must be
-    independent and have equal weight: there is no certificate with groups or weights.
+    ``sum(n_b * KL(share_b, rate_b)) <= c`` with c found numerically, is about twice as tight. A
+    Chernoff bound, with a tenth of the failure probability, extends the l1 and l2 bounds to new
+    rows with the same outputs; ``unseen`` bounds the share of new rows with other outputs. Nothing
+    is asymptotic, so the bounds are wider than the intervals of :func:`estimate`, and fail less
+    often than allowed. Rows must be independent and have equal weight: there is no certificate with
+    groups or weights.
 
     Continuous scores: the one-sided lower end of the interval of :func:`estimate`. With more than
     30 outputs, unless ``finite=True``, the better of both lower bounds is given, and each bound

@@ -222,7 +222,7 @@ def estimate(
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label (one column), or of each class.
     level : float, default=0.9
-        Confidence level of the interval, and coverage of the null band.
+        Confidence level of the interval and of the null band (the range for a calibrated model).
     method : {"auto", "bootstrap"}, default="auto"
         How the interval is computed. "auto" uses the method with the best coverage for the metric,
         see Notes.
@@ -237,7 +237,7 @@ def estimate(
     weights : {"sampling", "frequency"}, default="sampling"
         Whether a weight is a row's share of the population (a constant factor changes nothing, and
         uneven weights widen the interval), or a count of rows (the estimate is that of repeated
-        rows; a fraction k/n of weight n is k events in n rows).
+        rows; a label 0.3 with weight 10 is 3 events in 10 rows).
     pos_label : label, optional
         Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
@@ -269,36 +269,37 @@ def estimate(
 
     Notes
     -----
-    Calibration errors: the interval inverts a test. It contains the errors of all hypotheses (true
-    gaps of the bins) that the observed error does not contradict. Labels are simulated from
-    binomial distributions, so the interval is valid with few events too. It begins at 0 if the
-    rows do not exclude a calibrated model. It is an interval for the error on these bins (with
-    "quantile", the bins that these rows give), which is a lower bound of the error of a continuous
-    model. With weights or groups, normal noise replaces the binomial simulation. For "max", the
-    bounds come from simultaneous exact intervals of all bins, with effective numbers of rows (Kish
-    1965; Korn and Graubard 1998). ``benchmarks/interval_coverage.py`` prints the coverage.
+    Calibration errors: the interval inverts a test. It contains all true errors that agree with the
+    observed error. Labels are simulated from binomial distributions, so the interval is valid with
+    few events too. It begins at 0 if the rows do not exclude a calibrated model. It is an interval
+    for the error on these bins (with "quantile", the bins that these rows give), which is a lower
+    bound of the error of a continuous model. With weights or groups, normal noise replaces the
+    binomial simulation. For "max", the bounds come from simultaneous exact intervals of all bins,
+    with effective numbers of rows (Kish 1965; Korn and Graubard 1998).
+    ``benchmarks/interval_coverage.py`` prints the coverage.
 
     Losses: Student's t over rows, or over groups, with the degrees of freedom of the rarer class
-    (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skills and the area
-    under the risk-coverage curve: the same with the influence of each row, the latter on the logit
-    scale. ROC AUC: Newcombe's interval (2006, method 5), with its variance corrected by DeLong's.
+    (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skill scores: Student's
+    t over the influences of the rows. Area under the risk-coverage curve: as for skill scores, on
+    the logit scale. ROC AUC: Newcombe's interval (2006, method 5), in which DeLong's variance
+    counts more if there are more events.
 
-    With fewer than ten (effective) rows of the rarer class, these intervals may be too narrow,
-    except that of the AUC: a warning and ``caution`` say so. With a single row of a class there is
-    no interval, except for the AUC. With fewer than ten (effective) groups any interval may be too
-    narrow.
-    ``benchmarks/score_intervals.py`` prints the coverage; ``docs/intervals.md`` lists the methods.
+    With fewer than ten (effective) rows of the rarer class, the intervals of losses, skill scores
+    and the risk-coverage area may be too narrow: a warning and the attribute ``caution`` say so.
+    With a single row of a class they have no interval. With fewer than ten (effective) groups any
+    interval may be too narrow. ``benchmarks/score_intervals.py`` prints the coverage;
+    ``docs/intervals.md`` lists the methods.
 
     Other functions, and ``method="bootstrap"``: the basic bootstrap, ``[2v - q(1 - a/2), 2v -
     q(a/2)]`` with the quantiles q of the bootstrap values, cut at the metric's range and, if
     needed, widened to include the value v. It is also widened for few or uneven groups and for
     uneven sampling weights. With few events it covers far less than its level.
 
-    Binary and top-label metrics are simulated on about 512 cells of a :class:`ScoreTable`, K-class
-    scores and other functions by ``n_resamples`` evaluations. The null band has the same noise as
-    the interval: that of independent labels, of weights, or of groups (for K-class scores with
-    groups there is no null band). The interval of an error begins above 0 if and only if the value
-    is above the null band, except for ``method="bootstrap"``.
+    Binary and top-label metrics are simulated on about 512 cells of a :class:`ScoreTable`. K-class
+    scores and other functions are evaluated ``n_resamples`` times. Null band and interval both
+    allow for weights and groups, but K-class scores with groups have no null band. The interval of
+    an error begins above 0 if and only if the value is above the null band, except for
+    ``method="bootstrap"``.
 
     References
     ----------

@@ -271,10 +271,9 @@ class ScoreTable:
         check_choice("strategy", strategy, get_args(Strategy))
         if strategy == "unique":
             return self.p[1:]
+        check_int("n_bins", n_bins, low=1, high=MOST_BINS, options=("sweep",))
         if isinstance(n_bins, str):
-            check_choice("n_bins", n_bins, ("sweep",))
             return sweep_borders(self.p, self.w, self.wy, strategy, self.n_rows)
-        check_int("n_bins", n_bins, low=1, high=MOST_BINS)
         if strategy == "uniform":
             return uniform_borders(n_bins)
         return mass_borders(self.p, self.w, n_bins)

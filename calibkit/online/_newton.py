@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.base import StateKind
 from .._core.errors import InputError
-from .._core.params import check_choice, check_real, check_scale
+from .._core.params import check_real, check_scale
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scores
 from .._typing import FloatArray
@@ -29,10 +29,7 @@ def check_steps(cal: Any) -> None:
 
 def check_eps(eps: Any) -> None:
     """Raise unless ``eps`` is "auto" or a small number."""
-    if isinstance(eps, str):
-        check_choice("eps", eps, ("auto",))
-    else:
-        check_real("eps", eps, low=1e-15, high=0.1)
+    check_real("eps", eps, low=1e-15, high=0.1, options=("auto",))
 
 
 class UnsureCalibrator(OnlineCalibrator):

@@ -103,7 +103,7 @@ def prequential_errors(
     pos_label : label, optional
         The event, for two classes. Default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order, if some are missing in ``y_true``.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
 
     Returns
     -------

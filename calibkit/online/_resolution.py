@@ -1,7 +1,7 @@
 """Clip scores of a stream near 0 and 1, no farther out than the scores seen before.
 
 As in ``fit`` of other calibrators (``Scores.resolution``), a score is clipped at half the distance
-from 0 or 1 of the most extreme score that is not 0 or 1 itself. Only earlier rows count, and this
+from 0 (or 1) of the nearest score that is not exactly 0 (or 1). Only earlier rows count, and this
 limit is at most .01, so that the first rows do not clip too much. Scores are log-odds, or
 logarithms for K classes. ``met`` holds the smallest and the largest; ``NOTHING`` is its initial
 value.

@@ -47,8 +47,8 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         Initial slope and intercept. Default: (1, 0), which returns the scores.
     eps : float or "auto", default="auto"
         Scores are clipped to [eps, 1 - eps], log-odds likewise. "auto" sets it from the scores with
-        labels so far: half the distance from 0 (or 1) of the nearest score that is not 0 or 1
-        itself, within [1e-5, .01]. Log-odds are clipped as with 1e-5, the value of the paper.
+        labels so far: half the distance from 0 (or 1) of the nearest score that is not exactly 0
+        (or 1), within [1e-5, .01]. Log-odds are clipped as with 1e-5, the value of the paper.
     scale : {"probability", "logit"}, default="probability"
         Whether the scores are probabilities or log-odds. Use "logit" for ``decision_function``.
     classes : array-like, optional

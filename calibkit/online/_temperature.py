@@ -38,7 +38,7 @@ class OnlineTemperatureCalibrator(ResolvingCalibrator):
         The temperature stays between ``1 / radius`` and ``radius``.
     eps : float or "auto", default="auto"
         Probabilities are clipped to at least ``eps``. "auto" sets it from the scores with labels so
-        far: half the distance from 0 (or 1) of the nearest probability that is not 0 or 1 itself,
+        far: half the distance from 0 (or 1) of the nearest score that is not exactly 0 (or 1),
         within [1e-5, .01].
     scale : {"probability", "logit"}, default="probability"
         Whether the scores are probabilities or logits.
