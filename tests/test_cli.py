@@ -216,11 +216,34 @@ def test_piped_report_is_plain_whole_and_parseable(files):
     values = {row[0]: row[1] for row in rows[1:]}
     for name, e in found["models"][0]["metrics"].items():
         assert float(values[name]) == pytest.approx(e["value"], abs=5e-7)
-    *_, settings, reading, proof = text.splitlines()
+    *_, settings, reading, bound, advice = text.splitlines()
     assert "calibrated model would show" in reading
-    assert "lower bound: continuous scores" in proof
-    for part in ("90% intervals", "20 simulations", "seed 0", "15 equal-width bins", "calibkit "):
+    least = found["models"][0]["certificate"]["l2"][0]
+    assert bound.startswith(f"# prob: RMS error is at least {least:.3f} with 90% confidence. ")
+    short = found["models"][0]["certificate"]["short"]
+    assert short == f"at least {least:.3f}, no upper bound (continuous scores)"
+    assert advice.startswith("# The error of continuous scores has no upper bound. For one, use")
+    for part in ("90% intervals", "20 simulations", "seed 0", "15 equal-width bins", "calibkit ",
+                 "expected_calibration_error (ECE): mean gap (l1), ", "not debiased",
+                 "calibration_error (RMS): root mean square gap (l2), "):  # fmt: skip
         assert part in settings
+
+
+def test_a_lower_bound_of_zero_is_not_printed_and_the_end_of_an_interval_is_explained(tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.random(N).round(4)
+    y = (rng.random(N) < p).astype(int)
+    pl.DataFrame({"y": y, "p": p}).write_csv(tmp_path / "c.csv")
+    for bins, at_end in (("15", False), ("100", True)):
+        found = facts(tmp_path / "c.csv", "--label", "y", "--prob", "p", "--bins", bins)
+        (model,) = found["models"]
+        ece = model["metrics"]["expected_calibration_error"]
+        assert (ece["value"] == ece["high"]) == at_end
+        said = "p: ECE: the value is the upper end of its interval"
+        assert any(line.startswith(said) for line in found["proofs"]) == at_end
+        assert model["certificate"]["short"] == "no bound (continuous scores)"
+        assert not any("at least" in line for line in found["proofs"])
+        assert found["proofs"][-1].startswith("The error of continuous scores has no upper bound.")
 
 
 def test_terminal_report_has_a_table_in_colour(files):
@@ -266,7 +289,7 @@ def test_report_of_shares_of_events(tmp_path):
     expected = np.mean(share * (1 - p) ** 2 + (1 - share) * p**2)
     assert model["metrics"]["brier_score"]["value"] == pytest.approx(expected, abs=1e-12)
     assert found["event"] == 1
-    assert found["proofs"][0].startswith("Not certified: the labels are shares of events")
+    assert found["proofs"][0].startswith("No bound: the labels are shares of events")
 
 
 def test_the_advice_to_bin_leads_to_what_is_certified(tmp_path, monkeypatch):
@@ -891,7 +914,7 @@ def test_the_verdict_is_of_the_interval_with_groups_too(tmp_path):
         assert model["metrics"]["calibration_error"]["low"] > 0
         told = run("report", tmp_path / "g.csv", *SMALL, *options).stdout
         settings = told.split("simulations", 1)[1]
-        drawn = ", with the noise of the groups" if options else ""
+        drawn = ", with groups" if options else ""
         assert f"that draw labels from the probabilities{drawn}, seed 0" in " ".join(
             settings.split()
         )

@@ -208,10 +208,7 @@ def test_an_empty_table():
     done = run("stream", *PY, input="p,y\n")
     assert (done.stdout, done.stderr) == ("p,y,calibrated\n", "")
     done = run("stream", *PY, input="p,y\n.5,\n")
-    assert done.stderr == (
-        "# 1 rows, 0 labels learned; errors from the first label, uncalibrated scores "
-        "against tracking\n"
-    )
+    assert done.stderr == "# 1 rows, 0 labels learned\n"
     assert "no such column" in fails("stream", "--prob", "q", "--label", "y", input="p,y\n.5,1\n")
 
 
@@ -223,7 +220,10 @@ def test_the_table_is_prequential(data):
     done = run("stream", *PY, input=table(p, y))
     lines = done.stderr.splitlines()
     n = int((y == y).sum())
-    assert lines[0].startswith(f"# {N} rows, {n} labels learned; errors from the first label")
+    assert lines[0] == (
+        f"# {N} rows, {n} labels learned; uncalibrated scores against tracking: each row covers "
+        "all labels so far; lower is better, for sharpness higher"
+    )
     known = y == y
     found = prequential_errors(
         y[known], expected(p, y)[known], times=[-(-n * k // 4) for k in (1, 2, 3, 4)]
@@ -249,8 +249,9 @@ def test_the_table_is_prequential(data):
 def test_long_streams_keep_a_window(data, monkeypatch):
     monkeypatch.setattr(stream, "_ROOM", 100)
     done = run("stream", *PY, input=table(*data))
-    assert "errors over the last" in done.stderr
-    assert int(done.stderr.splitlines()[-1].split()[0]) <= 100
+    kept = int(done.stderr.splitlines()[-1].split()[0])
+    assert kept <= 100
+    assert f"each row covers at most the last {kept} labels;" in done.stderr
 
 
 def facts_of(tmp_path, text, *options):
@@ -305,6 +306,8 @@ def test_alarm(tmp_path, monkeypatch, batch):
 
 def test_a_silent_alarm_and_one_that_is_none(tmp_path):
     done = run("stream", *PY, "--alarm", 0.01, input="p,y\n.5,1\n.5,0\n")
+    assert done.stderr.splitlines()[1] == ("# alarm not started: it needs more than 1,000 labels")
+    done = run("stream", *PY, "--alarm", 0.01, input="p,y\n" + ".5,1\n.5,0\n" * 500 + ".5,1\n")
     assert done.stderr.splitlines()[1] == (
         "# no alarm after the first 1,000 labels (false-alarm probability 1%)"
     )

@@ -49,6 +49,7 @@ REPORTED: dict[str, dict[str, Any]] = {
 }
 #: Compare these with the value of a perfectly calibrated model.
 ERRORS = ("expected_calibration_error", "calibration_error")
+_GAPS = ("mean gap (l1)", "root mean square gap (l2)")
 LABELS = {name: METRICS[name].label for name in REPORTED} | {
     "calibration_error": "RMS cal. error",
     "confidence_auc": "AUC of confidence",
@@ -221,15 +222,8 @@ def facts(
         "seed": seed,
         "models": models,
     }
-    reason = _uncertifiable(problem)
-    proofs = [f"Not certified: {reason}."] if reason else []
-    proofs += [f"{quoted(m['name'])}: {_proof(m, kind, level)}" for m in models if m["certificate"]]
-    if any(m["certificate"] and m["certificate"]["finite"] for m in models):
-        proofs.append(
-            "Certified bounds are valid for any number of rows, so they are wider than the "
-            "intervals above. The model and its calibrator must not have seen these rows."
-        )
-    proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)] + proofs
+    proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)]
+    proofs += _bounds(models, kind, level, _uncertifiable(problem))
     said = [reading(m, kind) for m in models]
     return {**plain(out), "reading": said, "proofs": proofs}
 
@@ -376,11 +370,37 @@ def _cautions(model: dict[str, Any]) -> list[str]:
     for name, e in model["metrics"].items():
         if e["caution"]:
             metrics.setdefault(e["caution"], []).append(LABELS[name])
-    return [f"{', '.join(names)}: {caution}" for caution, names in metrics.items()]
+    cautions = [f"{', '.join(names)}: {caution}" for caution, names in metrics.items()]
+    ece = model["metrics"]["expected_calibration_error"]
+    if ece["value"] == ece["high"] > 0:
+        cautions.append(
+            "ECE: the value is the upper end of its interval, because noise raises the value and "
+            "the interval allows for that"
+        )
+    return cautions
 
 
-def _proof(model: dict[str, Any], kind: str, level: float) -> str:
-    """The certified bound of a model's error, in a line."""
+def _bounds(models: list[dict[str, Any]], kind: str, level: float, reason: str) -> list[str]:
+    """The certified bounds of all models in lines, or the reason why there are none."""
+    lines = [f"No bound: {reason}."] if reason else []
+    certified = [m for m in models if m["certificate"]]
+    lines += [f"{quoted(m['name'])}: {said}" for m in certified if (said := _proof(m, level))]
+    if any(m["certificate"]["finite"] for m in certified):
+        lines.append(
+            "Certified bounds are valid for any number of rows, so they are wider than the "
+            "intervals above. The model and its calibrator must not have seen these rows."
+        )
+    if not all(m["certificate"]["finite"] for m in certified):
+        lift = " --lift top_label" if kind == "top_label" else ""
+        lines.append(
+            "The error of continuous scores has no upper bound. For one, use a binned calibrator: "
+            f"calibkit fit --calibrator scaling_binning --bins 10{lift}."
+        )
+    return lines
+
+
+def _proof(model: dict[str, Any], level: float) -> str:
+    """The certified bound of a model's error, in a line; empty without a bound."""
     certificate = model["certificate"]
     if certificate["finite"]:
         more = ", none of them off by more than {:.3f}".format(certificate["max"][1])
@@ -389,10 +409,12 @@ def _proof(model: dict[str, Any], kind: str, level: float) -> str:
             f"{certificate['outputs']:,} different probabilities"
             f"{more if certificate['says_largest'] else ''}."
         )
-    lift = " --lift top_label" if kind == "top_label" else ""
+    least = f"{certificate['l2'][0]:.3f}"
+    if float(least) == 0:
+        return ""
     return (
-        f"RMS error {certificate['short']}. For an upper bound, use a binned calibrator: "
-        f"calibkit fit --calibrator scaling_binning --bins 10{lift}."
+        f"RMS error is at least {least} with {percent(level)} confidence. This bound is for the "
+        "scores themselves; the interval above is for bins."
     )
 
 
@@ -418,16 +440,15 @@ def settings(facts: dict[str, Any]) -> str:
     metrics = facts["models"][0]["metrics"]
     kind = "" if facts["kind"] == "binary" else f"{facts['kind'].replace('_', '-')}, "
     errors = "; ".join(
-        f"{short}: {kind}{norm}, {_bins(metrics[name]['params'])}"
-        for name, short, norm in zip(ERRORS, ("ECE", "RMS"), ("l1", "l2"), strict=True)
+        f"{name} ({short}): {kind}{gap}, {_bins(metrics[name]['params'])}"
+        for name, short, gap in zip(ERRORS, ("ECE", "RMS"), _GAPS, strict=True)
         if name in metrics
     )
-    noise = "" if facts["groups"] is None else ", with the noise of the groups"
+    groups = "" if facts["groups"] is None else ", with groups"
     return (
-        f"{percent(facts['level'])} intervals: by test inversion for calibration errors, by "
-        f"formulas for the rest; null: the value if calibrated, from {facts['n_resamples']:,} "
-        f"simulations that draw labels from the probabilities{noise}, seed {facts['seed']}; "
-        f"{errors}; calibkit {facts['calibkit']}"
+        f"{percent(facts['level'])} intervals, as in docs/intervals.md; null: the value if "
+        f"calibrated, from {facts['n_resamples']:,} simulations that draw labels from the "
+        f"probabilities{groups}, seed {facts['seed']}; {errors}; calibkit {facts['calibkit']}"
     )
 
 
@@ -436,7 +457,8 @@ def _bins(params: dict[str, Any]) -> str:
     width = {"uniform": "equal-width", "quantile": "equal-mass"}[params["strategy"]]
     used, asked = params["n_bins"], params.get("n_bins_asked")
     of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
-    return f"{used}{of} {width} bins, {params['estimator']}"
+    estimator = params["estimator"].replace("plug-in", "not debiased")
+    return f"{used}{of} {width} bins, {estimator}"
 
 
 def plain_report(facts: dict[str, Any]) -> list[str]:

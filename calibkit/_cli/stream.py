@@ -749,15 +749,17 @@ class StreamReport:
         if self.n_unknown:
             parts.append(f"{self.n_unknown:,} labels without a waiting row")
         n = len(self._kept[0])
-        of = "from the first label" if n == self.n_labels else f"over the last {n:,} labels"
+        of = "all labels so far" if n == self.n_labels else f"at most the last {n:,} labels"
+        rows = f"; uncalibrated scores against {self._method}: each row covers {of}; lower is "
+        rows = f"{rows}better, for sharpness higher" if n else ""
         note = "" if self._alarm is None else f"\n# {self._alarm_text()}"
-        return (
-            f"# {', '.join(parts)}; errors {of}, uncalibrated scores against {self._method}{note}"
-        )
+        return f"# {', '.join(parts)}{rows}{note}"
 
     def _alarm_text(self) -> str:
         assert self._alarm is not None
         false = f"false-alarm probability {percent(self._alarm.alpha)}"
+        if self._rang is None and self.n_labels <= _WARM:
+            return f"alarm not started: it needs more than {_WARM:,} labels"
         if self._rang is None:
             return f"no alarm after the first {_WARM:,} labels ({false})"
         label, row = self._rang

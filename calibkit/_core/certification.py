@@ -119,10 +119,12 @@ At most 0.12% of new rows have an output that did not occur here.
         Returns
         -------
         text : str
-            Estimate and bounds, or the lower bound only.
+            Estimate and bounds; for continuous scores the lower bound, if it is above 0.
         """
         if not self.finite:
-            return f">= {self.l2[0]:.3f} (lower bound: continuous scores)"
+            least = f"{self.l2[0]:.3f}"
+            least = "no bound" if float(least) == 0 else f"at least {least}, no upper bound"
+            return f"{least} (continuous scores)"
         low, high = self.l2
         n = self.count
         squares = n * self.value**2 + self.events * (1.0 - 2.0 * self.value)
