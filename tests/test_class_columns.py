@@ -190,3 +190,55 @@ def test_order_is_checked_at_linear_cost():
     swapped = [names[1], names[0], *names[2:-1], "rest"]
     with pytest.raises(ValueError, match="'p_c1' for the class 'c0'"):
         check_order(swapped, classes, what="--classes", mend="")
+
+
+@pytest.mark.parametrize(
+    ("prob", "words"),
+    [
+        (
+            "p_cat",
+            "--prob has 1 column; pass one column per class. There is no column for dog, owl.",
+        ),
+        ("x", "--prob has 1 column; pass one column per class."),
+        (
+            "p_dog,p_cat",
+            "--prob has 2 columns; pass one column per class. There is no column for owl.",
+        ),
+    ],
+)
+def test_too_few_columns_name_the_classes_without_one(prob, words, pets, tmp_path):
+    p, y = pets
+    frame = {"pet": y, **{f"p_{c}": p[:, k] for k, c in enumerate(PETS)}, "x": p[:, 0]}
+    pl.DataFrame(frame).write_csv(tmp_path / "t.csv")
+    for command in ("report", "fit"):
+        result, *_ = scored(command, tmp_path, tmp_path / "t.csv", prob, p, y, code=1)
+        error = f"--label pet has 3 classes (cat, dog, owl), but {words}\n"
+        assert result.stderr == f"calibkit: error: {error}"
+    result, *_ = scored("apply", tmp_path, tmp_path / "t.csv", prob, p, y, code=1)
+    assert result.stderr.endswith(
+        "but the calibrator needs 3 (cat, dog, owl); pass one column per class.\n"
+    )
+
+
+def test_swapped_label_and_prob_are_named(tmp_path):
+    p = np.random.default_rng(0).random(N)
+    pl.DataFrame({"won": (p > 0.5).astype(int), "model": p}).write_csv(tmp_path / "t.csv")
+    swapped = [tmp_path / "t.csv", "--label", "model", "--prob", "won"]
+    for command in (["report"], ["fit", "-o", tmp_path / "c.json"]):
+        assert run(*command, *swapped, code=1).stderr == (
+            "calibkit: error: --label model holds scores and --prob won holds labels: swap them.\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tracking", "tracking is an online method: use calibkit stream --method tracking"),
+        ("tops", "tracking is an online method: use calibkit stream --method tracking"),
+        ("one_vs_rest", "use --lift one_vs_rest"),
+        ("plat", "did you mean 'platt'"),
+    ],
+)
+def test_calibrators_of_other_options_are_explained(name, words, tmp_path):
+    args = ["t.csv", "--label", "y", "--prob", "p", "--calibrator", name, "-o", tmp_path / "c"]
+    assert words in " ".join(run("fit", *args, code=2).stderr.split())

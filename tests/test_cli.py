@@ -597,7 +597,7 @@ def test_output_never_destroys_an_input(files, platt, tmp_path):
         ("l.csv", b"label,prob\n1,0.5\n,0.4\n", "l.csv, line 3: label is empty"),
         ("o.csv", b"label,prob\n1,0.5\n1,0.4\n", "one class only"),
         ("o.csv", b"label,prob\na,0.5\na,0.4\n", "one label only"),
-        ("k.csv", b"label,prob\na,.5\nb,.4\nc,.4\n", "y_true holds 3 classes"),
+        ("k.csv", b"label,prob\na,.5\nb,.4\nc,.4\n", "has 3 classes (a, b, c), but --prob"),
         ("k.csv", b"label,prob\n1.1,.5\n1.2,.4\n1.3,.4\n", "continuous"),
         ("r.csv", b"label,prob\n1,0.5,7\n0,0.4\n", "r.csv, line 2: 3 cells; the header has 2."),
         ("q.csv", b'label,prob\n1,0.5\n"0,0.4\n', "is not valid CSV (unexpected end of data)."),
@@ -674,7 +674,9 @@ def test_wrong_calibrators_and_outputs(files, pets, platt, tmp_path):
     swapped = fails("apply", files / "t.csv", platt[0], *more)
     assert swapped.endswith("the arguments are swapped; expected calibkit apply CAL.JSON FILE.")
     three = ["apply", platt[0], pets[0], "--prob", "p_*", "-o", tmp_path / "o.csv"]
-    assert "X has 3 column(s); expected the scores of 2 classes" in fails(*three)
+    assert fails(*three).endswith(
+        "--prob has 3 columns, but the calibrator is for two classes (0, 1); pass one column."
+    )
     for name, message in (
         ("o.jsonl", "csv can't be turned into jsonl"),
         ("o.parquet", "csv can't be turned into parquet"),

@@ -169,14 +169,27 @@ def test_signals_share_delta_and_impossible_demands_are_said(folder):
             ["evaluate", *FILES, "--signal", "average"],
             "--signal average: no such signal; expected a token measure",
         ),
-        (["evaluate", *FILES, "--group", "repo"], "has no repo"),
+        (
+            ["evaluate", *FILES, "--group", "repo"],
+            "error: --group repo: no such key; it has: task_id",
+        ),
+        (["evaluate", *FILES, "--by", "lang"], "error: --by lang: no such key; it has: task_id"),
+        (["evaluate", *FILES, "--stated", "said"], "error: --stated said: no such key; it has: "),
         (["evaluate", *FILES, "--cv", "paper"], "expected one of"),
         (["evaluate", *FILES, "--calibrator", "plat"], "did you mean 'platt'"),
         (["evaluate", *FILES, "--plots", "table.csv"], "is a file; expected a directory"),
-        (["evaluate", "generations.jsonl"], "generations.jsonl"),
+        (
+            ["evaluate", "generations.jsonl"],
+            "generations.jsonl does not say which outputs are correct: add RESULTS as the second",
+        ),
+        (["evaluate", *FILES[::-1]], "generations.jsonl holds no results: are the files swapped?"),
         (["evaluate", "generations.jsonl", "other.csv"], "Rename the key in one file"),
         (["evaluate", "generations.jsonl", "other.csv", "--task", "problem"], "key for the task"),
         (["decide", "rule.json", "table.csv", "-o", "d.csv"], "the arguments are swapped"),
+        (
+            ["decide", "table.csv", "rule.json", "-o", "d.csv", "--stated", "x"],
+            "error: --stated x: no such key; it has: task_id, repo, said, lines, correct",
+        ),
         (["evaluate", "table.csv", "--signal", "lines"], "--score lines"),
         (
             ["policy", "table.csv", "--signal", "lines"],
@@ -187,7 +200,6 @@ def test_signals_share_delta_and_impossible_demands_are_said(folder):
             ["policy", "gaps.jsonl", "--group", "repo"],
             "gaps.jsonl, line 4); expected one for every",
         ),
-        (["policy", *FILES, "--max-error", "5"], "max_error=5.0; expected a number in"),
         (["policy", *FILES, "--cost-review", "2"], "--cost-discard-right go together"),
         (["policy", *FILES, "--plot", "risk.doc"], "unknown picture format"),
         (["policy", *FILES, "--plot", "results.json"], "is the input file"),
@@ -229,3 +241,9 @@ def test_as_a_process(folder, tmp_path):
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[2].startswith("signal ")
     assert (tmp_path / f"{NAME}.png").exists()
+
+
+@pytest.mark.parametrize("option", ["--max-error", "--alpha"])
+def test_shares_outside_their_range_are_refused(folder, option):
+    error = run(folder, "policy", *FILES, option, "15", code=2).stderr
+    assert f"'{option}': 15; expected a number between 0 and 1" in error

@@ -491,7 +491,7 @@ def test_odd_names_come_through(tmp_path):
         ),
         (
             ["decide", "generations.jsonl", "platt.json", "-o", "x.csv"],
-            "holds a platt; expected a rule",
+            "holds a calibrator; expected a rule",
         ),
         (["decide", "generations.jsonl", "nowhere.json", "-o", "x.csv"], "nowhere.json"),
         (["decide", "nowhere.jsonl", "rule.json", "-o", "x.csv"], "nowhere.jsonl"),

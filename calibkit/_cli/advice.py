@@ -33,7 +33,6 @@ _WORDS = (
     (r": np\.clip\(.*?\)", ""),
     (r", or impute the values with SimpleImputer\(.*?\)", ""),
     (r" If the task has another column in the other file, [^:]*: task='\.\.\.'\.", ""),
-    (r"as labels names it", "as the option asks"),
     (r"\bof X\b", "of --prob"),
     (
         r"ScalingBinningCalibrator\(n_bins=(\d+)\)",

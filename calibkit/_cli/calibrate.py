@@ -18,6 +18,7 @@ from typer import Argument
 from .._core.base import BaseCalibrator
 from .._core.errors import message_of
 from .._core.optional import require
+from .._core.params import main_name
 from .._core.printed import quoted
 from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning
@@ -40,6 +41,7 @@ from .advice import as_options
 from .console import choice, progress, say, show_text
 from .problem import Options, Problem, order_columns, read_problem
 from .report import Step, check_bins
+from .stream import METHODS
 
 #: Rows that are in memory at a time.
 CHUNK_ROWS = 1 << 16
@@ -54,8 +56,21 @@ def _fittable() -> list[str]:
     return names_without("lift", "wrapper", "online")
 
 
+def _elsewhere(name: str) -> str:
+    """How to use a calibrator that --calibrator does not take."""
+    name = main_name(name)
+    traits = CALIBRATORS[name]._traits if name in CALIBRATORS else ()
+    if "lift" in traits:
+        return f"; use --lift {name}"
+    if name in METHODS:
+        return f"; {name} is an online method: use calibkit stream --method {name}"
+    return ""
+
+
 _NAME = opt.option(
-    f"One of {', '.join(_fittable())} (see calibkit methods).", "NAME", callback=choice(_fittable)
+    f"One of {', '.join(_fittable())} (see calibkit methods).",
+    "NAME",
+    callback=choice(_fittable, _elsewhere),
 )
 _LIFT = opt.option(
     "How to extend a calibrator of two classes to more: one_vs_rest (every class) or top_label "

@@ -17,6 +17,7 @@ import numpy as np
 from typer import Argument, Option
 
 from .. import __version__
+from .._core.base import BaseCalibrator
 from .._core.params import advice
 from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning, MissingSignalWarning, ScaleWarning
@@ -110,12 +111,12 @@ def read_outputs(generations: str, options: FileOptions) -> Generations:
 
 def read_judged(generations: str, results: str | None, options: FileOptions) -> Judged:
     """Read and join the files; the results may be in the file of the generations."""
-    with _task_explained(results, options):
+    with _explained(generations, results, options):
         outputs = read_outputs(generations, options)
     for name in options.scores or []:
         if name in outputs.signals:
             outputs = outputs.with_signal(name, outputs.signals[name], scale="score")
-    with _task_explained(results, options):
+    with _explained(generations, results, options):
         verdicts = read_results(
             results or generations,
             task=options.task or None,
@@ -133,12 +134,26 @@ def read_judged(generations: str, results: str | None, options: FileOptions) -> 
 
 
 @contextmanager
-def _task_explained(results: str | None, options: FileOptions) -> Iterator[None]:
-    """Add to an error about the key of the task that both files need the same key."""
+def _explained(generations: str, results: str | None, options: FileOptions) -> Iterator[None]:
+    """Say in an error which option or file it is about."""
     try:
         yield
     except ValueError as error:
         said = str(error)
+        if "which holds no results" in said:
+            raise ValueError(
+                f"{generations} does not say which outputs are correct: add RESULTS as the second "
+                "file."
+                if results is None
+                else f"{results} holds no results: are the files swapped? Expected GENERATIONS "
+                "RESULTS."
+            ) from error
+        if missing := re.search(r"has no (.*); expected it, as labels names it\. It has: ", said):
+            named = {options.group: "--group", options.by: "--by"}
+            option = named.get(missing[1], "--stated")
+            raise ValueError(
+                f"{option} {missing[1]}: no such key; it has: {said[missing.end() :]}"
+            ) from error
         if results is None or not re.search(r"\btask\b", said):
             raise
         said = re.sub(r" If (this is a table|the task has another column).*$", "", said)
@@ -322,8 +337,8 @@ def _uncalibrated(signal: FloatArray, scale: str) -> dict[str, FloatArray]:
 # -- policy -------------------------------------------------------------------------------------
 
 
-_MAX_ERROR = opt.option("Maximum error rate among accepted outputs.", "X")
-_ALPHA = opt.option("Probability that the guarantee fails.", "X")
+_MAX_ERROR = opt.option("Maximum error rate among accepted outputs.", "X", callback=opt.check_share)
+_ALPHA = opt.option("Probability that the guarantee fails.", "X", callback=opt.check_share)
 _ACCEPT_WRONG = opt.option(
     "Cost of accepting a wrong output. Requires --cost-discard-right. Default: no costs.", "X"
 )
@@ -633,9 +648,9 @@ def decide(
         )
     loaded = load(rule)
     if not isinstance(loaded, DecisionRule):
+        what = "calibrator" if isinstance(loaded, BaseCalibrator) else type(loaded).__name__
         raise ValueError(
-            f"{rule}: holds a {type(loaded).__name__}; expected a rule that calibkit codegen "
-            "policy -o wrote."
+            f"{rule}: holds a {what}; expected a rule that calibkit codegen policy -o wrote."
         )
     decisions, repeated = _decisions(generations, loaded, FileOptions(task, sample, stated=stated))
     if target is None:
@@ -653,7 +668,8 @@ def decide(
 
 def _decisions(generations: str, rule: DecisionRule, options: FileOptions) -> tuple[Decisions, int]:
     """Decisions, and the number of repeated rows."""
-    outputs = read_outputs(generations, options)
+    with _explained(generations, None, options):
+        outputs = read_outputs(generations, options)
     if rule.signal not in (*outputs.signals, *TOKEN_MEASURES):
         raise ValueError(
             f"{generations}: has no column of numbers {rule.signal}; expected the signal of the "

@@ -171,13 +171,18 @@ def rich_table() -> Table:
     return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
-def choice(known: Callable[[], list[str]]) -> Callable[[str | None], str | None]:
-    """A callback that checks that the value of an option is one of these."""
+def choice(
+    known: Callable[[], list[str]], other: Callable[[str], str] = lambda value: ""
+) -> Callable[[str | None], str | None]:
+    """A callback that checks that the value of an option is one of these.
+
+    ``other`` says how to use a value that belongs elsewhere.
+    """
 
     def check(value: str | None) -> str | None:
         # Called only when there is a value, since calibrators may be registered until then.
         if value is not None and value not in (options := known()):
-            near = advice(value, options)
+            near = other(value) or advice(value, options)
             raise BadParameter(f"{spelled(value)} is not one of {', '.join(options)}{near}")
         return value
 

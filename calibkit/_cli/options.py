@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 
 def option(what: str, metavar: str, *names: str, **settings: Any) -> Any:
     """An option that takes a value: what its help says, and how the value is shown there."""
     return Option(*names, metavar=metavar, help=what, **settings)
+
+
+def check_share(value: float | None) -> float | None:
+    if value is not None and not 0.0 < value < 1.0:
+        raise BadParameter(f"{value:g}; expected a number between 0 and 1, such as 0.05.")
+    return value
 
 
 _TABLE = ".csv, .tsv, .jsonl (each also .gz) or .parquet; - reads CSV from standard input."

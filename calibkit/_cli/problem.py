@@ -11,7 +11,7 @@ import numpy as np
 from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
 from .._core.errors import called
-from .._core.inputs import validate_scores
+from .._core.inputs import refuse_swapped, validate_scores
 from .._core.labels import is_fractional
 from .._core.printed import listed, quoted
 from .._tables.table import Table, find_columns
@@ -77,6 +77,7 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     weight = table.numbers(chosen["--weight"]) if "--weight" in chosen else None
     groups = table.groups(chosen["--group"]) if "--group" in chosen else None
     columns = {n: table.numbers(n) for n in probs}
+    _check_swapped(options, columns, y)
     labels = np.unique(y)
     order = _class_columns(options, probs, labels, several=several)
     event = None
@@ -84,6 +85,7 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
         event = _same_label(options.positive, labels)
         _check_two(options, labels, several=several)
     if order is None:
+        _check_number(options, probs, labels)
         return Problem(y, columns, None, event, weight, groups)
     classes = np.array(list(order))
     matrix = np.column_stack([columns[n] for n in order.values()])
@@ -97,10 +99,42 @@ def _check_two(options: Options, labels: np.ndarray, *, several: bool) -> None:
     kind = " (--kind classwise measures each class)" if several else ""
     raise ValueError(
         f"--positive {options.positive}: --label {quoted(options.label)} has {len(labels)} classes "
-        f"({_some(labels.tolist())}), and --positive is for two classes; expected no --positive. "
-        f"Drop it, and pass the columns of all classes as --prob{kind}. For one class against the "
-        "rest, use a label column of two values."
+        f"({_some(labels.tolist())}), and --positive is for two classes; leave it out, and pass "
+        f"the columns of all classes as --prob{kind}. For one class against the rest, use a label "
+        "column of two values."
     )
+
+
+def _check_swapped(options: Options, columns: dict[str, FloatArray], y: np.ndarray) -> None:
+    """Raise if --prob names the labels, and --label the scores."""
+    for name, values in columns.items():
+        if not np.isin(values, (0, 1)).all():
+            continue  # whole numbers may be log-odds
+        try:
+            refuse_swapped(values, y, ("--prob", "--label"))
+        except ValueError as error:
+            raise ValueError(
+                f"--label {quoted(options.label)} holds scores and --prob {quoted(name)} holds "
+                "labels: swap them."
+            ) from error
+
+
+def _check_number(options: Options, probs: list[str], labels: np.ndarray) -> None:
+    """Raise if there are fewer columns than classes, and more than two classes."""
+    if len(labels) <= 2 or (labels.dtype.kind == "f" and (labels != np.floor(labels)).any()):
+        return
+    classes = labels.tolist()
+    called = set(called_after(map(bare_name, probs), classes)) - {None}
+    lacking = [c for k, c in enumerate(classes) if k not in called]
+    missing = f" There is no column for {_some(lacking)}." if called else ""
+    raise ValueError(
+        f"--label {quoted(options.label)} has {len(classes)} classes ({_some(classes)}), but "
+        f"--prob has {_columns(len(probs))}; pass one column per class.{missing}"
+    )
+
+
+def _columns(n: int) -> str:
+    return f"{n} column{'s' * (n != 1)}"
 
 
 def _class_columns(
@@ -112,6 +146,8 @@ def _class_columns(
     if len(probs) == 1:
         return None
     classes = labels.tolist()
+    if len(probs) < len(classes):
+        _check_number(options, probs, labels)
     if len(classes) <= 2 and several and not (len(probs) == 2 and _usual(probs, classes)):
         return None  # two columns such as m_0 and m_1 may be two models
     order = match_columns(probs, classes, what="--prob", mend=_MEND)
@@ -172,8 +208,13 @@ def order_columns(
                 f"--classes {option}; expected the classes of the calibrator: {_some(labels)}."
             )
         return list(given.values()), ""
+    if len(probs) == 1 and len(labels) == 2:
+        return probs, ""
     if len(probs) != len(labels):
-        return probs, ""  # one column of two classes; any other mismatch raises elsewhere
+        needs = f"needs {len(labels)} ({_some(labels)}); pass one column per class."
+        if len(labels) == 2:
+            needs = f"is for two classes ({_some(labels)}); pass one column."
+        raise ValueError(f"--prob has {_columns(len(probs))}, but the calibrator {needs}")
     order = match_columns(probs, labels, what="--prob", mend=_MEND)
     if order is not None:
         return [probs[i] for i in order], ""

@@ -82,12 +82,6 @@ def _method(value: str) -> str:
     return name
 
 
-def _alpha(value: float | None) -> float | None:
-    if value is not None and not 0.0 < value < 1.0:
-        raise BadParameter(f"{value:g}; expected a number between 0 and 1, such as 0.05.")
-    return value
-
-
 _FILE = Argument(
     metavar="FILE",
     show_default=False,
@@ -124,7 +118,7 @@ _SEED = opt.option("Seed, used by --method hedging only. Default: random.", "N",
 _ALARM = opt.option(
     "Raise an alarm on miscalibration (false-alarm probability ALPHA). Default: no alarm.",
     "ALPHA",
-    callback=_alpha,
+    callback=opt.check_share,
 )
 _PLOT = opt.option(
     "At the end, draw the errors over time to this file (.png, .pdf or .svg). Default: none.",
