@@ -596,7 +596,7 @@ def test_output_never_destroys_an_input(files, platt, tmp_path):
         ("n.csv", b"label,prob\n1,0.5\n0,1.5\n", "1.5 at line 3"),
         ("l.csv", b"label,prob\n1,0.5\n,0.4\n", "l.csv, line 3: label is empty"),
         ("o.csv", b"label,prob\n1,0.5\n1,0.4\n", "one class only"),
-        ("o.csv", b"label,prob\na,0.5\na,0.4\n", "one label only"),
+        ("o.csv", b"label,prob\na,0.5\na,0.4\n", "pass the label of the event as --positive"),
         ("k.csv", b"label,prob\na,.5\nb,.4\nc,.4\n", "has 3 classes (a, b, c), but --prob"),
         ("k.csv", b"label,prob\n1.1,.5\n1.2,.4\n1.3,.4\n", "continuous"),
         ("r.csv", b"label,prob\n1,0.5,7\n0,0.4\n", "r.csv, line 2: 3 cells; the header has 2."),

@@ -1,4 +1,4 @@
-"""Columns that are called after the classes are read by their names, wherever they stand."""
+"""Columns that are named after the classes are read by their names, wherever they stand."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,11 +64,11 @@ def test_columns_are_matched_by_their_names(names, classes, order):
         (["p_a", "p_b", "x"], ["a", "b", "c"], r"\('p_a', 'p_b'\) and others that are not \('x'\)"),
         (["a_new", "b", "x"], ["a", "b", "c"], r"\('a_new', 'b'\) and others .* \('x'\)"),
         (["prob_0", "prob_1", "prob_2"], [1, 2, 3], r"\('prob_1', 'prob_2'\) .* \('prob_0'\)"),
-        (["yes", "yes"], ["no", "yes"], r"\('yes', 'yes'\), with"),
+        (["yes", "yes"], ["no", "yes"], r"\('yes', 'yes'\); the classes are 'no', 'yes'"),
     ],
 )
 def test_columns_that_match_in_part_are_refused_by_name(names, classes, shown):
-    with pytest.raises(ValueError, match=f"^here has columns called after classes {shown}.* Do so"):
+    with pytest.raises(ValueError, match=f"^here has columns named after classes {shown}.* Do so"):
         match_columns(names, classes, what="here", mend="Do so.")
 
 
@@ -108,7 +108,7 @@ def test_calibrators_read_columns_by_name_in_every_order(example):
         np.testing.assert_array_equal(again.predict_proba(other), expected)
         with pytest.raises(ValueError, match="have no names; expected a frame with these names"):
             cal.predict_proba(values)
-    with pytest.raises(ValueError, match="called after classes"):
+    with pytest.raises(ValueError, match="named after classes"):
         clone(example).fit(pd.DataFrame(values, columns=[*names[:-1], "other"]), y)
     with pytest.raises(ValueError, match="feature names"):
         cal.predict_proba(pd.DataFrame(values, columns=[f"a_{name}" for name in names]))
@@ -205,14 +205,14 @@ def test_gates_read_columns_by_name_in_every_order():
         np.testing.assert_array_equal(gate.predict(other), gate.predict(PAIR))
 
 
-def test_one_column_that_is_called_after_the_other_class_is_refused():
+def test_one_column_that_is_named_after_the_other_class_is_refused():
     for given in (pd.Series(PAIR[:, 0], name="no"), pl.Series("p_no", PAIR[:, 0])):
         for call in (
             lambda p=given: PlattCalibrator().fit(p, EVENT),
             lambda p=given: brier_score(EVENT, p),
             lambda p=given: brier_score(EVENT, p, pos_label="yes"),
         ):
-            with pytest.raises(ValueError, match=r"one column, called .*no.*of 'yes'"):
+            with pytest.raises(ValueError, match=r"one column named .*no.*of 'yes'"):
                 call()
         brier_score(EVENT, given, pos_label="no")
     assert brier_score(EVENT, pd.Series(PAIR[:, 1], name="yes")) == brier_score(EVENT, PAIR)

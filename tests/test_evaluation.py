@@ -18,6 +18,7 @@ from calibkit import (
     ReversedScoresWarning,
     estimate,
 )
+from calibkit._cli.advice import as_options
 from calibkit._core.params import generator
 from calibkit.calibrators import validate_calibrator
 from calibkit.codegen import (
@@ -341,7 +342,7 @@ def test_results_are_estimates_that_compute():
         ({"groups": np.ma.masked_equal(np.arange(600), 3)}, "groups is a masked array"),
         ({"confidence": np.ma.masked_less(np.ones(600), 0)}, "confidence is a masked array"),
         ({"confidence": np.full((600, 2), 0.7)}, "two columns whose rows don't sum to one"),
-        ({"confidence": {1: np.ones(600), "1": np.ones(600)}}, "two signals called '1'"),
+        ({"confidence": {1: np.ones(600), "1": np.ones(600)}}, "two signals named '1'"),
         ({"confidence": np.full(600, 1.0001)}, "confidence is 1.0001 at output 0"),
         ({"correct": np.array(["yes", "no"] * 300)}, "correct holds 'no'; expected 0 or 1"),
     ],
@@ -356,7 +357,7 @@ def test_columns_that_would_be_misread_are_refused(change, message):
 def test_two_columns_of_one_name_are_refused():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(np.full((600, 2), 0.5), columns=["a", "a"])
-    with pytest.raises(ValueError, match="two signals called 'a'"):
+    with pytest.raises(ValueError, match="two signals named 'a'"):
         evaluate_confidence(frame, np.arange(600) % 2)
 
 
@@ -599,3 +600,10 @@ def test_auto_is_the_default_of_evaluation_and_a_choice_elsewhere():
         q = cross_val_calibrate(name, p, correct, random_state=seed)
         assert (calibkit.brier_score(correct, q) == pytest.approx(found.value, rel=1e-12)) == equal
     assert str(transfer_matrix(p, correct, np.arange(2000) % 2, calibrator="auto"))
+
+
+def test_a_signal_outside_0_and_1_is_told_the_scale_or_the_option():
+    with pytest.raises(ValueError, match=r"use scale=\{'lines': 'score'\}\.$") as caught:
+        evaluate_confidence({"lines": [3.0, 0.5]}, [0, 1])
+    said = as_options(str(caught.value))
+    assert said.endswith("For lengths, perplexities and other numbers use --score lines.")

@@ -103,7 +103,7 @@ def test_event_labels_and_columns():
     assert area_under_risk_coverage(y, np.column_stack((1 - p, p))) == pytest.approx(area)
     with pytest.raises(ValueError, match="y_prob has 3 columns"):
         ScoreTable.from_arrays([0, 1, 2], np.full((3, 3), 1 / 3))
-    with pytest.raises(ValueError, match="a ScoreTable beside y_prob"):
+    with pytest.raises(ValueError, match="a ScoreTable together with y_prob"):
         risk_coverage_curve(ScoreTable.from_arrays(y, p), p)
 
 

@@ -411,7 +411,7 @@ def test_clone_pickle_and_inputs_untouched(method):
     [
         ({"n_trials": None}, ValueError, "n_trials is None; .* method='pinball'"),
         ({"n_trials": 1, "y": [0, 1, 1, 0]}, ValueError, "n_trials is 1 in every row"),
-        ({"n_trials": 7}, ValueError, "y is 0.5 at row 0, which is no share of n_trials=7"),
+        ({"n_trials": 7}, ValueError, "y is 0.5 at row 0, which is not a share of n_trials=7"),
         ({"n_trials": [8, 8]}, ValueError, r"n_trials has shape \(2,\)"),
         ({"n_trials": [8, 8, 0, 8]}, ValueError, "n_trials is 0 at row 2"),
         ({"n_trials": 2.5}, ValueError, "n_trials is 2.5"),

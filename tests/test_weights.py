@@ -167,7 +167,7 @@ def test_counts_must_be_counts(rows):
     for weight, words in ((np.full(400, 1.5), "1.5 at row 0"), (np.full(400, 2.0**52), "a sum of")):
         with pytest.raises(ValueError, match=words):
             brier_score(y, p, sample_weight=weight, weights="frequency")
-    with pytest.raises(ValueError, match="no whole number of events"):
+    with pytest.raises(ValueError, match="not a whole number of events"):
         brier_score(np.full(400, 0.5), p, weights="frequency")
     for metric in (brier_score, calibration_error, ScoreTable.from_arrays):
         with pytest.raises(ValueError, match="weights='counts'; expected one of 'sampling'"):

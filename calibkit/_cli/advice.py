@@ -25,7 +25,7 @@ _WORDS = (
     (r"use scale='probability'", "drop --logit"),
     (r"Use eps='auto', or pass logits with scale='logit'", "Log-odds need no clipping: {logit}"),
     (r"scale='logit'", "{logit}"),
-    (r"Log-odds: scale=\{'.*?': 'logit'\}; l(.*?): scale=\{'(.*?)': 'score'\}", r"L\1: --score \2"),
+    (r"log-odds use scale=\{.*?\}; for (.*?) use scale=\{'(.*?)': 'score'\}", r"\1 use --score \2"),
     (r"(Use strategy='uniform', or c|C)ertify the calibrator", "Certify it"),
     (r"certify the calibrator", "certify it"),
     (r"rows: certify\(X, y\)", "rows: calibkit apply, then calibkit report"),
@@ -40,7 +40,7 @@ _WORDS = (
     ),
     (r"\bclasses=\[\.\.\.\]", "--classes"),
     (r"read_generations\(\.\.\., signals=\[\.\.\.\]\)|signals=\['\.\.\.'\]", "--signal NAME"),
-    (r"\bor pos_label to say", "or --positive to say"),
+    (r"\bas pos_label\b", "as --positive"),
     (r"\bby pos_label\b(?!=)", "by --positive"),
 )
 _SETTING = re.compile(

@@ -1,4 +1,4 @@
-"""Certificates: bounds on a model's calibration error from labeled rows."""
+"""Certificates: bounds of a model's calibration error from labeled rows."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Certificate:
         What is certified: the probability of the event, the confidence in the predicted class, or
         the probabilities of all classes, with errors averaged over the classes.
     note : str, default=""
-        A hint if the scores may be those of the other label; else empty.
+        A hint if the scores may belong to the other label; otherwise empty.
 
     Examples
     --------
@@ -170,7 +170,7 @@ At most 0.12% of new rows have an output that did not occur here.
 
 
 def counts_of(p: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Distinct scores in ascending order, their rows, and the events among these."""
+    """Distinct scores in ascending order, with their numbers of rows and events."""
     p, y, _ = sort_by_score(p, y)
     starts = distinct_starts(p)
     n = np.diff(np.append(starts, len(p))).astype(np.float64)

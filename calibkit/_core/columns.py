@@ -1,4 +1,4 @@
-"""Columns of probabilities that are called after the classes."""
+"""Columns of probabilities that are named after the classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .printed import few, spelled
 
 
 def column_names(X: Any) -> list[Any] | None:
-    """Names of the columns of a frame (pandas, polars, pyarrow), None where there are none."""
+    """Names of the columns of a frame (pandas, polars, pyarrow); None if it has no names."""
     names = getattr(X, "column_names", None)  # pyarrow: its columns are the values
     if names is None:
         names = getattr(X, "columns", None)
@@ -30,16 +30,16 @@ def match_columns(
     mend: str = "Name all of them after the classes, or pass the values without names, in the "
     "order of the classes.",
 ) -> list[int] | None:
-    """Place of each class's column, by name; None where no column is called after a class.
+    """Place of each class's column, by name; None if no column is named after a class.
 
-    Columns may share one text before and one after the class, as ``p_no`` and ``p_yes`` do. Numbers
-    and their texts are alike, and so are upper and lower case where classes stay apart. A message
-    begins with ``where`` (as "PlattCalibrator.fit: X") and ends with ``mend``.
+    All names may have the same text before and after the class, such as ``p_no`` and ``p_yes``. A
+    number and its text are equal, and so are upper and lower case if the classes remain different.
+    A message begins with ``what`` (such as "X") and ends with ``mend``.
 
     Raises
     ------
     ValueError
-        If some columns are called after classes and others are not.
+        If some columns are named after classes and others are not.
     """
     given, labels = list(names), list(classes)
     if len(given) != len(labels):
@@ -52,24 +52,24 @@ def match_columns(
                 return order
     known = {_folded(t) for style in styles for t in style}
     named = [not known.isdisjoint(_parts(_folded(t))) for t in texts]
-    # The names that frames give to columns without are nobody's choice.
+    # The default names that frames give to columns were not chosen by the user.
     if any(named) and not _are_default(given):
         yes = [g for g, is_named in zip(given, named, strict=True) if is_named]
         no = [g for g, is_named in zip(given, named, strict=True) if not is_named]
         raise InputError(
-            f"{what} has columns called after classes ({few(yes)})"
+            f"{what} has columns named after classes ({few(yes)})"
             + (f" and others that are not ({few(no)})" if no else "")
-            + f", with the classes {few(labels)}; expected a column called after each class, "
-            f"or after none. {mend}"
+            + f"; the classes are {few(labels)}; expected all columns named after classes, or "
+            f"none. {mend}"
         )
     return None
 
 
 def in_class_order(X: Any, classes: Any, *, name: str, event: Any = None, mend: str = "") -> Any:
-    """Scores with the columns of a frame in the order of the classes, where they are called so.
+    """Scores with the columns of a frame in the order of the classes, if named after them.
 
-    One column that is called after the other class than the ``event``, by default the larger one,
-    is refused.
+    A single column that is named after the class other than the ``event`` (default: the larger
+    class) is refused.
     """
     if type(X) is np.ndarray or classes is None:
         return X
@@ -91,19 +91,19 @@ def in_class_order(X: Any, classes: Any, *, name: str, event: Any = None, mend: 
 
 def _refuse_other(name: Any, classes: list[Any], event: Any, what: str, mend: str) -> None:
     if len(classes) != 2 or not all(isinstance(c, (str, bool, np.bool_)) for c in classes):
-        return  # a column called 0 is hardly called so after a class
+        return  # the name 0 is hardly that of a class
     event = classes[1] if event is None else event
     (other,) = [c for c in classes if c != event] if event in classes else [event]
     text = _folded(_text(other))
     if _folded(_text(name)) in (text, f"p_{text}", f"prob_{text}", f"proba_{text}"):
         raise InputError(
-            f"{what} is one column, called {spelled(name)}, and one column holds the scores of "
-            f"{few([event])}; expected those. Pass that column, or both.{mend}"
+            f"{what} is one column named {spelled(name)}; expected the scores of {few([event])}. "
+            f"Pass that column, or both.{mend}"
         )
 
 
 def _are_default(names: list[Any]) -> bool:
-    """Whether these are the names that pandas or polars give to columns without."""
+    """Whether these are the default names of pandas or polars."""
     return names == list(range(len(names))) or names == [f"column_{i}" for i in range(len(names))]
 
 
@@ -123,7 +123,7 @@ def _folded(text: str) -> str:
 
 
 def _spellings(labels: list[Any]) -> list[list[str]]:
-    """How columns may be called after the classes: 1 as 1 or 1.0, True as True or 1."""
+    """How columns may be named after the classes: 1 as 1 or 1.0, True as True or 1."""
     styles = [[_text(v) for v in labels]]
     if any(isinstance(v, str) or not isinstance(v, (Real, np.bool_)) for v in labels):
         return styles
@@ -133,7 +133,7 @@ def _spellings(labels: list[Any]) -> list[list[str]]:
 
 
 def _places(names: list[str], texts: list[str]) -> list[int] | None:
-    """Place of each text among names that surround it by one text before and one after."""
+    """Place of each text among names that add the same text before and after it."""
     extra, rest = divmod(sum(map(len, names)) - sum(map(len, texts)), len(texts))
     if rest or extra < 0:
         return None
@@ -148,29 +148,29 @@ def _places(names: list[str], texts: list[str]) -> list[int] | None:
 
 
 def _parts(name: str) -> list[str]:
-    """A name, and what begins or ends it before or after a sign."""
+    """A name, and its beginnings and ends at a sign such as _ or -."""
     cuts = [i for i, letter in enumerate(name) if not letter.isalnum()]
     return [name, *(name[i + 1 :] for i in cuts), *(name[:i] for i in cuts)]
 
 
 def _known(classes: list[Any]) -> dict[str, int]:
-    """Place of each class by all that a column may be called after it."""
+    """Place of each class, by all names that its column may have."""
     styles = reversed(_spellings(classes))
     return {_folded(text): k for style in styles for k, text in enumerate(style)}
 
 
 def called_after(names: Iterable[Any], classes: Iterable[Any]) -> list[int | None]:
-    """Place of the class that each name is."""
+    """Place of the class of each name; None if it is not a class."""
     known = _known(list(classes))
     return [known.get(_folded(_text(name))) for name in names]
 
 
 def check_order(names: Iterable[Any], classes: Iterable[Any], *, what: str, mend: str) -> None:
-    """Raise unless these columns may be of these classes, in this order, by their names."""
+    """Raise if the names of these columns contradict this order of classes."""
     given, labels = list(names), list(classes)
     try:
         order = match_columns(given, labels)
-    except ValueError:  # some are called after classes: are these theirs?
+    except ValueError:  # only some are named after classes: check those
         order = None
     if order is not None:
         wrong = [i for k, i in enumerate(order) if i != k]
@@ -181,6 +181,6 @@ def check_order(names: Iterable[Any], classes: Iterable[Any], *, what: str, mend
     if wrong:
         i = wrong[0]
         raise InputError(
-            f"{what} {few([given[i]])} for the class {few([labels[i]])}; expected an "
-            f"order that the names of the columns don't contradict. {mend}"
+            f"{what} {few([given[i]])} for the class {few([labels[i]])}; expected the same order "
+            f"as in the names of the columns. {mend}"
         )

@@ -1,4 +1,4 @@
-"""Check a user's scores, labels and weights, and word the errors about them.
+"""Check a user's scores, labels and weights, and raise errors about them.
 
 A message says which call failed, what was found and where, what is expected, and what to do.
 """
@@ -79,7 +79,7 @@ LARGEST_LOGIT = 1e100
 
 
 class Rows(NamedTuple):
-    """Checked rows; ``y`` are codes 0..K-1, ``w`` is None where all weights are one."""
+    """Checked rows; ``y`` are codes 0..K-1, ``w`` is None if all weights are one."""
 
     scores: Scores
     y: IntArray
@@ -98,7 +98,7 @@ def validate_scores(
 ) -> Scores:
     """Scores of shape (n,), (n, 1), (n, 2) or (n, K) as :class:`Scores`.
 
-    Columns that are called after the ``classes`` are read in their order.
+    Columns that are named after the ``classes`` are put in their order.
     """
     a = _to_floats(in_class_order(X, classes, name=name), name)
     if a.ndim == 2 and a.shape[1] == 0:
@@ -141,14 +141,14 @@ def _column(a: FloatArray) -> FloatArray:
 
 
 def _to_floats(X: Any, name: str) -> FloatArray:
-    """A float32 or float64 array of one or two dimensions, not copied where it is one already."""
+    """A float32 or float64 array of one or two dimensions; not copied if it is one already."""
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
     refuse_masked(X, name)
     if kind in "mMVcS":
         words = "Complex data not supported: " if kind == "c" else ""
         raise InputError(f"{words}{name} has dtype {X.dtype}; expected plain numbers.")
     if type(X) is np.ndarray and X.dtype == np.float64 and X.ndim in (1, 2):
-        return X  # nothing to convert: spare small arrays scikit-learn's look at what they are
+        return X  # nothing to convert: faster for small arrays
     if X is None or np.isscalar(X):
         raise InputError(
             f"{name} is {spelled(X)} ({type(X).__name__}); expected an array of scores."
@@ -163,7 +163,7 @@ def _to_floats(X: Any, name: str) -> FloatArray:
             ensure_min_features=0,
             input_name=name,
         )
-    except RuntimeError as error:  # a torch tensor that still carries gradients
+    except RuntimeError as error:  # a torch tensor with gradients
         raise InputError(
             f"{name} can't be read as an array ({spelled(error).rstrip('.')}); expected an array "
             f"of scores. For a torch tensor pass {name}.detach().cpu()."
@@ -194,7 +194,7 @@ def _check_finite(a: FloatArray, name: str) -> None:
         what = "NaN" if np.isnan(a[at]) else "infinity"
         raise InputError(
             f"{name} contains {what} (first at {place}); expected finite scores. Drop "
-            "or repair these rows first.",
+            "or correct these rows.",
             place=at,
         )
 
@@ -232,8 +232,8 @@ def _refuse_range(a: FloatArray, name: str) -> None:
 def _check_sums(a: FloatArray, name: str) -> tuple[tuple[IntArray, FloatArray], IntArray]:
     """Check the rows, and find their largest entries while they are in cache.
 
-    Rows that sum to one and hold nothing negative hold nothing above one either. Those that were
-    rounded, and so don't sum to one, are returned beside.
+    Rows that sum to one without negative values have no value above one. Rows that don't sum to
+    one because they were rounded are returned too.
     """
     winners, top = np.empty(len(a), dtype=np.intp), np.empty(len(a))
     rounded: list[IntArray] = []
@@ -291,7 +291,7 @@ def validate_rows(
     names: tuple[str, str] = ("X", "y"),
     soft: bool = False,
 ) -> Rows:
-    """Scores, labels and weights that belong together; rows of weight zero are left out.
+    """Checked scores, labels and weights; rows of weight zero are left out.
 
     With ``soft``, labels may be fractions of the larger class: see :func:`split_fractions`.
     """
@@ -370,19 +370,19 @@ def match_classes(rows: Rows, *, names: tuple[str, str] = ("X", "y")) -> None:
     )
 
 
-#: Decimals that are looked for; fewer say too little, and more need no leave.
+#: Decimals that are tried; with fewer almost any row would pass, and more need no tolerance.
 _DECIMALS = range(2, 6)
 #: Bits of bfloat16 and of float16.
 _FEWEST_BITS, _MOST_BITS = 8, 11
-#: No row may stray farther, however many columns were rounded.
+#: Largest tolerance, for any number of columns.
 _LARGEST = 0.5
 
 
 def rounding_tolerance(block: FloatArray) -> float:
-    """How far from one a row of numbers as precise as these may sum, and be rounded only.
+    """How far from one the sum of a row may be if its numbers were only rounded.
 
-    K numbers of d decimals stray by at most K 10^-d / 2. A softmax in half precision rounds
-    exponentials, their sum (log2 K steps) and the quotients, each by a unit in the last place.
+    The sum of K numbers of d decimals is off by at most K 10^-d / 2. A softmax in half precision
+    rounds exponentials, their sum (log2 K steps) and quotients, each by a unit in the last place.
     """
     k, a = block.shape[1], block.astype(np.float64)
     tolerance = 0.0
@@ -401,7 +401,7 @@ def rounding_tolerance(block: FloatArray) -> float:
     return min(tolerance, _LARGEST)
 
 
-#: Distinct fractions beside scores of 0 and 1 from which on they must be the scores.
+#: With this many distinct fractions, values must be scores and not labels.
 _MANY_FRACTIONS = 3
 
 
@@ -428,7 +428,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _are_labels(values: Any) -> bool:
-    """Whether a column holds texts or whole numbers, or none where there is no label."""
+    """Whether a column holds texts, whole numbers or missing values only."""
     a = _array(values)
     if a.ndim != 1 or len(a) == 0:
         return False
@@ -442,7 +442,7 @@ def _are_labels(values: Any) -> bool:
 
 
 def _are_scores(values: Any) -> bool:
-    """Whether these are rows of several numbers, or many fractions."""
+    """Whether these are rows of several numbers, or many different fractions."""
     a = _array(values)
     if a.dtype.kind != "f" or a.size == 0:
         return False
@@ -453,7 +453,7 @@ def _are_scores(values: Any) -> bool:
 
 
 def warn_of_hard(s: Scores, name: str) -> None:
-    """Warn of labels, as ``predict`` gives them, in the place of probabilities."""
+    """Warn if probabilities look like the labels of ``predict``."""
     if s.scale != "probability" or len(s) < 2:
         return
     values = s.values if s.best is None else s.best[1]
@@ -465,7 +465,7 @@ def warn_of_hard(s: Scores, name: str) -> None:
         both = hard and s.best is not None and s.best[0].min() < s.best[0].max()
     if both:
         warn(
-            f"all {len(s)} rows of {name} are exactly 0 or 1, which look like predicted labels; "
-            "expected probabilities. Pass those of predict_proba, not of predict.",
+            f"all {len(s)} rows of {name} are exactly 0 or 1, like predicted labels; expected "
+            "probabilities. Pass the output of predict_proba, not of predict.",
             HardScoresWarning,
         )

@@ -1,4 +1,4 @@
-"""From a user's labels to classes and codes."""
+"""Check a user's labels, and convert them to classes and codes."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
 
 
 def as_labels(y: Any) -> np.ndarray:
-    """Labels, of which some may be missing, as an array that keeps what they are."""
+    """Labels as an array that keeps their types; some may be missing."""
     if isinstance(y, np.ndarray):
         return y
     return np.asarray(y) if hasattr(y, "__array__") else np.asarray(y, dtype=object)
 
 
 def validate_labels(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, IntArray]:
-    """``(classes, codes)``; the classes are those given or, sorted, those found."""
+    """``(classes, codes)``; the classes are the given ones, or the labels found, sorted."""
     return _codes(validate_column(y, name=name), classes, name)
 
 
 def validate_targets(y: Any, *, classes: Any = None, name: str = "y") -> tuple[np.ndarray, Any]:
-    """The same for labels; for fractions in [0, 1] the two classes and the fractions of the larger.
+    """:func:`validate_labels`; for fractions in [0, 1], the two classes and the fractions.
 
-    Floats between 0 and 1 are fractions once one of them is neither.
+    Floats in [0, 1] are fractions of the larger class if at least one of them is not 0 or 1.
     """
     labels = validate_column(y, name=name)
     if labels.dtype.kind != "f" or not is_fractional(labels):
@@ -55,14 +55,14 @@ def validate_targets(y: Any, *, classes: Any = None, name: str = "y") -> tuple[n
 
 
 def is_fractional(labels: np.ndarray) -> bool:
-    """Whether floats lie in [0, 1], and not all of them at its ends."""
+    """Whether floats lie in [0, 1], and at least one of them is not 0 or 1."""
     # NaN fails the first comparison.
     inside = labels.min() >= 0 and labels.max() <= 1
     return bool(inside and ((labels > 0) & (labels < 1)).any())
 
 
 def validate_column(y: Any, *, name: str) -> np.ndarray:
-    """Labels as a plain column of ints, bools, floats or strings, none missing but NaN floats."""
+    """Labels as a plain column of ints, bools, floats or strings; only floats may be missing."""
     if y is None:
         refuse_none(name, "a label for every row")
     some = [v for v in y if v is not None] if isinstance(y, (list, tuple)) else []
@@ -115,7 +115,7 @@ def _codes(labels: np.ndarray, classes: Any, name: str) -> tuple[np.ndarray, Int
 
 
 def numbers_of(distinct: np.ndarray) -> list[float] | None:
-    """The numbers that texts stand for, where all of them do."""
+    """The numbers that texts represent; None unless all of them are numbers."""
     try:
         numbers = [float(v) for v in distinct.tolist() if isinstance(v, str)]
     except ValueError:
@@ -134,13 +134,13 @@ def _refuse_same_numbers(distinct: np.ndarray, name: str) -> None:
 
 
 def warn_of_order(distinct: np.ndarray, name: str) -> None:
-    """Warn where numbers are written as texts, whose order is another one."""
+    """Warn if numbers are written as texts, and their order as texts is different."""
     numbers = numbers_of(distinct) if distinct.dtype.kind in "UO" else None
     if numbers is not None and numbers != sorted(numbers):
         warn(
             f"the labels of {name} are numbers written as texts, and are sorted as texts: "
-            f"{few(distinct)}. Columns of scores must be in this order, and a single column holds "
-            "the scores of the last label. To sort them as numbers, convert them to numbers.",
+            f"{few(distinct)}. Columns of scores must be in this order; a single column holds the "
+            "scores of the last label. To sort them as numbers, convert them to numbers.",
             LabelOrderWarning,
         )
 
@@ -166,7 +166,7 @@ def _float_codes(labels: np.ndarray, name: str) -> tuple[np.ndarray, IntArray] |
 
 
 def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
-    """Classes and codes of integers or bools, without a sort where their range allows."""
+    """Classes and codes of integers or bools, without a sort if their range is small."""
     if labels.dtype.kind == "b":
         distinct = np.array([v for v in (False, True) if v in labels])
         return distinct, labels.view(np.int8) if len(distinct) == 2 else np.zeros(
@@ -226,14 +226,14 @@ def _plain(labels: np.ndarray, name: str) -> np.ndarray:
 
 
 def is_missing(value: Any) -> bool:
-    """None, NaN, and the missing values of pandas, which can't be compared."""
+    """Whether it is None, NaN or a missing value of pandas, which can't be compared."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, (float, np.floating)) and bool(value != value)
 
 
 def _without_nullable(y: Any) -> Any:
-    """A pandas column of nullable numbers, where none is null, as an array of its own numbers."""
+    """A pandas column of nullable numbers as an array, if none is null."""
     plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if plain is None or plain.kind not in "bui" or not hasattr(y, "isna") or y.isna().any():
         return y
@@ -288,14 +288,14 @@ def _codes_of(labels: np.ndarray, classes: np.ndarray, name: str) -> tuple[np.nd
             _refuse_continuous(name, labels)
         raise InputError(
             f"{name} holds labels that are not among the classes {few(classes)}: "
-            f"{few(distinct[unknown])}; expected these classes only. To declare all classes, pass "
+            f"{few(distinct[unknown])}; expected these classes only. Pass all classes in "
             "classes=[...]."
         )
     return classes, np.searchsorted(classes, distinct)[inverse]
 
 
 def refuse_masked(values: Any, name: str) -> None:
-    """Raise if the values are a masked array: the masked ones are not known."""
+    """Raise if the values are a masked array, because the masked values are unknown."""
     if np.ma.isMaskedArray(values):
         raise InputError(
             f"{name} is a masked array; expected a plain array. Fill or drop the masked values."
@@ -303,14 +303,14 @@ def refuse_masked(values: Any, name: str) -> None:
 
 
 def refuse_none(name: str, expected: str) -> NoReturn:
-    """Raise for labels that are missing, in the words that scikit-learn's checks look for."""
+    """Raise for missing labels, with the words that scikit-learn's checks expect."""
     raise InputError(
         f"requires {name} to be passed, but the target {name} is None; expected {expected}."
     )
 
 
 def why_unreadable(values: Any, error: Exception) -> str:
-    """Which row is not a number, or has another length than most; else what the error says."""
+    """Which row is not a number, or has a different length; otherwise the error's text."""
     try:
         rows = list(values.to_numpy() if hasattr(values, "to_numpy") else values)
         lengths = [np.size(row) if np.ndim(row) else -1 for row in rows]
@@ -333,7 +333,7 @@ def why_unreadable(values: Any, error: Exception) -> str:
 
 
 def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
-    """Labels of rows that need only be equal or different: their group, problem or task."""
+    """Labels of rows that are only compared: their group, problem or task."""
     refuse_masked(values, name)
     listed = isinstance(values, (list, tuple))
     # NumPy would turn numbers, and NaN, beside strings into strings.
@@ -353,7 +353,7 @@ def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
         missing = ~np.isfinite(a)
     if missing.any():
         at = int(missing.argmax())
-        raise InputError(f"{name} has no label at row {at}; expected one in every row.", place=at)
+        raise InputError(f"{name} has no label at row {at}; expected one label per row.", place=at)
     if a.dtype.kind == "O":
         try:
             sorted(2 * list(set(a.tolist())))  # twice, so that one alone is compared too

@@ -1,4 +1,4 @@
-"""Checks of hyper-parameters, in one wording."""
+"""Checks of parameters, all with the same wording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .printed import spelled
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
-#: Names of online calibrators in papers and on the command line, which stand for these.
+#: Other names of online calibrators, in papers and on the command line.
 _ALIASES = {
     "tops": "tracking",
     "hops": "hedging",
@@ -72,12 +72,12 @@ def check_choice(name: str, value: Any, options: Iterable[str]) -> None:
     value : object
         Its value.
     options : iterable of str
-        What it may be.
+        The allowed values.
 
     Raises
     ------
     ValueError
-        If it is none of them.
+        If it is not one of them.
 
     Examples
     --------
@@ -93,18 +93,18 @@ def check_choice(name: str, value: Any, options: Iterable[str]) -> None:
 
 
 def main_name(value: str) -> str:
-    """The registry's name of a calibrator that has another one too; else the value itself."""
+    """The registry's name of a calibrator that also has another name; else the value itself."""
     return _ALIASES.get(value.lower(), value)
 
 
 def both_names(name: str) -> str:
-    """A name as it is listed, with its other one in parentheses."""
+    """A name as it is listed, with its other name in parentheses."""
     others = [alias for alias, main in _ALIASES.items() if main == name]
     return f"{name} ({others[0]})" if others else name
 
 
 def advice(value: Any, options: Iterable[str]) -> str:
-    """A suggestion, where one of the options resembles what was given."""
+    """A suggestion, if one of the options is similar to the value."""
     if not isinstance(value, str):
         return ""
     options, text = list(options), value.lower().replace("-", "_").replace(" ", "_")
@@ -143,7 +143,7 @@ def with_hints(method: _Method) -> _Method:
 
 
 def refuse_class(name: str, value: Any) -> None:
-    """Raise for a class where an instance of it is expected."""
+    """Raise if a class is passed instead of an instance."""
     if isinstance(value, type):
         own = value.__name__
         raise InputTypeError(
@@ -152,7 +152,7 @@ def refuse_class(name: str, value: Any) -> None:
 
 
 def percent(level: float) -> str:
-    """A level of confidence in words; 99.9% is not 100%."""
+    """A confidence level as text; 99.9% is not rounded to 100%."""
     return f"{100.0 * level:.10g}%"
 
 
@@ -169,7 +169,7 @@ def check_flag(name: str, value: Any) -> None:
     Raises
     ------
     TypeError
-        If it is none.
+        If it is not a bool.
 
     Examples
     --------
@@ -246,7 +246,7 @@ def _or(expected: str, options: Iterable[str]) -> str:
 
 
 def _is_option(name: str, value: Any, expected: str, options: Iterable[str]) -> bool:
-    """Whether a name is given where one is allowed; an error if it is another name."""
+    """Whether an allowed name is given; raise for another name."""
     options = list(options)
     if not options or not isinstance(value, str):
         return False
@@ -257,7 +257,7 @@ def _is_option(name: str, value: Any, expected: str, options: Iterable[str]) -> 
 
 
 def check_scale(name: str, value: Any) -> None:
-    """Raise unless ``value`` is a positive number that can be divided by and squared."""
+    """Raise unless ``value`` is positive and not too small or large to be squared."""
     check_real(name, value, low=1e-12, high=1e12)
 
 
@@ -303,7 +303,7 @@ def check_int(
 
 
 def check_seed(random_state: Any) -> None:
-    """Raise unless a generator can be made of it; none is, of one that this would move on."""
+    """Raise unless it is a valid seed; a given generator is not advanced."""
     moving = isinstance(random_state, (np.random.Generator, np.random.RandomState))
     if not moving and random_state is not np.random:
         generator(random_state)
@@ -327,7 +327,7 @@ def generator(random_state: Any) -> np.random.Generator:
 def check_binning(strategy: str, n_bins: Any, n: int, effective: float | None = None) -> int | str:
     """Number of bins to use for n rows, "auto" resolved; "sweep" needs the data.
 
-    ``effective`` is the number of rows of equal weight that would say as much.
+    ``effective`` is the effective number of rows.
     """
     check_choice("strategy", strategy, get_args(Strategy))
     check_int("n_bins", n_bins, low=1, high=MOST_BINS, options=("auto", "sweep"))

@@ -1,4 +1,4 @@
-"""What a fitted object came from: when, by which version, from how many rows, and their hash."""
+"""When, by which version and on how many rows an object was fitted, and the hash of these rows."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 
 from .errors import InputError
 
-#: Numbers from which on sums are hashed, not the numbers; a prime, so that few patterns fit it.
+#: Number of sums that are hashed for long arrays; a prime, so that few patterns repeat with it.
 _WIDTH = 509
 
 
 class Provenance(NamedTuple):
-    """What a fitted object came from; no part of what it is, so equal objects may differ in it.
+    """When and on which rows an object was fitted; equal objects may differ in it.
 
     Attributes
     ----------
     rows : int or None
-        Rows that it was fitted on; None if it learns from none.
+        Number of rows in ``fit``; None if there were none.
     when : float
-        When, in seconds since 1970; ``SOURCE_DATE_EPOCH`` instead of the clock, where it is set.
+        Time in seconds since 1970; the variable ``SOURCE_DATE_EPOCH`` replaces it if set.
     version : str
         The version of calibkit.
     hash : str or None
-        Hash of the scores and labels of ``fit``, as they were read: the same rows give the same,
-        whatever they were called. No proof against forgery. None of streams, and of what learns
-        from no rows.
+        Hash of the scores and labels of ``fit``: the same rows give the same hash, for any names of
+        columns and classes. It does not protect against forgery. None for streams, and for
+        calibrators that learn nothing from the rows.
     """
 
     rows: int | None
@@ -45,11 +45,11 @@ class Provenance(NamedTuple):
 
 
 class Traced:
-    """What knows what it was fitted on."""
+    """Base of objects that know what they were fitted on."""
 
     @property
     def fitted_on_(self) -> Provenance | None:
-        """When, by which version and on how many rows; a stream tells of the rows up to now."""
+        """When, by which version and on how many rows; for streams, on the rows so far."""
         record: Provenance | None = self.__dict__.get("_fitted_on")
         seen = getattr(self, "n_seen_", None)
         if seen is None or (record is not None and record.rows == seen):
@@ -58,7 +58,7 @@ class Traced:
 
 
 def provenance(rows: int | None, *values: np.ndarray) -> Provenance:
-    """That of a fit to so many rows, now; ``values`` are their scores and labels."""
+    """The provenance of a fit now; ``values`` are the scores and labels of the rows."""
     from .. import __version__
 
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
@@ -67,7 +67,7 @@ def provenance(rows: int | None, *values: np.ndarray) -> Provenance:
 
 
 def _hash(values: tuple[np.ndarray, ...]) -> str:
-    """Hash of arrays, of long ones by the sums of their bits, which takes a tenth of the time."""
+    """Hash of arrays; for long ones of sums of their bits, which takes a tenth of the time."""
     digest = hashlib.sha256()
     for a in values:
         digest.update(str(a.shape).encode())
@@ -87,7 +87,7 @@ def _date(when: float) -> str:
 
 
 def provenance_to_dict(record: Provenance) -> dict[str, Any]:
-    """As it stands in a file."""
+    """The dict that files contain."""
     when = _date(record.when)
     return {"rows": record.rows, "when": when, "calibkit": record.version, "hash": record.hash}
 

@@ -62,7 +62,7 @@ def validate_problem(
     *,
     fractions: bool = False,
 ) -> Rows:
-    """Checked rows of a metric; labels that are all alike are fine where they are 0/1 or -1/1.
+    """Checked rows of a metric; labels that are 0, 1 or -1 may all be equal.
 
     With ``fractions``, the labels of a binary problem may be shares of events: ``y`` are floats.
     """
@@ -91,8 +91,8 @@ def validate_problem(
         if two_columns and pos_label is not None and len(labels) == 1:
             raise InputError(
                 "y_prob has two columns and y_true holds one label only, "
-                f"{spelled(labels.tolist()[0])}; expected the column of the event alone, or both "
-                "classes in classes=[...]."
+                f"{spelled(labels.tolist()[0])}; expected labels of both classes. Pass only the "
+                "column of the event, or both classes in classes=[...]."
             )
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
@@ -114,8 +114,8 @@ def validate_problem(
 def _refuse_event(pos_label: Any, n_classes: int) -> None:
     if pos_label is not None:
         raise InputError(
-            f"pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected it for "
-            "two classes. For one class of many give y_true == label and its column."
+            f"pos_label={spelled(pos_label)} with {n_classes} columns in y_prob; expected two "
+            "classes. For one of many classes pass y_true == label and its column."
         )
 
 
@@ -124,20 +124,20 @@ def _check_given(y_prob: Any, weights: Any, pos_label: Any) -> None:
     if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
         raise InputError(f"pos_label={spelled(pos_label)}; expected one label.")
     if y_prob is None:
-        raise InputError("y_prob is missing; expected probabilities beside the labels.")
+        raise InputError("y_prob is missing; expected probabilities. Pass them after the labels.")
 
 
 def _of_two_classes(y_prob: Any) -> bool:
     """Whether there are at most two columns."""
     try:
         shape = getattr(y_prob, "shape", None) or np.shape(y_prob)
-    except (ValueError, TypeError, OverflowError):  # ragged: `validate_scores` words it
+    except (ValueError, TypeError, OverflowError):  # ragged: `validate_scores` raises the error
         return False
     return len(shape) < 2 or shape[1] <= 2
 
 
 def columns_in_order(y_prob: Any, distinct: np.ndarray, pos_label: Any) -> Any:
-    """The columns of a frame in the order of the labels, of which one may be all that occurs."""
+    """The columns of a frame in the order of the labels, even if only one label occurs."""
     labels = distinct.tolist()
     if len(labels) == 1 and pos_label is not None and pos_label != labels[0]:
         labels = sorted([*labels, pos_label], key=str)
@@ -148,7 +148,7 @@ def columns_in_order(y_prob: Any, distinct: np.ndarray, pos_label: Any) -> Any:
 
 
 def _weights(sample_weight: Any, n: int) -> FloatArray | None:
-    """Checked weights; what is below 1e-50 of the largest counts as 0, or its square would."""
+    """Checked weights; those below 1e-50 of the largest become 0, because their squares would."""
     w = validate_weights(sample_weight, n)
     if w is None or w.min() >= _LEAST * w.max():
         return w
@@ -158,7 +158,7 @@ def _weights(sample_weight: Any, n: int) -> FloatArray | None:
 def _event_shares(
     distinct: np.ndarray, shares: FloatArray, pos_label: Any
 ) -> tuple[np.ndarray, FloatArray]:
-    """Shares of the event, which may be that of the smaller label."""
+    """Shares of the event, which may be the smaller label."""
     if pos_label is None or pos_label == distinct[1]:
         return np.array([0, 1]), shares
     if pos_label != distinct[0]:
@@ -170,7 +170,7 @@ def _event_shares(
 
 
 def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
-    """Weights that count rows, and events among them."""
+    """Weights checked to be whole numbers of rows, with whole numbers of events."""
     if w is None and y.dtype.kind != "f":
         return None
     n = np.ones(len(y)) if w is None else w
@@ -179,8 +179,8 @@ def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
         at = int(bad.argmax()) if bad.any() else None
         value = f"a sum of {n.sum():.6g}" if at is None else f"{n[at]:.6g} at row {at}"
         raise InputError(
-            f"weights='frequency' and a sample_weight of {value}; expected whole numbers of rows, "
-            "at most 2**53 together. For other weights use weights='sampling'.",
+            f"weights='frequency' and a sample_weight of {value}; expected whole numbers of rows "
+            "with a sum of at most 2**53. For other weights use weights='sampling'.",
             place=at,
         )
     off = np.abs(n * y - np.rint(n * y)) > 1e-6
@@ -188,8 +188,8 @@ def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
         i = int(off.argmax())
         raise InputError(
             f"weights='frequency', and y_true is {y[i]:.6g} at row {i} with a weight of "
-            f"{n[i]:.6g}, which is no whole number of events; expected k/n with the weight n. For "
-            "other fractions use weights='sampling'.",
+            f"{n[i]:.6g}, which is not a whole number of events; expected k/n with the weight n. "
+            "For other fractions use weights='sampling'.",
             place=i,
         )
     return n
@@ -198,7 +198,7 @@ def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
 def _binary_codes(
     distinct: np.ndarray, codes: IntArray, pos_label: Any
 ) -> tuple[np.ndarray, IntArray]:
-    """Codes with 1 for the positive label, also where only one label occurs."""
+    """Codes with 1 for the positive label, even if only one label occurs."""
     if pos_label is None:
         if len(distinct) != 1:
             return distinct, codes
@@ -206,8 +206,8 @@ def _binary_codes(
         if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
             return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
         raise InputError(
-            f"y_true holds one label only, {spelled(only)}; expected two, or pos_label to say "
-            "whether it is the event."
+            f"y_true holds one label only, {spelled(only)}; expected two labels. If only one "
+            "occurs, pass the label of the event as pos_label."
         )
     same_kind = isinstance(pos_label, str) == isinstance(distinct.tolist()[0], str)
     if len(distinct) > 2 or not same_kind or (len(distinct) == 2 and pos_label not in distinct):
@@ -220,25 +220,25 @@ def _binary_codes(
 
 
 def row_counts(w: FloatArray | None, n: int, weights: Weights) -> tuple[int, float]:
-    """Number of rows, and of rows of equal weight that would say as much."""
+    """Number of rows, and effective number of rows."""
     if w is not None and weights == "frequency":
         return int(w.sum()), float(w.sum())
     return n, float(n) if w is None else float(effective_count(w.sum(), w @ w))
 
 
 def refuse_beside_table(*given: Any) -> None:
-    """Raise if anything of the rows is given beside the table that stands for them."""
+    """Raise if rows are given together with their table."""
     if any(value is not None for value in given):
         raise InputError(
-            "a ScoreTable beside y_prob, sample_weight, pos_label or classes, which it holds "
-            "already; expected the table alone, or the rows."
+            "a ScoreTable together with y_prob, sample_weight, pos_label or classes, which it "
+            "already contains; expected the table alone, or the rows."
         )
 
 
 def refuse_kind(kind: Any) -> None:
-    """Raise if another kind of error is asked of a table than the one it stands for."""
+    """Raise if a kind other than binary is requested for a table."""
     if kind not in (None, "binary"):
-        raise InputError(f"kind={spelled(kind)} with a ScoreTable, which is binary.")
+        raise InputError(f"kind={spelled(kind)} with a ScoreTable; expected kind='binary'.")
 
 
 def validate_groups(groups: Any, sample_weight: Any, n: int) -> np.ndarray:
@@ -249,7 +249,7 @@ def validate_groups(groups: Any, sample_weight: Any, n: int) -> np.ndarray:
         g, w = g[w > 0], w[w > 0]
     distinct, codes = np.unique(g, return_inverse=True)
     if len(distinct) < 2:
-        raise InputError("groups holds one group only; expected at least two to draw from.")
+        raise InputError("groups holds one group only; expected at least two.")
     if len(distinct) < FEW_GROUPS:
         warn(f"{few_groups(codes, w)}.", FewGroupsWarning)
     return codes
@@ -264,28 +264,28 @@ def validate_confidence(
     *,
     fractions: bool = True,
 ) -> Binary:
-    """Checked rows of one event, or of the winning class being right for K > 2 classes."""
+    """Checked rows of the event, or for K > 2 classes of a correct prediction."""
     given = sample_weight, weights, pos_label
     rows = validate_problem(y_true, y_prob, *given, fractions=fractions)
     return reduce_rows(rows, infer_kind(None, rows.scores.n_classes), weights)[0]
 
 
 def infer_kind(kind: Kind | None, n_classes: int, kinds: tuple[str, ...] = KINDS) -> Kind:
-    """The kind asked for; otherwise that of the event, or of the winning class for K > 2."""
+    """The requested kind; by default binary, or top_label for K > 2 classes."""
     if kind is None:
         return "top_label" if n_classes > 2 else "binary"
     check_choice("kind", kind, kinds)
     if kind == "binary" and n_classes > 2:
         raise InputError(
             f"kind='binary' with {n_classes} columns in y_prob; expected "
-            f"{' or '.join(map(spelled, kinds[1:]))}. For one class give its column and y_true == "
-            "class."
+            f"{' or '.join(map(spelled, kinds[1:]))}. For one class pass y_true == label and its "
+            "column."
         )
     return kind
 
 
 def reduce_rows(rows: Rows, kind: Kind, weights: Weights = "sampling") -> list[Binary]:
-    """The binary problems that a kind of calibration error looks at."""
+    """The binary problems of a kind of calibration error."""
     s, y, w = rows.scores, rows.y, rows.w
     counts = weights == "frequency" and w is not None
 
@@ -345,7 +345,7 @@ def reversal(
 def validate_stream_rows(
     y_true: Any, y_prob: Any, kind: StreamKind | None, pos_label: Any, classes: Any
 ) -> tuple[Binary, IntArray, int, np.ndarray]:
-    """The labelled rows as a binary problem, their places in the stream, and its length.
+    """The labeled rows as a binary problem, their places in the stream, and its length.
 
     Then all forecasts, their columns in the order of the labels.
     """
@@ -358,7 +358,7 @@ def validate_stream_rows(
         n = len(validate_scores(y_prob, scale="probability", name="y_prob"))
         check_lengths(n, len(y), ("y_prob", "y_true"))
         if not known.any():
-            raise InputError("y_true holds no label; expected some rows with one.")
+            raise InputError("y_true holds no label; expected at least one labeled row.")
         y_prob = _by_name(y[known], y_prob, pos_label, classes)
         y_true, labelled = y[known], y_prob[known]
         data = validate_problem(y_true, labelled, pos_label=pos_label, classes=classes)

@@ -1,4 +1,4 @@
-"""From what a user has of each output to checked columns: signals, correctness, groups, rates."""
+"""Check what a user passes for each output: signals, correctness, groups, rates."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from .params import advice, check_choice
 from .printed import spelled
 from .warnings import MissingSignalWarning, warn
 
-#: What a signal is: a probability, a log-odds, or any number of which more means surer.
+#: Scale of a signal: a probability, a log-odds, or any number that grows with the confidence.
 SCALES = get_args(SignalScale)
 
 
 def validate_correct(correct: Any, signal: Any = None, name: str = "confidence") -> IntArray:
-    """0 or 1 for every output; ``signal`` is what they may have been mistaken for."""
+    """0 or 1 for every output; ``signal`` is checked for swapped arguments."""
     try:
         distinct, codes = validate_labels(correct, name="correct")
     except ValueError:
@@ -43,7 +43,7 @@ def validate_correct(correct: Any, signal: Any = None, name: str = "confidence")
 
 
 def validate_signals(confidence: Any, n: int, beside: str = "correct") -> dict[str, FloatArray]:
-    """Named columns of one number per output, NaN where there is none."""
+    """Named columns of one number per output; NaN if there is none."""
     if hasattr(confidence, "columns"):
         pairs = [(str(c), confidence[c]) for c in confidence.columns]
     elif isinstance(confidence, Mapping):
@@ -57,7 +57,7 @@ def validate_signals(confidence: Any, n: int, beside: str = "correct") -> dict[s
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(
-            f"confidence holds two signals called {spelled(twice)}; expected distinct names."
+            f"confidence holds two signals named {spelled(twice)}; expected distinct names."
         )
     return {name: _numbers(values, n, name, beside) for name, values in named.items()}
 
@@ -87,14 +87,14 @@ def _numbers(values: Any, n: int, name: str, beside: str) -> FloatArray:
     if np.isinf(a).any():
         at = int(np.flatnonzero(np.isinf(a))[0])
         raise InputError(
-            f"{what} is infinite at output {at}; expected finite numbers, or NaN where there is no "
-            "signal. Log-odds of probabilities 0 and 1: use scale='probability'."
+            f"{what} is infinite at output {at}; expected finite numbers, or NaN if there is no "
+            "signal. For log-odds of 0 and 1 pass probabilities, and use scale='probability'."
         )
     return a
 
 
 def validate_by(by: Any, n: int) -> np.ndarray:
-    """Parts that outputs belong to: labels, or several labels of each, joined."""
+    """Part of each output: its label, or its several labels joined."""
     if np.ndim(by) != 2 or len(by) != n:
         return validate_group_labels(by, n, "by")
     columns = np.asarray(by, dtype=object).T
@@ -103,7 +103,7 @@ def validate_by(by: Any, n: int) -> np.ndarray:
 
 
 def scales_of(scale: Any, signals: Mapping[str, FloatArray]) -> dict[str, SignalScale]:
-    """The scale of every signal, from one for all or one for each by name."""
+    """The scale of every signal, from one for all or a dict by name."""
     if not isinstance(scale, Mapping):
         check_choice("scale", scale, SCALES)
         return dict.fromkeys(signals, scale)
@@ -120,7 +120,7 @@ def scales_of(scale: Any, signals: Mapping[str, FloatArray]) -> dict[str, Signal
 
 
 def check_range(values: FloatArray, scale: SignalScale, name: str) -> None:
-    """Raise where a signal declared a probability is none."""
+    """Raise if a signal declared as a probability is outside [0, 1]."""
     if scale != "probability":
         return
     bad = (values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)
@@ -128,13 +128,13 @@ def check_range(values: FloatArray, scale: SignalScale, name: str) -> None:
         at = int(np.flatnonzero(bad)[0])
         raise InputError(
             f"{name} is {values[at]:.9g} at output {at}; expected probabilities in [0, 1]. "
-            f"Log-odds: scale={{{spelled(name)}: 'logit'}}; lengths, perplexities and other "
-            f"numbers: scale={{{spelled(name)}: 'score'}}."
+            f"For log-odds use scale={{{spelled(name)}: 'logit'}}; for lengths, perplexities and "
+            f"other numbers use scale={{{spelled(name)}: 'score'}}."
         )
 
 
 def warn_left_out(name: str, missing: np.ndarray, so: str) -> None:
-    """Say how many outputs are left out for want of a signal, and what comes of it."""
+    """Warn how many outputs are left out because they have no signal, and what follows."""
     n_missing, first = int(np.count_nonzero(missing)), int(np.argmax(missing))
     warn(
         f"{n_missing} of {len(missing)} outputs have no {name} (NaN, first at output {first}); "
@@ -183,12 +183,12 @@ def validate_rates(y: Any, n: int) -> FloatArray:
 
 
 def validate_trials(n_trials: Any, y: FloatArray, method: str) -> FloatArray | None:
-    """Numbers of trials of which the rates are whole shares."""
+    """Numbers of trials whose shares the rates are."""
     if n_trials is None:
         if method == "beta_binomial":
             raise InputError(
-                "n_trials is None; expected the number of trials behind each rate, an int or one "
-                "per row. Without it use method='pinball'."
+                "n_trials is None; expected the number of trials of each rate, an int or one per "
+                "row. Without it use method='pinball'."
             )
         return None
     n = _flat(validate_floats(n_trials, "n_trials"))
@@ -209,7 +209,7 @@ def validate_trials(n_trials: Any, y: FloatArray, method: str) -> FloatArray | N
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"y is {y[at]:.6g} at row {at}, which is no share of n_trials={n[at]:.0f} (y * "
+            f"y is {y[at]:.6g} at row {at}, which is not a share of n_trials={n[at]:.0f} (y * "
             f"n_trials = {k[at]:.6g}); expected k/n with whole k."
         )
     return n

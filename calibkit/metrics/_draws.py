@@ -220,7 +220,7 @@ def _value_of_rows(
 
 
 def _value_of_losses(spec: Metric, rows: Rows) -> Callable[[Any, IntArray], float]:
-    """Do the same for a mean loss, whose losses per row are computed only once."""
+    """Do so for a mean loss; the losses of the rows are computed only once."""
     s, y, w = rows.scores.values, rows.y, rows.w
     assert spec.loss is not None
     observed = spec.loss(s, y)

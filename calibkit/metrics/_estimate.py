@@ -77,10 +77,9 @@ class Estimate:
     null_low, null_high : float or None
         Ends of the null band: the central ``level`` of those values.
     note : str
-        A remark, if there is one: that the scores are clearly those of the other label, and what to
-        change.
+        A hint if the scores may belong to the other label; otherwise empty.
     caution : str
-        Why the interval may be too narrow, or why there is none.
+        Why the interval may be too narrow, or why there is none; otherwise empty.
 
     Examples
     --------

@@ -351,8 +351,8 @@ def roc_auc(
         Labels, or a table of all rows. For two classes also fractions of events in [0, 1]: a
         fraction k/n counts as n rows with k events, which share its weight.
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities of the larger label, or of every class (then the
-        one-vs-rest areas are averaged).
+        Probabilities of the larger label (one column), or of each class (the areas of each class
+        against the rest are then averaged).
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
     weights : {"sampling", "frequency"}, default="sampling"

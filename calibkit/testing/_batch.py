@@ -1,4 +1,4 @@
-"""Checks of every calibrator: on two classes, on K, and those that a trait calls for."""
+"""Checks of every calibrator: for two classes, for K classes, and for each trait."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def check_order_of_rows(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_rows_are_predicted_apart(calibrator: BaseCalibrator) -> None:
-    """A prediction doesn't depend on its neighbours."""
+    """A prediction doesn't depend on the other rows."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, y)
     expected = proba_of(fitted, p)
@@ -91,7 +91,7 @@ def check_rows_are_predicted_apart(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_purity(calibrator: BaseCalibrator) -> None:
-    """Input stays as it was, predictions repeat, refitting equals fitting, nothing is aliased."""
+    """Inputs are unchanged, predictions repeat, refitting equals fitting, nothing is shared."""
     p, y = binary_data()
     other, labels = binary_data(seed=5)
     p_before, y_before = p.copy(), y.copy()
@@ -113,7 +113,7 @@ def check_purity(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_reads_write_nothing(calibrator: BaseCalibrator) -> None:
-    """No read, refused or not, writes an attribute or an array, before the start or after it."""
+    """Reading never changes an attribute or array: fitted or not, with or without an error."""
     p, y = binary_data()
     fresh = clone(calibrator).set_params(classes=[0, 1])
     for one in (fresh, fitted_on(calibrator, p, y)):
@@ -128,7 +128,7 @@ def check_reads_write_nothing(calibrator: BaseCalibrator) -> None:
 
 
 def _reads(one: Any, p: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Any]]:
-    """Reads of a calibrator, good ones and such as are refused."""
+    """Calls that only read a calibrator, with valid and invalid arguments."""
 
     def asked(name: str, *args: Any) -> Any:
         return getattr(one, name)(*args)
@@ -147,7 +147,7 @@ def _reads(one: Any, p: np.ndarray, y: np.ndarray) -> Iterator[Callable[[], Any]
 
 @binary
 def check_state_is_declared(calibrator: BaseCalibrator) -> None:
-    """What fit learns is what ``_state`` names, and get_params is what __init__ was given."""
+    """``_state`` names all learned attributes, and a clone has the same parameters."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, y)
     learnt = {name for name in vars(fitted) if name.endswith("_")}
@@ -157,7 +157,7 @@ def check_state_is_declared(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_copies_are_exact(calibrator: BaseCalibrator) -> None:
-    """JSON and pickle give back the same bits."""
+    """JSON and pickle restore exactly the same calibrator."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, np.array(["no", "yes"])[y])
     # pickle looks a class up by its module, and finds none that was made within a function.
@@ -170,7 +170,7 @@ def check_copies_are_exact(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_hard_data(calibrator: BaseCalibrator) -> None:
-    """Exact 0 and 1, constants, ties, two rows, separation and rarity give finite answers."""
+    """Exact 0 and 1, constants, ties, two rows, separation and rare events give finite results."""
     p, y = binary_data()
     saturated = p.copy()
     saturated[:60] = y[:60]
@@ -208,7 +208,7 @@ def check_empty_batch(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_bad_scores(calibrator: BaseCalibrator) -> None:
-    """Bad scores are refused in fit and in predict_proba, by name and place."""
+    """Invalid scores raise an error in fit and predict_proba that names the value or the row."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, y)
     for value, words in ((np.nan, "NaN"), (np.inf, "infinity"), (1.5, "1.5"), (-0.2, "-0.2")):
@@ -227,7 +227,7 @@ def check_bad_scores(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_bad_labels(calibrator: BaseCalibrator) -> None:
-    """Bad labels are refused by name."""
+    """Invalid labels raise an error that names the reason."""
     p, y = binary_data()
     n = len(p)
     refuses(ValueError, "one class", lambda: fitted_on(calibrator, p, np.ones(n, dtype=int)))
@@ -240,7 +240,7 @@ def check_bad_labels(calibrator: BaseCalibrator) -> None:
 @binary
 @batch
 def check_bad_weights(calibrator: BaseCalibrator) -> None:
-    """Bad weights are refused by name."""
+    """Invalid weights raise an error that names the reason."""
     p, y = binary_data()
     n = len(p)
     refuses(ValueError, "negative", lambda: fitted_on(calibrator, p, y, -np.ones(n)))
@@ -252,7 +252,7 @@ def check_bad_weights(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_failed_fit_changes_nothing(calibrator: BaseCalibrator) -> None:
-    """After an error the object is what it was before."""
+    """After an error the calibrator is unchanged."""
     p, y = binary_data()
     fitted = fitted_on(calibrator, p, y)
     before = proba_of(fitted, p)
@@ -266,7 +266,7 @@ def check_failed_fit_changes_nothing(calibrator: BaseCalibrator) -> None:
 
 @binary
 def check_three_classes_refused_or_taken(calibrator: BaseCalibrator) -> None:
-    """A binary calibrator names the lifts; one for K classes wants a column for each class."""
+    """For K classes a binary calibrator names OneVsRestCalibrator; others need K columns."""
     p, y = multiclass_data()
     if "multiclass" not in calibrator._traits:
         refuses(ValueError, "OneVsRestCalibrator", lambda: fitted_on(calibrator, p, y))
@@ -277,7 +277,7 @@ def check_three_classes_refused_or_taken(calibrator: BaseCalibrator) -> None:
 
 @multiclass
 def check_class_permutation(calibrator: BaseCalibrator) -> None:
-    """Renaming classes permutes the columns and nothing else."""
+    """Reordering the classes only reorders the columns."""
     p, y = multiclass_data()
     expected = proba_of(fitted_on(calibrator, p, y), p)
     order = np.array([2, 0, 3, 1])
@@ -298,7 +298,7 @@ def check_weights_are_repetitions_multiclass(calibrator: BaseCalibrator) -> None
 
 @multiclass
 def check_missing_class(calibrator: BaseCalibrator) -> None:
-    """With ``classes`` given, a class may be missing; its column stays."""
+    """With ``classes``, a class may have no rows; its column remains."""
     p, y = multiclass_data()
     kept = y != 2
     names = np.array(["a", "b", "c", "d"])
@@ -311,7 +311,7 @@ def check_missing_class(calibrator: BaseCalibrator) -> None:
 
 @multiclass
 def check_hard_data_multiclass(calibrator: BaseCalibrator) -> None:
-    """One-hot rows, uniform rows, separation and few rows give finite answers."""
+    """One-hot rows, uniform rows, separation and few rows give finite results."""
     p, y = multiclass_data()
     onehot = np.eye(4)[y]
     mixed = np.where(np.arange(len(y))[:, None] < 100, np.eye(4)[(y + 1) % 4], p)
@@ -323,7 +323,7 @@ def check_hard_data_multiclass(calibrator: BaseCalibrator) -> None:
 
 @multiclass
 def check_copies_are_exact_multiclass(calibrator: BaseCalibrator) -> None:
-    """JSON gives back the same bits."""
+    """JSON restores exactly the same calibrator."""
     p, y = multiclass_data()
     fitted = fitted_on(calibrator, p, y)
     assert_array_equal(from_dict(to_dict(fitted)).predict_proba(p), fitted.predict_proba(p))
@@ -331,7 +331,7 @@ def check_copies_are_exact_multiclass(calibrator: BaseCalibrator) -> None:
 
 @with_trait("monotone")
 def check_monotone(calibrator: BaseCalibrator) -> None:
-    """A higher score never means a lower probability, also for scores that point backwards."""
+    """A higher score never gets a lower probability, even if the scores are reversed."""
     p, y = binary_data()
     grid = np.concatenate(([0.0], np.sort(p), [1.0]))
     for labels in (y, 1 - y):
@@ -341,7 +341,7 @@ def check_monotone(calibrator: BaseCalibrator) -> None:
 
 @with_trait("strict")
 def check_order_is_kept(calibrator: BaseCalibrator) -> None:
-    """Different scores stay different and in order, where they point the right way."""
+    """Different scores stay different and in order, unless the scores are reversed."""
     p, y = binary_data()
     q = proba_of(fitted_on(calibrator, p, y), np.unique(p))[:, 1]
     assert (np.diff(q) > 0).all()
@@ -366,7 +366,7 @@ def check_few_values(calibrator: BaseCalibrator) -> None:
 
 @with_trait("finite_outputs")
 def check_outputs_tell_bins_apart(calibrator: BaseCalibrator) -> None:
-    """A bin has one output and an output one bin, in both columns; a finer grid finds no more."""
+    """Each bin has one output and each output one bin, also for a finer grid of scores."""
     p, y = binary_data()
     for labels in (y, np.arange(len(y)) == 7):
         fitted = fitted_on(calibrator, p, labels)

@@ -1,4 +1,4 @@
-"""Data, helpers and the lists that checks are entered in."""
+"""Data, helpers and the lists of checks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAIT: dict[str, list[Check]] = {}
 
 
 def _known(check: Check) -> Check:
-    """The check, for the length of which files may name the class, registered or not."""
+    """The check; while it runs, the class is registered, so that files may name it."""
 
     @wraps(check)
     def run(calibrator: BaseCalibrator) -> None:
@@ -51,7 +51,7 @@ def multiclass(check: Check) -> Check:
 
 
 def batch(check: Check) -> Check:
-    """For calibrators to whom the order of rows is nothing and who take weights."""
+    """For calibrators that ignore the order of rows and accept weights."""
     check.batch = True  # type: ignore[attr-defined]
     return check
 
@@ -65,7 +65,7 @@ def with_trait(trait: str) -> Callable[[Check], Check]:
 
 
 def binary_data(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Over-confident probabilities of an event, some of them tied, and its labels 0/1.
+    """Make over-confident probabilities of an event, some of them equal, and labels 0/1.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def binary_data(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def multiclass_data(n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Over-confident probabilities of k classes, and labels 0..k-1.
+    """Make over-confident probabilities of k classes, and labels 0..k-1.
 
     Parameters
     ----------

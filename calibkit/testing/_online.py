@@ -1,4 +1,4 @@
-"""Checks of calibrators that learn from a stream."""
+"""Checks of online calibrators."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _in_blocks(calibrator: OnlineCalibrator, X: Any, y: Any, cuts: list[int]) ->
 
 @with_trait("online")
 def check_blocks_make_no_difference(calibrator: BaseCalibrator) -> None:
-    """However a stream is cut, ``predict_then_update`` gives the same bits of forecasts and state;
-    the first ``partial_fit`` of one that has not started learns as it does, and as ``fit``."""
+    """Batches of any size give exactly the same forecasts and state in ``predict_then_update``;
+    a first ``partial_fit`` and ``fit`` give the same state."""
     X, y = _data(calibrator)
     whole, parts, alone = (_fresh(calibrator) for _ in range(3))
     expected = whole.predict_then_update(X, y)
@@ -50,7 +50,7 @@ def check_blocks_make_no_difference(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_nothing_is_seen_ahead(calibrator: BaseCalibrator) -> None:
-    """A forecast depends on no label from its own on."""
+    """A forecast does not depend on its own label or later ones."""
     X, y = _data(calibrator)
     k = int(y.max())
     forecasts = _fresh(calibrator).predict_then_update(X, y)
@@ -62,7 +62,7 @@ def check_nothing_is_seen_ahead(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_forecasts_match_predictions(calibrator: BaseCalibrator) -> None:
-    """Predicting, twice, and then learning is predicting then updating."""
+    """Predicting twice and then updating equals ``predict_then_update``."""
     X, y = _data(calibrator)
     expected = _fresh(calibrator).predict_then_update(X, y)
     online = _fresh(calibrator).partial_fit(X[:100], y[:100])
@@ -76,7 +76,7 @@ def check_forecasts_match_predictions(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_labels_may_be_missing(calibrator: BaseCalibrator) -> None:
-    """Rows without a label are forecast and teach nothing."""
+    """Rows without a label get a forecast and change nothing."""
     X, y = _data(calibrator)
     gaps = np.where(np.arange(len(y)) % 3 == 1, np.nan, y.astype(float))
     known = ~np.isnan(gaps)
@@ -96,7 +96,7 @@ def check_labels_may_be_missing(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_late_labels(calibrator: BaseCalibrator) -> None:
-    """Labels that come at once, by id, teach what prompt ones do; none stops the others."""
+    """Labels that arrive late, by id, give the same state; a missing one does not block others."""
     X, y = _data(calibrator)
     prompt, late = _fresh(calibrator), _fresh(calibrator)
     prompt.partial_fit(X[:50], y[:50], classes=np.unique(y))
@@ -136,7 +136,7 @@ def check_batches(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_state_does_not_grow(calibrator: BaseCalibrator) -> None:
-    """Forecasts that wait are bounded in number, the oldest go first."""
+    """The number of waiting forecasts is limited; the oldest are dropped first."""
     X, y = _data(calibrator)
     online = _fresh(calibrator).set_params(max_pending=10)
     online.partial_fit(X[:100], y[:100], classes=np.unique(y))
@@ -148,7 +148,7 @@ def check_state_does_not_grow(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_starts(calibrator: BaseCalibrator) -> None:
-    """A stream may begin with one class, with no label, or with nothing."""
+    """A stream may begin with one class, without labels, or without rows."""
     X, y = _data(calibrator)
     classes = np.unique(y)
     declared = _fresh(calibrator).set_params(classes=classes)
@@ -165,7 +165,7 @@ def check_starts(calibrator: BaseCalibrator) -> None:
 
 @with_trait("online")
 def check_failed_update_changes_nothing(calibrator: BaseCalibrator) -> None:
-    """After an error the object is what it was before, all that it holds included."""
+    """After an error the calibrator is unchanged, and so are the objects that it holds."""
     X, y = _data(calibrator)
     online = _fresh(calibrator).partial_fit(X, y)
     online.forecast(["a"], X[:1])
@@ -217,7 +217,7 @@ def _is_stopped(online: OnlineCalibrator, name: str, call: Callable[[Any], Any])
 
 @with_trait("online")
 def check_one_row_at_a_time(calibrator: BaseCalibrator) -> None:
-    """Scores and labels one by one, without arrays."""
+    """Single scores and labels, without arrays, give the same results."""
     if "multiclass" in calibrator._traits:
         return
     p, y = binary_data()
