@@ -77,7 +77,7 @@ def test_evaluate_prints_the_librarys_table_and_draws(folder, scored, tmp_path):
     )
     assert str(table) in out.stdout
     n = N_PROBLEMS * N_SAMPLES
-    assert out.stdout.startswith(f"{n:,} outputs of {N_PROBLEMS} tasks, plus tests\n")
+    assert out.stdout.startswith(f"{n:,} outputs of {N_PROBLEMS} tasks, correct by plus tests\n")
     drawn = sorted(p.name for p in (tmp_path / "pictures").iterdir())
     assert drawn == sorted(f"{name}.png" for name in signals)
     assert all((tmp_path / "pictures" / name).stat().st_size > 10_000 for name in drawn)
@@ -100,7 +100,7 @@ def test_evaluate_as_json(folder, scored):
 def test_evaluate_a_table_of_scores(folder):
     out = run(folder, "evaluate", "table.csv", "--group", "repo", "--no-plots", "--cv", "4").stdout
     assert "left out, not in [0, 1]: lines (to use them: --score)" in out
-    assert "(4 folds by group)" in out
+    assert "(4 folds by group); 90% intervals allow for groups. brier_ref: Brier score of" in out
     out = run(folder, "evaluate", "table.csv", "--score", "lines", "--no-plots").stdout
     assert "lines" in out.splitlines()[3]
     out = run(folder, "evaluate", "table.csv", "--by", "repo", "--cv", "2", "--no-plots").stdout
@@ -144,6 +144,14 @@ def test_policy_is_the_librarys(folder, scored, tmp_path):
     for line in (*str(gate).splitlines(), *str(report).splitlines()):
         assert line.strip() in printed
     assert gate.feasible_
+    uncalibrated = 1 / (1 + np.exp(-gate.threshold_))
+    said = (
+        f"This threshold is in log-odds; as an uncalibrated probability it is {uncalibrated:.4g}."
+    )
+    assert said in printed
+    assert printed[-1] == (
+        "The costs decide; the threshold only marks the outputs with the guarantee."
+    )
     assert picture.stat().st_size > 10_000
     facts = json.loads(run(folder, "policy", *FILES, *more, "--json").stdout)
     assert facts["thresholds"][NAME]["threshold"] == gate.threshold_
@@ -152,7 +160,10 @@ def test_policy_is_the_librarys(folder, scored, tmp_path):
 
 def test_signals_share_delta_and_impossible_demands_are_said(folder):
     result = run(folder, "policy", *FILES, "--max-error", "0.001")
-    assert "The thresholds of 5 signals share alpha = 0.1" in result.stdout
+    assert "5 signals are tested, so each gets alpha 0.1 / 5 = 0.02, and" in result.stdout
+    assert "The best threshold is " in result.stdout
+    assert result.stdout.count("(log-odds): it accepts") == 5
+    assert "The costs decide" not in result.stdout
     assert result.stdout.count("nothing is accepted") == 5
     assert result.stderr == ""  # said once
     facts = json.loads(run(folder, "policy", *FILES, "--max-error", "0.001", "--json").stdout)

@@ -255,12 +255,16 @@ def test_calibration_pays():
 def test_report_prints():
     text = str(POLICY.evaluate(*outputs(), random_state=0))
     assert text.startswith(
-        "Accept at 0.9 or more, discard below 0.25, review in between.\n500 outputs"
+        "By cost: accept at a calibrated probability of 0.9 or more, discard below 0.25, else "
+        "review.\n500 outputs"
     )
     assert "If the probabilities are calibrated, the policy is optimal and costs 0." in text
     assert "review all" in text
     without = TriagePolicy(cost_accept_wrong=3, cost_discard_right=1)
-    assert str(without) == "Accept at 0.75 or more, discard the rest; reviews would cost more."
+    assert str(without) == (
+        "By cost: accept at a calibrated probability of 0.75 or more, discard the rest; reviews "
+        "would cost more."
+    )
     assert "review all" not in str(without.evaluate(*outputs(), random_state=0))
     again = pickle.loads(pickle.dumps(POLICY))
     assert again == POLICY

@@ -311,7 +311,7 @@ def test_one_output_is_tested_from_each_group():
     gate = RiskControlledThreshold(0.2).fit(p, correct, groups)
     assert (gate.n_tested_, gate.n_groups_, gate.n_outputs_) == (400, 400, 2000)
     assert gate.n_accepted_ == (p >= gate.threshold_).sum()
-    assert "Tested on 400 outputs from 400 groups." in str(gate)
+    assert "Tested on 400 outputs, at most one of each of 400 groups." in str(gate)
 
 
 def test_groups_of_one_are_outputs():
@@ -366,6 +366,12 @@ def test_nothing_is_accepted_where_nothing_is_guaranteed():
     assert np.isnan([gate.error_, gate.bound_]).all()
     assert not gate.predict([0.0, 1.0]).any()
     assert "More outputs would not help" in str(gate)
+    best = gate.best_
+    assert (
+        f"The best threshold is {best.threshold:.4g}: it accepts {best.n_accepted:,} of 1,000 "
+        f"outputs; {best.error:.2%} of them are wrong in this sample, and the true rate may be up "
+        f"to {best.bound:.2%}."
+    ) in str(gate)
     assert gate.best_.n_needed is None
     bounds = [binom.cdf((~correct[p >= t]).sum(), (p >= t).sum(), gate.best_.bound) for t in p]
     assert min(bounds) == pytest.approx(0.1)  # no threshold has a smaller bound

@@ -127,7 +127,7 @@ def read_judged(generations: str, results: str | None, options: FileOptions) -> 
     scored = join_results(outputs, verdicts)
     signals, notes = _signals(scored, options)
     n, tasks = len(scored), len(np.unique(scored.groups))
-    notes.insert(0, f"{n:,} outputs of {tasks:,} tasks, {scored.notion}")
+    notes.insert(0, f"{n:,} outputs of {tasks:,} tasks, correct by {scored.notion}")
     groups = _column(scored, "--group", options.group)
     by = _column(scored, "--by", options.by)
     return Judged(signals, signals.scales, scored.correct, groups, by, notes)
@@ -558,18 +558,23 @@ def _policy_lines(
     lines = []
     if len(gates) > 1:
         lines += [
-            f"The thresholds of {len(gates)} signals share alpha = {alpha:g}, so the guarantee is "
-            "valid for any one you choose. With one --signal, it gets the whole alpha.",
+            f"{len(gates)} signals are tested, so each gets alpha {alpha:g} / {len(gates)} = "
+            f"{alpha / len(gates):.3g}, and the guarantee is valid for any one you choose. With "
+            "one --signal, it gets the whole alpha.",
             "",
         ]
     for name, gate in gates.items():
         lines += [f"{name}", *(f"  {line}" for line in str(gate).splitlines())]
         if gate.feasible_ and gate.scale == "logit":
             p = float(expit(np.array([gate.threshold_]))[0])
-            lines.append(f"  This threshold is in log-odds; as a probability it is {p:.4g}.")
+            lines.append(
+                f"  This threshold is in log-odds; as an uncalibrated probability it is {p:.4g}."
+            )
         lines.append("")
         if name in reports:
             lines += [*(f"  {line}" for line in str(reports[name]).splitlines()), ""]
+    if reports:
+        lines += ["The costs decide; the threshold only marks the outputs with the guarantee.", ""]
     return lines[:-1]
 
 

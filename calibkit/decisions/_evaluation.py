@@ -63,7 +63,7 @@ def evaluate_confidence(
 
     Parameters
     ----------
-    confidence : array-like of shape (n,), dict or data frame of such, or Scored
+    confidence : array-like of shape (n,), dict, data frame or Scored
         One signal, or several by name: one number per output, NaN where an output has none. A
         Scored (from :func:`join_results`) also contains ``correct`` and ``groups``: do not pass
         ``correct``; its groups are the tasks unless you pass ``groups``.
@@ -71,7 +71,7 @@ def evaluate_confidence(
         Whether each output is correct: 0/1 or bool.
     groups : array-like of shape (n,), optional
         Problem or repository of each output. Outputs of one group stay in one fold and are
-        resampled together for the intervals (bootstrap).
+        treated as dependent in the intervals.
     calibrator : str or calibrator, default="auto"
         Calibrator of the signals, as in :func:`cross_val_calibrate`.
     cv : int, splitter or {"spiess2024", "spiess2024_sorted"}, default=5
@@ -82,14 +82,14 @@ def evaluate_confidence(
         separately.
     scale : {"probability", "logit", "score"} or dict, optional
         Scale of the signals: one for all, or a dict by name. "logit" means log-odds. A "score" (a
-        length, a perplexity) is any other number; uncalibrated, only its AUC is defined. Default:
+        length, a perplexity) is any other number; before calibration it has only an AUC. Default:
         the scales that :class:`Signals` contain, else "probability".
     level : float, default=0.9
         Confidence level of the intervals.
     n_resamples : int, default=1000
-        Number of bootstrap resamples for the intervals.
+        Number of simulations for the intervals of ece and ece_debiased.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the folds and of the bootstrap.
+        Seed of the folds and of the simulations.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def evaluate_confidence(
         n (outputs with the signal), missing (outputs without it), success_rate (share of correct
         outputs), brier (Brier score), brier_ref (Brier score of predicting the success rate),
         skill (Brier skill score, ``1 - brier / brier_ref``), ece (expected calibration error, ten
-        equal-width bins), ece_debiased (the same less its bias), auc (ROC AUC). Notes flag
+        equal-width bins), ece_debiased (ece minus its bias), auc (ROC AUC). Notes flag
         uninformative signals. Export it with ``to_pandas()``, ``to_markdown()`` or ``to_latex()``.
 
     Raises
@@ -127,14 +127,14 @@ def evaluate_confidence(
     are wrong, or if the effective number of groups, ``n**2 / sum(size**2)`` (Kish 1965), is below
     10.
 
-    For an uninformative signal, cross-validation gives an AUC and a skill slightly below chance: a
-    fold with more correct outputs is calibrated on other folds, which have fewer.
+    For an uninformative signal, cross-validation gives an AUC and a skill slightly below chance: if
+    a fold has more correct outputs, the other folds have fewer.
 
     ``cv="spiess2024"`` is the protocol of the code of Spiess et al. (2024): signals are rounded to
     seven decimals and clipped to [1e-6, 1 - 1e-6]; five folds are shuffled with seed 42 and ignore
     groups; scikit-learn fits an unpenalized logistic regression to the log-odds. Folds are made
     from the outputs in the given order, or sorted by signal ("spiess2024_sorted"). Their bins have
-    floating-point edges that put 0.3, 0.6 and 0.7 one bin lower than here. ``calibrator`` is
+    edges with rounding errors: 0.3, 0.6 and 0.7 fall one bin lower than here. ``calibrator`` is
     ignored.
 
     References
@@ -204,7 +204,11 @@ def evaluate_confidence(
     how = "spiess2024" if isinstance(cv, str) else f"{cv} folds" if isinstance(cv, int) else "folds"
     whole = " by group" if g is not None and not isinstance(cv, str) else ""
     caption = f"calibrated out of fold ({how}{whole}); {percent(level)} intervals"
-    caption += ", groups resampled whole" * bool(whole)
+    caption += " allow for groups" * (g is not None)
+    caption += (
+        ". brier_ref: Brier score of predicting success_rate. skill: 1 - brier / brier_ref; at 0 "
+        "or less, no better than predicting success_rate. ece_debiased: ece minus its bias."
+    )
     return ResultTable(tuple(rows), tuple(notes), caption, _BRIEF)
 
 

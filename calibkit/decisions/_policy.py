@@ -167,7 +167,7 @@ class TriagePolicy(Traced):
     >>> from calibkit.decisions import TriagePolicy
     >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
     >>> print(policy)
-    Accept at 0.9 or more, discard below 0.25, review in between.
+    By cost: accept at a calibrated probability of 0.9 or more, discard below 0.25, else review.
     >>> policy.decide([0.95, 0.5, 0.1]).tolist()
     ['accept', 'review', 'discard']
     """
@@ -306,7 +306,7 @@ class TriagePolicy(Traced):
         >>> p = rng.beta(2, 1, 1000)
         >>> policy = TriagePolicy(cost_accept_wrong=10, cost_review=1, cost_discard_right=4)
         >>> print(policy.evaluate(p, rng.random(1000) < p, random_state=0))
-        Accept at 0.9 or more, discard below 0.25, review in between.
+        By cost: accept at a calibrated probability of 0.9 or more, discard below 0.25, else review.
         1,000 outputs; 90% intervals
           accept      15.9% [14.0%, 17.9%]    5.0% [2.5%, 8.9%] of them wrong
           review      78.2% [75.9%, 80.3%]
@@ -370,9 +370,10 @@ class TriagePolicy(Traced):
 
     def __str__(self) -> str:
         high, low = self.accept_at, self.discard_below
+        accept = f"By cost: accept at a calibrated probability of {high:.4g} or more"
         if low < high:
-            return f"Accept at {high:.4g} or more, discard below {low:.4g}, review in between."
-        return f"Accept at {high:.4g} or more, discard the rest; reviews would cost more."
+            return f"{accept}, discard below {low:.4g}, else review."
+        return f"{accept}, discard the rest; reviews would cost more."
 
 
 def _share(

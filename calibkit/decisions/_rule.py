@@ -308,7 +308,7 @@ class DecisionRule(Traced):
     def __str__(self) -> str:
         lines = [f"{self.signal} ({_SCALES[self.scale]}), P(correct) by {spelled(self.calibrator)}"]
         if self.policy is not None:
-            lines.append(f"By P(correct): {self.policy}")
+            lines.append(f"{self.policy}")
         if self.threshold is not None:
             lines.append(f"By {self.signal}: {self.threshold}")
         return "\n".join(lines)

@@ -31,7 +31,7 @@ _MORE = 1.25
 
 
 class Reachable(NamedTuple):
-    """The closest threshold, where no threshold has the guarantee.
+    """The best threshold that was tested, if no threshold has the guarantee.
 
     Attributes
     ----------
@@ -42,8 +42,7 @@ class Reachable(NamedTuple):
     error : float
         Error rate among these.
     bound : float
-        Exact upper bound of the error rate at this one threshold, at confidence level
-        ``1 - alpha``.
+        Upper bound of the error rate at this threshold, at confidence level ``1 - alpha``.
     n_needed : int or None
         About how many outputs (or groups) like these would give the guarantee. None if more outputs
         would not help, or if it fails because a higher threshold fails.
@@ -92,7 +91,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         Probability that the guarantee fails, in (0, 1).
     scale : {"probability", "logit", "score"}, default="probability"
         Scale of ``p``: a probability, log-odds, or any other number that is higher for outputs
-        more likely to be correct. Only the order matters; the scale serves to detect mistakes.
+        more likely to be correct. Only the order matters; ``scale`` is used only to check ``p``.
     max_group_size : int, optional
         Largest number of outputs that a group can have, such as the samples drawn per problem. Set
         it if group sizes vary. Default: the size of the largest group in the data.
@@ -108,8 +107,8 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     error_ : float
         Error rate among these; NaN if nothing is accepted.
     bound_ : float
-        Exact upper bound of the error rate at this one threshold, at most ``max_error``; NaN if
-        nothing is accepted.
+        Upper bound of the error rate at ``threshold_``, at most ``max_error``; NaN if nothing is
+        accepted.
     feasible_ : bool
         Whether a threshold has the guarantee.
     n_tested_ : int
@@ -119,7 +118,8 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     n_groups_ : int or None
         Number of groups; None without groups.
     best_ : Reachable or None
-        The closest threshold, if no threshold has the guarantee.
+        The best threshold that was tested (with ``threshold``, ``n_accepted``, ``error``,
+        ``bound`` and ``n_needed``), if none has the guarantee.
 
     Raises
     ------
@@ -136,27 +136,23 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     If a fixed threshold has error rate R and accepts N outputs, Bin(N, R) of them are wrong, so
     ``P(Bin(N, max_error) <= wrong)`` is an exact p-value. Thresholds are tested from high to low,
     each at the same significance level, until one fails (fixed-sequence testing, as in Learn then
-    Test: Angelopoulos et al. 2021). The start of the sequence must not depend on the data, and the
-    highest scores are too few to pass a test. The sequence therefore starts at an upper quantile of
-    the distribution of scores. Its rank in the data is unknown, but lies in a binomial range except
-    with probability alpha / 10. Tests run from the upper end of that range, and only thresholds
-    below its lower end count. This sets a minimum number of accepted outputs: by default 87 of 200
-    outputs, 125 of 500, 208 of 1,000 and 215 of 5,000.
+    Test: Angelopoulos et al. 2021). The tests start at a quantile of the distribution of
+    scores, which does not depend on the data. Its rank in the data is known only up to a range;
+    a tenth of alpha allows for that.
+    This sets a minimum number of accepted outputs: by default 87 of 200 outputs, 125 of 500, 208 of
+    1,000 and 215 of 5,000.
 
-    If the outputs with the highest scores are wrong too often, up to three more sequences may still
-    find a threshold. Each starts at a lower quantile than the one before: where 15%, 30% and 65% of
-    the outputs are accepted if scores have no ties, or at the next values if most outputs share a
-    few values, as stated confidences do. The four sequences have 1/2, 1/4, 1/8 and 1/8 of alpha. A
-    sequence that reaches the start of the next one passes its level on (fallback procedure: Wiens
-    and Dmitrienko 2005). There is one sequence if there are fewer outputs than six times the
-    minimum number.
+    With many outputs, up to three more sequences start where about 15%, 30% and 65% of the outputs
+    are accepted. They can find a threshold if the outputs with the highest scores are wrong too
+    often. The four sequences have 1/2, 1/4, 1/8 and 1/8 of alpha; a sequence that reaches the start
+    of the next one gives its alpha to the next (fallback procedure: Wiens and Dmitrienko 2005).
 
     Groups: problems are independent, but samples of one problem are not. From each group one output
     is drawn at random, with probability ``size / max_group_size``. The drawn outputs are
     independent and have the same error rate as all outputs, so the guarantee stays exact; it is
     about outputs, so large groups count more. If outputs of one problem are mostly all correct or
-    all wrong, drawing loses little. A sequence also ends where the error rate of all outputs
-    exceeds ``max_error``.
+    all wrong, drawing loses little. A sequence also ends where more than ``max_error`` of all
+    accepted outputs, drawn or not, are wrong.
 
     You may calibrate the signal before, with a calibrator fitted on other outputs (or problems). An
     increasing calibrator accepts the same outputs. Do not pass out-of-fold probabilities: each fold
@@ -381,11 +377,14 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         sure = f"with {percent(1.0 - self.alpha)} confidence"
         tested = ""
         if self.n_groups_ is not None:
-            tested = f" Tested on {self.n_tested_:,} outputs from {self.n_groups_:,} groups."
+            tested = (
+                f" Tested on {self.n_tested_:,} outputs, at most one of each of "
+                f"{self.n_groups_:,} groups."
+            )
         if self.best_ is not None:
             grouped = self.n_groups_ is not None
-            nearest = _reachable(self.best_, self.n_tested_, grouped, self.max_error)
-            return f"No threshold guarantees {sure} that {error}: nothing is accepted. {nearest}"
+            best = _reachable(self.best_, self.n_tested_, grouped, self.scale, self.max_error)
+            return f"No threshold guarantees {sure} that {error}: nothing is accepted. {best}"
         return (
             f"Accept at {self.threshold_:.4g} or more: {sure}, {error}. {self.n_accepted_:,} of "
             f"{self.n_outputs_:,} outputs are accepted; {self.error_:.2%} of them are wrong."
@@ -393,13 +392,14 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         )
 
 
-def _reachable(best: Reachable, n_tested: int, grouped: bool, max_error: float) -> str:
-    """The closest threshold, and what would help."""
+def _reachable(best: Reachable, n_tested: int, grouped: bool, scale: str, max_error: float) -> str:
+    """The best threshold, and what would help."""
     per = "outputs (one per group)" if grouped else "outputs"
+    unit = " (log-odds)" if scale == "logit" else ""
     text = (
-        f"The closest threshold is {best.threshold:.4g}: it accepts {best.n_accepted:,} of "
-        f"{n_tested:,} {per}; {best.error:.2%} of them are wrong (at most {best.bound:.2%} with "
-        "the same confidence). "
+        f"The best threshold is {best.threshold:.4g}{unit}: it accepts {best.n_accepted:,} of "
+        f"{n_tested:,} {per}; {best.error:.2%} of them are wrong in this sample, and the true rate "
+        f"may be up to {best.bound:.2%}. "
     )
     if best.n_needed is None and best.bound <= max_error:
         return text + (

@@ -117,12 +117,13 @@ class CalibeatingCalibrator(WrappingCalibrator):
 
 
 class TrackingCalibrator(CalibeatingCalibrator):
-    """Calibeating by tracking (TOPS): replace each forecast by the event rate so far in its bin.
+    """Replace each forecast by the event rate so far in its bin (calibeating by tracking, TOPS).
 
     Use it as the default for streams of two classes. An inner calibrator, by default
     :class:`OnlinePlattCalibrator`, makes the forecasts. Of the methods in the paper, this one has
-    the smallest calibration error on nearly all streams, and it loses almost no sharpness. If the
-    scores drift, use ``TrackingCalibrator(AdaptivePlattCalibrator())``.
+    the smallest calibration error on nearly all streams, and it loses almost no sharpness (how far
+    the event rates of the bins are apart). If the scores drift, use
+    ``TrackingCalibrator(AdaptivePlattCalibrator())``.
 
     Before the first label it returns the middle of the bin of the score, such as .25 for .23.
     :mod:`calibkit.online` shows how to call it.
@@ -134,9 +135,9 @@ class TrackingCalibrator(CalibeatingCalibrator):
     n_bins : int, default=10
         Number of equal-width bins of the inner forecasts, at most a million.
     smoothing : float, default=1.0
-        Weight, in labels, of the middle of the bin. With 0, the rule of the paper, a bin whose
-        labels were all equal so far forecasts exactly 0 or 1. This happens in the first rows; it
-        can cost an infinite log loss or raise an alarm.
+        The bin's middle counts as this many labels. With 0 (as in the paper), a bin with equal
+        labels so far forecasts exactly 0 or 1. This happens in the first rows; it can cost an
+        infinite log loss or raise an alarm.
     classes : array-like, optional
         The two class labels in sorted order.
     max_pending : int, default=100_000
@@ -162,8 +163,8 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     With ``smoothing=0`` the forecast of an empty bin is its middle. The sharpness is then within
     ``eps + eps^2 / 4 + (log T + 1) / (eps T)`` of the inner calibrator's, where eps is the width of
-    a bin (Theorem 3.1 of the paper). The calibration error has no bound against an adversary; that
-    of :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label
+    a bin (Theorem 3.1 of the paper). The calibration error has no worst-case bound;
+    :class:`HedgingCalibrator` has one. The authors' code starts every bin from a pseudo-label
     near its middle.
 
     References

@@ -62,8 +62,9 @@ class Journal(LearnsStreams):
         The calibrator to start a new file with; a copy is used. For an existing file leave it out.
         If passed, its parameters must equal those in the file, and its state is ignored.
     snapshot_every : int, default=1000
-        Number of rows after which the whole state is written and the calls so far are deleted. A
-        larger number makes the file longer and a restart slower.
+        The whole state (a snapshot) is written, and the logged calls are deleted, when the logged
+        calls have at least this many rows and take as much space as the last snapshot. A larger
+        number makes the file longer and a restart slower.
     durable : bool, default=False
         Whether every commit waits for the disk, so that a power failure loses nothing. By default a
         power failure may lose the last few updates.
@@ -88,11 +89,10 @@ class Journal(LearnsStreams):
     -----
     The file has a snapshot and the calls after it, with their arguments: 8 bytes per score and 1
     per label. A restart repeats these calls, so it gives the same bits on the same machine with the
-    same versions. A new snapshot is written when the calls have ``snapshot_every`` rows and are as
-    large as the last snapshot.
+    same versions.
 
     An update takes one transaction, .1 to .2 ms for up to 100 rows. For 10^5 rows per second, pass
-    100 rows per call. With ``durable`` the disk sets the time. See ``benchmarks/journal.py``.
+    100 rows per call. ``durable`` is as slow as the disk. See ``benchmarks/journal.py``.
 
     The lock is that of SQLite. It ends with its process and needs a local disk. While the journal
     is open, do not touch the file ``path-wal``. Calls from several threads wait for each other.
