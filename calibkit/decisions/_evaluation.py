@@ -205,11 +205,7 @@ def evaluate_confidence(
     whole = " by group" if g is not None and not isinstance(cv, str) else ""
     caption = f"calibrated out of fold ({how}{whole}); {percent(level)} intervals"
     caption += " allow for groups" * (g is not None)
-    caption += (
-        ". brier_ref: Brier score of predicting success_rate. skill: 1 - brier / brier_ref; at 0 "
-        "or less, no better than predicting success_rate. ece_debiased: ece minus its bias."
-    )
-    return ResultTable(tuple(rows), tuple(notes), caption, _BRIEF)
+    return ResultTable(tuple(rows), tuple(notes), caption + _COLUMNS, _BRIEF)
 
 
 def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[Any, Any, Any]:
@@ -352,3 +348,10 @@ def _reference(rate: Estimate) -> Estimate:
     high = 0.25 if rate.low <= 0.5 <= rate.high else max(ends)
     value = rate.value * (1.0 - rate.value)
     return replace(rate, name="brier_ref", value=value, low=min(ends), high=high)
+
+
+#: What the columns of the table mean, for its caption.
+_COLUMNS = (
+    ". brier_ref: Brier score of predicting success_rate. skill: 1 - brier / brier_ref; at 0 or "
+    "less, no better than predicting success_rate. ece_debiased: ece minus its bias."
+)
