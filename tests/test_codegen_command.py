@@ -100,7 +100,7 @@ def test_evaluate_as_json(folder, scored):
 def test_evaluate_a_table_of_scores(folder):
     out = run(folder, "evaluate", "table.csv", "--group", "repo", "--no-plots", "--cv", "4").stdout
     assert "left out, not in [0, 1]: lines (to use them: --score)" in out
-    assert "(4 folds by group); 90% intervals allow for groups. brier_ref: Brier score of" in out
+    assert "(4 folds by group); 90% intervals allow for groups\nbrier_ref: Brier score of" in out
     out = run(folder, "evaluate", "table.csv", "--score", "lines", "--no-plots").stdout
     assert "lines" in out.splitlines()[3]
     out = run(folder, "evaluate", "table.csv", "--by", "repo", "--cv", "2", "--no-plots").stdout

@@ -177,7 +177,7 @@ def test_nothing_is_swallowed():
     table = ScoreTable.from_arrays(y, p)
     with pytest.raises(ValueError, match="binary"):
         calibration_error(table, kind="top_label")
-    with pytest.raises(ValueError, match="beside"):
+    with pytest.raises(ValueError, match="together with y_prob"):
         brier_score(table, p)
     with pytest.raises(TypeError, match=r"'seed'; it has .*did you mean 'random_state'"):
         estimate("calibration_error", y, p, seed=3)

@@ -115,7 +115,7 @@ def test_fit_warns_once_of_labels_in_the_place_of_probabilities(example):
             clone(example).fit(given, labels)
         found = [w for w in caught if w.category is HardScoresWarning]
         assert [w.filename for w in found] == [__file__]
-    assert "Pass those of predict_proba" in str(found[0].message)
+    assert "Pass the output of predict_proba" in str(found[0].message)
 
 
 HARD = [

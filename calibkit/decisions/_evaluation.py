@@ -32,6 +32,10 @@ from ._collapse import N_BINS, collapse_of
 from ._folds import TooFewError, of_rows, out_of_fold, validate_folds
 from ._result_table import ResultTable
 
+#: What the columns of the table mean, for its caption.
+_COLUMNS = """
+brier_ref: Brier score of predicting success_rate; ece_debiased: ece minus its bias
+skill: 1 - brier / brier_ref; at 0 or less, no better than predicting success_rate"""
 #: Columns that are printed without their intervals.
 _BRIEF = ("success_rate", "brier", "brier_ref", "ece_debiased", "auc")
 #: Warnings of calibrators that become notes of the table, at most one of a kind per signal.
@@ -348,10 +352,3 @@ def _reference(rate: Estimate) -> Estimate:
     high = 0.25 if rate.low <= 0.5 <= rate.high else max(ends)
     value = rate.value * (1.0 - rate.value)
     return replace(rate, name="brier_ref", value=value, low=min(ends), high=high)
-
-
-#: What the columns of the table mean, for its caption.
-_COLUMNS = (
-    ". brier_ref: Brier score of predicting success_rate. skill: 1 - brier / brier_ref; at 0 or "
-    "less, no better than predicting success_rate. ece_debiased: ece minus its bias."
-)

@@ -74,7 +74,7 @@ class ResultTable:
             "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
             for line in lines
         ]
-        said = [*self.notes, *([self.caption] if self.caption else [])]
+        said = [*self.notes, *self.caption.splitlines()]
         return "\n".join([*text, *map(printable, said)])
 
     def _repr_html_(self) -> str:
