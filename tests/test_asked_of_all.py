@@ -1,22 +1,38 @@
 """What most calibrators say of data that can't be trusted is asked of all of them."""
 
 import warnings
+from inspect import signature
 
 import numpy as np
 import pytest
 from scipy.special import logit
 from sklearn.base import clone
+from sklearn.naive_bayes import GaussianNB
 
 from calibkit import (
+    BetaCalibrator,
+    CalibratedClassifier,
     IsotonicCalibrator,
     MissingClassWarning,
+    PlattCalibrator,
     ReversedScoresWarning,
     SaturatedScoresWarning,
     SeparationWarning,
 )
+from calibkit.decisions import (
+    DecisionRule,
+    QuantileCalibrator,
+    RiskControlledThreshold,
+    cross_val_calibrate,
+)
+from calibkit.online import (
+    OnlineCalibratedClassifier,
+    OnlinePlattCalibrator,
+    compare_online_calibrators,
+)
 from calibkit.testing import binary_data, multiclass_data
 
-from .registry import LIFTS, PLAIN, name_of
+from .registry import EXAMPLES, LIFTS, PLAIN, name_of
 
 BATCH = [c for c in PLAIN + LIFTS if "online" not in c._traits]
 
@@ -154,3 +170,46 @@ def test_constant_scores(cal):
 def test_exemptions_are_of_calibrators_that_exist(check):
     assert {n for c in exempt(check) for n in kinds_of(c)} >= EXEMPT[check].keys()
     assert {"platt", "beta", "temperature"} <= {heart(c).name for c in asked(check)}
+
+
+#: Every class that has a ``fit`` of its own, or of its base.
+FITTED = {type(cal) for cal in EXAMPLES} | {
+    CalibratedClassifier, OnlineCalibratedClassifier, QuantileCalibrator, RiskControlledThreshold
+}  # fmt: skip
+BY_NAME = sorted(FITTED, key=lambda cls: cls.__name__)
+
+
+@pytest.mark.parametrize("cls", BY_NAME)
+def test_an_unknown_argument_of_fit_is_told_what_there_is(cls):
+    needed = {name: GaussianNB() if name == "estimator" else PlattCalibrator()
+              for name, p in signature(cls).parameters.items() if p.default is p.empty}  # fmt: skip
+    p, y = binary_data()
+    for given in ("weights", "nonsense"):
+        with pytest.raises(TypeError, match=rf"^{cls.__name__}\.fit: there is no .*'{given}'"):
+            cls(**needed).fit(p[:, None], y, **{given: y})
+
+
+HELD_AS = [(cls, name) for cls in BY_NAME for name in signature(cls).parameters
+           if name in ("calibrator", "scaler", "estimator")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cls", "name"), HELD_AS)
+def test_a_class_in_the_place_of_an_instance_is_told_so(cls, name):
+    given = {"estimator": GaussianNB(), name: GaussianNB if name == "estimator" else BetaCalibrator}
+    given = {k: v for k, v in given.items() if k in signature(cls).parameters}
+    p, y = binary_data()
+    own = given[name].__name__
+    with pytest.raises(TypeError, match=f"{name} is the class {own}; .*Pass {name}={own}"):
+        cls(**given).fit(p[:, None], y)
+
+
+def test_so_are_those_that_have_no_fit():
+    p, y = binary_data()
+    for call in (
+        lambda: DecisionRule("s", BetaCalibrator),
+        lambda: compare_online_calibrators(p, y, methods={"a": OnlinePlattCalibrator}),
+        lambda: cross_val_calibrate(BetaCalibrator, p, y),
+        lambda: OnlineCalibratedClassifier(GaussianNB).partial_fit(p[:, None], y),
+    ):
+        with pytest.raises(TypeError, match=r"is the class \w+; expected an instance\. Pass "):
+            call()

@@ -440,7 +440,7 @@ def test_a_small_effective_number_of_groups_is_noted():
     uneven = np.where(group < 30, 0, group)
     said = [evaluate_confidence(signal, correct, g, n_resamples=10).notes for g in (group, uneven)]
     assert not any("effective number" in note for note in said[0])
-    assert "the effective number of groups is 4; intervals may be too narrow" in said[1]
+    assert "the effective number of groups is 3.87; intervals may be too narrow" in said[1]
 
 
 def test_a_rare_success_with_some_skill_is_not_said_to_be_nothing():

@@ -87,7 +87,7 @@ CALLS = {
     "prequential_errors": (prequential_errors, {"y_true": Y, "y_prob": P}),
     "from_arrays": (ScoreTable.from_arrays, {"y_true": Y, "y_prob": P}),
     "from_chunks": (
-        lambda chunks, **k: ScoreTable.from_chunks(iter(chunks), **k),
+        lambda chunks, **k: ScoreTable.from_chunks(chunks, **k),
         {"chunks": [(Y, P)]},
     ),
     "certify of a calibrator": (PlattCalibrator().fit(P, Y).certify, {"X": P, "y": Y}),
@@ -291,3 +291,11 @@ def test_threads_do_not_mix_their_callers():
     metrics = [getattr(calibkit, name) for name in METRICS] * 20
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(refused, metrics)) == [m.__name__ for m in metrics]
+
+
+def test_no_wrong_call_is_answered_in_python_s_own_words():
+    own = "not iterable|not subscriptable|not callable|has no len|has no attribute|unexpected"
+    said = [s for words in json.loads(GOLDEN.read_text()).values() for s in words]
+    assert not [s for s in said if re.search(own, s)]
+    with pytest.raises(TypeError, match=r"^ScoreTable.from_chunks: chunks is a float; expected"):
+        ScoreTable.from_chunks(0.5)

@@ -211,3 +211,14 @@ def test_what_scikit_learn_calls_points_at_the_user_too():
     with pytest.warns(calibkit.SeparationWarning) as caught:
         make_pipeline(PlattCalibrator()).fit(P[:, None], P > 0.5)
     assert {w.filename for w in caught} == {__file__}
+
+
+def test_silence_is_of_the_kinds_named():
+    def give():
+        with silent(calibkit.ReplacedForecastWarning):
+            warn("heard", CalibrationWarning)
+            warn("not heard", calibkit.ReplacedForecastWarning)
+
+    with pytest.warns(CalibrationWarning) as found:
+        give()
+    assert [str(w.message) for w in found] == ["heard"]

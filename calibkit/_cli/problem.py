@@ -12,7 +12,6 @@ from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
 from .._core.errors import called
 from .._core.inputs import refuse_swapped, validate_scores
-from .._core.labels import is_fractional
 from .._core.printed import listed, quoted
 from .._tables.table import Table, find_columns
 from .._typing import FloatArray
@@ -92,9 +91,15 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     return Problem(y, {_common_name(probs): matrix}, classes, event, weight, groups)
 
 
+def _many(labels: np.ndarray) -> bool:
+    """Whether these are labels of more than two classes, and not fractions or other numbers."""
+    whole = labels.dtype.kind != "f" or bool((labels == np.floor(labels)).all())
+    return len(labels) > 2 and whole
+
+
 def _check_two(options: Options, labels: np.ndarray, *, several: bool) -> None:
     """Raise if --positive is used with more than two classes."""
-    if len(labels) <= 2 or (labels.dtype.kind == "f" and is_fractional(labels)):
+    if not _many(labels):
         return
     kind = " (--kind classwise measures each class)" if several else ""
     raise ValueError(
@@ -121,7 +126,7 @@ def _check_swapped(options: Options, columns: dict[str, FloatArray], y: np.ndarr
 
 def _check_number(options: Options, probs: list[str], labels: np.ndarray) -> None:
     """Raise if there are fewer columns than classes, and more than two classes."""
-    if len(labels) <= 2 or (labels.dtype.kind == "f" and (labels != np.floor(labels)).any()):
+    if not _many(labels):
         return
     classes = labels.tolist()
     called = set(called_after(map(bare_name, probs), classes)) - {None}

@@ -20,7 +20,7 @@ from typer import Argument, BadParameter, Option
 from .. import __version__
 from .._core.params import advice, both_names, main_name, percent
 from .._core.printed import spelled
-from .._core.warnings import silent
+from .._core.warnings import ReplacedForecastWarning, silent
 from .._numerics.links import expit
 from .._tables.files import Source, check_apart, check_output, kind_in, kind_of
 from .._tables.records import Bad, TextTable, adder, refuse, to_bytes
@@ -431,7 +431,7 @@ class RowForecaster:
 
     def _wait(self, jobs: list[Job]) -> list[float]:
         ids, scores = [job.row.id for job in jobs], _array(job.row.score for job in jobs)
-        with silent():  # a newer row of an id may replace one that waits
+        with silent(ReplacedForecastWarning):  # a newer row of an id may replace one that waits
             return self._learner.forecast(ids, scores)[:, 1].tolist()
 
     def _late(self, jobs: list[Job]) -> list[float]:

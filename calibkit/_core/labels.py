@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -309,6 +310,10 @@ def refuse_none(name: str, expected: str) -> NoReturn:
     )
 
 
+def _size(n: int) -> str:
+    return "a single number" if n < 0 else f"{n} value{'s'[n == 1 :]}"
+
+
 def why_unreadable(values: Any, error: Exception) -> str:
     """Which row is not a number, or has a different length; otherwise the error's text."""
     try:
@@ -316,11 +321,10 @@ def why_unreadable(values: Any, error: Exception) -> str:
         lengths = [np.size(row) if np.ndim(row) else -1 for row in rows]
     except (TypeError, ValueError):
         rows, lengths = [], []
-    usual = max(dict.fromkeys(lengths), key=lengths.count, default=-1)
-    other = next((i for i, n in enumerate(lengths) if n != usual), None)
-    if other is not None:
-        of = [f"{n} value{'s'[n == 1 :]}" if n >= 0 else "a single number" for n in lengths]
-        return f"row {other} holds {of[other]}, most rows hold {of[lengths.index(usual)]}"
+    (usual, _), *others = Counter(lengths).most_common() or [(-1, 0)]
+    if others:
+        i, n = next((i, n) for i, n in enumerate(lengths) if n != usual)
+        return f"row {i} holds {_size(n)}, most rows hold {_size(usual)}"
     for i, row in enumerate(rows):
         for value in np.ravel(np.asarray(row, dtype=object)):
             try:

@@ -129,11 +129,11 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
 
 def with_hints(method: _Method) -> _Method:
     """A method whose error about an unknown parameter suggests the right name."""
-    known = [name for name in signature(method).parameters if name != "self"]
+    known = dict.fromkeys(name for name in signature(method).parameters if name != "self")
 
     @wraps(method)
     def checked(self: Any, *args: Any, **params: Any) -> Any:
-        if not params.keys() <= set(known):
+        if not params.keys() <= known.keys():
             name = "" if method.__name__ == "__init__" else f".{method.__name__}"
             with called(f"{type(self).__name__}{name}"):
                 check_names(params, known)

@@ -311,13 +311,7 @@ def few_groups(groups: IntArray, w: FloatArray | None = None) -> str:
     worth = float(effective_count(size.sum(), size @ size))
     if worth >= FEW_GROUPS * (1.0 - 1e-9):
         return ""
-    n = len(size)
-    if worth > n - 0.5:
-        return f"the interval may be too narrow: there are only {n:,} groups"
-    return (
-        f"the interval may be too narrow: the effective number of the {n:,} uneven groups is "
-        f"{worth:.3g}"
-    )
+    return f"the effective number of groups is {worth:.3g}; intervals may be too narrow"
 
 
 def reversal(

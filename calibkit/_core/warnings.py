@@ -120,13 +120,17 @@ def counted(parts: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """Suppress all warnings of this package inside."""
-    token = _KEPT.set([])
+def silent(*kinds: type[CalibrationWarning]) -> Iterator[None]:
+    """Suppress warnings of these kinds inside; of no kind named, all of this package."""
+    kept: _Kept = []
+    token = _KEPT.set(kept)
     try:
         yield
     finally:
         _KEPT.reset(token)
+        for warning in kept:
+            if kinds and not isinstance(warning, kinds):
+                _give(warning)
 
 
 def warn_of_separation() -> None:

@@ -302,15 +302,17 @@ class TopLabelCalibrator(_Lift):
         self.calibrators_ = [pooled, *own]
         if shared and pooled is None:
             how = "always" if correct[0] else "never"
-            _warn(
+            warn(
                 f"the predicted class is {how} correct in these rows, so the confidence is not "
-                "calibrated. Use more rows."
+                "calibrated. Use more rows.",
+                MissingClassWarning,
             )
         elif alone:
-            _warn(
+            warn(
                 f"{len(alone)} of {len(own)} classes (labels: {few(self.classes_[alone])}) are "
                 f"predicted on fewer than min_rows={self.min_rows} rows, or their predictions are "
-                "all correct or all wrong; they share one calibrator fitted on all rows."
+                "all correct or all wrong; they share one calibrator fitted on all rows.",
+                MissingClassWarning,
             )
 
     def _fit_each(
@@ -395,7 +397,3 @@ def _rows_of(winners: IntArray, n_classes: int) -> list[IntArray]:
     short = winners.astype(np.int16) if n_classes < 1 << 15 else winners
     order = np.argsort(short, kind="stable")
     return np.split(order, np.cumsum(np.bincount(winners, minlength=n_classes))[:-1])
-
-
-def _warn(what: str) -> None:
-    warn(what, MissingClassWarning)

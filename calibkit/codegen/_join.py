@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError, InputTypeError
-from .._core.printed import spelled
+from .._core.printed import a_type, spelled
 from .._core.warnings import UnmatchedWarning, VerdictAsSignalWarning, warn
 from .._typing import Scale, SignalScale
 from ..decisions import Signals
@@ -202,7 +202,7 @@ def join_results(generations: Generations, results: Results) -> Scored:
     for value, kind in ((generations, Generations), (results, Results)):
         if not isinstance(value, kind):
             raise InputTypeError(
-                f"{kind.__name__.lower()} is a {type(value).__name__}; expected "
+                f"{kind.__name__.lower()} is {a_type(value)}; expected "
                 f"{kind.__name__}. Read the file with read_{kind.__name__.lower()}."
             )
     verdicts, outputs = (rows_of(results, "results"), rows_of(generations, "generations"))

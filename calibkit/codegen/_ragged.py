@@ -15,7 +15,7 @@ import numpy as np
 from .._core.errors import InputError, InputTypeError
 from .._core.labels import is_missing
 from .._core.optional import require
-from .._core.printed import spelled
+from .._core.printed import a_type, spelled
 from .._core.warnings import MissingSignalWarning, warn
 from .._typing import FloatArray, IntArray
 
@@ -172,7 +172,7 @@ def split(X: Any, name: str, *outer: IntArray) -> Ragged:
         return X
     if np.ma.isMaskedArray(X) or hasattr(X, "tocsr"):
         raise InputTypeError(
-            f"{name} is a {type(X).__name__}, which hides values; expected one list of numbers per "
+            f"{name} is {a_type(X)}, which hides values; expected one list of numbers per "
             "output. Pass lists without the masked values."
         )
     X = _arrow_of(X)

@@ -13,7 +13,7 @@ from .._core.errors import InputError, InputTypeError
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.optional import require
 from .._core.params import advice, check_choice
-from .._core.printed import listed, spelled
+from .._core.printed import a_type, listed, spelled
 from .._core.signals import SCALES, validate_signals
 from .._core.warnings import MissingSignalWarning
 from .._typing import FloatArray, IntArray, Scale, SignalScale
@@ -270,7 +270,7 @@ class Generations:
         owner = self if of is None else getattr(of, "generations", of)
         if not isinstance(owner, Generations):
             raise InputTypeError(
-                f"of is a {type(owner).__name__}; expected Generations, from read_generations."
+                f"of is {a_type(owner)}; expected Generations, from read_generations."
             )
         ((name, signal),) = validate_signals({name: values}, len(owner), "Generations").items()
         if of is not None:

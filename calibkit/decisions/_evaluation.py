@@ -12,8 +12,8 @@ import numpy as np
 from .._core.errors import InputError, called
 from .._core.labels import validate_group_labels
 from .._core.params import check_int, check_real, generator, percent
-from .._core.printed import spelled
-from .._core.rows import FEW_GROUPS
+from .._core.printed import a_type, spelled
+from .._core.rows import few_groups
 from .._core.signals import (
     check_range,
     scales_of,
@@ -24,7 +24,6 @@ from .._core.signals import (
 )
 from .._core.warnings import FewEventsWarning, ReversedScoresWarning, SeparationWarning
 from .._numerics.links import expit
-from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, SignalScale
 from ..calibrators import validate_calibrator
 from ..metrics import Estimate, estimate_or_value
@@ -193,7 +192,8 @@ def evaluate_confidence(
     notes: list[str] = []
     for part, at in parts:
         if g is not None:
-            notes += _few_groups(g[at], f"{part}: " if by is not None else "")
+            few = few_groups(np.unique(g[at], return_inverse=True)[1])
+            notes += [f"{part}: {few}" if by is not None else few] if few else []
         for name, values in signals.items():
             head = {"by": part} if by is not None else {}
             template = validate_calibrator(calibrator, scales[name])
@@ -222,7 +222,7 @@ def _unpacked(confidence: Any, correct: Any, groups: Any, scale: Any) -> tuple[A
             )
         if isinstance(correct, Mapping) or callable(getattr(correct, "confidence", None)):
             raise InputError(
-                f"correct is a {type(correct).__name__}, which holds signals; expected labels. If "
+                f"correct is {a_type(correct)}, which holds signals; expected labels. If "
                 "the arguments are swapped, call evaluate_confidence(signals, labels)."
             )
         return confidence, correct, groups
@@ -334,16 +334,6 @@ def _cautions(row: dict[str, Any], grouped: bool) -> list[str]:
     """Cautions on the intervals of one signal; those on groups are a note already."""
     cautions = [e.caution for e in row.values() if isinstance(e, Estimate) and e.caution]
     return [] if grouped else cautions[:1]
-
-
-def _few_groups(groups: np.ndarray, part: str) -> list[str]:
-    """A note if the effective number of groups (Kish) is small."""
-    size = np.unique(groups, return_counts=True)[1]
-    effective = float(effective_count(size.sum(), size @ size))
-    if effective >= FEW_GROUPS:
-        return []
-    few = f"the effective number of groups is {effective:.0f}"
-    return [f"{part}{few}; intervals may be too narrow"]
 
 
 def _reference(rate: Estimate) -> Estimate:

@@ -21,7 +21,7 @@ from .._core.inputs import (
     validate_weights,
 )
 from .._core.labels import validate_group_labels
-from .._core.params import check_choice, check_real
+from .._core.params import check_choice, check_real, with_hints
 from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, finite, number, vector
@@ -158,6 +158,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         self.scale = scale
         self.precision = precision
 
+    @with_hints
     def fit(self, X: Any, y: Any, n_trials: Any = None, sample_weight: Any = None) -> Self:
         """Fit the quantiles to success rates.
 

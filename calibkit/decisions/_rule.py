@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator
 from .._core.errors import InputError, InputTypeError, message_of
 from .._core.optional import require
-from .._core.printed import spelled
+from .._core.params import refuse_class
+from .._core.printed import a_type, few, spelled
 from .._core.provenance import Provenance, Traced
 from .._core.saved import short
 from .._core.warnings import MissingSignalWarning, warn
@@ -187,6 +188,7 @@ class DecisionRule(Traced):
         kinds = (str, BaseCalibrator, RiskControlledThreshold, TriagePolicy)
         for (name, part), kind in zip(vars(self).items(), kinds, strict=True):
             optional = name in ("threshold", "policy")
+            refuse_class(name, part)
             if not (isinstance(part, kind) or (optional and part is None)):
                 raise InputTypeError(
                     f"{name}={spelled(part)}; expected a "
@@ -202,7 +204,7 @@ class DecisionRule(Traced):
         if "lift" in self.calibrator._traits or self.calibrator.classes_.tolist() != [0, 1]:
             raise InputError(
                 f"calibrator={spelled(self.calibrator)} has the classes "
-                f"{spelled(self.calibrator.classes_.tolist()[:10])}; expected a calibrator of a "
+                f"{few(self.calibrator.classes_)}; expected a calibrator of a "
                 "single score with classes 0 and 1. Fit it on whether outputs are correct."
             )
         if self.threshold is not None:
@@ -276,7 +278,7 @@ class DecisionRule(Traced):
         outputs: Outputs = getattr(generations, "generations", generations)
         if not hasattr(outputs, "signal_for"):
             raise InputTypeError(
-                f"generations is a {type(generations).__name__}; expected outputs. Call "
+                f"generations is {a_type(generations)}; expected outputs. Call "
                 "rule.decide(outputs) with the return value of read_generations or join_results."
             )
         own, asked, name = self.calibrator._input_scale(), self.scale, self.signal

@@ -12,7 +12,15 @@ from .._core.columns import in_class_order
 from .._core.errors import InputError
 from .._core.inputs import check_lengths, validate_scores
 from .._core.labels import validate_group_labels
-from .._core.params import check_choice, check_int, check_real, check_seed, generator, percent
+from .._core.params import (
+    check_choice,
+    check_int,
+    check_real,
+    check_seed,
+    generator,
+    percent,
+    with_hints,
+)
 from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, count, finite, number
 from .._core.signals import SCALES, validate_correct, warn_left_out
@@ -199,6 +207,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         self.max_group_size = max_group_size
         self.random_state = random_state
 
+    @with_hints
     def fit(self, p: Any, correct: Any, groups: Any = None) -> Self:
         """Find the threshold.
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._core.errors import InputError, InputTypeError, called
 from .._core.inputs import Rows
 from .._core.params import check_int
-from .._core.printed import spelled
+from .._core.printed import a_type, spelled
 from .._core.rows import Binary, infer_kind, reduce_rows, validate_groups, validate_problem
 from .._typing import Kind, Weights
 from ..metrics import ScoreTable
@@ -106,7 +106,7 @@ def problems_of_tables(tables: dict[str, Any]) -> Problems:
     for name, table in tables.items():
         if not isinstance(table, ScoreTable):
             raise InputTypeError(
-                f"{spelled(name)} is a {type(table).__name__}; expected a ScoreTable. For labels "
+                f"{spelled(name)} is {a_type(table)}; expected a ScoreTable. For labels "
                 "and probabilities use from_predictions."
             )
     return Problems("binary", [Problem(m, None, t, None) for m, t in tables.items()], 2)

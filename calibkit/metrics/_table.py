@@ -12,7 +12,7 @@ from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_labels
 from .._core.params import check_choice, check_int
-from .._core.printed import spelled
+from .._core.printed import a_type, few
 from .._core.rows import Binary, reduce_rows, refuse_beside_table, validate_problem
 from .._numerics.binning import (
     MOST_BINS,
@@ -181,10 +181,15 @@ class ScoreTable:
         """
         runs: list[tuple[int, ScoreTable]] = []  # chunks in it, and their table
         labels: set[Any] = set()
+        if not isinstance(chunks, Iterable):
+            raise InputTypeError(
+                f"chunks is {a_type(chunks)}; expected an iterable of tuples "
+                "(y_true, y_prob) or (y_true, y_prob, weight)."
+            )
         for chunk in chunks:
             if not isinstance(chunk, (tuple, list)) or len(chunk) not in (2, 3):
                 raise InputTypeError(
-                    f"a chunk is a {type(chunk).__name__}; expected a tuple (y_true, y_prob) or "
+                    f"a chunk is {a_type(chunk)}; expected a tuple (y_true, y_prob) or "
                     "(y_true, y_prob, weight)."
                 )
             if len(chunk[0]) == 0 or (len(chunk) == 3 and not np.any(chunk[2])):
@@ -387,6 +392,6 @@ def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
     seen.update(labels)
     if any(isinstance(v, str) for v in labels) or not (seen <= {0, 1} or seen <= {-1, 1}):
         raise InputError(
-            f"chunks hold the labels {spelled(sorted(seen, key=repr)[:10])}; expected 0 and 1, -1 "
+            f"chunks hold the labels {few(sorted(seen, key=repr))}; expected 0 and 1, -1 "
             "and 1, or bools. For other labels pass pos_label, the label of the event."
         )

@@ -14,7 +14,7 @@ import numpy as np
 from .._core.errors import InputError, message_of
 from .._core.labels import is_missing
 from .._core.params import check_real
-from .._core.printed import spelled
+from .._core.printed import few, spelled
 from .._core.provenance import Traced
 from .._core.saved import check_keys, check_sound, short, vector
 from .._numerics import betting
@@ -340,7 +340,7 @@ class CalibrationAlarm(Traced):
             )
         if distinct is not None and len(distinct) > 2:
             raise InputError(
-                f"y holds {len(distinct)} classes, {spelled(distinct.tolist()[:10])}; expected "
+                f"y holds {len(distinct)} classes, {few(distinct)}; expected "
                 "two. Pass y == one class, with the probabilities of that class."
             )
         forecast = np.array(s.values)  # a copy: the loop may change it

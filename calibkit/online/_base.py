@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError
 from .._core.inputs import check_lengths, validate_scores
-from .._core.params import check_int
-from .._core.printed import spelled
+from .._core.params import check_int, with_hints
+from .._core.printed import few, spelled
 from .._core.saved import check_forecast
 from .._core.scores import Scores
 from .._typing import FloatArray, IntArray, Scale, Self
@@ -356,6 +356,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
 
     # -- public methods --------------------------------------------------------------------
 
+    @with_hints
     def fit(self, X: Any, y: Any) -> Self:  # type: ignore[override]
         """Reset the calibrator, then update with these rows in order.
 
@@ -557,7 +558,7 @@ class OnlineCalibrator(LateLabels, SteppingCalibrator):
                 do = "Pass one column of scores for each class."
             raise InputError(
                 f"X has scores of {n_classes} classes and the labels have {len(classes)} "
-                f"({spelled(classes.tolist()[:10])}); expected the same number. {do}"
+                f"({few(classes)}); expected the same number. {do}"
             )
         if n_classes > 2 and "multiclass" not in self._traits:
             raise InputError(

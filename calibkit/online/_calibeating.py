@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from .._core.base import StateKind
 from .._core.errors import InputTypeError
-from .._core.params import check_int, check_real, check_seed, generator
+from .._core.params import check_int, check_real, check_seed, generator, refuse_class
 from .._core.printed import spelled
 from .._core.saved import check_held
 from .._core.scores import Scores
@@ -51,6 +51,7 @@ class CalibeatingCalibrator(WrappingCalibrator):
 
     def _check_params(self) -> None:
         inner = self._inner()
+        refuse_class("calibrator", inner)
         if not isinstance(inner, OnlineCalibrator):
             raise InputTypeError(
                 f"calibrator={spelled(inner)}; expected an online calibrator, such as "

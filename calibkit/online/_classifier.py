@@ -17,7 +17,7 @@ from .._core.base import BaseCalibrator
 from .._core.certification import Certificate
 from .._core.errors import InputError, InputTypeError
 from .._core.labels import is_missing
-from .._core.params import check_choice, check_flag, with_hints
+from .._core.params import check_choice, check_flag, refuse_class, with_hints
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._cross_fitting import response_of
@@ -34,6 +34,7 @@ def _names() -> list[str]:
 
 
 def _is_fitted(estimator: BaseEstimator) -> bool:
+    refuse_class("estimator", estimator)
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -367,7 +368,9 @@ class OnlineCalibratedClassifier(LateLabels, CalibratedClassifier):
         if isinstance(self.calibrator, str):
             self._refuse_wrapper(self.calibrator)
             check_choice("calibrator", self.calibrator, _names())
-        elif not isinstance(self.calibrator, OnlineCalibrator):
+            return
+        refuse_class("calibrator", self.calibrator)
+        if not isinstance(self.calibrator, OnlineCalibrator):
             raise InputTypeError(
                 f"calibrator={spelled(self.calibrator)}; expected an online calibrator such as "
                 f"TrackingCalibrator(), or one of the names {', '.join(_names())}."

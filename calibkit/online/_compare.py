@@ -8,8 +8,8 @@ from typing import Any, get_args
 from sklearn.base import clone
 
 from .._core.errors import InputError, InputTypeError
-from .._core.params import check_choice, check_int, default_first_fit
-from .._core.printed import spelled
+from .._core.params import check_choice, check_int, default_first_fit, refuse_class
+from .._core.printed import a_type, spelled
 from .._typing import FloatArray, Scale
 from ..calibrators import PlattCalibrator
 from ._base import OnlineCalibrator
@@ -129,9 +129,10 @@ def compare_online_calibrators(
         if method is None:
             forecasts[str(name)] = s.probs().copy()
             continue
+        refuse_class(f"methods[{spelled(name)}]", method)
         if not isinstance(method, OnlineCalibrator):
             raise InputTypeError(
-                f"methods[{spelled(name)}] is a {type(method).__name__}; expected an online "
+                f"methods[{spelled(name)}] is {a_type(method)}; expected an online "
                 "calibrator or None. For a batch calibrator, pass WindowedCalibrator(...)."
             )
         q = clone(method).predict_then_update(X, y, classes=classes)

@@ -9,7 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 from .._core.errors import InputError
 from .._core.inputs import check_lengths, refuse_swapped, validate_scores
-from .._core.labels import as_labels, is_missing, validate_classes, validate_labels
+from .._core.labels import as_labels, is_missing, refuse_none, validate_classes, validate_labels
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._typing import FloatArray, Scale
@@ -51,7 +51,7 @@ def validate_stream_labels(
     if (coded := _numbers(y, classes)) is not None:
         return classes, coded
     if y is None:
-        raise InputError("requires y to be passed, but the target y is None.")
+        refuse_none("y", "one label per row")
     labels = as_labels(y)
     missing = _missing(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -75,14 +75,15 @@ def validate_stream_labels(
 
 def _refuse_other_type(labels: list[Any], classes: list[Any]) -> None:
     """Raise if a label is a class written in another type, such as "1" for 1."""
+    named = {str(same): same for same in classes}
     for label in labels:
-        for same in classes:
-            if label not in classes and str(label) == str(same):
-                raise InputError(
-                    f"y holds {spelled(label)} ({type(label).__name__}), and the classes are "
-                    f"{spelled(classes)} ({type(same).__name__}); expected labels of the type of "
-                    f"the classes. Pass {spelled(same)} instead of {spelled(label)}."
-                ) from None
+        if label not in classes and str(label) in named:
+            same = named[str(label)]
+            raise InputError(
+                f"y holds {spelled(label)} ({type(label).__name__}), and the classes are "
+                f"{spelled(classes)} ({type(same).__name__}); expected labels of the type of "
+                f"the classes. Pass {spelled(same)} instead of {spelled(label)}."
+            ) from None
 
 
 def _numbers(y: Any, classes: np.ndarray | None) -> FloatArray | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.labels import validate_classes
-from .._core.printed import spelled
+from .._core.printed import a_type, spelled
 from .._core.saved import check_keys, vector
 from .._numerics.multistream import COUNT, START, Settings, forecast, join, learn, new_rows
 from .._typing import FloatArray, IntArray
@@ -204,7 +204,7 @@ class Streams:
         """Make an instance from unchecked values."""
         ids = data["ids"]
         if not isinstance(ids, list):
-            raise InputError(f"ids is a {type(ids).__name__}; expected a list.")
+            raise InputError(f"ids is {a_type(ids)}; expected a list.")
         keys = validate_stream_ids(ids, name="ids")
         if len(set(ids)) != len(ids):
             raise InputError("ids holds repeated ids; expected distinct ids.")

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputTypeError
 from .._core.inputs import Rows
-from .._core.params import check_flag, check_int
+from .._core.params import check_flag, check_int, refuse_class
 from .._core.printed import spelled
 from .._core.saved import check_held, check_inside
 from .._core.scores import Scores
@@ -127,6 +127,7 @@ class WindowedCalibrator(WrappingCalibrator):
 
     def _check_params(self) -> None:
         inner = self.calibrator
+        refuse_class("calibrator", inner)
         if not isinstance(inner, BaseCalibrator) or {"online", "lift"} & inner._traits:
             raise InputTypeError(
                 f"calibrator={spelled(inner)}; expected a batch calibrator of two classes, such as "
