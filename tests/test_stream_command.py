@@ -654,7 +654,7 @@ def test_usage():
     assert "uncalibrated scores against tobs" in done.stderr
     text = " ".join(run("stream", "--help").stdout.split())
     assert "One of tracking (tops), online_platt (ops), hedging (hops), online_beta (obs)" in text
-    assert "tobs is tracking over online_beta" in text
+    assert "tobs applies tracking to the forecasts of online_beta" in text
     assert "calibkit stream games.csv --prob model --label won -o out.csv" in text
 
 

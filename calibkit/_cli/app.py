@@ -72,7 +72,7 @@ def make_app() -> typer.Typer:
     group = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
-        help="Measure confidence scores of generated code; decide what to accept.",
+        help="Measure confidence in generated code; accept or discard.",
     )
     for judging in (codegen.evaluate, codegen.policy, codegen.decide):
         group.command()(guarded(judging))
@@ -107,8 +107,8 @@ def methods() -> None:
     calibkit methods
 
     A name in parentheses is a second name of the same calibrator. The column
-    classes says 2 (two classes), 2 or K (any number), or extends to K (extends
-    a calibrator of two classes to K).
+    "classes" shows the number of classes: 2; 2 or K (any number); or extends
+    to K (makes a calibrator for K classes from one for two classes).
     """
     rows = method_rows()
     show(lambda: [rich_rows(rows)], lambda: aligned(rows))

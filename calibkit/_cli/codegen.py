@@ -348,7 +348,7 @@ _DISCARD_RIGHT = opt.option(
 )
 _COST_LEVEL = opt.option(f"{opt.LEVEL} Used only with costs.", "X")
 _PLOT = opt.option(
-    "Draw the error rate against the share accepted to this file (.png, .pdf or .svg). Default: "
+    "File for a plot of the error rate against the share accepted (.png, .pdf or .svg). Default: "
     "none.",
     "PNG",
 )
@@ -637,8 +637,8 @@ def decide(
                     probabilities; for a column, the number in the file
       probability   calibrated probability that the output is correct (0 to 1)
       decision      accept, review or discard
-      promised      only if the rule has costs: true if the guarantee of policy
-                    covers the output (its signal reaches the threshold)
+      promised      only if the rule has costs: true if the signal reaches the
+                    threshold, so that the error-rate guarantee covers it
 
     If the rule has costs, they decide; otherwise the threshold decides between
     accept and review. Outputs without a signal are never accepted.

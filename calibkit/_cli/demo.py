@@ -58,7 +58,7 @@ def demo(
     ] = "calibkit-demo.png",
     as_json: opt.Json = False,
 ) -> None:
-    """Calibrate a random forest on real data; print and plot what changes.
+    """Calibrate a random forest on real data, and show what changes.
 
     \b
     calibkit demo --output demo.png

@@ -55,8 +55,8 @@ Logit = Annotated[
 Resamples = Annotated[
     int,
     option(
-        "Number of simulations for the intervals and the calibrated-model values of calibration "
-        "errors. Other metrics use no simulations.",
+        "Number of simulations for the calibration errors: for their intervals and for the values "
+        "that a calibrated model would show. Other metrics use no simulations.",
         "N",
         min=10,
     ),
@@ -147,8 +147,8 @@ Correct = Annotated[
 Notion = Annotated[
     str | None,
     option(
-        "EvalPlus verdict to use: 'plus tests' (default) or 'base tests'. For other files: the "
-        "name of the verdict in the printed results.",
+        "EvalPlus verdict to use: 'plus tests' (default) or 'base tests'. For other files: a "
+        "name for the verdict, to be printed.",
         "NAME",
     ),
 ]

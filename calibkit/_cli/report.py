@@ -117,8 +117,8 @@ def report(
     calibkit report pets.csv --label pet --prob 'p_*'
 
     Each error is printed with a confidence interval, and with the value that a
-    perfectly calibrated model would show on the same rows ("null" or "if
-    calibrated").
+    perfectly calibrated model would show on the same rows. Its column is named
+    "if calibrated", and "null" in a pipe.
 
     \b
     Each --prob column is one model, and all models are measured on the same

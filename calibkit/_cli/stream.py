@@ -95,10 +95,12 @@ _TIME = opt.option(
     "2024-05-31T12:00. Default: the order is not checked.",
     "COL",
 )
-_ID = opt.option("Column of row ids, for late labels. Default: no late labels.", "COL")
+_ID = opt.option(
+    "Row id; a later row with the same id may carry the label. Default: no late labels.", "COL"
+)
 _METHOD = opt.option(
-    f"One of {', '.join(_NAMES)}. If unsure, keep tracking. Names in parentheses mean the same "
-    "method; tobs is tracking over online_beta.",
+    f"One of {', '.join(_NAMES)}. If unsure, use the default. Names in parentheses mean the same "
+    "method; tobs applies tracking to the forecasts of online_beta.",
     "NAME",
     callback=_method,
 )
@@ -176,11 +178,11 @@ def stream(
 
     \b
     Alarm. --alarm skips the first 1,000 labels, since an online method is
-    miscalibrated at first. There is at most one alarm. Late labels make false
-    alarms more frequent, if waiting times overlap.
+    miscalibrated at first. There is at most one alarm. False alarms are more
+    frequent if several rows wait for their labels at the same time.
 
     \b
-    Memory. The table and --plot use only the last million labels or more.
+    Memory. The table and --plot use at least the last million labels.
     """
     if column.strip() == "":
         raise ValueError("--column: expected a name that is not empty.")

@@ -104,7 +104,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     ======= ============== ========================= ===================
 
     The largest numbers of bins occur where the scaler gains little. A border lies in the gap
-    between the rows of two bins, at the score for which both bins' means cost the same.
+    between the rows of two bins, at the score where both bins' means have the same log loss.
 
     With a split, a bin without rows in the third part keeps the mean of the second part. Bins with
     equal means are moved apart by about 1e-16, so that each output belongs to one bin. O(n log n)

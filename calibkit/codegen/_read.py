@@ -32,8 +32,8 @@ def read_generations(
 ) -> Generations:
     """Read a model's outputs, with their token log-probabilities and other signals.
 
-    Use it on files that the model's server or an evaluation harness wrote. Then add which outputs
-    are correct with :func:`join_results`.
+    Use it on files that the model's server or an evaluation harness wrote. Then use
+    :func:`join_results` to add which outputs are correct.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def read_generations(
         also with gzip) or Parquet. The kind of file is recognized by its content.
     format : {"auto", "openai", "vllm", "lm-eval", "evalplus", "table"}, default="auto"
         "openai": chat completions and legacy completions, also from other servers, with or without
-        keys of your own, or lines of the batch API. "vllm": dumps of its RequestOutput.
+        extra keys, or lines of the batch API. "vllm": dumps of its RequestOutput.
         "lm-eval": sample logs of lm-evaluation-harness. "evalplus": its results. "table": named
         columns, also samples of EvalPlus and human-eval. "auto": recognized by the first records.
     task : str, list of str or callable, optional
@@ -57,14 +57,14 @@ def read_generations(
         the file.
     text, logprobs : str or callable, optional
         Keys or functions for the output's text and its list of log-probabilities. Default: their
-        places in the format. In a table these are, for the text, text, completion, solution, code,
-        output, response, content, generation, generated_text or generated_code (only one of them
-        filled); for the log-probabilities, logprobs or token_logprobs (in CSV a list in JSON), with
-        or without tokens, a list of texts. A table without a known text column but with another
-        text column is an error, unless you name signals or logprobs.
+        places in the format. In a table the column of the text is named text, completion, solution,
+        code, output, response, content, generation, generated_text or generated_code (only one of
+        them filled), and that of the log-probabilities logprobs or token_logprobs (in CSV a list in
+        JSON). A column tokens may hold the list of token texts. A table without a known text column
+        but with another text column is an error, unless you name signals or logprobs.
     signals : str or list of str, optional
         Keys of further numbers. Default for a table: all columns of numbers, except those whose
-        names are of test results (passed, is_correct), reference answers (label, correct_answer) or
+        names mean test results (passed, is_correct), reference answers (label, correct_answer) or
         identifiers (index, problem_id), and columns that count the rows.
     labels : str or list of str, optional
         Keys of texts to keep, for instance the model or the repository.
@@ -92,7 +92,7 @@ def read_generations(
     Notes
     -----
     If tokens are given as texts, only the tokens that make up the output's text are used: the last
-    such run of tokens, or the only one, ignoring white space around it. Hidden reasoning, end
+    such run of tokens, ignoring white space around it. Hidden reasoning, end
     tokens and tokens cut off at a stop sequence are left out. If no run of tokens equals the text,
     the output gets no log-probabilities.
 

@@ -52,8 +52,8 @@ class ReliabilityDisplay(Display):
     true frequency. Clopper-Pearson intervals cover at least the level and never have zero width;
     Wilson intervals are shorter. With weights, both use the effective number of rows of the bin,
     ``sum(w)**2 / sum(w**2)`` (Kish), and with groups that of Korn and Graubard (1998); they are
-    then approximate. For the band, labels are drawn from the scores 1000 times, with groups by
-    normal noise of the groups' variance.
+    then approximate. For the band, labels are drawn from the scores 1000 times; with groups,
+    normal noise with the variance of the groups is drawn instead.
 
     The ECE in the legend is that of the bins shown. :func:`expected_calibration_error` has
     equal-width bins by default, so it may differ. With ``kind="top_label"`` the ECE and the Brier

@@ -219,7 +219,7 @@ def calibration_error(
         gives the plug-in estimate. For "max" there is no correction, and True is ignored.
     kind : {"binary", "top_label", "classwise"}, optional
         What to measure: the probability of the event; that of the predicted class; or those of all
-        classes (errors are averaged as ``mean(error**p) ** (1/p)``). Default: the event, or the
+        classes (averaged as ``mean(error**p) ** (1/p)``, p = 1 or 2). Default: the event, or the
         predicted class for K > 2 classes.
     sample_weight : array-like of shape (n,), optional
         Weights >= 0.
@@ -256,9 +256,9 @@ def calibration_error(
     variance then comes from the scores.
 
     Debiased l1: twice the plug-in estimate minus the mean of ``abs(gap + noise)`` for normal noise,
-    in closed form (Kumar et al. simulate it). No estimate of an absolute value is unbiased: for
-    calibrated models 0.57 to 0.59 of the plug-in's bias remains, for a true error of half that bias
-    0.4, and for one of several times that bias less than 0.1 (``benchmarks/l1_bias.py``). Results
+    in closed form (Kumar et al. simulate it). No estimate of an absolute value is unbiased. Of
+    the plug-in's bias, 0.57 to 0.59 remains for calibrated models, 0.4 if the true error is half
+    that bias, and less than 0.1 if it is several times larger (``benchmarks/l1_bias.py``). Results
     are therefore labeled "partly debiased". Use l2 for an error that is 0 on average for calibrated
     models. A bin with fewer than two rows is merged with a neighbor, since its noise is unknown.
 

@@ -100,13 +100,13 @@ def certify(
     Notes
     -----
     Finitely many outputs: exact (Clopper-Pearson) intervals of all outputs' rates, simultaneous by
-    Bonferroni, bound the largest gap. For l1 and l2 a joint region of all rates,
-    ``sum(n_b * KL(share_b, rate_b)) <= c`` with c found numerically, is about twice as tight. A
-    Chernoff bound, with a tenth of the failure probability, extends the l1 and l2 bounds to new
-    rows with the same outputs; ``unseen`` bounds the share of new rows with other outputs. Nothing
-    is asymptotic, so the bounds are wider than the intervals of :func:`estimate`, and fail less
-    often than allowed. Rows must be independent and have equal weight: there is no certificate with
-    groups or weights.
+    Bonferroni, bound the largest gap. For l1 and l2 a joint region of all rates, ``sum(n_b *
+    KL(share_b, rate_b)) <= c`` with c found numerically, is about twice as tight. A Chernoff bound,
+    with a tenth of the failure probability, extends the l1 and l2 bounds to new rows with the same
+    outputs; ``unseen`` is an upper bound of the share of all other new rows. Nothing is asymptotic,
+    so the bounds are wider than the intervals of :func:`estimate`, and fail less often than
+    allowed. Rows must be independent and have equal weight: there is no certificate with groups or
+    weights.
 
     Continuous scores: the one-sided lower end of the interval of :func:`estimate`. With more than
     30 outputs, unless ``finite=True``, the better of both lower bounds is given, and each bound

@@ -73,14 +73,14 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
 
     Notes
     -----
-    The forecast is the weighted mean of the forecasts. At each label, each weight is multiplied by
-    the probability that its forecast gave to the label. Log loss is mixable, so the total loss
-    exceeds that of the best sequence of rates with S switches by at most about
-    ``(S + 1) log K + S log(1 / share) + share * T`` (Herbster and Warmuth 1998), and that of the
-    best single rate by ``log K + share * T``.
+    The forecast is the weighted mean of the forecasts of all rates. At each label, each weight is
+    multiplied by the probability that its forecast gave to the label. Log loss is mixable, so the
+    total loss of T labels exceeds that of the best sequence of the K rates with S switches by at
+    most about ``(S + 1) log K + S log(1 / share) + share * T`` (Herbster and Warmuth 1998), and
+    that of the best single rate by ``log K + share * T``.
 
-    A late label changes the weights by the forecasts that were made at that time. If n other labels
-    arrived in between or in the same call, its factor has the power ``1 / (1 + n)``, as if n + 1
+    A late label changes the weights by the forecasts that were made for its row. If n other labels
+    arrived in between or in the same call, its factor has the exponent ``1 / (1 + n)``, as if n + 1
     mixtures took turns (Weinberger and Ordentlich 2002). Full-size changes would follow rates that
     were good too long ago. So all rows of a batch of m labels count equally, the bound is m times
     as large, and weight moves from short memories, which are outdated by the end of a batch, to
@@ -88,7 +88,7 @@ class AdaptivePlattCalibrator(UnsureCalibrator):
 
     Log loss prefers longer memories than the calibration error does: under slow drift they have
     less noise, but lag behind in one direction. The defaults are a compromise, chosen on simulated
-    jumps and slopes (``benchmarks/online.py --drift``). With them the calibration error stays near
+    jumps and trends (``benchmarks/online.py --drift``). With them the calibration error stays near
     that of the best discount in hindsight.
 
     References

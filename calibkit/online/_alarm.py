@@ -97,7 +97,7 @@ class CalibrationAlarm(Traced):
     The null hypothesis is that ``E[y_t | past, p_t] = p_t`` for all t. The past is all rows passed
     before, with their labels. The order of rows must not depend on labels that are passed later. If
     labels are late, some forecasts are made before earlier labels are known, but must be calibrated
-    given these labels too. Therefore do not watch forecasts of overlapping outcomes in one stream.
+    given these labels too. Therefore give forecasts that wait at the same time to different alarms.
 
     Before each label the bettor chooses a probability r. Its wealth is multiplied by ``r / p`` if
     ``y = 1`` and by ``(1 - r) / (1 - p)`` if ``y = 0``. Under the null hypothesis the mean of this
@@ -109,16 +109,16 @@ class CalibrationAlarm(Traced):
 
     The wealth is a mixture: cash (r = p), ten fixed shifts and slopes of the log-odds, three online
     Platt maps, and three sets of shifts by bins of p, with different forgetting rates. A quarter is
-    bet at once. Cash decreases like ``1 / (1 + log(1 + t / 300))``; what it loses is bet after
-    label t, about ``1 / (t * log(t)**2)`` of the total. Hence e_t never falls below
+    bet at once. Cash decreases like ``1 / (1 + log(1 + t / 300))``; about
+    ``1 / (t * log(t)**2)`` of the total is bet after label t. Hence e_t never falls below
     ``0.75 / (1 + log(1 + t / 300))``. If a bet gains k nats per label from t on, the alarm is
     raised about ``(log(1 / alpha) + log(t) + 2 log log(t) + 3) / k`` labels later. For example,
     after 10^5 calibrated forecasts a shift of the log-odds by 1 is found within a few hundred
     labels.
 
     With ``tolerance`` the null hypothesis is that the true log-odds differ from those of p by at
-    most the tolerance. A bet on a higher (lower) r is paid at the odds of the highest (lowest)
-    probability that this allows, and there is no bet in between. The mean of the factor is then at
+    most the tolerance. A bet on an r above (below) the range that this allows is paid at the odds
+    of its upper (lower) end; inside the range there is no bet. The mean of the factor is then at
     most 1.
 
     If a forecast is exactly 0 or 1 and wrong, the e-value becomes infinite: the null hypothesis is

@@ -94,7 +94,7 @@ class SteppingCalibrator(BaseCalibrator):
     def _learn_batch(self, features: FloatArray, y: FloatArray) -> None:
         """Update with labels of rows that were all forecast before any of these labels was known.
 
-        Weights and bins use the forecasts that were made at that time.
+        Weights and bins use the forecasts that were made for these rows.
         """
         self._stream(features, y)
 

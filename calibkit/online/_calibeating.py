@@ -233,7 +233,7 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
 
 class HedgingCalibrator(CalibeatingCalibrator):
-    """Calibeating by hedging (HOPS): calibrated even against adversarial labels.
+    """Hedging (HOPS, calibeating): calibrated even against adversarial labels.
 
     Use it if people may react to the forecasts and so influence the labels: its expected
     calibration error is bounded for any sequence of labels. The price is randomness: a forecast is
