@@ -1,6 +1,7 @@
 """Calibrate the probabilities of any classifier, measure calibration with intervals, and plot it.
 
-Calibrators: PlattCalibrator, TemperatureCalibrator, BetaCalibrator, IsotonicCalibrator,
+Calibrators: AutoCalibrator (the one to start with), PlattCalibrator, TemperatureCalibrator,
+BetaCalibrator, SplineCalibrator, IsotonicCalibrator, VennAbersCalibrator,
 HistogramBinningCalibrator, ScalingBinningCalibrator and IdentityCalibrator. OneVsRestCalibrator
 and TopLabelCalibrator extend the binary ones to K classes. CalibratedClassifier fits any
 scikit-learn classifier together with a calibrator.
@@ -52,6 +53,8 @@ from ._persistence import load as load
 from ._persistence import save as save
 from ._persistence import to_dict as to_dict
 from ._registry import make_calibrator as make_calibrator
+from .calibrators import AutoCalibrator as AutoCalibrator
+from .calibrators import AutoSummary as AutoSummary
 from .calibrators import BetaCalibrator as BetaCalibrator
 from .calibrators import BinsCertificate as BinsCertificate
 from .calibrators import HistogramBinningCalibrator as HistogramBinningCalibrator
@@ -60,8 +63,10 @@ from .calibrators import IsotonicCalibrator as IsotonicCalibrator
 from .calibrators import OneVsRestCalibrator as OneVsRestCalibrator
 from .calibrators import PlattCalibrator as PlattCalibrator
 from .calibrators import ScalingBinningCalibrator as ScalingBinningCalibrator
+from .calibrators import SplineCalibrator as SplineCalibrator
 from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
+from .calibrators import VennAbersCalibrator as VennAbersCalibrator
 from .metrics import Estimate as Estimate
 from .metrics import RiskCoverage as RiskCoverage
 from .metrics import ScoreTable as ScoreTable
@@ -94,6 +99,8 @@ if TYPE_CHECKING:
     from .displays import RiskCoverageDisplay as RiskCoverageDisplay
 
 __all__ = [
+    "AutoCalibrator",
+    "AutoSummary",
     "BetaCalibrator",
     "BinsCertificate",
     "CalibratedClassifier",
@@ -125,9 +132,11 @@ __all__ = [
     "ScalingBinningCalibrator",
     "ScoreTable",
     "SeparationWarning",
+    "SplineCalibrator",
     "TemperatureCalibrator",
     "TopLabelCalibrator",
     "UnmatchedWarning",
+    "VennAbersCalibrator",
     "VerdictAsSignalWarning",
     "area_under_risk_coverage",
     "brier_score",

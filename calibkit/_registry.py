@@ -144,8 +144,8 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     Parameters
     ----------
     name : str
-        - For batches: ``"identity", "platt", "temperature", "beta", "isotonic", "histogram",
-          "scaling_binning"``.
+        - For batches: ``"auto", "identity", "platt", "temperature", "beta", "spline", "isotonic",
+          "venn_abers", "histogram", "scaling_binning"``.
         - For streams: ``"tracking"`` (or ``"tops"``), ``"hedging"`` (``"hops"``),
           ``"online_platt"`` (``"ops"``), ``"online_beta"`` (``"obs"``), ``"online_temperature",
           "adaptive_platt"`` (``"adaptive"``).

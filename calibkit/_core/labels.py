@@ -17,7 +17,10 @@ from .printed import few, spelled
 from .warnings import LabelOrderWarning, warn
 
 #: Calibrators whose ``fit`` takes fractions, those of the trait "soft_labels"; a test compares.
-SOFT = ("PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator")
+SOFT = (
+    "PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator",
+    "SplineCalibrator", "VennAbersCalibrator", "AutoCalibrator",
+)  # fmt: skip
 
 
 def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:

@@ -29,15 +29,15 @@ def distinct_cells(x: FloatArray, y: IntArray, w: FloatArray | None) -> Cells:
     """One cell for each distinct score; weights sum to the number of rows that they stand for."""
     x, y, w = sort_by_score(x, y, w)
     starts = tie_starts(x)
-    if w is not None:
+    high = x[np.append(starts[1:], len(x)) - 1]
+    if w is None:
+        weight = np.diff(np.append(starts, len(x))).astype(np.float64)
+        event = np.add.reduceat(y, starts, dtype=np.float64)
+    else:
         w = w * (row_count(w, len(w)) / w.sum())
-        return Cells(
-            x[starts], np.add.reduceat(w, starts), np.add.reduceat(w * y, starts),
-            x[starts], x[starts],
-        )  # fmt: skip
-    weight = np.diff(np.append(starts, len(x))).astype(np.float64)
-    event = np.add.reduceat(y, starts, dtype=np.float64)
-    return Cells(x[starts], weight, event, x[starts], x[starts])
+        weight = np.add.reduceat(w, starts)
+        event = np.minimum(np.add.reduceat(w * y, starts), weight)
+    return Cells(x[starts], weight, event, x[starts], high)
 
 
 def coarse_cells(cells: Cells, most: int) -> Cells:
@@ -52,3 +52,25 @@ def coarse_cells(cells: Cells, most: int) -> Cells:
     high = cells.high[np.append(starts[1:], len(cells.x)) - 1]
     event = np.add.reduceat(cells.event, starts)
     return Cells(np.clip(center, low, high), weight, event, low, high)
+
+
+def scaled_cells(cells: Cells, worth: float) -> Cells:
+    """The cells with rows that count as ``worth`` rows."""
+    return cells._replace(weight=worth * cells.weight, event=worth * cells.event)
+
+
+def within_reach(cells: Cells, reach: float = 20.0) -> Cells:
+    """Scores moved to ``reach`` interquartile ranges from the quartiles, where farther away.
+
+    Logits of -1e9, which stand for "impossible", would otherwise decide the spread of them all.
+    """
+    low, high = np.quantile(cells.x, [0.25, 0.75])
+    if not high > low:
+        return cells
+    ends = low - reach * (high - low), high + reach * (high - low)
+    if ends[0] <= cells.x[0] and cells.x[-1] <= ends[1]:
+        return cells
+    x = np.clip(cells.x, *ends)
+    starts = np.flatnonzero(np.concatenate(([True], x[1:] > x[:-1])))
+    weight, event = (np.add.reduceat(a, starts) for a in (cells.weight, cells.event))
+    return Cells(x[starts], weight, event, x[starts], x[starts])

@@ -18,21 +18,23 @@ LINE_SCALES = (0.1, 1.0, 10.0, 1000.0)
 BEND_SCALES = (0.0, 0.3, 1.0, 3.0)
 #: Stands for the precision of a coefficient that must be 0.
 _FIXED = 1e9
+#: Most Newton steps.
 _STEPS = 60
+#: Share of the rows beyond the outer knots, on each side.
+_OUTER = 0.05
+#: Knots nearer to each other than this part of the range are one.
+_CLOSE = 1e-6
 
 
 class SplineFit(NamedTuple):
-    """Evidence-averaged penalized fits."""
+    """The spline averaged over all priors, and how well it does."""
 
-    x: FloatArray  # knots
+    knots: FloatArray
     value: FloatArray  # log-odds at the knots
-    slope: FloatArray  # of the averaged map at the two outer knots
-    evidence: FloatArray  # log evidence of each prior, with bends along the last axis
-    weight: FloatArray  # posterior probability of each prior, as the evidence
-    identity: float  # log-likelihood of the identity
+    evidence: float  # log of the mean evidence
+    identity: float  # log-likelihood of the scores as they are
     freedom: float  # effective number of parameters
-    loss: float  # leave-one-out mean log loss, by one Newton step
-    moderated: FloatArray | None = None
+    loss: float  # mean log loss of each row by the fit without it
 
 
 class Basis(NamedTuple):
@@ -76,49 +78,53 @@ def natural_spline(x: FloatArray, knots: FloatArray, values: FloatArray) -> Floa
     out = a * values[i] + b * values[i + 1] + cubic_a * second[i] + cubic_b * second[i + 1]
     below, above = np.minimum(x - knots[0], 0.0), np.maximum(x - knots[-1], 0.0)
     h0, h1 = knots[1] - knots[0], knots[-1] - knots[-2]
-    left = (values[1] - values[0]) / h0 - h0 * (2.0 * second[0] + second[1]) / 6.0
-    right = (values[-1] - values[-2]) / h1 + h1 * (second[-2] + 2.0 * second[-1]) / 6.0
+    # Slopes at the outer knots, where the second derivative is 0.
+    left = (values[1] - values[0]) / h0 - h0 * second[1] / 6.0
+    right = (values[-1] - values[-2]) / h1 + h1 * second[-2] / 6.0
     if values.ndim == 2:
         below, above = below[:, None], above[:, None]
     return out + below * left + above * right
 
 
-def quantile_knots(cells: Cells, n_knots: int, ends: float = 0.0) -> FloatArray:
+def quantile_knots(cells: Cells, n_knots: int) -> FloatArray:
     """Distinct knots at equally spaced quantiles of the scores."""
-    level = np.linspace(ends, 1.0 - ends, n_knots)
+    level = np.linspace(_OUTER, 1.0 - _OUTER, n_knots)
     at = np.cumsum(cells.weight) - 0.5 * cells.weight
-    return np.unique(np.interp(level * cells.weight.sum(), at, cells.x))
+    knots = np.interp(level * cells.weight.sum(), at, cells.x)
+    apart = np.diff(knots) > _CLOSE * float(np.ptp(cells.x))
+    return knots[np.concatenate(([True], apart))]
 
 
-def make_basis(cells: Cells, n_knots: int, ends: float) -> Basis:
+def _roughness(knots: FloatArray) -> FloatArray:
+    """Integrals of products of the second derivatives of the cardinal splines."""
+    second, h = natural_second_derivatives(knots, np.eye(len(knots))), np.diff(knots)
+    left, right = second[:-1].T * h, second[1:].T * h
+    same = left @ second[:-1] + right @ second[1:]
+    return same / 3.0 + (left @ second[1:] + right @ second[:-1]) / 6.0
+
+
+def make_basis(cells: Cells, n_knots: int) -> Basis:
+    """The functions that the spline is a sum of, orthogonal under the weights of the cells."""
     share = cells.weight / cells.weight.sum()
     center = float(share @ cells.x)
     spread = float(np.sqrt(share @ (cells.x - center) ** 2))
+    ones = np.ones((len(cells.x), 1))
     if not spread > 1e-12 * (1.0 + abs(center)):
-        return Basis(np.ones((len(cells.x), 1)), np.empty(0), center, 0.0, np.array([center]),
-                     np.empty((1, 0)))  # fmt: skip
+        return Basis(ones, np.empty(0), center, 0.0, np.array([center]), np.empty((1, 0)))
     x = (cells.x - center) / spread
-    line = np.column_stack((np.ones_like(x), x))
-    knots = quantile_knots(cells._replace(x=x), min(n_knots, len(x)), ends)
+    line = np.column_stack((ones, x))
+    knots = quantile_knots(cells._replace(x=x), min(n_knots, len(x)))
     if len(knots) < 3:
-        ends_of_line = np.array([cells.x[0], cells.x[-1]])
-        return Basis(line, np.empty(0), center, spread, ends_of_line, np.empty((2, 0)))
-    # Cardinal splines, one for each knot, hold the two lines; the others are the bends.
+        ends = np.array([cells.x[0], cells.x[-1]])
+        return Basis(line, np.empty(0), center, spread, ends, np.empty((2, 0)))
+    # The cardinal splines, one for each knot, span the lines too; the rest are the bends.
     cardinal = natural_spline(x, knots, np.eye(len(knots)))
-    second = natural_second_derivatives(knots, np.eye(len(knots)))
-    h = np.diff(knots)
-    rough = (
-        (second[:-1].T * h) @ second[:-1] / 3.0 + (second[1:].T * h) @ second[1:] / 3.0
-        + (second[:-1].T * h) @ second[1:] / 6.0 + (second[1:].T * h) @ second[:-1] / 6.0
-    )  # fmt: skip
     gram = (cardinal.T * share) @ cardinal
     gram.flat[:: len(gram) + 1] += 1e-10 * np.trace(gram)
-    size, vectors = eigh(rough, gram)
-    vectors = vectors[:, 2:]  # the first two are lines, which have no roughness
-    return Basis(
-        np.column_stack((line, cardinal @ vectors)), size[2:] / size[2], center, spread,
-        knots * spread + center, vectors,
-    )  # fmt: skip
+    size, vectors = eigh(_roughness(knots), gram)
+    size, vectors = size[2:], vectors[:, 2:]  # lines have no roughness
+    columns = np.column_stack((line, cardinal @ vectors))
+    return Basis(columns, size / size[0], center, spread, knots * spread + center, vectors)
 
 
 class Fits(NamedTuple):
@@ -177,52 +183,56 @@ def penalized_fits(
     return Fits(theta, likelihood, evidence, hessian)
 
 
-def log_likelihood(eta: FloatArray, cells: Cells, worth: float = 1.0) -> float:
+def log_likelihood(eta: FloatArray, cells: Cells) -> float:
     """Log-likelihood of log-odds of the cells."""
     loss = np.maximum(eta, 0.0) + np.log1p(np.exp(-np.abs(eta)))
-    return worth * float(eta @ cells.event - loss @ cells.weight)
+    return float(eta @ cells.event - loss @ cells.weight)
 
 
-def fit_spline(
-    cells: Cells, *, n_knots: int = 6, worth: float = 1.0, ends: float = 0.0,
-    line_scales=LINE_SCALES, bend_scales=BEND_SCALES, tilt: float = 1.0, moderate: bool = False,
-) -> SplineFit:  # fmt: skip
-    """Fit one spline for each prior and average them by their evidence.
+def leave_one_out(eta: FloatArray, variance: FloatArray, cells: Cells) -> float:
+    """Mean log loss of each row by the fit without it, which one Newton step finds.
 
-    ``worth`` is the number of independent rows that a row counts as.
+    ``variance`` is that of the log-odds: ``x' H^-1 x`` with the Hessian H.
     """
-    basis = make_basis(cells, n_knots, ends)
-    x, n_bends = basis.columns, len(basis.roughness)
-    if not n_bends:
-        bend_scales = (0.0,)
-    pairs = [(v, c) for v in line_scales for c in bend_scales]
-    precision = np.empty((len(pairs), x.shape[1]))
-    n_line = x.shape[1] - n_bends
-    for row, (v, c) in zip(precision, pairs, strict=True):
-        row[:n_line] = 1.0 / v**2
-        row[n_line:] = _FIXED if c == 0 else basis.roughness**tilt / c**2
-    fits = penalized_fits(x, cells.x, worth * cells.weight, worth * cells.event, precision)
-    shares = np.exp(fits.evidence - fits.evidence.max())
-    shares /= shares.sum()
-    theta = shares @ fits.theta
-    full = fits.hessian + precision[:, :, None] * np.eye(x.shape[1])
-    inverse = np.linalg.inv(full)
-    freedom = float(shares @ np.einsum("kij,kji->k", inverse, fits.hessian))
+    q = expit(eta)
+    kept = np.maximum(1.0 - variance * q * (1.0 - q), 0.05)
+    up = eta - variance * (1.0 - q) / kept  # of an event, by the fit without it
+    down = eta + variance * q / kept
+    loss = cells.event @ np.logaddexp(0.0, -up)
+    loss += (cells.weight - cells.event) @ np.logaddexp(0.0, down)
+    return float(loss / cells.weight.sum())
+
+
+def _precisions(basis: Basis) -> FloatArray:
+    """Precisions of the coefficients under each prior, one row for each."""
+    n_bends = len(basis.roughness)
+    n_line = basis.columns.shape[1] - n_bends
+    bends = BEND_SCALES if n_bends else BEND_SCALES[:1]
+    rows = []
+    for v in LINE_SCALES:
+        for c in bends:
+            bend = basis.roughness / c**2 if c > 0 else np.full(n_bends, _FIXED)
+            rows.append(np.concatenate((np.full(n_line, v**-2.0), bend)))
+    return np.array(rows)
+
+
+def fit_spline(cells: Cells, n_knots: int = 6) -> SplineFit:
+    """Fit one spline for each prior, and average them by their evidence."""
+    basis = make_basis(cells, n_knots)
+    x, precision = basis.columns, _precisions(basis)
+    fits = penalized_fits(x, cells.x, cells.weight, cells.event, precision)
+    top = fits.evidence.max()
+    share = np.exp(fits.evidence - top)
+    evidence = float(top + np.log(share.mean()))
+    share /= share.sum()
+    theta = share @ fits.theta
+    inverse = np.linalg.inv(fits.hessian + precision[:, :, None] * np.eye(x.shape[1]))
+    freedom = float(share @ np.einsum("kij,kji->k", inverse, fits.hessian))
+    variance = np.einsum("ni,ij,nj->n", x, np.tensordot(share, inverse, 1), x)
     at_knots = (basis.knots - basis.center) / (basis.spread or 1.0)
-    columns = np.column_stack((np.ones_like(at_knots), at_knots))[:, :n_line]
-    value = basis.knots + columns @ theta[:n_line] + basis.bends @ theta[n_line:]
-    moderated = None
-    if moderate:
-        variance = np.einsum("ni,kij,nj->kn", x, inverse, x)
-        eta = cells.x + fits.theta @ x.T
-        p = shares @ expit(eta / np.sqrt(1.0 + np.pi * variance / 8.0))
-        moderated = np.log(p) - np.log1p(-p)
-    return SplineFit(
-        basis.knots, value, np.zeros(2), fits.evidence, shares,
-        log_likelihood(cells.x, cells, worth), freedom, np.nan, moderated,
-    )  # fmt: skip
-
-
-def log_sum(a: FloatArray) -> float:
-    top = float(a.max())
-    return top + float(np.log(np.exp(a - top).sum()))
+    n_line = x.shape[1] - len(basis.roughness)
+    line = np.column_stack((np.ones_like(at_knots), at_knots))[:, :n_line]
+    value = basis.knots + line @ theta[:n_line] + basis.bends @ theta[n_line:]
+    loss = leave_one_out(cells.x + x @ theta, variance, cells)
+    own = log_likelihood(cells.x, cells)
+    return SplineFit(basis.knots, value, evidence, own, freedom, loss)

@@ -71,3 +71,9 @@ def venn_tables(cells: Cells) -> tuple[FloatArray, FloatArray]:
         _bridges(total, events, label, following, hull, out)
         tables.append(np.maximum.accumulate(np.clip(out, 0.0, 1.0)))
     return tables[0], np.maximum(tables[0], tables[1])
+
+
+def steps_of(x: FloatArray, table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Where a table that begins before the first x and rises at some of them does so, and to what."""
+    rises = np.flatnonzero(table[1:] > table[:-1])
+    return x[rises], np.append(table[:1], table[rises + 1])

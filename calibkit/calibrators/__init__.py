@@ -1,6 +1,8 @@
 """Calibrators that are fitted on a batch of rows, one file for each method."""
 
 from .._registry import enter as _enter
+from ._auto import AutoCalibrator as AutoCalibrator
+from ._auto import AutoSummary as AutoSummary
 from ._beta import BetaCalibrator as BetaCalibrator
 from ._borrowed import BorrowedCalibrator as BorrowedCalibrator
 from ._borrowed import borrow_calibrator as borrow_calibrator
@@ -15,6 +17,8 @@ from ._of_signal import PlattOrBeta as PlattOrBeta
 from ._of_signal import validate_calibrator as validate_calibrator
 from ._platt import PlattCalibrator as PlattCalibrator
 from ._scaling_binning import ScalingBinningCalibrator as ScalingBinningCalibrator
+from ._spline import SplineCalibrator as SplineCalibrator
 from ._temperature import TemperatureCalibrator as TemperatureCalibrator
+from ._venn_abers import VennAbersCalibrator as VennAbersCalibrator
 
 _enter(globals())
