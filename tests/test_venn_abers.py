@@ -1,0 +1,93 @@
+"""Venn-Abers calibration against isotonic regression, once for each label of a new row."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.isotonic import IsotonicRegression
+
+from calibkit import VennAbersCalibrator
+from calibkit._numerics.cells import distinct_cells
+from calibkit._numerics.venn import _bridges, venn_tables
+
+
+def by_brute_force(p, y, w, query):
+    """p0 and p1 of each query, by two isotonic regressions."""
+    out = []
+    for q in query:
+        pair = []
+        for label in (0, 1):
+            fitted = IsotonicRegression().fit(np.append(p, q), np.append(y, label), np.append(w, 1))
+            pair.append(fitted.predict([q])[0])
+        out.append(pair)
+    return np.array(out)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_isotonic_regression_with_one_more_row(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(5, 60))
+    p = np.round(rng.random(n), 1 + seed % 3)
+    y = (rng.random(n) < p).astype(int)
+    y[:2] = 0, 1
+    w = rng.integers(1, 4, n).astype(float) if seed % 2 else np.ones(n)
+    query = np.concatenate((p[:8], rng.random(8), [0.0, 1.0]))
+    found = VennAbersCalibrator().fit(p, y, w).predict_interval(query)
+    assert_allclose(found, by_brute_force(p, y, w, query), atol=1e-12)
+
+
+def test_known_values():
+    """200 fixed rows, whose p0 and p1 were computed elsewhere."""
+    i = np.arange(200)
+    p = (i + 0.5) / 200
+    y = ((i + 1) * 0.6180339887498949 % 1 < p**1.5).astype(int)
+    cal = VennAbersCalibrator().fit(p, y)
+    query = [0.05, 0.25, 0.5, 0.75, 0.95]
+    p0 = [0, 0.074074, 0.294118, 0.531250, 0.833333]
+    p1 = [0.041667, 0.142857, 0.409091, 0.666667, 1]
+    assert_allclose(cal.predict_interval(query), np.column_stack((p0, p1)), atol=1e-6)
+    log = [0.04, 0.133663, 0.366906, 0.587156, 0.857143]
+    assert_allclose(cal.predict_proba(query)[:, 1], log, atol=1e-6)
+    p0, p1 = cal.predict_interval(query).T
+    brier = VennAbersCalibrator(loss="brier").fit(p, y).predict_proba(query)[:, 1]
+    assert_allclose(brier, p1 + p0**2 / 2 - p1**2 / 2)
+
+
+def test_compiled_and_plain_loops_agree():
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    p = rng.random(2000)
+    cells = distinct_cells(p, (rng.random(2000) < p).astype(np.int8), None)
+    plain = venn_tables(cells)
+    total, events = (np.concatenate(([0.0], np.cumsum(c))) for c in cells[1:3])
+    for label, expected in zip((0.0, 1.0), plain, strict=True):
+        following, hull = np.zeros((2, len(total)), dtype=np.intp)
+        out = np.empty(len(total))
+        _bridges.compiled(total, events, label, following, hull, out)
+        assert_array_equal(out, expected)
+
+
+def test_the_interval_holds_the_probability_and_narrows():
+    rng = np.random.default_rng(1)
+    p = rng.random(3000)
+    y = (rng.random(3000) < p).astype(int)
+    width = []
+    for n in (30, 300, 3000):
+        cal = VennAbersCalibrator().fit(p[:n], y[:n])
+        p0, p1 = cal.predict_interval(p).T
+        q = cal.predict_proba(p)[:, 1]
+        assert ((p0 < q) & (q < p1)).all()
+        width.append((p1 - p0).mean())
+    assert width[0] > 2 * width[1] > 4 * width[2]
+
+
+def test_validity_of_the_pair():
+    """The one of p0 and p1 that the label selects has the right mean (Vovk et al., theorem 1)."""
+    rng = np.random.default_rng(2)
+    found = []
+    for _ in range(400):
+        p = rng.random(21)
+        y = (rng.random(21) < p**2).astype(int)
+        if 0 < y[:20].sum() < 20:
+            pair = VennAbersCalibrator().fit(p[:20], y[:20]).predict_interval(p[20:])[0]
+            found.append(y[20] - pair[y[20]])
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
