@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from importlib.util import find_spec
 from typing import Any
 
@@ -160,17 +161,28 @@ def ours() -> dict[str, Method]:
     }
 
 
+#: The last fits, by their parameters: variants differ in the weights of the parts only.
+_LAST: dict[Any, Any] = {}
+
+
+def _fitted(p: np.ndarray, y: np.ndarray, groups: Any, params: dict[str, Any]) -> Any:
+    key = (groups is not None, *params.items())
+    if key not in _LAST or _LAST[key][0] is not p:
+        known = {} if groups is None else {"groups": groups}
+        _LAST[key] = p, calibkit.AutoCalibrator(**params).fit(p, y, **known)
+    return _LAST[key][1]
+
+
 def _blend(names: tuple[str, ...], gated: bool = True, grouped: bool = True, **params: Any) -> Any:
     """A variant of the automatic blend: equal weights of the named parts, with or without gate."""
 
     def fit(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
-        known = {"groups": groups} if grouped and groups is not None else {}
-        fitted = calibkit.AutoCalibrator(**params).fit(p, y, **known)
-        kept = fitted.weights_[0] if gated else 0.0
-        used = np.array([part.name in names for part in fitted.parts_], dtype=float)
+        own = copy(_fitted(p, y, groups if grouped else None, params))
+        kept = own.weights_[0] if gated else 0.0
+        used = np.array([part.name in names for part in own.parts_], dtype=float)
         used = used if used.any() else np.ones(len(used))
-        fitted.weights_ = np.concatenate(([kept], (1.0 - kept) * used / used.sum()))
-        return lambda q: fitted.predict_proba(q)[:, 1]
+        own.weights_ = np.concatenate(([kept], (1.0 - kept) * used / used.sum()))
+        return lambda q: own.predict_proba(q)[:, 1]
 
     return fit
 

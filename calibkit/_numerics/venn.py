@@ -74,6 +74,6 @@ def venn_tables(cells: Cells) -> tuple[FloatArray, FloatArray]:
 
 
 def steps_of(x: FloatArray, table: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Where a table that begins before the first x and rises at some of them does so, and to what."""
+    """The scores at which a table rises, and its values before the first and from each on."""
     rises = np.flatnonzero(table[1:] > table[:-1])
     return x[rises], np.append(table[:1], table[rises + 1])
