@@ -70,7 +70,7 @@ def test_summary():
 def test_the_order_of_scores_is_kept_unless_told_otherwise():
     rng = np.random.default_rng(4)
     p = rng.random(20_000)
-    y = rng.random(20_000) < 0.5 + 0.3 * np.sin(7 * p)
+    y = rng.random(20_000) < 0.2 + 0.6 * p + 0.25 * np.sin(10 * p)
     grid = np.linspace(0.01, 0.99, 99)
     assert (np.diff(AutoCalibrator().fit(p, y).predict_proba(grid)[:, 1]) >= -1e-15).all()
     free = AutoCalibrator(monotone=False).fit(p, y).predict_proba(grid)[:, 1]
