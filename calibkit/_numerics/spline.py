@@ -13,7 +13,9 @@ from .links import expit
 
 #: Prior standard deviations, in log-odds, of the shift and of the slope times the spread of the
 #: scores, about the identity.
-LINE_SCALES = (0.1, 1.0, 10.0, 1000.0)
+LINE_SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
+#: Margins, which may be of any size, have these scales in proportion beyond this spread.
+_USUAL_SPREAD = 3.0
 #: Prior standard deviations, in log-odds, of the smoothest bend; 0 allows none.
 BEND_SCALES = (0.0, 0.3, 1.0, 3.0)
 #: Stands for the precision of a coefficient that must be 0.
@@ -209,7 +211,8 @@ def _precisions(basis: Basis) -> FloatArray:
     n_line = basis.columns.shape[1] - n_bends
     bends = BEND_SCALES if n_bends else BEND_SCALES[:1]
     rows = []
-    for v in LINE_SCALES:
+    wide = max(1.0, basis.spread / _USUAL_SPREAD)
+    for v in np.multiply(LINE_SCALES, wide):
         for c in bends:
             bend = basis.roughness / c**2 if c > 0 else np.full(n_bends, _FIXED)
             rows.append(np.concatenate((np.full(n_line, v**-2.0), bend)))

@@ -22,8 +22,11 @@ from ._spline import LARGEST, MOST_CELLS, SplineCalibrator
 from ._summed import SummedCalibrator
 from ._venn_abers import VennAbersCalibrator
 
-#: Prior probability that the scores are calibrated as they are.
-_IDENTITY = 0.5
+#: With so many rows or fewer "the scores are calibrated" has even prior odds; with more the odds
+#: fall with the root of n, since the evidence against a change that isn't there grows with it.
+_EVEN = 100.0
+#: Weights of the spline, beta calibration and the Venn-Abers predictor.
+_BLEND = (2.0, 1.0, 1.0)
 #: With fewer events, or fewer non-events, the spline is all that is fitted.
 _FEW = 10.0
 #: Values of the score that the Venn-Abers predictor is fitted to.
@@ -137,10 +140,10 @@ class AutoCalibrator(SummedCalibrator):
     Notes
     -----
     The log-odds of the spline, beta calibration and the Venn-Abers predictor (its probability for
-    the log loss) are averaged with equal weights. The result and the log-odds of the scores are
-    averaged with the posterior probabilities of "the scores need a change" and "the scores are
-    calibrated", which have equal prior probabilities; the evidence for the former is that of
-    :class:`SplineCalibrator`.
+    the log loss) are averaged with the weights 2, 1 and 1. The result and the log-odds of the
+    scores are averaged with the posterior probabilities of "the scores need a change" and "the
+    scores are calibrated". The prior odds of the latter are ``min(1, sqrt(100 / n))``; the
+    evidence for the former is that of :class:`SplineCalibrator`.
 
     With fewer than 10 rows of one class, or scores that separate the classes, only the spline is
     fitted, which has a prior. Rows of groups count as what they are worth in all parts: their
@@ -206,9 +209,9 @@ class AutoCalibrator(SummedCalibrator):
             self.parts_ += [beta, self._venn_abers(coarse_cells(cells, _MOST_STEPS))]
             losses.append(_beta_loss(beta, few))
         self.losses_ = np.array(losses)
-        kept = _posterior(spline.evidence_)
-        share = (1.0 - kept) / len(self.parts_)
-        self.weights_ = np.array([kept, *[share] * len(self.parts_)])
+        kept = _kept(spline.evidence_, self.n_rows_)
+        blend = np.array(_BLEND[: len(self.parts_)])
+        self.weights_ = np.concatenate(([kept], (1.0 - kept) * blend / blend.sum()))
 
     def _spline(self, cells: Cells) -> SplineCalibrator:
         spline = SplineCalibrator(monotone=self.monotone, scale="logit", classes=self.classes)
@@ -286,9 +289,9 @@ class AutoCalibrator(SummedCalibrator):
             raise ValueError("range_ is not in ascending order, or n_rows_ is not positive")
 
 
-def _posterior(evidence: float) -> float:
-    """Posterior probability of no change."""
-    odds = np.log(_IDENTITY) - np.log1p(-_IDENTITY) - evidence
+def _kept(evidence: float, n: float) -> float:
+    """Posterior probability that the scores are calibrated as they are."""
+    odds = 0.5 * np.log(min(1.0, _EVEN / n)) - evidence
     return float(expit(np.array([odds]))[0])
 
 
