@@ -17,6 +17,9 @@ def design_effect(
     the score, in which the rows of one group are summed first. It is 1 where rows are
     independent, and never taken to be less, nor more than the rows in a group of average size.
     """
+    if w is not None and not w.all():
+        kept = w > 0
+        z, q, y, w, groups = z[kept], q[kept], y[kept], w[kept], groups[kept]
     n = len(z)
     v = np.ones(n) if w is None else w * (row_count(w, n) / w.sum())
     x = np.clip(z, *np.quantile(z, [0.01, 0.99]))  # single scores far out would decide it
