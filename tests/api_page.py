@@ -31,7 +31,8 @@ docstring, with parameters and an example. The links lead to the source; recipes
 #: Titles and names within calibkit; ``*`` takes what no entry above has taken.
 SECTIONS = {
     "Calibrate a classifier": "CalibratedClassifier",
-    "Calibrate scores": """PlattCalibrator BetaCalibrator IsotonicCalibrator TemperatureCalibrator
+    "Calibrate scores": """AutoCalibrator AutoSummary PlattCalibrator BetaCalibrator
+        SplineCalibrator IsotonicCalibrator VennAbersCalibrator TemperatureCalibrator
         HistogramBinningCalibrator ScalingBinningCalibrator IdentityCalibrator OneVsRestCalibrator
         TopLabelCalibrator make_calibrator""",
     "Measure calibration": """estimate Estimate calibration_error expected_calibration_error

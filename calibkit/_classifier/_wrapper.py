@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator, trace
 from .._core.certification import Certificate, Settings
 from .._core.errors import InputError, InputTypeError
-from .._core.inputs import Rows, check_lengths, validate_weights
+from .._core.inputs import Rows, check_lengths, group_codes, validate_weights
 from .._core.labels import validate_labels
 from .._core.params import (
     check_choice,
@@ -40,7 +40,7 @@ from .._registry import (
     names_without,
     needs_calibrator,
 )
-from .._typing import FloatArray, IntArray, Scale, Self
+from .._typing import FloatArray, IntArray, Self
 from ..calibrators import IdentityCalibrator, OneVsRestCalibrator
 from ._saved import KEYS, classifier_from_dict, written
 
@@ -159,7 +159,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         sample_weight : array-like of shape (n,), optional
             Sample weights >= 0, for the calibrator, and for the estimator if it accepts them.
         groups : array-like of shape (n,), optional
-            Group of each row; no group is split between folds.
+            Group of each row; no group is split between folds. The calibrator gets the groups
+            too: see :meth:`BaseCalibrator.fit`.
         **fit_params
             Other parameters for the estimator's ``fit``, or for metadata routing.
 
@@ -203,7 +204,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             ]
             chosen, pooled = [_pooled(folds)], [not frozen]
         with counted("folds"):
-            calibrators = [self._fit_calibrator(f, codes, weight, classes) for f in chosen]
+            rows = _rows_of(chosen, codes, weight, classes, groups)
+            calibrators = [self._fit_calibrator(r) for r in rows]
         for calibrator, of_several in zip(calibrators, pooled, strict=True):
             if of_several:
                 calibrator._mark_cross_fitted()
@@ -415,23 +417,16 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             return make_calibrator(self.calibrator)
         return clone(self.calibrator)
 
-    def _fit_calibrator(
-        self, fold: Fold, codes: IntArray, weight: FloatArray | None, classes: np.ndarray
-    ) -> BaseCalibrator:
-        calibrator = self._template(len(classes))
-        if len(classes) > 2 and "multiclass" not in calibrator._traits:
+    def _fit_calibrator(self, fold: tuple[IntArray, Rows]) -> BaseCalibrator:
+        at, rows = fold
+        calibrator = self._template(len(rows.classes))
+        if len(rows.classes) > 2 and "multiclass" not in calibrator._traits:
             calibrator = OneVsRestCalibrator(calibrator)
-        scale: Scale = fold.scores.scale
-        calibrator._set_scale(scale)._check_params()
+        calibrator._set_scale(rows.scores.scale)._check_params()
         if "online" in calibrator._traits:  # in the order of the rows, not of the folds
-            order = np.argsort(fold.rows, kind="stable")
-            fold = fold._replace(rows=fold.rows[order], scores=fold.scores[order])
-        s, y = fold.scores, codes[fold.rows]
-        w = None if weight is None else weight[fold.rows]
-        if w is not None and not w.all():
-            kept = np.flatnonzero(w)
-            s, y, w = s[kept], y[kept], w[kept]
-        rows = Rows(s, y, w, classes)
+            rows = rows.take(np.argsort(at, kind="stable"))
+        if rows.w is not None and not rows.w.all():
+            rows = rows.take(np.flatnonzero(rows.w))
         calibrator._fit_rows(rows)._fitted_on = trace(rows)
         return calibrator
 
@@ -490,6 +485,22 @@ def _one_class(fold: Fold, codes: IntArray, weight: FloatArray | None) -> bool:
     """Whether all held-out rows with positive weight have one class."""
     rows = fold.rows if weight is None else fold.rows[weight[fold.rows] > 0]
     return len(np.unique(codes[rows])) < 2
+
+
+def _rows_of(
+    folds: list[Fold],
+    codes: IntArray,
+    weight: FloatArray | None,
+    classes: np.ndarray,
+    groups: Any,
+) -> list[tuple[IntArray, Rows]]:
+    """The rows of each fold: where they are, and the rows."""
+    g = group_codes(groups, len(codes))
+    out = []
+    for f in folds:
+        w, own = (None if a is None else a[f.rows] for a in (weight, g))
+        out.append((f.rows, Rows(f.scores, codes[f.rows], w, classes, own)))
+    return out
 
 
 def _pooled(folds: list[Fold]) -> Fold:

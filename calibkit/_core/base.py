@@ -219,7 +219,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     # -- what a user calls ------------------------------------------------------------------
 
     @with_hints
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Fit the map from scores to calibrated probabilities.
 
         Parameters
@@ -236,6 +236,10 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             Sample weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none. For
             fractions k/n pass ``sample_weight=n`` if n varies, or if the number of trials matters
             (smoothed targets, ``l2``, ``min_probability`` of isotonic regression).
+        groups : array-like of shape (n,), optional
+            Group of each row, such as the patient or the problem. :class:`AutoCalibrator` and other
+            calibrators that weigh rows against a prior count rows of one group as fewer rows,
+            since they depend on each other. All others ignore the groups.
 
         Returns
         -------
@@ -263,7 +267,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             self._check_names(X, take=True)
             scale = self._input_scale()
             soft, classes = "soft_labels" in self._traits, self.classes
-            rows = validate_rows(X, y, sample_weight, scale=scale, classes=classes, soft=soft)
+            given = X, y, sample_weight, groups
+            rows = validate_rows(*given, scale=scale, classes=classes, soft=soft)
             match_classes(rows)
             warn_of_scale(rows.scores)
             self._fit_rows(rows)
@@ -389,9 +394,13 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         self.classes_ = rows.classes
         self._check_classes(rows)
         s = rows.scores._without_tiny()
-        self._fit(self._learn_clip(s), rows.y, rows.w)
+        self._learn_rows(rows._replace(scores=self._learn_clip(s)))
         self._narrow_clip()
         return self
+
+    def _learn_rows(self, rows: Rows) -> None:
+        """Learn from checked rows with clipped scores; for calibrators that use groups."""
+        self._fit(rows.scores, rows.y, rows.w)
 
     def _check_classes(self, rows: Rows) -> None:
         """Warn of classes without rows, except in streams, where they may come later."""

@@ -18,6 +18,7 @@ from .errors import InputError, caller
 from .labels import (
     first_place,
     refuse_masked,
+    validate_group_labels,
     validate_labels,
     validate_targets,
     warn_of_order,
@@ -85,6 +86,13 @@ class Rows(NamedTuple):
     y: IntArray
     w: FloatArray | None
     classes: np.ndarray
+    groups: IntArray | None = None  # codes
+
+    def take(self, at: np.ndarray) -> Rows:
+        """Some of the rows."""
+        s, y, w, classes, groups = self
+        w, groups = (None if a is None else a[at] for a in (w, groups))
+        return Rows(s[at], y[at], w, classes, groups)
 
 
 def validate_scores(
@@ -285,13 +293,14 @@ def validate_rows(
     X: Any,
     y: Any,
     sample_weight: Any = None,
+    groups: Any = None,
     *,
     scale: Scale,
     classes: Any = None,
     names: tuple[str, str] = ("X", "y"),
     soft: bool = False,
 ) -> Rows:
-    """Checked scores, labels and weights; rows of weight zero are left out.
+    """Checked scores, labels, weights and groups; rows of weight zero are left out.
 
     With ``soft``, labels may be fractions of the larger class: see :func:`split_fractions`.
     """
@@ -309,32 +318,37 @@ def validate_rows(
     warn_of_hard(scores, names[0])
     if classes is None and column_names(X) is None:
         warn_of_order(distinct, names[1])
-    w = validate_weights(sample_weight, n)
+    rows = Rows(scores, codes, validate_weights(sample_weight, n), distinct, group_codes(groups, n))
     if codes.dtype.kind == "f":
-        return split_fractions(scores, codes, w, distinct)
-    if w is not None and not w.all():
-        kept = np.flatnonzero(w)
-        scores, codes, w = scores[kept], codes[kept], w[kept]
+        return split_fractions(rows)
+    if rows.w is not None and not rows.w.all():
+        rows = rows.take(np.flatnonzero(rows.w))
         if classes is None:
-            present, codes = np.unique(codes, return_inverse=True)
-            distinct = distinct[present]
-    return Rows(scores, codes, w, distinct)
+            present, codes = np.unique(rows.y, return_inverse=True)
+            rows = rows._replace(y=codes, classes=distinct[present])
+    return rows
 
 
-def split_fractions(
-    scores: Scores, f: FloatArray, w: FloatArray | None, classes: np.ndarray
-) -> Rows:
+def group_codes(groups: Any, n: int) -> IntArray | None:
+    """Codes 0, 1, ... of the groups of n rows; None if there are none."""
+    if groups is None:
+        return None
+    labels = validate_group_labels(groups, n, "groups")
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def split_fractions(rows: Rows) -> Rows:
     """A fraction f of weight w as two rows: label 1 of weight w f, label 0 of weight w (1 - f).
 
     Their log-loss is the cross-entropy ``-w (f log q + (1 - f) log(1 - q))``, and the weighted
     mean of their labels is f: what is fitted to 0/1 rows is fitted to fractions.
     """
-    w = np.ones(len(f)) if w is None else w
+    f, w = rows.y.astype(np.float64), np.ones(len(rows.y)) if rows.w is None else rows.w
     # All rows of one label first: fits that start on every so-many-th row see both labels.
     one, zero = np.flatnonzero(w * f), np.flatnonzero(w * (1.0 - f))
     codes = np.repeat(np.array([1, 0], dtype=np.int8), (len(one), len(zero)))
     weights = np.concatenate((w[one] * f[one], w[zero] * (1.0 - f[zero])))
-    return Rows(scores[np.concatenate((one, zero))], codes, weights, classes)
+    return rows.take(np.concatenate((one, zero)))._replace(y=codes, w=weights)
 
 
 def check_lengths(n_scores: int, n_labels: int, names: tuple[str, str]) -> None:

@@ -9,7 +9,7 @@ from .weights import row_count
 
 
 def design_effect(
-    z: FloatArray, q: FloatArray, y: FloatArray, w: FloatArray | None, groups: IntArray
+    z: FloatArray, q: FloatArray, y: IntArray, w: FloatArray | None, groups: IntArray
 ) -> float:
     """Mean design effect of the groups on the shift and the slope of calibrated log-odds.
 

@@ -57,12 +57,15 @@ class _Lift(BaseCalibrator):
     def _input_scale(self) -> Scale:
         return self.calibrator._input_scale()
 
-    def _fit_binary(self, s: Scores, y: IntArray, w: FloatArray | None) -> BaseCalibrator | None:
+    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        self._learn_rows(Rows(s, y, w, self.classes_))
+
+    def _fit_binary(self, rows: Rows) -> BaseCalibrator | None:
         """A fitted clone, or None if all labels are equal."""
-        present = y.any(), not y.all()
+        present = rows.y.any(), not rows.y.all()
         if not all(present):
             return None
-        return clone(self.calibrator)._fit_rows(Rows(s, y, w, _BINARY))
+        return clone(self.calibrator)._fit_rows(rows._replace(classes=_BINARY))
 
     def _check_state(self) -> None:
         for held in self.calibrators_:
@@ -140,14 +143,14 @@ class OneVsRestCalibrator(_Lift):
         # Two classes share one map.
         return self.calibrators_ * 2 if len(self.classes_) == 2 else self.calibrators_
 
-    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        if s.n_classes == 2:
-            self.calibrators_ = [self._fit_binary(s, y, w)]
+    def _learn_rows(self, rows: Rows) -> None:
+        if rows.scores.n_classes == 2:
+            self.calibrators_ = [self._fit_binary(rows)]
             return
         with counted("classes"):
             self.calibrators_ = [
-                self._fit_binary(one, (y == k).view(np.int8), w)
-                for k, one in enumerate(s.one_vs_rest())
+                self._fit_binary(rows._replace(scores=one, y=(rows.y == k).view(np.int8)))
+                for k, one in enumerate(rows.scores.one_vs_rest())
             ]
 
     def predict_classwise(self, X: Any) -> FloatArray:
@@ -291,14 +294,15 @@ class TopLabelCalibrator(_Lift):
         check_flag("by_class", self.by_class)
         check_int("min_rows", self.min_rows, low=1)
 
-    def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        confidence, winners = s.top()
-        correct = (winners == y).view(np.int8)
+    def _learn_rows(self, rows: Rows) -> None:
+        confidence, winners = rows.scores.top()
+        correct = (winners == rows.y).view(np.int8)
+        rows = rows._replace(scores=confidence, y=correct)
         with counted("classes"):
-            own = self._fit_each(confidence, winners, correct, w) if self.by_class else []
+            own = self._fit_each(rows, winners) if self.by_class else []
         alone = [k for k, c in enumerate(own) if c is None]
         shared = bool(alone) or not own
-        pooled = self._fit_binary(confidence, correct, w) if shared else None
+        pooled = self._fit_binary(rows) if shared else None
         self.calibrators_ = [pooled, *own]
         if shared and pooled is None:
             how = "always" if correct[0] else "never"
@@ -315,15 +319,13 @@ class TopLabelCalibrator(_Lift):
                 MissingClassWarning,
             )
 
-    def _fit_each(
-        self, s: Scores, winners: IntArray, correct: IntArray, w: FloatArray | None
-    ) -> list[BaseCalibrator | None]:
+    def _fit_each(self, rows: Rows, winners: IntArray) -> list[BaseCalibrator | None]:
         """A calibrator for each class, from the rows where it is predicted; None if too few."""
         out: list[BaseCalibrator | None] = []
-        for rows in _rows_of(winners, len(self.classes_)):
-            weight = None if w is None else w[rows]
-            enough = len(rows) > 0 and row_count(weight, len(rows)) >= self.min_rows
-            out.append(self._fit_binary(s[rows], correct[rows], weight) if enough else None)
+        for at in _rows_of(winners, len(self.classes_)):
+            own = rows.take(at)
+            enough = len(at) > 0 and row_count(own.w, len(at)) >= self.min_rows
+            out.append(self._fit_binary(own) if enough else None)
         return out
 
     def _confidence(self, s: Scores) -> tuple[FloatArray, IntArray]:

@@ -202,7 +202,10 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     # -- the map ----------------------------------------------------------------------------
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        to_scale, to_cut, to_fill = self._parts(s, y, w)
+        self._learn_rows(Rows(s, y, w, self.classes_))
+
+    def _learn_rows(self, rows: Rows) -> None:
+        to_scale, to_cut, to_fill = self._parts(rows)
         self.scaler_ = clone(self._template())._fit_rows(to_scale)
         g, v = _sorted(self.scaler_._calibrate(to_cut.scores), to_cut.w)
         n_rows = row_count(v, len(g))
@@ -215,11 +218,10 @@ class ScalingBinningCalibrator(BinnedCalibrator):
             value = self._refilled(value, to_fill)
         self.value_ = distinct_values(value)
 
-    def _parts(self, s: Scores, y: IntArray, w: FloatArray | None) -> tuple[Rows, Rows, Rows]:
+    def _parts(self, rows: Rows) -> tuple[Rows, Rows, Rows]:
         """Rows to fit the scaler on, to choose the bins from, and to take their means from."""
-        shares, n = self._shares(), len(y)
+        shares, y, n = self._shares(), rows.y, len(rows.y)
         if shares is None:
-            rows = Rows(s, y, w, self.classes_)
             return rows, rows, rows
         ends = np.rint(np.cumsum(shares)[:2] * n).astype(np.intp)
         order = generator(self.random_state).permutation(n)
@@ -230,9 +232,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
                 f"{len(parts[2])} rows; expected no empty part, and both classes in the first. Use "
                 "split=None, or pass more rows."
             )
-        first, second, third = (
-            Rows(s[at], y[at], None if w is None else w[at], self.classes_) for at in parts
-        )
+        first, second, third = (rows.take(at) for at in parts)
         return first, second, third
 
     def _fewest(self, scaled: Rows, g: FloatArray, w: FloatArray | None, n_rows: float) -> int:

@@ -173,4 +173,4 @@ class SplineCalibrator(SummedCalibrator):
 def _stored_at(cells: Cells) -> tuple[FloatArray, FloatArray]:
     """The ends of all cells, and the weight of the rows near each."""
     x, index = np.unique(np.concatenate((cells.low, cells.high)), return_inverse=True)
-    return x, np.bincount(index, np.tile(0.5 * cells.weight, 2))
+    return x, np.bincount(index, np.tile(0.5 * cells.weight, 2)).astype(np.float64)

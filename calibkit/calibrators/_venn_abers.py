@@ -143,8 +143,8 @@ class VennAbersCalibrator(BaseCalibrator):
         Returns
         -------
         interval : ndarray of shape (n, 2)
-            p0 and p1 of the larger class, p0 < p1. It is no confidence interval. Its width is
-            about 1 over the number of rows that determine the probability.
+            Probabilities p0 and p1 of the larger class, p0 < p1; not a confidence
+            interval. Its width is about 1 over the number of rows that determine the probability.
 
         Examples
         --------

@@ -15,6 +15,7 @@ from .._core.base import StateKind
 from .._core.errors import InputError
 from .._core.inputs import (
     LARGEST_LOGIT,
+    Rows,
     refuse_swapped,
     split_fractions,
     validate_scores,
@@ -352,12 +353,10 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         self.intercept_ = float(np.log(successes + 1.0) - np.log(total - successes + 1.0))
         self.log_precision_ = np.array([0.0, np.log(total + 2.0)])
 
-    def _fit_mean(
-        self, z: FloatArray, y: FloatArray, n: FloatArray | None, w: FloatArray | None
-    ) -> bool:
+    def _fit_mean(self, z: FloatArray, y: Any, n: FloatArray | None, w: FloatArray | None) -> bool:
         """Binomial fit of the mean; whether the scores separate successes from failures."""
-        weight = n if w is None or n is None else w * n
-        rows = split_fractions(Scores(z, "logit"), y, w if weight is None else weight, np.arange(2))
+        weight = w if n is None else n if w is None else w * n
+        rows = split_fractions(Rows(Scores(z, "logit"), y, weight, np.arange(2)))
         targets: Any = rows.y
         separated = separation(rows.scores.values, rows.y) != 0
         if separated:
