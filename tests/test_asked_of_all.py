@@ -5,15 +5,18 @@ from inspect import signature
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from scipy.special import logit
 from sklearn.base import clone
 from sklearn.naive_bayes import GaussianNB
 
 from calibkit import (
+    AutoCalibrator,
     BetaCalibrator,
     CalibratedClassifier,
     IsotonicCalibrator,
     MissingClassWarning,
+    OneVsRestCalibrator,
     PlattCalibrator,
     ReversedScoresWarning,
     SaturatedScoresWarning,
@@ -217,3 +220,33 @@ def test_so_are_those_that_have_no_fit():
     ):
         with pytest.raises(TypeError, match=r"is the class \w+; expected an instance\. Pass "):
             call()
+
+
+def rows_for(cal):
+    k = 3 if "multiclass" in cal._traits else 2
+    return (multiclass_data if k == 3 else binary_data)(900, seed=3)
+
+
+@pytest.mark.parametrize(
+    "cal", [c for c in BATCH if c._input_scale() == "probability"], ids=name_of
+)
+def test_groups_of_one_row_change_nothing_and_bad_ones_are_refused(cal):
+    X, y = rows_for(cal)
+    alone = clone(cal).fit(X, y, groups=[f"g{i}" for i in range(len(y))])
+    assert_array_equal(alone.predict_proba(X), clone(cal).fit(X, y).predict_proba(X))
+    with pytest.raises(ValueError, match="groups has shape"):
+        clone(cal).fit(X, y, groups=[1, 2])
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_groups_reach_the_calibrators_of_a_classifier_and_of_a_lift(ensemble):
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 10)
+    X = rng.normal(size=(600, 1)) + rng.normal(size=60)[groups, None]
+    y = (X[:, 0] + 2 * rng.normal(size=60)[groups] > 0) + (rng.random(600) < 0.3).astype(int)
+    one = CalibratedClassifier(GaussianNB(), AutoCalibrator(), ensemble=ensemble)
+    several = CalibratedClassifier(GaussianNB(), OneVsRestCalibrator(AutoCalibrator()))
+    maps = one.fit(X, y > 0, groups=groups).calibrators_
+    maps = maps + several.fit(X, y, groups=groups).calibrators_[0].calibrators_
+    assert all(m.worth_ < 0.7 for m in maps)
+    assert one.fit(X, y > 0).calibrators_[0].worth_ == 1
