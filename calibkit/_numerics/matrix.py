@@ -29,8 +29,8 @@ _MEMORY = 20
 #: Excess mean loss at which to stop: of few coefficients, where fits to weights and to repeated
 #: rows agree to nine digits, and of more.
 _TOLERANCES = 1e-18, 1e-11
-#: Probabilities are kept so far below 1 in ``h``.
-_ROOM = 1e-12
+#: Largest ``h``.
+_STEEP = 30.0
 
 
 class Ridge(NamedTuple):
@@ -105,7 +105,7 @@ def tempered(z: FloatArray, beta: float, mix: float = 0.0) -> FloatArray:
 
 def curved(l: FloatArray) -> FloatArray:  # noqa: E741
     """``-log(1 - exp(l))``."""
-    return -np.log(-np.expm1(np.minimum(l, -_ROOM)))
+    return -np.log(np.maximum(-np.expm1(l), np.exp(-_STEEP)))
 
 
 class SoftmaxRows:
