@@ -4,7 +4,8 @@ Calibrators: AutoCalibrator (the one to start with), PlattCalibrator, Temperatur
 BetaCalibrator, SplineCalibrator, IsotonicCalibrator, VennAbersCalibrator,
 HistogramBinningCalibrator, ScalingBinningCalibrator and IdentityCalibrator. OneVsRestCalibrator
 and TopLabelCalibrator extend the binary ones to K classes. CalibratedClassifier fits any
-scikit-learn classifier together with a calibrator.
+scikit-learn classifier together with a calibrator. compare_calibrators compares all of them on your
+data by cross-validation.
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
 risk_coverage_curve and area_under_risk_coverage.
@@ -20,7 +21,7 @@ Decisions: the module decisions evaluates confidence signals, calibrates them wi
 cross-validation, transfers calibrators to other tasks, and decides whether to accept, review or
 discard an output, with an error-rate guarantee.
 Generated code: the module codegen computes confidence signals from token log-probabilities.
-Plots: ReliabilityDisplay, RiskCoverageDisplay and DriftDisplay.
+Plots: ReliabilityDisplay, RiskCoverageDisplay, DriftDisplay and ComparisonDisplay.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
 Your own calibrators: the module base.
 """
@@ -32,6 +33,8 @@ from . import base as base
 from . import calibrators as calibrators
 from . import online as online
 from ._classifier import CalibratedClassifier as CalibratedClassifier
+from ._comparison import CalibratorComparison as CalibratorComparison
+from ._comparison import compare_calibrators as compare_calibrators
 from ._core.certification import Certificate as Certificate
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewEventsWarning as FewEventsWarning
@@ -94,6 +97,7 @@ from .online import prequential_errors as prequential_errors
 if TYPE_CHECKING:
     from . import codegen as codegen
     from . import decisions as decisions
+    from .displays import ComparisonDisplay as ComparisonDisplay
     from .displays import DriftDisplay as DriftDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
     from .displays import RiskCoverageDisplay as RiskCoverageDisplay
@@ -106,7 +110,9 @@ __all__ = [
     "CalibratedClassifier",
     "CalibrationAlarm",
     "CalibrationWarning",
+    "CalibratorComparison",
     "Certificate",
+    "ComparisonDisplay",
     "DriftDisplay",
     "Estimate",
     "FewEventsWarning",
@@ -144,6 +150,7 @@ __all__ = [
     "calibration_error",
     "certify",
     "codegen",
+    "compare_calibrators",
     "compare_online_calibrators",
     "decisions",
     "estimate",
@@ -166,7 +173,7 @@ __all__ = [
     "to_dict",
 ]
 __version__ = "0.1.0"
-_LAZY = ("DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay")
+_LAZY = ("ComparisonDisplay", "DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay")
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from ._core.labels import validate_group_labels
 from ._core.printed import few, spelled
 from ._core.scores import Scores
 from ._core.warnings import warn
-from ._typing import Scale
+from ._typing import IntArray, Scale
 
 _SCALES: dict[str, Scale] = {"decision_function": "logit", "predict_proba": "probability"}
 
@@ -143,6 +143,33 @@ def splits(
             "indices. Pass a list instead of a generator, which is empty after the first fit."
         )
     return folds
+
+
+def check_apart(folds: list[Any], rows: IntArray, groups: np.ndarray | None, what: str) -> None:
+    """Raise unless every row is tested once, and its group is not in that training part.
+
+    ``rows`` are the numbers of the rows in messages, and ``what`` is what a row is.
+    """
+    n = len(rows)
+    code = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    tested = np.zeros(n, dtype=np.intp)
+    for train, test in folds:
+        tested[test] += 1
+        seen = np.zeros(n, dtype=bool)
+        seen[code[train]] = True
+        both = np.arange(n)[test][seen[code[test]]]
+        if len(both):
+            i, shared = int(both[0]), "itself" if groups is None else "its group"
+            raise InputError(
+                f"cv tests {what} {rows[i]} by a calibrator fitted on {shared}; expected training "
+                f"and test parts that share no {what} or group. Use a number, or GroupKFold."
+            )
+    if (tested != 1).any():
+        i = int((tested != 1).argmax())
+        raise InputError(
+            f"cv tests {what} {rows[i]} {tested[i]} times; expected every {what} in exactly one "
+            "test part. Use a number, or KFold."
+        )
 
 
 def _fit_fold(

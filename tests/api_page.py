@@ -34,11 +34,11 @@ SECTIONS = {
     "Calibrate scores": """AutoCalibrator AutoSummary PlattCalibrator BetaCalibrator
         SplineCalibrator IsotonicCalibrator VennAbersCalibrator TemperatureCalibrator
         HistogramBinningCalibrator ScalingBinningCalibrator IdentityCalibrator OneVsRestCalibrator
-        TopLabelCalibrator make_calibrator""",
+        TopLabelCalibrator make_calibrator compare_calibrators CalibratorComparison""",
     "Measure calibration": """estimate Estimate calibration_error expected_calibration_error
         maximum_calibration_error squared_calibration_error brier_score brier_skill_score log_loss
         log_loss_skill_score roc_auc ScoreTable get_scorer get_scorer_names""",
-    "Plot": "ReliabilityDisplay DriftDisplay RiskCoverageDisplay",
+    "Plot": "ReliabilityDisplay DriftDisplay RiskCoverageDisplay ComparisonDisplay",
     "Save and load": "save load to_dict from_dict",
     "Decide by a threshold": "risk_coverage_curve RiskCoverage area_under_risk_coverage",
     "Certify": "certify Certificate rows_to_certify BinsCertificate",

@@ -26,6 +26,7 @@ LAYERS = {
     "metrics": 4,
     "_cross_fitting": 4,
     "_classifier": 5,
+    "_comparison": 5,
     "online": 6,
     "decisions": 6,
     "displays": 7,

@@ -12,7 +12,7 @@ from .. import __version__
 from .._core.params import both_names
 from .._core.printed import printable
 from .._registry import CALIBRATORS
-from . import calibrate, codegen, demo, report, stream
+from . import calibrate, choose, codegen, demo, report, stream
 from .console import aligned, fail, guarded, rich_rows, show
 
 
@@ -66,7 +66,8 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     )
     app.callback()(_root)
-    commands = (report.report, calibrate.fit, calibrate.apply, stream.stream, demo.demo, methods)
+    fitting = (choose.choose, calibrate.fit, calibrate.apply)
+    commands = (report.report, *fitting, stream.stream, demo.demo, methods)
     for command in commands:
         app.command()(guarded(command))
     group = typer.Typer(

@@ -68,7 +68,7 @@ def check_bins(value: str | None) -> str | None:
     return value
 
 
-def _level(value: float) -> float:
+def check_level(value: float) -> float:
     if not 0.01 <= value <= 0.999:
         raise BadParameter(f"{value:g}; expected a number from 0.01 to 0.999, such as 0.95.")
     return value
@@ -82,7 +82,7 @@ _KIND = opt.option(
     callback=choice(lambda: _KINDS),
 )
 _BINS = opt.option("Number of bins of the calibration errors.", "N|auto", callback=check_bins)
-_LEVEL = opt.option(opt.LEVEL, "X", callback=_level)
+_LEVEL = opt.option(opt.LEVEL, "X", callback=check_level)
 _GROUP = opt.option(
     "Column of groups, such as patients. Rows of one group are treated as dependent.", "COL"
 )

@@ -18,7 +18,7 @@ from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.signals import check_range, scales_of, validate_correct, validate_signals
 from .._core.warnings import ScaleWarning
-from .._cross_fitting import splits
+from .._cross_fitting import check_apart, splits
 from .._numerics.links import expit
 from .._typing import FloatArray, IntArray, SignalScale
 from ..calibrators import PlattOrBeta, validate_calibrator
@@ -156,7 +156,7 @@ def out_of_fold(
     p = np.full(len(s), np.nan)
     seed = int(generator(random_state).integers(2**31))
     folds = cv if isinstance(cv, list) else splits(cv, s, y, g, shuffle=seed)
-    _check_apart(folds, kept, g)
+    check_apart(folds, kept, g, "output")
     with warnings.catch_warnings():
         if scale == "score":  # a score may lie in [0, 1] by chance
             warnings.simplefilter("ignore", ScaleWarning)
@@ -169,30 +169,6 @@ def out_of_fold(
             p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
     out[kept] = p
     return out
-
-
-def _check_apart(folds: list[Any], kept: IntArray, groups: np.ndarray | None) -> None:
-    """Raise unless every output is tested once, and its group is not in that training part."""
-    n = len(kept)
-    code = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
-    tested = np.zeros(n, dtype=np.intp)
-    for train, test in folds:
-        tested[test] += 1
-        seen = np.zeros(n, dtype=bool)
-        seen[code[train]] = True
-        both = np.arange(n)[test][seen[code[test]]]
-        if len(both):
-            i, what = int(both[0]), "itself" if groups is None else "its group"
-            raise InputError(
-                f"cv tests output {kept[i]} by a calibrator fitted on {what}; expected training "
-                "and test parts that share no output or group. Use a number, or GroupKFold."
-            )
-    if (tested != 1).any():
-        i = int((tested != 1).argmax())
-        raise InputError(
-            f"cv tests output {kept[i]} {tested[i]} times; expected every output in exactly one "
-            "test part. Use a number, or KFold."
-        )
 
 
 def _check_folds(cv: int, y: IntArray, groups: np.ndarray | None) -> np.ndarray | None:

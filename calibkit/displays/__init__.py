@@ -1,5 +1,6 @@
 """Plots of calibration; matplotlib is imported only when a plot is drawn."""
 
+from ._comparison import ComparisonDisplay as ComparisonDisplay
 from ._drift import DriftDisplay as DriftDisplay
 from ._numbers import Numbers as Numbers
 from ._numbers import Settings as Settings
