@@ -26,6 +26,7 @@ from calibkit import (
     base,
     certify,
     codegen,
+    compare_calibrators,
     compare_online_calibrators,
     decisions,
     get_scorer,
@@ -96,6 +97,7 @@ CALLS = {
         compare_online_calibrators,
         {"X": P, "y": Y, "methods": {"a": None}},
     ),
+    "compare_calibrators": (compare_calibrators, {"X": P, "y": Y, "calibrators": ["platt"]}),
     "ReliabilityDisplay": (
         ReliabilityDisplay.from_predictions,
         {"y_true": Y, "y_prob": P, "n_resamples": 20},

@@ -256,6 +256,7 @@ def _refused():
             yield ["report", "few.csv", *_y(prob), "--resamples", "10", "--bins", "2", *logit]
             yield ["stream", "t.csv", *_y(prob), "-o", "s.csv", *logit]
             yield ["fit", "t.csv", *_y(prob), "-o", "f.json", *logit]
+            yield ["choose", "t.csv", *_y(prob), "--calibrators", "platt", "--folds", "2", *logit]
         yield ["apply", "two.json", "t.csv", "--prob", prob, "-o", "o.csv"]
         yield ["apply", "logit.json", "t.csv", "--prob", prob, "-o", "o.csv"]
     for label in ("one", "three", "cont", "frac", "k", "gap"):
@@ -265,6 +266,7 @@ def _refused():
             yield ["fit", "t.csv", "--label", label, "--prob", prob, "-o", "f.json",
                    "--calibrator", "isotonic"]  # fmt: skip
         yield ["stream", "t.csv", "--label", label, "--prob", "p", "-o", "s.csv"]
+        yield ["choose", "t.csv", "--label", label, "--prob", "p", "--folds", "70"]
     for prob in ("s_*", "l_*", "p_*", "p_a,p_b"):
         yield ["report", "t.csv", "--label", "k", "--prob", prob, *QUICK, "--kind", "binary"]
         yield ["fit", "t.csv", "--label", "k", "--prob", prob, "-o", "f.json"]
@@ -317,7 +319,7 @@ def test_no_message_advises_what_the_command_line_cant_do(odd_table, monkeypatch
     """All options named are of the command, or of another that is named; and nothing is Python."""
     monkeypatch.chdir(odd_table.parent)
     known = {("codegen", c): _options(["codegen", c]) for c in ("evaluate", "policy")}
-    known |= {(c,): _options([c]) for c in ("report", "fit", "apply", "stream")}
+    known |= {(c,): _options([c]) for c in ("report", "choose", "fit", "apply", "stream")}
     seen, app = set(), make_app()
     for args in _refused():
         result = RUNNER.invoke(app, args)

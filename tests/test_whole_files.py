@@ -49,6 +49,7 @@ WRITERS = {
         "out.parquet",
     ),
     "report": (["report", "t.csv", *PY, *BINS], "--plot", "out.png"),
+    "choose": (["choose", "t.csv", *PY, "--calibrators", "platt"], "--plot", "out.png"),
     "stream": (["stream", "t.csv", *PY], "--plot", "out.png"),
     "demo": (["demo"], "--output", "out.png"),
     "policy": (POLICY, "--output", "out.json"),
@@ -115,7 +116,7 @@ def test_every_command_that_writes_is_there():
     assert known <= found
 
 
-WORDS = ("fit", "apply", "report", "stream", "demo", "codegen", "policy", "decide")
+WORDS = ("fit", "choose", "apply", "report", "stream", "demo", "codegen", "policy", "decide")
 
 
 def test_a_link_stays_and_so_does_the_mode(tmp_path):

@@ -133,7 +133,8 @@ def _command(comparison: CalibratorComparison, file: str, options: Options, *, l
     name = comparison.recommended
     if name == UNCALIBRATED:
         return ""
-    held = getattr(comparison.calibrators[name], "calibrator", comparison.calibrators[name])
+    chosen = comparison.calibrators[name]
+    held: Any = getattr(chosen, "calibrator", chosen)
     words = ["calibkit", "fit", file, "--label", options.label]
     words += [word for prob in options.prob for word in ("--prob", prob)]
     given = ("weight", "positive", "classes")
