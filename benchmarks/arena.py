@@ -1,25 +1,31 @@
-"""An arena for calibrators of two classes: many data sets, the field of peers, and ours.
+"""An arena for calibrators: many data sets, the field of peers, and ours.
 
-    python benchmarks/arena.py --half development --cache /tmp/arena --out development.json
+    python benchmarks/arena.py --half development --cache /tmp/arena --out two.json
+    python benchmarks/arena.py --several --half development --cache /tmp/arena --out several.json
+    python benchmarks/arena.py --show benchmarks/arena_two.json       # the stored tables
 
 Half of the data sets are for development, by their names; the other half is run once, at the end.
 The win rate of a method is the mean, over experiments, of the share of the field whose held-out
 log loss is larger; a tie counts half. Only peers are in the field. Standard errors are clustered
-by data set. ``--data FOLDER`` adds files of scores: see ``arena_data.files``.
+by data set. ``--data FOLDER`` adds files of scores: see ``arena_data.files``. Experiments are run
+in a mixed order, so that the tables of a run that was stopped early are fair too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import hashlib
+import io
 import json
 import time
 import warnings
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import arena_data
 import arena_methods
+import arena_tables
 import numpy as np
 
 #: Probabilities are clipped here for the log loss, as scikit-learn does.
@@ -28,98 +34,67 @@ Row = dict[str, Any]
 
 
 def log_loss(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean negative log-likelihood; ``p`` is of the event, or has K columns."""
+    if p.ndim == 2:
+        return float(-np.log(np.clip(p[np.arange(len(y)), y], _EPS, 1.0)).mean())
     p = np.clip(p, _EPS, 1.0 - _EPS)
     return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
 
 
+def brier(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean squared error, for K columns summed over the classes."""
+    if p.ndim == 1:
+        return float(np.mean((p - y) ** 2))
+    own = p[np.arange(len(y)), y]
+    return float(np.mean((p * p).sum(axis=1) - 2.0 * own + 1.0))
+
+
 def binned_error(y: np.ndarray, p: np.ndarray, n_bins: int = 15) -> float:
-    """ECE with equal-width bins, to show that it ranks otherwise."""
+    """ECE with equal-width bins, of the top label for K columns; it ranks otherwise."""
+    if p.ndim == 2:
+        y, p = (p.argmax(axis=1) == y).astype(int), p.max(axis=1)
     bins = np.minimum((p * n_bins).astype(int), n_bins - 1)
     return float(np.abs(np.bincount(bins, y - p)).sum() / len(y))
+
+
+def _checked(out: Any, q: np.ndarray) -> np.ndarray:
+    """Probabilities of the shape of the scores; K columns add up to one."""
+    out = np.asarray(out, dtype=float)
+    if out.shape != q.shape or not np.isfinite(out).all():
+        raise ValueError("no finite probabilities of the shape of the scores")
+    out = np.clip(out, 0.0, 1.0)
+    if out.ndim == 2 and not (out.sum(axis=1) > 0).all():
+        raise ValueError("a row of zeros")
+    return out / out.sum(axis=1, keepdims=True) if out.ndim == 2 else out
 
 
 def judged(experiment: arena_data.Experiment, methods: dict[str, Any]) -> list[Row]:
     """What each method reaches in an experiment; one that fails stays uncalibrated."""
     s, rows = experiment.scored, []
-    p, y = s.p[experiment.fit], s.y[experiment.fit]
-    q, truth = s.p[experiment.test], s.y[experiment.test]
+    p, y, q, truth = experiment.parts()
     groups = None if s.groups is None else s.groups[experiment.fit]
+    common: Row = {"key": experiment.key, "data": s.name, "source": s.source, "n": experiment.n}
+    common |= {"n_classes": s.n_classes, "grouped": groups is not None}
     for name, fit in methods.items():
-        row: Row = {"method": name, "key": experiment.key, "data": s.name, "source": s.source}
-        start = time.process_time()
+        row: Row = {"method": name, **common}
+        middle = start = time.process_time()
         try:
-            fitted = fit(p, y, groups)
-            middle = time.process_time()
-            out = np.asarray(fitted(q), dtype=float)
-            if out.shape != q.shape or not np.isfinite(out).all():
-                raise ValueError("no finite probabilities")
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
+                fitted = fit(p, y, groups)
+                middle = time.process_time()
+                raw = fitted(q)
+            end = time.process_time()
+            out = _checked(raw, q)
         except Exception as error:
-            row["failed"], out, middle = f"{type(error).__name__}: {error}", q, start
-        out = np.clip(out, 0.0, 1.0)
-        row |= {"n": experiment.n, "grouped": groups is not None, "log_loss": log_loss(truth, out)}
-        row |= {"brier": float(np.mean((out - truth) ** 2)), "ece": binned_error(truth, out)}
-        row |= {"fit_ms": 1e3 * (middle - start), "ms": 1e3 * (time.process_time() - middle)}
+            row["failed"], out, end = f"{type(error).__name__}: {error}"[:200], q, middle
+        row |= {"log_loss": log_loss(truth, out), "brier": brier(truth, out)}
+        row |= {"ece": binned_error(truth, out)}
+        row |= {"fit_ms": 1e3 * (middle - start), "ms": 1e3 * (end - middle)}
         rows.append(row)
     return rows
-
-
-# -- tables -------------------------------------------------------------------------------------
-
-
-def win_rates(rows: list[Row], field: set[str], score: str = "log_loss") -> list[Row]:
-    """The rows with the share of the field that each beats, and the excess over the best."""
-    by_key = defaultdict(list)
-    for row in rows:
-        by_key[row["key"]].append(row)
-    out = []
-    for together in by_key.values():
-        best = min(row[score] for row in together)
-        for row in together:
-            others = [o[score] for o in together if o["method"] in field and o is not row]
-            wins = [1.0 if row[score] < o else 0.5 if row[score] == o else 0.0 for o in others]
-            out.append({**row, "win": float(np.mean(wins)), "excess": row[score] - best})
-    return out
-
-
-def clustered_error(values: np.ndarray, clusters: list[str]) -> float:
-    """Standard error of a mean whose terms depend on each other within clusters."""
-    codes = np.unique(clusters, return_inverse=True)[1]
-    sums = np.bincount(codes, values - values.mean())
-    g = len(sums)
-    return float(np.sqrt((sums @ sums) * g / max(g - 1, 1)) / len(values))
-
-
-def table(rows: list[Row], field: set[str], title: str) -> str:
-    """One line for each method, the best first."""
-    ranked = win_rates(rows, field)
-    brier = {(r["method"], r["key"]): r["win"] for r in win_rates(rows, field, "brier")}
-    lines = []
-    for name in dict.fromkeys(r["method"] for r in rows):
-        own = [r for r in ranked if r["method"] == name]
-        win, excess = (np.array([r[k] for r in own]) for k in ("win", "excess"))
-        error = clustered_error(win, [r["data"] for r in own])
-        other = np.mean([brier[name, r["key"]] for r in own])
-        text = (
-            f"{name:36} {win.mean():.3f} +- {error:.3f}  {other:.3f}  {1e3 * excess.mean():8.2f} "
-            f"{1e3 * np.median(excess):7.2f}  {np.mean([r['ece'] for r in own]):.4f} "
-            f"{np.median([r['fit_ms'] for r in own]):7.1f} {np.median([r['ms'] for r in own]):6.1f}"
-        )
-        lines.append((-win.mean(), text))
-    n_data = len({r["data"] for r in rows})
-    head = f"{'':36} win rate        Brier  excess, 1e-3 nats  ECE     fit ms     ms"
-    count = f"{title}: {len({r['key'] for r in rows})} experiments on {n_data} data sets"
-    return "\n".join([count, head, *[text for _, text in sorted(lines)]])
-
-
-def strata(rows: list[Row]) -> dict[str, list[Row]]:
-    """All rows, and those of each size, of each source, and of grouped data."""
-    out = {"all": rows}
-    for n in sorted({r["n"] for r in rows}):
-        out[f"n = {n}"] = [r for r in rows if r["n"] == n]
-    for source in sorted({r["source"] for r in rows}):
-        out[f"source {source}"] = [r for r in rows if r["source"] == source]
-    grouped = [r for r in rows if r["grouped"]]
-    return out | ({"grouped data": grouped} if grouped else {})
 
 
 # -- calibrated scores --------------------------------------------------------------------------
@@ -156,51 +131,101 @@ def _normal_grid(size: int = 2_001) -> np.ndarray:
 # -- the command --------------------------------------------------------------------------------
 
 
+def chosen_methods(args: argparse.Namespace) -> dict[str, Any]:
+    methods = arena_methods.peers(args.several)
+    methods |= arena_methods.ours_of_several() if args.several else arena_methods.ours()
+    if args.variants and not args.several:
+        methods |= arena_methods.variants()
+    return {m: f for m, f in methods.items() if not args.only or m in args.only}
+
+
+def chosen_experiments(args: argparse.Namespace) -> list[arena_data.Experiment]:
+    """All experiments of a half and of the seeds, in a mixed order that is always the same."""
+    found = []
+    for seed in args.seeds:
+        of_half = (args.half, args.data, args.cache, args.seeds[0], not args.no_tables)
+        for scored in arena_data.all_scored(*of_half, several=args.several):
+            found += arena_data.experiments(scored, seed)
+    return sorted(found, key=lambda e: hashlib.sha256(e.key.encode()).digest())
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    """Replace the file at once, so that another process never reads half of it."""
+    new = path.with_suffix(".new")
+    new.write_text("[" + ",\n".join(json.dumps(row) for row in rows) + "]\n")
+    new.replace(path)
+
+
 def run(args: argparse.Namespace) -> list[Row]:
     """Judge all methods in all experiments; what ``--out`` holds already is not run again."""
-    methods = arena_methods.peers() | arena_methods.ours()
-    if args.variants:
-        methods |= arena_methods.variants()
-    methods = {m: f for m, f in methods.items() if not args.only or m in args.only}
+    methods = chosen_methods(args)
     rows: list[Row] = json.loads(args.out.read_text()) if args.out and args.out.exists() else []
+    rows = [r for r in rows if r["method"] not in args.again]
     known = {(r["key"], r["method"]) for r in rows}
     stop = time.monotonic() + 60.0 * args.minutes
-    found = arena_data.all_scored(args.half, args.data, args.cache, args.seed, not args.no_tables)
-    for scored in found:
-        for experiment in arena_data.experiments(scored, args.seed):
-            if time.monotonic() > stop:
-                return rows
-            new = {m: f for m, f in methods.items() if (experiment.key, m) not in known}
-            rows += judged(experiment, new)
-            if args.out:
-                args.out.write_text(json.dumps(rows))
-    return rows
+    written = time.monotonic()
+    for experiment in chosen_experiments(args):
+        if time.monotonic() > stop:
+            break
+        new = {m: f for m, f in methods.items() if (experiment.key, m) not in known}
+        rows += judged(experiment, new)
+        if args.out and time.monotonic() > written + 20.0:
+            _write(args.out, rows)
+            written = time.monotonic()
+    if args.out and len(rows) != len(known):
+        _write(args.out, rows)
+    return arena_tables.complete(rows, set(methods))
+
+
+def report(args: argparse.Namespace) -> Row:
+    """Run, and sum the results up in tables; the rows themselves are in ``--out``."""
+    rows, field = run(args), set(arena_methods.peers(args.several))
+    tables = arena_tables.summary(rows, field)
+    check = arena_tables.checked(tables, rows, field, "calibkit auto") if args.check else []
+    failed = sorted({f"{r['method']}: {r['failed']}" for r in rows if "failed" in r})
+    kept = {"half": args.half, "several": args.several, "seeds": args.seeds}
+    return kept | {"tables": tables, "check": check, "failed": failed}
+
+
+def show(kept: Row) -> None:
+    for table in kept["tables"]:
+        print(arena_tables.text(table, kept["half"]), end="\n\n")
+    for line in [*kept["check"], *(f"failed: {text}" for text in kept["failed"])]:
+        print(line)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--half", choices=("development", "held-out", "both"), required=True)
+    parser.add_argument("--half", choices=("development", "held-out", "both"))
+    parser.add_argument("--several", action="store_true", help="data sets of three or more classes")
     parser.add_argument("--data", type=Path, help="folder of npz files of scores")
     parser.add_argument("--cache", type=Path, help="folder to keep the classifiers' scores in")
-    parser.add_argument("--out", type=Path, help="JSON file of results, continued if it exists")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file of all results, continued if it exists")
+    parser.add_argument("--json", type=Path, help="write the tables to this file")
+    parser.add_argument("--show", type=Path, help="print the tables of this file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the splits")
     parser.add_argument("--no-tables", action="store_true", help="only the files of --data")
     parser.add_argument("--variants", action="store_true", help="designs of the blend too")
+    parser.add_argument("--check", action="store_true", help="print whether the goals are reached")
     parser.add_argument("--only", nargs="*", default=[], help="these methods only")
+    parser.add_argument(
+        "--again", nargs="*", default=[], help="forget these methods' results first"
+    )
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this many minutes")
     parser.add_argument("--calibrated", type=int, default=0, help="repeats on calibrated scores")
     args = parser.parse_args()
+    if not (args.show or args.half or args.calibrated):
+        parser.error("pass --half to run the arena, or --show FILE to print stored tables")
     warnings.simplefilter("ignore")
     if args.calibrated:
         chosen = arena_methods.ours() | (arena_methods.variants() if args.variants else {})
         chosen = {m: f for m, f in chosen.items() if not args.only or m in args.only}
         print(calibrated_costs(chosen, args.calibrated, spread=2.0))
         return
-    rows, field = run(args), set(arena_methods.peers())
-    for title, part in strata(rows).items():
-        print(table(part, field, f"{args.half}, {title}"), end="\n\n")
-    for text in sorted({f"{r['method']}: {r['failed']}" for r in rows if "failed" in r}):
-        print("failed:", text)
+    kept = json.loads(args.show.read_text()) if args.show else report(args)
+    show(kept)
+    if args.json:
+        args.json.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

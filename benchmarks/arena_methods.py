@@ -1,26 +1,50 @@
-"""The calibrators of two classes that meet in the arena: the field of peers, and ours."""
+"""The calibrators that meet in the arena: the field of peers, and ours.
+
+A method is fitted to scores, labels, and groups or None, and returns the map of new scores. For
+two classes scores are probabilities of the event, for several they have K columns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 import calibkit
 
-#: Fit to probabilities, labels and groups or None; the map of new probabilities is returned.
 Map = Callable[[np.ndarray], np.ndarray]
 Method = Callable[[np.ndarray, np.ndarray, Any], Map]
-#: Where probmetrics takes logarithms.
-_TINY = float(np.finfo(np.float32).tiny)
 
 
-def _logit(p: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(p, _TINY)) - np.log(np.maximum(1.0 - p, _TINY))
+def _both(p: np.ndarray) -> np.ndarray:
+    """A column for each class."""
+    return np.column_stack((1.0 - p, p)) if p.ndim == 1 else p
+
+
+def _like(out: Any, q: np.ndarray) -> np.ndarray:
+    """Output in the form of the scores: for two classes the event only."""
+    out = np.asarray(out, dtype=float)
+    return out[:, 1] if q.ndim == 1 and out.ndim == 2 else out
+
+
+def _one_vs_rest(method: Method) -> Method:
+    """A map for each class against the rest, normalized; rows of zeros become uniform."""
+
+    def fit(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
+        maps = [method(p[:, k], (y == k).astype(int), groups) for k in range(p.shape[1])]
+
+        def predict(q: np.ndarray) -> np.ndarray:
+            out = np.column_stack([own(q[:, k]) for k, own in enumerate(maps)])
+            total = out.sum(axis=1, keepdims=True)
+            return np.where(total > 0, out, 1.0) / np.where(total > 0, total, out.shape[1])
+
+        return predict
+
+    return fit
 
 
 # -- the field ----------------------------------------------------------------------------------
@@ -44,35 +68,11 @@ def sklearn_sigmoid(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
     return lambda q: fitted.predict(q)
 
 
-def _logistic(columns: Callable[[np.ndarray], np.ndarray]) -> Method:
-    def fit(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
-        from sklearn.linear_model import LogisticRegression
+def sklearn_temperature(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
+    from sklearn.calibration import _TemperatureScaling
 
-        fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(columns(p), y)
-        return lambda q: fitted.predict_proba(columns(q))[:, 1]
-
-    return fit
-
-
-def temperature(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
-    """Temperature scaling, mixed with the uniform law as in probmetrics."""
-    from scipy.optimize import minimize_scalar
-
-    z = _logit(p)
-    sign = np.where(y == 1, 1.0, -1.0)
-    loss = lambda u: float(np.logaddexp(0.0, -np.exp(u) * sign * z).mean())  # noqa: E731
-    beta = float(np.exp(minimize_scalar(loss, bounds=(-16, 16), method="bounded").x))
-    mix = 1.0 / (len(y) + 1.0)
-    return lambda q: (1.0 - mix) * expit(beta * _logit(q)) + 0.5 * mix
-
-
-def histogram(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
-    """Ten equal-width bins, as netcal's default."""
-    bins = np.minimum((p * 10).astype(int), 9)
-    count = np.bincount(bins, minlength=10)
-    rate = np.bincount(bins, y, minlength=10) / np.maximum(count, 1)
-    value = np.where(count > 0, rate, (np.arange(10) + 0.5) / 10)
-    return lambda q: value[np.minimum((q * 10).astype(int), 9)]
+    fitted = _TemperatureScaling().fit(_both(p), y)
+    return lambda q: _like(fitted.predict(_both(q)), q)
 
 
 def betacal(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
@@ -86,53 +86,91 @@ def venn_abers(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
     from venn_abers import VennAbers
 
     fitted = VennAbers()
-    fitted.fit(np.column_stack((1.0 - p, p)), y)
-    return lambda q: fitted.predict_proba(np.column_stack((1.0 - q, q)))[0][:, 1]
+    fitted.fit(_both(p), y)
+    return lambda q: _like(fitted.predict_proba(_both(q))[0], q)
 
 
-def _netcal(name: str) -> Method:
+def quick_spline(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
+    """splinecalib with 7 strengths and 3 folds: its 17 and 5 take minutes for 100 classes."""
+    from splinecalib import SplineCalib
+
+    fitted = SplineCalib(reg_param_vec=np.logspace(-2, 4, 7), cv_spline=3)
+    fitted.fit(p, y)
+    return lambda q: _like(fitted.calibrate(q), q)
+
+
+def _netcal(module: str, name: str) -> Method:
     def fit(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
-        from netcal import binning
-
-        fitted = getattr(binning, name)()
+        fitted = getattr(import_module(f"netcal.{module}"), name)()
         fitted.fit(p, y)
-        return lambda q: np.asarray(fitted.transform(q)).ravel()
+        return lambda q: np.asarray(fitted.transform(q)).reshape(q.shape)
 
     return fit
 
 
-def _probmetrics(name: str) -> Method:
+def _probmetrics(name: str, **params: Any) -> Method:
+    """A calibrator by its short name, or by that of its class."""
+
     def fit(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
-        from probmetrics.calibrators import get_calibrator
-
-        fitted = get_calibrator(name)
-        fitted.fit(np.column_stack((1.0 - p, p)), y)
-        return lambda q: np.asarray(fitted.predict_proba(np.column_stack((1.0 - q, q))))[:, 1]
+        module = import_module("probmetrics.calibrators")
+        known = getattr(module, name, None)
+        fitted = known(**params) if known else module.get_calibrator(name)
+        fitted.fit(_both(p), y)
+        return lambda q: _like(fitted.predict_proba(_both(q)), q)
 
     return fit
 
 
-def peers() -> dict[str, Method]:
-    """The field: every peer that is installed, and plain copies of two that need none."""
-    field: dict[str, Method] = {
-        "none": nothing,
-        "isotonic (scikit-learn)": sklearn_isotonic,
-        "sigmoid (scikit-learn)": sklearn_sigmoid,
-        "logistic on log-odds (scikit-learn)": _logistic(lambda p: _logit(p)[:, None]),
-        "quadratic": _logistic(lambda p: np.column_stack((_logit(p), _logit(p) ** 2))),
-        "temperature": temperature,
-        "histogram": histogram,
+def _of_two() -> dict[str, tuple[str, Method]]:
+    """Peers for two classes, each with the package that it needs."""
+    by_mass = {"n_bins": 10, "strategy": "quantile"}
+    return {
+        "none": ("numpy", nothing),
+        "isotonic (scikit-learn)": ("sklearn", sklearn_isotonic),
+        "sigmoid (scikit-learn)": ("sklearn", sklearn_sigmoid),
+        "temperature (scikit-learn)": ("sklearn", sklearn_temperature),
+        "beta (betacal)": ("betacal", betacal),
+        "Venn-Abers (venn-abers)": ("venn_abers", venn_abers),
+        "temperature, mixed (probmetrics)": ("probmetrics", _probmetrics("ts-mix")),
+        "affine (probmetrics)": ("probmetrics", _probmetrics("affine-scaling")),
+        "quadratic (probmetrics)": ("probmetrics", _probmetrics("quadratic-scaling")),
+        "SMS (probmetrics)": ("probmetrics", _probmetrics("sms")),
+        "spline (probmetrics)": ("splinecalib", _probmetrics("MLISplineCalibrator")),
+        "centered isotonic (probmetrics)": ("cir_model", _probmetrics("cir")),
+        "equal-mass bins (probmetrics)": (
+            "probmetrics",
+            _probmetrics("BinaryHistogramBinningCalibrator", **by_mass),
+        ),
+        "equal-width bins (netcal)": ("netcal", _netcal("binning", "HistogramBinning")),
+        "BBQ (netcal)": ("netcal", _netcal("binning", "BBQ")),
+        "beta (netcal)": ("netcal", _netcal("scaling", "BetaCalibration")),
     }
-    if find_spec("betacal"):
-        field["betacal"] = betacal
-    if find_spec("venn_abers"):
-        field["venn-abers"] = venn_abers
-    if find_spec("torch"):
-        if find_spec("netcal"):
-            field |= {f"{n} (netcal)": _netcal(n) for n in ("BBQ", "ENIR")}
-        if find_spec("probmetrics"):
-            field |= {f"{n} (probmetrics)": _probmetrics(n) for n in ("svs", "sms", "ts-mix")}
-    return field
+
+
+def _of_several() -> dict[str, tuple[str, Method]]:
+    """Peers for K classes. netcal's logistic and beta calibration take minutes and are left out."""
+    return {
+        "none": ("numpy", nothing),
+        "isotonic (scikit-learn)": ("sklearn", _one_vs_rest(sklearn_isotonic)),
+        "sigmoid (scikit-learn)": ("sklearn", _one_vs_rest(sklearn_sigmoid)),
+        "temperature (scikit-learn)": ("sklearn", sklearn_temperature),
+        "beta (betacal)": ("betacal", _one_vs_rest(betacal)),
+        "Venn-Abers (venn-abers)": ("venn_abers", _one_vs_rest(venn_abers)),
+        "temperature, mixed (probmetrics)": ("probmetrics", _probmetrics("ts-mix")),
+        "ensemble temperature (probmetrics)": ("probmetrics", _probmetrics("ETSCalibrator")),
+        "SVS (probmetrics)": ("probmetrics", _probmetrics("svs")),
+        "SMS (probmetrics)": ("probmetrics", _probmetrics("sms")),
+        "centered isotonic (probmetrics)": ("cir_model", _probmetrics("cir")),
+        "spline (splinecalib)": ("splinecalib", quick_spline),
+        "equal-width bins (netcal)": ("netcal", _netcal("binning", "HistogramBinning")),
+        "BBQ (netcal)": ("netcal", _netcal("binning", "BBQ")),
+    }
+
+
+def peers(several: bool = False) -> dict[str, Method]:
+    """The field: every peer whose package is installed."""
+    field = _of_several() if several else _of_two()
+    return {name: method for name, (package, method) in field.items() if find_spec(package)}
 
 
 # -- ours ---------------------------------------------------------------------------------------
@@ -142,7 +180,7 @@ def _ours(make: Callable[[], Any], grouped: bool = False) -> Method:
     def fit(p: np.ndarray, y: np.ndarray, groups: Any) -> Map:
         known = {"groups": groups} if grouped and groups is not None else {}
         fitted = make().fit(p, y, **known)
-        return lambda q: fitted.predict_proba(q)[:, 1]
+        return lambda q: _like(fitted.predict_proba(q), q)
 
     return fit
 
@@ -159,6 +197,21 @@ def ours() -> dict[str, Method]:
         "calibkit isotonic": _ours(calibkit.IsotonicCalibrator),
         "calibkit scaling_binning(auto)": _ours(lambda: binned(calibkit.AutoCalibrator())),
     }
+
+
+def ours_of_several() -> dict[str, Method]:
+    """calibkit's calibrators of K classes."""
+    lift = calibkit.OneVsRestCalibrator
+    made: dict[str, Callable[[], Any]] = {
+        "temperature": calibkit.TemperatureCalibrator,
+        "one-vs-rest beta": lambda: lift(calibkit.BetaCalibrator()),
+        "one-vs-rest spline": lambda: lift(calibkit.SplineCalibrator()),
+        "one-vs-rest auto": lambda: lift(calibkit.AutoCalibrator()),
+    }
+    for name in ("VectorScaling", "MatrixScaling", "Auto"):
+        if hasattr(calibkit, f"{name}Calibrator"):
+            made[name.replace("Sc", " sc").lower()] = getattr(calibkit, f"{name}Calibrator")
+    return {f"calibkit {name}": _ours(make) for name, make in made.items()}
 
 
 #: The last fits, by their parameters: variants differ in the weights of the parts only.
