@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy.special import expit
+from scipy.special import expit, logit
 
-from calibkit import AutoCalibrator, from_dict, to_dict
+from calibkit import (
+    AutoCalibrator,
+    BetaCalibrator,
+    SplineCalibrator,
+    VennAbersCalibrator,
+    from_dict,
+    to_dict,
+)
 
 
 def rows(n, slope=2.0, seed=0):
@@ -35,23 +42,49 @@ def test_over_confident_scores_are_repaired():
     z, y = rows(1000)
     cal = AutoCalibrator(scale="logit").fit(z, y)
     assert cal.weights_[0] < 1e-6
-    assert_allclose(cal.weights_[1:], [0.5, 0.25, 0.25], atol=1e-6)
+    assert_allclose(cal.weights_[1:], np.array([4, 1, 1]) / 6, atol=1e-6)
     grid = np.linspace(-4, 4, 41)
     assert cost(expit(grid / 2), cal.predict_proba(grid)[:, 1]) < 0.005
 
 
-def test_few_rows_fall_back_to_the_spline():
+def test_the_blend_is_the_one_described():
+    """Put together again from the calibrators by themselves, on log-odds within those of fit."""
+    z, y = rows(250, slope=1.3)
+    spline, beta, venn_abers = (
+        made(scale="logit").fit(z, y)
+        for made in (SplineCalibrator, BetaCalibrator, VennAbersCalibrator)
+    )
+    prior = 150 / (150 + 250)
+    kept = prior / (prior + (1 - prior) * np.exp(spline.evidence_))
+    grid = np.linspace(*np.quantile(z, [0.02, 0.98]), 60)
+    s, b, v = (part.predict_proba(grid)[:, 1] for part in (spline, beta, venn_abers))
+    changed = (4 * logit(s) + logit(b) + logit(v)) / 6
+    expected = 0.95 * expit(kept * grid + (1 - kept) * changed) + 0.05 * v
+    cal = AutoCalibrator(scale="logit").fit(z, y)
+    assert 0.05 < kept < 0.95
+    assert_allclose(cal.weights_[0], kept)
+    assert_allclose(cal.predict_proba(grid)[:, 1], expected, rtol=1e-6)
+
+
+def test_few_rows_or_separated_classes_leave_beta_calibration_out():
     z, y = rows(30)
     few = AutoCalibrator(scale="logit").fit(z[:15], y[:15])
-    assert [part.name for part in few.parts_] == ["spline"]
+    assert [part.name for part in few.parts_] == ["spline", "venn_abers"]
     summary = few.summary()
     assert summary.few_rows
-    assert summary.names == ("identity", "spline")
-    assert "only the spline" in str(summary)
+    assert summary.names == ("identity", "spline", "venn_abers")
+    assert "beta calibration was left out" in str(summary)
     separated = AutoCalibrator(scale="logit").fit(z, (z > 0).astype(int))
-    assert [part.name for part in separated.parts_] == ["spline"]
-    q = separated.predict_proba([-1e100, 1e100])[:, 1]
-    assert 0 < q[0] < 0.2 < 0.8 < q[1] < 1
+    assert [part.name for part in separated.parts_] == ["spline", "venn_abers"]
+
+
+def test_no_more_certainty_than_the_rows_can_show():
+    """Far out there is one row in n + 1 of the other class, of which the result has a 20th."""
+    z = rows(100)[0]
+    for scale in (1.0, 50.0):
+        cal = AutoCalibrator(scale="logit").fit(scale * z, (z > 0).astype(int))
+        low, high = cal.predict_proba([-1e100, 1e100])[:, 1]
+        assert 0.05 / 102 < low < 0.05 < 0.95 < high < 1 - 0.05 / 102
 
 
 def test_summary():

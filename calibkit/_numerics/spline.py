@@ -13,11 +13,11 @@ from .links import expit
 
 #: Prior standard deviations, in log-odds, of the shift and of the slope times the spread of the
 #: scores, about the identity.
-LINE_SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
+LINE_SCALES = (0.3, 1.0, 3.0)
 #: Margins, which may be of any size, have these scales in proportion beyond this spread.
 _USUAL_SPREAD = 3.0
 #: Prior standard deviations, in log-odds, of the smoothest bend; 0 allows none.
-BEND_SCALES = (0.0, 0.3, 1.0, 3.0)
+BEND_SCALES = (0.0, 0.1, 0.3, 1.0)
 #: Stands for the precision of a coefficient that must be 0.
 _FIXED = 1e9
 #: Most Newton steps.

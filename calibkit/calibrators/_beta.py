@@ -108,8 +108,13 @@ class BetaCalibrator(LogOddsCalibrator):
             warn_of_reversal("a = b = 0 and the map is constant")
 
     def _predict(self, s: Scores) -> FloatArray:
-        upper, lower = _log_terms(s)
-        return expit(self.a_ * upper + self.b_ * lower + self.c_)
+        return expit(self._sum(_log_terms(s)))
+
+    def _log_odds(self, z: FloatArray) -> FloatArray:
+        return self._sum(_log_terms(Scores(z, "logit")))
+
+    def _sum(self, terms: list[FloatArray]) -> FloatArray:
+        return self.a_ * terms[0] + self.b_ * terms[1] + self.c_
 
     def _check_state(self) -> None:
         super()._check_state()

@@ -127,10 +127,17 @@ class VennAbersCalibrator(BaseCalibrator):
         return lower, upper
 
     def _predict(self, s: Scores) -> FloatArray:
-        p0, p1 = self._pair(s)
+        return self._single(*self._pair(s))
+
+    def _single(self, p0: FloatArray, p1: FloatArray) -> FloatArray:
         if self.loss == "brier":
             return p1 + 0.5 * (p0 * p0 - p1 * p1)
         return p1 / (1.0 - p0 + p1)
+
+    def _table(self) -> tuple[FloatArray, FloatArray]:
+        """The scores at which the probability rises, and its values before and from each on."""
+        x = np.union1d(self.lower_x_, self.upper_x_)
+        return x, self._predict(Scores(np.append(-np.inf, x), self.scale))
 
     def predict_interval(self, X: Any) -> FloatArray:
         """Return the probabilities of an event if each row is no event and if it is one.
