@@ -174,7 +174,8 @@ def run(args: argparse.Namespace) -> list[Row]:
             written = time.monotonic()
     if args.out and len(rows) != len(known):
         _write(args.out, rows)
-    return arena_tables.complete(rows, set(methods))
+    field = set(arena_methods.peers(args.several)) & {r["method"] for r in rows}
+    return arena_tables.complete(rows, field | set(methods))
 
 
 def report(args: argparse.Namespace) -> Row:

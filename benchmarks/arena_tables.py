@@ -109,16 +109,16 @@ def text(table: Row, name: str) -> str:
     return "\n".join(lines)
 
 
-def harms(rows: list[Row], name: str) -> list[tuple[float, str]]:
-    """Mean log loss above that of no calibration, by stratum and by data set, the worst first."""
+def harms(rows: list[Row], name: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean log loss above that of no calibration, by stratum and by data set."""
     none = {r["key"]: r["log_loss"] for r in rows if r["method"] == "none"}
     own = [r for r in rows if r["method"] == name]
-    parts = strata(own)
-    parts |= {f"data set {d}": [r for r in own if r["data"] == d] for d in {r["data"] for r in own}}
-    mean = {
-        t: float(np.mean([r["log_loss"] - none[r["key"]] for r in p])) for t, p in parts.items()
-    }
-    return sorted(((v, t) for t, v in mean.items()), reverse=True)
+    by_data = {d: [r for r in own if r["data"] == d] for d in sorted({r["data"] for r in own})}
+    by_stratum, by_data_set = (
+        {t: float(np.mean([r["log_loss"] - none[r["key"]] for r in p])) for t, p in parts.items()}
+        for parts in (strata(own), by_data)
+    )
+    return by_stratum, by_data_set
 
 
 def checked(tables: list[Row], rows: list[Row], field: set[str], name: str) -> list[str]:
@@ -127,7 +127,7 @@ def checked(tables: list[Row], rows: list[Row], field: set[str], name: str) -> l
     lines = []
 
     def add(passed: bool, what: str) -> None:
-        lines.append(f"{'reached' if passed else 'MISSED '}  {what}")
+        lines.append(f"{'reached' if passed else 'MISSED':9}{what}")
 
     for table in tables:
         by = {m["method"]: m for m in table["methods"]}
@@ -144,6 +144,10 @@ def checked(tables: list[Row], rows: list[Row], field: set[str], name: str) -> l
         elif table["data_sets"] >= LEAST_DATA:
             near = own["win"] >= best["win"] - own["error"]
             add(near, f"within a standard error of first, {table['title']}: {first}")
-    for harm, title in harms(rows, name)[:8]:
-        add(harm <= MOST_HARM, f"log loss above that of none, {title}: {1e3 * harm:.2f}e-3")
-    return lines
+    by_stratum, by_data = harms(rows, name)
+    worst = max(by_stratum, key=lambda title: by_stratum[title])
+    what = f"at most {1e3 * MOST_HARM:g}e-3 nats worse than none in each stratum; most: {worst}, "
+    add(by_stratum[worst] <= MOST_HARM, f"{what}{1e3 * by_stratum[worst]:.2f}e-3")
+    harmed = [f"{d} {1e3 * v:.2f}e-3" for d, v in by_data.items() if v > MOST_HARM]
+    what = f"on {len(by_data) - len(harmed)} of {len(by_data)} data sets alone"
+    return [*lines, f"{'':9}{what}; not on: {', '.join(harmed) or 'none'}"]
