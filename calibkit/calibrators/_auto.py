@@ -173,7 +173,7 @@ class AutoCalibrator(SummedCalibrator):
     >>> cal = AutoCalibrator().fit(truth**2, y)  # the right map is the square root
     >>> cal.predict_proba([0.04, 0.25, 0.81])[:, 1].round(1)
     array([0.2, 0.5, 0.9])
-    >>> calibrated = AutoCalibrator().fit(truth[:300], y[:300])
+    >>> calibrated = AutoCalibrator().fit(truth[:100], y[:100])
     >>> bool(calibrated.weights_[0] > 0.5)  # the scores are mostly kept
     True
     """
