@@ -42,7 +42,7 @@ Folds = list[tuple[IntArray, IntArray]]
 #: The name of no calibration.
 UNCALIBRATED = "uncalibrated"
 #: Methods from the simplest on: the first of those that can't be told apart is recommended.
-_SIMPLE = ("auto", "one_vs_rest(auto)", UNCALIBRATED, "temperature", "platt", "beta")
+_SIMPLE = ("auto", UNCALIBRATED, "temperature", "platt", "vector_scaling", "beta")
 #: The name that adds all registered calibrators to a list.
 ALL = "all"
 #: With fewer rows of the rarer class a variance is unreliable.
@@ -63,9 +63,10 @@ class CalibratorComparison:
         One dict per calibrator, from the smallest log loss to the largest; failures come last.
         ``name``; ``log_loss``, ``brier`` and ``calibration_error`` on held-out rows;
         ``difference``, the log loss minus that of the best method, and the ends of its interval,
-        ``difference_low`` and ``difference_high``; ``verdict``, which is "best", "no clear
-        difference", "worse" or "failed"; ``fit_ms``, the median time of a fit in milliseconds;
-        ``failure``, the error of a calibrator that could not be fitted, or an empty string.
+        ``difference_low`` and ``difference_high``; ``verdict``, which is "best", "tied" (its
+        interval contains 0), "worse" or "failed"; ``fit_ms``, the median time of a fit in
+        milliseconds; ``failure``, the error of a calibrator that could not be fitted, or an empty
+        string.
     calibrators : dict of str to BaseCalibrator
         The calibrators by name, not fitted.
     level : float
@@ -99,7 +100,7 @@ class CalibratorComparison:
     @property
     def tied(self) -> tuple[str, ...]:
         """Methods that can't be told apart from the best: their interval contains 0."""
-        return tuple(r["name"] for r in self.records if r["verdict"] == "no clear difference")
+        return tuple(r["name"] for r in self.records if r["verdict"] == "tied")
 
     @property
     def recommended(self) -> str:
@@ -112,6 +113,8 @@ class CalibratorComparison:
         """One sentence that says which calibrator to use, and why."""
         use = self.recommended
         said = "keep the scores as they are" if use == UNCALIBRATED else f"use {use}"
+        if [r["name"] for r in self.records if not r["failure"]] == [UNCALIBRATED]:
+            return "No calibrator could be fitted, so there is nothing to compare."
         if not self.tied:
             whose = "their" if use == UNCALIBRATED else "its"
             return (
@@ -123,7 +126,7 @@ class CalibratorComparison:
         why = "the simplest of them" if use in _SIMPLE else "the best on these rows"
         if use == UNCALIBRATED:
             why = "since no gain from calibration is shown"
-        elif use in _SIMPLE[:2]:
+        elif use == "auto":
             why = "which needs no choice"
         return (
             f"These rows can't tell {self.best}, which has the lowest log loss, from {names}: "
@@ -303,7 +306,7 @@ def compare_calibrators(
     of = "" if rows.groups is None else f" by {rows.groups.max() + 1:,} groups"
     caption = (
         f"{len(rows.y):,} rows, {len(folds)} folds{of}; difference: log loss minus that of the "
-        "best method, in nats"
+        "best method, in nats; tied: its interval contains 0"
     )
     return CalibratorComparison(records, methods, level, caption)
 
@@ -467,7 +470,7 @@ def _compared(
         noise = _noise(losses - least, rows)
         value = record["log_loss"] - best["log_loss"]
         low, high = t_interval(value, noise._replace(variance=shared * noise.variance), level)
-        verdict = "best" if record is best else "worse" if low > 0 else "no clear difference"
+        verdict = "best" if record is best else "worse" if low > 0 else "tied"
         ends = dict(zip(DIFFERENCE, (value, low, high), strict=True))
         records.append({**record, **ends, "verdict": verdict, "failure": ""})
     return (*records, *failed)

@@ -70,7 +70,7 @@ def test_numbers_are_those_of_plain_folds():
         assert record["difference_high"] - d.mean() == pytest.approx(reach, rel=0.02)
         assert record["verdict"] == (
             "best" if name == best else "worse" if record["difference_low"] > 0
-            else "no clear difference")  # fmt: skip
+            else "tied")  # fmt: skip
 
 
 def test_every_registered_batch_calibrator_is_compared_and_binary_ones_are_extended():
@@ -103,6 +103,7 @@ def test_own_calibrators_join_and_failures_are_named():
     assert found.records[-1]["failure"] == "ZeroDivisionError: no luck"
     assert "failing  " in str(found)
     assert "ZeroDivisionError: no luck" in str(found)
+    assert "nothing to compare" in compare_calibrators(P, Y, [Failing()]).advice
     given = {"mine": PlattCalibrator(l2=1.0), "all": "all", "bad": Failing()}
     found = by_name(compare_calibrators(P, Y, given, cv=3))
     assert found["bad"]["verdict"] == "failed"

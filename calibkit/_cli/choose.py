@@ -5,15 +5,19 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any
 
+from rich.text import Text
+
 from .. import __version__
 from .._comparison import UNCALIBRATED, CalibratorComparison, compare_calibrators
+from .._core.params import percent
+from .._core.printed import printable
 from .._registry import names_without
 from .._tables.files import Source, check_output
 from .._tables.table import Table
 from ..displays import ComparisonDisplay
 from . import options as opt
 from .calibrate import event_last
-from .console import aligned, choice, print_json, rich_rows, show
+from .console import aligned, choice, print_json, rich_table, show
 from .problem import Options, read_problem
 from .report import check_level, check_picture, write_picture
 
@@ -67,9 +71,9 @@ def choose(
     calibkit choose pets.csv --label pet --prob 'p_*' --plot choice.png
 
     Use held-out rows: rows that the classifier was not trained on. The table is
-    sorted by the log loss on the rows that each fit has not seen. A method has
-    "no clear difference" if the interval of its difference from the best method
-    contains 0. The last lines say which calibrator to use, and how to fit it.
+    sorted by the log loss on the rows that each fit has not seen. A method is
+    "tied" if the interval of its difference from the best method contains 0.
+    The last lines say which calibrator to use, and how to fit it.
 
     If piped, output columns are separated by two spaces, and text lines begin
     with #.
@@ -96,6 +100,7 @@ def choose(
     notes = [comparison.caption, comparison.advice]
     command = _command(comparison, file, options, logit=logit)
     notes += [command] if command else []
+    failures = [f"{r['name']} failed: {r['failure']}" for r in comparison.records if r["failure"]]
     if picture is not None:
         write_picture(ComparisonDisplay(comparison).plot(), picture)
         notes.append(f"Picture: {plot}")
@@ -109,22 +114,34 @@ def choose(
         )
     else:
         show(
-            lambda: [rich_rows(comparison.cells()), "", *notes],
-            lambda: [*_plain(comparison), *(f"# {note}" for note in notes)],
+            lambda: [_rich(comparison), *failures, "", *notes],
+            lambda: [*_plain(comparison), *(f"# {note}" for note in (*failures, *notes))],
         )
 
 
 def _plain(comparison: CalibratorComparison) -> list[str]:
     """The records at six digits, one line for each."""
     names = [name for name in comparison.records[0] if name != "failure"]
-    rows = [[_exact(record[name]) for name in names] for record in comparison.records]
-    failures = [f"# {r['name']} failed: {r['failure']}" for r in comparison.records if r["failure"]]
-    return [*aligned([names, *rows]), *failures]
+    return aligned([names, *([_exact(r[name]) for name in names] for r in comparison.records)])
+
+
+def _rich(comparison: CalibratorComparison) -> Any:
+    """The table for a terminal of 80 columns: intervals only, long heads on several lines."""
+    head, *rows = comparison.cells()
+    head[2] = f"{percent(comparison.level)} interval of the difference"
+    table = rich_table()
+    for name, width in zip(head, (None, None, 19, None, None, 6, 5), strict=True):
+        table.add_column(name, overflow="fold", max_width=width)
+    for row in rows:
+        if row[1] != "failed":
+            row[2] = row[2].lstrip("-.0123456789 ")
+            table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
 
 
 def _exact(value: Any) -> str:
     if isinstance(value, str):
-        return value.replace(" ", "_")
+        return value
     return f"{value:.6f}" if value == value else "-"
 
 

@@ -23,7 +23,7 @@ _REACH = 4.0
 class ComparisonDisplay(Display):
     """Plot of a comparison: the log loss of each calibrator minus that of the best one.
 
-    Use it to see which calibrators can't be told apart. Their intervals reach the line at 0.
+    Use it to see which calibrators are tied with the best one: their intervals reach the line at 0.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class ComparisonDisplay(Display):
     def _place_key(self, ax: Any) -> None:
         """Draw the legend above the panel."""
         line = require("matplotlib.lines", "plot").Line2D
-        texts = ("the best method, or no clear difference from it", "worse")
+        texts = ("best or tied", "worse")
         handles = [
             line([], [], label=text, **{**style_of(i), "ls": "none"})
             for i, text in enumerate(texts)
