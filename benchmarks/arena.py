@@ -204,6 +204,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file of all results, continued if it exists")
     parser.add_argument("--json", type=Path, help="write the tables to this file")
     parser.add_argument("--show", type=Path, help="print the tables of this file")
+    parser.add_argument("--markdown", action="store_true", help="print the main tables only")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the splits")
     parser.add_argument("--no-tables", action="store_true", help="only the files of --data")
     parser.add_argument("--variants", action="store_true", help="designs of the blend too")
@@ -224,9 +225,12 @@ def main() -> None:
         print(calibrated_costs(chosen, args.calibrated, spread=2.0))
         return
     kept = json.loads(args.show.read_text()) if args.show else report(args)
-    show(kept)
+    if args.markdown:
+        print(arena_tables.markdown(kept["tables"], "calibkit auto"))
+    else:
+        show(kept)
     if args.json:
-        args.json.write_text(json.dumps(kept, indent=1) + "\n")
+        args.json.write_text(json.dumps(kept).replace("{", "\n{") + "\n")
 
 
 if __name__ == "__main__":

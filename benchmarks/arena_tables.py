@@ -109,6 +109,29 @@ def text(table: Row, name: str) -> str:
     return "\n".join(lines)
 
 
+def markdown(tables: list[Row], name: str) -> str:
+    """The table of all experiments, and the win rates by stratum of a method and the best peer."""
+    lines = ["| method | win rate | by Brier | mean / median excess | ECE | fit / predict, ms |"]
+    lines.append("|---|---|---|---|---|---|")
+    for m in tables[0]["methods"]:
+        label = f"**{m['method']}**" if m["method"] == name else m["method"]
+        lines.append(
+            f"| {label} | {m['win']:.3f} ± {m['error']:.3f} | {m['brier_win']:.3f} | "
+            f"{m['excess']:.1f} / {m['median']:.1f} | {m['ece']:.3f} | "
+            f"{m['fit_ms']:.1f} / {m['ms']:.1f} |"
+        )
+    lines += ["", f"| stratum | experiments, data sets | {name} | best peer |", "|---|---|---|---|"]
+    for table in tables:
+        by = {m["method"]: m for m in table["methods"]}
+        rivals = [m for m in by.values() if not m["method"].startswith("calibkit")]
+        own, best = by.get(name, rivals[0]), max(rivals, key=lambda m: m["win"])
+        lines.append(
+            f"| {table['title']} | {table['experiments']}, {table['data_sets']} | "
+            f"{own['win']:.3f} ± {own['error']:.3f} | {best['win']:.3f} {best['method']} |"
+        )
+    return "\n".join(lines)
+
+
 def harms(rows: list[Row], name: str) -> tuple[dict[str, float], dict[str, float]]:
     """Mean log loss above that of no calibration, by stratum and by data set."""
     none = {r["key"]: r["log_loss"] for r in rows if r["method"] == "none"}

@@ -90,6 +90,9 @@ def test_an_experiment_of_each_kind(several, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["arena.py", "--show", str(tmp_path / "tables.json")])
     arena.main()
     assert capsys.readouterr().out == printed
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--markdown"])
+    arena.main()
+    assert capsys.readouterr().out.count("| none |") == 1
 
 
 def test_each_peer_has_the_form_of_the_scores():
