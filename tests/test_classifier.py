@@ -31,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 from calibkit import (
+    AutoCalibrator,
     BetaCalibrator,
     CalibratedClassifier,
     HistogramBinningCalibrator,
@@ -39,8 +40,8 @@ from calibkit import (
     MissingClassWarning,
     OneVsRestCalibrator,
     PlattCalibrator,
+    ReversedScoresWarning,
     ScalingBinningCalibrator,
-    SeparationWarning,
     TemperatureCalibrator,
     TopLabelCalibrator,
     brier_score,
@@ -74,6 +75,48 @@ def test_single_model_is_out_of_fold_scores_and_a_refit(cancer):
     raw = GaussianNB().fit(X, y).predict_proba(X)
     np.testing.assert_allclose(cc.predict_proba(X), by_hand.predict_proba(raw), atol=1e-12)
     assert len(cc.estimators_) == len(cc.calibrators_) == 1
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_default_calibrates_wherever_classifiers_go(k):
+    """Without a calibrator: alone, in pipelines, searches and folds, with frames, weights, groups."""
+    X, y = make_classification(
+        900, 8, n_informative=5, n_redundant=3, n_classes=k, random_state=0, flip_y=0.1
+    )
+    X, X_new, y, y_new = X[:600], X[600:], y[:600], y[600:]
+    raw, model = GaussianNB().fit(X, y), CalibratedClassifier(GaussianNB())
+    groups, w = np.arange(600) // 3, np.random.default_rng(0).integers(1, 4, size=600)
+    before = log_loss(y_new, raw.predict_proba(X_new))
+    grid = {"calibrator": ["auto", "identity"], "estimator__var_smoothing": [1e-9, 1e-3]}
+    search = GridSearchCV(clone(model), grid, scoring=get_scorer("neg_log_loss"), cv=3)
+    frame, names = pd.DataFrame(X).add_prefix("x"), pd.DataFrame(X_new).add_prefix("x")
+    found = {
+        "alone": clone(model).fit(X, y).predict_proba(X_new),
+        "pipeline": make_pipeline(StandardScaler(), model).fit(X, y).predict_proba(X_new),
+        "search": search.fit(X, y).predict_proba(X_new),
+        "frame": clone(model).fit(frame, pd.Series(y)).predict_proba(names),
+        "weights": clone(model).fit(X, y, sample_weight=w).predict_proba(X_new),
+        "groups": clone(model).fit(X, y, groups=groups).predict_proba(X_new),
+        "ensemble": clone(model).set_params(ensemble=True).fit(X, y).predict_proba(X_new),
+    }
+    for name, q in found.items():
+        assert log_loss(y_new, q) < 0.9 * before, name
+    q = cross_val_predict(model, X, y, cv=3, method="predict_proba")
+    p = cross_val_predict(GaussianNB(), X, y, cv=3, method="predict_proba")
+    assert log_loss(y, q) < 0.9 * log_loss(y, p)
+    assert search.best_params_["calibrator"] == "auto"
+    np.testing.assert_allclose(found["frame"], found["alone"], atol=1e-9)
+    np.testing.assert_allclose(found["pipeline"], found["alone"], atol=0.01)
+
+
+def test_the_default_is_the_automatic_calibrator(cancer):
+    X, y = cancer
+    default = CalibratedClassifier(GaussianNB()).fit(X, y)
+    assert type(default.calibrators_[0]) is AutoCalibrator
+    scores = cross_val_predict(GaussianNB(), X, y, cv=StratifiedKFold(5), method="predict_proba")
+    by_hand = AutoCalibrator().fit(scores, y)
+    raw = GaussianNB().fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(default.predict_proba(X), by_hand.predict_proba(raw))
 
 
 def test_ensemble_is_the_mean_of_its_folds(cancer):
@@ -169,7 +212,7 @@ def test_scale_follows_the_response():
     model = LogisticRegression()
     margins = CalibratedClassifier(model, PlattCalibrator()).fit(X, y)
     assert margins.calibrators_[0].scale == "logit"
-    probs = CalibratedClassifier(model, response_method="predict_proba").fit(X, y)
+    probs = CalibratedClassifier(model, "platt", response_method="predict_proba").fit(X, y)
     assert probs.calibrators_[0].scale == "probability"
     np.testing.assert_allclose(margins.predict_proba(X), probs.predict_proba(X), atol=1e-5)
     lifted = CalibratedClassifier(model, TopLabelCalibrator(PlattCalibrator())).fit(X, y)
@@ -424,7 +467,7 @@ def test_ensemble_needs_rows_of_each_class_in_each_fold(cv, labels):
     one = np.append(kept, len(y) - 6)
     halves = [(one[::2], one[1::2]), (one[1::2], one[::2])]  # folds by hand are as they are given
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SeparationWarning)
+        warnings.simplefilter("ignore", ReversedScoresWarning)
         assert len(cal.fit(X[one], y[one]).calibrators_) == 5
         cal.set_params(cv=halves).fit(X, y)
 

@@ -86,6 +86,20 @@ def test_a_file_predicts_the_same_bits(name, tmp_path):
     assert data == other
 
 
+def test_a_file_names_its_calibrator_whatever_the_default_is_later():
+    """Platt scaling was the default once: its files still hold its name and its map."""
+    pytest.importorskip("skops")
+    X, y = cancer()
+    for name, made in (("platt", CalibratedClassifier(GaussianNB(), "platt")),
+                       ("auto", CalibratedClassifier(GaussianNB()))):  # fmt: skip
+        data = json.loads(json.dumps(to_dict(made.fit(X, y))))
+        assert data["params"]["calibrator"] == data["calibrators"][0]["class"] == name
+        back = from_dict(data)
+        assert back.calibrator == name
+        np.testing.assert_array_equal(back.predict_proba(X), made.predict_proba(X))
+        np.testing.assert_array_equal(back.fit(X, y).predict_proba(X), made.predict_proba(X))
+
+
 def test_calibrators_and_settings_are_plain_json(tmp_path):
     pytest.importorskip("skops")
     model, _ = fitted("frozen")
@@ -123,7 +137,7 @@ def test_without_skops_it_is_refused_with_what_works(tmp_path, monkeypatch):
             "0 calibrators; expected a list with one estimator for each",
         ),
         (lambda d: d.update(calibrators={}), "expected a list"),
-        (lambda d: d["calibrators"][0]["state"].update(slope_="x"), "finite number"),
+        (lambda d: d["calibrators"][0]["state"].update(n_rows_="x"), "finite number"),
         (lambda d: d["classes"].update(values=["no", "perhaps"]), "other classes"),
         (lambda d: d["params"].update(calibrator="plat"), "did you mean 'platt'"),
         (lambda d: d["params"].update(response_method="best"), "response_method='best'"),

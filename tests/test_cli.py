@@ -18,7 +18,15 @@ import pytest
 
 import calibkit
 import calibkit._cli as cli_module
-from calibkit import BetaCalibrator, PlattCalibrator, estimate, load, make_calibrator, save
+from calibkit import (
+    AutoCalibrator,
+    BetaCalibrator,
+    PlattCalibrator,
+    estimate,
+    load,
+    make_calibrator,
+    save,
+)
 from calibkit._cli import calibrate
 from calibkit._cli.app import make_app
 from calibkit._cli.console import aligned
@@ -342,15 +350,15 @@ def test_fit_of_another_event_logits_and_lifts(files, frame, pets, tmp_path):
     run("fit", files / "t.csv", "--label", "answer", "--prob", "prob", "--positive", "bad",
         "-o", path)  # fmt: skip
     found = load(path).predict_proba(p)
-    assert np.array_equal(found, PlattCalibrator().fit(p, y).predict_proba(p))
+    assert np.array_equal(found, AutoCalibrator().fit(p, y).predict_proba(p))
     with_logits = tmp_path / "z.csv"
     z = np.log(p / (1 - p))
     pl.DataFrame({"y": y, "z": z}).write_csv(with_logits)
     run("fit", with_logits, "--label", "y", "--prob", "z", "--logit", "-o", path)
-    expected = PlattCalibrator(scale="logit").fit(z, y).predict_proba(z)
+    expected = AutoCalibrator(scale="logit").fit(z, y).predict_proba(z)
     assert np.array_equal(load(path).predict_proba(z), expected)
     for lift, inner in ((None, "one_vs_rest"), ("top_label", "top_label")):
-        more = [] if lift is None else ["--lift", lift]
+        more = ["--calibrator", "platt", *([] if lift is None else ["--lift", lift])]
         run("fit", pets[0], "--label", "pet", "--prob", "p_*", *more, "-o", path)
         q = make_calibrator(inner, calibrator=PlattCalibrator()).fit(pets[2], pets[1])
         assert load(path).classes_.tolist() == ["cat", "dog", "owl"]

@@ -167,7 +167,7 @@ CALLS = {
     ),
     "a separation in each fold": (
         calibkit.SeparationWarning,
-        lambda: CalibratedClassifier(GaussianNB(), ensemble=True).fit(P[:, None], P > 0.5),
+        lambda: CalibratedClassifier(GaussianNB(), "platt", ensemble=True).fit(P[:, None], P > 0.5),
     ),
 }
 

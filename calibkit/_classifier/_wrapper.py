@@ -57,10 +57,11 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
     estimator : classifier
         Any scikit-learn classifier or pipeline. With ``sklearn.frozen.FrozenEstimator(classifier)``
         the classifier is not fitted again, and all rows of ``fit`` are used for the calibration.
-    calibrator : str or BaseCalibrator, default="platt"
-        A calibrator or its name, such as "platt", "temperature", "beta", "isotonic", "histogram"
-        or "scaling_binning". For K classes a binary calibrator is extended by
-        :class:`OneVsRestCalibrator`. Its ``scale`` is set to that of the estimator's scores.
+    calibrator : str or BaseCalibrator, default="auto"
+        A calibrator or its name (:func:`make_calibrator` lists the names). The default is
+        :class:`AutoCalibrator`, which suits few and many rows, and scores that are calibrated
+        already. For K classes a binary calibrator is extended by :class:`OneVsRestCalibrator`. Its
+        ``scale`` is set to that of the estimator's scores.
     cv : int, cross-validator or iterable of splits, default=5
         How to split the rows for the out-of-fold predictions. A number means that many stratified
         folds; with ``groups``, no group is split between folds.
@@ -117,7 +118,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> X, X_new, y, y_new = train_test_split(X, y, stratify=y, random_state=0)
     >>> raw = GaussianNB().fit(X, y)
-    >>> calibrated = CalibratedClassifier(GaussianNB(), "isotonic").fit(X, y)
+    >>> calibrated = CalibratedClassifier(GaussianNB()).fit(X, y)
     >>> round(log_loss(y_new, raw.predict_proba(X_new)), 1)
     1.2
     >>> round(log_loss(y_new, calibrated.predict_proba(X_new)), 1)
@@ -131,7 +132,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
     def __init__(
         self,
         estimator: BaseEstimator,
-        calibrator: str | BaseCalibrator = "platt",
+        calibrator: str | BaseCalibrator = "auto",
         *,
         cv: Any = 5,
         ensemble: bool = False,

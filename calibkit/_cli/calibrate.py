@@ -112,7 +112,7 @@ def fit(
     label: opt.Label,
     prob: opt.Prob,
     output: Annotated[str, opt.output("JSON file to write the calibrator to.")],
-    calibrator: Annotated[str, _NAME] = "platt",
+    calibrator: Annotated[str, _NAME] = "auto",
     logit: opt.Logit = False,
     lift: Annotated[str | None, _LIFT] = None,
     bins: Annotated[str | None, _BINS] = None,

@@ -38,7 +38,7 @@ X, X_new, y, y_new = train_test_split(
 forest = RandomForestClassifier(random_state=0)
 models = {
     "uncalibrated": forest.fit(X, y),
-    "Platt scaling": CalibratedClassifier(forest, "platt").fit(X, y),
+    "calibrated": CalibratedClassifier(forest).fit(X, y),
 }
 for name, model in models.items():
     p = model.predict_proba(X_new)
@@ -96,8 +96,8 @@ def held_out() -> Problem:
     X, X_new, y, y_new = train_test_split(X, odd, test_size=0.5, stratify=digit, random_state=0)
     forest = RandomForestClassifier(random_state=0)
     # The default calibrator, chosen beforehand and not by the numbers it gives here.
-    calibrated = CalibratedClassifier(forest, "platt").fit(X, y)
-    models = {"uncalibrated": forest.fit(X, y), "Platt scaling": calibrated}
+    calibrated = CalibratedClassifier(forest).fit(X, y)
+    models = {"uncalibrated": forest.fit(X, y), "calibrated": calibrated}
     scores = {name: model.predict_proba(X_new)[:, 1] for name, model in models.items()}
     return Problem(y_new, scores)
 
@@ -142,7 +142,7 @@ def seen(results: dict[str, Any]) -> list[str]:
         f"but {worst['observed']:.0%} of them are odd. The expected calibration error (ECE) is "
         f"{error['value']:.3f}; a perfectly calibrated model shows up to "
         f"{error['null_high']:.3f} by chance.",
-        f"After {after['name']}: the ECE {_change(error['value'], new_error['value'], 3)} (up "
+        f"After calibration: the ECE {_change(error['value'], new_error['value'], 3)} (up "
         f"to {new_error['null_high']:.3f} by chance), and the log loss "
         f"{_change(loss, new_loss, 2)}.",
     ]

@@ -229,9 +229,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             [0, 1] (rows of two or more columns sum to one), or log-odds if ``scale="logit"``.
             A single column contains the scores of the larger class label.
         y : array-like of shape (n,)
-            True labels: ints, bools or strings. Platt scaling, temperature scaling, beta
-            calibration and isotonic regression with two classes also accept fractions k/n in
-            [0, 1], such as the share of n trials that succeeded.
+            True labels: ints, bools or strings. With two classes, calibrators that fit a curve,
+            such as :class:`AutoCalibrator`, also accept fractions k/n in [0, 1], such as the share
+            of n trials that succeeded.
         sample_weight : array-like of shape (n,), optional
             Sample weights >= 0; a weight of 2 counts as two rows, a weight of 0 as none. For
             fractions k/n pass ``sample_weight=n`` if n varies, or if the number of trials matters
