@@ -79,7 +79,7 @@ def test_single_model_is_out_of_fold_scores_and_a_refit(cancer):
 
 @pytest.mark.parametrize("k", [2, 3])
 def test_the_default_calibrates_wherever_classifiers_go(k):
-    """Without a calibrator: alone, in pipelines, searches and folds, with frames, weights, groups."""
+    """Alone, in pipelines, searches and folds; with frames, weights and groups."""
     X, y = make_classification(
         900, 8, n_informative=5, n_redundant=3, n_classes=k, random_state=0, flip_y=0.1
     )

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -1008,6 +1009,14 @@ def test_demo_is_real_and_says_what_the_numbers_say(tmp_path, monkeypatch):
         assert after["value"] < before["value"] / 2
         assert f"{after['value']:.3f}" in found["seen"][2]
     assert found["seen"] == seen(found)
+    readme = Path(__file__).parent.parent / "README.md"
+    intro = readme.read_text().split("![Reliability")[0]
+    (after,) = (model["metrics"] for model in others)
+    error = after["expected_calibration_error"]
+    shown = [before["value"], error["value"], error["null_high"]]
+    assert re.findall(r"0\.\d{3}", intro) == [f"{value:.3f}" for value in shown]
+    losses = [m["log_loss"]["value"] for m in (raw["metrics"], after)]
+    assert re.findall(r"0\.\d\d\b", intro) == [f"{value:.2f}" for value in losses]
     assert f"is {before['value']:.3f}; a perfectly calibrated model" in found["seen"][1]
     before |= {"value": 0.0, "low": 0.0}
     for model in others:
