@@ -276,6 +276,11 @@ def test_the_command_to_run_next_runs(table, tmp_path):
         run(*words[:-1], tmp_path / "cal.json")
         fitted = calibkit.load(tmp_path / "cal.json")
         assert said["recommended"].startswith(fitted.name)
+    grouped = [table, "--label", "won", "--prob", "score", "--group", "unit"]
+    said = json.loads(run("choose", *grouped, "--calibrators", "auto", "--json").stdout)
+    run(*shlex.split(said["command"])[1:-1], tmp_path / "cal.json")
+    whole = calibkit.AutoCalibrator().fit(P, Y, groups=np.arange(N) % 40)
+    assert calibkit.load(tmp_path / "cal.json").worth_ == whole.worth_ < 1
 
 
 def test_the_command_refuses_in_one_line(table):

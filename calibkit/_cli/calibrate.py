@@ -116,6 +116,7 @@ def fit(
     logit: opt.Logit = False,
     lift: Annotated[str | None, _LIFT] = None,
     bins: Annotated[str | None, _BINS] = None,
+    group: opt.RowGroup = None,
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
@@ -134,7 +135,7 @@ def fit(
     """
     target = check_output(output, file)
     table = Table(Source.of(file))
-    options = Options(label, prob, classes, positive, weight)
+    options = Options(label, prob, classes, positive, weight, group)
     problem = event_last(read_problem(table, options, several=False))
     n_bins = int(bins) if bins is not None and bins.isdecimal() else bins
     with table.located():
@@ -178,7 +179,7 @@ def fit_calibrator(
         calibrator = make_calibrator(lift or "one_vs_rest", calibrator=calibrator)
     if problem.classes is not None:
         calibrator.set_params(classes=problem.classes)
-    return calibrator.fit(p, problem.y, problem.weight)
+    return calibrator.fit(p, problem.y, problem.weight, problem.groups)
 
 
 def describe(calibrator: BaseCalibrator, problem: Problem, *, logit: bool) -> str:

@@ -38,11 +38,6 @@ _CALIBRATORS = opt.option(
     callback=_check_names,
 )
 _FOLDS = opt.option("Number of folds.", "N", "--folds", "--cv", min=2)
-_GROUP = opt.option(
-    "Column of groups, such as patients. Rows of one group stay in one fold and are treated as "
-    "dependent.",
-    "COL",
-)
 _LEVEL = opt.option(opt.LEVEL, "X", callback=check_level)
 _SEED = opt.option("Seed of the folds.", "N", min=0)
 _PLOT = opt.option("Draw the differences to this file (.png, .pdf or .svg). Default: none.", "PNG")
@@ -52,7 +47,7 @@ def choose(
     file: opt.File,
     label: opt.Label,
     prob: opt.Prob,
-    group: Annotated[str | None, _GROUP] = None,
+    group: opt.RowGroup = None,
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
@@ -73,7 +68,8 @@ def choose(
     Use held-out rows: rows that the classifier was not trained on. The table is
     sorted by the log loss on the rows that each fit has not seen. A method is
     "tied" if the interval of its difference from the best method contains 0.
-    The last lines say which calibrator to use, and how to fit it.
+    The last lines say which calibrator to use, and how to fit it. Rows of one
+    --group stay in one fold.
 
     If piped, output columns are separated by two spaces, and text lines begin
     with #.
@@ -154,7 +150,7 @@ def _command(comparison: CalibratorComparison, file: str, options: Options, *, l
     held: Any = getattr(chosen, "calibrator", chosen)
     words = ["calibkit", "fit", file, "--label", options.label]
     words += [word for prob in options.prob for word in ("--prob", prob)]
-    given = ("weight", "positive", "classes")
+    given = ("group", "weight", "positive", "classes")
     values = {name: getattr(options, name) for name in given}
     words += [w for k, v in values.items() if v is not None for w in (f"--{k}", v)]
     words += ["--logit"] if logit else []

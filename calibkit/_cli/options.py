@@ -33,6 +33,12 @@ Weight = Annotated[
     str | None,
     option("Column of sample weights (numbers >= 0). Default: all rows count the same.", "COL"),
 ]
+RowGroup = Annotated[
+    str | None,
+    option(
+        "Column of groups, such as patients. Rows of one group are treated as dependent.", "COL"
+    ),
+]
 Positive = Annotated[
     str | None,
     option(

@@ -83,9 +83,6 @@ _KIND = opt.option(
 )
 _BINS = opt.option("Number of bins of the calibration errors.", "N|auto", callback=check_bins)
 _LEVEL = opt.option(opt.LEVEL, "X", callback=check_level)
-_GROUP = opt.option(
-    "Column of groups, such as patients. Rows of one group are treated as dependent.", "COL"
-)
 _SEED = opt.option("Seed of the simulations.", "N", min=0)
 _PLOT = opt.option(
     "Draw the reliability diagram to this file (.png, .pdf or .svg). Default: none.", "PNG"
@@ -96,7 +93,7 @@ def report(
     file: opt.File,
     label: opt.Label,
     prob: opt.Prob,
-    group: Annotated[str | None, _GROUP] = None,
+    group: opt.RowGroup = None,
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
