@@ -18,6 +18,7 @@ from .._numerics.links import expit, logit
 from .._numerics.logistic import separation
 from .._numerics.spline import leave_one_out
 from .._typing import FloatArray, Scale
+from ._auto_classes import FEW, MOST_MATRIX, NAMES, ClassMap, learn_classes, predict_classes
 from ._beta import BetaCalibrator
 from ._spline import LARGEST, MOST_CELLS, SplineCalibrator
 from ._summed import SummedCalibrator
@@ -46,15 +47,17 @@ class AutoSummary:
     weights : tuple of float
         Weights of the parts' log-odds, which sum to 1.
     losses : tuple of float or None
-        Mean leave-one-out log loss of each part in nats; None where there is no closed form.
+        Mean leave-one-out log loss of each part in nats; None where there is no closed form. For K
+        classes each row is left out by one Newton step.
     evidence : float
         Log of the evidence for a change of the scores over that for none.
     freedom : float
-        Effective number of parameters of the spline.
+        Effective number of parameters of the spline, or for K classes of the weighted mean.
     n_rows : float
         Number of independent rows that the rows of ``fit`` count as.
     few_rows : bool
-        Whether there were too few rows of one class for beta calibration.
+        Whether there were too few rows of one class for beta calibration, or for K classes too few
+        rows for a matrix.
 
     Examples
     --------
@@ -83,29 +86,33 @@ class AutoSummary:
         for name, weight, loss in zip(self.names, self.weights, self.losses, strict=True):
             lines.append(f"{name:11} {weight:6.3f}  {'-' if loss is None else f'{loss:.4f}'}")
         lines.append(
-            f"log evidence for a change: {self.evidence:.1f}; effective parameters of the spline: "
-            f"{self.freedom:.1f}; independent rows: {self.n_rows:.0f}"
+            f"log evidence for a change: {self.evidence:.1f}; effective parameters of the "
+            f"{'spline' if 'spline' in self.names else 'weighted mean'}: {self.freedom:.1f}; "
+            f"independent rows: {self.n_rows:.0f}"
         )
-        if self.few_rows:
+        if self.few_rows and "spline" in self.names:
             lines.append(
                 "Few rows of one class, or classes that the scores separate: beta calibration was "
                 "left out."
             )
+        elif self.few_rows:
+            lines.append(f"Fewer than {FEW:.0f} rows per class: no matrix was fitted.")
         return "\n".join(lines)
 
 
 class AutoCalibrator(SummedCalibrator):
-    """Automatic calibration: a blend of four maps, weighted by what the rows show.
+    """Automatic calibration: a blend of several maps, weighted by what the rows show.
 
-    Use it when you don't want to choose a calibrator. It averages a spline, beta calibration and
-    the Venn-Abers predictor, and keeps the scores as they are as far as the rows don't show that
-    they are miscalibrated. So it does little harm to calibrated scores, also with 100 rows.
+    Use it when you don't want to choose a calibrator. For two classes it averages a spline, beta
+    calibration and the Venn-Abers predictor; for K classes temperature scaling and vector and
+    matrix maps of several strengths. It keeps the scores as they are as far as the rows don't show
+    that they are miscalibrated. So it does little harm to calibrated scores, also with 100 rows.
 
     Parameters
     ----------
     monotone : bool, default=True
         Whether a higher score never gets a lower probability. False leaves the spline free to
-        fall; the other parts are monotone.
+        fall; the other parts are monotone. For K classes it has no effect.
     scale : {"probability", "logit"}, default="probability"
         What the scores are.
     eps : float or "auto", default="auto"
@@ -113,33 +120,37 @@ class AutoCalibrator(SummedCalibrator):
         "auto" learns it from the scores: half the distance of the outermost score that is not 0
         or 1 itself.
     classes : array-like, optional
-        The two class labels in sorted order.
+        All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------
     parts_ : list of BaseCalibrator
         The fitted spline, beta calibration (if there are rows enough for it) and Venn-Abers
-        predictor, which take log-odds.
+        predictor, which take log-odds. Empty for K classes.
     weights_ : ndarray
-        Weights of the log-odds of no calibration and of each of ``parts_``; they sum to 1.
+        Weights of the log-odds of no calibration and of each of ``parts_``, or for K classes of the
+        logits of each part; they sum to 1. :meth:`summary` names them.
     losses_ : ndarray
         Mean leave-one-out log losses, in nats, of no calibration and of each of ``parts_`` but
-        the Venn-Abers predictor.
+        the Venn-Abers predictor; for K classes of no calibration and of all parts.
+    map_ : ndarray
+        For K classes the coefficients of the weighted mean of all parts; empty for two.
     range_ : ndarray of shape (2,)
-        Smallest and largest log-odds of ``fit``. The parts are constant beyond them.
+        Smallest and largest log-odds of ``fit``, or for K classes log-probabilities after
+        temperature scaling. The parts are constant beyond them.
     n_rows_ : float
         Number of independent rows that the rows of ``fit`` count as.
     worth_ : float
         Number of independent rows that one row counts as; below 1 for dependent rows of groups.
     clip_ : ndarray of shape (2,)
         Distances from 0 and from 1 at which probabilities are clipped.
-    classes_ : ndarray of shape (2,)
+    classes_ : ndarray of shape (n_classes,)
         Class labels.
 
     Raises
     ------
     ValueError
-        In ``fit``: bad data, or one class only.
+        In ``fit``: bad data, or one class only in a two-class problem.
 
     Notes
     -----
@@ -163,6 +174,20 @@ class AutoCalibrator(SummedCalibrator):
     After the sort the time does not grow with n, since all parts are fitted to at most 256
     weighted values of the log-odds. There is no randomness.
 
+    For K classes the logits of these maps are averaged: temperature scaling, then ``l + b + v l +
+    t h`` with ``h = -log(1 - exp(l))`` for the tempered log-probabilities l (vector), and ``l + b +
+    W l`` (matrix), with ridge penalties of two and of three strengths. The weights have the
+    smallest leave-one-out log loss, with a prior that is worth three rows. Each row is left out by
+    one Newton step from the fit to all rows, so nothing is fitted twice. The log odds of a change
+    are the gain in the sum of the leave-one-out log losses, less the root of the effective number
+    of parameters and 0.5. No matrix is fitted with fewer than 20 rows per class or with more than
+    32 classes.
+
+    References
+    ----------
+    A. Beirami, M. Razaviyayn, S. Shahrampour, V. Tarokh (2017). On optimal generalizability in
+    parametric learning. NeurIPS.
+
     Examples
     --------
     >>> import numpy as np
@@ -184,10 +209,11 @@ class AutoCalibrator(SummedCalibrator):
         "parts_": "calibrators",
         "weights_": "vector",
         "losses_": "vector",
+        "map_": "vector",
         "range_": "vector",
         "n_rows_": "float",
     }
-    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "soft_labels"})
+    _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "multiclass", "soft_labels"})
 
     def __init__(
         self,
@@ -205,6 +231,16 @@ class AutoCalibrator(SummedCalibrator):
         check_flag("monotone", self.monotone)
 
     # -- the map ----------------------------------------------------------------------------
+
+    def _learn_rows(self, rows: Rows) -> None:
+        self.map_ = np.zeros(0)
+        if rows.scores.n_classes == 2:
+            super()._learn_rows(rows)
+            return
+        made = learn_classes(rows)
+        self.parts_, self.worth_, self.n_rows_ = [], made.worth, made.n_rows
+        self.weights_, self.losses_ = made.weights, made.losses
+        self.range_, self.map_ = np.array([made.low, 0.0]), made.packed()
 
     def _learn(self, cells: Cells) -> None:
         cells = coarse_cells(cells, MOST_CELLS)
@@ -240,6 +276,8 @@ class AutoCalibrator(SummedCalibrator):
         return beta
 
     def _predict(self, s: Scores) -> FloatArray:
+        if s.n_classes > 2:
+            return predict_classes(s, self._class_map())
         z = s.logits()
         low, high = self.range_
         out = self.weights_[0] * np.clip(z, low - _BEYOND, high + _BEYOND)
@@ -255,6 +293,10 @@ class AutoCalibrator(SummedCalibrator):
         out *= 1.0 - _MIXED
         out += (_MIXED * p).take(index)
         return out
+
+    def _class_map(self) -> ClassMap:
+        facts = self.range_[0], self.weights_, self.losses_, self.n_rows_, self.worth_
+        return ClassMap.unpacked(self.map_, len(self.classes_), *facts)
 
     def summary(self) -> AutoSummary:
         """Return the weights of the parts, their leave-one-out losses, and the evidence.
@@ -279,6 +321,17 @@ class AutoCalibrator(SummedCalibrator):
         """
         now = self._now()
         now._ensure_fitted()
+        if len(now.classes_) > 2:
+            made = now._class_map()
+            return AutoSummary(
+                names=NAMES[: len(made.weights)],
+                weights=tuple(made.weights.tolist()),
+                losses=tuple(made.losses.tolist()),
+                evidence=made.evidence,
+                freedom=made.freedom,
+                n_rows=made.n_rows,
+                few_rows=made.n_rows < FEW * len(now.classes_) <= FEW * MOST_MATRIX,
+            )
         spline: Any = now.parts_[0]
         missing = [None] * (len(now.weights_) - len(now.losses_))
         return AutoSummary(
@@ -293,6 +346,17 @@ class AutoCalibrator(SummedCalibrator):
 
     def _check_state(self) -> None:
         super()._check_state()
+        if self.weights_.min() < 0 or abs(self.weights_.sum() - 1.0) > 1e-9:
+            raise ValueError("weights_ holds negative numbers or does not sum to 1")
+        if len(self.range_) != 2 or self.range_[0] > self.range_[1] or self.n_rows_ <= 0:
+            raise ValueError("range_ is not in ascending order, or n_rows_ is not positive")
+        if len(self.classes_) > 2:
+            if self.parts_ or len(self.weights_) != len(self.losses_):
+                raise ValueError("parts_ holds calibrators, or weights_ and losses_ differ")
+            self._class_map().check()
+            return
+        if len(self.map_):
+            raise ValueError("map_ holds the map of several classes")
         kinds = tuple(type(part) for part in self.parts_)
         if kinds not in (tuple(_BLEND), (SplineCalibrator, VennAbersCalibrator)):
             raise ValueError("parts_ is not a spline, beta calibration if any, and Venn-Abers")
@@ -302,10 +366,6 @@ class AutoCalibrator(SummedCalibrator):
             raise ValueError("parts_ has other classes")
         if len(self.weights_) != len(kinds) + 1 or len(self.losses_) != len(kinds):
             raise ValueError("weights_ or losses_ is of another length than parts_")
-        if self.weights_.min() < 0 or abs(self.weights_.sum() - 1.0) > 1e-9:
-            raise ValueError("weights_ holds negative numbers or does not sum to 1")
-        if len(self.range_) != 2 or self.range_[0] > self.range_[1] or self.n_rows_ <= 0:
-            raise ValueError("range_ is not in ascending order, or n_rows_ is not positive")
 
 
 def _rows_of(cells: Cells, classes: np.ndarray) -> Rows:
