@@ -1,4 +1,4 @@
-"""The automatic calibrator with K classes: its weights, what it costs, few rows, and invariances."""
+"""The automatic calibrator with K classes: its weights, its cost, few rows, and invariances."""
 
 import warnings
 
@@ -72,8 +72,8 @@ def test_left_out_scores_are_those_of_a_fit_without_the_row(matrix):
         w[i] = 0.0
         scaled = Ridge(*(None if x is None else x * 120 / 119 for x in ridge))
         refit = rows.coefficients(rows_of(w).fit(scaled).theta).scores(l)[:, i]
-        gap = lambda e: softmax(e) - softmax(refit)  # noqa: E731
-        assert np.abs(gap(found[:, i])).max() < 0.1 * np.abs(gap(fitted[:, i])).max() + 1e-9
+        near, far = (np.abs(softmax(e[:, i]) - softmax(refit)).max() for e in (found, fitted))
+        assert near < 0.1 * far + 1e-9
 
 
 @pytest.mark.parametrize(("k", "n", "limit"), [(3, 100, 2e-3), (10, 100, 2e-3), (4, 1000, 5e-4)])
@@ -102,11 +102,11 @@ def test_miscalibrated_scores_are_repaired():
 
 
 def test_a_hundred_classes_with_ten_rows_each():
-    p, y, truth = drawn(1500, 100, spread=2.5, over=1.5)
+    p, y, truth = drawn(1500, 100, spread=2.5, over=1.5)  # temperature scaling is right
     cal = AutoCalibrator().fit(p[:1000], y[:1000])
     temperature = TemperatureCalibrator().fit(p[:1000], y[:1000])
     q, plain = (c.predict_proba(p[1000:]) for c in (cal, temperature))
-    assert cost(truth[1000:], q) < cost(truth[1000:], plain) + 0.002
+    assert cost(truth[1000:], q) < cost(truth[1000:], plain) + 0.003
     assert len(cal.weights_) == 4
 
 
@@ -120,11 +120,11 @@ def test_many_classes_are_left_out_by_blocks():
 
 
 def test_few_rows_have_no_matrix_and_the_summary_says_so():
-    p, y, _ = drawn(39, 4)
+    p, y, _ = drawn(79, 4)
     summary = AutoCalibrator().fit(p, y).summary()
     assert summary.few_rows
     assert summary.names == ("identity", "temperature", "vector 10", "vector 1")
-    assert "Fewer than 10 rows per class" in str(summary)
+    assert "Fewer than 20 rows per class" in str(summary)
 
 
 def test_weights_are_repetitions_and_classes_have_no_order():
@@ -135,11 +135,12 @@ def test_weights_are_repetitions_and_classes_have_no_order():
     assert_allclose(weighted.predict_proba(p), repeated.predict_proba(p), atol=1e-7)
     order = np.array([2, 0, 1])
     permuted = AutoCalibrator().fit(p[:, order], order.argsort()[y], sample_weight=w)
-    assert_allclose(permuted.predict_proba(p[:, order]), weighted.predict_proba(p)[:, order], atol=1e-7)
+    q = weighted.predict_proba(p)
+    assert_allclose(permuted.predict_proba(p[:, order]), q[:, order], atol=1e-7)
     again = AutoCalibrator().fit(p, y, sample_weight=w)
     loaded = from_dict(to_dict(weighted))
     for other in (again, loaded):
-        assert np.array_equal(other.predict_proba(p), weighted.predict_proba(p))
+        assert np.array_equal(other.predict_proba(p), q)
     assert loaded.summary() == weighted.summary()
 
 
@@ -162,12 +163,11 @@ def test_exact_zeros_absent_classes_and_impossible_logits():
         cal = AutoCalibrator(classes=range(4)).fit(p, y)
     q = cal.predict_proba(np.vstack((p, np.eye(4))))
     assert 0 < q.min() < q.max() < 1
-    z = np.log(np.maximum(p, 1e-3))
+    z = np.log(np.maximum(p[:, :3], 1e-3))
     z[::3, 1] = -1e9
     y[::3] = np.where(y[::3] == 1, 2, y[::3])
-    q = AutoCalibrator(scale="logit", classes=range(4)).fit(z, np.minimum(y, 2)).predict_proba(
-        np.array([[0, -1e9, 0, 1e9], [1e100, 0, -1e100, 5.0]])
-    )
+    cal = AutoCalibrator(scale="logit").fit(z, y)
+    q = cal.predict_proba(np.array([[0, -1e9, 1e9], [1e100, 0, -1e100]]))
     assert 0 < q.min() < q.max() < 1
 
 

@@ -66,20 +66,18 @@ def inverse_curvature(
         a = n * _second_of_classes(rows, theta, share)
         free = a.copy()
         a[:, range(m), range(m)] += penalty
-        inverse = np.linalg.inv(a)
+        inverse = np.asarray(np.linalg.inv(a), dtype=np.float64)
         return inverse, float(np.einsum("kab,kba->", free, inverse))
     second = n * rows.second(theta, share)
     a = second.copy()
     a.flat[:: k * m + 1] += penalty.ravel()
     if shared:
         a[m - 1 :: m, m - 1 :: m] -= shared
-    inverse = np.linalg.inv(a)
+    inverse = np.asarray(np.linalg.inv(a), dtype=np.float64)
     return inverse.reshape(k, m, k, m), float(np.einsum("ab,ba->", second, inverse))
 
 
-def left_out(
-    eta: FloatArray, y: IntArray, x: FloatArray, inverse: FloatArray
-) -> FloatArray:
+def left_out(eta: FloatArray, y: IntArray, x: FloatArray, inverse: FloatArray) -> FloatArray:
     """Scores of each row by the map that was fitted without the row, from its :func:`features`."""
     p = probabilities(eta)
     residual = p.copy()

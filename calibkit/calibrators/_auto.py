@@ -180,8 +180,8 @@ class AutoCalibrator(SummedCalibrator):
     smallest leave-one-out log loss, with a prior that is worth three rows. Each row is left out by
     one Newton step from the fit to all rows, so nothing is fitted twice. The log odds of a change
     are the gain in the sum of the leave-one-out log losses, less the root of the effective number
-    of parameters and 0.5. No matrix is fitted with fewer than 20 rows per class or with more than
-    32 classes.
+    of parameters. No matrix is fitted with fewer than 20 rows per class or with more than 32
+    classes, and that of the smallest strength with 200 rows or more.
 
     References
     ----------
@@ -238,7 +238,8 @@ class AutoCalibrator(SummedCalibrator):
             super()._learn_rows(rows)
             return
         made = learn_classes(rows)
-        self.parts_, self.worth_, self.n_rows_ = [], made.worth, made.n_rows
+        self.parts_: list[Any] = []
+        self.worth_, self.n_rows_ = made.worth, made.n_rows
         self.weights_, self.losses_ = made.weights, made.losses
         self.range_, self.map_ = np.array([made.low, 0.0]), made.packed()
 

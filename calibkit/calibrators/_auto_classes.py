@@ -23,6 +23,8 @@ from .._typing import FloatArray, IntArray
 
 #: With fewer rows per class, no matrix is fitted.
 FEW = 20.0
+#: With fewer rows, the matrix with the smallest strength is not fitted.
+_FEW_WEAK = 200.0
 #: Strengths of the ridge of vector maps and of matrix maps; 1 is 1 / (2 K) as prior variance of
 #: each entry of the matrix.
 _VECTOR, _MATRIX = (1.0, 10.0), (0.1, 1.0, 10.0)
@@ -32,9 +34,6 @@ _VARIANCES = (1.0, 0.1, 0.2, 0.3)
 MOST_MATRIX = 32
 #: The prior of the weights of the maps counts as so many rows.
 _PRIOR = 3.0
-#: The gain of the maps is reduced by the root of their freedom, its standard error where there is
-#: nothing to gain, and by this.
-_PRICE = 0.5
 #: Smallest log-probability that maps bend; and that outputs have, relative to the largest.
 _LOWEST, _FLOOR = -40.0, -34.0
 #: Numbers that are kept in memory between passes, and numbers of left-out scores of each map.
@@ -51,12 +50,12 @@ NAMES = (
 class ClassMap(NamedTuple):
     """A fitted map of K classes, and what it was made of.
 
-    The scores are ``ratio * l + b + W c + t h(c)`` with tempered log-probabilities l, and c the
-    same, but at least ``low``. Without matrix maps W is a diagonal v.
+    The scores are ``r l + b + W c + t h(c)`` with tempered log-probabilities l, and c the
+    same, but at least ``low``. Without matrix maps W is a diagonal v. The r mixes l with the
+    logits that were not tempered, by the weight of no calibration.
     """
 
     beta: float
-    ratio: float
     low: float
     theta: FloatArray  # columns b, v or W, t
     evidence: float
@@ -68,7 +67,7 @@ class ClassMap(NamedTuple):
 
     def packed(self) -> FloatArray:
         """All that makes the map, and evidence and freedom, in one vector."""
-        facts = (self.beta, self.ratio, self.evidence, self.freedom)
+        facts = (self.beta, self.evidence, self.freedom)
         return np.concatenate((facts, self.theta.ravel()))
 
     @classmethod
@@ -83,17 +82,21 @@ class ClassMap(NamedTuple):
         worth: float,
     ) -> ClassMap:
         """What :meth:`packed` wrote; ValueError if it did not."""
-        if len(packed) not in (4 + 3 * k, 4 + k * (k + 2)):
+        if len(packed) not in (3 + 3 * k, 3 + k * (k + 2)):
             raise ValueError("map_ is of another length than that of a map of K classes")
-        beta, ratio, evidence, freedom = packed[:4].tolist()
-        theta = packed[4:].reshape(k, -1)
+        beta, evidence, freedom = packed[:3].tolist()
+        theta = packed[3:].reshape(k, -1)
         facts = weights, losses, n_rows, worth
-        return cls(beta, ratio, low, theta, evidence, freedom, *facts)
+        return cls(beta, low, theta, evidence, freedom, *facts)
 
     def check(self) -> None:
         """ValueError for values that no fit gives."""
-        if not (self.beta > 0 and self.ratio > 0 and self.freedom > 0 and self.low < 0):
-            raise ValueError("map_ or range_ holds numbers that are not positive, or not negative")
+        if not (1e-100 <= self.beta <= 1e100 and self.freedom > 0):
+            raise ValueError("map_ holds an impossible temperature or number of parameters")
+        if not np.abs(self.theta).max() < 1e4:
+            raise ValueError("map_ holds impossible coefficients")
+        if not _LOWEST <= self.low < 0:
+            raise ValueError("range_ holds an impossible log-probability")
         if not 2 <= len(self.weights) <= len(NAMES):
             raise ValueError("weights_ is of another length than the number of parts")
 
@@ -220,7 +223,8 @@ def _add_maps(left: _Left, problem: _Problem, matrix: bool, dense: bool) -> None
     k, n = problem.k, problem.n
     rows = SoftmaxRows(problem.log_p, problem.y, problem.w, k, matrix=matrix, curve=not matrix)
     start = None
-    for strength in (_MATRIX if matrix else _VECTOR)[::-1]:
+    strengths = _VECTOR if not matrix else _MATRIX[n < _FEW_WEAK * (1.0 - 1e-9) :]
+    for strength in strengths[::-1]:
         if matrix:
             ridge = Ridge(k * strength / n, k * strength / n, k * strength / n)
         else:
@@ -289,11 +293,10 @@ def _learn(s: Scores, y: IntArray, w: FloatArray | None, worth: float) -> ClassM
     weights = stack_weights(left.margins, left.w, _PRIOR)
     pool = np.tensordot(weights, np.stack(left.margins), 1)
     freedom = float(weights @ left.freedom)
-    evidence = left.n * (none - left.loss(pool)) - np.sqrt(freedom) - _PRICE
+    evidence = left.n * (none - left.loss(pool)) - np.sqrt(freedom)
     kept = float(expit(np.array([-evidence]))[0])
     return ClassMap(
         problem.beta,
-        kept / problem.beta + 1.0 - kept,
         problem.low,
         (1.0 - kept) * _pooled(left, weights, k),
         float(evidence),
@@ -309,15 +312,16 @@ def predict_classes(s: Scores, made: ClassMap) -> FloatArray:
     """Calibrated probabilities, each at least 1e-15 of the largest."""
     k, theta = s.n_classes, made.theta
     full = theta.shape[1] == k + 2
+    ratio = made.weights[0] / made.beta + 1.0 - made.weights[0]
     slope = theta[:, 1:-1] if full else theta[:, 1]
     out = np.empty(s.values.shape)
     for rows in row_blocks(len(s), k):
-        l = tempered(s[rows].logits(), made.beta)  # noqa: E741
-        c = np.maximum(l, made.low)
+        base = tempered(s[rows].logits(), made.beta)
+        c = np.maximum(base, made.low)
         eta = Coefficients(theta[:, 0], slope, theta[:, -1]).scores(c)
         eta -= c
-        l *= made.ratio
-        eta += l
+        base *= ratio
+        eta += base
         eta -= eta.max(axis=0)
         np.maximum(eta, _FLOOR, out=eta)
         np.exp(eta, out=eta)
