@@ -2,10 +2,10 @@
 
 Calibrators: AutoCalibrator (the one to start with), PlattCalibrator, TemperatureCalibrator,
 BetaCalibrator, SplineCalibrator, IsotonicCalibrator, VennAbersCalibrator,
-HistogramBinningCalibrator, ScalingBinningCalibrator and IdentityCalibrator. OneVsRestCalibrator
-and TopLabelCalibrator extend the binary ones to K classes. CalibratedClassifier fits any
-scikit-learn classifier together with a calibrator. compare_calibrators compares all of them on your
-data by cross-validation.
+VectorScalingCalibrator, MatrixScalingCalibrator, HistogramBinningCalibrator,
+ScalingBinningCalibrator and IdentityCalibrator. OneVsRestCalibrator and TopLabelCalibrator extend
+the binary ones to K classes. CalibratedClassifier fits any scikit-learn classifier together with
+a calibrator. compare_calibrators compares all of them on your data by cross-validation.
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
 risk_coverage_curve and area_under_risk_coverage.
@@ -63,12 +63,14 @@ from .calibrators import BinsCertificate as BinsCertificate
 from .calibrators import HistogramBinningCalibrator as HistogramBinningCalibrator
 from .calibrators import IdentityCalibrator as IdentityCalibrator
 from .calibrators import IsotonicCalibrator as IsotonicCalibrator
+from .calibrators import MatrixScalingCalibrator as MatrixScalingCalibrator
 from .calibrators import OneVsRestCalibrator as OneVsRestCalibrator
 from .calibrators import PlattCalibrator as PlattCalibrator
 from .calibrators import ScalingBinningCalibrator as ScalingBinningCalibrator
 from .calibrators import SplineCalibrator as SplineCalibrator
 from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
+from .calibrators import VectorScalingCalibrator as VectorScalingCalibrator
 from .calibrators import VennAbersCalibrator as VennAbersCalibrator
 from .metrics import Estimate as Estimate
 from .metrics import RiskCoverage as RiskCoverage
@@ -122,6 +124,7 @@ __all__ = [
     "IdentityCalibrator",
     "IsotonicCalibrator",
     "LabelOrderWarning",
+    "MatrixScalingCalibrator",
     "MissingClassWarning",
     "MissingSignalWarning",
     "OneVsRestCalibrator",
@@ -142,6 +145,7 @@ __all__ = [
     "TemperatureCalibrator",
     "TopLabelCalibrator",
     "UnmatchedWarning",
+    "VectorScalingCalibrator",
     "VennAbersCalibrator",
     "VerdictAsSignalWarning",
     "area_under_risk_coverage",

@@ -145,7 +145,7 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
     ----------
     name : str
         - For batches: ``"auto", "identity", "platt", "temperature", "beta", "spline", "isotonic",
-          "venn_abers", "histogram", "scaling_binning"``.
+          "venn_abers", "vector_scaling", "matrix_scaling", "histogram", "scaling_binning"``.
         - For streams: ``"tracking"`` (or ``"tops"``), ``"hedging"`` (``"hops"``),
           ``"online_platt"`` (``"ops"``), ``"online_beta"`` (``"obs"``), ``"online_temperature",
           "adaptive_platt"`` (``"adaptive"``).

@@ -33,6 +33,7 @@ SECTIONS = {
     "Calibrate a classifier": "CalibratedClassifier",
     "Calibrate scores": """AutoCalibrator AutoSummary PlattCalibrator BetaCalibrator
         SplineCalibrator IsotonicCalibrator VennAbersCalibrator TemperatureCalibrator
+        VectorScalingCalibrator MatrixScalingCalibrator
         HistogramBinningCalibrator ScalingBinningCalibrator IdentityCalibrator OneVsRestCalibrator
         TopLabelCalibrator make_calibrator compare_calibrators CalibratorComparison""",
     "Measure calibration": """estimate Estimate calibration_error expected_calibration_error

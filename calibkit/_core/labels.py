@@ -20,6 +20,7 @@ from .warnings import LabelOrderWarning, warn
 SOFT = (
     "PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator",
     "SplineCalibrator", "VennAbersCalibrator", "AutoCalibrator",
+    "VectorScalingCalibrator", "MatrixScalingCalibrator",
 )  # fmt: skip
 
 

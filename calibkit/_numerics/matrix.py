@@ -26,9 +26,23 @@ _DENSE = 300, 1000
 _PER_COEFFICIENT = 4
 #: Steps that the quasi-Newton method remembers.
 _MEMORY = 20
-#: Excess mean loss at which to stop: of few coefficients, where fits to weights and to repeated
+#: Excess mean loss at which to stop: of few classes, where fits to weights and to repeated
 #: rows agree to nine digits, and of more.
-_TOLERANCES = 1e-18, 1e-11
+_FEW, _TOLERANCES = 5, (1e-18, 1e-9)
+#: Fits and updates of empirical Bayes, and bounds of what they find, in units of K / n.
+_ROUNDS, _UPDATES, _STRENGTHS = 1, 10, (1e-4, 1e4)
+#: Rows times squared coefficients in leave-one-out losses; of more rows a part is taken.
+_MOST = 1 << 23
+#: Up to so many classes, matrices are applied without BLAS in predictions.
+_APART = 30
+#: With so many rows per coefficient, steps of the first order are enough in leave-one-out losses.
+_ENOUGH = 50
+#: How much a difference between leave-one-out losses decides, of 1: they are estimates.
+_DECISION = 0.15
+#: Least log-probability where nothing is mixed in: that of the smallest float32.
+_LOWEST = float(np.log(np.finfo(np.float32).tiny))
+#: Added to second derivatives, beyond their rounding: where all rows are certain there are none.
+_DAMPING = 1e-9
 #: Largest ``h``.
 _STEEP = 30.0
 
@@ -72,7 +86,18 @@ class Coefficients(NamedTuple):
 
     def scores(self, l: FloatArray) -> FloatArray:  # noqa: E741
         """Eta of a block (K, rows) of log-probabilities."""
-        eta = self.slope @ l if self.slope.ndim == 2 else self.slope[:, None] * l
+        return self._shifted(l, self.slope @ l if self.slope.ndim == 2 else self.slope[:, None] * l)
+
+    def scores_apart(self, l: FloatArray) -> FloatArray:  # noqa: E741
+        """The same; up to 30 classes, with rounding that doesn't hang on the other rows."""
+        if self.slope.ndim == 1 or len(l) > _APART:
+            return self.scores(l)
+        eta = np.zeros_like(l)
+        for column, row in zip(self.slope.T, l, strict=True):
+            eta += column[:, None] * row
+        return self._shifted(l, eta)
+
+    def _shifted(self, l: FloatArray, eta: FloatArray) -> FloatArray:  # noqa: E741
         eta += l
         eta += self.intercept[:, None]
         if self.curve is not None:
@@ -96,7 +121,7 @@ def tempered(z: FloatArray, beta: float, mix: float = 0.0) -> FloatArray:
     q *= beta
     if mix == 0.0:
         q -= np.log(np.exp(q).sum(axis=0))
-        return q
+        return np.maximum(q, _LOWEST, out=q)
     np.exp(q, out=q)
     q *= (1.0 - mix) / q.sum(axis=0)
     q += mix / len(q)
@@ -112,7 +137,8 @@ class SoftmaxRows:
     """Rows to which softmax maps of one kind are fitted, as often as wanted.
 
     ``log_p`` is called for each block of rows in every pass over the data. ``matrix`` and
-    ``curve`` say whether the maps have W in place of v, and t.
+    ``curve`` say whether the maps have W in place of v, and t. ``smoothing`` is the share of each
+    target that is spread evenly over the classes.
     """
 
     def __init__(
@@ -124,13 +150,18 @@ class SoftmaxRows:
         *,
         matrix: bool = False,
         curve: bool = False,
+        smoothing: float = 0.0,
     ) -> None:
         n = len(y)
         self.log_p, self.y, self.k = log_p, y, n_classes
         self.w = np.full(n, 1.0 / n) if w is None else w / w.sum()
-        self.matrix, self.curve = matrix, curve
+        self.matrix, self.curve, self.smoothing = matrix, curve, smoothing
         self.m = 1 + (n_classes if matrix else 1) + curve
         self._second: FloatArray | None = None
+
+    def without_matrix(self) -> SoftmaxRows:
+        """The same rows for maps with v."""
+        return SoftmaxRows(self.log_p, self.y, self.w, self.k, smoothing=self.smoothing)
 
     def blocks(self, share: int = 1) -> Iterator[slice]:
         """Slices of every so-many-th row, in blocks."""
@@ -145,19 +176,21 @@ class SoftmaxRows:
 
     def loss(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Mean log loss and its gradient."""
-        total, gradient = 0.0, np.zeros((self.k, self.m))
+        total, gradient, even = 0.0, np.zeros((self.k, self.m)), self.smoothing
         parts = self.coefficients(gradient)
         for rows in self.blocks():
             l, y, w = self.log_p(rows), self.y[rows], self.w[rows]  # noqa: E741
             own = (y, np.arange(len(y)))
             p = self.coefficients(theta).scores(l)
             p -= p.max(axis=0)
-            label = p[own]
+            label = p[own] if even == 0 else (1.0 - even) * p[own] + even * p.mean(axis=0)
             np.exp(p, out=p)
             norm = p.sum(axis=0)
             total += float(w @ (np.log(norm) - label))
             p *= w / norm
-            p[own] -= w
+            p[own] -= (1.0 - even) * w
+            if even > 0:
+                p -= even / self.k * w
             parts.intercept[:] += p.sum(axis=1)
             parts.slope[:] += p @ l.T if self.matrix else np.einsum("ij,ij->i", p, l)
             if parts.curve is not None:
@@ -165,7 +198,13 @@ class SoftmaxRows:
         return total, gradient
 
     def _features(self, l: FloatArray) -> FloatArray:  # noqa: E741
-        """Derivatives of each class's eta in its own coefficients, (K, m, rows)."""
+        """Derivatives of each class's eta in its own coefficients, (K, m, rows).
+
+        Where W has its coefficients but no t has, or they are too many, they are the same for all
+        classes, (m, rows); h is then the mean one.
+        """
+        if self.matrix and (not self.curve or self.k * self.m > _DENSE[1]):
+            return np.vstack((np.ones((1, l.shape[1])), l, curved(l).mean(axis=0)))[: self.m]
         out = np.empty((self.k, self.m, l.shape[1]))
         out[:, 0] = 1.0
         if self.matrix:
@@ -182,14 +221,12 @@ class SoftmaxRows:
         out = np.zeros((size, size))
         for rows in self.blocks(share):
             l, w = self.log_p(rows), self.w[rows]  # noqa: E741
-            p = self.coefficients(theta).scores(l)
-            p = np.exp(p - p.max(axis=0))
-            p /= p.sum(axis=0)
+            p = _softmax(self.coefficients(theta).scores(l))
             x = self._features(l)
             mean = p[:, None] * x
             weighted = mean * w
             out -= weighted.reshape(size, -1) @ mean.reshape(size, -1).T
-            own = np.matmul(weighted, x.transpose(0, 2, 1))
+            own = np.matmul(weighted, x.swapaxes(-1, -2))
             for j in range(self.k):
                 part = slice(j * self.m, (j + 1) * self.m)
                 out[part, part] += own[j]
@@ -205,7 +242,7 @@ class SoftmaxRows:
         max_iter: int = 300,
     ) -> SoftmaxFit:
         """The coefficients with the smallest penalized mean log loss, from ``start`` or 0."""
-        tol = _TOLERANCES[self.k * self.m > _DENSE[0]] if tol is None else tol
+        tol = _TOLERANCES[self.k > _FEW] if tol is None else tol
         penalty, shared = ridge.of_coefficients(self.k), ridge.shared(self.k)
         theta = np.zeros((self.k, self.m)) if start is None else start
 
@@ -217,61 +254,221 @@ class SoftmaxRows:
                 pull[:, -1] -= shared * theta[:, -1].sum()
             return value + float((pull * theta).sum()), (gradient + 2.0 * pull).ravel()
 
-        scaled = self._scaling(theta, penalty, shared)
-        flat, converged, n_iter = _quasi_newton(objective, theta.ravel(), scaled, tol, max_iter)
+        solve = self.curvature(theta, ridge, kept=True).solve
+        flat, value, converged, n_iter = _quasi_newton(
+            objective, theta.ravel(), solve, tol, max_iter
+        )
         theta = flat.reshape(penalty.shape)
-        return SoftmaxFit(theta, self.loss(theta)[0], converged, n_iter)
+        value -= float((penalty * theta * theta).sum())
+        value += shared * float(theta[:, -1].sum()) ** 2
+        return SoftmaxFit(theta, value, converged, n_iter)
 
-    def _scaling(
-        self, theta: FloatArray, penalty: FloatArray, shared: float
-    ) -> Callable[[FloatArray], FloatArray]:
-        """The steps that a gradient asks for: by the inverse of second derivatives or of blocks."""
-        size = self.k * self.m
-        if size > _DENSE[self.matrix]:
-            return self._block_scaling(theta, penalty)
-        if self._second is None:
-            share = max(1, len(self.y) // max(1000, _PER_COEFFICIENT * size))
-            self._second = self.second(theta, share)
-        h = self._second.copy()
-        h.flat[:: size + 1] += 2.0 * penalty.ravel() + 1e-10 * max(np.trace(h) / size, 1e-10)
-        if shared:
-            h[self.m - 1 :: self.m, self.m - 1 :: self.m] -= 2.0 * shared
-        factor = cho_factor(h)
-        return lambda g: cho_solve(factor, g)
+    def leave_one_out(self, fit: SoftmaxFit, ridge: Ridge, n: float) -> float:
+        """Mean log loss of each row under the fit without it; all rows together count as n.
 
-    def _block_scaling(
-        self, theta: FloatArray, penalty: FloatArray
-    ) -> Callable[[FloatArray], FloatArray]:
-        """Second derivatives within each class only; for W by one basis for all classes."""
-        share = max(1, len(self.y) // 4000)
-        k, m = theta.shape
-        g, c, total = np.zeros((m, m) if self.matrix else (k, m, m)), np.zeros(k), 0.0
-        for rows in self.blocks(share):
+        By one Newton step from the fit of all rows; exact in the step for two classes. For many
+        coefficients the step is that of each class by itself. Of many rows some show how much
+        larger the loss is than that of the fit.
+        """
+        theta = fit.theta
+        curvature = self.curvature(theta, ridge)
+        total = weight = 0.0
+        for rows in self.blocks(self._share()):
+            l, y, w = self.log_p(rows), self.y[rows], self.w[rows]  # noqa: E741
+            own = (y, np.arange(len(y)))
+            eta = self.coefficients(theta).scores(l)
+            p = _softmax(eta)
+            x = self._features(l)
+            before = _log_losses(eta, own)
+            g = p.copy()
+            g[own] -= 1.0
+            first = curvature.moved(x, g) / n
+            eta += first
+            if n < _ENOUGH * self.k * self.m:
+                second = curvature.moved(x, p * (first - (p * first).sum(axis=0))) / n
+                # Steps of first, second, ... order fall like a geometric series.
+                share = (g * second).sum(axis=0) / np.maximum((g * first).sum(axis=0), 1e-300)
+                eta += second / (1.0 - np.minimum(share, 0.99))
+            total += float(w @ (_log_losses(eta, own) - before))
+            weight += float(w.sum())
+        return fit.loss + total / weight
+
+    def _share(self) -> int:
+        """One row of how many is enough, where coefficients are squared for each row."""
+        size, dense = self.k * self.m, self._is_dense()
+        cost = size * (size if dense else 1 if self.matrix else self.m)
+        least = max(1000, _PER_COEFFICIENT * size if dense else 0)
+        return max(1, len(self.y) // max(least, _MOST // cost))
+
+    def _is_dense(self) -> bool:
+        return self.k * self.m <= _DENSE[self.matrix]
+
+    def curvature(
+        self, theta: FloatArray, ridge: Ridge, kept: bool = False
+    ) -> _Whole | _Classes | _Basis:
+        """Second derivatives of the penalized mean log loss; ``kept`` ones of the last place do."""
+        penalty = ridge.of_coefficients(self.k)
+        if self._is_dense():
+            if not kept or self._second is None:
+                self._second = self.second(theta, self._share())
+            return _Whole(self._second, penalty, ridge.shared(self.k))
+        g = np.zeros((self.m, self.m) if self.matrix else (self.k, self.m, self.m))
+        c, total = np.zeros(self.k), 0.0
+        for rows in self.blocks(self._share()):
             l, w = self.log_p(rows), self.w[rows]  # noqa: E741
-            p = self.coefficients(theta).scores(l)
-            p = np.exp(p - p.max(axis=0))
-            p /= p.sum(axis=0)
+            p = _softmax(self.coefficients(theta).scores(l))
             spread = w * p * (1.0 - p)
             total += float(w.sum())
+            c += spread.sum(axis=1)
+            x = self._features(l)
             if self.matrix:
-                x = np.vstack((np.ones(len(w)), l, curved(l)[:1])[: 2 + self.curve])
                 g += (x * spread.sum(axis=0)) @ x.T
-                c += spread.sum(axis=1)
             else:
-                x = self._features(l)
                 g += np.matmul(x * spread[:, None], x.transpose(0, 2, 1))
-        g /= total
-        if not self.matrix:
-            g[:, range(m), range(m)] += 2.0 * penalty + 1e-12
-            inverse = np.linalg.inv(g)
-            return lambda v: np.matmul(inverse, v.reshape(k, m, 1)).ravel()
-        d = 2.0 * penalty.mean(axis=0)
-        g /= c.sum()  # the class weighs c of it
-        c /= total
-        d += 1e-12 * max(float(c.mean() * np.trace(g) / m), 1e-12)
-        part, basis = eigh(g, g + np.diag(d / c.mean()))
-        denominator = c[:, None] * part + c.mean() * (1.0 - part)
-        return lambda v: ((v.reshape(k, m) @ basis / denominator) @ basis.T).ravel()
+        if self.matrix:
+            return _Basis(g / c.sum(), c / total, penalty.mean(axis=0))
+        return _Classes(g / total, penalty)
+
+
+def _softmax(eta: FloatArray) -> FloatArray:
+    p = np.exp(eta - eta.max(axis=0))
+    p /= p.sum(axis=0)
+    return p
+
+
+def _log_losses(eta: FloatArray, own: tuple[IntArray, IntArray]) -> FloatArray:
+    top = eta.max(axis=0)
+    return np.log(np.exp(eta - top).sum(axis=0)) + top - eta[own]
+
+
+class _Whole:
+    """All second derivatives, with penalties; its inverse by Cholesky's factor."""
+
+    def __init__(self, second: FloatArray, penalty: FloatArray, shared: float) -> None:
+        h, (k, m) = second.copy(), penalty.shape
+        self.second, self.shape = second, (k, m)
+        h.flat[:: len(h) + 1] += 2.0 * penalty.ravel() + _DAMPING
+        if shared:
+            h[m - 1 :: m, m - 1 :: m] -= 2.0 * shared
+        self.factor = cho_factor(h)
+
+    def again(self, penalty: FloatArray) -> _Whole:
+        """The same with other penalties."""
+        return _Whole(self.second, penalty, 0.0)
+
+    def times(self, flat: FloatArray) -> FloatArray:
+        """The second derivatives without penalties times a vector."""
+        return self.second @ flat
+
+    def solve(self, flat: FloatArray) -> FloatArray:
+        """The inverse times a vector."""
+        out: FloatArray = cho_solve(self.factor, flat)
+        return out
+
+    def moved(self, x: FloatArray, g: FloatArray) -> FloatArray:
+        """How eta moves with a step for each row against its gradients in eta."""
+        k, m = self.shape
+        full = np.broadcast_to(x, (k, m, x.shape[-1]))
+        step = self.solve((full * g[:, None]).reshape(k * m, -1))
+        out: FloatArray = np.einsum("jar,jar->jr", step.reshape(k, m, -1), full)
+        return out
+
+    def diagonal(self) -> FloatArray:
+        """The diagonal of the inverse, in the shape of ``theta``."""
+        k, m = self.shape
+        return np.diagonal(self.solve(np.eye(k * m))).reshape(self.shape)
+
+
+class _Classes:
+    """Second derivatives within each class only."""
+
+    def __init__(self, g: FloatArray, penalty: FloatArray) -> None:
+        h, m = g.copy(), g.shape[1]
+        h[:, range(m), range(m)] += 2.0 * penalty + _DAMPING
+        self.second, self.inverse = g, np.linalg.inv(h)
+
+    def again(self, penalty: FloatArray) -> _Classes:
+        return _Classes(self.second, penalty)
+
+    def times(self, flat: FloatArray) -> FloatArray:
+        k, m, _ = self.inverse.shape
+        return np.matmul(self.second, flat.reshape(k, m, 1)).ravel()
+
+    def solve(self, flat: FloatArray) -> FloatArray:
+        k, m, _ = self.inverse.shape
+        return np.matmul(self.inverse, flat.reshape(k, m, 1)).ravel()
+
+    def moved(self, x: FloatArray, g: FloatArray) -> FloatArray:
+        return g * np.einsum("jar,jar->jr", np.matmul(self.inverse, x), x)
+
+    def diagonal(self) -> FloatArray:
+        return np.diagonal(self.inverse, axis1=1, axis2=2)
+
+
+class _Basis:
+    """The same for W: one matrix for all classes, times the weight of each, in its own basis."""
+
+    def __init__(self, g: FloatArray, c: FloatArray, penalty: FloatArray) -> None:
+        mean = float(c.mean())
+        part, self.basis = eigh(g, g + np.diag((2.0 * penalty + _DAMPING) / mean))
+        self.inverse = 1.0 / (c[:, None] * part + mean * (1.0 - part))
+
+    def solve(self, flat: FloatArray) -> FloatArray:
+        v = flat.reshape(self.inverse.shape)
+        return ((v @ self.basis * self.inverse) @ self.basis.T).ravel()
+
+    def moved(self, x: FloatArray, g: FloatArray) -> FloatArray:
+        return g * (self.inverse @ (self.basis.T @ x) ** 2)
+
+
+def learn_vector(data: SoftmaxRows, n: float) -> tuple[Ridge, SoftmaxFit]:
+    """A map without W whose penalties are those of empirical Bayes; all rows count as n.
+
+    MacKay's updates: the variance of a column's coefficients is their sum of squares over their
+    effective number. Between fits they are made in the quadratic model of the loss.
+    """
+    unit = data.k / n
+    ridge = Ridge(unit, unit, curve=unit if data.curve else None)
+    fit = data.fit(ridge)
+    for _ in range(_ROUNDS):
+        penalty, theta = ridge.of_coefficients(data.k), fit.theta
+        curvature = data.curvature(theta, ridge)
+        assert not isinstance(curvature, _Basis)  # there is no W
+        pull = curvature.times(theta.ravel()) + (2.0 * penalty * theta).ravel()
+        for _ in range(_UPDATES):
+            free = (1.0 - 2.0 * penalty * curvature.diagonal()).sum(axis=0)
+            strength = free / (2.0 * n * np.maximum((theta**2).sum(axis=0), 1e-300))
+            each = (np.clip(strength / unit, *_STRENGTHS) * unit).tolist()
+            ridge = Ridge(each[0], each[1], curve=each[2] if data.curve else None)
+            penalty = ridge.of_coefficients(data.k)
+            curvature = curvature.again(penalty)
+            theta = curvature.solve(pull).reshape(theta.shape)
+        fit = data.fit(ridge, fit.theta)
+    return ridge, fit
+
+
+def blend(
+    data: SoftmaxRows, ridges: list[Ridge], n: float, start: FloatArray | None = None
+) -> tuple[Ridge, SoftmaxFit]:
+    """The average of maps of several penalties, from the strongest, by leave-one-out losses.
+
+    The average of coefficients is that of scores. Weights are in proportion to
+    ``exp(-_DECISION n loss)``; the penalties returned are geometric means.
+    """
+    maps, losses = [], []
+    for ridge in ridges:
+        fit = data.fit(ridge, start)
+        start = fit.theta
+        maps.append(fit)
+        losses.append(data.leave_one_out(fit, ridge, n))
+    weight = np.exp(-_DECISION * n * (np.array(losses) - min(losses)))
+    weight /= weight.sum()
+    theta = np.tensordot(weight, [one.theta for one in maps], axes=1)
+    loss = float(weight @ [one.loss for one in maps])  # an upper bound, by convexity
+    other = np.exp(weight @ np.log([ridge.other or 0.0 for ridge in ridges]))
+    converged, n_iter = all(one.converged for one in maps), sum(one.n_iter for one in maps)
+    mean = ridges[0]._replace(other=float(other))
+    return mean, SoftmaxFit(theta, loss, converged, n_iter)
 
 
 def _direction(
@@ -296,7 +493,7 @@ def _quasi_newton(
     scaled: Callable[[FloatArray], FloatArray],
     tol: float,
     max_iter: int,
-) -> tuple[FloatArray, bool, int]:
+) -> tuple[FloatArray, float, bool, int]:
     """L-BFGS for a smooth convex function, from scaled steps, to the limit of rounding.
 
     It stops where a step promises less than ``tol``. Values of the function can't show
@@ -308,19 +505,19 @@ def _quasi_newton(
         step = _direction(g, pairs, scaled)
         slope = float(g @ step)
         if -slope <= tol:
-            return x + step, True, n_iter
+            return x + step, f, True, n_iter
         for _ in range(40):
             f_new, g_new = objective(x + step)
             end = float(g_new @ step)
             lower = f_new <= f + 1e-4 * slope
             if lower or (f_new <= f + 1e-13 * abs(f) and abs(end) <= -0.9 * slope):
                 break
-            shrink = float(np.clip(slope / (slope - end), 0.1, 0.5))
+            shrink = float(np.clip(slope / (slope - end), 0.1, 0.5)) if end > slope else 0.5
             step, slope = shrink * step, shrink * slope
         else:
-            return x, False, n_iter
+            return x, f, False, n_iter
         change = g_new - g
         if float(step @ change) > 0:
             pairs = [*pairs[1 - _MEMORY :], (step, change, float(step @ change))]
         x, f, g = x + step, f_new, g_new
-    return x, False, max_iter
+    return x, f, False, max_iter

@@ -13,12 +13,14 @@ from ._isotonic import IsotonicCalibrator as IsotonicCalibrator
 from ._lift import OneVsRestCalibrator as OneVsRestCalibrator
 from ._lift import TopLabelCalibrator as TopLabelCalibrator
 from ._log_odds import LogOddsCalibrator as LogOddsCalibrator
+from ._matrix_scaling import MatrixScalingCalibrator as MatrixScalingCalibrator
 from ._of_signal import PlattOrBeta as PlattOrBeta
 from ._of_signal import validate_calibrator as validate_calibrator
 from ._platt import PlattCalibrator as PlattCalibrator
 from ._scaling_binning import ScalingBinningCalibrator as ScalingBinningCalibrator
 from ._spline import SplineCalibrator as SplineCalibrator
 from ._temperature import TemperatureCalibrator as TemperatureCalibrator
+from ._vector_scaling import VectorScalingCalibrator as VectorScalingCalibrator
 from ._venn_abers import VennAbersCalibrator as VennAbersCalibrator
 
 _enter(globals())
