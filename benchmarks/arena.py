@@ -20,6 +20,7 @@ import io
 import json
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,8 @@ def report(args: argparse.Namespace) -> Row:
     rows, field = run(args), set(arena_methods.peers(args.several))
     tables = arena_tables.summary(rows, field)
     check = arena_tables.checked(tables, rows, field, "calibkit auto") if args.check else []
-    failed = sorted({f"{r['method']}: {r['failed']}" for r in rows if "failed" in r})
+    reasons = Counter((r["method"], r["failed"].split(". ")[0]) for r in rows if "failed" in r)
+    failed = [f"{m}, {count} times: {why}" for (m, why), count in sorted(reasons.items())]
     kept = {"half": args.half, "several": args.several, "seeds": args.seeds}
     return kept | {"tables": tables, "check": check, "failed": failed}
 
