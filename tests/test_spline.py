@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, log_expit, logit
 
-from calibkit import SplineCalibrator
+from calibkit import PlattCalibrator, SplineCalibrator
 from calibkit._numerics import spline
 from calibkit._numerics.cells import coarse_cells, distinct_cells
 from calibkit._numerics.design import design_effect
@@ -39,6 +39,29 @@ def test_bends_are_no_lines_and_the_smoothest_comes_first():
     assert_allclose(gram, np.eye(6), atol=1e-6)
     assert basis.roughness[0] == 1
     assert (np.diff(basis.roughness) > 0).all()
+
+
+def test_lines_are_those_of_the_plane_and_the_first_is_a_change_of_the_temperature():
+    z, y = rows(400)
+    cells = distinct_cells(z + 1.0, y, None)
+    basis = spline.make_basis(cells, 6)
+    first, second = basis.columns[:, :2].T
+    assert_allclose(first, cells.x / np.sqrt(np.mean(cells.x**2)), rtol=1e-12)
+    assert_allclose(np.diff(np.diff(second) / np.diff(cells.x)), 0, atol=1e-6)
+
+
+def test_over_confidence_leaves_even_odds_even():
+    """With 60 rows the shift is drawn to 0, to that of temperature scaling, and not to Platt's."""
+    shifts = []
+    for seed in range(12):
+        z, y = rows(60, slope=3.0, seed=seed)
+        shift = [
+            logit(made(scale="logit").fit(z, y).predict_proba([0.0])[0, 1])
+            for made in (SplineCalibrator, PlattCalibrator)
+        ]
+        shifts.append(np.abs(shift))
+    ours, platts = np.mean(shifts, axis=0)
+    assert ours < 0.8 * platts
 
 
 def test_the_evidence_is_the_integral_of_the_likelihood():

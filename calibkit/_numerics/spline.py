@@ -40,7 +40,10 @@ class SplineFit(NamedTuple):
 
 
 class Basis(NamedTuple):
-    """Functions of the score: 1, the standardized score, and bends from smooth to rough."""
+    """Functions of the score: its multiple, another line, and bends from smooth to rough.
+
+    With one value of the score the only function is 1.
+    """
 
     columns: FloatArray  # (cells, 2 + bends)
     roughness: FloatArray  # of each bend, relative to the smoothest
@@ -114,7 +117,7 @@ def make_basis(cells: Cells, n_knots: int) -> Basis:
     if not spread > 1e-12 * (1.0 + abs(center)):
         return Basis(ones, np.empty(0), center, 0.0, np.array([center]), np.empty((1, 0)))
     x = (cells.x - center) / spread
-    line = np.column_stack((ones, x))
+    line = _lines(x, center, spread)
     knots = quantile_knots(cells._replace(x=x), min(n_knots, len(x)))
     if len(knots) < 3:
         ends = np.array([cells.x[0], cells.x[-1]])
@@ -127,6 +130,11 @@ def make_basis(cells: Cells, n_knots: int) -> Basis:
     size, vectors = size[2:], vectors[:, 2:]  # lines have no roughness
     columns = np.column_stack((line, cardinal @ vectors))
     return Basis(columns, size / size[0], center, spread, knots * spread + center, vectors)
+
+
+def _lines(x: FloatArray, center: float, spread: float) -> FloatArray:
+    """A multiple of the log-odds, which changes the temperature, and the line orthogonal to it."""
+    return np.column_stack((center + spread * x, spread - center * x)) / np.hypot(center, spread)
 
 
 class Fits(NamedTuple):
@@ -216,6 +224,8 @@ def _precisions(basis: Basis) -> FloatArray:
         for c in bends:
             bend = basis.roughness / c**2 if c > 0 else np.full(n_bends, _FIXED)
             rows.append(np.concatenate((np.full(n_line, v**-2.0), bend)))
+        if n_line == 2:  # a change of the temperature alone
+            rows.append(np.concatenate(([v**-2.0], np.full(1 + n_bends, _FIXED))))
     return np.array(rows)
 
 
@@ -232,9 +242,10 @@ def fit_spline(cells: Cells, n_knots: int = 6) -> SplineFit:
     inverse = np.linalg.inv(fits.hessian + precision[:, :, None] * np.eye(x.shape[1]))
     freedom = float(share @ np.einsum("kij,kji->k", inverse, fits.hessian))
     variance = np.einsum("ni,ij,nj->n", x, np.tensordot(share, inverse, 1), x)
-    at_knots = (basis.knots - basis.center) / (basis.spread or 1.0)
     n_line = x.shape[1] - len(basis.roughness)
-    line = np.column_stack((np.ones_like(at_knots), at_knots))[:, :n_line]
+    line = np.ones((1, 1))
+    if n_line == 2:
+        line = _lines((basis.knots - basis.center) / basis.spread, basis.center, basis.spread)
     value = basis.knots + line @ theta[:n_line] + basis.bends @ theta[n_line:]
     loss = leave_one_out(cells.x + x @ theta, variance, cells)
     own = log_likelihood(cells.x, cells)

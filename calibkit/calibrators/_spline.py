@@ -76,8 +76,9 @@ class SplineCalibrator(SummedCalibrator):
     The map is ``z + a + b x + bends(x)``, with the log-odds z and x the standardized log-odds. The
     priors are normal with mean 0: a and b have a standard deviation v in (0.3, 1, 3), more for
     log-odds whose own standard deviation exceeds 3, the bends c in (0, 0.1, 0.3, 1) log-odds, less
-    for rougher ones. The 12 penalized maximum-likelihood fits are averaged with weights in
-    proportion to their evidence (Laplace's approximation). So the identity and Platt scaling are
+    for rougher ones. Three more priors allow a multiple of z alone, which is temperature scaling.
+    The 15 penalized maximum-likelihood fits are averaged with weights in proportion to their
+    evidence (Laplace's approximation). So the identity, temperature scaling and Platt scaling are
     included, and the amount of smoothing needs no cross-validation.
 
     The spline is fitted to at most 256 weighted values of the log-odds, so after the sort the time
