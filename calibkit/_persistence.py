@@ -405,6 +405,8 @@ def template_from_dict(data: Any, depth: int = 0) -> BaseCalibrator:
 
 def made_of(cls: Any, params: Any, what: str, depth: int = 0) -> Any:
     """An object of a class, with parameters from a file."""
+    if isinstance(params, dict):  # parameters that files of earlier releases lack
+        params = {**getattr(cls, "_params_since", {}), **params}
     check_keys(params, set(signature(cls).parameters), f"params of {what}")
     # JSON has no tuples: a list stands for one.
     params = {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
@@ -435,6 +437,8 @@ def decode(value: Any, kind: StateKind, what: str, depth: int = 0) -> Any:
         return number(value, what)
     if kind == "calibrator":
         return _binary_from_dict(value, what, depth)
+    if kind == "whole":
+        return None if value is None else fitted_from_dict(value, depth + 1)
     if kind == "vector":
         return vector(value, what)
     if not isinstance(value, list):

@@ -11,6 +11,7 @@ from calibkit import (
     OneVsRestCalibrator,
     PlattCalibrator,
     ScalingBinningCalibrator,
+    TemperatureCalibrator,
     TopLabelCalibrator,
 )
 from calibkit._core.base import BaseCalibrator
@@ -24,6 +25,8 @@ LIFTS = [
     TopLabelCalibrator(IsotonicCalibrator()),
     OneVsRestCalibrator(HistogramBinningCalibrator(n_bins="auto")),
     OneVsRestCalibrator(ScalingBinningCalibrator()),
+    OneVsRestCalibrator(ScalingBinningCalibrator(), first=TemperatureCalibrator()),
+    TopLabelCalibrator(BetaCalibrator(), first=TemperatureCalibrator()),
     TopLabelCalibrator(ScalingBinningCalibrator(n_bins=2)),
     TopLabelCalibrator(PlattCalibrator(), by_class=True, min_rows=20),
     TopLabelCalibrator(HistogramBinningCalibrator(points_per_bin=50), by_class=True),

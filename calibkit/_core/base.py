@@ -78,8 +78,10 @@ def _with_state(calibrator: Snapshots, state: dict[str, Any]) -> Any:
     return new
 
 
+#: Kinds of attributes that hold calibrators.
+_HOLDING = ("calibrator", "calibrators", "whole")
 #: Kinds of learned attributes; persistence writes and checks them by these names.
-StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "pending"]
+StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "whole", "pending"]
 
 
 class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
@@ -107,7 +109,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     - ``name``: lowercase letters, digits and underscores, for files and the command line.
     - ``_state``: a dict from each learned attribute (its name ends in ``_``) to its kind: "float",
       "flag" (a bool), "vector" (1-D array of floats), "calibrator" (a fitted calibrator of two
-      classes) or "calibrators" (a list of those, or None). Files contain these attributes only.
+      classes), "calibrators" (a list of those, or None) or "whole" (a fitted calibrator of all
+      classes, or None). Files contain these attributes only.
     - ``_traits``: a frozenset of properties, which :mod:`calibkit.testing` checks: "monotone" (a
       higher score never gives a lower probability), "strict" (different scores get different
       probabilities), "mean_preserving" (the mean output on the fitting rows is the base rate),
@@ -193,7 +196,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     def _mark_cross_fitted(self) -> None:
         """Record that the scores of ``fit`` came from several classifiers."""
         for name, kind in self._state.items():
-            held = getattr(self, name) if kind in ("calibrator", "calibrators") else []
+            held = getattr(self, name) if kind in _HOLDING else []
             for calibrator in held if isinstance(held, list) else [held]:
                 if calibrator is not None:
                     calibrator._mark_cross_fitted()

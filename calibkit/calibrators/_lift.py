@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.certification import Certificate, Settings, certify_classes, certify_counts, counts_of
-from .._core.errors import InputTypeError
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_classes
 from .._core.params import check_flag, check_int, refuse_class
@@ -27,12 +27,23 @@ _BINARY = np.array([0, 1])
 class _Lift(BaseCalibrator):
     """Base of calibrators of K classes made of binary ones; ``None`` means the identity."""
 
-    _state: ClassVar[dict[str, StateKind]] = {"calibrators_": "calibrators"}
+    _state: ClassVar[dict[str, StateKind]] = {"first_": "whole", "calibrators_": "calibrators"}
     _traits: ClassVar[frozenset[str]] = frozenset({"multiclass", "lift"})
+    _params_since: ClassVar[dict[str, Any]] = {"first": None}
 
-    def __init__(self, calibrator: BaseCalibrator, *, classes: Any = None) -> None:
+    def __init__(
+        self,
+        calibrator: BaseCalibrator,
+        *,
+        first: BaseCalibrator | None = None,
+        classes: Any = None,
+    ) -> None:
         self.calibrator = calibrator
+        self.first = first
         self.classes = classes
+
+    def _state_of_earlier_files(self) -> dict[str, Any]:
+        return {"first_": None}
 
     def _check_params(self) -> None:
         name, inner = type(self).__name__, self.calibrator
@@ -47,18 +58,48 @@ class _Lift(BaseCalibrator):
                 f"calibrator={spelled(inner)} is for K classes already; expected a binary one."
             )
         inner._check_params()
+        self._check_first()
         if self.classes is not None:
             validate_classes(self.classes)
 
+    def _check_first(self) -> None:
+        first, inner = self.first, self.calibrator
+        refuse_class("first", first)
+        if first is None:
+            return
+        if not isinstance(first, BaseCalibrator) or not _may_come_first(first):
+            raise InputTypeError(
+                f"first={spelled(first)}; expected an instance of a calibrator for K classes, for "
+                "instance TemperatureCalibrator(), or None."
+            )
+        if inner._input_scale() != "probability":
+            raise InputError(
+                f"calibrator={spelled(inner)} takes log-odds, but first={spelled(first)} returns "
+                "probabilities; expected scale='probability'. Set scale='logit' in first only."
+            )
+        first._check_params()
+
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
-        self.calibrator._set_scale(scale)
+        (self.calibrator if self.first is None else self.first)._set_scale(scale)
         return self
 
     def _input_scale(self) -> Scale:
-        return self.calibrator._input_scale()
+        return (self.calibrator if self.first is None else self.first)._input_scale()
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         self._learn_rows(Rows(s, y, w, self.classes_))
+
+    def _learn_rows(self, rows: Rows) -> None:
+        self.first_ = None if self.first is None else clone(self.first)._fit_rows(rows)
+        self._lift(rows._replace(scores=self._prepared(rows.scores)))
+
+    def _lift(self, rows: Rows) -> None:
+        """Fit the binary calibrators to the output of ``first_``."""
+        raise NotImplementedError
+
+    def _prepared(self, s: Scores) -> Scores:
+        """The scores, or the output of ``first_`` for them."""
+        return s if self.first_ is None else Scores(self.first_._calibrate(s), "probability")
 
     def _fit_binary(self, rows: Rows) -> BaseCalibrator | None:
         """A fitted clone, or None if all labels are equal."""
@@ -68,6 +109,10 @@ class _Lift(BaseCalibrator):
         return clone(self.calibrator)._fit_rows(rows._replace(classes=_BINARY))
 
     def _check_state(self) -> None:
+        if (self.first_ is None) != (self.first is None):
+            raise ValueError("first_ does not fit to first")
+        if self.first_ is not None:
+            check_held("first_", self.first_, self.first, self.classes_)
         for held in self.calibrators_:
             if held is not None:
                 check_held("calibrators_", held, self.calibrator, _BINARY)
@@ -88,11 +133,17 @@ class OneVsRestCalibrator(_Lift):
     ----------
     calibrator : BaseCalibrator
         Any binary calibrator; it is cloned for each class. Set its ``scale`` to that of the scores.
+    first : BaseCalibrator, optional
+        A calibrator for K classes that is fitted first, to the same rows; ``calibrator`` then
+        calibrates its probabilities. Use it to certify a good map of K classes: see
+        :class:`ScalingBinningCalibrator`. Set the ``scale`` of the scores in ``first`` only.
     classes : array-like, optional
         All class labels in sorted order; needed if some classes have no rows in ``fit``.
 
     Attributes
     ----------
+    first_ : BaseCalibrator or None
+        The fitted calibrator that comes first.
     calibrators_ : list
         The fitted calibrator of each class; None for a class without rows. For two classes it
         holds one calibrator.
@@ -106,7 +157,7 @@ class OneVsRestCalibrator(_Lift):
     ValueError
         In ``fit``: invalid data.
     TypeError
-        In ``fit``: ``calibrator`` is not a binary calibrator.
+        In ``fit``: ``calibrator`` is not a binary calibrator, or ``first`` is none of K classes.
 
     Notes
     -----
@@ -143,7 +194,7 @@ class OneVsRestCalibrator(_Lift):
         # Two classes share one map.
         return self.calibrators_ * 2 if len(self.classes_) == 2 else self.calibrators_
 
-    def _learn_rows(self, rows: Rows) -> None:
+    def _lift(self, rows: Rows) -> None:
         if rows.scores.n_classes == 2:
             self.calibrators_ = [self._fit_binary(rows)]
             return
@@ -170,13 +221,15 @@ class OneVsRestCalibrator(_Lift):
             Probabilities in [0, 1]; rows do not sum to one.
         """
         s = self._validate_scores(X)
-        return self._predict_scores(s) if s.n_classes == 2 else self._classwise(s)
+        return self._predict_scores(s) if s.n_classes == 2 else self._classwise(self._prepared(s))
 
     def _classwise(self, s: Scores) -> FloatArray:
+        """Output of each class's calibrator for prepared scores."""
         parts = zip(self.calibrators_, s.one_vs_rest(), strict=True)
         return np.column_stack([self._apply(c, one) for c, one in parts])
 
     def _predict(self, s: Scores) -> FloatArray:
+        s = self._prepared(s)
         if s.n_classes == 2:
             return self._apply(self.calibrators_[0], s)
         q = self._classwise(s)
@@ -192,7 +245,7 @@ class OneVsRestCalibrator(_Lift):
         # Each class by itself: rows divided by their sums have infinitely many outputs.
         if s.n_classes == 2:
             return super()._certify(s, codes, settings)
-        q = self._classwise(s)
+        q = self._classwise(self._prepared(s))
         columns = [(q[:, k], (codes == k).view(np.int8)) for k in range(s.n_classes)]
         return certify_classes(columns, settings, _outputs_of(self.calibrators_))
 
@@ -219,6 +272,10 @@ class TopLabelCalibrator(_Lift):
     ----------
     calibrator : BaseCalibrator
         Any binary calibrator. Set its ``scale`` to that of the scores.
+    first : BaseCalibrator, optional
+        A calibrator for K classes that is fitted first, to the same rows; ``calibrator`` then
+        calibrates its probabilities. Use it to certify a good map of K classes: see
+        :class:`ScalingBinningCalibrator`. Set the ``scale`` of the scores in ``first`` only.
     by_class : bool, default=False
         Whether to fit a calibrator for each predicted class. Classes that are predicted on fewer
         than ``min_rows`` rows, or whose predictions are all correct or all wrong, share one
@@ -230,6 +287,8 @@ class TopLabelCalibrator(_Lift):
 
     Attributes
     ----------
+    first_ : BaseCalibrator or None
+        The fitted calibrator that comes first.
     calibrators_ : list
         The fitted calibrator of the confidence; None if all predictions were correct or all wrong.
         With ``by_class``: the shared one (None if no class needs it), then one for each class (None
@@ -242,7 +301,7 @@ class TopLabelCalibrator(_Lift):
     ValueError
         In ``fit``: invalid data.
     TypeError
-        In ``fit``: ``calibrator`` is not a binary calibrator.
+        In ``fit``: ``calibrator`` is not a binary calibrator, or ``first`` is none of K classes.
 
     Notes
     -----
@@ -281,11 +340,12 @@ class TopLabelCalibrator(_Lift):
         self,
         calibrator: BaseCalibrator,
         *,
+        first: BaseCalibrator | None = None,
         by_class: bool = False,
         min_rows: int = 50,
         classes: Any = None,
     ) -> None:
-        super().__init__(calibrator, classes=classes)
+        super().__init__(calibrator, first=first, classes=classes)
         self.by_class = by_class
         self.min_rows = min_rows
 
@@ -294,7 +354,7 @@ class TopLabelCalibrator(_Lift):
         check_flag("by_class", self.by_class)
         check_int("min_rows", self.min_rows, low=1)
 
-    def _learn_rows(self, rows: Rows) -> None:
+    def _lift(self, rows: Rows) -> None:
         confidence, winners = rows.scores.top()
         correct = (winners == rows.y).view(np.int8)
         rows = rows._replace(scores=confidence, y=correct)
@@ -329,7 +389,7 @@ class TopLabelCalibrator(_Lift):
         return out
 
     def _confidence(self, s: Scores) -> tuple[FloatArray, IntArray]:
-        """Calibrated confidence of each row, and the class that it refers to."""
+        """Calibrated confidence of each row of prepared scores, and the class it refers to."""
         confidence, winners = s.top()
         pooled, own = self.calibrators_[0], self.calibrators_[1:]
         if not own:
@@ -355,9 +415,10 @@ class TopLabelCalibrator(_Lift):
         confidence : ndarray of shape (n,)
             Probabilities in [0, 1].
         """
-        return self._confidence(self._validate_scores(X))[0]
+        return self._confidence(self._prepared(self._validate_scores(X)))[0]
 
     def _predict(self, s: Scores) -> FloatArray:
+        s = self._prepared(s)
         q, winners = self._confidence(s)
         out = s.columns().probs()
         index = np.arange(len(out)), winners
@@ -373,7 +434,7 @@ class TopLabelCalibrator(_Lift):
 
     def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
         # The confidence itself: the largest output of predict_proba may be of another class.
-        q, winners = self._confidence(s)
+        q, winners = self._confidence(self._prepared(s))
         counts = counts_of(q, (winners == codes).view(np.int8))
         known = _outputs_of([c for c in self.calibrators_ if c is not None])
         if known and None not in known and settings.finite is None:
@@ -386,6 +447,11 @@ class TopLabelCalibrator(_Lift):
         expected = len(self.classes_) + 1 if self.by_class else 1
         if len(self.calibrators_) != expected:
             raise ValueError(f"{len(self.calibrators_)} calibrators; expected {expected}")
+
+
+def _may_come_first(calibrator: BaseCalibrator) -> bool:
+    traits = calibrator._traits
+    return "multiclass" in traits and not {"lift", "online"} & traits
 
 
 def _outputs_of(calibrators: Sequence[BaseCalibrator | None]) -> list[int | None]:
