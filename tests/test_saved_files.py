@@ -230,6 +230,7 @@ def test_files_with_old_names_are_read_by_one_table(name, monkeypatch):
     data = to_dict(from_dict(json.loads((FOLDER / name).read_text())))
     classes = {*CALIBRATORS, *OTHERS}
     values = {
+        "auto",
         "centred",
         "beta_binomial",
         "pinball",

@@ -487,7 +487,11 @@ def test_files_without_a_first_map_are_those_of_earlier_releases():
         (("state", "first_"), None, "first_ does not fit"),
         (("params", "first"), None, "first_ does not fit"),
         (("state", "first_", "classes", "values"), [5, 6, 7, 8], "other classes"),
-        (("state", "first_"), {**data["state"]["first_"], "class": "identity"}, "unknown keys|lacks"),
+        (
+            ("state", "first_"),
+            {**data["state"]["first_"], "class": "identity"},
+            "unknown keys|lacks",
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             from_dict(changed(data, *path, value=value))

@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
-from calibkit import VennAbersCalibrator
+from calibkit import (
+    AutoCalibrator,
+    CalibratedClassifier,
+    OneVsRestCalibrator,
+    VennAbersCalibrator,
+    from_dict,
+    to_dict,
+)
 from calibkit._numerics.cells import distinct_cells
 from calibkit._numerics.venn import _bridges, venn_tables
+from calibkit.testing import multiclass_data
 
 
 def by_brute_force(p, y, w, query):
@@ -91,3 +100,44 @@ def test_validity_of_the_pair():
             pair = VennAbersCalibrator().fit(p[:20], y[:20]).predict_interval(p[20:])[0]
             found.append(y[20] - pair[y[20]])
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
+
+
+def test_each_class_has_its_interval():
+    p, y = multiclass_data(600)
+    cal = OneVsRestCalibrator(VennAbersCalibrator()).fit(p, y)
+    each = [VennAbersCalibrator().fit(p[:, k], y == k) for k in range(4)]
+    found = [c.predict_interval(p[:, k]) for k, c in enumerate(cal.calibrators_)]
+    assert_array_equal(found, [c.predict_interval(p[:, k]) for k, c in enumerate(each)])
+    p0, p1 = np.moveaxis(found, -1, 0)
+    assert_allclose(cal.predict_classwise(p).T, p1 / (1.0 - p0 + p1))
+    assert (cal.predict_proba(p) > 0).all()
+
+
+def test_cross_fitted_each_fold_has_a_predictor_and_their_probabilities_are_averaged():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 2))
+    y = (rng.random(300) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
+    model = CalibratedClassifier(LogisticRegression(), VennAbersCalibrator(), cv=4, ensemble=True)
+    model.fit(x, y)
+    parts = zip(model.estimators_, model.calibrators_, strict=True)
+    each = [c.predict_proba(e.decision_function(x))[:, 1] for e, c in parts]
+    assert len(each) == 4
+    assert_allclose(model.predict_proba(x)[:, 1], np.mean(each, axis=0), rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::calibkit.CalibrationWarning")
+@pytest.mark.parametrize("make", [VennAbersCalibrator, AutoCalibrator])
+def test_the_largest_logits_and_weights(make):
+    """Scores at the end of the scale come back from files; no weight makes 0 or 1."""
+    z = np.repeat([-1e100, 1e100], 20)
+    cal = make(scale="logit").fit(z, z < 0)
+    assert_array_equal(from_dict(to_dict(cal)).predict_proba(z), cal.predict_proba(z))
+    for heavy in (0, 1):
+        w, y = np.ones(40), np.arange(40) % 2
+        w[heavy] = 1e100
+        p = np.linspace(0.01, 0.99, 40)
+        cal = make().fit(p, y, w)
+        q = cal.predict_proba(p)
+        assert (q > 0).all()
+        assert (q < 1).all()
+        assert_array_equal(from_dict(to_dict(cal)).predict_proba(p), q)

@@ -177,7 +177,7 @@ def test_the_command_line_takes_it(tmp_path):
     table, out = str(tmp_path / "t.csv"), str(tmp_path / "c.json")
     command = ["fit", table, "--label", "y", "--prob", "p", "--calibrator", "rate", "-o", out]
     refused = runner.invoke(app.make_app(), command)
-    assert "'rate' is not one of beta, " in " ".join(refused.output.split())
+    assert "'rate' is not one of auto, beta, " in " ".join(refused.output.split())
     register_calibrator(Rate)
     assert runner.invoke(app.make_app(), command).exit_code == 0
     assert load(out).rate_ == pytest.approx(y.mean())

@@ -8,6 +8,9 @@ from .._typing import FloatArray
 from .cells import Cells
 from .jit import loop
 
+#: Distance of the lower table from 1 and of the upper one from 0, where rounding loses the new row.
+_LEAST = 2.0**-50
+
 
 @loop
 def _bridges(total, events, label, following, hull, out):  # type: ignore[no-untyped-def]
@@ -70,7 +73,8 @@ def venn_tables(cells: Cells) -> tuple[FloatArray, FloatArray]:
         out = np.empty(len(total))
         _bridges(total, events, label, following, hull, out)
         tables.append(np.maximum.accumulate(np.clip(out, 0.0, 1.0)))
-    return tables[0], np.maximum(tables[0], tables[1])
+    lower = np.minimum(tables[0], 1.0 - _LEAST)
+    return lower, np.maximum(lower, np.maximum(tables[1], _LEAST))
 
 
 def steps_of(x: FloatArray, table: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -98,20 +98,23 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     within chance and counts as 3 / n. The number is between 1 and min(n / 2, 500), and does not
     depend on the labels. The bins of "auto" have no equal numbers of rows: their density in
     ``arcsin(sqrt(g))`` is the cube root of that of the rows, which costs the least (Panter and Dite
-    1951). Few bins are useful because the number of rows needed to certify an error
-    grows with the square root of the number of bins. Measured on new rows with Platt scaling, over
-    seven distributions and six distortions:
+    1951). Few bins are useful because the number of rows needed to certify an error grows with the
+    square root of the number of bins. Measured on new rows with Platt scaling, over seven
+    distributions and six distortions:
 
     ======= ============== ========================= ===================
     n       bins           cost in log loss, average cost / gain, at most
     ======= ============== ========================= ===================
-    200     19 to 100      0.0002 (worst 0.0006) 0.02
-    1,000   23 to 421      0.0002 (worst 0.0004) 0.06
-    10,000  22 to 500      0.0002 (worst 0.0003) 0.09
-    100,000 23 to 500      0.0002 (worst 0.0002) 0.05
+    200     19 to 96       0.0001 (worst 0.0002)     0.01
+    1,000   31 to 96       0.00005 (worst 0.00009)   0.03
+    10,000  29 to 166      0.00005 (worst 0.00007)   0.02
+    100,000 32 to 500      0.00004 (worst 0.00005)   0.01
     ======= ============== ========================= ===================
 
-    The largest numbers of bins occur where the scaler gains little. A border lies in the gap
+    On 573 sets of scores of real classifiers, over :class:`AutoCalibrator`, the cost was below
+    0.0005 nats in 83 % (from n = 1,000 on in 97 %), with 22 bins in the median.
+
+    A border lies in the gap
     between the rows of two bins, at the score where both bins' means have the same log loss.
 
     With a split, a bin without rows in the third part keeps the mean of the second part. Bins with

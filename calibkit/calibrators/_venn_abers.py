@@ -60,6 +60,11 @@ class VennAbersCalibrator(BaseCalibrator):
     Petej and Fedorova 2015, theorem 1). Nothing is proved for the single probability:
     ``p1 / (1 - p0 + p1)`` for the log loss and ``p1 + p0**2 / 2 - p1**2 / 2`` for the Brier score.
 
+    For K classes use ``OneVsRestCalibrator(VennAbersCalibrator())``: the p0 and p1 of class k are
+    ``calibrators_[k].predict_interval(X[:, k])``. With :class:`CalibratedClassifier` and
+    ``ensemble=True`` each fold has a predictor, and their probabilities are averaged. The
+    cross Venn-Abers predictor of the paper merges p0 and p1 by geometric means instead.
+
     A new row has a weight of 1, and the theorem requires rows of weight 1. All p0 and p1 are
     computed in ``fit``: O(n log n) time.
 
@@ -170,8 +175,8 @@ class VennAbersCalibrator(BaseCalibrator):
                 raise ValueError(f"{side}_ has {len(value)} values; expected {len(x) + 1}")
             if (np.diff(x) < 0).any() or (np.diff(value) < 0).any():
                 raise ValueError(f"{side}_x_ or {side}_ is not in ascending order")
-            check_inside(np.clip(x, None, 1.0) if self.scale == "probability" else x,
-                         self.scale, f"{side}_x_")  # fmt: skip
+            at = x if side == "lower" else np.nextafter(x, -np.inf)
+            check_inside(at, self.scale, f"{side}_x_")
             if value[0] < 0 or value[-1] > 1:
                 raise ValueError(f"{side}_ lies outside [0, 1]")
         if self.lower_[-1] == 1 or self.upper_[0] == 0:
