@@ -111,7 +111,7 @@ class _Lift(BaseCalibrator):
     def _check_state(self) -> None:
         if (self.first_ is None) != (self.first is None):
             raise ValueError("first_ does not fit to first")
-        if self.first_ is not None:
+        if self.first is not None and self.first_ is not None:
             check_held("first_", self.first_, self.first, self.classes_)
         for held in self.calibrators_:
             if held is not None:
