@@ -240,6 +240,21 @@ def _(data: Binary) -> Run:
     return run
 
 
+@peer("venn_abers", "venn-abers VennAbers")
+def _(data: Binary) -> Run:
+    from venn_abers import VennAbers
+
+    half = len(data.p) // 2
+    both = np.column_stack((1.0 - data.p, data.p))
+
+    def run() -> np.ndarray:
+        model = VennAbers()
+        model.fit(both[:half], data.y[:half])
+        return model.predict_proba(both[half:])[0][:, 1]
+
+    return run
+
+
 @peer("isotonic", "calibre IsotonicCalibrator.fit")
 def _(data: Binary) -> Run:
     kind = load_calibre().IsotonicCalibrator

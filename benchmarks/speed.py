@@ -37,6 +37,7 @@ PACKAGES = [
     "probmetrics",
     "calibre",
     "betacal",
+    "venn-abers",
     "uncertainty-calibration",
     "relplot",
     "torchmetrics",

@@ -54,7 +54,7 @@ def _predict_task(name: str) -> Task:
         lambda q: Binary.make(n // q),
         [ours(predict), cheapest],
         judge,
-        (Goal("floor", config.PREDICT_FLOOR),),
+        (Goal("floor", config.PREDICT_AUTO_FLOOR if name == "auto" else config.PREDICT_FLOOR),),
         own=config.PREDICT_OWN,
     )
 

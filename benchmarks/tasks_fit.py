@@ -167,4 +167,70 @@ def _isotonic_task() -> Task:
     )
 
 
-FIT_TASKS = [*_temperature_tasks(), *_logistic_tasks(), _isotonic_task()]
+def _auto(n: int, goal: float) -> Task:
+    def judge(data: Binary, predict: Run) -> tuple[float, str]:
+        excess = data.nll(np.asarray(predict(), float)) - data.platt_nll
+        return excess, f"excess NLL over the right map {excess:.2g}"
+
+    return Task(
+        f"auto_{short(n)}",
+        f"automatic calibration fit, n = {n:,}",
+        lambda q: Binary.make(n // q),
+        [
+            ours(lambda d: _fit("auto", calibkit.AutoCalibrator, d)),
+            floor("one np.sort", lambda d: lambda: np.sort(d.p)),
+        ],
+        judge,
+        (Goal("floor", goal),),
+        config.AUTO_TOLERANCES,
+        config.AUTO_TOLERANCES[0],
+    )
+
+
+def _venn_abers_task() -> Task:
+    def fit(data: Binary) -> Run:
+        half = len(data.p) // 2
+
+        def run() -> np.ndarray:
+            model = calibkit.VennAbersCalibrator().fit(data.p[:half], data.y[:half])
+            return model.predict_proba(data.p[half:])[:, 1]
+
+        return run
+
+    def judge(data: Binary, answer: np.ndarray) -> tuple[float, str]:
+        """By isotonic regression with each of some rows added, once with either label."""
+        from sklearn.isotonic import isotonic_regression
+
+        half, error = len(data.p) // 2, 0.0
+        order = np.argsort(data.p[:half])
+        p, y = data.p[order], data.y[order].astype(float)
+        for row in range(config.VENN_ABERS_POINTS):
+            at = int(np.searchsorted(p, data.p[half + row]))
+            p0, p1 = (isotonic_regression(np.insert(y, at, label))[at] for label in (0.0, 1.0))
+            error = max(error, abs(float(answer[row]) - p1 / (1.0 - p0 + p1)))
+        return error, f"max difference {error:.2g}"
+
+    n = config.VENN_ABERS_ROWS
+    return Task(
+        "venn_abers",
+        f"Venn-Abers, fit to {n:,} rows and predict {n:,}",
+        lambda q: Binary.make(2 * n // q),
+        [
+            ours(fit),
+            floor("one np.sort", lambda d: lambda: np.sort(d.p[: len(d.p) // 2])),
+            *PEERS["venn_abers"],
+        ],
+        judge,
+        (Goal("peer", config.VENN_ABERS_PEER),),
+        config.ISOTONIC_TOLERANCES,
+        config.ISOTONIC_TOLERANCES[0],
+    )
+
+
+FIT_TASKS = [
+    *_temperature_tasks(),
+    *_logistic_tasks(),
+    _isotonic_task(),
+    *(_auto(n, g) for n, g in zip(config.AUTO_ROWS, config.AUTO_FLOOR, strict=True)),
+    _venn_abers_task(),
+]
