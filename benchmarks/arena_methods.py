@@ -202,16 +202,15 @@ def ours() -> dict[str, Method]:
 def ours_of_several() -> dict[str, Method]:
     """calibkit's calibrators of K classes."""
     lift = calibkit.OneVsRestCalibrator
-    made: dict[str, Callable[[], Any]] = {
-        "temperature": calibkit.TemperatureCalibrator,
-        "one-vs-rest beta": lambda: lift(calibkit.BetaCalibrator()),
-        "one-vs-rest spline": lambda: lift(calibkit.SplineCalibrator()),
-        "one-vs-rest auto": lambda: lift(calibkit.AutoCalibrator()),
+    return {
+        "calibkit auto": _ours(calibkit.AutoCalibrator),
+        "calibkit temperature": _ours(calibkit.TemperatureCalibrator),
+        "calibkit vector_scaling": _ours(calibkit.VectorScalingCalibrator),
+        "calibkit matrix_scaling": _ours(calibkit.MatrixScalingCalibrator),
+        "calibkit one-vs-rest beta": _ours(lambda: lift(calibkit.BetaCalibrator())),
+        "calibkit one-vs-rest spline": _ours(lambda: lift(calibkit.SplineCalibrator())),
+        "calibkit one-vs-rest auto": _ours(lambda: lift(calibkit.AutoCalibrator())),
     }
-    for name in ("VectorScaling", "MatrixScaling", "Auto"):
-        if hasattr(calibkit, f"{name}Calibrator"):
-            made[name.replace("Sc", " sc").lower()] = getattr(calibkit, f"{name}Calibrator")
-    return {f"calibkit {name}": _ours(make) for name, make in made.items()}
 
 
 #: The last fits, by their parameters: variants differ in the weights of the parts only.

@@ -73,7 +73,7 @@ def test_an_experiment_of_each_kind(several, tmp_path, monkeypatch, capsys):
     for name in ("keel", "rdatasets", "cross_validated"):
         monkeypatch.setattr(arena_data, name, lambda *of: iter(()))
     monkeypatch.setattr(arena_data, "SIZES", (100,))
-    own = "calibkit temperature" if several else "calibkit auto"
+    own = "calibkit auto"
     command = ["arena.py", "--half", "both", "--cache", str(tmp_path / "cache")]
     command += ["--out", str(tmp_path / "rows.json"), "--json", str(tmp_path / "tables.json")]
     command += ["--several"] if several else []
