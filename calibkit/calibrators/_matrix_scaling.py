@@ -18,7 +18,7 @@ from ._softmax import SoftmaxCalibrator
 #: Strengths whose maps "auto" averages, from the strongest: for the other entries of the matrix,
 #: and for Dirichlet calibration.
 _STRENGTHS = (30.0, 3.0, 0.3, 0.03)
-_DIRICHLET = (3.0, 0.3, 0.03, 0.003)
+_DIRICHLET = (100.0, 10.0, 1.0, 0.1, 0.01)
 
 
 class MatrixScalingCalibrator(SoftmaxCalibrator):
