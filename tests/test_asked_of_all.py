@@ -147,7 +147,9 @@ def test_saturated_scores_under_a_fixed_eps(cal):
     fixed = type(heart(cal))(**{**heart(cal).get_params(), "eps": 1e-6})
     cal = clone(cal)
     held = getattr(cal, "calibrator", None)
-    if hasattr(held, "scaler"):
+    if getattr(cal, "first", None) is not None:  # this one reads the scores
+        cal.first.set_params(eps=1e-6)
+    elif hasattr(held, "scaler"):
         cal = type(cal)(
             **{**cal.get_params(deep=False), "calibrator": held.set_params(scaler=fixed)}
         )
