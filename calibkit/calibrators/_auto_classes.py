@@ -36,8 +36,12 @@ MOST_MATRIX = 32
 _PRIOR = 3.0
 #: Smallest log-probability that maps bend; and that outputs have, relative to the largest.
 _LOWEST, _FLOOR = -40.0, -34.0
-#: Numbers that are kept in memory between passes, and numbers of left-out scores of each map.
-_KEPT, _LEFT_OUT = 1 << 21, 1 << 21
+#: Numbers that are kept in memory between passes; of more, each fit starts from one to a sample.
+_KEPT = 1 << 21
+#: Numbers in the systems of equations of the rows that are left out, for each map.
+_LEFT_OUT = 1 << 19
+#: Excess mean loss at which to stop a fit to so many numbers or more.
+_TOLERANCES = ((1 << 22, 1e-8), (1 << 16, 1e-10))
 #: No calibration and the parts, as they are fitted.
 NAMES = (
     "identity",
@@ -115,7 +119,7 @@ class _Problem:
         """Temper the scores; the lowest log-probability is found on the way."""
         self.beta, self.low = beta, -np.inf
         n, least = len(self.y), 0.0
-        kept = np.empty((self.k, n)) if n * self.k <= _KEPT else None
+        kept = np.empty((self.k, n)) if self.few() else None
         for rows in row_blocks(n, self.k):
             l = self.log_p(rows)  # noqa: E741
             least = min(least, float(l.min()))
@@ -129,6 +133,25 @@ class _Problem:
             return np.ascontiguousarray(self._kept[:, rows])
         l = tempered(self.s[rows].logits(), self.beta)  # noqa: E741
         return np.maximum(l, self.low, out=l)
+
+    def few(self) -> bool:
+        return len(self.y) * self.k <= _KEPT
+
+    def sample(self) -> _Problem:
+        """Every so-many-th row, so few that they are kept in memory."""
+        step = int(np.ceil(len(self.y) * self.k / _KEPT))
+        if step <= 1:
+            return self
+        rows = slice(None, None, step)
+        w = None if self.w is None else self.w[rows]
+        few = _Problem(self.s[rows], self.y[rows], w, self.n)
+        few.beta, few.low = self.beta, self.low
+        few._kept = few.log_p(slice(None))
+        return few
+
+    def softmax_rows(self, matrix: bool) -> SoftmaxRows:
+        """The rows, for maps with a matrix or with curvatures."""
+        return SoftmaxRows(self.log_p, self.y, self.w, self.k, matrix=matrix, curve=not matrix)
 
     def moments(self, u: float, step: int) -> tuple[float, float, float]:
         """Log loss of ``exp(u)`` times the scores and its derivatives in u, of all n rows."""
@@ -179,7 +202,7 @@ def _fit_beta(problem: _Problem) -> float:
             else:
                 break
             u, (f, g, h) = u + move, new
-            if abs(move) < (1e-9 if step == 1 else 1e-3):
+            if abs(move) < (1e-3 if step > 1 else 1e-9 if problem.few() else 1e-5):
                 break
     return u
 
@@ -189,8 +212,8 @@ class _Left:
 
     def __init__(self, problem: _Problem, dense: bool) -> None:
         n, k = len(problem.y), problem.k
-        most = _LEFT_OUT / (k * k if dense else k)
-        step = max(1, int(np.ceil(n / max(1000.0, most))))
+        most = max(2000.0, _LEFT_OUT / k**2) if dense else max(500.0, _LEFT_OUT / k)
+        step = max(1, int(np.ceil(n / most)))
         self.rows = slice(0, n, step)
         self.y = problem.y[self.rows]
         self.l = problem.log_p(self.rows)
@@ -221,7 +244,10 @@ def _add_temperature(left: _Left, problem: _Problem, curvature: float) -> None:
 def _add_maps(left: _Left, problem: _Problem, matrix: bool, dense: bool) -> None:
     """Fit maps from the weakest ridge, each from the one before."""
     k, n = problem.k, problem.n
-    rows = SoftmaxRows(problem.log_p, problem.y, problem.w, k, matrix=matrix, curve=not matrix)
+    rows = problem.softmax_rows(matrix)
+    sample = problem.sample().softmax_rows(matrix)
+    size = k * len(problem.y)
+    tol = next((t for most, t in _TOLERANCES if size >= most), None)
     start = None
     strengths = _VECTOR if not matrix else _MATRIX[n < _FEW_WEAK * (1.0 - 1e-9) :]
     for strength in strengths[::-1]:
@@ -230,7 +256,9 @@ def _add_maps(left: _Left, problem: _Problem, matrix: bool, dense: bool) -> None
         else:
             b, v, t, common = (strength / (2.0 * n * x) for x in _VARIANCES)
             ridge = Ridge(b, v, curve=t, common=common)
-        fit = rows.fit(ridge, start)
+        if len(sample.y) < len(problem.y):
+            start = sample.fit(ridge, start, tol=tol).theta
+        fit = rows.fit(ridge, start, tol=tol)
         start = fit.theta
         inverse, freedom = inverse_curvature(rows, fit.theta, ridge, n, dense)
         eta = np.empty_like(left.l)
@@ -293,7 +321,7 @@ def _learn(s: Scores, y: IntArray, w: FloatArray | None, worth: float) -> ClassM
     weights = stack_weights(left.margins, left.w, _PRIOR)
     pool = np.tensordot(weights, np.stack(left.margins), 1)
     freedom = float(weights @ left.freedom)
-    evidence = left.n * (none - left.loss(pool)) - np.sqrt(freedom)
+    evidence = left.n * (none - left.loss(pool)) - np.sqrt(freedom * left.n / n)
     kept = float(expit(np.array([-evidence]))[0])
     return ClassMap(
         problem.beta,
