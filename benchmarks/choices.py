@@ -30,7 +30,7 @@ from scipy.special import softmax
 
 import calibkit as ck
 import calibkit.online as ol
-from calibkit.calibrators import PlattOrBeta
+from calibkit.calibrators import AutoOrPlatt
 
 ROWS = (50, 100, 300, 1000, 3000)
 REPEATS, MOST_TEST = 10, 4000
@@ -126,6 +126,18 @@ def rare(signal: Signal) -> Signal:
     )
 
 
+class PlattOrBeta:
+    """Platt scaling, or beta calibration if it fits better by two nats of log-likelihood."""
+
+    def __init__(self, scale: Any) -> None:
+        self.scale = scale
+
+    def fit(self, s: np.ndarray, y: np.ndarray, groups: np.ndarray) -> Any:
+        both = [c(scale=self.scale).fit(s, y) for c in (ck.PlattCalibrator, ck.BetaCalibrator)]
+        platt, beta = (np.abs(c.predict_proba(s)[:, 1] - ~y).clip(1e-300) for c in both)
+        return both[int(np.log(beta / platt).sum() > 2.0)]
+
+
 #: Calibrators that evaluate_confidence can use.
 MAPS: dict[str, Callable[[Any], Any]] = {
     "platt": lambda s: ck.PlattCalibrator(scale=s),
@@ -135,7 +147,8 @@ MAPS: dict[str, Callable[[Any], Any]] = {
     "histogram": lambda s: ck.HistogramBinningCalibrator(scale=s),
     "scaling-binning": lambda s: ck.ScalingBinningCalibrator(ck.PlattCalibrator(scale=s)),
     "temperature": lambda s: ck.TemperatureCalibrator(scale=s),
-    "auto": PlattOrBeta,
+    "platt or beta": PlattOrBeta,
+    "auto": AutoOrPlatt,
 }
 #: Ways to keep the rates of histogram binning away from 0 and 1.
 RULES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -178,9 +191,13 @@ def judge(signal: Signal) -> dict[str, dict[str, list[float]]]:
         for _ in range(REPEATS):
             train, test = parts(signal, n, rng)
             s, y, t, z = (a[i] for i in (train, test) for a in (signal.values, signal.correct))
+            g = signal.groups[train]
             if len(train) < n or y.min() == y.max():
                 continue
-            forecasts = {name: _fitted(make(scale), s, y, t) for name, make in MAPS.items()}
+            forecasts = {
+                name: make(scale).fit(s, y, groups=g).predict_proba(t)[:, 1]
+                for name, make in MAPS.items()
+            }
             bins = ck.HistogramBinningCalibrator(scale=scale).fit(s, y)
             at = bins.predict_bin(t)
             for name, rule in RULES.items():
@@ -260,10 +277,6 @@ def stream_table(found: dict[str, Any]) -> Iterator[str]:
                 f"{error:.4f} / {log_loss:.4f}" + (f" ({certain:.0f} inf)" * (certain > 0))
             )
         yield f"| {SHOWN.get(name, name)} | {' | '.join(cells)} |"
-
-
-def _fitted(cal: Any, s: np.ndarray, y: np.ndarray, t: np.ndarray) -> np.ndarray:
-    return cal.fit(s, y).predict_proba(t)[:, 1]
 
 
 def table(found: dict[str, Any], names: list[str], reference: str) -> Iterator[str]:

@@ -11,12 +11,14 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, TimeSeriesS
 
 import calibkit
 from calibkit import (
+    AutoCalibrator,
     BetaCalibrator,
     Estimate,
     MissingSignalWarning,
     PlattCalibrator,
     ReversedScoresWarning,
     estimate,
+    to_dict,
 )
 from calibkit._cli.advice import as_options
 from calibkit._core.params import generator
@@ -113,8 +115,9 @@ def test_no_group_is_on_both_sides():
     class Recording(PlattCalibrator):
         seen: ClassVar[list] = []
 
-        def fit(self, X, y, sample_weight=None):
+        def fit(self, X, y, sample_weight=None, groups=None):
             Recording.seen.append(set(np.asarray(X)))
+            assert len(set(groups)) > 10
             return super().fit(X, y, sample_weight)
 
     p = cross_val_calibrate(Recording(), signal, correct, groups=group, cv=4)
@@ -232,12 +235,13 @@ def test_bucket_collapse_is_told_from_skill_and_from_miscalibration():
     assert found.ece < 0.01
     assert found.spread < 0.02
     assert str(found).startswith("bucket collapse: 100% of the outputs")
-    assert "the signal is uninformative" in str(evaluate_confidence(s, useless))
+    assert "the signal is uninformative" in str(evaluate_confidence(s, useless, calibrator="platt"))
+    assert "bucket collapse: 100% of" in str(evaluate_confidence(s, useless))
     good = bucket_collapse(cross_val_calibrate("platt", s, informative), informative)
     assert not good.collapsed
     assert good.skill.value > 0.1
     assert not bucket_collapse(s, useless).collapsed  # bad, but not collapsed
-    assert "the signal is uninformative" not in str(evaluate_confidence(s, informative))
+    assert "bucket collapse" not in str(evaluate_confidence(s, informative))
     rare = np.random.default_rng(1).random(20_000) < 0.01
     sharp = np.where(rare, 0.09, 0.001)  # two bins hold all, yet skill is there
     assert not bucket_collapse(sharp, rare).collapsed
@@ -570,24 +574,31 @@ def test_names_of_several_lines_are_one_head():
 
 
 @pytest.mark.parametrize("scale", ["probability", "logit"])
-def test_the_default_is_beta_where_it_fits_clearly_better_and_platt_otherwise(scale):
+def test_the_default_is_automatic_and_platt_for_reversed_signals(scale):
     rng = np.random.default_rng(0)
-
-    def taken(p, truth):
-        y = (rng.random(len(p)) < truth).astype(int)
-        x = p if scale == "probability" else np.log(p / (1 - p))
-        return validate_calibrator("auto", scale).fit(x, y)
-
     p = rng.uniform(0.02, 0.98, 3000)
-    bent = 1 / (1 + np.exp(-(2 * np.log(p) - 0.1 * np.log(1 - p) + 1)))
-    assert taken(p, bent).name == "beta"
-    assert taken(p[:40], bent[:40]).name == "platt"  # few rows can't show it
-    platt = [taken(p, 1 / (1 + ((1 - p) / p) ** 0.5)).name == "platt" for _ in range(20)]
-    assert np.mean(platt) > 0.7
-    with pytest.warns(ReversedScoresWarning):
-        turned = taken(p, 1 - p)
-    assert turned.name == "platt"
-    assert turned.slope_ < 0
+    x = p if scale == "probability" else np.log(p / (1 - p))
+    bent = (rng.random(3000) < 1 / (1 + np.exp(-(2 * np.log(p) + 1)))).astype(int)
+    taken = validate_calibrator("auto", scale).fit(x, bent)
+    assert to_dict(taken)["state"] == to_dict(AutoCalibrator(scale=scale).fit(x, bent))["state"]
+    with pytest.warns(ReversedScoresWarning) as caught:
+        turned = validate_calibrator("auto", scale).fit(x, 1 - bent)
+    assert len(caught) == 1
+    assert (turned.name, turned.slope_ < 0) == ("platt", True)
+
+
+def test_groups_reach_the_calibrator():
+    """Repeated outputs of a problem are no evidence: the fit is nearer to the signal."""
+    rng = np.random.default_rng(0)
+    p, problem = np.repeat(rng.uniform(0.05, 0.95, 60), 20), np.repeat(np.arange(60), 20)
+    correct = np.repeat(rng.random(60) < p[::20] ** 3, 20)
+    cv = [(np.arange(1200) < 600, np.arange(1200) >= 600), (problem >= 30, problem < 30)]
+    apart = cross_val_calibrate("auto", p, correct, groups=problem, cv=cv)
+    alike = cross_val_calibrate("auto", p, correct, cv=cv)
+    half = slice(600, None)
+    expected = AutoCalibrator().fit(p[half], correct[half], groups=problem[half])
+    np.testing.assert_array_equal(apart[:600], expected.predict_proba(p[:600])[:, 1])
+    assert np.abs(apart - p).mean() < np.abs(alike - p).mean()
 
 
 def test_auto_is_the_default_of_evaluation_and_a_choice_elsewhere():

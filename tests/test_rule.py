@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 import calibkit
 from calibkit import (
+    AutoCalibrator,
     IsotonicCalibrator,
     MissingSignalWarning,
     PlattCalibrator,
@@ -410,7 +411,7 @@ def test_the_commands_do_what_the_library_does(folder, tmp_path, name):
     new = read_generations(folder / "generations.jsonl")
     scored = join_results(new, read_results(folder / "results.json"))
     signal = scored.confidence(NAME, scale="logit")[NAME]
-    cal = PlattCalibrator(scale="logit").fit(signal, scored.correct)
+    cal = AutoCalibrator(scale="logit").fit(signal, scored.correct, groups=scored.groups)
     gate = RiskControlledThreshold(0.15, scale="logit").fit(signal, scored.correct, scored.groups)
     policy = TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
     rule = DecisionRule(NAME, cal, gate, policy if name == "both" else None)

@@ -490,7 +490,8 @@ def _rule(
     with warnings.catch_warnings():
         if scale == "score":  # the user has said that it is no probability
             warnings.simplefilter("ignore", ScaleWarning)
-        fitted = template.fit(signal[known], judged.correct[known])
+        groups = None if judged.groups is None else judged.groups[known]
+        fitted = template.fit(signal[known], judged.correct[known], groups=groups)
     return DecisionRule(name, fitted, gates[name], policy)
 
 

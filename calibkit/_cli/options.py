@@ -161,8 +161,8 @@ Notion = Annotated[
 Calibrator = Annotated[
     str,
     option(
-        "Calibrator of the signals: auto (Platt or beta, chosen by the data), or a name from "
-        "calibkit methods.",
+        "Calibrator of the signals: auto (Platt scaling for reversed signals), or another name "
+        "from calibkit methods.",
         "NAME",
     ),
 ]

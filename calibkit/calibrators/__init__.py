@@ -14,7 +14,7 @@ from ._lift import OneVsRestCalibrator as OneVsRestCalibrator
 from ._lift import TopLabelCalibrator as TopLabelCalibrator
 from ._log_odds import LogOddsCalibrator as LogOddsCalibrator
 from ._matrix_scaling import MatrixScalingCalibrator as MatrixScalingCalibrator
-from ._of_signal import PlattOrBeta as PlattOrBeta
+from ._of_signal import AutoOrPlatt as AutoOrPlatt
 from ._of_signal import validate_calibrator as validate_calibrator
 from ._platt import PlattCalibrator as PlattCalibrator
 from ._scaling_binning import ScalingBinningCalibrator as ScalingBinningCalibrator

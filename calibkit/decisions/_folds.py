@@ -21,7 +21,7 @@ from .._core.warnings import ScaleWarning
 from .._cross_fitting import check_apart, splits
 from .._numerics.links import expit
 from .._typing import FloatArray, IntArray, SignalScale
-from ..calibrators import PlattOrBeta, validate_calibrator
+from ..calibrators import AutoOrPlatt, validate_calibrator
 
 #: Protocols by name: folds of the outputs in their order, or of the outputs sorted by signal.
 PROTOCOLS = ("spiess2024", "spiess2024_sorted")
@@ -52,8 +52,9 @@ def cross_val_calibrate(
     Parameters
     ----------
     calibrator : str or calibrator
-        A name such as ``"platt"``, or a calibrator, which is cloned. ``"auto"`` is Platt scaling,
-        or beta calibration where that fits clearly better (by two nats of log-likelihood).
+        A name such as ``"auto"``, or a calibrator, which is cloned. ``"auto"`` is
+        :class:`AutoCalibrator`, or Platt scaling if the signal is reversed (lower for correct
+        outputs). The calibrator gets the groups: see :meth:`BaseCalibrator.fit`.
     confidence : array-like of shape (n,)
         The signal, one number per output; NaN where there is none.
     correct : array-like of shape (n,)
@@ -88,7 +89,7 @@ def cross_val_calibrate(
     >>> rng = np.random.default_rng(0)
     >>> signal = rng.beta(8, 2, size=2000)
     >>> correct = rng.random(2000) < 0.35  # the signal is uninformative
-    >>> p = cross_val_calibrate("platt", signal, correct)
+    >>> p = cross_val_calibrate("auto", signal, correct)
     >>> bool(abs(p - 0.35).max() < 0.05)
     True
     """
@@ -132,7 +133,7 @@ def of_rows(cv: Any, rows: IntArray) -> Any:
 
 
 def out_of_fold(
-    template: BaseCalibrator | PlattOrBeta,
+    template: BaseCalibrator | AutoOrPlatt,
     signal: FloatArray,
     y: IntArray,
     groups: np.ndarray | None,
@@ -166,7 +167,9 @@ def out_of_fold(
                     "a training part of the folds holds one class only; expected both. Use fewer "
                     "folds, or more outputs of the rarer class."
                 )
-            p[test] = clone(template).fit(s[train], y[train]).predict_proba(s[test])[:, 1]
+            own = None if g is None else g[train]
+            fitted = clone(template).fit(s[train], y[train], groups=own)
+            p[test] = fitted.predict_proba(s[test])[:, 1]
     out[kept] = p
     return out
 

@@ -106,21 +106,27 @@ class PartitionedOutputs:
 
     def fit(self, which: list[int]) -> BaseCalibrator:
         """A calibrator fitted on these parts together."""
-        signal = np.concatenate([self.rows[i].signal for i in which])
-        return _fit(self.template, signal, np.concatenate([self.rows[i].y for i in which]))
+        parts = [self.rows[i] for i in which]
+        signal, y = (np.concatenate([getattr(p, k) for p in parts]) for k in ("signal", "y"))
+        groups = [p.groups for p in parts if p.groups is not None]
+        return _fit(self.template, signal, y, np.concatenate(groups) if groups else None)
 
-    def local(self, signal: FloatArray, y: IntArray, local: IntArray, rest: IntArray) -> FloatArray:
+    def local(self, part: Part, local: IntArray, rest: IntArray) -> FloatArray:
         """Probabilities of the rest by a calibrator fitted on the local labels."""
-        if len(np.unique(y[local])) < 2:  # only the rate can be fitted
-            return np.full(len(rest), (y[local].sum() + 1.0) / (len(local) + 2.0))
-        return _fit(self.template, signal[local], y[local]).predict_proba(signal[rest])[:, 1]
+        signal, y, groups = part.signal, part.y[local], part.groups
+        if len(np.unique(y)) < 2:  # only the rate can be fitted
+            return np.full(len(rest), (y.sum() + 1.0) / (len(local) + 2.0))
+        groups = None if groups is None else groups[local]
+        return _fit(self.template, signal[local], y, groups).predict_proba(signal[rest])[:, 1]
 
 
-def _fit(template: BaseCalibrator, signal: FloatArray, y: IntArray) -> BaseCalibrator:
+def _fit(
+    template: BaseCalibrator | AutoOrPlatt, signal: FloatArray, y: IntArray, groups: Any
+) -> BaseCalibrator:
     with warnings.catch_warnings():
         # Warnings of separation or reversal are not needed: the skill shows their effect.
         warnings.simplefilter("ignore", CalibrationWarning)
-        return clone(template).fit(signal, y)
+        return clone(template).fit(signal, y, groups=groups)
 
 
 def log_odds(calibrator: BaseCalibrator, signal: FloatArray) -> FloatArray:
@@ -471,7 +477,7 @@ def _compare(
     for pull in (FIXED, shrinkage):
         a, b = fit_shrunk(z[:, local], y[local], pull)
         q.append(a[0] * z[0, rest] + b[0])
-    p = [*expit(np.array(q)), parts.local(part.signal, y, local, rest)]
+    p = [*expit(np.array(q)), parts.local(part, local, rest)]
     return list(brier_skill(np.array(p), y[rest]))
 
 
