@@ -82,6 +82,12 @@ def cross_val_calibrate(
         If the data are invalid, a training part contains one class only, there are fewer groups
         than folds, or ``cv`` puts an output or group into a training part and its test part.
 
+    Notes
+    -----
+    On 29 real signals, calibrated on 50 to 3,000 outputs of some groups and judged on other groups,
+    ``"auto"`` has a lower mean log loss than Platt scaling, by .0013 to .0032 nats
+    (``benchmarks/choices.py``).
+
     Examples
     --------
     >>> import numpy as np

@@ -20,7 +20,7 @@ from .._core.warnings import CalibrationWarning
 from .._numerics.links import expit, logit
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from .._typing import FloatArray, IntArray, SignalScale
-from ..calibrators import validate_calibrator
+from ..calibrators import AutoOrPlatt, validate_calibrator
 from ._folds import of_rows, out_of_fold, validate_folds
 from ._result_table import ResultTable
 
