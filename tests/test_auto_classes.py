@@ -124,7 +124,7 @@ def test_few_rows_have_no_matrix_and_the_summary_says_so():
     summary = AutoCalibrator().fit(p, y).summary()
     assert summary.few_rows
     assert summary.names == ("identity", "temperature", "vector 10", "vector 1")
-    assert "Fewer than 20 rows per class" in str(summary)
+    assert "Without matrix: fewer than 20 rows per class" in str(summary)
 
 
 def test_weights_are_repetitions_and_classes_have_no_order():

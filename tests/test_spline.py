@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, log_expit, logit
 
-from calibkit import PlattCalibrator, SplineCalibrator
+from calibkit import PlattCalibrator, ReversedScoresWarning, SplineCalibrator, log_loss
 from calibkit._numerics import spline
 from calibkit._numerics.cells import coarse_cells, distinct_cells
 from calibkit._numerics.design import design_effect
@@ -211,3 +211,14 @@ def test_a_failed_fit_keeps_the_old_one():
         cal.fit(z[:50], y[:50], groups=[None] * 50)
     assert_allclose(cal.value_, before)
     assert logit(cal.predict_proba([0.0])[0, 1]) < 1
+
+
+def test_the_loss_is_that_of_the_map_that_is_used():
+    """Reversed scores leave a constant map, whose loss is that of the base rate."""
+    rng = np.random.default_rng(0)
+    z = rng.random(1000)
+    y = rng.random(1000) < 1 - z
+    with pytest.warns(ReversedScoresWarning):
+        cal = SplineCalibrator().fit(z, y)
+    loss = log_loss(y, cal.predict_proba(z)[:, 1])
+    assert loss <= cal.loss_[1] < loss + 0.01

@@ -69,8 +69,10 @@ class AutoSummary:
     identity     0.900  0.6000
     spline       0.080  0.6100
     venn_abers   0.020  -
-    log evidence for a change: -2.2; effective parameters of the spline: 1.1; independent rows: 30
-    Few rows of one class, or classes that the scores separate: beta calibration was left out.
+    The scores show no miscalibration (log evidence -2.2); they are kept with a weight of 0.900.
+    Effective parameters of the spline: 1.1; independent rows: 30.
+    Then 5% of the Venn-Abers probability is mixed in.
+    Without beta calibration: fewer than 10 rows of one class, or scores that separate the classes.
     """
 
     names: tuple[str, ...]
@@ -85,28 +87,35 @@ class AutoSummary:
         lines = ["part        weight  leave-one-out log loss"]
         for name, weight, loss in zip(self.names, self.weights, self.losses, strict=True):
             lines.append(f"{name:11} {weight:6.3f}  {'-' if loss is None else f'{loss:.4f}'}")
-        lines.append(
-            f"log evidence for a change: {self.evidence:.1f}; effective parameters of the "
-            f"{'spline' if 'spline' in self.names else 'weighted mean'}: {self.freedom:.1f}; "
-            f"independent rows: {self.n_rows:.0f}"
-        )
-        if self.few_rows and "spline" in self.names:
+        binary = "spline" in self.names
+        shown = "look miscalibrated" if self.evidence > 0 else "show no miscalibration"
+        lines += [
+            f"The scores {shown} (log evidence {self.evidence:.1f}); they are kept with a weight "
+            f"of {self.weights[0]:.3f}.",
+            f"Effective parameters of the {'spline' if binary else 'weighted mean'}: "
+            f"{self.freedom:.1f}; independent rows: {self.n_rows:,.0f}.",
+        ]
+        if binary:
+            lines.append(f"Then {_MIXED:.0%} of the Venn-Abers probability is mixed in.")
+        else:
+            lines.append("Numbers: strength of the penalty; large ones keep temperature scaling.")
+        if self.few_rows and binary:
             lines.append(
-                "Few rows of one class, or classes that the scores separate: beta calibration was "
-                "left out."
+                f"Without beta calibration: fewer than {_FEW:.0f} rows of one class, or scores "
+                "that separate the classes."
             )
         elif self.few_rows:
-            lines.append(f"Fewer than {FEW:.0f} rows per class: no matrix was fitted.")
+            lines.append(f"Without matrix: fewer than {FEW:.0f} rows per class.")
         return "\n".join(lines)
 
 
 class AutoCalibrator(SummedCalibrator):
-    """Automatic calibration: a blend of several maps, weighted by what the rows show.
+    """Automatic calibration: a blend of several maps and of the scores as they are.
 
     Use it when you don't want to choose a calibrator. For two classes it averages a spline, beta
     calibration and the Venn-Abers predictor; for K classes temperature scaling and vector and
-    matrix maps of several strengths. It keeps the scores as they are as far as the rows don't show
-    that they are miscalibrated. So it does little harm to calibrated scores, also with 100 rows.
+    matrix maps of several strengths. The less the rows show that the scores are miscalibrated, the
+    more it keeps them as they are. So it does little harm to calibrated scores, also with 100 rows.
 
     Parameters
     ----------
@@ -181,7 +190,7 @@ class AutoCalibrator(SummedCalibrator):
     one Newton step from the fit to all rows, so nothing is fitted twice. The log odds of a change
     are the gain in the sum of the leave-one-out log losses, less the root of the effective number
     of parameters. No matrix is fitted with fewer than 20 rows per class or with more than 32
-    classes, and that of the smallest strength with 200 rows or more.
+    classes; the matrix of the smallest strength needs 200 rows in all.
 
     References
     ----------

@@ -23,7 +23,7 @@ from .._typing import FloatArray, IntArray
 
 #: With fewer rows per class, no matrix is fitted.
 FEW = 20.0
-#: With fewer rows, the matrix with the smallest strength is not fitted.
+#: With fewer rows in all, the matrix of the smallest strength is not fitted.
 _FEW_WEAK = 200.0
 #: Strengths of the ridge of vector maps and of matrix maps; 1 is 1 / (2 K) as prior variance of
 #: each entry of the matrix.

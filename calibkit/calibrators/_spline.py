@@ -12,7 +12,7 @@ from .._core.params import check_flag, check_int
 from .._core.scores import Scores
 from .._numerics.cells import Cells, coarse_cells
 from .._numerics.links import expit
-from .._numerics.spline import fit_spline, natural_spline
+from .._numerics.spline import fit_spline, leave_one_out, natural_spline
 from .._typing import FloatArray, Scale
 from ._summed import SummedCalibrator
 
@@ -148,7 +148,8 @@ class SplineCalibrator(SummedCalibrator):
         rows = float(cells.weight.sum())
         self.freedom_ = fit.freedom
         self.evidence_ = fit.evidence - fit.identity
-        self.loss_ = np.array([-fit.identity / rows, fit.loss])
+        loss = leave_one_out(self._log_odds(cells.x), fit.variance, cells)
+        self.loss_ = np.array([-fit.identity / rows, loss])
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(self._log_odds(s.logits()))
