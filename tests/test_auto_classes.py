@@ -144,6 +144,15 @@ def test_weights_are_repetitions_and_classes_have_no_order():
     assert loaded.summary() == weighted.summary()
 
 
+@pytest.mark.parametrize("w", [np.full(60, 1e100), np.append(1e100, np.ones(59))])
+def test_huge_weights_leave_a_fit(w):
+    p, y, _ = drawn(60, 3, over=2.0)
+    cal = AutoCalibrator().fit(p, y, sample_weight=w)
+    q = from_dict(to_dict(cal)).predict_proba(p)
+    assert_allclose(cal.n_rows_, w.sum())
+    assert 0 < q.min() < q.max() < 1
+
+
 def test_copies_in_groups_count_once():
     p, y, _ = drawn(400, 3, over=2.0)
     once = AutoCalibrator().fit(p, y)

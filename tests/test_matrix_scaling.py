@@ -7,7 +7,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 
-from calibkit import MatrixScalingCalibrator, VectorScalingCalibrator, from_dict, to_dict
+from calibkit import (
+    MatrixScalingCalibrator,
+    TemperatureCalibrator,
+    VectorScalingCalibrator,
+    from_dict,
+    to_dict,
+)
 from calibkit._numerics import matrix
 from calibkit._numerics.matrix import Ridge, SoftmaxRows, learn_vector, tempered
 from calibkit.testing import multiclass_data
@@ -187,6 +193,14 @@ def test_blocks_of_rows_and_single_precision_change_nothing(make, monkeypatch):
     assert_allclose(make(strength="structured").fit(p, y).predict_proba(p), expected, atol=1e-9)
     single = make(strength="structured").fit(np.float32(p), y).predict_proba(np.float32(p))
     assert_allclose(single, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [TemperatureCalibrator, VECTOR, MATRIX])
+def test_huge_logits_in_single_precision(make):
+    p, y = m4(0, 100)
+    z = np.float32(np.log(p) * 1e30)
+    expected = make(scale="logit").fit(z.astype(float), y).predict_proba(z.astype(float))
+    assert_allclose(make(scale="logit").fit(z, y).predict_proba(z), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("cal", [VECTOR(), VECTOR(strength=0), MATRIX(), MATRIX(form="dirichlet")])

@@ -16,6 +16,9 @@ from .quantiles import quantile
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
 LogitBlocks = Callable[[slice], FloatArray]
 
+#: Squares of larger logits may overflow in single precision.
+_WIDE = 1e15
+
 #: Rows of the first fit, whose optimum starts the next.
 _START_ROWS = 1000
 
@@ -146,6 +149,12 @@ def fit_temperature(
     spread, widest = _scales(logits, w, thin(levels[0] if levels else 1))
     if widest == 0.0:
         return TemperatureFit(1.0, None, True, 0)
+    if widest > _WIDE:
+        given = logits
+
+        def logits(rows: slice) -> FloatArray:
+            return given(rows).astype(np.float64)
+
     bounds = np.array([1e-3 / widest]), np.array([1e3 / spread])
     rows = logits, y, w, smoothing, spread
     # From the temperature 1 or the scale of the logits, whichever has the smaller loss.

@@ -32,6 +32,8 @@ _VECTOR, _MATRIX = (1.0, 10.0), (0.1, 1.0, 10.0)
 _VARIANCES = (1.0, 0.1, 0.2, 0.3)
 #: With more classes, no matrix is fitted, and second derivatives of two classes are not used.
 MOST_MATRIX = 32
+#: More rows count as so many: the priors of further ones would be lost in rounding.
+_MOST_ROWS = 1e10
 #: The prior of the weights of the maps counts as so many rows.
 _PRIOR = 3.0
 #: Smallest log-probability that maps bend; and that outputs have, relative to the largest.
@@ -306,7 +308,8 @@ def learn_classes(rows: Rows) -> ClassMap:
 
 
 def _learn(s: Scores, y: IntArray, w: FloatArray | None, worth: float) -> ClassMap:
-    n = worth * row_count(w, len(y))
+    n_rows = worth * row_count(w, len(y))
+    n = min(n_rows, _MOST_ROWS)
     problem = _Problem(s, y, w, n)
     k, dense = problem.k, problem.k <= MOST_MATRIX
     u = _fit_beta(problem)
@@ -331,7 +334,7 @@ def _learn(s: Scores, y: IntArray, w: FloatArray | None, worth: float) -> ClassM
         freedom,
         np.concatenate(([kept], (1.0 - kept) * weights)),
         np.array([none, *left.losses]),
-        n,
+        n_rows,
         worth,
     )
 
