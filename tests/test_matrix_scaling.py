@@ -203,6 +203,16 @@ def test_huge_logits_in_single_precision(make):
     assert_allclose(make(scale="logit").fit(z, y).predict_proba(z), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("cal", [MATRIX(strength=0), MATRIX(form="dirichlet", strength=0)])
+def test_certain_and_wrong_logits_have_an_optimum(cal):
+    p, y = m4(0, 200)
+    z = 1e4 * np.log(p)
+    cal = cal.set_params(scale="logit").fit(z, y)
+    assert cal.converged_
+    assert np.abs(cal.slope_).max() < 10
+    assert loss(cal, z, y) < 1.2
+
+
 @pytest.mark.parametrize("cal", [VECTOR(), VECTOR(strength=0), MATRIX(), MATRIX(form="dirichlet")])
 def test_no_probability_is_0_or_1(cal):
     p, y = multiclass_data(200)

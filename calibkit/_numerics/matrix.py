@@ -244,7 +244,7 @@ class SoftmaxRows:
         """The coefficients with the smallest penalized mean log loss, from ``start`` or 0."""
         tol = _TOLERANCES[self.k > _FEW] if tol is None else tol
         penalty, shared = ridge.of_coefficients(self.k), ridge.shared(self.k)
-        theta = np.zeros((self.k, self.m)) if start is None else start
+        theta = self._start(ridge) if start is None else start
 
         def objective(flat: FloatArray) -> tuple[float, FloatArray]:
             theta = flat.reshape(penalty.shape)
@@ -262,6 +262,18 @@ class SoftmaxRows:
         value -= float((penalty * theta * theta).sum())
         value += shared * float(theta[:, -1].sum()) ** 2
         return SoftmaxFit(theta, value, converged, n_iter)
+
+    def _start(self, ridge: Ridge) -> FloatArray:
+        """Zeros; for slopes without a penalty, the same slope less than 1 if that is better.
+
+        Where all rows are certain there are no second derivatives to scale the first step.
+        """
+        starts = np.zeros((7 if ridge.slope == 0.0 else 1, self.k, self.m))
+        for j in range(1, len(starts)):
+            starts[j, range(self.k), range(1, 1 + self.k) if self.matrix else 1] = 0.5**j - 1.0
+        if len(starts) == 1:
+            return starts[0]
+        return starts[int(np.argmin([self.loss(theta)[0] for theta in starts]))]
 
     def leave_one_out(self, fit: SoftmaxFit, ridge: Ridge, n: float) -> float:
         """Mean log loss of each row under the fit without it; all rows together count as n.
