@@ -153,6 +153,18 @@ def test_huge_weights_leave_a_fit(w):
     assert 0 < q.min() < q.max() < 1
 
 
+def test_classes_that_take_turns_are_all_left_out(monkeypatch):
+    rng = np.random.default_rng(0)
+    y = np.arange(8000) % 4
+    z = rng.normal(size=(8000, 4)) + np.eye(4)[y]  # calibrated
+    p = softmax(z + np.array([2.0, 0, 0, 0]), axis=1)  # too high for class 0 only
+    expected = AutoCalibrator().fit(p, y)
+    monkeypatch.setattr("calibkit.calibrators._auto_classes._LEFT_OUT", 16_000)  # every fourth row
+    found = AutoCalibrator().fit(p, y)
+    assert_allclose(found.losses_[0], expected.losses_[0], rtol=0.05)
+    assert found.weights_[0] < 1e-6
+
+
 def test_copies_in_groups_count_once():
     p, y, _ = drawn(400, 3, over=2.0)
     once = AutoCalibrator().fit(p, y)

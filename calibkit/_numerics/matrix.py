@@ -8,6 +8,7 @@ of rows have the classes first, ``(K, rows)``: sums over few classes are then qu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -126,6 +127,14 @@ def tempered(z: FloatArray, beta: float, mix: float = 0.0) -> FloatArray:
     q *= (1.0 - mix) / q.sum(axis=0)
     q += mix / len(q)
     return np.log(q, out=q)
+
+
+def stride(least: int, k: int) -> int:
+    """Every how-many-th row is taken: then rows whose K classes take turns show all of them."""
+    least = max(1, least)
+    while gcd(least, k) > 1:
+        least += 1
+    return least
 
 
 def curved(l: FloatArray) -> FloatArray:  # noqa: E741
@@ -310,7 +319,7 @@ class SoftmaxRows:
         size, dense = self.k * self.m, self._is_dense()
         cost = size * (size if dense else 1 if self.matrix else self.m)
         least = max(1000, _PER_COEFFICIENT * size if dense else 0)
-        return max(1, len(self.y) // max(least, _MOST // cost))
+        return stride(len(self.y) // max(least, _MOST // cost), self.k)
 
     def _is_dense(self) -> bool:
         return self.k * self.m <= _DENSE[self.matrix]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._typing import FloatArray, IntArray
-from .matrix import Ridge, SoftmaxRows, curved
+from .matrix import Ridge, SoftmaxRows, curved, stride
 
 #: Log-odds of 1e-15: larger changes by one row are not believed.
 _FAR = 35.0
@@ -61,7 +61,7 @@ def inverse_curvature(
     """
     k, m = theta.shape
     penalty, shared = 2.0 * n * ridge.of_coefficients(k), 2.0 * n * ridge.shared(k)
-    share = max(1, len(rows.y) // max(10_000, 4 * k * m))
+    share = stride(len(rows.y) // max(10_000, 4 * k * m), k)
     if not dense:
         a = n * _second_of_classes(rows, theta, share)
         free = a.copy()

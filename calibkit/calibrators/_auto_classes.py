@@ -10,7 +10,7 @@ from .._core.inputs import Rows
 from .._core.scores import Scores
 from .._numerics.design import design_effect
 from .._numerics.links import expit, row_blocks
-from .._numerics.matrix import Coefficients, Ridge, SoftmaxRows, tempered
+from .._numerics.matrix import Coefficients, Ridge, SoftmaxRows, stride, tempered
 from .._numerics.stacking import (
     features,
     inverse_curvature,
@@ -215,7 +215,7 @@ class _Left:
     def __init__(self, problem: _Problem, dense: bool) -> None:
         n, k = len(problem.y), problem.k
         most = max(2000.0, _LEFT_OUT / k**2) if dense else max(500.0, _LEFT_OUT / k)
-        step = max(1, int(np.ceil(n / most)))
+        step = stride(int(np.ceil(n / most)), k)
         self.rows = slice(0, n, step)
         self.y = problem.y[self.rows]
         self.l = problem.log_p(self.rows)
