@@ -141,7 +141,7 @@ class _Problem:
 
     def sample(self) -> _Problem:
         """Every so-many-th row, so few that they are kept in memory."""
-        step = int(np.ceil(len(self.y) * self.k / _KEPT))
+        step = stride(int(np.ceil(len(self.y) * self.k / _KEPT)), self.k)
         if step <= 1:
             return self
         rows = slice(None, None, step)
@@ -186,7 +186,7 @@ def _prior(u: float) -> FloatArray:
 
 def _fit_beta(problem: _Problem) -> float:
     """Log of the most probable inverse temperature."""
-    sample = max(1, len(problem.y) * problem.k // (1 << 17))
+    sample = stride(len(problem.y) * problem.k // (1 << 17), problem.k)
     z = problem.s[slice(None, None, sample)].logits()
     two = np.partition(z, -2, axis=1)[:, -2:].astype(np.float64)
     lead = np.median(two[:, 1] - two[:, 0])
