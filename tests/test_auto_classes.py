@@ -110,11 +110,12 @@ def test_a_hundred_classes_with_ten_rows_each():
     assert len(cal.weights_) == 4
 
 
-def test_many_classes_are_left_out_by_blocks():
-    p, y, _ = drawn(400, 110, spread=2.5, over=2.0)
+@pytest.mark.parametrize("k", [110, 310])  # with and without curvatures
+def test_many_classes_are_left_out_by_blocks(k):
+    p, y, _ = drawn(400, k, spread=2.5, over=2.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MissingClassWarning)
-        cal = AutoCalibrator(classes=range(110)).fit(p, y)
+        cal = AutoCalibrator(classes=range(k)).fit(p, y)
     assert cal.weights_[0] < 0.01
     assert cal.losses_[1] < cal.losses_[0]
 

@@ -36,7 +36,8 @@ def features(rows: SoftmaxRows, l: FloatArray) -> FloatArray:  # noqa: E741
     k, n = l.shape
     if rows.matrix:
         return np.broadcast_to(np.vstack((np.ones((1, n)), l)), (k, k + 1, n))
-    return np.stack((np.ones((k, n)), l, curved(l)), axis=1)
+    columns = (np.ones((k, n)), l, curved(l)) if rows.curve else (np.ones((k, n)), l)
+    return np.stack(columns, axis=1)
 
 
 def _second_of_classes(rows: SoftmaxRows, theta: FloatArray, share: int) -> FloatArray:

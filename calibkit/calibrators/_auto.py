@@ -190,7 +190,8 @@ class AutoCalibrator(SummedCalibrator):
     one Newton step from the fit to all rows, so nothing is fitted twice. The log odds of a change
     are the gain in the sum of the leave-one-out log losses, less the root of the effective number
     of parameters. No matrix is fitted with fewer than 20 rows per class or with more than 32
-    classes; the matrix of the smallest strength needs 200 rows in all.
+    classes; the matrix of the smallest strength needs 200 rows in all. With more than 300 classes
+    there is no t.
 
     References
     ----------

@@ -34,6 +34,8 @@ _VARIANCES = (1.0, 0.1, 0.2, 0.3)
 MOST_MATRIX = 32
 #: More rows count as so many: the priors of further ones would be lost in rounding.
 _MOST_ROWS = 1e10
+#: With more classes, vector maps have no curvature, which takes most of their time.
+_MOST_CURVED = 300
 #: The prior of the weights of the maps counts as so many rows.
 _PRIOR = 3.0
 #: Smallest log-probability that maps bend; and that outputs have, relative to the largest.
@@ -43,7 +45,7 @@ _KEPT = 1 << 21
 #: Numbers in the systems of equations of the rows that are left out, for each map.
 _LEFT_OUT = 1 << 19
 #: Excess mean loss at which to stop a fit to so many numbers or more.
-_TOLERANCES = ((1 << 22, 1e-8), (1 << 16, 1e-10))
+_TOLERANCES = ((1 << 21, 1e-7), (1 << 16, 1e-10))
 #: No calibration and the parts, as they are fitted.
 NAMES = (
     "identity",
@@ -153,7 +155,8 @@ class _Problem:
 
     def softmax_rows(self, matrix: bool) -> SoftmaxRows:
         """The rows, for maps with a matrix or with curvatures."""
-        return SoftmaxRows(self.log_p, self.y, self.w, self.k, matrix=matrix, curve=not matrix)
+        curve = not matrix and self.k <= _MOST_CURVED
+        return SoftmaxRows(self.log_p, self.y, self.w, self.k, matrix=matrix, curve=curve)
 
     def moments(self, u: float, step: int) -> tuple[float, float, float]:
         """Log loss of ``exp(u)`` times the scores and its derivatives in u, of all n rows."""
@@ -257,7 +260,7 @@ def _add_maps(left: _Left, problem: _Problem, matrix: bool, dense: bool) -> None
             ridge = Ridge(k * strength / n, k * strength / n, k * strength / n)
         else:
             b, v, t, common = (strength / (2.0 * n * x) for x in _VARIANCES)
-            ridge = Ridge(b, v, curve=t, common=common)
+            ridge = Ridge(b, v, curve=t, common=common) if rows.curve else Ridge(b, v)
         if len(sample.y) < len(problem.y):
             start = sample.fit(ridge, start, tol=tol).theta
         fit = rows.fit(ridge, start, tol=tol)
@@ -282,7 +285,8 @@ def _pooled(left: _Left, weights: FloatArray, k: int) -> FloatArray:
         if theta.shape[1] == k + 1:
             out[:, 1:-1] += weight * theta[:, 1:]
         else:
-            out[:, -1] += weight * theta[:, 2]
+            if theta.shape[1] == 3:
+                out[:, -1] += weight * theta[:, 2]
             if matrix:
                 out[range(k), range(1, k + 1)] += weight * theta[:, 1]
             else:
