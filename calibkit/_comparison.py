@@ -27,15 +27,24 @@ from ._core.labels import validate_targets
 from ._core.optional import require
 from ._core.params import check_choice, check_int, check_real, generator, percent, refuse_class
 from ._core.printed import a_type, printable, spelled
-from ._core.rows import validate_groups
+from ._core.rows import Binary, validate_groups
 from ._core.warnings import FewEventsWarning, counted, warn
 from ._cross_fitting import check_apart, splits
-from ._numerics.influence import Noise, Units, gathered, noise_of, t_interval, worth_of
+from ._numerics.influence import (
+    Grouped,
+    Noise,
+    Units,
+    gathered,
+    noise_of,
+    reversed_area,
+    t_interval,
+    worth_of,
+)
 from ._numerics.losses import brier_rows, log_rows
 from ._registry import check_name, make_calibrator, names_without
 from ._typing import FloatArray, IntArray, Scale
 from .calibrators import IdentityCalibrator, OneVsRestCalibrator
-from .metrics import calibration_error
+from .metrics import ScoreTable, calibration_error
 
 Folds = list[tuple[IntArray, IntArray]]
 
@@ -73,6 +82,8 @@ class CalibratorComparison:
         Confidence level of the intervals.
     caption : str
         How the numbers were computed.
+    note : str, default=""
+        A hint if the scores look reversed; otherwise empty.
 
     Examples
     --------
@@ -91,6 +102,7 @@ class CalibratorComparison:
     calibrators: dict[str, BaseCalibrator]
     level: float
     caption: str
+    note: str = ""
 
     @property
     def best(self) -> str:
@@ -110,7 +122,10 @@ class CalibratorComparison:
 
     @property
     def advice(self) -> str:
-        """One sentence that says which calibrator to use, and why."""
+        """Say which calibrator to use, and why; first, whether the scores look reversed."""
+        return f"{self.note} {self._choice()}".lstrip()
+
+    def _choice(self) -> str:
         use = self.recommended
         said = "keep the scores as they are" if use == UNCALIBRATED else f"use {use}"
         if [r["name"] for r in self.records if not r["failure"]] == [UNCALIBRATED]:
@@ -308,7 +323,7 @@ def compare_calibrators(
         f"{len(rows.y):,} rows, {len(folds)} folds{of}; difference: log loss minus that of the "
         "best method, in nats; tied: its interval contains 0"
     )
-    return CalibratorComparison(records, methods, level, caption)
+    return CalibratorComparison(records, methods, level, caption, _reversed(rows))
 
 
 def _rows(X: Any, y: Any, sample_weight: Any, groups: Any, scale: Scale, classes: Any) -> Rows:
@@ -334,9 +349,10 @@ def _rows(X: Any, y: Any, sample_weight: Any, groups: Any, scale: Scale, classes
 def _methods(calibrators: Any, n_classes: int, scale: Scale) -> dict[str, BaseCalibrator]:
     """Unfitted calibrators for so many classes, by name; no calibration comes first."""
     if calibrators is not None and not isinstance(calibrators, (Mapping, list, tuple)):
+        example = [calibrators] if isinstance(calibrators, str) else ["platt", "beta"]
         raise InputTypeError(
             f"calibrators is {a_type(calibrators)}; expected a list or a dict of names and "
-            "calibrators. Pass calibrators=['platt', 'beta']."
+            f"calibrators. Pass calibrators={spelled(example)}."
         )
     known = names_without("lift", "wrapper", "online")
     given: list[tuple[str, Any]] = [("", c) for c in calibrators or (ALL,)]
@@ -377,6 +393,7 @@ def _template(one: Any, known: list[str], scale: Scale) -> BaseCalibrator:
             f"calibrators holds {spelled(one)}; expected names and batch calibrators. For streams "
             "use compare_online_calibrators."
         )
+    one._check_params()
     if one._input_scale() != scale:
         own = spelled(one._input_scale())
         raise InputError(
@@ -490,6 +507,23 @@ def _noise(difference: FloatArray, rows: Rows) -> Noise:
     w, sides = _sides(rows)
     pull = w * (difference - np.average(difference, weights=w)) / w.sum()
     return noise_of(gathered(Units(sides * pull, sides * w, None), rows.groups))
+
+
+def _reversed(rows: Rows) -> str:
+    """A hint if the scores of two classes are reversed beyond doubt; else an empty string."""
+    if rows.scores.n_classes > 2:
+        return ""
+    rows = rows if rows.w is None else rows.take(np.flatnonzero(rows.w))
+    p, y, w, groups = rows.scores.probs(), rows.y, rows.w, rows.groups
+    t = ScoreTable._from_binary(Binary(p, y, w))
+    grouped = None if groups is None else Grouped(np.searchsorted(t.p, p), y, w, groups)
+    area = reversed_area(t.w, t.wy, t.w2, t.w2y, grouped)
+    if area is None:
+        return ""
+    return (
+        f"The scores look reversed (ROC AUC {area:.3g}). If they belong to the other label, pass 1 "
+        "- score (for log-odds -score)."
+    )
 
 
 def _warn_of_few(rows: Rows) -> None:

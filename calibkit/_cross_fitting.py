@@ -42,7 +42,7 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
     if response is None:
         raise InputError(
             f"{type(estimator).__name__} has no {' or '.join(names)}; expected a classifier with "
-            "one of them."
+            f"{' or '.join(names)}."
         )
     values = np.asarray(getattr(estimator, response)(X))
     own = np.asarray(getattr(estimator, "classes_", classes))

@@ -190,9 +190,10 @@ def make_calibrator(name: str, **params: Any) -> BaseCalibrator:
 def check_name(parameter: str, value: Any, names: list[str]) -> None:
     """Raise unless a value is one of these names of calibrators."""
     if not isinstance(value, str) or main_name(value) not in names:
+        near = advice(value, names)
         raise InputError(
-            f"{parameter}={spelled(value)}; expected one of "
-            f"{', '.join(map(spelled, names))}{advice(value, names)}. {REGISTER}"
+            f"{parameter}={spelled(value)}; expected one of {', '.join(map(spelled, names))}"
+            + (f"{near}." if near else f". {REGISTER}")
         )
 
 

@@ -32,8 +32,10 @@ from calibkit._cli import calibrate
 from calibkit._cli.app import make_app
 from calibkit._cli.console import aligned
 from calibkit._cli.demo import CODE, seen
+from calibkit._cli.problem import Options, read_problem
 from calibkit._registry import CALIBRATORS
 from calibkit._tables.files import Source
+from calibkit._tables.table import Table
 
 from .runner import RUNNER
 
@@ -1056,3 +1058,12 @@ def test_every_calibrator_fits_applies_and_is_reported(files, tmp_path, name, lo
     run("apply", cal, tmp_path / "t.csv", "--prob", column, "-o", out)
     found = facts(out, "--label", "label", "--prob", f"{column}_calibrated")
     assert found["models"][0]["certificate"]["finite"] == (bool(extra) or name == "isotonic")
+
+
+@pytest.mark.parametrize("labels", ["01", ("no", "yes")])
+def test_swapped_columns_of_any_labels_are_said(tmp_path, labels):
+    path = tmp_path / "swapped.csv"
+    rows = "".join(f"0.{i:02d}0,{labels[i % 2]}\n" for i in range(1, 60))
+    path.write_text(f"model,won\n{rows}")
+    with pytest.raises(ValueError, match="--label model holds scores and --prob won holds labels"):
+        read_problem(Table(Source.of(str(path))), Options("model", ["won"]), several=False)

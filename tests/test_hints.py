@@ -30,6 +30,9 @@ Y = (RNG.random(60) < 0.5).astype(int)
         ("isotonic-regression", "isotonic"),
         ("histogram_binning", "histogram"),
         ("platts", "platt"),
+        ("uncalibrated", "identity"),
+        ("none", "identity"),
+        ("raw", "identity"),
     ],
 )
 def test_other_names_of_calibrators(name, meant):
@@ -80,6 +83,17 @@ def test_other_names_of_metrics(name, meant):
 def test_other_names_of_settings(setting, meant):
     with pytest.raises(TypeError, match=f"'{setting}'.*did you mean '{meant}'"):
         estimate("expected_calibration_error", Y, Y * 0.5, **{setting: 0.9})
+
+
+@pytest.mark.parametrize("name", ["one_vs_rest", "top_label", "windowed", "borrowed"])
+def test_a_missing_calibrator_and_groups_of_a_certificate_are_explained(name):
+    own = CALIBRATORS[name].__name__
+    with pytest.raises(TypeError, match=rf"^{own}: calibrator is missing.*{own}\(Platt"):
+        CALIBRATORS[name]()
+    platt = make_calibrator("platt").fit(RNG.random(60), Y)
+    for call in (platt.certify, calibkit.certify):
+        with pytest.raises(TypeError, match="'groups'; expected independent rows"):
+            call(Y, Y, groups=Y)
 
 
 def test_names_stand_for_something():

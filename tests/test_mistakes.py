@@ -1,23 +1,31 @@
 """Arguments that are something else than they should be: swapped, labels, rounded."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.naive_bayes import GaussianNB
 
 from calibkit import (
+    CalibratedClassifier,
     CalibrationAlarm,
     DriftDisplay,
     HardScoresWarning,
     IdentityCalibrator,
+    IsotonicCalibrator,
+    OneVsRestCalibrator,
     PlattCalibrator,
     ReliabilityDisplay,
+    ReversedScoresWarning,
     RiskCoverageDisplay,
     RoundedScoresWarning,
+    ScalingBinningCalibrator,
     ScoreTable,
     TemperatureCalibrator,
     certify,
+    compare_calibrators,
     compare_online_calibrators,
     decisions,
     estimate,
@@ -26,7 +34,7 @@ from calibkit import (
 )
 from calibkit._core.inputs import rounding_tolerance
 from calibkit.metrics import METRICS
-from calibkit.online import MultiStreamCalibrator
+from calibkit.online import MultiStreamCalibrator, WindowedCalibrator
 
 from .registry import EXAMPLES, name_of
 
@@ -210,3 +218,46 @@ def test_the_tolerance_is_what_rounding_can_do():
         assert np.abs(q.sum(axis=1) - 1.0).max() < rounding_tolerance(q)
     assert rounding_tolerance(p.round(2)) == pytest.approx(7 * 0.005)
     assert rounding_tolerance(p) == 0.0
+
+
+@pytest.mark.parametrize("bad", ["auto", PlattCalibrator, 3])
+def test_what_is_no_calibrator_inside_another_one_is_named(bad):
+    for name, held in (
+        ("calibrator", OneVsRestCalibrator(bad)),
+        ("first", OneVsRestCalibrator(PlattCalibrator(), first=bad)),
+        ("scaler", ScalingBinningCalibrator(bad)),
+        ("calibrator", WindowedCalibrator(bad)),
+    ):
+        with pytest.raises(TypeError, match=rf"^CalibratedClassifier\.fit: {name}.*; expected an?"):
+            CalibratedClassifier(GaussianNB(), held).fit(P[:, None], Y)
+
+
+def test_columns_and_classes_that_do_not_match_are_said_first():
+    labels = np.array(["cat", "dog", "owl"])[K.argmax(axis=1)]
+    for call in (PlattCalibrator().fit, lambda p, y: log_loss(y, p)):
+        with pytest.raises(ValueError, match=r"has 2 columns and y\w* holds 3 classes .* all 3 cl"):
+            call(K[:, :2], labels)
+    with pytest.raises(ValueError, match="y holds one class only"):
+        TemperatureCalibrator().fit(K, ["cat"] * 60)
+
+
+def test_groups_of_another_length_are_named():
+    with pytest.raises(ValueError, match=r"groups has shape \(59,\); expected one group per row"):
+        CalibratedClassifier(GaussianNB()).fit(P[:, None], Y, groups=np.arange(59))
+
+
+def test_reversed_scores_get_advice():
+    with pytest.warns(ReversedScoresWarning, match="pass 1 - score .* use PlattCalibrator"):
+        IsotonicCalibrator().fit(P, 1 - Y)
+    with pytest.warns(ReversedScoresWarning):
+        advice = compare_calibrators(P, 1 - Y, ["platt"]).advice
+    assert advice.startswith("The scores look reversed (ROC AUC")
+
+
+def test_certificates_say_what_they_are_about():
+    labels = K.argmax(axis=1)
+    inner = ScalingBinningCalibrator(n_bins=2)
+    said = str(OneVsRestCalibrator(inner).fit(K, labels).certify(K, labels, finite=True))
+    assert "probabilities of predict_classwise" in said
+    tiny = replace(certify(Y, np.full(60, 0.5)), l1=(8.66e-9, 0.1), l2=(8.66e-9, 0.2))
+    assert "off by 0 to 0.1 on average (l1; root mean square 0 to 0.2)" in str(tiny)

@@ -18,7 +18,7 @@ from .._core.base import BaseCalibrator, trace
 from .._core.certification import Certificate, Settings
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows, check_lengths, group_codes, validate_weights
-from .._core.labels import validate_labels
+from .._core.labels import validate_group_labels, validate_labels
 from .._core.params import (
     check_choice,
     check_flag,
@@ -178,12 +178,14 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             If a parameter is unknown or has the wrong type.
         """
         self._check_params()
-        X, y, groups = indexable(X, y, groups)
+        X, y = indexable(X, y)
         frozen = isinstance(self.estimator, FrozenEstimator)
         given = getattr(self.estimator, "classes_", None) if frozen else None
         classes, codes = validate_labels(y, classes=given)
         _check_two(classes)
         weight = validate_weights(sample_weight, len(codes))
+        if groups is not None:
+            groups = validate_group_labels(groups, len(codes), "groups")
         params = self._estimator_params(weight, fit_params)
         if frozen:
             scores = response_of(self.estimator, X, classes, self.response_method)
@@ -238,6 +240,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             total = total + calibrator._predict_scores(scores)
         return np.asarray(total) / len(self.estimators_)
 
+    @with_hints
     def certify(
         self,
         X: Any,

@@ -33,6 +33,7 @@ _WORDS = (
     (r": np\.clip\(.*?\)", ""),
     (r", or impute the values with SimpleImputer\(.*?\)", ""),
     (r" If the task has another column in the other file, [^:]*: task='\.\.\.'\.", ""),
+    (r"pass 1 - score \(for log-odds -score\)", "name that label: --positive LABEL"),
     (r"\bof X\b", "of --prob"),
     (
         r"ScalingBinningCalibrator\(n_bins=(\d+)\)",

@@ -16,6 +16,7 @@ from .._tables.files import Source, check_output
 from .._tables.table import Table
 from ..displays import ComparisonDisplay
 from . import options as opt
+from .advice import as_options
 from .calibrate import event_last
 from .console import aligned, choice, print_json, rich_table, show
 from .problem import Options, read_problem
@@ -93,7 +94,8 @@ def choose(
             classes=problem.classes,
             random_state=seed,
         )
-    notes = [comparison.caption, comparison.advice]
+    advice = as_options(comparison.advice, "choose")
+    notes = [comparison.caption, advice]
     command = _command(comparison, file, options, logit=logit)
     notes += [command] if command else []
     failures = [f"{r['name']} failed: {r['failure']}" for r in comparison.records if r["failure"]]
@@ -102,7 +104,7 @@ def choose(
         notes.append(f"Picture: {plot}")
     if as_json:
         chosen = {"best": comparison.best, "tied": comparison.tied}
-        chosen |= {"recommended": comparison.recommended, "advice": comparison.advice}
+        chosen |= {"recommended": comparison.recommended, "advice": advice}
         head = {"calibkit": __version__, "file": table.source.name, "label": label}
         settings = {"level": level, "folds": folds, "seed": seed, "caption": comparison.caption}
         print_json(

@@ -12,6 +12,7 @@ from .._core.base import warn_of_scale
 from .._core.columns import called_after, check_order, match_columns
 from .._core.errors import called
 from .._core.inputs import refuse_swapped, validate_scores
+from .._core.labels import numbers_of
 from .._core.printed import listed, quoted
 from .._tables.table import Table, find_columns
 from .._typing import FloatArray
@@ -75,7 +76,12 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
     y = table.labels(chosen["--label"])
     weight = table.numbers(chosen["--weight"]) if "--weight" in chosen else None
     groups = table.groups(chosen["--group"]) if "--group" in chosen else None
-    columns = {n: table.numbers(n) for n in probs}
+    try:
+        columns = {n: table.numbers(n) for n in probs}
+    except ValueError:
+        for name in probs:
+            _check_swapped(options, {name: table.labels(name)}, y)
+        raise
     _check_swapped(options, columns, y)
     labels = np.unique(y)
     order = _class_columns(options, probs, labels, several=several)
@@ -110,10 +116,12 @@ def _check_two(options: Options, labels: np.ndarray, *, several: bool) -> None:
     )
 
 
-def _check_swapped(options: Options, columns: dict[str, FloatArray], y: np.ndarray) -> None:
+def _check_swapped(options: Options, columns: dict[str, Any], y: np.ndarray) -> None:
     """Raise if --prob names the labels, and --label the scores."""
+    texts = numbers_of(np.unique(y)) if y.dtype.kind in "UO" else None
+    y = y if texts is None else np.array(texts)  # such as 0.50
     for name, values in columns.items():
-        if not np.isin(values, (0, 1)).all():
+        if len(np.unique(values)) > 2:
             continue  # whole numbers may be log-odds
         try:
             refuse_swapped(values, y, ("--prob", "--label"))

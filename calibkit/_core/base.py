@@ -321,6 +321,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         return now.classes_[proba.argmax(axis=1)]
 
     @final
+    @with_hints
     def certify(
         self,
         X: Any,

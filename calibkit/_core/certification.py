@@ -33,6 +33,8 @@ _SUBJECTS = {
 }
 #: A larger upper bound of the largest gap is not reported.
 _LARGE = 0.25
+#: A smaller lower bound is printed as 0.
+_SMALL = 1e-4
 
 
 #: Share of the failure probability that is used for how often each output occurs.
@@ -80,7 +82,8 @@ class Certificate:
         What is certified: the probability of the event, the confidence in the predicted class, or
         the probabilities of all classes, with errors averaged over the classes.
     note : str, default=""
-        A hint if the scores may belong to the other label; otherwise empty.
+        A hint if the scores may belong to the other label, or which probabilities are certified if
+        they are not those of ``predict_proba``; otherwise empty.
 
     Examples
     --------
@@ -136,7 +139,7 @@ At most 0.12% of new rows have an output that did not occur here.
     def __str__(self) -> str:
         sure, what = percent(self.level), _SUBJECTS[self.kind]
         if not self.finite:
-            off = f"{what} off by at least {self.l2[0]:.3g} (root mean square)"
+            off = f"{what} off by at least {_least(self.l2[0])} (root mean square)"
             if self.l2[0] == 0.0:
                 off = "no error is detected"
             return (
@@ -146,9 +149,9 @@ At most 0.12% of new rows have an output that did not occur here.
                 f"{self._note()}"
             )
         text = (
-            f"Certified with {sure} confidence on {self.n:,} rows: {what} off by {self.l1[0]:.3g} "
-            f"to {self.l1[1]:.3g} on average (l1; root mean square {self.l2[0]:.3g} to "
-            f"{self.l2[1]:.3g})"
+            f"Certified with {sure} confidence on {self.n:,} rows: {what} off by "
+            f"{_least(self.l1[0])} to {self.l1[1]:.3g} on average (l1; root mean square "
+            f"{_least(self.l2[0])} to {self.l2[1]:.3g})"
         )
         n = f"{len(self.value):,} outputs"
         if self.says_largest:
@@ -167,6 +170,11 @@ At most 0.12% of new rows have an output that did not occur here.
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _least(bound: float) -> str:
+    """A lower bound as text; one that is next to nothing is rounded down to 0."""
+    return f"{bound:.3g}" if bound >= _SMALL else "0"
 
 
 def counts_of(p: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:

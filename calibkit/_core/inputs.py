@@ -305,11 +305,13 @@ def validate_rows(
     With ``soft``, labels may be fractions of the larger class: see :func:`split_fractions`.
     """
     read: Callable[..., tuple[np.ndarray, Any]] = validate_targets if soft else validate_labels
+    distinct: Any = None
     try:
         distinct, codes = read(y, classes=classes, name=names[1])
         scores = validate_scores(X, scale=scale, name=names[0], classes=distinct)
     except ValueError:
         refuse_swapped(X, y, names)
+        refuse_lacking(X, distinct, names)
         raise
     n = len(scores)
     if codes.dtype.kind == "f":
@@ -377,10 +379,30 @@ def match_classes(rows: Rows, *, names: tuple[str, str] = ("X", "y")) -> None:
             f"{label} holds {len(labels)} classes ({few(labels)}) and {score} one score per row; "
             f"expected one column of {score} per class."
         )
+    _refuse_columns(k, labels, names)
+
+
+def refuse_lacking(X: Any, classes: Any, names: tuple[str, str]) -> None:
+    """Raise if invalid scores have several columns, but fewer than there are classes."""
+    shape = getattr(X, "shape", None) or _array(X).shape
+    if classes is not None and len(shape) == 2 and 2 <= shape[1] < len(classes):
+        _refuse_columns(shape[1], list(classes), names)
+
+
+def _refuse_columns(k: int, labels: list[Any], names: tuple[str, str]) -> None:
+    score, label = names
+    if len(labels) == 1:
+        raise InputError(
+            f"{label} holds one class only, {spelled(labels[0])}, and {score} has {k} columns; "
+            f"expected labels of {k} classes. Add rows of the other classes. If they have no rows "
+            "here, pass all classes in classes=[...]."
+        )
+    mend = "If some classes have no rows here, pass all of them in classes=[...]."
+    if k < len(labels):
+        mend = f"Pass the columns of all {len(labels)} classes."
     raise InputError(
         f"{score} has {k} columns and {label} holds {len(labels)} classes ({few(labels)}); "
-        "expected one column per class. If some classes have no rows here, pass all of them in "
-        "classes=[...]."
+        f"expected one column per class. {mend}"
     )
 
 

@@ -343,17 +343,16 @@ def why_unreadable(values: Any, error: Exception) -> str:
 def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
     """Labels of rows that are only compared: their group, problem or task."""
     refuse_masked(values, name)
+    one = "one group per row" if name == "groups" else "one label per row"
     listed = isinstance(values, (list, tuple))
     # NumPy would turn numbers, and NaN, beside strings into strings.
     mixed = listed and len({isinstance(v, str) for v in values}) > 1
     try:
         a = np.asarray(values, dtype=object if mixed else None)
     except ValueError as error:  # lists of unequal lengths
-        raise InputError(
-            f"{name} holds lists of unequal lengths; expected one label per row."
-        ) from error
+        raise InputError(f"{name} holds lists of unequal lengths; expected {one}.") from error
     if a.shape != (n,):
-        raise InputError(f"{name} has shape {a.shape}; expected one label per row, ({n},).")
+        raise InputError(f"{name} has shape {a.shape}; expected {one}, ({n},).")
     missing = np.zeros(n, dtype=bool)
     if a.dtype.kind == "O":
         missing = np.array([is_missing(v) for v in a], dtype=bool)
@@ -361,7 +360,7 @@ def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
         missing = ~np.isfinite(a)
     if missing.any():
         at = int(missing.argmax())
-        raise InputError(f"{name} has no label at row {at}; expected one label per row.", place=at)
+        raise InputError(f"{name} has no label at row {at}; expected {one}.", place=at)
     if a.dtype.kind == "O":
         try:
             sorted(2 * list(set(a.tolist())))  # twice, so that one alone is compared too

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast, get_args
 
@@ -48,6 +48,7 @@ _SYNONYMS = {
         "matrix_scaling": "ms sms matrix structured_matrix_scaling dirichlet dirichlet_calibration",
         "beta": "beta_calibration beta_scaling",
         "isotonic": "isotonic_regression iso",
+        "identity": "uncalibrated none raw nothing no_calibration",
         "one_vs_rest": "ovr ova one_vs_all",
         "calibration_error": "ace rms_calibration_error",
         "log_loss": "nll logloss cross_entropy",
@@ -130,18 +131,44 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def with_hints(method: _Method) -> _Method:
-    """A method whose error about an unknown parameter suggests the right name."""
-    known = dict.fromkeys(name for name in signature(method).parameters if name != "self")
+    """A method or function whose error about an unknown parameter suggests the right name.
+
+    An ``__init__`` without the calibrator that it needs gives an example.
+    """
+    parameters = signature(method).parameters
+    known, bound = [name for name in parameters if name != "self"], "self" in parameters
+    calibrator = parameters.get("calibrator")
+    needed = calibrator is not None and calibrator.default is Parameter.empty
 
     @wraps(method)
-    def checked(self: Any, *args: Any, **params: Any) -> Any:
-        if not params.keys() <= known.keys():
-            name = "" if method.__name__ == "__init__" else f".{method.__name__}"
-            with called(f"{type(self).__name__}{name}"):
+    def checked(*args: Any, **params: Any) -> Any:
+        lacks = needed and len(args) == 1 and "calibrator" not in params
+        if lacks or not params.keys() <= set(known):
+            own, name = type(args[0]).__name__ if bound else "", method.__name__
+            with called(own if name == "__init__" else f"{own}.{name}".lstrip(".")):
+                if name == "certify":
+                    _refuse_dependent(params)
                 check_names(params, known)
-        return method(self, *args, **params)
+                if lacks:
+                    fitted = ".fit(X, y)" if "borrows" in type(args[0])._traits else ""
+                    raise InputTypeError(
+                        "calibrator is missing; expected another calibrator. Pass one, for "
+                        f"instance {own}(PlattCalibrator(){fitted})."
+                    )
+        return method(*args, **params)
 
     return cast(_Method, checked)
+
+
+def _refuse_dependent(given: Iterable[str]) -> None:
+    """Raise if a certificate is requested for rows with groups or weights."""
+    for name in given:
+        if _SYNONYMS.get(name, name) in ("groups", "sample_weight"):
+            raise InputTypeError(
+                f"there is no parameter {spelled(name)}; expected independent rows of equal "
+                "weight: a certificate is valid only for such rows. Use one row of each group, or "
+                "estimate(metric, y_true, y_prob), which has groups and sample_weight."
+            )
 
 
 def refuse_class(name: str, value: Any) -> None:

@@ -14,6 +14,7 @@ from .inputs import (
     Rows,
     check_lengths,
     match_classes,
+    refuse_lacking,
     refuse_swapped,
     validate_scores,
     validate_weights,
@@ -68,12 +69,14 @@ def validate_problem(
     """
     _check_given(y_prob, weights, pos_label)
     read: Any = validate_targets if fractions and _of_two_classes(y_prob) else validate_labels
+    distinct: Any = None
     try:
         distinct, codes = read(y_true, classes=classes, name="y_true")
         y_prob = columns_in_order(y_prob, distinct, pos_label)
         scores = validate_scores(y_prob, scale="probability", name="y_prob")
     except ValueError:
         refuse_swapped(y_prob, y_true, _NAMES, labels_first=True)
+        refuse_lacking(y_prob, distinct, _NAMES)
         raise
     binary = scores.values.ndim == 1
     if codes.dtype.kind == "f":

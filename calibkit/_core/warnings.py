@@ -137,15 +137,20 @@ def warn_of_separation() -> None:
     """Warn that smoothed targets were used because the likelihood has no maximum."""
     warn(
         "the scores separate the classes perfectly, so the likelihood has no maximum; the fit uses "
-        "Platt's smoothed targets instead. Use more rows, so that some are misclassified.",
+        "Platt's smoothed targets instead. Check that these are held-out rows, which the "
+        "classifier was not trained on. If they are, you can use this fit; more rows make it "
+        "more precise.",
         SeparationWarning,
     )
 
 
-def warn_of_reversal(what: str) -> None:
-    """Warn that the scores are reversed, and what this does to the map."""
-    warn(
-        f"the scores are reversed (lower for the event), so {what}. Check which class the scores "
-        "belong to.",
-        ReversedScoresWarning,
-    )
+def warn_of_reversal(what: str, *, follows: bool = False, n_classes: int = 2) -> None:
+    """Warn that the scores are reversed, and what this does to the map, which may follow them."""
+    mend = "If they belong to the other label, pass 1 - score (for log-odds -score)."
+    if n_classes > 2:
+        mend = "Check that the columns are in the order of classes_."
+    elif follows:
+        mend += " If they are right, you can use this fit."
+    else:
+        mend += " If they are right, use PlattCalibrator, which can reverse their order."
+    warn(f"the scores are reversed (lower for the event), so {what}. {mend}", ReversedScoresWarning)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputError, InputTypeError
 from .._core.labels import validate_classes
-from .._core.params import check_choice, check_scale, refuse_class
+from .._core.params import check_choice, check_scale, refuse_class, with_hints
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Scores
 from .._core.signals import validate_correct, validate_signals
@@ -72,6 +72,7 @@ class BorrowedCalibrator(BaseCalibrator):
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"wrapper", "borrows"})
 
+    @with_hints
     def __init__(
         self,
         calibrator: BaseCalibrator,

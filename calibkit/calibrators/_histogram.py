@@ -247,7 +247,7 @@ of a new row's bin within 0.0218 (4000 or more rows per bin).
         value[filled] = (self.events_[filled] + self.smoothing / 2.0) / rows
         self.value_ = distinct_values(value)
         if trend(self.count_, self.events_, row_count(w, len(y))) < -2.0:  # beyond chance
-            warn_of_reversal("the values of the bins decrease")
+            warn_of_reversal("the values of the bins decrease", follows=True)
 
     def certify_bins(self, level: float = 0.9) -> BinsCertificate:
         """Bound the error of every bin's value from the fitting rows alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from .._core.certification import Certificate, Settings, certify_classes, certif
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_classes
-from .._core.params import check_flag, check_int, refuse_class
+from .._core.params import check_flag, check_int, refuse_class, with_hints
 from .._core.printed import few, spelled
 from .._core.saved import check_held
 from .._core.scores import Scores
@@ -22,6 +23,10 @@ from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray, Scale
 
 _BINARY = np.array([0, 1])
+#: What the certificate of one class at a time is about.
+_CLASSWISE = (
+    "These are the probabilities of predict_classwise, before rows are rescaled to sum to one."
+)
 
 
 class _Lift(BaseCalibrator):
@@ -31,6 +36,7 @@ class _Lift(BaseCalibrator):
     _traits: ClassVar[frozenset[str]] = frozenset({"multiclass", "lift"})
     _params_since: ClassVar[dict[str, Any]] = {"first": None}
 
+    @with_hints
     def __init__(
         self,
         calibrator: BaseCalibrator,
@@ -80,6 +86,7 @@ class _Lift(BaseCalibrator):
         first._check_params()
 
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
+        self._check_params()
         (self.calibrator if self.first is None else self.first)._set_scale(scale)
         return self
 
@@ -247,7 +254,8 @@ class OneVsRestCalibrator(_Lift):
             return super()._certify(s, codes, settings)
         q = self._classwise(self._prepared(s))
         columns = [(q[:, k], (codes == k).view(np.int8)) for k in range(s.n_classes)]
-        return certify_classes(columns, settings, _outputs_of(self.calibrators_))
+        bounds = certify_classes(columns, settings, _outputs_of(self.calibrators_))
+        return replace(bounds, note=_CLASSWISE)
 
     def _n_outputs(self) -> int | None:
         return _outputs_of(self.calibrators_)[0] if len(self.classes_) == 2 else None
@@ -336,6 +344,7 @@ class TopLabelCalibrator(_Lift):
 
     name: ClassVar[str] = "top_label"
 
+    @with_hints
     def __init__(
         self,
         calibrator: BaseCalibrator,

@@ -178,4 +178,5 @@ class MatrixScalingCalibrator(SoftmaxCalibrator):
     def _take(self, data: SoftmaxRows, n: float, ridge: Ridge, fit: SoftmaxFit) -> None:
         super()._take(data, n, ridge, fit)
         if self.form == "dirichlet" and np.trace(self.matrix) < 0:
-            warn_of_reversal("the diagonal of the matrix is negative")
+            what = "the diagonal of the matrix is negative"
+            warn_of_reversal(what, n_classes=len(self.matrix))

@@ -159,7 +159,7 @@ class PlattCalibrator(LogOddsCalibrator):
         self.converged_ = fit.converged
         if self.slope_ < 0 and fit.z_scores()[0] < -2.0:  # beyond what chance does to useless ones
             what = f"the slope is negative ({self.slope_:.3g}) and the map reverses their order"
-            warn_of_reversal(what)
+            warn_of_reversal(what, follows=True)
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(np.multiply(s.logits(), self.slope_) + self.intercept_)

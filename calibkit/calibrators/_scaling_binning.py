@@ -218,6 +218,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
         return tuple(float(share) for share in split)
 
     def _set_scale(self, scale: Scale) -> BaseCalibrator:
+        self._check_params()
         self.scaler = self._template()._set_scale(scale)
         return self
 

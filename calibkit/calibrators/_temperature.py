@@ -113,7 +113,8 @@ class TemperatureCalibrator(LogOddsCalibrator):
         self.converged_ = fit.converged and fit.bound is None
         varied = s.values.ndim == 2 or s.values.min() < s.values.max()
         if fit.bound == "hot" and varied:
-            warn_of_reversal(f"the temperature is at its bound, {self.temperature_:.3g}")
+            what = f"the temperature is at its bound, {self.temperature_:.3g}"
+            warn_of_reversal(what, n_classes=k)
 
     def _predict(self, s: Scores) -> FloatArray:
         if s.values.ndim == 1:

@@ -366,7 +366,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept
         self.converged_ = fit.converged
         if self.slope_ < 0 and fit.z_scores()[0] < -2.0:
-            warn_of_reversal(f"the slope is negative ({self.slope_:.3g})")
+            warn_of_reversal(f"the slope is negative ({self.slope_:.3g})", follows=True)
         return separated
 
     def _fit_counts(

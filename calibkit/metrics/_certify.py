@@ -19,7 +19,7 @@ from .._core.certification import (
 )
 from .._core.errors import InputError
 from .._core.inputs import validate_scores
-from .._core.params import check_choice, check_int, check_real, generator
+from .._core.params import check_choice, check_int, check_real, generator, with_hints
 from .._core.printed import spelled
 from .._core.rows import (
     infer_kind,
@@ -43,6 +43,7 @@ _MOST_ROWS = 1e12
 _MOST_STEPS = 30
 
 
+@with_hints
 def certify(
     y_true: Any,
     y_prob: Any = None,

@@ -626,4 +626,5 @@ class WrappingCalibrator(OnlineCalibrator):
         return self._inner()._input_scale()
 
     def _set_scale(self, scale: Scale) -> Self:
+        self._check_params()
         return self.set_params(calibrator=clone(self._inner())._set_scale(scale))

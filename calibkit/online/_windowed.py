@@ -11,7 +11,7 @@ from sklearn.base import clone
 from .._core.base import BaseCalibrator, StateKind
 from .._core.errors import InputTypeError
 from .._core.inputs import Rows
-from .._core.params import check_flag, check_int, refuse_class
+from .._core.params import check_flag, check_int, refuse_class, with_hints
 from .._core.printed import spelled
 from .._core.saved import check_held, check_inside
 from .._core.scores import Scores
@@ -97,6 +97,7 @@ class WindowedCalibrator(WrappingCalibrator):
     }
     _changeable: ClassVar[frozenset[str]] = frozenset({"window", "refit_every", "max_pending"})
 
+    @with_hints
     def __init__(
         self,
         calibrator: Any,
