@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +81,10 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
         columns = {n: table.numbers(n) for n in probs}
     except ValueError:
         for name in probs:
-            _check_swapped(options, {name: table.labels(name)}, y)
+            values = np.empty(0)
+            with suppress(ValueError):
+                values = table.labels(name)
+            _check_swapped(options, {name: values}, y)
         raise
     _check_swapped(options, columns, y)
     labels = np.unique(y)
