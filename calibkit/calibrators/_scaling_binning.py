@@ -149,7 +149,7 @@ class ScalingBinningCalibrator(BinnedCalibrator):
     >>> p = truth**2 / (truth**2).sum(axis=1, keepdims=True)
     >>> binned = ScalingBinningCalibrator(AutoCalibrator())
     >>> cal = TopLabelCalibrator(binned, first=TemperatureCalibrator()).fit(p[:3000], y[:3000])
-    >>> cal.certify(p[3000:], y[3000:]).l2[1] < 0.1
+    >>> cal.certify(p[3000:], y[3000:]).l2[1] < 0.15
     True
     """
 

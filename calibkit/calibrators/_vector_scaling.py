@@ -80,7 +80,7 @@ class VectorScalingCalibrator(SoftmaxCalibrator):
     >>> logits = rng.normal(size=(5000, 3))
     >>> y = (logits + [1, 0, -1] + rng.gumbel(size=(5000, 3))).argmax(axis=1)
     >>> cal = VectorScalingCalibrator(scale="logit").fit(logits, y)
-    >>> (cal.intercept_ - cal.intercept_[1]).round(1)
+    >>> (cal.intercept_ - cal.intercept_[1]).round()
     array([ 1.,  0., -1.])
     """
 

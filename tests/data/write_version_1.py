@@ -62,6 +62,13 @@ def batch():
     )
     yield "temperature_logit", ck.TemperatureCalibrator(scale="logit").fit(*several(scale="logit"))
     yield "beta", ck.BetaCalibrator().fit(*binary(saturated=True, labels=(-1.0, 2.0)))
+    # Added with their classes, before the first release:
+    yield "spline", ck.SplineCalibrator(n_knots=4).fit(*binary(n=16))
+    yield "venn_abers", ck.VennAbersCalibrator(loss="brier").fit(*binary(n=20))
+    yield "auto", ck.AutoCalibrator(scale="logit").fit(*binary("logit", words, 18))
+    yield "auto_classes", ck.AutoCalibrator().fit(*several(["a", "b", "c"]))
+    yield "vector_scaling", ck.VectorScalingCalibrator(strength=2.0).fit(*several())
+    yield "matrix_scaling", ck.MatrixScalingCalibrator().fit(*several())
     yield "isotonic", ck.IsotonicCalibrator().fit(*binary())
     yield (
         "isotonic_centred",
