@@ -14,6 +14,7 @@ import arena_data
 import arena_methods
 import arena_tables
 
+ROOT = Path(__file__).parents[1]
 PLAIN = ("none", "isotonic (scikit-learn)", "sigmoid (scikit-learn)", "temperature (scikit-learn)")
 
 
@@ -104,3 +105,32 @@ def test_each_peer_has_the_form_of_the_scores():
             if name in PLAIN:
                 out = arena._checked(method(scores, labels, None)(scores), scores)
                 assert arena.log_loss(labels, out) <= arena.log_loss(labels, scores) + 1e-3, name
+
+
+#: Lines of the README's table, and what they are called in the stored tables.
+IN_README = {
+    "auto": ("calibkit auto", "calibkit auto"),
+    "spline": ("calibkit spline", "calibkit one-vs-rest spline"),
+    "beta": ("calibkit beta", "calibkit one-vs-rest beta"),
+    "matrix_scaling": (None, "calibkit matrix_scaling"),
+    "best peer": ("beta (betacal)", "SMS (probmetrics)"),
+    "no calibration": ("none", "none"),
+}
+
+
+@pytest.mark.parametrize("name", IN_README)
+def test_the_readmes_win_rates_are_the_stored_ones(name):
+    line = next(
+        text.split(" | ")
+        for text in (ROOT / "README.md").read_text().splitlines()
+        if text.replace('`"', "").replace('"`', "").startswith(f"| {name} | ") and "0." in text
+    )
+    for column, file, method in zip((2, 3), ("two", "several"), IN_README[name], strict=True):
+        kept = json.loads((ROOT / f"benchmarks/arena_{file}.json").read_text())
+        assert kept["half"] == "held-out"
+        by = {m["method"]: m["win"] for m in kept["tables"][0]["methods"]}
+        peers = [w for m, w in by.items() if not m.startswith("calibkit")]
+        shown = line[column].strip(" |")
+        assert shown == ("–" if method is None else f"{by[method]:.2f}")
+        if name == "best peer":
+            assert by[method] == max(peers)
