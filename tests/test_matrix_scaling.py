@@ -247,3 +247,11 @@ def test_what_a_file_must_hold():
 def test_structured_is_no_strength_of_dirichlet_calibration():
     with pytest.raises(ValueError, match="Use strength='auto'"):
         MATRIX(form="dirichlet", strength="structured").fit(*FIT)
+
+
+def test_constant_scores_are_not_reversed_ones():
+    """They leave the matrix open: rounding makes its sign."""
+    y, scores = np.arange(10) % 2, np.zeros((2, 10))
+    assert not SoftmaxRows(lambda rows: scores[:, rows], y, None, 2).vary()
+    scores[0, 9] = 1.0
+    assert SoftmaxRows(lambda rows: scores[:, rows], y, None, 2).vary()

@@ -178,6 +178,11 @@ class SoftmaxRows:
         n = len(self.y)
         return (slice(i, min(i + step, n), share) for i in range(0, n, step))
 
+    def vary(self) -> bool:
+        """Whether the scores differ from row to row."""
+        first = self.log_p(slice(0, 1))
+        return any(np.abs(self.log_p(rows) - first).max() > 1e-9 for rows in self.blocks())
+
     def coefficients(self, theta: FloatArray) -> Coefficients:
         """The parts of ``theta``."""
         slope = theta[:, 1 : 1 + self.k] if self.matrix else theta[:, 1]

@@ -177,6 +177,7 @@ class MatrixScalingCalibrator(SoftmaxCalibrator):
 
     def _take(self, data: SoftmaxRows, n: float, ridge: Ridge, fit: SoftmaxFit) -> None:
         super()._take(data, n, ridge, fit)
-        if self.form == "dirichlet" and np.trace(self.matrix) < 0:
+        # Constant scores leave the matrix open.
+        if self.form == "dirichlet" and np.trace(self.matrix) < 0 and data.vary():
             what = "the diagonal of the matrix is negative"
             warn_of_reversal(what, n_classes=len(self.matrix))
