@@ -168,9 +168,14 @@ def _of_several() -> dict[str, tuple[str, Method]]:
 
 
 def peers(several: bool = False) -> dict[str, Method]:
-    """The field: every peer whose package is installed."""
+    """The field: every peer whose package is installed, in a release that has it."""
+    from sklearn import calibration
+
     field = _of_several() if several else _of_two()
-    return {name: method for name, (package, method) in field.items() if find_spec(package)}
+    found = {name: method for name, (package, method) in field.items() if find_spec(package)}
+    if not hasattr(calibration, "_TemperatureScaling"):  # new in scikit-learn 1.8
+        del found["temperature (scikit-learn)"]
+    return found
 
 
 # -- ours ---------------------------------------------------------------------------------------

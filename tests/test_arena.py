@@ -15,7 +15,7 @@ import arena_methods
 import arena_tables
 
 ROOT = Path(__file__).parents[1]
-PLAIN = ("none", "isotonic (scikit-learn)", "sigmoid (scikit-learn)", "temperature (scikit-learn)")
+PLAIN = [m for m in arena_methods.peers() if m == "none" or m.endswith("(scikit-learn)")]
 
 
 def row(method, key, loss, data="a", **more):
