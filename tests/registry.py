@@ -70,10 +70,6 @@ def classifier_failures(example: BaseCalibrator) -> dict[str, str]:
         reason = "it learns rows in their order, one step for each, and takes no weights"
         names = ["s_not_overwritten", "_equivalence_on_dense_data", "_equivalence_on_sparse_data"]
         return {f"check_sample_weight{name}": reason for name in names}
-    if example.name == "venn_abers":
-        reason = "a score that a row of fit had jumps where a solver or a batch rounds it otherwise"
-        names = ["methods_subset_invariance", "sample_weight_equivalence_on_sparse_data"]
-        return {f"check_{name}": reason for name in names}
     return {}
 
 

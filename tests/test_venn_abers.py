@@ -141,3 +141,15 @@ def test_the_largest_logits_and_weights(make):
         assert (q > 0).all()
         assert (q < 1).all()
         assert_array_equal(from_dict(to_dict(cal)).predict_proba(p), q)
+
+
+def test_the_last_bits_of_a_score_of_fit_change_nothing():
+    """A product of matrices rounds otherwise beside other rows: the score is still that of fit."""
+    z, y = np.array([-2.5, -1.0, 0.25, 0.5, 3.0]), np.array([0, 1, 0, 1, 1])
+    cal = VennAbersCalibrator(scale="logit").fit(z, y)
+    at = cal.predict_interval(z)
+    assert_array_equal(cal.predict_interval(z * (1 + 1e-9)), at)
+    assert_array_equal(cal.predict_interval(z * (1 - 1e-9)), at)
+    between = cal.predict_interval([0.375])[0]
+    assert between[0] < at[3, 0]
+    assert between[1] > at[2, 1]

@@ -12,10 +12,13 @@ from .._core.params import check_choice
 from .._core.saved import check_inside
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
-from .._numerics.binning import assign, trend
+from .._numerics.binning import assign, kept_clear, trend
 from .._numerics.cells import Cells, distinct_cells
 from .._numerics.venn import steps_of, venn_tables
 from .._typing import FloatArray, IntArray, Scale
+
+#: Steps lie a little beyond scores.
+_INSIDE = 1.0 - 2.0**-21
 
 
 class VennAbersCalibrator(BaseCalibrator):
@@ -122,9 +125,14 @@ class VennAbersCalibrator(BaseCalibrator):
 
     def _learn(self, cells: Cells) -> None:
         lower, upper = venn_tables(cells)
-        self.lower_x_, self.lower_ = steps_of(cells.low, lower)
-        # The upper one rises after a score, not at it.
-        self.upper_x_, self.upper_ = steps_of(np.nextafter(cells.high, np.inf), upper)
+        # The lower one rises at a score and the upper one after it, beyond its rounding.
+        before = np.append(cells.low[0] - abs(cells.low[0]), cells.high[:-1])
+        after = np.append(cells.low[1:], cells.high[-1] + abs(cells.high[-1]))
+        self.lower_x_, self.lower_ = steps_of(kept_clear(cells.low, before, cells.low), lower)
+        beyond = np.maximum(
+            kept_clear(cells.high, cells.high, after), np.nextafter(cells.high, np.inf)
+        )
+        self.upper_x_, self.upper_ = steps_of(beyond, upper)
 
     def _pair(self, s: Scores) -> tuple[FloatArray, FloatArray]:
         lower = self.lower_.take(assign(s.values, self.lower_x_))
@@ -175,8 +183,7 @@ class VennAbersCalibrator(BaseCalibrator):
                 raise ValueError(f"{side}_ has {len(value)} values; expected {len(x) + 1}")
             if (np.diff(x) < 0).any() or (np.diff(value) < 0).any():
                 raise ValueError(f"{side}_x_ or {side}_ is not in ascending order")
-            at = x if side == "lower" else np.nextafter(x, -np.inf)
-            check_inside(at, self.scale, f"{side}_x_")
+            check_inside(x * _INSIDE, self.scale, f"{side}_x_")
             if value[0] < 0 or value[-1] > 1:
                 raise ValueError(f"{side}_ lies outside [0, 1]")
         if self.lower_[-1] == 1 or self.upper_[0] == 0:
