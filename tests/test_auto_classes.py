@@ -9,14 +9,8 @@ from scipy.special import softmax
 
 from calibkit import AutoCalibrator, TemperatureCalibrator, from_dict, to_dict
 from calibkit._core.warnings import MissingClassWarning
-from calibkit._numerics.matrix import Ridge, SoftmaxRows
-from calibkit._numerics.stacking import (
-    features,
-    inverse_curvature,
-    left_out,
-    log_losses,
-    stack_weights,
-)
+from calibkit._numerics.matrix import Ridge, SoftmaxRows, log_losses
+from calibkit._numerics.stacking import inverse_curvature, left_out, stack_weights
 
 
 def drawn(n, k, spread=1.5, over=1.0, twist=0.0, seed=0):
@@ -65,7 +59,7 @@ def test_left_out_scores_are_those_of_a_fit_without_the_row(matrix):
     theta = rows.fit(ridge).theta
     inverse, freedom = inverse_curvature(rows, theta, ridge, n, dense=True)
     fitted = rows.coefficients(theta).scores(l)
-    found = left_out(fitted, y, features(rows, l), inverse)
+    found = left_out(fitted, y, rows.features(l), inverse)
     assert 2 < freedom < theta.size
     for i in (3, 50, 110):
         w = np.ones(120)

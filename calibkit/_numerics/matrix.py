@@ -211,7 +211,7 @@ class SoftmaxRows:
                 parts.curve[:] += np.einsum("ij,ij->i", p, curved(l))
         return total, gradient
 
-    def _features(self, l: FloatArray) -> FloatArray:  # noqa: E741
+    def features(self, l: FloatArray) -> FloatArray:  # noqa: E741
         """Derivatives of each class's eta in its own coefficients, (K, m, rows).
 
         Where W has its coefficients but no t has, or they are too many, they are the same for all
@@ -235,8 +235,8 @@ class SoftmaxRows:
         out = np.zeros((size, size))
         for rows in self.blocks(share):
             l, w = self.log_p(rows), self.w[rows]  # noqa: E741
-            p = _softmax(self.coefficients(theta).scores(l))
-            x = self._features(l)
+            p = probabilities(self.coefficients(theta).scores(l))
+            x = self.features(l)
             mean = p[:, None] * x
             weighted = mean * w
             out -= weighted.reshape(size, -1) @ mean.reshape(size, -1).T
@@ -303,9 +303,9 @@ class SoftmaxRows:
             l, y, w = self.log_p(rows), self.y[rows], self.w[rows]  # noqa: E741
             own = (y, np.arange(len(y)))
             eta = self.coefficients(theta).scores(l)
-            p = _softmax(eta)
-            x = self._features(l)
-            before = _log_losses(eta, own)
+            p = probabilities(eta)
+            x = self.features(l)
+            before = log_losses(eta, y)
             g = p.copy()
             g[own] -= 1.0
             first = curvature.moved(x, g) / n
@@ -315,7 +315,7 @@ class SoftmaxRows:
                 # Steps of first, second, ... order fall like a geometric series.
                 share = (g * second).sum(axis=0) / np.maximum((g * first).sum(axis=0), 1e-300)
                 eta += second / (1.0 - np.minimum(share, 0.99))
-            total += float(w @ (_log_losses(eta, own) - before))
+            total += float(w @ (log_losses(eta, y) - before))
             weight += float(w.sum())
         return fit.loss + total / weight
 
@@ -338,33 +338,42 @@ class SoftmaxRows:
             if not kept or self._second is None:
                 self._second = self.second(theta, self._share())
             return _Whole(self._second, penalty, ridge.shared(self.k))
-        g = np.zeros((self.m, self.m) if self.matrix else (self.k, self.m, self.m))
-        c, total = np.zeros(self.k), 0.0
+        if not self.matrix:
+            return _Classes(self.second_of_classes(theta, self._share()), penalty)
+        g, c, total = np.zeros((self.m, self.m)), np.zeros(self.k), 0.0
         for rows in self.blocks(self._share()):
             l, w = self.log_p(rows), self.w[rows]  # noqa: E741
-            p = _softmax(self.coefficients(theta).scores(l))
+            p = probabilities(self.coefficients(theta).scores(l))
             spread = w * p * (1.0 - p)
             total += float(w.sum())
             c += spread.sum(axis=1)
-            x = self._features(l)
-            if self.matrix:
-                g += (x * spread.sum(axis=0)) @ x.T
-            else:
-                g += np.matmul(x * spread[:, None], x.transpose(0, 2, 1))
-        if self.matrix:
-            return _Basis(g / c.sum(), c / total, penalty.mean(axis=0))
-        return _Classes(g / total, penalty)
+            x = self.features(l)
+            g += (x * spread.sum(axis=0)) @ x.T
+        return _Basis(g / c.sum(), c / total, penalty.mean(axis=0))
+
+    def second_of_classes(self, theta: FloatArray, share: int) -> FloatArray:
+        """Second derivatives of the mean log loss within each class, (K, m, m)."""
+        total, out = 0.0, np.zeros((self.k, self.m, self.m))
+        for rows in self.blocks(share):
+            l, w = self.log_p(rows), self.w[rows]  # noqa: E741
+            p = probabilities(self.coefficients(theta).scores(l))
+            x = self.features(l)
+            out += np.matmul(x * (w * p * (1.0 - p))[:, None], x.transpose(0, 2, 1))
+            total += float(w.sum())
+        return out / total
 
 
-def _softmax(eta: FloatArray) -> FloatArray:
+def probabilities(eta: FloatArray) -> FloatArray:
+    """Softmax of scores with the classes first."""
     p = np.exp(eta - eta.max(axis=0))
     p /= p.sum(axis=0)
     return p
 
 
-def _log_losses(eta: FloatArray, own: tuple[IntArray, IntArray]) -> FloatArray:
+def log_losses(eta: FloatArray, y: IntArray) -> FloatArray:
+    """Log loss of each row."""
     top = eta.max(axis=0)
-    return np.log(np.exp(eta - top).sum(axis=0)) + top - eta[own]
+    return np.log(np.exp(eta - top).sum(axis=0)) + top - eta[y, np.arange(len(y))]
 
 
 class _Whole:

@@ -10,46 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from .._typing import FloatArray, IntArray
-from .matrix import Ridge, SoftmaxRows, curved, stride
+from .matrix import Ridge, SoftmaxRows, probabilities, stride
 
 #: Log-odds of 1e-15: larger changes by one row are not believed.
 _FAR = 35.0
-
-
-def probabilities(eta: FloatArray) -> FloatArray:
-    """Softmax of scores with the classes first."""
-    p = np.exp(eta - eta.max(axis=0))
-    p /= p.sum(axis=0)
-    return p
-
-
-def log_losses(eta: FloatArray, y: IntArray) -> FloatArray:
-    """Log loss of each row."""
-    top = eta.max(axis=0)
-    norm = np.exp(eta - top).sum(axis=0)
-    out: FloatArray = np.log(norm) + top - eta[y, np.arange(len(y))]
-    return out
-
-
-def features(rows: SoftmaxRows, l: FloatArray) -> FloatArray:  # noqa: E741
-    """Derivatives of each class's score in its own coefficients, (K, m, rows)."""
-    k, n = l.shape
-    if rows.matrix:
-        return np.broadcast_to(np.vstack((np.ones((1, n)), l)), (k, k + 1, n))
-    columns = (np.ones((k, n)), l, curved(l)) if rows.curve else (np.ones((k, n)), l)
-    return np.stack(columns, axis=1)
-
-
-def _second_of_classes(rows: SoftmaxRows, theta: FloatArray, share: int) -> FloatArray:
-    """Second derivatives of the mean log loss within each class, (K, m, m)."""
-    total, out = 0.0, np.zeros((*theta.shape, theta.shape[1]))
-    for block in rows.blocks(share):
-        l, w = rows.log_p(block), rows.w[block]  # noqa: E741
-        p = probabilities(rows.coefficients(theta).scores(l))
-        x = features(rows, l)
-        out += np.matmul(x * (w * p * (1.0 - p))[:, None], x.transpose(0, 2, 1))
-        total += float(w.sum())
-    return out / total
 
 
 def inverse_curvature(
@@ -64,7 +28,7 @@ def inverse_curvature(
     penalty, shared = 2.0 * n * ridge.of_coefficients(k), 2.0 * n * ridge.shared(k)
     share = stride(len(rows.y) // max(10_000, 4 * k * m), k)
     if not dense:
-        a = n * _second_of_classes(rows, theta, share)
+        a = n * rows.second_of_classes(theta, share)
         free = a.copy()
         a[:, range(m), range(m)] += penalty
         inverse = np.asarray(np.linalg.inv(a), dtype=np.float64)
@@ -79,8 +43,9 @@ def inverse_curvature(
 
 
 def left_out(eta: FloatArray, y: IntArray, x: FloatArray, inverse: FloatArray) -> FloatArray:
-    """Scores of each row by the map that was fitted without the row, from its :func:`features`."""
+    """Scores of each row by the map that was fitted without the row, from its features."""
     p = probabilities(eta)
+    x = np.broadcast_to(x, (len(eta), *x.shape[-2:]))
     residual = p.copy()
     residual[y, np.arange(len(y))] -= 1.0
     if inverse.ndim == 3:

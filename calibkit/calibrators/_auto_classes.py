@@ -10,14 +10,8 @@ from .._core.inputs import Rows
 from .._core.scores import Scores
 from .._numerics.design import design_effect
 from .._numerics.links import expit, row_blocks
-from .._numerics.matrix import Coefficients, Ridge, SoftmaxRows, stride, tempered
-from .._numerics.stacking import (
-    features,
-    inverse_curvature,
-    left_out,
-    log_losses,
-    stack_weights,
-)
+from .._numerics.matrix import Coefficients, Ridge, SoftmaxRows, log_losses, stride, tempered
+from .._numerics.stacking import inverse_curvature, left_out, stack_weights
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray
 
@@ -270,7 +264,7 @@ def _add_maps(left: _Left, problem: _Problem, matrix: bool, dense: bool) -> None
         for block in row_blocks(left.l.shape[1], k * k if dense else k):
             l = np.ascontiguousarray(left.l[:, block])  # noqa: E741
             scores = rows.coefficients(fit.theta).scores(l)
-            eta[:, block] = left_out(scores, left.y[block], features(rows, l), inverse)
+            eta[:, block] = left_out(scores, left.y[block], rows.features(l), inverse)
         left.add(fit.theta, freedom + 1.0, eta)
 
 
