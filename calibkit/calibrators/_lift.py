@@ -102,7 +102,7 @@ class _Lift(BaseCalibrator):
 
     def _lift(self, rows: Rows) -> None:
         """Fit the binary calibrators to the output of ``first_``."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define _lift(rows).")
 
     def _prepared(self, s: Scores) -> Scores:
         """The scores, or the output of ``first_`` for them."""

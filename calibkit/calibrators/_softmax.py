@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -99,9 +98,9 @@ class SoftmaxCalibrator(LogOddsCalibrator):
         self.temperature_ = first.temperature_
         self.mix_ = 1.0 / (n + 1.0)
 
-    @abstractmethod
     def _learn(self, data: SoftmaxRows, n: float) -> tuple[Ridge, SoftmaxFit]:
         """The fit to rows that count as n, and its penalties."""
+        raise TypeError(f"{type(self).__name__} must define _learn(data, n).")
 
     def _ridge(self, k: int, n: float) -> Ridge:
         """Penalties of a given strength."""
