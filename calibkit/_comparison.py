@@ -321,7 +321,8 @@ def compare_calibrators(
     of = "" if rows.groups is None else f" by {rows.groups.max() + 1:,} groups"
     caption = (
         f"{len(rows.y):,} rows, {len(folds)} folds{of}; difference: log loss minus that of the "
-        "best method, in nats; tied: its interval contains 0"
+        "best method, in nats; tied: its interval contains 0; cal. error: root mean square, less "
+        "its bias"
     )
     return CalibratorComparison(records, methods, level, caption, _reversed(rows))
 
