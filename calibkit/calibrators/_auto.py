@@ -18,7 +18,15 @@ from .._numerics.links import expit, logit
 from .._numerics.logistic import separation
 from .._numerics.spline import leave_one_out
 from .._typing import FloatArray, Scale
-from ._auto_classes import FEW, MOST_MATRIX, NAMES, ClassMap, learn_classes, predict_classes
+from ._auto_classes import (
+    FEW,
+    FEW_NAMES,
+    MOST_MATRIX,
+    NAMES,
+    ClassMap,
+    learn_classes,
+    predict_classes,
+)
 from ._beta import BetaCalibrator
 from ._spline import LARGEST, MOST_CELLS, SplineCalibrator
 from ._summed import SummedCalibrator
@@ -185,7 +193,8 @@ class AutoCalibrator(SummedCalibrator):
 
     For K classes the logits of these maps are averaged: temperature scaling, then ``l + b + v l +
     t h`` with ``h = -log(1 - exp(l))`` for the tempered log-probabilities l (vector), and ``l + b +
-    W l`` (matrix), with ridge penalties of two and of three strengths. The weights have the
+    W l`` (matrix), with ridge penalties of two and of three strengths; with more than 300 classes
+    only one map ``l + b + v l`` whose strength is learned. The weights have the
     smallest leave-one-out log loss, with a prior that is worth three rows. Each row is left out by
     one Newton step from the fit to all rows, so nothing is fitted twice. The log odds of a change
     are the gain in the sum of the leave-one-out log losses, less the root of the effective number
@@ -335,7 +344,7 @@ class AutoCalibrator(SummedCalibrator):
         if len(now.classes_) > 2:
             made = now._class_map()
             return AutoSummary(
-                names=NAMES[: len(made.weights)],
+                names=FEW_NAMES if len(made.weights) == 3 else NAMES[: len(made.weights)],
                 weights=tuple(made.weights.tolist()),
                 losses=tuple(made.losses.tolist()),
                 evidence=made.evidence,

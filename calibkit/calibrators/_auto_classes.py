@@ -10,7 +10,15 @@ from .._core.inputs import Rows
 from .._core.scores import Scores
 from .._numerics.design import design_effect
 from .._numerics.links import expit, row_blocks
-from .._numerics.matrix import Coefficients, Ridge, SoftmaxRows, log_losses, stride, tempered
+from .._numerics.matrix import (
+    Coefficients,
+    Ridge,
+    SoftmaxRows,
+    learn_vector,
+    log_losses,
+    stride,
+    tempered,
+)
 from .._numerics.stacking import inverse_curvature, left_out, stack_weights
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray
@@ -28,7 +36,7 @@ _VARIANCES = (1.0, 0.1, 0.2, 0.3)
 MOST_MATRIX = 32
 #: More rows count as so many: the priors of further ones would be lost in rounding.
 _MOST_ROWS = 1e10
-#: With more classes, vector maps have no curvature, which takes most of their time.
+#: With more classes there is one vector map, without curvature: weak penalties take many passes.
 _MOST_CURVED = 300
 #: The prior of the weights of the maps counts as so many rows.
 _PRIOR = 3.0
@@ -47,6 +55,8 @@ NAMES = (
     *[f"vector {c:g}" for c in _VECTOR[::-1]],
     *[f"matrix {c:g}" for c in _MATRIX[::-1]],
 )
+#: The same for very many classes.
+FEW_NAMES = ("identity", "temperature", "vector")
 
 
 class ClassMap(NamedTuple):
@@ -254,18 +264,25 @@ def _add_maps(left: _Left, problem: _Problem, matrix: bool, dense: bool) -> None
             ridge = Ridge(k * strength / n, k * strength / n, k * strength / n)
         else:
             b, v, t, common = (strength / (2.0 * n * x) for x in _VARIANCES)
-            ridge = Ridge(b, v, curve=t, common=common) if rows.curve else Ridge(b, v)
+            ridge = Ridge(b, v, curve=t, common=common)
         if len(sample.y) < len(problem.y):
             start = sample.fit(ridge, start, tol=tol).theta
         fit = rows.fit(ridge, start, tol=tol)
         start = fit.theta
-        inverse, freedom = inverse_curvature(rows, fit.theta, ridge, n, dense)
-        eta = np.empty_like(left.l)
-        for block in row_blocks(left.l.shape[1], k * k if dense else k):
-            l = np.ascontiguousarray(left.l[:, block])  # noqa: E741
-            scores = rows.coefficients(fit.theta).scores(l)
-            eta[:, block] = left_out(scores, left.y[block], rows.features(l), inverse)
-        left.add(fit.theta, freedom + 1.0, eta)
+        _add_map(left, rows, ridge, fit.theta, n, dense)
+
+
+def _add_map(
+    left: _Left, rows: SoftmaxRows, ridge: Ridge, theta: FloatArray, n: float, dense: bool
+) -> None:
+    """Add a map with its scores of the rows that are left out."""
+    inverse, freedom = inverse_curvature(rows, theta, ridge, n, dense)
+    eta = np.empty_like(left.l)
+    for block in row_blocks(left.l.shape[1], rows.k**2 if dense else rows.k):
+        l = np.ascontiguousarray(left.l[:, block])  # noqa: E741
+        scores = rows.coefficients(theta).scores(l)
+        eta[:, block] = left_out(scores, left.y[block], rows.features(l), inverse)
+    left.add(theta, freedom + 1.0, eta)
 
 
 def _pooled(left: _Left, weights: FloatArray, k: int) -> FloatArray:
@@ -316,7 +333,12 @@ def _learn(s: Scores, y: IntArray, w: FloatArray | None, worth: float) -> ClassM
     left = _Left(problem, dense)
     none = left.loss(left.l / problem.beta)
     _add_temperature(left, problem, curvature)
-    _add_maps(left, problem, matrix=False, dense=dense)
+    if k <= _MOST_CURVED:
+        _add_maps(left, problem, matrix=False, dense=dense)
+    else:
+        vectors = problem.softmax_rows(matrix=False)
+        ridge, fit = learn_vector(vectors, n)
+        _add_map(left, vectors, ridge, fit.theta, n, dense)
     if k <= MOST_MATRIX and n >= FEW * k * (1.0 - 1e-9):
         _add_maps(left, problem, matrix=True, dense=True)
     weights = stack_weights(left.margins, left.w, _PRIOR)
