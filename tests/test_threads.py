@@ -158,6 +158,31 @@ def test_many_streams():
     assert to_dict(cal) == to_dict(alone)
 
 
+@pytest.mark.parametrize("kind", [int, str])
+def test_new_streams(kind):
+    """Streams are born and forecasts come and go while others ask for ids, states and waiting."""
+    p, y = binary_data(n=20)
+    ids = np.array([kind(i) for i in range(2000)], dtype=np.int64 if kind is int else object)
+    cal = MultiStreamCalibrator(classes=[0, 1]).partial_fit(p, y, ids[:20])
+    cal.forecast([0], [0.5], ids[:1])
+
+    def write(i):
+        for j in range(5 * i + 1, 5 * i + 6):
+            cal.partial_fit(p, y, ids[20 * j : 20 * j + 20])
+            cal.forecast([j], [0.5], ids[:1])
+            cal.label([j - 1], [1])
+
+    def read():
+        known = cal.streams_
+        assert (known == ids[: len(known)]).all()
+        assert len(cal.theta_) >= len(known)
+        assert len(cal.counts_) >= len(known)
+        cal.calibrator(known[-1])
+
+    beside(write, read, lambda: in_range(cal.predict_proba([0.3], ids[:1])), lambda: cal.nbytes)
+    assert (cal.streams_ == ids[: 20 * (5 * ROUNDS + 1)]).all()
+
+
 def test_alarm():
     p, y = binary_data(n=300)
     alarm, alone = CalibrationAlarm(), CalibrationAlarm()

@@ -233,7 +233,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
 
     @property
     def theta_(self) -> FloatArray:
-        return self._streams.rows[:, :2].copy()
+        return self._streams.rows[:, :2]
 
     @property
     def counts_(self) -> IntArray:
@@ -269,7 +269,7 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
         slot = self._streams.known(stream, "stream")
         if len(slot) != 1:
             raise InputError(f"stream holds {len(slot)} ids; expected one. Pass one id.")
-        row = self._streams.rows[slot[0]]
+        row = self._streams.row(int(slot[0]))
         start, radius = row[START:], float(self.radius)
         if (size := float(np.linalg.norm(start))) > radius:  # by rounding
             start = start * ((1.0 - 1e-12) * radius / size)

@@ -130,7 +130,11 @@ class Pending:
     @property
     def oldest(self) -> tuple[Any, ...] | None:
         """The features that have waited longest, or None."""
-        return next(iter(self._features.values()), None)
+        while True:
+            try:
+                return next(iter(self._features.values()), None)
+            except RuntimeError:  # another thread changed them between the two calls
+                continue
 
     def resized(self, room: int) -> Pending:
         """Return a copy with another ``room``."""

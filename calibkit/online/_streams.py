@@ -81,25 +81,33 @@ class Streams:
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
-            return {"ids": self.ids, "rows": self.rows.copy()}
+            return {"ids": self.ids, "rows": self.rows}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
     @property
     def ids(self) -> np.ndarray:
-        """Return ids in the order of first labels."""
-        return self._places.ids.copy()
+        """Return ids in the order of first labels, copied."""
+        with self._lock:
+            return self._places.ids.copy()
 
     @property
     def rows(self) -> FloatArray:
-        """Return their state, not a copy."""
-        return self._rows[: len(self)]
+        """Return their state, copied."""
+        with self._lock:
+            return self._rows[: len(self)].copy()
+
+    def row(self, place: int) -> FloatArray:
+        """Return the state of one stream, copied."""
+        with self._lock:
+            return self._rows[place].copy()
 
     @property
     def nbytes(self) -> int:
         """Return the memory of state and index in bytes, spare room included."""
-        return self._rows.nbytes + self._places.nbytes
+        with self._lock:
+            return self._rows.nbytes + self._places.nbytes
 
     def validate(
         self, stream: Any, n: int | None = None, name: str = "stream",
@@ -119,7 +127,8 @@ class Streams:
 
     def find(self, keys: np.ndarray) -> IntArray:
         """Return the place of each id, -1 for an unknown stream."""
-        return self._places.find(keys)
+        with self._lock:
+            return self._places.find(keys)
 
     def known(self, stream: Any, name: str) -> IntArray:
         """Return places of ids that must be known."""
@@ -189,7 +198,7 @@ class Streams:
         if not len(self):
             return Streams(keys, other.rows)
         slot = self.find(keys)
-        shared, rows = slot >= 0, self.rows.copy()
+        shared, rows = slot >= 0, self.rows
         rows[slot[shared]] = join(rows[slot[shared]], other.rows[shared], settings)
         ids = np.concatenate((self.ids, keys[~shared])) if len(keys) else self.ids
         return Streams(ids, np.concatenate((rows, other.rows[~shared])))
