@@ -86,15 +86,17 @@ def stack_weights(
     def value(a: FloatArray) -> float:
         e = np.tensordot(a, flat, 1)
         top = e.max(axis=0)
-        return float(w @ (np.log(np.exp(e - top).sum(axis=0)) + top) - share @ np.log(a))
+        e -= top
+        return float(w @ (np.log(np.exp(e, out=e).sum(axis=0)) + top) - share @ np.log(a))
 
     f = value(a)
     for _ in range(max_iter):
         p = probabilities(np.tensordot(a, flat, 1))
         mean = np.einsum("kr,mkr->mr", p, flat)
         g = mean @ w - share / a
-        root = (flat * np.sqrt(p * w)).reshape(m, -1)
-        h = root @ root.T - (mean * w) @ mean.T + np.diag(share / a**2)
+        p *= w
+        second = np.array([np.tensordot(flat, x * p, 2) for x in flat])
+        h = second - (mean * w) @ mean.T + np.diag(share / a**2)
         both = np.linalg.solve(h, np.column_stack((g, np.ones(m))))
         d = both[:, 1] * (both[:, 0].sum() / both[:, 1].sum()) - both[:, 0]
         promised = -float(g @ d)
