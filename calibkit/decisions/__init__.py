@@ -7,6 +7,7 @@ code.
 
 from ..calibrators import BorrowedCalibrator as BorrowedCalibrator
 from ..calibrators import borrow_calibrator as borrow_calibrator
+from ..metrics import ResultTable as ResultTable
 from ._collapse import BucketCollapse as BucketCollapse
 from ._collapse import bucket_collapse as bucket_collapse
 from ._evaluation import evaluate_confidence as evaluate_confidence
@@ -14,7 +15,6 @@ from ._folds import cross_val_calibrate as cross_val_calibrate
 from ._policy import TriagePolicy as TriagePolicy
 from ._policy import TriageReport as TriageReport
 from ._quantiles import QuantileCalibrator as QuantileCalibrator
-from ._result_table import ResultTable as ResultTable
 from ._rule import DecisionRule as DecisionRule
 from ._rule import Decisions as Decisions
 from ._signals import Signals as Signals

@@ -26,10 +26,9 @@ from .._core.warnings import FewEventsWarning, ReversedScoresWarning, Separation
 from .._numerics.links import expit
 from .._typing import FloatArray, IntArray, SignalScale
 from ..calibrators import validate_calibrator
-from ..metrics import Estimate, estimate_or_value
+from ..metrics import Estimate, ResultTable, estimate_or_value
 from ._collapse import N_BINS, collapse_of
 from ._folds import TooFewError, of_rows, out_of_fold, validate_folds
-from ._result_table import ResultTable
 
 #: What the columns of the table mean, for its caption.
 _COLUMNS = """

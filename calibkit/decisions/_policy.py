@@ -17,8 +17,7 @@ from .._numerics.exact import clopper_pearson, korn_graubard, share_variance
 from .._numerics.weights import widened
 from .._persistence import made_of, params_to_dict
 from .._typing import FloatArray, IntArray
-from ..metrics import Estimate
-from ._result_table import ResultTable
+from ..metrics import Estimate, ResultTable
 from ._threshold import validate_signal
 
 DECISIONS = ("accept", "review", "discard")

@@ -21,8 +21,8 @@ from .._numerics.links import expit, logit
 from .._numerics.shrinkage import FIXED, fit_shrunk
 from .._typing import FloatArray, IntArray, SignalScale
 from ..calibrators import AutoOrPlatt, validate_calibrator
+from ..metrics import ResultTable
 from ._folds import of_rows, out_of_fold, validate_folds
-from ._result_table import ResultTable
 
 #: Names that the tables use for a row and a column.
 TAKEN = {"all others", "fitted on"}

@@ -8,11 +8,16 @@ from ._binned import maximum_calibration_error as maximum_calibration_error
 from ._binned import squared_calibration_error as squared_calibration_error
 from ._certify import certify as certify
 from ._certify import rows_to_certify as rows_to_certify
+from ._compare import Comparison as Comparison
+from ._compare import Difference as Difference
+from ._compare import compare as compare
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
 from ._estimate import estimate_or_value as estimate_or_value
+from ._groups import group_table as group_table
 from ._interval import bin_worth as bin_worth
+from ._result_table import ResultTable as ResultTable
 from ._scorers import get_scorer as get_scorer
 from ._scorers import get_scorer_names as get_scorer_names
 from ._scoring import brier_score as brier_score

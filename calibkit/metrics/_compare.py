@@ -14,7 +14,7 @@ from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
 from .._core.params import check_real, generator, percent
 from .._core.printed import spelled
-from .._core.rows import Binary, few_groups, infer_kind, reduce_rows, row_counts
+from .._core.rows import Binary, few_groups, reduce_rows, row_counts
 from .._core.warnings import FewEventsWarning, counted, warn
 from .._numerics.binning import assign
 from .._numerics.debias import merged_starts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -11,11 +12,10 @@ from scipy.sparse import csr_matrix
 from scipy.special import stdtrit
 
 from .._core.errors import InputError
-from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_flag, check_int, check_real, generator, percent
 from .._core.printed import spelled
-from .._core.rows import infer_kind, reduce_rows
+from .._core.rows import Binary, infer_kind, reduce_rows
 from .._numerics.families import Family, largest, noise_draws, shrunk, two_sided
 from .._numerics.paired import benjamini_hochberg, holm
 from .._numerics.weights import effective_count
@@ -31,20 +31,23 @@ _MANY = 12
 
 
 class _Sums(NamedTuple):
-    """Sums over the rows of each group."""
+    """Sums over the rows of each group: of weight, label, loss and score, and of their products."""
 
     n: FloatArray
-    w: FloatArray
-    w2: FloatArray
-    wy: FloatArray
-    wp: FloatArray
-    null: FloatArray  # variance of the sum of labels less scores, if calibrated
-    moved: FloatArray  # the same as the residuals show it
-    events: FloatArray  # expected
-    loss: FloatArray
-    loss2: FloatArray
-    both: FloatArray  # w^2 loss (y - r)^2 parts: w^2 loss y
-    w2y: FloatArray
+    total: FloatArray  # (groups, 4): w, w y, w loss, w p
+    moments: FloatArray  # (groups, 4, 4): products, summed over rows or clusters
+    units: FloatArray  # rows or clusters of equal size that say as much
+    null: FloatArray  # variance of the sum of labels less scores of a calibrated model
+    expected: FloatArray  # events by the scores, counted without weights
+
+    def mean(self, j: int) -> FloatArray:
+        return np.asarray(self.total[:, j] / self.total[:, 0])
+
+    def deviation(self, parts: FloatArray) -> FloatArray:
+        """Standard error of the mean of a combination of the four, of shape (groups, 4)."""
+        square = np.einsum("gi,gij,gj->g", parts, self.moments, parts)
+        square *= self.units / np.maximum(self.units - 1.0, 1e-9)
+        return np.asarray(np.sqrt(np.maximum(square, 0.0)) / self.total[:, 0])
 
 
 def group_table(
@@ -112,22 +115,120 @@ def group_table(
         columns = {k: (c[kept], names) for k, (c, names) in columns.items()}
     (b,) = reduce_rows(rows, infer_kind(None, rows.scores.n_classes))
     family, named = _family(columns, search=search)
-    sums = _sums(family, b.p, b.y.astype(np.float64), b.w, clusters)
-    judged = np.minimum(sums.events, sums.n - sums.events) >= _LEAST
-    scale = np.sqrt(np.where(clusters is None, sums.null, sums.moved))
-    z = np.divide(sums.wy - sums.wp, scale, out=np.zeros(len(scale)), where=judged & (scale > 0))
-    p_value = two_sided(z)
-    if adjust == "max":
-        residual = (b.y - b.p) * (1.0 if b.w is None else b.w)
+    sums = _sums(family, b, clusters)
+    judged = np.minimum(sums.expected, sums.n - sums.expected) >= _LEAST
+    gap = sums.total[:, 1] - sums.total[:, 3]
+    scale = np.sqrt(sums.null)
+    z = np.divide(gap, scale, out=np.zeros(len(gap)), where=judged & (scale > 0))
+    p_value = np.where(judged, two_sided(z), np.nan)
+    adjusted = np.full(len(z), np.nan)
+    if judged.any() and adjust == "max":
         only = family._replace(member=family.member[np.flatnonzero(judged)])
+        residual = (b.y - b.p) * (1.0 if b.w is None else b.w)
         noise = only, b.p, b.w, clusters, residual, n_draws, generator(random_state)
-        p_adjusted = np.ones(len(z))
-        if judged.any():
-            p_adjusted[judged] = largest(z[judged], noise_draws(*noise) / scale[judged])
+        adjusted[judged] = largest(z[judged], noise_draws(*noise) / scale[judged])
+    elif judged.any():
+        how = holm if adjust == "holm" else benjamini_hochberg
+        adjusted[judged] = how(p_value[judged])
+    return _table(named, sums, p_value, adjusted, level, adjust)
+
+
+def _sums(family: Family, b: Binary, clusters: IntArray | None) -> _Sums:
+    y, w = b.y.astype(np.float64), np.ones(len(b.p)) if b.w is None else b.w
+    loss = y * (1.0 - b.p) ** 2 + (1.0 - y) * b.p**2
+    parts = [w, w * y, w * loss, w * b.p]
+    n, expected, *total = family.sums(np.ones(len(w)), b.p, *parts)
+    n_groups = len(n)
+    moments = np.empty((n_groups, 4, 4))
+    if clusters is None:
+        for i in range(4):
+            for j in range(i + 1):
+                (moments[:, i, j],) = family.sums(parts[i] * parts[j])
+                moments[:, j, i] = moments[:, i, j]
+        (null,) = family.sums(w * w * b.p * (1.0 - b.p))
     else:
-        p_adjusted = np.ones(len(z))
-        p_adjusted[judged] = (holm if adjust == "holm" else benjamini_hochberg)(p_value[judged])
-    return _table(named, sums, judged, p_value, p_adjusted, level, adjust, scale)
+        shape = family.member.shape[1], int(clusters.max()) + 1
+        held = [
+            family.member @ csr_matrix((v, (family.atom, clusters)), shape=shape) for v in parts
+        ]
+        for i in range(4):
+            for j in range(i + 1):
+                moments[:, i, j] = np.asarray(held[i].multiply(held[j]).sum(axis=1)).ravel()
+                moments[:, j, i] = moments[:, i, j]
+        null = moments[:, 1, 1] - 2.0 * moments[:, 1, 3] + moments[:, 3, 3]
+    stacked = np.column_stack(total)
+    units = np.asarray(effective_count(stacked[:, 0], moments[:, 0, 0]))
+    return _Sums(n, stacked, moments, units, null, expected)
+
+
+def _table(
+    named: list[str],
+    sums: _Sums,
+    p_value: FloatArray,
+    adjusted: FloatArray,
+    level: float,
+    adjust: str,
+) -> ResultTable:
+    rate, brier, score = sums.mean(1), sums.mean(2), sums.mean(3)
+    ones, zeros = np.ones(len(rate)), np.zeros(len(rate))
+    sd_rate = sums.deviation(np.column_stack((-rate, ones, zeros, zeros)))
+    labels = rate * (1.0 - rate)
+    # Rows for which a binomial share has the variance that was seen.
+    shown = np.divide(labels, sd_rate**2, out=sums.units.copy(), where=(sd_rate > 0) & (labels > 0))
+    low, high = wilson(rate, np.clip(shown, 1.0, np.maximum(sums.units, 1.0)), level)
+    sd_brier = sums.deviation(np.column_stack((-brier, zeros, ones, zeros)))
+    safe = np.where(labels > 0, labels, 1.0)
+    ratio = brier / safe
+    parts = np.column_stack((-ratio * rate**2, -ratio * (1.0 - 2.0 * rate), ones, zeros))
+    sd_skill = sums.deviation(parts) / safe
+    reach = stdtrit(np.maximum(sums.units - 1.0, 1.0), (1.0 + level) / 2.0)
+    gap = score - rate
+    sd_gap = np.sqrt(sums.null) / sums.total[:, 0]
+    pulled = shrunk(gap, np.where(np.isfinite(p_value), sd_gap**2, np.nan))
+    rows = []
+    for g, name in enumerate(named):
+        made = partial(_estimate, level, int(sums.n[g]))
+        row: dict[str, Any] = {"group": name, "n": int(sums.n[g]), "predicted": float(score[g])}
+        row["observed"] = made("observed", rate[g], low[g], high[g])
+        row["error"] = made("error", gap[g], score[g] - high[g], score[g] - low[g])
+        row["error_shrunk"] = float(pulled[g])
+        row["brier"] = made("brier", brier[g], *_ends(brier[g], reach[g] * sd_brier[g]))
+        if labels[g] > 0:
+            skill = 1.0 - ratio[g]
+            row["skill"] = made("skill", skill, *_ends(skill, reach[g] * sd_skill[g]))
+        else:
+            row["skill"] = made("skill", np.nan, np.nan, np.nan)
+        row["p_value"] = float(adjusted[g])
+        row["flag"] = _flag(adjusted[g], 1.0 - level)
+        rows.append(row)
+    caption = (
+        f"error: mean prediction less observed share; brackets: {percent(level)} intervals; "
+        f"p_value: {_ADJUSTED[adjust]}; not estimable: fewer than {_LEAST:g} expected events or "
+        "non-events"
+    )
+    return ResultTable(tuple(rows), caption=caption, brief=("observed", "brier"))
+
+
+#: What the p-values allow for.
+_ADJUSTED = {
+    "max": "against the largest statistic of all groups by chance",
+    "holm": "adjusted by Holm's method",
+    "bh": "adjusted by Benjamini and Hochberg's method (false discovery rate)",
+}
+
+
+def _ends(value: float, reach: float) -> tuple[float, float]:
+    return value - reach, value + reach
+
+
+def _flag(p: float, alpha: float) -> str:
+    if np.isnan(p):
+        return "not estimable"
+    return "miscalibrated" if p <= alpha else ""
+
+
+def _estimate(level: float, n: int, name: str, value: float, low: float, high: float) -> Estimate:
+    return Estimate(float(value), float(low), float(high), level, n, name)
 
 
 def _columns(by: Any, n: int, n_bands: int) -> dict[str, tuple[IntArray, list[str]]]:
@@ -153,7 +254,9 @@ def _codes(values: Any, n: int, name: str, n_bands: int) -> tuple[IntArray, list
     borders = np.unique(np.quantile(a, np.arange(1, n_bands) / n_bands))
     codes = np.searchsorted(borders, a, side="right")
     codes = np.unique(codes, return_inverse=True)[1]
-    ends = [(float(a[codes == k].min()), float(a[codes == k].max())) for k in range(codes.max() + 1)]
+    ends = [
+        (float(a[codes == k].min()), float(a[codes == k].max())) for k in range(codes.max() + 1)
+    ]
     return codes, [f"{low:g} to {high:g}" for low, high in ends]
 
 
@@ -173,7 +276,8 @@ def _family(
             member.append((cell.ravel() + len(named), at))
             for values in cells:
                 parts = [
-                    f"{names[j]}={columns[names[j]][1][v]}" for j, v in zip(chosen, values, strict=True)
+                    f"{names[j]}={columns[names[j]][1][v]}"
+                    for j, v in zip(chosen, values, strict=True)
                 ]
                 named.append(", ".join(parts))
     rows, at = (np.concatenate(x) for x in zip(*member, strict=True))

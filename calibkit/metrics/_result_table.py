@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.printed import printable
-from ..metrics import Estimate
+from ._estimate import Estimate
 
 #: Characters that are commands in LaTeX.
 _LATEX = str.maketrans(
