@@ -50,7 +50,7 @@ def test_adjusted_p_values():
 def test_identical_models_do_not_differ():
     for metric in ("brier_score", "log_loss", "roc_auc", "calibration_error", "brier_skill_score"):
         d = compare(metric, Y, {"a": P, "b": P}).differences[0]
-        assert abs(d.value) < 1e-15 and d.p_value == 1.0
+        assert abs(d.value) < 1e-15 and d.p_value > 0.99
 
 
 def test_against_the_best_and_all_pairs():
