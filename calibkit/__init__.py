@@ -9,8 +9,9 @@ a calibrator. compare_calibrators compares all of them on your data by cross-val
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
 risk_coverage_curve and area_under_risk_coverage.
-estimate adds a confidence interval to any metric, ScoreTable handles data in chunks, and
-get_scorer makes scikit-learn scorers.
+estimate adds a confidence interval to any metric, compare says which of several models is better,
+group_table where a model is wrong, and detectable_error whether the rows are enough. ScoreTable
+handles data in chunks, and get_scorer makes scikit-learn scorers.
 Certificates: certify bounds the calibration error from held-out rows;
 HistogramBinningCalibrator.certify_bins bounds the error of every bin from the fitting rows;
 rows_to_certify says how many rows a certificate needs.
@@ -72,6 +73,9 @@ from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
 from .calibrators import VectorScalingCalibrator as VectorScalingCalibrator
 from .calibrators import VennAbersCalibrator as VennAbersCalibrator
+from .metrics import Comparison as Comparison
+from .metrics import Detectable as Detectable
+from .metrics import Difference as Difference
 from .metrics import Estimate as Estimate
 from .metrics import RiskCoverage as RiskCoverage
 from .metrics import ScoreTable as ScoreTable
@@ -80,10 +84,13 @@ from .metrics import brier_score as brier_score
 from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
 from .metrics import certify as certify
+from .metrics import compare as compare
+from .metrics import detectable_error as detectable_error
 from .metrics import estimate as estimate
 from .metrics import expected_calibration_error as expected_calibration_error
 from .metrics import get_scorer as get_scorer
 from .metrics import get_scorer_names as get_scorer_names
+from .metrics import group_table as group_table
 from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
@@ -114,7 +121,10 @@ __all__ = [
     "CalibrationWarning",
     "CalibratorComparison",
     "Certificate",
+    "Comparison",
     "ComparisonDisplay",
+    "Detectable",
+    "Difference",
     "DriftDisplay",
     "Estimate",
     "FewEventsWarning",
@@ -154,14 +164,17 @@ __all__ = [
     "calibration_error",
     "certify",
     "codegen",
+    "compare",
     "compare_calibrators",
     "compare_online_calibrators",
     "decisions",
+    "detectable_error",
     "estimate",
     "expected_calibration_error",
     "from_dict",
     "get_scorer",
     "get_scorer_names",
+    "group_table",
     "load",
     "log_loss",
     "log_loss_skill_score",

@@ -87,12 +87,13 @@ def largest(z: FloatArray, draws: FloatArray) -> FloatArray:
     """p-values of each statistic against the largest of all by chance (Westfall and Young 1993)."""
     top = np.sort(np.abs(draws).max(axis=1))
     above = len(top) - np.searchsorted(top, np.abs(z), side="left")
-    return (above + 1.0) / (len(top) + 1.0)
+    out: FloatArray = (above + 1.0) / (len(top) + 1.0)
+    return out
 
 
 def two_sided(z: FloatArray) -> FloatArray:
     """Two-sided p-values of normal statistics."""
-    return 2.0 * ndtr(-np.abs(z))
+    return np.asarray(2.0 * ndtr(-np.abs(z)))
 
 
 def shrunk(value: FloatArray, variance: FloatArray) -> FloatArray:

@@ -32,13 +32,12 @@ def unit_sums(pull: FloatArray, w: FloatArray | None, groups: IntArray | None) -
     ``pull`` may have several columns. Each sum of squares is to be multiplied by
     (freedom + 1) / freedom.
     """
-    size = np.ones(len(pull)) if w is None else w
+    size: FloatArray = np.ones(len(pull)) if w is None else w
     if groups is not None:
-        size = np.bincount(groups, size)
+        size = np.bincount(groups, size).astype(np.float64)
         columns = pull.reshape(len(pull), -1).T
-        pull = np.column_stack([np.bincount(groups, c) for c in columns]).reshape(
-            len(size), *pull.shape[1:]
-        )
+        summed = np.column_stack([np.bincount(groups, c) for c in columns]).astype(np.float64)
+        pull = summed.reshape(len(size), *pull.shape[1:])
     if w is None and groups is None:
         return pull, max(len(pull) - 1.0, 1.0)
     # Equal units on which the variance would be known as well (Satterthwaite 1946).

@@ -17,6 +17,8 @@ from ._estimate import estimate as estimate
 from ._estimate import estimate_or_value as estimate_or_value
 from ._groups import group_table as group_table
 from ._interval import bin_worth as bin_worth
+from ._power import Detectable as Detectable
+from ._power import detectable_error as detectable_error
 from ._result_table import ResultTable as ResultTable
 from ._scorers import get_scorer as get_scorer
 from ._scorers import get_scorer_names as get_scorer_names

@@ -56,6 +56,15 @@ class Difference:
         Holm's adjusted p-value, for all differences of the comparison together.
     caution : str
         Why the interval may be too narrow; otherwise empty.
+
+    Examples
+    --------
+    >>> from calibkit import compare
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=400)
+    >>> found = compare("brier_score", y, {"raw": p, "halved": p / 2}).differences[0]
+    >>> found.first, found.second, found.high < 0
+    ('raw', 'halved', True)
     """
 
     first: str
@@ -88,6 +97,14 @@ class Comparison:
         Method of the intervals.
     greater_is_better : bool
         Whether a larger metric is better.
+
+    Examples
+    --------
+    >>> from calibkit import compare
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=400)
+    >>> compare("brier_score", y, {"raw": p, "halved": p / 2}).best
+    'raw'
     """
 
     metric: str
@@ -184,6 +201,16 @@ def compare(
     ------
     ValueError
         If the data or settings are invalid.
+
+    Examples
+    --------
+    >>> from calibkit import compare
+    >>> y = [0, 1, 1, 0, 1, 0, 1, 1, 0, 0] * 20
+    >>> a = [0.2, 0.7, 0.8, 0.4, 0.9, 0.1, 0.6, 0.8, 0.3, 0.4] * 20
+    >>> b = [0.4, 0.6, 0.6, 0.5, 0.7, 0.3, 0.5, 0.6, 0.5, 0.4] * 20
+    >>> found = compare("brier_score", y, {"a": a, "b": b})
+    >>> print(f"{found.differences[0].value:.3f}")
+    -0.087
     """
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     spec = find_metric(metric)
@@ -330,7 +357,8 @@ def _of_scores(
     spec: Metric, a: _Model, b: _Model, rows: Rows, groups: IntArray | None, level: float
 ) -> tuple[Tested, str]:
     """The difference of two scores, and a caution."""
-    assert a.pull is not None and b.pull is not None
+    assert a.pull is not None
+    assert b.pull is not None
     pull, value = a.pull - b.pull, a.value - b.value
     w = np.ones(len(pull)) if rows.w is None else rows.w
     event = rows.y == np.bincount(rows.y.astype(np.intp), w).argmax() if (

@@ -102,6 +102,20 @@ def group_table(
     -------
     table : ResultTable
         One row per group.
+
+    Raises
+    ------
+    ValueError
+        If the data or settings are invalid.
+
+    Examples
+    --------
+    >>> from calibkit import group_table
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=400)
+    >>> table = group_table(y, p, by={"half": [0, 1] * 200})
+    >>> [row["group"] for row in table.rows]
+    ['half=0', 'half=1']
     """
     check_choice("adjust", adjust, ("max", "holm", "bh"))
     check_flag("search", search)
@@ -268,7 +282,8 @@ def _family(
     atoms, atom = np.unique(codes, axis=0, return_inverse=True)
     atom = atom.ravel()
     names = list(columns)
-    member, named = [], []
+    member: list[tuple[IntArray, IntArray]] = []
+    named: list[str] = []
     for size in range(1, (min(3, len(names)) if search else 1) + 1):
         for chosen in combinations(range(len(names)), size):
             cells, cell = np.unique(atoms[:, chosen], axis=0, return_inverse=True)

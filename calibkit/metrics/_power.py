@@ -39,6 +39,12 @@ class Detectable:
         Probability of detection, and of a false alarm.
     n : int
         Number of rows.
+
+    Examples
+    --------
+    >>> from calibkit import detectable_error
+    >>> detectable_error([0.1, 0.3, 0.5, 0.7, 0.9] * 200).direction
+    'offset'
     """
 
     error: float
@@ -95,6 +101,18 @@ def detectable_error(
     -------
     detectable : Detectable
         Size of the error.
+
+    Raises
+    ------
+    ValueError
+        If the data or settings are invalid.
+
+    Examples
+    --------
+    >>> from calibkit import detectable_error
+    >>> found = detectable_error([0.1, 0.3, 0.5, 0.7, 0.9] * 200)
+    >>> round(found.error, 2)
+    0.05
     """
     check_choice("direction", direction, DIRECTIONS)
     for name, value in (("power", power), ("alpha", alpha)):
