@@ -87,8 +87,7 @@ def largest(z: FloatArray, draws: FloatArray) -> FloatArray:
     """p-values of each statistic against the largest of all by chance (Westfall and Young 1993)."""
     top = np.sort(np.abs(draws).max(axis=1))
     above = len(top) - np.searchsorted(top, np.abs(z), side="left")
-    out: FloatArray = (above + 1.0) / (len(top) + 1.0)
-    return out
+    return np.asarray((above + 1.0) / (len(top) + 1.0), dtype=np.float64)
 
 
 def two_sided(z: FloatArray) -> FloatArray:
