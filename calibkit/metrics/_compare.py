@@ -243,12 +243,12 @@ def compare(
     caution = few_groups(codes, one.w) if codes is not None else ""
     found = []
     for a, b in pairs:
+        two, few = [models[a], models[b]], ""
         if binned:
-            tested = _of_bins([models[a], models[b]], settings, one.w, codes, level, seed)
-            found.append((tested, caution))
+            tested = _of_bins(two, settings, one.w, codes, level, seed)
         else:
-            tested, few = _of_scores(spec, models[a], models[b], one, codes, level)
-            found.append((tested, caution or few))
+            tested, few = _of_scores(spec, *two, one, codes, level)
+        found.append((tested, caution or few))
     adjusted = holm(np.array([t.p_value for t, _ in found]))
     differences = tuple(
         Difference(a, b, *t[:4], float(p), said)
