@@ -223,9 +223,7 @@ def compare(
     kind: Kind | None = params.pop("kind", None)
     codes: IntArray | None = None
     if time is not None:
-        if groups is not None:
-            raise InputError("groups and time together; expected one of them.")
-        groups = _blocks_of(time)
+        groups = _blocks_of(time, groups)
     rows: dict[str, Rows] = {}
     for name, p in y_probs.items():
         given = y_true, p, sample_weight, "sampling", pos_label, classes
@@ -243,11 +241,11 @@ def compare(
     caution = few_groups(codes, one.w) if codes is not None else ""
     found = []
     for a, b in pairs:
-        two, few = [models[a], models[b]], ""
+        few = ""
         if binned:
-            tested = _of_bins(two, settings, one.w, codes, level, seed)
+            tested = _of_bins([models[a], models[b]], settings, one.w, codes, level, seed)
         else:
-            tested, few = _of_scores(spec, *two, one, codes, level)
+            tested, few = _of_scores(spec, models[a], models[b], one, codes, level)
         found.append((tested, caution or few))
     adjusted = holm(np.array([t.p_value for t, _ in found]))
     differences = tuple(
@@ -276,8 +274,10 @@ def _check_models(y_probs: Any, reference: Any) -> None:
         )
 
 
-def _blocks_of(time: Any) -> IntArray:
+def _blocks_of(time: Any, groups: Any) -> IntArray:
     """Blocks of successive rows, long enough to hardly depend on each other."""
+    if groups is not None:
+        raise InputError("groups and time together; expected one of them.")
     n = len(time)
     labels = validate_group_labels(time, n, "time")
     order = np.argsort(labels, kind="stable")
