@@ -16,6 +16,7 @@ from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_flag, check_int, check_real, generator, percent
 from .._core.printed import spelled
 from .._core.rows import Binary, infer_kind, reduce_rows
+from .._numerics.binning import assign
 from .._numerics.families import Family, largest, noise_draws, shrunk, two_sided
 from .._numerics.paired import benjamini_hochberg, holm
 from .._numerics.weights import effective_count
@@ -266,7 +267,7 @@ def _codes(values: Any, n: int, name: str, n_bands: int) -> tuple[IntArray, list
     if a.dtype.kind not in "iuf" or len(distinct) <= _MANY:
         return codes, [str(v) for v in distinct.tolist()]
     borders = np.unique(np.quantile(a, np.arange(1, n_bands) / n_bands))
-    codes = np.searchsorted(borders, a, side="right")
+    codes = assign(a, borders)
     codes = np.unique(codes, return_inverse=True)[1]
     ends = [
         (float(a[codes == k].min()), float(a[codes == k].max())) for k in range(codes.max() + 1)

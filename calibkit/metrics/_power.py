@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._core.params import check_choice, check_int, check_real, generator, percent
+from .._numerics.binning import assign
 from .._numerics.links import expit, logit
 from .._typing import FloatArray
 from ._binned import raw_kernel
@@ -154,7 +155,7 @@ def _counts(n: np.ndarray, rows: int) -> np.ndarray:
 
 def _hardest(cells: ScoreTable, borders: FloatArray, count: np.ndarray) -> np.ndarray:
     """Cells of the bin whose labels say least of its log-odds."""
-    place = np.searchsorted(borders, cells.p, side="right")
+    place = assign(cells.p, borders)
     information = np.bincount(place, count * cells.p * (1.0 - cells.p))
     filled = np.bincount(place, count) > 0
     return np.asarray(place == np.where(filled, information, np.inf).argmin())
@@ -180,7 +181,7 @@ def _smallest(power_at: Callable[[float], float], power: float) -> float:
 
 def _error(cells: ScoreTable, borders: FloatArray, count: np.ndarray, truth: FloatArray) -> float:
     """Root mean square of the bins' gaps."""
-    place = np.searchsorted(borders, cells.p, side="right")
+    place = assign(cells.p, borders)
     size = np.bincount(place, count)
     gap = np.bincount(place, count * (cells.p - truth)) / np.maximum(size, 1)
     return float(np.sqrt(size @ gap**2 / size.sum()))
