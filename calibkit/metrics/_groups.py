@@ -267,8 +267,7 @@ def _codes(values: Any, n: int, name: str, n_bands: int) -> tuple[IntArray, list
     if a.dtype.kind not in "iuf" or len(distinct) <= _MANY:
         return codes, [str(v) for v in distinct.tolist()]
     borders = np.unique(np.quantile(a, np.arange(1, n_bands) / n_bands))
-    codes = assign(a, borders)
-    codes = np.unique(codes, return_inverse=True)[1]
+    codes = np.unique(assign(a, borders), return_inverse=True)[1]
     ends = [
         (float(a[codes == k].min()), float(a[codes == k].max())) for k in range(codes.max() + 1)
     ]
