@@ -372,10 +372,10 @@ def test_a_million_streams_cost_a_few_dozen_bytes_each(backend):
     assert cal.nbytes <= 80 * n
     large = MultiStreamCalibrator().partial_fit(p, (rng.random(n) < p).astype(int), ids * 2**40)
     assert large.nbytes <= 90 * n
-    at = cal._streams.rows.ctypes.data
+    at = cal._streams._rows.ctypes.data
     assert at % 64 == 0  # a cache line each
     assert len(pickle.dumps(cal)) <= 75 * n
-    assert pickle.loads(pickle.dumps(cal))._streams.rows.ctypes.data % 64 == 0
+    assert pickle.loads(pickle.dumps(cal))._streams._rows.ctypes.data % 64 == 0
 
 
 # -- streams taken together ------------------------------------------------------------------
@@ -696,7 +696,7 @@ def test_from_dict_refuses_what_is_no_dict():
 
 def test_sums_that_overflow_are_refused():
     bad = make().partial_fit(*rows_of(60, 5))
-    bad._streams.rows[0, [2, 3]] = 1e200, 1e308
+    bad._streams._rows[0, [2, 3]] = 1e200, 1e308
     with pytest.raises(ValueError, match="d1 and d2 do not give a positive definite matrix"):
         calibkit.from_dict(calibkit.to_dict(bad))
     good = make().partial_fit(*rows_of(60, 5))
