@@ -83,6 +83,10 @@ CALLS = {
         calibkit.estimate,
         {"metric": "brier_score", "y_true": Y, "y_prob": P, "n_resamples": 20, "random_state": 0},
     ),
+    "group_table": (
+        calibkit.group_table,
+        {"y_true": Y, "y_prob": P, "by": ["a", "b"] * 30, "n_draws": 100},
+    ),
     "certify": (certify, {"y_true": Y, "y_prob": P}),
     "rows_to_certify": (rows_to_certify, {"error": 1e-9, "n_bins": 2}),
     "prequential_errors": (prequential_errors, {"y_true": Y, "y_prob": P}),

@@ -83,7 +83,7 @@ def validate_problem(
         refuse_swapped(y_prob, y_true, _NAMES, labels_first=True)
     labels_found = distinct
     check_lengths(len(scores), len(codes), _NAMES)
-    w = _weights(sample_weight, len(scores))
+    w = positive_weights(sample_weight, len(scores))
     if codes.dtype.kind == "f":
         distinct, codes = _event_shares(distinct, codes, pos_label)
     elif not binary:
@@ -150,7 +150,7 @@ def columns_in_order(y_prob: Any, distinct: np.ndarray, pos_label: Any) -> Any:
     return in_class_order(y_prob, labels, name="y_prob", event=pos_label, mend=mend)
 
 
-def _weights(sample_weight: Any, n: int) -> FloatArray | None:
+def positive_weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Checked weights; those below 1e-50 of the largest become 0, because their squares would."""
     w = validate_weights(sample_weight, n)
     if w is None or w.min() >= _LEAST * w.max():
@@ -247,7 +247,7 @@ def refuse_kind(kind: Any) -> None:
 def validate_groups(groups: Any, sample_weight: Any, n: int) -> np.ndarray:
     """Codes of the groups of rows with positive weight."""
     g = validate_group_labels(groups, n, "groups")
-    w = _weights(sample_weight, n)
+    w = positive_weights(sample_weight, n)
     if w is not None:
         g, w = g[w > 0], w[w > 0]
     distinct, codes = np.unique(g, return_inverse=True)

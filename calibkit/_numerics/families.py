@@ -1,21 +1,20 @@
-"""Many groups of rows, which may overlap: sums of each, and their largest statistic by chance."""
+"""Many groups of rows, which may overlap: sums of each, and their smallest p-value by chance."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import cholesky
 from scipy.sparse import csr_matrix
-from scipy.special import ndtr
+from scipy.special import gammainc, gammaincc, ndtr
 
 from .._typing import FloatArray, IntArray
 
-#: Simulated label sets are made in batches of at most this many numbers.
+#: Draws are made in batches of at most this many numbers.
 _BATCH = 4_000_000
-#: Bands of the score within an atom, where rows are too many to draw one by one.
-_BANDS = 16
-#: Draw single rows up to this number.
-_MOST_ROWS = 20_000
+#: Products of a draw with a row of a group that are affordable: labels of rows, and noise of atoms.
+_MOST_LABELS, _MOST_NOISE = 100_000_000, 1_000_000_000
 
 
 class Family(NamedTuple):
@@ -29,76 +28,108 @@ class Family(NamedTuple):
         n_atoms = self.member.shape[1]
         return [self.member @ np.bincount(self.atom, v, minlength=n_atoms) for v in values]
 
+    def by_cluster(self, values: FloatArray, clusters: IntArray) -> csr_matrix:
+        """Sums over the rows of each cluster in each group, of shape (groups, clusters)."""
+        shape = self.member.shape[1], int(clusters.max()) + 1
+        return csr_matrix(self.member @ csr_matrix((values, (self.atom, clusters)), shape=shape))
 
-def noise_draws(
-    family: Family,
-    p: FloatArray,
-    w: FloatArray | None,
-    clusters: IntArray | None,
-    residual: FloatArray,
-    n_draws: int,
+
+class Gaps(NamedTuple):
+    """Moments of the sum of label minus score of each group, if the labels follow the scores."""
+
+    variance: FloatArray
+    third: FloatArray
+    step: float  # smallest distance of two sums if it is known, or 0
+
+    def p_values(self, gap: FloatArray) -> FloatArray:
+        """Two-sided p-values, from a Poisson variable moved and scaled to the three moments.
+
+        It is the distribution of few rare events, and nearly normal for many.
+        """
+        known = self.variance > 0
+        v = np.where(known, self.variance, 1.0)
+        third = np.where(self.third < 0, -1.0, 1.0) * np.maximum(
+            np.abs(self.third), 1e-3 * v * np.sqrt(v)
+        )
+        unit = third / v
+        late = np.maximum(self.step / 2.0 - np.abs(unit) / 2.0, 0.0)  # correction for continuity
+        mean = v / (unit * unit)
+        x = np.sign(gap) * np.maximum(np.abs(gap) - late, 0.0) / unit + mean
+        above = x >= mean
+        tail = np.where(
+            above,
+            gammainc(np.where(above, x, 1.0), mean),
+            gammaincc(np.maximum(np.where(above, 1.0, x + 1.0), 1e-300), mean),
+        )
+        return np.where(known, np.minimum(2.0 * tail, 1.0), (gap == 0.0) * 1.0)
+
+
+def label_minima(
+    family: Family, p: FloatArray, w: FloatArray | None, gaps: Gaps, n_draws: int,
     rng: np.random.Generator,
-) -> FloatArray:
-    """Sums of label minus score of each group for calibrated scores, of shape (draws, groups).
+) -> FloatArray | None:  # fmt: skip
+    """Smallest p-value of all groups for each set of labels drawn from the scores.
 
-    Labels are drawn from the scores; where rows of a cluster depend on each other, the signs of
-    the clusters' own sums are (a wild bootstrap).
+    None if single rows are too many.
     """
-    n_atoms = family.member.shape[1]
-    if clusters is not None:
-        return _wild(family, residual, clusters, n_draws, rng)
-    atom = family.atom
-    if len(p) > _MOST_ROWS:
-        band = np.minimum((p * _BANDS).astype(np.intp), _BANDS - 1)
-        if w is not None:  # rows of like weight together
-            band += _BANDS * np.searchsorted(np.quantile(w, np.arange(1, 8) / 8), w)
-        cell, place = np.unique(atom * (_BANDS * 8) + band, return_inverse=True)
-        count = np.bincount(place)
-        mean = np.bincount(place, p) / count
-        size = np.ones(len(count)) if w is None else np.sqrt(np.bincount(place, w * w) / count)
-        of_cell = cell // (_BANDS * 8)
-    else:
-        count, mean, of_cell = np.ones(len(p), dtype=np.intp), p, atom
-        size = np.ones(len(p)) if w is None else w
-    into = csr_matrix((size, (of_cell, np.arange(len(mean)))), shape=(n_atoms, len(mean)))
-    into = family.member @ into
-    step = max(1, _BATCH // len(mean))
-    out = np.empty((n_draws, family.member.shape[0]))
-    for start in range(0, n_draws, step):
-        some = slice(start, min(start + step, n_draws))
-        drawn = rng.binomial(count, mean, size=(some.stop - some.start, len(mean)))
-        out[some] = (into @ (drawn - count * mean).T).T
-    return out
+    counts = np.bincount(family.atom, minlength=family.member.shape[1])
+    if (family.member @ counts).sum() * n_draws > _MOST_LABELS:
+        return None
+    rows = family.member.tocsc()[:, family.atom].tocsr()
+    if w is not None:
+        rows.data *= w[rows.indices]
+    center = (rows @ p)[:, None]
+    gaps = gaps._replace(variance=gaps.variance[:, None], third=gaps.third[:, None])
+    out = []
+    for size in _batches(n_draws, max(len(p), len(center))):
+        label = rng.random((len(p), size)) < p[:, None]
+        gap = rows @ label.astype(np.float64) - center
+        gap[np.abs(gap) < 1e-12 * center] = 0.0
+        out.append(gaps.p_values(gap).min(axis=0))
+    return np.concatenate(out)
 
 
-def _wild(
-    family: Family, residual: FloatArray, clusters: IntArray, n_draws: int,
-    rng: np.random.Generator,
-) -> FloatArray:  # fmt: skip
-    n_clusters = int(clusters.max()) + 1
-    shape = family.member.shape[1], n_clusters
-    held = family.member @ csr_matrix((residual, (family.atom, clusters)), shape=shape)
-    factor = np.sqrt(n_clusters / max(n_clusters - 1, 1))
-    signs = rng.choice([-factor, factor], size=(n_clusters, n_draws))
-    return np.asarray((held @ signs).T)
+def noise_minima(
+    root: csr_matrix, n_draws: int, rng: np.random.Generator, *, signs: bool
+) -> FloatArray:
+    """Smallest normal p-value of all groups for each draw of independent noise.
+
+    Row g of ``root`` holds what each unit adds to the noise of group g. With ``signs``, each
+    unit's own sum keeps its size and gets a random sign (a wild bootstrap).
+    """
+    sd = np.sqrt(np.asarray(root.multiply(root).sum(axis=1)).ravel())
+    root, sd = root[np.flatnonzero(sd > 0)], sd[sd > 0]
+    if not len(sd):
+        return np.ones(n_draws)
+    into = csr_matrix(root.multiply(1.0 / sd[:, None]))
+    if into.nnz * n_draws > _MOST_NOISE:
+        signs, into = False, (into @ into.T).toarray()
+        into[np.diag_indices(len(sd))] += 1e-8
+        into = cholesky(into, lower=True, overwrite_a=True, check_finite=False)
+    out = []
+    for size in _batches(n_draws, max(into.shape)):
+        shape = into.shape[1], size
+        noise = 2.0 * rng.integers(0, 2, shape) - 1.0 if signs else rng.standard_normal(shape)
+        out.append(2.0 * ndtr(-np.abs(into @ noise).max(axis=0)))
+    return np.concatenate(out)
 
 
-def largest(z: FloatArray, draws: FloatArray) -> FloatArray:
-    """p-values of each statistic against the largest of all by chance (Westfall and Young 1993)."""
-    top = np.sort(np.abs(draws).max(axis=1))
-    above = len(top) - np.searchsorted(top, np.abs(z), side="left")
-    return np.asarray((above + 1.0) / (len(top) + 1.0), dtype=np.float64)
+def _batches(n: int, length: int) -> list[int]:
+    step = max(1, _BATCH // length)
+    return [min(step, n - start) for start in range(0, n, step)]
 
 
-def two_sided(z: FloatArray) -> FloatArray:
-    """Two-sided p-values of normal statistics."""
-    return np.asarray(2.0 * ndtr(-np.abs(z)))
+def among_all(p: FloatArray, minima: FloatArray) -> FloatArray:
+    """p-values that allow for the choice of the smallest (Westfall and Young 1993)."""
+    # A drawn p-value that differs by rounding is equal.
+    below = np.searchsorted(np.sort(minima), p * (1.0 + 1e-9), side="right")
+    return np.asarray((below + 1.0) / (len(minima) + 1.0), dtype=np.float64)
 
 
 def shrunk(value: FloatArray, variance: FloatArray) -> FloatArray:
     """Empirical Bayes estimates (DerSimonian and Laird 1986): pulled to their common mean.
 
-    Values without a finite variance are left out and stay NaN.
+    Values without a positive finite variance are left out and stay NaN.
     """
     known = np.isfinite(value) & np.isfinite(variance) & (variance > 0)
     out = np.full(len(value), np.nan)

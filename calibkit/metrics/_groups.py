@@ -2,55 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
-from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.special import stdtrit
+from numpy.typing import NDArray
+from scipy.sparse import diags
+from scipy.special import ndtr, ndtri, stdtrit
 
-from .._core.errors import InputError
-from .._core.labels import validate_group_labels
 from .._core.params import check_choice, check_flag, check_int, check_real, generator, percent
-from .._core.printed import spelled
-from .._core.rows import Binary, infer_kind, reduce_rows
-from .._numerics.binning import assign
-from .._numerics.families import Family, largest, noise_draws, shrunk, two_sided
+from .._core.rows import Binary, infer_kind, positive_weights, reduce_rows
+from .._core.warnings import counted
+from .._numerics.families import (
+    Family,
+    Gaps,
+    among_all,
+    label_minima,
+    noise_minima,
+    shrunk,
+)
 from .._numerics.paired import benjamini_hochberg, holm
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray
 from ._bin_intervals import wilson
 from ._estimate import Estimate, _rows_of
+from ._group_columns import Groups, family_of, read_columns
 from ._result_table import ResultTable
 
-#: A group is judged with at least so many expected events, and non-events.
+#: A group is estimable with at least so many expected rows of the less probable label, and
+#: clusters; its losses have an interval with so many events, and non-events.
 _LEAST = 5.0
-#: Columns with more distinct numbers are cut into bands.
-_MANY = 12
 
 
 class _Sums(NamedTuple):
-    """Sums over the rows of each group: of weight, label, loss and score, and of their products."""
+    """Sums over the rows of each group."""
 
     n: FloatArray
+    events: FloatArray
     total: FloatArray  # (groups, 4): w, w y, w loss, w p
-    moments: FloatArray  # (groups, 4, 4): products, summed over rows or clusters
-    units: FloatArray  # rows or clusters of equal size that say as much
-    null: FloatArray  # variance of the sum of labels less scores of a calibrated model
-    expected: FloatArray  # events by the scores, counted without weights
+    moments: FloatArray  # (groups, 4, 4): their products, summed over rows or clusters
+    rows: FloatArray  # effective number of rows
+    units: FloatArray  # effective number of rows or clusters
+    rarer: FloatArray  # effective number of events, or of non-events
+    expected: FloatArray  # effective number of rows expected to have the less probable label
+    gaps: Gaps
 
     def mean(self, j: int) -> FloatArray:
         return np.asarray(self.total[:, j] / self.total[:, 0])
 
-    def deviation(self, parts: FloatArray) -> FloatArray:
-        """Standard error of the mean of a combination of the four, of shape (groups, 4)."""
-        square = np.einsum("gi,gij,gj->g", parts, self.moments, parts)
+    def variance(self, *parts: FloatArray) -> FloatArray:
+        """Variance of the mean of a combination of the four."""
+        c = np.column_stack(np.broadcast_arrays(*parts))
+        square = np.maximum(np.einsum("gi,gij,gj->g", c, self.moments, c), 0.0)
         square *= self.units / np.maximum(self.units - 1.0, 1e-9)
-        return np.asarray(np.sqrt(np.maximum(square, 0.0)) / self.total[:, 0])
+        return np.asarray(square / self.total[:, 0] ** 2)
 
 
+@counted()
 def group_table(
     y_true: Any,
     y_prob: Any,
@@ -69,232 +76,334 @@ def group_table(
 ) -> ResultTable:
     """Measure calibration in each group of rows, and flag the groups where it fails.
 
+    Use it to see where a model is wrong, for instance for which age or region. The flags account
+    for the number of groups.
+
     Parameters
     ----------
     y_true : array-like of shape (n,)
-        Labels.
+        Labels. For two classes also fractions of events in [0, 1].
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
-        Probabilities; of K classes the top label is judged.
+        Probabilities of the larger label (one column), or of each class. With K > 2 classes the
+        table is about the class with the largest probability: an event is a correct prediction.
     by : array-like of shape (n,) or (n, columns), mapping or data frame
-        What the rows are grouped by. Each column makes its own groups. Numbers with more than 12
-        distinct values are cut into ``n_bands`` bands of about equal size.
+        Values that the rows are grouped by. Each column makes its own groups, so a row is in one
+        group of each column. Numbers and dates with more than 12 distinct values are cut into
+        ``n_bands`` bands; to make a group of each number, such as a code, pass texts. Missing
+        values (None, NaN) are a group. At most 5,000 groups.
     groups : array-like of shape (n,), optional
-        Cluster of each row, such as the patient; rows of one cluster may depend on each other.
+        Cluster of each row, such as the patient. Rows of one cluster may depend on each other.
+        Don't confuse it with ``by``.
     sample_weight : array-like of shape (n,), optional
-        Weights >= 0.
+        Weights >= 0, the share of the population that a row represents.
     search : bool, default=False
-        Look through all combinations of up to three columns too. The flags account for it.
+        Also look through all combinations of two and three columns. The flags account for it.
     n_bands : int, default=4
-        Bands of a column of numbers.
+        Number of bands, of about equal size, of a column of numbers, at least 2.
     adjust : {"max", "holm", "bh"}, default="max"
-        How p-values allow for many groups: "max" compares each statistic with the largest one of
-        all groups if the model is calibrated; "holm" and "bh" adjust single p-values (family-wise
-        error, false discovery rate).
+        How p-values account for many groups. "max": family-wise error, by simulation of all groups
+        together; has the most power if groups overlap. "holm": family-wise error. "bh": false
+        discovery rate.
     level : float, default=0.9
-        Confidence level of each interval; groups are flagged at 1 - level.
+        Confidence level of each interval. Groups are flagged at 1 - level.
     n_draws : int, default=2000
-        Simulated label sets.
-    pos_label, classes : optional
-        As in :func:`estimate`.
+        Number of simulated label sets, at least 100. Only for ``adjust="max"``.
+    pos_label : label, optional
+        Label of the event (two classes only). Default: the larger label.
+    classes : array-like, optional
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=0
         Seed of the simulation.
 
     Returns
     -------
     table : ResultTable
-        One row per group.
+        One row per group, with the columns of the Notes.
 
     Raises
     ------
     ValueError
-        If the data or settings are invalid.
+        If the data or settings are invalid, or if there are too many groups.
+
+    Warns
+    -----
+    FewGroupsWarning
+        If there are fewer than ten clusters: intervals may be too narrow.
+
+    See Also
+    --------
+    GroupDisplay : Draw the table.
+
+    Notes
+    -----
+    The columns are:
+
+    - ``group``: its name; ``n``, ``events``: its rows and events, counted without weights.
+    - ``predicted``, ``observed``: mean probability, and share of events with Wilson's interval.
+    - ``error``: predicted minus observed; above 0 the model predicts too many events. Its
+      interval takes the probabilities as given, so it is narrower than that of ``observed`` if
+      they differ inside the group.
+    - ``error_shrunk``: the error, pulled toward the mean error of the groups of the same columns
+      (empirical Bayes, DerSimonian and Laird). Use it to rank groups: the largest of many errors
+      is partly chance.
+    - ``brier``, ``skill``: Brier score, and its skill compared with the group's own share of
+      events, with Student's intervals. Without an interval if there are fewer than five events or
+      non-events.
+    - ``z``: the error in standard errors of a calibrated model; above 3 is strong evidence.
+    - ``p_value``: adjusted as ``adjust`` says.
+    - ``flag``: "miscalibrated" if the p-value is at most 1 - level. Otherwise "not estimable" if
+      fewer than five rows are expected to have the less probable label, or if there are fewer
+      than five clusters: such a group is not flagged unless it is very wrong.
+
+    The test asks whether a group has as many events as its probabilities add up to. It can't see
+    errors that cancel inside a group, such as over-confidence at both ends: see ``brier`` and
+    ``skill``, or use :func:`calibration_error` on the rows of the group. Nor can it see groups
+    that no column describes. Intervals are for one group each; only the flags account for the
+    number of groups.
+
+    Without clusters, p-values are from a Poisson distribution that is moved and scaled to the
+    first three moments. "max" compares the smallest one with the smallest ones of labels drawn
+    from the probabilities (Westfall and Young 1993); for many rows, correlated normal statistics
+    replace the labels. With clusters, each cluster's sum of errors gets a random sign. Then
+    groups of few clusters are rarely flagged. Fractions as labels vary less than events, so that
+    fewer groups are flagged. ``benchmarks/group_flags.py`` prints the family-wise error.
+
+    References
+    ----------
+    P. Westfall and S. Young (1993). Resampling-based multiple testing. Wiley. --- S. Holm (1979).
+    A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6.
+    --- Y. Benjamini and Y. Hochberg (1995). Controlling the false discovery rate. Journal of the
+    Royal Statistical Society B 57. --- R. DerSimonian and N. Laird (1986). Meta-analysis in
+    clinical trials. Controlled Clinical Trials 7. --- E. Wilson (1927). Probable inference, the
+    law of succession, and statistical inference. Journal of the American Statistical Association
+    22. --- E. Korn and B. Graubard (1998). Confidence intervals for proportions with small
+    expected number of positive counts estimated from survey data. Survey Methodology 24.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from calibkit import group_table
-    >>> from calibkit.testing import binary_data
-    >>> p, y = binary_data(n=400)
-    >>> table = group_table(y, p, by={"half": [0, 1] * 200})
-    >>> [row["group"] for row in table.rows]
-    ['half=0', 'half=1']
+    >>> rng = np.random.default_rng(0)
+    >>> p, region = rng.random(600), rng.choice(["north", "south"], 600)
+    >>> y = rng.random(600) < np.where(region == "south", p**2, p)
+    >>> for row in group_table(y, p, by={"region": region}):
+    ...     print(row["group"], row["n"], row["events"], round(row["z"], 1), row["flag"])
+    region=north 298 171 -1.8
+    region=south 302 99 8.0 miscalibrated
     """
     check_choice("adjust", adjust, ("max", "holm", "bh"))
     check_flag("search", search)
-    check_int("n_bands", n_bands, low=2)
+    check_int("n_bands", n_bands, low=2, high=1000)
+    check_int("n_draws", n_draws, low=100)
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    given = y_true, y_prob, sample_weight, "sampling", pos_label, classes
-    rows, clusters = _rows_of(groups, *given)
-    columns = _columns(by, len(np.asarray(y_true)), n_bands)
-    if sample_weight is not None:
-        kept = np.asarray(sample_weight) > 0
-        columns = {k: (c[kept], names) for k, (c, names) in columns.items()}
+    rng = generator(random_state)
+    rows, clusters = _rows_of(groups, y_true, y_prob, sample_weight, "sampling", pos_label, classes)
+    n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
+    columns = read_columns(by, n, n_bands)
+    w = positive_weights(sample_weight, n)
+    if w is not None and not w.all():
+        columns = [column._replace(codes=column.codes[w > 0]) for column in columns]
     (b,) = reduce_rows(rows, infer_kind(None, rows.scores.n_classes))
-    family, named = _family(columns, search=search)
-    sums = _sums(family, b, clusters)
-    judged = np.minimum(sums.expected, sums.n - sums.expected) >= _LEAST
-    gap = sums.total[:, 1] - sums.total[:, 3]
-    scale = np.sqrt(sums.null)
-    z = np.divide(gap, scale, out=np.zeros(len(gap)), where=judged & (scale > 0))
-    p_value = np.where(judged, two_sided(z), np.nan)
-    adjusted = np.full(len(z), np.nan)
-    if judged.any() and adjust == "max":
-        only = family._replace(member=family.member[np.flatnonzero(judged)])
-        residual = (b.y - b.p) * (1.0 if b.w is None else b.w)
-        noise = only, b.p, b.w, clusters, residual, n_draws, generator(random_state)
-        adjusted[judged] = largest(z[judged], noise_draws(*noise) / scale[judged])
-    elif judged.any():
-        how = holm if adjust == "holm" else benjamini_hochberg
-        adjusted[judged] = how(p_value[judged])
-    return _table(named, sums, p_value, adjusted, level, adjust)
+    made = family_of(columns, search=search)
+    sums = _sums(made.family, b, clusters)
+    p_value, known = _p_values(sums, b, clusters)
+    adjusted = np.full(len(p_value), np.nan)
+    if known.any() and adjust == "max":
+        only = made.family._replace(member=made.family.member[np.flatnonzero(known)])
+        minima = _minima(only, sums, known, b, clusters, n_draws, rng)
+        adjusted[known] = among_all(p_value[known], minima)
+    elif known.any():
+        adjusted[known] = (holm if adjust == "holm" else benjamini_hochberg)(p_value[known])
+    plain = clusters is None and b.w is None
+    return _table(made, sums, p_value, adjusted, level, adjust, plain=plain)
 
 
 def _sums(family: Family, b: Binary, clusters: IntArray | None) -> _Sums:
-    y, w = b.y.astype(np.float64), np.ones(len(b.p)) if b.w is None else b.w
-    loss = y * (1.0 - b.p) ** 2 + (1.0 - y) * b.p**2
-    parts = [w, w * y, w * loss, w * b.p]
-    n, expected, *total = family.sums(np.ones(len(w)), b.p, *parts)
-    n_groups = len(n)
-    moments = np.empty((n_groups, 4, 4))
-    if clusters is None:
-        for i in range(4):
-            for j in range(i + 1):
-                (moments[:, i, j],) = family.sums(parts[i] * parts[j])
-                moments[:, j, i] = moments[:, i, j]
-        (null,) = family.sums(w * w * b.p * (1.0 - b.p))
-    else:
-        shape = family.member.shape[1], int(clusters.max()) + 1
-        held = [
-            family.member @ csr_matrix((v, (family.atom, clusters)), shape=shape) for v in parts
-        ]
-        for i in range(4):
-            for j in range(i + 1):
-                moments[:, i, j] = np.asarray(held[i].multiply(held[j]).sum(axis=1)).ravel()
-                moments[:, j, i] = moments[:, i, j]
-        null = moments[:, 1, 1] - 2.0 * moments[:, 1, 3] + moments[:, 3, 3]
+    y, p = b.y.astype(np.float64), b.p
+    w = np.ones(len(p)) if b.w is None else b.w
+    loss = y * (1.0 - p) ** 2 + (1.0 - y) * p**2
+    parts = [w, w * y, w * loss, w * p]
+    n, events, *total = family.sums(np.ones(len(w)), y, *parts)
     stacked = np.column_stack(total)
-    units = np.asarray(effective_count(stacked[:, 0], moments[:, 0, 0]))
-    return _Sums(n, stacked, moments, units, null, expected)
+    less, v = np.minimum(p, 1.0 - p), w * w * p * (1.0 - p)
+    given = w * w, w * w * y, w * less, w * w * less, v, v * w * (1.0 - 2.0 * p)
+    w2, w2y, unlikely, squared, variance, third = family.sums(*given)
+    moments = np.empty((len(n), 4, 4))
+    held = None if clusters is None else [family.by_cluster(v, clusters) for v in parts]
+    for i in range(4):
+        for j in range(i + 1):
+            if held is None:
+                (product,) = family.sums(parts[i] * parts[j])
+            else:
+                product = np.asarray(held[i].multiply(held[j]).sum(axis=1)).ravel()
+            moments[:, i, j] = moments[:, j, i] = product
+    happened = effective_count(stacked[:, 1], w2y)
+    other = effective_count(stacked[:, 0] - stacked[:, 1], np.maximum(w2 - w2y, 0.0))
+    return _Sums(
+        n,
+        events,
+        stacked,
+        moments,
+        rows=effective_count(stacked[:, 0], w2),
+        units=effective_count(stacked[:, 0], moments[:, 0, 0]),
+        rarer=np.minimum(happened, other),
+        expected=effective_count(unlikely, squared),
+        gaps=Gaps(variance, third, float(b.w is None and b.y.dtype.kind != "f")),
+    )
+
+
+def _p_values(
+    sums: _Sums, b: Binary, clusters: IntArray | None
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """p-value of each group by itself, and which groups have one."""
+    gap = sums.total[:, 1] - sums.total[:, 3]
+    gap[np.abs(gap) < 1e-12 * sums.total[:, 0]] = 0.0
+    if clusters is None:
+        # Few rows of uneven weights have no distribution that three moments describe.
+        certain = sums.gaps.variance == 0.0
+        known = np.full(len(gap), True) if b.w is None else certain | (sums.expected >= _LEAST)
+        return np.where(known, sums.gaps.p_values(gap), np.nan), known
+    # Dependent rows vary more than independent ones. What few clusters show may be less.
+    seen = sums.moments[:, 1, 1] - 2.0 * sums.moments[:, 1, 3] + sums.moments[:, 3, 3]
+    sd = np.sqrt(np.maximum(seen, sums.gaps.variance))
+    z = np.divide(gap, sd, out=np.zeros(len(gap)), where=sd > 0)
+    known = sums.units >= _LEAST
+    return np.where(known, 2.0 * ndtr(-np.abs(z)), np.nan), known
+
+
+def _minima(
+    family: Family,
+    sums: _Sums,
+    known: NDArray[np.bool_],
+    b: Binary,
+    clusters: IntArray | None,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Smallest p-value of all groups, for each of many sets of calibrated labels."""
+    if clusters is not None:
+        residual = (b.y - b.p) * (1.0 if b.w is None else b.w)
+        return noise_minima(family.by_cluster(residual, clusters), n_draws, rng, signs=True)
+    variance, third, step = sums.gaps
+    gaps = Gaps(variance[known], third[known], step)
+    minima = label_minima(family, b.p, b.w, gaps, n_draws, rng)
+    if minima is not None:
+        return minima
+    each = b.p * (1.0 - b.p) * (1.0 if b.w is None else b.w**2)
+    sd = np.sqrt(np.bincount(family.atom, each, minlength=family.member.shape[1]))
+    return noise_minima(family.member @ diags(sd), n_draws, rng, signs=False)
+
+
+def _shares(sums: _Sums, level: float, *, plain: bool) -> tuple[FloatArray, ...]:
+    """Ends of the observed share, and of the error."""
+    rate, score, zero = sums.mean(1), sums.mean(3), np.zeros(1)
+    labels, expected = rate * (1.0 - rate), score * (1.0 - score)
+
+    def rows(binomial: FloatArray, variance: FloatArray) -> FloatArray:
+        """Rows for which a binomial share has this variance."""
+        there = (binomial > 0) & (variance > 0)
+        return np.divide(binomial, variance, out=np.full(len(rate), np.inf), where=there)
+
+    shown = sums.n
+    thin: Any = 1.0
+    if not plain:
+        shown = np.minimum(rows(labels, sums.variance(-rate, 1.0 + zero, zero, zero)), sums.rows)
+        shown = np.where(labels > 0, shown, sums.units)
+        wide = np.where(sums.units < 1.5, np.nan, sums.units) - 1.0
+        thin = (ndtri((1.0 + level) / 2.0) / stdtrit(wide, (1.0 + level) / 2.0)) ** 2
+    low, high = wilson(rate, shown * thin, level)
+    residual = sums.variance(score - rate, 1.0 + zero, zero, -1.0 + zero)
+    sure = rows(expected, sums.gaps.variance / sums.total[:, 0] ** 2)
+    sharp = np.minimum(sure, rows(labels, residual))
+    least, most = wilson(rate, np.where(np.isfinite(sharp), sharp, shown) * thin, level)
+    return low, high, score - most, score - least
 
 
 def _table(
-    named: list[str],
+    made: Groups,
     sums: _Sums,
     p_value: FloatArray,
     adjusted: FloatArray,
     level: float,
     adjust: str,
+    *,
+    plain: bool,
 ) -> ResultTable:
-    rate, brier, score = sums.mean(1), sums.mean(2), sums.mean(3)
-    ones, zeros = np.ones(len(rate)), np.zeros(len(rate))
-    sd_rate = sums.deviation(np.column_stack((-rate, ones, zeros, zeros)))
-    labels = rate * (1.0 - rate)
-    # Rows for which a binomial share has the variance that was seen.
-    shown = np.divide(labels, sd_rate**2, out=sums.units.copy(), where=(sd_rate > 0) & (labels > 0))
-    low, high = wilson(rate, np.clip(shown, 1.0, np.maximum(sums.units, 1.0)), level)
-    sd_brier = sums.deviation(np.column_stack((-brier, zeros, ones, zeros)))
-    safe = np.where(labels > 0, labels, 1.0)
-    ratio = brier / safe
-    parts = np.column_stack((-ratio * rate**2, -ratio * (1.0 - 2.0 * rate), ones, zeros))
-    sd_skill = sums.deviation(parts) / safe
-    reach = stdtrit(np.maximum(sums.units - 1.0, 1.0), (1.0 + level) / 2.0)
-    gap = score - rate
-    sd_gap = np.sqrt(sums.null) / sums.total[:, 0]
-    pulled = shrunk(gap, np.where(np.isfinite(p_value), sd_gap**2, np.nan))
-    rows = []
-    for g, name in enumerate(named):
-        made = partial(_estimate, level, int(sums.n[g]))
-        row: dict[str, Any] = {"group": name, "n": int(sums.n[g]), "predicted": float(score[g])}
-        row["observed"] = made("observed", rate[g], low[g], high[g])
-        row["error"] = made("error", gap[g], score[g] - high[g], score[g] - low[g])
-        row["error_shrunk"] = float(pulled[g])
-        row["brier"] = made("brier", brier[g], *_ends(brier[g], reach[g] * sd_brier[g]))
-        if labels[g] > 0:
-            skill = 1.0 - ratio[g]
-            row["skill"] = made("skill", skill, *_ends(skill, reach[g] * sd_skill[g]))
-        else:
-            row["skill"] = made("skill", np.nan, np.nan, np.nan)
-        row["p_value"] = float(adjusted[g])
-        row["flag"] = _flag(adjusted[g], 1.0 - level)
-        rows.append(row)
+    error = sums.mean(3) - sums.mean(1)
+    low, high, least, most = _shares(sums, level, plain=plain)
+    estimable = (sums.expected >= _LEAST) & np.isfinite(p_value)
+    pulled = _pulled(made.part, error, np.where(estimable, _noise(sums), np.nan))
+    brier, reach, skill, off = _losses(sums, level)
+    z = np.sign(error) * np.abs(ndtri(p_value / 2.0)) + 0.0
+    flag = np.where(estimable, "", "not estimable")
+    flag = np.where(adjusted <= 1.0 - level + 1e-12, "miscalibrated", flag)
+    n = sums.n.astype(np.int64).tolist()
+    events = [int(e) if e.is_integer() else e for e in sums.events.tolist()]
+    columns: dict[str, list[Any]] = {
+        "group": made.names,
+        "n": n,
+        "events": events,
+        "predicted": sums.mean(3).tolist(),
+        "observed": _estimates("observed", sums.mean(1), low, high, level, n),
+        "error": _estimates("error", error, least, most, level, n),
+        "error_shrunk": pulled.tolist(),
+        "brier": _estimates("brier_score", brier, brier - reach, brier + reach, level, n),
+        "skill": _estimates("brier_skill_score", skill, skill - off, skill + off, level, n),
+        "z": z.tolist(),
+        "p_value": adjusted.tolist(),
+        "flag": flag.tolist(),
+    }
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     caption = (
-        f"error: mean prediction less observed share; brackets: {percent(level)} intervals; "
-        f"p_value: {_ADJUSTED[adjust]}; not estimable: fewer than {_LEAST:g} expected events or "
-        "non-events"
+        f"error: predicted minus observed; brackets: {percent(level)} intervals of one group; "
+        f"p_value: {_ADJUSTED[adjust]}; not estimable: too few events, non-events or clusters"
     )
-    return ResultTable(tuple(rows), caption=caption, brief=("observed", "brier"))
+    return ResultTable(tuple(rows), caption=caption, brief=("observed", "brier", "skill"))
 
 
 #: What the p-values allow for.
 _ADJUSTED = {
-    "max": "against the largest statistic of all groups by chance",
-    "holm": "adjusted by Holm's method",
-    "bh": "adjusted by Benjamini and Hochberg's method (false discovery rate)",
+    "max": "accounts for all groups, by simulation",
+    "holm": "accounts for all groups, by Holm's method",
+    "bh": "false discovery rate, by Benjamini and Hochberg's method",
 }
 
 
-def _ends(value: float, reach: float) -> tuple[float, float]:
-    return value - reach, value + reach
+def _losses(sums: _Sums, level: float) -> tuple[FloatArray, ...]:
+    """Brier score and skill, each with the reach of its interval."""
+    rate, brier = sums.mean(1), sums.mean(2)
+    zero, one = np.zeros(1), np.ones(1)
+    base = np.where((rate > 0) & (rate < 1), rate * (1.0 - rate), np.nan)
+    ratio = brier / base
+    freedom = np.maximum(np.minimum(sums.units, sums.rarer) - 1.0, 0.5)
+    freedom[(sums.rarer < _LEAST * (1.0 - 1e-9)) | (sums.units < 1.5)] = np.nan
+    reach = stdtrit(freedom, (1.0 + level) / 2.0)
+    sd = np.sqrt(sums.variance(-brier, zero, one, zero))
+    slope = -ratio * (1.0 - 2.0 * rate)
+    sd_ratio = np.sqrt(sums.variance(-ratio * rate**2, slope, one, zero)) / base
+    return brier, reach * sd, 1.0 - ratio, reach * sd_ratio
 
 
-def _flag(p: float, alpha: float) -> str:
-    if np.isnan(p):
-        return "not estimable"
-    return "miscalibrated" if p <= alpha else ""
+def _noise(sums: _Sums) -> FloatArray:
+    """Variance of the error: the larger one of what was seen and of a calibrated model."""
+    rate, score, zero = sums.mean(1), sums.mean(3), np.zeros(1)
+    seen = sums.variance(score - rate, 1.0 + zero, zero, -1.0 + zero)
+    return np.maximum(seen, sums.gaps.variance / sums.total[:, 0] ** 2)
 
 
-def _estimate(level: float, n: int, name: str, value: float, low: float, high: float) -> Estimate:
-    return Estimate(float(value), float(low), float(high), level, n, name)
+def _pulled(part: IntArray, error: FloatArray, variance: FloatArray) -> FloatArray:
+    """Shrink the errors of the groups of the same columns: these don't share rows."""
+    out = np.empty(len(error))
+    for k in range(int(part.max()) + 1):
+        out[part == k] = shrunk(error[part == k], variance[part == k])
+    return out
 
 
-def _columns(by: Any, n: int, n_bands: int) -> dict[str, tuple[IntArray, list[str]]]:
-    """Codes of the rows in each column, and what each code is called."""
-    if hasattr(by, "columns"):
-        given = {str(c): by[c] for c in by.columns}
-    elif isinstance(by, Mapping):
-        given = {str(k): v for k, v in by.items()}
-    elif np.ndim(by) == 2:
-        given = {f"column {j}": np.asarray(by, dtype=object)[:, j] for j in range(np.shape(by)[1])}
-    else:
-        given = {"group": by}
-    if not given:
-        raise InputError("by has no column; expected at least one.")
-    return {name: _codes(values, n, name, n_bands) for name, values in given.items()}
-
-
-def _codes(values: Any, n: int, name: str, n_bands: int) -> tuple[IntArray, list[str]]:
-    a = validate_group_labels(values, n, f"by[{spelled(name)}]")
-    distinct, codes = np.unique(a, return_inverse=True)
-    if a.dtype.kind not in "iuf" or len(distinct) <= _MANY:
-        return codes, [str(v) for v in distinct.tolist()]
-    borders = np.unique(np.quantile(a, np.arange(1, n_bands) / n_bands))
-    codes = np.unique(assign(a, borders), return_inverse=True)[1]
-    ends = [
-        (float(a[codes == k].min()), float(a[codes == k].max())) for k in range(codes.max() + 1)
+def _estimates(
+    name: str, values: FloatArray, low: FloatArray, high: FloatArray, level: float, n: list[int]
+) -> list[Estimate]:
+    rows = zip(values.tolist(), low.tolist(), high.tolist(), n, strict=True)
+    return [
+        Estimate(v, a, b, level, m, name, method="analytic" if a == a else "no interval")
+        for v, a, b, m in rows
     ]
-    return codes, [f"{low:g} to {high:g}" for low, high in ends]
-
-
-def _family(
-    columns: dict[str, tuple[IntArray, list[str]]], *, search: bool
-) -> tuple[Family, list[str]]:
-    """All groups, made of atoms: the combinations of values that occur."""
-    codes = np.column_stack([c for c, _ in columns.values()])
-    atoms, atom = np.unique(codes, axis=0, return_inverse=True)
-    atom = atom.ravel()
-    names = list(columns)
-    member: list[tuple[IntArray, IntArray]] = []
-    named: list[str] = []
-    for size in range(1, (min(3, len(names)) if search else 1) + 1):
-        for chosen in combinations(range(len(names)), size):
-            cells, cell = np.unique(atoms[:, chosen], axis=0, return_inverse=True)
-            at = np.arange(len(atoms))
-            member.append((cell.ravel() + len(named), at))
-            for values in cells:
-                parts = [
-                    f"{names[j]}={columns[names[j]][1][v]}"
-                    for j, v in zip(chosen, values, strict=True)
-                ]
-                named.append(", ".join(parts))
-    rows, at = (np.concatenate(x) for x in zip(*member, strict=True))
-    shape = len(named), len(atoms)
-    return Family(csr_matrix((np.ones(len(rows)), (rows, at)), shape=shape), atom), named

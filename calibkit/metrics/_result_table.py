@@ -164,7 +164,7 @@ class ResultTable:
 def _shown(value: Any, interval: bool = True) -> str:
     """A cell as it is printed."""
     if isinstance(value, Estimate):
-        if not interval or np.isnan(value.value):
+        if not interval or np.isnan(value.low):
             return _shown(value.value)
         return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
     if isinstance(value, (bool, np.bool_, str)):
