@@ -227,8 +227,9 @@ def test_piped_report_is_plain_whole_and_parseable(files):
     values = {row[0]: row[1] for row in rows[1:]}
     for name, e in found["models"][0]["metrics"].items():
         assert float(values[name]) == pytest.approx(e["value"], abs=5e-7)
-    *_, settings, reading, bound, advice = text.splitlines()
+    *_, settings, reading, power, bound, advice = text.splitlines()
     assert "calibrated model would show" in reading
+    assert power.startswith("# With these 300 rows, an RMS calibration error of 0.1")
     least = found["models"][0]["certificate"]["l2"][0]
     assert bound.startswith(f"# prob: RMS error is at least {least:.3f} with 90% confidence. ")
     short = found["models"][0]["certificate"]["short"]

@@ -58,6 +58,8 @@ COMMANDS = {
     ("report, text labels", 0): lambda t, x, out: [
         "report", t, "--label", "odd", "--prob", "p", "--prob", x, *QUICK],
     ("report, groups", 0): lambda t, x, out: ["report", t, *_y(x), *QUICK, "--group", "by"],
+    ("report, by", 0): lambda t, x, out: [
+        "report", t, *_y(x), "--prob", "p", *QUICK, "--by", "odd"],
     ("report, no such column", 1): lambda t, x, out: ["report", t, *_y(x + "3")],
     ("report, no numbers", 1): lambda t, x, out: ["report", t, *_y("by")],
     ("report, no probabilities", 1): lambda t, x, out: ["report", t, *_y(x + "2")],

@@ -81,12 +81,12 @@ def demo(
 
 
 def short_table(results: dict[str, Any]) -> dict[str, Any]:
-    """The same facts with the metrics that the table shows."""
+    """The same facts with the metrics that the table shows, without the differences."""
     models = [
         {"name": m["name"], "metrics": {name: m["metrics"][name] for name in _SHOWN}}
         for m in results["models"]
     ]
-    return {**results, "models": models}
+    return {**results, "comparison": None, "models": models}
 
 
 def held_out() -> Problem:
@@ -113,7 +113,7 @@ def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -
         draw(problem, picture, results, n_bins=_N_BINS, seed=seed)
     for model in results["models"]:  # one error for each model: that of the picture
         del model["metrics"]["calibration_error"]
-    del results["reading"], results["proofs"]
+    del results["reading"], results["power"], results["proofs"]
     results["file"] = "scikit-learn's digits, held-out rows"
     results["label"] = "odd"
     results["worst_bin"] = worst_bin(problem)

@@ -29,6 +29,7 @@ class Options:
     positive: str | None = None
     weight: str | None = None
     group: str | None = None
+    by: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Problem:
     pos_label: Any = None
     weight: FloatArray | None = None
     groups: np.ndarray | None = None
+    #: Columns by which rows are measured one group at a time.
+    by: dict[str, np.ndarray] | None = None
 
     @property
     def scores(self) -> FloatArray:
@@ -73,10 +76,17 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
         for o, n in singles.items()
         if n is not None
     }
-    table.read([*probs, *chosen.values()])
+    bys = find_columns("--by", options.by, table.columns, source) if options.by else []
+    if chosen["--label"] in bys:
+        raise ValueError(
+            f"--by {quoted(chosen['--label'])}: this column is --label, which is unknown for new "
+            "rows; expected columns that are known beforehand."
+        )
+    table.read([*probs, *chosen.values(), *bys])
     y = table.labels(chosen["--label"])
     weight = table.numbers(chosen["--weight"]) if "--weight" in chosen else None
     groups = table.groups(chosen["--group"]) if "--group" in chosen else None
+    by = {n: table.cells(n) for n in bys} or None
     try:
         columns = {n: table.numbers(n) for n in probs}
     except ValueError:
@@ -95,10 +105,10 @@ def read_problem(table: Table, options: Options, *, several: bool) -> Problem:
         _check_two(options, labels, several=several)
     if order is None:
         _check_number(options, probs, labels)
-        return Problem(y, columns, None, event, weight, groups)
+        return Problem(y, columns, None, event, weight, groups, by)
     classes = np.array(list(order))
     matrix = np.column_stack([columns[n] for n in order.values()])
-    return Problem(y, {_common_name(probs): matrix}, classes, event, weight, groups)
+    return Problem(y, {_common_name(probs): matrix}, classes, event, weight, groups, by)
 
 
 def _many(labels: np.ndarray) -> bool:

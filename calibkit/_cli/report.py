@@ -17,7 +17,7 @@ from .._core.errors import InputError, called
 from .._core.labels import is_fractional
 from .._core.optional import require
 from .._core.params import percent
-from .._core.printed import printable, quoted, spelled
+from .._core.printed import listed, printable, quoted, spelled
 from .._core.rows import infer_kind
 from .._core.saved import whole_file
 from .._core.warnings import FewEventsWarning
@@ -32,9 +32,18 @@ from ..displays import (
     problems_of_arrays,
     proof_text,
 )
-from ..metrics import METRICS, Estimate, ScoreTable, certify, estimate_or_value
+from ..metrics import (
+    METRICS,
+    Estimate,
+    ScoreTable,
+    certify,
+    detectable_error,
+    estimate_or_value,
+)
 from . import options as opt
 from .advice import as_options
+from .by_group import group_facts, group_sentence, plain_groups, rich_groups
+from .comparison import cautions, compare_models, plain_comparison, rich_comparison
 from .console import aligned, choice, plain, print_json, progress, rich_table, show
 from .problem import Options, Problem, from_logits, read_problem
 
@@ -57,6 +66,8 @@ LABELS = {name: METRICS[name].label for name in REPORTED} | {
 
 _COLUMNS = ["metric", "value", "low", "high", "null", "null_low", "null_high", "model"]
 _MOST_PANELS = 9
+#: Scores on which the detectable error is simulated.
+_CELLS = 128
 
 #: Called with the share done, between 0 and 1.
 Step = Callable[[float], None]
@@ -84,6 +95,11 @@ _KIND = opt.option(
 _BINS = opt.option("Number of bins of the calibration errors.", "N|auto", callback=check_bins)
 _LEVEL = opt.option(opt.LEVEL, "X", callback=check_level)
 _SEED = opt.option("Seed of the simulations.", "N", min=0)
+_BY = opt.option(
+    "Column of groups to measure one by one, such as region. Numbers are cut into bands. For "
+    "several columns repeat the option, or pass a,b,c. Default: none.",
+    "COL",
+)
 _PLOT = opt.option(
     "Draw the reliability diagram to this file (.png, .pdf or .svg). Default: none.", "PNG"
 )
@@ -93,6 +109,7 @@ def report(
     file: opt.File,
     label: opt.Label,
     prob: opt.Prob,
+    by: Annotated[list[str] | None, _BY] = None,
     group: opt.RowGroup = None,
     weight: opt.Weight = None,
     positive: opt.Positive = None,
@@ -112,6 +129,7 @@ def report(
     calibkit report games.csv --label won --prob model
     calibkit report games.csv --label won --prob model --prob rival --plot r.png
     calibkit report pets.csv --label pet --prob 'p_*'
+    calibkit report games.csv --label won --prob model --by league
 
     Each error is printed with a confidence interval, and with the value that a
     perfectly calibrated model would show on the same rows. Its column is named
@@ -119,7 +137,9 @@ def report(
 
     \b
     Each --prob column is one model, and all models are measured on the same
-    rows. All columns together are one model (one column per class) if
+    rows. Their differences are printed first: of two models, or between each
+    model and the one with the lowest Brier score. All columns together are one
+    model (one column per class) if
       - there are more than two labels: name the columns after the classes
         (p_cat, p_dog, p_owl) or use --classes;
       - --classes is given; or
@@ -134,7 +154,7 @@ def report(
     n_bins: Bins = "auto" if bins == "auto" else int(bins)
     table = Table(Source.of(file))
     problem = read_problem(
-        table, Options(label, prob, classes, positive, weight, group), several=True
+        table, Options(label, prob, classes, positive, weight, group, by), several=True
     )
     with table.located(), progress("estimating") as share:
         problem = from_logits(problem) if logit else problem
@@ -150,7 +170,7 @@ def report(
     if picture is not None:
         draw(problem, picture, results, n_bins=n_bins, seed=seed)
     results = {"calibkit": __version__, "file": table.source.name, "label": label, **results}
-    notes = [*results["reading"], *results["proofs"]]
+    notes = [*results["reading"], *results["power"], *results["proofs"]]
     if plot is not None:
         notes.append(f"Picture: {plot} (the dots are equal-mass bins)")
     show_report(results, notes, [f"# {note}" for note in notes], as_json=as_json)
@@ -204,9 +224,12 @@ def facts(
             if step is not None:
                 step((len(models) * len(REPORTED) + len(metrics)) / total)
         proof = None if _uncertifiable(problem) else _certificate(problem, p, kind, level, seed)
-        models.append(
-            {"name": name, **_means(problem, p, kind), "metrics": metrics, "certificate": proof}
-        )
+        found = {"name": name, **_means(problem, p, kind), "metrics": metrics, "certificate": proof}
+        found["detectable"] = _detectable(problem, p, kind, found, seed)
+        if problem.by is not None:
+            found["groups"] = group_facts(problem, p, level=level, seed=seed)
+        models.append(found)
+    compared = _compared(problem, models, kind, n_bins, level, seed)
     out = {
         "n": len(problem.y),
         "kind": kind,
@@ -217,12 +240,30 @@ def facts(
         "level": level,
         "n_resamples": n_resamples,
         "seed": seed,
+        "comparison": compared,
         "models": models,
     }
-    proofs = [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)]
+    proofs = cautions(compared)
+    proofs += [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)]
     proofs += _bounds(models, kind, level, _uncertifiable(problem))
     said = [reading(m, kind) for m in models]
-    return {**plain(out), "reading": said, "proofs": proofs}
+    said += [group_sentence(m["name"], m["groups"], level) for m in models if "groups" in m]
+    return {**plain(out), "reading": said, "power": _power(models), "proofs": proofs}
+
+
+def _compared(
+    problem: Problem,
+    models: list[dict[str, Any]],
+    kind: Kind,
+    n_bins: Bins,
+    level: float,
+    seed: int,
+) -> dict[str, Any] | None:
+    """The differences of several models."""
+    if len(models) < 2:
+        return None
+    best = min(models, key=lambda m: m["metrics"]["brier_score"]["value"])["name"]
+    return compare_models(problem, best, kind=kind, n_bins=n_bins, level=level, seed=seed)
 
 
 def _n_columns(p: FloatArray) -> int:
@@ -327,6 +368,43 @@ def _mean_names(kind: str) -> tuple[str, str]:
 def _means_of(model: dict[str, Any], kind: str) -> list[str]:
     """The means that a table shows: the demo leaves them out."""
     return [name for name in _mean_names(kind) if name in model]
+
+
+def _detectable(
+    problem: Problem, p: FloatArray, kind: str, model: dict[str, Any], seed: int
+) -> dict[str, Any] | None:
+    """The smallest error that the test of these rows finds; only of equal, independent rows."""
+    if problem.weight is not None or problem.groups is not None or kind == "classwise":
+        return None
+    error = model["metrics"]["calibration_error"]
+    if kind == "top_label":
+        _, p = _confidence(problem, p)
+    elif p.ndim == 2:
+        p = p[:, problem.classes == _event(problem)][:, 0]
+    n = len(p)
+    if n < 2:
+        return None
+    if n > _CELLS:  # their quantiles say as much, in a fraction of the time
+        p = np.sort(p)[(np.arange(_CELLS) * 2 + 1) * n // (2 * _CELLS)]
+    test = {"n_bins": error["params"]["n_bins"], "alpha": 0.5 * (1.0 - error["level"])}
+    return asdict(detectable_error(p, n=n, n_draws=1000, random_state=seed, **test))
+
+
+def _power(models: list[dict[str, Any]]) -> list[str]:
+    """Whether there are enough rows to find an error of the calibration, in a line."""
+    known = [(m["name"], m["detectable"]) for m in models if m["detectable"] is not None]
+    sizes: dict[str, list[str]] = {}
+    for name, d in known:
+        if np.isfinite(d["error"]):
+            sizes.setdefault(f"{d['error']:#.2g}", []).append(name)
+    if not sizes:
+        return ["These rows are too few to find any shift of all log-odds."] if known else []
+    n, power = (known[0][1][k] for k in ("n", "power"))
+    each = [size + f" ({listed(names)})" * (len(sizes) > 1) for size, names in sizes.items()]
+    return [
+        f"With these {n:,} rows, an RMS calibration error of {', '.join(each)} would be found with "
+        f"probability {percent(power)}, if all log-odds are shifted alike."
+    ]
 
 
 def reading(model: dict[str, Any], kind: str) -> str:
@@ -470,7 +548,9 @@ def plain_report(facts: dict[str, Any]) -> list[str]:
             null = [_exact(m[k]) if name in ERRORS else "-" for k in _COLUMNS[4:7]]
             rows.append([name, *shown, *null, model["name"]])
     head = f"# {facts['file']}: {title(facts)}" if "file" in facts else f"# {title(facts)}"
-    return [head, *aligned(rows), f"# {settings(facts)}"]
+    first = [] if facts["comparison"] is None else plain_comparison(facts["comparison"])
+    groups = plain_groups(facts["models"]) if "groups" in facts["models"][0] else []
+    return [head, *first, *aligned(rows), *groups, f"# {settings(facts)}"]
 
 
 def _exact(value: float | None) -> str:
@@ -502,7 +582,10 @@ def rich_report(facts: dict[str, Any]) -> list[Any]:
             table.add_row(*shown, *cells, end_section=last)
     head = Text(printable(facts.get("file", "")), style="bold")
     head.append(("  " if head else "") + printable(title(facts)), style="not bold")
-    return [head, table, "", Text(settings(facts), style="dim")]
+    level = percent(facts["level"])
+    first = [] if facts["comparison"] is None else rich_comparison(facts["comparison"], level)
+    groups = rich_groups(facts["models"], level) if "groups" in facts["models"][0] else []
+    return [head, *first, table, *groups, "", Text(settings(facts), style="dim")]
 
 
 def _cells(name: str, e: dict[str, Any]) -> list[Any]:

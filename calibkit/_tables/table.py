@@ -17,6 +17,9 @@ from .._typing import FloatArray
 from .files import Source
 from .records import SEPARATORS, places_of, to_number
 
+#: What an empty cell is called among texts.
+_EMPTY = "(empty)"
+
 
 class Table:
     """A table; :meth:`read` reads its columns."""
@@ -125,6 +128,24 @@ class Table:
         """A column as group labels, which are only compared for equality."""
         series = self._series[name]
         return self._labels(name, series.rank("dense") if series.dtype.is_integer() else series)
+
+    def cells(self, name: str) -> np.ndarray:
+        """A column to sort rows by: as labels, but cells may be empty (NaN among numbers)."""
+        pl = require("polars", "cli")
+        series = self._series[name]
+        empty = series.is_null()
+        if series.dtype == pl.String:
+            empty |= series.fill_null("").str.strip_chars() == ""
+        filled = ~empty.to_numpy()
+        if filled.all():
+            return self.labels(name)
+        known = self._labels(name, series.filter(pl.Series(filled)))
+        if known.dtype.kind in "iuf":
+            out = np.full(len(series), np.nan)
+        else:
+            known, out = known.astype(str).astype(object), np.full(len(series), _EMPTY, object)
+        out[filled] = known
+        return out if out.dtype.kind == "f" else out.astype(str)
 
     def _labels(self, name: str, series: Any) -> np.ndarray:
         pl = require("polars", "cli")

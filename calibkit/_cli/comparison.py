@@ -1,0 +1,146 @@
+"""The first part of a report on several models: which one is better on these rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from rich.text import Text
+
+from .._core.printed import listed, printable, quoted
+from .._core.warnings import FewEventsWarning
+from .._typing import Bins, Kind
+from ..metrics import compare
+from .console import aligned, rich_table
+from .problem import Problem
+
+#: What is compared, with its settings and its label; of the calibration error its debiased square.
+_COMPARED: dict[str, tuple[dict[str, str], str]] = {
+    "brier_score": ({}, "Brier score"),
+    "log_loss": ({}, "log loss"),
+    "calibration_error": ({"norm": "l2", "strategy": "quantile"}, "squared RMS cal. error"),
+}
+_COLUMNS = ["difference", "value", "low", "high", "p_value", "p_holm", "model", "minus"]
+
+
+def compare_models(
+    problem: Problem, best: str, *, kind: Kind, n_bins: Bins, level: float, seed: int
+) -> dict[str, Any]:
+    """Differences of two models, or of more from the one with the lowest Brier score."""
+    names = list(problem.models)
+    # A column may be called "all" or "best", which compare reads as words.
+    models = {str(i): p for i, p in enumerate(problem.models.values())}
+    reference = 1 if len(names) == 2 else names.index(best)
+    differences: list[dict[str, Any]] = []
+    for metric, (settings, _) in _COMPARED.items():
+        params = {**settings, "kind": kind, "n_bins": n_bins} if settings else {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
+            found = compare(
+                metric,
+                problem.y,
+                models,
+                reference=str(reference),
+                level=level,
+                groups=problem.groups,
+                sample_weight=problem.weight,
+                pos_label=problem.pos_label,
+                classes=problem.classes,
+                random_state=seed,
+                **params,
+            )
+        for d in found.differences:
+            pair = {"first": names[int(d.first)], "second": names[int(d.second)]}
+            numbers = {k: getattr(d, k) for k in ("value", "low", "high", "p_value", "p_adjusted")}
+            differences.append({"metric": metric, **pair, **numbers, "caution": d.caution})
+    out = {"reference": names[reference], "differences": differences}
+    return {"verdict": _verdict(differences, 1.0 - level), **out}
+
+
+def _verdict(differences: list[dict[str, Any]], alpha: float) -> str:
+    """Which model has the lower Brier score, in a sentence."""
+    scores = [d for d in differences if d["metric"] == "brier_score"]
+    shown = [d for d in scores if d["p_adjusted"] <= alpha]
+    if len(scores) > 1:
+        best = quoted(scores[0]["second"])
+        parts = []
+        if shown:
+            parts.append(f"lower than that of {_names(shown)}")
+        if others := [d for d in scores if d not in shown]:
+            parts.append(f"no difference from {_names(others)} is shown")
+        return f"{best} has the lowest Brier score of {len(scores) + 1} models: {'; '.join(parts)}"
+    (d,) = scores
+    n, p = _digits(d), f"p {_p(d['p_value'])}"
+    value, *ends = (d[k] for k in ("value", "low", "high"))
+    first, second = quoted(d["first"]), quoted(d["second"])
+    if not shown:
+        low, high = ends
+        numbers = f"{value:.{n}f} [{low:.{n}f}, {high:.{n}f}], {p}"
+        return f"no difference is shown: Brier score of {first} minus that of {second} is {numbers}"
+    low, high = sorted(map(abs, ends))
+    better, worse = (second, first) if value > 0 else (first, second)
+    numbers = f"{abs(value):.{n}f} [{low:.{n}f}, {high:.{n}f}], {p}"
+    return f"{better} has a lower Brier score than {worse}, by {numbers}"
+
+
+def _names(differences: list[dict[str, Any]]) -> str:
+    return listed([d["first"] for d in differences], 8, "models")
+
+
+def _digits(d: dict[str, Any]) -> int:
+    """Decimals that show two digits of the width of the interval, at least four."""
+    width = d["high"] - d["low"]
+    return next((n for n in range(4, 9) if width >= 10.0 ** (1 - n)), 4)
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def cautions(comparison: dict[str, Any] | None) -> list[str]:
+    """Why intervals may be too narrow, each reason once."""
+    if comparison is None:
+        return []
+    said = dict.fromkeys(d["caution"] for d in comparison["differences"])
+    return [f"Differences: {caution}." for caution in said if caution]
+
+
+def _meaning(comparison: dict[str, Any]) -> str:
+    several = len(comparison["differences"]) > len(_COMPARED)
+    return "differences on the same rows; below 0, the model is better than the one after minus" + (
+        "; Holm: p-values adjusted for the number of models" if several else ""
+    )
+
+
+def plain_comparison(comparison: dict[str, Any]) -> list[str]:
+    """The verdict and the differences, as lines."""
+    rows = [_COLUMNS]
+    for d in comparison["differences"]:
+        numbers = [f"{d[k]:.6f}" for k in _COLUMNS[1:4]]
+        p_values = [f"{d[k]:.4g}" for k in ("p_value", "p_adjusted")]
+        squared = "squared_" * (d["metric"] == "calibration_error")
+        rows.append([squared + d["metric"], *numbers, *p_values, d["first"], d["second"]])
+    return [f"# {comparison['verdict']}", *aligned(rows), f"# {_meaning(comparison)}"]
+
+
+def rich_comparison(comparison: dict[str, Any], level: str) -> list[Any]:
+    """The same for a terminal."""
+    differences = comparison["differences"]
+    several = len(differences) > len(_COMPARED)
+    table = rich_table()
+    minus = f"minus {printable(comparison['reference'])}"
+    table.add_column("difference")
+    table.add_column("model", overflow="fold")
+    table.add_column(Text(minus), justify="right", overflow="fold")
+    table.add_column(f"{level} interval", justify="right", style="dim")
+    table.add_column("p (Holm)" if several else "p", justify="right")
+    for metric, (_, label) in _COMPARED.items():
+        rows = [d for d in differences if d["metric"] == metric]
+        for i, d in enumerate(rows):
+            value, low, high = (f"{d[k]:.{_digits(d)}f}" for k in ("value", "low", "high"))
+            p = _p(d["p_adjusted"]).removeprefix("= ")
+            names = "" if i else label, printable(d["first"])
+            cells = map(Text, (*names, value, f"{low}..{high}", p))
+            table.add_row(*cells, end_section=several and i == len(rows) - 1)
+    verdict = Text(printable(comparison["verdict"]), style="bold")
+    return [verdict, table, Text(_meaning(comparison), style="dim"), ""]
