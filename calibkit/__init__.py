@@ -17,7 +17,8 @@ HistogramBinningCalibrator.certify_bins bounds the error of every bin from the f
 rows_to_certify says how many rows a certificate needs.
 Streams: the module online has calibrators that update with each label;
 compare_online_calibrators compares them, prequential_errors measures the calibration of forecasts
-over time, and CalibrationAlarm raises an alarm when forecasts become miscalibrated.
+over time, CalibrationAlarm raises an alarm when forecasts become miscalibrated, and
+ComparisonAlarm when one of two models is better.
 Decisions: the module decisions evaluates confidence signals, calibrates them with
 cross-validation, transfers calibrators to other tasks, and decides whether to accept, review or
 discard an output, with an error-rate guarantee.
@@ -99,6 +100,7 @@ from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
 from .metrics import squared_calibration_error as squared_calibration_error
 from .online import CalibrationAlarm as CalibrationAlarm
+from .online import ComparisonAlarm as ComparisonAlarm
 from .online import Prequential as Prequential
 from .online import compare_online_calibrators as compare_online_calibrators
 from .online import prequential_errors as prequential_errors
@@ -122,6 +124,7 @@ __all__ = [
     "CalibratorComparison",
     "Certificate",
     "Comparison",
+    "ComparisonAlarm",
     "ComparisonDisplay",
     "Detectable",
     "Difference",

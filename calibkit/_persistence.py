@@ -54,8 +54,9 @@ def to_dict(calibrator: Any) -> dict[str, Any]:
     ----------
     calibrator : calibrator, CalibratedClassifier, CalibrationAlarm, or other
         Any fitted calibrator, a fitted :class:`CalibratedClassifier` (its estimator is written by
-        skops: ``pip install "calibkit[skops]"``), a :class:`CalibrationAlarm`, or a decision rule,
-        threshold, policy or quantile calibrator of ``calibkit.decisions``.
+        skops: ``pip install "calibkit[skops]"``), a :class:`CalibrationAlarm` or
+        :class:`ComparisonAlarm`, or a decision rule, threshold, policy or quantile calibrator of
+        ``calibkit.decisions``.
 
     Returns
     -------

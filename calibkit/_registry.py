@@ -19,6 +19,7 @@ from ._core.printed import spelled
 OTHERS = {
     "calibrated_classifier": ("calibkit", "CalibratedClassifier"),
     "calibration_alarm": ("calibkit", "CalibrationAlarm"),
+    "comparison_alarm": ("calibkit", "ComparisonAlarm"),
     "decision_rule": ("calibkit.decisions", "DecisionRule"),
     "multi_stream": ("calibkit.online", "MultiStreamCalibrator"),
     "quantile": ("calibkit.decisions", "QuantileCalibrator"),

@@ -62,8 +62,8 @@ SECTIONS = {
         online.HedgingCalibrator online.OnlinePlattCalibrator online.OnlineBetaCalibrator
         online.OnlineTemperatureCalibrator online.WindowedCalibrator
         online.OnlineCalibratedClassifier online.MultiStreamCalibrator online.Journal
-        online.Labeled CalibrationAlarm prequential_errors Prequential
-        compare_online_calibrators""",
+        online.Labeled CalibrationAlarm ComparisonAlarm prequential_errors
+        Prequential compare_online_calibrators""",
     "Write a calibrator: `calibkit.base` and `calibkit.testing`": """base.BaseCalibrator
         base.LogOddsCalibrator online.OnlineCalibrator base.register_calibrator
         testing.check_calibrator testing.yield_checks testing.binary_data testing.multiclass_data

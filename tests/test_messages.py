@@ -18,6 +18,7 @@ import calibkit
 from calibkit import (
     CalibratedClassifier,
     CalibrationAlarm,
+    ComparisonAlarm,
     DriftDisplay,
     PlattCalibrator,
     ReliabilityDisplay,
@@ -97,6 +98,15 @@ CALLS = {
     ),
     "certify of a calibrator": (PlattCalibrator().fit(P, Y).certify, {"X": P, "y": Y}),
     "alarm": (lambda **k: CalibrationAlarm(**k).update(Y, P), {}),
+    "ComparisonAlarm": (
+        lambda **k: ComparisonAlarm("log_loss", **k).update(Y, P, P**2),
+        {"floor": 0.01, "alpha": 0.1},
+    ),
+    "ComparisonAlarm metric": (ComparisonAlarm, {"metric": "brier_score", "floor": None}),
+    "ComparisonAlarm.update": (
+        lambda y, p, q: ComparisonAlarm().update(y, p, q),
+        {"y": Y, "p": P, "q": P**2},
+    ),
     "compare_online_calibrators": (
         compare_online_calibrators,
         {"X": P, "y": Y, "methods": {"a": None}},

@@ -11,6 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from calibkit import (
     CalibratedClassifier,
     CalibrationAlarm,
+    ComparisonAlarm,
     DriftDisplay,
     HardScoresWarning,
     IdentityCalibrator,
@@ -78,6 +79,7 @@ def gate():
         (ReliabilityDisplay.from_predictions, "from_predictions(labels, scores)"),
         (RiskCoverageDisplay.from_predictions, "from_predictions(labels, scores)"),
         (lambda y, p: CalibrationAlarm().update(y, p), "update(labels, scores)"),
+        (lambda y, p: ComparisonAlarm().update(y, p, p), "update(labels, scores)"),
         (lambda y, p: DriftDisplay.from_scores(p, y), "from_scores(scores, labels)"),
         (
             lambda y, p: compare_online_calibrators(p, y),

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from calibkit import (
     CalibrationAlarm,
+    ComparisonAlarm,
     LabelOrderWarning,
     PlattCalibrator,
     brier_score,
@@ -115,12 +116,14 @@ def test_functions_refuse_odd_input_in_our_words():
             refuses(lambda m=metric, b=bad: m.function(Y, P, sample_weight=b))
     for bad in LABELS.values():
         refuses(lambda b=bad: CalibrationAlarm().update(b, P))
+        refuses(lambda b=bad: ComparisonAlarm().update(b, P, P))
         refuses(lambda b=bad: prequential_errors(b, P))
         refuses(lambda b=bad: decisions.RiskControlledThreshold(0.1).fit(P, b))
         refuses(lambda b=bad: decisions.evaluate_confidence(P, b))
         refuses(lambda b=bad: MultiStreamCalibrator().partial_fit(P, b, Y))
     for bad in SCORES.values():
         refuses(lambda b=bad: CalibrationAlarm().update(Y, b))
+        refuses(lambda b=bad: ComparisonAlarm().update(Y, P, b))
         refuses(lambda b=bad: MultiStreamCalibrator().partial_fit(b, Y, Y))
         refuses(lambda b=bad: decisions.QuantileCalibrator().fit(b, [0.5] * 30, 10))
 

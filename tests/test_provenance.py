@@ -15,6 +15,7 @@ import calibkit
 from calibkit import (
     CalibratedClassifier,
     CalibrationAlarm,
+    ComparisonAlarm,
     PlattCalibrator,
     TemperatureCalibrator,
     from_dict,
@@ -51,11 +52,14 @@ def others():
     rule = DecisionRule("a_signal", PlattCalibrator().fit(P, Y), gate)
     alarm = CalibrationAlarm()
     alarm.update(Y, P)
+    race = ComparisonAlarm()
+    race.update(Y, P, P / 2)
     yield gate, 300
     yield rule, 300
     yield TriagePolicy(cost_accept_wrong=5, cost_review=1, cost_discard_right=2), None
     yield QuantileCalibrator().fit(P, (Y + 1) / 3, n_trials=np.full(300, 3)), 300
     yield alarm, 300
+    yield race, 300
     yield MultiStreamCalibrator().partial_fit(P, Y, stream=np.arange(300) % 7), 300
 
 

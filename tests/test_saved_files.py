@@ -14,6 +14,7 @@ import pytest
 from calibkit import (
     CalibratedClassifier,
     CalibrationAlarm,
+    ComparisonAlarm,
     HistogramBinningCalibrator,
     OneVsRestCalibrator,
     TopLabelCalibrator,
@@ -111,6 +112,16 @@ def of_alarm(alarm):
     return {"evidence": out, "time": alarm.alarm_time_}
 
 
+def of_comparison(race):
+    k, out = len(race.classes_), []
+    for p, y in ((0.23, 1), (0.77, None), (0.91, 0)):
+        row = [p, 1.0 - p, *[0.0] * (k - 2)]
+        race.update([None if y is None else race.classes_.tolist()[y]], [row], [row[::-1]])
+        evidence = [race.log_e_value_, *race.log_e_values_.values(), float(race.alarm_)]
+        out.append([race.difference_, race.low_, race.high_, *evidence, race.n_seen_])
+    return {"evidence": out, "time": race.alarm_time_, "known": race.better_}
+
+
 def of_threshold(gate):
     best = None if gate.best_ is None else list(gate.best_)
     known = [gate.n_outputs_, gate.n_tested_, gate.n_accepted_, gate.n_groups_]
@@ -143,6 +154,7 @@ PROBES = {
     BaseCalibrator: of_calibrator,
     MultiStreamCalibrator: of_many,
     CalibrationAlarm: of_alarm,
+    ComparisonAlarm: of_comparison,
     RiskControlledThreshold: of_threshold,
     TriagePolicy: of_policy,
     QuantileCalibrator: of_quantiles,

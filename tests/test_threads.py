@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from calibkit import CalibrationAlarm, from_dict, to_dict
+from calibkit import CalibrationAlarm, ComparisonAlarm, from_dict, to_dict
 from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
 from calibkit.testing import binary_data
 
@@ -183,14 +183,17 @@ def test_new_streams(kind):
     assert (cal.streams_ == ids[: 20 * (5 * ROUNDS + 1)]).all()
 
 
-def test_alarm():
+@pytest.mark.parametrize("cls", [CalibrationAlarm, ComparisonAlarm])
+def test_alarm(cls):
     p, y = binary_data(n=300)
-    alarm, alone = CalibrationAlarm(), CalibrationAlarm()
+    alarm, alone = cls(), cls()
+    models = 1 if cls is CalibrationAlarm else 2
 
     def of(one):
         def write(i):
-            one.update(y[:20], p[:20])
-            one.update(int(y[i % 300]), float(p[i % 300]))
+            one.update(y[:20], *(p[:20] ** k for k in range(1, models + 1)))
+            row = float(p[i % 300])
+            one.update(int(y[i % 300]), *(row**k for k in range(1, models + 1)))
 
         return write
 

@@ -32,6 +32,7 @@ threads may predict while one thread updates; each prediction uses the state bef
 update. Save and copy a calibrator from the thread that updates it.
 
 To measure forecasts: :func:`prequential_errors`, :class:`CalibrationAlarm`,
+:class:`ComparisonAlarm` (which of two models is better),
 :func:`compare_online_calibrators` and :class:`calibkit.DriftDisplay`.
 """
 
@@ -48,6 +49,7 @@ from ._multi import MultiStreamCalibrator as MultiStreamCalibrator
 from ._pending import Labeled as Labeled
 from ._prequential import Prequential as Prequential
 from ._prequential import prequential_errors as prequential_errors
+from ._race import ComparisonAlarm as ComparisonAlarm
 from ._scaling import OnlineBetaCalibrator as OnlineBetaCalibrator
 from ._scaling import OnlinePlattCalibrator as OnlinePlattCalibrator
 from ._temperature import OnlineTemperatureCalibrator as OnlineTemperatureCalibrator

@@ -191,6 +191,10 @@ def others():
     rung = ck.CalibrationAlarm(classes=["no", "yes"])
     rung.update(["yes", "no", None] * 30, [0.05, 0.05, 0.5] * 30)
     yield "alarm_rung", rung
+    race = ck.ComparisonAlarm("log_loss", floor=0.01, classes=["a", "b", "c"])
+    x, y = several(["a", "b", "c"])
+    race.update(y, np.full_like(x, 1 / 3), x)
+    yield "comparison", race
     rng = np.random.default_rng(4)
     p = np.round(rng.beta(4, 1, 2000), 4)
     right = (rng.random(2000) < p).astype(int)
@@ -274,7 +278,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             copy = shutil.copy(path, Path(folder) / path.name)
             found[path.name] = answers_of_journal(copy)
-    (FOLDER / "answers.json").write_text(json.dumps(rounded(found)) + "\n")
+    (FOLDER / "answers.json").write_text(json.dumps(rounded(found), separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
