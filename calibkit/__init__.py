@@ -10,8 +10,8 @@ Metrics: calibration_error, squared_calibration_error, expected_calibration_erro
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
 risk_coverage_curve and area_under_risk_coverage.
 estimate adds a confidence interval to any metric, compare says which of several models is better,
-group_table where a model is wrong, and detectable_error whether the rows are enough. ScoreTable
-handles data in chunks, and get_scorer makes scikit-learn scorers.
+group_table where a model is wrong, and detectable_error whether the rows are enough (rows_to_detect
+how many are). ScoreTable handles data in chunks, and get_scorer makes scikit-learn scorers.
 Certificates: certify bounds the calibration error from held-out rows;
 HistogramBinningCalibrator.certify_bins bounds the error of every bin from the fitting rows;
 rows_to_certify says how many rows a certificate needs.
@@ -98,6 +98,7 @@ from .metrics import maximum_calibration_error as maximum_calibration_error
 from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
+from .metrics import rows_to_detect as rows_to_detect
 from .metrics import squared_calibration_error as squared_calibration_error
 from .online import CalibrationAlarm as CalibrationAlarm
 from .online import ComparisonAlarm as ComparisonAlarm
@@ -188,6 +189,7 @@ __all__ = [
     "risk_coverage_curve",
     "roc_auc",
     "rows_to_certify",
+    "rows_to_detect",
     "save",
     "squared_calibration_error",
     "to_dict",

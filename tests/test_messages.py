@@ -89,6 +89,11 @@ CALLS = {
         {"y_true": Y, "y_prob": P, "by": ["a", "b"] * 30, "n_draws": 100},
     ),
     "certify": (certify, {"y_true": Y, "y_prob": P}),
+    "detectable_error": (calibkit.detectable_error, {"y_prob": P, "n_draws": 100}),
+    "rows_to_detect": (
+        calibkit.rows_to_detect,
+        {"y_prob": P, "error": 0.3, "n_draws": 100},
+    ),
     "rows_to_certify": (rows_to_certify, {"error": 1e-9, "n_bins": 2}),
     "prequential_errors": (prequential_errors, {"y_true": Y, "y_prob": P}),
     "from_arrays": (ScoreTable.from_arrays, {"y_true": Y, "y_prob": P}),

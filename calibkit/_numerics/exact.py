@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import bdtr, betaincinv
+from scipy.special import bdtr, betainc, betaincinv, ndtri
 
 from .._typing import FloatArray, IntArray
 
@@ -28,6 +28,23 @@ def simultaneous(share: FloatArray, n: FloatArray, level: float) -> tuple[FloatA
 def at_most(events: IntArray | int, n: IntArray | int, rate: float) -> FloatArray:
     """P(Bin(n, rate) <= events): the exact p-value of "the rate is ``rate`` or more"."""
     return bdtr(events, n, rate)
+
+
+def binomial_grid(n: int, rate: float, size: int, start: float) -> FloatArray:
+    """``size`` numbers in ascending order that are distributed as Bin(n, rate), evenly spread.
+
+    They are the quantiles of a grid with this start in (0, 1): those of a larger rate are nowhere
+    smaller. A second-order expansion (Cornish and Fisher 1938) replaces wide distributions.
+    """
+    mean, sd = n * rate, np.sqrt(n * rate * (1.0 - rate))
+    if sd > 20.0:
+        z = ndtri((np.arange(size) + start) / size)
+        return np.clip(np.rint(mean + sd * z + (1.0 - 2.0 * rate) * (z * z - 1.0) / 6.0), 0.0, n)
+    low, high = max(mean - 9.0 * sd - 9.0, 0.0), min(mean + 9.0 * sd + 40.0, n)
+    k = np.arange(int(low), int(high) + 1)
+    below = np.floor((1.0 - betainc(k + 1, n - k, rate)) * size + (1.0 - start))
+    below[-1] = size
+    return np.repeat(k.astype(np.float64), np.diff(below, prepend=0.0).astype(np.intp))
 
 
 def upper_bound(events: IntArray | int, n: IntArray | int, tail: float) -> FloatArray:

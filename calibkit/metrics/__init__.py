@@ -19,6 +19,7 @@ from ._groups import group_table as group_table
 from ._interval import bin_worth as bin_worth
 from ._power import Detectable as Detectable
 from ._power import detectable_error as detectable_error
+from ._power import rows_to_detect as rows_to_detect
 from ._result_table import ResultTable as ResultTable
 from ._scorers import get_scorer as get_scorer
 from ._scorers import get_scorer_names as get_scorer_names

@@ -127,7 +127,10 @@ def combine(norm: str, raw: FloatArray) -> float:
 
 
 def raw_kernel(table: ScoreTable, borders: FloatArray, norm: str, noise: str | None) -> Kernel:
-    """:func:`raw_errors` as a function of the weights in the cells of a table."""
+    """:func:`raw_errors` as a function of the weights in the cells of a table.
+
+    The weights may be one row for many rows of labels.
+    """
     starts = bin_starts(table.p, borders)
     starts = np.unique(starts[starts < len(table)])  # empty bins are ignored
     if noise is None:
@@ -140,20 +143,22 @@ def raw_kernel(table: ScoreTable, borders: FloatArray, norm: str, noise: str | N
         return error
     starts = starts[merged_starts(*(np.add.reduceat(a, starts) for a in (table.w, table.w2)))]
     # Squared weights and fractional labels in a cell, per unit of its weight.
-    square = 1.0 if table.plain else table.w2 / table.w
-    fraction = 0.0 if table.plain else (table.w2y - table.w2yy) / table.w
+    plain = table.plain
+    square = 1.0 if plain else table.w2 / table.w
+    fraction = 0.0 if plain else (table.w2y - table.w2yy) / table.w
+    moved = square * (1.0 - 2.0 * table.p)
 
     def corrected(w: FloatArray, wy: FloatArray) -> FloatArray:
         def per_bin(values: FloatArray) -> FloatArray:
             return np.add.reduceat(values, starts, axis=-1)
 
-        w2, w2y = square * w, square * wy
-        w2yy = w2y - fraction * w
-        differences = per_bin(w2 * table.p**2 - 2.0 * table.p * w2y + w2yy)
+        w2, without = square * w, fraction * w
+        differences = per_bin(w2 * table.p**2 - without) + per_bin(moved * wy)
         size = per_bin(w)
         parts = [size, size, per_bin(w * table.p), per_bin(wy), differences]
-        if not table.plain:
-            parts += [per_bin(w2), per_bin(w2 * table.p), per_bin(w2y), per_bin(w2yy)]
+        if not plain:
+            w2y = square * wy
+            parts += [per_bin(w2), per_bin(w2 * table.p), per_bin(w2y), per_bin(w2y - without)]
         sums = BinSums(*parts)  # type: ignore[arg-type]
         return absolute_error(sums, noise) if norm == "l1" else squared_error(sums, noise)
 
