@@ -158,6 +158,15 @@ def positive_weights(sample_weight: Any, n: int) -> FloatArray | None:
     return np.where(w < _LEAST * w.max(), 0.0, w)
 
 
+def kept_rows(sample_weight: Any, n: int) -> IntArray:
+    """Places of the n rows that have a weight, among all rows."""
+    if sample_weight is None:
+        return np.arange(n)
+    w = _weights(sample_weight, len(np.asarray(sample_weight)))
+    assert w is not None
+    return np.flatnonzero(w)
+
+
 def _event_shares(
     distinct: np.ndarray, shares: FloatArray, pos_label: Any
 ) -> tuple[np.ndarray, FloatArray]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 from scipy.special import stdtr, stdtrit
 
 from .._typing import FloatArray, IntArray
+from .influence import MOST_SHARE
+from .links import row_blocks
 from .weights import effective_count
 
-#: Gaps of bins that are drawn for an interval of a difference of errors.
-N_DRAWS = 4000
+#: Draws of the noise of a difference of errors.
+N_DRAWS = 10_000
+#: Differences below this share of the errors are due to rounding.
+_ROUNDING = 1e-12
 
 
 class Tested(NamedTuple):
@@ -24,115 +28,165 @@ class Tested(NamedTuple):
     p_value: float
 
 
-def unit_sums(pull: FloatArray, w: FloatArray | None, groups: IntArray | None) -> tuple[
-    FloatArray, float
-]:  # fmt: skip
-    """What each independent row or group adds, and the degrees of freedom of their variance.
+class PairNoise(NamedTuple):
+    """Noise of a difference: its variance, the degrees of freedom of that, and the number of units
+    of equal size that would show it."""
 
-    ``pull`` may have several columns. Each sum of squares is to be multiplied by
-    (freedom + 1) / freedom.
+    variance: float
+    freedom: float
+    deciding: float
+
+
+class Units:
+    """Independent rows, or groups of rows, each of which moves a metric.
+
+    ``parts`` of shape (1, n) or (2, n) hold the share of each row in all rows, or in either class.
+    A unit with the share h of the weight of its part pulls the metric to itself, so that its square
+    is too small by 1 - h. The variance of two classes is known on as many degrees of freedom as
+    Welch (1947) counts, and that of uneven weights on those of Satterthwaite (1946).
     """
-    size: FloatArray = np.ones(len(pull)) if w is None else w
-    if groups is not None:
-        size = np.bincount(groups, size).astype(np.float64)
-        columns = pull.reshape(len(pull), -1).T
-        summed = np.column_stack([np.bincount(groups, c) for c in columns]).astype(np.float64)
-        pull = summed.reshape(len(size), *pull.shape[1:])
-    if w is None and groups is None:
-        return pull, max(len(pull) - 1.0, 1.0)
-    # Equal units on which the variance would be known as well (Satterthwaite 1946).
-    squares = size * size
-    return pull, max(float(effective_count(squares.sum(), squares @ squares)) - 1.0, 1.0)
+
+    def __init__(self, parts: FloatArray, w: FloatArray | None, groups: IntArray | None) -> None:
+        self._parts, self._groups = parts, groups
+        weight = self._gathered(parts if w is None else parts * w)
+        total = weight.sum(axis=1, keepdims=True)
+        h = weight / np.where(total > 0, total, 1.0)
+        self._scale = 1.0 / np.sqrt(1.0 - np.minimum(h, MOST_SHARE))
+        self._each = np.maximum(_equal(h) - 1.0, 1e-3)
+        self.freedom = max(float(_equal(weight.sum(axis=0) / total.sum())) - 1.0, 1.0)
+
+    def _gathered(self, values: FloatArray) -> FloatArray:
+        if self._groups is None:
+            return values
+        return np.array([np.bincount(self._groups, v) for v in values], dtype=np.float64)
+
+    def noise(self, a: FloatArray, b: FloatArray) -> PairNoise:
+        """Noise of the difference of two metrics, from what each row adds to them."""
+        whole = self._groups is not None
+        blocks = [slice(None)] if whole else row_blocks(len(a))
+        sums = self._gathered(self._parts * (a - b)) if whole else None
+        variance, fourth, parts = 0.0, 0.0, np.zeros(len(self._parts))
+        for rows in blocks:
+            pull = self._parts[:, rows] * (a[rows] - b[rows]) if sums is None else sums
+            parts += np.einsum("ij,ij->i", pull, pull)
+            pull *= self._scale[:, rows]
+            squares = (pull[0] if len(pull) == 1 else pull[0] + pull[1]) ** 2
+            variance += float(squares.sum())
+            fourth += float(squares @ squares)
+        freedom = self.freedom
+        if parts.any():
+            parts /= parts.max()
+            freedom = min(freedom, float(parts.sum() ** 2 / (parts**2 / self._each).sum()))
+        deciding = variance**2 / fourth if fourth > 0 else np.inf
+        return PairNoise(variance, max(freedom, 1.0), deciding)
 
 
-def mean_difference(value: float, sums: FloatArray, freedom: float, level: float) -> Tested:
-    """Student's t of a difference of which each unit adds its part to the noise."""
-    sd = np.sqrt(float(sums @ sums) * (freedom + 1.0) / freedom)
-    return _students(value, float(sd), freedom, level)
+def _equal(h: FloatArray) -> FloatArray:
+    """Equal units on which a variance would be known as well as on these."""
+    squares = h * h
+    return np.asarray(effective_count(squares.sum(axis=-1), (squares * squares).sum(axis=-1)))
 
 
-def _students(value: float, sd: float, freedom: float, level: float) -> Tested:
+def students(value: float, variance: float, freedom: float, level: float) -> Tested:
+    """Student's t of a difference."""
+    sd = float(np.sqrt(variance))
     reach = float(stdtrit(freedom, (1.0 + level) / 2.0)) * sd
     p = 2.0 * float(stdtr(freedom, -abs(value) / sd)) if sd > 0 else float(value == 0.0)
     return Tested(value, value - reach, value + reach, p)
 
 
-class BinGaps(NamedTuple):
-    """The bins of one model: share of the weight, and mean score less mean label."""
+def resampled(differences: FloatArray, ratio: float, level: float) -> Tested:
+    """Corrected resampled t of the differences in the folds of a cross-validation.
 
-    share: FloatArray
-    gap: FloatArray
+    Folds share rows for training, so that the variance of the mean of J differences is not
+    s^2 / J but about s^2 (1 / J + ratio), with the ratio of test rows to training rows (Nadeau and
+    Bengio 2003).
+    """
+    j = len(differences)
+    variance = float(differences.var(ddof=1)) * (1.0 / j + ratio)
+    return students(float(differences.mean()), variance, j - 1.0, level)
+
+
+class Bins(NamedTuple):
+    """The bins of one model, or of one of its classes."""
+
+    place: IntArray  # bin of each row
+    residual: FloatArray  # score minus label minus the gap of its bin, times the weight
+    size: FloatArray  # weight of each bin
+    worth: FloatArray  # effective rows of each bin
+    gap: FloatArray  # mean score minus mean label
+    share: FloatArray  # share of the bin in the error
 
 
 def bin_noise(
-    places: list[IntArray],
-    residuals: list[FloatArray],
-    w: FloatArray | None,
-    sizes: list[FloatArray],
-    groups: IntArray | None,
+    bins: list[Bins], w: FloatArray | None, groups: IntArray | None
 ) -> tuple[FloatArray, float]:
-    """Covariance of the gaps of the bins of all models, and its degrees of freedom.
+    """Covariance of the gaps of all these bins, and its degrees of freedom.
 
-    ``residuals`` are score minus label minus the gap of the row's bin, ``sizes`` the weights of
-    the bins. A row moves the gap of its own bin in every model.
+    A row moves the gap of its own bin in every model.
     """
-    n, start = len(places[0]), np.cumsum([0, *map(len, sizes)])
-    rows = np.tile(np.arange(n), len(places)) if groups is None else np.tile(groups, len(places))
-    weight = np.ones(n) if w is None else w
-    parts = [weight * r / size[at] for at, r, size in zip(places, residuals, sizes, strict=True)]
-    columns = np.concatenate([at + s for at, s in zip(places, start[:-1], strict=True)])
-    count = n if groups is None else int(groups.max()) + 1
-    held = csr_matrix((np.concatenate(parts), (rows, columns)), shape=(count, int(start[-1])))
-    covariance = np.asarray((held.T @ held).todense())
-    size = weight if groups is None else np.bincount(groups, weight)
-    squares = size * size
-    freedom = max(float(effective_count(squares.sum(), squares @ squares)) - 1.0, 1.0)
+    size = np.concatenate([b.size for b in bins])
     if groups is not None:
+        k = int(groups.max()) + 1
+        held = hstack(
+            [csr_matrix((b.residual, (groups, b.place)), shape=(k, len(b.size))) for b in bins],
+            format="csr",
+        )
+        covariance = np.asarray((held.T @ held).todense()) / size / size[:, None]
+        weight = np.bincount(groups, w).astype(np.float64)
+        freedom = max(float(_equal(weight / weight.sum())) - 1.0, 1.0)
         return covariance * (freedom + 1.0) / freedom, freedom
+    covariance = np.zeros((len(size), len(size)))
+    start = np.cumsum([0, *(len(b.size) for b in bins)])
+    for i, a in enumerate(bins):
+        rows = slice(start[i], start[i + 1])
+        covariance[rows, rows] = np.diag(np.bincount(a.place, a.residual**2, len(a.size)))
+        for j, b in enumerate(bins[:i]):
+            cell, most = a.place * len(b.size) + b.place, len(a.size) * len(b.size)
+            both = np.bincount(cell, a.residual * b.residual, most)
+            covariance[rows, start[j] : start[j + 1]] = both.reshape(len(a.size), -1)
+    covariance += np.tril(covariance, -1).T
     # Within a bin of n rows the residuals sum to 0.
-    worth = np.concatenate(
-        [
-            effective_count(np.bincount(at, weight, len(s)), np.bincount(at, weight**2, len(s)))
-            for at, s in zip(places, sizes, strict=True)
-        ]
-    )
-    scale = np.sqrt(worth / np.maximum(worth - 1.0, 0.5))
-    return covariance * scale * scale[:, None], freedom
+    worth = np.concatenate([b.worth for b in bins])
+    scale = np.sqrt(worth / np.maximum(worth - 1.0, 0.5)) / size
+    n = len(bins[0].place)
+    freedom = n - 1.0 if w is None else float(_equal(w / w.sum())) - 1.0
+    return covariance * scale * scale[:, None], max(freedom, 1.0)
 
 
 def squared_error_difference(
-    models: tuple[BinGaps, BinGaps], covariance: FloatArray, freedom: float, level: float, seed: int
+    gap: FloatArray, m: FloatArray, covariance: FloatArray, freedom: float, level: float, seed: int
 ) -> Tested:
     """Difference of two debiased squared l2 errors, by joint draws of the gaps of all bins.
 
-    The gaps drawn lie about those observed, shrunk by one factor so that what the noise of the
-    gaps adds to the variance of the difference is not counted twice: with gaps e, their
-    covariance S and M = diag(shares, -shares), e'MSMe is too large by tr(MSMS) on average. What
-    is drawn less what is true is then the noise of the difference.
+    ``m`` are the shares of the bins of one model, and those of the other with a minus. The gaps
+    drawn lie about those observed, shrunk by one factor so that what the noise of the gaps adds to
+    the variance of the difference is not counted twice: with gaps e, their covariance S and
+    M = diag(m), e'MSMe is too large by tr(MSMS) on average. What is drawn less what is true is then
+    the noise of the difference: a sum of squared and plain normal variables.
     """
-    gap = np.concatenate([m.gap for m in models])
-    m = np.concatenate((models[0].share, -models[1].share))
-    bias = float(m @ np.diag(covariance))
-    moved = covariance * m
-    spread, extra = float(gap @ (m * (moved @ gap))), float(np.einsum("ij,ji->", moved, moved))
-    center = gap * np.sqrt(max(1.0 - extra / spread, 0.0)) if spread > 0 else gap
-    z = _draws(covariance, freedom, seed)
-    off = (2.0 * center + z) * z @ m - bias
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    square, axes = np.linalg.eigh((root.T * m) @ root)
+    order = np.argsort(-np.abs(square), kind="stable")
+    square, linear = square[order], (axes.T @ (root.T @ (m * gap)))[order]
+    spread = float(linear @ linear)
+    shrunk = np.sqrt(max(1.0 - float(square @ square) / spread, 0.0)) if spread > 0 else 0.0
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((N_DRAWS // 2, len(square)))
+    x *= np.sqrt(freedom / rng.chisquare(freedom, size=(len(x), 1)))
+    # Signs of axes are arbitrary: with positive ones two models that change places change signs.
+    plain, bias = x @ (2.0 * shrunk * np.abs(linear)), float(square.sum())
+    squared = (x * x) @ square - bias
+    off = np.concatenate((squared + plain, squared - plain))
     value = float(gap * gap @ m) - bias
+    least = _ROUNDING * float(np.abs(m) @ (gap * gap + np.diag(covariance)))
+    off = np.where(np.abs(off) <= least, 0.0, off)
+    value = 0.0 if abs(value) <= least else value
     low, high = np.quantile(off, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
     beyond = float(min(np.mean(off >= value), np.mean(off <= value)))
     p = min(1.0, 2.0 * (beyond * len(off) + 1.0) / (len(off) + 1.0))
     return Tested(value, value - float(high), value - float(low), p)
-
-
-def _draws(covariance: FloatArray, freedom: float, seed: int) -> FloatArray:
-    """Student's t draws with this covariance; each comes with its negative."""
-    rng = np.random.default_rng(seed)
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    half = rng.standard_normal((N_DRAWS // 2, len(covariance))) @ root.T
-    half *= np.sqrt(freedom / rng.chisquare(freedom, size=(N_DRAWS // 2, 1)))
-    return np.concatenate((half, -half))
 
 
 def holm(p: FloatArray) -> FloatArray:

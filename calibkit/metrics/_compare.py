@@ -9,51 +9,62 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.errors import InputError, InputTypeError
+from .._core.errors import InputError, InputTypeError, called, message_of
 from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
 from .._core.params import check_real, generator, percent
-from .._core.printed import spelled
-from .._core.rows import Binary, few_groups, reduce_rows, row_counts
-from .._core.warnings import FewEventsWarning, counted, warn
-from .._numerics.binning import assign
-from .._numerics.debias import merged_starts
-from .._numerics.influence import Noise, Units, gathered, noise_of
+from .._core.printed import quoted, spelled
+from .._core.rows import Binary, few_groups, kept_rows, reduce_rows, row_counts, validate_groups
+from .._core.warnings import FewEventsWarning, FewGroupsWarning, counted, warn
+from .._numerics.binning import BinSums, assign, mass_borders, uniform_borders
+from .._numerics.debias import absolute_error, merge_small, merged_starts, squared_error
+from .._numerics.losses import log_rows
 from .._numerics.paired import (
-    BinGaps,
+    Bins,
+    PairNoise,
     Tested,
+    Units,
     bin_noise,
     holm,
-    mean_difference,
+    resampled,
     squared_error_difference,
-    unit_sums,
+    students,
 )
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind
+from ._binned import check_debias, combine, norm_of_gaps
 from ._estimate import _kind, _rows_of, check_settings, find_metric
+from ._result_table import ResultTable
+from ._scoring import _skill
 from ._spec import RULES, Metric
 from ._table import ScoreTable
 
 #: Blocks of a time series: at least, at most.
 _BLOCKS = (10, 50)
+#: Bins of two models, or of all their classes, whose noise is drawn together.
+_MOST_BINS = 3000
+_SQUARE = "debiased squared calibration error"
+#: Noise that many rows cause.
+_ALL_DECIDE = PairNoise(0.0, 1.0, np.inf)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of one model less that of another on the same rows.
+    """A metric of one model minus that of another on the same rows.
 
     Attributes
     ----------
     first, second : str
         Names of the models.
     value : float
-        Metric of ``first`` less that of ``second``.
+        Metric of ``first`` minus that of ``second``. For calibration errors: the difference of
+        the debiased squared errors.
     low, high : float
         Ends of the interval.
     p_value : float
         Two-sided p-value of "no difference".
     p_adjusted : float
-        Holm's adjusted p-value, for all differences of the comparison together.
+        p-value adjusted by Holm's method for the number of comparisons.
     caution : str
         Why the interval may be too narrow; otherwise empty.
 
@@ -79,14 +90,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` found. It prints as a table.
+    """Result of :func:`compare`. It prints as a table.
 
     Attributes
     ----------
     metric : str
-        What is compared.
+        Label of the metric.
     values : dict of str to float
-        The metric of each model.
+        The metric of each model, as the metric's function returns it; with ``folds``, its mean
+        over the folds.
     differences : tuple of Difference
         The differences, in the order of the models.
     level : float
@@ -97,6 +109,12 @@ class Comparison:
         Method of the intervals.
     greater_is_better : bool
         Whether a larger metric is better.
+    quantity : str
+        Whose differences these are: the metric, or for calibration errors "debiased squared
+        calibration error", which may be negative.
+    n_tests : int
+        Number of comparisons that the adjusted p-values allow for: all pairs if the reference is
+        the best model, which is chosen on the same rows.
 
     Examples
     --------
@@ -114,36 +132,48 @@ class Comparison:
     n: int
     method: str
     greater_is_better: bool = False
+    quantity: str = ""
+    n_tests: int = 1
 
     @property
     def best(self) -> str:
-        """Name of the model with the best value."""
+        """Name of the model with the best value; of equal ones the first."""
         sign = -1.0 if self.greater_is_better else 1.0
         return min(self.values, key=lambda name: sign * self.values[name])
 
+    def table(self) -> ResultTable:
+        """Return the differences as a table, which can be exported to pandas.
+
+        Returns
+        -------
+        table : ResultTable
+            One row for each difference.
+        """
+        rows = (dict(vars(d)) for d in self.differences)
+        return ResultTable(tuple(rows), caption=f"Difference of the {self.quantity}, {self.method}")
+
     def __str__(self) -> str:
-        named = [f"{d.first} - {d.second}" for d in self.differences]
-        width = max(map(len, named))
+        names = [f"{d.first} - {d.second}" for d in self.differences]
+        width = max(map(len, names))
+        least = min((d.high - d.low for d in self.differences if d.high > d.low), default=1.0)
+        digits = int(np.clip(np.ceil(-np.log10(least)) + 1, 4, 9))
+        ends = [f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]" for d in self.differences]
+        wide = max(map(len, ends))
         head = f"{percent(self.level)} interval"
-        lines = [f"{'difference':{width}}  {self.metric:>10}  {head:>19}  p-value  Holm"]
-        for name, d in zip(named, self.differences, strict=True):
-            ends = f"[{d.low:+.4f}, {d.high:+.4f}]"
+        lines = [
+            f"Difference of the {self.quantity} ({self.method}, n = {self.n:,})",
+            f"{'':{width}}  {'value':>{digits + 3}}  {head:{wide}}  p-value  adjusted",
+        ]
+        for name, d, both in zip(names, self.differences, ends, strict=True):
             lines.append(
-                f"{name:{width}}  {d.value:+10.4f}  {ends:>19}  {d.p_value:7.4f}  "
-                f"{d.p_adjusted:.4f}"
+                f"{name:{width}}  {d.value:+{digits + 3}.{digits}f}  {both:{wide}}  "
+                f"{d.p_value:7.4f}  {d.p_adjusted:.4f}"
             )
         values = ", ".join(f"{name} {value:.4f}" for name, value in self.values.items())
-        lines.append(f"{self.metric}: {values} ({self.method}, n = {self.n:,})")
+        side = "larger" if self.greater_is_better else "smaller"
+        lines.append(f"{self.metric} ({side} is better): {values}")
         cautions = dict.fromkeys(d.caution for d in self.differences if d.caution)
         return "\n".join([*lines, *(f"{c[0].upper()}{c[1:]}." for c in cautions)])
-
-
-class _Model(NamedTuple):
-    """A model's value, and for scores what each row adds to it."""
-
-    value: float
-    pull: FloatArray | None
-    problems: list[Binary]
 
 
 @counted()
@@ -156,6 +186,7 @@ def compare(
     level: float = 0.9,
     groups: Any = None,
     time: Any = None,
+    folds: Any = None,
     sample_weight: Any = None,
     pos_label: Any = None,
     classes: Any = None,
@@ -164,53 +195,117 @@ def compare(
 ) -> Comparison:
     """Compare models on the same rows: differences of a metric with intervals and p-values.
 
+    Use it to see which of several models is better, or whether calibration helped, and whether the
+    difference is larger than chance explains. A difference on the same rows is much more precise
+    than the intervals of both models suggest.
+
     Parameters
     ----------
     metric : callable or str
         A metric of calibkit or its name.
     y_true : array-like of shape (n,)
-        Labels of rows that no model was fitted on.
+        Labels of rows that no model, calibrator or threshold was fitted on. For two classes also
+        fractions of events in [0, 1].
     y_probs : mapping of str to array-like
         Probabilities of two or more models, by name: of shape (n,), (n, 2) or (n, K).
     reference : str, optional
         Name of the model that all others are compared with, "best", or "all" for all pairs.
-        Default: the first of two models less the second, and "best" for more models.
+        Default: the first of two models minus the second, and "best" for more models.
     level : float, default=0.9
-        Confidence level of each interval.
+        Confidence level of each interval, between 0 and 1.
     groups : array-like of shape (n,), optional
-        Group of each row. Rows of one group may depend on each other.
+        Group of each row, such as a patient. Rows of one group may depend on each other.
     time : array-like of shape (n,), optional
-        Time of each row. Rows that are near in time may depend on each other.
+        Time of each row, numbers or dates, in any order. Rows that are near in time may depend on
+        each other: 10 to 50 blocks of successive rows are treated as groups. Rows of the same time
+        are in the same block.
+    folds : array-like of shape (n,), optional
+        Test fold of each row, if the forecasts are out-of-fold predictions of models that were
+        fitted anew in each fold. For repeated cross-validations pass the rows of all repetitions,
+        with labels such as "repeat-fold" ("0-3"). The result is then about the way to make a
+        model. Without ``folds`` the rows are compared as forecasts of given models.
     sample_weight : array-like of shape (n,), optional
-        Weights >= 0.
+        Sampling weights >= 0. A constant factor changes nothing.
     pos_label : label, optional
         Label of the event (two classes only); default: the larger label.
     classes : array-like, optional
-        All class labels in sorted order.
+        All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=0
-        Seed of the simulations.
+        Seed of the simulations (calibration errors only).
     **params
-        Settings of the metric: ``strategy``, ``n_bins``, ``kind``.
+        Settings of the metric: ``norm``, ``strategy``, ``n_bins``, ``debias``, ``kind``.
 
     Returns
     -------
     comparison : Comparison
-        Values and differences.
+        Values and differences. It prints as a table.
 
     Raises
     ------
     ValueError
-        If the data or settings are invalid.
+        If the data or settings are invalid; if a forecast gives the probability 0 to a label that
+        occurs and the metric is a log loss; or if the metric is not defined in a fold.
+    TypeError
+        If ``metric`` is not a metric of calibkit, or ``y_probs`` no mapping of two models.
+
+    Warns
+    -----
+    FewEventsWarning
+        If there are fewer than ten (effective) rows of the rarer class, or if very few rows cause
+        most of the noise of a difference.
+    FewGroupsWarning
+        If there are fewer than ten (effective) groups or blocks of time.
+
+    Notes
+    -----
+    Losses: Student's t over the rows' differences, or over sums by group. Skill scores and the
+    risk-coverage area: Student's t over the influences of the rows. ROC AUC: DeLong's variance of
+    the difference (1988), with Welch's degrees of freedom. Both classes count.
+
+    Calibration errors: ``values`` holds what the metric's function returns, but the difference is
+    that of the debiased squared l2 errors (:func:`squared_calibration_error`) on the same bins,
+    whatever ``norm`` and ``debias`` are. A clipped or absolute error has no difference that is
+    normal or unbiased. With groups the squares are debiased by the noise of the groups. The noise
+    of all bins of both models is drawn jointly from their covariance. The interval is for the
+    error on these bins.
+
+    With ``folds``: the corrected resampled t of Nadeau and Bengio (2003). Folds share training
+    rows, so that a usual t test over folds, or over pooled rows, is too optimistic about new
+    training sets. The fraction of test rows is taken from the sizes of the folds.
+
+    Several models: the best model is chosen on the same rows, so the adjusted p-values allow for
+    all pairs of models (Holm 1979). Intervals are not adjusted, and the best model's own value is
+    too optimistic.
+
+    What a comparison can't see: that a calibrator, threshold or model was fitted or chosen on
+    these rows (the result is then invalid); and dependence that neither ``groups`` nor ``time``
+    describes. A smaller calibration error with a worse Brier score is no gain: compare both.
+
+    ``benchmarks/paired_intervals.py`` measures the coverage.
+
+    References
+    ----------
+    E. DeLong, D. DeLong, D. Clarke-Pearson (1988). Comparing the areas under two or more correlated
+    receiver operating characteristic curves. Biometrics 44. --- F. Diebold, R. Mariano (1995).
+    Comparing predictive accuracy. Journal of Business and Economic Statistics 13. --- S. Holm
+    (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of
+    Statistics 6. --- C. Nadeau, Y. Bengio (2003). Inference for the generalization error. Machine
+    Learning 52.
 
     Examples
     --------
-    >>> from calibkit import compare
-    >>> y = [0, 1, 1, 0, 1, 0, 1, 1, 0, 0] * 20
-    >>> a = [0.2, 0.7, 0.8, 0.4, 0.9, 0.1, 0.6, 0.8, 0.3, 0.4] * 20
-    >>> b = [0.4, 0.6, 0.6, 0.5, 0.7, 0.3, 0.5, 0.6, 0.5, 0.4] * 20
-    >>> found = compare("brier_score", y, {"a": a, "b": b})
-    >>> print(f"{found.differences[0].value:.3f}")
-    -0.087
+    Did calibration help? Half of the rows fit the calibrator, and the others compare.
+
+    >>> from calibkit import PlattCalibrator, compare
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=4000)
+    >>> p = p**2
+    >>> platt = PlattCalibrator().fit(p[:2000], y[:2000])
+    >>> models = {"raw": p[2000:], "platt": platt.predict_proba(p[2000:])[:, 1]}
+    >>> found = compare("brier_score", y[2000:], models, reference="raw")
+    >>> d = found.differences[0]
+    >>> d.first, d.second, d.high < 0
+    ('platt', 'raw', True)
     """
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     spec = find_metric(metric)
@@ -220,42 +315,33 @@ def compare(
         )
     check_settings(spec, params)
     _check_models(y_probs, reference)
-    kind: Kind | None = params.pop("kind", None)
-    codes: IntArray | None = None
-    if time is not None:
-        groups = _blocks_of(time, groups)
-    rows: dict[str, Rows] = {}
-    for name, p in y_probs.items():
-        given = y_true, p, sample_weight, "sampling", pos_label, classes
-        rows[name], codes = _rows_of(groups, *given)
-    one = next(iter(rows.values()))
-    if any(r.scores.n_classes != one.scores.n_classes for r in rows.values()):
-        raise InputError("y_probs of different numbers of columns; expected the same number.")
-    kind = _kind(spec, one, kind)
-    n, effective = row_counts(one.w, len(one.y), "sampling")
-    settings = {} if spec.settings is None else spec.settings(kind, n, effective, **params)
-    binned = "norm" in settings
-    models = {name: _model(spec, r, kind, binned=binned, params=params) for name, r in rows.items()}
-    pairs = _pairs(spec, models, reference)
+    given = {"groups": groups, "time": time, "folds": folds}
+    if len(several := [name for name, labels in given.items() if labels is not None]) > 1:
+        raise InputError(f"{' and '.join(several)} together; expected one of them.")
     seed = int(generator(random_state).integers(2**31))
-    caution = few_groups(codes, one.w) if codes is not None else ""
-    found = []
-    for a, b in pairs:
-        few = ""
-        if binned:
-            tested = _of_bins([models[a], models[b]], settings, one.w, codes, level, seed)
-        else:
-            tested, few = _of_scores(spec, models[a], models[b], one, codes, level)
-        found.append((tested, caution or few))
-    adjusted = holm(np.array([t.p_value for t, _ in found]))
+    rows = _rows_of_models(spec, y_probs, (y_true, sample_weight, pos_label, classes))
+    one = next(iter(rows.values()))
+    request = _Request(spec, _kind(spec, one, params.pop("kind", None)), params, level, seed)
+    found: _Scores | _Errors | _Folds
+    few = ""
+    if folds is not None:
+        found = _Folds(request, rows, folds, sample_weight)
+    else:
+        codes, few = _dependent(groups, time, sample_weight, one)
+        found = (_Scores if spec.settings is None else _Errors)(request, rows, codes)
+    shown, family = _pairs(spec, found.values, reference)
+    tested = [found.differ(*pair) for pair in family]
+    adjusted = holm(np.array([t.p_value for t, _ in tested])).tolist()
+    if not few and (said := next((s for _, s in tested if s), "")):
+        warn(f"{spec.name}: {said}.", FewEventsWarning)
     differences = tuple(
-        Difference(a, b, *t[:4], float(p), said)
-        for (a, b), (t, said), p in zip(pairs, found, adjusted, strict=True)
+        Difference(*pair, *t, p, few or said)
+        for pair, (t, said), p in zip(shown, tested[: len(shown)], adjusted, strict=False)
     )
-    label = "squared calibration error" if binned else spec.label
-    method = "joint draws of all bins" if binned else RULES[spec.interval].method
-    values = {name: m.value for name, m in models.items()}
-    return Comparison(label, values, differences, level, n, method, spec.greater_is_better)
+    by = " by group" * (groups is not None) + " by blocks of time" * (time is not None)
+    n, quantity = len(one.y), spec.label if spec.settings is None else _SQUARE
+    told = n, found.method + by, spec.greater_is_better, quantity, len(family)
+    return Comparison(spec.label, found.values, differences, level, *told)
 
 
 def _check_models(y_probs: Any, reference: Any) -> None:
@@ -274,146 +360,345 @@ def _check_models(y_probs: Any, reference: Any) -> None:
         )
 
 
-def _blocks_of(time: Any, groups: Any) -> IntArray:
-    """Blocks of successive rows, long enough to hardly depend on each other."""
+def _rows_of_models(
+    spec: Metric, y_probs: Mapping[str, Any], given: tuple[Any, Any, Any, Any]
+) -> dict[str, Rows]:
+    """Return the checked rows of each model."""
+    y_true, sample_weight, pos_label, classes = given
+    rows: dict[str, Rows] = {}
+    for name, p in y_probs.items():
+        with called(part=f" (model {quoted(name)})"):
+            data = y_true, p, sample_weight, "sampling", pos_label, classes
+            rows[name], _ = _rows_of(None, *data)
+            if spec.loss is log_rows:
+                _refuse_infinite(rows[name], sample_weight)
+    columns = {name: r.scores.n_classes for name, r in rows.items()}
+    if len(set(columns.values())) > 1:
+        each = ", ".join(f"{quoted(name)} {k}" for name, k in columns.items())
+        raise InputError(
+            f"y_probs has models of different numbers of classes: {each}; expected the same number."
+        )
+    return rows
+
+
+def _refuse_infinite(rows: Rows, sample_weight: Any) -> None:
+    """Raise if a row has an infinite log loss."""
+    p, y = rows.scores.values, rows.y
+    if p.ndim == 1:
+        wrong = ((p == 0.0) & (y > 0)) | ((p == 1.0) & (y < 1))
+    else:
+        wrong = p[np.arange(len(y)), y] == 0.0
+    if not wrong.any():
+        return
+    at = int(kept_rows(sample_weight, len(y))[wrong.argmax()])
+    more = int(wrong.sum()) - 1
+    also = f" (and of {more:,} more rows)" if more else ""
+    raise InputError(
+        f"the probability of the true label of row {at}{also} is 0, so the log loss and its "
+        "difference are infinite; expected probabilities above 0 for each label that occurs. Clip "
+        "them, such as np.clip(p, 0.001, 0.999), or compare by the Brier score.",
+        place=at,
+    )
+
+
+def _dependent(
+    groups: Any, time: Any, sample_weight: Any, rows: Rows
+) -> tuple[IntArray | None, str]:
+    """Return the group or block of time of each row, and a caution if there are few."""
+    if groups is None and time is None:
+        return None, ""
+    n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
     if groups is not None:
-        raise InputError("groups and time together; expected one of them.")
-    n = len(time)
+        codes = validate_groups(groups, sample_weight, n)
+        few = few_groups(codes, rows.w)
+    else:
+        codes = _blocks_of(time, n)[kept_rows(sample_weight, len(rows.y))]
+        distinct, codes = np.unique(codes, return_inverse=True)
+        if len(distinct) < 2:
+            raise InputError("time has too few distinct values for two blocks; expected more.")
+        few = few_groups(codes, rows.w).replace("groups", "blocks of time")
+    if few:
+        warn(f"{few}.", FewGroupsWarning)
+    return codes, few
+
+
+def _blocks_of(time: Any, n: int) -> IntArray:
+    """Blocks of successive rows, long enough to hardly depend on each other.
+
+    Rows of the same time are in the same block.
+    """
     labels = validate_group_labels(time, n, "time")
+    if labels.dtype.kind in "US" or isinstance(labels[0], str):
+        raise InputError(
+            f"time holds texts ({spelled(labels.tolist()[0])} at row 0); expected numbers or "
+            "dates. Convert them, such as np.asarray(time, dtype='datetime64[s]')."
+        )
     order = np.argsort(labels, kind="stable")
-    n_blocks = int(np.clip(round(n ** (1.0 / 3.0)), *_BLOCKS))
+    ordered = labels[order]
+    new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    first = np.maximum.accumulate(np.where(new, np.arange(n), 0))
     out = np.empty(n, dtype=np.intp)
-    out[order] = np.arange(n) * n_blocks // n
+    out[order] = first * int(np.clip(round(n ** (1.0 / 3.0)), *_BLOCKS)) // n
     return out
 
 
-def _pairs(spec: Metric, models: dict[str, _Model], reference: str | None) -> list[tuple[str, str]]:
-    """Which models are compared; a model named "best" or "all" can't be the reference."""
-    names = list(models)
+def _pairs(
+    spec: Metric, values: dict[str, float], reference: str | None
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the pairs that are shown, and those that count as tested.
+
+    The best model was chosen on these rows, from comparisons of all pairs. A model named "best" or
+    "all" can't be the reference.
+    """
+    names = list(values)
+    pairs = list(combinations(names, 2))
     if reference == "all" or (reference is None and len(names) == 2):
-        return list(combinations(names, 2))
-    if reference in (None, "best"):
-        sign = -1.0 if spec.greater_is_better else 1.0
-        reference = min(names, key=lambda name: sign * models[name].value)
+        return pairs, pairs
+    chosen = reference in (None, "best")
+    if chosen:
+        reference = min(names, key=lambda k: -values[k] if spec.greater_is_better else values[k])
     assert reference is not None
-    return [(name, reference) for name in names if name != reference]
+    shown = [(name, reference) for name in names if name != reference]
+    return shown, shown + [p for p in pairs if chosen and reference not in p]
 
 
-def _model(spec: Metric, rows: Rows, kind: Kind, *, binned: bool, params: dict[str, Any]) -> _Model:
-    """The value of a model, and the influence of each row on it."""
-    problems = [] if spec.loss is not None else reduce_rows(rows, kind)
-    if binned:
-        return _Model(np.nan, None, problems)  # its value comes with its bins
-    w = np.ones(len(rows.y)) if rows.w is None else rows.w
+class _Request(NamedTuple):
+    """What is compared."""
+
+    spec: Metric
+    kind: Kind
+    params: dict[str, Any]
+    level: float
+    seed: int
+
+    def settings(self, rows: Rows) -> dict[str, Any]:
+        """Return the settings of a calibration error, all filled in."""
+        assert self.spec.settings is not None
+        counts = row_counts(rows.w, len(rows.y), "sampling")
+        return self.spec.settings(self.kind, *counts, **self.params)
+
+
+def _rarer(y: Any, w: FloatArray | None) -> float:
+    """Effective number of rows of the rarer class; of K classes, of all but the most frequent."""
+    if y.max() > 1:
+        y = y != np.bincount(y, w).argmax()
+    weight = np.array([1.0 - y, y]) * (1.0 if w is None else w)
+    return float(effective_count(weight.sum(axis=1), (weight * weight).sum(axis=1)).min())
+
+
+class _Scores:
+    """Losses, skill scores and areas."""
+
+    def __init__(self, request: _Request, rows: dict[str, Rows], groups: IntArray | None) -> None:
+        spec, self._level, self._grouped = request.spec, request.level, groups is not None
+        found = {name: _scored(spec, r, request.kind) for name, r in rows.items()}
+        self.values = {name: value for name, (value, _) in found.items()}
+        self._pulls = {name: pull for name, (_, pull) in found.items()}
+        one = next(iter(rows.values()))
+        self._rarer = _rarer(one.y, one.w)
+        y: Any = one.y
+        parts = np.broadcast_to(1.0, (1, len(y)))
+        if spec.reference is not None and one.scores.n_classes > 2:
+            y = y != np.bincount(y, one.w).argmax()
+        if spec.reference is not None or (spec.loss is None and one.scores.n_classes == 2):
+            parts = np.array([1.0 - y, y])
+        self._units = Units(parts, one.w, groups)
+        self.method = "DeLong's variance, Student's t" if spec.interval == "area" else (
+            "Student's t" if spec.interval == "loss" else "Student's t over influences"
+        )  # fmt: skip
+
+    def differ(self, a: str, b: str) -> tuple[Tested, str]:
+        """Return the difference of two models, and a caution."""
+        noise = self._units.noise(self._pulls[a], self._pulls[b])
+        value = self.values[a] - self.values[b]
+        caution = RULES["loss"].caution(self._rarer, noise, grouped=self._grouped)
+        return students(value, noise.variance, noise.freedom, self._level), caution
+
+
+def _scored(spec: Metric, rows: Rows, kind: Kind) -> tuple[float, FloatArray]:
+    """Return a model's score, and what each row adds to it."""
     if spec.loss is None:
-        values, pull = [], np.zeros(len(w))
-        for b in problems:
-            table = ScoreTable._from_binary(b)
-            values.append(float(spec.function(table)))
-            pull += w * _influence_of_rows(spec, table, b) / len(problems)
-        return _Model(float(np.mean(values)), pull, [])
-    loss = _losses(spec.loss, rows)
-    total, mean = w.sum(), float(w @ loss / w.sum())
-    pull = w * (loss - mean) / total
+        problems = reduce_rows(rows, kind)
+        each = [_ranked(spec, b) for b in problems]
+        pull = each[0][1] if len(each) == 1 else sum(p for _, p in each) / len(each)
+        return float(np.mean([value for value, _ in each])), np.asarray(pull)
+    w, pull = rows.w, spec.loss(rows.scores.values, rows.y)
+    total = float(len(pull)) if w is None else float(w.sum())
+    mean = float(np.average(pull, weights=w))
     if spec.reference is None:
-        return _Model(mean, pull, [])
-    share, base = _base_losses(spec, rows, w)
-    reference = float(spec.reference(share))
-    pull = -w * (loss - mean / reference * base) / (reference * total)
-    return _Model(1.0 - mean / reference, pull, [])
+        pull -= mean
+        value, scale = mean, total
+    else:
+        share, base = _base_losses(spec, rows)
+        reference = float(spec.reference(share))
+        value, scale = _skill(mean, reference), -reference * total
+        pull -= mean / reference * base
+    pull /= scale
+    return value, pull if w is None else pull * w
 
 
-def _influence_of_rows(spec: Metric, table: ScoreTable, b: Binary) -> FloatArray:
+def _ranked(spec: Metric, b: Binary) -> tuple[float, FloatArray]:
+    """Return the score of a ranking, and what each row adds to it."""
+    order = np.argsort(b.p)
+    y, w = b.y[order], None if b.w is None else b.w[order]
+    table = ScoreTable._from_binary(Binary(b.p[order], y, w))
+    value = float(spec.function(table))
     assert spec.influence is not None
-    without, with_event = spec.influence(table)
-    place = np.searchsorted(table.p, b.p)
-    mixed: FloatArray = without[place] * (1.0 - b.y) + with_event[place] * b.y
-    return mixed
+    without, event = spec.influence(table)
+    if len(table) < len(y):
+        without, event = np.repeat(without, table.n), np.repeat(event, table.n)
+    moved = (1.0 - y) * without + y * event
+    pull = np.empty(len(y))
+    pull[order] = moved if w is None else w * moved
+    return value, pull
 
 
-def _losses(loss: Any, rows: Rows) -> FloatArray:
-    """Loss of each row; of a fraction the mean over its trials."""
-    p, y = rows.scores.values, rows.y
-    if y.dtype.kind != "f":
-        return np.asarray(loss(p, y))
-    no, yes = (loss(p, np.full(len(y), k)) for k in (0, 1))
-    return np.asarray((1.0 - y) * no + y * yes)
-
-
-def _base_losses(spec: Metric, rows: Rows, w: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Shares of the classes, and the loss of each row if they are the forecast."""
+def _base_losses(spec: Metric, rows: Rows) -> tuple[FloatArray, FloatArray]:
+    """Return the shares of the classes, and the loss of each row if they are the forecast."""
     assert spec.loss is not None
     k, y = rows.scores.n_classes, rows.y
     if k == 2:
-        rate = float(w @ y / w.sum())
+        rate = float(np.average(y, weights=rows.w))
         no, yes = (float(spec.loss(np.array([rate]), np.array([c]))[0]) for c in (0, 1))
         return np.array([1.0 - rate, rate]), (1.0 - y) * no + y * yes
-    share = np.bincount(y, w, minlength=k) / w.sum()
-    each = spec.loss(np.tile(share, (k, 1)), np.arange(k))
-    return share, each[y]
+    share = np.bincount(y, rows.w, minlength=k)
+    share = share / share.sum()
+    return share, spec.loss(np.tile(share, (k, 1)), np.arange(k))[y]
 
 
-def _of_scores(
-    spec: Metric, a: _Model, b: _Model, rows: Rows, groups: IntArray | None, level: float
-) -> tuple[Tested, str]:
-    """The difference of two scores, and a caution."""
-    assert a.pull is not None
-    assert b.pull is not None
-    pull, value = a.pull - b.pull, a.value - b.value
-    w = np.ones(len(pull)) if rows.w is None else rows.w
-    event = rows.y == np.bincount(rows.y.astype(np.intp), w).argmax() if (
-        rows.scores.n_classes > 2
-    ) else 1.0 - rows.y  # fmt: skip
-    sides = np.array([1.0 - event, event])
-    noise = noise_of(gathered(Units(sides * pull, sides * w, None), groups))
-    if spec.loss is not None and spec.reference is None:
-        sums, freedom = unit_sums(pull, rows.w, groups)
-        tested = mean_difference(value, sums, freedom, level)
+class _Errors:
+    """Calibration errors, of which the debiased squares are compared."""
+
+    method = "joint draws of the noise of all bins"
+
+    def __init__(self, request: _Request, rows: dict[str, Rows], groups: IntArray | None) -> None:
+        self._level, self._seed = request.level, request.seed
+        one = next(iter(rows.values()))
+        settings = request.settings(one)
+        self.values: dict[str, float] = {}
+        self._places: dict[str, slice] = {}
+        self._rarer: dict[str, float] = {}
+        bins: list[Bins] = []
+        start = 0
+        for name, r in rows.items():
+            problems = reduce_rows(r, request.kind)
+            found = [_binned(b, settings, len(problems)) for b in problems]
+            self.values[name] = combine(settings["norm"], np.array([raw for raw, _, _ in found]))
+            bins += [b for _, _, b in found]
+            count = sum(len(b.size) for _, _, b in found)
+            self._places[name] = slice(start, start := start + count)
+            self._rarer[name] = _rarer(r.y if len(problems) > 1 else problems[0].y, r.w)
+        if start > _MOST_BINS:
+            raise InputError(
+                f"the models have {start:,} bins together; expected at most {_MOST_BINS:,}. Use "
+                "fewer bins, such as n_bins=15 with strategy='quantile', or fewer models."
+            )
+        self._gap = np.concatenate([b.gap for b in bins])
+        self._share = np.concatenate([b.share for b in bins])
+        self._covariance, self._freedom = bin_noise(bins, one.w, groups)
+
+    def differ(self, a: str, b: str) -> tuple[Tested, str]:
+        """Return the difference of two models, and a caution."""
+        first, second = self._places[a], self._places[b]
+        at = np.r_[first, second]
+        m = np.concatenate((self._share[first], -self._share[second]))
+        noise = self._covariance[np.ix_(at, at)], self._freedom
+        tested = squared_error_difference(self._gap[at], m, *noise, self._level, self._seed)
+        rarer = min(self._rarer[a], self._rarer[b])
+        return tested, RULES["loss"].caution(rarer, _ALL_DECIDE, grouped=True)
+
+
+def _binned(b: Binary, settings: dict[str, Any], n_problems: int) -> tuple[float, float, Bins]:
+    """Return an error as :func:`combine` takes it, its debiased square, and its bins."""
+    strategy, n_bins = settings["strategy"], settings["n_bins"]
+    if strategy == "uniform" and not isinstance(n_bins, str):
+        borders = uniform_borders(n_bins)
+    elif strategy == "quantile" and not isinstance(n_bins, str) and b.w is None:
+        borders = mass_borders(np.sort(b.p), None, n_bins)
     else:
-        tested = mean_difference(value, *_noisy(noise), level)
-    rarer = float(effective_count(sides @ w, sides @ (w * w)).min())
-    caution = RULES["loss"].caution(rarer, noise, grouped=groups is not None)
-    if caution and groups is None:
-        warn(f"{spec.name}: {caution}.", FewEventsWarning)
-    return tested, caution
+        borders = ScoreTable._from_binary(b).borders(strategy, n_bins)
+    place, d = assign(b.p, borders), b.p - b.y
 
+    def total(values: Any = None) -> Any:
+        return np.bincount(place, values, len(borders) + 1)
 
-def _noisy(noise: Noise) -> tuple[FloatArray, float]:
-    """The variance as one sum, and its degrees of freedom."""
-    freedom = noise.freedom
-    return np.array([np.sqrt(noise.variance * freedom / (freedom + 1.0))]), freedom
-
-
-def _of_bins(
-    models: list[_Model],
-    settings: dict[str, Any],
-    w: FloatArray | None,
-    groups: IntArray | None,
-    level: float,
-    seed: int,
-) -> Tested:
-    """The difference of two debiased squared errors."""
-    places, residuals, sizes, gaps = [], [], [], []
-    for model in models:
-        shares, own = [], []
-        for b in model.problems:
-            place, size, gap = _bins_of(b, settings)
-            places.append(place)
-            residuals.append(b.p - b.y - gap[place])
-            sizes.append(size)
-            shares.append(size / size.sum() / len(model.problems))
-            own.append(gap)
-        gaps.append(BinGaps(np.concatenate(shares), np.concatenate(own)))
-    covariance, freedom = bin_noise(places, residuals, w, sizes, groups)
-    return squared_error_difference((gaps[0], gaps[1]), covariance, freedom, level, seed)
-
-
-def _bins_of(b: Binary, settings: dict[str, Any]) -> tuple[IntArray, FloatArray, FloatArray]:
-    """The bin of each row, and weight and gap of each bin; small bins are joined."""
-    table = ScoreTable._from_binary(b)
-    borders = table.borders(settings["strategy"], settings["n_bins"])
-    sums = table.sums(borders)
+    n = total()
+    sums = BinSums(n, n.astype(np.float64), total(b.p), total(b.y), total(d * d))
+    if b.w is not None or b.y.dtype.kind == "f":
+        w = np.ones(len(d)) if b.w is None else b.w
+        w2 = w * w
+        squares = (w2 * d * d, w2, w2 * b.p, w2 * b.y, w2 * b.y * b.y)
+        sums = BinSums(n, *map(total, (w, w * b.p, w * b.y, *squares)))
     starts = merged_starts(sums.w, sums.w2)
-    joined = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(sums.w))))
-    size, score, label = (np.add.reduceat(a, starts) for a in (sums.w, sums.wp, sums.wy))
-    return joined[assign(b.p, borders)], size, (score - label) / size
+    merged = merge_small(sums)
+    if len(starts) < len(n):
+        place = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(n))))[place]
+    gap = (merged.wp - merged.wy) / merged.w
+    d -= gap[place]
+    worth = np.asarray(effective_count(merged.w, merged.squares()[0]))
+    share = merged.w / merged.w.sum() / n_problems
+    found = Bins(place, d if b.w is None else d * b.w, merged.w, worth, gap, share)
+    square, norm = float(squared_error(merged, "differences")), settings["norm"]
+    noise = check_debias(settings["debias"], norm)
+    if noise is not None:
+        error = squared_error(merged, noise) if norm == "l2" else absolute_error(merged, noise)
+    else:
+        error = norm_of_gaps(norm, sums.w, sums.wp, sums.wy)
+        error = error**2 if norm == "l2" else error
+    return float(error), square, found
+
+
+class _Folds:
+    """Metrics of the folds of a cross-validation."""
+
+    def __init__(
+        self, request: _Request, rows: dict[str, Rows], folds: Any, sample_weight: Any
+    ) -> None:
+        one = next(iter(rows.values()))
+        n = len(one.y) if sample_weight is None else len(np.asarray(sample_weight))
+        labels = validate_group_labels(folds, n, "folds")
+        labels = labels[kept_rows(sample_weight, len(one.y))]
+        distinct, codes = np.unique(labels, return_inverse=True)
+        self._ratio = _test_per_train(distinct.tolist(), np.bincount(codes, one.w).tolist())
+        self._level, self._rarer = request.level, _rarer(one.y, one.w)
+        self.method = f"corrected resampled t, {len(distinct)} folds"
+        self.values, self._compared = {}, {}
+        for name, r in rows.items():
+            each = []
+            for j, label in enumerate(distinct.tolist()):
+                with called(part=f" (model {quoted(name)}, fold {label})"):
+                    each.append(_in_fold(request, r.take(np.flatnonzero(codes == j))))
+            values, self._compared[name] = np.array(each).T
+            self.values[name] = float(values.mean())
+
+    def differ(self, a: str, b: str) -> tuple[Tested, str]:
+        """Return the difference of two models, and a caution."""
+        tested = resampled(self._compared[a] - self._compared[b], self._ratio, self._level)
+        return tested, RULES["loss"].caution(self._rarer, _ALL_DECIDE, grouped=True)
+
+
+def _in_fold(request: _Request, rows: Rows) -> tuple[float, float]:
+    """Return the metric of a fold, and the number that is compared."""
+    if request.spec.settings is None:
+        value, _ = _scored(request.spec, rows, request.kind)
+        return value, value
+    settings, problems = request.settings(rows), reduce_rows(rows, request.kind)
+    try:
+        found = [_binned(b, settings, len(problems)) for b in problems]
+    except ValueError as error:
+        raise InputError(f"{message_of(error)}; expected larger folds.") from error
+    errors, squares, _ = zip(*found, strict=True)
+    return combine(settings["norm"], np.array(errors)), float(np.mean(squares))
+
+
+def _test_per_train(labels: list[Any], sizes: list[float]) -> float:
+    """Return the mean ratio of test to training rows; labels may be "repeat-fold"."""
+    repeats = [v.rpartition("-")[0] if isinstance(v, str) else "" for v in labels]
+    rows = {r: sum(n for of, n in zip(repeats, sizes, strict=True) if of == r) for r in repeats}
+    for r in rows:
+        if repeats.count(r) < 2:
+            raise InputError(
+                f"folds has one fold only{f' in the repetition {spelled(r)}' if r else ''}; "
+                "expected two or more. Label repeated cross-validations 'repeat-fold'."
+            )
+    return float(np.mean([n / (rows[r] - n) for r, n in zip(repeats, sizes, strict=True)]))

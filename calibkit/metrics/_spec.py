@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .._numerics.influence import Noise
+from .._numerics.paired import PairNoise
 from .._typing import FloatArray, IntArray
 from ._table import ScoreTable
 
@@ -40,7 +41,7 @@ class Rule(NamedTuple):
     warned: float = 0.0  # warn below this number of rows of the rarer class
     refused: float = 0.0  # no interval up to this number of rows, unless there is no row
 
-    def caution(self, worth: float, noise: Noise, *, grouped: bool) -> str:
+    def caution(self, worth: float, noise: Noise | PairNoise, *, grouped: bool) -> str:
         """Why an interval may be too narrow, or an empty string."""
         if not self.warned:
             return ""
