@@ -47,7 +47,11 @@ class Units:
     """
 
     def __init__(self, parts: FloatArray, w: FloatArray | None, groups: IntArray | None) -> None:
-        self._parts, self._groups = parts, groups
+        self._parts, self._groups, n = parts, groups, parts.shape[1]
+        if w is None and groups is None and len(parts) == 1:  # the same, faster
+            self.freedom, self._each = max(n - 1.0, 1.0), np.array([n - 1.0])
+            self._scale = np.broadcast_to(np.sqrt(n / self.freedom), (1, n))
+            return
         weight = self._gathered(parts if w is None else parts * w)
         total = weight.sum(axis=1, keepdims=True)
         h = weight / np.where(total > 0, total, 1.0)
@@ -63,14 +67,14 @@ class Units:
     def noise(self, a: FloatArray, b: FloatArray) -> PairNoise:
         """Noise of the difference of two metrics, from what each row adds to them."""
         whole = self._groups is not None
-        blocks = [slice(None)] if whole else row_blocks(len(a))
         sums = self._gathered(self._parts * (a - b)) if whole else None
         variance, fourth, parts = 0.0, 0.0, np.zeros(len(self._parts))
-        for rows in blocks:
+        for rows in [slice(None)] if whole else row_blocks(len(a)):
             pull = self._parts[:, rows] * (a[rows] - b[rows]) if sums is None else sums
-            parts += np.einsum("ij,ij->i", pull, pull)
+            if len(parts) > 1:
+                parts += np.einsum("ij,ij->i", pull, pull)
             pull *= self._scale[:, rows]
-            squares = (pull[0] if len(pull) == 1 else pull[0] + pull[1]) ** 2
+            squares = (pull[0] if len(parts) == 1 else pull[0] + pull[1]) ** 2
             variance += float(squares.sum())
             fourth += float(squares @ squares)
         freedom = self.freedom
