@@ -16,7 +16,14 @@ from .._core.params import check_real, generator, percent
 from .._core.printed import quoted, spelled
 from .._core.rows import Binary, few_groups, kept_rows, reduce_rows, row_counts, validate_groups
 from .._core.warnings import FewEventsWarning, FewGroupsWarning, counted, warn
-from .._numerics.binning import BinSums, assign, distinct_starts, mass_borders, uniform_borders
+from .._numerics.binning import (
+    BinSums,
+    assign,
+    distinct_starts,
+    mass_borders,
+    order_by_score,
+    uniform_borders,
+)
 from .._numerics.debias import absolute_error, merge_small, merged_starts, squared_error
 from .._numerics.influence import area_influence
 from .._numerics.losses import log_rows
@@ -543,8 +550,8 @@ def _scored(spec: Metric, rows: Rows, kind: Kind) -> tuple[float, FloatArray]:
 
 def _ranked(spec: Metric, b: Binary) -> tuple[float, FloatArray]:
     """Return the score of a ranking, and what each row adds to it."""
-    order = np.argsort(b.p)
-    p, y, w = b.p[order], b.y[order], None if b.w is None else b.w[order]
+    order, p = order_by_score(b.p)
+    y, w = b.y[order], None if b.w is None else b.w[order]
     starts, events = distinct_starts(p), y.astype(np.float64) if w is None else w * y
     others, times = (1.0 if w is None else w) - events, np.diff(np.append(starts, len(p)))
     tied = len(starts) < len(p)
