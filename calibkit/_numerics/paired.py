@@ -15,7 +15,7 @@ from .weights import effective_count
 
 #: Draws of the noise of a difference of errors.
 N_DRAWS = 10_000
-#: Differences below this share of the errors are due to rounding.
+#: Differences below this share of the errors, and variances, are due to rounding.
 _ROUNDING = 1e-12
 
 
@@ -71,9 +71,9 @@ class Units:
         variance, fourth, parts = 0.0, 0.0, np.zeros(len(self._parts))
         for rows in [slice(None)] if whole else row_blocks(len(a)):
             pull = self._parts[:, rows] * (a[rows] - b[rows]) if sums is None else sums
+            pull *= self._scale[:, rows]
             if len(parts) > 1:
                 parts += np.einsum("ij,ij->i", pull, pull)
-            pull *= self._scale[:, rows]
             squares = (pull[0] if len(parts) == 1 else pull[0] + pull[1]) ** 2
             variance += float(squares.sum())
             fourth += float(squares @ squares)
@@ -170,7 +170,7 @@ def squared_error_difference(
     the noise of the difference: a sum of squared and plain normal variables.
     """
     values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    root = vectors * np.sqrt(np.where(values > _ROUNDING * values[-1], values, 0.0))
     square, axes = np.linalg.eigh((root.T * m) @ root)
     order = np.argsort(-np.abs(square), kind="stable")
     square, linear = square[order], (axes.T @ (root.T @ (m * gap)))[order]
