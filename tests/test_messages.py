@@ -73,6 +73,10 @@ def _fit(cls, **given):
     return lambda **more: cls(**{**given, **more}).fit(P[:, None], Y)
 
 
+def _compared(p=P, **given):
+    return calibkit.compare("brier_score", Y, {"a": P, "b": p}, **given)
+
+
 #: What is called beside codegen's functions, with arguments that it takes.
 CALLS = {
     **{name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P}) for name in METRICS},
@@ -84,6 +88,15 @@ CALLS = {
         calibkit.estimate,
         {"metric": "brier_score", "y_true": Y, "y_prob": P, "n_resamples": 20, "random_state": 0},
     ),
+    "compare": (
+        calibkit.compare,
+        {"metric": "brier_score", "y_true": Y, "y_probs": {"a": P, "b": P**2}, "reference": "a"},
+    ),
+    **{
+        f"compare with {name}": (_compared, {name: np.arange(60) % 12})
+        for name in ("groups", "time", "folds", "sample_weight")
+    },
+    "compare with p": (_compared, {"p": P}),
     "group_table": (
         calibkit.group_table,
         {"y_true": Y, "y_prob": P, "by": ["a", "b"] * 30, "n_draws": 100},

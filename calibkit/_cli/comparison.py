@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from .._core.errors import InputError
 from .._core.printed import listed, printable, quoted
 from .._core.warnings import FewEventsWarning
 from .._typing import Bins, Kind
@@ -36,19 +37,24 @@ def compare_models(
         params = {**settings, "kind": kind, "n_bins": n_bins} if settings else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
-            found = compare(
-                metric,
-                problem.y,
-                models,
-                reference=str(reference),
-                level=level,
-                groups=problem.groups,
-                sample_weight=problem.weight,
-                pos_label=problem.pos_label,
-                classes=problem.classes,
-                random_state=seed,
-                **params,
-            )
+            try:
+                found = compare(
+                    metric,
+                    problem.y,
+                    models,
+                    reference=str(reference),
+                    level=level,
+                    groups=problem.groups,
+                    sample_weight=problem.weight,
+                    pos_label=problem.pos_label,
+                    classes=problem.classes,
+                    random_state=seed,
+                    **params,
+                )
+            except InputError:
+                if metric != "log_loss":
+                    raise
+                continue  # a probability of 0 for a label that occurs: the difference is infinite
         for d in found.differences:
             pair = {"first": names[int(d.first)], "second": names[int(d.second)]}
             numbers = {k: getattr(d, k) for k in ("value", "low", "high", "p_value", "p_adjusted")}

@@ -162,7 +162,7 @@ def kept_rows(sample_weight: Any, n: int) -> IntArray:
     """Places of the n rows that have a weight, among all rows."""
     if sample_weight is None:
         return np.arange(n)
-    w = _weights(sample_weight, len(np.asarray(sample_weight)))
+    w = positive_weights(sample_weight, len(np.asarray(sample_weight)))
     assert w is not None
     return np.flatnonzero(w)
 

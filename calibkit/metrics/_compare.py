@@ -316,10 +316,11 @@ def compare(
     ('platt', 'raw', True)
     """
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    spec = find_metric(metric)
+    spec = find_metric(metric) if callable(metric) or isinstance(metric, str) else None
     if spec is None:
         raise InputTypeError(
-            f"metric={spelled(metric)}; expected a metric of calibkit or its name."
+            f"metric={spelled(metric)}; expected a metric of calibkit or its name, such as "
+            "'brier_score'."
         )
     check_settings(spec, params)
     _check_models(y_probs, reference)
@@ -355,7 +356,7 @@ def compare(
 def _check_models(y_probs: Any, reference: Any) -> None:
     if not isinstance(y_probs, Mapping) or len(y_probs) < 2:
         raise InputTypeError(
-            f"y_probs={spelled(y_probs)}; expected a dict of two or more models, such as "
+            f"y_probs={spelled(y_probs):.100}; expected a dict of two or more models, such as "
             "{'raw': p, 'calibrated': q}."
         )
     bad = next((name for name in y_probs if not isinstance(name, str)), None)
