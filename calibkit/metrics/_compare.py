@@ -363,7 +363,7 @@ def _check_models(y_probs: Any, reference: Any) -> None:
     if bad is not None:
         raise InputTypeError(f"y_probs has the key {spelled(bad)}; expected names of models.")
     options = ["best", "all", *y_probs]
-    if reference is not None and reference not in options:
+    if reference is not None and not (isinstance(reference, str) and reference in options):
         raise InputError(
             f"reference={spelled(reference)}; expected one of {', '.join(map(spelled, options))}."
         )
