@@ -16,7 +16,7 @@ from .weights import effective_count
 #: Draws of the noise of a difference of errors.
 N_DRAWS = 10_000
 #: Differences below this share of the errors, and variances, are due to rounding.
-_ROUNDING = 1e-12
+_ROUNDING = 2.0**-40
 
 
 class Tested(NamedTuple):
