@@ -13,7 +13,7 @@ from .._core.errors import InputError, message_of
 from .._core.inputs import check_lengths, validate_scores
 from .._core.labels import is_missing
 from .._core.params import check_choice, check_real, percent
-from .._core.printed import spelled
+from .._core.printed import few, spelled
 from .._core.provenance import Traced
 from .._core.saved import check_keys, check_sound, count, number, vector
 from .._core.scores import Scores
@@ -102,16 +102,19 @@ class ComparisonAlarm(Traced):
 
     The null hypothesis of ``e_value_`` is the weak one: the running mean is 0 at each t. That of
     ``log_e_values_["second"]`` is that the running mean is at most 0 at each t, and reversed for
-    "first". A bettor who changes the stake from row to row (Waudby-Smith and Ramdas) tests only
-    that m_t = 0 for every single t: he would raise an alarm if two equally good models took turns
-    in being better. Therefore each stake is fixed here. Since ``log(1 + x) >= x - (-log(1 - r) - r)
-    * x**2 / r**2`` for x >= -r > -1, no bet with c = 0 gains less than that of Choe and Ramdas with
-    the same stake. The bets also use how much the losses of a row can differ, which is known before
-    its label; therefore larger stakes are possible.
+    "first". With stakes that change from row to row (Waudby-Smith and Ramdas), the null hypothesis
+    is that m_t = 0 for every single t: if two models that are equally good on average took turns in
+    being better, such a test would raise an alarm. Therefore each stake is fixed here.
 
-    The price of looking at any time: to find a difference with probability .8, about 1.7 to 2 times
-    as many rows are needed as for one test at a fixed number of rows, if one model is calibrated
-    and the other is not (2.5 times for events with a rate of 3%).
+    With c = 0 and r the largest possible loss of the bet, ``log(1 + x) >= x + (r + log(1 - r)) *
+    x**2 / r**2`` for ``x >= -r``. So a bet gains at least as much as that of Choe and Ramdas with
+    the same stake and center 0. Their r is for the largest possible difference of all rows. Here r
+    is for the possible differences of the row, which are known before its label. This allows larger
+    stakes.
+
+    The price of looking at any time: to find the better model with probability 0.8, about 1.5 to 2
+    times as many rows are needed as for one test at a fixed number of rows, and 2.5 times if the
+    event is rare or the models differ much.
 
     The log loss has no bound: one forecast of 0 for an event can outweigh all other rows. With
     ``floor``, the clipped forecasts are compared.
@@ -356,9 +359,10 @@ class ComparisonAlarm(Traced):
         for name, s in (("p", first), ("q", second)):
             k = first.n_classes if distinct is None else len(distinct)
             if s.n_classes != k:
+                other = f"p of {k}" if distinct is None else f"y holds {k} ({few(distinct)})"
                 raise InputError(
-                    f"{name} has the probabilities of {s.n_classes} classes; expected those of "
-                    f"{k} classes. Pass one column per class, and all classes as classes=[...]."
+                    f"{name} has the probabilities of {s.n_classes} classes, and {other}; "
+                    "expected one column per class. If y lacks some classes, pass classes=[...]."
                 )
         self.classes_ = distinct
         known = np.flatnonzero(~np.isnan(codes))
