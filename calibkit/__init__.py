@@ -23,7 +23,7 @@ Decisions: the module decisions evaluates confidence signals, calibrates them wi
 cross-validation, transfers calibrators to other tasks, and decides whether to accept, review or
 discard an output, with an error-rate guarantee.
 Generated code: the module codegen computes confidence signals from token log-probabilities.
-Plots: ReliabilityDisplay, RiskCoverageDisplay, DriftDisplay and ComparisonDisplay.
+Plots: ReliabilityDisplay, RiskCoverageDisplay, DriftDisplay, ComparisonDisplay and GroupDisplay.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
 Your own calibrators: the module base.
 """
@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from . import decisions as decisions
     from .displays import ComparisonDisplay as ComparisonDisplay
     from .displays import DriftDisplay as DriftDisplay
+    from .displays import GroupDisplay as GroupDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
     from .displays import RiskCoverageDisplay as RiskCoverageDisplay
 
@@ -133,6 +134,7 @@ __all__ = [
     "Estimate",
     "FewEventsWarning",
     "FewGroupsWarning",
+    "GroupDisplay",
     "HardScoresWarning",
     "HistogramBinningCalibrator",
     "IdentityCalibrator",
@@ -195,7 +197,10 @@ __all__ = [
     "to_dict",
 ]
 __version__ = "0.1.0"
-_LAZY = ("ComparisonDisplay", "DriftDisplay", "ReliabilityDisplay", "RiskCoverageDisplay")
+_LAZY = (
+    "ComparisonDisplay", "DriftDisplay", "GroupDisplay", "ReliabilityDisplay",
+    "RiskCoverageDisplay",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -41,27 +41,25 @@ class Gaps(NamedTuple):
     third: FloatArray
     step: float  # smallest distance of two sums if it is known, or 0
 
-    def p_values(self, gap: FloatArray) -> FloatArray:
+    def p_values(self, gap: FloatArray, beyond: float = 0.0) -> FloatArray:
         """Two-sided p-values, from a Poisson variable moved and scaled to the three moments.
 
-        It is the distribution of few rare events, and nearly normal for many.
+        It is the distribution of few rare events, and nearly normal for many. The p-value of a gap
+        of less than ``beyond`` standard deviations is 1.
         """
-        known = self.variance > 0
-        v = np.where(known, self.variance, 1.0)
-        third = np.where(self.third < 0, -1.0, 1.0) * np.maximum(
-            np.abs(self.third), 1e-3 * v * np.sqrt(v)
-        )
-        unit = third / v
+        v = np.where(self.variance > 0, self.variance, 1.0)
+        sd = np.sqrt(v)
+        unit = np.where(self.third < 0, -1.0, 1.0) * np.maximum(np.abs(self.third) / v, 1e-3 * sd)
         late = np.maximum(self.step / 2.0 - np.abs(unit) / 2.0, 0.0)  # correction for continuity
-        mean = v / (unit * unit)
-        x = np.sign(gap) * np.maximum(np.abs(gap) - late, 0.0) / unit + mean
-        above = x >= mean
-        tail = np.where(
-            above,
-            gammainc(np.where(above, x, 1.0), mean),
-            gammaincc(np.maximum(np.where(above, 1.0, x + 1.0), 1e-300), mean),
-        )
-        return np.where(known, np.minimum(2.0 * tail, 1.0), (gap == 0.0) * 1.0)
+        moved = np.sign(gap) * np.maximum(np.abs(gap) - late, 0.0)
+        mean = np.broadcast_to(v / (unit * unit), gap.shape)
+        x = moved / unit + mean
+        out = np.where((self.variance > 0) | (gap == 0.0), 1.0, 0.0)
+        far = (self.variance > 0) & (np.abs(gap) >= beyond * sd)
+        above, below = far & (x >= mean), far & (x < mean)
+        out[above] = 2.0 * gammainc(x[above], mean[above])
+        out[below] = 2.0 * gammaincc(np.maximum(x[below] + 1.0, 1e-300), mean[below])
+        return np.minimum(out, 1.0)
 
 
 def label_minima(
@@ -80,12 +78,14 @@ def label_minima(
         rows.data *= w[rows.indices]
     center = (rows @ p)[:, None]
     gaps = gaps._replace(variance=gaps.variance[:, None], third=gaps.third[:, None])
+    # The smallest p-value of many groups is that of a group far from its mean.
+    beyond = 1.5 if len(center) >= 50 else 0.0
     out = []
     for size in _batches(n_draws, max(len(p), len(center))):
         label = rng.random((len(p), size)) < p[:, None]
         gap = rows @ label.astype(np.float64) - center
         gap[np.abs(gap) < 1e-12 * center] = 0.0
-        out.append(gaps.p_values(gap).min(axis=0))
+        out.append(gaps.p_values(gap, beyond).min(axis=0))
     return np.concatenate(out)
 
 

@@ -2,6 +2,7 @@
 
 from ._comparison import ComparisonDisplay as ComparisonDisplay
 from ._drift import DriftDisplay as DriftDisplay
+from ._groups import GroupDisplay as GroupDisplay
 from ._numbers import Numbers as Numbers
 from ._numbers import Settings as Settings
 from ._numbers import numbers_of as numbers_of

@@ -126,28 +126,28 @@ def _cut(a: Any, n_bands: int) -> tuple[IntArray, list[str | None]]:
         if len(distinct) > _MOST_GROUPS:
             return codes, [""] * len(distinct)  # refused with its number of groups
         return codes, [f"={_text(v)}" for v in distinct]
-    # Borders are values that occur: the lowest of each band.
-    ends = np.cumsum(np.bincount(codes)) / len(a)
-    first = np.unique(np.searchsorted(ends, np.arange(1, n_bands) / n_bands, side="left"))
-    first = first[first > 0]
-    if not len(first):  # most values are the lowest one
-        first = np.array([1])
-    texts = [_border(distinct[i - 1], distinct[i]) for i in first]
+    share = np.cumsum(np.bincount(codes)) / len(a)
+    borders = np.unique([_border(distinct, share, k / n_bands, n_bands) for k in range(1, n_bands)])
+    texts = [_text(b) for b in borders]
     middle = [f" from {a} to below {b}" for a, b in pairwise(texts)]
     bands = [f" below {texts[0]}", *middle, f" from {texts[-1]}"]
-    return np.searchsorted(first, codes, side="right"), list(bands)
+    return np.searchsorted(borders, distinct, side="right")[codes], list(bands)
 
 
-def _border(below: Any, value: Any) -> str:
-    """The shortest number above one value and up to the next, or that date."""
+def _border(distinct: Any, share: FloatArray, at: float, n_bands: int) -> Any:
+    """A short number near a quantile: at most a twentieth of a band lies between the two."""
+    near = np.searchsorted(share, at + np.array([-0.05, 0.0, 0.05]) / n_bands * (1 - 1e-9))
+    low, middle, high = np.clip(near, 0, len(distinct) - 1)
+    middle, low = max(middle, 1), min(low, max(middle, 1) - 1)  # some rows lie below
+    value = distinct[middle]
     if isinstance(value, np.datetime64):
         day = value.astype("M8[D]")
-        return str(day if day == value else value)
+        return day if distinct[low] < day else value
     for digits in range(1, 18):
         shown = float(f"{float(value):.{digits}g}")
-        if float(below) < shown <= float(value):
-            return _text(shown)
-    return _text(value)
+        if float(distinct[low]) < shown <= float(distinct[max(high, middle)]):
+            return shown
+    return value
 
 
 def _text(value: Any) -> str:

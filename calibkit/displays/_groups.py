@@ -1,0 +1,251 @@
+"""Forest plot: the error of each group of rows, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from .._core.errors import InputError
+from .._core.optional import require
+from .._core.params import check_choice, check_int, percent
+from .._core.printed import printable
+from ..metrics import ResultTable, group_table
+from ._base import Display
+from ._style import GREY, font_size, key_size, key_style, new_figure, plain_axes, style_of
+
+#: In inches: width of the panel, of a letter of a name, and height of a line.
+_WIDTH, _LETTER, _LINE = 4.6, 0.066, 0.24
+_LONGEST = 48
+#: What marks a group: its style, and whether its dot is filled.
+_KINDS = {"": (0, True), "miscalibrated": (1, True), "not estimable": (0, False)}
+_NEEDED = ("group", "n", "error", "error_shrunk", "z", "p_value", "flag")
+
+
+class GroupDisplay(Display):
+    """Forest plot of :func:`group_table`: the calibration error of each group, with its interval.
+
+    Use it to see at a glance where a model predicts too many or too few events.
+
+    Parameters
+    ----------
+    table : ResultTable
+        From :func:`group_table`.
+    max_groups : int, default=40
+        Largest number of groups to draw, at least 1. The plot says how many are left out.
+    order : {"z", "table"}, default="z"
+        "z": groups with the largest absolute z first; "table": in the order of the table.
+
+    Attributes
+    ----------
+    table_ : ResultTable
+        The table.
+    curves_ : dict of str to dict
+        The row of each drawn group, by its name.
+    n_left_out_ : int
+        Number of groups that are not drawn.
+    ax_ : Axes
+        The panel.
+    figure_ : Figure or SubFigure
+        The figure of the axes.
+
+    Notes
+    -----
+    Intervals are for one group each: with many groups, some exclude 0 by chance. The marks of
+    miscalibrated groups account for the number of groups. The scale is that of the groups that are
+    estimable; an arrow marks an error beyond it.
+
+    Examples
+    --------
+    >>> from calibkit import GroupDisplay, group_table
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=400)
+    >>> display = GroupDisplay(group_table(y, p, by={"half": ["a", "b"] * 200})).plot()
+    >>> sorted(display.curves_)
+    ['half=a', 'half=b']
+    """
+
+    def __init__(
+        self, table: ResultTable, *, max_groups: int = 40, order: Literal["z", "table"] = "z"
+    ) -> None:
+        check_int("max_groups", max_groups, low=1)
+        check_choice("order", order, ("z", "table"))
+        columns = table.columns if isinstance(table, ResultTable) else []
+        if any(name not in columns for name in _NEEDED):
+            raise InputError(
+                "table is not a table of groups; expected the result of group_table. From rows "
+                "use GroupDisplay.from_predictions(y_true, y_prob, by)."
+            )
+        self.table_ = table
+        rows = list(table.rows)
+        if order == "z":
+            size = np.nan_to_num([-abs(row["z"]) for row in rows], nan=1.0)
+            rows = [rows[i] for i in np.argsort(size, kind="stable")]
+        self.curves_ = {row["group"]: row for row in rows[:max_groups]}
+        self.n_left_out_ = len(rows) - len(self.curves_)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_prob: Any,
+        by: Any,
+        *,
+        max_groups: int = 40,
+        order: Literal["z", "table"] = "z",
+        ax: Any = None,
+        **settings: Any,
+    ) -> GroupDisplay:
+        """Measure calibration by group and draw it.
+
+        Parameters
+        ----------
+        y_true, y_prob, by : array-like
+            As in :func:`group_table`.
+        max_groups, order : optional
+            As in :class:`GroupDisplay`.
+        ax : Axes, optional
+            As in :meth:`plot`.
+        **settings
+            Settings of :func:`group_table`, such as ``groups``, ``sample_weight`` and ``level``.
+
+        Returns
+        -------
+        display : GroupDisplay
+            The drawn display.
+
+        Raises
+        ------
+        ValueError
+            If the data or settings are invalid.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import GroupDisplay
+        >>> from calibkit.testing import binary_data
+        >>> p, y = binary_data(n=400)
+        >>> display = GroupDisplay.from_predictions(y, p, by=["a", "b"] * 200)
+        >>> len(display.curves_), display.n_left_out_
+        (2, 0)
+        """
+        require("matplotlib", "plot")
+        table = group_table(y_true, y_prob, by, **settings)
+        return cls(table, max_groups=max_groups, order=order).plot(ax)
+
+    def plot(self, ax: Any = None) -> GroupDisplay:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; default: a new figure.
+
+        Returns
+        -------
+        display : GroupDisplay
+            The same display, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import GroupDisplay, group_table
+        >>> y, p = [0, 1, 1, 0, 1] * 40, [0.2, 0.7, 0.8, 0.6, 0.3] * 40
+        >>> GroupDisplay(group_table(y, p, by=["a", "b"] * 100)).plot().ax_.get_xlabel()
+        'Error: predicted minus observed'
+        """
+        require("matplotlib", "plot")
+        names = [_short(name) for name in self.curves_]
+        if ax is None:
+            width = _WIDTH + _LETTER * max(map(len, names))
+            ax = new_figure(width, 1.25 + _LINE * len(names)).add_subplot()
+        left, right = self._limits()
+        margin = 0.04 * (right - left)
+        ax.axvline(0.0, color=GREY, lw=0.8, zorder=1.5, gid="zero")
+        for i, (name, row) in enumerate(self.curves_.items()):
+            kind, filled = _KINDS[row["flag"]]
+            error, style = row["error"], {**style_of(kind), "ms": 5.0, "ls": "none"}
+            style |= {} if filled else {"mfc": "white", "mec": style["color"]}
+            place = min(max(error.value, left - margin), right + margin)
+            if place != error.value:
+                style["marker"] = ">" if error.value > right else "<"
+            ends = np.clip((error.low, error.high), left - margin, right + margin)
+            bar = {"color": style["color"], "lw": 1.4, "alpha": 0.55, "gid": f"interval:{name}"}
+            ax.hlines(i, *ends, **bar)
+            ax.plot([place], [i], gid=f"dot:{name}", clip_on=False, **style)
+            if np.isfinite(row["error_shrunk"]):
+                ax.plot([row["error_shrunk"]], [i], gid=f"shrunk:{name}", **_SHRUNK)
+        ax.set(xlim=(left - margin, right + margin), ylim=(len(names) - 0.5, -0.5))
+        ax.set_yticks(range(len(names)), names, parse_math=False)
+        ax.set_xlabel("Error: predicted minus observed", fontsize=font_size())
+        ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(5))
+        plain_axes(ax)
+        self._write_numbers(ax)
+        self._place_key(ax)
+        self.ax_ = ax
+        return self
+
+    def _limits(self) -> tuple[float, float]:
+        """Ends of the horizontal scale: of the groups that are estimable, if there are any."""
+        rows = self.curves_.values()
+        seen = [r["error"] for r in rows if r["flag"] != "not estimable"]
+        seen = seen or [r["error"] for r in rows]
+        ends = np.array([(e.value, e.low, e.high) for e in seen])
+        low, high = min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends)))
+        return (low, high) if high > low else (-1e-3, 1e-3)
+
+    def _write_numbers(self, ax: Any) -> None:
+        """Write the rows and the p-value of each group to the right of its line."""
+        style = {"fontsize": key_size(), "va": "center", "transform": ax.get_yaxis_transform()}
+        above = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
+        for x, ha, head in ((1.17, "right", "rows"), (1.2, "left", "p-value")):
+            ax.annotate(head, (x, 1.0), ha=ha, color=GREY, fontsize=key_size(), **above)
+        for i, row in enumerate(self.curves_.values()):
+            p = row["p_value"]
+            text = "< 0.001" if p < 0.001 else f"{p:.3f}"
+            if row["flag"] == "not estimable":
+                text = "not estimable"
+            ax.text(1.17, i, f"{row['n']:,}", ha="right", **style)
+            ax.text(1.2, i, text, ha="left", gid=f"p:{row['group']}", **style)
+
+    def _place_key(self, ax: Any) -> None:
+        """Draw the legend above the panel."""
+        line = require("matplotlib.lines", "plot").Line2D
+        found = {row["flag"] for row in self.curves_.values()}
+        handles = []
+        for flag, text in (("", "not flagged"), ("miscalibrated", "miscalibrated")):
+            if flag in found:
+                style = {**style_of(_KINDS[flag][0]), "ls": "none"}
+                handles.append(line([], [], label=text, **style))
+        handles.append(line([], [], label="shrunk", **_SHRUNK))
+        level = next(iter(self.curves_.values()))["error"].level
+        said = f"bars: {percent(level)} intervals"
+        if self.n_left_out_:
+            said += f"; {self.n_left_out_:,} more groups not drawn"
+        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": len(handles)}
+        style = {"borderaxespad": 0.2, "columnspacing": 1.2, **place, **key_style(said)}
+        ax.legend(handles=handles, **style)
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        for row in ResultTable(tuple(self.curves_.values())).flat():
+            yield {key: [value] for key, value in row.items()}
+
+
+#: Style of the shrunk errors.
+_SHRUNK: dict[str, Any] = {
+    "marker": "D", "ms": 3.2, "mfc": "white", "mec": "black", "mew": 0.7, "ls": "none", "zorder": 3,
+}  # fmt: skip
+
+
+def _short(name: str) -> str:
+    text = printable(name)
+    if len(text) <= _LONGEST:
+        return text
+    half = (_LONGEST - 1) // 2
+    return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
