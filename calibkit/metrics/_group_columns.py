@@ -131,7 +131,8 @@ def _cut(a: Any, n_bands: int) -> tuple[IntArray, list[str | None]]:
     texts = [_text(b) for b in borders]
     middle = [f" from {a} to below {b}" for a, b in pairwise(texts)]
     bands = [f" below {texts[0]}", *middle, f" from {texts[-1]}"]
-    return np.searchsorted(borders, distinct, side="right")[codes], list(bands)
+    first = np.searchsorted(distinct, borders)
+    return np.cumsum(np.bincount(first, minlength=len(distinct)))[codes], list(bands)
 
 
 def _border(distinct: Any, share: FloatArray, at: float, n_bands: int) -> Any:

@@ -42,7 +42,10 @@ class _Sums(NamedTuple):
     moments: FloatArray  # (groups, 4, 4): their products, summed over rows or clusters
     rows: FloatArray  # effective number of rows
     units: FloatArray  # effective number of rows or clusters
+    freedom: FloatArray  # degrees of freedom of their variance
+    seen: FloatArray  # share of their variance that is seen about their own mean
     rarer: FloatArray  # effective number of events, or of non-events
+    rarer_freedom: FloatArray  # degrees of freedom of their variance
     expected: FloatArray  # effective number of rows expected to have the less probable label
     gaps: Gaps
 
@@ -53,8 +56,7 @@ class _Sums(NamedTuple):
         """Variance of the mean of a combination of the four."""
         c = np.column_stack(np.broadcast_arrays(*parts))
         square = np.maximum(np.einsum("gi,gij,gj->g", c, self.moments, c), 0.0)
-        square *= self.units / np.maximum(self.units - 1.0, 1e-9)
-        return np.asarray(square / self.total[:, 0] ** 2)
+        return np.asarray(square / self.seen / self.total[:, 0] ** 2)
 
 
 @counted()
@@ -237,19 +239,33 @@ def _sums(family: Family, b: Binary, clusters: IntArray | None) -> _Sums:
             else:
                 product = np.asarray(held[i].multiply(held[j]).sum(axis=1)).ravel()
             moments[:, i, j] = moments[:, j, i] = product
-    happened = effective_count(stacked[:, 1], w2y)
-    other = effective_count(stacked[:, 0] - stacked[:, 1], np.maximum(w2 - w2y, 0.0))
+    total_2, total_3, total_4 = (
+        np.asarray(held[0].power(k).sum(axis=1)).ravel() if held else family.sums(w**k)[0]
+        for k in (2, 3, 4)
+    )
+    h = total_2 / stacked[:, 0] ** 2
+    seen = 1.0 - 2.0 * total_3 / total_2 / stacked[:, 0] + h  # heavy ones pull the mean
+    w4, w4y = family.sums(w**4, w**4 * y)
     return _Sums(
         n,
         events,
         stacked,
         moments,
         rows=effective_count(stacked[:, 0], w2),
-        units=effective_count(stacked[:, 0], moments[:, 0, 0]),
-        rarer=np.minimum(happened, other),
+        units=1.0 / h,
+        freedom=np.maximum(effective_count(total_2, total_4) - 1.0, 0.0),
+        seen=np.maximum(seen, 0.01),
+        rarer=_rarer(stacked[:, 0], stacked[:, 1], w2, w2y),
+        rarer_freedom=_rarer(w2, w2y, w4, w4y) - 1.0,
         expected=effective_count(unlikely, squared),
         gaps=Gaps(variance, third, float(b.w is None and b.y.dtype.kind != "f")),
     )
+
+
+def _rarer(w: FloatArray, wy: FloatArray, w2: FloatArray, w2y: FloatArray) -> FloatArray:
+    """Effective number of events or non-events, of which there are fewer."""
+    rest = effective_count(w - wy, np.maximum(w2 - w2y, 0.0))
+    return np.asarray(np.minimum(effective_count(wy, w2y), rest))
 
 
 def _p_values(
@@ -309,8 +325,8 @@ def _shares(sums: _Sums, level: float, *, plain: bool) -> tuple[FloatArray, ...]
     if not plain:
         shown = np.minimum(rows(labels, sums.variance(-rate, 1.0 + zero, zero, zero)), sums.rows)
         shown = np.where(labels > 0, shown, sums.units)
-        wide = np.where(sums.units < 1.5, np.nan, sums.units) - 1.0
-        thin = (ndtri((1.0 + level) / 2.0) / stdtrit(wide, (1.0 + level) / 2.0)) ** 2
+        freedom = np.where(sums.freedom < 0.5, np.nan, sums.freedom)
+        thin = (ndtri((1.0 + level) / 2.0) / stdtrit(freedom, (1.0 + level) / 2.0)) ** 2
     low, high = wilson(rate, shown * thin, level)
     residual = sums.variance(score - rate, 1.0 + zero, zero, -1.0 + zero)
     sure = rows(expected, sums.gaps.variance / sums.total[:, 0] ** 2)
@@ -375,8 +391,8 @@ def _losses(sums: _Sums, level: float) -> tuple[FloatArray, ...]:
     zero, one = np.zeros(1), np.ones(1)
     base = np.where((rate > 0) & (rate < 1), rate * (1.0 - rate), np.nan)
     ratio = brier / base
-    freedom = np.maximum(np.minimum(sums.units, sums.rarer) - 1.0, 0.5)
-    freedom[(sums.rarer < _LEAST * (1.0 - 1e-9)) | (sums.units < 1.5)] = np.nan
+    freedom = np.minimum(sums.freedom, np.maximum(sums.rarer_freedom, 1.0))
+    freedom[(sums.rarer < _LEAST * (1.0 - 1e-9)) | (freedom < 0.5)] = np.nan
     reach = stdtrit(freedom, (1.0 + level) / 2.0)
     sd = np.sqrt(sums.variance(-brier, zero, one, zero))
     slope = -ratio * (1.0 - 2.0 * rate)
