@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
-from calibkit import ScoreTable, brier_skill_score, estimate, expected_calibration_error
+from calibkit import ScoreTable, brier_skill_score, compare, estimate, expected_calibration_error
 from calibkit._core.optional import require
 from calibkit.displays import ReliabilityDisplay
 from calibkit.displays._numbers import Settings, curve_of
@@ -404,6 +404,59 @@ def test_font_follows_the_users_settings():
     with matplotlib.rc_context({"font.size": 20}):
         display = predictions(y, p, **FAST)
     assert display.ax_.yaxis.label.get_size() == 18
+
+
+# --- several models
+
+
+def test_differences_of_models_come_first_in_the_key():
+    y, p = calibrated()
+    models = {"best": p**2, "all": p, "b": np.sqrt(p)}
+    two = predictions(y, {k: models[k] for k in ("best", "all")}, level=0.8, **FAST)
+    (d,) = two.differences_
+    (e,) = compare("brier_score", y, {"m": p**2, "n": p}, level=0.8).differences
+    assert (d.first, d.second, d.value, d.low, d.high) == ("best", "all", e.value, e.low, e.high)
+    assert key_text(two).startswith(f"Brier score, best \N{MINUS SIGN} all: {d.value:.3f} [")
+    assert "Brier" not in key_text(two).partition("\n")[2]
+    three = predictions(y, models, groups=np.arange(600) // 3, **FAST)
+    assert [(d.first, d.second) for d in three.differences_] == [("best", "all"), ("b", "all")]
+    heading, *lines = key_text(three).splitlines()
+    assert heading == "Brier score: difference from all, the lowest"
+    assert [line[: line.index(": ")] for line in lines if "Brier" in line] == ["best", "b"]
+    assert any(line.startswith(f"b: Brier score +{three.differences_[1].value:.3f}")
+               for line in lines)  # fmt: skip
+    classwise = predictions(
+        np.array(["ant", "bee"])[y],
+        {k: np.column_stack((1 - q, q)) for k, q in models.items()},
+        kind="classwise",
+        **FAST,
+    )
+    assert sum("Brier score +" in t.get_text() for t in classwise.figure_.legends[0].texts) == 2
+
+
+def test_no_difference_without_pairs_of_rows():
+    y, p = calibrated()
+    tables = {k: ScoreTable.from_arrays(y, q) for k, q in (("a", p), ("b", p**2))}
+    assert ReliabilityDisplay.from_table(tables, **FAST).differences_ == ()
+    counts = predictions(y, {"a": p, "b": p**2}, sample_weight=np.ones(600), weights="frequency",
+                         **FAST)  # fmt: skip
+    assert counts.differences_ == ()
+    assert predictions(y, p, **FAST).differences_ == ()
+    assert "Brier" not in key_text(counts)
+
+
+@pytest.mark.parametrize("legend", ["below", "inside"])
+def test_long_names_stay_inside_the_picture(legend):
+    y, p = calibrated(20_000)
+    names = [f"a long name of a model, of {k}, made on 2024-11-2{k}" for k in range(3)]
+    for n in (1, 2, 3):
+        models = {name: p ** (1 + i / 9) for i, name in enumerate(names[:n])}
+        display = predictions(y, models, legend=legend, **FAST)
+        display.figure_.draw_without_rendering()
+        ax = display.ax_ if legend == "inside" else display.histogram_ax_
+        key, whole = ax.get_legend().get_window_extent(), display.figure_.bbox
+        assert whole.x0 <= key.x0 < key.x1 <= whole.x1
+        assert whole.y0 <= key.y0
 
 
 # --- several classes

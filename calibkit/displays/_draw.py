@@ -9,7 +9,7 @@ import numpy as np
 from .._core.optional import require
 from .._core.params import check_choice, check_flag
 from .._typing import Legend
-from ._key import LEGENDS, handles_of, n_lines, place_key, style_of_key
+from ._key import LEGENDS, handles_of, heading_of, n_lines, place_key, style_of_key
 from ._layout import grid, single
 from ._numbers import Curve, Numbers, key_of
 from ._style import GREY, WIDTH, font_size, interval_text, managed, plain_axes, size_of, style_of
@@ -40,8 +40,9 @@ def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
     """Draw one panel with its histogram; return the axes of both."""
     consistency, histogram, legend = drawing
     width = WIDTH if ax is None else size_of(ax)[0] + 0.4
-    handles = handles_of(numbers, consistency, 0.6 * width if legend == "inside" else width)
-    ax, strip = single(ax, bool(histogram), n_lines(handles, legend))
+    wide = 0.6 * width if legend == "inside" else width
+    handles, heading = handles_of(numbers, consistency, wide), heading_of(numbers, wide)
+    ax, strip = single(ax, bool(histogram), n_lines(handles, heading, legend))
     size = font_size()
     _draw_panel(ax, numbers, None, consistency, marker_size=4.5, n_ticks=6)
     ax.set_ylabel(_Y.get(numbers.kind, "Observed frequency"), fontsize=size)
@@ -50,7 +51,7 @@ def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
     lowest = ax if strip is None else strip
     lowest.set_xlabel(_X.get(numbers.kind, "Mean predicted probability"), fontsize=size)
     if legend != "none":
-        place_key(ax, strip, numbers, handles, legend)
+        place_key(ax, strip, heading, handles, legend)
     return ax, strip
 
 
@@ -58,8 +59,9 @@ def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
     """Draw one small panel per class; return the axes."""
     consistency, _, legend = drawing
     n_models, n_panels = len(numbers.models), len(numbers.labels)
-    handles = handles_of(numbers, consistency, WIDTH if ax is None else size_of(ax)[0])
-    lines = {"n_head_lines": n_models + 1, "n_key_lines": n_lines(handles, legend)}
+    width = WIDTH if ax is None else size_of(ax)[0]
+    handles, heading = handles_of(numbers, consistency, width), heading_of(numbers, width)
+    lines = {"n_head_lines": n_models + 1, "n_key_lines": n_lines(handles, heading, legend)}
     home, panels = grid(ax, n_panels, **lines)
     for panel, label in zip(panels, numbers.labels, strict=True):
         _draw_panel(panel, numbers, label, consistency, marker_size=3.0, n_ticks=3)
@@ -69,7 +71,7 @@ def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
     if legend != "none":
         # Above the panels, since matplotlib puts the common label of the x axes below them.
         where_to = "outside upper left" if managed(home) else "upper left"
-        home.legend(handles=handles, loc=where_to, borderaxespad=0.3, **style_of_key(numbers))
+        home.legend(handles=handles, loc=where_to, borderaxespad=0.3, **style_of_key(heading))
     return panels
 
 

@@ -14,15 +14,20 @@ from ._numbers import Numbers
 from ._style import GREY, font_size, interval_text, key_size, key_style, managed, style_of
 
 LEGENDS = get_args(Legend)
+_BRIER = "Brier score"
+_MINUS = "\N{MINUS SIGN}"
 
 
 def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
-    if numbers.kind == "classwise":
-        return model  # the numbers are above each panel
-    error = "ECE " + interval_text(numbers.estimates[model]["ece"])
-    text = f"{model}: {error}"
-    if len(text) > n_chars:
-        text = fill(model, n_chars) + "\n" + error
+    lines = []
+    if len(numbers.models) > 2:
+        found = [interval_text(d) for d in numbers.differences if d.first == model]
+        lines += [f"{_BRIER} {text if text.startswith(_MINUS) else '+' + text}" for text in found]
+    if numbers.kind != "classwise":  # there the errors are above each panel
+        lines.append("ECE " + interval_text(numbers.estimates[model]["ece"]))
+    text = "\n".join([": ".join([model, *lines[:1]]), *lines[1:]])
+    if lines and len(model) + len(lines[0]) + 2 > n_chars:
+        text = "\n".join([fill(model, n_chars), *lines])
     for said in (numbers.notes.get(model), numbers.proofs.get(model)):
         text += "\n" + fill(said, n_chars) if said else ""
     return text
@@ -30,8 +35,7 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
 
 def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list[Any]:
     """Return the entries of the legend, in lines that fit into ``width`` inches."""
-    # A letter is about half as wide as its size; the marks need the width of five letters.
-    n_chars = max(20, int(width * 72 / (0.5 * key_size()) - 5))
+    n_chars = _n_chars(width) - 5  # the marks need the width of five letters
     line = require("matplotlib.lines", "plot").Line2D
     out = [
         line([], [], ms=4.5, label=_model_text(numbers, model, n_chars), **style_of(i))
@@ -45,14 +49,37 @@ def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list
     return out
 
 
-def n_lines(handles: list[Any], legend: Legend) -> int:
+def _n_chars(width: float) -> int:
+    """Letters in a line of ``width`` inches: on average, the width is 0.56 times the size."""
+    return max(25, int(width * 72 / (0.56 * key_size())))
+
+
+def n_lines(handles: list[Any], heading: str, legend: Legend) -> int:
     """Return the number of text lines of a legend below the axes, with its heading."""
     if legend in ("none", "inside"):
         return 0
-    return 1 + sum(1 + handle.get_label().count("\n") for handle in handles)
+    return 1 + heading.count("\n") + sum(1 + handle.get_label().count("\n") for handle in handles)
 
 
-def _heading(numbers: Numbers) -> str:
+def heading_of(numbers: Numbers, width: float) -> str:
+    """Return the heading of the legend: the difference of the models, and what the marks are."""
+    n_chars = _n_chars(width)
+    marks = fill(_bins_and_bars(numbers), n_chars)
+    if not numbers.differences:
+        return marks
+    d = numbers.differences[0]
+    first = f"{_BRIER}, {d.first} {_MINUS} {d.second}:"
+    if len(numbers.models) > 2:
+        return "\n".join(
+            (fill(f"{_BRIER}: difference from {d.second}, the lowest", n_chars), marks)
+        )
+    text = f"{first} {interval_text(d)}"
+    if len(text) > n_chars - 5:
+        text = "\n".join((fill(first, n_chars - 5), interval_text(d)))
+    return "\n".join((text, marks))
+
+
+def _bins_and_bars(numbers: Numbers) -> str:
     parts = [] if numbers.n_rows is None else [f"n = {numbers.n_rows:,}"]
     params = next(iter(numbers.estimates.values()))["ece"].params
     bins = {"quantile": "equal-mass", "uniform": "equal-width", "unique": "single-score"}
@@ -65,14 +92,14 @@ def _heading(numbers: Numbers) -> str:
     return "; ".join(parts)
 
 
-def style_of_key(numbers: Numbers) -> dict[str, Any]:
+def style_of_key(heading: str) -> dict[str, Any]:
     """Return the style of all legends."""
-    return {**key_style(_heading(numbers)), "handlelength": 1.6}
+    return {**key_style(heading), "handlelength": 1.6}
 
 
-def place_key(ax: Any, strip: Any, numbers: Numbers, handles: list[Any], legend: Legend) -> None:
+def place_key(ax: Any, strip: Any, heading: str, handles: list[Any], legend: Legend) -> None:
     """Draw the legend of a single panel."""
-    style = style_of_key(numbers)
+    style = style_of_key(heading)
     if legend == "inside":
         ax.legend(handles=handles, loc="best", **{**style, "frameon": True, "edgecolor": "none"})
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +18,13 @@ from .._typing import FloatArray, IntArray, Kind
 from ..metrics import (
     INTERVALS,
     METRICS,
+    Difference,
     Estimate,
     ScoreTable,
     bin_worth,
     brier_skill_score,
     certify,
+    compare,
     consistency,
     estimate_or_value,
     expected_calibration_error,
@@ -96,6 +98,8 @@ class Numbers:
     proofs: dict[Any, str]
     #: Hint for each model that its scores may belong to the other label; else empty.
     notes: dict[Any, str]
+    #: Brier scores of models minus that of another one.
+    differences: tuple[Difference, ...] = ()
 
     @property
     def edges(self) -> FloatArray:
@@ -131,7 +135,19 @@ def numbers_of(problems: Problems, settings: Settings) -> Numbers:
         {key: counts_of(p.table, limits) for key, p in keyed.items()},
         {key: _proof(p.table, settings) for key, p in keyed.items() if _provable(p, settings)},
         {key: _reversal(p) for key, p in keyed.items() if problems.kind == "binary"},
+        _differences(problems, settings.level),
     )
+
+
+def _differences(problems: Problems, level: float) -> tuple[Difference, ...]:
+    """Compare the Brier scores of two models, or of more with the lowest one."""
+    if problems.given is None:
+        return ()
+    with silent():
+        found = compare("brier_score", level=level, **problems.given).differences
+    names = list(dict.fromkeys(p.model for p in problems.problems))
+    known = [d for d in found if np.isfinite(d.low) and np.isfinite(d.high)]
+    return tuple(replace(d, first=names[int(d.first)], second=names[int(d.second)]) for d in known)
 
 
 def _provable(problem: Problem, settings: Settings) -> bool:

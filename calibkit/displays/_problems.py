@@ -31,6 +31,8 @@ class Problems(NamedTuple):
     kind: Kind
     problems: list[Problem]
     n_classes: int
+    #: Arguments of :func:`compare` if there are rows of several models, named by their places.
+    given: dict[str, Any] | None = None
 
 
 def _reduced(
@@ -76,6 +78,7 @@ def problems_of_arrays(
     """Make the problems of rows; a dict ``classes`` has the classes of each model."""
     check_int("max_classes", max_classes, low=1)
     problems: list[Problem] = []
+    labels_of_groups = groups
     if groups is not None:
         groups = validate_groups(groups, sample_weight, len(y_true))
     shown = np.arange(0)
@@ -98,7 +101,17 @@ def problems_of_arrays(
                     f"{first.scores.n_classes}; expected models of the same problem."
                 )
             problems += _reduced(model, rows, this, shown, groups, weights)
-    return Problems(kind or "binary", problems, first.scores.n_classes)
+    known = [classes[m] for m in scores] if isinstance(classes, dict) else [classes]
+    given = None
+    if (
+        len(scores) > 1
+        and weights == "sampling"
+        and all(np.array_equal(known[0], c) for c in known)
+    ):
+        given = {"y_true": y_true, "y_probs": {str(i): p for i, p in enumerate(scores.values())}}
+        given |= {"sample_weight": sample_weight, "groups": labels_of_groups}
+        given |= {"pos_label": pos_label, "classes": known[0]}
+    return Problems(kind or "binary", problems, first.scores.n_classes, given)
 
 
 def problems_of_tables(tables: dict[str, Any]) -> Problems:

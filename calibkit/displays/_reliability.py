@@ -37,6 +37,9 @@ class ReliabilityDisplay(Display):
     estimates_ : dict of str to dict
         With the same keys: ``{"ece": Estimate, "skill": Estimate}``, the ECE on the bins of the
         plot. There is no skill if only one class occurs.
+    differences_ : tuple of Difference
+        Brier score of one of two models, or of each of more, minus that of the other, or the best.
+        From :func:`compare`; empty for tables and ``weights="frequency"``.
     limits_ : tuple of float
         Ends of both axes.
     ax_ : Axes or ndarray of Axes
@@ -81,9 +84,9 @@ class ReliabilityDisplay(Display):
     histogram_ax_: Any
 
     def __init__(self, numbers: Numbers) -> None:
-        self._numbers = numbers
+        self._numbers, self.limits_ = numbers, numbers.limits
         self.curves_: dict[Any, Curve] = numbers.curves
-        self.estimates_, self.limits_ = numbers.estimates, numbers.limits
+        self.estimates_, self.differences_ = numbers.estimates, numbers.differences
 
     @classmethod
     def _drawn(

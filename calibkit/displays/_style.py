@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
-from ..metrics import Estimate
+from ..metrics import Difference, Estimate
 
 #: Width of a new figure in inches.
 WIDTH = 4.1
@@ -54,7 +54,7 @@ def style_of(i: int) -> dict[str, Any]:
     return {"color": _COLORS[i % len(_COLORS)], **shape}
 
 
-def interval_text(e: Estimate) -> str:
+def interval_text(e: Estimate | Difference) -> str:
     """Format value and interval; the interval's width decides the number of decimals."""
     width = e.high - e.low
     scale = width if width > 0 else abs(e.value)
