@@ -502,7 +502,7 @@ def test_many_classes_are_limited_and_it_is_said():
     display = predictions(y, p, kind="classwise", n_bins=3, max_classes=4, n_resamples=0)
     shown = sorted(np.argsort(-np.bincount(y, minlength=12), kind="stable")[:4])
     assert [int(ax.get_title()) for ax in display.ax_] == shown
-    text = display.figure_.legends[0].get_title().get_text()
+    text = " ".join(display.figure_.legends[0].get_title().get_text().split())
     assert "the 4 most frequent of 12 classes" in text
     everything = predictions(y, p, kind="classwise", n_bins=3, max_classes=12, n_resamples=0)
     assert "most frequent" not in everything.figure_.legends[0].get_title().get_text()

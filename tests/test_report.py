@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -125,16 +126,21 @@ def test_groups_are_the_library_s(path, frame):
 
 
 def test_the_line_on_the_number_of_rows_is_the_library_s(path, frame):
-    """It is simulated on fewer scores than there are."""
-    found = facts(path, "--prob", "all")
-    exact = detectable_error(frame["all"].to_numpy()).error
-    (model,) = found["models"]
-    assert model["detectable"]["error"] == pytest.approx(exact, rel=0.1)
-    error = f"{model['detectable']['error']:#.2g}"
-    assert found["power"][0].startswith(f"With these 400 rows, an RMS calibration error of {error}")
-    for options in (["--weight", "weight"], ["--group", "unit"]):
+    p, y, weight, unit = (frame[k].to_numpy() for k in ("all", "y", "weight", "unit"))
+    for options, given in (
+        ([], {}),
+        (["--weight", "weight"], {"sample_weight": weight}),
+        (["--group", "unit", "--level", "0.8"], {"groups": unit, "y_true": y, "alpha": 0.1}),
+    ):
         found = facts(path, "--prob", "all", *options)
-        assert (found["models"][0]["detectable"], found["power"]) == (None, [])
+        exact = detectable_error(p, random_state=0, **given)
+        (model,) = found["models"]
+        assert model["detectable"]["error"] == exact.error
+        said = f"With these 400 rows, an RMS calibration error of {exact.error:#.2g} would be found"
+        assert found["power"][0].startswith(said)
+    several = facts(path, "--prob", "all,best")
+    assert re.search(r" of 0\.\d+ \(all\), 0\.\d+ \(best\) would", several["power"][0])
+    assert facts(path, "--prob", "all", "--kind", "classwise")["power"] == []
 
 
 def test_the_label_is_no_group(path):

@@ -66,8 +66,6 @@ LABELS = {name: METRICS[name].label for name in REPORTED} | {
 
 _COLUMNS = ["metric", "value", "low", "high", "null", "null_low", "null_high", "model"]
 _MOST_PANELS = 9
-#: Scores on which the detectable error is simulated.
-_CELLS = 128
 
 #: Called with the share done, between 0 and 1.
 Step = Callable[[float], None]
@@ -349,15 +347,19 @@ def _certificate(
 
 def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
     """How often the event happens (or the top class is right), and the mean probability."""
-    if kind == "binary":
-        event = _event(problem)
-        if p.ndim == 2:
-            p = p[:, problem.classes == event][:, 0]
-        y = problem.y if _fractional(problem) else problem.y == event
-    else:
-        y, p = _confidence(problem, p)
+    y, p = _binary(problem, p, kind)
     table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
     return dict(zip(_mean_names(kind), (table.base_rate, table.mean_score), strict=True))
+
+
+def _binary(problem: Problem, p: FloatArray, kind: str) -> tuple[np.ndarray, FloatArray]:
+    """Whether the event happens (or the top class is right), and its probability."""
+    if kind != "binary":
+        return _confidence(problem, p)
+    event = _event(problem)
+    if p.ndim == 2:
+        p = p[:, problem.classes == event][:, 0]
+    return (problem.y if _fractional(problem) else problem.y == event), p
 
 
 def _mean_names(kind: str) -> tuple[str, str]:
@@ -373,21 +375,21 @@ def _means_of(model: dict[str, Any], kind: str) -> list[str]:
 def _detectable(
     problem: Problem, p: FloatArray, kind: str, model: dict[str, Any], seed: int
 ) -> dict[str, Any] | None:
-    """The smallest error that the test of these rows finds; only of equal, independent rows."""
-    if problem.weight is not None or problem.groups is not None or kind == "classwise":
+    """The smallest error that the test behind the interval finds; there is none of all classes."""
+    if kind == "classwise" or len(p) < 2:
         return None
     error = model["metrics"]["calibration_error"]
-    if kind == "top_label":
-        _, p = _confidence(problem, p)
-    elif p.ndim == 2:
-        p = p[:, problem.classes == _event(problem)][:, 0]
-    n = len(p)
-    if n < 2:
-        return None
-    if n > _CELLS:  # their quantiles say as much, in a fraction of the time
-        p = np.sort(p)[(np.arange(_CELLS) * 2 + 1) * n // (2 * _CELLS)]
-    test = {"n_bins": error["params"]["n_bins"], "alpha": 0.5 * (1.0 - error["level"])}
-    return asdict(detectable_error(p, n=n, n_draws=1000, random_state=seed, **test))
+    y, p = _binary(problem, p, kind)
+    found = detectable_error(
+        p,
+        n_bins=error["params"]["n_bins"],
+        alpha=0.5 * (1.0 - error["level"]),
+        sample_weight=problem.weight,
+        y_true=y,
+        groups=problem.groups,
+        random_state=seed,
+    )
+    return asdict(found)
 
 
 def _power(models: list[dict[str, Any]]) -> list[str]:
@@ -398,12 +400,13 @@ def _power(models: list[dict[str, Any]]) -> list[str]:
         if np.isfinite(d["error"]):
             sizes.setdefault(f"{d['error']:#.2g}", []).append(name)
     if not sizes:
-        return ["These rows are too few to find any shift of all log-odds."] if known else []
+        few = "These rows are too few to find that all scores are too low, or too high."
+        return [few] if known else []
     n, power = (known[0][1][k] for k in ("n", "power"))
     each = [size + f" ({listed(names)})" * (len(sizes) > 1) for size, names in sizes.items()]
     return [
         f"With these {n:,} rows, an RMS calibration error of {', '.join(each)} would be found with "
-        f"probability {percent(power)}, if all log-odds are shifted alike."
+        f"probability {percent(power)}, if all scores are too low or all are too high."
     ]
 
 

@@ -10,7 +10,7 @@ from .._core.optional import require
 from .._core.params import check_choice, check_flag
 from .._typing import Legend
 from ._key import LEGENDS, handles_of, heading_of, n_lines, place_key, style_of_key
-from ._layout import grid, single
+from ._layout import grid, grid_width, single
 from ._numbers import Curve, Numbers, key_of
 from ._style import GREY, WIDTH, font_size, interval_text, managed, plain_axes, size_of, style_of
 
@@ -59,7 +59,7 @@ def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
     """Draw one small panel per class; return the axes."""
     consistency, _, legend = drawing
     n_models, n_panels = len(numbers.models), len(numbers.labels)
-    width = WIDTH if ax is None else size_of(ax)[0]
+    width = grid_width(n_panels) if ax is None else size_of(ax)[0]
     handles, heading = handles_of(numbers, consistency, width), heading_of(numbers, width)
     lines = {"n_head_lines": n_models + 1, "n_key_lines": n_lines(handles, heading, legend)}
     home, panels = grid(ax, n_panels, **lines)

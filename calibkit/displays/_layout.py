@@ -66,6 +66,11 @@ def _divide(ax: Any, histogram: bool, room: float) -> tuple[Any, Any]:
     return ax, strip
 
 
+def grid_width(n: int) -> float:
+    """Return the width in inches of a new figure of ``n`` small panels."""
+    return 0.5 + _PANEL * float(np.ceil(np.sqrt(n)))
+
+
 def grid(ax: Any, n: int, *, n_head_lines: int, n_key_lines: int) -> tuple[Any, np.ndarray]:
     """Return ``n`` square panels with shared axes, in a new figure or in place of ``ax``."""
     columns = int(np.ceil(np.sqrt(n)))
@@ -73,7 +78,7 @@ def grid(ax: Any, n: int, *, n_head_lines: int, n_key_lines: int) -> tuple[Any, 
     head, key = n_head_lines * line_height(), n_key_lines * line_height()
     if ax is None:
         height = 0.4 + (_PANEL - 0.1 + head) * rows + key
-        home = new_figure(0.5 + _PANEL * columns, height)
+        home = new_figure(grid_width(n), height)
     else:
         home = _subfigure(ax)
     panels = home.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
