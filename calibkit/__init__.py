@@ -76,6 +76,7 @@ from .calibrators import VectorScalingCalibrator as VectorScalingCalibrator
 from .calibrators import VennAbersCalibrator as VennAbersCalibrator
 from .metrics import Comparison as Comparison
 from .metrics import Detectable as Detectable
+from .metrics import DetectableDifference as DetectableDifference
 from .metrics import Difference as Difference
 from .metrics import Estimate as Estimate
 from .metrics import RiskCoverage as RiskCoverage
@@ -86,6 +87,7 @@ from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
 from .metrics import certify as certify
 from .metrics import compare as compare
+from .metrics import detectable_difference as detectable_difference
 from .metrics import detectable_error as detectable_error
 from .metrics import estimate as estimate
 from .metrics import expected_calibration_error as expected_calibration_error
@@ -129,6 +131,7 @@ __all__ = [
     "ComparisonAlarm",
     "ComparisonDisplay",
     "Detectable",
+    "DetectableDifference",
     "Difference",
     "DriftDisplay",
     "Estimate",
@@ -174,6 +177,7 @@ __all__ = [
     "compare_calibrators",
     "compare_online_calibrators",
     "decisions",
+    "detectable_difference",
     "detectable_error",
     "estimate",
     "expected_calibration_error",

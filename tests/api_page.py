@@ -40,7 +40,8 @@ SECTIONS = {
         maximum_calibration_error squared_calibration_error brier_score brier_skill_score log_loss
         log_loss_skill_score roc_auc ScoreTable get_scorer get_scorer_names""",
     "Compare models, look into groups, ask for enough rows": """compare Comparison Difference
-        group_table detectable_error Detectable rows_to_detect""",
+        group_table detectable_error Detectable rows_to_detect
+        detectable_difference DetectableDifference""",
     "Plot": "ReliabilityDisplay DriftDisplay RiskCoverageDisplay ComparisonDisplay GroupDisplay",
     "Save and load": "save load to_dict from_dict",
     "Decide by a threshold": "risk_coverage_curve RiskCoverage area_under_risk_coverage",

@@ -103,6 +103,7 @@ CALLS = {
     ),
     "certify": (certify, {"y_true": Y, "y_prob": P}),
     "detectable_error": (calibkit.detectable_error, {"y_prob": P, "n_draws": 100}),
+    "detectable_difference": (calibkit.detectable_difference, {"comparison": None}),
     "rows_to_detect": (
         calibkit.rows_to_detect,
         {"y_prob": P, "error": 0.3, "n_draws": 100},

@@ -7,7 +7,14 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from calibkit import ScoreTable, calibration_error, detectable_error, rows_to_detect
+from calibkit import (
+    ScoreTable,
+    calibration_error,
+    compare,
+    detectable_difference,
+    detectable_error,
+    rows_to_detect,
+)
 from calibkit._numerics.exact import binomial_grid
 from calibkit.metrics import estimate
 
@@ -136,3 +143,36 @@ def test_tables_classes_and_many_rows():
     assert found.n == len(many)
     table = ScoreTable.from_arrays(np.zeros(200_000), many[:200_000], pos_label=1)
     assert_allclose(detectable_error(table, n=len(many)).error, found.error, rtol=0.02)
+
+
+def test_differences_by_the_noncentral_t():
+    y = (np.mod((np.arange(200) + 1) * 0.6180339887498949, 1.0) < R200**1.5).astype(int)
+    models = {"p": R200, "q": R200**1.5}
+    found = detectable_difference(compare("brier_score", y, models, level=0.99))[0]
+    d = (R200 - y) ** 2 - (models["q"] - y) ** 2
+    se = d.std(ddof=1) / np.sqrt(200)
+    reach = stats.t.ppf(0.975, 199)
+    beyond = stats.nct.sf(reach, 199, found.difference / se)
+    assert_allclose(beyond, 0.8, atol=1e-6)
+    assert_allclose(found.difference, (stats.norm.ppf([0.975, 0.8]).sum()) * se, rtol=0.01)
+    assert found.rows_to_detect(found.difference) == 200
+    quarter = found.rows_to_detect(found.difference / 2.0)
+    assert 785 < quarter < 800  # fewer than four times: Student's quantile falls
+    # Twenty groups: their sums are found by a t test as often as said.
+    grouped = compare("brier_score", y, models, groups=np.arange(200) // 10)
+    size = detectable_difference(grouped)[0].difference
+    sums = np.random.default_rng(0).standard_normal((20_000, 20))
+    sums = sums * (0.00293195 * np.sqrt(20.0)) + size
+    assert abs(np.mean(stats.ttest_1samp(sums, 0.0, axis=1).pvalue < 0.05) - 0.8) < 0.01
+
+
+def test_differences_without_an_answer():
+    y = np.arange(200) % 2
+    with pytest.raises(ValueError, match="not Student's t"):
+        detectable_difference(compare("calibration_error", y, {"a": R200, "b": R200**2}))
+    with pytest.raises(TypeError, match="result of compare"):
+        detectable_difference(y)
+    same = detectable_difference(compare("brier_score", y, {"a": R200, "b": R200}))[0]
+    assert "no noise" in str(same)
+    with pytest.raises(ValueError, match="has no noise"):
+        same.rows_to_detect(0.1)

@@ -18,6 +18,8 @@ from ._estimate import estimate_or_value as estimate_or_value
 from ._groups import group_table as group_table
 from ._interval import bin_worth as bin_worth
 from ._power import Detectable as Detectable
+from ._power import DetectableDifference as DetectableDifference
+from ._power import detectable_difference as detectable_difference
 from ._power import detectable_error as detectable_error
 from ._power import rows_to_detect as rows_to_detect
 from ._result_table import ResultTable as ResultTable

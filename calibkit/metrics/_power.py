@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import chdtri, ndtri
+from scipy.special import chdtri, nctdtrinc, ndtri, stdtrit
 
-from .._core.errors import InputError
+from .._core.errors import InputError, InputTypeError
 from .._core.inputs import validate_scores
 from .._core.params import check_binning, check_choice, check_int, check_real, generator, percent
 from .._core.printed import spelled
@@ -20,6 +20,7 @@ from .._numerics.exact import binomial_grid
 from .._numerics.links import expit, logit
 from .._typing import FloatArray, IntArray, Norm
 from ._binned import check_debias, norm_of_gaps, raw_kernel
+from ._compare import Comparison
 from ._draws import Noise, group_noise, lower_ends
 from ._estimate import _rows_of
 from ._table import ScoreTable
@@ -32,6 +33,8 @@ _AT_ONCE = 400
 _SORTED = 500_000
 #: Largest change of log-odds that is tried, and largest number of rows.
 _LARGEST, _MOST_ROWS = 1000.0, 10**12
+#: Steps of the search for the rows of a difference.
+_STEPS = 30
 Direction = Literal["offset", "slope", "bin"]
 #: True probabilities of the cells for a change of this size.
 _Truth = Callable[[float], FloatArray]
@@ -319,6 +322,163 @@ def rows_to_detect(
     return int(np.ceil(n))
 
 
+@dataclass(frozen=True)
+class DetectableDifference:
+    """The smallest difference between two models that a comparison detects with this power.
+
+    ``float(d)`` is the difference. ``print(d)`` shows a sentence.
+
+    Attributes
+    ----------
+    metric : str
+        Label of the metric.
+    first, second : str
+        Names of the models.
+    difference : float
+        The difference, in either direction; NaN if the rows show no noise of the difference.
+    power, alpha : float
+        Probability of detection, and of a false alarm.
+    n : int
+        Number of rows.
+    freedom : float
+        Degrees of freedom of the noise, on n rows.
+
+    Examples
+    --------
+    >>> from calibkit import compare, detectable_difference
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=400)
+    >>> found = detectable_difference(compare("brier_score", y, {"raw": p, "half": p / 2}))[0]
+    >>> found.rows_to_detect(found.difference)
+    400
+    """
+
+    metric: str
+    first: str
+    second: str
+    difference: float
+    power: float
+    alpha: float
+    n: int
+    freedom: float
+
+    def rows_to_detect(self, difference: float) -> int:
+        """Compute how many rows like these are needed to detect a difference.
+
+        Parameters
+        ----------
+        difference : float
+            The difference to detect, above 0.
+
+        Returns
+        -------
+        n : int
+            Number of rows; with groups, of groups of the same sizes.
+
+        Raises
+        ------
+        ValueError
+            If the difference is not above 0, or if the rows show no noise of it.
+        """
+        check_real("difference", difference, low=0.0, open_low=True)
+        if np.isnan(self.difference):
+            raise InputError(
+                f"the difference between {spelled(self.first)} and {spelled(self.second)} has no "
+                "noise on these rows; expected models whose predictions differ. Compare others."
+            )
+        per_se = _detected_t(self.freedom, self.power, self.alpha)
+        n = float(self.n)
+        for _ in range(_STEPS):
+            freedom = max((self.freedom + 1.0) * n / self.n - 1.0, 1.0)
+            t = _detected_t(freedom, self.power, self.alpha) / per_se
+            n = self.n * (t * self.difference / difference) ** 2
+        return max(int(np.ceil(n * (1.0 - 1e-9))), 2)
+
+    def __str__(self) -> str:
+        rows = f"With {self.n:,} rows"
+        if np.isnan(self.difference):
+            return f"{rows}, {self.first} and {self.second} show no noise of their difference."
+        return (
+            f"{rows}, a difference between {self.first} and {self.second} would be detected with "
+            f"{percent(self.power)} probability if it is at least {self.difference:.3g} "
+            f"({self.metric}; false-alarm probability {percent(self.alpha)})."
+        )
+
+
+def detectable_difference(
+    comparison: Comparison, *, power: float = 0.8, alpha: float = 0.05
+) -> tuple[DetectableDifference, ...]:
+    """Find the smallest differences between models that :func:`compare` would detect.
+
+    Use it when no difference was found: the rows may be too few for the one that matters to you.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Result of :func:`compare` for a score, such as the Brier score, log loss or ROC AUC.
+    power : float, default=0.8
+        Probability of detection, above ``alpha``.
+    alpha : float, default=0.05
+        Probability of a false alarm of each two-sided test. For m differences that are adjusted by
+        Holm's method, 0.05 / m gives the power of the first step.
+
+    Returns
+    -------
+    detectable : tuple of DetectableDifference
+        In the order of ``comparison.differences``. Each prints as a sentence.
+
+    Raises
+    ------
+    ValueError
+        If the comparison is one of calibration errors, whose noise is not Student's t.
+    TypeError
+        If ``comparison`` is not one.
+
+    Notes
+    -----
+    The standard error s and its degrees of freedom are those that :func:`compare` found, with its
+    weights and groups. The test finds a difference d with the probability that Student's t with
+    noncentrality d / s exceeds its quantile; d is about ``(t_{1 - alpha / 2} + t_power) * s``.
+    It is assumed that the noise does not change with the difference. For calibration errors use
+    :func:`detectable_error` for each model.
+
+    References
+    ----------
+    N. Johnson, B. Welch (1940). Applications of the non-central t-distribution. Biometrika 31.
+
+    Examples
+    --------
+    >>> from calibkit import compare, detectable_difference
+    >>> from calibkit.testing import binary_data
+    >>> p, y = binary_data(n=400)
+    >>> found = compare("brier_score", y, {"raw": p, "half": p / 2})
+    >>> print(detectable_difference(found)[0])
+    """
+    if not isinstance(comparison, Comparison):
+        raise InputTypeError(
+            f"comparison={spelled(comparison)}; expected the result of compare(...)."
+        )
+    _check_power(power, alpha)
+    if any(np.isnan(d.freedom) for d in comparison.differences):
+        raise InputError(
+            f"comparison is one of the {comparison.quantity}, whose noise is not Student's t; "
+            "expected one of a score. Compare brier_score, or use detectable_error."
+        )
+    found = []
+    for d in comparison.differences:
+        reach = float(stdtrit(d.freedom, (1.0 + comparison.level) / 2.0))
+        se = 0.5 * (d.high - d.low) / reach
+        size = _detected_t(d.freedom, power, alpha) * se if se > 0 else np.nan
+        told = size, power, alpha, comparison.n, d.freedom
+        found.append(DetectableDifference(comparison.metric, d.first, d.second, *told))
+    return tuple(found)
+
+
+def _detected_t(freedom: float, power: float, alpha: float) -> float:
+    """Noncentrality with which Student's t exceeds its two-sided quantile this often."""
+    return float(nctdtrinc(freedom, 1.0 - power, float(stdtrit(freedom, 1.0 - alpha / 2.0))))
+
+
 class _Settings(NamedTuple):
     """The test and its simulation."""
 
@@ -347,15 +507,19 @@ def _settings(
     if isinstance(n_bins, str) and n_bins == "sweep":
         raise InputError("n_bins='sweep', which needs labels; expected a number or 'auto'.")
     check_binning(strategy, n_bins, _MOST_ROWS)
+    _check_power(power, alpha)
+    check_int("n_draws", n_draws, low=100, high=10**6)
+    seed = int(generator(random_state).integers(2**31))
+    return _Settings(norm, strategy, n_bins, power, alpha, n_draws, seed)
+
+
+def _check_power(power: float, alpha: float) -> None:
     for name, value in (("power", power), ("alpha", alpha)):
         check_real(name, value, low=0.0, high=1.0, open_low=True, open_high=True)
     if power <= alpha:
         raise InputError(
             f"power={spelled(power)} and alpha={spelled(alpha)}; expected a power above alpha."
         )
-    check_int("n_draws", n_draws, low=100, high=10**6)
-    seed = int(generator(random_state).integers(2**31))
-    return _Settings(norm, strategy, n_bins, power, alpha, n_draws, seed)
 
 
 class _Scores(NamedTuple):
