@@ -168,7 +168,7 @@ def test_differences_by_the_noncentral_t():
 
 def test_differences_without_an_answer():
     y = np.arange(200) % 2
-    with pytest.raises(ValueError, match="not Student's t"):
+    with pytest.raises(ValueError, match="expected one with Student's t"):
         detectable_difference(compare("calibration_error", y, {"a": R200, "b": R200**2}))
     with pytest.raises(TypeError, match="result of compare"):
         detectable_difference(y)

@@ -20,12 +20,16 @@ _ROUNDING = 2.0**-40
 
 
 class Tested(NamedTuple):
-    """A difference with its interval and its two-sided p-value."""
+    """A difference with its interval and its two-sided p-value.
+
+    ``freedom`` are the degrees of freedom of Student's t over rows or groups, else NaN.
+    """
 
     value: float
     low: float
     high: float
     p_value: float
+    freedom: float = np.nan
 
 
 class PairNoise(NamedTuple):
@@ -96,7 +100,7 @@ def students(value: float, variance: float, freedom: float, level: float) -> Tes
     sd = float(np.sqrt(variance))
     reach = float(stdtrit(freedom, (1.0 + level) / 2.0)) * sd
     p = 2.0 * float(stdtr(freedom, -abs(value) / sd)) if sd > 0 else float(value == 0.0)
-    return Tested(value, value - reach, value + reach, p)
+    return Tested(value, value - reach, value + reach, p, freedom)
 
 
 def resampled(differences: FloatArray, ratio: float, level: float) -> Tested:
@@ -108,7 +112,8 @@ def resampled(differences: FloatArray, ratio: float, level: float) -> Tested:
     """
     j = len(differences)
     variance = float(differences.var(ddof=1)) * (1.0 / j + ratio)
-    return students(float(differences.mean()), variance, j - 1.0, level)
+    tested = students(float(differences.mean()), variance, j - 1.0, level)
+    return tested._replace(freedom=np.nan)  # more rows do not make more folds
 
 
 class Bins(NamedTuple):

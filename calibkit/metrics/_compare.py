@@ -75,6 +75,8 @@ class Difference:
         p-value adjusted by Holm's method for the number of comparisons.
     caution : str
         Why the interval may be too narrow; otherwise empty.
+    freedom : float
+        Degrees of freedom of Student's t over rows or groups; NaN for other intervals.
 
     Examples
     --------
@@ -94,6 +96,7 @@ class Difference:
     p_value: float
     p_adjusted: float
     caution: str = ""
+    freedom: float = np.nan
 
 
 @dataclass(frozen=True)
@@ -344,7 +347,7 @@ def compare(
     if not few and (said := next((s for _, s in tested if s), "")):
         warn(f"{spec.name}: {said}.", FewEventsWarning)
     differences = tuple(
-        Difference(*pair, *t, p, few or said)
+        Difference(*pair, *t[:4], p, few or said, t.freedom)
         for pair, (t, said), p in zip(shown, tested[: len(shown)], adjusted, strict=False)
     )
     by = " by group" * (groups is not None) + " by blocks of time" * (time is not None)

@@ -362,6 +362,9 @@ class DetectableDifference:
     n: int
     freedom: float
 
+    def __float__(self) -> float:
+        return self.difference
+
     def rows_to_detect(self, difference: float) -> int:
         """Compute how many rows like these are needed to detect a difference.
 
@@ -430,7 +433,8 @@ def detectable_difference(
     Raises
     ------
     ValueError
-        If the comparison is one of calibration errors, whose noise is not Student's t.
+        If the comparison is one of calibration errors or of folds, whose noise is not that of
+        Student's t over rows or groups.
     TypeError
         If ``comparison`` is not one.
 
@@ -452,7 +456,8 @@ def detectable_difference(
     >>> from calibkit.testing import binary_data
     >>> p, y = binary_data(n=400)
     >>> found = compare("brier_score", y, {"raw": p, "half": p / 2})
-    >>> print(detectable_difference(found)[0])
+    >>> round(float(detectable_difference(found)[0]), 2)
+    0.04
     """
     if not isinstance(comparison, Comparison):
         raise InputTypeError(
@@ -461,8 +466,9 @@ def detectable_difference(
     _check_power(power, alpha)
     if any(np.isnan(d.freedom) for d in comparison.differences):
         raise InputError(
-            f"comparison is one of the {comparison.quantity}, whose noise is not Student's t; "
-            "expected one of a score. Compare brier_score, or use detectable_error."
+            f"comparison has the method {spelled(comparison.method)}; expected one with Student's "
+            "t over rows or groups. Compare a score such as brier_score, without folds. For "
+            "calibration errors use detectable_error."
         )
     found = []
     for d in comparison.differences:
