@@ -13,7 +13,7 @@ from .._core.errors import InputError, InputTypeError, called, message_of
 from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
 from .._core.params import check_real, generator, percent
-from .._core.printed import quoted, spelled
+from .._core.printed import a_type, quoted, spelled
 from .._core.rows import Binary, few_groups, kept_rows, reduce_rows, row_counts, validate_groups
 from .._core.warnings import FewEventsWarning, FewGroupsWarning, counted, warn
 from .._numerics.binning import (
@@ -164,7 +164,7 @@ class Comparison:
         return ResultTable(tuple(rows), caption=f"Difference of the {self.quantity}, {self.method}")
 
     def __str__(self) -> str:
-        names = [f"{d.first} - {d.second}" for d in self.differences]
+        names = [f"{quoted(d.first)} - {quoted(d.second)}" for d in self.differences]
         width = max(map(len, names))
         least = min((d.high - d.low for d in self.differences if d.high > d.low), default=1.0)
         digits = int(np.clip(np.ceil(-np.log10(least)) + 1, 4, 9))
@@ -180,9 +180,11 @@ class Comparison:
                 f"{name:{width}}  {d.value:+{digits + 3}.{digits}f}  {both:{wide}}  "
                 f"{d.p_value:7.4f}  {d.p_adjusted:.4f}"
             )
-        values = ", ".join(f"{name} {value:.4f}" for name, value in self.values.items())
+        values = ", ".join(f"{quoted(k)} {value:.4f}" for k, value in self.values.items())
         side = "larger" if self.greater_is_better else "smaller"
         lines.append(f"{self.metric} ({side} is better): {values}")
+        if self.n_tests > 1:
+            lines.append(f"p-values adjusted by Holm's method for {self.n_tests} pairs of models")
         cautions = dict.fromkeys(d.caution for d in self.differences if d.caution)
         return "\n".join([*lines, *(f"{c[0].upper()}{c[1:]}." for c in cautions)])
 
@@ -358,8 +360,9 @@ def compare(
 
 def _check_models(y_probs: Any, reference: Any) -> None:
     if not isinstance(y_probs, Mapping) or len(y_probs) < 2:
+        found = f"a dict of {len(y_probs)}" if isinstance(y_probs, Mapping) else a_type(y_probs)
         raise InputTypeError(
-            f"y_probs={spelled(y_probs):.100}; expected a dict of two or more models, such as "
+            f"y_probs is {found}; expected a dict of two or more models, such as "
             "{'raw': p, 'calibrated': q}."
         )
     bad = next((name for name in y_probs if not isinstance(name, str)), None)
@@ -377,6 +380,11 @@ def _rows_of_models(
 ) -> dict[str, Rows]:
     """Return the checked rows of each model."""
     y_true, sample_weight, pos_label, classes = given
+    if isinstance(y_true, ScoreTable):
+        raise InputTypeError(
+            "y_true is a ScoreTable, which does not keep single rows; expected labels, since "
+            "models are compared row by row."
+        )
     rows: dict[str, Rows] = {}
     for name, p in y_probs.items():
         with called(part=f" (model {quoted(name)})"):
@@ -384,6 +392,8 @@ def _rows_of_models(
             rows[name], _ = _rows_of(None, *data)
             if spec.loss is log_rows:
                 _refuse_infinite(rows[name], sample_weight)
+    if len(rows[name].y) < 2:
+        raise InputError("one row (of positive weight); expected at least two, to see the noise.")
     columns = {name: r.scores.n_classes for name, r in rows.items()}
     if len(set(columns.values())) > 1:
         each = ", ".join(f"{quoted(name)} {k}" for name, k in columns.items())
