@@ -34,6 +34,7 @@ AUTO_ROWS = (5_000, 1_000_000)
 VENN_ABERS_ROWS = 100_000
 METRIC_ROWS = (1_000_000, 10_000_000)
 BOOTSTRAP_ROWS = 1_000_000
+COMPARE_ROWS = 1_000_000
 PREDICT_ROWS = 1_000_000
 #: Standard deviation of the true log-odds; those of the scores are SLOPE * true log-odds + SHIFT.
 TRUE_SPREAD = 1.5
@@ -94,6 +95,8 @@ INTERVAL_OWN = 0.3
 #: standard error is about 0.05.
 BOOTSTRAP_TOLERANCES = (0.2,)
 BOOTSTRAP_OWN = 0.2
+#: Largest distance of a value of `compare` from the metric.
+COMPARE_OWN = 1e-9
 #: Largest distance of a row's sum from one, and of 1000 rows from predictions for these alone.
 PREDICT_OWN = 1e-12
 
@@ -120,5 +123,6 @@ ECE_UNIFORM_FLOOR, ECE_UNIFORM_PEER = 2.0, 1.0
 ECE_QUANTILE_FLOOR, ECE_QUANTILE_PEER = 2.0, 6.0
 ECE_TOP_LABEL_FLOOR = 2.0
 BOOTSTRAP_FLOOR, BOOTSTRAP_ROW_RATIO = 3.0, 50.0
+COMPARE_FLOOR = 3.0
 PREDICT_FLOOR = 5.0
 PREDICT_AUTO_FLOOR = 25.0

@@ -162,4 +162,44 @@ def _bootstrap_task() -> Task:
     )
 
 
-METRIC_TASKS = [*_ece_tasks(), _bootstrap_task()]
+# -- comparisons --------------------------------------------------------------------------------
+
+
+def _models(divisor: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Labels, and the scores of five models."""
+    data = Binary.make(config.COMPARE_ROWS // divisor)
+    rng = np.random.default_rng(config.SEED)
+    noise = 0.2 * rng.standard_normal((5, len(data.y)))
+    z = data.z + noise
+    return data.y, {f"model {i}": 1.0 / (1.0 + np.exp(-a)) for i, a in enumerate(z)}
+
+
+def _compare_task(name: str) -> Task:
+    """Time five models against the best; the floor is the metric of each."""
+    metric = getattr(calibkit, name)
+
+    def judge(data: Any, found: Any) -> tuple[float, str]:
+        y, models = data
+        error = max(abs(found.values[k] - metric(y, p)) for k, p in models.items())
+        return error, f"values off by {error:.2g}"
+
+    return Task(
+        f"compare_{name}",
+        f"compare, five models against the best, {name}, n = {config.COMPARE_ROWS:,}",
+        _models,
+        [
+            ours(lambda d: lambda: calibkit.compare(name, *d)),
+            floor(
+                "the metric of each model",
+                lambda d: lambda: [metric(d[0], p) for p in d[1].values()],
+            ),
+        ],
+        judge,
+        (Goal("floor", config.COMPARE_FLOOR),),
+        own=config.COMPARE_OWN,
+    )
+
+
+_COMPARED = ("brier_score", "log_loss", "roc_auc", "calibration_error")
+
+METRIC_TASKS = [*_ece_tasks(), _bootstrap_task(), *map(_compare_task, _COMPARED)]
