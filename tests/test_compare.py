@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.special import expit
 
 import calibkit
-from calibkit import FewEventsWarning, FewGroupsWarning, brier_score, compare
+from calibkit import FewEventsWarning, FewGroupsWarning, ScoreTable, brier_score, compare
 from calibkit import squared_calibration_error as squared
 from calibkit._numerics.binning import order_by_score
 from calibkit._numerics.paired import benjamini_hochberg, holm
@@ -221,6 +221,28 @@ def test_infinite_losses_are_refused():
             compare(metric, Y, {"a": P, "b": p}, sample_weight=w)
         assert told.value.place == np.flatnonzero(Y)[3] == 64
     assert first("brier_score", Y, {"a": P, "b": p}).value < 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"groups": INDEX, "time": INDEX}, "groups and time together"),
+        ({"folds": INDEX % 20, "metric": "calibration_error"}, r"\(model p, fold 0\): n_bins=15"),
+        ({"folds": Y, "metric": "roc_auc"}, r"\(model p, fold 0\): y_true has no rows"),
+        ({"folds": np.char.add(Y.astype(str), "-1")}, "one fold only in the repetition '0'"),
+        ({"y_true": [1], "y_probs": {"a": [0.2], "b": [0.3]}}, "one row"),
+        ({"y_true": ScoreTable.from_arrays(Y, P)}, "y_true is a ScoreTable"),
+        ({"y_probs": {"p": P}}, "y_probs is a dict of 1"),
+        ({"metric": "brier_skill_score", "y_true": 0 * Y}, "one class only"),
+        ({"metric": "calibration_error", "strategy": "unique", "y_true": np.arange(9000) % 2,
+          "y_probs": {k: np.arange(1, 9001) / 9002 for k in "ab"}}, "9,000 bins"),
+        ({"reference": "b"}, "reference='b'; expected one of 'best', 'all', 'p', 'q'"),
+    ],
+)  # fmt: skip
+def test_refused(given, words):
+    given = {"metric": "brier_score", "y_true": Y, "y_probs": R200, **given}
+    with pytest.raises((ValueError, TypeError), match=words):
+        compare(**given)
 
 
 def test_cautions():

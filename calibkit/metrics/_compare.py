@@ -290,6 +290,9 @@ def compare(
     all pairs of models (Holm 1979). Intervals are not adjusted, and the best model's own value is
     too optimistic.
 
+    With ``time``: intervals are too narrow if the dependence lasts as long as a block, which is a
+    tenth of the rows for up to 1,000 rows, and less for more (n^(2/3) rows).
+
     What a comparison can't see: that a calibrator, threshold or model was fitted or chosen on
     these rows (the result is then invalid); and dependence that neither ``groups`` nor ``time``
     describes. A smaller calibration error with a worse Brier score is no gain: compare both.
