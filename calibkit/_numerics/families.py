@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cholesky
 from scipy.sparse import csr_matrix
-from scipy.special import gammainc, gammaincc, ndtr
+from scipy.special import chndtr, gammainc, gammaincc, ndtr
 
 from .._typing import FloatArray, IntArray
 
@@ -15,6 +15,10 @@ from .._typing import FloatArray, IntArray
 _BATCH = 4_000_000
 #: Products of a draw with a row of a group that are affordable: labels of rows, and noise of atoms.
 _MOST_LABELS, _MOST_NOISE = 100_000_000, 1_000_000_000
+
+
+#: Variance below which events are too few for one scaled Poisson variable.
+_FEW = 16.0
 
 
 class Family(NamedTuple):
@@ -42,24 +46,39 @@ class Gaps(NamedTuple):
     step: float  # smallest distance of two sums if it is known, or 0
 
     def p_values(self, gap: FloatArray, beyond: float = 0.0) -> FloatArray:
-        """Two-sided p-values, from a Poisson variable moved and scaled to the three moments.
+        """Two-sided p-values from discrete laws with these moments.
 
-        It is the distribution of few rare events, and nearly normal for many. The p-value of a gap
-        of less than ``beyond`` standard deviations is 1.
+        The difference of two Poisson variables, rare events and rare non-events, or for more rows
+        a moved and scaled Poisson variable. The p-value of a gap of less than ``beyond`` standard
+        deviations is 1.
         """
-        v = np.where(self.variance > 0, self.variance, 1.0)
-        sd = np.sqrt(v)
-        unit = np.where(self.third < 0, -1.0, 1.0) * np.maximum(np.abs(self.third) / v, 1e-3 * sd)
-        late = np.maximum(self.step / 2.0 - np.abs(unit) / 2.0, 0.0)  # correction for continuity
-        moved = np.sign(gap) * np.maximum(np.abs(gap) - late, 0.0)
-        mean = np.broadcast_to(v / (unit * unit), gap.shape)
-        x = moved / unit + mean
         out = np.where((self.variance > 0) | (gap == 0.0), 1.0, 0.0)
-        far = (self.variance > 0) & (np.abs(gap) >= beyond * sd)
-        above, below = far & (x >= mean), far & (x < mean)
-        out[above] = 2.0 * gammainc(x[above], mean[above])
-        out[below] = 2.0 * gammaincc(np.maximum(x[below] + 1.0, 1e-300), mean[below])
+        far = (self.variance > 0) & (np.abs(gap) >= beyond * np.sqrt(self.variance))
+        few = far & (self.variance < _FEW) & (self.step > 0)
+        for some, tail in ((few, _rare_tail), (far & ~few, _tail)):
+            v, third = (np.broadcast_to(a, gap.shape)[some] for a in (self.variance, self.third))
+            out[some] = 2.0 * tail(gap[some], v, third, self.step)
         return np.minimum(out, 1.0)
+
+
+def _tail(gap: FloatArray, v: FloatArray, third: FloatArray, step: float) -> FloatArray:
+    sd = np.sqrt(v)
+    unit = np.where(third < 0, -1.0, 1.0) * np.maximum(np.abs(third) / v, 1e-3 * sd)
+    late = np.maximum(step / 2.0 - np.abs(unit) / 2.0, 0.0)  # correction for continuity
+    mean = v / (unit * unit)
+    x = np.sign(gap) * np.maximum(np.abs(gap) - late, 0.0) / unit + mean
+    above = x >= mean
+    low = gammaincc(np.where(above, 1.0, np.maximum(x + 1.0, 1e-300)), mean)
+    return np.asarray(np.where(above, gammainc(np.where(above, x, 1.0), mean), low))
+
+
+def _rare_tail(gap: FloatArray, v: FloatArray, third: FloatArray, _: float) -> FloatArray:
+    third = np.sign(gap) * third
+    up, down = np.maximum(v + third, 0.0), np.maximum(v - third, 0.0)  # twice the means
+    x = 2.0 * (np.abs(gap) + third)
+    # The law of the difference is that of a noncentral chi-squared variable (Johnson 1959).
+    above = chndtr(up, np.maximum(x, 1e-300), down)
+    return np.asarray(np.where(x > 0, above, 1.0 - chndtr(down, 2.0 - np.minimum(x, 0.0), up)))
 
 
 def label_minima(

@@ -68,7 +68,7 @@ def _given(by: Any) -> list[tuple[str, Any]]:
     else:
         array = by if hasattr(by, "dtype") else _as_objects(by)
         if getattr(array, "ndim", 1) == 2:
-            return _some([(f"column {j}", array[:, j]) for j in range(array.shape[1])])
+            return _some([(f"column_{j}", array[:, j]) for j in range(array.shape[1])])
         name = getattr(by, "name", None)
         return [("group" if name in (None, "") else str(name), by)]
     twice = next(s for i, s in enumerate(map(str, names)) if s in map(str, names[:i]))
