@@ -162,7 +162,7 @@ def largest_z(by, seed, **kept):
 
 
 def test_max_is_the_largest_of_all_groups_by_chance(monkeypatch):
-    by, 
+    by, n = {"a": REGION[:300], "b": AGE[:300]}, 200
     brute = np.array([largest_z(by, seed, search=True) for seed in range(n)])
     bad = np.clip(P[:300] ** 1.35, 0, 1)
     for limit in (families._MOST_LABELS, 0):  # labels, or noise as for many rows

@@ -14,7 +14,7 @@ from .._typing import FloatArray, IntArray
 #: Draws are made in batches of at most this many numbers.
 _BATCH = 4_000_000
 #: Products of a draw with a row of a group that are affordable: labels of rows, and noise of atoms.
-_MOST_LABELS, _MOST_NOISE = 100_000_000, 1_000_000_000
+_MOST_LABELS, _MOST_NOISE = 100_000_000, 200_000_000
 
 
 #: Variance below which events are too few for one scaled Poisson variable.
