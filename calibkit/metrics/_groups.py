@@ -163,12 +163,14 @@ def group_table(
     that no column describes. Intervals are for one group each; only the flags account for the
     number of groups.
 
-    Without clusters, p-values are from a Poisson distribution that is moved and scaled to the
-    first three moments. "max" compares the smallest one with the smallest ones of labels drawn
-    from the probabilities (Westfall and Young 1993); for many rows, correlated normal statistics
-    replace the labels. With clusters, each cluster's sum of errors gets a random sign. Then
-    groups of few clusters are rarely flagged. Fractions as labels vary less than events, so that
-    fewer groups are flagged. ``benchmarks/group_flags.py`` prints the family-wise error.
+    Without clusters, the p-value of a group is from the difference of two Poisson variables (rare
+    events, rare non-events), or for more rows from a scaled Poisson variable, with the variance
+    and skewness of labels drawn from the probabilities. "max" compares the smallest p-value with
+    the smallest ones of such labels (Westfall and Young 1993); for many rows, correlated normal
+    variables replace the labels. With clusters, each cluster's sum of errors gets a random sign.
+    Groups of few clusters or of rare events are then seldom flagged. Fractions as labels vary less
+    than events, so fewer groups are flagged. ``benchmarks/group_flags.py`` prints the family-wise
+    error and the power.
 
     References
     ----------
