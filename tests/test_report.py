@@ -59,8 +59,7 @@ def facts(path, *options):
     ("options", "given"),
     [
         ([], {}),
-        (["--weight", "weight"], {"sample_weight": "weight"}),
-        (["--group", "unit"], {"groups": "unit"}),
+        (["--weight", "weight", "--group", "unit"], {"sample_weight": "weight", "groups": "unit"}),
     ],
 )
 def test_differences_are_the_library_s(path, frame, options, given):
@@ -105,12 +104,21 @@ def test_the_difference_is_printed_first_and_can_be_parsed(path):
     assert shown.index("Brier skill score") < shown.index("group, best")
 
 
+def test_the_report_stands_if_a_log_loss_is_infinite(path, frame, tmp_path):
+    frame.with_columns(all=pl.col("all").round()).write_csv(tmp_path / "t.csv")
+    found = facts(tmp_path / "t.csv", "--prob", "all,best")
+    metrics = [d["metric"] for d in found["comparison"]["differences"]]
+    assert metrics == ["brier_score", "calibration_error"]
+    said = "No difference of the log loss: a model gives probability 0 to a label that occurs."
+    assert said in found["proofs"]
+
+
 def test_groups_are_the_library_s(path, frame):
     options = ["--prob", "all,best", "--by", "region,size", "--by", "weight", "--group", "unit"]
     found = facts(path, *options)
     y, unit = frame["y"].to_numpy(), frame["unit"].to_numpy()
     by = {name: frame[name].to_numpy() for name in ("region", "size", "weight")}
-    by["region"] = np.where(by["region"] == "", "(empty)", by["region"])
+    by["region"] = np.where(by["region"] == "", None, by["region"])
     for model in found["models"]:
         p = frame[model["name"]].to_numpy()
         expected = group_table(y, p, by, groups=unit, random_state=0).flat()
@@ -122,7 +130,7 @@ def test_groups_are_the_library_s(path, frame):
     assert "region=north" not in said
     printed = report(path, *options)
     assert said in printed
-    assert "region=(empty)" in printed
+    assert "region missing" in printed
 
 
 def test_the_line_on_the_number_of_rows_is_the_library_s(path, frame):
@@ -133,7 +141,7 @@ def test_the_line_on_the_number_of_rows_is_the_library_s(path, frame):
         (["--group", "unit", "--level", "0.8"], {"groups": unit, "y_true": y, "alpha": 0.1}),
     ):
         found = facts(path, "--prob", "all", *options)
-        exact = detectable_error(p, random_state=0, **given)
+        exact = detectable_error(p, n_draws=2000, random_state=0, **given)
         (model,) = found["models"]
         assert model["detectable"]["error"] == exact.error
         said = f"With these 400 rows, an RMS calibration error of {exact.error:#.2g} would be found"

@@ -14,8 +14,8 @@ from .console import aligned, rich_table
 from .problem import Problem
 
 #: Columns of the table in a pipe.
-_COLUMNS = ["n", "predicted", "observed", "error", "error_low", "error_high", "error_shrunk",
-            "brier", "skill", "p_value"]  # fmt: skip
+_COLUMNS = ["n", "events", "predicted", "observed", "error", "error_low", "error_high",
+            "error_shrunk", "brier", "skill", "p_value"]  # fmt: skip
 #: Groups that a terminal shows of each model.
 _MOST = 40
 _FLAG = "miscalibrated"
@@ -58,8 +58,17 @@ def plain_groups(models: list[dict[str, Any]]) -> list[str]:
     rows = [["group", *_COLUMNS, "flag", "model"]]
     for model in models:
         for r in model["groups"]:
-            numbers = ["-" if r[k] is None else f"{r[k]:.6f}" for k in _COLUMNS[1:]]
-            rows.append([r["group"], str(r["n"]), *numbers, r["flag"] or "-", model["name"]])
+            numbers = ["-" if r[k] is None else f"{r[k]:.6f}" for k in _COLUMNS[2:]]
+            rows.append(
+                [
+                    r["group"],
+                    str(r["n"]),
+                    str(r["events"]),
+                    *numbers,
+                    r["flag"] or "-",
+                    model["name"],
+                ]
+            )
     return ["#", *aligned(rows)]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.text import Text
 
-from .._core.errors import InputError
 from .._core.printed import listed, printable, quoted
 from .._core.warnings import FewEventsWarning
 from .._typing import Bins, Kind
@@ -32,34 +31,34 @@ def compare_models(
     # A column may be called "all" or "best", which compare reads as words.
     models = {str(i): p for i, p in enumerate(problem.models.values())}
     reference = 1 if len(names) == 2 else names.index(best)
+    given: dict[str, Any] = {
+        "reference": str(reference),
+        "level": level,
+        "groups": problem.groups,
+        "sample_weight": problem.weight,
+        "pos_label": problem.pos_label,
+        "classes": problem.classes,
+        "random_state": seed,
+    }
     differences: list[dict[str, Any]] = []
-    for metric, (settings, _) in _COMPARED.items():
-        params = {**settings, "kind": kind, "n_bins": n_bins} if settings else {}
+    left_out = []
+    for metric, (settings, label) in _COMPARED.items():
+        params: dict[str, Any] = {**settings, "kind": kind, "n_bins": n_bins} if settings else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
             try:
-                found = compare(
-                    metric,
-                    problem.y,
-                    models,
-                    reference=str(reference),
-                    level=level,
-                    groups=problem.groups,
-                    sample_weight=problem.weight,
-                    pos_label=problem.pos_label,
-                    classes=problem.classes,
-                    random_state=seed,
-                    **params,
-                )
-            except InputError:
+                found = compare(metric, problem.y, models, **given, **params)
+            except ValueError:
                 if metric != "log_loss":
                     raise
-                continue  # a probability of 0 for a label that occurs: the difference is infinite
+                # The one metric that may be infinite.
+                left_out.append(f"{label}: a model gives probability 0 to a label that occurs")
+                continue
         for d in found.differences:
             pair = {"first": names[int(d.first)], "second": names[int(d.second)]}
             numbers = {k: getattr(d, k) for k in ("value", "low", "high", "p_value", "p_adjusted")}
             differences.append({"metric": metric, **pair, **numbers, "caution": d.caution})
-    out = {"reference": names[reference], "differences": differences}
+    out = {"reference": names[reference], "differences": differences, "left_out": left_out}
     return {"verdict": _verdict(differences, 1.0 - level), **out}
 
 
@@ -108,11 +107,16 @@ def cautions(comparison: dict[str, Any] | None) -> list[str]:
     if comparison is None:
         return []
     said = dict.fromkeys(d["caution"] for d in comparison["differences"])
-    return [f"Differences: {caution}." for caution in said if caution]
+    lines = [f"No difference of the {reason}." for reason in comparison["left_out"]]
+    return lines + [f"Differences: {caution}." for caution in said if caution]
+
+
+def _several(comparison: dict[str, Any]) -> bool:
+    return len({d["first"] for d in comparison["differences"]}) > 1
 
 
 def _meaning(comparison: dict[str, Any]) -> str:
-    several = len(comparison["differences"]) > len(_COMPARED)
+    several = _several(comparison)
     return "differences on the same rows; below 0, the model is better than the one after minus" + (
         "; Holm: p-values adjusted for the number of models" if several else ""
     )
@@ -132,7 +136,7 @@ def plain_comparison(comparison: dict[str, Any]) -> list[str]:
 def rich_comparison(comparison: dict[str, Any], level: str) -> list[Any]:
     """The same for a terminal."""
     differences = comparison["differences"]
-    several = len(differences) > len(_COMPARED)
+    several = _several(comparison)
     table = rich_table()
     minus = f"minus {printable(comparison['reference'])}"
     table.add_column("difference")

@@ -387,6 +387,7 @@ def _detectable(
         sample_weight=problem.weight,
         y_true=y,
         groups=problem.groups,
+        n_draws=2000,  # enough for the two digits that are printed
         random_state=seed,
     )
     return asdict(found)

@@ -17,9 +17,6 @@ from .._typing import FloatArray
 from .files import Source
 from .records import SEPARATORS, places_of, to_number
 
-#: What an empty cell is called among texts.
-_EMPTY = "(empty)"
-
 
 class Table:
     """A table; :meth:`read` reads its columns."""
@@ -130,7 +127,7 @@ class Table:
         return self._labels(name, series.rank("dense") if series.dtype.is_integer() else series)
 
     def cells(self, name: str) -> np.ndarray:
-        """A column to sort rows by: as labels, but cells may be empty (NaN among numbers)."""
+        """A column as labels; empty cells are NaN among numbers, and None among texts."""
         pl = require("polars", "cli")
         series = self._series[name]
         empty = series.is_null()
@@ -140,12 +137,10 @@ class Table:
         if filled.all():
             return self.labels(name)
         known = self._labels(name, series.filter(pl.Series(filled)))
-        if known.dtype.kind in "iuf":
-            out = np.full(len(series), np.nan)
-        else:
-            known, out = known.astype(str).astype(object), np.full(len(series), _EMPTY, object)
-        out[filled] = known
-        return out if out.dtype.kind == "f" else out.astype(str)
+        numbers = known.dtype.kind in "iuf"
+        out = np.full(len(series), np.nan if numbers else None, float if numbers else object)
+        out[filled] = known if numbers else known.astype(str)
+        return out
 
     def _labels(self, name: str, series: Any) -> np.ndarray:
         pl = require("polars", "cli")
