@@ -255,6 +255,8 @@ def test_cautions():
     nearly = np.where(INDEX % 70 == 0, 0.5, P)
     with pytest.warns(FewEventsWarning, match="only about"):
         compare("brier_score", Y, {"a": P, "b": nearly})
+    with pytest.warns(FewEventsWarning, match="half of the bins have at most 3 "):
+        compare("calibration_error", Y, R200, n_bins=60)
     with pytest.warns(FewGroupsWarning):
         assert "groups" in str(compare("brier_score", Y, R200, groups=INDEX % 5))
 

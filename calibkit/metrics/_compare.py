@@ -51,6 +51,8 @@ from ._table import ScoreTable
 _BLOCKS = (10, 50)
 #: Bins of two models, or of all their classes, whose noise is drawn together.
 _MOST_BINS = 3000
+#: With fewer effective rows in the median bin, the noise of the bins is unreliable.
+_ROWS_PER_BIN = 5.0
 _SQUARE = "debiased squared calibration error"
 #: Noise that many rows cause.
 _ALL_DECIDE = PairNoise(0.0, 1.0, np.inf)
@@ -264,8 +266,9 @@ def compare(
     Warns
     -----
     FewEventsWarning
-        If there are fewer than ten (effective) rows of the rarer class, or if very few rows cause
-        most of the noise of a difference.
+        If there are fewer than ten (effective) rows of the rarer class; if very few rows cause
+        most of the noise of a difference; or if half of the bins of a calibration error have fewer
+        than five (effective) rows.
     FewGroupsWarning
         If there are fewer than ten (effective) groups or blocks of time.
 
@@ -614,6 +617,7 @@ class _Errors:
         self.values: dict[str, float] = {}
         self._places: dict[str, slice] = {}
         self._rarer: dict[str, float] = {}
+        self._per_bin: dict[str, float] = {}
         bins: list[Bins] = []
         start = 0
         for name, r in rows.items():
@@ -623,6 +627,7 @@ class _Errors:
             bins += [b for _, _, b in found]
             count = sum(len(b.size) for _, _, b in found)
             self._places[name] = slice(start, start := start + count)
+            self._per_bin[name] = float(np.median(np.concatenate([b.worth for _, _, b in found])))
             self._rarer[name] = _rarer(r.y if len(problems) > 1 else problems[0].y, r.w)
         if start > _MOST_BINS:
             raise InputError(
@@ -640,8 +645,16 @@ class _Errors:
         m = np.concatenate((self._share[first], -self._share[second]))
         noise = self._covariance[np.ix_(at, at)], self._freedom
         tested = squared_error_difference(self._gap[at], m, *noise, self._level, self._seed)
-        rarer = min(self._rarer[a], self._rarer[b])
-        return tested, RULES["loss"].caution(rarer, _ALL_DECIDE, grouped=True)
+        caution = RULES["loss"].caution(
+            min(self._rarer[a], self._rarer[b]), _ALL_DECIDE, grouped=True
+        )
+        rows = min(self._per_bin[a], self._per_bin[b])
+        if not caution and rows < _ROWS_PER_BIN:
+            caution = (
+                f"the interval may be too narrow: half of the bins have at most {rows:.3g} "
+                f"effective rows, and {_ROWS_PER_BIN:g} are needed; use fewer bins, such as n_bins='auto'"
+            )
+        return tested, caution
 
 
 def _binned(b: Binary, settings: dict[str, Any], n_problems: int) -> tuple[float, float, Bins]:
