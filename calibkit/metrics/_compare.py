@@ -652,7 +652,8 @@ class _Errors:
         if not caution and rows < _ROWS_PER_BIN:
             caution = (
                 f"the interval may be too narrow: half of the bins have at most {rows:.3g} "
-                f"effective rows, and {_ROWS_PER_BIN:g} are needed; use fewer bins, such as n_bins='auto'"
+                f"effective rows, and {_ROWS_PER_BIN:g} are needed; use fewer bins, such as "
+                "n_bins='auto'"
             )
         return tested, caution
 
