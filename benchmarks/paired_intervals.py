@@ -6,7 +6,7 @@ set), for calibration errors on the bins of the data set. A cell is one law and 
 marks a coverage that is below .88 by more than three standard errors, among the data sets without
 a warning. A cell with fewer than 100 such data sets is "warned".
 
-    python benchmarks/paired_intervals.py              # all: half an hour on one core
+    python benchmarks/paired_intervals.py              # all: ten minutes on an idle core
     python benchmarks/paired_intervals.py --several    # five equally good models, against the best
     python benchmarks/paired_intervals.py --time       # rows that depend on each other in time
     python benchmarks/paired_intervals.py --show       # print the stored results
