@@ -5,7 +5,7 @@ groups). The family-wise error is the share with at least one flag, at a level o
 marks one that is above .1 by more than three standard errors. Then one group gets a true error, and
 the share of sets in which it is flagged is the power.
 
-    python benchmarks/group_flags.py                      # all: half an hour on one core
+    python benchmarks/group_flags.py                      # all: three minutes on one idle core
     python benchmarks/group_flags.py --repeats 200 --cell 0 3
     python benchmarks/group_flags.py --show               # print the stored results
 """

@@ -202,17 +202,20 @@ class GroupDisplay(Display):
 
     def _write_numbers(self, ax: Any) -> None:
         """Write the rows and the p-value of each group to the right of its line."""
-        style = {"fontsize": key_size(), "va": "center", "transform": ax.get_yaxis_transform()}
-        above = {"xycoords": "axes fraction", "xytext": (0, 4), "textcoords": "offset points"}
-        for x, ha, head in ((1.17, "right", "rows"), (1.2, "left", "p-value")):
-            ax.annotate(head, (x, 1.0), ha=ha, color=GREY, fontsize=key_size(), **above)
+        size = {"fontsize": key_size(), "textcoords": "offset points"}
+        style = {**size, "va": "center", "xycoords": ax.get_yaxis_transform()}
+        # Distances in points, so that the layout reserves the place that they need.
+        for x, ha, head in ((46, "right", "rows"), (54, "left", "p-value")):
+            ax.annotate(
+                head, (1.0, 1.0), (x, 4), ha=ha, color=GREY, xycoords="axes fraction", **size
+            )
         for i, row in enumerate(self.curves_.values()):
             p = row["p_value"]
             text = "< 0.001" if p < 0.001 else f"{p:.3f}"
             if row["flag"] == "not estimable":
                 text = "not estimable"
-            ax.text(1.17, i, f"{row['n']:,}", ha="right", **style)
-            ax.text(1.2, i, text, ha="left", gid=f"p:{row['group']}", **style)
+            ax.annotate(f"{row['n']:,}", (1.0, i), (46, 0), ha="right", **style)
+            ax.annotate(text, (1.0, i), (54, 0), ha="left", gid=f"p:{row['group']}", **style)
 
     def _place_key(self, ax: Any) -> None:
         """Draw the legend above the panel."""
