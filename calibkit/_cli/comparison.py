@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
 
-from .._core.printed import listed, printable, quoted
+from .._core.printed import p_text, printable
 from .._core.warnings import FewEventsWarning
 from .._typing import Bins, Kind
 from ..metrics import compare
@@ -18,7 +19,7 @@ from .problem import Problem
 _COMPARED: dict[str, tuple[dict[str, str], str]] = {
     "brier_score": ({}, "Brier score"),
     "log_loss": ({}, "log loss"),
-    "calibration_error": ({"norm": "l2", "strategy": "quantile"}, "squared RMS cal. error"),
+    "squared_calibration_error": ({"norm": "l2", "strategy": "quantile"}, "squared RMS cal. error"),
 }
 _COLUMNS = ["difference", "value", "low", "high", "p_value", "p_holm", "model", "minus"]
 
@@ -41,65 +42,36 @@ def compare_models(
         "random_state": seed,
     }
     differences: list[dict[str, Any]] = []
-    left_out = []
+    left_out, verdict = [], ""
     for metric, (settings, label) in _COMPARED.items():
         params: dict[str, Any] = {**settings, "kind": kind, "n_bins": n_bins} if settings else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
             try:
-                found = compare(metric, problem.y, models, **given, **params)
+                found = compare(metric.removeprefix("squared_"), problem.y, models, **given, **params)
             except ValueError:
                 if metric != "log_loss":
                     raise
                 # The one metric that may be infinite.
                 left_out.append(f"{label}: a model gives probability 0 to a label that occurs")
                 continue
-        for d in found.differences:
-            pair = {"first": names[int(d.first)], "second": names[int(d.second)]}
-            numbers = {k: getattr(d, k) for k in ("value", "low", "high", "p_value", "p_adjusted")}
-            differences.append({"metric": metric, **pair, **numbers, "caution": d.caution})
+        named = [
+            replace(d, first=names[int(d.first)], second=names[int(d.second)])
+            for d in found.differences
+        ]
+        if metric == "brier_score":
+            verdict = replace(found, differences=tuple(named)).verdict
+        for d in named:
+            facts = {k: v for k, v in vars(d).items() if k != "freedom"}
+            differences.append({"metric": metric, **facts})
     out = {"reference": names[reference], "differences": differences, "left_out": left_out}
-    return {"verdict": _verdict(differences, 1.0 - level), **out}
-
-
-def _verdict(differences: list[dict[str, Any]], alpha: float) -> str:
-    """Which model has the lower Brier score, in a sentence."""
-    scores = [d for d in differences if d["metric"] == "brier_score"]
-    shown = [d for d in scores if d["p_adjusted"] <= alpha]
-    if len(scores) > 1:
-        best = quoted(scores[0]["second"])
-        parts = []
-        if shown:
-            parts.append(f"lower than that of {_names(shown)}")
-        if others := [d for d in scores if d not in shown]:
-            parts.append(f"no difference from {_names(others)} is shown")
-        return f"{best} has the lowest Brier score of {len(scores) + 1} models: {'; '.join(parts)}"
-    (d,) = scores
-    n, p = _digits(d), f"p {_p(d['p_value'])}"
-    value, *ends = (d[k] for k in ("value", "low", "high"))
-    first, second = quoted(d["first"]), quoted(d["second"])
-    if not shown:
-        low, high = ends
-        numbers = f"{value:.{n}f} [{low:.{n}f}, {high:.{n}f}], {p}"
-        return f"no difference is shown: Brier score of {first} minus that of {second} is {numbers}"
-    low, high = sorted(map(abs, ends))
-    better, worse = (second, first) if value > 0 else (first, second)
-    numbers = f"{abs(value):.{n}f} [{low:.{n}f}, {high:.{n}f}], {p}"
-    return f"{better} has a lower Brier score than {worse}, by {numbers}"
-
-
-def _names(differences: list[dict[str, Any]]) -> str:
-    return listed([d["first"] for d in differences], 8, "models")
+    return {"verdict": verdict, **out}
 
 
 def _digits(d: dict[str, Any]) -> int:
     """Decimals that show two digits of the width of the interval, at least four."""
     width = d["high"] - d["low"]
     return next((n for n in range(4, 9) if width >= 10.0 ** (1 - n)), 4)
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def cautions(comparison: dict[str, Any] | None) -> list[str]:
@@ -128,8 +100,7 @@ def plain_comparison(comparison: dict[str, Any]) -> list[str]:
     for d in comparison["differences"]:
         numbers = [f"{d[k]:.6f}" for k in _COLUMNS[1:4]]
         p_values = [f"{d[k]:.4g}" for k in ("p_value", "p_adjusted")]
-        squared = "squared_" * (d["metric"] == "calibration_error")
-        rows.append([squared + d["metric"], *numbers, *p_values, d["first"], d["second"]])
+        rows.append([d["metric"], *numbers, *p_values, d["first"], d["second"]])
     return [f"# {comparison['verdict']}", *aligned(rows), f"# {_meaning(comparison)}"]
 
 
@@ -148,7 +119,7 @@ def rich_comparison(comparison: dict[str, Any], level: str) -> list[Any]:
         rows = [d for d in differences if d["metric"] == metric]
         for i, d in enumerate(rows):
             value, low, high = (f"{d[k]:.{_digits(d)}f}" for k in ("value", "low", "high"))
-            p = _p(d["p_adjusted"]).removeprefix("= ")
+            p = p_text(d["p_adjusted"])
             names = "" if i else label, printable(d["first"])
             cells = map(Text, (*names, value, f"{low}..{high}", p))
             table.add_row(*cells, end_section=several and i == len(rows) - 1)

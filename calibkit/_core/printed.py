@@ -62,6 +62,11 @@ def quoted(name: str) -> str:
     return name if plain else printable(json.dumps(name, ensure_ascii=False))
 
 
+def p_text(p: float) -> str:
+    """A p-value to print."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def listed(names: list[str], most: int = 12, what: str = "columns") -> str:
     """The first names of a list, each cut to 40 characters, and how many there are."""
     more = f", ... ({len(names)} {what})" if len(names) > most else ""

@@ -10,7 +10,7 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.optional import require
 from .._core.params import check_choice, check_int, percent
-from .._core.printed import printable
+from .._core.printed import p_text, printable
 from ..metrics import ResultTable, group_table
 from ._base import Display
 from ._style import GREY, font_size, key_size, key_style, new_figure, plain_axes, style_of
@@ -211,7 +211,7 @@ class GroupDisplay(Display):
             )
         for i, row in enumerate(self.curves_.values()):
             p = row["p_value"]
-            text = "< 0.001" if p < 0.001 else f"{p:.3f}"
+            text = p_text(p)
             if row["flag"] == "not estimable":
                 text = "not estimable"
             ax.annotate(f"{row['n']:,}", (1.0, i), (46, 0), ha="right", **style)

@@ -13,7 +13,7 @@ from .._core.errors import InputError, InputTypeError, called, message_of
 from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
 from .._core.params import check_real, generator, percent
-from .._core.printed import a_type, quoted, spelled
+from .._core.printed import a_type, listed, p_text, quoted, spelled
 from .._core.rows import Binary, few_groups, kept_rows, reduce_rows, row_counts, validate_groups
 from .._core.warnings import FewEventsWarning, FewGroupsWarning, counted, warn
 from .._numerics.binning import (
@@ -154,6 +154,44 @@ class Comparison:
         sign = -1.0 if self.greater_is_better else 1.0
         return min(self.values, key=lambda name: sign * self.values[name])
 
+    @property
+    def verdict(self) -> str:
+        """Which model is better, in a sentence; by the adjusted p-values."""
+        shown = [d for d in self.differences if d.p_adjusted <= 1.0 - self.level]
+        side = "higher" if self.greater_is_better else "lower"
+        worse: dict[str, list[str]] = {}
+        for d in shown:
+            better, other = d.first, d.second
+            if (d.value > 0) != self.greater_is_better:
+                better, other = other, better
+            worse.setdefault(better, []).append(other)
+        parts = [
+            f"{quoted(a)} has a {side} {self.quantity} than {listed(b, 8, 'models')}"
+            for a, b in worse.items()
+        ]
+        if len(self.differences) == 1:
+            (d,) = self.differences
+            low, high = sorted((abs(d.low), abs(d.high))) if shown else (d.low, d.high)
+            n = self._digits()
+            value = abs(d.value) if shown else d.value
+            p = p_text(d.p_value) if d.p_value < 0.001 else f"= {p_text(d.p_value)}"
+            numbers = f"{value:.{n}f} [{low:.{n}f}, {high:.{n}f}], p {p}"
+            if shown:
+                return f"{parts[0]}, by {numbers}"
+            pair = f"{quoted(d.first)} minus {quoted(d.second)}"
+            return f"No difference is shown: {self.quantity} of {pair} is {numbers}"
+        if others := [d for d in self.differences if d not in shown]:
+            pairs = [f"{quoted(d.first)} and {quoted(d.second)}" for d in others]
+            more = f" and {len(pairs) - 4} more" if len(pairs) > 4 else ""
+            start = "no" if parts else "No"
+            parts.append(f"{start} difference is shown of {', '.join(pairs[:4])}{more}")
+        return "; ".join(parts)
+
+    def _digits(self) -> int:
+        """Decimals that show two digits of the narrowest interval, at least four."""
+        least = min((d.high - d.low for d in self.differences if d.high > d.low), default=1.0)
+        return int(np.clip(np.ceil(-np.log10(least)) + 1, 4, 9))
+
     def table(self) -> ResultTable:
         """Return the differences as a table, which can be exported to pandas.
 
@@ -168,23 +206,24 @@ class Comparison:
     def __str__(self) -> str:
         names = [f"{quoted(d.first)} - {quoted(d.second)}" for d in self.differences]
         width = max(map(len, names))
-        least = min((d.high - d.low for d in self.differences if d.high > d.low), default=1.0)
-        digits = int(np.clip(np.ceil(-np.log10(least)) + 1, 4, 9))
+        digits = self._digits()
         ends = [f"[{d.low:+.{digits}f}, {d.high:+.{digits}f}]" for d in self.differences]
         wide = max(map(len, ends))
         head = f"{percent(self.level)} interval"
         lines = [
+            f"{self.verdict}.",
             f"Difference of the {self.quantity} ({self.method}, n = {self.n:,})",
             f"{'':{width}}  {'value':>{digits + 3}}  {head:{wide}}  p-value  adjusted",
         ]
         for name, d, both in zip(names, self.differences, ends, strict=True):
             lines.append(
                 f"{name:{width}}  {d.value:+{digits + 3}.{digits}f}  {both:{wide}}  "
-                f"{d.p_value:7.4f}  {d.p_adjusted:.4f}"
+                f"{p_text(d.p_value):>7}  {p_text(d.p_adjusted):>8}"
             )
         values = ", ".join(f"{quoted(k)} {value:.4f}" for k, value in self.values.items())
         side = "larger" if self.greater_is_better else "smaller"
-        lines.append(f"{self.metric} ({side} is better): {values}")
+        other = "" if self.quantity == self.metric else "; the difference is of another quantity"
+        lines.append(f"{self.metric} ({side} is better): {values}{other}")
         if self.n_tests > 1:
             lines.append(f"p-values adjusted by Holm's method for {self.n_tests} pairs of models")
         cautions = dict.fromkeys(d.caution for d in self.differences if d.caution)
