@@ -33,7 +33,7 @@ def compare_models(
     models = {str(i): p for i, p in enumerate(problem.models.values())}
     reference = 1 if len(names) == 2 else names.index(best)
     given: dict[str, Any] = {
-        "reference": str(reference),
+        "reference": "all",  # the best was found on these rows, from all pairs
         "level": level,
         "groups": problem.groups,
         "sample_weight": problem.weight,
@@ -48,16 +48,19 @@ def compare_models(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
             try:
-                found = compare(metric.removeprefix("squared_"), problem.y, models, **given, **params)
+                found = compare(
+                    metric.removeprefix("squared_"), problem.y, models, **given, **params
+                )
             except ValueError:
                 if metric != "log_loss":
                     raise
                 # The one metric that may be infinite.
                 left_out.append(f"{label}: a model gives probability 0 to a label that occurs")
                 continue
+        pairs = [d for d in found.differences if str(reference) in (d.first, d.second)]
         named = [
             replace(d, first=names[int(d.first)], second=names[int(d.second)])
-            for d in found.differences
+            for d in (d if d.second == str(reference) else d.reversed() for d in pairs)
         ]
         if metric == "brier_score":
             verdict = replace(found, differences=tuple(named)).verdict

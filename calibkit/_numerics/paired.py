@@ -96,10 +96,12 @@ def _equal(h: FloatArray) -> FloatArray:
 
 
 def students(value: float, variance: float, freedom: float, level: float) -> Tested:
-    """Student's t of a difference."""
+    """Student's t of a difference. Without noise, anything but 0 says nothing of its size."""
     sd = float(np.sqrt(variance))
+    if sd <= _ROUNDING * abs(value) and value != 0.0:
+        return Tested(value, -np.inf, np.inf, 1.0, freedom)
     reach = float(stdtrit(freedom, (1.0 + level) / 2.0)) * sd
-    p = 2.0 * float(stdtr(freedom, -abs(value) / sd)) if sd > 0 else float(value == 0.0)
+    p = 2.0 * float(stdtr(freedom, -abs(value) / sd)) if sd > 0 else 1.0
     return Tested(value, value - reach, value + reach, p, freedom)
 
 

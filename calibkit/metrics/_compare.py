@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -54,6 +54,10 @@ _MOST_BINS = 3000
 #: With fewer effective rows in the median bin, the noise of the bins is unreliable.
 _ROWS_PER_BIN = 5.0
 _SQUARE = "debiased squared calibration error"
+_NO_NOISE = (
+    "no interval or p-value: the difference is the same in all rows, groups or folds, or the "
+    "ranking is perfect, so the data do not show its noise"
+)
 #: Noise that many rows cause.
 _ALL_DECIDE = PairNoise(0.0, 1.0, np.inf)
 
@@ -99,6 +103,11 @@ class Difference:
     p_adjusted: float
     caution: str = ""
     freedom: float = np.nan
+
+    def reversed(self) -> Difference:
+        """Return the second model minus the first."""
+        out = replace(self, first=self.second, second=self.first, value=-self.value)
+        return replace(out, low=-self.high, high=-self.low)
 
 
 @dataclass(frozen=True)
@@ -260,11 +269,14 @@ def compare(
     y_true : array-like of shape (n,)
         Labels of rows that no model, calibrator or threshold was fitted on. For two classes also
         fractions of events in [0, 1].
-    y_probs : mapping of str to array-like
-        Probabilities of two or more models, by name: of shape (n,), (n, 2) or (n, K).
+    y_probs : mapping of str to array-like, or data frame
+        Probabilities of two or more models, by name: of shape (n,), (n, 2) or (n, K). Of a data
+        frame each column is a model.
     reference : str, optional
         Name of the model that all others are compared with, "best", or "all" for all pairs.
-        Default: the first of two models minus the second, and "best" for more models.
+        Default: the first of two models minus the second, and "best" for more models. Name a
+        model only if you chose it before you saw these rows; for the best one on these rows use
+        "best", whose p-values allow for the choice.
     level : float, default=0.9
         Confidence level of each interval, between 0 and 1.
     groups : array-like of shape (n,), optional
@@ -373,7 +385,7 @@ def compare(
             "'brier_score'."
         )
     check_settings(spec, params)
-    _check_models(y_probs, reference)
+    y_probs = _check_models(y_probs, reference)
     given = {"groups": groups, "time": time, "folds": folds}
     if len(several := [name for name, labels in given.items() if labels is not None]) > 1:
         raise InputError(f"{' and '.join(several)} together; expected one of them.")
@@ -403,21 +415,25 @@ def compare(
     return Comparison(spec.label, found.values, differences, level, *told)
 
 
-def _check_models(y_probs: Any, reference: Any) -> None:
+def _check_models(y_probs: Any, reference: Any) -> Mapping[str, Any]:
+    """Return the models by name; a data frame has one in each column."""
+    if hasattr(y_probs, "columns"):
+        y_probs = {name: y_probs[name] for name in y_probs.columns}
     if not isinstance(y_probs, Mapping) or len(y_probs) < 2:
         found = f"a dict of {len(y_probs)}" if isinstance(y_probs, Mapping) else a_type(y_probs)
         raise InputTypeError(
             f"y_probs is {found}; expected a dict of two or more models, such as "
-            "{'raw': p, 'calibrated': q}."
+            "{'raw': p, 'calibrated': q}, or a data frame with a column for each."
         )
-    bad = next((name for name in y_probs if not isinstance(name, str)), None)
-    if bad is not None:
-        raise InputTypeError(f"y_probs has the key {spelled(bad)}; expected names of models.")
+    bad = [name for name in y_probs if not isinstance(name, str) or not name]
+    if bad:
+        raise InputTypeError(f"y_probs has the key {spelled(bad[0])}; expected names of models.")
     options = ["best", "all", *y_probs]
     if reference is not None and not (isinstance(reference, str) and reference in options):
         raise InputError(
             f"reference={spelled(reference)}; expected one of {', '.join(map(spelled, options))}."
         )
+    return y_probs
 
 
 def _rows_of_models(
@@ -582,7 +598,8 @@ class _Scores:
         noise = self._units.noise(self._pulls[a], self._pulls[b])
         value = self.values[a] - self.values[b]
         caution = RULES["loss"].caution(self._rarer, noise, grouped=self._grouped)
-        return students(value, noise.variance, noise.freedom, self._level), caution
+        tested = students(value, noise.variance, noise.freedom, self._level)
+        return tested, caution if np.isfinite(tested.low) else _NO_NOISE
 
 
 def _scored(spec: Metric, rows: Rows, kind: Kind) -> tuple[float, FloatArray]:
@@ -763,6 +780,8 @@ class _Folds:
     def differ(self, a: str, b: str) -> tuple[Tested, str]:
         """Return the difference of two models, and a caution."""
         tested = resampled(self._compared[a] - self._compared[b], self._ratio, self._level)
+        if not np.isfinite(tested.low):
+            return tested, _NO_NOISE
         return tested, RULES["loss"].caution(self._rarer, _ALL_DECIDE, grouped=True)
 
 
