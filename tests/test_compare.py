@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
@@ -287,3 +288,36 @@ def test_coverage(metric):
     groups = INDEX.repeat(2)[:300] % 30 if metric == "brier_score" else None
     held = np.mean([simulated(metric, 100, groups, seed) for seed in range(150)])
     assert held + 3 * np.sqrt(0.88 * 0.12 / 150) >= 0.88
+
+
+@pytest.mark.parametrize(
+    ("metric", "y", "models", "given"),
+    [
+        ("roc_auc", [0] * 15 + [1] * 15, {"a": np.linspace(0.05, 0.95, 30), "b": [0.5] * 30}, {}),
+        ("brier_score", [1] * 3, {"a": [0.3] * 3, "b": [0.4] * 3}, {}),
+        ("brier_score", [0, 1] * 2, {"a": [0.3] * 4, "b": [0.4] * 4}, {"folds": [0, 0, 1, 1]}),
+    ],
+)
+def test_without_noise_there_is_no_interval(metric, y, models, given):
+    with pytest.warns(FewEventsWarning, match="do not show its noise"):
+        found = compare(metric, y, models, classes=[0, 1], **given)
+    (d,) = found.differences
+    assert (d.low, d.high, d.p_value) == (-np.inf, np.inf, 1.0)
+    assert d.value != 0
+    assert found.verdict.startswith("No difference is shown")
+
+
+def test_verdicts():
+    two = compare("brier_score", Y, R200)
+    assert two.verdict == "q has a lower Brier score than p, by 0.0140 [0.0030, 0.0249], p = 0.037"
+    ranks = compare("roc_auc", Y, R200)
+    assert ranks.verdict.startswith("No difference is shown: ROC AUC of p minus q is 0.0")
+    noise = np.random.default_rng(0).random(200)
+    several = compare("roc_auc", Y, {**R200, "noise": noise}, reference="all")
+    expected = "p has a higher ROC AUC than noise; q has a higher ROC AUC than noise; "
+    assert several.verdict == expected + "no difference is shown of p and q"
+
+
+def test_data_frames_hold_models():
+    models = pd.DataFrame(R200)
+    assert compare("brier_score", Y, models) == compare("brier_score", Y, R200)

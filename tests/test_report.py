@@ -73,9 +73,12 @@ def test_differences_are_the_library_s(path, frame, options, given):
         models = {f"m {k}": frame[k].to_numpy() for k in names}
         for metric in ("brier_score", "log_loss", "calibration_error"):
             params = BINS if metric == "calibration_error" else {}
-            last = {"reference": f"m {names[-1]}", "random_state": 0}
-            expected = compare(metric, y, models, **last, **columns, **params).differences
-            shown = [d for d in found["differences"] if d["metric"] == metric]
+            last, pairs = f"m {names[-1]}", {"reference": "all", "random_state": 0}
+            every = compare(metric, y, models, **pairs, **columns, **params).differences
+            expected = [e if e.second == last else e.reversed() for e in every]
+            expected = [e for e in expected if e.second == last]
+            named = metric.replace("calibration", "squared_calibration")
+            shown = [d for d in found["differences"] if d["metric"] == named]
             for d, e in zip(shown, expected, strict=True):
                 assert (f"m {d['first']}", f"m {d['second']}") == (e.first, e.second)
                 assert [d[k] for k in NUMBERS] == [getattr(e, k) for k in NUMBERS]
@@ -95,9 +98,11 @@ def test_the_difference_is_printed_first_and_can_be_parsed(path):
     assert {len(row) for row in first + second} == {8}
     assert second[0][0] == "metric"
     alike = report(path, "--prob", "all,third").splitlines()[1]
-    assert alike.startswith("# no difference is shown: Brier score of all minus that of third is ")
+    assert alike.startswith("# No difference is shown: Brier score of all minus third is ")
     several = report(path, "--prob", "all,best,third").splitlines()[1]
-    assert several.endswith(": lower than that of best; no difference from third is shown")
+    assert several == (
+        "# all has a lower Brier score than best; no difference is shown of third and all"
+    )
     env = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "80"}
     shown = report(path, "--prob", "all,best", "--by", "region", env=env)
     assert shown.index("squared RMS cal. error") < shown.index("Brier skill score")
@@ -108,7 +113,7 @@ def test_the_report_stands_if_a_log_loss_is_infinite(path, frame, tmp_path):
     frame.with_columns(all=pl.col("all").round()).write_csv(tmp_path / "t.csv")
     found = facts(tmp_path / "t.csv", "--prob", "all,best")
     metrics = [d["metric"] for d in found["comparison"]["differences"]]
-    assert metrics == ["brier_score", "calibration_error"]
+    assert metrics == ["brier_score", "squared_calibration_error"]
     said = "No difference of the log loss: a model gives probability 0 to a label that occurs."
     assert said in found["proofs"]
 

@@ -92,6 +92,8 @@ def label_minima(
     counts = np.bincount(family.atom, minlength=family.member.shape[1])
     if (family.member @ counts).sum() * n_draws > _MOST_LABELS:
         return None
+    order = np.lexsort((p if w is None else w, p, family.atom))  # the order of rows says nothing
+    family, p, w = family._replace(atom=family.atom[order]), p[order], w if w is None else w[order]
     rows = family.member.tocsc()[:, family.atom].tocsr()
     if w is not None:
         rows.data *= w[rows.indices]

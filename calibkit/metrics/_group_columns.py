@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import combinations, pairwise
+from math import comb
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -172,10 +173,10 @@ def family_of(columns: list[Column], *, search: bool) -> Groups:
     places: list[IntArray] = []
     names: list[str] = []
     part: list[IntArray] = []
-    chosen_sets = [
-        c for size in range(1, deepest + 1) for c in combinations(range(len(columns)), size)
-    ]
-    _refuse_many(len(chosen_sets) * n_atoms, _MOST_PLACES, "places of rows in groups")
+    sizes_of = range(1, deepest + 1)
+    n_sets = sum(comb(len(columns), size) for size in sizes_of)
+    _refuse_many(n_sets * n_atoms, _MOST_PLACES, "places of rows in groups")
+    chosen_sets = [c for size in sizes_of for c in combinations(range(len(columns)), size)]
     for chosen in chosen_sets:
         sizes = [len(columns[j].names) for j in chosen]
         key = np.ravel_multi_index([codes[j] for j in chosen], sizes)

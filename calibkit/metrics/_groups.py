@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -99,7 +100,8 @@ def group_table(
     sample_weight : array-like of shape (n,), optional
         Weights >= 0, the share of the population that a row represents.
     search : bool, default=False
-        Also look through all combinations of two and three columns. The flags account for it.
+        Also look through all combinations of two and three columns. The flags account for it, so a
+        group needs a larger error to be flagged. The rows with the smallest p-values come first.
     n_bands : int, default=4
         Number of bands, of about equal size, of a column of numbers, at least 2.
     adjust : {"max", "holm", "bh"}, default="max"
@@ -219,7 +221,11 @@ def group_table(
     elif known.any():
         adjusted[known] = (holm if adjust == "holm" else benjamini_hochberg)(p_value[known])
     plain = clusters is None and b.w is None
-    return _table(made, sums, p_value, adjusted, level, adjust, plain=plain)
+    table = _table(made, sums, p_value, adjusted, level, adjust, plain=plain)
+    if not search:
+        return table
+    order = np.lexsort((-np.abs([row["z"] for row in table]), adjusted))
+    return replace(table, rows=tuple(table.rows[i] for i in order))
 
 
 def _sums(family: Family, b: Binary, clusters: IntArray | None) -> _Sums:
@@ -374,7 +380,9 @@ def _table(
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     caption = (
         f"error: predicted minus observed; brackets: {percent(level)} intervals of one group; "
-        f"p_value: {_ADJUSTED[adjust]}; not estimable: too few events, non-events or clusters"
+        f"p_value: {_ADJUSTED[adjust]}; {(flag == 'miscalibrated').sum():,} of {len(n):,} groups "
+        f"are flagged; not estimable: the predictions promise fewer than {_LEAST:g} events or "
+        "non-events, or there are too few clusters"
     )
     return ResultTable(tuple(rows), caption=caption, brief=("observed", "brier", "skill"))
 

@@ -391,8 +391,12 @@ class DetectableDifference:
                 f"the difference between {spelled(self.first)} and {spelled(self.second)} has no "
                 "noise on these rows; expected models whose predictions differ. Compare others."
             )
-        per_se = _detected_t(self.freedom, self.power, self.alpha)
         n = float(self.n)
+        if n * (self.difference / difference) * (self.difference / _MOST_ROWS) > difference:
+            raise InputError(
+                f"difference={spelled(difference)} needs more than 10^12 rows. Pass a larger one."
+            )
+        per_se = _detected_t(self.freedom, self.power, self.alpha)
         for _ in range(_STEPS):
             freedom = max((self.freedom + 1.0) * n / self.n - 1.0, 1.0)
             t = _detected_t(freedom, self.power, self.alpha) / per_se
@@ -476,7 +480,7 @@ def detectable_difference(
     for d in comparison.differences:
         reach = float(stdtrit(d.freedom, (1.0 + comparison.level) / 2.0))
         se = 0.5 * (d.high - d.low) / reach
-        size = _detected_t(d.freedom, power, alpha) * se if se > 0 else np.nan
+        size = _detected_t(d.freedom, power, alpha) * se if 0.0 < se < np.inf else np.nan
         told = size, power, alpha, comparison.n, d.freedom
         found.append(DetectableDifference(comparison.metric, d.first, d.second, *told))
     return tuple(found)
@@ -586,6 +590,11 @@ class _Test:
         none = np.zeros(len(p))
         self.fine = ScoreTable(p, count, w / rows * count, none, w2 / rows * count, none, none)
         worth = n * cells.effective_rows / cells.n_rows
+        if worth < 2.0 * (1.0 - 1e-9):
+            raise InputError(
+                f"y_prob has {worth:.3g} effective rows; expected at least two, to see noise. "
+                "Pass more rows, a larger n, or less uneven weights."
+            )
         bins = check_binning(told.strategy, told.n_bins, _MOST_ROWS, worth)
         self.borders = self.fine.borders(told.strategy, bins)
         self.drawn = self.fine.coarsen(_DRAWN, borders=self.borders, tails=False)

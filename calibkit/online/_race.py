@@ -310,7 +310,7 @@ class ComparisonAlarm(Traced):
             raise InputError(f"{what}: {message_of(error)}") from error
         alarm._state, alarm.alarm_time_ = _State(n, total, logs), time
         most = n * alarm._bound()
-        least, highest = mean_bets.log_range(n, total, most)
+        least, highest = mean_bets.log_range(n, min(max(total, -most), most), most)
         sound = (
             abs(total) <= most * (1.0 + 1e-9)
             and ((logs >= least) & (logs <= highest)).all()
