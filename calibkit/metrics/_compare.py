@@ -105,7 +105,13 @@ class Difference:
     freedom: float = np.nan
 
     def reversed(self) -> Difference:
-        """Return the second model minus the first."""
+        """Return the second model minus the first.
+
+        Returns
+        -------
+        difference : Difference
+            With the same p-values.
+        """
         out = replace(self, first=self.second, second=self.first, value=-self.value)
         return replace(out, low=-self.high, high=-self.low)
 

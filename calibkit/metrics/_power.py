@@ -429,7 +429,8 @@ def detectable_difference(
         Probability of detection, above ``alpha``.
     alpha : float, default=0.05
         Probability of a false alarm of each two-sided test. For m differences that are adjusted by
-        Holm's method, 0.05 / m gives the power of the first step.
+        Holm's method, alpha / m gives the power of the first step. An interval of ``compare`` with
+        ``level`` excludes 0 with probability 1 - level by chance: 0.1 by default.
 
     Returns
     -------
