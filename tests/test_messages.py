@@ -243,7 +243,7 @@ def test_wrong_calls_are_answered_as_before():
 
 def _is_public(caller):
     """Whether a name is that of a function or class for users, or of a method of one."""
-    name, _, method = re.sub(r"\(.*|: .*", "", caller).partition(".")
+    name, _, method = re.sub(r" ?\(.*|: .*", "", caller).partition(".")
     rooms = (calibkit, codegen, decisions, online, base)
     found = [getattr(room, name) for room in rooms if hasattr(room, name)]
     return bool(found) and (not method or hasattr(found[0], method))
