@@ -29,13 +29,16 @@ from .._numerics.influence import Grouped, reversed_area
 from .._numerics.weights import widened
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
+from ._decomposition import SPECS as DECOMPOSED
 from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums
-from ._interval import measure, with_bins
+from ._interval import Measured, measure, with_bins
 from ._score_interval import interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE
 from ._spec import RULES, Interval, Metric
 from ._table import ScoreTable
+from ._whole import SPECS as WHOLE
+from ._whole_interval import measure_whole
 
 #: Cells of the table on which draws are made. The variance of the scores inside a cell is
 #: ignored; it is below (1/512)^2 of the whole.
@@ -44,7 +47,7 @@ N_CELLS = 512
 #: Calibration errors up to this count as negligible.
 _SMALL = 0.05
 
-METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
+METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *WHOLE, *DECOMPOSED, *SCORES)}
 _KNOWN = METRICS | {m.name: m for m in SELECTIVE}
 
 
@@ -80,6 +83,9 @@ class Estimate:
         A hint if the scores may belong to the other label; otherwise empty.
     caution : str
         Why the interval may be too narrow, or why there is none; otherwise empty.
+    p_value : float or None
+        For calibration errors without bins: the p-value of "the scores are calibrated", from labels
+        drawn from the probabilities.
 
     Examples
     --------
@@ -103,6 +109,7 @@ class Estimate:
     null_high: float | None = None
     note: str = ""
     caution: str = ""
+    p_value: float | None = None
 
     @property
     def verdict(self) -> str | None:
@@ -150,6 +157,9 @@ class Estimate:
             used, asked = p["n_bins"], p.get("n_bins_asked")
             of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
             parts += [p["norm"], f"{used}{of} {width[p['strategy']]} bins", p["estimator"]]
+        parts += [f"{k} {p[k]}" for k in ("scale", "statistic", "loss") if k in p]
+        if isinstance(p.get("bandwidth"), float):
+            parts.append(f"bandwidth {p['bandwidth']:.3g}")
         return ", ".join([*parts, self.method, f"n = {self.n:,}"])
 
 
@@ -350,10 +360,14 @@ def estimate(
     rng = generator(random_state)
     name = getattr(function, "__name__", type(function).__name__)
     few = "" if codes is None or rows is None else few_groups(codes, rows.w)
+    error: Measured | None = None
     if spec is not None and "norm" in settings and method == "auto":
         error = measure(problems, settings, level, n_resamples, rng, codes)
+    elif spec is not None and spec.whole is not None and method == "auto":
+        error = measure_whole(spec, problems, settings, level, n_resamples, rng, codes)
+    if error is not None:
         known = error.value, error.low, error.high, level, n, name
-        return Estimate(*known, error.settings, error.method, *error.band, note, few)
+        return Estimate(*known, error.settings, error.method, *error.band, note, few, error.p_value)
     request = _Request(function, spec, kind, method, level, n_resamples, rng, params, settings)
     if spec is not None and kind != "classwise":
         table, binary = next(problems)
