@@ -25,7 +25,7 @@ _ODDS_OF_NONE = 1e-12
 _REACH = 8.0
 
 
-def raw_errors(given: tuple[Any, ...], kind: Kind | None, raw: Callable[[Any], float]) -> Any:
+def raw_errors(given: tuple[Any, ...], kind: Kind | None, raw: Callable[[Any], Any]) -> Any:
     """Return the raw error of each problem."""
     rows = validate_given(*given)
     if isinstance(rows, ScoreTable):

@@ -23,28 +23,56 @@ from ._spec import RULES, Kernel, Metric, Whole
 from ._table import ScoreTable
 
 #: Cells of the alternatives, and label sets drawn for each of them.
-_CELLS, _DRAWS = 256, 300
+_CELLS, _DRAWS = 200, 200
+
+Problems = Iterable[tuple[ScoreTable, Binary]]
 
 
-class _Part(NamedTuple):
-    """One problem."""
+class Tested(NamedTuple):
+    """Raw errors of the problems, and whether calibrated scores explain their mean."""
 
-    raw: float
-    null: FloatArray
-    sampler: _Sampler
-    bins: Bins  # of each cell the share, and gap and noise of its bin
-    kernel: Kernel
-    truth: Kernel
+    raw: FloatArray
+    null: FloatArray  # draws of the mean for labels drawn from the scores
+    p_value: float
+    settings: list[dict[str, Any]]  # of each problem, with what follows from its scores
 
-    @property
-    def observed(self) -> float:
-        cells = self.sampler.cells
-        return float(self.kernel(cells.w, cells.wy))
+
+def whole_test(
+    whole: Whole,
+    problems: Problems,
+    settings: dict[str, Any],
+    n_draws: int,
+    rng: np.random.Generator,
+    groups: IntArray | None,
+) -> Tested:
+    """Test one problem, or the mean over the classes, by labels drawn from the scores."""
+    # Errors of the classes are dependent through groups, so all classes use the same draws.
+    drawn = None if groups is None else int(rng.integers(2**31))
+    raw, nulls, chosen = [], [], []
+    for table, rows in problems:
+        own = rng if drawn is None else np.random.default_rng(drawn)
+        used = settings if whole.fixed is None else whole.fixed(table, **settings)
+        cells = table.coarsen(whole.cells)
+        noise = None if groups is None else group_noise(table, cells, rows, groups)
+        nulls.append(null_draws(cells, whole.kernel(cells, **used), n_draws, own, noise))
+        raw.append(whole.raw(table, **used))
+        chosen.append(used)
+    null = _inflated(np.mean(nulls, axis=0), len(raw), groups)
+    value = float(np.mean(raw))
+    above = np.count_nonzero(null >= value - 1e-12 * abs(value))
+    return Tested(np.array(raw), null, (1.0 + above) / (len(null) + 1.0), chosen)
+
+
+def _inflated(drawn: FloatArray, n_problems: int, groups: IntArray | None) -> FloatArray:
+    """Means over classes, whose errors were drawn as if they were independent."""
+    if n_problems == 1 or groups is not None:
+        return drawn
+    return np.asarray(drawn.mean() + SHARED * (drawn - drawn.mean()))
 
 
 def measure_whole(
     spec: Metric,
-    problems: Iterable[tuple[ScoreTable, Binary]],
+    problems: Problems,
     settings: dict[str, Any],
     level: float,
     n_draws: int,
@@ -58,36 +86,38 @@ def measure_whole(
     """
     whole = spec.whole
     assert whole is not None
-    seed = int(rng.integers(2**31))
-    # Errors of the classes are dependent through groups, so all classes use the same draws.
-    drawn = None if groups is None else int(rng.integers(2**31))
-    parts, shown = [], settings
-    for table, rows in problems:
-        own = rng if drawn is None else np.random.default_rng(drawn)
-        used = settings if whole.fixed is None else whole.fixed(table, **settings)
-        parts.append(_part(whole, table, rows, used, n_draws, own, seed, groups))
-        shown = used if len(parts) == 1 else settings
-    raw = float(np.mean([part.raw for part in parts]))
-    inflate = SHARED if len(parts) > 1 and groups is None else 1.0
-    null = np.mean([part.null for part in parts], axis=0)
-    null = null.mean() + inflate * (null - null.mean())
-    value, band = float(whole.finished(raw)), null_band(whole.finished(null), level)
-    p_value = (1.0 + np.count_nonzero(null >= raw - 1e-12 * abs(raw))) / (len(null) + 1.0)
-    test = _Test(parts, inflate)
+    kept = list(problems)
+    tested = whole_test(whole, kept, settings, n_draws, rng, groups)
+    raw, seed = float(tested.raw.mean()), int(rng.integers(2**31))
+    value, band = float(whole.finished(raw)), null_band(whole.finished(tested.null), level)
+    assert band.high is not None
+    parts = [
+        _part(whole, *problem, used, min(n_draws, _DRAWS), seed, groups)
+        for problem, used in zip(kept, tested.settings, strict=True)
+    ]
+    test = _Test(parts, groups)
     bins = Bins(*(np.concatenate(a) for a in zip(*(part.bins for part in parts), strict=True)))
     low, high = test.ends(bins, test.score, level, "l2", few=True, upper=True)
     low, high = (float(whole.finished(end)) for end in (low, high))
-    assert band.high is not None
     if value > band.high:
         power = whole.distance / whole.shown
-        least = value**power - band.high**power
-        low = max(min(low, value), least ** (1.0 / power))
+        low = max(min(low, value), (value**power - band.high**power) ** (1.0 / power))
     else:
         low = 0.0
+    shown = tested.settings[0] if len(parts) == 1 else settings
     if whole.shown != 1.0:
         shown = {**shown, "unclipped_square": raw}
     high = max(min(high, spec.bounds[1]), value)
-    return Measured(value, low, high, shown, RULES["whole"].method, band, float(p_value))
+    return Measured(value, low, high, shown, RULES["whole"].method, band, tested.p_value)
+
+
+class _Part(NamedTuple):
+    """One problem and its alternatives."""
+
+    sampler: _Sampler
+    bins: Bins  # of each cell the share, and gap and noise of its bin
+    kernel: Kernel
+    truth: Kernel
 
 
 def _part(
@@ -96,19 +126,15 @@ def _part(
     rows: Binary,
     settings: dict[str, Any],
     n_draws: int,
-    rng: np.random.Generator,
     seed: int,
     groups: IntArray | None,
 ) -> _Part:
-    fine = table.coarsen(whole.cells)
-    own = None if groups is None else group_noise(table, fine, rows, groups)
-    null = null_draws(fine, whole.kernel(fine, **settings), n_draws, rng, own)
-    cells = table.coarsen(_CELLS)
+    cells = table.coarsen(_CELLS, tails=False)
     own = None if groups is None else group_noise(table, cells, rows, groups)
     members = None if groups is None else _members(table, cells, rows, groups)
-    sampler = _Sampler(cells, own, members, min(n_draws, _DRAWS), seed)
+    sampler = _Sampler(cells, own, members, n_draws, seed)
     kernels = whole.kernel(cells, **settings), whole.truth(cells, **settings)
-    return _Part(whole.raw(table, **settings), null, sampler, _bins(table, cells, own), *kernels)
+    return _Part(sampler, _bins(table, cells, own), *kernels)
 
 
 def _members(
@@ -184,11 +210,13 @@ class _Sampler:
 class _Test(Inversion):
     """The mean error of some problems against their alternatives."""
 
-    def __init__(self, parts: list[_Part], inflate: float) -> None:
-        self.parts, self.inflate = parts, inflate
+    def __init__(self, parts: list[_Part], groups: IntArray | None) -> None:
+        self.parts, self.groups = parts, groups
         self.score = np.concatenate([part.sampler.cells.p for part in parts])
         self.cuts = np.cumsum([len(part.sampler.cells) for part in parts])[:-1]
-        self.observed = float(np.mean([part.observed for part in parts]))
+        cells = [part.sampler.cells for part in parts]
+        seen = [float(part.kernel(c.w, c.wy)) for part, c in zip(parts, cells, strict=True)]
+        self.observed = float(np.mean(seen))
 
     def _rates(self, gap: FloatArray) -> list[FloatArray]:
         return np.split(np.clip(self.score - gap, 0.0, 1.0), self.cuts)
@@ -198,8 +226,8 @@ class _Test(Inversion):
             part.kernel(*part.sampler(rate))
             for part, rate in zip(self.parts, self._rates(gap), strict=True)
         ]
-        drawn = np.mean(each, axis=0)
-        return quantiles_of(drawn.mean() + self.inflate * (drawn - drawn.mean()), levels)
+        drawn = _inflated(np.mean(each, axis=0), len(each), self.groups)
+        return quantiles_of(drawn, levels)
 
     def size(self, gap: FloatArray) -> float:
         sizes = []
