@@ -22,7 +22,7 @@ _ONE, _MANY, _MOST = (1 << 13, 24.0), (1 << 9, 6.0), 1 << 18
 #: bracket of the fixed point, in logarithms; a secant follows.
 _DENSE, _HALVINGS = (16.0, 6.0), (7, 5)
 #: Residuals of no more than this weight are not smoothed.
-_NOTHING = 1e-12
+_NOTHING = 1e-13
 #: Numbers that are transformed together.
 _BATCH = 1 << 19
 
@@ -39,6 +39,8 @@ def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatA
         beyond = reach * max(min(float(np.abs(flat).sum(axis=1).max()), 1.0), 1e-6)
         low, high = float(x.min()) - beyond, float(x.max()) + beyond
     m, least = _ONE if len(flat) == 1 else _MANY
+    while reach and m * 8.0 < _MOST and m * 8.0 < _MANY[0] * 2.0 * (high - low):
+        m *= 2
     out, left = np.zeros(len(flat)), np.arange(len(flat))
     while len(left):
         out[left] = _on_grid((x - low) / (high - low), flat[left], high - low, m)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
 from ._decomposition import SPECS as DECOMPOSED
 from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums
-from ._interval import Measured, measure, with_bins
+from ._interval import measure, with_bins
 from ._score_interval import interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE
@@ -357,17 +358,13 @@ def estimate(
     filled = None if spec is None else spec.settings
     shown = params | ({"kind": kind} if kind == "top_label" else {})
     settings = shown if filled is None else filled(kind, n, effective, **params)
-    rng = generator(random_state)
-    name = getattr(function, "__name__", type(function).__name__)
+    rng, name = generator(random_state), getattr(function, "__name__", type(function).__name__)
     few = "" if codes is None or rows is None else few_groups(codes, rows.w)
-    error: Measured | None = None
-    if spec is not None and "norm" in settings and method == "auto":
-        error = measure(problems, settings, level, n_resamples, rng, codes)
-    elif spec is not None and spec.whole is not None and method == "auto":
-        error = measure_whole(spec, problems, settings, level, n_resamples, rng, codes)
-    if error is not None:
-        known = error.value, error.low, error.high, level, n, name
-        return Estimate(*known, error.settings, error.method, *error.band, note, few, error.p_value)
+    if spec is not None and method == "auto" and ("norm" in settings or spec.whole):
+        measured = measure if spec.whole is None else partial(measure_whole, spec)
+        error = measured(problems, settings, level, n_resamples, rng, codes)
+        told = *error[:3], level, n, name, error.settings, error.method
+        return Estimate(*told, *error.band, note, few, error.p_value)
     request = _Request(function, spec, kind, method, level, n_resamples, rng, params, settings)
     if spec is not None and kind != "classwise":
         table, binary = next(problems)

@@ -10,6 +10,7 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.params import check_choice, check_flag, check_real
 from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind
+from .._core.scores import SATURATED
 from .._numerics.laplace import median_distance, pair_sum
 from .._numerics.links import logit
 from .._numerics.smooth import smooth_errors
@@ -19,8 +20,6 @@ from ._table import ScoreTable, validate_given
 
 SCALES = ("probability", "logit")
 STATISTICS = ("kuiper", "ks")
-#: Scores of 0 and 1 get these log-odds.
-_ODDS_OF_NONE = 1e-12
 #: On the log-odds scale no kernel is cut: standard deviations between scores and ends.
 _REACH = 8.0
 
@@ -59,7 +58,7 @@ def whole_metric(
 def _positions(p: FloatArray, scale: str) -> tuple[FloatArray, float]:
     if scale == "probability":
         return p, 0.0
-    return logit(np.clip(p, _ODDS_OF_NONE, 1.0 - _ODDS_OF_NONE)), _REACH
+    return logit(np.clip(p, SATURATED, 1.0 - SATURATED)), _REACH
 
 
 def _smooth_raw(problem: Binary | ScoreTable, *, scale: str, **_: Any) -> float:
