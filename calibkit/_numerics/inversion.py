@@ -166,6 +166,7 @@ class Inversion:
     """An observed error against hypotheses."""
 
     observed: float
+    precision = _PRECISION
 
     def quantiles(self, gap: FloatArray, levels: list[float]) -> FloatArray:
         """Quantiles of the errors that would be observed if these gaps were the true ones."""
@@ -190,7 +191,7 @@ class Inversion:
             high /= 8.0
         if excess(low) >= 0:
             return self.size(path(high))
-        return self.size(path(brentq(excess, low, high, rtol=_PRECISION, xtol=1e-12)))
+        return self.size(path(brentq(excess, low, high, rtol=self.precision, xtol=1e-12)))
 
     def ends(
         self, bins: Bins, score: FloatArray, level: float, norm: str, *, few: bool, upper: bool

@@ -284,7 +284,7 @@ def _kernel_settings(
     if squared:
         raise InputError(
             "squared=True has no interval, since the square may be negative; expected "
-            "squared=False. params['unclipped'] of the result is the square."
+            "squared=False. params['unclipped_square'] of the result is the square."
         )
     if bandwidth is not None:
         check_real("bandwidth", bandwidth, low=1e-6, high=1e6)

@@ -25,6 +25,9 @@ from ._table import ScoreTable
 #: Cells of the alternatives, and label sets drawn for each of them.
 _CELLS, _DRAWS = 200, 200
 
+#: With fewer expected events, shifts of all log-odds are tried too.
+_FEW = 20.0
+
 Problems = Iterable[tuple[ScoreTable, Binary]]
 
 
@@ -97,7 +100,8 @@ def measure_whole(
     ]
     test = _Test(parts, groups)
     bins = Bins(*(np.concatenate(a) for a in zip(*(part.bins for part in parts), strict=True)))
-    low, high = test.ends(bins, test.score, level, "l2", few=True, upper=True)
+    few = any(part.few for part in parts)
+    low, high = test.ends(bins, test.score, level, "l2", few=few, upper=True)
     low, high = (float(whole.finished(end)) for end in (low, high))
     if value > band.high:
         power = whole.distance / whole.shown
@@ -118,6 +122,7 @@ class _Part(NamedTuple):
     bins: Bins  # of each cell the share, and gap and noise of its bin
     kernel: Kernel
     truth: Kernel
+    few: bool  # whether few events, or few non-events, are expected
 
 
 def _part(
@@ -134,7 +139,9 @@ def _part(
     members = None if groups is None else _members(table, cells, rows, groups)
     sampler = _Sampler(cells, own, members, n_draws, seed)
     kernels = whole.kernel(cells, **settings), whole.truth(cells, **settings)
-    return _Part(sampler, _bins(table, cells, own), *kernels)
+    rate = table.mean_score
+    few = table.effective_rows * min(rate, 1.0 - rate) < _FEW
+    return _Part(sampler, _bins(table, cells, own), *kernels, few)
 
 
 def _members(
@@ -209,6 +216,8 @@ class _Sampler:
 
 class _Test(Inversion):
     """The mean error of some problems against their alternatives."""
+
+    precision = 1e-2
 
     def __init__(self, parts: list[_Part], groups: IntArray | None) -> None:
         self.parts, self.groups = parts, groups
