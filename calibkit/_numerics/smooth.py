@@ -41,7 +41,9 @@ def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatA
     m, least = _ONE if len(flat) == 1 else _MANY
     while reach and m * 8.0 < _MOST and m * 8.0 < _MANY[0] * 2.0 * (high - low):
         m *= 2
-    out, left = np.zeros(len(flat)), np.arange(len(flat))
+    # Residuals of one sign have the size of their sum, whatever the kernel.
+    out, size = np.abs(flat.sum(axis=1)), np.abs(flat).sum(axis=1)
+    left = np.flatnonzero((size > _NOTHING) & (out < (1.0 - 1e-12) * size))
     while len(left):
         out[left] = _on_grid((x - low) / (high - low), flat[left], high - low, m)
         left = left[out[left] * m < least * (high - low)] if m < _MOST else left[:0]
@@ -96,12 +98,12 @@ def _fixed_points(vertices: FloatArray, length: float) -> FloatArray:
         top, above = np.where(found > 0, (top, above), (middle, found))
     # Residuals of one sign: the root is the lower end itself.
     part = np.divide(below, below - above, out=np.zeros_like(below), where=below > above)
-    return np.where(high > _NOTHING, np.exp(bottom + (top - bottom) * part), high)
+    return np.asarray(np.exp(bottom + (top - bottom) * part))
 
 
 def _sizes(series: FloatArray, s: FloatArray) -> FloatArray:
     """Integral of the size of each smoothed series, on the unit interval."""
-    m, most = 64, 4 * (series.shape[1] - 1)
+    m, most = 64, min(4 * (series.shape[1] - 1), _MOST)
     while m < most and m * s.min() < _DENSE[len(s) > 1]:
         m *= 2
     kept = series[:, : m + 1]
