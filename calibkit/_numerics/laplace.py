@@ -9,7 +9,7 @@ from .._typing import FloatArray
 #: Exponents up to this are added up together; exp(700) overflows.
 _REACH = 300.0
 #: Distances between so many quantiles of the scores give the bandwidth.
-_QUANTILES = 1000
+_QUANTILES = 500
 
 
 def pair_sum(x: FloatArray, r: FloatArray, bandwidth: float) -> FloatArray:
@@ -34,7 +34,7 @@ def pair_sum(x: FloatArray, r: FloatArray, bandwidth: float) -> FloatArray:
 
 
 def median_distance(x: FloatArray, w: FloatArray, n: int) -> float:
-    """Median distance between scores: of all pairs of up to 1,000 rows, or of 1,000 quantiles.
+    """Median distance between scores: of all pairs of up to 500 rows, or of 500 quantiles.
 
     Where most pairs are tied it is the median of the others, and 1 where all are.
     """

@@ -223,7 +223,7 @@ def kernel_calibration_error(
         Probabilities of the larger label (one column), or of each class.
     bandwidth : float, optional
         Distance between scores at which a pair counts 1/e; at least 1e-6. Default: the median
-        distance of all pairs of rows; with more than 1,000 rows, of 1,000 equally spaced
+        distance of all pairs of rows; with more than 500 rows, of 500 equally spaced
         quantiles of the scores.
     squared : bool, default=False
         Return the square, which may be negative. Use it to average errors over folds or data sets.
