@@ -255,7 +255,7 @@ def estimate(
     random_state : int, RandomState, Generator or None, default=None
         Seed of the simulations.
     **params
-        Settings of the metric: ``norm``, ``strategy``, ``n_bins``, ``kind``.
+        Settings of the metric, such as ``norm``, ``strategy``, ``n_bins``, ``scale`` or ``kind``.
 
     Returns
     -------
@@ -287,6 +287,11 @@ def estimate(
     binomial simulation. For "max", the bounds come from simultaneous exact intervals of all bins,
     with effective numbers of rows (Kish 1965; Korn and Graubard 1998).
     ``benchmarks/interval_coverage.py`` prints the coverage.
+
+    Errors without bins (smooth, kernel, cumulative, CORP): the same, with labels simulated in up to
+    200 cells of the scores. The tested hypotheses scale the gaps of equal-mass bins. The attribute
+    ``p_value`` compares the value with labels drawn from the scores. With groups, normal noise per
+    group replaces the binomial simulation.
 
     Losses: Student's t over rows, or over groups, with the degrees of freedom of the rarer class
     (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skill scores: Student's

@@ -143,7 +143,7 @@ def smooth_calibration_error(
     --------
     >>> from calibkit import smooth_calibration_error
     >>> round(smooth_calibration_error([0, 0, 1, 1], [0.1, 0.3, 0.8, 0.9]), 4)
-    0.1436
+    0.1597
     """
     check_choice("scale", scale, SCALES)
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
@@ -264,7 +264,7 @@ def kernel_calibration_error(
     --------
     >>> from calibkit import kernel_calibration_error
     >>> round(kernel_calibration_error([0, 0, 1, 0] * 20, [0.1, 0.3, 0.8, 0.9] * 20), 3)
-    0.243
+    0.317
     """
     _kernel_settings("binary", 2, bandwidth=bandwidth)
     check_flag("squared", squared)
