@@ -136,7 +136,7 @@ def seconds(call: Callable[..., Any], *given: Any, repeats: int = 3) -> float:
 
 def speed() -> None:
     try:
-        import relplot
+        import relplot  # type: ignore[import-not-found]
     except ImportError:
         relplot = None
     for n in (100_000, 1_000_000):

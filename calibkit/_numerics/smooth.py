@@ -17,7 +17,7 @@ from .._typing import FloatArray, IntArray
 
 #: Intervals of the grid, at first and at most, and how many of them a standard deviation spans at
 #: least: for one set of masses, and for each of many.
-_ONE, _MANY, _MOST = (1 << 13, 24.0), (1 << 9, 6.0), 1 << 18
+_ONE, _MANY, _MOST = (1 << 12, 24.0), (1 << 9, 6.0), 1 << 18
 #: Points per standard deviation at which the smoothed masses are integrated, and halvings of the
 #: bracket of the fixed point, in logarithms; a secant follows.
 _DENSE, _HALVINGS = (16.0, 6.0), (7, 5)

@@ -23,10 +23,7 @@ from ._spec import RULES, Kernel, Metric, Whole
 from ._table import ScoreTable
 
 #: Cells of the alternatives, and label sets drawn for each of them.
-_CELLS, _DRAWS = 200, 200
-
-#: With fewer expected events, shifts of all log-odds are tried too.
-_FEW = 20.0
+_CELLS, _DRAWS = 200, 300
 
 Problems = Iterable[tuple[ScoreTable, Binary]]
 
@@ -100,8 +97,8 @@ def measure_whole(
     ]
     test = _Test(parts, groups)
     bins = Bins(*(np.concatenate(a) for a in zip(*(part.bins for part in parts), strict=True)))
-    few = any(part.few for part in parts)
-    low, high = test.ends(bins, test.score, level, "l2", few=few, upper=True)
+    # Shifts too: these errors vary most where all gaps have one sign.
+    low, high = test.ends(bins, test.score, level, "l2", few=True, upper=True)
     low, high = (float(whole.finished(end)) for end in (low, high))
     if value > band.high:
         power = whole.distance / whole.shown
@@ -122,7 +119,6 @@ class _Part(NamedTuple):
     bins: Bins  # of each cell the share, and gap and noise of its bin
     kernel: Kernel
     truth: Kernel
-    few: bool  # whether few events, or few non-events, are expected
 
 
 def _part(
@@ -139,9 +135,7 @@ def _part(
     members = None if groups is None else _members(table, cells, rows, groups)
     sampler = _Sampler(cells, own, members, n_draws, seed)
     kernels = whole.kernel(cells, **settings), whole.truth(cells, **settings)
-    rate = table.mean_score
-    few = table.effective_rows * min(rate, 1.0 - rate) < _FEW
-    return _Part(sampler, _bins(table, cells, own), *kernels, few)
+    return _Part(sampler, _bins(table, cells, own), *kernels)
 
 
 def _members(
