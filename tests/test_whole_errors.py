@@ -94,8 +94,8 @@ def test_smooth_errors_by_quadrature(y):
 def test_small_smooth_errors_and_many_at_once():
     """Noise only, and sets together as they are alone."""
     rng = np.random.default_rng(0)
-    p = rng.random(400)
-    mass = (p - (rng.random((4, 400)) < p)) / 400
+    p = rng.random(200)
+    mass = (p - (rng.random((4, 200)) < p)) / 200
     alone = [float(smooth_errors(p, m)) for m in mass]
     assert alone[0] == pytest.approx(smooth_by_quadrature(p, mass[0], True), rel=1e-4)
     assert_allclose(smooth_errors(p, mass), alone, rtol=0.01)
@@ -175,21 +175,24 @@ def test_null_bands_and_p_values_by_drawing_rows(name):
     rng = np.random.default_rng(0)
     p = np.round(rng.random(150), 2)
     y = rng.random(150) < p
-    e = estimate(name, y, p, n_resamples=1000, random_state=0)
+    spec, b = METRICS[name], Binary(p, y.astype(int), None)
+    problems = [(ScoreTable._from_binary(b), b)]
+    tested = whole_test(spec.whole, problems, spec.settings("binary", 150), 1000, rng, None)
+    null = spec.whole.finished(tested.null)
     draws = np.array([ERRORS[name](rng.random(150) < p, p) for _ in range(200)])
     error = draws.std() / np.sqrt(200)
     # The standard error of a 5 % quantile of m normal draws is 2.1 sd / sqrt(m).
-    assert e.null == pytest.approx(draws.mean(), abs=4 * error)
-    assert e.null_high == pytest.approx(np.quantile(draws, 0.95), abs=4 * 2.5 * error)
-    share = np.mean(draws >= e.value)
-    assert e.p_value == pytest.approx(share, abs=0.005 + 4 * np.sqrt(share * (1 - share) / 200))
+    assert null.mean() == pytest.approx(draws.mean(), abs=4 * error)
+    assert np.quantile(null, 0.95) == pytest.approx(np.quantile(draws, 0.95), abs=4 * 2.5 * error)
+    share = np.mean(draws >= ERRORS[name](y, p))
+    assert tested.p_value == pytest.approx(share, abs=0.01 + 4 * np.sqrt(share * (1 - share) / 200))
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_is_wrong_is_found(name):
     y, p, index = (np.tile(a, 3) for a in (S, P, INDEX))
     for more in ({}, {"groups": index // 4}, {"sample_weight": 1.0 + index % 2}):
-        e = estimate(name, y, p, random_state=0, n_resamples=60, **more)
+        e = estimate(name, y, p, random_state=0, n_resamples=40, **more)
         assert e.p_value <= 0.05
         assert 0 < e.low <= e.value <= e.high
         assert e.value > e.null_high
