@@ -405,7 +405,7 @@ SPECS = (
     whole_metric(
         cumulative_calibration_error,
         "cumulative calibration error",
-        Whole(_cumulative_raw, _cumulative_kernel, _cumulative_kernel, 8192),
+        Whole(_cumulative_raw, _cumulative_kernel, _cumulative_kernel, 4096),
         _cumulative_settings,
         1.0,
     ),
