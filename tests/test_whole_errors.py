@@ -11,6 +11,7 @@ from sklearn.isotonic import isotonic_regression
 
 from calibkit import (
     ScoreTable,
+    compare,
     corp_miscalibration,
     cumulative_calibration_error,
     decompose_score,
@@ -259,5 +260,7 @@ def test_wrong_settings_are_explained():
         estimate("kernel_calibration_error", Y, P, squared=True)
     with pytest.raises(ValueError, match="fewer than two effective rows"):
         kernel_calibration_error([1], [0.5])
+    with pytest.raises(TypeError, match="Errors without bins can't be compared"):
+        compare("smooth_calibration_error", Y, {"a": P, "b": P**2})
     with pytest.raises(ValueError, match="loss='brier_score'"):
         decompose_score(Y, P, loss="brier_score")
