@@ -80,6 +80,7 @@ from .metrics import DetectableDifference as DetectableDifference
 from .metrics import Difference as Difference
 from .metrics import Estimate as Estimate
 from .metrics import RiskCoverage as RiskCoverage
+from .metrics import ScoreDecomposition as ScoreDecomposition
 from .metrics import ScoreTable as ScoreTable
 from .metrics import area_under_risk_coverage as area_under_risk_coverage
 from .metrics import brier_score as brier_score
@@ -87,6 +88,9 @@ from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
 from .metrics import certify as certify
 from .metrics import compare as compare
+from .metrics import corp_miscalibration as corp_miscalibration
+from .metrics import cumulative_calibration_error as cumulative_calibration_error
+from .metrics import decompose_score as decompose_score
 from .metrics import detectable_difference as detectable_difference
 from .metrics import detectable_error as detectable_error
 from .metrics import estimate as estimate
@@ -94,6 +98,7 @@ from .metrics import expected_calibration_error as expected_calibration_error
 from .metrics import get_scorer as get_scorer
 from .metrics import get_scorer_names as get_scorer_names
 from .metrics import group_table as group_table
+from .metrics import kernel_calibration_error as kernel_calibration_error
 from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
@@ -101,6 +106,7 @@ from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
 from .metrics import rows_to_detect as rows_to_detect
+from .metrics import smooth_calibration_error as smooth_calibration_error
 from .metrics import squared_calibration_error as squared_calibration_error
 from .online import CalibrationAlarm as CalibrationAlarm
 from .online import ComparisonAlarm as ComparisonAlarm
@@ -158,6 +164,7 @@ __all__ = [
     "SaturatedScoresWarning",
     "ScaleWarning",
     "ScalingBinningCalibrator",
+    "ScoreDecomposition",
     "ScoreTable",
     "SeparationWarning",
     "SplineCalibrator",
@@ -176,7 +183,10 @@ __all__ = [
     "compare",
     "compare_calibrators",
     "compare_online_calibrators",
+    "corp_miscalibration",
+    "cumulative_calibration_error",
     "decisions",
+    "decompose_score",
     "detectable_difference",
     "detectable_error",
     "estimate",
@@ -185,6 +195,7 @@ __all__ = [
     "get_scorer",
     "get_scorer_names",
     "group_table",
+    "kernel_calibration_error",
     "load",
     "log_loss",
     "log_loss_skill_score",
@@ -197,6 +208,7 @@ __all__ = [
     "rows_to_certify",
     "rows_to_detect",
     "save",
+    "smooth_calibration_error",
     "squared_calibration_error",
     "to_dict",
 ]

@@ -37,7 +37,9 @@ SECTIONS = {
         HistogramBinningCalibrator ScalingBinningCalibrator IdentityCalibrator OneVsRestCalibrator
         TopLabelCalibrator make_calibrator compare_calibrators CalibratorComparison""",
     "Measure calibration": """estimate Estimate calibration_error expected_calibration_error
-        maximum_calibration_error squared_calibration_error brier_score brier_skill_score log_loss
+        maximum_calibration_error squared_calibration_error smooth_calibration_error
+        kernel_calibration_error cumulative_calibration_error corp_miscalibration decompose_score
+        ScoreDecomposition brier_score brier_skill_score log_loss
         log_loss_skill_score roc_auc ScoreTable get_scorer get_scorer_names""",
     "Compare models, look into groups, ask for enough rows": """compare Comparison Difference
         group_table detectable_error Detectable rows_to_detect

@@ -52,7 +52,9 @@ def test_the_default_is_the_winning_class(name):
 
 def test_all_that_take_a_kind_are_asked():
     expected = {"calibration_error", "squared_calibration_error", "certify", "prequential_errors"}
-    expected |= {"expected_calibration_error", "maximum_calibration_error"}
+    expected |= {"expected_calibration_error", "maximum_calibration_error", "decompose_score"}
+    expected |= {"smooth_calibration_error", "kernel_calibration_error", "corp_miscalibration"}
+    expected |= {"cumulative_calibration_error"}
     assert set(with_kind()) == expected | {"ReliabilityDisplay", "DriftDisplay"}
 
 

@@ -162,20 +162,19 @@ def _shift(score: FloatArray, sign: float) -> Path:
     return lambda t: score - expit(odds + sign * 30.0 * t)
 
 
-class _Test:
-    """One observed error against hypotheses."""
+class Inversion:
+    """An observed error against hypotheses."""
 
-    def __init__(self, norm: str, bins: Bins, sampler: Sampler, inflate: float) -> None:
-        self.norm, self.bins, self.sampler, self.inflate = norm, bins, sampler, inflate
-        self.observed = float(_statistic(norm, *bins))
+    observed: float
+    precision = _PRECISION
 
     def quantiles(self, gap: FloatArray, levels: list[float]) -> FloatArray:
-        drawn = _statistic(self.norm, *self.sampler(gap))
-        if self.inflate != 1.0:
-            drawn = drawn.mean() + self.inflate * (drawn - drawn.mean())
-        if drawn.shape[0] < _FEW_DRAWS:  # as many bins as that: their sum is near to normal
-            return np.asarray(drawn.mean() + drawn.std(ddof=1) * ndtri(levels))
-        return np.quantile(drawn, levels)
+        """Quantiles of the errors that would be observed if these gaps were the true ones."""
+        raise NotImplementedError
+
+    def size(self, gap: FloatArray) -> float:
+        """Error of true gaps."""
+        raise NotImplementedError
 
     def end(self, path: Path, target: float, level: float) -> float:
         """Error of the point of the path whose quantile is the target."""
@@ -186,16 +185,56 @@ class _Test:
         low, high = 0.0, 1.0
         while excess(high) <= 0:
             if high > _LONGEST:
-                return self._size(path(high))
+                return self.size(path(high))
             low, high = high, 8.0 * high
         while low == 0.0 and excess(high / 8.0) > 0 and high > 1e-9:  # most ends lie near 0
             high /= 8.0
         if excess(low) >= 0:
-            return self._size(path(high))
-        return self._size(path(brentq(excess, low, high, rtol=_PRECISION, xtol=1e-12)))
+            return self.size(path(high))
+        return self.size(path(brentq(excess, low, high, rtol=self.precision, xtol=1e-12)))
 
-    def _size(self, gap: FloatArray) -> float:
-        """Error of true gaps."""
+    def ends(
+        self, bins: Bins, score: FloatArray, level: float, norm: str, *, few: bool, upper: bool
+    ) -> tuple[float, float]:
+        """Both ends; the lower is 0 where a calibrated model can't be excluded."""
+        tail = _ALLOWANCE[norm] * 0.5 * (1.0 - level)
+        floor, highest = self.quantiles(np.zeros_like(score), [_FLOOR, 1.0 - tail])
+        low = 0.0
+        if self.observed > highest:
+            path = _line(bins, _DEFLATE[norm], score)
+            low = 0.0 if path is None else self.end(path, self.observed, 1.0 - tail)
+        if not upper:
+            return low, 1.0
+        # Noise in the observed gaps hides which bins, with which variances, the true ones are in.
+        shapes = [_line(bins, 0.0, score), _line(bins, 1.0, score)]
+        if few or shapes[0] is None:
+            shapes += [_shift(score, 1.0), _shift(score, -1.0)]
+        target = max(self.observed, floor)
+        high = max(self.end(path, target, tail) for path in shapes if path is not None)
+        return low, high
+
+
+def quantiles_of(drawn: FloatArray, levels: list[float]) -> FloatArray:
+    """Quantiles; those of few draws are of a normal variable with their mean and spread."""
+    if drawn.shape[0] < _FEW_DRAWS:  # as many bins as that: their sum is near to normal
+        return np.asarray(drawn.mean() + drawn.std(ddof=1) * ndtri(levels))
+    return np.quantile(drawn, levels)
+
+
+class _Test(Inversion):
+    """The error of bins."""
+
+    def __init__(self, norm: str, bins: Bins, sampler: Sampler, inflate: float) -> None:
+        self.norm, self.bins, self.sampler, self.inflate = norm, bins, sampler, inflate
+        self.observed = float(_statistic(norm, *bins))
+
+    def quantiles(self, gap: FloatArray, levels: list[float]) -> FloatArray:
+        drawn = _statistic(self.norm, *self.sampler(gap))
+        if self.inflate != 1.0:
+            drawn = drawn.mean() + self.inflate * (drawn - drawn.mean())
+        return quantiles_of(drawn, levels)
+
+    def size(self, gap: FloatArray) -> float:
         if self.norm == "l2":
             return float(np.sqrt(self.bins.share @ (gap * gap)))
         return float(self.bins.share @ np.abs(gap))
@@ -217,22 +256,8 @@ def invert(
     ``few`` says that bins hold few events; ``inflate`` widens the spread of the simulated errors.
     Without ``upper`` only the lower end is looked for.
     """
-    tail = _ALLOWANCE[norm] * 0.5 * (1.0 - level)
     test = _Test(norm, bins, sampler, inflate)
-    floor, highest = test.quantiles(np.zeros_like(score), [_FLOOR, 1.0 - tail])
-    low = 0.0
-    if test.observed > highest:
-        path = _line(bins, _DEFLATE[norm], score)
-        low = 0.0 if path is None else test.end(path, test.observed, 1.0 - tail)
-    if not upper:
-        return low, 1.0
-    # Noise in the observed gaps hides which bins, with which variances, the true ones are in.
-    shapes = [_line(bins, 0.0, score), _line(bins, 1.0, score)]
-    if few or shapes[0] is None:
-        shapes += [_shift(score, 1.0), _shift(score, -1.0)]
-    target = max(test.observed, floor)
-    high = max(test.end(path, target, tail) for path in shapes if path is not None)
-    return low, high
+    return test.ends(bins, score, level, norm, few=few, upper=upper)
 
 
 def of_sums(

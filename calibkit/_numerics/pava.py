@@ -50,6 +50,27 @@ def isotonic_blocks(x: FloatArray, y: IntArray, w: FloatArray | None) -> Blocks:
     )
 
 
+def pooled(w: FloatArray, wy: FloatArray) -> FloatArray:
+    """Least-squares non-decreasing fit of the means ``wy / w``, over the last axis.
+
+    All sets are fitted as one sequence: each lies above the one before, so none are pooled.
+    Cells of no weight get the value 0.
+    """
+    above = 2.0 * np.arange(w[..., 0].size).reshape(w.shape[:-1])
+    kept = w > 0
+    weight, events = w[kept], wy[kept]
+    mean = events / weight + np.broadcast_to(above[..., None], w.shape)[kept]
+    runs = np.concatenate(([0], np.flatnonzero(np.diff(mean) > 0) + 1))
+    size, label = (np.add.reduceat(a, runs) for a in (weight, events))
+    fit = isotonic_regression(np.add.reduceat(weight * mean, runs) / size, weights=size)
+    blocks = fit.blocks[:-1]
+    value = np.add.reduceat(label, blocks) / np.add.reduceat(size, blocks)
+    of_run = np.repeat(value, np.diff(fit.blocks))
+    out = np.zeros(w.shape)
+    out[kept] = np.clip(np.repeat(of_run, np.diff(np.append(runs, len(mean)))), 0.0, 1.0)
+    return out
+
+
 def score_trend(x: FloatArray, y: IntArray, w: FloatArray | None) -> float:
     """:func:`trend` of the labels over the distinct scores."""
     x, y, w = sort_by_score(x, y, w)

@@ -11,6 +11,9 @@ from ._certify import rows_to_certify as rows_to_certify
 from ._compare import Comparison as Comparison
 from ._compare import Difference as Difference
 from ._compare import compare as compare
+from ._decomposition import ScoreDecomposition as ScoreDecomposition
+from ._decomposition import corp_miscalibration as corp_miscalibration
+from ._decomposition import decompose_score as decompose_score
 from ._estimate import METRICS as METRICS
 from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
@@ -34,3 +37,6 @@ from ._selective import RiskCoverage as RiskCoverage
 from ._selective import area_under_risk_coverage as area_under_risk_coverage
 from ._selective import risk_coverage_curve as risk_coverage_curve
 from ._table import ScoreTable as ScoreTable
+from ._whole import cumulative_calibration_error as cumulative_calibration_error
+from ._whole import kernel_calibration_error as kernel_calibration_error
+from ._whole import smooth_calibration_error as smooth_calibration_error

@@ -385,10 +385,10 @@ def compare(
     """
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     spec = find_metric(metric) if callable(metric) or isinstance(metric, str) else None
-    if spec is None:
+    if spec is None or spec.whole is not None:
         raise InputTypeError(
             f"metric={spelled(metric)}; expected a metric of calibkit or its name, such as "
-            "'brier_score'."
+            "'brier_score'. Errors without bins can't be compared."
         )
     check_settings(spec, params)
     y_probs = _check_models(y_probs, reference)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from .._numerics.influence import Grouped, reversed_area
 from .._numerics.weights import widened
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import SPECS as BINNED
+from ._decomposition import SPECS as DECOMPOSED
 from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums
 from ._interval import measure, with_bins
 from ._score_interval import interval_of, of_classes, of_table
@@ -36,6 +38,8 @@ from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE
 from ._spec import RULES, Interval, Metric
 from ._table import ScoreTable
+from ._whole import SPECS as WHOLE
+from ._whole_interval import measure_whole
 
 #: Cells of the table on which draws are made. The variance of the scores inside a cell is
 #: ignored; it is below (1/512)^2 of the whole.
@@ -44,7 +48,7 @@ N_CELLS = 512
 #: Calibration errors up to this count as negligible.
 _SMALL = 0.05
 
-METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *SCORES)}
+METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *WHOLE, *DECOMPOSED, *SCORES)}
 _KNOWN = METRICS | {m.name: m for m in SELECTIVE}
 
 
@@ -80,6 +84,9 @@ class Estimate:
         A hint if the scores may belong to the other label; otherwise empty.
     caution : str
         Why the interval may be too narrow, or why there is none; otherwise empty.
+    p_value : float or None
+        For calibration errors without bins: the p-value of "the scores are calibrated", from labels
+        drawn from the probabilities.
 
     Examples
     --------
@@ -103,6 +110,7 @@ class Estimate:
     null_high: float | None = None
     note: str = ""
     caution: str = ""
+    p_value: float | None = None
 
     @property
     def verdict(self) -> str | None:
@@ -150,6 +158,9 @@ class Estimate:
             used, asked = p["n_bins"], p.get("n_bins_asked")
             of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
             parts += [p["norm"], f"{used}{of} {width[p['strategy']]} bins", p["estimator"]]
+        parts += [f"{k} {p[k]}" for k in ("scale", "statistic", "loss") if k in p]
+        if isinstance(p.get("bandwidth"), float):
+            parts.append(f"bandwidth {p['bandwidth']:.3g}")
         return ", ".join([*parts, self.method, f"n = {self.n:,}"])
 
 
@@ -244,7 +255,7 @@ def estimate(
     random_state : int, RandomState, Generator or None, default=None
         Seed of the simulations.
     **params
-        Settings of the metric: ``norm``, ``strategy``, ``n_bins``, ``kind``.
+        Settings of the metric, such as ``norm``, ``strategy``, ``n_bins``, ``scale`` or ``kind``.
 
     Returns
     -------
@@ -276,6 +287,11 @@ def estimate(
     binomial simulation. For "max", the bounds come from simultaneous exact intervals of all bins,
     with effective numbers of rows (Kish 1965; Korn and Graubard 1998).
     ``benchmarks/interval_coverage.py`` prints the coverage.
+
+    Errors without bins (smooth, kernel, cumulative, CORP): the same, with labels simulated in up to
+    200 cells of the scores. The tested hypotheses scale the gaps of equal-mass bins. The attribute
+    ``p_value`` compares the value with labels drawn from the scores. With groups, normal noise per
+    group replaces the binomial simulation.
 
     Losses: Student's t over rows, or over groups, with the degrees of freedom of the rarer class
     (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skill scores: Student's
@@ -347,13 +363,13 @@ def estimate(
     filled = None if spec is None else spec.settings
     shown = params | ({"kind": kind} if kind == "top_label" else {})
     settings = shown if filled is None else filled(kind, n, effective, **params)
-    rng = generator(random_state)
-    name = getattr(function, "__name__", type(function).__name__)
+    rng, name = generator(random_state), getattr(function, "__name__", type(function).__name__)
     few = "" if codes is None or rows is None else few_groups(codes, rows.w)
-    if spec is not None and "norm" in settings and method == "auto":
-        error = measure(problems, settings, level, n_resamples, rng, codes)
-        known = error.value, error.low, error.high, level, n, name
-        return Estimate(*known, error.settings, error.method, *error.band, note, few)
+    if spec is not None and method == "auto" and ("norm" in settings or spec.whole):
+        measured = measure if spec.whole is None else partial(measure_whole, spec)
+        error = measured(problems, settings, level, n_resamples, rng, codes)
+        told = *error[:3], level, n, name, error.settings, error.method
+        return Estimate(*told, *error.band, note, few, error.p_value)
     request = _Request(function, spec, kind, method, level, n_resamples, rng, params, settings)
     if spec is not None and kind != "classwise":
         table, binary = next(problems)

@@ -190,6 +190,7 @@ class Measured(NamedTuple):
     settings: dict[str, Any]
     method: str
     band: Band
+    p_value: float | None = None
 
 
 class _Part(NamedTuple):

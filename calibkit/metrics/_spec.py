@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._numerics.influence import Noise
 from .._numerics.paired import PairNoise
 from .._typing import FloatArray, IntArray
@@ -83,11 +85,42 @@ RULES: dict[str, Rule] = {
     "error, weights": Rule(_ERRORS, "weights", "test inversion, normal noise per row"),
     "error, groups": Rule(_ERRORS, "groups", "test inversion, normal noise per group"),
     "largest": Rule(_LARGEST, "any", "simultaneous exact intervals"),
+    "whole": Rule(
+        "`smooth_calibration_error`, `kernel_calibration_error`, `cumulative_calibration_error`, "
+        "`corp_miscalibration`",
+        "any",
+        "test inversion over whole curves",
+    ),
     "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
 }
 
 #: ``(w, wy) -> values`` of a metric on the cells of one table, over any leading axes.
 Kernel = Callable[[FloatArray, FloatArray], FloatArray]
+
+
+class Whole(NamedTuple):
+    """An error of the whole curve: how one problem's is found, and its interval by inversion.
+
+    ``raw`` are errors that classes are averaged by; they may be negative, or squares.
+    """
+
+    #: ``(rows or table, **settings) -> raw error``.
+    raw: Callable[..., float]
+    #: ``(cells, **settings) -> kernel`` of raw errors.
+    kernel: Callable[..., Kernel]
+    #: ``(cells, **settings) -> kernel`` of raw errors where ``wy / w`` are the true rates.
+    truth: Callable[..., Kernel]
+    #: Cells on which labels are drawn for the null band.
+    cells: int
+    #: Powers of the raw error: a distance, for the triangle inequality, and the error itself.
+    distance: float = 1.0
+    shown: float = 1.0
+    #: ``(table, **settings) -> settings`` with those that follow from the scores.
+    fixed: Callable[..., dict[str, Any]] | None = None
+
+    def finished(self, raw: Any) -> Any:
+        """Errors from raw errors, of which negative ones become 0."""
+        return np.maximum(raw, 0.0) ** self.shown
 
 
 @dataclass(frozen=True)
@@ -113,6 +146,8 @@ class Metric:
     #: ``table -> (without, with the event)``: influence of a unit of weight at each score, for
     #: metrics that are not a mean loss.
     influence: Callable[[ScoreTable], tuple[FloatArray, FloatArray]] | None = None
+    #: For errors of the whole curve.
+    whole: Whole | None = None
 
     @property
     def name(self) -> str:
@@ -122,7 +157,7 @@ class Metric:
         """Return a coarse table that keeps the bins apart, and the kernel on it."""
         if self.borders is None:
             cells = table.coarsen(n_cells)
-            return cells, self.kernel(cells)
+            return cells, self.kernel(cells, **(settings if self.whole is not None else {}))
         borders = self.borders(table, **settings)
         cells = table.coarsen(n_cells, borders=borders)
         return cells, self.kernel(cells, borders=borders, **settings)
