@@ -17,6 +17,11 @@ from ._estimate import estimate as estimate
 from ._estimate import estimate_or_value as estimate_or_value
 from ._groups import group_table as group_table
 from ._interval import bin_worth as bin_worth
+from ._line import calibration_in_the_large as calibration_in_the_large
+from ._line import calibration_intercept as calibration_intercept
+from ._line import calibration_slope as calibration_slope
+from ._line import observed_expected_ratio as observed_expected_ratio
+from ._loess import loess_calibration_error as loess_calibration_error
 from ._power import Detectable as Detectable
 from ._power import DetectableDifference as DetectableDifference
 from ._power import detectable_difference as detectable_difference

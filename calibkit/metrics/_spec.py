@@ -83,6 +83,15 @@ RULES: dict[str, Rule] = {
     "error, weights": Rule(_ERRORS, "weights", "test inversion, normal noise per row"),
     "error, groups": Rule(_ERRORS, "groups", "test inversion, normal noise per group"),
     "largest": Rule(_LARGEST, "any", "simultaneous exact intervals"),
+    "line": Rule(
+        "`calibration_slope`, `calibration_intercept`", "any", "profile likelihood"
+    ),
+    "shift": Rule(
+        "`calibration_in_the_large`, `observed_expected_ratio`",
+        "any",
+        "inverted score test",
+    ),
+    "curve": Rule("`loess_calibration_error`", "any", "test inversion along the observed curve"),
     "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
 }
 
@@ -113,6 +122,9 @@ class Metric:
     #: ``table -> (without, with the event)``: influence of a unit of weight at each score, for
     #: metrics that are not a mean loss.
     influence: Callable[[ScoreTable], tuple[FloatArray, FloatArray]] | None = None
+    #: ``(table, rows, groups, level, rng, n_draws, **settings) -> interval``, for metrics with an
+    #: interval that no rule above makes.
+    ends: Callable[..., Interval] | None = None
 
     @property
     def name(self) -> str:
@@ -122,7 +134,7 @@ class Metric:
         """Return a coarse table that keeps the bins apart, and the kernel on it."""
         if self.borders is None:
             cells = table.coarsen(n_cells)
-            return cells, self.kernel(cells)
+            return cells, self.kernel(cells, **(settings if self.settings else {}))
         borders = self.borders(table, **settings)
         cells = table.coarsen(n_cells, borders=borders)
         return cells, self.kernel(cells, borders=borders, **settings)
