@@ -38,7 +38,10 @@ SECTIONS = {
         TopLabelCalibrator make_calibrator compare_calibrators CalibratorComparison""",
     "Measure calibration": """estimate Estimate calibration_error expected_calibration_error
         maximum_calibration_error squared_calibration_error brier_score brier_skill_score log_loss
-        log_loss_skill_score roc_auc ScoreTable get_scorer get_scorer_names""",
+        log_loss_skill_score roc_auc calibration_slope calibration_intercept
+        calibration_in_the_large observed_expected_ratio loess_calibration_error
+        calibration_tests calibration_test CalibrationTest ScoreTable get_scorer
+        get_scorer_names""",
     "Compare models, look into groups, ask for enough rows": """compare Comparison Difference
         group_table detectable_error Detectable rows_to_detect
         detectable_difference DetectableDifference""",

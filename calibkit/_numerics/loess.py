@@ -8,6 +8,8 @@ from .._typing import FloatArray
 
 #: Slopes are fitted where the scores in the window spread by this part of its width, or more.
 _FLAT = 1e-6
+#: Halvings of an interval of length one, down to rounding.
+_BISECTIONS = 52
 
 
 def local_lines(x: FloatArray, w: FloatArray, span: float) -> FloatArray:
@@ -16,12 +18,8 @@ def local_lines(x: FloatArray, w: FloatArray, span: float) -> FloatArray:
     Windows hold the ``span`` of the weight nearest to each score, under tricube weights (Cleveland
     1979). Lines are fitted, so a line is reproduced: the values for ``x`` are ``x``.
     """
-    m = len(x)
     distance = np.abs(x[:, None] - x)
-    order = np.argsort(distance, axis=1, kind="stable")
-    held = np.cumsum(w[order], axis=1)
-    at = (held < span * (1.0 - 1e-12) * held[:, -1:]).sum(axis=1)
-    width = distance[np.arange(m), order[np.arange(m), np.minimum(at, m - 1)]]
+    width = _widths(x, w, span)
     # A score that holds the span by itself is its own window.
     near = np.where(width > 0, width, 1.0)[:, None]
     kernel = np.clip(1.0 - (distance / near) ** 3, 0.0, None) ** 3
@@ -33,6 +31,22 @@ def local_lines(x: FloatArray, w: FloatArray, span: float) -> FloatArray:
     flat = spread <= total * (_FLAT * near[:, 0]) ** 2
     slope = np.where(flat, 0.0, (x - center) / np.where(flat, 1.0, spread))
     return np.asarray(kernel * (1.0 / total[:, None] + slope[:, None] * away))
+
+
+def _widths(x: FloatArray, w: FloatArray, span: float) -> FloatArray:
+    """Distance of the farthest score in each window, by bisection."""
+    before = np.concatenate(([0.0], np.cumsum(w)))
+    target = span * (1.0 - 1e-12) * before[-1]
+    low, high = np.full(len(x), -1.0), np.maximum(x - x[0], x[-1] - x)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        first = np.searchsorted(x, x - middle)
+        last = np.searchsorted(x, x + middle, side="right")
+        enough = before[np.maximum(last, first)] - before[first] >= target
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    first = np.searchsorted(x, x - high)
+    last = np.searchsorted(x, x + high, side="right") - 1
+    return np.maximum(x - x[np.minimum(first, len(x) - 1)], x[last] - x)
 
 
 def summary(gap: FloatArray, w: FloatArray, share: float) -> FloatArray:
