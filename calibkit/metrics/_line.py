@@ -27,6 +27,9 @@ from ._table import ScoreTable, validate_given
 
 #: Cells of a table on which intervals are computed.
 _CELLS = 4096
+#: Likelihood ratios are larger than chi-squared by this part over the rows of the rarer class,
+#: measured at 5 to 30 rows.
+_FEW_ROWS = 0.5
 #: Which probabilities a number for one binary problem is about.
 OneKind = Literal["binary", "top_label"]
 
@@ -64,6 +67,7 @@ class _Odds(NamedTuple):
     w: FloatArray
     wy: FloatArray
     w2: FloatArray
+    w2y: FloatArray
 
 
 def _with_odds(table: ScoreTable, name: str) -> _Odds:
@@ -79,8 +83,8 @@ def _with_odds(table: ScoreTable, name: str) -> _Odds:
             f"log-odds, and {name} ignores them. Clip the probabilities to count them.",
             SaturatedScoresWarning,
         )
-    odds = (_odds(table.p[kept]), table.w[kept], table.wy[kept], table.w2[kept])
-    return _Odds(*odds)
+    sums = (a[kept] for a in (table.w, table.wy, table.w2, table.w2y))
+    return _Odds(_odds(table.p[kept]), *sums)
 
 
 def _fitted(odds: _Odds, name: str) -> Lines:
@@ -148,8 +152,9 @@ def calibration_slope(
 
     Notes
     -----
-    Interval: profile likelihood. Its cutoff is scaled for weights (Rao and Scott 1984, with the
-    variance that the fitted line implies) and for groups (cluster-robust variance, Student's t).
+    Interval: profile likelihood. Its cutoff is scaled by ``1 + 1/(2 m)`` with m effective rows of
+    the rarer class, for weights (Rao and Scott 1984, with the variance that the fitted line
+    implies) and for groups (cluster-robust variance, Student's t).
 
     References
     ----------
@@ -384,7 +389,7 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
         n_draws: int,
         **_: Any,
     ) -> Interval:
-        z, w, wy, w2 = _with_odds(table.coarsen(_CELLS), "the interval")
+        z, w, wy, w2, w2y = _with_odds(table.coarsen(_CELLS), "the interval")
         line = fit_lines(z, w, wy)
         scale, n_groups, overlap = 1.0, None, np.isfinite(line.intercept[0])
         if overlap:
@@ -399,8 +404,11 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
             scale = float(sandwich[parameter, parameter] / bread[parameter, parameter])
         else:  # each row, or group, as far as weights tell
             scale = float(w2.sum() / w.sum())
-        reach = _quantile(level, n_groups)
-        low, high = profile_ends(z, w, wy, line, parameter, scale * reach**2)
+        # Kish's numbers of rows; with few of them likelihood ratios are larger than chi-squared.
+        counts = [effective_count(a.sum(), s.sum()) for a, s in ((wy, w2y), (w - wy, w2 - w2y))]
+        scale *= 1.0 + _FEW_ROWS / max(float(min(counts)), 1.0)
+        cutoff = scale * _quantile(level, n_groups) ** 2
+        low, high = profile_ends(z, w, wy, line, parameter, cutoff)
         return Interval(low, high, RULES["line"].method)
 
     return ends
