@@ -31,7 +31,8 @@ P = (INDEX + 0.5) / 200
 U = np.mod((INDEX + 1) * 0.6180339887498949, 1.0)
 Y = (U < P**1.5).astype(int)
 #: Errors that change sign twice.
-Y2 = (U < np.clip(P + 0.2 * np.sin(4 * np.pi * P), 0, 1)).astype(int)
+P2 = np.clip(P + 0.2 * np.sin(4 * np.pi * P), 0, 1)
+Y2 = (U < P2).astype(int)
 SETS = pytest.mark.parametrize("y", [Y, Y2], ids=["R200", "signs"])
 W = 1.0 + INDEX % 7
 #: Shift, intercept, slope, ratio, ICI with two spans, and four statistics of the second set.
@@ -45,7 +46,9 @@ def run(name, y=Y, p=P, **more):
 
 def loss_of(y, p, w=1.0):
     """Negative log-likelihood of a line."""
-    return lambda t: np.sum(w * (np.logaddexp(0, t[0] + t[1] * logit(p)) - y * (t[0] + t[1] * logit(p))))
+    return lambda t: np.sum(
+        w * (np.logaddexp(0, t[0] + t[1] * logit(p)) - y * (t[0] + t[1] * logit(p)))
+    )
 
 
 def test_check_values():

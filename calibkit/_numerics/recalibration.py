@@ -47,15 +47,10 @@ def separated(w: FloatArray, wy: FloatArray) -> tuple[FloatArray, FloatArray]:
     m, slack = wy.shape[1], 1e-12 * w
     yes, no = wy > slack, w - wy > slack
 
-    def last(a: FloatArray) -> FloatArray:
-        return m - 1 - np.argmax(a[:, ::-1], axis=1)
-
-    up = np.where(yes.any(axis=1), np.argmax(yes, axis=1), m) >= np.where(
-        no.any(axis=1), last(no), -1
-    )
-    down = np.where(no.any(axis=1), np.argmax(no, axis=1), m) >= np.where(
-        yes.any(axis=1), last(yes), -1
-    )
+    lowest = [np.where(a.any(axis=1), np.argmax(a, axis=1), m) for a in (no, yes)]
+    highest = [m - 1 - np.argmax(a[:, ::-1], axis=1) for a in (no, yes)]
+    highest = [np.where(a.any(axis=1), h, -1) for a, h in zip((no, yes), highest, strict=True)]
+    up, down = lowest[1] >= highest[0], lowest[0] >= highest[1]
     sign = np.where(up, 1, np.where(down, -1, 0))
     share = np.where(yes & no, wy / np.where(w > 0, w, 1.0), 0.5)
     limit = np.where(yes & no, xlogy(wy, share) + xlogy(w - wy, 1.0 - share), 0.0)
@@ -101,9 +96,12 @@ def _newton(
         g = (event - weight * q) @ powers[:, :2]
         h = (weight * q * (1.0 - q)) @ powers
         det = np.maximum(h[:, 0] * h[:, 2] - h[:, 1] ** 2, 1e-300)
-        step = np.column_stack(
-            (h[:, 2] * g[:, 0] - h[:, 1] * g[:, 1], h[:, 0] * g[:, 1] - h[:, 1] * g[:, 0])
-        ) / det[:, None]
+        step = (
+            np.column_stack(
+                (h[:, 2] * g[:, 0] - h[:, 1] * g[:, 1], h[:, 0] * g[:, 1] - h[:, 1] * g[:, 0])
+            )
+            / det[:, None]
+        )
         moved = np.abs(step[:, 0]) + far * np.abs(step[:, 1])
         step *= np.minimum(1.0, _REACH / np.maximum(moved, 1e-300))[:, None]
         gain = (g * step).sum(axis=1)
@@ -232,15 +230,12 @@ def profile_ends(
 
     if np.isfinite(at):
         return end(-1.0, at), end(1.0, at)
-    if at > 0:  # the likelihood rises with the slope
-        inner = 8.0 * scale
-        while excess(inner) > 0:
-            inner *= 2.0
-        return end(-1.0, inner), np.inf
-    inner = -8.0 * scale
+    # Separated: the likelihood rises towards an infinite slope.
+    sign = float(np.sign(at))
+    inner = sign * 8.0 * scale
     while excess(inner) > 0:
         inner *= 2.0
-    return -np.inf, end(1.0, inner)
+    return (end(-1.0, inner), np.inf) if sign > 0 else (-np.inf, end(1.0, inner))
 
 
 def shift_ends(

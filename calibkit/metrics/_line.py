@@ -44,9 +44,9 @@ def one_table(given: tuple[Any, ...], kind: Kind | None) -> ScoreTable:
     return ScoreTable._from_binary(reduce_rows(rows, kind, given[3])[0])
 
 
-def inner(table: ScoreTable) -> FloatArray:
-    """Which scores lie strictly between 0 and 1, so that they have log-odds."""
-    return (table.p > 0.0) & (table.p < 1.0) & np.isfinite(_odds(table.p))
+def inner(table: ScoreTable) -> IntArray:
+    """Places of the scores strictly between 0 and 1, which have log-odds."""
+    return np.flatnonzero((table.p > 0.0) & (table.p < 1.0) & np.isfinite(_odds(table.p)))
 
 
 def _odds(p: FloatArray) -> FloatArray:
@@ -54,10 +54,10 @@ def _odds(p: FloatArray) -> FloatArray:
         return logit(p)
 
 
-def refuted(table: ScoreTable) -> float:
-    """Weight of the labels that scores of exactly 0 or 1 exclude."""
-    off = np.where(table.p <= 0.0, table.wy, 0.0) + np.where(table.p >= 1.0, table.w - table.wy, 0)
-    return float(off.sum())
+def refuted(p: FloatArray, w: FloatArray, wy: FloatArray) -> FloatArray:
+    """Weight of the labels that scores of exactly 0 or 1 exclude, of each label set."""
+    off = np.where(p <= 0.0, wy, 0.0) + np.where(p >= 1.0, w - wy, 0.0)
+    return np.asarray(off.sum(axis=-1))
 
 
 class _Odds(NamedTuple):
@@ -72,12 +72,12 @@ class _Odds(NamedTuple):
 
 def _with_odds(table: ScoreTable, name: str) -> _Odds:
     kept = inner(table)
-    if not kept.any():
+    if not len(kept):
         raise InputError(
             f"all probabilities are exactly 0 or 1, so {name} is not defined; expected some "
             "between 0 and 1. Pass the output of predict_proba, not of predict."
         )
-    if refuted(table) > 0:
+    if refuted(table.p, table.w, table.wy) > 0:
         warn(
             "some rows have a probability of exactly 0 or 1 and the other label. They have no "
             f"log-odds, and {name} ignores them. Clip the probabilities to count them.",
@@ -361,13 +361,14 @@ def _residuals(
 ) -> tuple[FloatArray, float]:
     """Sums of the groups' residuals and their products with the log-odds, and how many equal
     groups would say as much."""
-    kept = (rows.p > 0) & (rows.p < 1)
+    kept = (rows.p > 0) & (rows.p < 1) & np.isfinite(_odds(rows.p))
     w = np.ones(len(rows.p)) if rows.w is None else rows.w
     z = _odds(rows.p[kept])
     r = w[kept] * (rows.y[kept] - truth(z))
     n = int(groups.max()) + 1
-    sums = np.column_stack([np.bincount(groups[kept], v, minlength=n) for v in (r, r * z)])
-    size = np.bincount(groups, w)
+    each = [np.bincount(groups[kept], v, minlength=n) for v in (r, r * z)]
+    sums = np.column_stack(each).astype(np.float64)
+    size = np.bincount(groups, w).astype(np.float64)
     return sums, float(effective_count(size.sum(), size @ size))
 
 
@@ -423,12 +424,10 @@ def _shifts(
     center = float(best_shift(odds.z, odds.w, np.array([events]))[0])
     scale, n_groups = 1.0, None
     if groups is not None and rows is not None:
-        size = np.bincount(groups, rows.w)
-        scale, n_groups = (
-            float(size @ size / odds.w2.sum()),
-            float(effective_count(size.sum(), size @ size)),
-        )
-        if np.isfinite(center):  # with equal labels each group counts as one row
+        size = np.bincount(groups, rows.w).astype(np.float64)
+        scale = float(size @ size / odds.w2.sum())  # with equal labels each group is one row
+        n_groups = float(effective_count(size.sum(), size @ size))
+        if np.isfinite(center):
             sums, n_groups = _residuals(rows, groups, lambda z: expit(z + center))
             q = expit(odds.z + center)
             own = float(sums[:, 0] @ sums[:, 0]) * n_groups / max(n_groups - 1.0, 1.0)
@@ -439,14 +438,24 @@ def _shifts(
 
 
 def _shift_ends(
-    table: ScoreTable, rows: Binary | None, groups: IntArray | None, level: float, *_: Any, **__: Any
+    table: ScoreTable,
+    rows: Binary | None,
+    groups: IntArray | None,
+    level: float,
+    *_: Any,
+    **__: Any,
 ) -> Interval:
     _, low, high = _shifts(table, rows, groups, level)
     return Interval(low, high, RULES["shift"].method)
 
 
 def _ratio_ends(
-    table: ScoreTable, rows: Binary | None, groups: IntArray | None, level: float, *_: Any, **__: Any
+    table: ScoreTable,
+    rows: Binary | None,
+    groups: IntArray | None,
+    level: float,
+    *_: Any,
+    **__: Any,
 ) -> Interval:
     odds, low, high = _shifts(table, rows, groups, level)
     fixed = float(table.wy.sum() - odds.wy.sum())  # events of scores 0 and 1
@@ -470,6 +479,8 @@ SPECS = (
         _line_kernel("intercept"),
         _line_ends(0),
     ),
-    _spec(calibration_in_the_large, "shift", "calibration in the large", _shift_kernel, _shift_ends),
+    _spec(
+        calibration_in_the_large, "shift", "calibration in the large", _shift_kernel, _shift_ends
+    ),
     _spec(observed_expected_ratio, "shift", "O/E ratio", _ratio_kernel, _ratio_ends),
 )

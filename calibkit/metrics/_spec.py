@@ -83,9 +83,7 @@ RULES: dict[str, Rule] = {
     "error, weights": Rule(_ERRORS, "weights", "test inversion, normal noise per row"),
     "error, groups": Rule(_ERRORS, "groups", "test inversion, normal noise per group"),
     "largest": Rule(_LARGEST, "any", "simultaneous exact intervals"),
-    "line": Rule(
-        "`calibration_slope`, `calibration_intercept`", "any", "profile likelihood"
-    ),
+    "line": Rule("`calibration_slope`, `calibration_intercept`", "any", "profile likelihood"),
     "shift": Rule(
         "`calibration_in_the_large`, `observed_expected_ratio`",
         "any",

@@ -208,7 +208,7 @@ def _line(problem: Problem) -> Kernel:
     def ratio(w: FloatArray, wy: FloatArray) -> FloatArray:
         own = scale * (w if w.ndim == 1 else w[0])
         here = scale * np.atleast_2d(wy)
-        impossible = refuted_weight(cells, own, here) > 0
+        impossible = refuted(cells.p, own, here) > 0
         top = _largest_likelihood(z, own[kept], here[:, kept])
         found = 2.0 * np.maximum(top - log_likelihood(z, own[kept], here[:, kept]), 0.0)
         found = np.where(impossible, np.inf, found)
@@ -217,10 +217,10 @@ def _line(problem: Problem) -> Kernel:
     return ratio
 
 
-def _scales(table: ScoreTable, kept: FloatArray, columns: FloatArray) -> FloatArray:
+def _scales(table: ScoreTable, kept: IntArray, columns: FloatArray) -> FloatArray:
     """Scales of the chi-squared variables whose sum a weighted likelihood ratio is; 1 if plain."""
     k = columns.shape[1]
-    if not (table.weighted and kept.any()):
+    if not (table.weighted and len(kept)):
         return np.ones(k)
     v = (table.p * (1.0 - table.p))[kept]
     bread, meat = (columns.T @ (columns * (a[kept] * v)[:, None]) for a in (table.w, table.w2))
@@ -243,21 +243,15 @@ def _largest_likelihood(z: FloatArray, w: FloatArray, wy: FloatArray) -> FloatAr
     return np.asarray(events * np.log(share) + (total - events) * np.log1p(-share))
 
 
-def refuted_weight(cells: ScoreTable, w: FloatArray, wy: FloatArray) -> FloatArray:
-    """Weight of the labels that scores of exactly 0 or 1 exclude, of each label set."""
-    off = np.where(cells.p <= 0.0, wy, 0.0) + np.where(cells.p >= 1.0, w - wy, 0.0)
-    return np.asarray(off.sum(axis=-1))
-
-
 def _line_tail(table: ScoreTable, ratio: float) -> Tail:
     """Rao and Scott's law with the exact null variance: a sum of scaled chi-squared variables."""
     kept = inner(table)
     z, p = logit(table.p[kept]), table.p[kept]
     columns, v = _powers(z), p * (1.0 - p)
     k = columns.shape[1]
-    if refuted(table) > 0:
+    if refuted(table.p, table.w, table.wy) > 0:
         return Tail(0.0, f"chi-squared, {k} df", 0.0)
-    if not kept.any():
+    if not len(kept):
         return Tail(np.nan, f"chi-squared, {k} df", np.inf)
     values, vectors = np.linalg.eigh(columns.T @ (columns * (table.w2[kept] * v)[:, None]))
     standard = np.zeros((len(table), k))
@@ -265,10 +259,7 @@ def _line_tail(table: ScoreTable, ratio: float) -> Tail:
     scales = _scales(table, kept, columns)
     scales = scales / scales.mean()
     doubt = _doubt(table, standard)
-    if table.weighted:
-        law = "weighted chi-squared (Rao and Scott)"
-    else:
-        law = f"chi-squared, {k} df"
+    law = "weighted chi-squared (Rao and Scott)" if table.weighted else f"chi-squared, {k} df"
     if k == 1:
         return Tail(float(chdtrc(1, ratio)), law, doubt)
     return Tail(sum_tail(ratio, scales), law, doubt)
@@ -408,10 +399,12 @@ def calibration_test(
         :func:`calibration_tests`.
     y_true : array-like of shape (n,), or ScoreTable
         Labels, or a table of unweighted rows.
-    y_prob, null, groups, sample_weight, weights, n_draws, pos_label, classes, random_state : optional
+    y_prob, null : optional
         As in :func:`calibration_tests`.
     kind : {"binary", "top_label"}, optional
         The event, or the predicted class. Default: the predicted class for K > 2 classes.
+    groups, sample_weight, weights, n_draws, pos_label, classes, random_state : optional
+        As in :func:`calibration_tests`.
 
     Returns
     -------
