@@ -283,10 +283,8 @@ def _binomial_deviation(table: ScoreTable, members: FloatArray) -> FloatArray:
 
 def _hosmer_lemeshow(problem: Problem) -> Kernel:
     cells, members = problem.cells, _members(problem.cells)
-    if problem.units is None:
-        deviation = _binomial_deviation(cells, members)
-    else:
-        deviation = problem.deviation(members)
+    # That of groups would be next to nothing where they happen to have no events.
+    deviation = _binomial_deviation(cells, members)
 
     def statistic(w: FloatArray, wy: FloatArray) -> FloatArray:
         moved = np.abs((wy - w * cells.p) @ members)
