@@ -22,6 +22,7 @@ from calibkit import (
     observed_expected_ratio,
 )
 from calibkit._core.warnings import FewGroupsWarning, SaturatedScoresWarning
+from calibkit._numerics.copula import label_draws, parts_of, shared_correlation
 from calibkit._numerics.loess import local_lines
 from calibkit._numerics.recalibration import sum_tail
 from calibkit.metrics._tests import TESTS
@@ -210,7 +211,8 @@ def test_few_events_are_counted_exactly():
     assert abs(found.p_value - exact) < 4 * np.sqrt(exact / 10_000)
 
 
-def test_groups_by_all_sign_patterns():
+def test_groups_by_all_sign_patterns(monkeypatch):
+    monkeypatch.setattr("calibkit.metrics._tests._MANY_GROUPS", 8)
     g = INDEX // 25
     sums = np.bincount(g, Y2 - P)
     signs = np.array(list(product((-1, 1), repeat=8)))
@@ -224,7 +226,23 @@ def test_groups_by_all_sign_patterns():
     with pytest.warns(FewGroupsWarning):
         line = run("line", Y2, groups=g)
     total = u.sum(axis=0)
-    assert_allclose(line.statistic, total @ np.linalg.solve(u.T @ u, total))
+    assert_allclose(line.statistic, total @ np.linalg.solve(u.T @ u, total), rtol=0.01)
+
+
+def test_labels_of_groups_are_calibrated_and_correlated():
+    p, g = np.array([0.05, 0.05, 0.3, 0.6, 0.3]), np.array([0, 0, 0, 0, 1])
+    parts = parts_of(p, 0 * p, np.ones(5), np.array([0, 0, 1, 2, 1]), g, 3)
+    drawn = np.concatenate(list(label_draws(parts, 0.4, 40_000, np.random.default_rng(0))))
+    error = np.sqrt(np.diag(np.cov(drawn.T)) / 40_000)
+    assert (np.abs(drawn.mean(axis=0)) < 4 * error).all()
+    c, means = stats.norm.ppf([0.3, 0.6]), 0.18
+    both = stats.multivariate_normal(cov=[[1, 0.4], [0.4, 1]]).cdf(c) - means
+    assert abs(np.cov(drawn.T)[1, 2] - both) < 4 * 0.25 / 200
+    # The pairs of different rows give the correlation back.
+    covariance = np.cov(drawn.T)
+    rows = 2 * 0.05 * 0.95 + 0.3 * 0.7 + 0.6 * 0.4
+    one = parts._replace(residual=np.array([*np.sqrt([covariance[:3, :3].sum()]), 0, 0, 0]))
+    assert abs(shared_correlation(one, rows) - 0.4) < 0.02
 
 
 def test_groups_widen_intervals():

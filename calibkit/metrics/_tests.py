@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import sparse
+from scipy.sparse import csr_matrix
 from scipy.special import chdtrc, ndtr
 
 from .._core.errors import InputError
@@ -15,13 +15,15 @@ from .._core.params import check_choice, check_int, generator
 from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind
 from .._core.warnings import FewGroupsWarning, counted, warn
 from .._numerics.binning import assign
+from .._numerics.copula import label_draws as correlated_labels
+from .._numerics.copula import parts_of, robust_quadratic, shared_correlation, sign_draws
 from .._numerics.links import logit
 from .._numerics.paired import holm
 from .._numerics.recalibration import fit_lines, log_likelihood, sum_tail
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import raw_kernel
-from ._draws import batches, label_draws, lower_ends
+from ._draws import label_draws, lower_ends
 from ._estimate import _rows_of
 from ._line import inner, refuted
 from ._loess import SPECS as CURVES
@@ -31,6 +33,10 @@ from ._table import ScoreTable
 
 #: Cells on which statistics are computed, and on which labels are drawn.
 _CELLS, _DRAWN = 4096, 512
+#: The same where labels are drawn for each group.
+_OF_GROUPS = 128
+#: So many groups need no model of their dependence: random signs do.
+_MANY_GROUPS = 1000.0
 #: With fewer effective groups the sizes of the tests are not known.
 _FEW_GROUPS = 30.0
 #: Largest excess kurtosis, or squared skewness, of scores that pass for normal.
@@ -43,31 +49,17 @@ _GROUPS, _BINS = 10, 15
 Null = Literal["auto", "asymptotic", "monte_carlo"]
 
 
-class Problem(NamedTuple):
-    """Cells of a binary problem, and the residuals of each group in each cell."""
-
-    cells: ScoreTable
-    units: sparse.csr_matrix | None = None
-
-    def grouped(self, loadings: FloatArray) -> FloatArray:
-        """Sums of ``w (y - p)`` times the loadings, for each group."""
-        assert self.units is not None
-        return np.asarray(self.units @ loadings)
-
-    def deviation(self, loadings: FloatArray) -> FloatArray:
-        """Standard deviations of those sums over all rows, if the scores are calibrated."""
-        if self.units is not None:
-            return np.asarray(np.sqrt((self.grouped(loadings) ** 2).sum(axis=0)))
-        c = self.cells
-        return np.asarray(np.sqrt((c.w2 * c.p * (1.0 - c.p)) @ loadings**2))
-
-
 class Tail(NamedTuple):
     """The p-value of a known law, its name, and how far the scores are from it."""
 
     p_value: float
     law: str
     doubt: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether the law is accurate."""
+        return self.doubt <= _NORMAL
 
 
 @dataclass(frozen=True)
@@ -80,13 +72,16 @@ class Test:
     """
 
     name: str
-    statistic: Callable[[Problem], Kernel]
+    statistic: Callable[[ScoreTable], Kernel]
     sees: str
     blind_to: str
     tail: Callable[[ScoreTable, float], Tail] | None = None
     #: Inner borders that no cell may cross.
     borders: Callable[[ScoreTable], FloatArray] | None = None
     two_sided: bool = False
+    #: ``cells -> (cells, k)``: with groups, the test of sums of residuals times these replaces the
+    #: statistic by a cluster-robust one.
+    loadings: Callable[[ScoreTable], FloatArray] | None = None
 
 
 @dataclass(frozen=True)
@@ -154,55 +149,62 @@ def _doubt(table: ScoreTable, loadings: FloatArray) -> float:
     return max(max(kurtosis, skewness) / (k * (k + 2.0) / 3.0), step)
 
 
-def _standardised(problem: Problem, loadings: FloatArray) -> Kernel:
+def _deviation(table: ScoreTable, loadings: FloatArray) -> FloatArray:
+    """Standard deviations of sums of the residuals times the loadings, if scores are calibrated."""
+    variance = (table.w2 * table.p * (1.0 - table.p)) @ loadings**2
+    return np.asarray(np.sqrt(variance))
+
+
+def _standardised(loadings: Callable[[ScoreTable], FloatArray]) -> Callable[[ScoreTable], Kernel]:
     """Sums of the residuals times loadings, over their standard deviation."""
-    cells = problem.cells
-    deviation = float(problem.deviation(loadings[:, None])[0])
 
-    def z(w: FloatArray, wy: FloatArray) -> FloatArray:
-        moved = np.asarray((wy - w * cells.p) @ loadings)
-        if deviation > 0:
-            return moved / deviation
-        return np.where(moved == 0, np.nan, np.copysign(np.inf, moved))
+    def statistic(cells: ScoreTable) -> Kernel:
+        a = loadings(cells)
+        deviation = float(_deviation(cells, a)[0])
 
-    return z
+        def z(w: FloatArray, wy: FloatArray) -> FloatArray:
+            moved = np.asarray((wy - w * cells.p) @ a[:, 0])
+            if deviation > 0:
+                return moved / deviation
+            return np.where(moved == 0, np.nan, np.copysign(np.inf, moved))
+
+        return z
+
+    return statistic
 
 
 def _mean(table: ScoreTable) -> FloatArray:
-    return np.ones(len(table))
+    return np.ones((len(table), 1))
 
 
 def _spiegelhalter(table: ScoreTable) -> FloatArray:
-    return np.asarray(1.0 - 2.0 * table.p)
+    return np.asarray(1.0 - 2.0 * table.p)[:, None]
 
 
 def _normal_tail(loadings: Callable[[ScoreTable], FloatArray]) -> Any:
     def tail(table: ScoreTable, z: float) -> Tail:
-        a = loadings(table)[:, None]
-        deviation = Problem(table).deviation(a)
+        a = loadings(table)
+        deviation = _deviation(table, a)
         doubt = np.inf if not deviation[0] > 0 else _doubt(table, a / deviation)
         return Tail(float(2.0 * ndtr(-abs(z))), "normal", doubt)
 
     return tail
 
 
-def _line(problem: Problem) -> Kernel:
-    """Likelihood ratio of a line; with groups, the quadratic score statistic of one."""
-    cells = problem.cells
+def _line_loadings(cells: ScoreTable) -> FloatArray:
+    """1 and the log-odds of the scores that have log-odds."""
+    kept = inner(cells)
+    columns = _powers(logit(cells.p[kept]))
+    out = np.zeros((len(cells), columns.shape[1]))
+    out[kept] = columns
+    return out
+
+
+def _line(cells: ScoreTable) -> Kernel:
+    """Likelihood ratio of a line."""
     kept = inner(cells)
     z = logit(cells.p[kept])
     columns = _powers(z)
-    if problem.units is not None:
-        kept_units = Problem(cells, problem.units[:, kept])
-        sums = kept_units.grouped(columns)
-        inverse = np.linalg.pinv(sums.T @ sums)
-
-        def quadratic(w: FloatArray, wy: FloatArray) -> FloatArray:
-            u = (wy - w * cells.p)[..., kept] @ columns
-            return np.asarray(((u @ inverse) * u).sum(axis=-1))
-
-        return quadratic
-
     scale = 1.0 / float(_scales(cells, kept, columns).mean())
 
     def ratio(w: FloatArray, wy: FloatArray) -> FloatArray:
@@ -281,9 +283,8 @@ def _binomial_deviation(table: ScoreTable, members: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt((table.w2 @ members) * mean * (1.0 - mean)))
 
 
-def _hosmer_lemeshow(problem: Problem) -> Kernel:
-    cells, members = problem.cells, _members(problem.cells)
-    # That of groups would be next to nothing where they happen to have no events.
+def _hosmer_lemeshow(cells: ScoreTable) -> Kernel:
+    members = _members(cells)
     deviation = _binomial_deviation(cells, members)
 
     def statistic(w: FloatArray, wy: FloatArray) -> FloatArray:
@@ -297,7 +298,7 @@ def _hosmer_lemeshow(problem: Problem) -> Kernel:
 
 def _hosmer_lemeshow_tail(table: ScoreTable, value: float) -> Tail:
     members = _members(table)
-    deviation = Problem(table).deviation(members)
+    deviation = _deviation(table, members)
     df, doubt = members.shape[1], np.inf
     if (deviation > 0).all():
         ratio = deviation / _binomial_deviation(table, members)
@@ -309,15 +310,13 @@ def _fifteen(table: ScoreTable) -> FloatArray:
     return table.borders("quantile", min(_BINS, table.n_rows))
 
 
-def _binned(problem: Problem) -> Kernel:
-    # Of groups the noise is not that of single rows, and is not subtracted.
-    noise = "differences" if problem.units is None else None
-    return raw_kernel(problem.cells, _fifteen(problem.cells), "l2", noise)
+def _binned(cells: ScoreTable) -> Kernel:
+    return raw_kernel(cells, _fifteen(cells), "l2", "differences")
 
 
-def _loess(problem: Problem) -> Kernel:
+def _loess(cells: ScoreTable) -> Kernel:
     (spec,) = CURVES
-    return spec.kernel(problem.cells, summary="ici", span=0.75)
+    return spec.kernel(cells, summary="ici", span=0.75)
 
 
 #: All tests. A new one needs an entry here, and nothing else.
@@ -326,11 +325,12 @@ TESTS = {
     for test in (
         Test(
             "in_the_large",
-            lambda problem: _standardised(problem, _mean(problem.cells)),
+            _standardised(_mean),
             "a mean probability that is too high or too low",
             "errors that cancel in the mean, such as over-confidence",
             _normal_tail(_mean),
             two_sided=True,
+            loadings=_mean,
         ),
         Test(
             "line",
@@ -338,14 +338,16 @@ TESTS = {
             "a shift of the log-odds, or over- or under-confidence",
             "curved errors without a trend",
             _line_tail,
+            loadings=_line_loadings,
         ),
         Test(
             "spiegelhalter",
-            lambda problem: _standardised(problem, _spiegelhalter(problem.cells)),
+            _standardised(_spiegelhalter),
             "a Brier score that is larger or smaller than expected",
             "errors that cancel when weighted by 1 - 2p, and any error near p = 0.5",
             _normal_tail(_spiegelhalter),
             two_sided=True,
+            loadings=_spiegelhalter,
         ),
         Test(
             "hosmer_lemeshow",
@@ -508,10 +510,12 @@ def calibration_tests(
     the exact variance under calibration.
 
     Monte Carlo: labels are drawn on about 512 cells of the scores, so the p-value is exact for
-    independent rows of equal weight. With groups, each statistic is made robust to dependence
-    (cluster-robust score test) and its law comes from the groups' residuals with random signs, a
-    wild bootstrap under the null hypothesis. If labels are refuted by probabilities of exactly 0
-    or 1, the p-value of the line is 0.
+    independent rows of equal weight. With groups, the first three statistics are cluster-robust
+    score statistics, which are valid for any dependence if there are many groups. Labels are drawn
+    with a normal variable that the rows of a group share; its correlation is estimated from the
+    products of the residuals of different rows. With 1,000 groups or more, the groups' residuals
+    get random signs instead (a wild bootstrap under the null hypothesis), which needs no such
+    model. If labels are excluded by probabilities of exactly 0 or 1, the p-value of the line is 0.
 
     References
     ----------
@@ -619,92 +623,151 @@ def _refuse_fractions(table: ScoreTable) -> None:
         )
 
 
+class _Nulls:
+    """Label sets of a calibrated model, and what a statistic is of each."""
+
+    def __init__(self, cells: ScoreTable, n_draws: int, rng: np.random.Generator) -> None:
+        self.cells, self.law = cells, f"Monte Carlo, {n_draws:,} draws"
+        self._n_draws, self._seed = n_draws, int(rng.integers(2**31))
+
+    def statistic(self, test: Test) -> Callable[[FloatArray], FloatArray]:
+        """The statistic of label sets, one in each row."""
+        kernel = test.statistic(self.cells)
+        return lambda wy: kernel(np.broadcast_to(self.cells.w, wy.shape), wy)
+
+    def observed(self) -> FloatArray:
+        return self.cells.wy[None]
+
+    def sets(self) -> Iterator[FloatArray]:
+        yield from label_draws(self.cells, self._n_draws, np.random.default_rng(self._seed), None)
+
+
+class _GroupedNulls(_Nulls):
+    """Label sets as residuals of the rows of each group in each cell."""
+
+    def __init__(
+        self, named: _Named, cells: ScoreTable, n_draws: int, rng: np.random.Generator
+    ) -> None:
+        super().__init__(cells, n_draws, rng)
+        rows, groups = named.rows, named.groups
+        assert rows is not None
+        assert groups is not None
+        w = np.ones(len(rows.p)) if rows.w is None else rows.w
+        residual, cell = w * (rows.y - rows.p), assign(rows.p, lower_ends(named.table, cells))
+        self.parts = parts = parts_of(rows.p, residual, w, cell, groups, len(cells))
+        shape = len(parts.cell), len(cells)
+        self.into = csr_matrix((np.ones(shape[0]), (np.arange(shape[0]), parts.cell)), shape=shape)
+        size = np.bincount(groups, w)
+        self.many = float(effective_count(size.sum(), size @ size)) >= _MANY_GROUPS
+        self.rho = shared_correlation(parts, float(residual @ residual))
+        latent = "random signs of groups" if self.many else f"correlation {self.rho:.2f} in groups"
+        self.law = f"Monte Carlo, {latent}, {n_draws:,} draws"
+
+    def statistic(self, test: Test) -> Callable[[FloatArray], FloatArray]:
+        if test.loadings is None:
+            kernel, cells = test.statistic(self.cells), self.cells
+            mean = cells.w * cells.p
+            return lambda r: kernel(
+                np.broadcast_to(cells.w, (len(r), len(mean))), mean + r @ self.into
+            )
+        loadings, starts = test.loadings(self.cells)[self.parts.cell], self.parts.starts
+
+        def robust(r: FloatArray) -> FloatArray:
+            value, u = robust_quadratic(r, loadings, starts)
+            return np.copysign(np.sqrt(value), u[..., 0]) if test.two_sided else value
+
+        return robust
+
+    def observed(self) -> FloatArray:
+        return self.parts.residual[None]
+
+    def sets(self) -> Iterator[FloatArray]:
+        rng = np.random.default_rng(self._seed)
+        if self.many:
+            yield from sign_draws(self.parts, self._n_draws, rng)
+        else:
+            yield from correlated_labels(self.parts, self.rho, self._n_draws, rng)
+
+
 def _run(
     tests: list[Test], named: _Named, null: Null, n_draws: int, rng: np.random.Generator
 ) -> list[CalibrationTest]:
     """Run the tests on one problem; all of them see the same labels drawn."""
     check_choice("null", null, ("auto", "asymptotic", "monte_carlo"))
     check_int("n_draws", n_draws, low=99)
-    if named.groups is not None and null == "asymptotic":
-        raise InputError(
-            "null='asymptotic' with groups; expected 'auto' or 'monte_carlo', since the law of the "
-            "statistics depends on the groups."
-        )
+    grouped = named.groups is not None
+    if null == "asymptotic":
+        _refuse_asymptotic(tests, grouped=grouped)
     table = named.table
     borders = [t.borders(table) for t in tests if t.borders is not None]
     kept = np.unique(np.concatenate(borders)) if borders else None
     fine = table.coarsen(_CELLS, borders=kept)
-    few = fine.coarsen(_DRAWN, borders=kept, tails=False)
-    units = None
-    if named.groups is not None and named.rows is not None:
-        units = _residuals(few, table, named.rows, named.groups)
-    drawn: list[FloatArray] = []
+    few = fine.coarsen(_OF_GROUPS if grouped else _DRAWN, borders=kept, tails=False)
+    nulls = _GroupedNulls(named, few, n_draws, rng) if grouped else _Nulls(few, n_draws, rng)
+    found: list[CalibrationTest] = []
+    open_: dict[int, Callable[[FloatArray], FloatArray]] = {}
+    for i, test in enumerate(tests):
+        known = test.sees, test.blind_to
+        value, tail = np.nan, None
+        if test.tail is not None and not grouped:
+            value = float(test.statistic(fine)(fine.w, fine.wy))
+            tail = test.tail(fine, value)
+        if tail is not None and (null == "asymptotic" or (null == "auto" and tail.exact)):
+            found.append(
+                CalibrationTest(test.name, value, tail.p_value, tail.law, table.n_rows, *known)
+            )
+            continue
+        open_[i] = nulls.statistic(test)
+        value = float(open_[i](nulls.observed())[0]) if np.isnan(value) else value
+        found.append(CalibrationTest(test.name, value, np.nan, nulls.law, table.n_rows, *known))
+    for i, p in _simulated(tests, open_, nulls, n_draws).items():
+        found[i] = replace(found[i], p_value=p)
+    return [_with_caution(result) for result in found]
 
-    def draws() -> FloatArray:
-        if not drawn:
-            drawn.append(_label_sets(few, units, n_draws, rng))
-        return drawn[0]
 
-    return [_judged(t, fine, Problem(few, units), null, draws, table.n_rows) for t in tests]
+def _simulated(
+    tests: list[Test],
+    open_: dict[int, Callable[[FloatArray], FloatArray]],
+    nulls: _Nulls,
+    n_draws: int,
+) -> dict[int, float]:
+    """The p-values of some tests, from label sets drawn."""
+
+    def extreme(i: int, sets: FloatArray) -> FloatArray:
+        values = open_[i](sets)
+        return np.abs(values) if tests[i].two_sided else values
+
+    here = {i: float(extreme(i, nulls.observed())[0]) for i in open_}
+    beyond = dict.fromkeys(open_, 0)
+    for sets in nulls.sets() if open_ else ():
+        for i in open_:
+            least = here[i] - 1e-9 * abs(here[i]) if np.isfinite(here[i]) else here[i]
+            beyond[i] += int((extreme(i, sets) >= least).sum())
+    p_values = {i: (k + 1.0) / (n_draws + 1.0) for i, k in beyond.items()}
+    for i, value in here.items():
+        if np.isnan(value):
+            p_values[i] = np.nan
+        elif np.isinf(value) and beyond[i] == 0:
+            p_values[i] = 0.0  # labels that the scores exclude
+    return p_values
 
 
-def _judged(
-    test: Test,
-    fine: ScoreTable,
-    problem: Problem,
-    null: Null,
-    draws: Callable[[], FloatArray],
-    n: int,
-) -> CalibrationTest:
-    known = test.name, n, test.sees, test.blind_to
-    own = problem if test.tail is None or problem.units is not None else Problem(fine)
-    kernel = test.statistic(own)
-    value = float(kernel(own.cells.w, own.cells.wy))
-    if np.isnan(value):
-        why = f"the statistic of {test.name} is not defined for these probabilities"
-        return CalibrationTest(known[0], value, np.nan, "none", *known[1:], caution=why)
-    tail = None
-    if test.tail is not None and problem.units is None and null != "monte_carlo":
-        tail = test.tail(fine, value)
-    if tail is None and null == "asymptotic":
+def _refuse_asymptotic(tests: list[Test], *, grouped: bool) -> None:
+    if grouped:
         raise InputError(
-            f"null='asymptotic' with the test {test.name}, whose law is only simulated; expected "
-            "'auto' or 'monte_carlo'."
+            "null='asymptotic' with groups; expected 'auto' or 'monte_carlo', since the law of the "
+            "statistics depends on the groups."
         )
-    if tail is not None and (null == "asymptotic" or tail.doubt <= _NORMAL):
-        return CalibrationTest(known[0], value, tail.p_value, tail.law, *known[1:])
-    cells = problem.cells
-    if own is not problem:
-        kernel = test.statistic(problem)
-    sets = draws()
-    here = float(kernel(cells.w, cells.wy))
-    many = kernel(np.broadcast_to(cells.w, sets.shape), sets)
-    if test.two_sided:
-        here, many = abs(here), np.abs(many)
-    beyond = int((many >= here - 1e-9 * abs(here)).sum())
-    law = "Monte Carlo" if problem.units is None else "wild bootstrap of groups"
-    p = 0.0 if np.isinf(here) and beyond == 0 else (beyond + 1.0) / (len(sets) + 1.0)
-    return CalibrationTest(known[0], value, p, f"{law}, {len(sets):,} draws", *known[1:])
+    for test in tests:
+        if test.tail is None:
+            raise InputError(
+                f"null='asymptotic' with the test {test.name}, whose law is only simulated; "
+                "expected 'auto' or 'monte_carlo'."
+            )
 
 
-def _residuals(
-    cells: ScoreTable, table: ScoreTable, rows: Binary, groups: IntArray
-) -> sparse.csr_matrix:
-    """Sums of ``w (y - p)`` of each group in each cell."""
-    at = assign(rows.p, lower_ends(table, cells))
-    w = np.ones(len(rows.p)) if rows.w is None else rows.w
-    shape = int(groups.max()) + 1, len(cells)
-    return sparse.csr_matrix((w * (rows.y - rows.p), (groups, at)), shape=shape)
-
-
-def _label_sets(
-    cells: ScoreTable, units: sparse.csr_matrix | None, n_draws: int, rng: np.random.Generator
-) -> FloatArray:
-    """Weighted labels in the cells if the scores are calibrated, one label set in each row."""
-    if units is None:
-        return np.concatenate(list(label_draws(cells, n_draws, rng, None)))
-    n, out = units.shape[0], []
-    for batch in batches(n_draws, n):
-        signs = 2.0 * rng.integers(0, 2, size=(batch, n)) - 1.0
-        out.append(cells.w * cells.p + signs @ units)
-    return np.concatenate(out)
+def _with_caution(result: CalibrationTest) -> CalibrationTest:
+    if not np.isnan(result.statistic):
+        return result
+    caution = f"the statistic of {result.name} is not defined for these probabilities"
+    return replace(result, p_value=np.nan, null="none", caution=caution)

@@ -1,0 +1,116 @@
+"""Labels of groups that depend on each other through a normal variable that a group shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
+
+from .._typing import FloatArray, IntArray
+
+#: Terms of the tetrachoric series; correlations are looked for up to this one.
+_TERMS, _MOST = 20, 0.95
+#: Numbers drawn together.
+_BATCH = 2_000_000
+
+
+class Parts(NamedTuple):
+    """Rows of one group in one cell, in the order of the groups."""
+
+    group: IntArray
+    cell: IntArray
+    p: FloatArray  # mean score
+    n: IntArray
+    w: FloatArray
+    w2: FloatArray
+    residual: FloatArray  # sum of w (y - p)
+
+    @property
+    def starts(self) -> IntArray:
+        """Where each group begins."""
+        return np.flatnonzero(np.diff(self.group, prepend=-1))
+
+
+def parts_of(
+    p: FloatArray, residual: FloatArray, w: FloatArray, cell: IntArray, group: IntArray, k: int
+) -> Parts:
+    """Rows summed by group and cell, of which there are k."""
+    key, place, n = np.unique(group * k + cell, return_inverse=True, return_counts=True)
+    total = np.bincount(place, w)
+    w2, moved = (np.bincount(place, v).astype(np.float64) for v in (w * w, residual))
+    mean = np.bincount(place, w * p) / total
+    return Parts(key // k, key % k, mean, n, np.asarray(total, dtype=np.float64), w2, moved)
+
+
+def shared_correlation(parts: Parts, squares: float) -> float:
+    """Correlation of the latent normal variables of two rows of a group, by moments.
+
+    ``squares`` is the sum of the squares of the rows' own residuals. The products of different rows
+    of a group are compared with the tetrachoric series of the covariance of two labels, whose terms
+    are products.
+    """
+    starts = parts.starts
+    target = float((np.add.reduceat(parts.residual, starts) ** 2).sum()) - squares
+    c = ndtri(np.clip(parts.p, 1e-300, 1.0 - 1e-16))
+    density = np.exp(-0.5 * c * c) / np.sqrt(2.0 * np.pi)
+    before, now = np.zeros_like(c), density  # Hermite functions, over the root of k!
+    series = [0.0]
+    for k in range(1, _TERMS + 1):
+        sums = np.add.reduceat(parts.w * now, starts)
+        series.append(float(sums @ sums - parts.w2 @ now**2))
+        before, now = (
+            now,
+            (c * now - np.sqrt(max(k - 1.0, 0.0) * (k - 1.0) / k) * before) / (np.sqrt(k + 1.0)),
+        )
+
+    def excess(rho: float) -> float:
+        return float(np.polynomial.polynomial.polyval(rho, series)) - target
+
+    if excess(0.0) >= 0.0:
+        return 0.0
+    return _MOST if excess(_MOST) <= 0.0 else float(brentq(excess, 0.0, _MOST))
+
+
+def label_draws(
+    parts: Parts, rho: float, n_draws: int, rng: np.random.Generator
+) -> Iterator[FloatArray]:
+    """Sums of ``w (y - p)`` of each part, for labels whose probabilities are the scores."""
+    c = ndtri(np.clip(parts.p, 1e-300, 1.0 - 1e-16))
+    place = np.cumsum(np.diff(parts.group, prepend=-1) != 0) - 1
+    spread = np.sqrt(parts.n * parts.w2) / parts.w
+    step = max(1, _BATCH // len(c))
+    for start in range(0, n_draws, step):
+        size = min(step, n_draws - start)
+        truth = np.broadcast_to(parts.p, (size, len(c)))
+        if rho > 0:
+            shared = rng.standard_normal((size, place[-1] + 1))[:, place] * np.sqrt(rho)
+            truth = ndtr((c - shared) / np.sqrt(1.0 - rho))
+        drawn = spread * (rng.binomial(parts.n, truth) / parts.n - truth)
+        yield parts.w * (drawn + truth - parts.p)
+
+
+def sign_draws(parts: Parts, n_draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """The parts' residuals with a random sign for each group: a wild bootstrap."""
+    place = np.cumsum(np.diff(parts.group, prepend=-1) != 0) - 1
+    step = max(1, _BATCH // len(place))
+    for start in range(0, n_draws, step):
+        size = min(step, n_draws - start), int(place[-1]) + 1
+        yield (2.0 * rng.integers(0, 2, size=size) - 1.0)[:, place] * parts.residual
+
+
+def robust_quadratic(
+    residual: FloatArray, loadings: FloatArray, starts: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Cluster-robust score statistics U' V^-1 U of residuals of parts, one in each row, and U.
+
+    V is the sum of the products of the groups' own sums.
+    """
+    each = [np.add.reduceat(residual * column, starts, axis=-1) for column in loadings.T]
+    sums = np.stack(each, axis=-1)
+    u = sums.sum(axis=-2)
+    v = np.einsum("...gi,...gj->...ij", sums, sums)
+    solved = (np.linalg.pinv(v, hermitian=True) @ u[..., None])[..., 0]
+    return (u * solved).sum(axis=-1), u
