@@ -400,7 +400,8 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
             if groups is not None and rows is not None:
                 at = line.intercept[0], line.slope[0]
                 sums, n_groups = _residuals(rows, groups, lambda z: expit(at[0] + at[1] * z))
-                meat = sums.T @ sums * (n_groups / max(n_groups - 1.0, 1.0))
+                meat = sums.T @ sums * (n_groups / max(n_groups - 2.0, 1.0))
+                n_groups -= 1.0  # two parameters are fitted
             sandwich = bread @ meat @ bread
             scale = float(sandwich[parameter, parameter] / bread[parameter, parameter])
         else:  # each row, or group, as far as weights tell

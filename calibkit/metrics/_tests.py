@@ -10,8 +10,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import chdtrc, ndtr
 
-from .._core.errors import InputError
+from .._core.errors import InputError, InputTypeError
 from .._core.params import check_choice, check_int, generator
+from .._core.printed import spelled
 from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind
 from .._core.warnings import FewGroupsWarning, counted, warn
 from .._numerics.binning import assign
@@ -564,7 +565,13 @@ def calibration_tests(
 def _chosen(tests: Iterable[str] | None) -> list[Test]:
     if tests is None:
         return list(TESTS.values())
-    names = [tests] if isinstance(tests, str) else list(tests)
+    if isinstance(tests, str):
+        tests = [tests]
+    if not isinstance(tests, Iterable):
+        raise InputTypeError(
+            f"tests={spelled(tests)}; expected a list of names, such as ['line', 'loess']."
+        )
+    names = list(tests)
     if not names:
         raise InputError("tests is empty; expected at least one name.")
     for name in names:
