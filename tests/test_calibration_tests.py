@@ -232,7 +232,7 @@ def test_groups_by_all_sign_patterns(monkeypatch):
 def test_labels_of_groups_are_calibrated_and_correlated():
     p, g = np.array([0.05, 0.05, 0.3, 0.6, 0.3]), np.array([0, 0, 0, 0, 1])
     parts = parts_of(p, 0 * p, np.ones(5), np.array([0, 0, 1, 2, 1]), g, 3)
-    drawn = np.concatenate(list(label_draws(parts, 0.4, 40_000, np.random.default_rng(0))))
+    drawn = np.concatenate(list(label_draws(parts, 0.4, 1e9, 40_000, np.random.default_rng(0))))
     error = np.sqrt(np.diag(np.cov(drawn.T)) / 40_000)
     assert (np.abs(drawn.mean(axis=0)) < 4 * error).all()
     c, means = stats.norm.ppf([0.3, 0.6]), 0.18

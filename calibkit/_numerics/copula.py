@@ -13,6 +13,8 @@ from .._typing import FloatArray, IntArray
 
 #: Terms of the tetrachoric series; correlations are looked for up to this one.
 _TERMS, _MOST = 20, 0.95
+#: Fewest degrees of freedom of the correlation.
+_LEAST_FREEDOM = 4.0
 #: Numbers drawn together.
 _BATCH = 2_000_000
 
@@ -74,10 +76,22 @@ def shared_correlation(parts: Parts, squares: float) -> float:
     return _MOST if excess(_MOST) <= 0.0 else float(brentq(excess, 0.0, _MOST))
 
 
+def freedom_of(parts: Parts) -> float:
+    """Degrees of freedom that the groups' dependence is known on: the equal normal groups whose
+    squared residuals would vary as much."""
+    sums = np.add.reduceat(parts.residual, parts.starts)
+    square, n = float(sums @ sums), len(sums)
+    varied = float((sums**4).sum()) - square**2 / n
+    return float(np.clip(2.0 * square**2 / max(varied, 1e-300), _LEAST_FREEDOM, max(n - 1, 1)))
+
+
 def label_draws(
-    parts: Parts, rho: float, n_draws: int, rng: np.random.Generator
+    parts: Parts, rho: float, freedom: float, n_draws: int, rng: np.random.Generator
 ) -> Iterator[FloatArray]:
-    """Sums of ``w (y - p)`` of each part, for labels whose probabilities are the scores."""
+    """Sums of ``w (y - p)`` of each part, for labels whose probabilities are the scores.
+
+    The correlation differs from draw to draw, as far as it is not known.
+    """
     c = ndtri(np.clip(parts.p, 1e-300, 1.0 - 1e-16))
     place = np.cumsum(np.diff(parts.group, prepend=-1) != 0) - 1
     spread = np.sqrt(parts.n * parts.w2) / parts.w
@@ -86,8 +100,9 @@ def label_draws(
         size = min(step, n_draws - start)
         truth = np.broadcast_to(parts.p, (size, len(c)))
         if rho > 0:
-            shared = rng.standard_normal((size, place[-1] + 1))[:, place] * np.sqrt(rho)
-            truth = ndtr((c - shared) / np.sqrt(1.0 - rho))
+            own = np.minimum(rho * freedom / rng.chisquare(freedom, size=(size, 1)), _MOST)
+            shared = rng.standard_normal((size, place[-1] + 1))[:, place] * np.sqrt(own)
+            truth = ndtr((c - shared) / np.sqrt(1.0 - own))
         drawn = spread * (rng.binomial(parts.n, truth) / parts.n - truth)
         yield parts.w * (drawn + truth - parts.p)
 

@@ -16,8 +16,14 @@ from .._core.printed import spelled
 from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind
 from .._core.warnings import FewGroupsWarning, counted, warn
 from .._numerics.binning import assign
+from .._numerics.copula import (
+    freedom_of,
+    parts_of,
+    robust_quadratic,
+    shared_correlation,
+    sign_draws,
+)
 from .._numerics.copula import label_draws as correlated_labels
-from .._numerics.copula import parts_of, robust_quadratic, shared_correlation, sign_draws
 from .._numerics.links import logit
 from .._numerics.paired import holm
 from .._numerics.recalibration import fit_lines, log_likelihood, sum_tail
@@ -693,7 +699,8 @@ class _GroupedNulls(_Nulls):
         if self.many:
             yield from sign_draws(self.parts, self._n_draws, rng)
         else:
-            yield from correlated_labels(self.parts, self.rho, self._n_draws, rng)
+            drawn = self.parts, self.rho, freedom_of(self.parts)
+            yield from correlated_labels(*drawn, self._n_draws, rng)
 
 
 def _run(
