@@ -2,7 +2,8 @@
 
 Simulates data sets of each law and counts p-values at or below 1, 5 and 10%. "HIGH" marks a size
 above the nominal one by more than three standard errors, "low" one below .7 of it (by more than
-three standard errors, with ten expected events or more). A cell marked "HIGH" is run again with
+three standard errors, with ten expected events or more). The tests of probcal and MAPIE follow
+those of calibkit, if they are installed. A cell marked "HIGH" is run again with
 ten times the data sets and a new seed, whose result counts.
 
     python benchmarks/calibration_tests.py                  # sizes, 500 data sets of each law
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -120,6 +122,40 @@ def rejections(
     return {name: c / repeats for name, c in counts.items()}
 
 
+def peers() -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
+    """p-values of the tests of other packages, where they are installed; rows without weights."""
+    found: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
+    try:
+        from probcal.metrics import calibration_test, hosmer_lemeshow, spiegelhalter_z
+    except ImportError:
+        pass
+    else:
+        of = {"line": calibration_test, "HL": hosmer_lemeshow, "Spiegelhalter": spiegelhalter_z}
+        found |= {f"probcal {k}": lambda y, p, f=f: f(y, p).p_value for k, f in of.items()}
+    try:
+        from mapie.metrics import calibration as mapie
+    except ImportError:
+        return found
+    for name in ("spiegelhalter", "kolmogorov_smirnov", "kuiper"):
+        found[f"MAPIE {name[:9]}"] = getattr(mapie, f"{name}_p_value")
+    return found
+
+
+def of_peers(cell: Cell, repeats: int, seed: int) -> dict[str, np.ndarray]:
+    """Shares of their p-values at or below each level, on the same data sets as ours."""
+    rng, functions = np.random.default_rng([seed, *map(ord, str(cell))]), peers()
+    counts = {name: np.zeros(3) for name in functions}
+    for _ in range(repeats):
+        y, p, *_ = law(cell, rng)
+        rng.integers(2**31)
+        for name, function in functions.items():
+            try:
+                counts[name] += function(y, p) <= LEVELS
+            except (ValueError, ArithmeticError):
+                pass  # one class only
+    return {name: c / repeats for name, c in counts.items()}
+
+
 def mark(cell: Cell, name: str, share: np.ndarray, repeats: int) -> str:
     error = np.sqrt(LEVELS * (1 - LEVELS) / repeats)
     if (share > LEVELS + 3 * error).any():
@@ -146,6 +182,8 @@ def main() -> None:
         print(f"{i:2d} {cells[i]} ({time.time() - start:.0f} s)", flush=True)
         marks = {} if args.power else {n: mark(cells[i], n, s, repeats) for n, s in found.items()}
         show(found, marks)
+        if not (cells[i].weights or cells[i].groups):
+            show(of_peers(cells[i], repeats, args.seed), {})
         high = [n for n in marks if marks[n] == "HIGH"]
         if high and not args.once:
             more = rejections(cells[i], 10 * repeats, args.seed + 1, args.null, high)
@@ -156,7 +194,7 @@ def main() -> None:
 def show(found: dict[str, np.ndarray], marks: dict[str, str]) -> None:
     for name, share in found.items():
         sizes = "  ".join(f"{s:.3f}" for s in share)
-        print(f"   {name:16}  {sizes}  {marks.get(name, '')}".rstrip(), flush=True)
+        print(f"   {name:22}  {sizes}  {marks.get(name, '')}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":

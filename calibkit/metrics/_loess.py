@@ -77,10 +77,10 @@ def loess_calibration_error(
 
     Notes
     -----
-    Local lines with tricube weights, without robustness steps, cut at 0 and 1. Other packages
-    give other numbers: Austin and Steyerberg fit local parabolas (degree 2), others smooth log-odds
-    or use splines. Local lines reproduce the diagonal, so the curve of a calibrated model is
-    unbiased; a parabola is too, but noisier. More than 512 distinct probabilities are put into
+    Local lines with tricube weights, without robustness steps and not cut at 0 and 1. Other
+    packages give other numbers: Austin and Steyerberg fit local parabolas (degree 2), others
+    smooth log-odds or use splines, and some ignore weights. Local lines reproduce the diagonal, so
+    the curve of a calibrated model is unbiased; a parabola is too, but noisier. More than 512 distinct probabilities are put into
     cells of about equal weight first. A wide span hides errors that change sign within it.
 
     References
@@ -99,7 +99,7 @@ def loess_calibration_error(
     _check(summary, span)
     table = one_table((y_true, y_prob, sample_weight, weights, pos_label, classes), kind)
     cells = table.coarsen(_CELLS)
-    return float(_kernel(cells, summary=summary, span=span)(cells.w, cells.wy))
+    return min(float(_kernel(cells, summary=summary, span=span)(cells.w, cells.wy)), 1.0)
 
 
 def _check(summary: Any, span: Any) -> None:
@@ -120,8 +120,8 @@ def _settings(
 
 
 def _distance(gap: FloatArray, cells: ScoreTable, which: str) -> FloatArray:
-    """The summary of a smooth gap, cut where probabilities end."""
-    size = np.abs(np.clip(cells.p + gap, 0.0, 1.0) - cells.p)
+    """The summary of a smooth gap."""
+    size = np.abs(gap)
     share = SUMMARIES[which]
     if share is None:
         return np.asarray(size @ cells.w / cells.w.sum())
