@@ -18,6 +18,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -149,10 +150,8 @@ def of_peers(cell: Cell, repeats: int, seed: int) -> dict[str, np.ndarray]:
         y, p, *_ = law(cell, rng)
         rng.integers(2**31)
         for name, function in functions.items():
-            try:
+            with suppress(ValueError, ArithmeticError):  # one class only
                 counts[name] += function(y, p) <= LEVELS
-            except (ValueError, ArithmeticError):
-                pass  # one class only
     return {name: c / repeats for name, c in counts.items()}
 
 
