@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from .._typing import FloatArray, IntArray
@@ -47,15 +46,15 @@ def parts_of(
     return Parts(key // k, key % k, mean, n, np.asarray(total, dtype=np.float64), w2, moved)
 
 
-def shared_correlation(parts: Parts, squares: float) -> float:
-    """Correlation of the latent normal variables of two rows of a group, by moments.
+def shared_correlations(parts: Parts, squares: float, factor: FloatArray) -> FloatArray:
+    """Correlations of the latent normal variables of two rows of a group, by moments.
 
+    One for each factor, by which the sum of the squares of the groups' residuals is multiplied.
     ``squares`` is the sum of the squares of the rows' own residuals. The products of different rows
     of a group are compared with the tetrachoric series of the covariance of two labels, whose terms
     are products.
     """
     starts = parts.starts
-    target = float((np.add.reduceat(parts.residual, starts) ** 2).sum()) - squares
     c = ndtri(np.clip(parts.p, 1e-300, 1.0 - 1e-16))
     density = np.exp(-0.5 * c * c) / np.sqrt(2.0 * np.pi)
     before, now = np.zeros_like(c), density  # Hermite functions, over the root of k!
@@ -63,17 +62,14 @@ def shared_correlation(parts: Parts, squares: float) -> float:
     for k in range(1, _TERMS + 1):
         sums = np.add.reduceat(parts.w * now, starts)
         series.append(float(sums @ sums - parts.w2 @ now**2))
-        before, now = (
-            now,
-            (c * now - np.sqrt(max(k - 1.0, 0.0) * (k - 1.0) / k) * before) / (np.sqrt(k + 1.0)),
-        )
-
-    def excess(rho: float) -> float:
-        return float(np.polynomial.polynomial.polyval(rho, series)) - target
-
-    if excess(0.0) >= 0.0:
-        return 0.0
-    return _MOST if excess(_MOST) <= 0.0 else float(brentq(excess, 0.0, _MOST))
+        later = c * now - np.sqrt((k - 1.0) ** 2 / k) * before
+        before, now = now, later / np.sqrt(k + 1.0)
+    grid = np.linspace(0.0, _MOST, 400)
+    moments = np.maximum.accumulate(np.polynomial.polynomial.polyval(grid, series))
+    if not moments[-1] > 0:  # each group is one row
+        return np.zeros_like(factor)
+    total = float((np.add.reduceat(parts.residual, starts) ** 2).sum())
+    return np.interp(factor * total - squares, moments, grid)
 
 
 def freedom_of(parts: Parts) -> float:
@@ -85,24 +81,19 @@ def freedom_of(parts: Parts) -> float:
     return float(np.clip(2.0 * square**2 / max(varied, 1e-300), _LEAST_FREEDOM, max(n - 1, 1)))
 
 
-def label_draws(
-    parts: Parts, rho: float, freedom: float, n_draws: int, rng: np.random.Generator
-) -> Iterator[FloatArray]:
+def label_draws(parts: Parts, rho: FloatArray, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Sums of ``w (y - p)`` of each part, for labels whose probabilities are the scores.
 
-    The correlation differs from draw to draw, as far as it is not known.
+    A label set is drawn for each correlation.
     """
     c = ndtri(np.clip(parts.p, 1e-300, 1.0 - 1e-16))
     place = np.cumsum(np.diff(parts.group, prepend=-1) != 0) - 1
     spread = np.sqrt(parts.n * parts.w2) / parts.w
     step = max(1, _BATCH // len(c))
-    for start in range(0, n_draws, step):
-        size = min(step, n_draws - start)
-        truth = np.broadcast_to(parts.p, (size, len(c)))
-        if rho > 0:
-            own = np.minimum(rho * freedom / rng.chisquare(freedom, size=(size, 1)), _MOST)
-            shared = rng.standard_normal((size, place[-1] + 1))[:, place] * np.sqrt(own)
-            truth = ndtr((c - shared) / np.sqrt(1.0 - own))
+    for start in range(0, len(rho), step):
+        own = rho[start : start + step, None]
+        shared = rng.standard_normal((len(own), place[-1] + 1))[:, place] * np.sqrt(own)
+        truth = ndtr((c - shared) / np.sqrt(1.0 - own))
         drawn = spread * (rng.binomial(parts.n, truth) / parts.n - truth)
         yield parts.w * (drawn + truth - parts.p)
 

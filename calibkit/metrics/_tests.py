@@ -20,7 +20,7 @@ from .._numerics.copula import (
     freedom_of,
     parts_of,
     robust_quadratic,
-    shared_correlation,
+    shared_correlations,
     sign_draws,
 )
 from .._numerics.copula import label_draws as correlated_labels
@@ -672,8 +672,13 @@ class _GroupedNulls(_Nulls):
         self.into = csr_matrix((np.ones(shape[0]), (np.arange(shape[0]), parts.cell)), shape=shape)
         size = np.bincount(groups, w)
         self.many = float(effective_count(size.sum(), size @ size)) >= _MANY_GROUPS
-        self.rho = shared_correlation(parts, float(residual @ residual))
-        latent = "random signs of groups" if self.many else f"correlation {self.rho:.2f} in groups"
+        factor = np.ones(n_draws + 1)  # the correlation is known on few groups
+        freedom = freedom_of(parts)
+        factor[1:] = freedom / np.random.default_rng(self._seed + 1).chisquare(freedom, n_draws)
+        self.rho = shared_correlations(parts, float(residual @ residual), factor)
+        latent = (
+            "random signs of groups" if self.many else f"correlation {self.rho[0]:.2f} in groups"
+        )
         self.law = f"Monte Carlo, {latent}, {n_draws:,} draws"
 
     def statistic(self, test: Test) -> Callable[[FloatArray], FloatArray]:
@@ -699,8 +704,7 @@ class _GroupedNulls(_Nulls):
         if self.many:
             yield from sign_draws(self.parts, self._n_draws, rng)
         else:
-            drawn = self.parts, self.rho, freedom_of(self.parts)
-            yield from correlated_labels(*drawn, self._n_draws, rng)
+            yield from correlated_labels(self.parts, self.rho[1:], rng)
 
 
 def _run(
