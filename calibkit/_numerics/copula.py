@@ -98,15 +98,6 @@ def label_draws(parts: Parts, rho: FloatArray, rng: np.random.Generator) -> Iter
         yield parts.w * (drawn + truth - parts.p)
 
 
-def sign_draws(parts: Parts, n_draws: int, rng: np.random.Generator) -> Iterator[FloatArray]:
-    """The parts' residuals with a random sign for each group: a wild bootstrap."""
-    place = np.cumsum(np.diff(parts.group, prepend=-1) != 0) - 1
-    step = max(1, _BATCH // len(place))
-    for start in range(0, n_draws, step):
-        size = min(step, n_draws - start), int(place[-1]) + 1
-        yield (2.0 * rng.integers(0, 2, size=size) - 1.0)[:, place] * parts.residual
-
-
 def robust_quadratic(
     residual: FloatArray, loadings: FloatArray, starts: IntArray
 ) -> tuple[FloatArray, FloatArray]:

@@ -17,11 +17,11 @@ from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind
 from .._core.warnings import FewGroupsWarning, counted, warn
 from .._numerics.binning import assign
 from .._numerics.copula import (
+    Parts,
     freedom_of,
     parts_of,
     robust_quadratic,
     shared_correlations,
-    sign_draws,
 )
 from .._numerics.copula import label_draws as correlated_labels
 from .._numerics.links import logit
@@ -41,7 +41,7 @@ from ._table import ScoreTable
 #: Cells on which statistics are computed, and on which labels are drawn.
 _CELLS, _DRAWN = 4096, 512
 #: The same where labels are drawn for each group.
-_OF_GROUPS = 128
+_OF_GROUPS = 64
 #: So many groups need no model of their dependence: random signs do.
 _MANY_GROUPS = 1000.0
 #: With fewer effective groups the sizes of the tests are not known.
@@ -658,41 +658,26 @@ class _Nulls:
 class _GroupedNulls(_Nulls):
     """Label sets as residuals of the rows of each group in each cell."""
 
-    def __init__(
-        self, named: _Named, cells: ScoreTable, n_draws: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, cells: ScoreTable, parts: Parts, squares: float, n_draws: int, rng: Any):
         super().__init__(cells, n_draws, rng)
-        rows, groups = named.rows, named.groups
-        assert rows is not None
-        assert groups is not None
-        w = np.ones(len(rows.p)) if rows.w is None else rows.w
-        residual, cell = w * (rows.y - rows.p), assign(rows.p, lower_ends(named.table, cells))
-        self.parts = parts = parts_of(rows.p, residual, w, cell, groups, len(cells))
+        self.parts = parts
         shape = len(parts.cell), len(cells)
         self.into = csr_matrix((np.ones(shape[0]), (np.arange(shape[0]), parts.cell)), shape=shape)
-        size = np.bincount(groups, w)
-        self.many = float(effective_count(size.sum(), size @ size)) >= _MANY_GROUPS
         factor = np.ones(n_draws + 1)  # the correlation is known on few groups
         freedom = freedom_of(parts)
         factor[1:] = freedom / np.random.default_rng(self._seed + 1).chisquare(freedom, n_draws)
-        self.rho = shared_correlations(parts, float(residual @ residual), factor)
-        latent = (
-            "random signs of groups" if self.many else f"correlation {self.rho[0]:.2f} in groups"
-        )
-        self.law = f"Monte Carlo, {latent}, {n_draws:,} draws"
+        self.rho = shared_correlations(parts, squares, factor)
+        self.law = f"Monte Carlo, correlation {self.rho[0]:.2f} in groups, {n_draws:,} draws"
 
     def statistic(self, test: Test) -> Callable[[FloatArray], FloatArray]:
         if test.loadings is None:
-            kernel, cells = test.statistic(self.cells), self.cells
-            mean = cells.w * cells.p
-            return lambda r: kernel(
-                np.broadcast_to(cells.w, (len(r), len(mean))), mean + r @ self.into
-            )
+            of_residuals = _of_residuals(test, self.cells)
+            return lambda r: of_residuals(r @ self.into)
         loadings, starts = test.loadings(self.cells)[self.parts.cell], self.parts.starts
 
         def robust(r: FloatArray) -> FloatArray:
             value, u = robust_quadratic(r, loadings, starts)
-            return np.copysign(np.sqrt(value), u[..., 0]) if test.two_sided else value
+            return _signed(test, value, u)
 
         return robust
 
@@ -700,11 +685,63 @@ class _GroupedNulls(_Nulls):
         return self.parts.residual[None]
 
     def sets(self) -> Iterator[FloatArray]:
+        yield from correlated_labels(self.parts, self.rho[1:], np.random.default_rng(self._seed))
+
+
+class _SignedNulls(_Nulls):
+    """Residuals in each cell, with a random sign for each of many groups."""
+
+    def __init__(self, cells: ScoreTable, units: FloatArray, n_draws: int, rng: Any) -> None:
+        super().__init__(cells, n_draws, rng)
+        self.units = units
+        self.law = f"random signs of groups, {n_draws:,} draws"
+
+    def statistic(self, test: Test) -> Callable[[FloatArray], FloatArray]:
+        if test.loadings is None:
+            return _of_residuals(test, self.cells)
+        loadings = test.loadings(self.cells)
+        sums = self.units @ loadings
+        inverse = np.linalg.pinv(sums.T @ sums, hermitian=True)  # signs don't change it
+
+        def robust(r: FloatArray) -> FloatArray:
+            u = r @ loadings
+            return _signed(test, ((u @ inverse) * u).sum(axis=-1), u)
+
+        return robust
+
+    def observed(self) -> FloatArray:
+        return self.units.sum(axis=0)[None]
+
+    def sets(self) -> Iterator[FloatArray]:
         rng = np.random.default_rng(self._seed)
-        if self.many:
-            yield from sign_draws(self.parts, self._n_draws, rng)
-        else:
-            yield from correlated_labels(self.parts, self.rho[1:], rng)
+        yield (2.0 * rng.integers(0, 2, size=(self._n_draws, len(self.units))) - 1.0) @ self.units
+
+
+def _of_residuals(test: Test, cells: ScoreTable) -> Callable[[FloatArray], FloatArray]:
+    """The statistic as a function of residuals in the cells."""
+    kernel, mean = test.statistic(cells), cells.w * cells.p
+    return lambda r: kernel(np.broadcast_to(cells.w, r.shape), mean + r)
+
+
+def _signed(test: Test, value: FloatArray, u: FloatArray) -> FloatArray:
+    return np.copysign(np.sqrt(value), u[..., 0]) if test.two_sided else value
+
+
+def _grouped_nulls(named: _Named, cells: ScoreTable, n_draws: int, rng: Any) -> _Nulls:
+    """Labels drawn with the correlation of the groups, or random signs of many groups."""
+    rows, groups = named.rows, named.groups
+    assert rows is not None
+    assert groups is not None
+    w = np.ones(len(rows.p)) if rows.w is None else rows.w
+    residual, cell = w * (rows.y - rows.p), assign(rows.p, lower_ends(named.table, cells))
+    size, k = np.bincount(groups, w), len(cells)
+    if effective_count(size.sum(), size @ size) >= _MANY_GROUPS:
+        # Sums of independent groups are independent too, so groups may be joined.
+        joined = groups % int(_MANY_GROUPS)
+        units = np.bincount(joined * k + cell, residual, minlength=int(_MANY_GROUPS) * k)
+        return _SignedNulls(cells, units.reshape(-1, k).astype(np.float64), n_draws, rng)
+    parts = parts_of(rows.p, residual, w, cell, groups, k)
+    return _GroupedNulls(cells, parts, float(residual @ residual), n_draws, rng)
 
 
 def _run(
@@ -721,7 +758,7 @@ def _run(
     kept = np.unique(np.concatenate(borders)) if borders else None
     fine = table.coarsen(_CELLS, borders=kept)
     few = fine.coarsen(_OF_GROUPS if grouped else _DRAWN, borders=kept, tails=False)
-    nulls = _GroupedNulls(named, few, n_draws, rng) if grouped else _Nulls(few, n_draws, rng)
+    nulls = _grouped_nulls(named, few, n_draws, rng) if grouped else _Nulls(few, n_draws, rng)
     found: list[CalibrationTest] = []
     open_: dict[int, Callable[[FloatArray], FloatArray]] = {}
     for i, test in enumerate(tests):
