@@ -154,7 +154,8 @@ def calibration_slope(
     -----
     Interval: profile likelihood. Its cutoff is scaled by ``1 + 1/(2 m)`` with m effective rows of
     the rarer class, for weights (Rao and Scott 1984, with the variance that the fitted line
-    implies) and for groups (cluster-robust variance, Student's t).
+    implies) and for groups (cluster-robust variance, Student's t). With 30 groups and dependent
+    rows the interval of the slope is somewhat too narrow: 90% intervals covered 84% to 86%.
 
     References
     ----------
