@@ -8,7 +8,9 @@ the binary ones to K classes. CalibratedClassifier fits any scikit-learn classif
 a calibrator. compare_calibrators compares all of them on your data by cross-validation.
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
-risk_coverage_curve and area_under_risk_coverage.
+calibration_slope, calibration_intercept, calibration_in_the_large, observed_expected_ratio,
+loess_calibration_error (ICI, E50, E90, Emax), risk_coverage_curve and area_under_risk_coverage.
+calibration_tests runs tests of calibration, and calibration_test one of them.
 estimate adds a confidence interval to any metric, compare says which of several models is better,
 group_table where a model is wrong, and detectable_error whether the rows are enough (rows_to_detect
 how many are). ScoreTable handles data in chunks, and get_scorer makes scikit-learn scorers.
@@ -74,6 +76,7 @@ from .calibrators import TemperatureCalibrator as TemperatureCalibrator
 from .calibrators import TopLabelCalibrator as TopLabelCalibrator
 from .calibrators import VectorScalingCalibrator as VectorScalingCalibrator
 from .calibrators import VennAbersCalibrator as VennAbersCalibrator
+from .metrics import CalibrationTest as CalibrationTest
 from .metrics import Comparison as Comparison
 from .metrics import Detectable as Detectable
 from .metrics import DetectableDifference as DetectableDifference
@@ -86,6 +89,11 @@ from .metrics import area_under_risk_coverage as area_under_risk_coverage
 from .metrics import brier_score as brier_score
 from .metrics import brier_skill_score as brier_skill_score
 from .metrics import calibration_error as calibration_error
+from .metrics import calibration_in_the_large as calibration_in_the_large
+from .metrics import calibration_intercept as calibration_intercept
+from .metrics import calibration_slope as calibration_slope
+from .metrics import calibration_test as calibration_test
+from .metrics import calibration_tests as calibration_tests
 from .metrics import certify as certify
 from .metrics import compare as compare
 from .metrics import corp_miscalibration as corp_miscalibration
@@ -99,9 +107,11 @@ from .metrics import get_scorer as get_scorer
 from .metrics import get_scorer_names as get_scorer_names
 from .metrics import group_table as group_table
 from .metrics import kernel_calibration_error as kernel_calibration_error
+from .metrics import loess_calibration_error as loess_calibration_error
 from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
+from .metrics import observed_expected_ratio as observed_expected_ratio
 from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
@@ -130,6 +140,7 @@ __all__ = [
     "BinsCertificate",
     "CalibratedClassifier",
     "CalibrationAlarm",
+    "CalibrationTest",
     "CalibrationWarning",
     "CalibratorComparison",
     "Certificate",
@@ -178,6 +189,11 @@ __all__ = [
     "brier_score",
     "brier_skill_score",
     "calibration_error",
+    "calibration_in_the_large",
+    "calibration_intercept",
+    "calibration_slope",
+    "calibration_test",
+    "calibration_tests",
     "certify",
     "codegen",
     "compare",
@@ -197,10 +213,12 @@ __all__ = [
     "group_table",
     "kernel_calibration_error",
     "load",
+    "loess_calibration_error",
     "log_loss",
     "log_loss_skill_score",
     "make_calibrator",
     "maximum_calibration_error",
+    "observed_expected_ratio",
     "online",
     "prequential_errors",
     "risk_coverage_curve",

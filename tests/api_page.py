@@ -40,7 +40,10 @@ SECTIONS = {
         maximum_calibration_error squared_calibration_error smooth_calibration_error
         kernel_calibration_error cumulative_calibration_error corp_miscalibration decompose_score
         ScoreDecomposition brier_score brier_skill_score log_loss
-        log_loss_skill_score roc_auc ScoreTable get_scorer get_scorer_names""",
+        log_loss_skill_score roc_auc calibration_slope calibration_intercept
+        calibration_in_the_large observed_expected_ratio loess_calibration_error
+        calibration_tests calibration_test CalibrationTest ScoreTable get_scorer
+        get_scorer_names""",
     "Compare models, look into groups, ask for enough rows": """compare Comparison Difference
         group_table detectable_error Detectable rows_to_detect
         detectable_difference DetectableDifference""",

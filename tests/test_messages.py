@@ -84,6 +84,16 @@ CALLS = {
         name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P})
         for name in ("risk_coverage_curve", "area_under_risk_coverage")
     },
+    **{
+        name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P, **more})
+        for name, more in (
+            ("calibration_slope", {"kind": "binary"}),
+            ("calibration_in_the_large", {}),
+            ("loess_calibration_error", {"summary": "e50", "span": 0.5}),
+            ("calibration_test", {"test": "line", "null": "auto", "n_draws": 99}),
+            ("calibration_tests", {"tests": ["line"], "null": "auto", "n_draws": 99}),
+        )
+    },
     "estimate": (
         calibkit.estimate,
         {"metric": "brier_score", "y_true": Y, "y_prob": P, "n_resamples": 20, "random_state": 0},

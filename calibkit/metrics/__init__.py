@@ -20,6 +20,11 @@ from ._estimate import estimate as estimate
 from ._estimate import estimate_or_value as estimate_or_value
 from ._groups import group_table as group_table
 from ._interval import bin_worth as bin_worth
+from ._line import calibration_in_the_large as calibration_in_the_large
+from ._line import calibration_intercept as calibration_intercept
+from ._line import calibration_slope as calibration_slope
+from ._line import observed_expected_ratio as observed_expected_ratio
+from ._loess import loess_calibration_error as loess_calibration_error
 from ._power import Detectable as Detectable
 from ._power import DetectableDifference as DetectableDifference
 from ._power import detectable_difference as detectable_difference
@@ -37,6 +42,9 @@ from ._selective import RiskCoverage as RiskCoverage
 from ._selective import area_under_risk_coverage as area_under_risk_coverage
 from ._selective import risk_coverage_curve as risk_coverage_curve
 from ._table import ScoreTable as ScoreTable
+from ._tests import CalibrationTest as CalibrationTest
+from ._tests import calibration_test as calibration_test
+from ._tests import calibration_tests as calibration_tests
 from ._whole import cumulative_calibration_error as cumulative_calibration_error
 from ._whole import kernel_calibration_error as kernel_calibration_error
 from ._whole import smooth_calibration_error as smooth_calibration_error

@@ -275,6 +275,11 @@ def calibration_error(
     ``weights="frequency"`` the result is that of repeated rows; a label 0.3 with weight 10 is then
     3 events in 10 rows. Plug-in errors are the same for both kinds of weights.
 
+    scikit-learn is preparing a function of the same name, the plug-in l2 error:
+    ``calibration_error(..., debias=False)`` is its number, with ``n_bins`` and ``strategy`` as
+    there. Its bins include their upper borders, and its quantiles lie between two scores, so rows
+    at a border may be in another bin. By default the numbers differ, since ours is debiased.
+
     Time: O(n) for "uniform" without debiasing, otherwise O(n log n).
 
     References

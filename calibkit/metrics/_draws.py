@@ -82,7 +82,7 @@ def group_noise(table: ScoreTable, cells: ScoreTable, rows: Binary, groups: IntA
     return Noise(units * np.sqrt(max(n_groups, 2.0) / freedom), freedom)
 
 
-def _labels(
+def label_draws(
     cells: ScoreTable, n_draws: int, rng: np.random.Generator, noise: Noise | None
 ) -> Iterator[FloatArray]:
     """Yield batches of weighted labels in the cells, drawn from the scores."""
@@ -121,7 +121,7 @@ def null_draws(
 
     Labels are independent, or have the noise of groups.
     """
-    labels = _labels(cells, n_draws, rng, noise)
+    labels = label_draws(cells, n_draws, rng, noise)
     return np.concatenate([kernel(np.broadcast_to(cells.w, wy.shape), wy) for wy in labels])
 
 

@@ -33,6 +33,8 @@ from ._binned import SPECS as BINNED
 from ._decomposition import SPECS as DECOMPOSED
 from ._draws import cell_draws, group_noise, null_band, null_draws, row_draws, unit_sums
 from ._interval import measure, with_bins
+from ._line import SPECS as LINES
+from ._loess import SPECS as CURVES
 from ._score_interval import interval_of, of_classes, of_table
 from ._scoring import SPECS as SCORES
 from ._selective import SPECS as SELECTIVE
@@ -49,7 +51,7 @@ N_CELLS = 512
 _SMALL = 0.05
 
 METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *WHOLE, *DECOMPOSED, *SCORES)}
-_KNOWN = METRICS | {m.name: m for m in SELECTIVE}
+_KNOWN = METRICS | {m.name: m for m in (*SELECTIVE, *LINES, *CURVES)}
 
 
 @dataclass(frozen=True)
@@ -463,7 +465,11 @@ def _on_cells(
     assert spec is not None
     value = spec.function(table, **request.params)
     cells, kernel = spec.cells(table, N_CELLS, **request.settings)
-    if request.method == "auto":
+    if request.method == "auto" and spec.ends is not None:
+        rows = None if table.plain and groups is None else binary
+        drawn = rng, request.n_resamples
+        ends = spec.ends(table, rows, groups, level, *drawn, **request.settings)
+    elif request.method == "auto":
         ends = interval_of(spec, value, of_table(spec, table, binary, groups), level)
     else:
         alone = table.plain and groups is None

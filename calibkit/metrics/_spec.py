@@ -91,6 +91,13 @@ RULES: dict[str, Rule] = {
         "any",
         "test inversion over whole curves",
     ),
+    "line": Rule("`calibration_slope`, `calibration_intercept`", "any", "profile likelihood"),
+    "shift": Rule(
+        "`calibration_in_the_large`, `observed_expected_ratio`",
+        "any",
+        "inverted score test",
+    ),
+    "curve": Rule("`loess_calibration_error`", "any", "test inversion along the observed curve"),
     "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
 }
 
@@ -148,6 +155,9 @@ class Metric:
     influence: Callable[[ScoreTable], tuple[FloatArray, FloatArray]] | None = None
     #: For errors of the whole curve.
     whole: Whole | None = None
+    #: ``(table, rows, groups, level, rng, n_draws, **settings) -> interval``, for metrics with an
+    #: interval that no rule above makes.
+    ends: Callable[..., Interval] | None = None
 
     @property
     def name(self) -> str:
@@ -157,7 +167,7 @@ class Metric:
         """Return a coarse table that keeps the bins apart, and the kernel on it."""
         if self.borders is None:
             cells = table.coarsen(n_cells)
-            return cells, self.kernel(cells, **(settings if self.whole is not None else {}))
+            return cells, self.kernel(cells, **(settings if self.settings else {}))
         borders = self.borders(table, **settings)
         cells = table.coarsen(n_cells, borders=borders)
         return cells, self.kernel(cells, borders=borders, **settings)
