@@ -82,7 +82,7 @@ class Difference:
     caution : str
         Why the interval may be too narrow; otherwise empty.
     freedom : float
-        Degrees of freedom of Student's t over rows or groups; NaN for other intervals.
+        Degrees of freedom of Student's t over rows or groups; 0 for other intervals.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class Difference:
     p_value: float
     p_adjusted: float
     caution: str = ""
-    freedom: float = np.nan
+    freedom: float = 0.0
 
     def reversed(self) -> Difference:
         """Return the second model minus the first.

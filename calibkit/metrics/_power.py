@@ -471,7 +471,7 @@ def detectable_difference(
             f"comparison={spelled(comparison)}; expected the result of compare(...)."
         )
     _check_power(power, alpha)
-    if any(np.isnan(d.freedom) for d in comparison.differences):
+    if any(d.freedom == 0 for d in comparison.differences):
         raise InputError(
             f"comparison has the method {spelled(comparison.method)}; expected one with Student's "
             "t over rows or groups. Compare a score such as brier_score, without folds. For "
