@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from scipy.sparse import csr_matrix
 
 from calibkit import FewGroupsWarning, GroupDisplay, HardScoresWarning, brier_score, group_table
 from calibkit._numerics import families
@@ -175,9 +176,8 @@ def test_max_is_the_largest_of_all_groups_by_chance(monkeypatch):
 
 
 def test_noise_of_many_units_is_that_of_its_covariance(monkeypatch):
-    from scipy.sparse import random as sparse
-
-    root = sparse(6, 4000, 0.3, format="csr", rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    root = csr_matrix(rng.random((6, 4000)) * (rng.random((6, 4000)) < 0.3))
     minima = {}
     for limit in (1e12, 0):
         monkeypatch.setattr(families, "_MOST_NOISE", limit)
