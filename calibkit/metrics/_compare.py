@@ -771,7 +771,8 @@ class _Folds:
         labels = validate_group_labels(folds, n, "folds")
         labels = labels[kept_rows(sample_weight, len(one.y))]
         distinct, codes = np.unique(labels, return_inverse=True)
-        self._ratio = _test_per_train(distinct.tolist(), np.bincount(codes, one.w).tolist())
+        sizes = np.bincount(codes, one.w).astype(np.float64)
+        self._ratio = _test_per_train(distinct.tolist(), sizes.tolist())
         self._level, self._rarer = request.level, _rarer(one.y, one.w)
         self.method = f"corrected resampled t, {len(distinct)} folds"
         self.values, self._compared = {}, {}

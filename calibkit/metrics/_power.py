@@ -587,7 +587,8 @@ class _Test:
         count = np.diff(ends, prepend=0.0).astype(np.int64)
         self.kept = count > 0
         count = count[self.kept]
-        p, rows, w, w2 = (a[self.kept] for a in (cells.p, cells.n, cells.w, cells.w2))
+        p, rows = cells.p[self.kept], cells.n[self.kept]
+        w, w2 = cells.w[self.kept], cells.w2[self.kept]
         none = np.zeros(len(p))
         self.fine = ScoreTable(p, count, w / rows * count, none, w2 / rows * count, none, none)
         worth = n * cells.effective_rows / cells.n_rows
