@@ -237,8 +237,9 @@ class Comparison:
             )
         values = ", ".join(f"{quoted(k)} {value:.4f}" for k, value in self.values.items())
         side = "larger" if self.greater_is_better else "smaller"
-        other = "" if self.quantity == self.metric else "; the difference is of another quantity"
-        lines.append(f"{self.metric} ({side} is better): {values}{other}")
+        lines.append(f"{self.metric} ({side} is better): {values}")
+        if self.quantity != self.metric:
+            lines.append("The differences are those of the debiased squares, not of these values.")
         if self.n_tests > 1:
             lines.append(f"p-values adjusted by Holm's method for {self.n_tests} pairs of models")
         cautions = dict.fromkeys(d.caution for d in self.differences if d.caution)
