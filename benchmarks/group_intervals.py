@@ -4,7 +4,7 @@ Data sets with four groups (2, 8, 30 and 60% of the rows), in which the model ha
 A cell is the lowest coverage of the four groups. A group counts if at least 200 data sets gave it
 an interval. "LOW" marks coverage below the level by more than .02 and three standard errors.
 
-    python benchmarks/group_intervals.py            # five minutes on one core
+    python benchmarks/group_intervals.py            # two minutes on one core
     python benchmarks/group_intervals.py --repeats 200 --cell 0 3
     python benchmarks/group_intervals.py --show     # prints the stored results
 """
