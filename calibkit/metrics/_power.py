@@ -197,8 +197,7 @@ def detectable_error(
     Weights: a row's label does not depend on its weight, and other numbers of rows have weights
     like these. Groups: labels vary as the groups' sums of scores minus labels do; with another
     ``n``, the number of groups changes and their sizes do not. With few groups the power is lower
-    than stated, since the noise is estimated from them (0.74 instead of 0.8 in a simulation of 50
-    groups of 40 rows). The formula for normal noise,
+    than stated, since the noise is estimated from them. The formula for normal noise,
     ``error**2 = (z_alpha + z_power) * sqrt(2 * n_bins) * mean(p * (1 - p)) / n``, gives errors
     that are about 20% too small, since the squared error is skewed.
 
