@@ -309,6 +309,7 @@ def test_without_noise_there_is_no_interval(metric, y, models, given):
 
 def test_verdicts():
     two = compare("brier_score", Y, R200)
+    assert "not of these values" in str(compare("calibration_error", Y, R200))
     assert two.verdict == "q has a lower Brier score than p, by 0.0140 [0.0030, 0.0249], p = 0.037"
     ranks = compare("roc_auc", Y, R200)
     assert ranks.verdict.startswith("No difference is shown: ROC AUC of p minus q is 0.0")

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from scipy.sparse import csr_matrix
 
 from calibkit import FewGroupsWarning, GroupDisplay, HardScoresWarning, brier_score, group_table
 from calibkit._numerics import families
@@ -121,15 +122,20 @@ def test_shrunk_errors_by_hand():
     assert_allclose(shrunk(np.array([0.3, np.nan]), np.ones(2)), [0.3, np.nan])
 
 
-@pytest.mark.parametrize(
-    ("n", "p", "k"), [(1000, 0.004, 9), (1000, 0.996, 990), (200, 0.5, 120), (8, 0.5, 8)]
-)
+@pytest.mark.parametrize(("n", "p", "k"), [(1000, 0.004, 9), (1000, 0.996, 990), (200, 0.5, 120)])
 def test_single_p_values_are_exact_ones(n, p, k):
     y = np.r_[np.ones(k, int), np.zeros(n - k, int)]
     z = group_table(y, np.full(n, p), ["a"] * n, adjust="holm")[0]["z"]
     law = stats.binom(n, p)
     tail = 2 * min(law.cdf(k), law.sf(k - 1))
-    assert_allclose(2 * stats.norm.sf(abs(z)), tail, rtol=0.05 if n > 10 else 3)
+    assert_allclose(2 * stats.norm.sf(abs(z)), tail, rtol=0.05)
+
+
+@pytest.mark.parametrize(("n", "p", "k"), [(8, 0.5, 8), (10, 0.3, 9), (20, 0.5, 19)])
+def test_single_p_values_of_a_few_rows_are_never_too_small(n, p, k):
+    y = np.r_[np.ones(k, int), np.zeros(n - k, int)]
+    z = group_table(y, np.full(n, p), ["a"] * n, adjust="holm")[0]["z"]
+    assert 2 * stats.norm.sf(abs(z)) >= 2 * stats.binom(n, p).sf(k - 1)
 
 
 def test_rare_events_and_rare_non_events():
@@ -175,9 +181,8 @@ def test_max_is_the_largest_of_all_groups_by_chance(monkeypatch):
 
 
 def test_noise_of_many_units_is_that_of_its_covariance(monkeypatch):
-    from scipy.sparse import random as sparse
-
-    root = sparse(6, 4000, 0.3, format="csr", rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    root = csr_matrix(rng.random((6, 4000)) * (rng.random((6, 4000)) < 0.3))
     minima = {}
     for limit in (1e12, 0):
         monkeypatch.setattr(families, "_MOST_NOISE", limit)
@@ -408,3 +413,9 @@ def test_the_plot_of_many_groups_or_of_one():
     one.figure_.canvas.draw()
     with pytest.raises(InputError, match="not a table of groups"):
         GroupDisplay(ResultTable(({"a": 1},)))
+
+
+def test_small_p_values_are_not_printed_as_zero():
+    table = group_table(Y, P**3, REGION)
+    assert max(r["p_value"] for r in table) < 0.001
+    assert {line[table.columns.index("p_value")] for line in table.cells()} == {"< 0.001"}

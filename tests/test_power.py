@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from scipy.optimize import brentq
 
 from calibkit import (
     ScoreTable,
@@ -106,9 +107,9 @@ def test_odd_scores():
     assert np.isnan(nothing.error)
     assert "cannot be detected" in str(nothing)
     assert np.isnan(detectable_error([0.2, 0.8], n_bins=1).error)
-    few = detectable_error(np.full(1000, 1e-6))
-    # One event is enough to detect scores of a millionth, and must occur with probability .8.
-    assert_allclose(few.error, -np.log(0.2) / 1000, rtol=0.9)
+    # Two events detect scores of a millionth (one has a debiased error of 0), and must occur.
+    few = brentq(lambda rate: stats.binom.sf(1, 1000, rate) - 0.8, 1e-6, 0.5)
+    assert_allclose(detectable_error(np.full(1000, 1e-6)).error, few, rtol=0.01)
     certain = np.concatenate((np.zeros(500), P[::2]))
     half = detectable_error(P[::2], n_bins=8)
     assert certain.shape == (1000,)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import brentq
-from scipy.special import expit, logit, logsumexp
+from scipy.special import expit, logsumexp
 from scipy.stats import norm
 
+from benchmarks.race import METRICS, NULLS, expected, made, share_of_failures, turns
 from calibkit import ComparisonAlarm, from_dict, to_dict
 from calibkit._numerics import mean_bets as bets
 
@@ -30,22 +31,6 @@ def test_no_bet_wins_more_than_the_mean_allows(possible):
     assert (factors <= np.exp(bets.STAKES * d[:, None]) * (1 + 1e-12)).all()
     plain = np.maximum(-bets.STAKES * d.min(), -bets.STAKES * d.max()) <= bets.MOST_LOST
     assert_allclose(factors[:, plain], 1 + d[:, None] * bets.STAKES[plain])
-
-
-def expected(alarm, pi, p, q):
-    """Expected differences if the events have probabilities pi."""
-
-    def loss(r):
-        if alarm.metric == "brier_score":
-            return (1 - pi) * r**2 + pi * (1 - r) ** 2
-        r = np.clip(r, alarm.floor, 1 - alarm.floor)
-        return -(1 - pi) * np.log(1 - r) - pi * np.log(r)
-
-    return loss(p) - loss(q)
-
-
-def made(metric, **settings):
-    return ComparisonAlarm(metric, floor=None if metric == "brier_score" else 0.01, **settings)
 
 
 @pytest.mark.parametrize("metric", ["brier_score", "log_loss"])
@@ -117,72 +102,12 @@ def test_interval_and_evidence_by_brute_force(metric):
 # --- how often it is wrong, and how soon it is right
 
 
-def truth(rng, n, center=0.0):
-    return expit(rng.normal(center, 1.2, n))
-
-
-def mirrored(rng, n):
-    """Brier scores that are equally good on each row."""
-    pi = truth(rng, n)
-    gap = np.minimum(pi, 1 - pi) * rng.uniform(-1, 1, n)
-    return pi, pi + gap, pi - gap
-
-
-def turns(length, center=0.0):
-    def draw(rng, n):
-        """One model is calibrated, the other is not; they take turns."""
-        pi = truth(rng, n, center)
-        bad = expit(logit(pi) + 1.0)
-        first = np.arange(n) // length % 2 == 0
-        return pi, np.where(first, pi, bad), np.where(first, bad, pi)
-
-    return draw
-
-
-def drifting(rng, n):
-    """The difference drifts to and fro around 0."""
-    pi = truth(rng, n)
-    move = np.sin(2 * np.pi * np.arange(n) / (n / 3))
-    return pi, expit(logit(pi) + np.maximum(move, 0)), expit(logit(pi) + np.maximum(-move, 0))
-
-
-def coarse(rng, n):
-    """Forecasts that are often almost certain, and wrong."""
-    return rng.choice([0.02, 0.5, 0.98], n), rng.choice([0.001, 0.5], n), rng.choice([0.3, 0.99], n)
-
-
-NULLS = {
-    "mirrored": mirrored,
-    "turns of 1": turns(1),
-    "turns of 500": turns(500),
-    "rare turns": turns(200, -4.0),
-    "drifting": drifting,
-    "coarse": coarse,
-}
 ALPHA = 0.1
 
 
-def share_of_failures(draw, metric, many, n):
-    """Share of streams whose interval ever misses the running mean of expected differences."""
-    failed = 0
-    for seed in range(many):
-        rng = np.random.default_rng([seed, n])
-        pi, p, q = draw(rng, n)
-        alarm = made(metric, alpha=ALPHA)
-        both = np.stack([expected(alarm, np.full(n, k), p, q) for k in (0.0, 1.0)], axis=1)
-        d = both[np.arange(n), (rng.random(n) < pi).astype(int)]
-        logs = np.cumsum(bets.log_factors(d, both.min(axis=1), both.max(axis=1)), axis=0)
-        total = np.cumsum(expected(alarm, pi, p, q))[:, None]
-        failed += bool((bets.log_wealth(logs, total) >= -math.log(ALPHA)).any())
-    return failed / many
-
-
 def check_coverage(draw, metric, many, n):
-    share = share_of_failures(draw, metric, many, n)
+    share = share_of_failures(draw, metric, many, n, ALPHA)
     assert share <= ALPHA + 3.1 * math.sqrt(ALPHA * (1 - ALPHA) / many), share
-
-
-METRICS = ["brier_score", "log_loss"]
 
 
 @pytest.mark.parametrize("draw", NULLS.values(), ids=NULLS)

@@ -29,9 +29,7 @@ def compare_models(
 ) -> dict[str, Any]:
     """Differences of two models, or of more from the one with the lowest Brier score."""
     names = list(problem.models)
-    # A column may be called "all" or "best", which compare reads as words.
-    models = {str(i): p for i, p in enumerate(problem.models.values())}
-    reference = 1 if len(names) == 2 else names.index(best)
+    reference = names[1] if len(names) == 2 else best
     given: dict[str, Any] = {
         "reference": "all",  # the best was found on these rows, from all pairs
         "level": level,
@@ -48,26 +46,22 @@ def compare_models(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
             try:
-                found = compare(
-                    metric.removeprefix("squared_"), problem.y, models, **given, **params
-                )
+                name = metric.removeprefix("squared_")
+                found = compare(name, problem.y, problem.models, **given, **params)
             except ValueError:
                 if metric != "log_loss":
                     raise
                 # The one metric that may be infinite.
                 left_out.append(f"{label}: a model gives probability 0 to a label that occurs")
                 continue
-        pairs = [d for d in found.differences if str(reference) in (d.first, d.second)]
-        named = [
-            replace(d, first=names[int(d.first)], second=names[int(d.second)])
-            for d in (d if d.second == str(reference) else d.reversed() for d in pairs)
-        ]
+        pairs = [d for d in found.differences if reference in (d.first, d.second)]
+        named = [d if d.second == reference else d.reversed() for d in pairs]
         if metric == "brier_score":
             verdict = replace(found, differences=tuple(named)).verdict
         for d in named:
             facts = {k: v for k, v in vars(d).items() if k != "freedom"}
             differences.append({"metric": metric, **facts})
-    out = {"reference": names[reference], "differences": differences, "left_out": left_out}
+    out = {"reference": reference, "differences": differences, "left_out": left_out}
     return {"verdict": verdict, **out}
 
 
@@ -93,7 +87,7 @@ def _several(comparison: dict[str, Any]) -> bool:
 def _meaning(comparison: dict[str, Any]) -> str:
     several = _several(comparison)
     return "differences on the same rows; below 0, the model is better than the one after minus" + (
-        "; Holm: p-values adjusted for the number of models" if several else ""
+        "; Holm: p-values adjusted for all pairs of models" if several else ""
     )
 
 

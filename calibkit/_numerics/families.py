@@ -161,7 +161,7 @@ def shrunk(value: FloatArray, variance: FloatArray) -> FloatArray:
     weight = 1.0 / v
     mean = weight @ e / weight.sum()
     between = weight @ (e - mean) ** 2 - (len(e) - 1.0)
-    tau2 = max(between / (weight.sum() - weight @ weight / weight.sum()), 0.0)
+    tau2 = max(float(between / (weight.sum() - weight @ weight / weight.sum())), 0.0)
     weight = 1.0 / (v + tau2)
     center = weight @ e / weight.sum()
     out[known] = center + tau2 / (tau2 + v) * (e - center)

@@ -22,14 +22,14 @@ _ROUNDING = 2.0**-40
 class Tested(NamedTuple):
     """A difference with its interval and its two-sided p-value.
 
-    ``freedom`` are the degrees of freedom of Student's t over rows or groups, else NaN.
+    ``freedom`` are the degrees of freedom of Student's t over rows or groups, else 0.
     """
 
     value: float
     low: float
     high: float
     p_value: float
-    freedom: float = np.nan
+    freedom: float = 0.0
 
 
 class PairNoise(NamedTuple):
@@ -115,7 +115,7 @@ def resampled(differences: FloatArray, ratio: float, level: float) -> Tested:
     j = len(differences)
     variance = float(differences.var(ddof=1)) * (1.0 / j + ratio)
     tested = students(float(differences.mean()), variance, j - 1.0, level)
-    return tested._replace(freedom=np.nan)  # more rows do not make more folds
+    return tested._replace(freedom=0.0)  # more rows do not make more folds
 
 
 class Bins(NamedTuple):

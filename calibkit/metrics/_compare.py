@@ -82,7 +82,7 @@ class Difference:
     caution : str
         Why the interval may be too narrow; otherwise empty.
     freedom : float
-        Degrees of freedom of Student's t over rows or groups; NaN for other intervals.
+        Degrees of freedom of Student's t over rows or groups; 0 for other intervals.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class Difference:
     p_value: float
     p_adjusted: float
     caution: str = ""
-    freedom: float = np.nan
+    freedom: float = 0.0
 
     def reversed(self) -> Difference:
         """Return the second model minus the first.
@@ -237,8 +237,9 @@ class Comparison:
             )
         values = ", ".join(f"{quoted(k)} {value:.4f}" for k, value in self.values.items())
         side = "larger" if self.greater_is_better else "smaller"
-        other = "" if self.quantity == self.metric else "; the difference is of another quantity"
-        lines.append(f"{self.metric} ({side} is better): {values}{other}")
+        lines.append(f"{self.metric} ({side} is better): {values}")
+        if self.quantity != self.metric:
+            lines.append("The differences are those of the debiased squares, not of these values.")
         if self.n_tests > 1:
             lines.append(f"p-values adjusted by Holm's method for {self.n_tests} pairs of models")
         cautions = dict.fromkeys(d.caution for d in self.differences if d.caution)
@@ -771,7 +772,8 @@ class _Folds:
         labels = validate_group_labels(folds, n, "folds")
         labels = labels[kept_rows(sample_weight, len(one.y))]
         distinct, codes = np.unique(labels, return_inverse=True)
-        self._ratio = _test_per_train(distinct.tolist(), np.bincount(codes, one.w).tolist())
+        sizes = np.bincount(codes, one.w).astype(np.float64)
+        self._ratio = _test_per_train(distinct.tolist(), sizes.tolist())
         self._level, self._rarer = request.level, _rarer(one.y, one.w)
         self.method = f"corrected resampled t, {len(distinct)} folds"
         self.values, self._compared = {}, {}

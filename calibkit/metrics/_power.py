@@ -197,8 +197,7 @@ def detectable_error(
     Weights: a row's label does not depend on its weight, and other numbers of rows have weights
     like these. Groups: labels vary as the groups' sums of scores minus labels do; with another
     ``n``, the number of groups changes and their sizes do not. With few groups the power is lower
-    than stated, since the noise is estimated from them (0.74 instead of 0.8 in a simulation of 50
-    groups of 40 rows). The formula for normal noise,
+    than stated, since the noise is estimated from them. The formula for normal noise,
     ``error**2 = (z_alpha + z_power) * sqrt(2 * n_bins) * mean(p * (1 - p)) / n``, gives errors
     that are about 20% too small, since the squared error is skewed.
 
@@ -471,7 +470,7 @@ def detectable_difference(
             f"comparison={spelled(comparison)}; expected the result of compare(...)."
         )
     _check_power(power, alpha)
-    if any(np.isnan(d.freedom) for d in comparison.differences):
+    if any(d.freedom == 0 for d in comparison.differences):
         raise InputError(
             f"comparison has the method {spelled(comparison.method)}; expected one with Student's "
             "t over rows or groups. Compare a score such as brier_score, without folds. For "
@@ -587,7 +586,8 @@ class _Test:
         count = np.diff(ends, prepend=0.0).astype(np.int64)
         self.kept = count > 0
         count = count[self.kept]
-        p, rows, w, w2 = (a[self.kept] for a in (cells.p, cells.n, cells.w, cells.w2))
+        p, rows = cells.p[self.kept], cells.n[self.kept]
+        w, w2 = cells.w[self.kept], cells.w2[self.kept]
         none = np.zeros(len(p))
         self.fine = ScoreTable(p, count, w / rows * count, none, w2 / rows * count, none, none)
         worth = n * cells.effective_rows / cells.n_rows

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
-from .._core.printed import printable
+from .._core.printed import p_text, printable
 from ._estimate import Estimate
 
 #: Characters that are commands in LaTeX.
@@ -152,13 +152,19 @@ class ResultTable:
         lines : list of list of str
             One list of cells per row, in the order of ``columns``.
         """
-        return [[_shown(v, k not in self.brief) for k, v in row.items()] for row in self.rows]
+        return [[_cell(k, v, k not in self.brief) for k, v in row.items()] for row in self.rows]
 
     def _heads(self) -> list[str]:
         return [_shown(str(name)) for name in self.columns]
 
     def _is_text(self, column: str) -> bool:
         return any(isinstance(row[column], str) for row in self.rows)
+
+
+def _cell(column: str, value: Any, interval: bool) -> str:
+    if column in ("p_value", "p_adjusted") and not np.isnan(value):
+        return p_text(value)
+    return _shown(value, interval)
 
 
 def _shown(value: Any, interval: bool = True) -> str:

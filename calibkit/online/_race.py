@@ -114,7 +114,7 @@ class ComparisonAlarm(Traced):
 
     The price of looking at any time: to find the better model with probability 0.8, about 1.7 to
     2.1 times as many rows are needed as for one test at a fixed number of rows, and up to 2.5 times
-    if the event is rare or the models differ much.
+    if the event is rare or the models differ much (``benchmarks/race.py``).
 
     The log loss has no bound: one forecast of 0 for an event can outweigh all other rows. With
     ``floor``, the clipped forecasts are compared.
