@@ -67,7 +67,7 @@ def _smooth_raw(problem: Binary | ScoreTable, *, scale: str, **_: Any) -> float:
         total = problem.w.sum()
     else:
         mass = problem.p - problem.y
-        total = len(mass)
+        total = np.float64(len(mass))
         if problem.w is not None:
             mass, total = problem.w * mass, problem.w.sum()
     x, reach = _positions(problem.p, scale)
