@@ -173,7 +173,7 @@ def test_weighted_statistics():
     assert_allclose(found.statistic, W @ (Y - P) / deviation)
     x = np.column_stack((np.ones(200), z))
     bread, meat = (x.T @ (x * (a * v)[:, None]) for a in (W, W**2))
-    scales = np.linalg.eigvals(np.linalg.inv(bread) @ meat)
+    scales = np.linalg.eigvals(np.linalg.inv(bread) @ meat).real
     loss = loss_of(Y, P, W)
     ratio = 2 * (loss((0, 1)) - optimize.minimize(loss, (0, 1), tol=1e-12).fun)
     found = run("line", sample_weight=3 * W, null="asymptotic")

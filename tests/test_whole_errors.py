@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.integrate import trapezoid
 from scipy.optimize import brentq
 from scipy.special import logit
 from scipy.stats import binom
@@ -51,7 +52,7 @@ def smooth_by_quadrature(x, mass, images):
         centers = np.concatenate((x, -x, 2 - x, 2 + x, x - 2)) if images else x
         weights = np.tile(mass, 5) if images else mass
         kernel = np.exp(-0.5 * ((t[:, None] - centers) / s) ** 2) / (s * np.sqrt(2 * np.pi))
-        return np.trapezoid(np.abs(kernel @ weights), t)
+        return trapezoid(np.abs(kernel @ weights), t)
 
     return brentq(lambda s: size(s) - s, 0.01, 0.5, xtol=1e-6)
 

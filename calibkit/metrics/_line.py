@@ -167,7 +167,7 @@ def calibration_slope(
     --------
     >>> from calibkit import calibration_slope
     >>> round(calibration_slope([0, 0, 1, 0, 1, 1], [0.01, 0.2, 0.3, 0.6, 0.9, 0.99]), 2)
-    0.65
+    0.85
     """
     table = one_table((y_true, y_prob, sample_weight, weights, pos_label, classes), kind)
     return float(_fitted(_with_odds(table, "the slope"), "the slope").slope[0])
@@ -208,7 +208,7 @@ def calibration_intercept(
     --------
     >>> from calibkit import calibration_intercept
     >>> round(calibration_intercept([0, 0, 1, 0, 1, 1], [0.01, 0.2, 0.3, 0.6, 0.9, 0.99]), 2)
-    0.08
+    -0.02
     """
     table = one_table((y_true, y_prob, sample_weight, weights, pos_label, classes), kind)
     line = _fitted(_with_odds(table, "the intercept"), "the intercept")
