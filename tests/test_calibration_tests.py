@@ -7,7 +7,9 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import optimize, stats
 from scipy.special import expit, logit
+from sklearn.isotonic import isotonic_regression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from calibkit import (
     ScoreTable,
@@ -25,7 +27,11 @@ from calibkit._core.warnings import FewGroupsWarning, SaturatedScoresWarning
 from calibkit._numerics.copula import label_draws, parts_of, shared_correlations
 from calibkit._numerics.loess import local_lines
 from calibkit._numerics.recalibration import sum_tail
+from calibkit.metrics import METRICS
 from calibkit.metrics._tests import TESTS
+from calibkit.metrics._whole_interval import whole_test
+
+from .test_whole_errors import kernel_by_pairs, smooth_by_quadrature
 
 INDEX = np.arange(200)
 P = (INDEX + 0.5) / 200
@@ -73,7 +79,7 @@ def test_values_of_the_second_set():
         calibration_in_the_large(Y2, P), calibration_intercept(Y2, P), calibration_slope(Y2, P),
         observed_expected_ratio(Y2, P), loess_calibration_error(Y2, P),
         loess_calibration_error(Y2, P, span=0.2),
-        *(run(n, Y2, null="asymptotic").statistic for n in TESTS if TESTS[n].tail),
+        *(row["statistic"] for row in calibration_tests(Y2, P, tests=list(TESTS)[:4], n_draws=99)),
     ]  # fmt: skip
     assert_allclose(found, SECOND, rtol=2e-6)
 
@@ -195,6 +201,53 @@ def test_counts_are_repeated_rows():
     assert_allclose(calibration_test("line", table).statistic, run("line", *again).statistic)
 
 
+@SETS
+def test_statistics_of_whole_curves(y):
+    d, z = P - y, logit(P)
+    path = np.cumsum(-d) / 200
+    fit = isotonic_regression(y)
+    expected = {
+        "smooth": smooth_by_quadrature(P, d / 200, images=True),
+        "smooth_logit": smooth_by_quadrature(z, d / 200, images=False),
+        "kernel": kernel_by_pairs(y, P, np.ones(200), 0.295),
+        "kuiper": path.max(initial=0) - path.min(initial=0),
+        "ks": np.abs(path).max(),
+        "corp": np.mean((P - y) ** 2 - (fit - y) ** 2),
+        "corp_log": log_loss(y, P) - log_loss(y, fit),
+    }
+    found = {row["test"]: row["statistic"] for row in calibration_tests(y, P, n_draws=99)}
+    for name, value in expected.items():
+        assert_allclose(found[name], value, rtol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("x", [0.9, 1.5, 2.5])
+def test_laws_of_cumulative_differences(x):
+    """The other series of the same laws, which add up probabilities from the left."""
+    k = np.arange(50) + 0.5
+    pi = np.pi**2 * k**2
+    within = {
+        "kuiper": ((8 / x**2 + 2 / pi) * np.exp(-2 * pi / x**2)).sum(),
+        "ks": (2 / np.pi * (-1.0) ** np.arange(50) / k * np.exp(-pi / 2 / x**2)).sum(),
+    }
+    table = ScoreTable.from_arrays([0, 1] * 50, [0.5] * 100)  # standard deviation 0.05
+    for name, chance in within.items():
+        found = TESTS[name].tail(table, x * 0.05).p_value
+        assert_allclose(found, 1 - chance, rtol=1e-7)
+
+
+def test_estimates_and_tests_of_one_error_agree():
+    for name, metric, settings in (
+        ("smooth", "smooth_calibration_error", {"scale": "probability"}),
+        ("kernel", "kernel_calibration_error", {"bandwidth": None}),
+        ("ks", "cumulative_calibration_error", {"statistic": "ks"}),
+        ("corp_log", "corp_miscalibration", {"loss": "log"}),
+    ):
+        p = run(name, Y2).p_value
+        problems, rng = [(ScoreTable.from_arrays(Y2, P), None)], np.random.default_rng(0)
+        of_estimate = whole_test(METRICS[metric].whole, problems, settings, 999, rng, None).p_value
+        assert abs(p - of_estimate) < 4 * np.sqrt(2 * p * (1 - p) / 1000) + 1e-3, name
+
+
 def test_monte_carlo_agrees_with_the_known_laws():
     for name in ("line", "spiegelhalter", "hosmer_lemeshow"):
         known = run(name, Y2, null="asymptotic").p_value
@@ -310,7 +363,7 @@ def test_several_classes():
 
 
 def test_the_table_says_what_each_test_misses():
-    table = calibration_tests(Y, P)
+    table = calibration_tests(Y, P, n_draws=199)
     assert [row["test"] for row in table] == list(TESTS)
     assert all(row["blind_to"] and row["sees"] for row in table)
     # The slope test sees what Spiegelhalter's does not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from .._numerics.recalibration import fit_lines, log_likelihood, sum_tail
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind, Weights
 from ._binned import raw_kernel
+from ._decomposition import SPECS as DECOMPOSED
 from ._draws import label_draws, lower_ends
 from ._estimate import _rows_of
 from ._line import inner, refuted
@@ -37,7 +39,9 @@ from ._loess import SPECS as CURVES
 from ._result_table import ResultTable
 from ._spec import Kernel
 from ._table import ScoreTable
+from ._whole import SPECS as WHOLE
 
+_WHOLES = {m.name: m.whole for m in (*WHOLE, *DECOMPOSED) if m.whole is not None}
 #: Cells on which statistics are computed, and on which labels are drawn.
 _CELLS, _DRAWN = 4096, 512
 #: The same where labels are drawn for each group.
@@ -89,6 +93,8 @@ class Test:
     #: ``cells -> (cells, k)``: with groups, the test of sums of residuals times these replaces the
     #: statistic by a cluster-robust one.
     loadings: Callable[[ScoreTable], FloatArray] | None = None
+    #: The statistic as it is shown, if that is not the one on cells.
+    value: Callable[[ScoreTable], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -326,6 +332,34 @@ def _loess(cells: ScoreTable) -> Kernel:
     return spec.kernel(cells, summary="ici", span=0.75)
 
 
+def _of_whole(name: str, metric: str, sees: str, blind_to: str, **settings: Any) -> Test:
+    """The test whose statistic is an error of the whole curve."""
+    whole = _WHOLES[metric]
+
+    def value(table: ScoreTable) -> float:
+        return float(whole.raw(table, **settings))
+
+    tail = None
+    if metric == "cumulative_calibration_error":
+        tail = partial(_brownian_tail, settings["statistic"])
+    return Test(name, partial(whole.kernel, **settings), sees, blind_to, tail, value=value)
+
+
+def _brownian_tail(statistic: str, table: ScoreTable, value: float) -> Tail:
+    """Laws of the range of a Brownian motion (Feller 1951) and of its largest distance from 0."""
+    ones = _mean(table)
+    deviation = _deviation(table, ones)
+    law = f"{'range' if statistic == 'kuiper' else 'largest distance'} of a Brownian motion"
+    if not deviation[0] > 0:
+        return Tail(np.nan, law, np.inf)
+    steps = np.sqrt(table.w2 * table.p * (1.0 - table.p)) / deviation[0]
+    doubt = max(_doubt(table, ones / deviation), _HALF_STEP * float(steps.max()))
+    k = np.arange(1, 100)
+    times = 8.0 * k * (-1.0) ** (k - 1) if statistic == "kuiper" else 4.0 * np.sin(0.5 * np.pi * k)
+    x = max(value * float(table.w.sum() / deviation[0]), 0.2)  # below, the p-value is 1
+    return Tail(float(np.clip(times @ ndtr(-k * x), 0.0, 1.0)), law, doubt)
+
+
 #: All tests. A new one needs an entry here, and nothing else.
 TESTS = {
     test.name: test
@@ -377,6 +411,55 @@ TESTS = {
             "smooth errors of any shape",
             "errors that change sign within three quarters of the rows",
         ),
+        _of_whole(
+            "smooth",
+            "smooth_calibration_error",
+            "errors of any shape that many rows share",
+            "errors that change sign within a short range of scores, or are few and near 0 or 1",
+            scale="probability",
+        ),
+        _of_whole(
+            "smooth_logit",
+            "smooth_calibration_error",
+            "errors of any shape, near 0 and 1 too",
+            "errors that change sign within a short range of log-odds",
+            scale="logit",
+        ),
+        _of_whole(
+            "kernel",
+            "kernel_calibration_error",
+            "errors of one sign where scores are similar",
+            "errors that change sign within the median distance of two scores",
+            bandwidth=None,
+        ),
+        _of_whole(
+            "kuiper",
+            "cumulative_calibration_error",
+            "errors of one sign over some range of scores",
+            "errors that change sign often",
+            statistic="kuiper",
+        ),
+        _of_whole(
+            "ks",
+            "cumulative_calibration_error",
+            "errors of one sign up to some score",
+            "errors that change sign often; errors in the middle that cancel",
+            statistic="ks",
+        ),
+        _of_whole(
+            "corp",
+            "corp_miscalibration",
+            "a loss of Brier score that an increasing map of the scores mends",
+            "a wrong order of the scores; small errors, since the map may have many steps",
+            loss="brier",
+        ),
+        _of_whole(
+            "corp_log",
+            "corp_miscalibration",
+            "a loss of log loss that an increasing map mends: errors near 0 and 1 too",
+            "a wrong order of the scores; small errors, since the map may have many steps",
+            loss="log",
+        ),
     )
 }
 
@@ -402,8 +485,7 @@ def calibration_test(
     Parameters
     ----------
     test : str
-        "in_the_large", "line", "spiegelhalter", "hosmer_lemeshow", "binned" or "loess", see
-        :func:`calibration_tests`.
+        A name that ``tests`` of :func:`calibration_tests` lists, such as "line".
     y_true : array-like of shape (n,), or ScoreTable
         Labels, or a table of unweighted rows.
     y_prob, null : optional
@@ -467,7 +549,10 @@ def calibration_tests(
         observed and expected; "line" tests intercept 0 and slope 1; "spiegelhalter" is
         Spiegelhalter's z, two-sided; "hosmer_lemeshow" compares events in ten groups of equal mass;
         "binned" is the debiased squared error of 15 equal-mass bins; "loess" is the ICI of
-        :func:`loess_calibration_error`.
+        :func:`loess_calibration_error`; "smooth", "smooth_logit", "kernel" (squared), "kuiper",
+        "ks", "corp" and "corp_log" are :func:`smooth_calibration_error`,
+        :func:`kernel_calibration_error`, :func:`cumulative_calibration_error` and
+        :func:`corp_miscalibration` with these settings.
     null : {"auto", "asymptotic", "monte_carlo"}, default="auto"
         Law of the statistic if the model is calibrated: an approximate one ("asymptotic"), labels
         drawn from the probabilities ("monte_carlo"), or the former only where it is accurate.
@@ -763,9 +848,10 @@ def _run(
     open_: dict[int, Callable[[FloatArray], FloatArray]] = {}
     for i, test in enumerate(tests):
         known = test.sees, test.blind_to
-        value, tail = np.nan, None
+        value, tail = np.nan if test.value is None else test.value(table), None
         if test.tail is not None and not grouped:
-            value = float(test.statistic(fine)(fine.w, fine.wy))
+            if test.value is None:
+                value = float(test.statistic(fine)(fine.w, fine.wy))
             tail = test.tail(fine, value)
         if tail is not None and (null == "asymptotic" or (null == "auto" and tail.exact)):
             found.append(
