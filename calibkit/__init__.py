@@ -9,7 +9,8 @@ a calibrator. compare_calibrators compares all of them on your data by cross-val
 Metrics: calibration_error, squared_calibration_error, expected_calibration_error,
 maximum_calibration_error, brier_score, brier_skill_score, log_loss, log_loss_skill_score, roc_auc,
 calibration_slope, calibration_intercept, calibration_in_the_large, observed_expected_ratio,
-loess_calibration_error (ICI, E50, E90, Emax), risk_coverage_curve and area_under_risk_coverage.
+loess_calibration_error (ICI, E50, E90, Emax), risk_coverage_curve, area_under_risk_coverage and
+decision_curve (net benefit).
 calibration_tests runs tests of calibration, and calibration_test one of them.
 estimate adds a confidence interval to any metric, compare says which of several models is better,
 group_table where a model is wrong, and detectable_error whether the rows are enough (rows_to_detect
@@ -25,7 +26,8 @@ Decisions: the module decisions evaluates confidence signals, calibrates them wi
 cross-validation, transfers calibrators to other tasks, and decides whether to accept, review or
 discard an output, with an error-rate guarantee.
 Generated code: the module codegen computes confidence signals from token log-probabilities.
-Plots: ReliabilityDisplay, RiskCoverageDisplay, DriftDisplay, ComparisonDisplay and GroupDisplay.
+Plots: ReliabilityDisplay, RiskCoverageDisplay, DecisionCurveDisplay, DriftDisplay,
+ComparisonDisplay and GroupDisplay.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
 Your own calibrators: the module base.
 """
@@ -78,6 +80,7 @@ from .calibrators import VectorScalingCalibrator as VectorScalingCalibrator
 from .calibrators import VennAbersCalibrator as VennAbersCalibrator
 from .metrics import CalibrationTest as CalibrationTest
 from .metrics import Comparison as Comparison
+from .metrics import DecisionCurve as DecisionCurve
 from .metrics import Detectable as Detectable
 from .metrics import DetectableDifference as DetectableDifference
 from .metrics import Difference as Difference
@@ -98,6 +101,7 @@ from .metrics import certify as certify
 from .metrics import compare as compare
 from .metrics import corp_miscalibration as corp_miscalibration
 from .metrics import cumulative_calibration_error as cumulative_calibration_error
+from .metrics import decision_curve as decision_curve
 from .metrics import decompose_score as decompose_score
 from .metrics import detectable_difference as detectable_difference
 from .metrics import detectable_error as detectable_error
@@ -128,6 +132,7 @@ if TYPE_CHECKING:
     from . import codegen as codegen
     from . import decisions as decisions
     from .displays import ComparisonDisplay as ComparisonDisplay
+    from .displays import DecisionCurveDisplay as DecisionCurveDisplay
     from .displays import DriftDisplay as DriftDisplay
     from .displays import GroupDisplay as GroupDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
@@ -147,6 +152,8 @@ __all__ = [
     "Comparison",
     "ComparisonAlarm",
     "ComparisonDisplay",
+    "DecisionCurve",
+    "DecisionCurveDisplay",
     "Detectable",
     "DetectableDifference",
     "Difference",
@@ -201,6 +208,7 @@ __all__ = [
     "compare_online_calibrators",
     "corp_miscalibration",
     "cumulative_calibration_error",
+    "decision_curve",
     "decisions",
     "decompose_score",
     "detectable_difference",
@@ -232,8 +240,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _LAZY = (
-    "ComparisonDisplay", "DriftDisplay", "GroupDisplay", "ReliabilityDisplay",
-    "RiskCoverageDisplay",
+    "ComparisonDisplay", "DecisionCurveDisplay", "DriftDisplay", "GroupDisplay",
+    "ReliabilityDisplay", "RiskCoverageDisplay",
 )  # fmt: skip
 
 

@@ -47,9 +47,11 @@ SECTIONS = {
     "Compare models, look into groups, ask for enough rows": """compare Comparison Difference
         group_table detectable_error Detectable rows_to_detect
         detectable_difference DetectableDifference""",
-    "Plot": "ReliabilityDisplay DriftDisplay RiskCoverageDisplay ComparisonDisplay GroupDisplay",
+    "Plot": """ReliabilityDisplay DecisionCurveDisplay DriftDisplay RiskCoverageDisplay
+        ComparisonDisplay GroupDisplay""",
     "Save and load": "save load to_dict from_dict",
-    "Decide by a threshold": "risk_coverage_curve RiskCoverage area_under_risk_coverage",
+    "Decide by a threshold": """decision_curve DecisionCurve risk_coverage_curve RiskCoverage
+        area_under_risk_coverage""",
     "Certify": "certify Certificate rows_to_certify BinsCertificate",
     "Generated code: `calibkit.codegen`": """codegen.read_generations codegen.read_results
         codegen.join_results codegen.Generations codegen.Results codegen.Scored

@@ -150,6 +150,13 @@ CALLS = {
         {"y_true": Y, "y_prob": P, "n_resamples": 20},
     ),
     "DriftDisplay": (DriftDisplay.from_predictions, {"y_true": Y, "y_prob": P}),
+    **{
+        name: (call, {"y_true": Y, "y_prob": P, "thresholds": 0.5, "reference": "all"})
+        for name, call in (
+            ("decision_curve", calibkit.decision_curve),
+            ("DecisionCurveDisplay", calibkit.DecisionCurveDisplay.from_predictions),
+        )
+    },
     "CalibratedClassifier": (_fit(CalibratedClassifier, estimator=GaussianNB()), {}),
     "OnlineCalibratedClassifier": (
         _fit(OnlineCalibratedClassifier, estimator=GaussianNB()),

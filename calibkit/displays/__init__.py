@@ -1,6 +1,7 @@
 """Plots of calibration; matplotlib is imported only when a plot is drawn."""
 
 from ._comparison import ComparisonDisplay as ComparisonDisplay
+from ._decision import DecisionCurveDisplay as DecisionCurveDisplay
 from ._drift import DriftDisplay as DriftDisplay
 from ._groups import GroupDisplay as GroupDisplay
 from ._numbers import Numbers as Numbers

@@ -10,6 +10,8 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.optional import require
 from .._core.printed import spelled
+from .._typing import Self
+from ._style import new_figure
 
 #: Name of a single model or method without a name.
 DEFAULT_NAME = "Model"
@@ -29,6 +31,47 @@ class Display:
     def _parts(self) -> Iterator[dict[str, Any]]:
         """Yield the names and columns of each curve."""
         raise TypeError(f"{type(self).__name__} must define _parts().")
+
+    def _size(self) -> tuple[float, float]:
+        """Width and height of a new figure in inches."""
+        raise TypeError(f"{type(self).__name__} must define _size().")
+
+    def _draw(self, ax: Any) -> None:
+        """Draw everything in these axes."""
+        raise TypeError(f"{type(self).__name__} must define _draw().")
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the display again.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; default: a new figure.
+
+        Returns
+        -------
+        display : Display
+            The same display, with ``ax_`` and ``figure_`` set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from calibkit import RiskCoverageDisplay
+        >>> y, p = [1, 1, 0, 0] * 9, [0.9, 0.8, 0.8, 0.1] * 9
+        >>> display = RiskCoverageDisplay.from_predictions(y, p)
+        >>> display.plot().ax_.get_xlabel()
+        'Coverage: share of outputs accepted'
+        """
+        require("matplotlib", "plot")
+        if ax is None:
+            ax = new_figure(*self._size()).add_subplot()
+        self._draw(ax)
+        self.ax_ = ax
+        return self
 
     def frame(self) -> Any:
         """Return the numbers of the plot as a data frame, one row per point of a curve.

@@ -12,7 +12,7 @@ from .._core.optional import require
 from .._core.params import percent
 from .._typing import FloatArray
 from ._base import Display
-from ._style import GREY, font_size, key_size, key_style, new_figure, plain_axes, style_of
+from ._style import GREY, font_size, key_size, key_style, plain_axes, style_of
 
 #: In inches: width of a new figure, height of a line.
 _WIDTH, _LINE = 5.6, 0.24
@@ -62,36 +62,11 @@ class ComparisonDisplay(Display):
         self.comparison_ = comparison
         self.curves_ = {r["name"]: r for r in comparison.records if not r["failure"]}
 
-    def plot(self, ax: Any = None) -> ComparisonDisplay:
-        """Draw the display.
+    def _size(self) -> tuple[float, float]:
+        return _WIDTH, 1.1 + _LINE * len(self.curves_)
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; default: a new figure.
-
-        Returns
-        -------
-        display : ComparisonDisplay
-            The same display, with ``ax_`` and ``figure_`` set.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-
-        Examples
-        --------
-        >>> from calibkit import ComparisonDisplay, compare_calibrators
-        >>> y, p = [0, 1, 1, 0, 1] * 40, [0.2, 0.7, 0.8, 0.6, 0.3] * 40
-        >>> display = ComparisonDisplay(compare_calibrators(p, y, ["platt"]))
-        >>> display.plot().ax_.get_xlabel()
-        'Log loss minus that of the best method (nats)'
-        """
-        require("matplotlib", "plot")
+    def _draw(self, ax: Any) -> None:
         names = list(self.curves_)
-        if ax is None:
-            ax = new_figure(_WIDTH, 1.1 + _LINE * len(names)).add_subplot()
         values = np.array([[r[k] for k in DIFFERENCE] for r in self.curves_.values()])
         left, right = _limits(values)
         margin = 0.03 * (right - left)
@@ -113,8 +88,6 @@ class ComparisonDisplay(Display):
         plain_axes(ax)
         self._write_losses(ax)
         self._place_key(ax)
-        self.ax_ = ax
-        return self
 
     def _write_losses(self, ax: Any) -> None:
         """Write the log loss of each method to the right of its line."""

@@ -10,14 +10,13 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.optional import require
 from .._core.params import check_choice, check_int, percent
-from .._core.printed import p_text, printable
+from .._core.printed import p_text
 from ..metrics import ResultTable, group_table
 from ._base import Display
-from ._style import GREY, font_size, key_size, key_style, new_figure, plain_axes, style_of
+from ._style import GREY, font_size, key_size, key_style, plain_axes, short_name, style_of
 
 #: In inches: width of the panel, of a letter of a name, and height of a line.
 _WIDTH, _LETTER, _LINE = 4.6, 0.066, 0.24
-_LONGEST = 48
 #: What marks a group: its style, and whether its dot is filled.
 _KINDS = {"": (0, True), "miscalibrated": (1, True), "not estimable": (0, False)}
 _NEEDED = ("group", "n", "error", "error_shrunk", "z", "p_value", "flag")
@@ -135,36 +134,12 @@ class GroupDisplay(Display):
         table = group_table(y_true, y_prob, by, **settings)
         return cls(table, max_groups=max_groups, order=order).plot(ax)
 
-    def plot(self, ax: Any = None) -> GroupDisplay:
-        """Draw the display.
+    def _size(self) -> tuple[float, float]:
+        longest = max(len(short_name(name)) for name in self.curves_)
+        return _WIDTH + _LETTER * longest, 1.25 + _LINE * len(self.curves_)
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; default: a new figure.
-
-        Returns
-        -------
-        display : GroupDisplay
-            The same display, with ``ax_`` and ``figure_`` set.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-
-        Examples
-        --------
-        >>> from calibkit import GroupDisplay, group_table
-        >>> y, p = [0, 1, 1, 0, 1] * 40, [0.2, 0.7, 0.8, 0.6, 0.3] * 40
-        >>> GroupDisplay(group_table(y, p, by=["a", "b"] * 100)).plot().ax_.get_xlabel()
-        'Error: predicted minus observed'
-        """
-        require("matplotlib", "plot")
-        names = [_short(name) for name in self.curves_]
-        if ax is None:
-            width = _WIDTH + _LETTER * max(map(len, names))
-            ax = new_figure(width, 1.25 + _LINE * len(names)).add_subplot()
+    def _draw(self, ax: Any) -> None:
+        names = [short_name(name) for name in self.curves_]
         left, right = self._limits()
         margin = 0.04 * (right - left)
         ax.axvline(0.0, color=GREY, lw=0.8, zorder=1.5, gid="zero")
@@ -188,8 +163,6 @@ class GroupDisplay(Display):
         plain_axes(ax)
         self._write_numbers(ax)
         self._place_key(ax)
-        self.ax_ = ax
-        return self
 
     def _limits(self) -> tuple[float, float]:
         """Ends of the horizontal scale: of the groups that are estimable, if there are any."""
@@ -244,11 +217,3 @@ class GroupDisplay(Display):
 _SHRUNK: dict[str, Any] = {
     "marker": "D", "ms": 3.2, "mfc": "white", "mec": "black", "mew": 0.7, "ls": "none", "zorder": 3,
 }  # fmt: skip
-
-
-def _short(name: str) -> str:
-    text = printable(name)
-    if len(text) <= _LONGEST:
-        return text
-    half = (_LONGEST - 1) // 2
-    return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"

@@ -24,7 +24,6 @@ from ._style import (
     font_size,
     interval_text,
     key_style,
-    new_figure,
     plain_axes,
     style_of,
 )
@@ -213,35 +212,10 @@ class RiskCoverageDisplay(Display):
             )
         return cls(curves, areas, marks, max_error, level).plot(ax)
 
-    def plot(self, ax: Any = None) -> RiskCoverageDisplay:
-        """Draw the display again.
+    def _size(self) -> tuple[float, float]:
+        return WIDTH, 0.8 * WIDTH
 
-        Parameters
-        ----------
-        ax : Axes, optional
-            Where to draw; default: a new figure.
-
-        Returns
-        -------
-        display : RiskCoverageDisplay
-            The same display, with ``ax_`` and ``figure_`` set.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-
-        Examples
-        --------
-        >>> from calibkit import RiskCoverageDisplay
-        >>> y, p = [1, 1, 0, 0] * 9, [0.9, 0.8, 0.8, 0.1] * 9
-        >>> display = RiskCoverageDisplay.from_predictions(y, p)
-        >>> display.plot().ax_.get_xlabel()
-        'Coverage: share of outputs accepted'
-        """
-        require("matplotlib", "plot")
-        if ax is None:
-            ax = new_figure(WIDTH, 0.8 * WIDTH).add_subplot()
+    def _draw(self, ax: Any) -> None:
         handles = []
         for i, (signal, curve) in enumerate(self.curves_.items()):
             handles += self._draw_curve(ax, i, signal, curve)
@@ -253,8 +227,6 @@ class RiskCoverageDisplay(Display):
         plain_axes(ax)
         style = key_style(f"brackets and bands: {percent(self._level)} intervals")
         ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), **style)
-        self.ax_ = ax
-        return self
 
     def _draw_curve(self, ax: Any, i: int, signal: str, curve: RiskCurve) -> list[Any]:
         style = style_of(i)

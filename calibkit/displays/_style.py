@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
+from .._core.printed import printable
 from ..metrics import Difference, Estimate
 
 #: Width of a new figure in inches.
 WIDTH = 4.1
 GREY = "#767676"
+#: Letters of the longest name that is written out.
+_LONGEST = 48
 #: Colors that color-blind readers can distinguish (Okabe and Ito), and a marker for each.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -70,6 +73,15 @@ def plain_axes(ax: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_linewidth(0.6)
     ax.tick_params(labelsize=0.89 * font_size(), width=0.6, length=3)
+
+
+def short_name(name: str) -> str:
+    """Return a name that can be printed, without the middle of a long one."""
+    text = printable(name)
+    if len(text) <= _LONGEST:
+        return text
+    half = (_LONGEST - 1) // 2
+    return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
 
 
 def key_size() -> float:

@@ -11,6 +11,8 @@ from ._certify import rows_to_certify as rows_to_certify
 from ._compare import Comparison as Comparison
 from ._compare import Difference as Difference
 from ._compare import compare as compare
+from ._decision import DecisionCurve as DecisionCurve
+from ._decision import decision_curve as decision_curve
 from ._decomposition import ScoreDecomposition as ScoreDecomposition
 from ._decomposition import corp_miscalibration as corp_miscalibration
 from ._decomposition import decompose_score as decompose_score

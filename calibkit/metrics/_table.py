@@ -31,7 +31,7 @@ from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Strategy, Weights
 
 #: Columns that add up beside ``n``.
-_SUMS = ("w", "wy", "w2", "w2y", "w2yy")
+SUMS = ("w", "wy", "w2", "w2y", "w2yy")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,12 +117,7 @@ class ScoreTable:
         """
         given = sample_weight, weights, pos_label
         rows = validate_problem(y_true, y_prob, *given, fractions=True)
-        if (k := rows.scores.n_classes) > 2:
-            raise InputError(
-                f"y_prob has {k} columns; expected the probability of one event. Pass one column, "
-                "or for the predicted class y_true == p.argmax(1) and p.max(1)."
-            )
-        return cls._from_binary(reduce_rows(rows, "binary", weights)[0])
+        return cls._from_binary(one_event(rows, weights))
 
     @classmethod
     def _from_binary(cls, rows: Binary) -> ScoreTable:
@@ -218,7 +213,7 @@ class ScoreTable:
             return np.bincount(index, both, minlength=len(p))
 
         n = total("n").astype(np.int64)
-        return ScoreTable(p, n, *(total(c) for c in _SUMS))
+        return ScoreTable(p, n, *(total(c) for c in SUMS))
 
     def __radd__(self, other: int) -> ScoreTable:
         # sum() starts with 0.
@@ -361,13 +356,23 @@ class ScoreTable:
         w = total(self.w)
         ends = np.append(starts[1:], len(self)) - 1
         p = np.clip(total(self.w * self.p) / w, self.p[starts], self.p[ends])
-        return ScoreTable(p, total(self.n), w, *(total(getattr(self, c)) for c in _SUMS[1:]))
+        return ScoreTable(p, total(self.n), w, *(total(getattr(self, c)) for c in SUMS[1:]))
 
     def __repr__(self) -> str:
         return (
             f"ScoreTable({self.n_rows:,} rows, {len(self):,} distinct scores, base rate "
             f"{self.base_rate:.4g}, mean score {self.mean_score:.4g})"
         )
+
+
+def one_event(rows: Rows, weights: Weights) -> Binary:
+    """Return the rows of two classes; raise if there are more."""
+    if (k := rows.scores.n_classes) > 2:
+        raise InputError(
+            f"y_prob has {k} columns; expected the probability of one event. Pass one column, "
+            "or for the predicted class y_true == p.argmax(1) and p.max(1)."
+        )
+    return reduce_rows(rows, "binary", weights)[0]
 
 
 def validate_given(
