@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import optimize, stats
 from scipy.special import expit, logit
+from sklearn.calibration import calibration_curve
 from sklearn.isotonic import isotonic_regression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -386,9 +387,34 @@ def test_loess_interval_begins_above_zero_above_the_band():
 def test_plug_in_error_is_that_of_scikit_learn():
     y, p, w = [0, 1, 1, 0], [0.1, 0.2, 0.7, 0.8], [1, 3, 2, 4]
     mean = (4 * (0.75 - 0.175) ** 2 + 6 * (2 / 6 - 4.6 / 6) ** 2) / 10
-    own = {"strategy": "uniform", "n_bins": 2, "sample_weight": w}
+    own = {"strategy": "sklearn_uniform", "n_bins": 2, "sample_weight": w}
     assert_allclose(calibration_error(y, p, debias=False, **own) ** 2, mean)
     assert_allclose(mean, 0.24491667, atol=5e-9)
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
+@pytest.mark.parametrize("digits", [1, 2, 16])
+def test_bins_of_scikit_learn(strategy, digits):
+    """Scores on borders and ties, with and without weights, as its calibration curve has them."""
+    rng = np.random.default_rng(digits)
+    p, w = np.round(rng.random(83), digits), rng.integers(1, 5, 83)
+    y, differ = (rng.random(83) < p).astype(int), 0
+    for n_bins in range(1, 20):
+        for weight in (np.ones(83, dtype=int), w):
+            rows = np.repeat(y, weight), np.repeat(p, weight)
+            share, score = calibration_curve(*rows, n_bins=n_bins, strategy=strategy)
+            settings = {"n_bins": n_bins, "sample_weight": weight, "debias": False}
+            theirs = {**settings, "strategy": f"sklearn_{strategy}"}
+            sums = ScoreTable.from_arrays(y, p, weight).bins(theirs["strategy"], n_bins)
+            size = sums.w[sums.w > 0]
+            assert_allclose(sums.wy[sums.w > 0] / size, share, atol=1e-12)
+            error = np.sqrt(np.average((share - score) ** 2, weights=size))
+            assert_allclose(calibration_error(y, p, **theirs), error, atol=1e-12)
+            differ += abs(calibration_error(y, p, **settings, strategy=strategy) - error) > 1e-6
+    assert differ or (strategy, digits) == ("uniform", 16)
+    e = estimate("calibration_error", y, p, strategy=f"sklearn_{strategy}", n_resamples=99)
+    assert e.low <= e.value <= e.high
+    assert f"sklearn_{strategy} bins" in str(e)
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,29 @@ def kept_clear(border: FloatArray, low: FloatArray, high: FloatArray) -> FloatAr
     return np.where(border > low, border, high)
 
 
+def sklearn_borders(
+    p: FloatArray, w: FloatArray, n_bins: int, *, uniform: bool = False
+) -> FloatArray:
+    """Inner borders of scikit-learn's ``calibration_curve``; p are distinct ascending scores.
+
+    Its bins contain their upper border; the next float is the lower end of a bin that contains its
+    lower end. Quantiles are those of ``numpy.percentile``; a weight of m counts as m rows.
+    """
+    edges = np.linspace(0.0, 1.0, n_bins + 1)[1:-1]
+    if not uniform:
+        cumulative = np.cumsum(w)
+        # Rounded as numpy.percentile does it, since a last bit decides where a score belongs.
+        at = np.maximum(cumulative[-1] - 1.0, 0.0) * (edges * 100.0 / 100.0)
+        part, last = at % 1.0, len(p) - 1
+        low, high = (
+            p[np.minimum(np.searchsorted(cumulative, k, side="right"), last)]
+            for k in (np.floor(at), np.floor(at) + 1.0)
+        )
+        step = high - low
+        edges = np.where(part < 0.5, low + step * part, high - step * (1.0 - part))
+    return np.unique(np.nextafter(edges, np.inf))
+
+
 def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int) -> FloatArray:
     """Inner borders of equal-mass bins of sorted scores; ties stay together.
 

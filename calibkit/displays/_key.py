@@ -83,7 +83,7 @@ def _bins_and_bars(numbers: Numbers) -> str:
     parts = [] if numbers.n_rows is None else [f"n = {numbers.n_rows:,}"]
     params = next(iter(numbers.estimates.values()))["ece"].params
     bins = {"quantile": "equal-mass", "uniform": "equal-width", "unique": "single-score"}
-    parts.append(f"ECE: {params['n_bins']} {bins[params['strategy']]} bins")
+    parts.append(f"ECE: {params['n_bins']} {bins.get(params['strategy'], params['strategy'])} bins")
     brackets = any(np.isfinite(e["ece"].low) for e in numbers.estimates.values())
     shown = "bars and brackets" if brackets else "bars"
     parts.append(f"{shown}: {100 * numbers.level:g}% intervals")

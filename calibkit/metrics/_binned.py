@@ -47,8 +47,8 @@ def check_debias(debias: Any, norm: str) -> str | None:
 
 
 def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = False) -> BinSums:
-    """Return sums per bin from rows; sweeps, "unique" and frequency weights need the table."""
-    if strategy == "unique" or isinstance(n_bins, str) or rows.counts:
+    """Return sums per bin from rows; sweeps, other bins and frequency weights need the table."""
+    if strategy not in ("quantile", "uniform") or isinstance(n_bins, str) or rows.counts:
         return ScoreTable._from_binary(rows).bins(strategy, n_bins, squares=squares)
     fractional = rows.y.dtype.kind == "f"
     if strategy == "uniform" and not squares and not fractional:
@@ -211,9 +211,9 @@ def calibration_error(
     norm : {"l1", "l2", "max"}, default="l2"
         The weighted mean of the bins' absolute gaps (ECE), the root of their weighted mean
         square (RMS calibration error), or the largest gap (MCE).
-    strategy : {"quantile", "uniform", "unique"}, default="quantile"
+    strategy : {"quantile", "uniform", "unique", ...}, default="quantile"
         Equal-mass bins (equal scores stay in one bin), equal-width bins, or one bin per distinct
-        score.
+        score; "sklearn_quantile" and "sklearn_uniform" are scikit-learn's bins, see Notes.
     n_bins : int, "auto" or "sweep", default=15
         Number of bins. ``"auto"``: the cube root of n, rounded up. ``"sweep"``: the largest
         number, at most 1000, up to which the bins' frequencies increase (Roelofs et al. 2022).
@@ -275,10 +275,11 @@ def calibration_error(
     ``weights="frequency"`` the result is that of repeated rows; a label 0.3 with weight 10 is then
     3 events in 10 rows. Plug-in errors are the same for both kinds of weights.
 
-    scikit-learn is preparing a function of the same name, the plug-in l2 error:
-    ``calibration_error(..., debias=False)`` is its number, with ``n_bins`` and ``strategy`` as
-    there. Its bins include their upper borders, and its quantiles lie between two scores, so rows
-    at a border may be in another bin. By default the numbers differ, since ours is debiased.
+    scikit-learn is preparing a function of the same name, the plug-in l2 error. Its number is
+    ``calibration_error(..., debias=False, strategy="sklearn_uniform")``, or "sklearn_quantile":
+    the bins of its ``calibration_curve``, which include their upper borders, and whose quantiles
+    lie between two scores (a weight of m counts as m rows). By default the numbers differ: ours is
+    debiased, and a score at a border is in the bin above it.
 
     Time: O(n) for "uniform" without debiasing, otherwise O(n log n).
 

@@ -159,7 +159,8 @@ class Estimate:
             width = {"uniform": "equal-width", "quantile": "equal-mass", "unique": "single-score"}
             used, asked = p["n_bins"], p.get("n_bins_asked")
             of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
-            parts += [p["norm"], f"{used}{of} {width[p['strategy']]} bins", p["estimator"]]
+            bins = width.get(p["strategy"], p["strategy"])
+            parts += [p["norm"], f"{used}{of} {bins} bins", p["estimator"]]
         parts += [f"{k} {p[k]}" for k in ("scale", "statistic", "loss") if k in p]
         if isinstance(p.get("bandwidth"), float):
             parts.append(f"bandwidth {p['bandwidth']:.3g}")

@@ -250,7 +250,7 @@ def with_bins(settings: dict[str, Any], used: int) -> dict[str, Any]:
     asked = settings["n_bins"]
     if settings["strategy"] == "unique":
         return {**settings, "n_bins": used}
-    if settings["strategy"] == "uniform" and asked != "sweep":
+    if "uniform" in settings["strategy"] and asked != "sweep":
         used = asked
     return {**settings, "n_bins": used, "n_bins_asked": asked}
 

@@ -21,6 +21,7 @@ from .._numerics.binning import (
     assign,
     distinct_starts,
     mass_borders,
+    sklearn_borders,
     sort_by_score,
     sorted_sums,
     sweep_borders,
@@ -257,8 +258,9 @@ class ScoreTable:
 
         Parameters
         ----------
-        strategy : {"quantile", "uniform", "unique"}
-            Equal mass (ties are never split), equal width, or one bin for each distinct score.
+        strategy : {"quantile", "uniform", "unique", "sklearn_quantile", "sklearn_uniform"}
+            Equal mass (ties are never split), equal width, one bin for each distinct score, or
+            scikit-learn's bins, see :func:`calibration_error`.
         n_bins : int or "sweep"
             Requested number of bins (ties may leave fewer), or "sweep": as many as keep the bins'
             mean labels in ascending order.
@@ -271,7 +273,11 @@ class ScoreTable:
         check_choice("strategy", strategy, get_args(Strategy))
         if strategy == "unique":
             return self.p[1:]
-        check_int("n_bins", n_bins, low=1, high=MOST_BINS, options=("sweep",))
+        theirs = strategy.startswith("sklearn")
+        check_int("n_bins", n_bins, low=1, high=MOST_BINS, options=() if theirs else ("sweep",))
+        if theirs:
+            uniform = strategy == "sklearn_uniform"
+            return sklearn_borders(self.p, self.w, int(n_bins), uniform=uniform)
         if isinstance(n_bins, str):
             return sweep_borders(self.p, self.w, self.wy, strategy, self.n_rows)
         if strategy == "uniform":
