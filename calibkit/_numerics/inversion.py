@@ -13,6 +13,7 @@ without any event say little of the shape).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -179,6 +180,7 @@ class Inversion:
     def end(self, path: Path, target: float, level: float) -> float:
         """Error of the point of the path whose quantile is the target."""
 
+        @cache
         def excess(t: float) -> float:
             return float(self.quantiles(path(t), [level])[0]) - target
 

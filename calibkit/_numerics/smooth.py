@@ -10,21 +10,21 @@ many sets of masses, where simulation leaves more open, within 1 percent.
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import dct
+from scipy.fft import dct, next_fast_len
 from scipy.sparse import csr_matrix
 
 from .._typing import FloatArray, IntArray
 
 #: Intervals of the grid, at first and at most, and how many of them a standard deviation spans at
 #: least: for one set of masses, and for each of many.
-_ONE, _MANY, _MOST = (1 << 12, 24.0), (1 << 9, 6.0), 1 << 18
-#: Points per standard deviation at which the smoothed masses are integrated, and halvings of the
-#: bracket of the fixed point, in logarithms; a secant follows.
-_DENSE, _HALVINGS = (16.0, 6.0), (7, 5)
+_ONE, _MANY, _MOST = (1 << 14, 24.0), (1 << 9, 4.0), 1 << 18
+#: Points per standard deviation at which the smoothed masses are integrated, and precision of the
+#: fixed point's logarithm before a last secant step, for one set and for many.
+_DENSE, _CLOSE, _STEPS = (16.0, 6.0), (1e-5, 1e-3), 60
 #: Residuals of no more than this weight are not smoothed.
 _NOTHING = 1e-13
-#: Numbers that are transformed together.
-_BATCH = 1 << 19
+#: Numbers that are transformed together, and rows that are put on the grid together.
+_BATCH, _ROWS = 1 << 18, 1 << 16
 
 
 def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatArray:
@@ -34,81 +34,91 @@ def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatA
     largest possible s beyond the extreme x.
     """
     flat = mass.reshape(-1, mass.shape[-1])
-    low, high = 0.0, 1.0
-    if reach:
-        beyond = reach * max(min(float(np.abs(flat).sum(axis=1).max()), 1.0), 1e-6)
-        low, high = float(x.min()) - beyond, float(x.max()) + beyond
-    m, least = _ONE if len(flat) == 1 else _MANY
-    while reach and m * 8.0 < _MOST and m * 8.0 < _MANY[0] * 2.0 * (high - low):
-        m *= 2
     # Residuals of one sign have the size of their sum, whatever the kernel.
     out, size = np.abs(flat.sum(axis=1)), np.abs(flat).sum(axis=1)
     left = np.flatnonzero((size > _NOTHING) & (out < (1.0 - 1e-12) * size))
+    low, high = 0.0, 1.0
+    if reach:
+        beyond = reach * max(min(float(size.max()), 1.0), 1e-6)
+        low, high = float(x.min()) - beyond, float(x.max()) + beyond
+    m, least = _ONE if len(left) == 1 else _MANY
+    if len(left) > 1:  # the first tells what grid most of them need
+        s = _on_grid(x, flat[left[:1]], low, high, _ONE[0])[0]
+        m = next_fast_len(int(np.clip(1.25 * least * (high - low) / s, m, _MOST)), real=True)
     while len(left):
-        out[left] = _on_grid((x - low) / (high - low), flat[left], high - low, m)
+        out[left] = _on_grid(x, flat[left], low, high, m)
         left = left[out[left] * m < least * (high - low)] if m < _MOST else left[:0]
         m = min(4 * m, _MOST)
     return out.reshape(mass.shape[:-1])
 
 
-def _on_grid(place: FloatArray, mass: FloatArray, length: float, m: int) -> FloatArray:
-    right = place * m
-    at = np.minimum(right.astype(np.int32), m - 1)
-    right -= at
+def _on_grid(x: FloatArray, mass: FloatArray, low: float, high: float, m: int) -> FloatArray:
     step = max(1, _BATCH // m)
     parts = [mass[i : i + step] for i in range(0, len(mass), step)]
-    return np.concatenate([_fixed_points(_vertices(at, right, a, m), length) for a in parts])
+    length = high - low
+    return np.concatenate([_fixed_points(_vertices(x, a, low, length, m), length) for a in parts])
 
 
-def _vertices(at: IntArray, right: FloatArray, mass: FloatArray, m: int) -> FloatArray:
+def _vertices(x: FloatArray, mass: FloatArray, low: float, length: float, m: int) -> FloatArray:
     """Masses shared between the two vertices around them, of shape (sets, m + 1)."""
-    if len(mass) == 1:
-        both: FloatArray = np.bincount(at, mass[0], minlength=m + 1).astype(np.float64)
-        part = np.bincount(at, mass[0] * right, minlength=m + 1)
-        both -= part
-        both[1:] += part[:-1]
-        return both[None, :]
-    n = len(at)
-    places = np.tile(np.arange(n), 2), np.concatenate((at, at + 1))
-    share = csr_matrix((np.concatenate((1.0 - right, right)), places), shape=(n, m + 1))
-    return np.asarray(mass @ share)
+    both = np.zeros((len(mass), m + 1))
+    for i in range(0, len(x), _ROWS):
+        right = (x[i : i + _ROWS] - low) * (m / length)
+        at = np.minimum(right.astype(np.intp), m - 1)
+        right -= at
+        part = mass[:, i : i + _ROWS]
+        if len(mass) == 1:
+            both += np.bincount(at, part[0], minlength=m + 1)
+            moved = np.bincount(at, part[0] * right, minlength=m)
+            both[0, :-1] -= moved
+            both[0, 1:] += moved
+        else:
+            places = np.tile(np.arange(len(at)), 2), np.concatenate((at, at + 1))
+            share = np.concatenate((1.0 - right, right))
+            both += part @ csr_matrix((share, places), shape=(len(at), m + 1))
+    return both
 
 
 def _fixed_points(vertices: FloatArray, length: float) -> FloatArray:
-    m = vertices.shape[1] - 1
-    low = np.abs(vertices.sum(axis=1))
-    high = np.abs(vertices).sum(axis=1)
+    m, many = vertices.shape[1] - 1, len(vertices) > 1
+    bottom = np.log(np.maximum(np.abs(vertices.sum(axis=1)), _NOTHING))
+    top = np.log(np.maximum(np.abs(vertices).sum(axis=1), _NOTHING))
     vertices[:, 1:-1] *= 0.5
-    series = dct(vertices, type=1, axis=1)
+    series = dct(vertices, type=1, axis=1, overwrite_x=True)
     series /= np.sinc(np.arange(m + 1) / (2.0 * m)) ** 2
+    # The excess of the size over s, in logarithms, falls by at least the step of s, and by 1.5
+    # steps where all is noise. The root lies between a point and this point plus its excess.
+    at, slope = top.copy(), np.full(len(top), -1.5)
+    last, was, todo = at.copy(), np.zeros(len(top)), np.arange(len(top))
+    for step in range(_STEPS):
+        t = at[todo]
+        excess = np.log(np.maximum(_sizes(series, todo, np.exp(t) / length), 1e-300)) - t
+        bottom[todo] = np.maximum(bottom[todo], np.minimum(t, t + excess))
+        top[todo] = np.minimum(top[todo], np.maximum(t, t + excess))
+        run, rise = t - last[todo], excess - was[todo]
+        moved = run != 0.0
+        slope[todo[moved]] = np.minimum(rise[moved] / run[moved], -1.0)
+        last[todo], was[todo] = t, excess
+        at[todo] = np.clip(t - excess / slope[todo], bottom[todo], top[todo])
+        todo = todo[np.abs(excess) > _CLOSE[many]]
+        if not len(todo):
+            break
+        if step % 4 == 3:
+            at[todo] = 0.5 * (bottom + top)[todo]
+    return np.asarray(np.exp(at))
 
-    def excess(at: FloatArray) -> FloatArray:
-        size = _sizes(series, np.exp(at) / length)
-        return np.asarray(np.log(np.maximum(size, 1e-300)) - at)
 
-    # The size falls as s grows: at an upper end it is a lower one.
-    top = np.log(np.maximum(high, _NOTHING))
-    above = np.minimum(excess(top), 0.0)
-    bottom = np.maximum(np.log(np.maximum(low, 1e-300)), np.maximum(top + above, -30.0))
-    below = np.maximum(excess(bottom), 0.0)
-    for _ in range(_HALVINGS[len(low) > 1]):
-        middle = 0.5 * (bottom + top)
-        found = excess(middle)
-        bottom, below = np.where(found > 0, (middle, found), (bottom, below))
-        top, above = np.where(found > 0, (top, above), (middle, found))
-    # Residuals of one sign: the root is the lower end itself.
-    part = np.divide(below, below - above, out=np.zeros_like(below), where=below > above)
-    return np.asarray(np.exp(bottom + (top - bottom) * part))
-
-
-def _sizes(series: FloatArray, s: FloatArray) -> FloatArray:
-    """Integral of the size of each smoothed series, on the unit interval."""
-    m, most = 64, min(4 * (series.shape[1] - 1), _MOST)
-    while m < most and m * s.min() < _DENSE[len(s) > 1]:
-        m *= 2
-    kept = series[:, : m + 1]
-    f = kept * np.exp(-0.5 * (np.pi * np.arange(kept.shape[1]) * s[:, None]) ** 2)
-    f = dct(f, type=1, n=m + 1, axis=1)
+def _sizes(series: FloatArray, rows: IntArray, s: FloatArray) -> FloatArray:
+    """Integral of the size of these smoothed series, on the unit interval."""
+    most = min(4 * (series.shape[1] - 1), _MOST)
+    m = int(np.clip(_DENSE[len(series) > 1] / s.min(), 64.0, most))
+    m = next_fast_len(m, real=True)
+    f = np.zeros((len(rows), m + 1))
+    # Beyond six standard deviations of the transform nothing is left.
+    kept = min(int(6.0 / np.pi / s.min()) + 2, m + 1, series.shape[1])
+    f[:, :kept] = np.exp((-0.5 * (np.pi * np.arange(kept)) ** 2) * (s * s)[:, None])
+    f[:, :kept] *= series[rows, :kept]
+    f = dct(f, type=1, axis=1, overwrite_x=True)
     below = np.signbit(f)
     row, i = np.nonzero(below[:, 1:] != below[:, :-1])
     size = np.abs(f, out=f)
