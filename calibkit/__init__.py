@@ -28,6 +28,7 @@ discard an output, with an error-rate guarantee.
 Generated code: the module codegen computes confidence signals from token log-probabilities.
 Plots: ReliabilityDisplay, RiskCoverageDisplay, DecisionCurveDisplay, DriftDisplay,
 ComparisonDisplay and GroupDisplay.
+reliability_curve returns the numbers of a reliability diagram.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
 Your own calibrators: the module base.
 """
@@ -116,6 +117,7 @@ from .metrics import log_loss as log_loss
 from .metrics import log_loss_skill_score as log_loss_skill_score
 from .metrics import maximum_calibration_error as maximum_calibration_error
 from .metrics import observed_expected_ratio as observed_expected_ratio
+from .metrics import reliability_curve as reliability_curve
 from .metrics import risk_coverage_curve as risk_coverage_curve
 from .metrics import roc_auc as roc_auc
 from .metrics import rows_to_certify as rows_to_certify
@@ -229,6 +231,7 @@ __all__ = [
     "observed_expected_ratio",
     "online",
     "prequential_errors",
+    "reliability_curve",
     "risk_coverage_curve",
     "roc_auc",
     "rows_to_certify",

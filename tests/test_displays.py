@@ -23,9 +23,7 @@ from sklearn.svm import LinearSVC
 from calibkit import ScoreTable, brier_skill_score, compare, estimate, expected_calibration_error
 from calibkit._core.optional import require
 from calibkit.displays import ReliabilityDisplay
-from calibkit.displays._numbers import Settings, curve_of
-from calibkit.displays._problems import Problem
-from calibkit.metrics import INTERVALS
+from calibkit.metrics import INTERVALS, N_DRAWS, Shape, curve_of
 
 FAST = {"n_resamples": 20, "random_state": 0}
 predictions = ReliabilityDisplay.from_predictions
@@ -115,10 +113,8 @@ def _share_inside(power, n_repeats=40, n=2000):
         rng = np.random.default_rng(seed)
         p = rng.random(n).round(2)
         table = ScoreTable.from_arrays((rng.random(n) < p**power).astype(int), p)
-        c = curve_of(
-            Problem("Model", None, table, None),
-            Settings("quantile", 10, "wilson", 0.9, 0, seed, "auto"),
-        )
+        shape = Shape("binned", "quantile", 10, "probability", "wilson", 0.9)
+        c = curve_of(table, None, None, shape, N_DRAWS, seed)
         inside.append((c.consistency_low <= c.frequency) & (c.frequency <= c.consistency_high))
     return np.mean(inside)
 

@@ -59,7 +59,7 @@ def test_all_that_take_a_kind_are_asked():
     expected |= {"smooth_calibration_error", "kernel_calibration_error", "corp_miscalibration"}
     expected |= {"cumulative_calibration_error", "loess_calibration_error", "calibration_slope"}
     expected |= {"calibration_intercept", "calibration_in_the_large", "observed_expected_ratio"}
-    expected |= {"calibration_test", "calibration_tests"}
+    expected |= {"calibration_test", "calibration_tests", "reliability_curve"}
     assert set(with_kind()) == expected | {"ReliabilityDisplay", "DriftDisplay"}
 
 

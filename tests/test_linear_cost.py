@@ -146,6 +146,15 @@ def area_under_risk_coverage(n):
 
 
 @measured
+def reliability_curves(n):
+    p, y = rows(n)
+    return lambda: [
+        calibkit.reliability_curve(y, p, curve=curve, n_draws=50)
+        for curve in ("binned", "corp", "smooth")
+    ]
+
+
+@measured
 def risk_coverage_curve(n):
     p, y = rows(n)
     return lambda: calibkit.risk_coverage_curve(y, p)

@@ -88,6 +88,7 @@ CALLS = {
         name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P, **more})
         for name, more in (
             ("calibration_slope", {"kind": "binary"}),
+            ("reliability_curve", {"curve": "corp", "scale": "logit", "n_draws": 9}),
             ("calibration_in_the_large", {}),
             ("loess_calibration_error", {"summary": "e50", "span": 0.5}),
             ("calibration_test", {"test": "line", "null": "auto", "n_draws": 99}),

@@ -71,6 +71,16 @@ def pooled(w: FloatArray, wy: FloatArray) -> FloatArray:
     return out
 
 
+def level_sets(w: FloatArray, wy: FloatArray) -> tuple[IntArray, FloatArray]:
+    """First cell and value of each level set of the fit to cells of positive weight."""
+    mean = wy / w
+    runs = np.concatenate(([0], np.flatnonzero(mean[1:] > mean[:-1]) + 1))
+    size, label = (np.add.reduceat(a, runs) for a in (w, wy))
+    blocks = isotonic_regression(label / size, weights=size).blocks[:-1]
+    value = np.add.reduceat(label, blocks) / np.add.reduceat(size, blocks)
+    return runs[blocks], np.clip(value, 0.0, 1.0)
+
+
 def score_trend(x: FloatArray, y: IntArray, w: FloatArray | None) -> float:
     """:func:`trend` of the labels over the distinct scores."""
     x, y, w = sort_by_score(x, y, w)

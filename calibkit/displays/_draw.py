@@ -9,9 +9,10 @@ import numpy as np
 from .._core.optional import require
 from .._core.params import check_choice, check_flag
 from .._typing import Legend
+from ..metrics import Curve
 from ._key import LEGENDS, handles_of, heading_of, n_lines, place_key, style_of_key
 from ._layout import grid, grid_width, single
-from ._numbers import Curve, Numbers, key_of
+from ._numbers import Numbers, key_of
 from ._style import GREY, WIDTH, font_size, interval_text, managed, plain_axes, size_of, style_of
 
 _X = {"top_label": "Mean confidence in the top label"}

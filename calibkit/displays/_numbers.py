@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .._core.errors import InputError, InputTypeError
-from .._core.params import check_binning, check_choice, check_int, check_real, generator
+from .._core.params import check_int, check_real
 from .._core.printed import spelled
 from .._core.rows import reversal
 from .._core.warnings import silent
 from .._numerics.binning import uniform_borders
 from .._numerics.influence import Grouped, reversed_area
-from .._typing import FloatArray, IntArray, Kind
+from .._typing import FloatArray, Kind
 from ..metrics import (
-    INTERVALS,
     METRICS,
+    N_DRAWS,
     Difference,
     Estimate,
     ScoreTable,
-    bin_worth,
+    Shape,
     brier_skill_score,
     certify,
     compare,
-    consistency,
+    curve_of,
     estimate_or_value,
     expected_calibration_error,
 )
@@ -36,20 +36,6 @@ N_COUNTS = 50
 _TELLING = 0.1
 #: If all dots and bars are within this distance of 0, or of 1, the axes show only that part.
 _CORNER = 0.25
-
-
-class Curve(NamedTuple):
-    """Arrays with one value per bin that has rows, in ascending order of the scores."""
-
-    lower: FloatArray
-    upper: FloatArray
-    mean_score: FloatArray
-    frequency: FloatArray
-    n: IntArray
-    low: FloatArray
-    high: FloatArray
-    consistency_low: FloatArray
-    consistency_high: FloatArray
 
 
 @dataclass(frozen=True)
@@ -63,11 +49,18 @@ class Settings:
     n_resamples: int
     random_state: Any
     limits: str | tuple[float, float]
+    curve: str = "binned"
+    scale: str = "probability"
+
+    @property
+    def shape(self) -> Shape:
+        """Settings of the curves."""
+        bins = self.strategy, self.n_bins
+        return Shape(self.curve, *bins, self.scale, self.interval, self.level)
 
     def check(self) -> None:
         """Raise if a setting is invalid; the binning is checked with the data."""
-        check_choice("interval", self.interval, INTERVALS)
-        check_real("level", self.level, low=0.0, high=1.0, open_low=True, open_high=True)
+        self.shape.check()
         check_int("n_resamples", self.n_resamples, low=0)
         if isinstance(self.limits, str) and self.limits == "auto":
             return
@@ -91,7 +84,7 @@ class Numbers:
     n_rows: int | None
     weighted: bool
     limits: tuple[float, float]
-    curves: dict[Any, Curve]
+    curves: dict[Any, Any]
     estimates: dict[Any, dict[str, Estimate]]
     counts: dict[Any, FloatArray]
     #: Certified bound of each model's error, as text; empty if it is not low.
@@ -116,7 +109,8 @@ def numbers_of(problems: Problems, settings: Settings) -> Numbers:
     """Compute all numbers of a plot."""
     settings.check()
     keyed = {key_of(p.model, p.label): p for p in problems.problems}
-    curves = {key: curve_of(p, settings) for key, p in keyed.items()}
+    drawn = settings.shape, N_DRAWS, settings.random_state
+    curves = {key: curve_of(p.table, p.rows, p.groups, *drawn) for key, p in keyed.items()}
     estimates = {key: _estimates(p, settings) for key, p in keyed.items()}
     limits = _limits(list(curves.values())) if settings.limits == "auto" else settings.limits
     assert not isinstance(limits, str)
@@ -174,32 +168,6 @@ def _reversal(problem: Problem) -> str:
     return reversal(reversed_area(t.w, t.wy, t.w2, t.w2y, grouped))
 
 
-def curve_of(problem: Problem, settings: Settings) -> Curve:
-    """Compute the binned curve with its intervals, without empty bins."""
-    table, rows, groups = problem.table, problem.rows, problem.groups
-    size = table.n_rows, table.effective_rows
-    n_bins = check_binning(settings.strategy, settings.n_bins, *size)
-    borders = table.borders(settings.strategy, n_bins)
-    sums = table.sums(borders, squares=True)
-    kept = np.flatnonzero(sums.n)
-    weight = sums.w[kept]
-    share = np.clip(sums.wy[kept] / weight, 0.0, 1.0)
-    worth = bin_worth(sums, rows, borders, groups, settings.level)
-    # Every model gets the same seed: its band does not depend on the other models.
-    rng = generator(settings.random_state)
-    low, high = INTERVALS[settings.interval](share, worth, settings.level)
-    return Curve(
-        np.concatenate(([0.0], borders))[kept],
-        np.concatenate((borders, [1.0]))[kept],
-        sums.wp[kept] / weight,
-        share,
-        sums.n[kept],
-        low,
-        high,
-        *consistency(table, rows, borders, groups, settings.level, rng),
-    )
-
-
 def _estimates(problem: Problem, settings: Settings) -> dict[str, Estimate]:
     """Estimate the ECE on the bins of the plot, and the Brier skill if both classes occur."""
     binning = {"strategy": settings.strategy, "n_bins": settings.n_bins}
@@ -243,7 +211,7 @@ def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:
     return np.pad(counts, (int(low <= 0), int(high >= 1)))
 
 
-def _limits(curves: list[Curve]) -> tuple[float, float]:
+def _limits(curves: list[Any]) -> tuple[float, float]:
     """Return the limits of the axes: 0 and 1, or the corner in which everything lies."""
     ends = np.concatenate([np.concatenate((c.mean_score, *c[5:])) for c in curves])
     if ends.max() < _CORNER:

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from .._core.optional import require
 from .._core.warnings import counted
 from .._typing import BinInterval, Bins, Kind, Legend, Strategy, Weights
+from ..metrics import Curve
 from ._base import Display, by_name
 from ._draw import Drawing, draw_grid, draw_single
-from ._numbers import Curve, Numbers, Settings, numbers_of
+from ._numbers import Numbers, Settings, numbers_of
 from ._problems import Problems, probabilities_of, problems_of_arrays, problems_of_tables
 
 

@@ -1,7 +1,6 @@
 """Metrics of probabilities, computed from rows or from a mergeable table of scores."""
 
 from ._bin_intervals import INTERVALS as INTERVALS
-from ._bin_intervals import consistency as consistency
 from ._binned import calibration_error as calibration_error
 from ._binned import expected_calibration_error as expected_calibration_error
 from ._binned import maximum_calibration_error as maximum_calibration_error
@@ -11,6 +10,13 @@ from ._certify import rows_to_certify as rows_to_certify
 from ._compare import Comparison as Comparison
 from ._compare import Difference as Difference
 from ._compare import compare as compare
+from ._curves import N_DRAWS as N_DRAWS
+from ._curves import CorpCurve as CorpCurve
+from ._curves import Curve as Curve
+from ._curves import Shape as Shape
+from ._curves import SmoothCurve as SmoothCurve
+from ._curves import curve_of as curve_of
+from ._curves import reliability_curve as reliability_curve
 from ._decision import DecisionCurve as DecisionCurve
 from ._decision import decision_curve as decision_curve
 from ._decomposition import ScoreDecomposition as ScoreDecomposition
@@ -21,7 +27,6 @@ from ._estimate import Estimate as Estimate
 from ._estimate import estimate as estimate
 from ._estimate import estimate_or_value as estimate_or_value
 from ._groups import group_table as group_table
-from ._interval import bin_worth as bin_worth
 from ._line import calibration_in_the_large as calibration_in_the_large
 from ._line import calibration_intercept as calibration_intercept
 from ._line import calibration_slope as calibration_slope

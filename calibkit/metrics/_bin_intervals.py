@@ -11,14 +11,13 @@ from .._core.rows import Binary
 from .._numerics.binning import bin_starts
 from .._numerics.exact import clopper_pearson
 from .._typing import FloatArray, IntArray
-from ._draws import group_noise, null_draws
+from ._draws import Noise, group_noise, null_draws
+from ._spec import Kernel
 from ._table import ScoreTable
 
 #: Cells of the table on which labels are drawn. The variance of the scores inside a cell is
 #: ignored; it is below (1/512)^2 of the whole.
 _N_CELLS = 512
-#: Draws of labels: the ends of a 90% band are then within one percentage point (sd 0.7).
-_N_DRAWS = 1000
 
 
 def wilson(share: FloatArray, n: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
@@ -43,6 +42,7 @@ def consistency(
     groups: IntArray | None,
     level: float,
     rng: np.random.Generator,
+    n_draws: int,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the central range of each filled bin's frequency if labels follow the scores."""
     cells = table.coarsen(_N_CELLS, borders=borders)
@@ -56,8 +56,23 @@ def consistency(
     noise = None
     if groups is not None and rows is not None:
         noise = group_noise(table, cells, rows, groups)
-    share = null_draws(cells, shares, _N_DRAWS, rng, noise)
+    return calibrated_range(cells, shares, noise, level, rng, n_draws)
+
+
+def calibrated_range(
+    cells: ScoreTable,
+    curve: Kernel,
+    noise: Noise | None,
+    level: float,
+    rng: np.random.Generator,
+    n_draws: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Return the central range of each value of ``curve`` if labels follow the scores."""
+    if n_draws == 0:
+        unknown = np.full_like(curve(cells.w, cells.wy), np.nan)
+        return unknown, unknown
+    drawn = null_draws(cells, curve, n_draws, rng, noise)
     tail = (1.0 - level) / 2
     # Small bins have few possible frequencies: ends at drawn values keep the level at least.
-    low = np.quantile(share, tail, axis=0, method="lower")
-    return low, np.quantile(share, 1.0 - tail, axis=0, method="higher")
+    low = np.quantile(drawn, tail, axis=0, method="lower")
+    return low, np.quantile(drawn, 1.0 - tail, axis=0, method="higher")

@@ -128,6 +128,8 @@ class ScoreTable:
         n = np.diff(np.append(starts, len(p)))
 
         def total(values: FloatArray | IntArray) -> FloatArray:
+            if len(starts) == len(p):
+                return values.astype(np.float64)
             return np.add.reduceat(values, starts, dtype=np.float64)
 
         fractional = y.dtype.kind == "f"
@@ -354,14 +356,21 @@ class ScoreTable:
             cut |= np.diff(np.floor(10 * odds)) != 0
         if borders is not None:
             cut |= np.diff(assign(self.p, borders)) != 0
-        starts = np.append(0, np.flatnonzero(cut) + 1)
+        return self._merged(np.append(0, np.flatnonzero(cut) + 1))
+
+    def _merged(self, starts: IntArray) -> ScoreTable:
+        """Make one entry of all from each start to the next."""
+        known: dict[int, np.ndarray] = {}
 
         def total(values: np.ndarray) -> np.ndarray:
-            return np.add.reduceat(values, starts)
+            if id(values) not in known:  # without weights, some columns are one array
+                known[id(values)] = np.add.reduceat(values, starts)
+            return known[id(values)]
 
         w = total(self.w)
         ends = np.append(starts[1:], len(self)) - 1
-        p = np.clip(total(self.w * self.p) / w, self.p[starts], self.p[ends])
+        mean = np.add.reduceat(self.w * self.p, starts) / w
+        p = np.clip(mean, self.p[starts], self.p[ends])
         return ScoreTable(p, total(self.n), w, *(total(getattr(self, c)) for c in SUMS[1:]))
 
     def __repr__(self) -> str:
