@@ -268,7 +268,7 @@ def test_few_events_are_counted_exactly():
 
 
 def test_groups_by_all_sign_patterns(monkeypatch):
-    monkeypatch.setattr("calibkit.metrics._tests._MANY_GROUPS", 8)
+    monkeypatch.setattr("calibkit.metrics._nulls._MANY_GROUPS", 8)
     g = INDEX // 25
     sums = np.bincount(g, Y2 - P)
     signs = np.array(list(product((-1, 1), repeat=8)))

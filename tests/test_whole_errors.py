@@ -193,7 +193,7 @@ def test_null_bands_and_p_values_by_drawing_rows(name):
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_is_wrong_is_found(name):
     y, p, index = (np.tile(a, 3) for a in (S, P, INDEX))
-    for more in ({}, {"groups": index // 4}, {"sample_weight": 1.0 + index % 2}):
+    for more in ({}, {"groups": np.arange(600) % 130}, {"sample_weight": 1.0 + index % 2}):
         e = estimate(name, y, p, random_state=0, n_resamples=40, **more)
         assert e.p_value <= 0.05
         assert 0 < e.low <= e.value <= e.high

@@ -17,8 +17,9 @@ from .._numerics.binning import assign, auto_bins
 from .._numerics.debias import noise_variance
 from .._numerics.inversion import MOST_CHANGE, Bins, Inversion, quantiles_of
 from .._typing import FloatArray, IntArray
-from ._draws import Noise, group_noise, lower_ends, null_band, null_draws
+from ._draws import Noise, group_noise, lower_ends, null_band
 from ._interval import SHARED, Measured
+from ._nulls import OF_GROUPS, nulls_of
 from ._spec import RULES, Kernel, Metric, Whole
 from ._table import ScoreTable
 
@@ -52,13 +53,14 @@ def whole_test(
     for table, rows in problems:
         own = rng if drawn is None else np.random.default_rng(drawn)
         used = settings if whole.fixed is None else whole.fixed(table, **settings)
-        cells = table.coarsen(whole.cells)
-        noise = None if groups is None else group_noise(table, cells, rows, groups)
-        kernel = whole.kernel(cells, **used)
+        alone = groups is None
+        cells = table.coarsen(whole.cells if alone else OF_GROUPS, tails=alone)
+        labels = nulls_of(table, cells, rows, groups, n_draws, own)
+        statistic = labels.of(whole.kernel(cells, **used))
         raw.append(whole.raw(table, **used))
         # Cells show less than single scores do: a little, but not little beside the noise.
-        unseen = 0.0 if cells is table else raw[-1] - float(kernel(cells.w, cells.wy))
-        nulls.append(null_draws(cells, kernel, n_draws, own, noise) + unseen)
+        unseen = raw[-1] - float(statistic(labels.observed())[0])
+        nulls.append(np.concatenate([*map(statistic, labels.sets(robust=False))]) + unseen)
         chosen.append(used)
     null = _inflated(np.mean(nulls, axis=0), len(raw), groups)
     value = float(np.mean(raw))
