@@ -179,5 +179,9 @@ def test_references_of_pictures_and_few_groups():
     for models, message in (({"a": P, "b": Q}, "'none', 'all', 'a', 'b'"), ({"c": P}, "'all'.$")):
         with pytest.raises(InputError, match=rf"reference='c'; expected one of .*{message}"):
             predictions(Y, models, reference="c")
+    with pytest.raises(
+        InputError, match=r"^DecisionCurveDisplay.from_predictions \(b\): y_prob has"
+    ):
+        predictions(Y, {"a": P, "b": P[:-1]})
     with pytest.warns(FewGroupsWarning, match="groups is 3"):
         decision_curve(Y, P, groups=np.arange(N) % 3)

@@ -11,7 +11,6 @@ from .._core.errors import InputError, InputTypeError, called
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
 from .._core.rows import refuse_beside_table, validate_groups, validate_problem
-from .._core.warnings import counted
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Weights
 from ._bin_intervals import wilson
@@ -54,7 +53,6 @@ class DecisionCurve(NamedTuple):
     treat_none: FloatArray
 
 
-@counted()
 def decision_curve(
     y_true: Any,
     y_prob: Any = None,
