@@ -26,8 +26,8 @@ Decisions: the module decisions evaluates confidence signals, calibrates them wi
 cross-validation, transfers calibrators to other tasks, and decides whether to accept, review or
 discard an output, with an error-rate guarantee.
 Generated code: the module codegen computes confidence signals from token log-probabilities.
-Plots: ReliabilityDisplay, RiskCoverageDisplay, DecisionCurveDisplay, DriftDisplay,
-ComparisonDisplay and GroupDisplay.
+Plots: ReliabilityDisplay, RiskCoverageDisplay, DecisionCurveDisplay, DecompositionDisplay,
+DriftDisplay, ComparisonDisplay and GroupDisplay.
 reliability_curve returns the numbers of a reliability diagram.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
 Your own calibrators: the module base.
@@ -135,6 +135,7 @@ if TYPE_CHECKING:
     from . import decisions as decisions
     from .displays import ComparisonDisplay as ComparisonDisplay
     from .displays import DecisionCurveDisplay as DecisionCurveDisplay
+    from .displays import DecompositionDisplay as DecompositionDisplay
     from .displays import DriftDisplay as DriftDisplay
     from .displays import GroupDisplay as GroupDisplay
     from .displays import ReliabilityDisplay as ReliabilityDisplay
@@ -156,6 +157,7 @@ __all__ = [
     "ComparisonDisplay",
     "DecisionCurve",
     "DecisionCurveDisplay",
+    "DecompositionDisplay",
     "Detectable",
     "DetectableDifference",
     "Difference",
@@ -243,8 +245,8 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 _LAZY = (
-    "ComparisonDisplay", "DecisionCurveDisplay", "DriftDisplay", "GroupDisplay",
-    "ReliabilityDisplay", "RiskCoverageDisplay",
+    "ComparisonDisplay", "DecisionCurveDisplay", "DecompositionDisplay", "DriftDisplay",
+    "GroupDisplay", "ReliabilityDisplay", "RiskCoverageDisplay",
 )  # fmt: skip
 
 

@@ -151,6 +151,10 @@ CALLS = {
         {"y_true": Y, "y_prob": P, "n_resamples": 20},
     ),
     "DriftDisplay": (DriftDisplay.from_predictions, {"y_true": Y, "y_prob": P}),
+    "DecompositionDisplay": (
+        calibkit.DecompositionDisplay.from_predictions,
+        {"y_true": Y, "y_prob": P, "loss": "log", "n_resamples": 20},
+    ),
     **{
         name: (call, {"y_true": Y, "y_prob": P, "thresholds": 0.5, "reference": "all"})
         for name, call in (

@@ -2,6 +2,7 @@
 
 from ._comparison import ComparisonDisplay as ComparisonDisplay
 from ._decision import DecisionCurveDisplay as DecisionCurveDisplay
+from ._decomposition import DecompositionDisplay as DecompositionDisplay
 from ._drift import DriftDisplay as DriftDisplay
 from ._groups import GroupDisplay as GroupDisplay
 from ._numbers import Numbers as Numbers

@@ -10,7 +10,9 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.optional import require
 from .._core.printed import spelled
+from .._core.warnings import counted
 from .._typing import Self
+from ._problems import probabilities_of
 from ._style import new_figure
 
 #: Name of a single model or method without a name.
@@ -117,3 +119,59 @@ def by_name(values: Any, name: str | None, what: str) -> dict[str, Any]:
             "one of both. Drop name."
         )
     return {str(key): value for key, value in values.items()}
+
+
+class ModelsDisplay(Display):
+    """Base class of displays of one or several models' probabilities."""
+
+    from_predictions: Any
+
+    @classmethod
+    @counted()
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **settings: Any
+    ) -> Self:
+        """Draw the display of fitted classifiers on held-out rows.
+
+        Parameters
+        ----------
+        estimator : estimator or dict of str to estimator
+            Fitted classifier with ``predict_proba``, or several by name.
+        X : array-like of shape (n, n_features)
+            Features of rows that the classifiers were not fitted on.
+        y : array-like of shape (n,)
+            Labels of these rows.
+        name : str, optional
+            Name of a single model; default: the name of its class.
+        **settings
+            As in ``from_predictions``.
+
+        Returns
+        -------
+        display : Display
+            The drawn display.
+
+        Raises
+        ------
+        ValueError
+            If an estimator has no ``predict_proba``, or the data are invalid.
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.naive_bayes import GaussianNB
+        >>> from calibkit import DecisionCurveDisplay
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = GaussianNB().fit(X[::2], y[::2])
+        >>> display = DecisionCurveDisplay.from_estimator(model, X[1::2], y[1::2], thresholds=0.5)
+        >>> display.curves_["GaussianNB"].net_benefit.round(2)
+        array([0.54])
+        """
+        require("matplotlib", "plot")
+        if name is None and not isinstance(estimator, Mapping):
+            name = type(estimator).__name__
+        models = by_name(estimator, name, "estimator")
+        scores, _ = probabilities_of(models, X, pos_label=settings.get("pos_label"))
+        return cls.from_predictions(y, scores, **settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,14 @@ from .._core.printed import spelled
 from .._core.warnings import counted
 from .._typing import Weights
 from ..metrics import DecisionCurve, decision_curve
-from ._base import Display, by_name
-from ._problems import probabilities_of
+from ._base import ModelsDisplay, by_name
 from ._style import GREY, WIDTH, font_size, key_style, line_height, plain_axes, short_name, style_of
 
 #: With more models their bands would hide each other.
 _MOST_BANDS = 4
 
 
-class DecisionCurveDisplay(Display):
+class DecisionCurveDisplay(ModelsDisplay):
     """Decision curves: the net benefit of acting on a probability, for each threshold.
 
     Use it to see for which thresholds a model is worth using: where its curve lies above those of
@@ -165,56 +164,6 @@ class DecisionCurveDisplay(Display):
                     pos_label=pos_label,
                 )
         return cls(curves, reference=reference, level=level).plot(ax)
-
-    @classmethod
-    @counted()
-    def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, name: str | None = None, **settings: Any
-    ) -> DecisionCurveDisplay:
-        """Draw the decision curves of fitted classifiers on held-out rows.
-
-        Parameters
-        ----------
-        estimator : estimator or dict of str to estimator
-            Fitted classifier with ``predict_proba``, or several by name.
-        X : array-like of shape (n, n_features)
-            Features of rows that the classifiers were not fitted on.
-        y : array-like of shape (n,)
-            Labels of these rows.
-        name : str, optional
-            Name of a single model; default: the name of its class.
-        **settings
-            As in :meth:`from_predictions`.
-
-        Returns
-        -------
-        display : DecisionCurveDisplay
-            The drawn display.
-
-        Raises
-        ------
-        ValueError
-            If an estimator has no ``predict_proba``, or the data are invalid.
-        ImportError
-            If matplotlib is not installed.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_breast_cancer
-        >>> from sklearn.naive_bayes import GaussianNB
-        >>> from calibkit import DecisionCurveDisplay
-        >>> X, y = load_breast_cancer(return_X_y=True)
-        >>> model = GaussianNB().fit(X[::2], y[::2])
-        >>> display = DecisionCurveDisplay.from_estimator(model, X[1::2], y[1::2], thresholds=0.5)
-        >>> display.curves_["GaussianNB"].net_benefit.round(2)
-        array([0.54])
-        """
-        require("matplotlib", "plot")
-        if name is None and not isinstance(estimator, Mapping):
-            name = type(estimator).__name__
-        models = by_name(estimator, name, "estimator")
-        scores, _ = probabilities_of(models, X, pos_label=settings.get("pos_label"))
-        return cls.from_predictions(y, scores, **settings)
 
     @property
     def _has_bands(self) -> bool:

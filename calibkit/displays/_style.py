@@ -54,7 +54,9 @@ def size_of(ax: Any) -> tuple[float, float]:
 def style_of(i: int) -> dict[str, Any]:
     """Return the style of the i-th model's dots."""
     shape = {"marker": _MARKERS[i % len(_MARKERS)], "mec": "white", "mew": 0.5, "lw": 0.9}
-    return {"color": _COLORS[i % len(_COLORS)], **shape}
+    color = _COLORS[i % len(_COLORS)]
+    # Colors and markers repeat: those of more models are empty.
+    return {"color": color, **shape, **({"mfc": "white", "mec": color} if i >= 7 else {})}
 
 
 def interval_text(e: Estimate | Difference) -> str:
