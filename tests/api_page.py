@@ -47,12 +47,8 @@ SECTIONS = {
     "Compare models, look into groups, ask for enough rows": """compare Comparison Difference
         group_table detectable_error Detectable rows_to_detect
         detectable_difference DetectableDifference""",
-<<<<<<< HEAD
-    "Plot": """ReliabilityDisplay reliability_curve DecisionCurveDisplay DriftDisplay
-=======
-    "Plot": """ReliabilityDisplay DecompositionDisplay DecisionCurveDisplay DriftDisplay
->>>>>>> 36f8c21 (DecompositionDisplay: miscalibration against discrimination of many models, with lines of equal score, intervals and null bands)
-        RiskCoverageDisplay ComparisonDisplay GroupDisplay""",
+    "Plot": """ReliabilityDisplay reliability_curve DecompositionDisplay DecisionCurveDisplay
+        DriftDisplay RiskCoverageDisplay ComparisonDisplay GroupDisplay""",
     "Save and load": "save load to_dict from_dict",
     "Decide by a threshold": """decision_curve DecisionCurve risk_coverage_curve RiskCoverage
         area_under_risk_coverage""",

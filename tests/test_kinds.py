@@ -59,14 +59,9 @@ def test_all_that_take_a_kind_are_asked():
     expected |= {"smooth_calibration_error", "kernel_calibration_error", "corp_miscalibration"}
     expected |= {"cumulative_calibration_error", "loess_calibration_error", "calibration_slope"}
     expected |= {"calibration_intercept", "calibration_in_the_large", "observed_expected_ratio"}
-<<<<<<< HEAD
     expected |= {"calibration_test", "calibration_tests", "reliability_curve"}
-    assert set(with_kind()) == expected | {"ReliabilityDisplay", "DriftDisplay"}
-=======
-    expected |= {"calibration_test", "calibration_tests"}
     expected |= {"ReliabilityDisplay", "DriftDisplay", "DecompositionDisplay"}
     assert set(with_kind()) == expected
->>>>>>> 36f8c21 (DecompositionDisplay: miscalibration against discrimination of many models, with lines of equal score, intervals and null bands)
 
 
 @pytest.mark.parametrize("name", ["risk_coverage_curve", "area_under_risk_coverage"])

@@ -151,9 +151,9 @@ class DecompositionDisplay(ModelsDisplay):
         >>> display = DecompositionDisplay.from_predictions(
         ...     [1, 1, 0, 0] * 20, [0.9, 0.3, 0.8, 0.1] * 20, random_state=0
         ... )
-        >>> display.frame()[["model", "score", "miscalibration", "discrimination"]].round(3)
-           model   score  miscalibration  discrimination
-        0  Model   0.288           0.163           0.125
+        >>> display.frame()[["model", "score", "uncertainty", "loss"]].round(4)
+           model   score  uncertainty   loss
+        0  Model  0.2875         0.25  brier
         """
         require("matplotlib", "plot")
         rng = generator(random_state)
