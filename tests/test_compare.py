@@ -15,7 +15,7 @@ from calibkit import squared_calibration_error as squared
 from calibkit._numerics.binning import order_by_score
 from calibkit._numerics.paired import benjamini_hochberg, holm
 from calibkit.base import InputError
-from calibkit.metrics._estimate import _KNOWN
+from calibkit.metrics._estimate import _KNOWN as EVERY
 
 INDEX = np.arange(200)
 P = (INDEX + 0.5) / 200
@@ -40,6 +40,7 @@ def _of(z):
 
 
 THREE = {"a": _of(1.5 * Z3), "b": _of(0.8 * Z3 + 0.7 * RNG.standard_normal((N, 3)))}
+_KNOWN = {name: spec for name, spec in EVERY.items() if spec.comparable}
 ERRORS = [name for name, spec in _KNOWN.items() if spec.settings is not None]
 #: Metric, labels, models and settings.
 CASES = {

@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import logit
 from scipy.stats import binom
 from sklearn import metrics as sklearn_metrics
+from sklearn.dummy import DummyClassifier
 from sklearn.isotonic import isotonic_regression
 
 from calibkit import (
@@ -17,6 +18,8 @@ from calibkit import (
     cumulative_calibration_error,
     decompose_score,
     estimate,
+    get_scorer,
+    get_scorer_names,
     kernel_calibration_error,
     smooth_calibration_error,
 )
@@ -25,6 +28,7 @@ from calibkit._numerics.laplace import median_distance, pair_sum
 from calibkit._numerics.pava import pooled
 from calibkit._numerics.smooth import smooth_errors
 from calibkit.metrics import METRICS
+from calibkit.metrics._estimate import _KNOWN
 from calibkit.metrics._whole_interval import whole_test
 from calibkit.testing import multiclass_data
 
@@ -265,3 +269,54 @@ def test_wrong_settings_are_explained():
         compare("smooth_calibration_error", Y, {"a": P, "b": P**2})
     with pytest.raises(ValueError, match="loss='brier_score'"):
         decompose_score(Y, P, loss="brier_score")
+
+
+#: What each metric without bins offers: its kinds of several classes, and whether it is a scorer.
+SUPPORTED = {
+    "smooth_calibration_error": ({"top_label", "classwise"}, True),
+    "kernel_calibration_error": ({"top_label", "classwise"}, True),
+    "cumulative_calibration_error": ({"top_label", "classwise"}, True),
+    "corp_miscalibration": ({"top_label", "classwise"}, True),
+    "loess_calibration_error": ({"top_label", "classwise"}, True),
+    "calibration_slope": ({"top_label"}, False),
+    "calibration_intercept": ({"top_label"}, False),
+    "calibration_in_the_large": ({"top_label"}, False),
+    "observed_expected_ratio": ({"top_label"}, False),
+}
+
+
+def test_the_list_of_what_is_supported_is_complete():
+    assert set(SUPPORTED) == {name for name, spec in _KNOWN.items() if not spec.comparable}
+    assert {f"neg_{n}" for n, (_, scored) in SUPPORTED.items() if scored} <= set(get_scorer_names())
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_each_metric_by_name(name):
+    kinds, scored = SUPPORTED[name]
+    few = {"random_state": 0, "n_resamples": 20}
+    plain = estimate(name, S, P, **few)
+    assert plain == estimate(name, ScoreTable.from_arrays(S, P), **few)
+    assert plain == estimate(name, np.array(["a", "b"])[S], np.column_stack((1 - P, P)), **few)
+    for more in ({"sample_weight": 1.0 + INDEX % 3}, {"groups": INDEX // 5}):
+        e = estimate(name, S, P, **few, **more)
+        assert e.low <= e.value <= e.high
+        assert (e.low, e.high) != (plain.low, plain.high)
+    y, p = (a[:120] for a in multiclass_data(120)[::-1])
+    top = estimate(name, y == p.argmax(axis=1), p.max(axis=1), **few)
+    for kind in ("top_label", "classwise"):
+        if kind not in kinds:
+            with pytest.raises(ValueError, match="kind='classwise'; expected one of"):
+                estimate(name, y, p, kind=kind, **few)
+            continue
+        e = estimate(name, y, p, kind=kind, **few)
+        assert e.low <= e.value <= e.high
+        assert (e.value == pytest.approx(top.value)) == (kind == "top_label")
+    with pytest.raises(TypeError, match="can't be compared"):
+        compare(name, S, {"a": P, "b": P**2})
+    if scored:
+        model = DummyClassifier(strategy="prior").fit(P[:, None], S)
+        value = get_scorer(f"neg_{name}")(model, P[:, None], Y)
+        assert value == pytest.approx(-_KNOWN[name].function(Y, np.full(200, S.mean()))) != 0
+    else:
+        with pytest.raises(ValueError, match="neither larger nor smaller is better"):
+            get_scorer(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .._typing import FloatArray
@@ -12,25 +14,34 @@ _FLAT = 1e-6
 _BISECTIONS = 52
 
 
-def local_lines(x: FloatArray, w: FloatArray, span: float) -> FloatArray:
-    """The matrix that takes mean labels of cells to the local lines' values at their scores.
+def local_lines(
+    x: FloatArray, w: FloatArray, span: float
+) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """Return ``(weights, residuals) -> local lines at x`` of residuals that are sums over cells.
 
-    Windows hold the ``span`` of the weight nearest to each score, under tricube weights (Cleveland
-    1979). Lines are fitted, so a line is reproduced: the values for ``x`` are ``x``.
+    Windows hold the ``span`` of the weight ``w`` nearest to each score, under tricube weights
+    (Cleveland 1979). Lines are fitted, so the line of residuals 0 is 0.
     """
-    distance = np.abs(x[:, None] - x)
     width = _widths(x, w, span)
     # A score that holds the span by itself is its own window.
-    near = np.where(width > 0, width, 1.0)[:, None]
-    kernel = np.clip(1.0 - (distance / near) ** 3, 0.0, None) ** 3
-    kernel = np.where(width[:, None] > 0, kernel, distance == 0) * w
-    total = kernel.sum(axis=1)
-    center = kernel @ x / total
-    away = x - center[:, None]
-    spread = (kernel * away * away).sum(axis=1)
-    flat = spread <= total * (_FLAT * near[:, 0]) ** 2
-    slope = np.where(flat, 0.0, (x - center) / np.where(flat, 1.0, spread))
-    return np.asarray(kernel * (1.0 / total[:, None] + slope[:, None] * away))
+    near = np.where(width > 0, width, 1.0)
+    away = (x[:, None] - x) / near
+    kernel = np.clip(1.0 - np.abs(away) ** 3, 0.0, None) ** 3
+    kernel = np.where(width > 0, kernel, away == 0)
+    first, second = kernel * away, kernel * away * away
+
+    def lines(weight: FloatArray, residual: FloatArray) -> FloatArray:
+        if weight.ndim > 1 and weight.strides[0] == 0:  # the same for all sets
+            weight = weight[0]
+        total = np.maximum(weight @ kernel, 1e-300)
+        center = weight @ first / total
+        spread = weight @ second / total - center * center
+        mean = residual @ kernel / total
+        flat = spread <= _FLAT**2
+        slope = (residual @ first / total - mean * center) / np.where(flat, 1.0, spread)
+        return np.asarray(mean - np.where(flat, 0.0, slope) * center)
+
+    return lines
 
 
 def _widths(x: FloatArray, w: FloatArray, span: float) -> FloatArray:

@@ -386,10 +386,11 @@ def compare(
     """
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     spec = find_metric(metric) if callable(metric) or isinstance(metric, str) else None
-    if spec is None or spec.whole is not None:
+    if spec is None or not spec.comparable:
         raise InputTypeError(
             f"metric={spelled(metric)}; expected a metric of calibkit or its name, such as "
-            "'brier_score'. Errors without bins can't be compared."
+            "'brier_score'. Errors without bins can't be compared, nor can slopes, intercepts and "
+            "ratios: call estimate for each model."
         )
     check_settings(spec, params)
     y_probs = _check_models(y_probs, reference)
@@ -418,7 +419,7 @@ def compare(
     )
     by = " by group" * (groups is not None) + " by blocks of time" * (time is not None)
     n, quantity = len(one.y), spec.label if spec.settings is None else _SQUARE
-    told = n, found.method + by, spec.greater_is_better, quantity, len(family)
+    told = n, found.method + by, bool(spec.greater_is_better), quantity, len(family)
     return Comparison(spec.label, found.values, differences, level, *told)
 
 

@@ -50,8 +50,8 @@ N_CELLS = 512
 #: Calibration errors up to this count as negligible.
 _SMALL = 0.05
 
-METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *WHOLE, *DECOMPOSED, *SCORES)}
-_KNOWN = METRICS | {m.name: m for m in (*SELECTIVE, *LINES, *CURVES)}
+METRICS: dict[str, Metric] = {m.name: m for m in (*BINNED, *WHOLE, *DECOMPOSED, *CURVES, *SCORES)}
+_KNOWN = METRICS | {m.name: m for m in (*SELECTIVE, *LINES)}
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Estimate:
             of = f" of {asked}" if isinstance(asked, int) and asked != used else ""
             bins = width.get(p["strategy"], p["strategy"])
             parts += [p["norm"], f"{used}{of} {bins} bins", p["estimator"]]
-        parts += [f"{k} {p[k]}" for k in ("scale", "statistic", "loss") if k in p]
+        parts += [f"{k} {p[k]}" for k in ("scale", "statistic", "loss", "summary") if k in p]
         if isinstance(p.get("bandwidth"), float):
             parts.append(f"bandwidth {p['bandwidth']:.3g}")
         return ", ".join([*parts, self.method, f"n = {self.n:,}"])
@@ -291,10 +291,10 @@ def estimate(
     with effective numbers of rows (Kish 1965; Korn and Graubard 1998).
     ``benchmarks/interval_coverage.py`` prints the coverage.
 
-    Errors without bins (smooth, kernel, cumulative, CORP): the same, with labels simulated in up to
-    200 cells of the scores. The tested hypotheses scale the gaps of equal-mass bins. The attribute
-    ``p_value`` compares the value with labels drawn from the scores. With groups, normal noise per
-    group replaces the binomial simulation.
+    Errors without bins (smooth, kernel, cumulative, CORP, loess): the same, with labels simulated
+    in up to 200 cells of the scores. The tested hypotheses scale the gaps of equal-mass bins. The
+    attribute ``p_value`` compares the value with labels drawn from the scores. With groups, normal
+    noise per group replaces the binomial simulation.
 
     Losses: Student's t over rows, or over groups, with the degrees of freedom of the rarer class
     (Welch 1947; Satterthwaite 1946, for weights and groups of uneven size). Skill scores: Student's

@@ -30,6 +30,10 @@ _CELLS = 4096
 #: Likelihood ratios are larger than chi-squared by this part over the rows of the rarer class,
 #: measured at 5 to 30 rows.
 _FEW_ROWS = 0.5
+#: Degrees of freedom of rows.
+_MANY = 1e9
+#: Largest part of the information that one group counts with.
+_MOST_PULL = 0.99
 #: Which probabilities a number for one binary problem is about.
 OneKind = Literal["binary", "top_label"]
 
@@ -357,26 +361,32 @@ def _ratio_kernel(table: ScoreTable, **_: Any) -> Kernel:
     return lambda w, wy: np.asarray(wy.sum(axis=-1) / (w @ table.p))
 
 
-def _residuals(
-    rows: Binary, groups: IntArray, truth: Callable[[FloatArray], FloatArray]
-) -> tuple[FloatArray, float]:
-    """Sums of the groups' residuals and their products with the log-odds, and how many equal
-    groups would say as much."""
-    kept = (rows.p > 0) & (rows.p < 1) & np.isfinite(_odds(rows.p))
+def _grouped(
+    rows: Binary, groups: IntArray, intercept: float, slope: float, k: int
+) -> tuple[FloatArray, FloatArray]:
+    """Sum of the squares of the groups' scores, by k parameters of the line, and the degrees of
+    freedom of each parameter's variance.
+
+    A group pulls the line toward itself, by its share of the information: its residuals count as
+    if it had been left out. Groups that say little of a parameter count less (Bell and McCaffrey
+    2002; here for groups whose rows move together).
+    """
     w = np.ones(len(rows.p)) if rows.w is None else rows.w
-    z = _odds(rows.p[kept])
-    r = w[kept] * (rows.y[kept] - truth(z))
-    n = int(groups.max()) + 1
-    each = [np.bincount(groups[kept], v, minlength=n) for v in (r, r * z)]
-    sums = np.column_stack(each).astype(np.float64)
-    size = np.bincount(groups, w).astype(np.float64)
-    return sums, float(effective_count(size.sum(), size @ size))
+    kept = (rows.p > 0) & (rows.p < 1) & np.isfinite(_odds(rows.p))
+    z, n = _odds(rows.p[kept]), int(groups.max()) + 1
+    q, of, x = expit(intercept + slope * z), groups[kept], (np.ones_like(z), z)[:k]
+    r, v = w[kept] * (rows.y[kept] - q), w[kept] * q * (1.0 - q)
+    sums = np.array([np.bincount(of, r * a, minlength=n) for a in x]).T
+    own = np.array([[np.bincount(of, v * a * b, minlength=n) for a in x] for b in x]).T
+    bread = np.linalg.pinv(own.sum(axis=0))
+    sums = np.linalg.solve(np.eye(k) - _MOST_PULL * own @ bread, sums[..., None])[..., 0]
+    moved = (own[:, 0] @ bread) ** 2
+    return sums.T @ sums, effective_count(moved.sum(axis=0), (moved**2).sum(axis=0)) - 1.0
 
 
-def _quantile(level: float, n_groups: float | None) -> float:
-    """Quantile of a normal variable, or of Student's t for groups."""
-    freedom = 1e9 if n_groups is None else max(n_groups - 1.0, 1.0)
-    return float(stdtrit(freedom, (1.0 + level) / 2.0))
+def _quantile(level: float, freedom: float) -> float:
+    """Quantile of Student's t."""
+    return float(stdtrit(max(freedom, 1.0), (1.0 + level) / 2.0))
 
 
 def _line_ends(parameter: int) -> Callable[..., Interval]:
@@ -393,16 +403,14 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
     ) -> Interval:
         z, w, wy, w2, w2y = _with_odds(table.coarsen(_CELLS), "the interval")
         line = fit_lines(z, w, wy)
-        scale, n_groups, overlap = 1.0, None, np.isfinite(line.intercept[0])
+        scale, freedom, overlap = 1.0, _MANY, np.isfinite(line.intercept[0])
         if overlap:
             q = expit(line.intercept[0] + line.slope[0] * z)
             bread = np.linalg.pinv(information(z, w * q * (1.0 - q)))
             meat = information(z, w2 * q * (1.0 - q))
             if groups is not None and rows is not None:
-                at = line.intercept[0], line.slope[0]
-                sums, n_groups = _residuals(rows, groups, lambda z: expit(at[0] + at[1] * z))
-                meat = sums.T @ sums * (n_groups / max(n_groups - 2.0, 1.0))
-                n_groups -= 1.0  # two parameters are fitted
+                meat, known = _grouped(rows, groups, line.intercept[0], line.slope[0], 2)
+                freedom = known[parameter]
             sandwich = bread @ meat @ bread
             scale = float(sandwich[parameter, parameter] / bread[parameter, parameter])
         else:  # each row, or group, as far as weights tell
@@ -410,7 +418,7 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
         # Kish's numbers of rows; with few of them likelihood ratios are larger than chi-squared.
         counts = [effective_count(a.sum(), s.sum()) for a, s in ((wy, w2y), (w - wy, w2 - w2y))]
         scale *= 1.0 + _FEW_ROWS / max(float(min(counts)), 1.0)
-        cutoff = scale * _quantile(level, n_groups) ** 2
+        cutoff = scale * _quantile(level, freedom) ** 2
         low, high = profile_ends(z, w, wy, line, parameter, cutoff)
         return Interval(low, high, RULES["line"].method)
 
@@ -424,17 +432,16 @@ def _shifts(
     odds = _with_odds(table.coarsen(_CELLS), "the interval")
     events = float(odds.wy.sum())
     center = float(best_shift(odds.z, odds.w, np.array([events]))[0])
-    scale, n_groups = 1.0, None
+    scale, freedom = 1.0, _MANY
     if groups is not None and rows is not None:
         size = np.bincount(groups, rows.w).astype(np.float64)
         scale = float(size @ size / odds.w2.sum())  # with equal labels each group is one row
-        n_groups = float(effective_count(size.sum(), size @ size))
+        freedom = float(effective_count(size.sum(), size @ size)) - 1.0
         if np.isfinite(center):
-            sums, n_groups = _residuals(rows, groups, lambda z: expit(z + center))
+            meat, (freedom,) = _grouped(rows, groups, center, 1.0, 1)
             q = expit(odds.z + center)
-            own = float(sums[:, 0] @ sums[:, 0]) * n_groups / max(n_groups - 1.0, 1.0)
-            scale = own / float(odds.w2 @ (q * (1.0 - q)))
-    reach = _quantile(level, n_groups) * float(np.sqrt(scale))
+            scale = float(meat[0, 0]) / float(odds.w2 @ (q * (1.0 - q)))
+    reach = _quantile(level, freedom) * float(np.sqrt(scale))
     low, high = shift_ends(odds.z, odds.w, odds.w2, events, reach)
     return odds, low, high
 
@@ -469,7 +476,7 @@ def _ratio_ends(
 def _spec(function: Any, rule: str, label: str, kernel: Any, ends: Any) -> Metric:
     bounds = (0.0, np.inf) if rule == "shift" and kernel is _ratio_kernel else (-np.inf, np.inf)
     own = {"settings": _settings, "ends": ends}
-    return Metric(function, rule, label, False, bounds, kernel, **own)
+    return Metric(function, rule, label, None, bounds, kernel, **own)
 
 
 SPECS = (

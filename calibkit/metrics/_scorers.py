@@ -9,7 +9,7 @@ from sklearn.metrics import make_scorer
 from .._core.errors import InputError
 from .._core.params import advice
 from .._core.printed import spelled
-from ._estimate import METRICS, check_settings
+from ._estimate import _KNOWN, METRICS, check_settings
 
 
 def get_scorer_names() -> list[str]:
@@ -60,6 +60,12 @@ def get_scorer(name: str, **params: Any) -> Any:
     array([0.7, 0.7, 0.8, 0.8, 0.8])
     """
     known = get_scorer_names()
+    inside = [m.name for m in _KNOWN.values() if m.greater_is_better is None]
+    if isinstance(name, str) and name.removeprefix("neg_") in inside:
+        raise InputError(
+            f"name={spelled(name)}, for which neither larger nor smaller is better; expected one "
+            f"of {', '.join(known)}. Use 'neg_corp_miscalibration' or 'neg_log_loss'."
+        )
     if not isinstance(name, str) or name not in known:
         raise InputError(
             f"name={spelled(name)}; expected one of {', '.join(known)}{advice(name, known)}."

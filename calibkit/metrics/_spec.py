@@ -87,7 +87,7 @@ RULES: dict[str, Rule] = {
     "largest": Rule(_LARGEST, "any", "simultaneous exact intervals"),
     "whole": Rule(
         "`smooth_calibration_error`, `kernel_calibration_error`, `cumulative_calibration_error`, "
-        "`corp_miscalibration`",
+        "`corp_miscalibration`, `loess_calibration_error`",
         "any",
         "test inversion over whole curves",
     ),
@@ -97,7 +97,6 @@ RULES: dict[str, Rule] = {
         "any",
         "inverted score test",
     ),
-    "curve": Rule("`loess_calibration_error`", "any", "test inversion along the observed curve"),
     "function": Rule('any other function, or `method="bootstrap"`', "any", "bootstrap"),
 }
 
@@ -138,7 +137,8 @@ class Metric:
     #: Its rule in ``RULES``.
     interval: str
     label: str
-    greater_is_better: bool
+    #: None if it is best inside its range.
+    greater_is_better: bool | None
     bounds: tuple[float, float]
     #: ``(table, **settings) -> kernel``, for binary problems.
     kernel: Callable[..., Kernel]
@@ -162,6 +162,11 @@ class Metric:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def comparable(self) -> bool:
+        """Whether two models' values have a difference with an interval."""
+        return self.whole is None and self.ends is None
 
     def cells(self, table: ScoreTable, n_cells: int, **settings: Any) -> tuple[ScoreTable, Kernel]:
         """Return a coarse table that keeps the bins apart, and the kernel on it."""

@@ -188,13 +188,12 @@ class _Sampler:
             pull = rng.standard_normal((n_draws, noise.units.shape[0]))
             pull *= np.sqrt(noise.freedom / rng.chisquare(noise.freedom, size=(n_draws, 1)))
             self.noise = pull @ noise.units
-            size = np.asarray(members.sum(axis=1)).ravel()
-            moved = pull @ members - (pull @ size)[:, None] * (cells.w / size.sum())
-            self.w = np.maximum(cells.w + moved, 0.0)
+            # Bayesian bootstrap (Rubin 1981): no cell is left empty.
+            drawn = rng.standard_exponential(pull.shape) @ members
+            self.w = drawn * (cells.w.sum() / drawn.sum(axis=1, keepdims=True))
             return
         share = cells.n / cells.n.sum()
-        # No cell is left empty, since none of those at hand is.
-        self.n = np.maximum(rng.multinomial(int(cells.n.sum()), share, size=n_draws), 1)
+        self.n = rng.multinomial(int(cells.n.sum()), share, size=n_draws)
         self.w = self.n * (cells.w / cells.n)
         self.spread = np.sqrt(np.maximum(cells.n * cells.w2 / cells.w**2, 1.0))
         if not np.array_equal(cells.w2y, cells.w2yy):  # fractions vary less than labels
@@ -205,7 +204,7 @@ class _Sampler:
     def __call__(self, rate: FloatArray) -> tuple[FloatArray, FloatArray]:
         if self.noise is not None:
             ratio = np.sqrt(np.clip(rate * (1.0 - rate) / self.own, *MOST_CHANGE))
-            return self.w, np.clip(self.w * rate + ratio * self.noise, 0.0, self.w)
+            return self.w, self.w * rate + ratio * self.noise  # cut to [0, w] it would vary less
         events = np.random.default_rng(self.seed + 1).binomial(self.n, rate).astype(np.float64)
         if self.cells.weighted:
             expected = self.n * rate
