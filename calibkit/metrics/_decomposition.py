@@ -14,7 +14,7 @@ from .._numerics.pava import pooled
 from .._typing import Bins, FloatArray, Kind, Strategy, Weights
 from ._spec import Kernel, Whole
 from ._table import ScoreTable
-from ._whole import as_table, raw_errors, whole_metric
+from ._whole import as_table, choice_of, raw_errors, whole_metric
 
 Loss = Literal["brier", "log"]
 LOSSES = {"brier": brier_rows, "log": log_rows}
@@ -260,14 +260,12 @@ def _of_bins(table: ScoreTable, loss: str, strategy: str, n_bins: Any) -> list[f
     return _parts(loss, score, before, after, w, wy)
 
 
-def _settings(
-    kind: Kind, n: int, effective: float | None = None, *, loss: Loss = "brier"
-) -> dict[str, Any]:
-    check_choice("loss", loss, LOSSES)
-    return {"loss": loss, "kind": kind}
-
-
-_WHOLE = Whole(_raw, _kernel, _kernel, 4096, distance=0.5)
 SPECS = (
-    whole_metric(corp_miscalibration, "CORP miscalibration", _WHOLE, _settings, float(np.inf)),
+    whole_metric(
+        corp_miscalibration,
+        "CORP miscalibration",
+        Whole(_raw, _kernel, _kernel, 4096, distance=0.5),
+        choice_of("loss", LOSSES, "brier"),
+        float(np.inf),
+    ),
 )

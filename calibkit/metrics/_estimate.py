@@ -468,8 +468,7 @@ def _on_cells(
     cells, kernel = spec.cells(table, N_CELLS, **request.settings)
     if request.method == "auto" and spec.ends is not None:
         rows = None if table.plain and groups is None else binary
-        drawn = rng, request.n_resamples
-        ends = spec.ends(table, rows, groups, level, *drawn, **request.settings)
+        ends = spec.ends(table, rows, groups, level)
     elif request.method == "auto":
         ends = interval_of(spec, value, of_table(spec, table, binary, groups), level)
     else:

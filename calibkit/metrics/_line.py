@@ -320,10 +320,6 @@ def observed_expected_ratio(
     return float(table.wy.sum() / expected)
 
 
-def _settings(kind: Kind, n: int, effective: float | None = None, **params: Any) -> dict[str, Any]:
-    return {"kind": kind, **params}
-
-
 def _line_kernel(parameter: str) -> Callable[..., Kernel]:
     def kernel(table: ScoreTable, **_: Any) -> Kernel:
         kept = inner(table)
@@ -344,14 +340,12 @@ def _shift_kernel(table: ScoreTable, **_: Any) -> Kernel:
     z = _odds(table.p[kept])
 
     def shift(w: FloatArray, wy: FloatArray) -> FloatArray:
-        events = np.atleast_2d(wy)[:, kept].sum(axis=1)
-        many = np.atleast_2d(w)[:, kept]
-        if (many == many[:1]).all():
-            found = best_shift(z, many[0], events)
+        events = np.atleast_1d(wy[..., kept].sum(axis=-1))
+        if w.ndim == 1 or w.strides[0] == 0:  # the same weights for all sets
+            found = best_shift(z, w.reshape(-1, w.shape[-1])[0, kept], events)
         else:  # rows drawn with replacement
-            found = np.array(
-                [best_shift(z, a, e[None])[0] for a, e in zip(many, events, strict=True)]
-            )
+            pairs = zip(w[:, kept], events[:, None], strict=True)
+            found = np.array([best_shift(z, a, e)[0] for a, e in pairs])
         return found if wy.ndim > 1 else found[0]
 
     return shift
@@ -389,22 +383,28 @@ def _quantile(level: float, freedom: float) -> float:
     return float(stdtrit(max(freedom, 1.0), (1.0 + level) / 2.0))
 
 
+def _per_unit(
+    table: ScoreTable, rows: Binary | None, groups: IntArray | None
+) -> tuple[float, float]:
+    """Sum of the squared weights of independent rows or groups, and degrees of freedom."""
+    if groups is None or rows is None:
+        return float(table.w2.sum()), _MANY
+    size = np.bincount(groups, rows.w).astype(np.float64)
+    squares = size @ size
+    return float(squares), float(effective_count(size.sum(), squares)) - 1.0
+
+
 def _line_ends(parameter: int) -> Callable[..., Interval]:
     """The interval of the intercept (0) or of the slope (1)."""
 
     def ends(
-        table: ScoreTable,
-        rows: Binary | None,
-        groups: IntArray | None,
-        level: float,
-        rng: np.random.Generator,
-        n_draws: int,
-        **_: Any,
+        table: ScoreTable, rows: Binary | None, groups: IntArray | None, level: float
     ) -> Interval:
         z, w, wy, w2, w2y = _with_odds(table.coarsen(_CELLS), "the interval")
         line = fit_lines(z, w, wy)
-        scale, freedom, overlap = 1.0, _MANY, np.isfinite(line.intercept[0])
-        if overlap:
+        squares, freedom = _per_unit(table, rows, groups)
+        scale = squares / float(table.w.sum())  # of separated labels
+        if np.isfinite(line.intercept[0]):
             q = expit(line.intercept[0] + line.slope[0] * z)
             bread = np.linalg.pinv(information(z, w * q * (1.0 - q)))
             meat = information(z, w2 * q * (1.0 - q))
@@ -413,8 +413,6 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
                 freedom = known[parameter]
             sandwich = bread @ meat @ bread
             scale = float(sandwich[parameter, parameter] / bread[parameter, parameter])
-        else:  # each row, or group, as far as weights tell
-            scale = float(w2.sum() / w.sum())
         # Kish's numbers of rows; with few of them likelihood ratios are larger than chi-squared.
         counts = [effective_count(a.sum(), s.sum()) for a, s in ((wy, w2y), (w - wy, w2 - w2y))]
         scale *= 1.0 + _FEW_ROWS / max(float(min(counts)), 1.0)
@@ -425,58 +423,37 @@ def _line_ends(parameter: int) -> Callable[..., Interval]:
     return ends
 
 
-def _shifts(
-    table: ScoreTable, rows: Binary | None, groups: IntArray | None, level: float
-) -> tuple[_Odds, float, float]:
-    """The shifts of all log-odds that the sum of the labels doesn't refute."""
-    odds = _with_odds(table.coarsen(_CELLS), "the interval")
-    events = float(odds.wy.sum())
-    center = float(best_shift(odds.z, odds.w, np.array([events]))[0])
-    scale, freedom = 1.0, _MANY
-    if groups is not None and rows is not None:
-        size = np.bincount(groups, rows.w).astype(np.float64)
-        scale = float(size @ size / odds.w2.sum())  # with equal labels each group is one row
-        freedom = float(effective_count(size.sum(), size @ size)) - 1.0
-        if np.isfinite(center):
+def _shift_ends(*, ratio: bool) -> Callable[..., Interval]:
+    """The shifts of all log-odds that the sum of the labels doesn't refute, or their ratios."""
+
+    def ends(
+        table: ScoreTable, rows: Binary | None, groups: IntArray | None, level: float
+    ) -> Interval:
+        z, w, wy, w2, _ = _with_odds(table.coarsen(_CELLS), "the interval")
+        events = float(wy.sum())
+        center = float(best_shift(z, w, np.array([events]))[0])
+        squares, freedom = _per_unit(table, rows, groups)
+        scale = squares / float(table.w2.sum())  # with equal labels each group is one row
+        if groups is not None and rows is not None and np.isfinite(center):
             meat, (freedom,) = _grouped(rows, groups, center, 1.0, 1)
-            q = expit(odds.z + center)
-            scale = float(meat[0, 0]) / float(odds.w2 @ (q * (1.0 - q)))
-    reach = _quantile(level, freedom) * float(np.sqrt(scale))
-    low, high = shift_ends(odds.z, odds.w, odds.w2, events, reach)
-    return odds, low, high
+            q = expit(z + center)
+            scale = float(meat[0, 0]) / float(w2 @ (q * (1.0 - q)))
+        reach = _quantile(level, freedom) * float(np.sqrt(scale))
+        low, high = shift_ends(z, w, w2, events, reach)
+        if ratio:
+            fixed = float(table.wy.sum()) - events  # of scores 0 and 1
+            expected = float(table.w @ table.p)
+            low, high = ((float(w @ expit(z + c)) + fixed) / expected for c in (low, high))
+        return Interval(low, high, RULES["shift"].method)
+
+    return ends
 
 
-def _shift_ends(
-    table: ScoreTable,
-    rows: Binary | None,
-    groups: IntArray | None,
-    level: float,
-    *_: Any,
-    **__: Any,
-) -> Interval:
-    _, low, high = _shifts(table, rows, groups, level)
-    return Interval(low, high, RULES["shift"].method)
-
-
-def _ratio_ends(
-    table: ScoreTable,
-    rows: Binary | None,
-    groups: IntArray | None,
-    level: float,
-    *_: Any,
-    **__: Any,
-) -> Interval:
-    odds, low, high = _shifts(table, rows, groups, level)
-    fixed = float(table.wy.sum() - odds.wy.sum())  # events of scores 0 and 1
-    expected = float(table.w @ table.p)
-    ends = [(float(odds.w @ expit(odds.z + c)) + fixed) / expected for c in (low, high)]
-    return Interval(ends[0], ends[1], RULES["shift"].method)
-
-
-def _spec(function: Any, rule: str, label: str, kernel: Any, ends: Any) -> Metric:
-    bounds = (0.0, np.inf) if rule == "shift" and kernel is _ratio_kernel else (-np.inf, np.inf)
-    own = {"settings": _settings, "ends": ends}
-    return Metric(function, rule, label, None, bounds, kernel, **own)
+def _spec(
+    function: Any, rule: str, label: str, kernel: Any, ends: Any, least: float = -np.inf
+) -> Metric:
+    own = {"settings": lambda kind, *_, **given: {"kind": kind, **given}, "ends": ends}
+    return Metric(function, rule, label, None, (least, np.inf), kernel, **own)
 
 
 SPECS = (
@@ -489,7 +466,13 @@ SPECS = (
         _line_ends(0),
     ),
     _spec(
-        calibration_in_the_large, "shift", "calibration in the large", _shift_kernel, _shift_ends
+        calibration_in_the_large,
+        "shift",
+        "calibration in the large",
+        _shift_kernel,
+        _shift_ends(ratio=False),
     ),
-    _spec(observed_expected_ratio, "shift", "O/E ratio", _ratio_kernel, _ratio_ends),
+    _spec(
+        observed_expected_ratio, "shift", "O/E ratio", _ratio_kernel, _shift_ends(ratio=True), 0.0
+    ),
 )

@@ -155,8 +155,7 @@ class Metric:
     influence: Callable[[ScoreTable], tuple[FloatArray, FloatArray]] | None = None
     #: For errors of the whole curve.
     whole: Whole | None = None
-    #: ``(table, rows, groups, level, rng, n_draws, **settings) -> interval``, for metrics with an
-    #: interval that no rule above makes.
+    #: ``(table, rows, groups, level) -> interval``, for metrics whose interval no rule above makes.
     ends: Callable[..., Interval] | None = None
 
     @property

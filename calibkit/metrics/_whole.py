@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from .._typing import FloatArray, Kind, Scale, Weights
 from ._spec import Kernel, Metric, Whole
 from ._table import ScoreTable, validate_given
 
+Settings = Callable[..., dict[str, Any]]
 SCALES = ("probability", "logit")
 STATISTICS = ("kuiper", "ks")
 #: On the log-odds scale no kernel is cut: standard deviations between scores and ends.
@@ -38,14 +39,18 @@ def as_table(problem: Binary | ScoreTable) -> ScoreTable:
     return problem if isinstance(problem, ScoreTable) else ScoreTable._from_binary(problem)
 
 
-def kinds(kind: Kind, n: int, effective: float | None = None, **params: Any) -> dict[str, Any]:
-    """Settings without defaults of their own."""
-    return {**params, "kind": kind}
+def choice_of(name: str, choices: Collection[str], default: str) -> Settings:
+    """Settings of a metric with one choice."""
+
+    def settings(kind: Kind, n: int, effective: float | None = None, **given: Any) -> Any:
+        chosen = given.get(name, default)
+        check_choice(name, chosen, choices)
+        return {name: chosen, "kind": kind}
+
+    return settings
 
 
-def whole_metric(
-    function: Any, label: str, whole: Whole, settings: Callable[..., dict[str, Any]], top: float
-) -> Metric:
+def whole_metric(function: Any, label: str, whole: Whole, settings: Settings, top: float) -> Metric:
     def kernel(table: ScoreTable, **chosen: Any) -> Kernel:
         raw = whole.kernel(table, **chosen)
         return lambda w, wy: np.asarray(whole.finished(raw(w, wy)))
@@ -148,13 +153,6 @@ def smooth_calibration_error(
     check_choice("scale", scale, SCALES)
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
     return float(raw_errors(given, kind, lambda b: _smooth_raw(b, scale=scale)).mean())
-
-
-def _smooth_settings(
-    kind: Kind, n: int, effective: float | None = None, *, scale: Scale = "probability"
-) -> dict[str, Any]:
-    check_choice("scale", scale, SCALES)
-    return {"scale": scale, "kind": kind}
 
 
 def _bandwidth(table: ScoreTable, bandwidth: float | None) -> float:
@@ -376,13 +374,6 @@ def cumulative_calibration_error(
     return float(raw.mean())
 
 
-def _cumulative_settings(
-    kind: Kind, n: int, effective: float | None = None, *, statistic: str = "kuiper"
-) -> dict[str, Any]:
-    check_choice("statistic", statistic, STATISTICS)
-    return {"statistic": statistic, "kind": kind}
-
-
 def _with_bandwidth(table: ScoreTable, **settings: Any) -> dict[str, Any]:
     return {**settings, "bandwidth": _bandwidth(table, settings["bandwidth"])}
 
@@ -392,7 +383,7 @@ SPECS = (
         smooth_calibration_error,
         "smooth ECE",
         Whole(_smooth_raw, _smooth_kernel, _smooth_kernel, 2048),
-        _smooth_settings,
+        choice_of("scale", SCALES, "probability"),
         1.0,
     ),
     whole_metric(
@@ -406,7 +397,7 @@ SPECS = (
         cumulative_calibration_error,
         "cumulative calibration error",
         Whole(_cumulative_raw, _cumulative_kernel, _cumulative_kernel, 4096),
-        _cumulative_settings,
+        choice_of("statistic", STATISTICS, "kuiper"),
         1.0,
     ),
 )
