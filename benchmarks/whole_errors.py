@@ -1,31 +1,37 @@
-"""Measure the errors without bins: size of their tests, coverage of their intervals, time.
+"""Measure the time of errors without bins, beside relplot, probmetrics and model-diagnostics.
 
-Size: how often the p-value is at most .01, .05 and .1 although the scores are calibrated. "HIGH"
-marks a rate above the nominal one by more than three standard errors. Coverage: of 90 % intervals
-of `estimate`, with the rates of misses on both sides. Time: of values, in processor seconds,
-beside relplot's smooth ECE if it is installed.
+Contenders take turns, with one thread. Times are medians, in seconds: of the processor, and of the
+clock. The ratio to calibkit is the median of the ratios of each round's processor times. MB is the
+largest memory beside the given arrays. The values that were found are shown too; "fine grid" is the
+smooth ECE by a plain convolution of 32,768 cells, which has no other purpose.
 
-    python benchmarks/whole_errors.py                     # all: some hours on one core
-    python benchmarks/whole_errors.py --repeats 200 --table size --cell 0 3
+    OMP_NUM_THREADS=1 python benchmarks/whole_errors.py --json benchmarks/whole_errors.json
+    python benchmarks/whole_errors.py --task curve band --rounds 3
+    python benchmarks/whole_errors.py --show           # prints the stored results
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit, ndtri
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 import calibkit
-from calibkit import ScoreTable, estimate
-from calibkit._core.rows import Binary
-from calibkit.metrics import METRICS
-from calibkit.metrics._whole_interval import whole_test
+from calibkit import ScoreTable, calibration_tests, estimate
 
+RESULTS = Path(__file__).with_suffix(".json")
 TESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "smooth": ("smooth_calibration_error", {"scale": "probability"}),
     "smooth, logit": ("smooth_calibration_error", {"scale": "logit"}),
@@ -35,7 +41,6 @@ TESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "CORP, Brier": ("corp_miscalibration", {"loss": "brier"}),
     "CORP, log": ("corp_miscalibration", {"loss": "log"}),
 }
-LEVELS = np.array([0.01, 0.05, 0.1])
 #: How the true rates depend on the scores.
 LAWS: dict[str, Callable[[Any], Any]] = {
     "calibrated": lambda p: p,
@@ -43,129 +48,195 @@ LAWS: dict[str, Callable[[Any], Any]] = {
     "slope": lambda p: expit(0.7 * logit(p)),
     "wave": lambda p: np.clip(p + 0.1 * np.sin(4.0 * np.pi * p), 0.001, 0.999),
 }
+#: Rounds; contenders that take longer than so many seconds run only in the first.
+ROUNDS, SLOW = 7, 30.0
+Calls = dict[str, Callable[[], Any]]
 
 
-class Cell(NamedTuple):
-    """Rows of a simulation; scores are uniform at a base rate of .5."""
+def fine_grid(p: Any, y: Any, m: int = 1 << 15) -> float:
+    at = np.minimum((p * m).astype(int), m - 1)
+    mass = np.bincount(at, p - y, minlength=m) / len(p)
 
-    n: int
-    base: float
-    law: str = "calibrated"
-    ties: bool = False
-    weights: bool = False  # lognormal
-    groups: int = 0  # with normal effects, correlation .36
+    def size(s: float) -> float:
+        return float(np.abs(gaussian_filter1d(mass, s * m, mode="reflect", truncate=6.0)).sum())
 
-    def rows(self, rng: np.random.Generator) -> tuple[Any, ...]:
-        """Scores, true rates, labels, weights and groups."""
-        n, base = self.n, self.base
-        p = rng.random(n) if base == 0.5 else rng.beta(4.0 * base, 4.0 * (1.0 - base), n)
-        p = np.clip(np.round(p, 1 if base == 0.5 else 2), 0.005, 0.995) if self.ties else p
-        p = np.clip(p, 1e-4, 1.0 - 1e-4)
-        rate = LAWS[self.law](p)
-        w = np.exp(0.8 * rng.normal(size=n)) if self.weights else None
-        if not self.groups:
-            return p, rate, (rng.random(n) < rate).astype(int), w, None
-        g = np.arange(n) % self.groups
-        z = 0.6 * rng.normal(size=self.groups)[g] + 0.8 * rng.normal(size=n)
-        return p, rate, (z < ndtri(rate)).astype(int), w, g
+    return float(brentq(lambda s: size(s) - s, 1e-3, 0.3, xtol=1e-9))
 
 
-SIZES = [
-    *(Cell(n, base) for n in (100, 1000, 10_000, 100_000) for base in (0.02, 0.1, 0.5)),
-    *(Cell(1000, base, ties=True) for base in (0.1, 0.5)),
-    *(Cell(1000, base, weights=True) for base in (0.1, 0.5)),
-    *(Cell(1000, base, groups=30) for base in (0.1, 0.5)),
-    Cell(10_000, 0.5, groups=100),
-    Cell(1000, 0.5, weights=True, groups=30),
-]
-COVERED = [
-    *(Cell(n, 0.5, law) for n in (300, 2000) for law in LAWS),
-    Cell(2000, 0.1, "shift"),
-    Cell(1000, 0.02, "shift"),
-    Cell(300, 0.5, "slope", weights=True),
-    Cell(300, 0.5, "shift", groups=60),
-]
+def smooth(p: Any, y: Any) -> Calls:
+    calls: Calls = {"calibkit": lambda: calibkit.smooth_calibration_error(y, p)}
+    with suppress(ImportError):
+        from relplot import smECE  # type: ignore[import-not-found]
+
+        calls["relplot"] = lambda: smECE(p, y)
+    with suppress(ImportError):
+        import torch  # type: ignore[import-not-found]
+        from probmetrics.metrics import (  # type: ignore[import-not-found]
+            SmoothCalibrationError,
+        )
+
+        torch.set_num_threads(1)
+        given = torch.as_tensor(y), torch.as_tensor(np.column_stack((1.0 - p, p)))
+        metric = SmoothCalibrationError()
+        calls["probmetrics"] = lambda: float(metric.compute_from_labels_probs(*given))
+    return {**calls, "fine grid": lambda: fine_grid(p, y)}
 
 
-def sizes(cell: Cell, repeats: int) -> None:
-    p_values: dict[str, list[float]] = {name: [] for name in TESTS}
-    for seed in range(repeats):
-        rng = np.random.default_rng([1, seed])
-        p, _, y, w, g = cell.rows(rng)
-        b = Binary(p, y, w)
-        problems = [(ScoreTable._from_binary(b), b)]
-        for name, (metric, settings) in TESTS.items():
-            whole = METRICS[metric].whole
-            assert whole is not None
-            tested = whole_test(whole, problems, settings, 199, rng, g)
-            p_values[name].append(tested.p_value)
-    most = LEVELS + 3.0 * np.sqrt(LEVELS * (1.0 - LEVELS) / repeats)
-    for name, found in p_values.items():
-        rates = (np.array(found)[:, None] <= LEVELS + 1e-9).mean(axis=0)
-        high = " HIGH" if (rates > most).any() else ""
-        print(f"  {name:14}" + "".join(f"{rate:8.3f}" for rate in rates) + high, flush=True)
+def values(p: Any, y: Any) -> Calls:
+    """All errors, and the smooth error with weights, of a table, and of ten classes."""
+    calls: Calls = {}
+    for name, (metric, given) in TESTS.items():
+        calls[name] = partial(getattr(calibkit, metric), y, p, **given)
+    w, table = np.tile([1.0, 2.0], len(p) // 2), ScoreTable.from_arrays(y, p)
+    smooth = calibkit.smooth_calibration_error
+    calls["smooth, weighted"] = lambda: smooth(y, p, sample_weight=w)
+    calls["smooth, of a table"] = lambda: smooth(table)
+    return calls
 
 
-def covered(cell: Cell, repeats: int) -> None:
-    misses: dict[str, list[tuple[bool, bool]]] = {name: [] for name in TESTS}
-    for seed in range(repeats):
-        p, rate, y, w, g = cell.rows(np.random.default_rng([2, seed]))
-        table = ScoreTable.from_arrays(rate, p, w, pos_label=1)
-        for name, (metric, settings) in TESTS.items():
-            whole = METRICS[metric].whole
-            assert whole is not None
-            given = {"sample_weight": w, "groups": g, "random_state": seed, **settings}
-            e = estimate(metric, y, p, **given)
-            kernel = whole.truth(table, **e.params)
-            truth = float(whole.finished(float(kernel(table.w, table.wy))))
-            misses[name].append((truth < e.low, truth > e.high))
-    for name, found in misses.items():
-        below, above = np.mean(found, axis=0)
-        print(f"  {name:14} covers {1 - below - above:.3f}, truth below {below:.3f}, "
-              f"above {above:.3f}", flush=True)  # fmt: skip
+def kernel(p: Any, y: Any) -> Calls:
+    def test() -> float:
+        return float(calibration_tests(y, p, tests=["kernel"], n_draws=200)[0]["p_value"])
+
+    return {"value": lambda: calibkit.kernel_calibration_error(y, p), "test, 200 draws": test}
 
 
-def seconds(call: Callable[..., Any], *given: Any, repeats: int = 3) -> float:
-    taken = []
-    for _ in range(repeats):
-        start = time.process_time()
-        call(*given)
-        taken.append(time.process_time() - start)
-    return min(taken)
+def curve(p: Any, y: Any, draws: int = 0) -> Calls:
+    """The value is the mean frequency of the curve, or the mean width of the band."""
+    settings = {"curve": "corp", "n_draws": draws, "random_state": 0}
+
+    def ours() -> float:
+        found = calibkit.reliability_curve(y, p, **settings)
+        return float(np.mean(found.high - found.low if draws else found.frequency))
+
+    calls: Calls = {"calibkit": ours}
+    with suppress(ImportError):
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib.pyplot import subplots
+        from model_diagnostics.calibration import (  # type: ignore[import-not-found]
+            plot_reliability_diagram,
+        )
+        from sklearn.isotonic import IsotonicRegression
+
+        axes = subplots()[1]
+
+        def diagram() -> float:
+            plot_reliability_diagram(y, p, n_bootstrap=draws or None, ax=axes)
+            return float("nan")
+
+        calls["model-diagnostics"] = diagram
+        if not draws:
+            fit = IsotonicRegression(out_of_bounds="clip").fit
+            calls["its fit alone"] = lambda: float(np.mean(fit(p, y).y_thresholds_))
+    return calls
 
 
-def speed() -> None:
-    try:
-        import relplot  # type: ignore[import-not-found]
-    except ImportError:
-        relplot = None
-    for n in (100_000, 1_000_000):
-        rng = np.random.default_rng(0)
-        p = rng.random(n)
-        y = (rng.random(n) < p).astype(int)
-        for name in dict.fromkeys(metric for metric, _ in TESTS.values()):
-            taken = seconds(getattr(calibkit, name), y, p)
-            print(f"{n:9,} rows  {name:30}{taken:8.4f} s", flush=True)
-        if relplot is not None:
-            taken = seconds(relplot.smECE, p, y)
-            print(f"{n:9,} rows  {'relplot.smECE':30}{taken:8.4f} s", flush=True)
+def band(p: Any, y: Any) -> Calls:
+    return curve(p, y, draws=200)
+
+
+def intervals(p: Any, y: Any) -> Calls:
+    def ends(metric: str, given: dict[str, Any]) -> str:
+        e = estimate(metric, y, p, random_state=0, **given)
+        return f"{e.value:.5f} [{e.low:.5f}, {e.high:.5f}]"
+
+    return {name: partial(ends, *args) for name, args in TESTS.items()}
+
+
+#: The call of each contender on scores and labels, the numbers of rows, the laws, and the rounds.
+TASKS: dict[str, tuple[Callable[[Any, Any], Calls], tuple[int, ...], tuple[str, ...], int]] = {
+    "smooth": (smooth, (100_000, 1_000_000), ("calibrated", "slope"), 99),
+    "values": (values, (1_000, 100_000, 1_000_000, 10_000_000), ("calibrated",), 3),
+    "kernel": (kernel, (1_000_000,), ("calibrated",), 3),
+    "curve": (curve, (100_000, 1_000_000), ("calibrated", "slope"), 99),
+    "band": (band, (100_000,), ("calibrated", "slope"), 3),
+    "estimate": (intervals, (1_000, 100_000, 1_000_000), ("calibrated", "slope"), 1),
+}
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    value = call()
+    return time.process_time() - cpu, time.perf_counter() - wall, value
+
+
+def megabytes(call: Callable[[], Any]) -> float:
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return round(peak, 1)
+
+
+def measure(task: str, n: int, law: str, rounds: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    p = rng.random(n)
+    y = (rng.random(n) < LAWS[law](p)).astype(int)
+    make, *_, most = TASKS[task]
+    calls, rows = make(p, y), []
+    taken: dict[str, list[tuple[float, float, Any]]] = {name: [] for name in calls}
+    for i in range(min(rounds, most)):
+        for name, call in calls.items():
+            if i == 0 or taken[name][0][1] < SLOW:
+                taken[name].append(timed(call))
+    first = next(iter(taken.values()))
+    for name, found in taken.items():
+        cpu, wall = (float(np.median([t[i] for t in found])) for i in (0, 1))
+        ratio = float(np.median([t[0] / f[0] for t, f in zip(found, first, strict=False)]))
+        memory = megabytes(calls[name]) if cpu < SLOW else None
+        rows.append({"task": task, "rows": n, "law": law, "name": name, "cpu": cpu, "wall": wall,
+                     "ratio": ratio, "mb": memory, "value": found[0][2]})  # fmt: skip
+    return rows
+
+
+def show(results: dict[str, Any]) -> None:
+    print(results["processor"])
+    last = None
+    for row in results["rows"]:
+        head = f"{row['task']}, {row['rows']:,} rows, {row['law']}"
+        if head != last:
+            print(f"{head:45}{'cpu':>9}{'wall':>9}{'ratio':>8}{'MB':>8}  value")
+        last, value = head, row["value"]
+        text = f"{row['ratio']:8.1f}" if row["task"] in ("smooth", "curve", "band") else " " * 8
+        memory = "" if row["mb"] is None else f"{row['mb']:.1f}"
+        print(f"   {row['name']:42}{row['cpu']:9.4f}{row['wall']:9.4f}{text}{memory:>8}  "
+              f"{value if isinstance(value, str) else format(value, '.6f')}")  # fmt: skip
+
+
+def processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return "unknown processor"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=1000)
-    parser.add_argument("--table", choices=("size", "coverage", "speed"))
-    parser.add_argument("--cell", type=int, nargs="*")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", nargs="*", default=list(TASKS), choices=TASKS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--show", action="store_true", help="print the stored results")
+    parser.add_argument("--json", type=Path, help="store the results of these tasks in this file")
     given = parser.parse_args()
+    if given.show:
+        show(json.loads(RESULTS.read_text()))
+        return
     warnings.simplefilter("ignore")
-    for table, cells, run in (("size", SIZES, sizes), ("coverage", COVERED, covered)):
-        if given.table in (None, table):
-            for i, cell in enumerate(cells):
-                if given.cell is None or i in given.cell:
-                    print(f"{table} {i}: {cell}", flush=True)
-                    run(cell, given.repeats)
-    if given.table in (None, "speed"):
-        speed()
+    rows: list[dict[str, Any]] = []
+    if given.json and given.json.exists():
+        kept = json.loads(given.json.read_text())["rows"]
+        rows = [row for row in kept if row["task"] not in given.task]
+    for task in given.task:
+        for n in TASKS[task][1]:
+            for law in TASKS[task][2]:
+                found = measure(task, n, law, given.rounds)
+                show({"processor": processor(), "rows": found})
+                rows += found
+    if given.json:
+        lines = ",\n".join(map(json.dumps, rows))
+        given.json.write_text(f'{{"processor": "{processor()}", "rows": [\n{lines}\n]}}\n')
 
 
 if __name__ == "__main__":

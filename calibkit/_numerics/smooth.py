@@ -17,14 +17,14 @@ from .._typing import FloatArray, IntArray
 
 #: Intervals of the grid, at first and at most, and how many of them a standard deviation spans at
 #: least: for one set of masses, and for each of many.
-_ONE, _MANY, _MOST = (1 << 14, 24.0), (1 << 9, 4.0), 1 << 18
+_ONE, _MANY, _MOST = (1 << 13, 16.0), (1 << 9, 4.0), 1 << 18
 #: Points per standard deviation at which the smoothed masses are integrated, and precision of the
 #: fixed point's logarithm before a last secant step, for one set and for many.
 _DENSE, _CLOSE, _STEPS = (16.0, 6.0), (1e-5, 1e-3), 60
 #: Residuals of no more than this weight are not smoothed.
 _NOTHING = 1e-13
 #: Numbers that are transformed together, and rows that are put on the grid together.
-_BATCH, _ROWS = 1 << 18, 1 << 16
+_BATCH, _ROWS = 1 << 18, 1 << 15
 
 
 def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatArray:

@@ -76,7 +76,8 @@ def _smooth_raw(problem: Binary | ScoreTable, *, scale: str, **_: Any) -> float:
         if problem.w is not None:
             mass, total = problem.w * mass, problem.w.sum()
     x, reach = _positions(problem.p, scale)
-    return float(smooth_errors(x, mass / total, reach))
+    mass /= total
+    return float(smooth_errors(x, mass, reach))
 
 
 def _smooth_kernel(cells: ScoreTable, *, scale: str, **_: Any) -> Kernel:
