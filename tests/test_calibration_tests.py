@@ -1,6 +1,9 @@
 """Slopes, ratios, loess errors and tests of calibration: check values, witnesses, hard cases."""
 
+import json
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +37,7 @@ from calibkit.metrics._whole_interval import whole_test
 
 from .test_whole_errors import kernel_by_pairs, smooth_by_quadrature
 
+ROOT = Path(__file__).parent.parent
 INDEX = np.arange(200)
 P = (INDEX + 0.5) / 200
 U = np.mod((INDEX + 1) * 0.6180339887498949, 1.0)
@@ -362,6 +366,43 @@ def test_several_classes():
     assert [row["class"] for row in table] == ["0", "1", "2"]
     adjusted = np.array([row["p_value"] for row in table])
     assert_allclose(adjusted.min(), min(1, 3 * min(alone)))
+    for name in ("kuiper", "corp_log"):
+        top = calibration_test(name, y, p, n_draws=99)
+        assert_allclose(top.statistic, run(name, y == p.argmax(1), p.max(1)).statistic)
+        table = calibration_tests(y, p, kind="classwise", tests=[name], n_draws=99)
+        own = [run(name, y == k, p[:, k], n_draws=99).statistic for k in range(3)]
+        assert_allclose([row["statistic"] for row in table], own)
+
+
+@pytest.mark.parametrize("n_groups", [0, 30])
+def test_calibrated_models_are_rejected_as_often_as_they_say(n_groups):
+    """Of 60 data sets, counts of p-values up to .1 within the binomial law's 1e-4 tails."""
+    rng, names = np.random.default_rng(1), ["line", "kuiper", "kernel", "corp", "corp_log"]
+    groups = np.arange(300) % n_groups if n_groups else None
+    found = []
+    for _ in range(60):
+        z, u = rng.normal(-1, 1.5, 300), rng.standard_normal(300)
+        if n_groups:
+            u = np.sqrt(0.7) * u + np.sqrt(0.3) * rng.standard_normal(n_groups)[groups]
+        rows = stats.norm.cdf(u) < expit(z), expit(z)
+        table = calibration_tests(*rows, tests=names, groups=groups, n_draws=99)
+        found.append([row["p_value"] for row in table])
+    for level in (0.1, 0.5):
+        count = (np.array(found) <= level).sum(axis=0)
+        low, high = stats.binom(60, level).ppf([1e-4, 1 - 1e-4])
+        assert ((low <= count) & (count <= high)).all(), (level, count)
+
+
+def test_the_page_of_tests_is_up_to_date():
+    spec = spec_from_file_location("sizes", ROOT / "benchmarks" / "calibration_tests.py")
+    sizes = module_from_spec(spec)
+    spec.loader.exec_module(sizes)
+    results = json.loads(sizes.RESULTS.read_text())
+    assert sizes.table(results) in sizes.PAGE.read_text()
+    for result in results:
+        cell = sizes.Cell(**result["cell"])
+        marks = {name: sizes.mark(cell, name, shares) for name, shares in result["tests"].items()}
+        assert "HIGH" not in marks.values(), (str(cell), marks)
 
 
 def test_the_table_says_what_each_test_misses():

@@ -75,7 +75,8 @@ def mean_loss(loss: str, p: FloatArray, w: FloatArray, wy: FloatArray) -> FloatA
 
 def _kernel(cells: ScoreTable, *, loss: str, **_: Any) -> Kernel:
     def miscalibration(w: FloatArray, wy: FloatArray) -> FloatArray:
-        return mean_loss(loss, cells.p, w, wy) - mean_loss(loss, pooled(w, wy), w, wy)
+        q = pooled(w, wy)  # w q has the blocks' sums, but no cell with drawn labels below 0
+        return mean_loss(loss, cells.p, w, wy) - mean_loss(loss, q, w, w * q)
 
     return miscalibration
 
