@@ -7,7 +7,14 @@ from numpy.testing import assert_allclose
 from scipy.special import expit, logit
 from scipy.stats import norm
 
-from calibkit import DecisionCurveDisplay, FewGroupsWarning, ScoreTable, decision_curve
+from calibkit import (
+    ComparisonDisplay,
+    DecisionCurveDisplay,
+    FewGroupsWarning,
+    ScoreTable,
+    compare,
+    decision_curve,
+)
 from calibkit.base import InputError, InputTypeError
 
 RNG = np.random.default_rng(0)
@@ -185,3 +192,23 @@ def test_references_of_pictures_and_few_groups():
         predictions(Y, {"a": P, "b": P[:-1]})
     with pytest.warns(FewGroupsWarning, match="groups is 3"):
         decision_curve(Y, P, groups=np.arange(N) % 3)
+
+
+def test_comparisons_of_models_are_drawn():
+    models = {"a": P, "b": Q, "c": P**2}
+    for reference in ("b", "all"):
+        found = compare("brier_score", Y, models, reference=reference)
+        display = ComparisonDisplay(found).plot()
+        drawn = {a.get_gid(): a for a in [*display.ax_.lines, *display.ax_.collections]}
+        for (name, record), d in zip(display.curves_.items(), found.differences, strict=True):
+            assert record == vars(d)
+            assert drawn[f"dot:{name}"].get_xdata()[0] == d.value
+            ends = drawn[f"interval:{name}"].get_segments()[0][:, 0]
+            assert_allclose(ends, (d.low, d.high))
+        words = [t.get_text() for t in display.ax_.get_legend().get_texts()]
+        shown = any(d.p_adjusted <= 0.1 for d in found.differences)
+        assert ("better" in " ".join(words) or "worse" in words) == shown
+        assert ("minus that of b" in display.ax_.get_xlabel()) == (reference == "b")
+        assert list(display.frame()["value"]) == [d.value for d in found.differences]
+    with pytest.raises(InputTypeError, match=r"comparison is a dict; expected the result of comp"):
+        ComparisonDisplay({})

@@ -1,4 +1,4 @@
-"""Draw the differences between calibrators, with their intervals."""
+"""Draw the differences between calibrators or models, with their intervals."""
 
 from __future__ import annotations
 
@@ -8,34 +8,48 @@ from typing import Any
 import numpy as np
 
 from .._comparison import DIFFERENCE, CalibratorComparison
-from .._core.optional import require
-from .._core.params import percent
-from .._typing import FloatArray
+from .._core.errors import InputTypeError
+from .._core.printed import a_type, p_text
+from ..metrics import Comparison
 from ._base import Display
-from ._style import GREY, font_size, key_size, key_style, plain_axes, style_of
+from ._forest import Line, draw_lines, place_key, write_column
+from ._style import short_name
 
-#: In inches: width of a new figure, height of a line.
-_WIDTH, _LINE = 5.6, 0.24
+_MINUS = " \N{MINUS SIGN} "
+#: In inches: width of a new figure without names, of a letter of a name, and height of a line.
+_WIDTH, _LETTER, _LINE = 4.6, 0.066, 0.24
 #: The scale ignores differences above so many times the median of the upper ends.
 _REACH = 4.0
+#: Of each verdict: text, color and marker, and whether the dot is empty.
+_KINDS = {
+    "best": ("best or tied", 0, False),
+    "tied": ("best or tied", 0, False),
+    "worse": ("worse", 1, False),
+    "first": ("first is better", 0, False),
+    "second": ("second is better", 1, False),
+    "better": ("better", 0, False),
+    "": ("no difference shown", 2, True),
+}
 
 
 class ComparisonDisplay(Display):
-    """Plot of a comparison: the log loss of each calibrator minus that of the best one.
+    """Plot of a comparison: differences of calibrators or models, with their intervals.
 
-    Use it to see which calibrators are tied with the best one: their intervals reach the line at 0.
+    Use it to see which calibrators are tied with the best one (their intervals reach the line at
+    0), or for which pairs of models a difference is shown.
 
     Parameters
     ----------
-    comparison : CalibratorComparison
-        From :func:`compare_calibrators`.
+    comparison : CalibratorComparison or Comparison
+        From :func:`compare_calibrators` or :func:`compare`.
 
     Attributes
     ----------
-    comparison_ : CalibratorComparison
+    comparison_ : CalibratorComparison or Comparison
         The comparison.
     curves_ : dict of str to dict
-        The record of each calibrator that was fitted, by name.
+        The record of each calibrator that was fitted, by name; or the fields of each
+        :class:`Difference`, by "first \N{MINUS SIGN} second".
     ax_ : Axes
         The panel.
     figure_ : Figure or SubFigure
@@ -44,80 +58,102 @@ class ComparisonDisplay(Display):
     Notes
     -----
     Much larger differences, often that of no calibration, would squeeze the others. An arrow at
-    the right edge marks those.
+    the edge marks those.
+
+    Of models, a difference counts as shown if its adjusted p-value is at most 1 minus the level.
+    The intervals are not adjusted, so some that exclude 0 may not count. To see at which decision
+    thresholds a model is better, use :class:`DecisionCurveDisplay` with ``reference``.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from calibkit import ComparisonDisplay, compare_calibrators
+    >>> from calibkit import ComparisonDisplay, compare, compare_calibrators
     >>> rng = np.random.default_rng(0)
     >>> p = rng.random(500)
-    >>> comparison = compare_calibrators(p, rng.random(500) < p**2, ["platt", "beta"])
+    >>> y = rng.random(500) < p**2
+    >>> comparison = compare_calibrators(p, y, ["platt", "beta"])
     >>> display = ComparisonDisplay(comparison).plot()
     >>> list(display.curves_)
     ['platt', 'beta', 'uncalibrated']
+    >>> models = ComparisonDisplay(compare("brier_score", y, {"p": p, "squared": p**2})).plot()
+    >>> models.ax_.get_xlabel()
+    'Brier score\\nminus that of squared'
     """
 
-    def __init__(self, comparison: CalibratorComparison) -> None:
+    def __init__(self, comparison: CalibratorComparison | Comparison) -> None:
         self.comparison_ = comparison
-        self.curves_ = {r["name"]: r for r in comparison.records if not r["failure"]}
+        if isinstance(comparison, CalibratorComparison):
+            self.curves_ = {r["name"]: r for r in comparison.records if not r["failure"]}
+        elif isinstance(comparison, Comparison):
+            pairs = comparison.differences
+            self.curves_ = {f"{d.first}{_MINUS}{d.second}": dict(vars(d)) for d in pairs}
+        else:
+            raise InputTypeError(
+                f"comparison is {a_type(comparison)}; expected the result of compare or "
+                "compare_calibrators."
+            )
+
+    @property
+    def _names(self) -> dict[str, str]:
+        """The name of each line as shown: of models, without a reference that all have."""
+        if isinstance(self.comparison_, CalibratorComparison):
+            return {name: short_name(name) for name in self.curves_}
+        pairs = {name: (r["first"], r["second"]) for name, r in self.curves_.items()}
+        if self._reference:
+            return {name: short_name(first) for name, (first, _) in pairs.items()}
+        return {n: _MINUS.join(short_name(one, 23) for one in both) for n, both in pairs.items()}
+
+    @property
+    def _reference(self) -> str:
+        """The model that all others are compared with, if there is one."""
+        found = {r.get("second", "") for r in self.curves_.values()}
+        return found.pop() if len(found) == 1 else ""
 
     def _size(self) -> tuple[float, float]:
-        return _WIDTH, 1.1 + _LINE * len(self.curves_)
+        longest = max(map(len, self._names.values()))
+        return _WIDTH + _LETTER * longest, 1.35 + _LINE * len(self.curves_)
 
     def _draw(self, ax: Any) -> None:
-        names = list(self.curves_)
-        values = np.array([[r[k] for k in DIFFERENCE] for r in self.curves_.values()])
-        left, right = _limits(values)
-        margin = 0.03 * (right - left)
-        ax.axvline(0.0, color=GREY, lw=0.8, zorder=1.5, gid="best")
-        for i, (name, (value, low, high)) in enumerate(zip(names, values, strict=True)):
-            worse = self.curves_[name]["verdict"] == "worse"
-            style = {**style_of(int(worse)), "ms": 5.0, "clip_on": False}
-            if value > right:
-                style |= {"marker": ">", "ls": "none"}
-                ax.plot([right + margin], [i], gid=f"far:{name}", **style)
-                continue
-            bar = {"color": style["color"], "lw": 1.4, "alpha": 0.55, "gid": f"interval:{name}"}
-            ax.hlines(i, max(low, left), min(high, right + margin), **bar)
-            ax.plot([value], [i], gid=f"dot:{name}", **style)
-        ax.set(xlim=(left - margin, right + margin), ylim=(len(names) - 0.5, -0.5))
-        ax.set_yticks(range(len(names)), names)
-        ax.set_xlabel("Log loss minus that of the best method (nats)", fontsize=font_size())
-        ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(5))
-        plain_axes(ax)
-        self._write_losses(ax)
-        self._place_key(ax)
+        found, records = self.comparison_, self.curves_
+        if isinstance(found, CalibratorComparison):
+            ends = np.array([[r[k] for k in DIFFERENCE] for r in records.values()])
+            verdicts = {name: r["verdict"] for name, r in records.items()}
+            label = "Log loss minus that of the best method (nats)"
+            head, texts = "log loss", {n: f"{r['log_loss']:.4f}" for n, r in records.items()}
+        else:
+            ends = np.array([[r[k] for k in ("value", "low", "high")] for r in records.values()])
+            verdicts = {name: self._verdict(r) for name, r in records.items()}
+            quantity = found.quantity[0].upper() + found.quantity[1:]
+            minus = short_name(self._reference) or "the second model"
+            first = "" if self._reference else " of the first model"
+            label = f"{quantity}{first}\nminus that of {minus}"
+            head, texts = "adjusted p", {n: p_text(r["p_adjusted"]) for n, r in records.items()}
+        lines = []
+        for (name, text), (value, low, high) in zip(self._names.items(), ends, strict=True):
+            _, kind, empty = _KINDS[verdicts[name]]
+            lines.append(Line(name, text, value, low, high, kind, empty))
+        draw_lines(ax, lines, _limits(ends), label)
+        write_column(ax, head, texts, (12, "left"), "text")
+        place_key(ax, {_KINDS[v][0]: _KINDS[v][1:] for v in verdicts.values()}, found.level)
 
-    def _write_losses(self, ax: Any) -> None:
-        """Write the log loss of each method to the right of its line."""
-        style = {"fontsize": key_size(), "va": "center", "ha": "left"}
-        place = ax.get_yaxis_transform()
-        ax.text(1.04, -1.0, "log loss", transform=place, color=GREY, **style)
-        for i, (name, record) in enumerate(self.curves_.items()):
-            loss = f"{record['log_loss']:.4f}"
-            ax.text(1.04, i, loss, transform=place, gid=f"loss:{name}", **style)
-
-    def _place_key(self, ax: Any) -> None:
-        """Draw the legend above the panel."""
-        line = require("matplotlib.lines", "plot").Line2D
-        texts = ("best or tied", "worse")
-        handles = [
-            line([], [], label=text, **{**style_of(i), "ls": "none"})
-            for i, text in enumerate(texts)
-        ]
-        style = key_style(f"bars: {percent(self.comparison_.level)} intervals")
-        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2}
-        ax.legend(handles=handles, borderaxespad=0.2, columnspacing=1.2, **place, **style)
+    def _verdict(self, record: dict[str, Any]) -> str:
+        """Return which model of a pair is better, if the comparison shows it."""
+        assert isinstance(self.comparison_, Comparison)
+        if record["p_adjusted"] > 1.0 - self.comparison_.level:
+            return ""
+        first = (record["value"] > 0) == self.comparison_.greater_is_better
+        names = ("better", "worse") if self._reference else ("first", "second")
+        return names[0] if first else names[1]
 
     def _parts(self) -> Iterator[dict[str, Any]]:
         for record in self.curves_.values():
             yield {key: [value] for key, value in record.items()}
 
 
-def _limits(values: FloatArray) -> tuple[float, float]:
+def _limits(values: Any) -> tuple[float, float]:
     """Ends of the horizontal scale, without differences that would squeeze the others."""
-    reach = _REACH * float(np.median(values[:, 2]))
-    seen = values[values[:, 0] <= reach] if reach > 0 else values
-    low, high = float(seen[:, 1].min()), float(seen[:, 2].max())
-    return (low, high) if high > low else (-1e-3, 1e-3)
+    values = np.where(np.isfinite(values), values, values[:, :1])
+    size = np.abs(values).max(axis=1)
+    reach = _REACH * float(np.median(size))
+    seen = values[np.abs(values[:, 0]) <= reach] if reach > 0 else values
+    return min(0.0, float(seen.min())), max(0.0, float(seen.max()))

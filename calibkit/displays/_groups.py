@@ -9,16 +9,17 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.optional import require
-from .._core.params import check_choice, check_int, percent
+from .._core.params import check_choice, check_int
 from .._core.printed import p_text
 from ..metrics import ResultTable, group_table
 from ._base import Display
-from ._style import GREY, font_size, key_size, key_style, plain_axes, short_name, style_of
+from ._forest import Line, draw_lines, place_key, write_column
+from ._style import short_name
 
 #: In inches: width of the panel, of a letter of a name, and height of a line.
 _WIDTH, _LETTER, _LINE = 4.6, 0.066, 0.24
-#: What marks a group: its style, and whether its dot is filled.
-_KINDS = {"": (0, True), "miscalibrated": (1, True), "not estimable": (0, False)}
+#: What marks a group: its style, and whether its dot is empty.
+_KINDS = {"": (0, False), "miscalibrated": (1, False), "not estimable": (0, True)}
 _NEEDED = ("group", "n", "error", "error_shrunk", "z", "p_value", "flag")
 
 
@@ -139,30 +140,26 @@ class GroupDisplay(Display):
         return _WIDTH + _LETTER * longest, 1.25 + _LINE * len(self.curves_)
 
     def _draw(self, ax: Any) -> None:
-        names = [short_name(name) for name in self.curves_]
-        left, right = self._limits()
-        margin = 0.04 * (right - left)
-        ax.axvline(0.0, color=GREY, lw=0.8, zorder=1.5, gid="zero")
+        lines = []
+        for name, row in self.curves_.items():
+            e = row["error"]
+            lines.append(Line(name, short_name(name), e.value, e.low, e.high, *_KINDS[row["flag"]]))
+        draw_lines(ax, lines, self._limits(), "Error: predicted minus observed")
         for i, (name, row) in enumerate(self.curves_.items()):
-            kind, filled = _KINDS[row["flag"]]
-            error, style = row["error"], {**style_of(kind), "ms": 5.0, "ls": "none"}
-            style |= {} if filled else {"mfc": "white", "mec": style["color"]}
-            place = min(max(error.value, left - margin), right + margin)
-            if place != error.value:
-                style["marker"] = ">" if error.value > right else "<"
-            ends = np.clip((error.low, error.high), left - margin, right + margin)
-            bar = {"color": style["color"], "lw": 1.4, "alpha": 0.55, "gid": f"interval:{name}"}
-            ax.hlines(i, *ends, **bar)
-            ax.plot([place], [i], gid=f"dot:{name}", clip_on=False, **style)
             if np.isfinite(row["error_shrunk"]):
                 ax.plot([row["error_shrunk"]], [i], gid=f"shrunk:{name}", **_SHRUNK)
-        ax.set(xlim=(left - margin, right + margin), ylim=(len(names) - 0.5, -0.5))
-        ax.set_yticks(range(len(names)), names, parse_math=False)
-        ax.set_xlabel("Error: predicted minus observed", fontsize=font_size())
-        ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(5))
-        plain_axes(ax)
-        self._write_numbers(ax)
-        self._place_key(ax)
+        rows = {name: f"{row['n']:,}" for name, row in self.curves_.items()}
+        write_column(ax, "rows", rows, (46, "right"), "n")
+        found = {name: row["flag"] for name, row in self.curves_.items()}
+        p = {name: p_text(row["p_value"]) for name, row in self.curves_.items()}
+        p |= {name: flag for name, flag in found.items() if flag == "not estimable"}
+        write_column(ax, "p-value", p, (54, "left"), "p")
+        texts = {"": "not flagged", "miscalibrated": "miscalibrated"}
+        kinds = {text: _KINDS[f] for f, text in texts.items() if f in found.values()}
+        shrunk = require("matplotlib.lines", "plot").Line2D([], [], label="shrunk", **_SHRUNK)
+        left_out = f"; {self.n_left_out_:,} more groups not drawn" if self.n_left_out_ else ""
+        level = next(iter(self.curves_.values()))["error"].level
+        place_key(ax, kinds, level, [shrunk], left_out)
 
     def _limits(self) -> tuple[float, float]:
         """Ends of the horizontal scale: of the groups that are estimable, if there are any."""
@@ -170,43 +167,7 @@ class GroupDisplay(Display):
         seen = [r["error"] for r in rows if r["flag"] != "not estimable"]
         seen = seen or [r["error"] for r in rows]
         ends = np.array([(e.value, e.low, e.high) for e in seen])
-        low, high = min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends)))
-        return (low, high) if high > low else (-1e-3, 1e-3)
-
-    def _write_numbers(self, ax: Any) -> None:
-        """Write the rows and the p-value of each group to the right of its line."""
-        size = {"fontsize": key_size(), "textcoords": "offset points"}
-        style = {**size, "va": "center", "xycoords": ax.get_yaxis_transform()}
-        # Distances in points, so that the layout reserves the place that they need.
-        for x, ha, head in ((46, "right", "rows"), (54, "left", "p-value")):
-            ax.annotate(
-                head, (1.0, 1.0), (x, 4), ha=ha, color=GREY, xycoords="axes fraction", **size
-            )
-        for i, row in enumerate(self.curves_.values()):
-            p = row["p_value"]
-            text = p_text(p)
-            if row["flag"] == "not estimable":
-                text = "not estimable"
-            ax.annotate(f"{row['n']:,}", (1.0, i), (46, 0), ha="right", **style)
-            ax.annotate(text, (1.0, i), (54, 0), ha="left", gid=f"p:{row['group']}", **style)
-
-    def _place_key(self, ax: Any) -> None:
-        """Draw the legend above the panel."""
-        line = require("matplotlib.lines", "plot").Line2D
-        found = {row["flag"] for row in self.curves_.values()}
-        handles = []
-        for flag, text in (("", "not flagged"), ("miscalibrated", "miscalibrated")):
-            if flag in found:
-                style = {**style_of(_KINDS[flag][0]), "ls": "none"}
-                handles.append(line([], [], label=text, **style))
-        handles.append(line([], [], label="shrunk", **_SHRUNK))
-        level = next(iter(self.curves_.values()))["error"].level
-        said = f"bars: {percent(level)} intervals"
-        if self.n_left_out_:
-            said += f"; {self.n_left_out_:,} more groups not drawn"
-        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": len(handles)}
-        style = {"borderaxespad": 0.2, "columnspacing": 1.2, **place, **key_style(said)}
-        ax.legend(handles=handles, **style)
+        return min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends)))
 
     def _parts(self) -> Iterator[dict[str, Any]]:
         for row in ResultTable(tuple(self.curves_.values())).flat():

@@ -77,12 +77,12 @@ def plain_axes(ax: Any) -> None:
     ax.tick_params(labelsize=0.89 * font_size(), width=0.6, length=3)
 
 
-def short_name(name: str) -> str:
+def short_name(name: str, longest: int = _LONGEST) -> str:
     """Return a name that can be printed, without the middle of a long one."""
     text = printable(name)
-    if len(text) <= _LONGEST:
+    if len(text) <= longest:
         return text
-    half = (_LONGEST - 1) // 2
+    half = (longest - 1) // 2
     return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
 
 
