@@ -101,6 +101,20 @@ def test_lines_maximise_the_likelihood(y):
     assert_allclose(run("line", y).statistic, ratio, rtol=1e-6)
 
 
+def test_line_of_scores_next_to_0():
+    """Log-odds down to -660, with an event there; the slope is far from the identity."""
+    z = np.append(np.linspace(-4.0, 4.0, 200), [-660.0, -300.0])
+    y = np.append(Y, [1, 0])
+
+    def loss(line):
+        eta = line[0] + line[1] * z
+        return np.logaddexp(0.0, eta).sum() - y @ eta
+
+    best = optimize.minimize(loss, [0.0, 0.1], method="Nelder-Mead", options={"xatol": 1e-8})
+    found = calibration_intercept(y, expit(z)), calibration_slope(y, expit(z))
+    assert_allclose(found, best.x, atol=1e-5)
+
+
 @SETS
 def test_statistics_of_sums(y):
     v = P * (1 - P)

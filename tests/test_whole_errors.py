@@ -105,6 +105,10 @@ def test_small_smooth_errors_and_many_at_once():
     alone = [float(smooth_errors(p, m)) for m in mass]
     assert alone[0] == pytest.approx(smooth_by_quadrature(p, mass[0], True), rel=1e-4)
     assert_allclose(smooth_errors(p, mass), alone, rtol=0.002)
+    odds = np.sort(logit(np.clip(np.append(p, (0.0, 0.0, 1.0)), 1e-12, 1.0 - 1e-12)))
+    wide = np.tile(mass, (1, 2))[:, :203]
+    alone = [float(smooth_errors(odds, m, 8.0)) for m in wide]
+    assert_allclose(smooth_errors(odds, wide, 8.0), alone, rtol=0.002)
     assert smooth_errors(p, 0.0 * p) == 0.0
     assert smooth_errors(np.array([0.2, 0.4]), np.array([5e-5, -5e-5])) < 1.01e-4
 

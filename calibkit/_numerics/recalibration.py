@@ -13,7 +13,7 @@ from .links import expit
 
 #: Most Newton steps.
 _STEPS = 50
-#: A step moves no cell's log-odds farther than this.
+#: A step moves no cell's log-odds farther than this, or by half of the largest.
 _REACH = 8.0
 #: Standardised slopes and intercepts beyond this belong to separated labels.
 _FAR = 200.0
@@ -103,7 +103,8 @@ def _newton(
             / det[:, None]
         )
         moved = np.abs(step[:, 0]) + far * np.abs(step[:, 1])
-        step *= np.minimum(1.0, _REACH / np.maximum(moved, 1e-300))[:, None]
+        most = np.maximum(0.5 * (np.abs(now[:, 0]) + far * np.abs(now[:, 1])), _REACH)
+        step *= np.minimum(1.0, most / np.maximum(moved, 1e-300))[:, None]
         gain = (g * step).sum(axis=1)
         step = _halved(x, weight, event, now, step, value[left])
         theta[left] = now + step

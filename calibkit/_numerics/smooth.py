@@ -17,10 +17,10 @@ from .._typing import FloatArray, IntArray
 
 #: Intervals of the grid, at first and at most, and how many of them a standard deviation spans at
 #: least: for one set of masses, and for each of many.
-_ONE, _MANY, _MOST = (1 << 13, 16.0), (1 << 9, 4.0), 1 << 18
+_ONE, _MANY, _MOST = (1 << 13, 16.0), (1 << 9, 3.0), 1 << 18
 #: Points per standard deviation at which the smoothed masses are integrated, and precision of the
 #: fixed point's logarithm before a last secant step, for one set and for many.
-_DENSE, _CLOSE, _STEPS = (16.0, 6.0), (1e-5, 1e-3), 60
+_DENSE, _CLOSE, _STEPS = (16.0, 4.0), (1e-5, 1e-3), 60
 #: Residuals of no more than this weight are not smoothed.
 _NOTHING = 1e-13
 #: Numbers that are transformed together, and rows that are put on the grid together.
@@ -31,7 +31,7 @@ def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatA
     """Fixed points s of "integral of the size of the masses smoothed by s", over the last axis.
 
     The ends at which the kernel is reflected are 0 and 1, or with a ``reach`` so many times the
-    largest possible s beyond the extreme x.
+    largest possible s beyond the extreme x; then the x of many sets must ascend.
     """
     flat = mass.reshape(-1, mass.shape[-1])
     # Residuals of one sign have the size of their sum, whatever the kernel.
@@ -40,6 +40,8 @@ def smooth_errors(x: FloatArray, mass: FloatArray, reach: float = 0.0) -> FloatA
     low, high = 0.0, 1.0
     if reach:
         beyond = reach * max(min(float(size.max()), 1.0), 1e-6)
+        if len(flat) > 1:  # no kernel reaches over a gap
+            x = np.append(0.0, np.cumsum(np.minimum(np.diff(x), 2.0 * beyond)))
         low, high = float(x.min()) - beyond, float(x.max()) + beyond
     m, least = _ONE if len(left) == 1 else _MANY
     if len(left) > 1:  # the first tells what grid most of them need
