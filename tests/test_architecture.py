@@ -33,8 +33,9 @@ LAYERS = {
     "codegen": 7,
     "base": 7,
     "testing": 7,
-    "_cli": 8,
-    "__main__": 9,
+    "_report": 8,
+    "_cli": 9,
+    "__main__": 10,
 }
 #: Where a module is looked up by name: optional packages, classes that a file names, and what is
 #: imported on first use.

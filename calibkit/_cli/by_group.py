@@ -6,51 +6,15 @@ from typing import Any
 
 from rich.text import Text
 
-from .._core.params import percent
-from .._core.printed import listed, printable, quoted
-from .._typing import FloatArray
-from ..metrics import group_table
+from .._core.printed import printable
+from .._report import FLAG
 from .console import aligned, rich_table
-from .problem import Problem
 
 #: Columns of the table in a pipe.
 _COLUMNS = ["n", "events", "predicted", "observed", "error", "error_low", "error_high",
             "error_shrunk", "brier", "skill", "p_value"]  # fmt: skip
 #: Groups that a terminal shows of each model.
 _MOST = 40
-_FLAG = "miscalibrated"
-_SMALL = "not estimable"
-
-
-def group_facts(
-    problem: Problem, p: FloatArray, *, level: float, seed: int
-) -> list[dict[str, Any]]:
-    """The rows of the table of groups as plain values."""
-    table = group_table(
-        problem.y,
-        p,
-        problem.by,
-        groups=problem.groups,
-        sample_weight=problem.weight,
-        level=level,
-        pos_label=problem.pos_label,
-        classes=problem.classes,
-        random_state=seed,
-    )
-    return table.flat()
-
-
-def group_sentence(name: str, rows: list[dict[str, Any]], level: float) -> str:
-    """The groups of a model where it is miscalibrated, in a sentence."""
-    flagged = [r["group"] for r in rows if r["flag"] == _FLAG]
-    small = sum(r["flag"] == _SMALL for r in rows)
-    counted = f"{len(rows):,} group{'s' * (len(rows) != 1)}"
-    found = f"none of {counted} is shown to be miscalibrated"
-    if flagged:
-        found = f"miscalibrated in {len(flagged):,} of {counted} ({listed(flagged, 8, 'groups')})"
-    few = f"; {small:,} too small to tell" if small else ""
-    alpha = percent(1.0 - level)
-    return f"{quoted(name)}: {found}{few}; false-alarm probability {alpha} for all groups together."
 
 
 def plain_groups(models: list[dict[str, Any]]) -> list[str]:
@@ -83,12 +47,12 @@ def rich_groups(models: list[dict[str, Any]], level: str) -> list[Any]:
             table.add_column(name, justify="right")
         table.add_column(f"{level} interval", justify="right", style="dim")
         table.add_column("p", justify="right")
-        groups = sorted(model["groups"], key=lambda r: r["flag"] != _FLAG)[:_MOST]
+        groups = sorted(model["groups"], key=lambda r: r["flag"] != FLAG)[:_MOST]
         for r in [r for r in model["groups"] if r in groups]:
             numbers = [f"{r[k]:.3f}" for k in ("predicted", "observed", "error")]
             interval = f"{r['error_low']:.3f}..{r['error_high']:.3f}"
             p = "too few" if r["p_value"] is None else f"{r['p_value']:.3f}"
-            style = "red" if r["flag"] == _FLAG else ""
+            style = "red" if r["flag"] == FLAG else ""
             cells = [r["group"], f"{r['n']:,}", *numbers, interval, p]
             table.add_row(*(Text(printable(c)) for c in cells), style=style)
         out += ["", table]

@@ -24,6 +24,7 @@ from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning
 from .._persistence import load, save
 from .._registry import CALIBRATORS, make_calibrator, names_without
+from .._report import Step
 from .._tables.files import Source, check_order, check_output, kind_of
 from .._tables.records import Record, TextTable, adder, quoted_cell, to_bytes, to_number
 from .._tables.table import (
@@ -40,7 +41,7 @@ from . import options as opt
 from .advice import as_options
 from .console import choice, progress, say, show_text
 from .problem import Options, Problem, order_columns, read_problem
-from .report import Step, check_bins
+from .report import check_bins
 from .stream import METHODS
 
 #: Rows that are in memory at a time.

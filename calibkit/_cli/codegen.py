@@ -23,6 +23,7 @@ from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning, MissingSignalWarning, ScaleWarning
 from .._numerics.links import expit
 from .._persistence import load, save
+from .._report import plain
 from .._tables.files import check_apart, check_order, check_output
 from .._typing import FloatArray, SignalScale
 from ..calibrators import validate_calibrator
@@ -48,7 +49,7 @@ from ..decisions import (
 )
 from ..displays import ReliabilityDisplay, RiskCoverageDisplay
 from . import options as opt
-from .console import plain, print_json, progress, say, show_text
+from .console import print_json, progress, say, show_text
 from .report import check_picture, write_picture
 
 #: Names of the task in options.

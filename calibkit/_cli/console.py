@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import math
 import os
 import re
 import sys
@@ -13,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
@@ -25,6 +22,7 @@ from .._core.errors import message_of
 from .._core.params import advice
 from .._core.printed import printable, spelled
 from .._core.warnings import CalibrationWarning
+from .._report import json_text
 from .advice import as_options
 
 
@@ -105,24 +103,6 @@ def progress(what: str) -> Iterator[Callable[[float], None]]:
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda share: bar.update(task, completed=share)
-
-
-def json_text(facts: dict[str, Any]) -> str:
-    """Facts as JSON; characters that a terminal might obey are escaped, so they stay exact."""
-    text = json.dumps(plain(facts), allow_nan=False, indent=2, ensure_ascii=False)
-    odd = {c for c in set(text) if not (c.isprintable() or c == "\n")}
-    return text.translate({ord(c): json.dumps(c)[1:-1] for c in odd})
-
-
-def plain(value: Any) -> Any:
-    """NumPy values as Python values, and numbers that are not finite as None."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_json(facts: dict[str, Any]) -> None:

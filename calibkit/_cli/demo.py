@@ -13,12 +13,12 @@ from typer import Option
 
 from .. import __version__
 from .._classifier import CalibratedClassifier
+from .._report import Problem, Step, facts
 from .._tables.files import check_output
 from ..metrics import ScoreTable
 from . import options as opt
 from .console import print_json, progress, show
-from .problem import Problem
-from .report import Step, check_picture, draw, facts, plain_report, rich_report
+from .report import check_picture, draw, plain_report, rich_report
 
 _DRAWS = 1000
 _N_BINS = 10
@@ -113,7 +113,8 @@ def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -
         draw(problem, picture, results, n_bins=_N_BINS, seed=seed)
     for model in results["models"]:  # one error for each model: that of the picture
         del model["metrics"]["calibration_error"]
-    del results["reading"], results["power"], results["proofs"]
+        del model["tests"]
+    del results["verdict"], results["reading"], results["power"], results["proofs"]
     results["file"] = "scikit-learn's digits, held-out rows"
     results["label"] = "odd"
     results["worst_bin"] = worst_bin(problem)

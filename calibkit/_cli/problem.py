@@ -15,6 +15,7 @@ from .._core.errors import called
 from .._core.inputs import refuse_swapped, validate_scores
 from .._core.labels import numbers_of
 from .._core.printed import listed, quoted
+from .._report import Problem
 from .._tables.table import Table, find_columns
 from .._typing import FloatArray
 
@@ -30,26 +31,6 @@ class Options:
     weight: str | None = None
     group: str | None = None
     by: list[str] | None = None
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Labels, and the probabilities of one model or of several by name."""
-
-    y: np.ndarray
-    models: dict[str, FloatArray]
-    #: Class of each column, if there is one model of several columns.
-    classes: np.ndarray | None = None
-    pos_label: Any = None
-    weight: FloatArray | None = None
-    groups: np.ndarray | None = None
-    #: Columns by which rows are measured one group at a time.
-    by: dict[str, np.ndarray] | None = None
-
-    @property
-    def scores(self) -> FloatArray:
-        """Probabilities of the only model."""
-        return next(iter(self.models.values()))
 
 
 def from_logits(problem: Problem) -> Problem:
