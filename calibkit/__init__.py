@@ -30,6 +30,7 @@ Plots: ReliabilityDisplay, RiskCoverageDisplay, DecisionCurveDisplay, Decomposit
 DriftDisplay, ComparisonDisplay and GroupDisplay.
 reliability_curve returns the numbers of a reliability diagram.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
+Reports: write_report writes an HTML page of the calibration of one or several models.
 Your own calibrators: the module base.
 """
 
@@ -133,6 +134,7 @@ from .online import prequential_errors as prequential_errors
 if TYPE_CHECKING:
     from . import codegen as codegen
     from . import decisions as decisions
+    from ._report import write_report as write_report
     from .displays import ComparisonDisplay as ComparisonDisplay
     from .displays import DecisionCurveDisplay as DecisionCurveDisplay
     from .displays import DecompositionDisplay as DecompositionDisplay
@@ -242,6 +244,7 @@ __all__ = [
     "smooth_calibration_error",
     "squared_calibration_error",
     "to_dict",
+    "write_report",
 ]
 __version__ = "0.1.0"
 _LAZY = (
@@ -258,6 +261,10 @@ def __getattr__(name: str) -> Any:
         from . import displays
 
         return getattr(displays, name)
+    if name == "write_report":
+        from . import _report
+
+        return _report.write_report
     raise AttributeError(f"module 'calibkit' has no attribute {name!r}")
 
 

@@ -71,6 +71,13 @@ Json = Annotated[
     bool, Option("--json", help="Print the results as JSON at full precision, not as text.")
 ]
 
+Html = Annotated[
+    str | None,
+    option(
+        "Write the report as a web page to this file, which loads nothing. Default: none.", "HTML"
+    ),
+]
+
 
 def output(what: str, metavar: str = "FILE", **settings: Any) -> Any:
     """The option -o."""

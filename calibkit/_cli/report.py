@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 from rich.text import Text
-from typer import BadParameter
+from typer import BadParameter, Context
 
 from .. import __version__
 from .._core.errors import called
@@ -23,11 +23,13 @@ from .._report import (
     facts,
     is_miscalibrated,
     means_of,
+    report_page,
     settings,
     spaced,
     title,
+    write_page,
 )
-from .._tables.files import Source, check_output
+from .._tables.files import Source, check_apart, check_output
 from .._tables.table import Table
 from .._typing import Bins, Kind
 from . import options as opt
@@ -35,6 +37,7 @@ from .advice import as_options
 from .by_group import plain_groups, rich_groups
 from .comparison import plain_comparison, rich_comparison
 from .console import aligned, choice, print_json, progress, rich_table, show
+from .page import check_html, command_line
 from .problem import Options, from_logits, read_problem
 
 in_options = partial(as_options, command="report")
@@ -75,6 +78,7 @@ _PLOT = opt.option(
 
 
 def report(
+    ctx: Context,
     file: opt.File,
     label: opt.Label,
     prob: opt.Prob,
@@ -91,6 +95,7 @@ def report(
     seed: Annotated[int, _SEED] = 0,
     as_json: opt.Json = False,
     plot: Annotated[str | None, _PLOT] = None,
+    html: opt.Html = None,
 ) -> None:
     """Measure the calibration of probabilities, and plot it.
 
@@ -98,7 +103,7 @@ def report(
     calibkit report games.csv --label won --prob model
     calibkit report games.csv --label won --prob model --prob rival --plot r.png
     calibkit report pets.csv --label pet --prob 'p_*'
-    calibkit report games.csv --label won --prob model --by league
+    calibkit report games.csv --label won --prob model --by league --html r.html
 
     Each error is printed with a confidence interval, and with the value that a
     perfectly calibrated model would show on the same rows. Its column is named
@@ -120,6 +125,8 @@ def report(
     picture = None if plot is None else check_output(plot, file)
     if picture is not None:
         check_picture(picture)
+    target = check_html(html, file)
+    check_apart({}, {"--plot": plot, "--html": html})
     n_bins: Bins = "auto" if bins == "auto" else int(bins)
     table = Table(Source.of(file))
     problem = read_problem(
@@ -137,12 +144,17 @@ def report(
             step=share,
             words=in_options,
         )
+    results = {"calibkit": __version__, "file": table.source.name, "label": label, **results}
     if picture is not None:
         draw(problem, picture, results, n_bins=n_bins, seed=seed)
-    results = {"calibkit": __version__, "file": table.source.name, "label": label, **results}
+    if target is not None:
+        display = diagram(problem, results, n_bins=n_bins, seed=seed, words=in_options)
+        write_page(report_page(results, display, command_line(ctx)), target)
     notes = [*results["reading"], *results["power"], *results["proofs"]]
     if plot is not None:
         notes.append(f"Picture: {plot} (the dots are equal-mass bins)")
+    if html is not None:
+        notes.append(f"Page: {html}")
     show_report(results, notes, [f"# {note}" for note in notes], as_json=as_json)
 
 

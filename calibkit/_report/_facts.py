@@ -99,12 +99,13 @@ def facts(
     }
     proofs = cautions(compared)
     proofs += [f"{quoted(m['name'])}: {said}." for m in models for said in _cautions(m)]
-    proofs += _bounds(models, kind, level, _uncertifiable(problem))
+    bounds = _bounds(models, kind, level, _uncertifiable(problem))
     said = [reading(m, kind, words) for m in models]
     said += [group_sentence(m["name"], m["groups"], level) for m in models if "groups" in m]
     power = _power(models)
     verdict = _two_sentences(models, compared, kind, power, words)
-    return {"verdict": verdict, **plain(out), "reading": said, "power": power, "proofs": proofs}
+    notes = {"reading": said, "power": power, "proofs": [*proofs, *bounds], "bounds": bounds}
+    return {"verdict": verdict, **plain(out), **notes}
 
 
 def _done(step: Step | None, model: int, n_models: int, share: float) -> None:

@@ -21,8 +21,8 @@ class Problem:
     pos_label: Any = None
     weight: FloatArray | None = None
     groups: np.ndarray | None = None
-    #: Columns by which rows are measured one group at a time.
-    by: dict[str, np.ndarray] | None = None
+    #: Columns by which rows are measured one group at a time, as of ``group_table``.
+    by: Any = None
 
     @property
     def scores(self) -> FloatArray:
