@@ -38,10 +38,11 @@ def report_page(facts: dict[str, Any], display: ReliabilityDisplay | None, comma
         sections.append(_certificates(facts))
     sections += [_settings(facts), Section("Command", ["This makes the page again."], code=command)]
     wrong = any(is_miscalibrated(m["metrics"]["calibration_error"]) for m in models)
-    name, data = facts.get("file", ""), title(facts)
-    names = list(_names(facts))
-    heads = (name, data) if name else (data, "")
-    return Page("Calibration report", *heads, facts["verdict"], wrong, sections, facts, names)
+    data = title(facts)
+    name = facts.get("file") or data
+    lead = "" if name == data else data
+    said = facts["verdict"]
+    return Page("Calibration report", name, lead, said, wrong, sections, facts, _names(facts))
 
 
 def _names(facts: dict[str, Any]) -> Iterable[Any]:
@@ -203,9 +204,9 @@ def _groups(facts: dict[str, Any]) -> Section:
         grids.append(Grid(caption, heads, cells, is_open=len(facts["models"]) == 1))
         if i < _MOST_PICTURES:
             pictures.append(_group_picture(model, level, f"groups{i}"))
-    lines = [
-        f"Errors are predicted minus observed, with {percent(level)} intervals of one group each."
-    ]
+    lines = facts["reading"][len(facts["models"]) :]
+    said = f"Errors are predicted minus observed, with {percent(level)} intervals for each group."
+    lines.append(said)
     return Section("Groups", lines, pictures, grids, wide=True)
 
 

@@ -57,6 +57,9 @@ def _clean(root: Any, key: str) -> None:
     for parent in list(root.iter()):
         for child in [c for c in parent if _bare(c.tag) in ("metadata", "style")]:
             parent.remove(child)
+        if _bare(parent.tag) == "defs":  # what is used has the style of its use
+            for child in parent.findall("{*}path"):
+                child.attrib.pop("style", None)
     every = list(root.iter())
     links = [name for e in every for v in e.attrib.values() for name in _LINK.findall(v)]
     ids = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(links))}
