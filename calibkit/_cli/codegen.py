@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TextIO
 
 import numpy as np
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
 from .. import __version__
 from .._core.base import BaseCalibrator
 from .._core.params import advice
+from .._core.printed import quoted
 from .._core.saved import whole_file
 from .._core.warnings import CalibrationWarning, MissingSignalWarning, ScaleWarning
 from .._numerics.links import expit
 from .._persistence import load, save
-from .._report import plain
+from .._report import Picture, inline_svg, plain, write_page
 from .._tables.files import check_apart, check_order, check_output
 from .._typing import FloatArray, SignalScale
 from ..calibrators import validate_calibrator
@@ -48,8 +49,10 @@ from ..decisions import (
     evaluate_confidence,
 )
 from ..displays import ReliabilityDisplay, RiskCoverageDisplay
+from ..metrics import ResultTable
 from . import options as opt
 from .console import print_json, progress, say, show_text
+from .page import check_html, command_line, evaluate_page
 from .report import check_picture, write_picture
 
 #: Names of the task in options.
@@ -229,6 +232,7 @@ _PLOTS = opt.option("Directory to write a reliability diagram of each signal to.
 
 
 def evaluate(
+    ctx: Context,
     generations: opt.Generations,
     results: opt.Results = None,
     group: opt.Group = "task_id",
@@ -248,18 +252,21 @@ def evaluate(
     plots: Annotated[str | None, _PLOTS] = "reliability",
     no_plots: Annotated[bool, Option("--no-plots", help="Write no diagrams.")] = False,
     as_json: opt.Json = False,
+    html: opt.Html = None,
 ) -> None:
     """Measure confidence signals before and after calibration.
 
     \b
     calibkit codegen evaluate generations.jsonl results.json --group task_id
     calibkit codegen evaluate scores.csv --signal verbalized --signal agreement
+    calibkit codegen evaluate scores.csv --html signals.html
 
     The table has two rows for each signal: uncalibrated (the signal as it is)
     and calibrated (by out-of-fold predictions). A useful signal has a high
     skill (Brier skill score) and a high auc (ROC AUC).
     """
     folder = None if plots is None or no_plots else _folder(plots)
+    target = check_html(html, generations, results or generations)
     options = FileOptions(task, sample, correct, notion, signal, score, group, by, stated)
     judged = read_judged(generations, results, options)
     settings = {"cv": int(cv) if cv.isdecimal() else cv, "random_state": seed}
@@ -274,14 +281,41 @@ def evaluate(
         n_resamples=resamples,
         **settings,
     )
-    drawn = _draw_each(judged, calibrator, folder, settings, level) if folder else []
+    displays = _displays(judged, calibrator, settings, level) if folder or target else {}
+    drawn = _draw_each(displays, _picture_names(judged.signals), folder) if folder else []
     notes = [*judged.notes, *(f"Picture: {path}" for path in drawn)]
+    said = {"caption": table.caption, "notes": [*notes, *table.notes]}
+    facts = {"calibkit": __version__, "verdict": _verdict(table), **said, "rows": table.flat()}
+    facts = plain(facts)
+    if target is not None:
+        page = evaluate_page(facts, generations, _pictures(displays), command_line(ctx))
+        write_page(page, target)
+        notes.append(f"Page: {html}")
     if as_json:
-        said = {"caption": table.caption, "notes": [*notes, *table.notes]}
-        print_json({"calibkit": __version__, **said, "rows": table.flat()})
+        print_json(facts)
     else:
         head, *notes = notes
         show_text([head, "", *str(table).splitlines(), *notes])
+
+
+def _verdict(table: ResultTable) -> list[str]:
+    """The best signal after calibration, and what calibration changes."""
+    rows = [r for r in table if r["stage"] == "calibrated" and np.isfinite(float(r["skill"]))]
+    if not rows:
+        return ["No signal has a Brier skill score: all outputs are correct, or none is."]
+    best = max(rows, key=lambda r: float(r["skill"]))
+    named = list(best)[: list(best).index("stage")]
+    before = next(r for r in table if all(r[k] == best[k] for k in named))
+    name = ", ".join(quoted(str(best[k])) for k in named)
+    value, low, high = (
+        f"{v:.3f}" for v in (best["skill"].value, best["skill"].low, best["skill"].high)
+    )
+    ece, old = float(best["ece"]), float(before["ece"])
+    was = f", and {old:.3f} before calibration" if np.isfinite(old) else ""
+    return [
+        f"{name} has the highest Brier skill score after calibration: {value} [{low}, {high}].",
+        f"Its expected calibration error is {ece:.3f} after calibration{was}.",
+    ]
 
 
 def _folder(name: str) -> Path:
@@ -310,23 +344,38 @@ def _picture_names(signals: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _draw_each(
-    judged: Judged, calibrator: str, folder: Path, settings: dict[str, Any], level: float
-) -> list[Path]:
-    drawn = []
-    names = _picture_names(judged.signals)
+def _displays(
+    judged: Judged, calibrator: str, settings: dict[str, Any], level: float
+) -> dict[str, ReliabilityDisplay]:
+    """The reliability diagram of each signal."""
+    out = {}
     for name, signal, y, groups, scale in judged.each():
         if len(np.unique(y)) < 2:
             continue
         p = cross_val_calibrate(calibrator, signal, y, groups=groups, scale=scale, **settings)
         models = {**_uncalibrated(signal, scale), "calibrated": p}
         seed = settings["random_state"]
-        display = ReliabilityDisplay.from_predictions(
+        out[name] = ReliabilityDisplay.from_predictions(
             y, models, level=level, groups=groups, random_state=seed
         )
-        drawn.append(folder / names[name])
-        write_picture(display, drawn[-1])
-    return drawn
+    return out
+
+
+def _draw_each(
+    displays: dict[str, ReliabilityDisplay], names: dict[str, str], folder: Path
+) -> list[Path]:
+    paths = [folder / names[name] for name in displays]
+    for display, path in zip(displays.values(), paths, strict=True):
+        write_picture(display, path)
+    return paths
+
+
+def _pictures(displays: dict[str, ReliabilityDisplay]) -> list[Picture]:
+    said = "Observed frequency of correct outputs against the mean confidence, with intervals."
+    return [
+        inline_svg(display.plot, f"signal{i}", f"Reliability of {name}", said)
+        for i, (name, display) in enumerate(displays.items())
+    ]
 
 
 def _uncalibrated(signal: FloatArray, scale: str) -> dict[str, FloatArray]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from .._report import check_page
+from .._report import Page, Picture, Section, check_page, command_section, result_grid
 from .._tables.files import check_output
 
 
@@ -63,3 +63,36 @@ def _escaped(match: re.Match[str]) -> str:
     if code < 0x80 or 0xDC80 <= code < 0xDD00:  # the latter: a byte of a file name that is no text
         return f"\\x{code & 0xFF:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def evaluate_page(facts: dict[str, Any], name: str, pictures: list[Picture], command: str) -> Page:
+    """The page of ``calibkit codegen evaluate``."""
+    rows, (lead, *notes) = facts["rows"], facts["notes"]
+    said = [*notes, *facts["caption"].splitlines()]
+    sections = [Section("Signals", said, [], [result_grid("Measures of each signal", rows)])]
+    if pictures:
+        sections.append(Section("Reliability diagrams", [], pictures, wide=True))
+    sections.append(command_section(command))
+    names = [name, *(str(v) for r in rows for v in r.values() if isinstance(v, str))]
+    verdict = facts["verdict"]
+    return Page("Confidence signals", name, lead, verdict, False, sections, facts, names)
+
+
+def stream_page(
+    facts: dict[str, Any], name: str, lead: str, pictures: list[Picture], command: str
+) -> Page:
+    """The page of ``calibkit stream``."""
+    sections = [Section("Errors over time", [], pictures, wide=True)] if pictures else []
+    if errors := facts["errors"]:
+        grid = result_grid("Errors up to each label; lower is better, but for sharpness", errors)
+        sections.append(Section("Errors", [], [], [grid]))
+    counts = {k.replace("_", " "): v for k, v in facts.items() if isinstance(v, int)}
+    rows = [{"count": name, "value": value} for name, value in counts.items()]
+    used = f"Method: {facts['method']}; calibkit {facts['calibkit']}."
+    sections += [
+        Section("Counts", [used], [], [result_grid("Rows and labels", rows)]),
+        command_section(command),
+    ]
+    verdict, names = facts["verdict"], [name]
+    rang = facts["alarm"] is not None and facts["alarm"]["label"] is not None
+    return Page("Calibration of a stream", name, lead, verdict, rang, sections, facts, names)

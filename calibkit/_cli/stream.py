@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from typer import Argument, BadParameter, Option
+from typer import Argument, BadParameter, Context, Option
 
 from .. import __version__
 from .._core.params import advice, both_names, main_name, percent
 from .._core.printed import spelled
 from .._core.warnings import ReplacedForecastWarning, silent
 from .._numerics.links import expit
+from .._report import inline_svg, write_page
 from .._tables.files import Source, check_apart, check_output, kind_in, kind_of
 from .._tables.records import Bad, TextTable, adder, refuse, to_bytes
 from .._typing import FloatArray
@@ -41,6 +42,7 @@ from ..online import (
 )
 from . import options as opt
 from .console import aligned, print_json, rich_rows, say, show
+from .page import check_html, command_line, stream_page
 from .report import check_picture, write_picture
 from .stream_rows import Lines, Row, Rows, StreamOptions
 
@@ -130,6 +132,7 @@ _JSON = Option("--json", help="Print the final table as JSON to standard output.
 
 
 def stream(
+    ctx: Context,
     prob: Annotated[str, _PROB],
     label: Annotated[str, _LABEL],
     file: Annotated[str, _FILE] = "-",
@@ -148,6 +151,7 @@ def stream(
     alarm: Annotated[float | None, _ALARM] = None,
     plot: Annotated[str | None, _PLOT] = None,
     as_json: Annotated[bool, _JSON] = False,
+    html: opt.Html = None,
 ) -> None:
     """Calibrate rows in order, using only earlier labels.
 
@@ -190,11 +194,14 @@ def stream(
         raise ValueError("--sort without --time; expected the column to sort by. Add --time COL.")
     names = prob, label, time, id, method, positive, logit, column
     running = journal, resume, sort, skip_bad, seed, alarm, plot, as_json
-    stream_file(file, output, StreamOptions(*names, *running))
+    stream_file(file, output, StreamOptions(*names, *running, html), command_line(ctx))
 
 
-def stream_file(file: str, output: str, options: StreamOptions) -> None:
-    """Calibrate a stream to its end, then print the table of errors to stderr."""
+def stream_file(file: str, output: str, options: StreamOptions, command: str = "") -> None:
+    """Calibrate a stream to its end, then print the table of errors to stderr.
+
+    ``command`` is what a page says makes it again.
+    """
     source = Source.of(file)
     if source.kind == "parquet":
         raise ValueError(f"{source.name}: is Parquet; expected CSV, TSV or JSON lines.")
@@ -203,6 +210,7 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
     if options.resume and options.journal is None:
         raise ValueError("--resume without --journal; expected both. Add --journal DB.")
     target, picture = _targets(file, output, options)
+    page = check_html(options.html)
     report = StreamReport(options.method, options.alarm, picture, as_json=options.as_json)
     bad = report.skip if options.skip_bad else refuse
     with ExitStack() as stack:
@@ -237,6 +245,8 @@ def stream_file(file: str, output: str, options: StreamOptions) -> None:
         finally:
             if report.n_rows or options.as_json:
                 report.show()
+                if page is not None:
+                    report.write(page, source.name, command)
 
 
 def _targets(file: str, output: str, options: StreamOptions) -> tuple[Path | None, Path | None]:
@@ -249,6 +259,7 @@ def _targets(file: str, output: str, options: StreamOptions) -> tuple[Path | Non
             "--journal": options.journal,
             "-o": None if output == "-" else output,
             "--plot": options.plot,
+            "--html": options.html,
             "standard output": "-" if output == "-" or options.as_json else None,
         },
     )
@@ -807,7 +818,20 @@ class StreamReport:
             "unknown_labels": self.n_unknown,
             "alarm": alarm,
             "errors": self.errors(),
+            "verdict": self._verdict(),
         }
+
+    def _verdict(self) -> list[str]:
+        """The last errors, and the alarm, in two sentences."""
+        said = "No alarm was watched for (--alarm)."
+        if self._alarm is not None:
+            said = self._alarm_text()
+            said = f"{said[0].upper()}{said[1:]}."
+        if not (errors := self.errors()):
+            return ["No label arrived, so no error is known.", said]
+        scores, forecasts = (e["calibration_error"] for e in errors[-2:])
+        first = f"After {self.n_labels:,} labels, the calibration error of {self._method} is "
+        return [f"{first}{forecasts:.4f}; that of the scores is {scores:.4f}.", said]
 
     def show(self) -> None:
         """Print the table to stderr, or JSON to stdout, and draw the picture."""
@@ -824,11 +848,25 @@ class StreamReport:
             self._draw(self._picture)
 
     def _draw(self, path: Path) -> None:
-        y, raw, forecast = (np.array(kept) for kept in self._kept)
-        n, gone = len(y), self.n_labels - len(y)
-        if n == 0:
+        if len(self._kept[0]) == 0:
             say(f"{path}: not drawn, since there was no label.")
             return
+        write_picture(self._display(), path)
+
+    def write(self, path: Path, name: str, command: str) -> None:
+        """Write the page."""
+        pictures = []
+        if len(self._kept[0]):
+            said = (
+                "Calibration error, sharpness and losses of scores and forecasts over the labels."
+            )
+            pictures.append(inline_svg(self._display, "drift", "Errors over time", said))
+        lead = self.head().splitlines()[0].removeprefix("# ")
+        write_page(stream_page(self.facts(), name, lead, pictures, command), path)
+
+    def _display(self) -> DriftDisplay:
+        y, raw, forecast = (np.array(kept) for kept in self._kept)
+        n, gone = len(y), self.n_labels - len(y)
         # With another start, the alarm of the picture would differ from that of the stream.
         watched = self._alarm is not None and gone == 0 and n > _WARM
         display = DriftDisplay.from_predictions(
@@ -841,4 +879,4 @@ class StreamReport:
             classes=[0, 1],
         )
         display.ax_[1].set_xlabel(f"Labels, the last {n:,}" if gone else "Labels")
-        write_picture(display, path)
+        return display

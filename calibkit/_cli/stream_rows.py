@@ -79,6 +79,7 @@ class StreamOptions:
     alarm: float | None = None
     plot: str | None = None
     as_json: bool = False
+    html: str | None = None
 
     def in_table(self, table: TextTable) -> StreamOptions:
         """The same, with the table's columns found; JSON lines may have other keys in each line."""

@@ -16,15 +16,15 @@ from ._facts import title as title
 from ._groups import FLAG as FLAG
 from ._json import json_text as json_text
 from ._json import plain as plain
-from ._page import Cell as Cell
-from ._page import Grid as Grid
 from ._page import Page as Page
 from ._page import Section as Section
 from ._page import check_page as check_page
 from ._pictures import diagram as diagram
 from ._problem import Problem as Problem
+from ._sections import command_section as command_section
 from ._sections import report_page as report_page
 from ._sections import result_grid as result_grid
+from ._svg import Picture as Picture
 from ._svg import inline_svg as inline_svg
 from ._write import write_page as write_page
 from ._write import write_report as write_report

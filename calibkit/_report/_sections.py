@@ -36,13 +36,18 @@ def report_page(facts: dict[str, Any], display: ReliabilityDisplay | None, comma
     sections.append(_tests(models))
     if _certified(facts):
         sections.append(_certificates(facts))
-    sections += [_settings(facts), Section("Command", ["This makes the page again."], code=command)]
+    sections += [_settings(facts), command_section(command)]
     wrong = any(is_miscalibrated(m["metrics"]["calibration_error"]) for m in models)
     data = title(facts)
     name = facts.get("file") or data
     lead = "" if name == data else data
     said = facts["verdict"]
     return Page("Calibration report", name, lead, said, wrong, sections, facts, _names(facts))
+
+
+def command_section(command: str) -> Section:
+    """The command that makes the page again."""
+    return Section("Command", ["This makes the page again."], code=command)
 
 
 def _names(facts: dict[str, Any]) -> Iterable[Any]:
@@ -69,23 +74,26 @@ def _span(low: float | None, high: float | None, places: int = 4) -> tuple[str, 
     return (f"{number(low, places).text} to {number(high, places).text}",)
 
 
-def result_grid(caption: str, rows: list[dict[str, Any]], *, is_open: bool = True) -> Grid:
-    """Rows of plain values, such as those of a ResultTable, as a table."""
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[_plain_cell(key, row.get(key)) for key in heads] for row in rows]
-    return Grid(caption, [spaced(h).replace("p value", "p-value") for h in heads], cells, is_open)
+def result_grid(caption: str, rows: list[dict[str, Any]]) -> Grid:
+    """Rows of plain values, such as those of a ResultTable; an interval is below its value."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    ends = {
+        key for key in keys if key.rpartition("_")[0] in keys and key.endswith(("_low", "_high"))
+    }
+    keys = [key for key in keys if key not in ends]
+    cells = [[_plain_cell(key, row) for key in keys] for row in rows]
+    return Grid(caption, [_word(key) for key in keys], cells)
 
 
-def _plain_cell(key: str, value: Any) -> Cell:
+def _plain_cell(key: str, row: dict[str, Any]) -> Cell:
+    value = row.get(key)
     if value is None:
         return Cell("-")
     if isinstance(value, (bool, str)):
         return Cell(str(value))
     if isinstance(value, int):
         return Cell(f"{value:,}", number=value)
-    if key in ("p_value", "p_adjusted"):
-        return Cell(p_text(value), number=value)
-    return number(value, 3)
+    return number(value, more=_span(row.get(f"{key}_low"), row.get(f"{key}_high")))
 
 
 def _differences(facts: dict[str, Any]) -> Section:
@@ -157,8 +165,8 @@ def _metrics(facts: dict[str, Any]) -> Section:
 
 
 def _word(key: str) -> str:
-    words = spaced(key)
-    return words[0].upper() + words[1:]
+    words = {"n": "Rows", "ece": "ECE", "auc": "ROC AUC"}.get(key, spaced(key))
+    return words[0].upper() + words[1:].replace("ece", "ECE")
 
 
 def _metric_row(name: str, e: dict[str, Any]) -> list[Cell]:

@@ -14,7 +14,8 @@ from .._core.printed import printable
 _SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "calibkit", "savefig.bbox": "standard"}
 #: Declarations that become attributes; of ``font`` only the size.
 _KEPT = re.compile(r"fill|stroke|opacity|text-anchor|font-size")
-_LINK = re.compile(r"#([^)\"]+)")
+#: A reference to an id, in an attribute written as name=value.
+_LINK = re.compile(r"(href=#|url\(#)([^)]+)")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -61,8 +62,9 @@ def _clean(root: Any, key: str) -> None:
             for child in parent.findall("{*}path"):
                 child.attrib.pop("style", None)
     every = list(root.iter())
-    links = [name for e in every for v in e.attrib.values() for name in _LINK.findall(v)]
-    ids = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(links))}
+    given = (f"{_bare(name)}={value}" for e in every for name, value in e.attrib.items())
+    links = dict.fromkeys(name for text in given for _, name in _LINK.findall(text))
+    ids = {name: f"{key}-{i}" for i, name in enumerate(links)}
     for element in every:
         own = {_bare(name): value for name, value in element.attrib.items()}
         own |= _declared(own.pop("style", ""))
@@ -72,7 +74,7 @@ def _clean(root: Any, key: str) -> None:
         element.text = element.text if element.tag in ("text", "tspan") else None
         element.attrib.clear()
         for name, value in own.items():
-            value = _LINK.sub(lambda m: f"#{ids.get(m[1], m[1])}", value)
+            value = _LINK.sub(lambda m: m[1] + ids[m[2]], f"{name}={value}").partition("=")[2]
             if name in ("d", "x", "y", "transform"):
                 value = _LONG_NUMBER.sub(lambda m: f"{float(m[0]):.2f}", " ".join(value.split()))
             element.attrib[name] = value
