@@ -264,6 +264,7 @@ def __getattr__(name: str) -> Any:
     if name == "write_report":
         from . import _report
 
+        globals()[name] = _report.write_report  # where errors look for the name of the call
         return _report.write_report
     raise AttributeError(f"module 'calibkit' has no attribute {name!r}")
 

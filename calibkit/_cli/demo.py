@@ -106,14 +106,12 @@ def run_demo(picture: Path | None, *, seed: int = 0, step: Step | None = None) -
     """Compute the facts of the demo; write the picture if there is a path."""
     problem = held_out()
     # The bins of the picture, so that text, table and picture show one error.
-    results = facts(
-        problem, n_bins=_N_BINS, n_resamples=_DRAWS, seed=seed, strategy="quantile", step=step
-    )
+    settings: dict[str, Any] = {"n_bins": _N_BINS, "n_resamples": _DRAWS, "strategy": "quantile"}
+    results = facts(problem, seed=seed, step=step, tests=False, **settings)
     if picture is not None:
         draw(problem, picture, results, n_bins=_N_BINS, seed=seed)
     for model in results["models"]:  # one error for each model: that of the picture
         del model["metrics"]["calibration_error"]
-        del model["tests"]
     for name in ("verdict", "reading", "power", "proofs", "bounds"):
         del results[name]
     results["file"] = "scikit-learn's digits, held-out rows"

@@ -143,6 +143,7 @@ def report(
             seed=seed,
             step=share,
             words=in_options,
+            tests=as_json or target is not None,
         )
     results = {"calibkit": __version__, "file": table.source.name, "label": label, **results}
     if picture is not None:

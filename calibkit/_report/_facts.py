@@ -22,6 +22,7 @@ from .._core.warnings import FewEventsWarning, silent
 from .._typing import Bins, FloatArray, Kind, Strategy
 from ..metrics import (
     METRICS,
+    TESTS,
     ScoreTable,
     calibration_tests,
     certify,
@@ -51,8 +52,11 @@ LABELS = {name: METRICS[name].label for name in REPORTED} | {
 }
 
 
+#: Tests that are too slow for a report, and the others.
+_SLOW = ("smooth", "smooth_logit")
+_QUICK = [name for name in TESTS if name not in _SLOW]
 #: Tests of calibration run on at most so many rows, drawn at random.
-MOST_TESTED = 100_000
+_MOST_TESTED = 100_000
 #: Called with the share done, between 0 and 1.
 Step = Callable[[float], None]
 #: Rewrites a message of the library, such as with options instead of arguments.
@@ -70,18 +74,23 @@ def facts(
     step: Step | None = None,
     strategy: Strategy = "uniform",
     words: Words = str,
+    tests: bool = True,
 ) -> dict[str, Any]:
     """The results for one model, or for several on the same rows, as plain values.
 
     Undefined values are None. ``strategy`` sets the bins of the ECE. ``step`` is called with the
-    share done. The other parameters are those of :func:`calibkit.estimate`.
+    share done; ``tests`` adds tests of calibration. The other parameters are those of
+    :func:`calibkit.estimate`.
     """
     kind = infer_kind(kind, max(2, _n_columns(problem.scores)))
     settings = {"level": level, "n_resamples": n_resamples, "random_state": seed}
     models: list[dict[str, Any]] = []
     for name in problem.models:
         done = partial(_done, step, len(models), len(problem.models))
-        models.append(_of_model(problem, name, kind, n_bins, strategy, settings, done))
+        found = _of_model(problem, name, kind, n_bins, strategy, settings, done)
+        models.append(found)
+        if tests:
+            found["tests"] = _tested(problem, problem.models[name], kind, seed)
     compared = _compared(problem, models, kind, n_bins, level, seed)
     out = {
         "n": len(problem.y),
@@ -144,7 +153,6 @@ def _of_model(
     proof = None if _uncertifiable(problem) else _certificate(problem, p, kind, level, seed)
     found = {"name": name, **_means(problem, p, kind), "metrics": metrics, "certificate": proof}
     found["detectable"] = _detectable(problem, p, kind, found, seed)
-    found["tests"] = _tested(problem, p, kind, seed)
     if problem.by is not None:
         found["groups"] = group_facts(problem, p, level=level, seed=seed)
     return found
@@ -155,19 +163,20 @@ def _tested(problem: Problem, p: FloatArray, kind: Kind, seed: int) -> dict[str,
     n, kept = len(p), np.arange(0)
     given: dict[str, Any] = {"groups": problem.groups, "sample_weight": problem.weight}
     y, notes = problem.y, []
-    if n > MOST_TESTED:
-        kept = np.random.default_rng(seed).choice(n, MOST_TESTED, replace=False, shuffle=False)
+    if n > _MOST_TESTED:
+        kept = np.random.default_rng(seed).choice(n, _MOST_TESTED, replace=False, shuffle=False)
         y, p = y[kept], p[kept]
         given = {k: None if v is None else v[kept] for k, v in given.items()}
-        notes.append(f"Tests: on {MOST_TESTED:,} of the {n:,} rows, drawn at random.")
+        notes.append(f"Tests: on {_MOST_TESTED:,} of the {n:,} rows, drawn at random.")
     given |= {"kind": kind, "pos_label": problem.pos_label, "classes": problem.classes}
     try:
         with silent():
-            table = calibration_tests(y, p, random_state=seed, **given)
+            table = calibration_tests(y, p, tests=_QUICK, random_state=seed, **given)
     except ValueError as error:  # such as of labels that are shares of events
         notes = [f"No tests of calibration: {message_of(error)}"]
         return {"n": 0, "rows": [], "caption": "", "notes": notes}
-    notes += table.notes
+    left = [name for name in TESTS if name in _SLOW]
+    notes += [*table.notes, *[f"Left out, because slow: {', '.join(left)}."] * bool(left)]
     return {"n": len(p), "rows": table.flat(), "caption": table.caption, "notes": notes}
 
 

@@ -17,7 +17,7 @@ from ._svg import Picture
 #: Texts of others longer than this are cut in the middle; the facts at the end have them whole.
 _LONGEST = 60
 #: Facts of more characters than this are not repeated at the end of the page.
-_MOST_FACTS = 300_000
+_MOST_FACTS = 600_000
 
 
 @dataclass(frozen=True)

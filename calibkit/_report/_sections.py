@@ -33,7 +33,8 @@ def report_page(facts: dict[str, Any], display: ReliabilityDisplay | None, comma
     sections.append(_metrics(facts))
     if "groups" in models[0]:
         sections.append(_groups(facts))
-    sections.append(_tests(models))
+    if "tests" in models[0]:
+        sections.append(_tests(models))
     if _certified(facts):
         sections.append(_certificates(facts))
     sections += [_settings(facts), command_section(command)]
@@ -57,7 +58,8 @@ def _names(facts: dict[str, Any]) -> Iterable[Any]:
     for model in facts["models"]:
         yield model["name"]
         yield from (row["group"] for row in model.get("groups", []))
-        yield from (row["class"] for row in model["tests"]["rows"] if "class" in row)
+        tested = model["tests"]["rows"] if "tests" in model else []
+        yield from (row["class"] for row in tested if "class" in row)
 
 
 def number(

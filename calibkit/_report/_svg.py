@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -32,11 +33,17 @@ def inline_svg(draw: Callable[[], Any], key: str, title: str, description: str) 
     ``draw`` makes the display. ``key`` begins all ids, so it must differ between figures of a page.
     """
     matplotlib, pyplot = require("matplotlib", "html"), require("matplotlib.pyplot", "html")
-    with matplotlib.rc_context():
+    file = BytesIO()
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has its own fonts
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
         figure = draw().figure_
-        file = BytesIO()
+        for artist in figure.findobj():
+            artist.set_gid(None)
+            if hasattr(artist, "set_text"):
+                lines = artist.get_text().split("\n")
+                artist.set_text("\n".join(map(printable, lines)))
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
         pyplot.close(figure)
     root = ElementTree.fromstring(file.getvalue())

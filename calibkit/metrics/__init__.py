@@ -49,6 +49,7 @@ from ._selective import RiskCoverage as RiskCoverage
 from ._selective import area_under_risk_coverage as area_under_risk_coverage
 from ._selective import risk_coverage_curve as risk_coverage_curve
 from ._table import ScoreTable as ScoreTable
+from ._tests import TESTS as TESTS
 from ._tests import CalibrationTest as CalibrationTest
 from ._tests import calibration_test as calibration_test
 from ._tests import calibration_tests as calibration_tests
