@@ -49,6 +49,7 @@ SECTIONS = {
         detectable_difference DetectableDifference""",
     "Plot": """ReliabilityDisplay reliability_curve DecompositionDisplay DecisionCurveDisplay
         DriftDisplay RiskCoverageDisplay ComparisonDisplay GroupDisplay""",
+    "Report": "write_report",
     "Save and load": "save load to_dict from_dict",
     "Decide by a threshold": """decision_curve DecisionCurve risk_coverage_curve RiskCoverage
         area_under_risk_coverage""",

@@ -4,6 +4,7 @@ import inspect
 import json
 import pickle
 import re
+import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,7 +79,13 @@ def _compared(p=P, **given):
 
 
 #: What is called beside codegen's functions, with arguments that it takes.
+def _write(**given):
+    with tempfile.TemporaryDirectory() as folder:
+        return calibkit.write_report(Path(folder) / "r.html", **given)
+
+
 CALLS = {
+    "write_report": (_write, {"y_true": Y, "y_prob": P, "level": 0.9, "n_resamples": 10}),
     **{name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P}) for name in METRICS},
     **{
         name: (getattr(calibkit, name), {"y_true": Y, "y_prob": P})
