@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import __version__
 from .._core.errors import InputError, InputTypeError, called
-from .._core.params import check_int
+from .._core.params import check_int, check_real
 from .._core.printed import a_type
 from .._core.rows import kept_rows, validate_problem
 from .._core.saved import whole_file
@@ -111,6 +111,8 @@ def write_report(
     """
     check_page()
     target = _target(path)
+    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_resamples", n_resamples, low=10)
     check_int("random_state", random_state, low=0)
     problem = _problem(y_true, y_prob, sample_weight, pos_label, classes, groups, by)
     given: dict[str, Any] = {
