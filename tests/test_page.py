@@ -223,8 +223,14 @@ def test_a_page_of_many_facts_is_cut_to_size(html):
 def test_tests_run_on_a_subsample_that_is_stated(monkeypatch):
     from calibkit._report import _facts
 
-    monkeypatch.setattr(_facts, "_MOST_TESTED", 100)
     y, p, _ = rows()
+    for scores in (p, 1 - p):  # the latter's note names a label
+        plain = facts(Problem(y, {"m": scores}), n_resamples=20)["models"][0]
+        monkeypatch.setattr(_facts, "_MOST_TESTED", 100)
+        sorted_once = facts(Problem(y, {"m": scores}), n_resamples=20)["models"][0]
+        monkeypatch.undo()
+        assert {**sorted_once, "tests": plain["tests"]} == plain
+    monkeypatch.setattr(_facts, "_MOST_TESTED", 100)
     problem = Problem(y, {"m": p}, weight=np.ones(len(y)), groups=np.arange(len(y)) // 5)
     tested = facts(problem, n_resamples=20)["models"][0]["tests"]
     assert tested["n"] == 100

@@ -141,21 +141,31 @@ def _of_model(
     """All results of one model."""
     p, level, seed = problem.models[name], settings["level"], settings["random_state"]
     metrics: dict[str, Any] = {}
+    table = None
     for metric, params in REPORTED.items():
         if metric in ERRORS:
             params = {"strategy": strategy, **params, "kind": kind, "n_bins": n_bins}
         try:
-            metrics |= _found(metric, problem, p, kind, {**settings, **params})
+            metrics |= _found(metric, problem, p, kind, {**settings, **params}, table)
         except ValueError as error:
             place = getattr(error, "place", None)
             raise InputError(f"{quoted(name)}: {error}", place=place) from error
         done(len(metrics) / len(REPORTED))
+        table = table or _sorted_once(problem, p, kind)  # of rows that the first metric has checked
     proof = None if _uncertifiable(problem) else _certificate(problem, p, kind, level, seed)
     found = {"name": name, **_means(problem, p, kind), "metrics": metrics, "certificate": proof}
     found["detectable"] = _detectable(problem, p, kind, found, seed)
     if problem.by is not None:
         found["groups"] = group_facts(problem, p, level=level, seed=seed)
     return found
+
+
+def _sorted_once(problem: Problem, p: FloatArray, kind: Kind) -> ScoreTable | None:
+    """A table of many plain rows, so that they are sorted once."""
+    plain_rows = problem.weight is None and problem.groups is None and not _fractional(problem)
+    if kind != "binary" or not plain_rows or len(p) <= _MOST_TESTED:
+        return None
+    return ScoreTable.from_arrays(*_binary(problem, p, kind), pos_label=True)
 
 
 def _tested(problem: Problem, p: FloatArray, kind: Kind, seed: int) -> dict[str, Any]:
@@ -240,10 +250,19 @@ def _fractional(problem: Problem) -> bool:
 
 
 def _estimate(
-    metric: str, problem: Problem, p: FloatArray, params: dict[str, Any]
+    metric: str,
+    problem: Problem,
+    p: FloatArray,
+    params: dict[str, Any],
+    table: ScoreTable | None = None,
 ) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewEventsWarning)  # a line of the report says it
+        if table is not None:
+            given = {k: v for k, v in params.items() if k != "kind"}
+            value = estimate_or_value(metric, table, **given)
+            if not value.note:  # a note names labels, which the table has not
+                return {**asdict(value), "verdict": value.verdict}
         value = estimate_or_value(
             metric,
             problem.y,
@@ -266,11 +285,16 @@ def _confidence(problem: Problem, p: FloatArray) -> tuple[np.ndarray, FloatArray
 
 
 def _found(
-    metric: str, problem: Problem, p: FloatArray, kind: str, params: dict[str, Any]
+    metric: str,
+    problem: Problem,
+    p: FloatArray,
+    kind: str,
+    params: dict[str, Any],
+    table: ScoreTable | None,
 ) -> dict[str, Any]:
     """A metric by its name; of the top label, the area is that of its confidence."""
     if metric != "roc_auc" or kind == "binary":
-        return {metric: _estimate(metric, problem, p, params)}
+        return {metric: _estimate(metric, problem, p, params, table)}
     correct, confidence = _confidence(problem, p)
     if correct.all() or not correct.any():
         return {}
