@@ -235,7 +235,7 @@ def test_tests_run_on_a_subsample_that_is_stated(monkeypatch):
     tested = facts(problem, n_resamples=20)["models"][0]["tests"]
     assert tested["n"] == 100
     assert tested["notes"][0] == "Tests: on 100 of the 300 rows, drawn at random."
-    assert "Left out, because slow: smooth" in tested["notes"][-1]
+    assert "Left out, because they are slow: smooth" in tested["notes"][-1]
 
 
 CASES = {

@@ -186,7 +186,7 @@ def _tested(problem: Problem, p: FloatArray, kind: Kind, seed: int) -> dict[str,
         notes = [f"No tests of calibration: {message_of(error)}"]
         return {"n": 0, "rows": [], "caption": "", "notes": notes}
     left = [name for name in TESTS if name in _SLOW]
-    notes += [*table.notes, *[f"Left out, because slow: {', '.join(left)}."] * bool(left)]
+    notes += [*table.notes, *[f"Left out, because they are slow: {', '.join(left)}."] * bool(left)]
     return {"n": len(p), "rows": table.flat(), "caption": table.caption, "notes": notes}
 
 

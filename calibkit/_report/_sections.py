@@ -66,7 +66,8 @@ def number(
     value: float | None, places: int = 4, more: tuple[str, ...] = (), mark: str = ""
 ) -> Cell:
     """A cell of a number, or of a dash."""
-    text = "-" if value is None else f"{value:.{places}f}".replace("-", "\N{MINUS SIGN}")
+    text = "-" if value is None else f"{round(value, places) + 0.0:.{places}f}"
+    text = text if value is None else text.replace("-", "\N{MINUS SIGN}")
     return Cell(text, more, value, mark)
 
 
@@ -253,7 +254,11 @@ def _tests(models: list[dict[str, Any]]) -> Section:
         line[at:at] = [cells.get(name, Cell("-")) for name in names]
         rows.append(line)
     tested = [m["tests"] for m in models]
-    lines = [s for t in tested for s in (t["caption"] and f"{_word(t['caption'])}.", *t["notes"])]
+    lines = [
+        s
+        for t in tested
+        for s in (t["caption"] and f"{t['caption'].replace('p_value:', 'p:')}.", *t["notes"])
+    ]
     grids = [Grid("p-values of tests that the model is calibrated", heads, rows)] if rows else []
     return Section("Tests of calibration", list(dict.fromkeys(filter(None, lines))), [], grids)
 
@@ -271,7 +276,9 @@ def _certificates(facts: dict[str, Any]) -> Section:
         bounds = [_bound(*c[norm], finite=c["finite"]) for norm in ("l1", "l2", "max")]
         rows.append([Cell(model["name"]), *bounds, size])
     caption = f"Bounds of the calibration error, with {percent(facts['level'])} confidence"
-    return Section("Certificate", facts["bounds"], [], [Grid(caption, heads, rows)])
+    known = any(cell.text not in ("none", "continuous") for row in rows for cell in row[1:])
+    grids = [Grid(caption, heads, rows)] if known else []
+    return Section("Certificate", facts["bounds"], [], grids)
 
 
 def _bound(low: float, high: float, *, finite: bool) -> Cell:
