@@ -20,7 +20,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
-from calibkit import ScoreTable, brier_skill_score, compare, estimate, expected_calibration_error
+from calibkit import (
+    ScoreTable,
+    brier_skill_score,
+    compare,
+    corp_miscalibration,
+    estimate,
+    expected_calibration_error,
+    reliability_curve,
+    smooth_calibration_error,
+)
 from calibkit._core.optional import require
 from calibkit.displays import ReliabilityDisplay
 from calibkit.metrics import INTERVALS, N_DRAWS, Shape, curve_of
@@ -324,6 +333,77 @@ def test_rare_events_are_enlarged_and_what_is_cut_is_said():
     assert "below" in mirrored.histogram_ax_.texts[0].get_text()
 
 
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+@pytest.mark.parametrize(("curve", "error"), [("corp", "mcb"), ("smooth", "smooth_ece")])
+def test_curves_show_the_numbers(curve, error, scale):
+    y, p = calibrated()
+    display = predictions(y, {"a": p, "b": p**2}, curve=curve, scale=scale, **FAST)
+    display.figure_.draw_without_rendering()
+    c = reliability_curve(y, p**2, curve=curve, scale=scale, random_state=0)
+    for given, shown in zip(c, display.curves_["b"], strict=True):
+        assert_array_equal(given, shown)
+    low, high = display.limits_ if scale == "logit" else (0, 1)
+    cut = [np.clip(v, low, high) for v in (c.score, c.frequency, c.low, c.high)]
+    assert_array_equal(artist(display.ax_, "dots:b").get_xydata(), np.c_[cut[0], cut[1]])
+    paths = artist(display.ax_, "bars:b").get_paths()
+    corners = {tuple(v) for path in paths for v in path.vertices}
+    known = np.isfinite(cut[1])
+    for end in cut[2:]:
+        assert {*zip(cut[0][known], end[known], strict=True)} <= corners
+    metric = {"mcb": corp_miscalibration, "smooth_ece": smooth_calibration_error}[error]
+    assert_allclose(float(display.estimates_["b"][error]), metric(y, p**2))
+    assert list(display.frame().columns) == ["model", *c._fields]
+    assert ("Density" if curve == "smooth" else "Rows") == display.histogram_ax_.get_ylabel()
+
+
+def test_axes_of_log_odds_have_probabilities_as_labels():
+    rng = np.random.default_rng(0)
+    p = rng.beta(0.5, 20, 5000)
+    display = predictions(rng.random(5000) < p, p, scale="logit", **FAST)
+    low, high = display.limits_
+    assert (low, high) == (1e-5, 0.9)
+    display.figure_.draw_without_rendering()
+    labels = [t.get_text() for t in display.ax_.get_yticklabels()]
+    assert labels == ["1e-05", "0.0001", "0.001", "0.01", "0.1", "0.5", "0.9"]
+    edges = artist(display.histogram_ax_, "counts:Model").get_data().edges
+    assert_allclose(np.diff(np.log(edges / (1 - edges))), np.log(9 / (1e-5 / (1 - 1e-5))) / 50)
+    with pytest.raises(ValueError, match=r"limits\[0\]=0"):
+        predictions([0, 1], [0.1, 0.9], n_bins=1, scale="logit", limits=(0, 1))
+
+
+def test_histogram_by_outcome():
+    y, p = calibrated()
+    display = predictions(y, p, histogram="outcome", **FAST)
+    parts = display.histogram_ax_.findobj(lambda a: a.get_gid() == "counts:Model")
+    for part, label, sign in zip(parts, (1, 0), (1, -1), strict=True):
+        counts = np.histogram(p[y == label], 50, (0, 1))[0]
+        assert_array_equal(part.get_data().values, sign * counts)
+    assert "events up, others down" in key_text(display)
+
+
+def test_the_grid_shows_the_classes_asked_for():
+    rng = np.random.default_rng(0)
+    q = rng.dirichlet(np.ones(12), 400)
+    y = (rng.random(400)[:, None] > q.cumsum(axis=1)).sum(axis=1)
+    fast = {"kind": "classwise", "n_resamples": 0, "n_bins": 3}
+    assert len(predictions(y, q, **fast).ax_) == 9
+    assert len(predictions(y, q, max_classes=None, **fast).ax_) == 12
+    display = predictions(y, q, shown=[7, 2], curve="corp", **fast)
+    assert [panel.get_title() for panel in display.ax_] == ["7", "2"]
+    one = reliability_curve(y == 7, q[:, 7], curve="corp", n_draws=1)
+    assert_array_equal(display.curves_["Model", 7].frequency, one.frequency)
+    with pytest.raises(ValueError, match="shown holds the label 12; expected"):
+        predictions(y, q, shown=[12], **fast)
+
+
+@pytest.mark.parametrize("curve", ["corp", "smooth"])
+def test_one_score_is_drawn_as_a_dot(curve):
+    display = predictions([0, 1] * 50, np.full(100, 0.3), curve=curve, **FAST)
+    assert artist(display.ax_, "dots:Model").get_marker() == "o"
+    assert len(artist(display.ax_, "bars:Model").get_segments()) == 1
+    assert display.histogram_ax_.get_ylabel() == "Rows"
+
+
 # --- figures, axes and matplotlib's global state
 
 
@@ -499,7 +579,7 @@ def test_many_classes_are_limited_and_it_is_said():
     shown = sorted(np.argsort(-np.bincount(y, minlength=12), kind="stable")[:4])
     assert [int(ax.get_title()) for ax in display.ax_] == shown
     text = " ".join(display.figure_.legends[0].get_title().get_text().split())
-    assert "the 4 most frequent of 12 classes" in text
+    assert "4 of 12 classes" in text
     everything = predictions(y, p, kind="classwise", n_bins=3, max_classes=12, n_resamples=0)
     assert "most frequent" not in everything.figure_.legends[0].get_title().get_text()
 
@@ -592,6 +672,8 @@ def test_frame_has_the_curves():
         ({"max_classes": 0}, ValueError, "max_classes=0"),
         ({"consistency": "yes"}, TypeError, "consistency='yes'"),
         ({"histogram": "linear"}, ValueError, "histogram='linear'"),
+        ({"curve": "loess"}, ValueError, "curve='loess'"),
+        ({"scale": "log"}, ValueError, "scale='log'"),
         ({"legend": "left"}, ValueError, "legend='left'"),
         ({"kind": "marginal"}, ValueError, "kind='marginal'"),
     ],

@@ -151,7 +151,7 @@ CALLS = {
     "compare_calibrators": (compare_calibrators, {"X": P, "y": Y, "calibrators": ["platt"]}),
     "ReliabilityDisplay": (
         ReliabilityDisplay.from_predictions,
-        {"y_true": Y, "y_prob": P, "n_resamples": 20},
+        {"y_true": Y, "y_prob": P, "n_resamples": 20, "curve": "corp", "scale": "logit"},
     ),
     "RiskCoverageDisplay": (
         RiskCoverageDisplay.from_predictions,

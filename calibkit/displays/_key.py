@@ -10,7 +10,7 @@ import numpy as np
 from .._core.optional import require
 from .._typing import Legend
 from ._layout import below_axes
-from ._numbers import Numbers
+from ._numbers import ERRORS, Numbers
 from ._style import GREY, font_size, interval_text, key_size, key_style, managed, style_of
 
 LEGENDS = get_args(Legend)
@@ -24,7 +24,7 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
         found = [interval_text(d) for d in numbers.differences if d.first == model]
         lines += [f"{_BRIER} {text if text.startswith(_MINUS) else '+' + text}" for text in found]
     if numbers.kind != "classwise":  # there the errors are above each panel
-        lines.append("ECE " + interval_text(numbers.estimates[model]["ece"]))
+        lines.append(f"{ERRORS[numbers.curve][1]} {interval_text(numbers.error(model))}")
     text = "\n".join([": ".join([model, *lines[:1]]), *lines[1:]])
     if lines and len(model) + len(lines[0]) + 2 > n_chars:
         text = "\n".join([fill(model, n_chars), *lines])
@@ -33,18 +33,26 @@ def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
     return text
 
 
+def marks_of(numbers: Numbers, i: int) -> dict[str, Any]:
+    """Return the style of the i-th model; the curve of a single model has no markers."""
+    if numbers.curve == "binned":
+        return style_of(i)
+    return {**style_of(i), "lw": 1.4} | ({"marker": ""} if len(numbers.models) == 1 else {})
+
+
 def handles_of(numbers: Numbers, consistency: bool | None, width: float) -> list[Any]:
     """Return the entries of the legend, in lines that fit into ``width`` inches."""
     n_chars = _n_chars(width) - 5  # the marks need the width of five letters
     line = require("matplotlib.lines", "plot").Line2D
     out = [
-        line([], [], ms=4.5, label=_model_text(numbers, model, n_chars), **style_of(i))
+        line([], [], ms=4.5, label=_model_text(numbers, model, n_chars), **marks_of(numbers, i))
         for i, model in enumerate(numbers.models)
     ]
     if consistency:
         patch = require("matplotlib.patches", "plot").Patch
         level = f"{100 * numbers.level:g}%"
-        text = fill(f"where {level} of a calibrated model's dots would be", n_chars)
+        marks = "dots" if numbers.curve == "binned" else "curves"
+        text = fill(f"where {level} of a calibrated model's {marks} would be", n_chars)
         out.append(patch(color=GREY, alpha=0.18, lw=0, label=text))
     return out
 
@@ -61,10 +69,10 @@ def n_lines(handles: list[Any], heading: str, legend: Legend) -> int:
     return 1 + heading.count("\n") + sum(1 + handle.get_label().count("\n") for handle in handles)
 
 
-def heading_of(numbers: Numbers, width: float) -> str:
+def heading_of(numbers: Numbers, width: float, *, outcome: bool = False) -> str:
     """Return the heading of the legend: the difference of the models, and what the marks are."""
     n_chars = _n_chars(width)
-    marks = fill(_bins_and_bars(numbers), n_chars)
+    marks = fill(_bins_and_bars(numbers, outcome), n_chars)
     if not numbers.differences:
         return marks
     d = numbers.differences[0]
@@ -79,16 +87,25 @@ def heading_of(numbers: Numbers, width: float) -> str:
     return "\n".join((text, marks))
 
 
-def _bins_and_bars(numbers: Numbers) -> str:
+def _bins_and_bars(numbers: Numbers, outcome: bool) -> str:
     parts = [] if numbers.n_rows is None else [f"n = {numbers.n_rows:,}"]
-    params = next(iter(numbers.estimates.values()))["ece"].params
-    bins = {"quantile": "equal-mass", "uniform": "equal-width", "unique": "single-score"}
-    parts.append(f"ECE: {params['n_bins']} {bins.get(params['strategy'], params['strategy'])} bins")
-    brackets = any(np.isfinite(e["ece"].low) for e in numbers.estimates.values())
-    shown = "bars and brackets" if brackets else "bars"
-    parts.append(f"{shown}: {100 * numbers.level:g}% intervals")
+    errors = [numbers.error(key) for key in numbers.estimates]
+    params = errors[0].params
+    if numbers.curve == "binned":
+        bins = {"quantile": "equal-mass", "uniform": "equal-width", "unique": "single-score"}
+        parts.append(f"ECE: {params['n_bins']} {bins[params['strategy']]} bins")
+    else:
+        parts.append({"corp": "isotonic curve", "smooth": "smooth curve"}[numbers.curve])
+        if numbers.kind == "classwise":
+            parts.append("{1}: {0}".format(*ERRORS[numbers.curve][1:]))
+    shown = "bars" if numbers.curve == "binned" else "bands in color"
+    brackets = " and brackets" if any(np.isfinite(e.low) for e in errors) else ""
+    parts.append(f"{shown}{brackets}: {100 * numbers.level:g}% intervals")
+    if outcome:
+        words = ("correct", "wrong") if numbers.kind == "top_label" else ("events", "others")
+        parts.append("histogram: {} up, {} down".format(*words))
     if numbers.kind == "classwise" and len(numbers.labels) < numbers.n_classes:
-        parts.append(f"the {len(numbers.labels)} most frequent of {numbers.n_classes} classes")
+        parts.append(f"{len(numbers.labels)} of {numbers.n_classes} classes")
     return "; ".join(parts)
 
 

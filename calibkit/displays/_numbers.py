@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
 from .._core.errors import InputError, InputTypeError
 from .._core.params import check_int, check_real
@@ -18,6 +19,7 @@ from .._typing import FloatArray, Kind
 from ..metrics import (
     METRICS,
     N_DRAWS,
+    Curve,
     Difference,
     Estimate,
     ScoreTable,
@@ -25,9 +27,11 @@ from ..metrics import (
     brier_skill_score,
     certify,
     compare,
+    corp_miscalibration,
     curve_of,
     estimate_or_value,
     expected_calibration_error,
+    smooth_calibration_error,
 )
 from ._problems import Problem, Problems
 
@@ -36,6 +40,16 @@ N_COUNTS = 50
 _TELLING = 0.1
 #: If all dots and bars are within this distance of 0, or of 1, the axes show only that part.
 _CORNER = 0.25
+#: Share of the scores at each end that does not widen the axes.
+_EDGE = 0.005
+#: Ends of axes of log-odds, at most.
+_FARTHEST = 1e-6
+#: The error of each curve: its key in ``estimates_``, its name and its abbreviation.
+ERRORS = {
+    "binned": ("ece", "ECE", "ECE"),
+    "corp": ("mcb", "CORP miscalibration", "MCB"),
+    "smooth": ("smooth_ece", "smooth ECE", "smECE"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,9 @@ class Settings:
             error = InputError if isinstance(self.limits, str) else InputTypeError
             raise error(f"limits={spelled(self.limits)}; expected 'auto' or (low, high).")
         low, high = self.limits
-        check_real("limits[0]", low, low=0.0, high=1.0)
-        check_real("limits[1]", high, low=float(low), high=1.0, open_low=True)
+        odds = self.scale == "logit"
+        check_real("limits[0]", low, low=0.0, high=1.0, open_low=odds, open_high=odds)
+        check_real("limits[1]", high, low=float(low), high=1.0, open_low=True, open_high=odds)
 
 
 @dataclass(frozen=True)
@@ -93,11 +108,17 @@ class Numbers:
     notes: dict[Any, str]
     #: Brier scores of models minus that of another one.
     differences: tuple[Difference, ...] = ()
+    curve: str = "binned"
+    scale: str = "probability"
 
     @property
     def edges(self) -> FloatArray:
         """Edges of the histogram's bars."""
-        return np.linspace(*self.limits, N_COUNTS + 1)
+        return edges_of(self.limits, self.scale)
+
+    def error(self, key: Any) -> Estimate:
+        """Return the calibration error of a curve."""
+        return self.estimates[key][ERRORS[self.curve][0]]
 
 
 def key_of(model: str, label: Any) -> Any:
@@ -112,8 +133,9 @@ def numbers_of(problems: Problems, settings: Settings) -> Numbers:
     drawn = settings.shape, N_DRAWS, settings.random_state
     curves = {key: curve_of(p.table, p.rows, p.groups, *drawn) for key, p in keyed.items()}
     estimates = {key: _estimates(p, settings) for key, p in keyed.items()}
-    limits = _limits(list(curves.values())) if settings.limits == "auto" else settings.limits
-    assert not isinstance(limits, str)
+    limits = settings.limits
+    if isinstance(limits, str):
+        limits = _limits([(c, keyed[key].table) for key, c in curves.items()], settings.scale)
     sizes = {p.table.n_rows for p in problems.problems}
     return Numbers(
         problems.kind,
@@ -126,10 +148,12 @@ def numbers_of(problems: Problems, settings: Settings) -> Numbers:
         (float(limits[0]), float(limits[1])),
         curves,
         estimates,
-        {key: counts_of(p.table, limits) for key, p in keyed.items()},
+        {key: counts_of(p.table, edges_of(limits, settings.scale)) for key, p in keyed.items()},
         {key: _proof(p.table, settings) for key, p in keyed.items() if _provable(p, settings)},
         {key: _reversal(p) for key, p in keyed.items() if problems.kind == "binary"},
         _differences(problems, settings.level),
+        settings.curve,
+        settings.scale,
     )
 
 
@@ -169,9 +193,14 @@ def _reversal(problem: Problem) -> str:
 
 
 def _estimates(problem: Problem, settings: Settings) -> dict[str, Estimate]:
-    """Estimate the ECE on the bins of the plot, and the Brier skill if both classes occur."""
-    binning = {"strategy": settings.strategy, "n_bins": settings.n_bins}
-    out = {"ece": _estimate(expected_calibration_error, problem, settings, **binning)}
+    """Estimate the error of the curve, and the Brier skill if both classes occur."""
+    binning: dict[str, Any] = {"strategy": settings.strategy, "n_bins": settings.n_bins}
+    metric = {"corp": corp_miscalibration, "smooth": smooth_calibration_error}.get(settings.curve)
+    if metric is None:
+        error = _estimate(expected_calibration_error, problem, settings, **binning)
+    else:
+        error = _estimate(metric, problem, settings)
+    out = {ERRORS[settings.curve][0]: error}
     if 0 < problem.table.base_rate < 1:
         with (
             silent()
@@ -202,22 +231,50 @@ def _estimate(metric: Any, problem: Problem, settings: Settings, **params: Any) 
     return estimate_or_value(metric, rows.y, rows.p, **drawing, **params)
 
 
-def counts_of(table: ScoreTable, limits: tuple[float, float]) -> FloatArray:
-    """Sum the weights of the scores below the limits, in each bar between, and above them."""
-    low, high = limits
-    inner = low + (high - low) * uniform_borders(N_COUNTS)
+def edges_of(limits: tuple[float, float], scale: str) -> FloatArray:
+    """Return the edges of the histogram's bars, of equal width on the scale."""
+    if scale == "logit":
+        low, high = logit(np.array(limits))
+        return np.asarray(expit(np.linspace(low, high, N_COUNTS + 1)))
+    return limits[0] + (limits[1] - limits[0]) * np.append(0.0, [*uniform_borders(N_COUNTS), 1.0])
+
+
+def counts_of(table: ScoreTable, edges: FloatArray) -> FloatArray:
+    """Sum the weights of all rows and of events, below the edges, in each bar, and above them."""
+    low, high = float(edges[0]), float(edges[-1])
     before, after = [low] if low > 0 else [], [high] if high < 1 else []
-    counts = table.sums(np.concatenate((before, inner, after))).w
-    return np.pad(counts, (int(low <= 0), int(high >= 1)))
+    sums = table.sums(np.concatenate((before, edges[1:-1], after)))
+    return np.pad(np.array([sums.w, sums.wy]), ((0, 0), (int(low <= 0), int(high >= 1))))
 
 
-def _limits(curves: list[Any]) -> tuple[float, float]:
-    """Return the limits of the axes: 0 and 1, or the corner in which everything lies."""
-    ends = np.concatenate([np.concatenate((c.mean_score, *c[5:])) for c in curves])
-    if ends.max() < _CORNER:
-        return 0.0, _round_up(ends.max())
-    if ends.min() > 1.0 - _CORNER:
-        return 1.0 - _round_up(1.0 - ends.min()), 1.0
+def score_of(curve: Any) -> FloatArray:
+    """Return the places of a curve's values."""
+    return np.asarray(curve.mean_score if isinstance(curve, Curve) else curve.score)
+
+
+def _limits(curves: list[tuple[Any, ScoreTable]], scale: str) -> tuple[float, float]:
+    """Return the limits of the axes: 0 and 1, or the part in which everything lies."""
+    parts = []
+    for c, table in curves:
+        x, ends = score_of(c), np.array(c[-4:] if isinstance(c, Curve) else [c.frequency])
+        if not isinstance(c, Curve):  # single scores at the ends have wide bands
+            mass = np.cumsum(table.w)
+            first, last = np.searchsorted(mass, mass[-1] * np.array([_EDGE, 1.0 - _EDGE]))
+            inside = (x >= table.p[first]) & (x <= table.p[min(last, len(table) - 1)])
+            x, ends = x[inside], ends[:, inside]
+        parts += [x, ends.ravel()]
+    found = np.concatenate(parts)
+    found = found[np.isfinite(found)]
+    if scale == "logit":
+        found = found[(found > 0.0) & (found < 1.0)]
+        ends = np.minimum([found.min(initial=0.4), 1.0 - found.max(initial=0.6)], 0.4)
+        least = max(_FARTHEST, 0.3 / max(table.n_rows for _, table in curves))  # shows no events
+        low, high = 10.0 ** np.floor(np.log10(np.maximum(ends, least)))
+        return float(low), float(1.0 - high)
+    if found.max() < _CORNER:
+        return 0.0, _round_up(found.max())
+    if found.min() > 1.0 - _CORNER:
+        return 1.0 - _round_up(1.0 - found.min()), 1.0
     return 0.0, 1.0
 
 

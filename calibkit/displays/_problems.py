@@ -9,7 +9,7 @@ import numpy as np
 from .._core.errors import InputError, InputTypeError, called
 from .._core.inputs import Rows
 from .._core.params import check_int
-from .._core.printed import a_type, spelled
+from .._core.printed import a_type, few, spelled
 from .._core.rows import Binary, infer_kind, reduce_rows, validate_groups, validate_problem
 from .._typing import Kind, Weights
 from ..metrics import ScoreTable
@@ -55,11 +55,20 @@ def _reduced(
     ]
 
 
-def _most_frequent(rows: Rows, n: int) -> np.ndarray:
-    """Return the codes of the n classes with most weight, in the order of the classes."""
+def _chosen(rows: Rows, n: int | None, shown: Any) -> np.ndarray:
+    """Return the codes of the classes asked for, or else of those with most weight, in order."""
+    labels = rows.classes.tolist()
+    if shown is not None:
+        asked = [shown] if isinstance(shown, str) or np.ndim(shown) == 0 else list(shown)
+        for label in asked:
+            if label not in labels:
+                raise InputError(
+                    f"shown holds the label {spelled(label)}; expected some of {few(labels)}."
+                )
+        return np.array([labels.index(label) for label in asked])
     if rows.y.dtype.kind == "f":
-        return np.arange(len(rows.classes))[-n:]
-    counts = np.bincount(rows.y, rows.w, minlength=len(rows.classes))
+        return np.arange(len(labels))[-(n or len(labels)) :]
+    counts = np.bincount(rows.y, rows.w, minlength=len(labels))
     return np.sort(np.argsort(-counts, kind="stable")[:n])
 
 
@@ -73,15 +82,17 @@ def problems_of_arrays(
     pos_label: Any,
     classes: dict[str, Any] | Any,
     groups: Any,
-    max_classes: int,
+    max_classes: int | None,
+    shown: Any = None,
 ) -> Problems:
     """Make the problems of rows; a dict ``classes`` has the classes of each model."""
-    check_int("max_classes", max_classes, low=1)
+    if max_classes is not None:
+        check_int("max_classes", max_classes, low=1)
     problems: list[Problem] = []
     labels_of_groups = groups
     if groups is not None:
         groups = validate_groups(groups, sample_weight, len(y_true))
-    shown = np.arange(0)
+    codes = np.arange(0)
     for model, y_prob in scores.items():
         with called(part=f" ({model})" if len(scores) > 1 else ""):
             if isinstance(classes, dict) and model not in classes:
@@ -94,13 +105,13 @@ def problems_of_arrays(
             this = infer_kind(kind, rows.scores.n_classes)
             if not problems:
                 first, kind = rows, this
-                shown = _most_frequent(rows, max_classes)
+                codes = _chosen(rows, max_classes, shown)
             elif first.scores.n_classes != rows.scores.n_classes:
                 raise InputError(
                     f"{rows.scores.n_classes} classes, but the first model has "
                     f"{first.scores.n_classes}; expected models of the same problem."
                 )
-            problems += _reduced(model, rows, this, shown, groups, weights)
+            problems += _reduced(model, rows, this, codes, groups, weights)
     known = [classes[m] for m in scores] if isinstance(classes, dict) else [classes]
     given = None
     if (

@@ -7,7 +7,17 @@ from typing import Any, Literal
 
 from .._core.optional import require
 from .._core.warnings import counted
-from .._typing import BinInterval, Bins, Kind, Legend, Strategy, Weights
+from .._typing import (
+    BinInterval,
+    Bins,
+    CurveKind,
+    Histogram,
+    Kind,
+    Legend,
+    Scale,
+    Strategy,
+    Weights,
+)
 from ..metrics import Curve
 from ._base import Display, by_name
 from ._draw import Drawing, draw_grid, draw_single
@@ -35,9 +45,11 @@ class ReliabilityDisplay(Display):
         By model, or by ``(model, class)`` if class-wise. Each curve has arrays with one value per
         bin that has rows: ``lower, upper`` (ends of the bin), ``mean_score``, ``frequency``,
         ``n``, ``low, high`` (interval of the frequency), ``consistency_low, consistency_high``.
+        For other curves see :func:`reliability_curve`.
     estimates_ : dict of str to dict
         With the same keys: ``{"ece": Estimate, "skill": Estimate}``, the ECE on the bins of the
-        plot. There is no skill if only one class occurs.
+        plot; other curves have ``"mcb"`` (CORP miscalibration) or ``"smooth_ece"`` (on the scale
+        of probabilities) instead. There is no skill if only one class occurs.
     differences_ : tuple of Difference
         Brier score of one of two models, or of each of more, minus that of the other, or the best.
         From :func:`compare`; empty for tables and ``weights="frequency"``.
@@ -90,13 +102,6 @@ class ReliabilityDisplay(Display):
         self.estimates_, self.differences_ = numbers.estimates, numbers.differences
 
     @classmethod
-    def _drawn(
-        cls, problems: Problems, settings: Settings, drawing: Drawing, ax: Any
-    ) -> ReliabilityDisplay:
-        drawing.check()
-        return cls(numbers_of(problems, settings)).plot(ax, **drawing._asdict())
-
-    @classmethod
     @counted()
     def from_estimator(
         cls,
@@ -104,6 +109,8 @@ class ReliabilityDisplay(Display):
         X: Any,
         y: Any,
         *,
+        curve: CurveKind = "binned",
+        scale: Scale = "probability",
         kind: Kind | None = None,
         strategy: Strategy = "quantile",
         n_bins: Bins = 15,
@@ -111,7 +118,8 @@ class ReliabilityDisplay(Display):
         level: float = 0.9,
         n_resamples: int = 1000,
         limits: Literal["auto"] | tuple[float, float] = "auto",
-        max_classes: int = 9,
+        max_classes: int | None = 9,
+        shown: Any = None,
         sample_weight: Any = None,
         weights: Weights = "sampling",
         groups: Any = None,
@@ -120,7 +128,7 @@ class ReliabilityDisplay(Display):
         random_state: Any = None,
         ax: Any = None,
         consistency: bool | None = None,
-        histogram: bool | Literal["log"] = True,
+        histogram: Histogram = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw the reliability diagram of fitted classifiers on held-out rows.
@@ -133,7 +141,9 @@ class ReliabilityDisplay(Display):
             Features of rows that the classifiers were not fitted on.
         y : array-like of shape (n,)
             Labels of these rows.
-        kind, strategy, n_bins, interval, level, n_resamples, limits, max_classes : optional
+        curve, scale, kind, strategy, n_bins, interval, level, n_resamples, limits : optional
+            As in :meth:`from_predictions`.
+        max_classes, shown : optional
             As in :meth:`from_predictions`.
         sample_weight, weights, groups, pos_label, name, random_state : optional
             As in :meth:`from_predictions`. Default of ``name``: the name of the class.
@@ -168,20 +178,12 @@ class ReliabilityDisplay(Display):
             name = type(estimator).__name__
         models = by_name(estimator, name, "estimator")
         scores, classes = probabilities_of(models, X, pos_label=pos_label)
-        problems = problems_of_arrays(
-            y,
-            scores,
-            sample_weight,
-            weights=weights,
-            kind=kind,
-            pos_label=pos_label,
-            classes=classes,
-            groups=groups,
-            max_classes=max_classes,
-        )
-        settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
-        drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(problems, settings, drawing, ax)
+        told: dict[str, Any] = {"weights": weights, "kind": kind, "pos_label": pos_label}
+        told |= {"classes": classes, "groups": groups, "max_classes": max_classes}
+        problems = problems_of_arrays(y, scores, sample_weight, shown=shown, **told)
+        known = strategy, n_bins, interval, level, n_resamples, random_state, limits
+        settings = Settings(*known, curve, scale)
+        return _drawn(cls, problems, settings, Drawing(consistency, histogram, legend), ax)
 
     @classmethod
     @counted()
@@ -190,6 +192,8 @@ class ReliabilityDisplay(Display):
         y_true: Any,
         y_prob: Any,
         *,
+        curve: CurveKind = "binned",
+        scale: Scale = "probability",
         kind: Kind | None = None,
         strategy: Strategy = "quantile",
         n_bins: Bins = 15,
@@ -197,7 +201,8 @@ class ReliabilityDisplay(Display):
         level: float = 0.9,
         n_resamples: int = 1000,
         limits: Literal["auto"] | tuple[float, float] = "auto",
-        max_classes: int = 9,
+        max_classes: int | None = 9,
+        shown: Any = None,
         sample_weight: Any = None,
         weights: Weights = "sampling",
         groups: Any = None,
@@ -207,7 +212,7 @@ class ReliabilityDisplay(Display):
         random_state: Any = None,
         ax: Any = None,
         consistency: bool | None = None,
-        histogram: bool | Literal["log"] = True,
+        histogram: Histogram = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw the reliability diagram of one or several models' probabilities.
@@ -218,6 +223,12 @@ class ReliabilityDisplay(Display):
             Labels. For two classes also fractions of events in [0, 1].
         y_prob : array-like of shape (n,), (n, 2) or (n, K), or dict of str to array-like
             Probabilities of the event, or of every class. A dict has several models by name.
+        curve : {"binned", "corp", "smooth"}, default="binned"
+            Dots of bins; the curve of isotonic regression (CORP), which has no settings; or a
+            curve smoothed by the kernel of the smooth ECE. See :func:`reliability_curve`.
+        scale : {"probability", "logit"}, default="probability"
+            Scale of both axes. "logit" enlarges the ends, for rare or nearly certain events;
+            values beyond the limits are drawn at the edge. "smooth" also smooths on this scale.
         kind : {"binary", "top_label", "classwise"}, optional
             Which probabilities are shown: of the event; of the predicted class (the class with
             the highest probability) being correct; or of each class, one panel per class.
@@ -235,9 +246,11 @@ class ReliabilityDisplay(Display):
             Number of random draws for the estimates in the legend; 0 omits their intervals.
         limits : "auto" or tuple of float, default="auto"
             Ends of both axes. "auto": 0 and 1, or a corner of width 0.25 or less if everything
-            lies in it.
-        max_classes : int, default=9
-            Number of classes shown if class-wise: the most frequent ones.
+            lies in it. With ``scale="logit"``: powers of ten, and 1 minus powers of ten.
+        max_classes : int or None, default=9
+            Number of classes shown if class-wise: the most frequent ones; None: all.
+        shown : array-like of labels, optional
+            The classes shown if class-wise, in this order.
         sample_weight : array-like of shape (n,), optional
             Weights >= 0.
         weights : {"sampling", "frequency"}, default="sampling"
@@ -280,26 +293,21 @@ class ReliabilityDisplay(Display):
         1  demo         0.8       1.00  3  0.37  1.00
         """
         require("matplotlib", "plot")
-        problems = problems_of_arrays(
-            y_true,
-            by_name(y_prob, name, "y_prob"),
-            sample_weight,
-            weights=weights,
-            kind=kind,
-            pos_label=pos_label,
-            classes=classes,
-            groups=groups,
-            max_classes=max_classes,
-        )
-        settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
-        drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(problems, settings, drawing, ax)
+        told: dict[str, Any] = {"weights": weights, "kind": kind, "pos_label": pos_label}
+        told |= {"classes": classes, "groups": groups, "max_classes": max_classes}
+        scores = by_name(y_prob, name, "y_prob")
+        problems = problems_of_arrays(y_true, scores, sample_weight, shown=shown, **told)
+        known = strategy, n_bins, interval, level, n_resamples, random_state, limits
+        settings = Settings(*known, curve, scale)
+        return _drawn(cls, problems, settings, Drawing(consistency, histogram, legend), ax)
 
     @classmethod
     def from_table(
         cls,
         table: Any,
         *,
+        curve: CurveKind = "binned",
+        scale: Scale = "probability",
         strategy: Strategy = "quantile",
         n_bins: Bins = 15,
         interval: BinInterval = "clopper-pearson",
@@ -310,7 +318,7 @@ class ReliabilityDisplay(Display):
         random_state: Any = None,
         ax: Any = None,
         consistency: bool | None = None,
-        histogram: bool | Literal["log"] = True,
+        histogram: Histogram = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw the reliability diagram of tables, for instance of data too large for memory.
@@ -320,10 +328,10 @@ class ReliabilityDisplay(Display):
         table : ScoreTable or dict of str to ScoreTable
             One table per model. For weighted tables the legend has no intervals, since their rows
             cannot be resampled.
-        strategy, n_bins, interval, level, n_resamples, limits, name, random_state : optional
+        curve, scale, strategy, n_bins, interval, level, n_resamples, limits, name : optional
             As in :meth:`from_predictions`.
-        ax, consistency, histogram, legend : optional
-            As in :meth:`plot`.
+        random_state, ax, consistency, histogram, legend : optional
+            As in :meth:`from_predictions`.
 
         Returns
         -------
@@ -347,16 +355,16 @@ class ReliabilityDisplay(Display):
         """
         require("matplotlib", "plot")
         problems = problems_of_tables(by_name(table, name, "table"))
-        settings = Settings(strategy, n_bins, interval, level, n_resamples, random_state, limits)
-        drawing = Drawing(consistency, histogram, legend)
-        return cls._drawn(problems, settings, drawing, ax)
+        known = strategy, n_bins, interval, level, n_resamples, random_state, limits
+        settings = Settings(*known, curve, scale)
+        return _drawn(cls, problems, settings, Drawing(consistency, histogram, legend), ax)
 
     def plot(
         self,
         ax: Any = None,
         *,
         consistency: bool | None = None,
-        histogram: bool | Literal["log"] = True,
+        histogram: Histogram = True,
         legend: Legend = "below",
     ) -> ReliabilityDisplay:
         """Draw the display again.
@@ -369,9 +377,10 @@ class ReliabilityDisplay(Display):
         consistency : bool, optional
             Draw the band where a calibrated model's dots would be. Default: True for one model,
             False for several.
-        histogram : bool or "log", default=True
-            Draw the histogram of the scores, with linear (True) or logarithmic heights. There is
-            none if class-wise.
+        histogram : bool, "log" or "outcome", default=True
+            Draw the histogram of the scores, with linear (True) or logarithmic heights, or with
+            events up and others down ("outcome"). With ``curve="smooth"``, True draws the density.
+            There is none if class-wise.
         legend : {"below", "inside", "none"}, default="below"
             Place of the legend: below the axes, inside the panel, or none. If class-wise, it is
             above the panels.
@@ -415,3 +424,10 @@ class ReliabilityDisplay(Display):
     def __repr__(self) -> str:
         models = ", ".join(self._numbers.models)
         return f"{type(self).__name__}({self._numbers.kind}: {models})"
+
+
+def _drawn(
+    cls: type[ReliabilityDisplay], problems: Problems, settings: Settings, drawing: Drawing, ax: Any
+) -> ReliabilityDisplay:
+    drawing.check()
+    return cls(numbers_of(problems, settings)).plot(ax, **drawing._asdict())

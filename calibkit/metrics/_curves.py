@@ -37,8 +37,9 @@ N_DRAWS = 1000
 _CELLS, _GROWTH = 1024, 1.1
 #: Scores at which an isotonic curve gets its band, beside its corners.
 _POINTS = 100
-#: Fewest and most points of a smooth curve, and the smallest bandwidth as a share of its range.
-_GRID, _LEAST = (200, 1000), 1e-3
+#: Fewest and most points of a smooth curve, and the smallest bandwidth on each scale: the smooth
+#: ECE's, an error in probability, is tiny beside the range of log-odds.
+_GRID, _LEAST = (200, 1000), {"probability": 1e-3, "logit": 0.25}
 #: A smooth curve has no value where the next score is more bandwidths away.
 _REACH = 3.0
 
@@ -261,7 +262,7 @@ def _smooth(
     cells = table.coarsen(_CELLS)
     x, _ = _positions(cells.p, shape.scale)
     span = float(x[-1] - x[0])
-    width = max(_smooth_raw(table, scale=shape.scale), _LEAST * span, 1e-9)
+    width = max(_smooth_raw(table, scale=shape.scale), _LEAST[shape.scale])
     t = np.linspace(x[0], x[-1], int(np.clip(span / width, *_GRID)) + 1 if span > 0 else 1)
     kernel = _bells(t, x, width, reflected=shape.scale == "probability").T
     mass = cells.w @ kernel
@@ -389,7 +390,8 @@ def reliability_curve(
     the scores, and the isotonic regression is fitted to each set (Dimitriadis et al. 2021).
 
     "smooth": the intervals are for the smoothed frequency, not for the true one, from which it
-    differs where that bends within a bandwidth. The number of rows is the effective one under the
+    differs where that bends within a bandwidth. The bandwidth is the smooth ECE on the scale, but
+    at least 0.001, or on the scale "logit" 0.25. The number of rows is the effective one under the
     kernel, ``sum(k)**2 / sum(k**2)``.
 
     References
