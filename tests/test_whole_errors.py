@@ -233,6 +233,21 @@ def test_null_bands_and_p_values_by_drawing_rows(name):
     assert tested.p_value == pytest.approx(share, abs=0.01 + 4 * np.sqrt(share * (1 - share) / 200))
 
 
+def test_null_band_of_a_narrow_kernel():
+    """Most scores are near 0, others a thousand bandwidths away from each other."""
+    rng = np.random.default_rng(1)
+    p = rng.random(3000) ** 24
+    y = (rng.random(3000) < p).astype(int)
+    e = estimate("kernel_calibration_error", y, p, random_state=0, n_resamples=300)
+    assert e.params["bandwidth"] < 1e-3
+    given = {"squared": True, "bandwidth": e.params["bandwidth"]}
+    draws = [kernel_calibration_error(rng.random(3000) < p, p, **given) for _ in range(200)]
+    error = np.std(draws) / np.sqrt(200)
+    assert e.null_high**2 == pytest.approx(np.quantile(draws, 0.95), abs=4 * 2.5 * error)
+    assert (e.low > 0) == (e.value > e.null_high)
+    assert e.high < 0.003
+
+
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_is_wrong_is_found(name):
     y, p, index = (np.tile(a, 3) for a in (S, P, INDEX))

@@ -6,8 +6,8 @@ import numpy as np
 
 from .._typing import FloatArray
 
-#: Exponents up to this are added up together; exp(700) overflows.
-_REACH = 300.0
+#: Exponents up to this, and so many rows, are added up together; exp(700) overflows.
+_REACH, _ROWS = 300.0, 1 << 15
 #: Distances between so many quantiles of the scores give the bandwidth.
 _QUANTILES = 500
 
@@ -19,7 +19,8 @@ def pair_sum(x: FloatArray, r: FloatArray, bandwidth: float) -> FloatArray:
     x to the next.
     """
     z = x / bandwidth
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(np.floor((z - z[0]) / _REACH))) + 1))
+    steps = np.flatnonzero(np.diff(np.floor((z - z[0]) / _REACH))) + 1
+    starts = np.union1d(np.arange(0, len(z), _ROWS), steps)
     total = np.einsum("...j,...j->...", r, r)
     before, last = np.zeros(r.shape[:-1]), z[0]
     for start, stop in zip(starts, np.append(starts[1:], len(z)), strict=True):

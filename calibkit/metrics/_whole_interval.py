@@ -25,6 +25,8 @@ from ._table import ScoreTable
 
 #: Cells of the alternatives, and label sets drawn for each of them.
 _CELLS, _DRAWS = 200, 300
+#: A kernel with a smaller bandwidth than this gets cells narrower than it, to this width.
+_NARROW, _LEAST = 0.02, 1e-4
 
 Problems = Iterable[tuple[ScoreTable, Binary]]
 
@@ -54,7 +56,7 @@ def whole_test(
         own = rng if drawn is None else np.random.default_rng(drawn)
         used = settings if whole.fixed is None else whole.fixed(table, **settings)
         alone = groups is None
-        cells = table.coarsen(whole.cells if alone else OF_GROUPS, tails=alone)
+        cells = _cells(table, whole.cells if alone else OF_GROUPS, alone, used)
         labels = nulls_of(table, cells, rows, groups, n_draws, own)
         statistic = labels.of(whole.kernel(cells, **used))
         raw.append(whole.raw(table, **used))
@@ -66,6 +68,14 @@ def whole_test(
     value = float(np.mean(raw))
     above = np.count_nonzero(null >= value - 1e-12 * abs(value))
     return Tested(np.array(raw), null, (1.0 + above) / (len(null) + 1.0), chosen)
+
+
+def _cells(table: ScoreTable, n: int, tails: bool, settings: dict[str, Any]) -> ScoreTable:
+    borders, bandwidth = None, settings.get("bandwidth", 1.0)
+    if bandwidth < _NARROW:  # most scores are similar, and the others fill few cells of equal mass
+        width = max(0.25 * bandwidth, _LEAST)
+        borders = np.arange(width, 1.0, width)
+    return table.coarsen(n, borders=borders, tails=tails)
 
 
 def _inflated(drawn: FloatArray, n_problems: int, groups: IntArray | None) -> FloatArray:
@@ -135,7 +145,7 @@ def _part(
     seed: int,
     groups: IntArray | None,
 ) -> _Part:
-    cells = table.coarsen(_CELLS, tails=False)
+    cells = _cells(table, _CELLS, False, settings)
     own = None if groups is None else group_noise(table, cells, rows, groups)
     members = None if groups is None else _members(table, cells, rows, groups)
     sampler = _Sampler(cells, own, members, n_draws, seed)
