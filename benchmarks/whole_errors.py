@@ -122,9 +122,9 @@ def curve(p: Any, y: Any, draws: int = 0) -> Calls:
 
         axes = subplots()[1]
 
-        def diagram() -> float:
+        def diagram() -> str:
             plot_reliability_diagram(y, p, n_bootstrap=draws or None, ax=axes)
-            return float("nan")
+            return "a drawing"
 
         calls["model-diagnostics"] = diagram
         if not draws:
@@ -148,7 +148,7 @@ def intervals(p: Any, y: Any) -> Calls:
 #: The call of each contender on scores and labels, the numbers of rows, the laws, and the rounds.
 TASKS: dict[str, tuple[Callable[[Any, Any], Calls], tuple[int, ...], tuple[str, ...], int]] = {
     "smooth": (smooth, (100_000, 1_000_000), ("calibrated", "slope"), 99),
-    "values": (values, (1_000, 100_000, 1_000_000, 10_000_000), ("calibrated",), 3),
+    "values": (values, (1_000, 100_000, 1_000_000, 10_000_000), ("calibrated",), 1),
     "kernel": (kernel, (1_000_000,), ("calibrated",), 3),
     "curve": (curve, (100_000, 1_000_000), ("calibrated", "slope"), 99),
     "band": (band, (100_000,), ("calibrated", "slope"), 3),
