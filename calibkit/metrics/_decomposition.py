@@ -226,39 +226,23 @@ def decompose_score(
 
     def parts(problem: Binary | ScoreTable) -> list[float]:
         table = as_table(problem)
+        w, wy = table.w, table.wy
+        score = before = float(mean_loss(loss, table.p, w, wy))
         if method == "corp":
-            return _corp(table, loss)
-        used = check_binning(strategy, n_bins, table.n_rows, table.effective_rows)
-        return _of_bins(table, loss, strategy, used)
+            after = float(mean_loss(loss, pooled(w, wy), w, wy))
+        else:
+            used = check_binning(strategy, n_bins, table.n_rows, table.effective_rows)
+            sums = table.bins(strategy, used)
+            filled = sums.w > 0
+            w, wp, wy = (a[filled] for a in (sums.w, sums.wp, sums.wy))
+            before, after = (float(mean_loss(loss, p, w, wy)) for p in (wp / w, wy / w))
+        total, events = w.sum(keepdims=True), wy.sum(keepdims=True)
+        base = float(mean_loss(loss, events / total, total, events))
+        return [score, max(before - after, 0.0), max(base - after, 0.0), base, score - before]
 
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
     found = raw_errors(given, kind, parts).mean(axis=0)
-    score, lost, gained, base, within = map(float, found)
-    return ScoreDecomposition(score, lost, gained, base, within, loss, method)
-
-
-def _parts(
-    loss: str, score: float, before: float, after: float, w: FloatArray, wy: FloatArray
-) -> list[float]:
-    base = np.full(1, wy.sum() / w.sum())
-    uncertainty = float(mean_loss(loss, base, w.sum(keepdims=True), wy.sum(keepdims=True)))
-    parts = max(before - after, 0.0), max(uncertainty - after, 0.0), uncertainty
-    return [score, *parts, score - before]
-
-
-def _corp(table: ScoreTable, loss: str) -> list[float]:
-    w, wy = table.w, table.wy
-    score, after = (float(mean_loss(loss, p, w, wy)) for p in (table.p, pooled(w, wy)))
-    return _parts(loss, score, score, after, w, wy)
-
-
-def _of_bins(table: ScoreTable, loss: str, strategy: str, n_bins: Any) -> list[float]:
-    sums = table.bins(strategy, n_bins)
-    filled = sums.w > 0
-    w, wp, wy = (a[filled] for a in (sums.w, sums.wp, sums.wy))
-    score = float(mean_loss(loss, table.p, table.w, table.wy))
-    before, after = (float(mean_loss(loss, p, w, wy)) for p in (wp / w, wy / w))
-    return _parts(loss, score, before, after, w, wy)
+    return ScoreDecomposition(*map(float, found), loss, method)
 
 
 SPECS = (
