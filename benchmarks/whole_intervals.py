@@ -23,7 +23,8 @@ import numpy as np
 from scipy.special import expit, logit, ndtr, ndtri, softmax
 from whole_errors import LAWS, TESTS
 
-from calibkit import ScoreTable, estimate
+from calibkit import Estimate, ScoreTable, estimate
+from calibkit._core.rows import Binary, few_groups
 from calibkit.metrics._estimate import _KNOWN
 
 RESULTS = Path(__file__).with_name("whole_intervals.json")
@@ -124,18 +125,25 @@ def measure(cell: Cell, names: list[str], repeats: int) -> list[dict[str, Any]]:
             continue
         for name in names:
             metric, settings = METRICS[name]
-            n_draws = 10 if name in ONE[:4] else 200  # intervals of lines need no draws
             given = {"sample_weight": w, "groups": g, "random_state": seed, **settings}
             given |= {"classes": range(5)} if cell.kind != "binary" else {}
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            ends = _KNOWN[metric].ends
+            if ends is not None and cell.kind == "binary":  # as from `estimate`, without draws
+                rows = Binary(p, y, w)
+                table, warned = ScoreTable._from_binary(rows), g is not None and few_groups(g, w)
                 try:
-                    e = estimate(metric, y, p, kind=cell.kind, n_resamples=n_draws, **given)
+                    low, high, *_ = ends(table, rows, g, 0.9)
+                    value = _KNOWN[metric].function(table)
                 except ValueError:  # the intercept of separated classes
                     continue
-            warned = any(c.category.__name__.startswith("Few") for c in caught)
+                e = Estimate(value, min(low, value), max(high, value), 0.9, cell.n, metric)
+            else:
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    e = estimate(metric, y, p, kind=cell.kind, n_resamples=200, **given)
+                warned = any(c.category.__name__.startswith("Few") for c in caught)
             true = truth(metric, e.params, problems)
-            found[name].append((true < e.low - 1e-9, true > e.high + 1e-9, warned))
+            found[name].append((true < e.low - 1e-9, true > e.high + 1e-9, bool(warned)))
     return [_row(cell, name, np.array(seen)) for name, seen in found.items()]
 
 
