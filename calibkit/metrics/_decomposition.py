@@ -242,7 +242,8 @@ def decompose_score(
 
     given = y_true, y_prob, sample_weight, weights, pos_label, classes
     found = raw_errors(given, kind, parts).mean(axis=0)
-    return ScoreDecomposition(*map(float, found), loss, method)
+    score, lost, gained, base, within = map(float, found)
+    return ScoreDecomposition(score, lost, gained, base, within, loss, method)
 
 
 SPECS = (
