@@ -77,7 +77,7 @@ def facts_in(text):
     return json.loads(re.search(r'id="facts">(.*?)</script>', text, re.DOTALL)[1])
 
 
-def rows(n=300):
+def rows(n=80):
     rng = np.random.default_rng(0)
     p = rng.uniform(0.05, 0.95, n)
     y = (rng.random(n) < p**1.5).astype(int)
@@ -104,11 +104,16 @@ def renamed(value, name):
     return [renamed(v, name) for v in value] if isinstance(value, list) else value
 
 
-@pytest.fixture
-def html(monkeypatch):
-    """Makes a page without pictures, which have their own test."""
-    monkeypatch.setattr(_sections, "_MOST_PICTURES", 0)
-    return lambda found, command="calibkit": page_text(report_page(found, None, command))
+def html(found, command="calibkit"):
+    """A page without pictures, which have their own test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sections, "_MOST_PICTURES", 0)
+        return page_text(report_page(found, None, command))
+
+
+@pytest.fixture(scope="module")
+def tags(found):
+    return Seen(html(found)).tags
 
 
 #: What may be seen: no controls, no marks of direction, no halves of pairs.
@@ -116,12 +121,12 @@ SEEN = re.compile(r"[\n -~\u00a0-\u00ac\u00ae-\u05ff\u2010-\u2027\u2030-\u205e\u
 
 
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
-def test_hostile_names_stay_text(found, html, payload):
+def test_hostile_names_stay_text(found, tags, payload):
     """Every element and attribute is one of the page with plain names; the name is text."""
     renamed_facts = renamed(found, payload)
     text = html(renamed_facts, in_shell(payload))
     seen = Seen(text)
-    assert seen.tags == Seen(html(found)).tags
+    assert seen.tags == tags
     assert printable(cut(payload)) in seen.text
     assert SEEN.fullmatch(seen.text)
     assert facts_in(text) == renamed_facts
@@ -189,9 +194,16 @@ def report(table, *options):
     return run("report", table, "--label", "y", *columns, "--resamples", "20", *options)
 
 
-def test_the_command_writes_what_json_prints_and_how_to_do_it_again(table, tmp_path):
-    path, again = tmp_path / "r.html", tmp_path / "again.html"
-    printed = json.loads(report(table, "--html", path, "--json"))
+@pytest.fixture(scope="module")
+def page(table):
+    """A page of hostile names, and what was printed."""
+    path = table.parent / "r.html"
+    return path, json.loads(report(table, "--html", path, "--json"))
+
+
+def test_the_command_writes_what_json_prints_and_how_to_do_it_again(page):
+    path, printed = page
+    again = path.parent / "again.html"
     text = path.read_text()
     assert facts_in(text) == printed
     seen = Seen(text)
@@ -204,7 +216,7 @@ def test_the_command_writes_what_json_prints_and_how_to_do_it_again(table, tmp_p
     assert "http" not in re.sub(r"http-equiv", "", text)
 
 
-def test_a_page_of_many_facts_is_cut_to_size(html):
+def test_a_page_of_many_facts_is_cut_to_size():
     rng = np.random.default_rng(0)
     n = 4000
     p = rng.uniform(0.05, 0.95, n)
@@ -226,20 +238,21 @@ def test_tests_run_on_a_subsample_that_is_stated(monkeypatch):
     y, p, _ = rows()
     for scores in (p, 1 - p):  # the latter's note names a label
         plain = facts(Problem(y, {"m": scores}), n_resamples=20)["models"][0]
-        monkeypatch.setattr(_facts, "_MOST_TESTED", 100)
+        monkeypatch.setattr(_facts, "_MOST_TESTED", 50)
         sorted_once = facts(Problem(y, {"m": scores}), n_resamples=20)["models"][0]
         monkeypatch.undo()
         assert {**sorted_once, "tests": plain["tests"]} == plain
-    monkeypatch.setattr(_facts, "_MOST_TESTED", 100)
+    monkeypatch.setattr(_facts, "_MOST_TESTED", 50)
     problem = Problem(y, {"m": p}, weight=np.ones(len(y)), groups=np.arange(len(y)) // 5)
     tested = facts(problem, n_resamples=20)["models"][0]["tests"]
-    assert tested["n"] == 100
-    assert tested["notes"][0] == "Tests: on 100 of the 300 rows, drawn at random."
+    assert tested["n"] == 50
+    assert tested["notes"][0] == "Tests: on 50 of the 80 rows, drawn at random."
     assert "Left out, because they are slow: smooth" in tested["notes"][-1]
 
 
 CASES = {
-    "labels": lambda y, p: (np.where(y == 1, "yes", "no"), p, {"pos_label": "no"}),
+    "labels": lambda y, p: (np.where(y == 1, "yes", "no"), p, {}),
+    "event": lambda y, p: (np.where(y == 1, "yes", "no"), p, {"pos_label": "no"}),
     "columns": lambda y, p: (y, np.column_stack((1 - p, p)), {}),
     "shares": lambda y, p: (np.clip(y + 0.25, 0, 1), p, {}),
     "weights": lambda y, p: (y, {"a": p, "b": p**2}, {"sample_weight": np.arange(len(y)) % 3}),
@@ -256,7 +269,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_write_report_takes_what_the_metrics_take(case, tmp_path):
-    y, p, options = case(*rows()[:2])
+    y, p, options = case(*rows(150)[:2])
     path = tmp_path / "r.html"
     found = write_report(path, y, p, n_resamples=20, **options)
     assert Seen(path.read_text()).text.count(found["verdict"][0]) >= 1
@@ -332,19 +345,18 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser, table, tmp_path):
+def opened(browser, page):
     """Opens a page of hostile names; at the end, no error and no request may have been seen."""
-    report(table, "--html", tmp_path / "r.html")
-    problems = []
+    path, problems = page[0], []
 
     def opens(**settings):
-        page = browser.new_context(**settings).new_page()
-        page.on("console", lambda m: problems.append(m.text))
-        page.on("pageerror", lambda e: problems.append(str(e)))
-        page.on("dialog", lambda d: problems.append(d.message))
-        page.on("request", lambda r: problems.extend([r.url] * (not r.url.endswith("/r.html"))))
-        page.goto((tmp_path / "r.html").as_uri())
-        return page
+        tab = browser.new_context(**settings).new_page()
+        tab.on("console", lambda m: problems.append(m.text))
+        tab.on("pageerror", lambda e: problems.append(str(e)))
+        tab.on("dialog", lambda d: problems.append(d.message))
+        tab.on("request", lambda r: problems.extend([r.url] * (not r.url.endswith("/r.html"))))
+        tab.goto(path.as_uri())
+        return tab
 
     yield opens
     assert problems == []

@@ -204,7 +204,9 @@ def _two_sentences(
         for name, error in errors.items():
             said = _verdict({**error, "verdict": "calibrated"}, words)  # without a size
             verdicts.setdefault(said, []).append(name)
-        each = "; ".join(f"{said}: {listed(names)}" for said, names in verdicts.items())
+        each = "; ".join(
+            f"{said}: {listed(names, what='models')}" for said, names in verdicts.items()
+        )
         return [f"{compared['verdict']}.", f"{each[0].upper()}{each[1:]}."]
     (model,) = models
     first = f"{quoted(model['name'])}: {_finding(model, words)}."
@@ -384,7 +386,10 @@ def _power(models: list[dict[str, Any]]) -> list[str]:
         few = "These rows are too few to find that all scores are too low, or too high."
         return [few] if known else []
     n, power = (known[0][1][k] for k in ("n", "power"))
-    each = [size + f" ({listed(names)})" * (len(sizes) > 1) for size, names in sizes.items()]
+    each = [
+        size + f" ({listed(names, what='models')})" * (len(sizes) > 1)
+        for size, names in sizes.items()
+    ]
     return [
         f"With these {n:,} rows, an RMS calibration error of {', '.join(each)} would be found with "
         f"probability {percent(power)}, if all scores are too low or all are too high."

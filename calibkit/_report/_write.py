@@ -180,7 +180,7 @@ def _problem(
             "y_prob has models of different numbers of classes; expected models of one problem."
         )
     shares = rows.y.dtype.kind == "f"
-    y = np.zeros(len(y_true)) if shares else np.full(len(y_true), rows.classes[0])
+    y = np.full(len(y_true), rows.classes[0], float if shares else rows.classes.dtype)
     y[kept] = rows.y if shares else rows.classes[rows.y]
     binary = len(rows.classes) <= 2
     event = rows.classes.tolist()[-1] if binary and not shares else None
