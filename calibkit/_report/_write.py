@@ -125,9 +125,10 @@ def write_report(
     found = {"calibkit": __version__, "file": name or "", "label": "label", **found}
     given |= {"pos_label": pos_label, "name": name, "random_state": random_state}
     arrays = {"sample_weight": sample_weight, "groups": groups, "by": by, "classes": classes}
-    said = [f"{k}={v!r}" for k, v in given.items() if v is not None]
+    said = [k + "=" + repr(v) for k, v in given.items() if v is not None]
     said += [f"{k}={k}" for k, v in arrays.items() if v is not None]
-    call = f"calibkit.write_report({os.fspath(path)!r}, y_true, y_prob, {', '.join(said)})"
+    said = [repr(os.fspath(path)), "y_true", "y_prob", *said]
+    call = f"calibkit.write_report({', '.join(said)})"
     display = diagram(problem, found, n_bins=n_bins, seed=int(random_state))
     write_page(report_page(found, display, call), target)
     return found

@@ -141,7 +141,8 @@ class DecisionCurveDisplay(ModelsDisplay):
         """
         require("matplotlib", "plot")
         models = by_name(y_prob, name, "y_prob")
-        if reference not in ("none", "all", *models) or models.keys() == {reference}:
+        known = isinstance(reference, str) and reference in ("none", "all", *models)
+        if not known or models.keys() == {reference}:
             others = [] if len(models) == 1 else list(models)
             raise InputError(
                 f"reference={spelled(reference)}; expected one of "
