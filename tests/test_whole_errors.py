@@ -374,3 +374,14 @@ def test_each_metric_by_name(name):
     else:
         with pytest.raises(ValueError, match="neither larger nor smaller is better"):
             get_scorer(name)
+
+
+@pytest.mark.parametrize("metric", ["calibration_slope", "calibration_intercept"])
+def test_lines_do_not_depend_on_the_unit_of_the_weights(metric):
+    rng = np.random.default_rng(1)
+    p, w = rng.beta(2, 2, 200), rng.random(200) + 0.1
+    y = rng.random(200) < p**1.3
+    found = [estimate(metric, y, p, sample_weight=w * unit) for unit in (1.0, 1e7, 1e-90, 1e90)]
+    assert np.isfinite(found[0].low)
+    ends = np.array([(e.value, e.low, e.high) for e in found])
+    assert_allclose(ends[1:], ends[[0, 0, 0]], rtol=1e-7)

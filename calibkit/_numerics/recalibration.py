@@ -62,9 +62,10 @@ def fit_lines(z: FloatArray, w: FloatArray, wy: FloatArray) -> Lines:
 
     Separated labels have a slope of plus or minus infinity and the limit of the log-likelihood.
     """
-    wy = np.atleast_2d(wy)
-    w = np.broadcast_to(w, wy.shape)
-    share = w[0] / w[0].sum()
+    total = np.atleast_2d(w)[0].sum()  # the unit of the weights changes nothing
+    wy = np.atleast_2d(wy) / total
+    w = np.broadcast_to(w / total, wy.shape)
+    share = w[0]
     center = float(share @ z)
     spread = float(np.sqrt(share @ (z - center) ** 2))
     x = (z - center) / spread
@@ -78,7 +79,7 @@ def fit_lines(z: FloatArray, w: FloatArray, wy: FloatArray) -> Lines:
     value = log_likelihood(theta[:, :1] + theta[:, 1:] * x, w, wy)
     apart = sign != 0
     slope[apart], intercept[apart] = np.inf * sign[apart], np.nan
-    return Lines(intercept, slope, np.where(apart, limit, value))
+    return Lines(intercept, slope, total * np.where(apart, limit, value))
 
 
 def _newton(
@@ -206,7 +207,7 @@ def profile_ends(
 
     Infinite where it never does.
     """
-    top = float(line.log_likelihood[0])
+    top, w, wy = float(line.log_likelihood[0]) / cutoff, w / cutoff, wy / cutoff
     at = float(line.slope[0] if parameter == 1 else line.intercept[0])
     other = float(line.intercept[0] if parameter == 1 else line.slope[0])
     scale = 1.0 / max(float(np.std(z)), 1e-9) if parameter == 1 else 1.0
@@ -218,10 +219,10 @@ def profile_ends(
 
     def excess(value: float) -> float:
         found, warm[0] = _profiled(z, w, wy, parameter, value, warm[0])
-        return 2.0 * (top - found) - cutoff
+        return 2.0 * (top - found) - 1.0
 
     def end(sign: float, start: float) -> float:
-        near, reach = start, scale * np.sqrt(cutoff)
+        near, reach = start, scale
         while reach < _WIDEST * scale:
             beyond = start + sign * reach
             if excess(beyond) > 0:

@@ -111,6 +111,10 @@ def decision_curve(
     FewGroupsWarning
         If there are fewer than ten (effective) groups.
 
+    See Also
+    --------
+    DecisionCurveDisplay : Draw the curves of several models.
+
     Notes
     -----
     The net benefit is ``TP / n - FP / n * t / (1 - t)``: the true alarms per row, minus the false

@@ -207,6 +207,11 @@ def decompose_score(
     ValueError
         If the data or settings are invalid.
 
+    See Also
+    --------
+    corp_miscalibration : The same miscalibration; :func:`estimate` gives it an interval.
+    DecompositionDisplay : Draw the parts of several models.
+
     References
     ----------
     A. Murphy (1973). A new vector partition of the probability score. Journal of Applied
