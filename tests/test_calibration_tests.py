@@ -491,3 +491,10 @@ def test_wrong_settings(wrong, said):
 def test_fractions_are_refused():
     with pytest.raises(ValueError, match="fractions of events"):
         calibration_tests(np.linspace(0, 1, 200), P)
+
+
+def test_one_row_is_refused_and_a_test_runs_once():
+    for y, w in (([1], None), ([0, 1, 1], [1.0, 0.0, 0.0]), ([0, 1, 1], [1.0, 1e12, 1.0])):
+        with pytest.raises(ValueError, match=r"calibration_tests: fewer than two \(effective\)"):
+            calibration_tests(y, [0.4, 0.6, 0.7][: len(y)], sample_weight=w)
+    assert len(calibration_tests(Y, P, tests=["line", "line"])) == 1

@@ -691,6 +691,8 @@ def test_data_errors_name_the_method_and_the_model():
         predictions(y, p * 3)
     with pytest.raises(ValueError, match=r"^ReliabilityDisplay.from_predictions \(b\): y_prob has"):
         predictions(y, {"a": p, "b": p[:-1]})
+    with pytest.raises(ValueError, match="keys of y_prob are 1, '1'; expected names that differ"):
+        ReliabilityDisplay.from_predictions([0, 1], {1: [0.2, 0.9], "1": [0.3, 0.8]})
     with pytest.raises(ValueError, match="y_prob is an empty dict"):
         predictions(y, {})
     with pytest.raises(ValueError, match="with a dict of y_prob"):

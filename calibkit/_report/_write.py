@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import numpy as np
 from .. import __version__
 from .._core.errors import InputError, InputTypeError, called
 from .._core.params import check_int, check_real
-from .._core.printed import a_type
+from .._core.printed import a_type, spelled
 from .._core.rows import kept_rows, validate_problem
 from .._core.saved import whole_file
 from .._tables.files import check_output
 from .._typing import Bins, Kind
+from ..displays import by_name
 from ._facts import facts
 from ._page import Page, check_page, page_text
 from ._pictures import diagram
@@ -143,13 +143,17 @@ def write_page(page: Page, target: Path) -> None:
 
 def _target(path: Any) -> Path:
     try:
-        return check_output(os.fspath(path))
+        target = os.fspath(path)
+        return check_output(target)
     except TypeError:
         raise InputTypeError(
             f"path is {a_type(path)}; expected the name of a file, such as 'report.html'."
         ) from None
     except ValueError as error:
-        raise InputError(f"path={error}; expected the name of a file to write.") from None
+        found = str(error).removeprefix(f"{target}: ").partition(";")[0].rstrip(".")
+        raise InputError(
+            f"path={spelled(target)}: {found}; expected the name of a file to write."
+        ) from None
 
 
 def _problem(
@@ -162,9 +166,7 @@ def _problem(
     by: Any,
 ) -> Problem:
     """The arrays as checked ones, with the probability of the event if there are two classes."""
-    named = y_prob if isinstance(y_prob, Mapping) else {"Model": y_prob}
-    if not named:
-        raise InputError("y_prob is an empty dict; expected at least one model.")
+    named = by_name(y_prob, None, "y_prob")
     models: dict[str, Any] = {}
     for model, p in named.items():
         with called(part=f" ({model})" if len(named) > 1 else ""):
@@ -175,7 +177,7 @@ def _problem(
         kept = kept_rows(sample_weight, len(y_true))
         whole = np.full((len(y_true), *probs.shape[1:]), 1.0 / len(rows.classes))
         whole[kept] = probs
-        models[str(model)] = whole
+        models[model] = whole
     if len({p.shape for p in models.values()}) > 1:
         raise InputError(
             "y_prob has models of different numbers of classes; expected models of one problem."

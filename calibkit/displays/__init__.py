@@ -1,5 +1,6 @@
 """Plots of calibration; matplotlib is imported only when a plot is drawn."""
 
+from ._base import by_name as by_name
 from ._comparison import ComparisonDisplay as ComparisonDisplay
 from ._decision import DecisionCurveDisplay as DecisionCurveDisplay
 from ._decomposition import DecompositionDisplay as DecompositionDisplay

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.errors import InputError
 from .._core.optional import require
-from .._core.printed import spelled
+from .._core.printed import few, spelled
 from .._core.warnings import counted
 from .._typing import Self
 from ._problems import probabilities_of
@@ -118,7 +118,13 @@ def by_name(values: Any, name: str | None, what: str) -> dict[str, Any]:
             f"name={spelled(name)} with a dict of {what}, whose keys are the names; expected only "
             "one of both. Drop name."
         )
-    return {str(key): value for key, value in values.items()}
+    named = {str(key): value for key, value in values.items()}
+    if len(named) < len(values):
+        raise InputError(
+            f"the keys of {what} are {few(list(values))}; expected names that differ as text. "
+            "Rename one of them."
+        )
+    return named
 
 
 class ModelsDisplay(Display):

@@ -655,7 +655,7 @@ def _chosen(tests: Iterable[str] | None) -> list[Test]:
         raise InputError("tests is empty; expected at least one name.")
     for name in names:
         check_choice("tests", name, TESTS)
-    return [TESTS[name] for name in names]
+    return [TESTS[name] for name in dict.fromkeys(names)]
 
 
 class _Named(NamedTuple):
@@ -678,7 +678,7 @@ def _problems(
                 "a ScoreTable together with y_prob, groups, sample_weight, pos_label or classes; "
                 "expected the table alone, or the rows."
             )
-        _refuse_fractions(y_true)
+        _refuse_untestable(y_true)
         return [_Named(y_true, None, None)]
     rows, codes = _rows_of(groups, *given)
     if codes is not None:
@@ -696,12 +696,14 @@ def _problems(
     out = []
     for b, label in zip(binaries, labels, strict=True):
         table = ScoreTable._from_binary(b)
-        _refuse_fractions(table)
+        _refuse_untestable(table)
         out.append(_Named(table, b, codes, label))
     return out
 
 
-def _refuse_fractions(table: ScoreTable) -> None:
+def _refuse_untestable(table: ScoreTable) -> None:
+    if table.effective_rows < 2.0 * (1.0 - 1e-9):
+        raise InputError("fewer than two (effective) rows; expected at least two.")
     if not np.allclose(table.w2y, table.w2yy, rtol=1e-9):
         raise InputError(
             "y_true holds fractions of events; expected labels. For k events in m rows pass k/m "
