@@ -106,7 +106,7 @@ def write_report(
     >>> p, y = binary_data(n=400)
     >>> with TemporaryDirectory() as folder:
     ...     facts = write_report(Path(folder) / "report.html", y, {"squared": p**2, "plain": p})
-    >>> facts["verdict"][0][:41]
+    >>> facts["verdict"][0][:42]
     'plain has a lower Brier score than squared'
     """
     check_page()
