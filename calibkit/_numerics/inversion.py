@@ -12,6 +12,7 @@ without any event say little of the shape).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -163,19 +164,19 @@ def _shift(score: FloatArray, sign: float) -> Path:
     return lambda t: score - expit(odds + sign * 30.0 * t)
 
 
-class Inversion:
+class Inversion(ABC):
     """An observed error against hypotheses."""
 
     observed: float
     precision = _PRECISION
 
+    @abstractmethod
     def quantiles(self, gap: FloatArray, levels: list[float]) -> FloatArray:
         """Quantiles of the errors that would be observed if these gaps were the true ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, gap: FloatArray) -> float:
         """Error of true gaps."""
-        raise NotImplementedError
 
     def end(self, path: Path, target: float, level: float) -> float:
         """Error of the point of the path whose quantile is the target."""
