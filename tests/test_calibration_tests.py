@@ -343,6 +343,22 @@ def test_separated_classes():
     assert_allclose(run("line", y).statistic, 2 * loss_of(y, P)((0, 1)), rtol=1e-9)
 
 
+def test_tiny_probabilities():
+    """Log-odds that lie far from 0 have the slope, and its ends, that they have near it."""
+    z, far = logit(P), logit(P) - 650.0
+    near = estimate("calibration_slope", Y, expit(z))
+    slope, intercept = (
+        estimate(name, Y, expit(far)) for name in ("calibration_slope", "calibration_intercept")
+    )
+    assert_allclose([slope.value, slope.low, slope.high], [near.value, near.low, near.high], 1e-6)
+    assert_allclose(intercept.value, calibration_intercept(Y, P) + 650 * near.value, rtol=1e-6)
+    # Nearly all that is not known of the intercept is the slope.
+    ends = np.array([intercept.low, intercept.high]) - intercept.value
+    assert_allclose(ends, 650 * np.array([near.low - near.value, near.high - near.value]), 1e-2)
+    separable = [estimate("calibration_slope", P > 0.5, expit(x)).low for x in (z, far)]
+    assert_allclose(*separable, rtol=1e-6)
+
+
 def test_scores_without_log_odds():
     p, y = np.concatenate(([0, 0, 1], P)), np.concatenate(([0, 0, 1], Y))
     assert calibration_slope(y, p) == pytest.approx(calibration_slope(Y, P))

@@ -254,6 +254,7 @@ def test_what_is_wrong_is_found(name):
     for more in ({}, {"groups": np.arange(600) % 130}, {"sample_weight": 1.0 + index % 2}):
         e = estimate(name, y, p, random_state=0, n_resamples=40, **more)
         assert e.p_value <= 0.05
+        assert type(e.p_value) is float
         assert 0 < e.low <= e.value <= e.high
         assert e.value > e.null_high
 

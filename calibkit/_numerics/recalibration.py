@@ -71,7 +71,9 @@ def fit_lines(z: FloatArray, w: FloatArray, wy: FloatArray) -> Lines:
     x = (z - center) / spread
     far = float(np.abs(x).max())
     sign, limit = separated(w, wy)
-    theta = np.tile([center, spread], (len(wy), 1))  # the identity
+    # The identity; where it is flat to rounding, a line less far out.
+    start = np.clip([center, spread], -0.5 * _FAR, 0.5 * _FAR)
+    theta = np.tile(start, (len(wy), 1))
     open_ = np.flatnonzero(sign == 0)
     theta[open_] = _newton(x, w[open_], wy[open_], theta[open_], far)
     slope = theta[:, 1] / spread
@@ -177,10 +179,9 @@ def sum_tail(statistic: float, scales: FloatArray) -> float:
 
 
 def _profiled(
-    z: FloatArray, w: FloatArray, wy: FloatArray, parameter: int, value: float, start: float
+    offset: FloatArray, column: FloatArray, w: FloatArray, wy: FloatArray, start: float
 ) -> tuple[float, float]:
-    """Largest log-likelihood with the intercept (0) or the slope (1) fixed, and where it is."""
-    offset, column = (value, z) if parameter == 0 else (value * z, np.ones_like(z))
+    """Largest log-likelihood of the log-odds ``offset + t * column``, and the t where it is."""
     far = max(float(np.abs(column).max()), 1e-300)
     t = start
     best = float(log_likelihood(offset + t * column, w, wy))
@@ -208,17 +209,24 @@ def profile_ends(
     Infinite where it never does.
     """
     top, w, wy = float(line.log_likelihood[0]) / cutoff, w / cutoff, wy / cutoff
-    at = float(line.slope[0] if parameter == 1 else line.intercept[0])
-    other = float(line.intercept[0] if parameter == 1 else line.slope[0])
+    pair = float(line.intercept[0]), float(line.slope[0])
+    at, other = pair[parameter], pair[1 - parameter]
     scale = 1.0 / max(float(np.std(z)), 1e-9) if parameter == 1 else 1.0
+    v = w
     if np.isfinite(at):
-        q = expit(line.intercept[0] + line.slope[0] * z)
-        covariance = np.linalg.pinv(information(z, w * q * (1.0 - q)))
+        q = expit(pair[0] + pair[1] * z)
+        v = w * q * (1.0 - q)
+        covariance = np.linalg.pinv(information(z, v))
         scale = min(float(np.sqrt(max(covariance[parameter, parameter], 1e-300))), 1e3 * scale)
-    warm = [other if np.isfinite(other) else 0.0]
+    # Without its part along the free column, the fixed one hardly moves what is best for that.
+    columns = np.ones_like(z), z
+    fixed, free = columns[parameter], columns[1 - parameter]
+    along = float((v * free) @ fixed / ((v * free) @ free))
+    fixed = fixed - along * free
+    warm = [other + along * at if np.isfinite(at) else 0.0]
 
     def excess(value: float) -> float:
-        found, warm[0] = _profiled(z, w, wy, parameter, value, warm[0])
+        found, warm[0] = _profiled(value * fixed, free, w, wy, warm[0])
         return 2.0 * (top - found) - 1.0
 
     def end(sign: float, start: float) -> float:

@@ -66,7 +66,7 @@ def whole_test(
         chosen.append(used)
     null = _inflated(np.mean(nulls, axis=0), len(raw), groups)
     value = float(np.mean(raw))
-    above = np.count_nonzero(null >= value - 1e-12 * abs(value))
+    above = int(np.count_nonzero(null >= value - 1e-12 * abs(value)))
     return Tested(np.array(raw), null, (1.0 + above) / (len(null) + 1.0), chosen)
 
 
