@@ -60,25 +60,25 @@ def pooled(w: FloatArray, wy: FloatArray) -> FloatArray:
     kept = w > 0
     weight, events = w[kept], wy[kept]
     mean = events / weight + np.broadcast_to(above[..., None], w.shape)[kept]
-    runs = np.concatenate(([0], np.flatnonzero(np.diff(mean) > 0) + 1))
-    size, label = (np.add.reduceat(a, runs) for a in (weight, events))
-    fit = isotonic_regression(np.add.reduceat(weight * mean, runs) / size, weights=size)
-    blocks = fit.blocks[:-1]
-    value = np.add.reduceat(label, blocks) / np.add.reduceat(size, blocks)
-    of_run = np.repeat(value, np.diff(fit.blocks))
+    first = _block_starts(mean, weight)
+    value = np.add.reduceat(events, first) / np.add.reduceat(weight, first)
     out = np.zeros(w.shape)
-    out[kept] = np.clip(np.repeat(of_run, np.diff(np.append(runs, len(mean)))), 0.0, 1.0)
+    out[kept] = np.clip(np.repeat(value, np.diff(np.append(first, len(mean)))), 0.0, 1.0)
     return out
 
 
 def level_sets(w: FloatArray, wy: FloatArray) -> tuple[IntArray, FloatArray]:
     """First cell and value of each level set of the fit to cells of positive weight."""
-    mean = wy / w
+    first = _block_starts(wy / w, w)
+    value = np.add.reduceat(wy, first) / np.add.reduceat(w, first)
+    return first, np.clip(value, 0.0, 1.0)
+
+
+def _block_starts(mean: FloatArray, w: FloatArray) -> IntArray:
     runs = np.concatenate(([0], np.flatnonzero(mean[1:] > mean[:-1]) + 1))
-    size, label = (np.add.reduceat(a, runs) for a in (w, wy))
-    blocks = isotonic_regression(label / size, weights=size).blocks[:-1]
-    value = np.add.reduceat(label, blocks) / np.add.reduceat(size, blocks)
-    return runs[blocks], np.clip(value, 0.0, 1.0)
+    size = np.add.reduceat(w, runs)
+    fit = isotonic_regression(np.add.reduceat(w * mean, runs) / size, weights=size)
+    return np.asarray(runs[fit.blocks[:-1]])
 
 
 def score_trend(x: FloatArray, y: IntArray, w: FloatArray | None) -> float:
