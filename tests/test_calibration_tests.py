@@ -157,6 +157,8 @@ def test_loess_of_many_rows_and_of_one_score():
     lines = local_lines(p[order], np.ones(1500), 0.75)
     exact = np.abs(lines(np.ones(1500), y[order] - p[order])).mean()
     assert_allclose(loess_calibration_error(y, p), exact, rtol=5e-3)
+    for more in ({}, {"groups": np.arange(1500) % 50}):
+        assert run("loess", y, p, n_draws=99, **more).statistic == loess_calibration_error(y, p)
     assert_allclose(loess_calibration_error([0, 1, 1, 1], [0.5] * 4), 0.25)
 
 
@@ -338,6 +340,9 @@ def test_separated_classes():
     e = estimate("calibration_slope", y, P)
     assert e.high == np.inf
     assert 10 < e.low < np.inf
+    loss = loss_of(y, P)
+    deviance = 2 * optimize.minimize_scalar(lambda t: loss((t, e.low)), (-1, 1)).fun
+    assert_allclose(deviance, stats.chi2.ppf(0.9, 1) * (1 + 0.5 / 100), rtol=1e-6)
     with pytest.raises(ValueError, match="separate the classes"):
         calibration_intercept(y, P)
     assert_allclose(run("line", y).statistic, 2 * loss_of(y, P)((0, 1)), rtol=1e-9)

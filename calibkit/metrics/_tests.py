@@ -13,7 +13,7 @@ from scipy.special import chdtrc, ndtr
 from .._core.errors import InputError, InputTypeError
 from .._core.params import check_choice, check_int, generator
 from .._core.printed import spelled
-from .._core.rows import Binary, infer_kind, reduce_rows, refuse_kind
+from .._core.rows import Binary, infer_kind, reduce_rows, refuse_beside_table, refuse_kind
 from .._core.warnings import FewGroupsWarning, counted, warn
 from .._numerics.binning import assign
 from .._numerics.links import logit
@@ -32,7 +32,7 @@ from ._spec import Kernel
 from ._table import ScoreTable
 from ._whole import SPECS as WHOLE
 
-_WHOLES = {m.name: m.whole for m in (*WHOLE, *DECOMPOSED) if m.whole is not None}
+_WHOLES = {m.name: m.whole for m in (*WHOLE, *DECOMPOSED, *CURVES) if m.whole is not None}
 #: Cells on which statistics are computed, and on which labels are drawn.
 _CELLS, _DRAWN = 4096, 512
 #: With fewer effective groups the sizes of the tests are not known.
@@ -314,11 +314,6 @@ def _binned(cells: ScoreTable) -> Kernel:
     return raw_kernel(cells, _fifteen(cells), "l2", "differences")
 
 
-def _loess(cells: ScoreTable) -> Kernel:
-    (spec,) = CURVES
-    return spec.kernel(cells, summary="ici", span=0.75)
-
-
 def _of_whole(name: str, metric: str, sees: str, blind_to: str, **settings: Any) -> Test:
     """The test whose statistic is an error of the whole curve."""
     whole = _WHOLES[metric]
@@ -392,11 +387,13 @@ TESTS = {
             "errors that cancel within a bin; small trends over all bins",
             borders=_fifteen,
         ),
-        Test(
+        _of_whole(
             "loess",
-            _loess,
+            "loess_calibration_error",
             "smooth errors of any shape",
             "errors that change sign within three quarters of the rows",
+            summary="ici",
+            span=0.75,
         ),
         _of_whole(
             "smooth",
@@ -670,14 +667,10 @@ class _Named(NamedTuple):
 def _problems(
     given: tuple[Any, ...], kind: Kind | None, groups: Any, kinds: tuple[str, ...]
 ) -> list[_Named]:
-    y_true, *others = given
+    y_true, y_prob, sample_weight, _, pos_label, classes = given
     if isinstance(y_true, ScoreTable):
         refuse_kind(kind)
-        if groups is not None or any(others[i] is not None for i in (0, 1, 3, 4)):
-            raise InputError(
-                "a ScoreTable together with y_prob, groups, sample_weight, pos_label or classes; "
-                "expected the table alone, or the rows."
-            )
+        refuse_beside_table(y_prob, groups, sample_weight, pos_label, classes)
         _refuse_untestable(y_true)
         return [_Named(y_true, None, None)]
     rows, codes = _rows_of(groups, *given)
