@@ -202,5 +202,5 @@ def test_logit_scale_and_extreme_scores():
 def test_settings_are_checked(wrong, match):
     with pytest.raises(ValueError, match=match):
         reliability_curve(*drawn(), **wrong)
-    with pytest.raises(ValueError, match="ScoreTable"):
+    with pytest.raises(ValueError, match="classes or groups; expected the table alone"):
         reliability_curve(ScoreTable.from_arrays(*drawn()), groups=np.arange(500))

@@ -242,8 +242,8 @@ def refuse_beside_table(*given: Any) -> None:
     """Raise if rows are given together with their table."""
     if any(value is not None for value in given):
         raise InputError(
-            "a ScoreTable together with y_prob, sample_weight, pos_label or classes, which it "
-            "already contains; expected the table alone, or the rows."
+            "a ScoreTable together with y_prob, sample_weight, pos_label, classes or groups; "
+            "expected the table alone, or the rows."
         )
 
 
