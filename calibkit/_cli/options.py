@@ -74,7 +74,9 @@ Json = Annotated[
 Html = Annotated[
     str | None,
     option(
-        "Write the report as a web page to this file, which loads nothing. Default: none.", "HTML"
+        "Write the report as a web page to this file. The page loads nothing from the network. "
+        "Default: none.",
+        "HTML",
     ),
 ]
 

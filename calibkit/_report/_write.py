@@ -45,7 +45,7 @@ def write_report(
 
     The page is one file that loads nothing from the network. It has a verdict, the differences of
     the models, a reliability diagram, errors and scores, groups, tests of calibration,
-    certificates and settings. It is the page of ``calibkit report --html``.
+    certificates and settings. ``calibkit report --html`` writes the same page.
 
     Parameters
     ----------

@@ -384,15 +384,15 @@ def reliability_curve(
     "corp": if the true frequency never falls as the score rises, it is at least the mean
     frequency of any window of scores below and at most that of any window above. ``low`` and
     ``high`` are the confidence bounds of these means in the windows that would give the tightest
-    bounds if the model were calibrated; the labels have no influence on the choice. They cover at
-    least the level, also at jumps and at the ends, where a bootstrap of the rows does not
+    bounds if the model were calibrated; the labels have no influence on the choice. The coverage is
+    at least the level, also at jumps and at the ends, where that of a bootstrap of the rows is not
     (``python benchmarks/curve_bands.py``). For the consistency range the labels are drawn from
     the scores, and the isotonic regression is fitted to each set (Dimitriadis et al. 2021).
 
-    "smooth": the intervals are for the smoothed frequency, not for the true one, from which it
-    differs where that bends within a bandwidth. The bandwidth is the smooth ECE on the scale, but
-    at least 0.001, or on the scale "logit" 0.25. The number of rows is the effective one under the
-    kernel, ``sum(k)**2 / sum(k**2)``.
+    "smooth": the intervals are for the smoothed frequency, not for the true frequency. The two
+    differ where the true frequency bends within a bandwidth. The bandwidth is the smooth ECE on the
+    scale, but at least 0.001, or 0.25 on the scale "logit". The number of rows is the effective
+    number under the kernel, ``sum(k)**2 / sum(k**2)``.
 
     References
     ----------

@@ -68,8 +68,8 @@ def decision_curve(
     """Compute the net benefit of acting on a probability, for each threshold, with an interval.
 
     Use it to see for which thresholds decisions by a model are better than acting on all rows or on
-    none, or than decisions by another model. Whoever acts from the threshold t on accepts
-    (1 - t) / t false alarms for each event found.
+    none, or than decisions by another model. A threshold of t means that
+    (1 - t) / t false alarms are accepted for each event that is found.
 
     Parameters
     ----------
@@ -117,16 +117,16 @@ def decision_curve(
 
     Notes
     -----
-    The net benefit is ``TP / n - FP / n * t / (1 - t)``: the true alarms per row, minus the false
-    ones at the rate of exchange that the threshold implies. The unit is one event found per row, so
-    it is at most the base rate.
+    The net benefit is ``TP / n - FP / n * t / (1 - t)``: the events that are found, minus the false
+    alarms times the odds of the threshold, per row. It is at most the base rate.
 
-    Each interval is for one threshold alone, not for the curve. It combines Wilson's intervals of
-    the shares TP / n and FP / n (of a difference, of the rows that only one of the two acts on)
-    with their multinomial correlation (Zou and Donner 2008). So it has a positive width even where
-    no row is acted on. With weights or groups the shares count as those of an effective number of
-    rows, for which the multinomial variance is the observed one (fewer for few groups, by Student's
-    t). ``benchmarks/decision_curves.py`` prints the coverage.
+    Each interval is for one threshold alone, not for the whole curve. It combines Wilson's
+    intervals of the shares TP / n and FP / n with their multinomial correlation (Zou and Donner
+    2008). For a difference, the shares are of the rows that only one of the two acts on. So
+    the interval has a positive width even where no row is acted on. With weights or groups, the
+    shares are those of an effective number of rows: the number at which the multinomial variance
+    equals the observed variance. For few groups it is reduced as by Student's t.
+    ``python benchmarks/decision_curves.py`` prints the coverage.
 
     References
     ----------

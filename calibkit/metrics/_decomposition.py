@@ -30,14 +30,15 @@ class ScoreDecomposition:
     score : float
         The mean loss.
     miscalibration : float
-        What the score would lose by recalibration (MCB; of bins: reliability). At least 0; a
-        calibrated model shows more than 0, see :func:`corp_miscalibration`.
+        By how much recalibration would lower the mean loss (MCB; with bins: reliability). At least
+        0. A calibrated model shows more than 0, see :func:`corp_miscalibration`.
     discrimination : float
-        What the recalibrated scores gain over the base rate (DSC; of bins: resolution). At least 0.
+        By how much the loss of the recalibrated scores is lower than that of the base rate (DSC;
+        with bins: resolution). At least 0.
     uncertainty : float
         Loss of always predicting the base rate (UNC).
     within : float
-        What the scores inside the bins add; 0 for "corp".
+        The part of the loss that comes from different scores inside a bin; 0 for "corp".
     loss, method : str
         The settings.
 
@@ -135,7 +136,7 @@ def corp_miscalibration(
 
     Notes
     -----
-    An error that no increasing map can mend, such as a wrong order of the scores, is not seen.
+    It does not show errors that no increasing map can correct, such as a wrong order of the scores.
 
     References
     ----------

@@ -73,11 +73,12 @@ def loess_calibration_error(
 
     Notes
     -----
-    Local lines with tricube weights, without robustness steps and not cut at 0 and 1. Other
-    packages give other numbers: Austin and Steyerberg fit local parabolas (degree 2), others
-    smooth log-odds or use splines, and some ignore weights. Local lines reproduce the diagonal, so
-    the curve of a calibrated model is unbiased; a parabola is too, but noisier. More than 512
-    distinct probabilities are put into cells of about equal weight first. A wide span hides errors
+    The curve consists of local lines with tricube weights. There are no robustness steps, and the
+    curve is not clipped to [0, 1]. Other packages give other numbers: Austin and Steyerberg fit
+    local parabolas (degree 2), others smooth log-odds or use splines, and some ignore weights.
+    Local lines reproduce the diagonal, so the curve of a calibrated model is unbiased. Local
+    parabolas are unbiased too, but noisier. More than 512 distinct probabilities are first put
+    into cells of about equal weight. A wide span hides errors
     that change sign within it.
 
     References

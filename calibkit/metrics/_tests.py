@@ -383,7 +383,7 @@ TESTS = {
         Test(
             "binned",
             _binned,
-            "errors of any shape where many rows are",
+            "errors of any shape at scores of many rows",
             "errors that cancel within a bin; small trends over all bins",
             borders=_fifteen,
         ),
@@ -433,14 +433,14 @@ TESTS = {
         _of_whole(
             "corp",
             "corp_miscalibration",
-            "a loss of Brier score that an increasing map of the scores mends",
+            "a Brier score that an increasing map of the scores improves",
             "a wrong order of the scores; small errors, since the map may have many steps",
             loss="brier",
         ),
         _of_whole(
             "corp_log",
             "corp_miscalibration",
-            "a loss of log loss that an increasing map mends: errors near 0 and 1 too",
+            "a log loss that an increasing map improves: errors near 0 and 1 too",
             "a wrong order of the scores; small errors, since the map may have many steps",
             loss="log",
         ),
@@ -538,11 +538,13 @@ def calibration_tests(
         :func:`kernel_calibration_error`, :func:`cumulative_calibration_error` and
         :func:`corp_miscalibration` with these settings.
     null : {"auto", "asymptotic", "monte_carlo"}, default="auto"
-        Law of the statistic if the model is calibrated: an approximate one ("asymptotic"), labels
-        drawn from the probabilities ("monte_carlo"), or the former only where it is accurate.
+        How the p-value is found: from the approximate law of the statistic ("asymptotic"), or from
+        labels drawn from the probabilities ("monte_carlo"). "auto" uses the law where it is
+        accurate, and otherwise draws labels.
     kind : {"binary", "top_label", "classwise"}, optional
-        Test the event; the predicted class; or each class, with p-values adjusted for their number
-        (Holm 1979). Default: the event, or the predicted class for K > 2 classes.
+        Test the event, the predicted class, or each class. The p-values of the classes are adjusted
+        for the number of classes (Holm 1979). Default: the event, or the predicted class for K > 2
+        classes.
     groups : array-like of shape (n,), optional
         Group of each row. Rows of one group may depend on each other.
     sample_weight : array-like of shape (n,), optional
@@ -587,12 +589,13 @@ def calibration_tests(
 
     Monte Carlo: labels are drawn on about 512 cells of the scores, so the p-value is exact for
     independent rows of equal weight. With groups, the first three statistics are cluster-robust
-    score statistics, which are valid for any dependence if there are many groups. Labels are drawn
-    with a normal variable that the rows of a group share; its correlation is estimated from the
-    products of the residuals of different rows; its upper 99% limit is used for those three, since
-    few groups show too little of their skewness. With 1,000 groups or more, the groups' residuals
-    get random signs instead (a wild bootstrap under the null hypothesis), which needs no such
-    model. If labels are excluded by probabilities of exactly 0 or 1, the p-value of the line is 0.
+    score statistics, which are valid for any dependence if there are many groups. Labels are then
+    drawn with a normal variable that the rows of a group share. Its correlation is estimated from
+    the products of the residuals of different rows. The first three tests use the upper 99% limit
+    of the correlation, since few groups show too little of their skewness. With 1,000 groups or
+    more, the residuals of each group get a random sign instead (a wild bootstrap under the null
+    hypothesis), which needs no such model. If a label contradicts a probability of exactly 0 or 1,
+    the p-value of "line" is 0.
 
     References
     ----------
@@ -632,7 +635,7 @@ def calibration_tests(
             rows.append(row | {"sees": r.sees, "blind_to": r.blind_to})
     cautions = tuple(dict.fromkeys(r.caution for results in found for r in results if r.caution))
     notes = tuple(f"{c[0].upper()}{c[1:]}." for c in cautions)
-    caption = f"p_value: if the model is calibrated; n = {found[0][0].n:,}"
+    caption = f"p_value: of the hypothesis that the model is calibrated; n = {found[0][0].n:,}"
     if several:
         caption += "; adjusted for the number of classes (Holm), not for that of tests"
     return ResultTable(tuple(rows), notes, caption)

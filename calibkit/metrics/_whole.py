@@ -109,7 +109,8 @@ def smooth_calibration_error(
         Probabilities of the larger label (one column), or of each class.
     scale : {"probability", "logit"}, default="probability"
         Scale on which the differences are smoothed. "logit" shows errors near 0 and 1 that
-        "probability" averages out. The two are different numbers: name the scale in a report.
+        "probability" averages out. The two scales give different numbers: name the scale in a
+        report.
     kind : {"binary", "top_label", "classwise"}, optional
         The probability of the event, that of the predicted class, or those of all classes (their
         errors are averaged). Default: the event, or the predicted class for K > 2 classes.
@@ -221,8 +222,8 @@ def kernel_calibration_error(
     y_prob : array-like of shape (n,), (n, 2) or (n, K)
         Probabilities of the larger label (one column), or of each class.
     bandwidth : float, optional
-        Distance between scores at which a pair counts 1/e; at least 1e-6. Default: the median
-        distance of all pairs of rows; with more than 500 rows, of 500 equally spaced
+        Distance between scores at which the weight of a pair is 1/e; at least 1e-6. Default: the
+        median distance of all pairs of rows; with more than 500 rows, of 500 equally spaced
         quantiles of the scores.
     squared : bool, default=False
         Return the square, which may be negative. Use it to average errors over folds or data sets.
@@ -318,8 +319,8 @@ def cumulative_calibration_error(
 ) -> float:
     """Compute the largest cumulative difference of labels and scores (ECCE), without bins.
 
-    The rows are sorted by their scores, and the differences of label and score are added up. Over
-    no range of scores does the sum of the differences exceed this error times n.
+    The rows are sorted by their scores, and the differences of label and score are added up. The
+    sum of the differences over any range of scores is at most this error times n.
 
     Parameters
     ----------
@@ -355,7 +356,7 @@ def cumulative_calibration_error(
 
     Notes
     -----
-    Rows with equal scores are added together. The error is small if over- and under-confident
+    Rows with equal scores are added together. The error is small if ranges of too high and too low
     scores alternate.
 
     References
