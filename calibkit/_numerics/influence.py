@@ -85,7 +85,8 @@ def noise_of(units: Units) -> Noise:
     squares = pull.sum(axis=0) ** 2
     variance = float(units.per_class(squares))
     both = units.weight.sum(axis=0) / total.sum()
-    each = np.maximum(_equal(h, units) - 1.0, 1e-3)
+    equal = _equal(h, units)
+    each = np.maximum(equal - 1.0, 1e-3)
     parts = units.per_class(units.pull**2)
     freedom = float(_equal(both, units)) - 1.0
     if parts.any():
@@ -93,7 +94,7 @@ def noise_of(units: Units) -> Noise:
         freedom = min(freedom, float(parts.sum() ** 2 / (parts**2 / each).sum()))
     fourth = float(units.per_class(squares**2))
     deciding = variance**2 / fourth if fourth > 0 else np.inf
-    least = float(_equal(h, units)[total > 0].min()) - 1.0
+    least = float(equal[total > 0].min()) - 1.0
     all_worth = 1.0 / float(units.per_class(both * both))
     share = total / total.sum()
     moved = (units.weight[1] * share[0] - units.weight[0] * share[1]) / total.sum()
