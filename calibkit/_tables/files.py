@@ -220,6 +220,12 @@ def check_output(argument: str, *inputs: str) -> Path:
         raise ValueError(f"{argument}: is not a regular file; choose another name.")
     for one in inputs:
         check_apart({"the input file": one}, {"the output": argument})
+    here = _identities(argument, None)
+    if any(here & _identities("-", s) for s in (sys.stdin, sys.stdout, sys.stderr)):
+        raise ValueError(
+            f"{argument}: is the file of a standard stream, which would be replaced; choose "
+            "another name."
+        )
     if not path.parent.is_dir():
         raise ValueError(f"{argument}: no such directory: {path.parent}")
     if not os.access(path.parent, os.W_OK):
