@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from calibkit._cli.page import in_shell
 from calibkit._core.printed import printable
 from calibkit._report import Problem, _sections, facts, inline_svg, report_page
 from calibkit._report._page import cut, page_text
+from calibkit.metrics import TESTS
 
 from .runner import RUNNER
 from .simulate_codegen import write as write_generations
@@ -247,7 +249,43 @@ def test_tests_run_on_a_subsample_that_is_stated(monkeypatch):
     tested = facts(problem, n_resamples=20)["models"][0]["tests"]
     assert tested["n"] == 50
     assert tested["notes"][0] == "Tests: on 50 of the 80 rows, drawn at random."
-    assert "Left out, because they are slow: smooth" in tested["notes"][-1]
+    assert "smooth" in {row["test"] for row in tested["rows"]}
+    monkeypatch.setattr(_facts, "_MOST_SLOW", 79)
+    tested = facts(problem, n_resamples=20)["models"][0]["tests"]
+    assert tested["notes"][-1] == "Left out above 79 rows, being slow: smooth, smooth_logit."
+    assert {row["test"] for row in tested["rows"]} == set(TESTS) - {"smooth", "smooth_logit"}
+
+
+def test_only_what_the_verdict_uses_is_coloured_and_many_differences_are_folded():
+    y, p, _ = rows(200)
+    models = {f"m{i}": p ** (1 + i) for i in range(8)}
+    results = {"calibkit": "x", **facts(Problem(y, models), n_resamples=20, tests=False)}
+    sections = {s.title: s for s in report_page(results, None, "").sections}
+    (grid,) = sections["Errors and scores"].grids
+    marked = {grid.heads[i] for row in grid.rows for i, cell in enumerate(row) if cell.mark}
+    assert marked == {"RMS cal. error"}
+    assert "null" not in html(results).partition('id="facts"')[0].replace("(null)", "")
+    best = results["comparison"]["reference"]
+    said = sections["Difference of models"].lines[0]
+    assert said.startswith(f"Differences are each model minus {best} on the same rows: above 0, ")
+    assert not sections["Difference of models"].grids[0].is_open
+    two = {**results, **facts(Problem(y, {"a": p, "b": p**2}), n_resamples=20, tests=False)}
+    differences = report_page(two, None, "").sections[0]
+    assert "below 0, a is better; above 0, b is" in differences.lines[0]
+    assert differences.grids[0].is_open
+
+
+def test_a_page_does_not_replace_the_file_of_standard_output(table):
+    kept = table.parent / "kept.txt"
+    with kept.open("w") as out:
+        command = "from calibkit._cli.app import run; run()"
+        args = ["report", table, "--label", "y", "--prob", "q", "--html", "/dev/stdout"]
+        done = subprocess.run(
+            [sys.executable, "-c", command, *args], stdout=out, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert "is the file of a standard stream" in " ".join(done.stderr.split())
+    assert kept.read_text() == ""
 
 
 CASES = {

@@ -43,4 +43,4 @@ def rich_comparison(comparison: dict[str, Any], level: str) -> list[Any]:
             cells = map(Text, (*names, value, f"{low}..{high}", p))
             table.add_row(*cells, end_section=several and i == len(rows) - 1)
     verdict = Text(printable(comparison["verdict"]), style="bold")
-    return [verdict, table, Text(meaning(comparison), style="dim"), ""]
+    return [verdict, table, Text(printable(meaning(comparison)), style="dim"), ""]

@@ -21,7 +21,7 @@ from .._report import (
     Problem,
     diagram,
     facts,
-    is_miscalibrated,
+    mark_of,
     means_of,
     report_page,
     settings,
@@ -196,7 +196,7 @@ def _exact(value: float | None) -> str:
 
 
 def rich_report(facts: dict[str, Any]) -> list[Any]:
-    """The same for a terminal: errors larger than those of a calibrated model are red."""
+    """The same for a terminal: the verdict's error is red where a calibrated model's is smaller."""
     table = rich_table()
     several = len(facts["models"]) > 1
     table.add_column("")
@@ -230,8 +230,8 @@ def _cells(name: str, e: dict[str, Any]) -> list[Any]:
     interval = "none" if e["low"] is None else f"{e['low']:.4f}..{e['high']:.4f}"
     if name not in ERRORS:
         return [f"{e['value']:.4f}", interval, ""]
-    colour = "red" if is_miscalibrated(e) else "green"
-    value = Text(f"{e['value']:.4f}", style=colour)
+    style = {"bad": "red", "good": "green", "": ""}[mark_of(name, e)]
+    value = Text(f"{e['value']:.4f}", style=style)
     known = e["null_high"] is not None
     band = f"{e['null']:.4f} ({e['null_low']:.4f}..{e['null_high']:.4f})" if known else ""
     return [value, interval, band]

@@ -8,7 +8,7 @@ from ._facts import ERRORS as ERRORS
 from ._facts import LABELS as LABELS
 from ._facts import Step as Step
 from ._facts import facts as facts
-from ._facts import is_miscalibrated as is_miscalibrated
+from ._facts import mark_of as mark_of
 from ._facts import means_of as means_of
 from ._facts import settings as settings
 from ._facts import spaced as spaced

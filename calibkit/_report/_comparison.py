@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from .._core.printed import quoted
 from .._core.warnings import FewEventsWarning
 from .._typing import Bins, Kind
 from ..metrics import compare
@@ -80,7 +81,15 @@ def several_pairs(comparison: dict[str, Any]) -> bool:
 
 
 def meaning(comparison: dict[str, Any]) -> str:
-    several = several_pairs(comparison)
-    return "differences on the same rows; below 0, the model is better than the one after minus" + (
-        "; Holm: p-values adjusted for all pairs of models" if several else ""
+    """How to read the differences: which model is better on each side of 0."""
+    other = quoted(comparison["reference"])
+    if several_pairs(comparison):
+        return (
+            f"Differences are each model minus {other} on the same rows: above 0, {other} is "
+            "better; Holm: p-values adjusted for all pairs of models"
+        )
+    first = quoted(comparison["differences"][0]["first"])
+    return (
+        f"Differences are {first} minus {other} on the same rows: below 0, {first} is better; "
+        f"above 0, {other} is"
     )

@@ -45,6 +45,8 @@ REPORTED: dict[str, dict[str, Any]] = {
 }
 #: Compare these with the value of a perfectly calibrated model.
 ERRORS = ("expected_calibration_error", "calibration_error")
+#: The error that the verdict goes by.
+JUDGED = "calibration_error"
 _GAPS = ("mean gap (l1)", "root mean square gap (l2)")
 LABELS = {name: METRICS[name].label for name in REPORTED} | {
     "calibration_error": "RMS cal. error",
@@ -52,9 +54,8 @@ LABELS = {name: METRICS[name].label for name in REPORTED} | {
 }
 
 
-#: Tests that are too slow for a report, and the others.
-_SLOW = ("smooth", "smooth_logit")
-_QUICK = [name for name in TESTS if name not in _SLOW]
+#: Tests that are too slow for a report on more rows than this.
+_SLOW, _MOST_SLOW = ("smooth", "smooth_logit"), 10_000
 #: Tests of calibration run on at most so many rows, drawn at random.
 _MOST_TESTED = 100_000
 #: Called with the share done, between 0 and 1.
@@ -149,11 +150,16 @@ def _of_model(
             metrics |= _found(metric, problem, p, kind, {**settings, **params}, table)
         except ValueError as error:
             place = getattr(error, "place", None)
-            raise InputError(f"{quoted(name)}: {error}", place=place) from error
+            raise InputError(f"{quoted(name)}: {message_of(error)}", place=place) from error
         done(len(metrics) / len(REPORTED))
         table = table or _sorted_once(problem, p, kind)  # of rows that the first metric has checked
     proof = None if _uncertifiable(problem) else _certificate(problem, p, kind, level, seed)
-    found = {"name": name, **_means(problem, p, kind), "metrics": metrics, "certificate": proof}
+    found = {
+        "name": name,
+        **_means(problem, p, kind, table),
+        "metrics": metrics,
+        "certificate": proof,
+    }
     found["detectable"] = _detectable(problem, p, kind, found, seed)
     if problem.by is not None:
         found["groups"] = group_facts(problem, p, level=level, seed=seed)
@@ -179,14 +185,17 @@ def _tested(problem: Problem, p: FloatArray, kind: Kind, seed: int) -> dict[str,
         given = {k: None if v is None else v[kept] for k, v in given.items()}
         notes.append(f"Tests: on {_MOST_TESTED:,} of the {n:,} rows, drawn at random.")
     given |= {"kind": kind, "pos_label": problem.pos_label, "classes": problem.classes}
+    left = _SLOW if n > _MOST_SLOW else ()
+    chosen = [name for name in TESTS if name not in left]
     try:
         with silent():
-            table = calibration_tests(y, p, tests=_QUICK, random_state=seed, **given)
+            table = calibration_tests(y, p, tests=chosen, random_state=seed, **given)
     except ValueError as error:  # such as of labels that are shares of events
         notes = [f"No tests of calibration: {message_of(error)}"]
         return {"n": 0, "rows": [], "caption": "", "notes": notes}
-    left = [name for name in TESTS if name in _SLOW]
-    notes += [*table.notes, *[f"Left out, because they are slow: {', '.join(left)}."] * bool(left)]
+    notes += table.notes
+    if left:
+        notes.append(f"Left out above {_MOST_SLOW:,} rows, being slow: {', '.join(left)}.")
     return {"n": len(p), "rows": table.flat(), "caption": table.caption, "notes": notes}
 
 
@@ -198,7 +207,7 @@ def _two_sentences(
     words: Words,
 ) -> list[str]:
     """The verdict: which model is better, and which ones are miscalibrated."""
-    errors = {m["name"]: m["metrics"]["calibration_error"] for m in models}
+    errors = {m["name"]: m["metrics"][JUDGED] for m in models}
     if compared is not None:
         verdicts: dict[str, list[str]] = {}
         for name, error in errors.items():
@@ -327,10 +336,11 @@ def _certificate(
     return {"finite": certificate.finite, **known, **bounds, **words}
 
 
-def _means(problem: Problem, p: FloatArray, kind: str) -> dict[str, Any]:
+def _means(problem: Problem, p: FloatArray, kind: str, table: ScoreTable | None) -> dict[str, Any]:
     """How often the event happens (or the top class is right), and the mean probability."""
-    y, p = _binary(problem, p, kind)
-    table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
+    if table is None:
+        y, p = _binary(problem, p, kind)
+        table = ScoreTable.from_arrays(y, p, problem.weight, pos_label=True)
     return dict(zip(_mean_names(kind), (table.base_rate, table.mean_score), strict=True))
 
 
@@ -360,7 +370,7 @@ def _detectable(
     """The smallest error that the test behind the interval finds; there is none of all classes."""
     if kind == "classwise" or len(p) < 2:
         return None
-    error = model["metrics"]["calibration_error"]
+    error = model["metrics"][JUDGED]
     y, p = _binary(problem, p, kind)
     found = detectable_error(
         p,
@@ -405,7 +415,7 @@ def reading(model: dict[str, Any], kind: str, words: Words = str) -> str:
 
 def _finding(model: dict[str, Any], words: Words) -> str:
     """The verdict on a model, and the error that it is about."""
-    error = model["metrics"]["calibration_error"]
+    error = model["metrics"][JUDGED]
     band = ""
     if error["null_high"] is not None:
         low, high = f"{error['null_low']:.4f}", f"{error['null_high']:.4f}"
@@ -432,6 +442,11 @@ def _verdict(error: dict[str, Any], words: Words) -> str:
 def is_miscalibrated(error: dict[str, Any]) -> bool:
     """Whether an error is larger than a calibrated model shows: its interval excludes 0."""
     return bool(error["low"] > 0)
+
+
+def mark_of(metric: str, error: dict[str, Any]) -> str:
+    """Whether the verdict's error is "bad" or "good"; empty for others, which it does not use."""
+    return "" if metric != JUDGED else "bad" if is_miscalibrated(error) else "good"
 
 
 def _cautions(model: dict[str, Any]) -> list[str]:
@@ -513,8 +528,8 @@ def settings(facts: dict[str, Any]) -> str:
     )
     groups = "" if facts["groups"] is None else ", with groups"
     return (
-        f"{percent(facts['level'])} intervals, as in docs/intervals.md; null: the value if "
-        f"calibrated, from {facts['n_resamples']:,} simulations that draw labels from the "
+        f"{percent(facts['level'])} intervals, as in docs/intervals.md; values if calibrated "
+        f"(null) from {facts['n_resamples']:,} simulations that draw labels from the "
         f"probabilities{groups}, seed {facts['seed']}; {errors}; calibkit {facts['calibkit']}"
     )
 

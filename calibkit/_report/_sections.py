@@ -11,13 +11,25 @@ from .._core.printed import p_text
 from ..displays import GroupDisplay, ReliabilityDisplay
 from ..metrics import Estimate, ResultTable
 from ._comparison import COMPARED, digits, meaning, several_pairs
-from ._facts import ERRORS, LABELS, is_miscalibrated, means_of, settings, spaced, title
+from ._facts import (
+    ERRORS,
+    JUDGED,
+    LABELS,
+    is_miscalibrated,
+    mark_of,
+    means_of,
+    settings,
+    spaced,
+    title,
+)
 from ._groups import FLAG
 from ._page import Cell, Grid, Page, Section
 from ._svg import inline_svg
 
 #: Rows of a table of groups; and pictures of groups, and lines of each.
 _MOST_ROWS, _MOST_PICTURES, _MOST_LINES = 200, 4, 15
+#: A table of differences with more rows is folded.
+_MOST_OPEN = 20
 #: Columns of a table of tests that are in one cell of the page.
 _NUMBERS = ("statistic", "p_value", "null")
 
@@ -38,7 +50,7 @@ def report_page(facts: dict[str, Any], display: ReliabilityDisplay | None, comma
     if _certified(facts):
         sections.append(_certificates(facts))
     sections += [_settings(facts), command_section(command)]
-    wrong = any(is_miscalibrated(m["metrics"]["calibration_error"]) for m in models)
+    wrong = any(is_miscalibrated(m["metrics"][JUDGED]) for m in models)
     data = title(facts)
     name = facts.get("file") or data
     lead = "" if name == data else data
@@ -112,8 +124,9 @@ def _differences(facts: dict[str, Any]) -> Section:
         names = (Cell(d["first"]), Cell(d["second"]), Cell(COMPARED[d["metric"]][1]))
         rows.append([*names, value, Cell(ends), Cell(p_text(p), number=p)])
     said = meaning(compared)
-    lines = [f"{said[0].upper()}{said[1:]}.", *(f"Left out: {s}." for s in compared["left_out"])]
-    return Section("Difference of models", lines, [], [Grid("Differences", heads, rows)])
+    lines = [f"{said}.", *(f"Left out: {s}." for s in compared["left_out"])]
+    grid = Grid("Differences", heads, rows, is_open=len(rows) <= _MOST_OPEN)
+    return Section("Difference of models", lines, [], [grid])
 
 
 def _reliability(facts: dict[str, Any], display: ReliabilityDisplay) -> Section:
@@ -161,7 +174,7 @@ def _metrics(facts: dict[str, Any]) -> Section:
             ]
             for m in models
         ]
-        caption += "; null: the value that a calibrated model would show"
+        caption += "; if calibrated: what a calibrated model would show"
     lines = [*facts["reading"][: len(models)], *facts["power"]]
     lines += facts["proofs"][: len(facts["proofs"]) - len(facts["bounds"]) * _certified(facts)]
     return Section("Errors and scores", lines, [], [Grid(caption, heads, rows)])
@@ -175,24 +188,19 @@ def _word(key: str) -> str:
 def _metric_row(name: str, e: dict[str, Any]) -> list[Cell]:
     value = _metric_cell(name, e)
     ends = "".join(_span(e["low"], e["high"])) or "none"
-    null = value.more[1].removeprefix("null ") if len(value.more) > 1 else ""
-    return [
-        Cell(LABELS[name]),
-        Cell(value.text, (), value.number, value.mark),
-        Cell(ends),
-        Cell(null),
-    ]
+    return [Cell(LABELS[name]), replace(value, more=()), Cell(ends), Cell("".join(_null(name, e)))]
 
 
 def _metric_cell(name: str, e: dict[str, Any] | None) -> Cell:
     if e is None:
         return Cell("-")
-    more = _span(e["low"], e["high"])
-    if name not in ERRORS:
-        return number(e["value"], more=more)
-    if e["null_high"] is not None:
-        more += tuple(f"null {span}" for span in _span(e["null_low"], e["null_high"]))
-    return number(e["value"], more=more, mark="bad" if is_miscalibrated(e) else "good")
+    null = tuple(f"if calibrated {span}" for span in _null(name, e))
+    return number(e["value"], more=_span(e["low"], e["high"]) + null, mark=mark_of(name, e))
+
+
+def _null(name: str, e: dict[str, Any]) -> tuple[str, ...]:
+    """What a calibrated model would show."""
+    return _span(e["null_low"], e["null_high"]) if name in ERRORS else ()
 
 
 def _groups(facts: dict[str, Any]) -> Section:

@@ -95,7 +95,7 @@ def write_report(
     Notes
     -----
     With more than 100,000 rows, the tests of calibration run on 100,000 of them, drawn at random;
-    the page says so.
+    above 10,000 rows the tests "smooth" and "smooth_logit" are left out. The page says so.
 
     Examples
     --------
