@@ -28,6 +28,8 @@ _KINDS = {
 }
 #: How files begin that calibkit.save wrote.
 _SAVED = re.compile(rb'\s*\{\s*"format":\s*"calibkit')
+#: Names of open streams: a file that one leads to would be replaced.
+_STREAM = re.compile(r"/dev/(fd/|std(in|out|err)$)|/proc/")
 #: Returns the number of bytes read so far.
 Tell = Callable[[], int]
 
@@ -216,16 +218,11 @@ def _is_saved(argument: str) -> bool:
 def check_output(argument: str, *inputs: str) -> Path:
     """The path to write to, links followed; raises if it is not writable or is an input."""
     path = Path(os.path.realpath(argument))
-    if argument == "-" or (path.exists() and not path.is_file()):
+    stream = argument == "-" or _STREAM.match(os.path.abspath(argument))
+    if stream or (path.exists() and not path.is_file()):
         raise ValueError(f"{argument}: is not a regular file; choose another name.")
     for one in inputs:
         check_apart({"the input file": one}, {"the output": argument})
-    here = _identities(argument, None)
-    if any(here & _identities("-", s) for s in (sys.stdin, sys.stdout, sys.stderr)):
-        raise ValueError(
-            f"{argument}: is the file of a standard stream, which would be replaced; choose "
-            "another name."
-        )
     if not path.parent.is_dir():
         raise ValueError(f"{argument}: no such directory: {path.parent}")
     if not os.access(path.parent, os.W_OK):
