@@ -131,6 +131,8 @@ class ModelsDisplay(Display):
     """Base class of displays of one or several models' probabilities."""
 
     from_predictions: Any
+    #: Whether there may be more than two classes.
+    _of_classes = False
 
     @classmethod
     @counted()
@@ -179,5 +181,13 @@ class ModelsDisplay(Display):
         if name is None and not isinstance(estimator, Mapping):
             name = type(estimator).__name__
         models = by_name(estimator, name, "estimator")
-        scores, _ = probabilities_of(models, X, pos_label=settings.get("pos_label"))
+        scores, classes = probabilities_of(models, X, pos_label=settings.get("pos_label"))
+        known = next(iter(classes.values()))
+        if known is not None and all(np.array_equal(known, c) for c in classes.values()):
+            # Some classes may have no rows here.
+            if len(known) > 2 and cls._of_classes:
+                settings.setdefault("classes", known)
+            elif len(known) == 2 and settings.get("pos_label") is None:
+                settings["pos_label"] = known[1]
+                scores = {model: p.reshape(len(p), -1)[:, -1] for model, p in scores.items()}
         return cls.from_predictions(y, scores, **settings)

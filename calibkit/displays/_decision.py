@@ -15,7 +15,17 @@ from .._core.warnings import counted
 from .._typing import Weights
 from ..metrics import DecisionCurve, decision_curve
 from ._base import ModelsDisplay, by_name
-from ._style import GREY, WIDTH, font_size, key_style, line_height, plain_axes, short_name, style_of
+from ._style import (
+    GREY,
+    WIDTH,
+    draw_key,
+    font_size,
+    key_style,
+    line_height,
+    plain_axes,
+    short_name,
+    style_of,
+)
 
 #: With more models their bands would hide each other.
 _MOST_BANDS = 4
@@ -206,7 +216,7 @@ class DecisionCurveDisplay(ModelsDisplay):
         title = f"bands: {percent(self._level)} intervals, for each threshold alone"
         key = key_style(title if self._has_bands else None)
         place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": self._key_columns}
-        ax.legend(handles=handles, **place, **key)
+        draw_key(ax, handles, **place, **key)
 
     def _limits(self) -> tuple[float, float]:
         """Ends of the vertical scale: of the models, without the widest bands."""

@@ -17,6 +17,7 @@ from ._base import ModelsDisplay, by_name
 from ._style import (
     GREY,
     WIDTH,
+    draw_key,
     font_size,
     key_size,
     key_style,
@@ -86,6 +87,7 @@ class DecompositionDisplay(ModelsDisplay):
     """
 
     curves_: dict[str, ScoreDecomposition]
+    _of_classes = True
 
     def __init__(
         self,
@@ -198,7 +200,7 @@ class DecompositionDisplay(ModelsDisplay):
         ax.set_ylabel("Discrimination", fontsize=font_size())
         plain_axes(ax)
         place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": self._key_columns}
-        ax.legend(handles=handles, **place, **key_style(self._heading(label)))
+        draw_key(ax, handles, **place, **key_style(self._heading(label)))
 
     def _heading(self, label: str) -> str:
         lines = [f"{label}; grey lines: equal {label}"]

@@ -13,7 +13,18 @@ from .._typing import Histogram, Legend
 from ._key import LEGENDS, handles_of, heading_of, marks_of, n_lines, place_key, style_of_key
 from ._layout import grid, grid_width, single
 from ._numbers import ERRORS, Numbers, key_of, score_of
-from ._style import GREY, WIDTH, font_size, interval_text, managed, plain_axes, size_of, style_of
+from ._style import (
+    GREY,
+    WIDTH,
+    draw_key,
+    font_size,
+    interval_text,
+    managed,
+    plain_axes,
+    short_name,
+    size_of,
+    style_of,
+)
 
 _X = {"top_label": "Mean confidence in the top label"}
 _Y = {"top_label": "Observed accuracy"}
@@ -42,10 +53,8 @@ def draw_single(numbers: Numbers, ax: Any, drawing: Drawing) -> tuple[Any, Any]:
     consistency, histogram, legend = drawing
     width = WIDTH if ax is None else size_of(ax)[0] + 0.4
     wide = 0.6 * width if legend == "inside" else width
-    handles, heading = (
-        handles_of(numbers, consistency, wide),
-        heading_of(numbers, wide, outcome=histogram == "outcome"),
-    )
+    handles = handles_of(numbers, consistency, wide)
+    heading = heading_of(numbers, wide, outcome=histogram == "outcome")
     ax, strip = single(ax, bool(histogram), n_lines(handles, heading, legend))
     size = font_size()
     _draw_panel(ax, numbers, None, consistency, marker_size=4.5, n_ticks=6)
@@ -75,7 +84,7 @@ def draw_grid(numbers: Numbers, ax: Any, drawing: Drawing) -> np.ndarray:
     if legend != "none":
         # Above the panels, since matplotlib puts the common label of the x axes below them.
         where_to = "outside upper left" if managed(home) else "upper left"
-        home.legend(handles=handles, loc=where_to, borderaxespad=0.3, **style_of_key(heading))
+        draw_key(home, handles, loc=where_to, borderaxespad=0.3, **style_of_key(heading))
     return panels
 
 
@@ -83,7 +92,8 @@ def _head(panel: Any, numbers: Numbers, label: Any) -> None:
     """Write the title of a small panel and a line per model, above the axes."""
     size = font_size()
     n_models = len(numbers.models)
-    panel.set_title(str(label), fontsize=size, pad=4 + n_models * size)
+    title = short_name(str(label), 24)
+    panel.set_title(title, fontsize=size, pad=4 + n_models * size, parse_math=False)
     for i, model in enumerate(numbers.models):
         panel.annotate(
             f"{ERRORS[numbers.curve][2]} {interval_text(numbers.error(key_of(model, label)))}",

@@ -16,12 +16,14 @@ from ..online import Prequential
 from ._base import DEFAULT_NAME
 from ._style import (
     GREY,
+    draw_key,
     font_size,
     key_size,
     line_height,
     managed,
     new_figure,
     plain_axes,
+    short_name,
     size_of,
     style_of,
 )
@@ -182,8 +184,9 @@ def _name_lines(ax: Any, drift: Drift, name: str) -> None:
     placed -= max(placed[-1] - 1.0, 0.0)
     for i, start, y in zip(order, wanted, placed, strict=True):
         ax.annotate(
-            ends[i][0],
+            short_name(ends[i][0], 24),
             (1.0, start),
+            parse_math=False,
             xycoords="axes fraction",
             xytext=(14, (y - start) * size_of(ax)[1] * 72),
             textcoords="offset points",
@@ -207,7 +210,7 @@ def _place_key(ax: Any, drift: Drift) -> None:
     since = f"from row {drift.start:,} on" if drift.start else "from the start"
     one = next(iter(drift.curves)) if len(drift.curves) == 1 else None
     color = GREY if one is None else _color(0)
-    whose = "" if one in (None, DEFAULT_NAME) else f"{one}, "
+    whose = "" if one in (None, DEFAULT_NAME) else f"{short_name(one, 24)}, "
     handles = [line([], [], color=color, lw=1.4, label=whose + since)]
     if drift.window is not None:
         text = f"last {drift.window:,} rows"
@@ -217,8 +220,9 @@ def _place_key(ax: Any, drift: Drift) -> None:
         spot = {"marker": "v", "ms": 6, "ls": "none"}
         text = f"alarm ({100 * (drift.alpha or 0.0):g}% false alarms)"
         handles.append(line([], [], color=GREY, label=text, **spot))
-    ax.legend(
-        handles=handles,
+    draw_key(
+        ax,
+        handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         ncols=2,  # one line of four would be wider than the panel

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.optional import require
 from .._core.params import percent
-from ._style import GREY, font_size, key_size, key_style, plain_axes, style_of
+from ._style import GREY, draw_key, font_size, key_size, key_style, plain_axes, style_of
 
 
 class Line(NamedTuple):
@@ -41,7 +41,7 @@ def draw_lines(ax: Any, lines: Sequence[Line], limits: tuple[float, float], labe
         ax.plot([place], [i], clip_on=False, **style)
     ax.set(xlim=(left - margin, right + margin), ylim=(len(lines) - 0.5, -0.5))
     ax.set_yticks(range(len(lines)), [line.text for line in lines], parse_math=False)
-    ax.set_xlabel(label, fontsize=font_size())
+    ax.set_xlabel(label, fontsize=font_size(), parse_math=False)
     ax.xaxis.set_major_locator(require("matplotlib.ticker", "plot").MaxNLocator(5))
     plain_axes(ax)
 
@@ -76,4 +76,4 @@ def place_key(
     handles += more
     place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": len(handles)}
     key = key_style(f"bars: {percent(level)} intervals{said}")
-    ax.legend(handles=handles, borderaxespad=0.2, columnspacing=1.2, **place, **key)
+    draw_key(ax, handles, borderaxespad=0.2, columnspacing=1.2, **place, **key)

@@ -8,10 +8,20 @@ from typing import Any, get_args
 import numpy as np
 
 from .._core.optional import require
+from .._core.printed import printable
 from .._typing import Legend
 from ._layout import below_axes
 from ._numbers import ERRORS, Numbers
-from ._style import GREY, font_size, interval_text, key_size, key_style, managed, style_of
+from ._style import (
+    GREY,
+    draw_key,
+    font_size,
+    interval_text,
+    key_size,
+    key_style,
+    managed,
+    style_of,
+)
 
 LEGENDS = get_args(Legend)
 _BRIER = "Brier score"
@@ -19,15 +29,15 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def _model_text(numbers: Numbers, model: str, n_chars: int) -> str:
-    lines = []
+    lines, name = [], printable(model)
     if len(numbers.models) > 2:
         found = [interval_text(d) for d in numbers.differences if d.first == model]
         lines += [f"{_BRIER} {text if text.startswith(_MINUS) else '+' + text}" for text in found]
     if numbers.kind != "classwise":  # there the errors are above each panel
         lines.append(f"{ERRORS[numbers.curve][1]} {interval_text(numbers.error(model))}")
-    text = "\n".join([": ".join([model, *lines[:1]]), *lines[1:]])
-    if lines and len(model) + len(lines[0]) + 2 > n_chars:
-        text = "\n".join([fill(model, n_chars), *lines])
+    text = "\n".join([": ".join([name, *lines[:1]]), *lines[1:]])
+    if lines and len(name) + len(lines[0]) + 2 > n_chars:
+        text = "\n".join([fill(name, n_chars), *lines])
     for said in (numbers.notes.get(model), numbers.proofs.get(model)):
         text += "\n" + fill(said, n_chars) if said else ""
     return text
@@ -76,11 +86,10 @@ def heading_of(numbers: Numbers, width: float, *, outcome: bool = False) -> str:
     if not numbers.differences:
         return marks
     d = numbers.differences[0]
-    first = f"{_BRIER}, {d.first} {_MINUS} {d.second}:"
+    one, other = printable(d.first), printable(d.second)
     if len(numbers.models) > 2:
-        return "\n".join(
-            (fill(f"{_BRIER}: difference from {d.second}, the lowest", n_chars), marks)
-        )
+        return "\n".join((fill(f"{_BRIER}: difference from {other}, the lowest", n_chars), marks))
+    first = f"{_BRIER}, {one} {_MINUS} {other}:"
     text = f"{first} {interval_text(d)}"
     if len(text) > n_chars - 5:
         text = "\n".join((fill(first, n_chars - 5), interval_text(d)))
@@ -118,7 +127,7 @@ def place_key(ax: Any, strip: Any, heading: str, handles: list[Any], legend: Leg
     """Draw the legend of a single panel."""
     style = style_of_key(heading)
     if legend == "inside":
-        ax.legend(handles=handles, loc="best", **{**style, "frameon": True, "edgecolor": "none"})
+        draw_key(ax, handles, loc="best", **{**style, "frameon": True, "edgecolor": "none"})
         return
     transforms = require("matplotlib.transforms", "plot")
     lowest = ax if strip is None else strip
@@ -126,8 +135,9 @@ def place_key(ax: Any, strip: Any, heading: str, handles: list[Any], legend: Leg
     offset = transforms.ScaledTranslation(
         -3.4 * font_size() / 72, -below_axes(), ax.figure.figure.dpi_scale_trans
     )
-    key = lowest.legend(
-        handles=handles,
+    key = draw_key(
+        lowest,
+        handles,
         loc="upper left",
         bbox_to_anchor=(0.0, 0.0),
         bbox_transform=lowest.transAxes + offset,

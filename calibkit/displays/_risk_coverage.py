@@ -21,10 +21,12 @@ from ._base import Display, by_name
 from ._style import (
     GREY,
     WIDTH,
+    draw_key,
     font_size,
     interval_text,
     key_style,
     plain_axes,
+    short_name,
     style_of,
 )
 
@@ -226,14 +228,14 @@ class RiskCoverageDisplay(Display):
         ax.set_ylabel("Risk: error among accepted", fontsize=font_size())
         plain_axes(ax)
         style = key_style(f"brackets and bands: {percent(self._level)} intervals")
-        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), **style)
+        draw_key(ax, handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), **style)
 
     def _draw_curve(self, ax: Any, i: int, signal: str, curve: RiskCurve) -> list[Any]:
         style = style_of(i)
         color = style["color"]
         band = {"color": color, "alpha": 0.15, "lw": 0, "gid": f"band:{signal}"}
         ax.fill_between(curve.coverage, curve.low, curve.high, **band)
-        label = f"{signal}, area {interval_text(self.areas_[signal])}"
+        label = f"{short_name(signal)}, area {interval_text(self.areas_[signal])}"
         few = {"marker": style["marker"], "ms": 4.5} if len(curve.coverage) <= 30 else {}
         line = {"color": color, "lw": 1.4, "gid": f"curve:{signal}", "label": label, **few}
         handles = ax.plot(curve.coverage, curve.risk, **line)

@@ -96,3 +96,13 @@ def key_style(title: str | None) -> dict[str, Any]:
     size = {"fontsize": key_size(), "title_fontsize": key_size()}
     lines = {"frameon": False, "borderpad": 0.2, "labelspacing": 0.3}
     return {"title": title, "alignment": "left", **size, **lines}
+
+
+def draw_key(home: Any, handles: list[Any], **style: Any) -> Any:
+    """Draw a legend in axes or a figure, with all names as text, such as "$x$" and "_name"."""
+    # matplotlib reads "$" as a formula, and before 3.10 omits labels that start with "_".
+    key = home.legend(handles=handles, labels=["."] * len(handles), **style)
+    for text, handle in zip(key.get_texts(), handles, strict=True):
+        text.set(text=handle.get_label(), parse_math=False)
+    key.get_title().set_parse_math(False)
+    return key
