@@ -16,11 +16,11 @@ from calibkit.base import InputError
 from calibkit.displays._style import short_name
 
 RNG = np.random.default_rng(0)
-N = 300
+N = 100
 P = RNG.random(N)
 Y = (RNG.random(N) < P).astype(int)
 NAMES = ["$x^2$", "_hidden", "L" * 500, "a\nb", "\u05e9\u05dc\u05d5\u05dd", r"$\frac{$"]
-DRAWS = {"n_resamples": 20, "random_state": 0}
+DRAWS = {"n_resamples": 10, "random_state": 0}
 
 
 def made(display, models, **given):
@@ -40,7 +40,7 @@ def models_of(names):
 
 def drawn(figure):
     """All texts, and the places of all lines and areas, of a drawn figure."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     lines = [a.get_xydata() for a in figure.findobj(plt.Line2D)]
     paths = [p.vertices for ax in figure.axes for c in ax.collections for p in c.get_paths()]
     return [t.get_text() for t in figure.findobj(Text)], np.concatenate([*lines, *paths])
