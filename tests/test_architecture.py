@@ -33,6 +33,7 @@ LAYERS = {
     "codegen": 7,
     "base": 7,
     "testing": 7,
+    "export": 8,
     "_report": 8,
     "_cli": 9,
     "__main__": 10,

@@ -1,0 +1,227 @@
+"""A fitted map as a program: a graph of few operations, which each language writes in its own way.
+
+Every value belongs to one row. It is a number (``size`` 0) or a vector (``size`` K >= 1), and
+``kind`` says whether it is a real number, a whole number or a truth value. Numbers and vectors
+combine element by element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .._typing import FloatArray
+
+Kind = Literal["real", "whole", "truth"]
+
+#: Operations, with what they take. Element by element:
+#: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
+#: less, at_most (two), both, either (two truths), negated (a truth): a truth;
+#: where (a truth, two values). The exponent of exp may be of any size.
+#: input (data: which column); constant (data: a number or a vector);
+#: stack (numbers; a vector), pick (a vector; data: which entry), pick_at (a vector and a whole
+#: number: the entry at that place); total, largest, winner of a vector (winner: the place of the
+#: first largest entry, a whole number); affine (a vector; data: (matrix, offsets), and the entries
+#: are ``matrix @ vector + offsets``); place (a number; data: ascending steps; how many of them are
+#: at or below it, a whole number); entry (a whole number; data: a table; its entry at that place).
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+    "neg": np.negative,
+    "log": np.log,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "less": np.less,
+    "at_most": np.less_equal,
+    "both": np.logical_and,
+    "either": np.logical_or,
+    "negated": np.logical_not,
+    "where": np.where,
+}
+_TRUTHS = ("less", "at_most", "both", "either", "negated")
+_WHOLES = ("winner", "place")
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """The result of one operation; two nodes are equal only if they are the same one."""
+
+    op: str
+    args: tuple[Node, ...] = ()
+    data: Any = None
+    size: int = 0
+    kind: Kind = "real"
+
+    def __add__(self, other: Operand) -> Node:
+        return apply("add", self, other)
+
+    def __radd__(self, other: Operand) -> Node:
+        return apply("add", other, self)
+
+    def __sub__(self, other: Operand) -> Node:
+        return apply("sub", self, other)
+
+    def __rsub__(self, other: Operand) -> Node:
+        return apply("sub", other, self)
+
+    def __mul__(self, other: Operand) -> Node:
+        return apply("mul", self, other)
+
+    def __rmul__(self, other: Operand) -> Node:
+        return apply("mul", other, self)
+
+    def __truediv__(self, other: Operand) -> Node:
+        return apply("div", self, other)
+
+    def __rtruediv__(self, other: Operand) -> Node:
+        return apply("div", other, self)
+
+    def __neg__(self) -> Node:
+        return apply("neg", self)
+
+
+Operand = Node | float | FloatArray
+
+
+def constant(value: float | FloatArray) -> Node:
+    """A number, or a vector, that is the same for every row."""
+    data = np.asarray(value, dtype=np.float64)
+    if data.ndim == 0:
+        return Node("constant", data=float(data))
+    return Node("constant", data=data, size=len(data))
+
+
+def column(index: int) -> Node:
+    """One of the input's columns."""
+    return Node("input", data=index)
+
+
+def apply(op: str, *args: Operand) -> Node:
+    """An operation element by element."""
+    nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
+    kind: Kind = "truth" if op in _TRUTHS else nodes[-1].kind
+    return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
+
+
+def stack(*parts: Operand) -> Node:
+    """A vector of numbers."""
+    nodes = tuple(a if isinstance(a, Node) else constant(a) for a in parts)
+    return Node("stack", nodes, size=len(nodes), kind=nodes[0].kind)
+
+
+def pick(vector: Node, index: int) -> Node:
+    """One entry of a vector."""
+    return Node("pick", (vector,), index, kind=vector.kind)
+
+
+def pick_at(vector: Node, index: Node) -> Node:
+    """The entry of a vector at a place that depends on the row."""
+    return Node("pick_at", (vector, index), kind=vector.kind)
+
+
+def reduce(op: Literal["total", "largest", "winner"], vector: Node) -> Node:
+    """Sum, largest entry, or place of the first largest entry of a vector."""
+    return Node(op, (vector,), kind="whole" if op in _WHOLES else "real")
+
+
+def affine(vector: Node, matrix: FloatArray, offsets: FloatArray) -> Node:
+    """``matrix @ vector + offsets``."""
+    return Node("affine", (vector,), (matrix, offsets), size=len(offsets))
+
+
+def place(number: Node, steps: FloatArray) -> Node:
+    """How many of the ascending steps are at or below a number."""
+    return Node("place", (number,), np.asarray(steps, dtype=np.float64), kind="whole")
+
+
+def entry(index: Node, table: Any) -> Node:
+    """The entry of a table at a place; it may hold whole numbers."""
+    table = np.asarray(table)
+    return Node("entry", (index,), table, kind="whole" if table.dtype.kind in "iu" else "real")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A map from the columns of a row to named results.
+
+    Where ``valid`` is not true, or an input is missing, every result is missing: NaN, or NULL.
+    """
+
+    n_inputs: int
+    results: dict[str, Node]
+    valid: Node
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def nodes(self) -> list[Node]:
+        """Every node once, each after those that it takes."""
+        order: dict[int, Node] = {}
+        pending = [self.valid, *self.results.values()][::-1]
+        while pending:
+            node = pending[-1]
+            missing = [a for a in node.args if id(a) not in order]
+            if missing:
+                pending.extend(missing[::-1])
+            else:
+                order[id(pending.pop())] = node
+        return list(order.values())
+
+    def run(self, columns: FloatArray) -> dict[str, FloatArray]:
+        """The results for rows of shape (n, n_inputs), by NumPy."""
+        values: dict[int, Any] = {}
+        with np.errstate(all="ignore"):
+            for node in self.nodes():
+                values[id(node)] = _value(node, [values[id(a)] for a in node.args], columns)
+        n = len(columns)
+        valid = np.broadcast_to(values[id(self.valid)], n) & ~np.isnan(columns).any(axis=1)
+        out = {}
+        for name, node in self.results.items():
+            shape = (n, node.size) if node.size else (n,)
+            value = np.broadcast_to(values[id(node)], shape).astype(np.float64)
+            value[~valid] = np.nan
+            out[name] = value
+        return out
+
+
+def _value(node: Node, args: list[Any], columns: FloatArray) -> Any:
+    if node.op == "input":
+        return columns[:, node.data]
+    if node.op == "constant":
+        return node.data
+    if node.op in ELEMENTWISE:
+        if node.size:  # a number of each row beside vectors
+            sizes = [a.size for a in node.args]
+            args = [
+                a if s or np.ndim(a) == 0 else a[:, None] for a, s in zip(args, sizes, strict=True)
+            ]
+        return ELEMENTWISE[node.op](*args)
+    return _of_vector(node, args, len(columns))
+
+
+def _of_vector(node: Node, args: list[Any], n: int) -> Any:
+    match node.op:
+        case "stack":
+            return np.column_stack([np.broadcast_to(a, n) for a in args])
+        case "pick":
+            return args[0][..., node.data]
+        case "pick_at":
+            return np.broadcast_to(args[0], (n, node.args[0].size))[np.arange(n), args[1]]
+        case "total":
+            return args[0].sum(axis=-1)
+        case "largest":
+            return args[0].max(axis=-1)
+        case "winner":
+            return args[0].argmax(axis=-1)
+        case "affine":
+            return args[0] @ node.data[0].T + node.data[1]
+        case "place":
+            return np.searchsorted(node.data, args[0], side="right")
+        case "entry":
+            return node.data[args[0]]
+    raise ValueError(f"unknown operation {node.op}")
