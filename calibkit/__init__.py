@@ -30,6 +30,7 @@ Plots: ReliabilityDisplay, RiskCoverageDisplay, DecisionCurveDisplay, Decomposit
 DriftDisplay, ComparisonDisplay and GroupDisplay.
 reliability_curve returns the numbers of a reliability diagram.
 Files: save, load, to_dict and from_dict store calibrators as JSON.
+Export: the module export writes fitted calibrators as SQL, ONNX or plain code.
 Reports: write_report writes an HTML page of the calibration of one or several models.
 Your own calibrators: the module base.
 """
@@ -134,6 +135,7 @@ from .online import prequential_errors as prequential_errors
 if TYPE_CHECKING:
     from . import codegen as codegen
     from . import decisions as decisions
+    from . import export as export
     from ._report import write_report as write_report
     from .displays import ComparisonDisplay as ComparisonDisplay
     from .displays import DecisionCurveDisplay as DecisionCurveDisplay
@@ -221,6 +223,7 @@ __all__ = [
     "detectable_error",
     "estimate",
     "expected_calibration_error",
+    "export",
     "from_dict",
     "get_scorer",
     "get_scorer_names",
@@ -255,7 +258,7 @@ _LAZY = (
 
 def __getattr__(name: str) -> Any:
     # Modules that are not always needed are imported on first use, so that calibkit imports fast.
-    if name in ("codegen", "decisions"):
+    if name in ("codegen", "decisions", "export"):
         return import_module(f"calibkit.{name}")
     if name in _LAZY:
         from . import displays

@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "api.md"
 #: Modules whose ``__all__`` is public. An object that two of them export has its name in the first.
 MODULES = [
     "calibkit",
-    *(f"calibkit.{m}" for m in ("online", "decisions", "codegen", "base", "testing")),
+    *(f"calibkit.{m}" for m in ("online", "decisions", "codegen", "export", "base", "testing")),
 ]
 
 HEAD = """# All public names
@@ -51,6 +51,7 @@ SECTIONS = {
         DriftDisplay RiskCoverageDisplay ComparisonDisplay GroupDisplay""",
     "Report": "write_report",
     "Save and load": "save load to_dict from_dict",
+    "Export: `calibkit.export`": "export.*",
     "Decide by a threshold": """decision_curve DecisionCurve risk_coverage_curve RiskCoverage
         area_under_risk_coverage""",
     "Certify": "certify Certificate rows_to_certify BinsCertificate",

@@ -171,7 +171,7 @@ def test_a_forgotten_module_or_display_is_seen(monkeypatch):
     assert list(forgotten_modules(without)) == ["testing", "DriftDisplay"]
 
 
-@pytest.mark.parametrize("name", ["codegen", "decisions", "online"])
+@pytest.mark.parametrize("name", ["codegen", "decisions", "export", "online"])
 def test_help_of_a_package_shows_what_it_holds(name):
     module = getattr(calibkit, name)
     assert {n for n in vars(module) if n[0] != "_"} == set(module.__all__)

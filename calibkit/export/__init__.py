@@ -1,1 +1,7 @@
-"""Fitted calibrators as SQL, ONNX or plain code."""
+"""Fitted calibrators, thresholds and decision rules as SQL, ONNX or plain code."""
+
+__all__: list[str] = []
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
