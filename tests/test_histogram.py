@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.special import logit
+from scipy.stats import beta, binom
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
@@ -286,26 +287,93 @@ def test_weights_are_rows_on_any_machine(ensemble):
 # -- the certificate ------------------------------------------------------------------------
 
 
-def test_certificate_is_the_formula_and_survives_a_file():
+def exact(cal, level, tests):
+    """Largest distance from a value to an end of its interval, by quantiles of beta laws."""
+    tail, worst = (1.0 - level) / (2 * tests), 0.0
+    for value, n, k, r in zip(cal.value_, cal.count_, cal.events_, cal.border_rows_, strict=True):
+        m, ends = n - r, []
+        for events in {k, k - r} if n > 0 else ():
+            if 0 <= events <= m:  # the row on the border was an event, or was not
+                low = beta.ppf(tail, events, m - events + 1) if events > 0 else 0.0
+                high = beta.ppf(1 - tail, events + 1, m - events) if events < m else 1.0
+                ends += [abs(value - low), abs(high - value)]
+        worst = max([worst, *ends])
+    return worst
+
+
+def by_hoeffding(cal, level, tests):
+    """The bound of Gupta and Ramdas, with any label on the border."""
+    filled = cal.count_ > 0
+    n, r = cal.count_[filled], cal.border_rows_[filled]
+    radius = np.sqrt(np.log(2 * tests / (1 - level)) / (2 * (n - r)))
+    shift = np.abs(cal.value_[filled] - cal.events_[filled] / n)
+    return ((n - r) / n * radius + r / n + shift).max()
+
+
+@pytest.mark.parametrize("strategy", ["quantile", "uniform"])
+@pytest.mark.parametrize("smoothing", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("rate", [0.0, 0.01, 0.3, 1.0])
+def test_certificate_is_the_exact_interval_and_survives_a_file(strategy, smoothing, rate):
     rng = np.random.default_rng(0)
-    p = rng.random(1003)
-    y = (rng.random(1003) < p).astype(int)
-    cal = HistogramBinningCalibrator(n_bins=10, smoothing=0).fit(p, y)
-    found = from_dict(to_dict(cal)).certify_bins(0.95)
-    assert found == cal.certify_bins(0.95)
-    n = cal.count_[1:].min()
-    for bound, tests in ((found.conditional, 10), (found.marginal, 1)):
-        expected = (n - 1) / n * np.sqrt(np.log(2 * tests / 0.05) / (2 * (n - 1))) + 1 / n
-        np.testing.assert_allclose(bound, expected, rtol=1e-12)
-    assert (found.n_bins, found.n_per_bin, found.n_empty) == (10, 100, 0)
-    # Theorem 3 of Gupta and Ramdas leaves the labels on borders out: little is lost.
-    assert found.conditional < np.sqrt(np.log(400) / (2 * 99)) + 0.01
-    smooth = HistogramBinningCalibrator(n_bins=10, smoothing=4.0).fit(p, y).certify_bins(0.95)
-    assert found.conditional < smooth.conditional < found.conditional + 2 / 104
-    many = HistogramBinningCalibrator(n_bins=500, smoothing=0).fit(p, y)
-    assert many.certify_bins().conditional == 1.0
-    assert "within" in str(found)
-    assert isinstance(found, BinsCertificate)
+    p = rng.random(503)
+    y = (rng.random(503) < rate).astype(int)
+    y[:2] = 0, 1
+    cal = HistogramBinningCalibrator(n_bins=8, strategy=strategy, smoothing=smoothing).fit(p, y)
+    for level in (0.5, 0.9, 0.999):
+        found = from_dict(to_dict(cal)).certify_bins(level)
+        assert isinstance(found, BinsCertificate)
+        assert found == cal.certify_bins(level)
+        for bound, tests in ((found.conditional, 8), (found.marginal, 1)):
+            np.testing.assert_allclose(bound, exact(cal, level, tests), rtol=1e-9)
+            assert bound <= by_hoeffding(cal, level, tests)
+    assert (found.n_bins, found.n_per_bin, found.n_empty) == (8, cal.count_.min(), 0)
+
+
+def test_certificate_grows_with_level_and_bins_and_falls_with_rows():
+    rng = np.random.default_rng(0)
+    p, u = rng.random(4000), rng.random(4000)
+    y = (u < p).astype(int)
+    make = HistogramBinningCalibrator
+
+    def bound(cal, level=0.9):
+        found = cal.certify_bins(level)
+        assert 0 < found.marginal <= found.conditional <= 1
+        return found.conditional
+
+    for low, high in ((0.5, 0.8), (0.8, 0.99)):
+        assert bound(make().fit(p, y), low) < bound(make().fit(p, y), high)
+    assert bound(make(n_bins=5).fit(p, y)) < bound(make(n_bins=50).fit(p, y))
+    assert bound(make().fit(p, y)) < bound(make().fit(p[:400], y[:400]))
+    rare = make().fit(p, (u < 0.01).astype(int))
+    assert 3 * bound(rare) < by_hoeffding(rare, 0.9, 10)
+    assert bound(make(n_bins=1000, smoothing=0).fit(p, y)) > 0.9  # four rows tell next to nothing
+
+
+@pytest.mark.parametrize("n", [2, 3, 6])
+@pytest.mark.parametrize("smoothing", [0.0, 1.0])
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
+def test_the_bounds_fail_rarely_for_few_rows_by_brute_force(n, smoothing, alpha):
+    """All events of two bins of n rows, all rates, and both labels of the row on the border."""
+    p = np.arange(2 * n) / (2 * n)
+    cal = HistogramBinningCalibrator(n_bins=2, smoothing=smoothing).fit(p, np.arange(2 * n) % 2)
+    k = np.arange(n + 1)
+    off, rate = {}, np.concatenate((np.linspace(0, 1, 101), [1e-3, 0.999]))
+    for first in k:
+        for second in k:
+            cal.events_ = np.array([first, second], dtype=float)
+            cal.value_ = (cal.events_ + smoothing / 2) / (n + smoothing)
+            found, gap = cal.certify_bins(1 - alpha), abs(cal.value_[:, None] - rate)
+            off[first, second] = gap > found.conditional + 1e-12, gap > found.marginal + 1e-12
+    for label in (0, 1):
+        one = binom.pmf(k[:, None], n, rate)
+        two = binom.pmf(k[:, None] - label, n - 1, rate)
+        any_off, each = 0.0, np.zeros((2, len(rate), len(rate)))
+        for (i, j), (all_bins, new) in off.items():
+            law = one[i][:, None] * two[j]
+            any_off += law * (all_bins[0][:, None] | all_bins[1])
+            each += law * np.stack(np.broadcast_arrays(new[0][:, None], new[1]))
+        assert any_off.max() <= alpha + 1e-9
+        assert each.max() <= alpha + 1e-9
 
 
 def test_equal_width_certificate_needs_no_continuous_scores():
@@ -317,8 +385,7 @@ def test_equal_width_certificate_needs_no_continuous_scores():
     filled = cal.count_[cal.count_ > 0]
     assert found.n_empty == 4 - len(filled) == 1
     assert found.n_per_bin == filled.min()
-    expected = np.sqrt(np.log(2 * len(filled) / 0.1) / (2 * filled.min()))
-    np.testing.assert_allclose(found.conditional, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.conditional, exact(cal, 0.9, len(filled)), rtol=1e-9)
     assert "1 have none" in str(found)
 
 
