@@ -8,6 +8,8 @@ from .._typing import FloatArray, IntArray
 
 #: Rows of a matrix are worked on in blocks of about this many numbers, so that they stay in cache.
 BLOCK = 1 << 15
+#: Calibrated log-odds stay within this distance of 0, so that no probability is 0 or 1.
+LARGEST = 34.0
 
 
 def row_blocks(n_rows: int, n_columns: int = 1) -> list[slice]:

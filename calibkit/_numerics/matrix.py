@@ -41,11 +41,11 @@ _ENOUGH = 50
 #: How much a difference between leave-one-out losses decides, of 1: they are estimates.
 _DECISION = 0.15
 #: Least log-probability where nothing is mixed in: that of the smallest float32.
-_LOWEST = float(np.log(np.finfo(np.float32).tiny))
+LEAST_LOG = float(np.log(np.finfo(np.float32).tiny))
 #: Added to second derivatives, beyond their rounding: where all rows are certain there are none.
 _DAMPING = 1e-9
 #: Largest ``h``.
-_STEEP = 30.0
+STEEP = 30.0
 
 
 class Ridge(NamedTuple):
@@ -122,7 +122,7 @@ def tempered(z: FloatArray, beta: float, mix: float = 0.0) -> FloatArray:
     q *= beta
     if mix == 0.0:
         q -= np.log(np.exp(q).sum(axis=0))
-        return np.maximum(q, _LOWEST, out=q)
+        return np.maximum(q, LEAST_LOG, out=q)
     np.exp(q, out=q)
     q *= (1.0 - mix) / q.sum(axis=0)
     q += mix / len(q)
@@ -139,7 +139,7 @@ def stride(least: int, k: int) -> int:
 
 def curved(l: FloatArray) -> FloatArray:  # noqa: E741
     """``-log(1 - exp(l))``."""
-    return -np.log(np.maximum(-np.expm1(l), np.exp(-_STEEP)))
+    return -np.log(np.maximum(-np.expm1(l), np.exp(-STEEP)))
 
 
 class SoftmaxRows:

@@ -14,7 +14,7 @@ from .._core.scores import Scores
 from .._core.warnings import silent
 from .._numerics.binning import assign
 from .._numerics.cells import Cells, coarse_cells
-from .._numerics.links import expit, logit
+from .._numerics.links import LARGEST, expit, logit
 from .._numerics.logistic import separation
 from .._numerics.spline import leave_one_out
 from .._typing import FloatArray, Scale
@@ -28,7 +28,7 @@ from ._auto_classes import (
     predict_classes,
 )
 from ._beta import BetaCalibrator
-from ._spline import LARGEST, MOST_CELLS, SplineCalibrator
+from ._spline import MOST_CELLS, SplineCalibrator
 from ._summed import SummedCalibrator
 from ._venn_abers import VennAbersCalibrator
 
@@ -233,6 +233,8 @@ class AutoCalibrator(SummedCalibrator):
         "n_rows_": "float",
     }
     _traits: ClassVar[frozenset[str]] = frozenset({"monotone", "multiclass", "soft_labels"})
+    _mixed: ClassVar[float] = _MIXED
+    _beyond: ClassVar[float] = _BEYOND
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 from .._core.inputs import Rows
 from .._core.scores import Scores
 from .._numerics.design import design_effect
-from .._numerics.links import expit, row_blocks
+from .._numerics.links import LARGEST, expit, row_blocks
 from .._numerics.matrix import (
     Coefficients,
     Ridge,
@@ -40,8 +40,8 @@ _MOST_ROWS = 1e10
 _MOST_CURVED = 300
 #: The prior of the weights of the maps counts as so many rows.
 _PRIOR = 3.0
-#: Smallest log-probability that maps bend; and that outputs have, relative to the largest.
-_LOWEST, _FLOOR = -40.0, -34.0
+#: Smallest log-probability that maps bend.
+_LOWEST = -40.0
 #: Numbers that are kept in memory between passes; of more, each fit starts from one to a sample.
 _KEPT = 1 << 21
 #: Numbers in the systems of equations of the rows that are left out, for each map.
@@ -374,7 +374,7 @@ def predict_classes(s: Scores, made: ClassMap) -> FloatArray:
         base *= ratio
         eta += base
         eta -= eta.max(axis=0)
-        np.maximum(eta, _FLOOR, out=eta)
+        np.maximum(eta, -LARGEST, out=eta)
         np.exp(eta, out=eta)
         eta /= eta.sum(axis=0)
         out[rows] = eta.T

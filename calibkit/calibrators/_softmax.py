@@ -13,7 +13,7 @@ from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import SeparationWarning, silent, warn_of_separation
 from .._numerics.design import design_effect
-from .._numerics.links import row_blocks
+from .._numerics.links import LARGEST, row_blocks
 from .._numerics.matrix import Coefficients, LogBlocks, Ridge, SoftmaxFit, SoftmaxRows, tempered
 from .._numerics.temperature import label_wins
 from .._numerics.weights import row_count
@@ -21,8 +21,6 @@ from .._typing import FloatArray, IntArray, Scale
 from ._log_odds import LogOddsCalibrator
 from ._temperature import TemperatureCalibrator
 
-#: No logit lies further below the largest of its row, so that no probability is 0 or 1.
-_LOWEST = -34.0
 #: Coefficients are smaller.
 _LARGEST = 1e100
 #: Up to so many log-probabilities are kept during a fit; of more each pass computes them anew.
@@ -124,7 +122,7 @@ class SoftmaxCalibrator(LogOddsCalibrator):
         for rows in row_blocks(n, k):
             eta = coefficients.scores_apart(log_p(rows))
             eta -= eta.max(axis=0)
-            np.exp(np.maximum(eta, _LOWEST, out=eta), out=eta)
+            np.exp(np.maximum(eta, -LARGEST, out=eta), out=eta)
             eta /= eta.sum(axis=0)
             out[rows] = eta.T
         return out[:, 1] if s.values.ndim == 1 else out

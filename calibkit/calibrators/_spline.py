@@ -11,15 +11,13 @@ from .._core.base import StateKind
 from .._core.params import check_flag, check_int
 from .._core.scores import Scores
 from .._numerics.cells import Cells, coarse_cells
-from .._numerics.links import expit
+from .._numerics.links import LARGEST, expit
 from .._numerics.spline import fit_spline, leave_one_out, natural_spline
 from .._typing import FloatArray, Scale
 from ._summed import SummedCalibrator
 
 #: Values of the score that the spline is fitted to: more change no answer by 1e-4.
 MOST_CELLS = 256
-#: Calibrated log-odds stay within this distance of 0, so that no probability is 0 or 1.
-LARGEST = 34.0
 
 
 class SplineCalibrator(SummedCalibrator):
