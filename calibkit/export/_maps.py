@@ -6,22 +6,20 @@ Each function repeats the arithmetic of a class's ``_predict``, operation by ope
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
 from .. import __version__
 from .._core.base import BaseCalibrator
-from .._core.errors import InputError, InputTypeError
+from .._core.errors import InputTypeError
 from .._core.inputs import LARGEST_LOGIT, RANGE_TOLERANCE, SUM_TOLERANCE
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Clip, Scores
-from .._numerics.binning import assign
 from .._numerics.links import LARGEST
-from .._numerics.links import logit as log_odds
-from .._numerics.matrix import LEAST_LOG, STEEP
-from .._typing import FloatArray, IntArray, Scale
+from .._numerics.matrix import LEAST_LOG
+from .._typing import FloatArray, Scale
 from ..calibrators import (
     BetaCalibrator,
     HistogramBinningCalibrator,
@@ -39,7 +37,6 @@ from ._program import (
     affine,
     apply,
     column,
-    constant,
     entry,
     pick,
     place,
