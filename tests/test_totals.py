@@ -7,21 +7,32 @@ import pytest
 from scipy.stats import binom
 
 from calibkit._numerics.exact import clopper_pearson
-from calibkit._numerics.totals import STAKES, log_wealth, ratio_bounds
+from calibkit._numerics.totals import log_wealth, ratio_bounds, stakes
 
 
-def test_wealth_is_the_mean_of_products_of_bets():
+def test_wealth_is_the_product_of_bets():
     rng = np.random.default_rng(0)
     groups, wrong = rng.integers(0, 40, 300), rng.random(300) < 0.1
-    ends = np.array([1, 2, 17, 100, 300])
-    found = log_wealth(groups, 0.2 - wrong, ends, 0.8 * 20)
-    for end, log in zip(ends, found, strict=True):
-        totals = np.bincount(groups[:end], 0.2 - wrong[:end])
-        wealth = [np.prod(1.0 + s * totals / (0.8 * 20)) for s in STAKES]
-        assert log == pytest.approx(np.log(np.mean(wealth)), abs=1e-10)
+    ends, base = np.array([0, 1, 2, 17, 100, 300]), rng.random(40)
+    stake = np.array([0.05, 0.05, 0.05, 0.03, 0.01, 0.01])
+    for added in (None, base):
+        found = log_wealth(groups, 0.2 - wrong, ends, stake, added)
+        for end, s, log in zip(ends, stake, found, strict=True):
+            totals = np.bincount(groups[:end], 0.2 - wrong[:end], 40)
+            wealth = np.prod(1.0 + s * (totals + (0.0 if added is None else added)))
+            assert log == pytest.approx(np.log(wealth), abs=1e-10)
     mixed = rng.permutation(300)
-    again = log_wealth(groups[mixed], 0.2 - wrong[mixed], np.array([300]), 0.8 * 20)
+    again = log_wealth(groups[mixed], 0.2 - wrong[mixed], ends[-1:], stake[-1:], base)
     assert again[0] == pytest.approx(found[-1], abs=1e-10)
+
+
+def test_a_stake_is_never_lost_and_falls_with_the_number_of_groups():
+    rate = np.linspace(0.001, 0.999, 50)
+    most = stakes(np.array([0]), rate, 8, 0.1) * 8 * (1 - rate)
+    assert (most <= 1).all()
+    few, many = (stakes(np.array([n]), 0.1, 8, 0.1)[0] for n in (400, 6400))
+    assert many == pytest.approx(few / 4)
+    assert few * 8 * 0.9 == pytest.approx(1.5 * np.sqrt(2 * np.log(10) * 9 / 512))
 
 
 def test_bounds_of_a_rate_are_where_the_wealth_reaches_its_limit():
@@ -33,13 +44,20 @@ def test_bounds_of_a_rate_are_where_the_wealth_reaches_its_limit():
     assert bounds[:, 3].tolist() == [0.0, 1.0]  # a cell without rows
     for k in range(3):
         n, wrong, (low, high) = rows[cells == k], events[cells == k], bounds[:, k]
-        for x, loss in (
-            (high * n - wrong, 8 * (1 - high)),  # the rate is at least ``high``
-            (wrong - low * n, 8 * low),  # the rate is at most ``low``
-        ):
-            wealth = np.mean([np.prod(1.0 + s * x / loss) for s in STAKES])
+        for x, rate in ((high * n - wrong, high), (wrong - low * n, 1 - low)):
+            wealth = np.prod(1.0 + stakes(np.array([len(n)]), rate, 8, 0.05) * x)
             assert wealth == pytest.approx(20.0, rel=1e-6)
         assert low < wrong.sum() / n.sum() < high
+
+
+def test_all_rates_above_an_upper_bound_are_refuted():
+    rng, rates = np.random.default_rng(3), np.linspace(0.001, 0.999, 200)
+    for _ in range(50):
+        rows = rng.integers(1, 6, int(rng.integers(2, 200))).astype(float)
+        events = rng.binomial(rows.astype(int), rng.random() ** 2)
+        stake = stakes(np.array([len(rows)]), rates, 5, 0.1)
+        logs = np.log1p(stake * (rates * rows[:, None] - events[:, None])).sum(axis=0)
+        assert (np.diff(logs) > -1e-9).all()
 
 
 def test_bounds_of_groups_of_one_are_exact_binomial():
@@ -53,9 +71,9 @@ def test_bounds_of_groups_of_one_are_exact_binomial():
 def test_all_or_no_rows_with_the_event(none):
     rows = np.full(30, 4.0)
     low, high = ratio_bounds(none * rows, rows, np.zeros(30, int), 1, 4, 0.05)
-    assert (low[0], high[0]) == pytest.approx((0.8, 1.0) if none else (0.0, 0.2), abs=0.05)
-    # No test of 30 independent groups can say more.
-    assert binom.cdf(0, 30, 1 - low[0] if none else high[0]) < 0.05
+    bound = 1 - low[0] if none else high[0]
+    # The exact test of 30 independent groups, of which none is all one way.
+    assert binom.cdf(0, 30, bound) == pytest.approx(0.05, abs=2e-3)
 
 
 @pytest.mark.parametrize("size", [1, 6])

@@ -1,10 +1,13 @@
 """Bets on the means of bounded totals of independent groups; rows of one group may be dependent.
 
-Let x be a group's total and ``-loss`` the least that it can be. For each stake s in [0, 1 / loss],
-``1 + s * x`` is at least 0 and, where the mean of x is at most 0, has a mean of at most 1. So has
-the product over independent groups, and a mixture of such products over stakes that are fixed
-beforehand. By Markov's inequality it reaches 1 / tail with a probability of at most ``tail``,
-whatever the laws of the groups are. Neither the order of rows nor a seed matters.
+Groups are independent draws from one population. Let x be a group's total and ``-loss`` the least
+that it can be. For each stake s in [0, 1 / loss], ``1 + s * x`` is at least 0 and, where the mean
+of x is at most 0, has a mean of at most 1. So has the product over groups. By Markov's inequality
+it reaches 1 / tail with a probability of at most ``tail``, whatever the laws of the groups are.
+Neither the order of rows nor a seed matters.
+
+Only groups that have rows at all take part (x is 0 without). Which ones do may decide the stake:
+among them the mean of x has the same sign as among all groups. Sizes and labels must not.
 
 ``size`` is the largest number of rows that a group can have. Groups of one row need no bets: their
 counts are binomial.
@@ -17,39 +20,55 @@ import numpy as np
 from .._typing import FloatArray, IntArray
 from .exact import clopper_pearson
 
-#: Stakes as fractions of the largest one. With 1 itself one group could take all.
-STAKES = np.append(0.999, 2.0 ** -np.arange(0.5, 7.1, 0.5))
+#: Stake in units of the best one for groups of full size whose rows are all alike. Smaller groups,
+#: and groups whose rows differ, vary less and allow more.
+_BOLD = 1.5
+#: Part of its wealth that a bet can lose by one group.
+_MOST = 0.999
 #: Halvings of an interval of rates.
 _HALVINGS = 40
 
 
-def log_mean(logs: FloatArray) -> FloatArray:
-    """Logarithm of the mean wealth, along the first axis."""
-    most = logs.max(axis=0)
-    out: FloatArray = most + np.log(np.exp(logs - most).mean(axis=0))
+def stakes(n_groups: IntArray, rate: FloatArray | float, size: int, tail: float) -> FloatArray:
+    """Stakes on ``rate * rows - events`` of a group, if so many groups have rows.
+
+    Of the number of groups only the nearest power of two counts, so that few stakes are needed.
+    """
+    n = 2.0 ** np.rint(np.log2(np.maximum(n_groups, 1)))
+    spread, loss = (np.maximum(v, 1e-300) for v in (rate * (1.0 - rate), size * (1.0 - rate)))
+    alike = np.sqrt(-2.0 * np.log(tail) / (n * spread)) / size
+    out: FloatArray = np.minimum(_BOLD * alike, _MOST / loss)
     return out
 
 
 def log_wealth(
-    groups: IntArray, x: FloatArray, ends: IntArray, loss: float, stakes: FloatArray = STAKES
+    groups: IntArray,
+    x: FloatArray,
+    ends: IntArray,
+    stake: FloatArray,
+    base: FloatArray | None = None,
 ) -> FloatArray:
     """Logarithm of the wealth by bets on the totals of x in the first ``ends`` rows.
 
-    The p-value of "the mean total is at most 0" is ``exp(-log_wealth)``, or 1 if that is less.
-    Time O(n log n) for n rows: each row changes the total of one group.
+    Each end has its stake; ``base`` is what is added to the totals of the groups. The p-value of
+    "the mean total is at most 0" is ``exp(-log_wealth)``, or 1 if that is less. Each row changes
+    the total of one group: time O(n log n), and O(n) for each distinct stake.
     """
     order = np.argsort(groups, kind="stable")
-    sums = np.cumsum(x[order])
     first = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    before = np.append(0.0, sums)[first]
-    size = np.diff(np.append(first, len(groups)))
-    after, own = np.empty((2, len(groups)))
-    after[order] = sums - np.repeat(before, size)
-    own[order] = sums - x[order] - np.repeat(before, size)
-    logs = [
-        np.cumsum(np.log1p(s / loss * after) - np.log1p(s / loss * own))[ends - 1] for s in stakes
-    ]
-    return log_mean(np.array(logs))
+    sums = np.append(0.0, np.cumsum(x[order]))
+    start = sums[first] - (0.0 if base is None else base[groups[order][first]])
+    start = np.repeat(start, np.diff(np.append(first, len(groups))))
+    before, after = np.empty((2, len(groups)))
+    before[order], after[order] = sums[:-1] - start, sums[1:] - start
+    out = np.empty(len(ends))
+    for s in np.unique(stake):
+        at = np.flatnonzero(stake == s)
+        rows = slice(ends[at].max())
+        steps = np.log1p(s * after[rows]) - np.log1p(s * before[rows])
+        out[at] = np.append(0.0, np.cumsum(steps))[ends[at]]
+        out[at] += 0.0 if base is None else np.log1p(s * base).sum()
+    return out
 
 
 def ratio_bounds(
@@ -60,31 +79,37 @@ def ratio_bounds(
     ``events`` and ``rows`` have an entry for each group that has rows in a cell, and ``cells`` says
     in which. Each bound is exceeded with a probability of at most ``tail``.
     """
-    return (
-        1.0 - _upper(rows - events, rows, cells, n_cells, size, tail),
-        _upper(events, rows, cells, n_cells, size, tail),
-    )
+    low = 1.0 - upper_rate(rows - events, rows, cells, n_cells, size, tail)
+    return low, upper_rate(events, rows, cells, n_cells, size, tail)
 
 
-def _upper(
-    events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
+def upper_rate(
+    events: FloatArray,
+    rows: FloatArray,
+    cells: IntArray,
+    n_cells: int,
+    size: int,
+    tail: float,
+    planned: float | None = None,
 ) -> FloatArray:
-    """The lowest rates that are refuted, with all above them.
+    """Rates that are exceeded with a probability of at most ``tail``.
 
-    For the rate r, x is ``r * rows - events`` and the loss is ``size * (1 - r)``. Their ratio rises
-    with r, so the wealth of each fraction does.
+    All rates above them are refuted too: with the rate r, r * rows - events times the stake rises.
+    Where the stake falls as 1 / sqrt(r (1 - r)), the slope has the sign of
+    ``r * (rows - events) + (1 - r) * events``, and where it rises as 1 / (1 - r), of
+    ``rows - events``. Stakes are those for the tail ``planned``.
     """
     happened, n = (np.bincount(cells, v, n_cells).astype(np.float64) for v in (events, rows))
     share = np.where(n > 0, happened / np.maximum(n, 1.0), 1.0)
     if size == 1:
         return clopper_pearson(share, n, 1.0 - 2.0 * tail)[1]
+    n_groups = np.bincount(cells, minlength=n_cells)
     # At the share itself the totals sum to 0, and no stake has gained.
     inside, outside = share, np.ones(n_cells)
     for _ in range(_HALVINGS):
-        middle = 0.5 * (inside + outside)
-        rate = middle[cells]
-        most = (rate * rows - events) / (size * np.maximum(1.0 - rate, 1e-300))
-        logs = [np.bincount(cells, np.log1p(s * most), n_cells) for s in STAKES]
-        refuted = log_mean(np.array(logs)) >= -np.log(tail)
-        inside, outside = np.where(refuted, inside, middle), np.where(refuted, middle, outside)
+        rate = 0.5 * (inside + outside)
+        stake = stakes(n_groups, rate, size, tail if planned is None else planned)
+        x = rate[cells] * rows - events
+        refuted = np.bincount(cells, np.log1p(stake[cells] * x), n_cells) >= -np.log(tail)
+        inside, outside = np.where(refuted, inside, rate), np.where(refuted, rate, outside)
     return outside
