@@ -1,0 +1,416 @@
+"""Programs as plain code: one function without dependencies, in one of five languages.
+
+One emitter writes all of them, from a table of each language's syntax.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._core.errors import InputError
+from .._core.printed import spelled
+from ._program import ELEMENTWISE, Node, Program
+
+#: Numbers in all tables above which Java's are text: a class holds at most 64 KB of initial values.
+_JAVA_NUMBERS = 4000
+#: Kinds of values by operation; where, stack, pick and pick_at keep that of what they take.
+_KINDS = {"less": "truth", "at_most": "truth", "both": "truth", "either": "truth"}
+_KINDS |= {"negated": "truth", "winner": "whole", "place": "whole"}
+#: Where the facts have the labels that a whole number stands for.
+_LABELS = {"label": "classes", "decision": "decisions"}
+#: Labels that are written as they are; of others their place is returned.
+_PLAIN = (str, int, float)
+_ZERO = {"real": "0.0", "whole": "0", "truth": "false"}
+
+
+@dataclass(frozen=True)
+class Syntax:
+    """Templates of one language, C's by default: a variable v, an expression e, n of them."""
+
+    title: str
+    words: str
+    types: dict[str, str]
+    params: tuple[str, str] = ("x", "x")
+    many: str = ""
+    top: str = ""
+    head: str = ""
+    body: str = ""
+    foot: str = "}"
+    bottom: str = ""
+    comment: str = "//"
+    value: str = "{type} {v} = {e};"
+    variable: str = "{type} {v} = {e};"
+    vector: str = "{type} {v}[{n}];"
+    listed: str = "{type} {v}[{n}] = {{{items}}};"
+    table: str = "static const {type} {v}[{n}] = {{{items}}};"
+    long_table: str = ""
+    out: str = "for (int i = 0; i < {n}; i++) out[i] = {nan};"
+    loop: str = "for ({whole} {i} = 0; {i} < {n}; {i}++) {{"
+    test: str = "if ({e}) {{"
+    end: str = "}"
+    assign: str = "{v} = {e};"
+    give: str = "return {e};"
+    given: str = "return out;"
+    missing: str = "-1"
+    place: str = """{whole} {v} = 0;
+for ({whole} h = {n}; {v} < h;) {{
+    {whole} m = ({v} + h) >> 1;
+    if ({t}[m] <= {e}) {v} = m + 1; else h = m;
+}}"""
+    at: str = "{v}[{i}]"
+    choice: str = "{a} ? {b} : {c}"
+    to_whole: str = "(int) ({e})"
+    to_real: str = "{e}"
+    absent: str = "{v} != {v}"
+    either: str = "{0} || {1}"
+    both: str = "{0} && {1}"
+    negated: str = "!{0}"
+    log: str = "Math.log({0})"
+    log1p: str = "Math.log1p({0})"
+    exp: str = "Math.exp({0})"
+    div: str = "{0} / {1}"
+    inf: str = "Infinity"
+    nan: str = "NaN"
+    add: str = "{0} + {1}"
+    sub: str = "{0} - {1}"
+    mul: str = "{0} * {1}"
+    neg: str = "- {0}"
+    text: Callable[[Any], str] = json.dumps
+    less: str = "{0} < {1}"
+    at_most: str = "{0} <= {1}"
+
+
+_C_WORDS = """auto break case char const continue default do double else enum extern float for goto
+    if inline int long register restrict return short signed sizeof static struct switch typedef
+    union unsigned void volatile while bool true false nullptr constexpr main NAN INFINITY"""
+_JAVA_WORDS = """abstract assert boolean break byte case catch char class const continue default do
+    double else enum extends final finally float for goto if implements import instanceof int
+    interface long native new package private protected public return short static strictfp super
+    switch synchronized this throw throws transient try void volatile while true false null _
+    var record yield sealed permits math double String string"""
+_JS_WORDS = """arguments await break case catch class const continue debugger default delete do else
+    enum eval export extends false finally for function if implements import in instanceof
+    interface let new null package private protected public return static super switch this throw
+    true try typeof undefined var void while with yield async NaN Infinity Math Array"""
+_RUST_WORDS = """as async await break const continue crate dyn else enum extern false fn for if impl
+    in let loop match mod move mut pub ref return self Self static struct super trait true type
+    unsafe use where while abstract become box do final gen macro override priv try typeof unsized
+    virtual yield main f64 i64 usize bool _"""
+
+
+LANGUAGES = {
+    "python": Syntax(
+        "Python", " ".join([*keyword.kwlist, "math", "bisect", "_"]), {},
+        top="import bisect\nimport math\n", head="def {name}({params}):", foot="", comment="#",
+        value="{v} = {e}", variable="{v} = {e}", assign="{v} = {e}", vector="{v} = [0.0] * {n}",
+        listed="{v} = [{items}]", table="{v} = ({items},)", out="out = [{nan}] * {n}",
+        loop="for {i} in range({n}):", test="if {e}:", end="", give="return {e}",
+        given="return out", missing="None", place="{v} = bisect.bisect_right({t}, {e})",
+        choice="{b} if {a} else {c}", to_whole="int({e})", absent="{v} is None or {v} != {v}",
+        either="{0} or {1}", both="{0} and {1}", negated="not {0}",
+        log="math.log({0})", log1p="math.log1p({0})", exp="math.exp(min({0}, 700.0))",
+        inf="math.inf", nan="math.nan", text=ascii,
+    ),
+    "javascript": Syntax(
+        "JavaScript", _JS_WORDS, dict.fromkeys(_ZERO, "let"),
+        head="const {name} = (() => {{", body="return function {name}({params}) {{",
+        foot="    };\n})();", vector="const {v} = new Array({n});",
+        listed="const {v} = [{items}];", table="const {v} = [{items}];",
+        out="const out = new Array({n}).fill({nan});", missing="null", to_whole="{e}",
+        absent='typeof {v} !== "number" || {v} !== {v}',
+    ),
+    "c": Syntax(
+        "C", _C_WORDS, {"real": "double", "whole": "int", "truth": "int"},
+        params=("double x", "const double *x"), many="void", top="#include <math.h>\n",
+        head="{type} {name}({params}) {{", given="return;",
+        log="log({0})", log1p="log1p({0})", exp="exp({0})", inf="INFINITY", nan="NAN",
+    ),
+    "java": Syntax(
+        "Java", _JAVA_WORDS, {"real": "double", "whole": "int", "truth": "boolean"},
+        params=("double x", "double[] x"), many="double[]", top="public final class {Name} {{",
+        body="public static {type} {name}({params}) {{", foot="    }", bottom="}",
+        vector="{type}[] {v} = new {type}[{n}];", listed="{type}[] {v} = {{{items}}};",
+        table="private static final {type}[] {v} = {{{items}}};",
+        long_table="""private static final {type}[] {v} = java.util.Arrays.stream(
+        String.join(",", {text}).split(",")).mapTo{Type}({Box}::parse{Type}).toArray();""",
+        out="double[] out = new double[{n}];\njava.util.Arrays.fill(out, {nan});",
+        inf="Double.POSITIVE_INFINITY", nan="Double.NaN",
+    ),
+    "rust": Syntax(
+        "Rust", _RUST_WORDS, {"real": "f64", "whole": "i64", "truth": "bool"},
+        params=("x: f64", "x: &[f64; {n}]"), many="[f64; {n}]",
+        head="pub fn {name}({params}) -> {type} {{", value="let {v} = {e};",
+        variable="let mut {v}: {type} = {e};", vector="let mut {v}: [{type}; {n}] = [{zero}; {n}];",
+        listed="let {v}: [{type}; {n}] = [{items}];",
+        table="static {v}: [{type}; {n}] = [{items}];", out="let mut out = [{nan}; {n}];",
+        loop="for {i} in 0..{n}i64 {{", test="if {e} {{",
+        place="let {v} = {t}.partition_point(|step| *step <= {e}) as i64;",
+        at="{v}[{i} as usize]", choice="if {a} {{ {b} }} else {{ {c} }}", to_whole="({e} as i64)",
+        to_real="({e} as f64)", log="f64::ln({0})", log1p="f64::ln_1p({0})", exp="f64::exp({0})",
+        inf="f64::INFINITY", nan="f64::NAN",
+    ),
+}  # fmt: skip
+
+
+class _Writer:
+    """Writes one result of a program as a function."""
+
+    def __init__(self, syntax: Syntax, program: Program, tables: int) -> None:
+        self.syntax, self.program = syntax, program
+        self.tables: list[str] = []
+        self.first_table, self.numbers = tables, 0
+        self.lines: list[str] = []
+        self.depth = 2 if syntax.body else 1
+        self.names: dict[Node, str] = {}
+        self.kinds: dict[Node, str] = {}
+
+    def fill(self, template: str, kind: str = "real", **parts: Any) -> str:
+        s = self.syntax
+        types = {"type": s.types.get(kind, ""), "whole": s.types.get("whole", "")}
+        return template.format(**types, zero=_ZERO[kind], nan=s.nan, **parts)
+
+    def line(self, template: str, kind: str = "real", **parts: Any) -> None:
+        text = self.fill(template, kind, **parts)
+        self.lines += ["    " * self.depth + line for line in text.splitlines()]
+
+    @contextmanager
+    def block(self, template: str, **parts: Any) -> Iterator[None]:
+        self.line(template, **parts)
+        self.depth += 1
+        yield
+        self.depth -= 1
+        self.line("{end}", end=self.syntax.end)
+
+    def literal(self, value: Any) -> str:
+        if isinstance(value, (int, np.integer)):
+            return repr(int(value))
+        value = float(value)
+        if value != value:
+            return self.syntax.nan
+        return repr(value).replace("inf", self.syntax.inf)
+
+    def table(self, values: Any, kind: str = "real", spell: Any = None) -> str:
+        """Add a table of constants; its name."""
+        items = [(spell or self.literal)(v) for v in values]
+        name = f"T{self.first_table + len(self.tables)}"
+        self.numbers += len(items)
+        rows = [", ".join(items[i : i + 4]) for i in range(0, len(items), 4)]
+        parts = {"v": name, "n": len(items), "items": ",\n        ".join(rows)}
+        template = self.syntax.table
+        if self.syntax.long_table and self.numbers > _JAVA_NUMBERS:
+            template = self.syntax.long_table
+            plain = [item.replace(self.syntax.inf, "Infinity") for item in items]
+            texts = [",".join(plain[i : i + 2000]) for i in range(0, len(plain), 2000)]
+            parts["text"] = ",\n        ".join(f'"{text}"' for text in texts)
+            parts["Type"], parts["Box"] = ("Double",) * 2 if kind == "real" else ("Int", "Integer")
+        self.tables.append(self.fill(template, kind, **parts))
+        return name
+
+    def cast(self, text: str, kind: str, wanted: str) -> str:
+        s = self.syntax
+        if kind == wanted:
+            return text
+        if wanted == "truth":
+            return f"({text} != {_ZERO[kind]})"
+        if kind == "truth":
+            one = "1.0" if wanted == "real" else "1"
+            return f"({s.choice.format(a=text, b=one, c=_ZERO[wanted])})"
+        return (s.to_real if wanted == "real" else s.to_whole).format(e=text)
+
+    def term(self, node: Node, wanted: str, i: str = "") -> str:
+        """A node's value as a kind; of a vector the entry i."""
+        text = self.names[node]
+        if node.size:
+            text = self.syntax.at.format(v=text, i=i)
+        return self.cast(text, self.kinds[node], wanted)
+
+    def formula(self, node: Node, i: str = "") -> str:
+        """An operation element by element, as an expression."""
+        s, op, kind = self.syntax, node.op, self.kinds[node]
+        wanted = {"where": ["truth", kind, kind]}.get(op)
+        wanted = wanted or ["truth" if op in ("both", "either", "negated") else "real"] * 2
+        a = [self.term(arg, w, i) for arg, w in zip(node.args, wanted, strict=False)]
+        if op == "where":
+            return s.choice.format(a=a[0], b=a[1], c=a[2])
+        if op in ("minimum", "maximum"):  # NaN stays NaN
+            first = f"{a[0]} {'<' if op == 'minimum' else '>'} {a[1]}"
+            first = s.either.format(first, f"{a[0]} != {a[0]}")
+            return s.choice.format(a=first, b=a[0], c=a[1])
+        return str(getattr(s, op)).format(*a)
+
+    def write(self, node: Node) -> None:
+        """Declare a node's value; inputs and constants are written where they are used."""
+        s, op, args = self.syntax, node.op, node.args
+        kinds = {self.kinds[a] for a in (args[1:] if op == "where" else args[:1])}
+        if op == "stack":
+            kinds = {self.kinds[a] for a in args}
+        passed = kinds.pop() if len(kinds) == 1 else "real"
+        kind = passed if op in ("where", "stack", "pick", "pick_at") else _KINDS.get(op, "real")
+        kind = node.kind if op == "entry" else kind
+        self.kinds[node] = kind
+        name = self.names[node] = f"v{len(self.names)}"
+        if op in ELEMENTWISE:
+            if not node.size:
+                self.line(s.value, kind, v=name, e=self.formula(node))
+                return
+            self.line(s.vector, kind, v=name, n=node.size)
+            with self.block(s.loop, i="i", n=node.size):
+                self.line(s.assign, v=s.at.format(v=name, i="i"), e=self.formula(node, "i"))
+        elif op in ("total", "largest", "winner"):
+            self.reduce(node, name, kind)
+        else:
+            getattr(self, op)(node, name, kind)
+
+    def input(self, node: Node, name: str, kind: str) -> None:
+        self.names[node] = "x" if self.program.n_inputs == 1 else f"x[{node.data}]"
+
+    def constant(self, node: Node, name: str, kind: str) -> None:
+        self.names[node] = self.table(node.data) if node.size else self.literal(node.data)
+
+    def stack(self, node: Node, name: str, kind: str) -> None:
+        if [(a.op, a.data) for a in node.args] == [("input", i) for i in range(len(node.args))]:
+            if node.size == self.program.n_inputs > 1:
+                self.names[node] = "x"
+                return
+        items = ", ".join(self.term(a, kind) for a in node.args)
+        self.line(self.syntax.listed, kind, v=name, n=node.size, items=items)
+
+    def pick(self, node: Node, name: str, kind: str) -> None:
+        self.names[node] = f"{self.names[node.args[0]]}[{node.data}]"
+
+    def pick_at(self, node: Node, name: str, kind: str) -> None:
+        e = self.term(node.args[0], kind, self.term(node.args[1], "whole"))
+        self.line(self.syntax.value, kind, v=name, e=e)
+
+    def reduce(self, node: Node, name: str, kind: str) -> None:
+        s, (vector,) = self.syntax, node.args
+        at = [self.term(vector, "real", i) for i in ("i", "0", name)]
+        self.line(s.variable, kind, v=name, e=at[1] if node.op == "largest" else _ZERO[kind])
+        with self.block(s.loop, i="i", n=vector.size):
+            if node.op == "total":
+                e = f"{name} + {at[0]}"
+            elif node.op == "largest":
+                e = s.choice.format(a=f"{at[0]} > {name}", b=at[0], c=name)
+            else:
+                e = s.choice.format(a=f"{at[0]} > {at[2]}", b="i", c=name)
+            self.line(s.assign, v=name, e=e)
+
+    def affine(self, node: Node, name: str, kind: str) -> None:
+        s, (vector,), (matrix, offsets) = self.syntax, node.args, node.data
+        weights, added = self.table(np.ravel(matrix)), self.table(offsets)
+        self.line(s.vector, kind, v=name, n=node.size)
+        here = s.at.format(v=name, i="i")
+        with self.block(s.loop, i="i", n=node.size):
+            self.line(s.assign, v=here, e=s.at.format(v=added, i="i"))
+            with self.block(s.loop, i="j", n=vector.size):
+                weight = s.at.format(v=weights, i=f"(i * {vector.size} + j)")
+                self.line(s.assign, v=here, e=f"{here} + {weight} * {self.term(vector, kind, 'j')}")
+
+    def place(self, node: Node, name: str, kind: str) -> None:
+        steps, number = self.table(node.data), self.term(node.args[0], "real")
+        self.line(self.syntax.place, v=name, t=steps, n=len(node.data), e=number)
+
+    def entry(self, node: Node, name: str, kind: str) -> None:
+        table, index = self.table(node.data, kind), self.term(node.args[0], "whole")
+        e = self.syntax.at.format(v=table, i=index)
+        self.line(self.syntax.value, kind, v=name, e=e)
+
+    def function(self, name: str, result: str) -> str:
+        """The function that returns a result."""
+        s, program, node = self.syntax, self.program, self.program.results[result]
+        n = program.n_inputs
+        missing = s.nan if node.kind == "real" else s.missing
+        if node.size:
+            self.line(s.out, n=node.size)
+        score = "x" if n == 1 else s.at.format(v="x", i="i")
+        with self.block(s.loop, i="i", n=n) if n > 1 else nullcontext():
+            self.refuse(s.absent.format(v=score), missing, node)
+        for each in Program(n, {result: node}, program.valid).nodes():
+            self.write(each)
+            if each is program.valid:
+                valid = self.term(each, "truth")
+                self.refuse(s.negated.format(valid), missing, node)
+        if node.size:
+            with self.block(s.loop, i="i", n=node.size):
+                self.line(s.assign, v=s.at.format(v="out", i="i"), e=self.term(node, "real", "i"))
+        self.give(self.last(node, program.facts.get(_LABELS.get(result, ""))), node)
+        many = node.size > 0
+        type_ = s.many if many else s.types.get("real" if node.kind == "real" else "whole", "")
+        params = s.params[n > 1].format(n=n) + ", double *out" * (many and s.many == "void")
+        frame = {"name": name, "type": type_.format(n=node.size), "params": params}
+        lines = [
+            s.head.format(**frame),
+            *textwrap.indent("\n".join(self.tables), "    ").split("\n"),
+        ]
+        lines += ["    " + s.body.format(**frame), *self.lines, s.foot]
+        return "\n".join(line for line in lines if line.strip())
+
+    def last(self, node: Node, labels: Any) -> str:
+        """The expression that is returned: in Python and JavaScript labels themselves."""
+        s = self.syntax
+        if node.size:
+            return ""
+        if node.kind == "real" or (node.kind == "truth" and s.missing != "-1"):
+            return self.term(node, node.kind)
+        place = self.term(node, "whole")
+        if not labels or s.missing == "-1" or not all(isinstance(a, _PLAIN) for a in labels):
+            return place
+        return s.at.format(v=self.table(labels, spell=s.text), i=place)
+
+    def give(self, e: str, node: Node) -> None:
+        self.line(self.syntax.given if node.size else self.syntax.give, e=e)
+
+    def refuse(self, condition: str, missing: str, node: Node) -> None:
+        """Return a missing result under a condition."""
+        with self.block(self.syntax.test, e=condition):
+            self.give(missing, node)
+
+
+def write_code(program: Program, language: str, name: str, golden: Any = None) -> str:
+    """A program as the code of a language; its first result has the given name."""
+    syntax = LANGUAGES[language]
+    if not re.fullmatch("[A-Za-z_][A-Za-z_0-9]*", name if isinstance(name, str) else ""):
+        raise InputError(
+            f"name={spelled(name)}; expected a name for a function: letters, digits and _."
+        )
+    if name in syntax.words.split():
+        raise InputError(
+            f"name={spelled(name)} has another meaning in {syntax.title}; expected another name."
+        )
+    names = [name, *(f"{name}_{result}" for result in list(program.results)[1:])]
+    functions, tables = [], 0
+    for function, result in zip(names, program.results, strict=True):
+        writer = _Writer(syntax, program, tables)
+        functions.append(writer.function(function, result))
+        tables += len(writer.tables)
+    top = syntax.top.format(Name=name[0].upper() + name[1:])
+    parts = [*_header(program, syntax, names, golden), top, *functions, syntax.bottom]
+    return "\n".join(filter(None, parts)) + "\n"
+
+
+def _header(program: Program, syntax: Syntax, names: list[str], golden: Any) -> list[str]:
+    """What the code is, with scores and the results that they must give."""
+    facts = program.facts
+    lines = [f"{facts.get('name')}, exported by calibkit {facts.get('version')}."]
+    inputs = ", ".join(map(str, facts.get("inputs", ["x"])))
+    lines.append(f"Input ({facts.get('scale')}): {inputs}")
+    lines += [
+        f"{key}: {json.dumps(facts[key], default=str)}"
+        for key in ("classes", "decisions")
+        if facts.get(key)
+    ]
+    for name, result in zip(names, program.results, strict=True):
+        lines.append(f"{name}: {result}")
+        if golden is not None:
+            for row, value in zip(golden[0].tolist(), golden[1][result].tolist(), strict=True):
+                lines.append(f"  {row if len(row) > 1 else row[0]} -> {value}")
+    return [f"{syntax.comment} {line}" for line in lines]

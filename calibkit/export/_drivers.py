@@ -1,0 +1,229 @@
+"""Plain code, compiled and run: each language reads numbers from stdin and writes the results."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core.errors import InputError
+from .._typing import FloatArray
+from ._golden import Exported
+
+
+class Call(NamedTuple):
+    """One function of an export, with its rows."""
+
+    function: str
+    result: str
+    kind: str
+    size: int
+    labels: list[Any]
+    columns: FloatArray
+
+
+@dataclass(frozen=True)
+class Driver:
+    """How a language is compiled and run, and a program that calls exported functions."""
+
+    title: str
+    tools: tuple[str, ...]
+    file: str
+    compile: str
+    run: str
+    program: str
+    one: str
+    many: str = ""
+    version: str = "--version"
+
+
+DRIVERS = {
+    "javascript": Driver(
+        "Node.js", ("node",), "main.js", "", "node main.js",
+        """{code}
+const input = require("fs").readFileSync(0), out = [];
+const data = new Float64Array(input.buffer.slice(input.byteOffset, input.byteOffset + input.length));
+let at = 0;
+const get = (d) => {{ at += d; return d === 1 ? data[at - 1] : Array.from(data.subarray(at - d, at)); }};
+const put = (v, labels) => {{
+    for (const e of Array.isArray(v) ? v : [v])
+        out.push(e === null ? NaN : labels.length ? labels.indexOf(e) : Number(e));
+}};
+{calls}
+process.stdout.write(Buffer.from(new Float64Array(out).buffer));
+""",
+        "for (let r = 0; r < {n}; r++) put({f}(get({d})), {labels});",
+    ),
+    "c": Driver(
+        "gcc", ("gcc",), "main.c", "gcc -O2 -o main main.c -lm", "./main",
+        """#include <stdio.h>
+{code}
+static double x[100000], y[100000];
+static double get(void) {{ double v = 0.0; if (fread(&v, 8, 1, stdin) != 1) return 0.0; return v; }}
+int main(void) {{
+{calls}
+return 0;
+}}
+""",
+        "for (int r = 0; r < {n}; r++) {{ for (int i = 0; i < {d}; i++) x[i] = get();"
+        " y[0] = {f}({x}); fwrite(y, 8, 1, stdout); }}",
+        "for (int r = 0; r < {n}; r++) {{ for (int i = 0; i < {d}; i++) x[i] = get();"
+        " {f}({x}, y); fwrite(y, 8, {size}, stdout); }}",
+    ),
+    "java": Driver(
+        "Java", ("javac", "java"), "Main.java", "javac -J-Xmx1g -d . {files}",
+        "java -Xmx1g -cp . Main",
+        """import java.io.*;
+import java.nio.*;
+class Main {{
+static ByteBuffer data;
+static DataOutputStream out;
+static double[] get(int d) {{
+    double[] x = new double[d];
+    for (int i = 0; i < d; i++) x[i] = data.getDouble();
+    return x;
+}}
+static void put(double... y) throws IOException {{
+    for (double v : y) out.writeLong(Long.reverseBytes(Double.doubleToLongBits(v)));
+}}
+public static void main(String[] a) throws IOException {{
+    data = ByteBuffer.wrap(System.in.readAllBytes()).order(ByteOrder.LITTLE_ENDIAN);
+    out = new DataOutputStream(new BufferedOutputStream(System.out));
+{calls}
+    out.flush();
+}}
+}}
+""",
+        "for (int r = 0; r < {n}; r++) put({Class}.{f}(get({d}){first}));",
+    ),
+    "rust": Driver(
+        "rustc", ("rustc",), "main.rs", "rustc -A warnings -O -o main main.rs", "./main",
+        """use std::io::{{Read, Write}};
+{code}
+fn get<const N: usize>(data: &[u8], at: &mut usize) -> [f64; N] {{
+    let mut x = [0.0; N];
+    for v in x.iter_mut() {{
+        *v = f64::from_le_bytes(data[*at..*at + 8].try_into().unwrap());
+        *at += 8;
+    }}
+    x
+}}
+fn main() {{
+    let (mut data, mut out, mut at) = (Vec::new(), Vec::<f64>::new(), 0usize);
+    std::io::stdin().read_to_end(&mut data).unwrap();
+{calls}
+    let bytes: Vec<u8> = out.iter().flat_map(|v| v.to_le_bytes()).collect();
+    std::io::stdout().write_all(&bytes).unwrap();
+}}
+""",
+        "for _ in 0..{n} {{ let x = get::<{d}>(&data, &mut at); out.push({f}({x}) as f64); }}",
+        "for _ in 0..{n} {{ let x = get::<{d}>(&data, &mut at); out.extend({f}({x})); }}",
+    ),
+}  # fmt: skip
+
+
+def run_unit(codes: Sequence[Exported], columns: Sequence[FloatArray]) -> list[dict[str, Any]]:
+    """The results of several exports in one language, compiled and run together."""
+    language = codes[0].language
+    calls = [_calls(code, rows) for code, rows in zip(codes, columns, strict=True)]
+    flat = [call for each in calls for call in each]
+    if language == "python":
+        spaces: dict[str, Any] = {}
+        for code in codes:
+            exec(str(code), spaces)
+        values = [_in_python(spaces[call.function], call) for call in flat]
+    else:
+        data = b"".join(np.asarray(c.columns, dtype="<f8").tobytes() for c in flat)
+        read = np.frombuffer(_compiled(language, codes, flat, data), dtype="<f8")
+        sizes = [len(c.columns) * max(c.size, 1) for c in flat]
+        values = np.split(read, np.cumsum(sizes)[:-1])
+    shaped = iter([_shaped(v, call) for v, call in zip(values, flat, strict=True)])
+    return [{call.result: next(shaped) for call in each} for each in calls]
+
+
+def _calls(code: Exported, columns: FloatArray) -> list[Call]:
+    labels = {"label": code.facts.get("classes"), "decision": code.facts.get("decisions")}
+    return [
+        Call(function, result, code.results[result], size, labels.get(result) or [], columns)
+        for result, (function, size) in code.facts["functions"].items()
+    ]
+
+
+def _in_python(function: Any, call: Call) -> FloatArray:
+    rows = call.columns.tolist()
+    given = [function(row if len(row) > 1 else row[0]) for row in rows]
+    if call.labels and set(given) & set(call.labels):
+        given = [None if v is None else call.labels.index(v) for v in given]
+    return np.array([np.nan if v is None else v for v in given], dtype=np.float64)
+
+
+def _shaped(values: FloatArray, call: Call) -> FloatArray:
+    values = np.array(values, dtype=np.float64)
+    if call.kind != "real":
+        values[values == -1] = np.nan
+    return values.reshape(len(call.columns), call.size) if call.size else values
+
+
+def _compiled(language: str, codes: Sequence[Exported], calls: list[Call], data: bytes) -> bytes:
+    driver = DRIVERS[language]
+    for tool in driver.tools:
+        if shutil.which(tool) is None:
+            raise InputError(f"{tool} is not installed; expected {driver.title} on the PATH.")
+    with tempfile.TemporaryDirectory() as folder:
+        files = {driver.file: ""}
+        if language == "java":  # a public class needs a file of its own
+            files |= {f"{_class(c)}.java": str(c) for c in codes}
+        lines = "\n".join(_line(driver, call) for call in calls)
+        files[driver.file] = driver.program.format(code="\n".join(codes), calls=lines)
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        if driver.compile:
+            _run(driver.compile.format(files=" ".join(files)), folder)
+        return _run(driver.run, folder, data)
+
+
+def _run(command: str, folder: str, data: bytes = b"") -> bytes:
+    made = subprocess.run(command.split(), cwd=folder, input=data, capture_output=True, check=False)
+    if made.returncode:
+        raise RuntimeError(f"{command} failed: {made.stderr.decode(errors='replace')[-2000:]}")
+    return made.stdout
+
+
+def _class(code: Exported) -> str:
+    name = next(iter(code.facts["functions"].values()))[0]
+    return str(name[0].upper() + name[1:])
+
+
+def _line(driver: Driver, call: Call) -> str:
+    d = call.columns.shape[1]
+    rust = driver.title == "rustc"
+    template = driver.many if driver.many and call.size else driver.one
+    return template.format(
+        f=call.function,
+        n=len(call.columns),
+        d=d,
+        size=call.size,
+        x=("x[0]" if d == 1 else "&x" if rust else "x"),
+        first="[0]" if d == 1 else "",
+        Class="",
+        labels=json.dumps(call.labels),
+    )
+
+
+def version_of(language: str) -> str:
+    """The name and version of what runs a language."""
+    if language == "python":
+        return f"Python {platform.python_version()}"
+    tool = DRIVERS[language].tools[0]
+    if shutil.which(tool) is None:
+        raise InputError(f"{tool} is not installed; expected it on the PATH.")
+    text = subprocess.run([tool, "--version"], capture_output=True, check=True, text=True).stdout
+    return f"{DRIVERS[language].title} {text.splitlines()[0]}"
