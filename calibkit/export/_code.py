@@ -11,13 +11,14 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .._core.errors import InputError
 from .._core.printed import spelled
+from ._golden import Exported
 from ._program import ELEMENTWISE, Node, Program
 
 #: Numbers in all tables above which Java's are text: a class holds at most 64 KB of initial values.
@@ -277,10 +278,10 @@ class _Writer:
         self.names[node] = self.table(node.data) if node.size else self.literal(node.data)
 
     def stack(self, node: Node, name: str, kind: str) -> None:
-        if [(a.op, a.data) for a in node.args] == [("input", i) for i in range(len(node.args))]:
-            if node.size == self.program.n_inputs > 1:
-                self.names[node] = "x"
-                return
+        columns = [a.data if a.op == "input" else None for a in node.args]
+        if columns == list(range(self.program.n_inputs)) != [0]:
+            self.names[node] = "x"
+            return
         items = ", ".join(self.term(a, kind) for a in node.args)
         self.line(self.syntax.listed, kind, v=name, n=node.size, items=items)
 
@@ -342,7 +343,7 @@ class _Writer:
         if node.size:
             with self.block(s.loop, i="i", n=node.size):
                 self.line(s.assign, v=s.at.format(v="out", i="i"), e=self.term(node, "real", "i"))
-        self.give(self.last(node, program.facts.get(_LABELS.get(result, ""))), node)
+        self.give(self.last(node, _labels(program, s, result)), node)
         many = node.size > 0
         type_ = s.many if many else s.types.get("real" if node.kind == "real" else "whole", "")
         params = s.params[n > 1].format(n=n) + ", double *out" * (many and s.many == "void")
@@ -354,7 +355,7 @@ class _Writer:
         lines += ["    " + s.body.format(**frame), *self.lines, s.foot]
         return "\n".join(line for line in lines if line.strip())
 
-    def last(self, node: Node, labels: Any) -> str:
+    def last(self, node: Node, labels: list[Any]) -> str:
         """The expression that is returned: in Python and JavaScript labels themselves."""
         s = self.syntax
         if node.size:
@@ -362,7 +363,7 @@ class _Writer:
         if node.kind == "real" or (node.kind == "truth" and s.missing != "-1"):
             return self.term(node, node.kind)
         place = self.term(node, "whole")
-        if not labels or s.missing == "-1" or not all(isinstance(a, _PLAIN) for a in labels):
+        if not labels:
             return place
         return s.at.format(v=self.table(labels, spell=s.text), i=place)
 
@@ -375,40 +376,47 @@ class _Writer:
             self.give(missing, node)
 
 
-def write_code(program: Program, language: str, name: str, golden: Any = None) -> str:
+def _labels(program: Program, syntax: Syntax, result: str) -> list[Any]:
+    """The labels that a function returns in place of whole numbers: in Python and JavaScript."""
+    labels = program.facts.get(_LABELS.get(result, ""), [])
+    plain = syntax.missing != "-1" and all(isinstance(a, _PLAIN) for a in labels)
+    return list(labels) if plain else []
+
+
+def write_code(program: Program, language: str, name: str, golden: Any = None) -> Exported:
     """A program as the code of a language; its first result has the given name."""
     syntax = LANGUAGES[language]
-    if not re.fullmatch("[A-Za-z_][A-Za-z_0-9]*", name if isinstance(name, str) else ""):
+    if not (isinstance(name, str) and re.fullmatch("[A-Za-z_][A-Za-z_0-9]*", name)):
         raise InputError(
-            f"name={spelled(name)}; expected a name for a function: letters, digits and _."
+            f"name={spelled(name)}; expected the name of a function: letters, digits and _."
         )
     if name in syntax.words.split():
         raise InputError(
             f"name={spelled(name)} has another meaning in {syntax.title}; expected another name."
         )
-    names = [name, *(f"{name}_{result}" for result in list(program.results)[1:])]
-    functions, tables = [], 0
-    for function, result in zip(names, program.results, strict=True):
+    functions: dict[str, tuple[str, int, list[Any]]] = {}
+    texts, tables = [], 0
+    for result, node in program.results.items():
+        function = f"{name}_{result}" if functions else name
+        functions[result] = (function, node.size, _labels(program, syntax, result))
         writer = _Writer(syntax, program, tables)
-        functions.append(writer.function(function, result))
+        texts.append(writer.function(function, result))
         tables += len(writer.tables)
+    program = replace(program, facts={**program.facts, "functions": functions})
     top = syntax.top.format(Name=name[0].upper() + name[1:])
-    parts = [*_header(program, syntax, names, golden), top, *functions, syntax.bottom]
-    return "\n".join(filter(None, parts)) + "\n"
+    parts = [*_header(program, syntax, golden), top, "\n\n".join(texts), syntax.bottom]
+    return Exported("\n".join(filter(None, parts)) + "\n", language, program)
 
 
-def _header(program: Program, syntax: Syntax, names: list[str], golden: Any) -> list[str]:
+def _header(program: Program, syntax: Syntax, golden: Any) -> list[str]:
     """What the code is, with scores and the results that they must give."""
     facts = program.facts
-    lines = [f"{facts.get('name')}, exported by calibkit {facts.get('version')}."]
-    inputs = ", ".join(map(str, facts.get("inputs", ["x"])))
+    lines = [f"{json.dumps(facts.get('name'))[1:-1]}, exported by calibkit {facts.get('version')}."]
+    inputs = json.dumps(facts.get("inputs", []))
     lines.append(f"Input ({facts.get('scale')}): {inputs}")
-    lines += [
-        f"{key}: {json.dumps(facts[key], default=str)}"
-        for key in ("classes", "decisions")
-        if facts.get(key)
-    ]
-    for name, result in zip(names, program.results, strict=True):
+    known = ("classes", "decisions")
+    lines += [f"{k}: {json.dumps(facts[k], default=str)}" for k in known if facts.get(k)]
+    for result, (name, _, _) in facts["functions"].items():
         lines.append(f"{name}: {result}")
         if golden is not None:
             for row, value in zip(golden[0].tolist(), golden[1][result].tolist(), strict=True):

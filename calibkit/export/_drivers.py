@@ -23,6 +23,7 @@ class Call(NamedTuple):
     """One function of an export, with its rows."""
 
     function: str
+    unit: str
     result: str
     kind: str
     size: int
@@ -50,9 +51,13 @@ DRIVERS = {
         "Node.js", ("node",), "main.js", "", "node main.js",
         """{code}
 const input = require("fs").readFileSync(0), out = [];
-const data = new Float64Array(input.buffer.slice(input.byteOffset, input.byteOffset + input.length));
+const start = input.byteOffset;
+const data = new Float64Array(input.buffer.slice(start, start + input.length));
 let at = 0;
-const get = (d) => {{ at += d; return d === 1 ? data[at - 1] : Array.from(data.subarray(at - d, at)); }};
+const get = (d) => {{
+    at += d;
+    return d === 1 ? data[at - 1] : Array.from(data.subarray(at - d, at));
+}};
 const put = (v, labels) => {{
     for (const e of Array.isArray(v) ? v : [v])
         out.push(e === null ? NaN : labels.length ? labels.indexOf(e) : Number(e));
@@ -102,10 +107,11 @@ public static void main(String[] a) throws IOException {{
 }}
 }}
 """,
-        "for (int r = 0; r < {n}; r++) put({Class}.{f}(get({d}){first}));",
+        "for (int r = 0; r < {n}; r++) put({unit}.{f}(get({d}){first}));",
     ),
     "rust": Driver(
-        "rustc", ("rustc",), "main.rs", "rustc -A warnings -O -o main main.rs", "./main",
+        "rustc", ("rustc",), "main.rs",
+        "rustc --edition 2021 -A warnings -O -o main main.rs", "./main",
         """use std::io::{{Read, Write}};
 {code}
 fn get<const N: usize>(data: &[u8], at: &mut usize) -> [f64; N] {{
@@ -150,17 +156,19 @@ def run_unit(codes: Sequence[Exported], columns: Sequence[FloatArray]) -> list[d
 
 
 def _calls(code: Exported, columns: FloatArray) -> list[Call]:
-    labels = {"label": code.facts.get("classes"), "decision": code.facts.get("decisions")}
+    functions = code.facts["functions"]
+    first = next(iter(functions.values()))[0]
+    unit = first[0].upper() + first[1:]
     return [
-        Call(function, result, code.results[result], size, labels.get(result) or [], columns)
-        for result, (function, size) in code.facts["functions"].items()
+        Call(name, unit, result, code.results[result], size, labels, columns)
+        for result, (name, size, labels) in functions.items()
     ]
 
 
 def _in_python(function: Any, call: Call) -> FloatArray:
     rows = call.columns.tolist()
     given = [function(row if len(row) > 1 else row[0]) for row in rows]
-    if call.labels and set(given) & set(call.labels):
+    if call.labels:
         given = [None if v is None else call.labels.index(v) for v in given]
     return np.array([np.nan if v is None else v for v in given], dtype=np.float64)
 
@@ -180,7 +188,8 @@ def _compiled(language: str, codes: Sequence[Exported], calls: list[Call], data:
     with tempfile.TemporaryDirectory() as folder:
         files = {driver.file: ""}
         if language == "java":  # a public class needs a file of its own
-            files |= {f"{_class(c)}.java": str(c) for c in codes}
+            units = dict.fromkeys(call.unit for call in calls)
+            files |= {f"{u}.java": str(c) for u, c in zip(units, codes, strict=True)}
         lines = "\n".join(_line(driver, call) for call in calls)
         files[driver.file] = driver.program.format(code="\n".join(codes), calls=lines)
         for name, text in files.items():
@@ -197,23 +206,18 @@ def _run(command: str, folder: str, data: bytes = b"") -> bytes:
     return made.stdout
 
 
-def _class(code: Exported) -> str:
-    name = next(iter(code.facts["functions"].values()))[0]
-    return str(name[0].upper() + name[1:])
-
-
 def _line(driver: Driver, call: Call) -> str:
     d = call.columns.shape[1]
-    rust = driver.title == "rustc"
+    whole = "&x" if driver.title == "rustc" else "x"
     template = driver.many if driver.many and call.size else driver.one
     return template.format(
         f=call.function,
         n=len(call.columns),
         d=d,
         size=call.size,
-        x=("x[0]" if d == 1 else "&x" if rust else "x"),
+        x="x[0]" if d == 1 else whole,
         first="[0]" if d == 1 else "",
-        Class="",
+        unit=call.unit,
         labels=json.dumps(call.labels),
     )
 
