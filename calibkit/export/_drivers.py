@@ -84,7 +84,8 @@ return 0;
         " {f}({x}, y); fwrite(y, 8, {size}, stdout); }}",
     ),
     "java": Driver(
-        "Java", ("javac", "java"), "Main.java", "javac -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC -proc:none -d . {files}",
+        "Java", ("javac", "java"), "Main.java",
+        "javac -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC -proc:none -d . {files}",
         "java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp . Main",
         """import java.io.*;
 import java.nio.*;
