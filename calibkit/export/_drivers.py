@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,10 +43,27 @@ class Driver:
     program: str
     one: str
     many: str = ""
-    version: str = "--version"
 
 
 DRIVERS = {
+    "python": Driver(
+        "Python", (sys.executable,), "main.py", "", f"{sys.executable}\n-I\nmain.py",
+        """{code}
+import array
+import sys
+data, out, at = array.array("d", sys.stdin.buffer.read()), array.array("d"), 0
+def get(d):
+    global at
+    at += d
+    return data[at - 1] if d == 1 else data[at - d : at].tolist()
+def put(v, labels):
+    for e in v if isinstance(v, list) else [v]:
+        out.append(math.nan if e is None else labels.index(e) if labels else float(e))
+{calls}
+out.tofile(sys.stdout.buffer)
+""",
+        "for _ in range({n}): put({f}(get({d})), {labels})",
+    ),
     "javascript": Driver(
         "Node.js", ("node",), "main.js", "", "node main.js",
         """{code}
@@ -142,16 +159,10 @@ def run_unit(codes: Sequence[Exported], columns: Sequence[FloatArray]) -> list[d
     language = codes[0].language
     calls = [_calls(code, rows) for code, rows in zip(codes, columns, strict=True)]
     flat = [call for each in calls for call in each]
-    if language == "python":
-        spaces: dict[str, Any] = {}
-        for code in codes:
-            exec(str(code), spaces)
-        values = [_in_python(spaces[call.function], call) for call in flat]
-    else:
-        data = b"".join(np.asarray(c.columns, dtype="<f8").tobytes() for c in flat)
-        read = np.frombuffer(_compiled(language, codes, flat, data), dtype="<f8")
-        sizes = [len(c.columns) * max(c.size, 1) for c in flat]
-        values = np.split(read, np.cumsum(sizes)[:-1])
+    data = b"".join(np.asarray(c.columns, dtype="<f8").tobytes() for c in flat)
+    read = np.frombuffer(_compiled(language, codes, flat, data), dtype="<f8")
+    sizes = [len(c.columns) * max(c.size, 1) for c in flat]
+    values = np.split(read, np.cumsum(sizes)[:-1])
     shaped = iter([_shaped(v, call) for v, call in zip(values, flat, strict=True)])
     return [{call.result: next(shaped) for call in each} for each in calls]
 
@@ -166,14 +177,6 @@ def _calls(code: Exported, columns: FloatArray) -> list[Call]:
     ]
 
 
-def _in_python(function: Any, call: Call) -> FloatArray:
-    rows = call.columns.tolist()
-    given = [function(row if len(row) > 1 else row[0]) for row in rows]
-    if call.labels:
-        given = [None if v is None else call.labels.index(v) for v in given]
-    return np.array([np.nan if v is None else v for v in given], dtype=np.float64)
-
-
 def _shaped(values: FloatArray, call: Call) -> FloatArray:
     values = np.array(values, dtype=np.float64)
     if call.kind != "real":
@@ -183,9 +186,7 @@ def _shaped(values: FloatArray, call: Call) -> FloatArray:
 
 def _compiled(language: str, codes: Sequence[Exported], calls: list[Call], data: bytes) -> bytes:
     driver = DRIVERS[language]
-    for tool in driver.tools:
-        if shutil.which(tool) is None:
-            raise InputError(f"{tool} is not installed; expected {driver.title} on the PATH.")
+    _found(driver)
     with tempfile.TemporaryDirectory() as folder:
         files = {driver.file: ""}
         if language == "java":  # a public class needs a file of its own
@@ -200,8 +201,16 @@ def _compiled(language: str, codes: Sequence[Exported], calls: list[Call], data:
         return _run(driver.run, folder, data)
 
 
+def _found(driver: Driver) -> tuple[str, ...]:
+    for tool in driver.tools:
+        if shutil.which(tool) is None:
+            raise InputError(f"{tool} is not installed; expected {driver.title} on the PATH.")
+    return driver.tools
+
+
 def _run(command: str, folder: str, data: bytes = b"") -> bytes:
-    made = subprocess.run(command.split(), cwd=folder, input=data, capture_output=True, check=False)
+    words = command.split("\n") if "\n" in command else command.split()
+    made = subprocess.run(words, cwd=folder, input=data, capture_output=True, check=False)
     if made.returncode:
         raise RuntimeError(f"{command} failed: {made.stderr.decode(errors='replace')[-2000:]}")
     return made.stdout
@@ -219,16 +228,12 @@ def _line(driver: Driver, call: Call) -> str:
         x="x[0]" if d == 1 else whole,
         first="[0]" if d == 1 else "",
         unit=call.unit,
-        labels=json.dumps(call.labels),
+        labels=(ascii if driver.title == "Python" else json.dumps)(call.labels),
     )
 
 
 def version_of(language: str) -> str:
     """The name and version of what runs a language."""
-    if language == "python":
-        return f"Python {platform.python_version()}"
-    tool = DRIVERS[language].tools[0]
-    if shutil.which(tool) is None:
-        raise InputError(f"{tool} is not installed; expected it on the PATH.")
-    text = subprocess.run([tool, "--version"], capture_output=True, check=True, text=True).stdout
-    return f"{DRIVERS[language].title} {text.splitlines()[0]}"
+    tool = _found(DRIVERS[language])[0]
+    text = _run(f"{tool}\n--version", ".").decode().splitlines()[0]
+    return text if text.startswith(DRIVERS[language].title) else f"{DRIVERS[language].title} {text}"
