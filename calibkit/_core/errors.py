@@ -13,7 +13,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 #: Where names for users are. The checks of calibkit.base are for the methods of authors.
-_PUBLIC = ("", ".online", ".codegen", ".decisions", ".displays", ".base")
+_PUBLIC = ("", ".online", ".codegen", ".decisions", ".displays", ".export", ".base")
 #: Parts that call the package as a user does.
 _OUTSIDE = ("_cli", "testing")
 #: What :func:`called` has said, innermost last: in which function, of whom, of which part.
