@@ -1,6 +1,8 @@
 """Fitted calibrators, thresholds and decision rules as SQL, ONNX or plain code."""
 
-__all__: list[str] = []
+from ._golden import golden_vectors as golden_vectors
+
+__all__ = ["golden_vectors"]
 
 
 def __dir__() -> list[str]:

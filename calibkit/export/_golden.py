@@ -19,7 +19,18 @@ from ._program import Program
 
 
 class Exported(str):
-    """The text of an export, with what :func:`check_export` needs to know about it.
+    """The text of an export: a string that knows its language and what it computes.
+
+    :func:`check_export` runs it. What you cut or join of it is a plain string.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    language : str
+        The language, or the dialect of SQL.
+    program : Program
+        What was exported.
 
     Attributes
     ----------
@@ -29,6 +40,15 @@ class Exported(str):
         Class, version, scale, class labels and names of the inputs.
     results : dict of str to str
         The kind of each result: "real", "whole" or "truth".
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.export import to_sql
+    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    >>> query = to_sql(cal, dialect="duckdb")
+    >>> query.language, query.facts["name"]
+    ('duckdb', 'PlattCalibrator')
     """
 
     language: str
