@@ -106,14 +106,20 @@ def column(index: int) -> Node:
 def apply(op: str, *args: Operand) -> Node:
     """An operation element by element."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
-    kind: Kind = "truth" if op in _TRUTHS else nodes[-1].kind
+    kind: Kind = "truth" if op in _TRUTHS else _common(nodes[1:]) if op == "where" else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
+
+
+def _common(nodes: tuple[Node, ...]) -> Kind:
+    """The kind of all nodes, or a real number."""
+    kinds = {node.kind for node in nodes}
+    return kinds.pop() if len(kinds) == 1 else "real"
 
 
 def stack(*parts: Operand) -> Node:
     """A vector of numbers."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in parts)
-    return Node("stack", nodes, size=len(nodes), kind=nodes[0].kind)
+    return Node("stack", nodes, size=len(nodes), kind=_common(nodes))
 
 
 def pick(vector: Node, index: int) -> Node:
