@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, trace
 from .._core.certification import Certificate, Settings
+from .._core.certified_groups import grouping
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows, check_lengths, group_codes, validate_weights
 from .._core.labels import validate_group_labels, validate_labels
@@ -250,6 +251,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
         finite: bool | None = None,
         n_bins: int = 15,
         random_state: Any = 0,
+        groups: Any = None,
+        max_group_size: int | None = None,
     ) -> Certificate:
         """Bound the calibration error from held-out rows, with a confidence level.
 
@@ -259,7 +262,7 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             Rows that were not used in ``fit``.
         y : array-like of shape (n,)
             Their labels.
-        level, finite, n_bins, random_state : optional
+        level, finite, n_bins, random_state, groups, max_group_size : optional
             As in :meth:`BaseCalibrator.certify`.
 
         Returns
@@ -284,7 +287,9 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             calibrator = self.calibrators_[0]
             s = response_of(self.estimators_[0], X, self.classes_, self.response_method)
         check_lengths(len(s), len(codes), ("X", "y"))
-        return calibrator._certify(s, codes, Settings(level, finite, n_bins, random_state))
+        independent = grouping(groups, max_group_size, len(codes))
+        settings = Settings(level, finite, n_bins, random_state, independent)
+        return calibrator._certify(s, codes, settings)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class with the largest calibrated probability.

@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
-from .certification import Certificate, Settings, certify_counts, counts_of
+from .certification import Certificate, Settings, certify_rows
+from .certified_groups import grouping
 from .columns import column_names, match_columns
 from .errors import InputError
 from .inputs import (
@@ -211,13 +212,11 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         if proba.shape[1] > 2:
             winners, confidence = largest(proba)
             right = (winners == codes).view(np.int8)
-            counts = counts_of(np.minimum(confidence, 1.0), right)
-            return certify_counts(counts, settings, kind="top_label")
+            return certify_rows(np.minimum(confidence, 1.0), right, settings, kind="top_label")
         n_outputs = self._n_outputs()
         if n_outputs is not None and settings.finite is None:
             settings = settings._replace(finite=True)
-        counts = counts_of(proba[:, 1], codes.astype(np.int8))
-        return certify_counts(counts, settings, n_outputs)
+        return certify_rows(proba[:, 1], codes.astype(np.int8), settings, n_outputs)
 
     # -- what a user calls ------------------------------------------------------------------
 
@@ -331,6 +330,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         finite: bool | None = None,
         n_bins: int = 15,
         random_state: Any = 0,
+        groups: Any = None,
+        max_group_size: int | None = None,
     ) -> Certificate:
         """Bound the calibration error from held-out rows, with a confidence level.
 
@@ -350,6 +351,10 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             Number of equal-mass bins for the lower bound if the outputs are continuous.
         random_state : int, RandomState, Generator or None, default=0
             Seed of the simulation for that lower bound.
+        groups : array-like of shape (n,), optional
+            Group of each row, if only the groups are independent, as in :func:`certify`.
+        max_group_size : int, optional
+            Most rows that a group can have, as in :func:`certify`.
 
         Returns
         -------
@@ -384,7 +389,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         check_lengths(len(s), len(codes), ("X", "y"))
         if len(s) == 0:
             raise InputError("X has 0 sample(s); expected at least one held-out row.")
-        return now._certify(s, codes, Settings(level, finite, n_bins, random_state))
+        independent = grouping(groups, max_group_size, len(codes))
+        return now._certify(s, codes, Settings(level, finite, n_bins, random_state, independent))
 
     # -- what other calibrators call -------------------------------------------------------------
 

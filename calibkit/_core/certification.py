@@ -20,9 +20,11 @@ from .._numerics.binning import (
 )
 from .._numerics.debias import merge_small, squared_error
 from .._numerics.exact import simultaneous
+from .._numerics.group_bounds import group_bounds, group_counts
 from .._numerics.inversion import of_sums
 from .._numerics.region import divergence, mean_gaps, radius
 from .._typing import FloatArray, IntArray
+from .certified_groups import Grouping
 from .errors import InputError
 from .params import check_flag, check_int, check_real, generator, percent
 
@@ -50,6 +52,8 @@ _FINITE = 0.01
 _MOST_BINS = 1000
 #: With more outputs, bins of several outputs give a better lower bound: noise averages out.
 _FEW_OUTPUTS = 30
+#: With groups: more outputs take too long.
+_MOST_GROUPED = 1000
 #: Rows per output with which intervals of single outputs bound the error of very many outputs.
 _ENOUGH_ROWS = 100
 
@@ -84,6 +88,8 @@ class Certificate:
     note : str, default=""
         A hint if the scores may belong to the other label, or which probabilities are certified if
         they are not those of ``predict_proba``; otherwise empty.
+    n_groups : int, optional
+        Number of independent groups; None if all rows are independent.
 
     Examples
     --------
@@ -110,6 +116,7 @@ At most 0.12% of new rows have an output that did not occur here.
     unseen: float = 0.0
     kind: str = "binary"
     note: str = ""
+    n_groups: int | None = None
 
     @property
     def says_largest(self) -> bool:
@@ -148,8 +155,9 @@ At most 0.12% of new rows have an output that did not occur here.
                 "upper bound bin the scores, for instance with ScalingBinningCalibrator(n_bins=10)."
                 f"{self._note()}"
             )
+        among = "" if self.n_groups is None else f" in {self.n_groups:,} groups"
         text = (
-            f"Certified with {sure} confidence on {self.n:,} rows: {what} off by "
+            f"Certified with {sure} confidence on {self.n:,} rows{among}: {what} off by "
             f"{_least(self.l1[0])} to {self.l1[1]:.3g} on average (l1; root mean square "
             f"{_least(self.l2[0])} to {self.l2[1]:.3g})"
         )
@@ -352,6 +360,45 @@ class Settings(NamedTuple):
     finite: bool | None
     n_bins: int
     random_state: Any
+    groups: Grouping | None = None
+
+
+def certify_rows(
+    p: FloatArray,
+    y: IntArray,
+    settings: Settings,
+    n_outputs: int | None = None,
+    kind: str = "binary",
+) -> Certificate:
+    """A certificate from rows that are independent, or whose groups are."""
+    if settings.groups is None:
+        return certify_counts(counts_of(p, y), settings, n_outputs, kind)
+    level, seed = settings.level, _checked(settings)
+    value, cells = np.unique(p, return_inverse=True)
+    n, events = (np.bincount(cells, each).astype(np.float64) for each in (None, y))
+    sure = looks_finite(n) if settings.finite is None else settings.finite
+    if not sure or len(value) > _MOST_GROUPED:
+        raise InputError(
+            f"groups, and {len(value):,} different scores in {len(p):,} rows; expected at most "
+            f"{_MOST_GROUPED:,} that nearly all rows share: for continuous scores there is no "
+            "bound from dependent rows. Bin the scores, for instance with "
+            "ScalingBinningCalibrator(n_bins=10), or use estimate(metric, y_true, y_prob, "
+            "groups=...) for approximate intervals."
+        )
+    codes, size = settings.groups
+    counts = group_counts(value, cells, y, codes)
+    low, high, *norms, unseen = group_bounds(counts, size, 1.0 - level, n_outputs, seed)
+    counted: Any = len(p), *norms, value, n, events, low, high, unseen, kind
+    return replace(Certificate(True, level, *counted), n_groups=int(codes.max()) + 1)
+
+
+def _checked(settings: Settings) -> int:
+    """The seed of settings that are valid."""
+    check_real("level", settings.level, low=0.0, high=1.0, open_low=True, open_high=True)
+    check_int("n_bins", settings.n_bins, low=1, high=MOST_BINS)
+    if settings.finite is not None:
+        check_flag("finite", settings.finite)
+    return int(generator(settings.random_state).integers(2**31))
 
 
 def certify_counts(
@@ -361,12 +408,8 @@ def certify_counts(
     kind: str = "binary",
 ) -> Certificate:
     """A certificate from the rows and events of each distinct score."""
-    level, finite, n_bins, random_state = settings
-    check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
-    check_int("n_bins", n_bins, low=1, high=MOST_BINS)
-    if finite is not None:
-        check_flag("finite", finite)
-    seed, n = int(generator(random_state).integers(2**31)), counts[1]
+    level, finite, n_bins, *_ = settings
+    seed, n = _checked(settings), counts[1]
     sure = looks_finite(n) if finite is None else finite
     if not sure and n.sum() < 2:
         raise InputError("there is one row; expected at least two.")
@@ -394,7 +437,7 @@ def certify_classes(
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     each = settings._replace(level=1.0 - (1.0 - level) / len(columns))
     parts = [
-        certify_counts(counts_of(p, y), each if k is None else each._replace(finite=True), k)
+        certify_rows(p, y, each if k is None else each._replace(finite=True), k)
         for (p, y), k in zip(columns, n_outputs or [None] * len(columns), strict=True)
     ]
     return average(parts, level)

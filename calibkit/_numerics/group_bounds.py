@@ -17,13 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from .._typing import FloatArray, IntArray
-from .totals import STAKES, log_mean, ratio_bounds
 
 #: Shares of the failure probability: of the rates; of the bounds of l1 and of l2 above; of those
 #: of l1 and l2 below (from the rates, and from signs); and of the outputs that do not occur.
 _RATES, _ABOVE, _BELOW, _UNSEEN = 0.5, (0.2, 0.1), (0.04, 0.02), 0.1
 #: All patterns of signs are tried if they have at most this many totals.
 _MOST_TOTALS = 1 << 20
+#: Stakes in units of the best one if rows of a group are alike and their rate is 1/2. Groups whose
+#: rows differ, or of rare events, allow more, up to nearly what a group can lose.
+_STAKES, _MOST = (1.0, 2.0, 4.0, 1e9), 0.999
 _HALVINGS = 40
 
 
@@ -66,7 +68,8 @@ def group_bounds(
     value, _, cells, rows, events = counts
     n_cells = len(value)
     tail = 0.5 * failure * _RATES / max(n_cells, n_outputs or 0)
-    low, high = ratio_bounds(events, rows, cells, n_cells, size, tail)
+    low = 1.0 - upper_rates(rows - events, rows, cells, n_cells, size, tail)
+    high = upper_rates(events, rows, cells, n_cells, size, tail)
     least = np.maximum(np.maximum(low - value, value - high), 0.0)
     most = np.maximum(np.abs(value - low), np.abs(high - value))
     largest, m = float(most.max()), counts.sums(rows)
@@ -89,16 +92,52 @@ def group_bounds(
     return GroupBounds(low, high, *ends, unseen)
 
 
+def _stakes(n_groups: IntArray | int, tail: float, scale: FloatArray | float = 2.0) -> FloatArray:
+    """Parts of what a bet can lose; a mixture of bets with these is a bet."""
+    alike = scale * np.sqrt(-2.0 * np.log(tail) / np.maximum(n_groups, 1))
+    return np.minimum(np.multiply.outer(_STAKES, alike), _MOST)
+
+
+def _log_mean(logs: FloatArray) -> FloatArray:
+    """Logarithm of the mean wealth, along the first axis."""
+    most = logs.max(axis=0)
+    out: FloatArray = most + np.log(np.exp(logs - most).mean(axis=0))
+    return out
+
+
+def upper_rates(
+    events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
+) -> FloatArray:
+    """Rates of cells that are exceeded with a probability of at most ``tail``.
+
+    There is an entry for each group that has rows in a cell. Stakes depend on how many groups have,
+    not on their rows, and all rates above a refuted one are refuted too.
+    """
+    happened, n = (np.bincount(cells, v, n_cells).astype(np.float64) for v in (events, rows))
+    n_groups = np.bincount(cells, minlength=n_cells)
+    inside, outside = np.where(n > 0, happened / np.maximum(n, 1.0), 1.0), np.ones(n_cells)
+    for _ in range(_HALVINGS):
+        rate = 0.5 * (inside + outside)
+        others = np.maximum(1.0 - rate, 1e-300)
+        stakes = _stakes(n_groups, tail, np.sqrt(others / rate)) / (size * others)
+        x = rate[cells] * rows - events
+        logs = [np.bincount(cells, np.log1p(s[cells] * x), n_cells) for s in stakes]
+        refuted = _log_mean(np.array(logs)) >= -np.log(tail)
+        inside, outside = np.where(refuted, inside, rate), np.where(refuted, rate, outside)
+    return outside
+
+
 def least_mean(totals: FloatArray, rows: FloatArray, floor: float, size: int, tail: float) -> float:
     """The least of the lower bounds of E[total] / E[rows], one for each row of ``totals``.
 
     No total is below ``-floor`` times the rows of its group.
     """
+    stakes = _stakes(len(rows), tail)
     low, high = -floor, float(totals.sum(axis=1).min() / rows.sum())
     for _ in range(_HALVINGS):
         mean = 0.5 * (low + high)
         x = (totals - mean * rows) / (size * max(floor + mean, 1e-300))
-        logs = log_mean(np.array([np.log1p(s * x).sum(axis=1) for s in STAKES]))
+        logs = _log_mean(np.array([np.log1p(s * x).sum(axis=1) for s in stakes]))
         refuted = logs >= -np.log(tail)
         # The others have a lower bound already.
         totals = totals if refuted.all() else totals[~refuted]
@@ -147,11 +186,11 @@ def _mean_gap_of_many(gaps: FloatArray, m: FloatArray, size: int, tail: float) -
     low, high = float(sums / n), 1.0
     for _ in range(_HALVINGS):
         mean = 0.5 * (low + high)
-        s = STAKES / (size * (1.0 - mean))
+        s = _stakes(len(m), tail) / (size * (1.0 - mean))
         f = np.clip(s * (worst - mean * m).max(), 1e-3, 1.0 - 1e-9)
         k = (-np.log1p(-f) - f) / f**2
         logs = s * (mean * n - sums) - k * s**2 * (mean**2 * (m @ m) + 2.0 * mean * cross + form)
-        refuted = log_mean(logs) >= -np.log(tail)
+        refuted = _log_mean(logs) >= -np.log(tail)
         low, high = (low, mean) if refuted else (mean, high)
     return high
 
@@ -181,4 +220,4 @@ def _unseen(
         known = np.bincount(counts.cells, half[counts.groups], len(counts.value)) > 0
         new, tail = counts.sums(counts.rows * ~known[counts.cells])[~half], failure
         m = m[~half]
-    return float(ratio_bounds(new, m, np.zeros(len(m), int), 1, size, tail)[1][0])
+    return float(upper_rates(new, m, np.zeros(len(m), int), 1, size, tail)[0])

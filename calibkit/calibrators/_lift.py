@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.certification import Certificate, Settings, certify_classes, certify_counts, counts_of
+from .._core.certification import Certificate, Settings, certify_classes, certify_rows
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_classes
@@ -444,12 +444,12 @@ class TopLabelCalibrator(_Lift):
     def _certify(self, s: Scores, codes: IntArray, settings: Settings) -> Certificate:
         # The confidence itself: the largest output of predict_proba may be of another class.
         q, winners = self._confidence(self._prepared(s))
-        counts = counts_of(q, (winners == codes).view(np.int8))
         known = _outputs_of([c for c in self.calibrators_ if c is not None])
         if known and None not in known and settings.finite is None:
             settings = settings._replace(finite=True)
         n_outputs = None if None in known or not known or self.by_class else known[0]
-        return certify_counts(counts, settings, n_outputs, "top_label")
+        right = (winners == codes).view(np.int8)
+        return certify_rows(q, right, settings, n_outputs, "top_label")
 
     def _check_state(self) -> None:
         super()._check_state()

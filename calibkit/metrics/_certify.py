@@ -14,9 +14,11 @@ from .._core.certification import (
     Settings,
     certify_classes,
     certify_counts,
+    certify_rows,
     counts_of,
     upper_bound_of,
 )
+from .._core.certified_groups import grouping
 from .._core.errors import InputError
 from .._core.inputs import validate_scores
 from .._core.params import check_choice, check_int, check_real, generator, with_hints
@@ -55,6 +57,8 @@ def certify(
     pos_label: Any = None,
     classes: Any = None,
     random_state: Any = 0,
+    groups: Any = None,
+    max_group_size: int | None = None,
 ) -> Certificate:
     """Bound the calibration error of a model with confidence, from labeled rows.
 
@@ -87,6 +91,12 @@ def certify(
         All class labels in sorted order. Needed if ``y_true`` lacks some of them.
     random_state : int, RandomState, Generator or None, default=0
         Seed of the simulation behind the lower bounds from bins.
+    groups : array-like of shape (n,), optional
+        Group of each row, such as the patient or the problem. Rows of one group may depend on each
+        other in any way; the groups are independent.
+    max_group_size : int, optional
+        Most rows that a group can have, now and in future. Set it if group sizes vary. Default:
+        the size of the largest group in the data.
 
     Returns
     -------
@@ -106,8 +116,19 @@ def certify(
     with a tenth of the failure probability, extends the l1 and l2 bounds to new rows with the same
     outputs; ``unseen`` is an upper bound of the share of all other new rows. Nothing is asymptotic,
     so the bounds are wider than the intervals of :func:`estimate`, and fail less often than
-    allowed. Rows must be independent and have equal weight: there is no certificate with groups or
-    weights.
+    allowed. Rows must have equal weight: effective numbers of rows are asymptotic and prove
+    nothing.
+
+    Groups: *assumption*: the groups are independent draws, none has more than ``max_group_size``
+    rows, and the outputs are those that occur. *What is proved*: the same bounds, where the rate of
+    an output is the expected number of its events in a group divided by that of its rows, so that
+    large groups count more. They come from bets on the totals of the groups: on
+    ``events - rate * rows`` for each rate (Bonferroni over the outputs), on the sum of
+    ``output - y``, with the sign of each output's gap, for l1, and l2 from both. *What it costs*: a
+    group can hide ``max_group_size`` events of one output, and G groups can't exclude that a share
+    of about 1 / G of all groups is like that; so the largest gap takes many groups, while l1 takes
+    hardly more than independent rows (``benchmarks/proofs.py``). Groups of one row are independent
+    rows.
 
     Continuous scores: the one-sided lower end of the interval of :func:`estimate`. With more than
     30 outputs, unless ``finite=True``, the better of both lower bounds is given, and each bound
@@ -135,7 +156,7 @@ def certify(
     """
     settings = Settings(level, finite, n_bins, random_state)
     if isinstance(y_true, ScoreTable):
-        refuse_beside_table(y_prob, None, pos_label, classes)
+        refuse_beside_table(y_prob, None, pos_label, classes, groups)
         refuse_kind(kind)
         if y_true.weighted:
             raise InputError("the table has weighted rows; expected rows of equal weight.")
@@ -143,13 +164,14 @@ def certify(
         bounds = certify_counts((y_true.p, size, y_true.wy), settings)
         return replace(bounds, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
     rows = validate_problem(y_true, y_prob, pos_label=pos_label, classes=classes)
+    settings = settings._replace(groups=grouping(groups, max_group_size, len(rows.y)))
     kind = infer_kind(kind, rows.scores.n_classes)
     problems = reduce_rows(rows, kind)
     if kind == "classwise":
         return certify_classes([(b.p, b.y) for b in problems], settings)
     b = problems[0]
-    _, n, events = counts = counts_of(b.p, b.y)
-    bounds = certify_counts(counts, settings, kind=kind)
+    bounds = certify_rows(b.p, b.y, settings, kind=kind)
+    _, n, events = counts_of(b.p, b.y)
     area = reversed_area(n, events, n, events) if kind == "binary" else None
     return replace(bounds, note=reversal(area, y_true, y_prob, pos_label))
 
