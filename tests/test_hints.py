@@ -86,14 +86,14 @@ def test_other_names_of_settings(setting, meant):
 
 
 @pytest.mark.parametrize("name", ["one_vs_rest", "top_label", "windowed", "borrowed"])
-def test_a_missing_calibrator_and_groups_of_a_certificate_are_explained(name):
+def test_a_missing_calibrator_and_weights_of_a_certificate_are_explained(name):
     own = CALIBRATORS[name].__name__
     with pytest.raises(TypeError, match=rf"^{own}: calibrator is missing.*{own}\(Platt"):
         CALIBRATORS[name]()
     platt = make_calibrator("platt").fit(RNG.random(60), Y)
     for call in (platt.certify, calibkit.certify):
-        with pytest.raises(TypeError, match="'groups'; expected independent rows"):
-            call(Y, Y, groups=Y)
+        with pytest.raises(TypeError, match="'sample_weight'; expected rows of equal weight"):
+            call(Y, Y, sample_weight=Y)
 
 
 def test_names_stand_for_something():

@@ -126,6 +126,15 @@ CALLS = {
         calibkit.rows_to_detect,
         {"y_prob": P, "error": 0.3, "n_draws": 100},
     ),
+    "certify with groups": (
+        certify,
+        {
+            "y_true": Y,
+            "y_prob": 0.3 + 0.4 * np.round(P),
+            "groups": np.arange(60) // 3,
+            "max_group_size": 3,
+        },
+    ),
     "rows_to_certify": (rows_to_certify, {"error": 1e-9, "n_bins": 2}),
     "prequential_errors": (prequential_errors, {"y_true": Y, "y_prob": P}),
     "from_arrays": (ScoreTable.from_arrays, {"y_true": Y, "y_prob": P}),

@@ -147,7 +147,7 @@ def with_hints(method: _Method) -> _Method:
             own, name = type(args[0]).__name__ if bound else "", method.__name__
             with called(own if name == "__init__" else f"{own}.{name}".lstrip(".")):
                 if name == "certify":
-                    _refuse_dependent(params)
+                    _refuse_weights(params)
                 check_names(params, known)
                 if lacks:
                     fitted = ".fit(X, y)" if "borrows" in type(args[0])._traits else ""
@@ -160,14 +160,15 @@ def with_hints(method: _Method) -> _Method:
     return cast(_Method, checked)
 
 
-def _refuse_dependent(given: Iterable[str]) -> None:
-    """Raise if a certificate is requested for rows with groups or weights."""
+def _refuse_weights(given: Iterable[str]) -> None:
+    """Raise if a certificate is requested for rows with weights."""
     for name in given:
-        if _SYNONYMS.get(name, name) in ("groups", "sample_weight"):
+        if _SYNONYMS.get(name, name) == "sample_weight":
             raise InputTypeError(
-                f"there is no parameter {spelled(name)}; expected independent rows of equal "
-                "weight: a certificate is valid only for such rows. Use one row of each group, or "
-                "estimate(metric, y_true, y_prob), which has groups and sample_weight."
+                f"there is no parameter {spelled(name)}; expected rows of equal weight: an "
+                "effective number of weighted rows is an approximation for many rows and proves "
+                "nothing. Leave the weights out, or use estimate(metric, y_true, y_prob, "
+                "sample_weight=...) for an approximate interval."
             )
 
 

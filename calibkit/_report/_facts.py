@@ -318,7 +318,7 @@ def _uncertifiable(problem: Problem) -> str:
     if problem.weight is not None:
         return "the rows have weights, and the bounds need rows that count the same"
     if problem.groups is not None:
-        return "the rows have groups, and the bounds need independent rows"
+        return "the rows have groups; for bounds in Python use certify(y, p, groups=groups)"
     if _fractional(problem):
         return "the labels are shares of events, and the bounds need labels of two values"
     return ""
