@@ -287,9 +287,8 @@ class CalibratedClassifier(MetaEstimatorMixin, Traced, ClassifierMixin, BaseEsti
             calibrator = self.calibrators_[0]
             s = response_of(self.estimators_[0], X, self.classes_, self.response_method)
         check_lengths(len(s), len(codes), ("X", "y"))
-        independent = grouping(groups, max_group_size, len(codes))
-        settings = Settings(level, finite, n_bins, random_state, independent)
-        return calibrator._certify(s, codes, settings)
+        told = level, finite, n_bins, random_state, grouping(groups, max_group_size, len(codes))
+        return calibrator._certify(s, codes, Settings(*told))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the class with the largest calibrated probability.
