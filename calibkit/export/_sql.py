@@ -1,0 +1,568 @@
+"""Programs as SQL: one expression for a SELECT, or a whole query for a table."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .._core.errors import InputError
+from .._core.params import advice
+from .._core.printed import few, spelled
+from ._golden import Exported
+from ._maps import program_of
+from ._program import ELEMENTWISE, Node, Program
+
+#: Characters that BigQuery and Snowflake take in a query; the fewest of all.
+_MOST_TEXT = 1_000_000
+#: Classes of which a query has a matrix, or at all.
+_MOST_CLASSES, _MOST_COLUMNS = 30, 100
+#: Comparisons of one CASE. Deep trees of CASE are refused by some engines, wide ones are slow.
+_FAN = 8
+#: Beyond these numbers exp and log are errors in some engines.
+_LARGEST_EXP, _LEAST_LOG = 700.0, 2.2250738585072014e-308
+_POWER = 1 << 62
+
+
+def _exponent(x: float) -> str:
+    """All digits, as no engine reads a DECIMAL."""
+    digits, _, power = repr(x).partition("e")
+    return f"{digits.removesuffix('.0')}e{int(power or 0)}"
+
+
+def _halves(x: float) -> str:
+    """A quotient that is exact: SQLite rounds about one of 15,000 long literals wrongly."""
+    text, (top, bottom) = _exponent(x), x.as_integer_ratio()
+    if len(text) < 18 or bottom == 1 or bottom > _POWER**2:
+        return text
+    return f"({top}*1.0/{bottom if bottom <= _POWER else f'{_POWER}/{bottom // _POWER}'})"
+
+
+#: What is written otherwise within quotes.
+_BACKSLASH = {39: "\\'", 92: "\\\\", 10: "\\n", 13: "\\r"}
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """What differs between engines."""
+
+    double: str = "DOUBLE"
+    quotes: str = '""'
+    backslash: bool = True  # whether it escapes in texts
+    number: Callable[[float], str] = _exponent
+    infinity: str = "CAST('Infinity' AS DOUBLE)"
+    present: str = "{x} IS NOT NULL"
+    log: str = "LN"
+    bounded: bool = True  # whether exp of a large number is an error
+    flush: bool = False  # whether a product that underflows is an error
+    largest: tuple[str, str] = ("GREATEST", "LEAST")
+    truths: bool = True  # whether a comparison is a value
+    text: str = "'"
+    stage: str = "AS ("
+    fence: str = ""  # keeps the planner from repeating a shared value where it is used
+
+    def name(self, text: str) -> str:
+        start, end = self.quotes[0], self.quotes[1]
+        if self is DIALECTS["bigquery"]:
+            return start + text.replace("\\", "\\\\").replace(end, "\\" + end) + end
+        if self is DIALECTS["clickhouse"]:
+            text = text.replace("\\", "\\\\")
+        return start + text.replace(end, 2 * end) + end
+
+    def literal(self, value: Any) -> str:
+        """A number, a truth or a text."""
+        if isinstance(value, str):
+            escapes = _BACKSLASH if self.backslash else {39: "''"}
+            return f"{self.text}{value.translate(escapes)}'"
+        if isinstance(value, bool):
+            return str(value).upper() if self.truths else str(int(value))
+        if isinstance(value, int):
+            return str(value) if value >= 0 else f"({value})"
+        if math.isnan(value):
+            return "NULL"
+        text = self.infinity if math.isinf(value) else self.number(abs(value))
+        return f"(-{text})" if value < 0 else text
+
+
+_LARGEST_DOUBLE = "1.7976931348623157e308"
+DIALECTS = {
+    "duckdb": _Dialect(backslash=False, present="NOT isnan({x})", bounded=False),
+    "postgres": _Dialect(
+        double="DOUBLE PRECISION",
+        backslash=False,
+        number="float8 '{}'".format,
+        infinity="float8 'Infinity'",
+        flush=True,
+        present="{x} <> float8 'NaN'",
+        stage="AS MATERIALIZED (",
+    ),
+    "sqlite": _Dialect(
+        double="REAL",
+        backslash=False,
+        number=_halves,
+        infinity="9e999",
+        present="typeof({column}) IN ('integer', 'real')",  # a text would count as 0
+        bounded=False,
+        largest=("MAX", "MIN"),
+        stage="AS MATERIALIZED (",
+    ),
+    "mysql": _Dialect(quotes="``", infinity=_LARGEST_DOUBLE, fence=" LIMIT 9223372036854775807"),
+    "clickhouse": _Dialect(
+        double="Nullable(Float64)",
+        infinity="inf",
+        present="NOT isNaN({x})",
+        bounded=False,
+    ),
+    "spark": _Dialect(
+        quotes="``",
+        number=lambda x: _exponent(x) + "D",
+        present="{x} IS NOT NULL AND NOT isnan({x})",
+        bounded=False,
+    ),
+    "bigquery": _Dialect(
+        double="FLOAT64",
+        quotes="``",
+        infinity="CAST('inf' AS FLOAT64)",
+        present="NOT IS_NAN({x})",
+    ),
+    "snowflake": _Dialect(
+        number=lambda x: f"CAST('{_exponent(x)}' AS DOUBLE)",
+        infinity="CAST('inf' AS DOUBLE)",
+        present="{x} <> CAST('NaN' AS DOUBLE)",
+    ),
+    "tsql": _Dialect(
+        double="FLOAT",
+        quotes="[]",
+        backslash=False,
+        infinity=_LARGEST_DOUBLE,
+        log="LOG",
+        truths=False,
+        text="N'",
+    ),
+}
+
+
+def _tree(x: str, borders: Sequence[str], leaves: Sequence[str]) -> str:
+    """The leaf of the interval of x between ascending borders, in few comparisons."""
+    if not borders:
+        return leaves[0]
+    cuts = np.unique(np.linspace(0, len(leaves), _FAN + 1).astype(int)).tolist()
+    parts = []
+    for start, stop in pairwise(cuts):
+        below = _tree(x, borders[start : stop - 1], leaves[start:stop])
+        last = stop == len(leaves)
+        parts.append(f"ELSE {below}" if last else f"WHEN {x} < {borders[stop - 1]} THEN {below}")
+    return f"CASE {' '.join(parts)} END"
+
+
+def _folded(terms: list[str], join: Callable[[list[str]], str]) -> str:
+    """Many terms joined in groups, since engines limit arguments and depth."""
+    while len(terms) > 1:
+        groups = [terms[i : i + _FAN] for i in range(0, len(terms), _FAN)]
+        terms = [join(g) if len(g) > 1 else g[0] for g in groups]
+    return terms[0]
+
+
+def _placed(node: Node) -> tuple[Node, Any, Any] | None:
+    """Number, borders and leaves, if a node is a table of places."""
+    if node.op == "place":
+        return node.args[0], node.data, np.arange(len(node.data) + 1)
+    if node.op != "entry":
+        return None
+    index = node.args[0]
+    if index.op == "place":
+        return index.args[0], index.data, node.data
+    return index, np.arange(1, len(node.data)), node.data
+
+
+def _clip(node: Node) -> tuple[Node, float, float]:
+    """The number that a chain of clips takes, and the bounds that remain of them."""
+    low, high, chain = -math.inf, math.inf, []
+    while node.op in ("minimum", "maximum") and node.args[1].op == "constant":
+        if node.args[1].size or node.size:
+            break
+        chain.append(node)
+        node = node.args[0]
+    for link in reversed(chain):
+        bound = ELEMENTWISE[link.op]
+        low, high = bound(low, link.args[1].data), bound(high, link.args[1].data)
+    return node, float(low), float(high)
+
+
+def _unclipped(x: Node, borders: Any, leaves: Any) -> tuple[Node, Any, Any]:
+    """The same intervals of the number before it is clipped, which is shorter to write."""
+    x, low, high = _clip(x)
+    start, stop = (int(np.searchsorted(borders, b, side="right")) for b in (low, high))
+    return x, borders[start:stop], leaves[start : stop + 1]
+
+
+def _taken(node: Node) -> list[tuple[Node, int]]:
+    """Nodes whose text a node's text holds, and how often."""
+    if tree := _placed(node):
+        x, borders, _ = _unclipped(*tree)
+        return [(x, min(2, len(borders)))]
+    if node.op in ("minimum", "maximum"):
+        base, *_ = _clip(node)
+        if base is not node:
+            return [(base, 1)]
+    if node.op in ("affine", "winner"):
+        return [(node.args[0], 2)]
+    return [(a, 2 if node.size > 1 and not a.size and node.op != "stack" else 1) for a in node.args]
+
+
+def _span(node: Node, args: list[tuple[float, float]]) -> tuple[float, float]:
+    """Bounds of a node's numbers, as far as they are easy to know."""
+    lows, highs = [a[0] for a in args], [a[1] for a in args]
+    low, high = -math.inf, math.inf
+    with np.errstate(all="ignore"):
+        match node.op:
+            case "constant":
+                low, high = np.min(node.data), np.max(node.data)
+            case "add" | "minimum" | "maximum" | "exp":
+                of = ELEMENTWISE[node.op]
+                low, high = of(*lows), of(*highs)
+            case "sub":
+                low, high = lows[0] - highs[1], highs[0] - lows[1]
+            case "neg":
+                low, high = -highs[0], -lows[0]
+            case "stack" | "pick" | "largest":
+                low, high = min(lows), max(highs)
+            case "mul" | "div" if min(lows) >= 0:
+                low = lows[0] * lows[1] if node.op == "mul" else lows[0] / highs[1]
+            case "total" if lows[0] > 0:
+                low = lows[0]
+    return (-math.inf if math.isnan(low) else float(low), high if high == high else math.inf)
+
+
+_BINARY = {"add": "+", "sub": "-", "mul": "*", "less": "<", "at_most": "<=", "both": "AND"}
+_BINARY |= {"either": "OR", "div": "/"}
+
+
+class _Writer:
+    """The texts of a program's nodes, one for each entry of a vector."""
+
+    def __init__(self, program: Program, dialect: _Dialect, inputs: list[str], shared: bool):
+        self.dialect, self.inputs = dialect, inputs
+        self.texts: dict[int, list[str]] = {}
+        self.spans: dict[int, tuple[float, float]] = {}
+        #: Shared values: their texts by name, and the names of each stage.
+        self.columns: dict[str, str] = {}
+        self.level = dict.fromkeys(inputs, 0)
+        nodes = program.nodes()
+        uses = Counter(id(n) for n in (program.valid, *program.results.values()))
+        for node in reversed(nodes):
+            for arg, times in _taken(node) if uses[id(node)] else ():
+                uses[id(arg)] += times
+        for node in nodes:
+            self.spans[id(node)] = _span(node, [self.spans[id(a)] for a in node.args])
+            if not uses[id(node)]:
+                continue  # a place that only tables take, or a clip within clips
+            texts = self._write(node)
+            if shared and uses[id(node)] > 1 and node.op != "constant":
+                texts = [self._named(t, node.kind) for t in texts]
+            if sum(map(len, texts)) > _MOST_TEXT:
+                raise _TooLong
+            self.texts[id(node)] = texts
+
+    def _named(self, text: str, kind: str) -> str:
+        """A name for a text that is used more than once."""
+        if re.fullmatch(r"\w+", text):
+            return text
+        name = f"v{len(self.columns)}"
+        self.level[name] = 1 + self.deepest(text)
+        is_truth = kind == "truth"
+        self.columns[name] = f"CASE WHEN {text} THEN 1 ELSE 0 END" if is_truth else text
+        return f"({name} = 1)" if is_truth else name
+
+    def deepest(self, text: str) -> int:
+        return max((self.level[n] for n in names_in(text) if n in self.level), default=0)
+
+    def _write(self, node: Node) -> list[str]:
+        args = [self.texts.get(id(a), []) for a in node.args]
+        if tree := _placed(node):
+            return [self._of_place(*_unclipped(*tree))]
+        base, low, high = _clip(node)
+        if base is not node:
+            return [self._within(self.texts[id(base)][0], low, high)]
+        if node.op == "input":
+            return [self.inputs[node.data]]
+        if node.op == "constant":
+            return [self.dialect.literal(v) for v in np.atleast_1d(node.data).tolist()]
+        if node.op in ("stack", "pick"):
+            return [args[0][node.data]] if node.op == "pick" else [a[0] for a in args]
+        if node.op == "affine":
+            return self._affine(args[0], *node.data)
+        if node.op in ("total", "largest", "winner", "pick_at"):
+            return [self._of_vector(node.op, *args)]
+        size = max(1, node.size)
+        rows = zip(*(a * size if len(a) == 1 else a for a in args), strict=True)
+        return [self._elementwise(node, *row) for row in rows]
+
+    def _of_place(self, x: Node, borders: Any, leaves: Any) -> str:
+        literal = self.dialect.literal
+        text = self.texts[id(x)][0]
+        if len(text) * len(borders) > _MOST_TEXT:
+            raise _TooLong
+        return _tree(text, [*map(literal, borders.tolist())], [*map(literal, leaves.tolist())])
+
+    def _affine(self, terms: list[str], matrix: Any, offsets: Any) -> list[str]:
+        literal = self.dialect.literal
+        rows = [
+            [f"({literal(m)} * {t})" for m, t in zip(row, terms, strict=True) if m]
+            + [literal(offset)]
+            for row, offset in zip(matrix.tolist(), offsets.tolist(), strict=True)
+        ]
+        return [_folded(row, _sum) for row in rows]
+
+    def _greatest(self, terms: list[str]) -> str:
+        # It skips NULL in some engines; the row's result is then NULL by the outer CASE.
+        return _folded(terms, lambda g: f"{self.dialect.largest[0]}({', '.join(g)})")
+
+    def _of_vector(self, op: str, terms: list[str], index: list[str] | None = None) -> str:
+        if index is not None:
+            return _lookup(index[0], terms)
+        if op == "total":
+            return _folded(terms, _sum)
+        if op == "largest":
+            return self._greatest(terms)
+        last = len(terms) - 1
+        cases = [
+            f"WHEN {t} >= {self._greatest(terms[i + 1 :])} THEN {i}"
+            for i, t in enumerate(terms[:-1])
+        ]
+        return f"CASE {' '.join(cases)} ELSE {last} END" if cases else "0"
+
+    def _elementwise(self, node: Node, *args: str) -> str:
+        d, op = self.dialect, node.op
+        if op in ("mul", "div") and d.flush:
+            args = tuple(map(self._not_tiny, node.args, args))
+        if op == "div" and self._span_holds(node.args[1], 0.0):
+            return f"({args[0]} / NULLIF({args[1]}, {d.literal(0.0)}))"
+        if op in _BINARY:
+            return f"({args[0]} {_BINARY[op]} {args[1]})"
+        if op in ("neg", "negated"):
+            return f"({'-' if op == 'neg' else 'NOT '}{args[0]})"
+        if op == "where" and node.kind == "truth":
+            return "(({0} AND {1}) OR (NOT {0} AND {2}))".format(*args)
+        if op == "where":
+            return "CASE WHEN {} THEN {} ELSE {} END".format(*args)
+        if op in ("minimum", "maximum"):
+            return f"{d.largest[op == 'minimum']}({args[0]}, {args[1]})"
+        x, (low, high) = args[0], self.spans[id(node.args[0])]
+        if op == "exp":
+            most = _LARGEST_EXP if d.bounded else math.inf
+            low = -most if low < -most else -math.inf
+            return f"EXP({self._within(x, low, most if high > most else math.inf)})"
+        if op == "log1p":
+            x, low = f"({d.literal(1.0)} + {x})", 1.0 + low
+        # The logarithm of 0 is an error in some engines, even where the result isn't used.
+        return f"{d.log}({self._within(x, -math.inf if low > 0 else _LEAST_LOG, math.inf)})"
+
+    def _within(self, x: str, low: float, high: float) -> str:
+        most, least = self.dialect.largest
+        x = x if low == -math.inf else f"{most}({x}, {self.dialect.literal(low)})"
+        return x if high == math.inf else f"{least}({x}, {self.dialect.literal(high)})"
+
+    def _span_holds(self, node: Node, x: float) -> bool:
+        low, high = self.spans[id(node)]
+        return low <= x <= high
+
+    def _not_tiny(self, node: Node, text: str) -> str:
+        """A factor with 0 for what is so small that the product may underflow."""
+        if node.op in ("constant", "entry", "exp", "log", "log1p", "total"):
+            return text
+        if not self._span_holds(node, 0.0):
+            return text
+        tiny = self.dialect.literal(1e-270)
+        return f"(({text} + {tiny}) - {tiny})"
+
+
+#: Facts that hold the names of a result's whole numbers.
+_NAMES = {"label": "classes", "decision": "decisions"}
+
+
+class _TooLong(Exception):
+    pass
+
+
+def names_in(text: str) -> set[str]:
+    """Names of shared values in a text that holds no name of a user."""
+    return set(re.findall(r"\b[xkv]\d+\b", text))
+
+
+def _sum(terms: list[str]) -> str:
+    return f"({' + '.join(terms)})"
+
+
+def _lookup(index: str, values: Sequence[str]) -> str:
+    cases = " ".join(f"WHEN {i} THEN {v}" for i, v in enumerate(values))
+    return f"CASE {index} {cases} END"
+
+
+def to_sql(
+    obj: Any,
+    *,
+    dialect: str,
+    column: str | Sequence[str] | None = None,
+    table: str | Sequence[str] | None = None,
+    keep: str | Sequence[str] | None = None,
+    labels: bool = False,
+) -> str:
+    """The map of a fitted calibrator as SQL.
+
+    Without ``table`` the result is one expression for a SELECT. With ``table`` it is a whole
+    query, which computes shared values once: for K classes, and for maps that are too long for
+    an expression.
+    """
+    program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
+    if dialect not in DIALECTS:
+        raise InputError(
+            f"dialect={spelled(dialect)}{advice(dialect, DIALECTS)}; expected one of "
+            f"{', '.join(DIALECTS)}."
+        )
+    columns = _columns(column, program)
+    kept = columns if keep is None else _texts("keep", keep)
+    source = None if table is None else _texts("table", table, ".")
+    _check_size(program)
+    d = DIALECTS[dialect]
+    try:
+        if source is None:
+            program = _one_result(program, labels)
+            text = _expression(program, d, columns)
+        else:
+            text = _query(program, d, columns, source, kept)
+        if len(text) > _MOST_TEXT:
+            raise _TooLong
+    except _TooLong:
+        raise InputError(
+            f"{program.facts['name']} makes SQL of more than {_MOST_TEXT:,} characters; expected "
+            "less, which is what engines take. "
+            + ("Fit fewer bins." if table else "Pass table, which writes a shorter query.")
+        ) from None
+    made = Exported(text, dialect, program)
+    made.facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
+    return made
+
+
+def _texts(name: str, value: str | Sequence[str], split: str | None = None) -> list[str]:
+    """Names of columns, or the parts of a table's name."""
+    if isinstance(value, str):
+        value = value.split(split) if split else [value]
+    for part in value:
+        if not isinstance(part, str) or not part or "\0" in part:
+            raise InputError(f"{name} holds {spelled(part)}; expected a name that is not empty.")
+    return list(value)
+
+
+def _columns(column: str | Sequence[str] | None, program: Program) -> list[str]:
+    columns = _texts("column", program.facts["inputs"] if column is None else column)
+    if len(columns) != program.n_inputs:
+        raise InputError(
+            f"column holds {len(columns)} names ({few(columns)}); expected {program.n_inputs}, "
+            "one for each score of a row."
+        )
+    return columns
+
+
+def _check_size(program: Program) -> None:
+    matrices = [len(n.data[1]) for n in program.nodes() if n.op == "affine"]
+    for k, most, what in (
+        (max(matrices, default=0), _MOST_CLASSES, "a matrix of"),
+        (program.n_inputs, _MOST_COLUMNS, "scores of"),
+    ):
+        if k > most:
+            raise InputError(
+                f"{program.facts['name']} has {what} {k} classes; expected at most {most} in SQL. "
+                "Export it to ONNX or to plain code."
+            )
+
+
+def _results(program: Program, writer: _Writer) -> dict[str, str]:
+    """Names of the result's columns with their texts."""
+    d = writer.dialect
+    out: dict[str, str] = {}
+    for name, node in program.results.items():
+        texts = writer.texts[id(node)]
+        if node.size:
+            classes = program.facts["classes"]
+            out |= {f"probability_{c}": t for c, t in zip(classes, texts, strict=True)}
+            continue
+        text = texts[0]
+        if values := program.facts.get(_NAMES.get(name, "")):
+            text = _lookup(text, [*map(d.literal, values)])
+        if node.kind == "truth" and not d.truths:
+            text = f"CAST(CASE WHEN {text} THEN 1 ELSE 0 END AS BIT)"
+        out[name] = text
+    return out
+
+
+def _one_result(program: Program, labels: bool) -> Program:
+    """The program with the result that an expression computes."""
+    name = "label" if labels else next(iter(program.results))
+    if program.results[name].size:
+        raise InputError(
+            f"{program.facts['name']} has {program.n_inputs} columns of probabilities, which are "
+            "no single expression; expected a table. Pass table, the name of the table that holds "
+            "the scores."
+        )
+    return replace(program, results={name: program.results[name]})
+
+
+def _expression(program: Program, d: _Dialect, columns: list[str]) -> str:
+    names = [d.name(c) for c in columns]
+    writer = _Writer(program, d, [f"CAST({n} AS {d.double})" for n in names], shared=False)
+    (result,) = _results(program, writer).values()
+    present = [d.present.format(x=x, column=n) for x, n in zip(writer.inputs, names, strict=True)]
+    return (
+        f"CASE WHEN {' AND '.join([*present, *writer.texts[id(program.valid)]])} THEN {result} END"
+    )
+
+
+def _query(
+    program: Program, d: _Dialect, columns: list[str], table: list[str], keep: list[str]
+) -> str:
+    writer = _Writer(program, d, [f"x{i}" for i in range(len(columns))], shared=True)
+    valid = " AND ".join(
+        [f"{x} IS NOT NULL" for x in writer.inputs] + writer.texts[id(program.valid)]
+    )
+    results = _results(program, writer)
+    if both := set(results) & set(keep):
+        raise InputError(
+            f"keep holds {few(sorted(both))}, which is the name of a result; expected other names. "
+            "Rename the column in the table."
+        )
+    kept = {f"k{i}": name for i, name in enumerate(keep)}
+    parts = [f"{d.name(name)} AS {k}" for k, name in kept.items()]
+    for x, name in zip(writer.inputs, columns, strict=True):
+        cast = f"CAST({d.name(name)} AS {d.double})"
+        present = d.present.format(x=cast, column=d.name(name))
+        parts.append(f"CASE WHEN {present} THEN {cast} END AS {x}")
+    source = ".".join(map(d.name, table))
+    stages = [f"SELECT {', '.join(parts)} FROM {source}"]
+    final = [f"{k} AS {d.name(name)}" for k, name in kept.items()]
+    final += [f"CASE WHEN {valid} THEN {t} END AS {d.name(n)}" for n, t in results.items()]
+    stages += _stages(writer, [*kept], " ".join([valid, *results.values()]))
+    out = ", ".join(final)
+    ctes = [f"calibkit_{i} {d.stage}{s}{d.fence})" for i, s in enumerate(stages)]
+    return f"WITH {f',{chr(10)}'.join(ctes)}\nSELECT {out} FROM calibkit_{len(stages) - 1}"
+
+
+def _stages(writer: _Writer, kept: list[str], final: str) -> list[str]:
+    """A SELECT for each level of shared values, with the earlier values that are still needed."""
+    needed, stages = names_in(final), []
+    by_level: dict[int, dict[str, str]] = {}
+    for name, text in writer.columns.items():
+        by_level.setdefault(writer.level[name], {})[name] = text
+    for level in sorted(by_level, reverse=True):
+        own = by_level[level]
+        older = sorted(n for n in needed if writer.level.get(n, level) < level)
+        parts = [*kept, *older, *(f"{t} AS {n}" for n, t in own.items())]
+        stages.append(f"SELECT {', '.join(parts)} FROM calibkit_{level - 1}")
+        needed = set(older) | names_in(" ".join(own.values()))
+    return stages[::-1]
