@@ -56,9 +56,11 @@ def _with_rows(sql: Exported, rows: FloatArray) -> str:
         )
         for i, row in enumerate(rows.tolist())
     ]
-    source = f"({' UNION ALL '.join(parts)})"
+    stage = "AS MATERIALIZED (" if sql.language == "duckdb" else d.stage  # else computed per part
+    source = f"WITH calibkit_rows {stage}{' UNION ALL '.join(parts)})"
     if facts["table"] is None:
-        return f"SELECT {sql} AS {d.name(next(iter(sql.results)))} FROM {source} AS calibkit_rows"
+        return f"{source}\nSELECT {sql} AS {d.name(next(iter(sql.results)))} FROM calibkit_rows"
     table = ".".join(map(d.name, facts["table"]))
     end = f"{d.fence})"
-    return sql.replace(f" FROM {table}{end}", f" FROM {source} AS calibkit_rows{end}", 1)
+    text = sql.removeprefix("WITH ").replace(f" FROM {table}{end}", f" FROM calibkit_rows{end}", 1)
+    return f"{source},\n{text}"

@@ -19,8 +19,9 @@ from ._golden import Exported
 from ._maps import program_of
 from ._program import ELEMENTWISE, Node, Program
 
-#: Characters that BigQuery and Snowflake take in a query; the fewest of all.
-_MOST_TEXT = 1_000_000
+#: Characters that BigQuery and Snowflake take in a query; the fewest of all. Values that are
+#: repeated make an expression slow to plan, so that it is refused much earlier.
+_MOST_TEXT, _MOST_REPEATED = 1_000_000, 20_000
 #: Classes of which a query has a matrix, or at all.
 _MOST_CLASSES, _MOST_COLUMNS = 30, 100
 #: Comparisons of one CASE. Deep trees of CASE are refused by some engines, wide ones are slow.
@@ -96,7 +97,7 @@ DIALECTS = {
     "postgres": _Dialect(
         double="DOUBLE PRECISION",
         backslash=False,
-        number="float8 '{}'".format,
+        number=lambda x: f"float8 '{_exponent(x)}'",
         infinity="float8 'Infinity'",
         flush=True,
         present="{x} <> float8 'NaN'",
@@ -348,6 +349,8 @@ class _Writer:
             return f"({args[0]} {_BINARY[op]} {args[1]})"
         if op in ("neg", "negated"):
             return f"({'-' if op == 'neg' else 'NOT '}{args[0]})"
+        if op == "where" and node.args[0].kind != "truth":
+            args = (f"({args[0]} <> 0)", *args[1:])
         if op == "where" and node.kind == "truth":
             return "(({0} AND {1}) OR (NOT {0} AND {2}))".format(*args)
         if op == "where":
@@ -414,11 +417,57 @@ def to_sql(
     keep: str | Sequence[str] | None = None,
     labels: bool = False,
 ) -> str:
-    """The map of a fitted calibrator as SQL.
+    """Write a fitted object as SQL: an expression for a SELECT, or a query.
 
-    Without ``table`` the result is one expression for a SELECT. With ``table`` it is a whole
-    query, which computes shared values once: for K classes, and for maps that are too long for
-    an expression.
+    The SQL gives the probabilities of ``predict_proba`` within 1e-12. Where a score is NULL or NaN,
+    or ``predict_proba`` would refuse it, the result is NULL.
+
+    Parameters
+    ----------
+    obj : object
+        A fitted calibrator, :class:`CalibratedClassifier` (its calibrators), threshold, policy or
+        decision rule.
+    dialect : str
+        "duckdb", "postgres", "sqlite", "mysql", "clickhouse", "spark", "bigquery", "snowflake" or
+        "tsql" (SQL Server 2022 or later).
+    column : str or list of str, optional
+        Column of scores; for K classes K columns, in the order of ``classes_``. Names are quoted,
+        so write them as the database stores them. Default: "score", or "score_0", "score_1", ...
+    table : str or list of str, optional
+        Table of the scores; parts are separated by dots, or are a list. With it the result is a
+        query that computes each shared value once. It is needed for K classes, and where an
+        expression would have more than 20,000 characters.
+    keep : str or list of str, optional
+        Columns of the table that the query returns beside the results, such as a key. Default:
+        the columns of scores.
+    labels : bool, default=False
+        Whether to write the labels of ``predict`` too. An expression gives the label only.
+
+    Returns
+    -------
+    str
+        The SQL. Columns of a query's results are named "probability" (of the larger class; for K
+        classes "probability_" and the class), "label", "accept" or "decision".
+
+    Raises
+    ------
+    InputError
+        For an object that is not fitted or has no formula; for more than 100 columns of scores;
+        for a matrix of more than 30 classes; for more than 1,000,000 characters.
+
+    Examples
+    --------
+    >>> import sqlite3
+    >>> from calibkit import HistogramBinningCalibrator
+    >>> from calibkit.export import to_sql
+    >>> cal = HistogramBinningCalibrator(n_bins=2, smoothing=0)
+    >>> cal = cal.fit([0.1, 0.2, 0.6, 0.9], [0, 0, 0, 1])
+    >>> sql = to_sql(cal, dialect="sqlite", column="p")
+    >>> rows = sqlite3.connect(":memory:").execute(
+    ...     f"SELECT p, {sql} FROM (SELECT 0.3 AS p UNION ALL SELECT 0.5 UNION ALL SELECT NULL)"
+    ... )
+    >>> rows.fetchall()
+    [(0.3, 0.0), (0.5, 0.5), (None, None)]
     """
     program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
     if dialect not in DIALECTS:
@@ -430,20 +479,24 @@ def to_sql(
     kept = columns if keep is None else _texts("keep", keep)
     source = None if table is None else _texts("table", table, ".")
     _check_size(program)
-    d = DIALECTS[dialect]
+    d, most = DIALECTS[dialect], _MOST_TEXT if source else _MOST_REPEATED
     try:
         if source is None:
-            program = _one_result(program, labels)
+            program = _one_result(program)
             text = _expression(program, d, columns)
         else:
             text = _query(program, d, columns, source, kept)
-        if len(text) > _MOST_TEXT:
+        if len(text) > most:
             raise _TooLong
     except _TooLong:
         raise InputError(
-            f"{program.facts['name']} makes SQL of more than {_MOST_TEXT:,} characters; expected "
-            "less, which is what engines take. "
-            + ("Fit fewer bins." if table else "Pass table, which writes a shorter query.")
+            f"{program.facts['name']} makes SQL of more than {most:,} characters; expected less, "
+            + (
+                "which is what all engines take. Fit fewer bins, or export it as plain code."
+                if source
+                else "which is quick to plan. Pass table, the name of the table that holds the "
+                "scores, for a query that repeats nothing."
+            )
         ) from None
     made = Exported(text, dialect, program)
     made.facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
@@ -490,8 +543,10 @@ def _results(program: Program, writer: _Writer) -> dict[str, str]:
     for name, node in program.results.items():
         texts = writer.texts[id(node)]
         if node.size:
-            classes = program.facts["classes"]
-            out |= {f"probability_{c}": t for c, t in zip(classes, texts, strict=True)}
+            own = name == "probabilities"
+            entries = program.facts["classes"] if own else range(node.size)
+            start = "probability" if own else name
+            out |= {f"{start}_{e}": t for e, t in zip(entries, texts, strict=True)}
             continue
         text = texts[0]
         if values := program.facts.get(_NAMES.get(name, "")):
@@ -502,9 +557,9 @@ def _results(program: Program, writer: _Writer) -> dict[str, str]:
     return out
 
 
-def _one_result(program: Program, labels: bool) -> Program:
+def _one_result(program: Program) -> Program:
     """The program with the result that an expression computes."""
-    name = "label" if labels else next(iter(program.results))
+    name = next(n for n in ("label", "decision", *program.results) if n in program.results)
     if program.results[name].size:
         raise InputError(
             f"{program.facts['name']} has {program.n_inputs} columns of probabilities, which are "

@@ -1,0 +1,234 @@
+"""Exports as SQL: run in SQLite and DuckDB, and compared with Python's results."""
+
+import re
+import sqlite3
+import warnings
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from calibkit import AutoCalibrator, IsotonicCalibrator, PlattCalibrator, SplineCalibrator
+from calibkit.base import InputError
+from calibkit.export import to_sql
+from calibkit.export._engines import run_sql
+from calibkit.export._maps import program_of
+from calibkit.export._program import (
+    ELEMENTWISE,
+    Program,
+    affine,
+    apply,
+    column,
+    constant,
+    entry,
+    pick,
+    pick_at,
+    place,
+    reduce,
+    stack,
+)
+from calibkit.export._sql import DIALECTS
+
+from .registry import EXAMPLES
+
+NO_DUCKDB = pytest.mark.skipif(find_spec("duckdb") is None, reason="DuckDB is not installed")
+ENGINES = ["sqlite", pytest.param("duckdb", marks=NO_DUCKDB)]
+STEPS = np.array([-3.5, 0.2, np.nextafter(0.2, 1), 0.5, 0.7])
+EDGES = np.array([0.0, -0.0, 1.0, 5e-324, 1e-290, np.nextafter(1, 0), np.nan, -1e-7, 1.1])
+MAPS = {type(e): [x for x in EXAMPLES if type(x) is type(e)] for e in EXAMPLES}
+MAPS = {cls: found for cls, found in MAPS.items() if "online" not in cls._traits}
+
+
+# -- programs by hand ---------------------------------------------------------------------------
+
+
+def of_numbers():
+    """A program of one column with every operation on numbers, and each kind of result."""
+    x = column(0)
+    step = place(x, STEPS)
+    inside = apply("both", apply("less", -1.0, x), apply("negated", apply("at_most", 1.0, x)))
+    z = apply("log", apply("maximum", x, 1e-300)) - apply("log1p", -apply("minimum", x, 0.9))
+    p = 1.0 / (1.0 + apply("exp", -(z * 1e3)))
+    bin_ = entry(step, np.linspace(0.1, 0.9, 6))
+    whole = entry(step, np.array([0, 1, 1, 0, 1, 0]))
+    far = apply("either", apply("less", x, 0.3), apply("less", 0.9, x))
+    mixed = apply("where", far, p, bin_)
+    odd = apply("where", whole, apply("maximum", mixed, 0.25) / 3.0, apply("minimum", bin_, p))
+    chosen = apply("where", far, apply("less", p, 0.5), apply("negated", inside))
+    facts = {"name": "A", "classes": ["it's", 'b"\\\n'], "inputs": ["x"]}
+    results = {"probability": odd, "label": whole, "promised": inside, "accept": chosen}
+    return Program(1, results, inside, facts)
+
+
+def of_vectors(k):
+    """A program of k columns with every operation on vectors."""
+    c = stack(*map(column, range(k)))
+    matrix = np.arange(1.0, 1.0 + k * k).reshape(k, k) % 7 / 9
+    z = affine(apply("log", apply("maximum", c, 1e-9)), matrix, np.linspace(-1, 1, k))
+    e = apply("exp", z - reduce("largest", z))
+    q = e / reduce("total", e)
+    winner = reduce("winner", q)
+    own = apply("at_most", reduce("largest", q), q)
+    q = apply("where", apply("less", q, 0.2), apply("maximum", q, 0.1), q * np.arange(1.0, 1.0 + k))
+    q = apply("where", own, pick(c, 1), q)
+    places = stack(*(place(pick(c, i), STEPS) for i in range(k)))
+    results = {"probabilities": q, "label": winner, "own": pick_at(q, winner)}
+    results |= {"decision": pick_at(places, winner), "accept": apply("less", pick(c, 0), 0.5)}
+    results["quantiles"] = constant(np.array([0.25, 1e-320, -np.inf]))
+    names = [f"x{i}" for i in range(k)]
+    facts = {"classes": [f"c{i}" for i in range(k)], "decisions": list("abcdef"), "inputs": names}
+    return Program(k, results, apply("less", -1.0, -reduce("largest", -c)), {"name": "B"} | facts)
+
+
+def test_every_operation_is_tried():
+    tried = {n.op for p in (of_numbers(), of_vectors(3)) for n in p.nodes()}
+    others = {"input", "constant", "stack", "pick", "pick_at", "total", "largest", "winner"}
+    assert tried == {*ELEMENTWISE, *others, "affine", "place", "entry"}
+
+
+def scores(program, n=60, seed=0):
+    """Scores anywhere, at the borders of the program and beside them, and odd ones."""
+    rng, k = np.random.default_rng(seed), program.n_inputs
+    borders = [n.data for n in program.nodes() if n.op == "place"]
+    borders = np.concatenate([STEPS, *(rng.permutation(b)[:40] for b in borders)])
+    x = np.concatenate([EDGES, borders, np.nextafter(borders, 9), np.nextafter(borders, -9)])
+    if program.facts.get("scale") == "logit":
+        x = np.concatenate([x, [800.0, -800.0, 1e6, -1e6], rng.normal(0, 4, n)])
+    if k == 1:
+        return np.concatenate([x, rng.random(n)])[:, None]
+    rows = rng.dirichlet(np.full(k, 0.3), n)
+    if program.facts.get("scale") == "logit":
+        rows = rng.normal(0, 50, (n, k))
+    rows[:k] = np.eye(k)
+    rows[k : k + 3, 0] = np.nan, -0.2, 1e5
+    if "scale" not in program.facts:
+        rows[-len(x) :, 0] = x[-n:]
+    return rows
+
+
+def values_of(program, got, dialect):
+    """Results of an engine as :meth:`Program.run` returns them."""
+    out = {}
+    for name, node in program.results.items():
+        start = "probability" if name == "probabilities" else name
+        names = [n for n in got if n.startswith(start + "_")] if node.size else [name]
+        names_of = program.facts.get({"label": "classes", "decision": "decisions"}.get(name))
+        places = {v: i for i, v in enumerate(names_of or ())}
+        columns = [[places.get(v, v) if names_of else v for v in got[n]] for n in names]
+        table = np.array(columns, dtype=float).T
+        out[name] = table if node.size else table[:, 0]
+    return out
+
+
+def agrees(program, dialect, table="t"):
+    x = scores(program)
+    sql = to_sql(program, dialect=dialect, table=table)
+    got = values_of(program, run_sql(sql, x), dialect)
+    for name, value in program.run(x).items():
+        atol = 0 if program.results[name].kind != "real" else 1e-12
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=atol, err_msg=name)
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize("program", [of_numbers(), of_vectors(3), of_vectors(30)])
+def test_operations(program, dialect):
+    agrees(program, dialect)
+
+
+# -- fitted maps --------------------------------------------------------------------------------
+
+
+def fitted(cls, seed):
+    """A map of a class on random rows, with labels that are texts in some."""
+    rng = np.random.default_rng(seed)
+    example = clone(MAPS[cls][seed % len(MAPS[cls])])
+    k = 3 if {"multiclass", "lift"} & set(cls._traits) and seed % 5 < 3 else 2
+    p = rng.dirichlet(np.ones(k), 240)
+    y = (rng.random((240, 1)) > np.cumsum(p**1.5 / (p**1.5).sum(1, keepdims=True), axis=1)).sum(1)
+    if seed % 2:
+        example, p = example._set_scale("logit"), np.log(p)
+        p = p if k > 2 else p[:, 1:] - p[:, :1]
+    y = np.array(["it's", "b", "\\"])[y] if seed == 3 else y
+    p = p if k > 2 else p[:, -1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return example.fit(p, y)
+
+
+@cache
+def programs(cls):
+    return [program_of(fitted(cls, seed), labels=True) for seed in range(5)]
+
+
+@pytest.mark.parametrize("dialect", ENGINES)
+@pytest.mark.parametrize("cls", MAPS, ids=lambda cls: cls.__name__)
+def test_fitted_maps(cls, dialect):
+    quick = cls not in (SplineCalibrator, AutoCalibrator) or dialect == "sqlite"
+    for program in programs(cls)[: 5 if quick else 2]:  # DuckDB plans long queries slowly
+        agrees(program, dialect)
+
+
+def test_expression_is_the_same():
+    for cls in (PlattCalibrator, IsotonicCalibrator):
+        for seed in range(3):
+            program = program_of(fitted(cls, seed))
+            sql = to_sql(program, dialect="sqlite")
+            x = scores(program)
+            got = np.array(run_sql(sql, x)["probability"], dtype=float)
+            np.testing.assert_allclose(got, program.run(x)["probability"], rtol=0, atol=1e-12)
+
+
+# -- names, types and refusals ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ['a"b', "a b", "Ünï 💡", '"); DROP TABLE t; --', "x0", "k'\\"])
+def test_names_are_quoted(name):
+    quoted = '"' + name.replace('"', '""') + '"'
+    connection = sqlite3.connect(":memory:")
+    connection.execute(f"CREATE TABLE {quoted} ({quoted} REAL, id INTEGER)")
+    connection.execute(f"INSERT INTO {quoted} VALUES (0.25, 7), (NULL, 8)")
+    cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    want = cal.predict_proba([0.25])[0, 1]
+    text = to_sql(cal, dialect="sqlite", column=name)
+    found = connection.execute(f"SELECT {text} FROM {quoted}").fetchall()
+    query = to_sql(cal, dialect="sqlite", column=name, table=[name], keep=["id", name])
+    rows = connection.execute(query).fetchall()
+    assert found == [(pytest.approx(want, abs=1e-15),), (None,)]
+    assert rows == [(7, 0.25, pytest.approx(want, abs=1e-15)), (8, None, None)]
+
+
+def test_texts_in_a_column_of_numbers_give_null():
+    sql = to_sql(IsotonicCalibrator().fit([0.1, 0.9], [0, 1]), dialect="sqlite", column="p")
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE t (p)")
+    connection.executemany("INSERT INTO t VALUES (?)", [("",), ("n/a",), (1,), (0.1,)])
+    found = connection.execute(f"SELECT {sql} FROM t").fetchall()
+    assert found == [(None,), (None,), (0.75,), (0.25,)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_literals_keep_every_digit(dialect):
+    for x in (0.1, 1 / 3, 5e-324, 1.7976931348623157e308, 12345678.000000002):
+        text = DIALECTS[dialect].number(x)
+        if dialect == "sqlite":
+            assert sqlite3.connect(":memory:").execute(f"SELECT {text}").fetchone() == (x,)
+        else:
+            assert float(re.search(r"(?<!t)[\d.]+e-?\d+", text)[0]) == x
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="a matrix of 31 classes; expected at most 30"):
+        to_sql(of_vectors(31), dialect="duckdb", table="t")
+    cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    with pytest.raises(InputError, match="did you mean 'postgres'"):
+        to_sql(cal, dialect="postgre")
+    with pytest.raises(InputError, match="the name of a result"):
+        to_sql(cal, dialect="duckdb", table="t", keep="probability")
+    steps = place(column(0), np.linspace(0, 1, 40_000))
+    large = Program(1, {"probability": steps}, steps, {"name": "A", "inputs": ["x"]})
+    with pytest.raises(InputError, match=r"20,000 characters.* Pass table"):
+        to_sql(large, dialect="duckdb")
+    with pytest.raises(InputError, match=r"1,000,000 characters.* Fit fewer bins"):
+        to_sql(large, dialect="duckdb", table="t")
