@@ -108,24 +108,10 @@ def scores(program, n=60, seed=0):
     return rows
 
 
-def values_of(program, got, dialect):
-    """Results of an engine as :meth:`Program.run` returns them."""
-    out = {}
-    for name, node in program.results.items():
-        start = "probability" if name == "probabilities" else name
-        names = [n for n in got if n.startswith(start + "_")] if node.size else [name]
-        names_of = program.facts.get({"label": "classes", "decision": "decisions"}.get(name))
-        places = {v: i for i, v in enumerate(names_of or ())}
-        columns = [[places.get(v, v) if names_of else v for v in got[n]] for n in names]
-        table = np.array(columns, dtype=float).T
-        out[name] = table if node.size else table[:, 0]
-    return out
-
-
 def agrees(program, dialect, table="t"):
     x = scores(program)
     sql = to_sql(program, dialect=dialect, table=table)
-    got = values_of(program, run_sql(sql, x), dialect)
+    got = run_sql(sql, x)
     for name, value in program.run(x).items():
         atol = 0 if program.results[name].kind != "real" else 1e-12
         np.testing.assert_allclose(got[name], value, rtol=0, atol=atol, err_msg=name)

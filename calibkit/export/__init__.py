@@ -1,5 +1,6 @@
 """Fitted calibrators, thresholds and decision rules as SQL, ONNX or plain code."""
 
+from . import _engines as _engines
 from ._golden import golden_vectors as golden_vectors
 from ._sql import to_sql as to_sql
 

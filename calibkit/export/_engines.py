@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
-from .._core.errors import InputError
+import numpy as np
+
 from .._core.optional import require
 from .._typing import FloatArray
-from ._golden import Exported
-from ._sql import DIALECTS
+from ._golden import ENGINES, Exported, Results
+from ._sql import DIALECTS, NAMES, columns_of
 
 #: Rows of a query: SQLite takes at most 500 parts of a UNION.
 _BATCH = 400
 
 
-def run_sql(sql: Exported, rows: FloatArray, connection: Any = None) -> dict[str, list[Any]]:
-    """The results for these scores (NaN: missing) by name, of what ``to_sql`` returned.
+def run_sql(sql: Exported, rows: FloatArray, connection: Any = None) -> Results:
+    """The results for these scores (NaN: missing), of what ``to_sql`` returned.
 
     The scores are written into the query itself: nothing is created in the database.
     ``connection`` is one of the DB-API; SQLite and DuckDB need none.
     """
-    cursor = (connection or _connect(sql.language)).cursor()
-    out: dict[str, list[Any]] = {}
+    cursor = (connection or _CONNECT[sql.language]()).cursor()
+    found: dict[str, list[Any]] = {}
     for start in range(0, len(rows), _BATCH):
         cursor.execute(_with_rows(sql, rows[start : start + _BATCH]))
         names = [d[0] for d in cursor.description]
-        found = cursor.fetchall()
-        for name, values in zip(names, zip(*found, strict=True), strict=True):
-            out.setdefault(name, []).extend(values)
+        for name, values in zip(names, zip(*cursor.fetchall(), strict=True), strict=True):
+            found.setdefault(name, []).extend(values)
+    out = {}
+    for name, size in sql.facts["sizes"].items():
+        places = {v: i for i, v in enumerate(sql.facts.get(NAMES.get(name, ""), ()))}
+        table = np.array(
+            [[places.get(v, v) for v in found[c]] for c in columns_of(name, size, sql.facts)],
+            dtype=np.float64,
+        )
+        out[name] = table.T if size else table[0]
     return out
 
 
-def _connect(dialect: str) -> Any:
-    if dialect == "sqlite":
-        return sqlite3.connect(":memory:")
-    if dialect == "duckdb":
-        return require("duckdb").connect()
-    raise InputError(
-        f"dialect {dialect} has no engine in this process; expected a connection. Pass "
-        "connection, as its DB-API driver returns it."
-    )
+_CONNECT: dict[str, Callable[[], Any]] = {
+    "sqlite": lambda: sqlite3.connect(":memory:"),
+    "duckdb": lambda: require("duckdb").connect(),
+}
+ENGINES["sqlite"] = run_sql, lambda: f"SQLite {sqlite3.sqlite_version}"
+ENGINES["duckdb"] = run_sql, lambda: f"DuckDB {require('duckdb').__version__}"
 
 
 def _with_rows(sql: Exported, rows: FloatArray) -> str:

@@ -387,7 +387,7 @@ class _Writer:
 
 
 #: Facts that hold the names of a result's whole numbers.
-_NAMES = {"label": "classes", "decision": "decisions"}
+NAMES = {"label": "classes", "decision": "decisions"}
 
 
 class _TooLong(Exception):
@@ -464,10 +464,10 @@ def to_sql(
     >>> cal = cal.fit([0.1, 0.2, 0.6, 0.9], [0, 0, 0, 1])
     >>> sql = to_sql(cal, dialect="sqlite", column="p")
     >>> rows = sqlite3.connect(":memory:").execute(
-    ...     f"SELECT p, {sql} FROM (SELECT 0.3 AS p UNION ALL SELECT 0.5 UNION ALL SELECT NULL)"
+    ...     f"SELECT p, {sql} FROM (SELECT 0.3 AS p UNION ALL SELECT 0.7 UNION ALL SELECT NULL)"
     ... )
     >>> rows.fetchall()
-    [(0.3, 0.0), (0.5, 0.5), (None, None)]
+    [(0.3, 0.0), (0.7, 0.5), (None, None)]
     """
     program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
     if dialect not in DIALECTS:
@@ -500,6 +500,7 @@ def to_sql(
         ) from None
     made = Exported(text, dialect, program)
     made.facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
+    made.facts["sizes"] = {name: node.size for name, node in program.results.items()}
     return made
 
 
@@ -536,6 +537,13 @@ def _check_size(program: Program) -> None:
             )
 
 
+def columns_of(name: str, size: int, facts: dict[str, Any]) -> list[str]:
+    """Names of a query's columns that hold a result."""
+    if name == "probabilities":
+        return [f"probability_{c}" for c in facts["classes"]]
+    return [f"{name}_{i}" for i in range(size)] if size else [name]
+
+
 def _results(program: Program, writer: _Writer) -> dict[str, str]:
     """Names of the result's columns with their texts."""
     d = writer.dialect
@@ -543,13 +551,10 @@ def _results(program: Program, writer: _Writer) -> dict[str, str]:
     for name, node in program.results.items():
         texts = writer.texts[id(node)]
         if node.size:
-            own = name == "probabilities"
-            entries = program.facts["classes"] if own else range(node.size)
-            start = "probability" if own else name
-            out |= {f"{start}_{e}": t for e, t in zip(entries, texts, strict=True)}
+            out |= zip(columns_of(name, node.size, program.facts), texts, strict=True)
             continue
         text = texts[0]
-        if values := program.facts.get(_NAMES.get(name, "")):
+        if values := program.facts.get(NAMES.get(name, "")):
             text = _lookup(text, [*map(d.literal, values)])
         if node.kind == "truth" and not d.truths:
             text = f"CAST(CASE WHEN {text} THEN 1 ELSE 0 END AS BIT)"
