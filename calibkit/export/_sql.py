@@ -199,7 +199,7 @@ def _clip(node: Node) -> tuple[Node, float, float]:
 def _unclipped(x: Node, borders: Any, leaves: Any) -> tuple[Node, Any, Any]:
     """The same intervals of the number before it is clipped, which is shorter to write."""
     x, low, high = _clip(x)
-    start, stop = (int(np.searchsorted(borders, b, side="right")) for b in (low, high))
+    start, stop = (int((borders <= bound).sum()) for bound in (low, high))
     return x, borders[start:stop], leaves[start : stop + 1]
 
 
