@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("proofs.json")
-PARTS = ("bins",)
+PARTS = ("bins", "groups")
 REPEATS = 5000
 
 
@@ -28,15 +28,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", action="store_true", help="print the stored results")
     options = parser.parse_args()
-    stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    stored = json.loads(RESULTS.read_text()) if options.show else {}
     for name in options.parts or PARTS:
         part, start = importlib.import_module(f"proofs_{name}"), time.perf_counter()
         found = stored[name] if options.show else part.run(options.repeats, options.seed)
         part.show(found)
         if not options.show:
             print(f"{time.perf_counter() - start:.0f} seconds")
-        if options.repeats == REPEATS:
-            stored[name] = found
+        if options.repeats == REPEATS and not options.show:
+            stored = {**(json.loads(RESULTS.read_text()) if RESULTS.exists() else {}), name: found}
             RESULTS.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n")
 
 

@@ -26,7 +26,7 @@ _MOST_TOTALS = 1 << 20
 #: Stakes in units of the best one if rows of a group are alike and their rate is 1/2. Groups whose
 #: rows differ, or of rare events, allow more, up to nearly what a group can lose.
 _STAKES, _MOST = (1.0, 2.0, 4.0, 1e9), 0.999
-_HALVINGS = 40
+_HALVINGS = 30
 
 
 class GroupBounds(NamedTuple):
@@ -68,8 +68,7 @@ def group_bounds(
     value, _, cells, rows, events = counts
     n_cells = len(value)
     tail = 0.5 * failure * _RATES / max(n_cells, n_outputs or 0)
-    low = 1.0 - upper_rates(rows - events, rows, cells, n_cells, size, tail)
-    high = upper_rates(events, rows, cells, n_cells, size, tail)
+    low, high = rate_bounds(events, rows, cells, n_cells, size, tail)
     least = np.maximum(np.maximum(low - value, value - high), 0.0)
     most = np.maximum(np.abs(value - low), np.abs(high - value))
     largest, m = float(most.max()), counts.sums(rows)
@@ -105,6 +104,15 @@ def _log_mean(logs: FloatArray) -> FloatArray:
     return out
 
 
+def rate_bounds(
+    events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
+) -> tuple[FloatArray, FloatArray]:
+    """Lower and upper bounds of the rates of cells, each missed with at most this probability."""
+    both = np.append(rows - events, events), np.tile(rows, 2), np.append(cells, cells + n_cells)
+    others, high = np.split(upper_rates(*both, 2 * n_cells, size, tail), 2)
+    return 1.0 - others, high
+
+
 def upper_rates(
     events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
 ) -> FloatArray:
@@ -134,6 +142,8 @@ def least_mean(totals: FloatArray, rows: FloatArray, floor: float, size: int, ta
     """
     stakes = _stakes(len(rows), tail)
     low, high = -floor, float(totals.sum(axis=1).min() / rows.sum())
+    if high <= low:
+        return low
     for _ in range(_HALVINGS):
         mean = 0.5 * (low + high)
         x = (totals - mean * rows) / (size * max(floor + mean, 1e-300))
