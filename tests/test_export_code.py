@@ -1,12 +1,21 @@
 """Exports as plain code: run in each language that is here, and compared with Python's results."""
 
+import math
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 
+import calibkit
+from calibkit import HistogramBinningCalibrator, MatrixScalingCalibrator, PlattCalibrator, export
+from calibkit.base import InputError
+from calibkit.decisions import QuantileCalibrator
+from calibkit.export._check import check_export
 from calibkit.export._code import LANGUAGES, write_code
 from calibkit.export._drivers import DRIVERS, run_unit
+from calibkit.export._golden import ENGINES, golden_vectors
+from calibkit.export._maps import _MAPS
 from calibkit.export._program import (
     ELEMENTWISE,
     Program,
@@ -22,13 +31,15 @@ from calibkit.export._program import (
     stack,
 )
 
+from .test_export import BATCH, DECIDE, MORE, SIGNAL, fitted
+
 MISSING = {
     language: f"{tool} is not on the PATH, so {driver.title} is not tested"
     for language, driver in DRIVERS.items()
     for tool in driver.tools
     if shutil.which(tool) is None
 }
-ENGINES = [
+LANGUAGES_HERE = [
     pytest.param(name, marks=pytest.mark.skipif(name in MISSING, reason=MISSING.get(name, "")))
     for name in LANGUAGES
 ]
@@ -68,14 +79,25 @@ def of_vectors(k=3):
     results |= {"decision": pick_at(places, winner), "accept": apply("less", pick(c, 0), 0.5)}
     least = apply("less", 0.0, -reduce("largest", -c))
     return Program(
-        k, results, least, {"classes": list(range(10, 10 + k)), "decisions": list("abcdef")}
+        k,
+        results,
+        least,
+        {"name": "k", "classes": list(range(10, 10 + k)), "decisions": list("abcdef")},
     )
 
 
 def fixed():
     """Results that no input moves."""
     vector = constant(np.array([0.25, 1e-320, -np.inf]))
-    return Program(2, {"quantiles": vector}, apply("less", 0.0, 1.0))
+    return Program(2, {"quantiles": vector}, apply("less", 0.0, 1.0), {"name": "fixed"})
+
+
+def of_many():
+    """More steps than Java holds as initial values."""
+    step = place(column(0), np.linspace(0, 1, 4_501))
+    results = {"probability": entry(step, np.linspace(0, 1, 4_502))}
+    results["label"] = entry(step, np.arange(4_502))
+    return Program(1, results, apply("less", 0.0, 1.0), {"name": "many"})
 
 
 def rows(k, n=200, seed=0):
@@ -84,34 +106,131 @@ def rows(k, n=200, seed=0):
     return columns
 
 
-def agree(expected, got, bins=()):
-    """The largest difference; what is missing must be missing in both."""
-    assert expected.keys() == got.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(got[name], value, rtol=0, atol=0 if name in bins else 1e-12)
-
-
 def test_every_operation_is_tried():
     tried = {n.op for p in (of_numbers(), of_vectors(), fixed()) for n in p.nodes()}
     others = {"input", "constant", "stack", "pick", "pick_at", "total", "largest", "winner"}
     assert tried == {*ELEMENTWISE, *others, "affine", "place", "entry"}
 
 
-@pytest.mark.parametrize("language", ENGINES)
-def test_operations(language):
-    large = place(column(0), np.linspace(0, 1, 4_501))
-    many = {
-        "probability": entry(large, np.linspace(0, 1, 4_502)),
-        "label": entry(large, np.arange(4_502)),
-    }
-    programs = [
-        of_numbers(),
-        of_vectors(),
-        of_vectors(40),
-        fixed(),
-        Program(1, many, apply("less", 0.0, 1.0)),
-    ]
-    codes = [write_code(p, language, f"f{i}") for i, p in enumerate(programs)]
-    columns = [rows(p.n_inputs) for p in programs]
-    for program, x, got in zip(programs, columns, run_unit(codes, columns), strict=True):
-        agree(program.run(x), got, bins=("label", "decision", "promised", "accept"))
+@pytest.fixture(scope="module")
+def objects():
+    """Five fitted objects of every class, and each kind of threshold, policy and rule."""
+    found = []
+    for cls in sorted(_MAPS, key=lambda cls: cls.__name__):
+        examples = [e for e in BATCH + MORE if type(e) is cls]
+        for seed in range(5):
+            example = examples[seed % len(examples)]
+            k = (2, 3, 5, 4, 3)[seed] if "multiclass" in example._traits else 2
+            found.append(fitted(example, k, ("probability", "logit")[seed % 2], seed, n=150))
+    rate = np.random.default_rng(0).binomial(8, SIGNAL[:300]) / 8
+    quantiles = QuantileCalibrator().fit(SIGNAL[:300], rate, n_trials=8)
+    return [make() for make in DECIDE.values()] + [quantiles, *found]
+
+
+@pytest.mark.parametrize("language", LANGUAGES_HERE)
+def test_agrees_with_the_object(language, objects):
+    """Python runs them all; the others, which compile them, one of each class."""
+    some = objects if language == "python" else objects[:9] + objects[10::5]
+    write = getattr(export, f"to_{language}")
+    codes = [write(obj, name=f"f{i}", labels=True) for i, obj in enumerate(some)]
+    golden = [golden_vectors(obj, 250, labels=True) for obj in some]
+    programs = [of_numbers(), of_vectors(), of_vectors(40), of_many(), fixed()]
+    codes += [write_code(program, language, f"g{i}") for i, program in enumerate(programs)]
+    golden += [(rows(p.n_inputs), p.run(rows(p.n_inputs))) for p in programs]
+    found = run_unit(codes, [columns for columns, _ in golden])
+    for code, (_, expected), got in zip(codes, golden, found, strict=True):
+        assert expected.keys() == got.keys() == code.results.keys()
+        for name, want in expected.items():
+            rounds = code.results[name] == "real" and name not in EXACT.get(code.facts["name"], ())
+            note = f"{language}: {name} of {code.facts['name']}"
+            atol = 1e-12 if rounds else 0
+            np.testing.assert_allclose(got[name], want, rtol=0, atol=atol, err_msg=note)
+
+
+#: Maps whose values are those of bins.
+EXACT = {
+    "HistogramBinningCalibrator": {"probability"},
+    "ScalingBinningCalibrator": {"probability"},
+    "VennAbersCalibrator": {"probability"},
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES_HERE)
+def test_check_export_runs_it(language):
+    """Without a compiler only what it says of the engine."""
+    if language in ("java", "rust"):  # slow to compile
+        assert DRIVERS[language].title in ENGINES[language][1]()
+        return
+    cal = fitted(HistogramBinningCalibrator(n_bins=5))
+    check = check_export(cal, getattr(export, f"to_{language}")(cal, labels=True), n=100)
+    assert check.passed
+    assert check.bins_exact
+    assert check.engine.startswith(DRIVERS[language].title)
+
+
+def test_an_absent_compiler_is_named(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    code = export.to_rust(fitted(PlattCalibrator()))
+    with pytest.raises(InputError, match="rustc is not installed; expected rustc on the PATH"):
+        ENGINES["rust"][0](code, np.ones((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    {
+        "python": ["lambda", "math"],
+        "javascript": ["typeof", "Math"],
+        "c": ["double", "exp"],
+        "java": ["static", "Math"],
+        "rust": ["fn", "f64"],
+    }.items(),
+)
+def test_names_that_a_language_refuses(language, names):
+    cal = fitted(PlattCalibrator())
+    for name in names:
+        with pytest.raises(InputError, match=f"name='{name}' has another meaning in .*; expected"):
+            getattr(export, f"to_{language}")(cal, name=name)
+    for name in ("", "a b", "1a", "a;b", "é", None, "a\n"):
+        with pytest.raises(InputError, match="expected the name of a function"):
+            getattr(export, f"to_{language}")(cal, name=name)
+
+
+def test_what_a_missing_score_gives():
+    """None, and what is no number, is missing as NaN is: not 0."""
+    space = {}
+    cal = fitted(HistogramBinningCalibrator(n_bins=3))
+    exec(export.to_python(cal, labels=True), space)
+    assert [space["calibrate"](x) for x in (None, math.nan)] == pytest.approx(
+        [math.nan] * 2, nan_ok=True
+    )
+    assert [space["calibrate_label"](x) for x in (None, math.nan, 7.0)] == [None] * 3
+    assert space["calibrate_label"](0.999) == 1
+
+
+@pytest.mark.skipif("javascript" in MISSING, reason=MISSING.get("javascript", ""))
+def test_in_javascript_what_is_no_number_is_missing():
+    code = export.to_javascript(fitted(HistogramBinningCalibrator(n_bins=3)), labels=True)
+    code += (
+        "console.log([null, undefined, '0.5', NaN].map(x => [calibrate(x), calibrate_label(x)]))"
+    )
+    found = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True).stdout
+    assert found.count("NaN") == found.count("null") == 4
+
+
+def test_the_comment_says_what_it_is():
+    code = export.to_c(fitted(PlattCalibrator()), name="risk", labels=True)
+    head = code[: code.index("#include")].splitlines()
+    assert all(line.startswith("// ") for line in head)
+    assert head[0] == f"// PlattCalibrator, exported by calibkit {calibkit.__version__}."
+    assert head[1:3] == ['// Input (probability): ["score"]', "// classes: [0, 1]"]
+    assert head[3] == "// risk: probability"
+    assert head[4] == "//   nan -> NaN"
+    assert len(head) == 4 + 2 * 9 - 1
+
+
+def test_many_numbers_and_classes_stay_short():
+    """Vectors are loops over arrays: twice as many classes are no more lines."""
+    few, many = (
+        export.to_c(fitted(MatrixScalingCalibrator(), k), name="f").count(";") for k in (5, 10)
+    )
+    assert few == many

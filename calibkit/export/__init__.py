@@ -1,10 +1,15 @@
 """Fitted calibrators, thresholds and decision rules as SQL, ONNX or plain code."""
 
 from . import _engines as _engines
+from ._code import to_c as to_c
+from ._code import to_java as to_java
+from ._code import to_javascript as to_javascript
+from ._code import to_python as to_python
+from ._code import to_rust as to_rust
 from ._golden import golden_vectors as golden_vectors
 from ._sql import to_sql as to_sql
 
-__all__ = ["golden_vectors", "to_sql"]
+__all__ = [name for name in globals() if not name.startswith("_")]
 
 
 def __dir__() -> list[str]:

@@ -17,19 +17,21 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError
+from .._core.params import check_flag
 from .._core.printed import spelled
-from ._golden import Exported
+from .._typing import FloatArray
+from ._drivers import run_unit, version_of
+from ._golden import ENGINES, Exported, Results, golden_vectors
+from ._maps import program_of
 from ._program import ELEMENTWISE, Node, Program
 
 #: Numbers in all tables above which Java's are text: a class holds at most 64 KB of initial values.
 _JAVA_NUMBERS = 4000
-#: Kinds of values by operation; where, stack, pick and pick_at keep that of what they take.
-_KINDS = {"less": "truth", "at_most": "truth", "both": "truth", "either": "truth"}
-_KINDS |= {"negated": "truth", "winner": "whole", "place": "whole"}
 #: Where the facts have the labels that a whole number stands for.
 _LABELS = {"label": "classes", "decision": "decisions"}
 #: Labels that are written as they are; of others their place is returned.
 _PLAIN = (str, int, float)
+#: Zero of each kind of value.
 _ZERO = {"real": "0.0", "whole": "0", "truth": "false"}
 
 
@@ -92,12 +94,13 @@ for ({whole} h = {n}; {v} < h;) {{
 
 _C_WORDS = """auto break case char const continue default do double else enum extern float for goto
     if inline int long register restrict return short signed sizeof static struct switch typedef
-    union unsigned void volatile while bool true false nullptr constexpr main NAN INFINITY"""
+    union unsigned void volatile while bool true false nullptr constexpr main NAN INFINITY
+    exp log log1p"""
 _JAVA_WORDS = """abstract assert boolean break byte case catch char class const continue default do
     double else enum extends final finally float for goto if implements import instanceof int
     interface long native new package private protected public return short static strictfp super
     switch synchronized this throw throws transient try void volatile while true false null _
-    var record yield sealed permits math double String string"""
+    var record yield sealed permits Math math String string Double java"""
 _JS_WORDS = """arguments await break case catch class const continue debugger default delete do else
     enum eval export extends false finally for function if implements import in instanceof
     interface let new null package private protected public return static super switch this throw
@@ -172,7 +175,6 @@ class _Writer:
         self.lines: list[str] = []
         self.depth = 2 if syntax.body else 1
         self.names: dict[Node, str] = {}
-        self.kinds: dict[Node, str] = {}
 
     def fill(self, template: str, kind: str = "real", **parts: Any) -> str:
         s = self.syntax
@@ -232,70 +234,64 @@ class _Writer:
         text = self.names[node]
         if node.size:
             text = self.syntax.at.format(v=text, i=i)
-        return self.cast(text, self.kinds[node], wanted)
+        return self.cast(text, node.kind, wanted)
 
     def formula(self, node: Node, i: str = "") -> str:
         """An operation element by element, as an expression."""
-        s, op, kind = self.syntax, node.op, self.kinds[node]
+        s, op, kind = self.syntax, node.op, node.kind
         wanted = {"where": ["truth", kind, kind]}.get(op)
         wanted = wanted or ["truth" if op in ("both", "either", "negated") else "real"] * 2
         a = [self.term(arg, w, i) for arg, w in zip(node.args, wanted, strict=False)]
         if op == "where":
             return s.choice.format(a=a[0], b=a[1], c=a[2])
-        if op in ("minimum", "maximum"):  # NaN stays NaN
+        if op in ("minimum", "maximum"):
             first = f"{a[0]} {'<' if op == 'minimum' else '>'} {a[1]}"
-            first = s.either.format(first, f"{a[0]} != {a[0]}")
             return s.choice.format(a=first, b=a[0], c=a[1])
         return str(getattr(s, op)).format(*a)
 
     def write(self, node: Node) -> None:
         """Declare a node's value; inputs and constants are written where they are used."""
-        s, op, args = self.syntax, node.op, node.args
-        kinds = {self.kinds[a] for a in (args[1:] if op == "where" else args[:1])}
-        if op == "stack":
-            kinds = {self.kinds[a] for a in args}
-        passed = kinds.pop() if len(kinds) == 1 else "real"
-        kind = passed if op in ("where", "stack", "pick", "pick_at") else _KINDS.get(op, "real")
-        kind = node.kind if op == "entry" else kind
-        self.kinds[node] = kind
+        s, op = self.syntax, node.op
         name = self.names[node] = f"v{len(self.names)}"
         if op in ELEMENTWISE:
             if not node.size:
-                self.line(s.value, kind, v=name, e=self.formula(node))
+                self.line(s.value, node.kind, v=name, e=self.formula(node))
                 return
-            self.line(s.vector, kind, v=name, n=node.size)
+            self.line(s.vector, node.kind, v=name, n=node.size)
             with self.block(s.loop, i="i", n=node.size):
                 self.line(s.assign, v=s.at.format(v=name, i="i"), e=self.formula(node, "i"))
         elif op in ("total", "largest", "winner"):
-            self.reduce(node, name, kind)
+            self.reduce(node, name)
         else:
-            getattr(self, op)(node, name, kind)
+            getattr(self, op)(node, name)
 
-    def input(self, node: Node, name: str, kind: str) -> None:
+    def input(self, node: Node, name: str) -> None:
         self.names[node] = "x" if self.program.n_inputs == 1 else f"x[{node.data}]"
 
-    def constant(self, node: Node, name: str, kind: str) -> None:
+    def constant(self, node: Node, name: str) -> None:
         self.names[node] = self.table(node.data) if node.size else self.literal(node.data)
 
-    def stack(self, node: Node, name: str, kind: str) -> None:
+    def stack(self, node: Node, name: str) -> None:
         columns = [a.data if a.op == "input" else None for a in node.args]
         if columns == list(range(self.program.n_inputs)) != [0]:
             self.names[node] = "x"
             return
-        items = ", ".join(self.term(a, kind) for a in node.args)
-        self.line(self.syntax.listed, kind, v=name, n=node.size, items=items)
+        items = ", ".join(self.term(a, node.kind) for a in node.args)
+        self.line(self.syntax.listed, node.kind, v=name, n=node.size, items=items)
 
-    def pick(self, node: Node, name: str, kind: str) -> None:
+    def pick(self, node: Node, name: str) -> None:
         self.names[node] = f"{self.names[node.args[0]]}[{node.data}]"
 
-    def pick_at(self, node: Node, name: str, kind: str) -> None:
-        e = self.term(node.args[0], kind, self.term(node.args[1], "whole"))
-        self.line(self.syntax.value, kind, v=name, e=e)
+    def pick_at(self, node: Node, name: str) -> None:
+        e = self.term(node.args[0], node.kind, self.term(node.args[1], "whole"))
+        self.line(self.syntax.value, node.kind, v=name, e=e)
 
-    def reduce(self, node: Node, name: str, kind: str) -> None:
+    def reduce(self, node: Node, name: str) -> None:
         s, (vector,) = self.syntax, node.args
         at = [self.term(vector, "real", i) for i in ("i", "0", name)]
-        self.line(s.variable, kind, v=name, e=at[1] if node.op == "largest" else _ZERO[kind])
+        self.line(
+            s.variable, node.kind, v=name, e=at[1] if node.op == "largest" else _ZERO[node.kind]
+        )
         with self.block(s.loop, i="i", n=vector.size):
             if node.op == "total":
                 e = f"{name} + {at[0]}"
@@ -305,25 +301,30 @@ class _Writer:
                 e = s.choice.format(a=f"{at[0]} > {at[2]}", b="i", c=name)
             self.line(s.assign, v=name, e=e)
 
-    def affine(self, node: Node, name: str, kind: str) -> None:
+    def affine(self, node: Node, name: str) -> None:
         s, (vector,), (matrix, offsets) = self.syntax, node.args, node.data
         weights, added = self.table(np.ravel(matrix)), self.table(offsets)
-        self.line(s.vector, kind, v=name, n=node.size)
+        self.line(s.vector, node.kind, v=name, n=node.size)
         here = s.at.format(v=name, i="i")
         with self.block(s.loop, i="i", n=node.size):
             self.line(s.assign, v=here, e=s.at.format(v=added, i="i"))
             with self.block(s.loop, i="j", n=vector.size):
                 weight = s.at.format(v=weights, i=f"(i * {vector.size} + j)")
-                self.line(s.assign, v=here, e=f"{here} + {weight} * {self.term(vector, kind, 'j')}")
+                self.line(
+                    s.assign, v=here, e=f"{here} + {weight} * {self.term(vector, node.kind, 'j')}"
+                )
 
-    def place(self, node: Node, name: str, kind: str) -> None:
+    def place(self, node: Node, name: str) -> None:
+        if not len(node.data):
+            self.names[node] = "0"
+            return
         steps, number = self.table(node.data), self.term(node.args[0], "real")
         self.line(self.syntax.place, v=name, t=steps, n=len(node.data), e=number)
 
-    def entry(self, node: Node, name: str, kind: str) -> None:
-        table, index = self.table(node.data, kind), self.term(node.args[0], "whole")
+    def entry(self, node: Node, name: str) -> None:
+        table, index = self.table(node.data, node.kind), self.term(node.args[0], "whole")
         e = self.syntax.at.format(v=table, i=index)
-        self.line(self.syntax.value, kind, v=name, e=e)
+        self.line(self.syntax.value, node.kind, v=name, e=e)
 
     def function(self, name: str, result: str) -> str:
         """The function that returns a result."""
@@ -411,14 +412,237 @@ def write_code(program: Program, language: str, name: str, golden: Any = None) -
 def _header(program: Program, syntax: Syntax, golden: Any) -> list[str]:
     """What the code is, with scores and the results that they must give."""
     facts = program.facts
-    lines = [f"{json.dumps(facts.get('name'))[1:-1]}, exported by calibkit {facts.get('version')}."]
-    inputs = json.dumps(facts.get("inputs", []))
-    lines.append(f"Input ({facts.get('scale')}): {inputs}")
+    name, scale = (json.dumps(facts.get(key))[1:-1] for key in ("name", "scale"))
+    lines = [f"{name}, exported by calibkit {facts.get('version')}."]
+    lines.append(f"Input ({scale}): {json.dumps(facts.get('inputs', []))}")
     known = ("classes", "decisions")
     lines += [f"{k}: {json.dumps(facts[k], default=str)}" for k in known if facts.get(k)]
-    for result, (name, _, _) in facts["functions"].items():
-        lines.append(f"{name}: {result}")
-        if golden is not None:
-            for row, value in zip(golden[0].tolist(), golden[1][result].tolist(), strict=True):
-                lines.append(f"  {row if len(row) > 1 else row[0]} -> {value}")
+    for result, (function, _, labels) in facts["functions"].items():
+        lines.append(f"{function}: {result}")
+        for row, value in zip(*golden, strict=True) if golden else ():
+            found = value[result]
+            if program.results[result].kind != "real" and found == found:
+                found = labels[int(found)] if labels else int(found)
+            lines.append(f"  {row if len(row) > 1 else row[0]} -> {json.dumps(found)}")
     return [f"{syntax.comment} {line}" for line in lines]
+
+
+def _exported(obj: Any, language: str, name: str, labels: bool) -> Exported:
+    check_flag("labels", labels)
+    program = program_of(obj, labels=labels)
+    columns, results = golden_vectors(obj, 8, labels=labels)
+    few = slice(-max(1, min(8, 80 // program.n_inputs)), None)  # long comments help nobody
+    rows = columns[few].tolist()
+    values = [{k: v[few][i].tolist() for k, v in results.items()} for i in range(len(rows))]
+    return write_code(program, language, name, (rows, values))
+
+
+def to_python(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
+    """The map of a fitted object as Python: a function that needs nothing else.
+
+    It takes a number, or a list of K numbers for K classes, and returns a number or a list.
+    Where the score is missing or out of range, it returns NaN, and None as a label or decision.
+
+    Parameters
+    ----------
+    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+        Fitted.
+    name : str, default="calibrate"
+        Name of the function. Further results, such as labels, are functions named
+        ``calibrate_label``.
+    labels : bool, default=False
+        Whether to add a function for the label that ``predict`` returns.
+
+    Returns
+    -------
+    code : str
+        The code, with a comment that says what it is and what some scores must give.
+
+    Raises
+    ------
+    TypeError
+        If the object can't be exported.
+    ValueError
+        If the name can't be that of a function in Python.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.export import to_python
+    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    >>> code = to_python(cal, name="risk")
+    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+    def risk(x):
+    """
+    return _exported(obj, "python", name, labels)
+
+
+def to_javascript(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
+    """The map of a fitted object as JavaScript: a function that needs nothing else.
+
+    It takes a number, or an array of K numbers for K classes, and returns a number or an array.
+    Where the score is missing or out of range, it returns NaN, and null as a label or decision.
+
+    Parameters
+    ----------
+    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+        Fitted.
+    name : str, default="calibrate"
+        Name of the function. Further results, such as labels, are functions named
+        ``calibrate_label``.
+    labels : bool, default=False
+        Whether to add a function for the label that ``predict`` returns.
+
+    Returns
+    -------
+    code : str
+        The code, with a comment that says what it is and what some scores must give.
+
+    Raises
+    ------
+    TypeError
+        If the object can't be exported.
+    ValueError
+        If the name can't be that of a function in JavaScript.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.export import to_javascript
+    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    >>> code = to_javascript(cal, name="risk")
+    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+    return function risk(x) {
+    """
+    return _exported(obj, "javascript", name, labels)
+
+
+def to_c(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
+    """The map of a fitted object as C: a function that needs nothing else.
+
+    It takes a double, or an array of K doubles for K classes and an array for the result. Labels
+    and decisions are places among those that the comment names.
+    Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
+
+    Parameters
+    ----------
+    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+        Fitted.
+    name : str, default="calibrate"
+        Name of the function. Further results, such as labels, are functions named
+        ``calibrate_label``.
+    labels : bool, default=False
+        Whether to add a function for the label that ``predict`` returns.
+
+    Returns
+    -------
+    code : str
+        The code, with a comment that says what it is and what some scores must give.
+
+    Raises
+    ------
+    TypeError
+        If the object can't be exported.
+    ValueError
+        If the name can't be that of a function in C.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.export import to_c
+    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    >>> code = to_c(cal, name="risk")
+    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+    double risk(double x) {
+    """
+    return _exported(obj, "c", name, labels)
+
+
+def to_java(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
+    """The map of a fitted object as Java: a function that needs nothing else.
+
+    It takes a double, or an array of K doubles for K classes, and returns a double or an array; it
+    is a method of a class ``Calibrate``. Labels and decisions are places among those that the
+    comment names.
+    Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
+
+    Parameters
+    ----------
+    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+        Fitted.
+    name : str, default="calibrate"
+        Name of the function. Further results, such as labels, are functions named
+        ``calibrate_label``.
+    labels : bool, default=False
+        Whether to add a function for the label that ``predict`` returns.
+
+    Returns
+    -------
+    code : str
+        The code, with a comment that says what it is and what some scores must give.
+
+    Raises
+    ------
+    TypeError
+        If the object can't be exported.
+    ValueError
+        If the name can't be that of a function in Java.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.export import to_java
+    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    >>> code = to_java(cal, name="risk")
+    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+    public static double risk(double x) {
+    """
+    return _exported(obj, "java", name, labels)
+
+
+def to_rust(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
+    """The map of a fitted object as Rust: a function that needs nothing else.
+
+    It takes an f64, or an array of K of them for K classes, and returns an f64 or an array. Labels
+    and decisions are places among those that the comment names.
+    Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
+
+    Parameters
+    ----------
+    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+        Fitted.
+    name : str, default="calibrate"
+        Name of the function. Further results, such as labels, are functions named
+        ``calibrate_label``.
+    labels : bool, default=False
+        Whether to add a function for the label that ``predict`` returns.
+
+    Returns
+    -------
+    code : str
+        The code, with a comment that says what it is and what some scores must give.
+
+    Raises
+    ------
+    TypeError
+        If the object can't be exported.
+    ValueError
+        If the name can't be that of a function in Rust.
+
+    Examples
+    --------
+    >>> from calibkit import PlattCalibrator
+    >>> from calibkit.export import to_rust
+    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    >>> code = to_rust(cal, name="risk")
+    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+    pub fn risk(x: f64) -> f64 {
+    """
+    return _exported(obj, "rust", name, labels)
+
+
+def _engine(language: str) -> tuple[Callable[[Any, FloatArray], Results], Callable[[], str]]:
+    return lambda code, columns: run_unit([code], [columns])[0], lambda: version_of(language)
+
+
+ENGINES.update({language: _engine(language) for language in LANGUAGES})

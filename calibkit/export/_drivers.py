@@ -85,7 +85,7 @@ process.stdout.write(Buffer.from(new Float64Array(out).buffer));
         "for (let r = 0; r < {n}; r++) put({f}(get({d})), {labels});",
     ),
     "c": Driver(
-        "gcc", ("gcc",), "main.c", "gcc -O2 -o main main.c -lm", "./main",
+        "gcc", ("gcc",), "main.c", "gcc -O1 -o main main.c -lm", "./main",
         """#include <stdio.h>
 {code}
 static double x[100000], y[100000];
