@@ -14,13 +14,12 @@ many rows and a middling rate it is that of half a chi-squared variable, (1 - la
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, xlogy
 
-from .._typing import FloatArray
+from .._typing import FloatArray, IntArray
 
 _LAMBDAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 #: M has its peak before, and from here on hardly falls any more towards its limit, that of a
@@ -28,6 +27,8 @@ _LAMBDAS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _MANY = 50
 #: The largest mean is looked for on a grid of rates; this makes up for what lies between.
 _MARGIN = 1e-3
+#: Steps of the search for the best log price.
+_STEPS = (1.0, 0.25, 0.06, 0.015, 0.004)
 #: Rates that are tried between the ends of each interval.
 _GRID = 201
 
@@ -64,7 +65,7 @@ def divergence(share: Any, rate: Any) -> Any:
         return yes + xlogy(1.0 - share, 1.0 - share) - xlogy(1.0 - share, 1.0 - rate)
 
 
-def _reach(share: FloatArray, limit: FloatArray, end: float) -> FloatArray:
+def reach(share: FloatArray, limit: FloatArray, end: float) -> FloatArray:
     """Rate between the share and 0 (or 1) whose divergence from the share is the limit."""
     inside, outside = share.copy(), np.full_like(share, end)
     for _ in range(50):
@@ -75,35 +76,74 @@ def _reach(share: FloatArray, limit: FloatArray, end: float) -> FloatArray:
     return outside
 
 
-def mean_gaps(
-    value: FloatArray, n: FloatArray, events: FloatArray, c: float, power: int
-) -> tuple[float, float]:
-    """Smallest and largest mean of ``|value - rate|**power`` over the rates in the region.
+class Pairs(NamedTuple):
+    """Distinct outputs and counts, and ``at``: which of them each output of each data set has."""
 
-    By Lagrangian duality: for any price of divergence, the best of each rate by itself, plus the
-    price of all there is, is above every mean in the region (for the smallest, below).
+    value: FloatArray
+    n: FloatArray
+    events: FloatArray
+    at: IntArray
+
+
+def pairs_of(value: FloatArray, n: FloatArray, events: FloatArray) -> Pairs:
+    """Outputs and counts that need to be looked at once, from one data set per row of events."""
+    kinds, kind = np.unique(np.stack((value, n), axis=1), axis=0, return_inverse=True)
+    codes = kind.ravel() * (int(n.max()) + 1) + events.astype(np.int64)
+    found, at = np.unique(codes, return_inverse=True)
+    kind, count = np.divmod(found, int(n.max()) + 1)
+    values, rows = kinds[kind].T
+    return Pairs(values, rows, count.astype(np.float64), at.reshape(events.shape))
+
+
+class Options(NamedTuple):
+    """Gaps that the rate of each pair may have, what each costs, and the budget of each data set.
+
+    Costs are so low that rates between two neighbors are covered by them, for any convex gap.
     """
-    share, total = events / n, n.sum()
-    limit = c / n
-    low, high = _reach(share, limit, 0.0), _reach(share, limit, 1.0)
+
+    gap: FloatArray
+    cost: FloatArray
+    budget: FloatArray
+
+
+def around_shares(pairs: Pairs, c: float) -> Options:
+    """The region of rates with this radius."""
+    share = pairs.events / pairs.n
+    low, high = (reach(share, c / pairs.n, end) for end in (0.0, 1.0))
     rate = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _GRID)
     # The share itself and the value, where they lie inside, are where the kinks are.
-    inside = np.clip(value, low, high)
-    rate = np.column_stack((rate, share, inside))
-    gap = np.abs(value[:, None] - rate) ** power
-    cost = divergence(share[:, None], rate)
-    cost[~np.isfinite(cost)] = np.inf
-    weight, budget = n / total, c / total
+    rate = np.sort(np.column_stack((rate, share, np.clip(pairs.value, low, high))), axis=1)
+    cost = np.minimum(pairs.n[:, None] * divergence(share[:, None], rate), c)
+    # Between two points a convex and monotone cost lies below their chord by at most:
+    below = (share / np.maximum(rate.T[:-1], 1e-150) ** 2).T
+    below += ((1.0 - share) / np.maximum(1.0 - rate.T[1:], 1e-150) ** 2).T
+    below *= pairs.n[:, None] * np.diff(rate, axis=1) ** 2 / 8.0
+    below = np.minimum(below, np.abs(np.diff(cost, axis=1)))
+    cost[:, 1:-1] -= np.maximum(below[:, 1:], below[:, :-1])
+    cost[:, [0, -1]] -= below[:, [0, -1]]
+    return Options(np.abs(pairs.value[:, None] - rate), cost, np.full(len(pairs.at), c))
 
-    def above(log_price: float) -> float:
-        price = np.exp(log_price)
-        return float(weight @ (gap - price * cost).max(axis=1) + price * budget)
 
-    def below(log_price: float) -> float:
-        price = np.exp(log_price)
-        return -float(weight @ (gap + price * cost).min(axis=1) - price * budget)
+def most_mean(options: Options, pairs: Pairs, power: int, sign: float = 1.0) -> FloatArray:
+    """Largest mean of ``sign * gap**power`` over the rates of a region, for each data set.
 
-    ends = (-12.0, 12.0)
-    highest = minimize_scalar(above, bounds=ends, method="bounded", options={"xatol": 1e-3}).fun
-    lowest = -minimize_scalar(below, bounds=ends, method="bounded", options={"xatol": 1e-3}).fun
-    return max(float(lowest), 0.0), float(highest)
+    By Lagrangian duality: for any price, the best of each rate by itself, plus the price of all the
+    budget, is above every mean in the region.
+    """
+    weight = pairs.n / pairs.n[pairs.at[0]].sum()
+    gap = sign * weight[:, None] * options.gap**power
+    if sign < 0 and power == 2:  # squares between neighbors are below their chord
+        gap += weight[:, None] * np.diff(options.gap, axis=1).max(axis=1, keepdims=True) ** 2 / 4.0
+    largest = float(np.abs(gap)[np.isfinite(options.cost)].max()) * pairs.at.shape[1]
+    best = np.full(len(pairs.at), np.inf)
+    center = np.full(len(best), np.log(max(largest, 1e-300) / options.budget.max()) - 7.0)
+    for step, reach in zip(_STEPS, (11.0, *_STEPS), strict=False):
+        # Nearly all data sets have their best price here; for the others any price is valid.
+        low, high = np.quantile(center, (0.05, 0.95))
+        high = min(high + reach, low - reach + 100.0 * step) + step
+        for price in np.exp(np.arange(low - reach, high, step)):
+            each = (gap - price * options.cost).max(axis=1)
+            mean = each[pairs.at].sum(axis=1) + price * options.budget
+            center = np.where(mean < best, np.log(price), center)
+            best = np.minimum(mean, best)
+    return best

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -16,7 +16,7 @@ from .._core.certification import (
     certify_counts,
     certify_rows,
     counts_of,
-    upper_bound_of,
+    upper_bounds_of,
 )
 from .._core.certified_groups import grouping
 from .._core.errors import InputError
@@ -36,8 +36,8 @@ from .._typing import FloatArray, Kind, Norm
 from ._table import ScoreTable
 
 #: Simulated data sets for the first guess, and for the answer (fewer if there are many outputs).
-_N_SEARCH, _N_SETS = 60, 400
-_MOST_NUMBERS = 40_000
+_N_SEARCH, _N_SETS = 60, 10_000
+_MOST_NUMBERS, _PART = 100_000, 20_000
 #: Confidence that the number of rows reaches the bound with the given power.
 _SURE = 0.99
 _MOST_OUTPUTS = 10_000
@@ -243,21 +243,33 @@ def rows_to_certify(
     seed = int(generator(random_state).integers(2**31))
 
     def ratio(n: float, n_sets: int, place: int) -> float:
-        rng = np.random.default_rng(seed)
         rows = np.full(n_bins, np.ceil(n / n_bins))
-        events = rng.binomial(rows.astype(np.int64), outputs, size=(n_sets, n_bins))
-        kinds, at = np.unique(events, axis=0, return_inverse=True)
-        bounds = np.array([upper_bound_of(norm, outputs, rows, e, level) for e in kinds])
-        return float(np.sort(bounds[at.ravel()])[place]) / error
+        bounds = [
+            upper_bounds_of(norm, outputs, rows, events, level)
+            for events in _events(rows, outputs, n_sets, seed)
+        ]
+        return float(np.sort(np.concatenate(bounds))[place]) / error
 
     start = _search(ratio, _N_SEARCH, 4.0 * n_bins, n_bins, power, 0.05)
-    # With one output most sets are equal, and the largest gap is quick to bound.
-    most = _N_SETS * (4 if n_bins == 1 or norm == "max" else 1)
-    n_sets = int(np.clip(_MOST_NUMBERS / n_bins, _N_SEARCH, most))
-    n = _search(ratio, n_sets, start, n_bins, power, 0.02)
+    n_sets = int(np.clip(_MOST_NUMBERS / n_bins, _N_SEARCH, _N_SETS))
+    n = _search(ratio, n_sets, start, n_bins, power, 0.005)
     if n > _MOST_ROWS:
         raise InputError(f"error={spelled(error)} needs more than 10^12 rows. Pass a larger error.")
     return int(np.ceil(n / n_bins)) * n_bins
+
+
+def _events(rows: FloatArray, outputs: FloatArray, n_sets: int, seed: int) -> Iterator[FloatArray]:
+    """Events of simulated data sets, in parts that fit into memory.
+
+    Large numbers are rounded to a twentieth of their standard deviation: equal ones are quick.
+    """
+    rng = np.random.default_rng(seed)
+    unit = np.maximum(np.floor(np.sqrt(rows * outputs * (1.0 - outputs)) / 20.0), 1.0)
+    each = max(_PART // len(rows), 1)
+    for first in range(0, n_sets, each):
+        size = min(each, n_sets - first), len(rows)
+        events = rng.binomial(rows.astype(np.int64), outputs, size=size)
+        yield np.minimum(np.rint(events / unit) * unit, rows)
 
 
 def _search(
@@ -291,7 +303,7 @@ def _search(
 
 def _outputs(value: Any, n_bins: int) -> FloatArray:
     if value is None:
-        return 0.5 + 1e-6 * np.arange(n_bins, dtype=np.float64)
+        return np.full(n_bins, 0.5)
     outputs = validate_scores(value, scale="probability", name="value").values
     if outputs.shape != (n_bins,):
         raise InputError(
