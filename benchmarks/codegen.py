@@ -100,7 +100,7 @@ def decide(
     print(f"\n{name}:")
     print(TriagePolicy(**COSTS).evaluate(p, correct, groups, random_state=0))
     for max_error in MAX_ERRORS:
-        gate = RiskControlledThreshold(max_error, scale=scale, random_state=0)
+        gate = RiskControlledThreshold(max_error, scale=scale)
         print(gate.fit(signal, correct, groups=groups))
 
 

@@ -171,9 +171,9 @@ def simulate(
     truth, rng = Truth(kind), np.random.default_rng(seed)
     max_error = MAX_ERROR_STATED if kind in STATED.values() else MAX_ERROR
     sums = np.zeros((2, 3))
-    for i in range(many):
+    for _ in range(many):
         outputs = kind(rng, n)
-        gate = RiskControlledThreshold(max_error, alpha=alpha, random_state=i)
+        gate = RiskControlledThreshold(max_error, alpha=alpha)
         gate.fit(outputs.p, outputs.correct, outputs.groups)
         for j, threshold in enumerate((gate.threshold_, naive(outputs, max_error))):
             error, share = truth.at(threshold)

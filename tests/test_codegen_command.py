@@ -134,7 +134,7 @@ def test_policy_is_the_librarys(folder, scored, tmp_path):
     more = ["--signal", NAME, "--max-error", "0.15", *costs]
     out = run(folder, "policy", *FILES, *more, "--plot", picture).stdout
     signal = scored.confidence(NAME, scale="logit")[NAME]
-    gate = RiskControlledThreshold(0.15, scale="logit", random_state=0)
+    gate = RiskControlledThreshold(0.15, scale="logit")
     gate.fit(signal, scored.correct, groups=scored.groups)
     data = {"groups": scored.groups, "scale": "logit"}
     p = cross_val_calibrate("auto", signal, scored.correct, **data)

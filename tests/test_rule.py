@@ -52,8 +52,11 @@ def things():
     rate = RNG.binomial(8, P) / 8
     groups = np.arange(1500) // 3
     yield "gate", RiskControlledThreshold(0.1).fit(P, CORRECT)
-    gate = RiskControlledThreshold(0.15, alpha=0.2, scale="score", max_group_size=4, random_state=7)
+    gate = RiskControlledThreshold(0.15, alpha=0.2, scale="score", max_group_size=4)
     yield "grouped", gate.fit(P * 100, CORRECT, groups)
+    yield "started", RiskControlledThreshold(0.1, start=0.9).fit(P, CORRECT, groups)
+    gate = RiskControlledThreshold(0.1, candidates=(0.9, 0.8, 0.7))
+    yield "candidates", gate.fit(P, CORRECT, groups)
     yield "infeasible", quiet(RiskControlledThreshold(0.001).fit, P, CORRECT)
     yield "policy", POLICY
     yield "no reviews", TriagePolicy(cost_accept_wrong=np.float64(0.1), cost_discard_right=3)
@@ -136,7 +139,9 @@ def test_any_change_is_refused_or_gives_something_sound(name):
         ("gate", ("version",), 2, "newer calibkit"),
         ("gate", ("params", "alpha"), 0, "alpha"),
         ("gate", ("params", "scale"), "odds", "scale"),
-        ("gate", ("params", "random_state"), "a", "random_state"),
+        ("gate", ("params", "start"), "a", "start"),
+        ("gate", ("params", "candidates"), [0.5, 1.5], r"candidates\[1\]"),
+        ("gate", ("params", "candidates"), 0.5, "expected a list of thresholds"),
         ("gate", ("params", "max_group_size"), 0, "max_group_size"),
         ("gate", ("state", "threshold_"), 1.5, "saved state of .* can't come from a fit"),
         ("gate", ("state", "threshold_"), None, "saved state of .* can't come from a fit"),
@@ -180,9 +185,6 @@ def test_what_can_not_be_saved_is_said(tmp_path):
     for unfitted in (RiskControlledThreshold(), QuantileCalibrator()):
         with pytest.raises(NotFittedError):
             to_dict(unfitted)
-    gate = RiskControlledThreshold(0.1, random_state=np.random.default_rng(0)).fit(P, CORRECT)
-    with pytest.raises(TypeError, match=r"random_state=.*set_params\(random_state=None\)"):
-        to_dict(gate)
 
 
 def test_a_new_process_loads_without_being_told(tmp_path):

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.special import bdtr
-from scipy.stats import binom
+from scipy.stats import beta, binom
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,12 +16,18 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from calibkit import CalibrationWarning, MissingSignalWarning, PlattCalibrator
 from calibkit._numerics.exact import at_most, upper_bound
 from calibkit._numerics.risk_control import (
+    BETS,
+    Groups,
+    Rows,
     accepted_counts,
     last_passed,
     sequences_of,
+    shared_out,
     smallest_proof,
+    start_ranks,
     starts_of,
 )
+from calibkit._numerics.totals import stakes
 from calibkit.decisions import RiskControlledThreshold
 
 
@@ -59,17 +65,18 @@ def test_starts_lie_between_their_ranks_but_for_a_tenth_of_alpha(max_error, alph
         assert n < 1.1 * smallest_proof(max_error, 0.9 * alpha) + 1
         return
     assert sum(share for _, share in starts_of(n, max_error, alpha)) == pytest.approx(alpha)
-    assert sequences[0].first >= smallest_proof(max_error, 0.9 * alpha)
+    assert sequences[0].first + 1 >= smallest_proof(max_error, 0.9 * alpha)
     top = bottom = 0
     for s, (q, share) in zip(sequences, starts_of(n, max_error, alpha), strict=False):
         assert s.alpha == pytest.approx(0.9 * share)
         # The next start has so many rows more than the last, whose rank is one of a range.
         tail, slack = 0.05 * share, 1.001
-        assert binom.cdf(s.first - top - 1, n - top, q) <= tail * slack
-        assert binom.cdf(s.first - top, n - top, q) > tail / slack
-        assert binom.sf(s.least - bottom - 1, n - bottom, q) <= tail * slack
-        assert binom.sf(s.least - bottom - 2, n - bottom, q) > tail / slack
-        top, bottom = s.first, s.least
+        first, least = s.first + 1, s.least + 1  # ranks
+        assert binom.cdf(first - top - 1, n - top, q) <= tail * slack
+        assert binom.cdf(first - top, n - top, q) > tail / slack
+        assert binom.sf(least - bottom - 1, n - bottom, q) <= tail * slack
+        assert binom.sf(least - bottom - 2, n - bottom, q) > tail / slack
+        top, bottom = first, least
 
 
 @pytest.mark.parametrize(
@@ -93,25 +100,26 @@ def test_starts_are_fixed_places_whatever_the_ties(mass):
         values = np.sort(rng.choice(len(mass), size=n, p=mass / mass.sum()))
         accepted = np.append(np.flatnonzero(np.diff(values)), n - 1) + 1
         for s, place in zip(sequences_of(accepted, max_error, alpha), places, strict=False):
-            before, upto = np.searchsorted(values, [place, place + 1])
-            missed += upto < s.first or before >= s.least
+            found = np.append(values[accepted - 1], len(mass))
+            missed += place < found[s.first] or place > found[s.least]
     expected = 0.1 * alpha
     assert missed / many <= expected + 3 * np.sqrt(expected / many)
 
 
 def by_brute_force(p, correct, max_error, alpha):
     """The lowest threshold, one sequence and threshold at a time."""
-    sequences = sequences_of(accepted_counts(p, ~correct)[1], max_error, alpha)
+    order = np.argsort(-p)
+    sequences = sequences_of(accepted_counts(p[order], ~correct[order])[1], max_error, alpha)
     lowest = np.inf
     for i, s in enumerate(sequences):
-        for t in np.unique(p)[::-1]:
+        for k, t in enumerate(np.unique(p)[::-1]):
             n, wrong = int((p >= t).sum()), int((~correct[p >= t]).sum())
-            level = s.alpha + sum(later.alpha for later in sequences[i + 1 :] if n >= later.least)
-            if n < s.first:
+            level = s.alpha + sum(later.alpha for later in sequences[i + 1 :] if k >= later.least)
+            if k < s.first:
                 continue
             if wrong > max_error * n or bdtr(wrong, n, max_error) > level:
                 break
-            if n >= s.least:
+            if k >= s.least:
                 lowest = min(lowest, t)
     return lowest
 
@@ -142,21 +150,22 @@ def test_lowest_threshold_by_brute_force():
 def test_sequence_stops_where_it_must():
     n, wrong = np.arange(1, 301), np.zeros(300, dtype=int)
     sequences = sequences_of(n, 0.1, 0.1)[:1]
-    s = sequences[0]
-    assert last_passed(n, wrong, 0.1, sequences) == (299, s.alpha)
-    assert last_passed(n, wrong, 0.1, sequences, n < 200)[0] == 198
-    assert last_passed(n, wrong, 0.1, sequences, n < s.least)[0] == -1
-    assert last_passed(n, wrong, 0.1, sequences, n != s.first)[0] == -1
-    assert last_passed(n[:10], wrong[:10], 0.1, sequences)[0] == -1
+    s, p = sequences[0], Rows(n, wrong, 0.1, 0.1).p_values()
+    assert last_passed(p, n < 0, sequences) == (299, s.alpha)
+    assert last_passed(p, n >= 200, sequences)[0] == 198
+    assert last_passed(p, n >= s.least + 1, sequences)[0] == -1
+    assert last_passed(p, n == s.first + 1, sequences)[0] == -1
+    assert last_passed(p[:10], n[:10] < 0, sequences)[0] == -1
 
 
 def test_later_sequences_find_what_the_first_does_not():
     n = np.arange(1, 2001)
     wrong = np.minimum(n, 30)  # the thirty surest are wrong, all others right
     sequences = sequences_of(n, 0.1, 0.1)
+    p, stopped = Rows(n, wrong, 0.1, 0.1).p_values(), wrong > 0.1 * n
     assert len(sequences) == 4
-    assert last_passed(n, wrong, 0.1, sequences[:1])[0] == -1
-    last, level = last_passed(n, wrong, 0.1, sequences)
+    assert last_passed(p, stopped, sequences[:1])[0] == -1
+    last, level = last_passed(p, stopped, sequences)
     assert last == 1999
     assert level < 0.09 / 2  # the share of the first is lost
 
@@ -169,7 +178,7 @@ MANY = 5000
 def failed_guarantees(draw, error_of, max_error, alpha, groups=None, many=MANY):
     """Share of simulations whose true error is too large, and share with a threshold."""
     rng = np.random.default_rng(0)
-    gate = RiskControlledThreshold(max_error, alpha=alpha, random_state=rng)
+    gate = RiskControlledThreshold(max_error, alpha=alpha)
     broken = found = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)
@@ -305,51 +314,173 @@ def test_guarantee_is_valid_for_few_values(share, error):
 # -- groups ----------------------------------------------------------------------------------------
 
 
-def test_one_output_is_tested_from_each_group():
-    p, correct = outputs(2000)
-    groups = np.repeat(np.arange(400), 5)
+def grouped(n_groups=400, size=5, seed=0):
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(n_groups), size)
+    p = rng.beta(6, 1, n_groups)[groups] ** rng.uniform(0.8, 1.2, len(groups))
+    return p, rng.random(len(groups)) < p, groups
+
+
+def test_all_outputs_of_groups_are_tested():
+    p, correct, groups = grouped()
     gate = RiskControlledThreshold(0.2).fit(p, correct, groups)
-    assert (gate.n_tested_, gate.n_groups_, gate.n_outputs_) == (400, 400, 2000)
+    assert (gate.n_tested_, gate.n_groups_, gate.n_outputs_) == (2000, 400, 2000)
     assert gate.n_accepted_ == (p >= gate.threshold_).sum()
-    assert "Tested on 400 outputs, at most one of each of 400 groups." in str(gate)
+    assert "The outputs are in 400 groups." in str(gate)
 
 
-def test_groups_of_one_are_outputs():
-    p, correct = outputs()
-    alone = RiskControlledThreshold(0.1).fit(p, correct)
-    grouped = RiskControlledThreshold(0.1).fit(p, correct, [f"t{i}" for i in range(1000)])
-    assert alone.threshold_ == grouped.threshold_
-    assert alone.bound_ == grouped.bound_
+@pytest.mark.parametrize("how", ["start", "candidates"])
+def test_groups_by_brute_force(how):
+    rng, found = np.random.default_rng(4), 0
+    for seed in range(40):
+        p, correct, groups = grouped(int(rng.integers(20, 300)), int(rng.integers(2, 9)), seed)
+        p = np.round(p, 2)
+        max_error, size = rng.choice([0.1, 0.2]), np.bincount(groups).max() + seed % 3
+        settings = {"start": 0.9} if how == "start" else {"candidates": [0.6, 0.9, 0.8, 0.7]}
+        tested = np.unique(np.append(p[p < 0.9], 0.9)) if how == "start" else [0.6, 0.7, 0.8, 0.9]
+        lowest = np.inf
+        for t in tested[::-1]:
+            top = p >= t
+            rows, wrong = np.bincount(groups[top]), np.bincount(groups[top], ~correct[top])
+            stake = stakes(np.array([len(np.unique(groups[top]))]), max_error, size, 0.2)
+            wealth = np.prod(1 + stake * (max_error * rows - wrong))
+            if wealth < 5 or wrong.sum() > max_error * top.sum():
+                break
+            lowest = t
+        gate = RiskControlledThreshold(max_error, alpha=0.2, max_group_size=int(size), **settings)
+        assert quietly(gate, p, correct, groups).threshold_ == lowest
+        found += gate.feasible_
+        if gate.feasible_:
+            assert gate.error_ < gate.bound_ <= max_error + 1e-9
+    assert 10 < found < 40
 
 
-def test_small_groups_are_drawn_less_often():
-    sizes = np.random.default_rng(5).integers(1, 11, 2000)
-    groups = np.repeat(np.arange(2000), sizes)
-    p, correct = outputs(len(groups))
-    gate = RiskControlledThreshold(0.2, max_group_size=10).fit(p, correct, groups)
-    sd = np.sqrt((sizes / 10 * (1 - sizes / 10)).sum())
-    assert abs(gate.n_tested_ - sizes.sum() / 10) < 4 * sd
-    with pytest.raises(ValueError, match="max_group_size=9, and the largest group has 10"):
-        RiskControlledThreshold(0.2, max_group_size=9).fit(p, correct, groups)
+def test_starts_of_groups_lie_between_their_places():
+    """Quantiles of scores that all rows of a group share, by simulation."""
+    rng, many, max_error, alpha = np.random.default_rng(0), 200, 0.2, 0.9
+    missed = 0
+    for _ in range(many):
+        sizes = rng.integers(1, 5, 150)
+        codes = np.repeat(np.arange(150), sizes)
+        # Large groups have high scores: the share of rows at or above 1 - u is F(u).
+        u = np.round(rng.beta(1, sizes / 2.5)[codes], 1)
+        order = np.argsort(u, kind="stable")
+        tested, n, wrong = accepted_counts(-u[order], 0 * codes)
+        rows = Groups(Rows(n, wrong, max_error, alpha), codes[order], 0 * codes, 4)
+        ends = np.append(-tested, np.inf)
+        for s, place in zip(rows.sequences(), places_of_groups(max_error, alpha), strict=False):
+            missed += place < ends[s.first] - 1e-9 or place > ends[s.least] + 1e-9
+    assert missed / many <= 0.1 * alpha
 
 
-def test_order_of_rows_does_not_matter():
-    p, correct = outputs(2000)
-    groups = np.repeat(np.arange(400), 5)
+def places_of_groups(max_error, alpha):
+    """Where the sequences begin, of the law in the test above, by its exact quantiles."""
+    n, above, values = 150, 0.0, np.round(np.arange(0, 1.05, 0.1), 1)
+    sizes = np.arange(1, 5)
+    border = np.minimum(values + 0.05, 1.0)
+    share = (sizes * beta.cdf(border[:, None], 1, sizes / 2.5)).sum(axis=1) / sizes.sum()
+    ranks, places = start_ranks(n, max_error, alpha, BETS), []
+    own = shared_out(alpha, len(ranks))
+    for rank, before, part in zip(ranks, [0, *ranks], own, strict=False):
+        q = (rank - before) / (n - before)
+        q += np.sqrt(-2 * np.log(0.05 * part) * q * (1 - q) / n)
+        at = int(np.searchsorted(share, above + q * (1 - above)))
+        places.append(values[at])
+        above = share[at]
+    return places
+
+
+def test_more_outputs_of_each_group_prove_more():
+    shares = np.zeros((2, 6))
+    for seed in range(6):
+        p, correct, groups = grouped(150, 8, seed)
+        for i, size in enumerate((1, 8)):
+            some = np.arange(len(p)) % 8 < size
+            gate = RiskControlledThreshold(0.1, start=0.93)
+            quietly(gate, p[some], correct[some], groups[some])
+            shares[i, seed] = gate.n_accepted_ / some.sum()
+    assert shares[1].mean() > shares[0].mean() + 0.05
+
+
+def test_larger_groups_may_come():
+    p, correct, groups = grouped()
+    small, large = (
+        RiskControlledThreshold(0.1, start=0.9, max_group_size=size).fit(p, correct, groups)
+        for size in (5, 8)
+    )
+    assert large.n_accepted_ < small.n_accepted_
+    with pytest.raises(ValueError, match="max_group_size=4, and the largest group has 5 outputs"):
+        RiskControlledThreshold(0.2, max_group_size=4).fit(p, correct, groups)
+
+
+def test_order_and_names_of_groups_do_not_matter():
+    p, correct, groups = grouped()
+    p = np.round(p, 2)
     mixed = np.random.default_rng(1).permutation(2000)
-    a = RiskControlledThreshold(0.2).fit(p, correct, groups)
-    b = RiskControlledThreshold(0.2).fit(p[mixed], correct[mixed], groups[mixed])
-    assert (a.threshold_, a.bound_, a.n_accepted_) == (b.threshold_, b.bound_, b.n_accepted_)
+    for settings in ({}, {"start": 0.9}):
+        a = RiskControlledThreshold(0.2, **settings).fit(p, correct, groups)
+        b = RiskControlledThreshold(0.2, **settings).fit(p[mixed], correct[mixed], groups[mixed])
+        assert (a.threshold_, a.bound_, a.n_accepted_) == (b.threshold_, b.bound_, b.n_accepted_)
+        c = RiskControlledThreshold(0.2, **settings).fit(p, correct, 1000 - groups)
+        assert (a.threshold_, a.n_accepted_) == (c.threshold_, c.n_accepted_)
 
 
-def test_sequence_ends_where_all_outputs_say_so():
-    # The one output that is drawn from a group is right by luck; the others are not.
-    groups = np.repeat(np.arange(200), 2)
-    p = np.tile([0.9, 0.8], 200)
-    correct = np.tile([True, False], 200)
-    for seed in range(20):
-        gate = quietly(RiskControlledThreshold(0.4, random_state=seed), p, correct, groups)
-        assert gate.threshold_ in (0.9, np.inf)
+# -- a known start ---------------------------------------------------------------------------------
+
+
+def test_a_known_start_needs_fewer_outputs():
+    p, correct = outputs(250, seed=8)
+    assert not quietly(RiskControlledThreshold(0.1), p, correct).feasible_
+    gate = RiskControlledThreshold(0.1, start=0.9).fit(p, correct)
+    t = gate.threshold_
+    assert t in p[p < 0.9]
+    tested = [0.9, *np.sort(p[(p < 0.9) & (p >= t)])[::-1]]
+    assert max(bdtr((~correct[p >= v]).sum(), (p >= v).sum(), 0.1) for v in tested) <= 0.1
+    assert binom.cdf((~correct[p >= t]).sum(), (p >= t).sum(), gate.bound_) == pytest.approx(0.1)
+
+
+def test_a_start_may_be_the_threshold():
+    p, correct = np.array([0.9] * 50 + [0.1] * 50), np.array([1] * 50 + [0] * 50)
+    gate = RiskControlledThreshold(0.1, start=0.5).fit(p, correct)
+    assert (gate.threshold_, gate.n_accepted_) == (0.5, 50)
+    above = quietly(RiskControlledThreshold(0.1, start=0.95), p, correct)
+    assert not above.feasible_  # nothing is accepted there, so nothing is proved
+    assert above.best_.threshold == 0.9
+
+
+def test_only_candidates_are_tested():
+    p, correct = outputs(1000)
+    gate = quietly(RiskControlledThreshold(0.1, candidates=[0.7, 0.9, 0.85, 0.99]), p, correct)
+    assert gate.best_.threshold in (0.9, 0.85, 0.7)  # the highest accepts too few outputs
+    gate = RiskControlledThreshold(0.1, candidates=[0.7, 0.9, 0.85]).fit(p, correct)
+    assert gate.threshold_ == 0.85
+    with pytest.raises(ValueError, match=r"no output is at or above the lowest candidate 0\.99, "):
+        RiskControlledThreshold(candidates=[0.99]).fit([0.5, 0.6], [1, 1])
+
+
+def test_unlabeled_outputs_give_the_start():
+    p, correct, groups = grouped(300)
+    other = grouped(1000, seed=9)[0]
+    gate = RiskControlledThreshold(0.1)
+    found = [
+        gate.fit(p, correct, groups, unlabeled=signal).threshold_
+        for signal in (other, other[::-1], np.append(other, np.nan), np.c_[1 - other, other])
+    ]
+    assert len(set(found)) == 1
+    share = start_ranks(300, 0.1, 0.1, BETS)[0] / 300
+    start = np.sort(other)[::-1][int(np.ceil(share * len(other))) - 1]
+    assert gate.set_params(start=start).fit(p, correct, groups).threshold_ == found[0]
+
+
+@pytest.mark.parametrize("groups", [None, np.repeat(np.arange(50), 4), np.arange(200), [7] * 200])
+@pytest.mark.parametrize("p", [np.full(200, 0.7), np.linspace(0, 1, 200)], ids=["ties", "none"])
+@pytest.mark.parametrize("settings", [{}, {"start": 0.7}, {"candidates": [0.9, 0.4]}])
+def test_all_correct_and_all_wrong(p, groups, settings):
+    for right in (np.ones(200), np.zeros(200)):
+        gate = quietly(RiskControlledThreshold(0.2, **settings), p, right, groups)
+        assert gate.feasible_ <= bool(right.all())
+        assert not gate.feasible_ or gate.error_ == 0 < gate.bound_ <= 0.2
+        assert gate.feasible_ or 0 < gate.best_.bound <= 1
 
 
 # -- what it says ----------------------------------------------------------------------------------
@@ -449,6 +580,8 @@ HOSTILE = [
     ({"p": [[0.2, 0.3, 0.5]] * 2, "correct": [0, 1]}, "p has 3 columns; expected one"),
     ({"p": [0.5, 0.6], "correct": [0, 1], "groups": [1]}, r"groups has shape \(1,\)"),
     ({"p": [0.5, 0.6], "correct": [0, 1], "groups": ["a", None]}, "groups has no label"),
+    ({"p": [0.5, 0.6], "correct": [0, 1], "unlabeled": [np.nan]}, "unlabeled holds no number"),
+    ({"p": [0.5, 0.6], "correct": [0, 1], "unlabeled": [1.5]}, "unlabeled holds values outside"),
 ]
 
 
@@ -466,6 +599,13 @@ def test_hostile_data(data, message):
         ({"alpha": 1.0}, ValueError, "alpha=1.0"),
         ({"scale": "log"}, ValueError, "scale='log'; expected one of"),
         ({"max_group_size": 0}, ValueError, "max_group_size=0"),
+        ({"start": 1.5}, ValueError, r"start=1.5; expected a number in \[0, 1\]"),
+        ({"start": "high"}, TypeError, "start='high'"),
+        ({"start": np.nan, "scale": "score"}, ValueError, "start=nan"),
+        ({"candidates": 0.9}, ValueError, "candidates=0.9; expected a list of thresholds"),
+        ({"candidates": []}, ValueError, r"candidates=\[\]; expected a list of thresholds"),
+        ({"candidates": [0.5, 2]}, ValueError, r"candidates\[1\]=2"),
+        ({"start": 0.5, "candidates": [0.5]}, ValueError, "start and candidates were passed"),
     ],
 )
 def test_bad_settings(params, error, message):
@@ -506,7 +646,7 @@ def test_scikit_learns_checks():
 
 
 def test_clone_and_pickle():
-    gate = RiskControlledThreshold(0.1, alpha=0.2, scale="logit", max_group_size=3, random_state=1)
+    gate = RiskControlledThreshold(0.1, alpha=0.2, scale="logit", max_group_size=3, start=1.5)
     assert clone(gate).get_params() == gate.get_params()
     p, correct = outputs()
     fitted = RiskControlledThreshold(0.1).fit(p, correct)

@@ -30,9 +30,10 @@ def test_a_stake_is_never_lost_and_falls_with_the_number_of_groups():
     rate = np.linspace(0.001, 0.999, 50)
     most = stakes(np.array([0]), rate, 8, 0.1) * 8 * (1 - rate)
     assert (most <= 1).all()
-    few, many = (stakes(np.array([n]), 0.1, 8, 0.1)[0] for n in (400, 6400))
-    assert many == pytest.approx(few / 4)
-    assert few * 8 * 0.9 == pytest.approx(1.5 * np.sqrt(2 * np.log(10) * 9 / 512))
+    for n in (1, 64, 65, 6400):
+        nearest = 2 ** (np.rint(2 * np.log2(n)) / 2)
+        part = np.tanh(2 * np.sqrt(2 * np.log(10) * 9 / nearest))
+        assert stakes(np.array([n]), 0.1, 8, 0.1)[0] * 8 * 0.9 == pytest.approx(part, rel=1e-3)
 
 
 def test_bounds_of_a_rate_are_where_the_wealth_reaches_its_limit():

@@ -502,15 +502,15 @@ def _judged_by_each(
     reports: dict[str, TriageReport] = {}
     # Signals share alpha, so that the guarantee is valid for any signal that is chosen later.
     part = alpha / len(judged.signals)
-    settings: dict[str, Any] = {"random_state": seed}
     with progress("testing thresholds") as share:
         for name, x, y, groups, scale in judged.each():
             share(len(gates) / len(judged.signals))
-            gate = RiskControlledThreshold(max_error, alpha=part, scale=scale, **settings)
+            gate = RiskControlledThreshold(max_error, alpha=part, scale=scale)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CalibrationWarning)  # the text is printed
                 gates[name] = gate.fit(x, y, groups=groups)
             if costs is not None:
+                settings: dict[str, Any] = {"random_state": seed}
                 p = cross_val_calibrate(calibrator, x, y, groups=groups, scale=scale, **settings)
                 reports[name] = costs.evaluate(p, y, groups, level=level, **settings)
     return gates, reports

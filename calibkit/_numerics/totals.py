@@ -20,11 +20,11 @@ import numpy as np
 from .._typing import FloatArray, IntArray
 from .exact import clopper_pearson
 
-#: Stake in units of the best one for groups of full size whose rows are all alike. Smaller groups,
-#: and groups whose rows differ, vary less and allow more.
-_BOLD = 1.5
-#: Part of its wealth that a bet can lose by one group.
-_MOST = 0.999
+#: Stake in units of the best one for many groups of full size whose rows are all alike. Smaller
+#: groups, and groups whose rows differ, vary less and allow more.
+_BOLD = 2.0
+#: Part of its wealth that a bet can lose by one group, at most.
+_MOST = 0.9999
 #: Halvings of an interval of rates.
 _HALVINGS = 40
 
@@ -32,12 +32,13 @@ _HALVINGS = 40
 def stakes(n_groups: IntArray, rate: FloatArray | float, size: int, tail: float) -> FloatArray:
     """Stakes on ``rate * rows - events`` of a group, if so many groups have rows.
 
-    Of the number of groups only the nearest power of two counts, so that few stakes are needed.
+    They are tanh(a) of the largest one, where a falls as the root of the number of groups. Of that
+    number only the nearest power of the root of two counts, so that few stakes are needed.
     """
-    n = 2.0 ** np.rint(np.log2(np.maximum(n_groups, 1)))
-    spread, loss = (np.maximum(v, 1e-300) for v in (rate * (1.0 - rate), size * (1.0 - rate)))
-    alike = np.sqrt(-2.0 * np.log(tail) / (n * spread)) / size
-    out: FloatArray = np.minimum(_BOLD * alike, _MOST / loss)
+    n = 2.0 ** (0.5 * np.rint(2.0 * np.log2(np.maximum(n_groups, 1))))
+    odds = np.maximum(1.0 - rate, 1e-300) / np.maximum(rate, 1e-300)
+    part = np.tanh(_BOLD * np.sqrt(-2.0 * np.log(tail) * odds / n))
+    out: FloatArray = _MOST * part / (size * np.maximum(1.0 - rate, 1e-300))
     return out
 
 
@@ -95,9 +96,9 @@ def upper_rate(
     """Rates that are exceeded with a probability of at most ``tail``.
 
     All rates above them are refuted too: with the rate r, r * rows - events times the stake rises.
-    Where the stake falls as 1 / sqrt(r (1 - r)), the slope has the sign of
-    ``r * (rows - events) + (1 - r) * events``, and where it rises as 1 / (1 - r), of
-    ``rows - events``. Stakes are those for the tail ``planned``.
+    For a stake that rises as 1 / (1 - r) the slope has the sign of ``rows - events``, for one that
+    falls as 1 / sqrt(r (1 - r)) that of ``r * (rows - events) + (1 - r) * events``, and tanh, which
+    is concave, is between them. Stakes are those for the tail ``planned``.
     """
     happened, n = (np.bincount(cells, v, n_cells).astype(np.float64) for v in (events, rows))
     share = np.where(n > 0, happened / np.maximum(n, 1.0), 1.0)
@@ -109,7 +110,7 @@ def upper_rate(
     for _ in range(_HALVINGS):
         rate = 0.5 * (inside + outside)
         stake = stakes(n_groups, rate, size, tail if planned is None else planned)
-        x = rate[cells] * rows - events
-        refuted = np.bincount(cells, np.log1p(stake[cells] * x), n_cells) >= -np.log(tail)
+        x = np.maximum(stake[cells] * (rate[cells] * rows - events), -_MOST)  # but for rounding
+        refuted = np.bincount(cells, np.log1p(x), n_cells) >= -np.log(tail)
         inside, outside = np.where(refuted, inside, rate), np.where(refuted, rate, outside)
     return outside

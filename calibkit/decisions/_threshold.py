@@ -16,17 +16,25 @@ from .._core.params import (
     check_choice,
     check_int,
     check_real,
-    check_seed,
-    generator,
     percent,
     with_hints,
 )
+from .._core.printed import spelled
 from .._core.provenance import Traced, provenance
 from .._core.saved import check_keys, check_sound, count, finite, number
 from .._core.signals import SCALES, validate_correct, warn_left_out
 from .._core.warnings import CalibrationWarning, warn
-from .._numerics.exact import upper_bound
-from .._numerics.risk_control import accepted_counts, last_passed, rows_needed, sequences_of
+from .._numerics.risk_control import (
+    BETS,
+    Groups,
+    Rows,
+    Sequence,
+    accepted_counts,
+    factor_needed,
+    last_passed,
+    shared_out,
+    start_ranks,
+)
 from .._persistence import made_of, params_to_dict
 from .._typing import FloatArray, IntArray, Scale, Self, SignalScale
 
@@ -100,11 +108,14 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     scale : {"probability", "logit", "score"}, default="probability"
         Scale of ``p``: a probability, log-odds, or any other number that is higher for outputs
         more likely to be correct. Only the order matters; ``scale`` is used only to check ``p``.
+    start : float, optional
+        Threshold at which the tests start, on the scale of ``p``: one that you are fairly sure has
+        the guarantee, and that accepts many outputs. Choose it without the labels in ``fit``.
+    candidates : list of float, optional
+        The only thresholds to test, from high to low. Choose them without the labels in ``fit``.
     max_group_size : int, optional
         Largest number of outputs that a group can have, such as the samples drawn per problem. Set
         it if group sizes vary. Default: the size of the largest group in the data.
-    random_state : int, RandomState, Generator or None, default=0
-        Seed for drawing one output from each group.
 
     Attributes
     ----------
@@ -119,10 +130,8 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         accepted.
     feasible_ : bool
         Whether a threshold has the guarantee.
-    n_tested_ : int
-        Number of outputs used by the tests: all, or at most one per group.
-    n_outputs_ : int
-        Number of outputs in ``fit``.
+    n_tested_, n_outputs_ : int
+        Number of outputs in ``fit``, without those that have no signal. The tests use all of them.
     n_groups_ : int or None
         Number of groups; None without groups.
     best_ : Reachable or None
@@ -137,30 +146,41 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     Notes
     -----
     The guarantee: with probability at least ``1 - alpha`` over the outputs in ``fit``,
-    ``P(wrong | p >= threshold_) <= max_error`` for new outputs. It is valid for finite samples and
-    any distribution, also if the error rate does not fall as the threshold rises. If no threshold
-    has the guarantee, nothing is accepted and a warning says so.
+    ``P(wrong | p >= threshold_) <= max_error`` for new outputs. It assumes that outputs (with
+    groups, groups with their outputs) are independent draws from one population, the same for new
+    outputs. Then it is valid for any number of them and any distribution, also if the error rate
+    does not fall as the threshold rises. If no threshold has the guarantee, nothing is accepted and
+    a warning says so.
 
     If a fixed threshold has error rate R and accepts N outputs, Bin(N, R) of them are wrong, so
     ``P(Bin(N, max_error) <= wrong)`` is an exact p-value. Thresholds are tested from high to low,
     each at the same significance level, until one fails (fixed-sequence testing, as in Learn then
-    Test: Angelopoulos et al. 2021). The tests start at a quantile of the distribution of
-    scores, which does not depend on the data. Its rank in the data is known only up to a range;
-    a tenth of alpha allows for that.
-    This sets a minimum number of accepted outputs: by default 87 of 200 outputs, 125 of 500, 208 of
-    1,000 and 215 of 5,000.
+    Test: Angelopoulos et al. 2021). So the tests need a place to start that does not depend on the
+    labeled outputs:
 
-    With many outputs, up to three more sequences start where about 15%, 30% and 65% of the outputs
-    are accepted. They can find a threshold if the outputs with the highest scores are wrong too
-    often. The four sequences have 1/2, 1/4, 1/8 and 1/8 of alpha; a sequence that reaches the start
-    of the next one gives its alpha to the next (fallback procedure: Wiens and Dmitrienko 2005).
+    - ``start`` or ``candidates``. No part of alpha is spent on the start.
+    - ``unlabeled`` in ``fit``: the tests start at a quantile of these scores.
+    - Otherwise they start at a quantile of the distribution of scores. Its rank in the data is
+      known only up to a range; a tenth of alpha allows for that. This sets a minimum number of
+      accepted outputs: by default 87 of 200 outputs, 125 of 500, 208 of 1,000 and 215 of 5,000.
 
-    Groups: problems are independent, but samples of one problem are not. From each group one output
-    is drawn at random, with probability ``size / max_group_size``. The drawn outputs are
-    independent and have the same error rate as all outputs, so the guarantee stays exact; it is
-    about outputs, so large groups count more. If outputs of one problem are mostly all correct or
-    all wrong, drawing loses little. A sequence also ends where more than ``max_error`` of all
-    accepted outputs, drawn or not, are wrong.
+    With many outputs, and without ``start`` or ``candidates``, up to three more sequences start
+    where about 15%, 30% and 65% of the outputs are accepted. They can find a threshold if the
+    outputs with the highest scores are wrong too often. The four sequences have 1/2, 1/4, 1/8 and
+    1/8 of alpha; a sequence that reaches the start of the next one gives its alpha to the next
+    (fallback procedure: Wiens and Dmitrienko 2005).
+
+    Groups: problems are independent, but samples of one problem are not. Thresholds are tested by
+    bets on the groups' totals (Waudby-Smith and Ramdas 2024). If x is the sum of
+    ``max_error - wrong`` over a group's accepted outputs, its mean is at most 0 where the
+    guarantee does not hold. It is at least ``-max_group_size * (1 - max_error)``, so a bet with a
+    fixed small enough stake s multiplies its money by ``1 + s * x >= 0`` for each group, by at most
+    1 on average. One divided by the product is a p-value: it exceeds ``1 / alpha`` with a
+    probability of at most alpha (Markov's inequality). All outputs count, and neither their order
+    nor a seed matters. The guarantee is about outputs, so large groups count more. Bets need more
+    groups than an exact binomial test would if the outputs of a problem are all correct or all
+    wrong, and know the start less precisely; then pass ``start`` or ``unlabeled``. Groups of one
+    output are tested as without groups.
 
     You may calibrate the signal before, with a calibrator fitted on other outputs (or problems). An
     increasing calibrator accepts the same outputs. Do not pass out-of-fold probabilities: each fold
@@ -171,7 +191,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     A. Angelopoulos, S. Bates, E. Candes, M. Jordan, L. Lei (2021). Learn then test: calibrating
     predictive algorithms to achieve risk control. arXiv:2110.01052. --- C. Clopper, E. Pearson
     (1934). The use of confidence or fiducial limits illustrated in the case of the binomial.
-    Biometrika 26(4). --- B. Wiens, A. Dmitrienko (2005). The fallback procedure for evaluating a
+    Biometrika 26(4). --- I. Waudby-Smith, A. Ramdas (2024). Estimating means of bounded random
+    variables by betting. Journal of the Royal Statistical Society: Series B 86(1). ---
+    B. Wiens, A. Dmitrienko (2005). The fallback procedure for evaluating a
     single family of hypotheses. Journal of Biopharmaceutical Statistics 15(6).
 
     Examples
@@ -191,6 +213,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
 
     name: ClassVar[str] = "risk_controlled_threshold"
     _keys: ClassVar[tuple[str, ...]] = ("params", "state")
+    _params_since: ClassVar[dict[str, Any]] = {"start": None, "candidates": None}
 
     def __init__(
         self,
@@ -198,17 +221,19 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         *,
         alpha: float = 0.1,
         scale: SignalScale = "probability",
+        start: float | None = None,
+        candidates: Any = None,
         max_group_size: int | None = None,
-        random_state: Any = 0,
     ) -> None:
         self.max_error = max_error
         self.alpha = alpha
         self.scale = scale
+        self.start = start
+        self.candidates = candidates
         self.max_group_size = max_group_size
-        self.random_state = random_state
 
     @with_hints
-    def fit(self, p: Any, correct: Any, groups: Any = None) -> Self:
+    def fit(self, p: Any, correct: Any, groups: Any = None, *, unlabeled: Any = None) -> Self:
         """Find the threshold.
 
         Parameters
@@ -220,6 +245,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             Whether each output is correct: 0/1 or bool.
         groups : array-like of shape (n,), optional
             Problem or repository of each output. Pass it if problems have several outputs.
+        unlabeled : array-like of shape (m,) or (m, 2), optional
+            Signal of other outputs, of other problems, whose correctness is unknown. Quantiles of
+            it are where the tests start.
 
         Returns
         -------
@@ -242,82 +270,123 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         if not len(values):
             raise InputError("p is NaN for all outputs; expected at least one number.")
-        rows, n_groups = slice(None), None
-        if g is not None:
-            codes = np.unique(g, return_inverse=True)[1]
-            rows, n_groups = self._one_per_group(values, wrong, codes)
-        self._search(values, wrong, rows, n_groups)
+        codes = np.arange(len(values)) if g is None else np.unique(g, return_inverse=True)[1]
+        size = self._largest(codes)
+        starts = self._starts(unlabeled, int(codes.max()) + 1, size)
+        # Sorted within groups too, so that sums do not depend on the order of the rows.
+        order = np.lexsort((wrong, codes, -values))
+        rows = self._rows(values[order], wrong[order], codes[order], size, starts)
+        self.n_groups_ = None if g is None else int(codes.max()) + 1
+        self.n_outputs_ = self.n_tested_ = len(values)
+        self._search(*rows, starts)
         self._fitted_on = provenance(len(values), values, wrong)
         return self
 
     def _check_params(self) -> None:
-        check_seed(self.random_state)
         for name in ("max_error", "alpha"):
             share = getattr(self, name)
             check_real(name, share, low=0.0, high=1.0, open_low=True, open_high=True)
         check_choice("scale", self.scale, SCALES)
         if self.max_group_size is not None:
             check_int("max_group_size", self.max_group_size, low=1)
+        low, high = (0.0, 1.0) if self.scale == "probability" else (-np.inf, np.inf)
+        if self.start is not None:
+            check_real("start", self.start, low=low, high=high)
+        if self.candidates is not None:
+            listed = isinstance(self.candidates, (tuple, list, np.ndarray))
+            if not listed or not len(self.candidates):
+                raise InputError(
+                    f"candidates={spelled(self.candidates)}; expected a list of thresholds, such "
+                    "as [0.9, 0.8, 0.7]."
+                )
+            for i, value in enumerate(self.candidates):
+                check_real(f"candidates[{i}]", value, low=low, high=high)
 
-    def _one_per_group(
-        self, values: FloatArray, wrong: IntArray, codes: IntArray
-    ) -> tuple[Any, int]:
-        """Rows that are tested, and the number of groups."""
-        sizes = np.bincount(codes)
-        largest = int(sizes.max()) if self.max_group_size is None else self.max_group_size
-        if largest < sizes.max():
+    def _largest(self, codes: IntArray) -> int:
+        """The largest number of outputs that a group can have."""
+        largest = int(np.bincount(codes).max())
+        if self.max_group_size is not None and self.max_group_size < largest:
             raise InputError(
-                f"max_group_size={largest}, and the largest group has {sizes.max()} outputs; "
-                f"expected at least {sizes.max()}."
+                f"max_group_size={self.max_group_size}, and the largest group has {largest} "
+                f"outputs; expected at least {largest}."
             )
-        if largest == 1:
-            return slice(None), len(sizes)
-        # Sorted within groups, so that the draw does not depend on the order of the rows.
-        order = np.lexsort((wrong, values, codes))
-        slot = generator(self.random_state).integers(largest, size=len(sizes))
-        drawn = slot < sizes
-        if not drawn.any():
-            raise InputError(
-                f"no output was drawn from {len(sizes)} groups (each group gives one with "
-                f"probability size / max_group_size, and max_group_size={largest}); expected at "
-                "least one. Pass more groups, or the true largest group size as max_group_size."
-            )
-        return order[(np.cumsum(sizes) - sizes + slot)[drawn]], len(sizes)
+        return self.max_group_size or largest
 
-    def _search(self, values: FloatArray, wrong: IntArray, rows: Any, n_groups: int | None) -> None:
-        thresholds, n, n_wrong = accepted_counts(values, wrong)
-        tested, m, m_wrong = thresholds, n, n_wrong
-        if not isinstance(rows, slice):
-            tested, m, m_wrong = accepted_counts(values[rows], wrong[rows])
-            at = np.searchsorted(-thresholds, -tested)
-            n, n_wrong = n[at], n_wrong[at]
-        n_tested, max_error = int(m[-1]), float(self.max_error)
-        sequences = sequences_of(m, max_error, self.alpha)
-        last, level = last_passed(m, m_wrong, max_error, sequences, n_wrong <= max_error * n)
-        self.feasible_ = last >= 0
-        self.n_outputs_, self.n_tested_, self.n_groups_ = len(values), n_tested, n_groups
-        self.best_ = None
+    def _starts(self, unlabeled: Any, n_groups: int, size: int) -> FloatArray | None:
+        """Thresholds at which sequences begin, from high to low; None if none is known."""
+        given = {"start": self.start, "candidates": self.candidates, "unlabeled": unlabeled}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) > 1:
+            raise InputError(f"{' and '.join(names)} were passed; expected at most one of them.")
+        if self.start is not None:
+            return np.array([self.start], dtype=np.float64)
+        if self.candidates is not None:
+            return np.array([max(self.candidates)], dtype=np.float64)
+        if unlabeled is None:
+            return None
+        scores = validate_signal(unlabeled, self.scale, name="unlabeled")
+        scores = np.sort(scores[~np.isnan(scores)])[::-1]
+        if not len(scores):
+            raise InputError("unlabeled holds no number; expected the signal of some outputs.")
+        times = 1.0 if size == 1 else BETS
+        ranks = np.array(start_ranks(n_groups, self.max_error, self.alpha, times))
+        places = np.ceil(ranks / n_groups * len(scores)).astype(np.int64) - 1
+        return np.unique(scores[places])[::-1]
+
+    def _rows(
+        self,
+        values: FloatArray,
+        wrong: IntArray,
+        codes: IntArray,
+        size: int,
+        starts: FloatArray | None,
+    ) -> tuple[FloatArray, Rows]:
+        """The thresholds to test, from high to low, and the rows from the highest score on."""
+        tested = None
+        if self.candidates is not None:
+            tested = np.unique(np.asarray(self.candidates, dtype=np.float64))[::-1]
+        elif starts is not None and len(starts):
+            tested = np.unique(np.append(values[values < starts[0]], starts))[::-1]
+        tested, n, n_wrong = accepted_counts(values, wrong, tested)
+        if not n[-1]:
+            raise InputError(
+                f"no output is at or above the lowest candidate {tested[-1]:.6g}, and the highest "
+                f"p is {values[0]:.6g}; expected candidates that accept some outputs."
+            )
+        rows = Rows(n, n_wrong, float(self.max_error), float(self.alpha))
+        return tested, rows if size == 1 else Groups(rows, codes, wrong, size)
+
+    def _search(self, tested: FloatArray, rows: Rows, starts: FloatArray | None) -> None:
+        known = None
+        if starts is not None:
+            places = np.searchsorted(-tested, -starts).tolist()
+            shares = shared_out(self.alpha, len(starts))
+            known = [Sequence(i, i, own) for i, own in zip(places, shares, strict=True)]
+        sequences = rows.sequences() if known is None else known
+        stopped = rows.wrong > self.max_error * rows.n
+        last, level = last_passed(rows.p_values(), stopped, sequences)
+        self.feasible_, self.best_ = last >= 0, None
         if self.feasible_:
             self.threshold_ = float(tested[last])
-            self.n_accepted_ = int(n[last])
-            self.error_ = float(n_wrong[last] / n[last])
-            self.bound_ = float(upper_bound(m_wrong[last], m[last], level))
+            self.n_accepted_ = int(rows.n[last])
+            self.error_ = float(rows.wrong[last] / rows.n[last])
+            self.bound_ = rows.upper(last, level)
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
-        reached = rows_needed(m, m_wrong, max_error, self.alpha)
+        reached = factor_needed(rows, known)
         if reached is None:
-            needed, i = None, int(np.argmin(upper_bound(m_wrong, m, self.alpha)))
+            needed, i = None, rows.most_promising()
         else:
-            needed, i = reached
-            if needed <= n_tested:  # it passes by itself, but a higher threshold has failed
-                above = (m[:i] >= sequences[0].first) if sequences else np.zeros(i, bool)
-                wrong_on_top = (m_wrong[:i] > max_error * m[:i])[above].any()
-                needed = None if wrong_on_top else int(_MORE * n_tested)
-            per_row = 1.0 if n_groups is None else n_groups / n_tested
-            needed = None if needed is None else _rounded(needed * per_row)
-        bound, share = upper_bound(m_wrong[i], m[i], self.alpha), m_wrong[i] / m[i]
-        self.best_ = Reachable(float(tested[i]), int(m[i]), float(share), float(bound), needed)
+            factor, i = reached
+            if factor == 1.0:  # it passes by itself, but a higher threshold has failed
+                wrong_on_top = stopped[sequences[0].first : i].any()
+                factor = np.nan if wrong_on_top else _MORE
+            n_units = self.n_outputs_ if self.n_groups_ is None else self.n_groups_
+            needed = None if np.isnan(factor) else _rounded(int(factor * n_units))
+        n, bound = int(rows.n[i]), rows.upper(i, self.alpha)
+        error = float(rows.wrong[i] / n)
+        self.best_ = Reachable(float(tested[i]), n, error, bound, needed)
         warn(f"{self}", CalibrationWarning)
 
     def _to_dict(self) -> dict[str, Any]:
@@ -331,7 +400,10 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     @classmethod
     def _from_dict(cls, data: dict[str, Any], _: Any) -> RiskControlledThreshold:
         state, what = data["state"], cls.__name__
-        gate: RiskControlledThreshold = made_of(cls, data["params"], what)
+        params = data["params"]
+        if isinstance(params, dict):  # the seed of the first files drew one row of each group
+            params = {name: v for name, v in params.items() if name != "random_state"}
+        gate: RiskControlledThreshold = made_of(cls, params, what)
         check_keys(state, {"n_groups_", "best_", *_COUNTS, *_NUMBERS}, f"the state of {what}")
         for name in _COUNTS:
             setattr(gate, name, count(state[name], f"{what}.{name}"))
@@ -386,10 +458,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         sure = f"with {percent(1.0 - self.alpha)} confidence"
         tested = ""
         if self.n_groups_ is not None:
-            tested = (
-                f" Tested on {self.n_tested_:,} outputs, at most one of each of "
-                f"{self.n_groups_:,} groups."
-            )
+            tested = f" The outputs are in {self.n_groups_:,} groups."
         if self.best_ is not None:
             grouped = self.n_groups_ is not None
             best = _reachable(self.best_, self.n_tested_, grouped, self.scale, self.max_error)
@@ -403,12 +472,11 @@ class RiskControlledThreshold(Traced, BaseEstimator):
 
 def _reachable(best: Reachable, n_tested: int, grouped: bool, scale: str, max_error: float) -> str:
     """The best threshold, and what would help."""
-    per = "outputs (one per group)" if grouped else "outputs"
     unit = " (log-odds)" if scale == "logit" else ""
     text = (
         f"The best threshold is {best.threshold:.4g}{unit}: it accepts {best.n_accepted:,} of "
-        f"{n_tested:,} {per}; {best.error:.2%} of them are wrong in this sample, and the true rate "
-        f"may be up to {best.bound:.2%}. "
+        f"{n_tested:,} outputs; {best.error:.2%} of them are wrong in this sample, and the true "
+        f"rate may be up to {best.bound:.2%}. "
     )
     if best.n_needed is None and best.bound <= max_error:
         return text + (
@@ -428,20 +496,23 @@ def _rounded(n: float) -> int:
     return int(np.ceil(n / step)) * step
 
 
-def validate_signal(p: Any, scale: SignalScale, *, allow_empty: bool = True) -> FloatArray:
+def validate_signal(
+    p: Any, scale: SignalScale, *, allow_empty: bool = True, name: str = "p"
+) -> FloatArray:
     """One number per output, higher for more confidence; NaN where an output has none."""
-    p = in_class_order(p, (False, True), name="p")
+    p = in_class_order(p, (False, True), name=name)
     missing = _missing(p)
     if missing.any():
         out = np.full(len(missing), np.nan)
-        out[~missing] = validate_signal(np.asarray(p)[~missing], scale, allow_empty=allow_empty)
+        some = np.asarray(p)[~missing]
+        out[~missing] = validate_signal(some, scale, allow_empty=allow_empty, name=name)
         return out
     own: Scale = "probability" if scale == "probability" else "logit"
-    scores = validate_scores(p, scale=own, name="p", allow_empty=allow_empty)
+    scores = validate_scores(p, scale=own, name=name, allow_empty=allow_empty)
     if scores.values.ndim > 1:
         raise InputError(
-            f"p has {scores.values.shape[1]} columns; expected one column, or the two columns of a "
-            "binary calibrator's predict_proba."
+            f"{name} has {scores.values.shape[1]} columns; expected one column, or the two columns "
+            "of a binary calibrator's predict_proba."
         )
     return scores.values
 

@@ -298,13 +298,13 @@ def _marks_of(thresholds: Any, signals: list[str]) -> dict[str, float]:
 
 
 def _curve(values: FloatArray, wrong: IntArray, codes: IntArray | None, level: float) -> RiskCurve:
-    thresholds, n, n_wrong = accepted_counts(values, wrong)
+    order = np.argsort(-values)
+    thresholds, n, n_wrong = accepted_counts(values[order], wrong[order])
     rows, events = n.astype(np.float64), n_wrong.astype(np.float64)
     risk = events / rows
     if codes is None:
         low, high = clopper_pearson(risk, rows, level)
     else:
-        order = np.argsort(-values)
         variance, n_groups = share_variance(codes[order], wrong[order].astype(np.int64), n)
         low, high = korn_graubard(events, rows, variance, n_groups, level)
     return RiskCurve(rows / len(values), risk, thresholds, low, high)
