@@ -15,6 +15,7 @@ from math import comb
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._typing import FloatArray, IntArray
 
@@ -77,7 +78,9 @@ def group_bounds(
         totals = counts.sums(rows * least[cells] ** power)[None]
         return max(least_mean(totals, m, 0.0, size, failure * _BELOW[0]), 0.0) ** (1.0 / power)
 
-    l1 = min(_mean_gap(counts, m, size, failure * _ABOVE[0]), largest)
+    # Totals of ``value - y``.
+    gaps = csr_array((rows * value[cells] - events, (cells, counts.groups)))
+    l1 = min(_mean_gap(gaps, m, size, failure * _ABOVE[0]), largest)
     # A mean of squared gaps that are below ``scale``; which one is not known beforehand.
     halvings = int(-np.log2(max(largest, 1e-3)) * 2.0)
     scale, tail = 0.5**halvings, failure * _ABOVE[1] * 0.5 ** (halvings + 1)
@@ -85,7 +88,7 @@ def group_bounds(
     squares = scale - least_mean(totals[None], m, 0.0, size, tail)
     l2 = float(np.sqrt(min(squares, l1 * largest)))
     unseen = _unseen(counts, m, size, failure * _UNSEEN, n_outputs, seed)
-    l1_low = max(below(1), _some_gap(counts, m, size, failure * _BELOW[1]))
+    l1_low = max(below(1), _some_gap(gaps, m, size, failure * _BELOW[1]))
     l2_low = max(below(2), l1_low)
     ends = (l1_low, l1), (l2_low, l2), (float(least.max()), largest)
     return GroupBounds(low, high, *ends, unseen)
@@ -155,31 +158,22 @@ def least_mean(totals: FloatArray, rows: FloatArray, floor: float, size: int, ta
     return low
 
 
-def _gaps(counts: GroupCounts, m: FloatArray) -> FloatArray:
-    """Totals of ``value - y`` of each output and group."""
-    value, groups, cells, rows, events = counts
-    gaps = np.zeros((len(value), len(m)))
-    gaps[cells, groups] = rows * value[cells] - events
-    return gaps
-
-
-def _some_gap(counts: GroupCounts, m: FloatArray, size: int, tail: float) -> float:
+def _some_gap(gaps: csr_array, m: FloatArray, size: int, tail: float) -> float:
     """Lower bound of l1: that of the pattern of signs seen, out of all patterns."""
-    gaps = _gaps(counts, m)
     totals = np.where(gaps.sum(axis=1) < 0, -1.0, 1.0) @ gaps
-    return least_mean(totals[None], m, 1.0, size, tail * 0.5 ** len(gaps))
+    return least_mean(totals[None], m, 1.0, size, tail * 0.5 ** gaps.shape[0])
 
 
-def _mean_gap(counts: GroupCounts, m: FloatArray, size: int, tail: float) -> float:
+def _mean_gap(gaps: csr_array, m: FloatArray, size: int, tail: float) -> float:
     """Upper bound of l1: the largest of the bounds of all patterns of signs."""
-    value, gaps = counts.value, _gaps(counts, m)
-    if 2.0 ** len(value) * len(m) > _MOST_TOTALS:
+    n_cells = gaps.shape[0]
+    if 2.0**n_cells * len(m) > _MOST_TOTALS:
         return _mean_gap_of_many(gaps, m, size, tail)
-    bits = np.arange(1 << len(value))[:, None] >> np.arange(len(value))
+    bits = np.arange(1 << n_cells)[:, None] >> np.arange(n_cells)
     return 1.0 - least_mean(m - (1.0 - 2.0 * (bits & 1)) @ gaps, m, 0.0, size, tail)
 
 
-def _mean_gap_of_many(gaps: FloatArray, m: FloatArray, size: int, tail: float) -> float:
+def _mean_gap_of_many(gaps: csr_array, m: FloatArray, size: int, tail: float) -> float:
     """The same for too many patterns, by bounds of their totals.
 
     ``log(1 + x) >= x - k x^2`` for x above -f, with ``k = (-log(1 - f) - f) / f^2``. The sum of the
@@ -187,11 +181,11 @@ def _mean_gap_of_many(gaps: FloatArray, m: FloatArray, size: int, tail: float) -
     scaled by the root of its own square it is at most the sum of these roots' squares times the
     largest eigenvalue of what remains.
     """
-    sums, squares = np.abs(gaps.sum(axis=1)).sum(), gaps @ gaps.T
+    sums, squares = np.abs(gaps.sum(axis=1)).sum(), (gaps @ gaps.T).toarray()
     own = np.sqrt(np.diag(squares))
     scaled = squares / np.outer(*[np.where(own > 0, own, 1.0)] * 2)
     form = min(np.trace(squares) * np.linalg.eigvalsh(scaled)[-1], np.abs(squares).sum())
-    cross, worst, n = np.abs(gaps @ m).sum(), np.abs(gaps).sum(axis=0), m.sum()
+    cross, worst, n = np.abs(gaps @ m).sum(), abs(gaps).sum(axis=0), m.sum()
 
     low, high = float(sums / n), 1.0
     for _ in range(_HALVINGS):

@@ -158,6 +158,13 @@ def certify(
     (True, True)
     >>> certify(y, p).finite
     False
+
+    Rows of five belong together, and may depend on each other:
+
+    >>> groups = np.arange(35_000) // 5
+    >>> found = certify(y[5000:], binned.predict_proba(p[5000:])[:, 1], groups=groups)
+    >>> found.n_groups, found.l1[1] < 0.03
+    (7000, True)
     """
     settings = Settings(level, finite, n_bins, random_state)
     if isinstance(y_true, ScoreTable):
