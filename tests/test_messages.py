@@ -31,6 +31,7 @@ from calibkit import (
     compare_calibrators,
     compare_online_calibrators,
     decisions,
+    export,
     get_scorer,
     make_calibrator,
     online,
@@ -190,6 +191,10 @@ CALLS = {
     "get_scorer": (get_scorer, {"name": "brier_score"}),
     "make_calibrator": (make_calibrator, {"name": "platt"}),
     "from_dict": (calibkit.from_dict, {"data": calibkit.to_dict(PlattCalibrator().fit(P, Y))}),
+    "golden_vectors": (
+        export.golden_vectors,
+        {"obj": PlattCalibrator().fit(P, Y), "n": 9, "labels": False, "random_state": 0},
+    ),
     **OF_CODEGEN,
 }
 CLASSES = {
@@ -282,7 +287,7 @@ def test_wrong_calls_are_answered_as_before():
 def _is_public(caller):
     """Whether a name is that of a function or class for users, or of a method of one."""
     name, _, method = re.sub(r" ?\(.*|: .*", "", caller).partition(".")
-    rooms = (calibkit, codegen, decisions, online, base)
+    rooms = (calibkit, codegen, decisions, export, online, base)
     found = [getattr(room, name) for room in rooms if hasattr(room, name)]
     return bool(found) and (not method or hasattr(found[0], method))
 

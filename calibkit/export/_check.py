@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError, InputTypeError
-from .._core.params import check_int, check_real
+from .._core.params import check_int, check_real, check_seed
 from .._core.printed import a_type, spelled
 from .._typing import FloatArray
 from ._golden import ENGINES, Results, golden_vectors
@@ -108,8 +108,9 @@ def check_export(
     >>> check_export(cal, to_sql(cal, dialect="sqlite")).passed
     True
     """
-    check_int("n", n, low=10)
+    check_int("n", n, low=10, high=10_000_000)
     check_real("tolerance", tolerance, low=0.0)
+    check_seed(random_state)
     run, version = ENGINES[_language(artefact)]
     engine = version()
     program = program_of(obj, labels=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._classifier import CalibratedClassifier
 from .._core.inputs import LARGEST_LOGIT
-from .._core.params import generator
+from .._core.params import check_int, check_seed, generator
 from .._core.warnings import CalibrationWarning
 from .._numerics.links import expit
 from .._typing import FloatArray
@@ -113,6 +113,8 @@ def golden_vectors(
     >>> bool(cal.borders_[0] in scores)
     True
     """
+    check_int("n", n, low=1, high=10_000_000)
+    check_seed(random_state)
     program = program_of(obj, labels=labels)
     rng = generator(random_state)
     width = max(len(program.facts["classes"]), 2)

@@ -18,7 +18,7 @@ from .._classifier import CalibratedClassifier
 from .._core.base import BaseCalibrator
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import LARGEST_LOGIT, RANGE_TOLERANCE, SUM_TOLERANCE
-from .._core.params import refuse_class
+from .._core.params import check_flag, refuse_class
 from .._core.printed import spelled
 from .._core.scores import SATURATED, Clip, Scores
 from .._numerics.binning import assign
@@ -586,6 +586,7 @@ _OTHERS: dict[type, Callable[[Any, bool], Program]] = {
 def program_of(obj: Any, *, labels: bool = False) -> Program:
     """The program of a fitted object; with ``labels`` also of its ``predict``."""
     refuse_class("obj", obj)
+    check_flag("labels", labels)
     make = _OTHERS.get(type(obj))
     if make is not None:
         return make(obj, labels)
@@ -600,8 +601,9 @@ def _refuse(obj: Any) -> NoReturn:
             f"{spelled(obj)} changes with each label, so that an export would soon be out of date; "
             "expected a calibrator that is fitted once. Fit one to the latest rows."
         )
-    known = ", ".join(sorted(cls.__name__ for cls in (*_MAPS, *_OTHERS)))
+    known = ", ".join(cls.name for cls in _MAPS)
+    others = ", ".join(cls.__name__ for cls in _OTHERS)
     raise InputTypeError(
-        f"{spelled(obj)} has no formula that can be exported; expected a fitted object of one of "
-        f"the classes {known}. A class of your own has to be written in the other language by hand."
+        f"{spelled(obj)} has no formula that can be exported; expected a fitted calibrator "
+        f"({known}), or a {others}. Write a class of your own in the other language by hand."
     )
