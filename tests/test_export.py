@@ -33,8 +33,8 @@ from calibkit.decisions import (
     RiskControlledThreshold,
     TriagePolicy,
 )
-from calibkit.export._check import check_export
-from calibkit.export._golden import ENGINES, golden_vectors
+from calibkit.export import check_export, golden_vectors, to_sql
+from calibkit.export._golden import ENGINES
 from calibkit.export._maps import _MAPS, program_of
 from calibkit.online import OnlinePlattCalibrator
 
@@ -260,7 +260,7 @@ def test_refusals():
     class Mine(PlattCalibrator):
         pass
 
-    with pytest.raises(InputTypeError, match=r"no formula .* AutoCalibrator, BetaCalibrator, .*"):
+    with pytest.raises(InputTypeError, match=r"no formula .*calibrator \(auto, beta, .*"):
         program_of(Mine().fit([0.2, 0.8, 0.5, 0.6], [0, 1, 1, 0]))
     with pytest.raises(InputTypeError, match="no formula"):
         program_of("platt")
@@ -311,9 +311,20 @@ def test_check_export(monkeypatch):
     assert checked(monkeypatch, cal, single, tolerance=1e-6).passed
 
 
+def test_check_export_of_sql():
+    for example in (PlattCalibrator(), ScalingBinningCalibrator()):
+        cal = fitted(example)
+        check = check_export(cal, to_sql(cal, dialect="sqlite"), n=500)
+        assert check.passed
+        assert check.bins_exact == (True if isinstance(cal, ScalingBinningCalibrator) else None)
+
+
 def test_check_export_refuses(monkeypatch):
     cal = fitted(PlattCalibrator())
     with pytest.raises(InputTypeError, match="artefact is a str; expected what to_sql"):
         check_export(cal, "SELECT 1")
+    of_three = to_sql(fitted(AutoCalibrator(), 3), dialect="sqlite", table="t")
+    with pytest.raises(InputError, match=r"artefact takes 3 score\(s\) and obj 1; expected"):
+        check_export(cal, of_three)
     with pytest.raises(InputError, match="'cobol' can't be run here; expected one of"):
         check_export(cal, SimpleNamespace(language="cobol"))

@@ -191,6 +191,16 @@ CALLS = {
     "get_scorer": (get_scorer, {"name": "brier_score"}),
     "make_calibrator": (make_calibrator, {"name": "platt"}),
     "from_dict": (calibkit.from_dict, {"data": calibkit.to_dict(PlattCalibrator().fit(P, Y))}),
+    "check_export": (
+        export.check_export,
+        {
+            "obj": PlattCalibrator().fit(P, Y),
+            "artefact": export.to_sql(PlattCalibrator().fit(P, Y), dialect="sqlite"),
+            "n": 10,
+            "tolerance": 1e-12,
+            "random_state": 0,
+        },
+    ),
     "golden_vectors": (
         export.golden_vectors,
         {"obj": PlattCalibrator().fit(P, Y), "n": 9, "labels": False, "random_state": 0},

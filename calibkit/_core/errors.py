@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any
 
-#: Where names for users are. The checks of calibkit.base are for the methods of authors.
+#: Where names for users are. The checks of calibkit.base, from _core.params, are for authors.
 _PUBLIC = ("", ".online", ".codegen", ".decisions", ".displays", ".export", ".base")
 #: Parts that call the package as a user does.
 _OUTSIDE = ("_cli", "testing")
@@ -132,7 +132,8 @@ def _public_name(frame: FrameType) -> str:
             return owner.__name__
         return "" if name.startswith("_") else f"{owner.__name__}.{name}"
     is_public = _is_inside(frame) and _is_public(frame.f_globals.get(name))
-    return name if is_public and not name.startswith("check_") else ""
+    by_authors = frame.f_globals.get("__name__") == f"{__package__}.params"
+    return name if is_public and not by_authors else ""
 
 
 def _is_public(thing: Any) -> bool:

@@ -97,8 +97,9 @@ def check_export(
     ------
     TypeError
         If the artefact was not made by calibkit.
-    ValueError
-        If the engine is not installed: the message names it.
+    ValueError, ImportError
+        If the engine is not installed (the message names it), or the artefact takes other scores
+        than the object.
 
     Examples
     --------
@@ -114,6 +115,12 @@ def check_export(
     run, version = ENGINES[_language(artefact)]
     engine = version()
     program = program_of(obj, labels=True)
+    taken = len(getattr(artefact, "facts", program.facts)["inputs"])
+    if taken != program.n_inputs:
+        raise InputError(
+            f"artefact takes {taken} score(s) and obj {program.n_inputs}; expected the object that "
+            "was exported."
+        )
     columns, wanted = golden_vectors(obj, n, labels=True, random_state=random_state)
     found = run(artefact, columns)
     apart, other, exact = np.zeros(len(columns)), np.zeros(len(columns), dtype=bool), []

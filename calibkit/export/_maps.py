@@ -395,7 +395,7 @@ def _top_label(cal: TopLabelCalibrator, s: NodeScores) -> Node:
 _DECISIONS = ("accept", "review", "discard")
 
 #: What repeats the arithmetic of a class; of a class without an entry nothing can be exported.
-_MAPS: dict[type, Callable[[Any, NodeScores], Node]] = {
+_MAPS: dict[type[BaseCalibrator], Callable[[Any, NodeScores], Node]] = {
     AutoCalibrator: _auto,
     BetaCalibrator: _beta,
     BorrowedCalibrator: _borrowed,
@@ -605,5 +605,5 @@ def _refuse(obj: Any) -> NoReturn:
     others = ", ".join(cls.__name__ for cls in _OTHERS)
     raise InputTypeError(
         f"{spelled(obj)} has no formula that can be exported; expected a fitted calibrator "
-        f"({known}), or a {others}. Write a class of your own in the other language by hand."
+        f"({known}) or a {others}. Write a class of your own in the other language by hand."
     )
