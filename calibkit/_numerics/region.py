@@ -115,8 +115,8 @@ def around_shares(pairs: Pairs, c: float) -> Options:
     rate = np.sort(np.column_stack((rate, share, np.clip(pairs.value, low, high))), axis=1)
     cost = np.minimum(pairs.n[:, None] * divergence(share[:, None], rate), c)
     # Between two points a convex and monotone cost lies below their chord by at most:
-    below = (share / np.maximum(rate.T[:-1], 1e-150) ** 2).T
-    below += ((1.0 - share) / np.maximum(1.0 - rate.T[1:], 1e-150) ** 2).T
+    below = (share / np.maximum(rate.T[:-1], 1e-140) ** 2).T
+    below += ((1.0 - share) / np.maximum(1.0 - rate.T[1:], 1e-140) ** 2).T
     below *= pairs.n[:, None] * np.diff(rate, axis=1) ** 2 / 8.0
     below = np.minimum(below, np.abs(np.diff(cost, axis=1)))
     cost[:, 1:-1] -= np.maximum(below[:, 1:], below[:, :-1])

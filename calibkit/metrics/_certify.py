@@ -118,7 +118,7 @@ def certify(
     is known for all rates, a small T excludes all rates with a large error. The strength s depends
     on outputs and counts alone. A joint region around the shares, ``sum(n_b * KL(share_b, rate_b))
     <= c``, gives the lower bounds, and the upper ones if the errors are large. A Chernoff bound,
-    with 4% of the failure probability, extends the l1 and l2 bounds to new rows with the same
+    with 5% of the failure probability, extends the l1 and l2 bounds to new rows with the same
     outputs; ``unseen`` is an upper bound of the share of all other new rows. *What it costs*: for
     an l2 error of .05 with 10 equally frequent outputs, 1.2 times the rows of the two-sided
     chi-squared test for this bound alone, given these rows' outputs; 1.8 times for all bounds at
