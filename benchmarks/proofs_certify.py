@@ -18,7 +18,7 @@ from calibkit._numerics.region import most_mean, pairs_of
 
 LEVELS = (0.9, 0.5)
 #: Sets of labels for each draw of the outputs.
-LABELS = 10
+LABELS = 50
 SMALL = 1e-9
 
 

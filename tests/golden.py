@@ -162,6 +162,10 @@ def calls() -> dict[str, Callable[[], Any]]:
         out[f"get_scorer({kind})"] = lambda v=value: calibkit.get_scorer(v)
         out[f"make_calibrator({kind})"] = lambda v=value: calibkit.make_calibrator(v)
     merged = (PlattCalibrator().fit(P, Y), TrackingCalibrator())
+    weighted = calibkit.ScoreTable.from_arrays(Y, P, sample_weight=np.arange(len(Y)) + 1.0)
+    out["certify(a table with weights)"] = lambda: calibkit.certify(weighted)
+    fractions = calibkit.ScoreTable.from_arrays(np.full(len(Y), 0.25), P)
+    out["certify(a table with fractions)"] = lambda: calibkit.certify(fractions)
     out["ScoreTable + another"] = lambda: calibkit.ScoreTable.from_arrays(Y, P) + merged[0]
     out["to_dict(unfitted)"] = lambda: calibkit.to_dict(merged[1])
     return out

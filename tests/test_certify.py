@@ -457,6 +457,10 @@ def test_what_certify_refuses():
     for call in (certify, lambda t, kind: estimate("calibration_error", t, kind=kind)):
         with pytest.raises(ValueError, match="kind='bogus' with a ScoreTable"):
             call(table, kind="bogus")
+    with pytest.raises(ValueError, match=r"weighted rows; .*because an effective number"):
+        certify(ScoreTable.from_arrays(y > 0, p[:, 0], sample_weight=np.arange(60) + 1))
+    with pytest.raises(ValueError, match="fractions as labels; expected labels 0 and 1"):
+        certify(ScoreTable.from_arrays(np.full(60, 0.25), p[:, 0]))
     with pytest.raises(ValueError, match="n_bins=5000; expected at most 1,000"):
         certify(y > 0, np.linspace(0, 1, 60), n_bins=5000)
     assert "99.9% confidence" in str(certify(y > 0, p[:, 0], level=0.999))

@@ -171,7 +171,15 @@ def certify(
         refuse_beside_table(y_prob, None, pos_label, classes, groups)
         refuse_kind(kind)
         if y_true.weighted:
-            raise InputError("the table has weighted rows; expected rows of equal weight.")
+            raise InputError(
+                "the table has weighted rows; expected rows of equal weight, because an effective "
+                "number of rows is an approximation for many rows and proves nothing."
+            )
+        if not y_true.plain:
+            raise InputError(
+                "the table has fractions as labels; expected labels 0 and 1, because the bounds "
+                "come from numbers of events. estimate takes fractions."
+            )
         size = y_true.n.astype(np.float64)
         bounds = certify_counts((y_true.p, size, y_true.wy), settings)
         return replace(bounds, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))
