@@ -15,6 +15,7 @@ from ._sql import DIALECTS, NAMES, columns_of
 
 #: Rows of a query: SQLite takes at most 500 parts of a UNION.
 _BATCH = 400
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 def run_sql(sql: Exported, rows: FloatArray, connection: Any = None) -> Results:
@@ -26,19 +27,39 @@ def run_sql(sql: Exported, rows: FloatArray, connection: Any = None) -> Results:
     cursor = (connection or _CONNECT[sql.language]()).cursor()
     found: dict[str, list[Any]] = {}
     for start in range(0, len(rows), _BATCH):
-        cursor.execute(_with_rows(sql, rows[start : start + _BATCH]))
+        batch = rows[start : start + _BATCH]
+        cursor.execute(_with_rows(sql, batch))
         names = [d[0] for d in cursor.description]
-        for name, values in zip(names, zip(*cursor.fetchall(), strict=True), strict=True):
+        ordered = _ordered(cursor.fetchall(), names, sql.facts, batch)
+        for name, values in zip(names, zip(*ordered, strict=True), strict=True):
             found.setdefault(name, []).extend(values)
     out = {}
     for name, size in sql.facts["sizes"].items():
         places = {v: i for i, v in enumerate(sql.facts.get(NAMES.get(name, ""), ()))}
-        table = np.array(
-            [[places.get(v, v) for v in found[c]] for c in columns_of(name, size, sql.facts)],
-            dtype=np.float64,
-        )
+        columns = [found[c] for c in columns_of(name, size, sql.facts)]
+        table = np.array([[places.get(v, v) for v in c] for c in columns], dtype=np.float64)
         out[name] = table.T if size else table[0]
     return out
+
+
+def _ordered(
+    found: list[Any], names: list[str], facts: dict[str, Any], rows: FloatArray
+) -> list[Any]:
+    """The rows of a result in the order of the scores, which engines may change."""
+    columns, kept = facts["columns"], facts["keep"]
+    others = [names.index(k) for k in kept if k not in columns]
+    if others:
+        return sorted(found, key=lambda row: row[others[0]])
+    if not set(columns) <= set(kept):
+        return found
+    at = [names.index(c) for c in columns]
+    by_score = {tuple(map(_finite, [row[i] for i in at])): row for row in found}
+    return [by_score[tuple(map(_finite, row))] for row in rows.tolist()]
+
+
+def _finite(x: float | None) -> float | None:
+    """A score as a key: infinity is the largest number in some engines."""
+    return None if x is None or x != x else max(-_LARGEST, min(_LARGEST, float(x)))
 
 
 _CONNECT: dict[str, Callable[[], Any]] = {
@@ -54,19 +75,25 @@ def _with_rows(sql: Exported, rows: FloatArray) -> str:
     d, facts = DIALECTS[sql.language], sql.facts
     names = [*map(d.name, facts["columns"])]
     others = [d.name(k) for k in facts["keep"] if k not in facts["columns"]]
-    parts = [
-        "SELECT "
-        + ", ".join(
-            [f"CAST({d.literal(x)} AS {d.double}) AS {n}" for n, x in zip(names, row, strict=True)]
-            + [f"{i} AS {n}" for n in others]
-        )
+    if facts["table"] is None:
+        result = d.name(next(iter(sql.results)))
+        text = f"\nSELECT {', '.join([*names, *others])}, {sql} AS {result} FROM calibkit_rows"
+    else:
+        table, end = ".".join(map(d.name, facts["table"])), f"{d.fence})"
+        text = sql.replace(f" FROM {table}{end}", f" FROM calibkit_rows{end}", 1)
+        text = ",\n" + text.removeprefix("WITH ")
+    cells = [
+        [f"CAST({d.literal(x)} AS {d.double})" for x in row] + [str(i)] * len(others)
         for i, row in enumerate(rows.tolist())
     ]
     stage = "AS MATERIALIZED (" if sql.language == "duckdb" else d.stage  # else computed per part
-    source = f"WITH calibkit_rows {stage}{' UNION ALL '.join(parts)})"
-    if facts["table"] is None:
-        return f"{source}\nSELECT {sql} AS {d.name(next(iter(sql.results)))} FROM calibkit_rows"
-    table = ".".join(map(d.name, facts["table"]))
-    end = f"{d.fence})"
-    text = sql.removeprefix("WITH ").replace(f" FROM {table}{end}", f" FROM calibkit_rows{end}", 1)
-    return f"{source},\n{text}"
+    if sql.language == "clickhouse":
+        types = [f"{n} {d.double}" for n in names] + [f"{n} Int64" for n in others]
+        values = ", ".join(f"({', '.join(row)})" for row in cells)
+        parts = f"SELECT * FROM values({d.literal(', '.join(types))}, {values})"
+    else:
+        parts = " UNION ALL ".join(
+            f"SELECT {', '.join(f'{x} AS {n}' for x, n in zip(row, names + others, strict=True))}"
+            for row in cells
+        )
+    return f"WITH calibkit_rows {stage}{parts}){text}"

@@ -341,7 +341,7 @@ class _Writer:
 
     def _elementwise(self, node: Node, *args: str) -> str:
         d, op = self.dialect, node.op
-        if op in ("mul", "div") and d.flush:
+        if d.flush and op in ("mul", "div") and node.args[-1].op != "total":
             args = tuple(map(self._not_tiny, node.args, args))
         if op == "div" and self._span_holds(node.args[1], 0.0):
             return f"({args[0]} / NULLIF({args[1]}, {d.literal(0.0)}))"
@@ -377,13 +377,18 @@ class _Writer:
         return low <= x <= high
 
     def _not_tiny(self, node: Node, text: str) -> str:
-        """A factor with 0 for what is so small that the product may underflow."""
-        if node.op in ("constant", "entry", "exp", "log", "log1p", "total"):
-            return text
-        if not self._span_holds(node, 0.0):
+        """A score with 0 for what is so small that a product with it may underflow."""
+        if not _is_score(node) or not self._span_holds(node, 0.0):
             return text
         tiny = self.dialect.literal(1e-270)
         return f"(({text} + {tiny}) - {tiny})"
+
+
+def _is_score(node: Node) -> bool:
+    """Whether a number is a score, up to clips and differences."""
+    if node.op in ("add", "sub", "neg", "minimum", "maximum", "stack", "pick"):
+        return any(map(_is_score, node.args))
+    return node.op == "input"
 
 
 #: Facts that hold the names of a result's whole numbers.
