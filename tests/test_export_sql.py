@@ -1,10 +1,15 @@
 """Exports as SQL: run in SQLite and DuckDB, and compared with Python's results."""
 
+import os
 import re
+import shutil
 import sqlite3
+import subprocess
+import tempfile
 import warnings
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,10 +113,10 @@ def scores(program, n=60, seed=0):
     return rows
 
 
-def agrees(program, dialect, table="t"):
+def agrees(program, dialect, table="t", connection=None):
     x = scores(program)
     sql = to_sql(program, dialect=dialect, table=table)
-    got = run_sql(sql, x)
+    got = run_sql(sql, x, connection)
     for name, value in program.run(x).items():
         atol = 0 if program.results[name].kind != "real" else 1e-12
         np.testing.assert_allclose(got[name], value, rtol=0, atol=atol, err_msg=name)
@@ -164,6 +169,60 @@ def test_expression_is_the_same():
             x = scores(program)
             got = np.array(run_sql(sql, x)["probability"], dtype=float)
             np.testing.assert_allclose(got, program.run(x)["probability"], rtol=0, atol=1e-12)
+
+
+# -- other engines ------------------------------------------------------------------------------
+
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """A connection to a server of its own, which listens to a socket only."""
+    if not POSTGRES or shutil.which("runuser") is None or os.getuid() != 0:
+        pytest.skip("PostgreSQL is not installed, or this is not root: its SQL is not run")
+    psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: PostgreSQL's SQL")
+    home = Path(tempfile.mkdtemp(prefix="calibkit"))  # the path of a socket must be short
+    shutil.chown(home, "postgres")
+    tool = ["runuser", "-u", "postgres", "--", f"{POSTGRES[0]}/pg_ctl", "-D", f"{home}/d", "-w"]
+    quiet = {"check": True, "capture_output": True, "cwd": home}
+    subprocess.run([*tool, "initdb", "-o", "-A trust -N"], **quiet)
+    options = f"-k {home} -c listen_addresses='' -c fsync=off"
+    subprocess.run([*tool, "-l", f"{home}/log", "-o", options, "start"], **quiet)
+    try:
+        where = f"host={home} user=postgres dbname=postgres"
+        with psycopg.connect(where, autocommit=True) as connection:
+            yield connection
+    finally:
+        subprocess.run([*tool, "-m", "immediate", "stop"], **quiet)
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def clickhouse():
+    dbapi = pytest.importorskip("chdb.dbapi", reason="chDB is not installed: ClickHouse's SQL")
+    return dbapi.connect()
+
+
+@pytest.mark.parametrize("dialect", ["postgres", "clickhouse"])
+def test_other_engines(dialect, request):
+    connection = request.getfixturevalue(dialect)
+    for program in (of_numbers(), of_vectors(3)):
+        agrees(program, dialect, connection=connection)
+    for cls in MAPS:
+        for program in programs(cls)[: 5 if dialect == "postgres" else 1]:
+            agrees(program, dialect, connection=connection)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_parsed_by_sqlglot(dialect):
+    sqlglot = pytest.importorskip("sqlglot", reason="sqlglot is not installed: parsed by none")
+    for program in (of_numbers(), of_vectors(3)):
+        sql = to_sql(program, dialect=dialect, table="a.b", column=[*"x]`\"y'"][: program.n_inputs])
+        (tree,) = sqlglot.parse(sql, read=dialect)
+        assert isinstance(tree, sqlglot.exp.Select)
+        names = {n for p in program.results for n in tree.named_selects if n.startswith(p[:8])}
+        assert names
 
 
 # -- names, types and refusals ------------------------------------------------------------------

@@ -66,6 +66,7 @@ class _Dialect:
     truths: bool = True  # whether a comparison is a value
     text: str = "'"
     stage: str = "AS ("
+    end: str = ""
     fence: str = ""  # keeps the planner from repeating a shared value where it is used
 
     def name(self, text: str) -> str:
@@ -92,6 +93,7 @@ class _Dialect:
 
 
 _LARGEST_DOUBLE = "1.7976931348623157e308"
+_FENCE = " LIMIT 9223372036854775807"
 DIALECTS = {
     "duckdb": _Dialect(backslash=False, present="NOT isnan({x})", bounded=False),
     "postgres": _Dialect(
@@ -113,12 +115,13 @@ DIALECTS = {
         largest=("MAX", "MIN"),
         stage="AS MATERIALIZED (",
     ),
-    "mysql": _Dialect(quotes="``", infinity=_LARGEST_DOUBLE, fence=" LIMIT 9223372036854775807"),
+    "mysql": _Dialect(quotes="``", infinity=_LARGEST_DOUBLE, fence=_FENCE),
     "clickhouse": _Dialect(
         double="Nullable(Float64)",
         infinity="inf",
         present="NOT isNaN({x})",
         bounded=False,
+        end="\nSETTINGS short_circuit_function_evaluation = 'disable'",  # it plans for minutes
     ),
     "spark": _Dialect(
         quotes="``",
@@ -615,7 +618,7 @@ def _query(
     stages += _stages(writer, [*kept], " ".join([valid, *results.values()]))
     out = ", ".join(final)
     ctes = [f"calibkit_{i} {d.stage}{s}{d.fence})" for i, s in enumerate(stages)]
-    return f"WITH {f',{chr(10)}'.join(ctes)}\nSELECT {out} FROM calibkit_{len(stages) - 1}"
+    return f"WITH {f',{chr(10)}'.join(ctes)}\nSELECT {out} FROM calibkit_{len(stages) - 1}{d.end}"
 
 
 def _stages(writer: _Writer, kept: list[str], final: str) -> list[str]:
