@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
+from .arrays import is_elsewhere, predicted
 from .certification import Certificate, Settings, certify_rows
 from .certified_groups import grouping
 from .columns import column_names, match_columns
@@ -289,7 +290,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Returns
         -------
         proba : ndarray of shape (n, n_classes)
-            Rows sum to one; columns follow ``classes_``.
+            Rows sum to one; columns follow ``classes_``. For an array of another library (PyTorch,
+            JAX, CuPy): an array of that library, on the device of ``X``.
 
         Raises
         ------
@@ -299,6 +301,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             If the calibrator is not fitted.
         """
         now = self._now()
+        if is_elsewhere(X):
+            return predicted(now, X)
         return now._predict_scores(now._validate_scores(X))
 
     @final
@@ -313,9 +317,12 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Returns
         -------
         labels : ndarray of shape (n,)
-            Members of ``classes_``.
+            Members of ``classes_``. For an array of another library: an array of that library if
+            the labels are numbers.
         """
         now = self._now()
+        if is_elsewhere(X):
+            return predicted(now, X, labels=True)
         proba = now._predict_scores(now._validate_scores(X))
         return now.classes_[proba.argmax(axis=1)]
 

@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 
 from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
+from .arrays import on_host
 from .columns import column_names, in_class_order
 from .errors import InputError, caller
 from .labels import (
@@ -32,7 +33,7 @@ from .warnings import HardScoresWarning, RoundedScoresWarning, warn
 def _numbers(sample_weight: Any) -> FloatArray:
     refuse_masked(sample_weight, "sample_weight")
     try:
-        w = np.asarray(sample_weight)
+        w = np.asarray(on_host(sample_weight))
         if w.dtype.kind in "buifO":
             return w.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
@@ -150,6 +151,7 @@ def _column(a: FloatArray) -> FloatArray:
 
 def _to_floats(X: Any, name: str) -> FloatArray:
     """A float32 or float64 array of one or two dimensions; not copied if it is one already."""
+    X = on_host(X)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
     refuse_masked(X, name)
     if kind in "mMVcS":
@@ -458,7 +460,7 @@ def refuse_swapped(
 
 def _array(values: Any) -> np.ndarray:
     try:
-        return np.asarray(values)
+        return np.asarray(on_host(values))
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return np.empty(0)
 

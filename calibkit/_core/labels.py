@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._typing import IntArray
+from .arrays import on_host
 from .errors import InputError, caller
 from .printed import few, spelled
 from .warnings import LabelOrderWarning, warn
@@ -34,6 +35,7 @@ def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
 
 def as_labels(y: Any) -> np.ndarray:
     """Labels as an array that keeps their types; some may be missing."""
+    y = on_host(y)
     if isinstance(y, np.ndarray):
         return y
     return np.asarray(y) if hasattr(y, "__array__") else np.asarray(y, dtype=object)
@@ -74,7 +76,7 @@ def validate_column(y: Any, *, name: str) -> np.ndarray:
     if len({isinstance(v, str) for v in some}) == 2:
         _refuse_mixed(y, name)
     refuse_masked(y, name)
-    y = _without_nullable(y)
+    y = _without_nullable(on_host(y))
     try:
         plain = type(y) is np.ndarray and y.ndim == 1
         labels = y if plain else column_or_1d(y)
@@ -348,7 +350,7 @@ def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
     # NumPy would turn numbers, and NaN, beside strings into strings.
     mixed = listed and len({isinstance(v, str) for v in values}) > 1
     try:
-        a = np.asarray(values, dtype=object if mixed else None)
+        a = np.asarray(on_host(values), dtype=object if mixed else None)
     except ValueError as error:  # lists of unequal lengths
         raise InputError(f"{name} holds lists of unequal lengths; expected {one}.") from error
     if a.shape != (n,):

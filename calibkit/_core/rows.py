@@ -8,6 +8,7 @@ import numpy as np
 
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Kind, StreamKind, Weights
+from .arrays import on_host
 from .columns import column_names, in_class_order
 from .errors import InputError
 from .inputs import (
@@ -99,7 +100,7 @@ def validate_problem(
             )
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
-            flipped = np.asarray(y_prob)[:, ::-1]
+            flipped = np.asarray(on_host(y_prob))[:, ::-1]
             scores = validate_scores(flipped, scale="probability", name="y_prob")
     if weights == "frequency":
         w = _checked_counts(codes, w)
@@ -162,7 +163,7 @@ def kept_rows(sample_weight: Any, n: int) -> IntArray:
     """Places of the n rows that have a weight, among all rows."""
     if sample_weight is None:
         return np.arange(n)
-    w = positive_weights(sample_weight, len(np.asarray(sample_weight)))
+    w = positive_weights(sample_weight, len(np.asarray(on_host(sample_weight))))
     assert w is not None
     return np.flatnonzero(w)
 
@@ -382,4 +383,4 @@ def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any) -> np.ndarray:
     if isinstance(y_prob, (np.ndarray, list, tuple)):
         return np.asarray(y_prob)
     distinct, _ = validate_labels(y, classes=classes, name="y_true")
-    return np.asarray(columns_in_order(y_prob, distinct, pos_label))
+    return np.asarray(on_host(columns_in_order(y_prob, distinct, pos_label)))

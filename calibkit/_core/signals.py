@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 
 from .._typing import FloatArray, IntArray, SignalScale
+from .arrays import on_host
 from .errors import InputError
 from .inputs import RANGE_TOLERANCE, SUM_TOLERANCE, check_lengths, refuse_swapped
 from .labels import (
@@ -66,6 +67,7 @@ def _numbers(values: Any, n: int, name: str, beside: str) -> FloatArray:
     what = name if name == "confidence" else f"confidence[{spelled(name)}]"
     refuse_masked(values, what)
     try:
+        values = on_host(values)
         a = np.asarray(values)
         if a.dtype.kind not in "buif":  # None, and the missing values of pandas, become NaN
             a = np.array([np.nan if is_missing(v) else v for v in values])
@@ -151,7 +153,7 @@ def validate_floats(values: Any, name: str) -> FloatArray:
     """An array of float64."""
     refuse_masked(values, name)
     try:
-        a = np.asarray(values)
+        a = np.asarray(on_host(values))
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:

@@ -473,7 +473,7 @@ def _results(p: Node, number: Node | None, labels: bool) -> dict[str, Node]:
     return results | ({"label": reduce("winner", p)} if labels else {})
 
 
-def _every(q: Node) -> Node:
+def every(q: Node) -> Node:
     """The probabilities of all classes."""
     return q if q.size else stack(1.0 - q, q)
 
@@ -484,7 +484,7 @@ def _of_calibrator(cal: BaseCalibrator, labels: bool) -> Program:
     s, valid = _inputs(len(cal.classes_), scale)
     q = calibrated(cal, s)
     facts = _facts(cal, scale, cal.classes_)
-    results = _results(_every(q), None if q.size else q, labels)
+    results = _results(every(q), None if q.size else q, labels)
     return Program(len(facts["inputs"]), results, valid, facts)
 
 
@@ -499,7 +499,7 @@ def _of_classifier(obj: CalibratedClassifier, labels: bool) -> Program:
     parts, valid = [], []
     for fold, cal in enumerate(obj.calibrators_):
         s, own = _inputs(k, cal._input_scale(), len(names))
-        parts.append(_every(calibrated(cal, s)))
+        parts.append(every(calibrated(cal, s)))
         valid.append(own)
         names += _input_names(k, f"fold{fold}_")
     mean = sum(parts[1:], parts[0]) / float(len(parts))

@@ -7,7 +7,6 @@ combine element by element.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,23 +26,23 @@ Kind = Literal["real", "whole", "truth"]
 #: first largest entry, a whole number); affine (a vector; data: (matrix, offsets), and the entries
 #: are ``matrix @ vector + offsets``); place (a number; data: ascending steps; how many of them are
 #: at or below it, a whole number); entry (a whole number; data: a table; its entry at that place).
-ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "minimum": np.minimum,
-    "maximum": np.maximum,
-    "neg": np.negative,
-    "log": np.log,
-    "log1p": np.log1p,
-    "exp": np.exp,
-    "less": np.less,
-    "at_most": np.less_equal,
-    "both": np.logical_and,
-    "either": np.logical_or,
-    "negated": np.logical_not,
-    "where": np.where,
+ELEMENTWISE = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "div": "divide",
+    "minimum": "minimum",
+    "maximum": "maximum",
+    "neg": "negative",
+    "log": "log",
+    "log1p": "log1p",
+    "exp": "exp",
+    "less": "less",
+    "at_most": "less_equal",
+    "both": "logical_and",
+    "either": "logical_or",
+    "negated": "logical_not",
+    "where": "where",
 }
 _TRUTHS = ("less", "at_most", "both", "either", "negated")
 _WHOLES = ("winner", "place")
@@ -178,56 +177,93 @@ class Program:
                 order[id(pending.pop())] = node
         return list(order.values())
 
+    def values(self, columns: Any, library: Library) -> dict[Node, Any]:
+        """The values of all results and of ``valid``, for rows of shape (n, n_inputs)."""
+        nodes, values = self.nodes(), dict[Node, Any]()
+        kept = {self.valid, *self.results.values()}
+        last = {a: node for node in nodes for a in node.args if a not in kept}
+        with np.errstate(all="ignore"):
+            for node in nodes:
+                args = [values[a] for a in node.args]
+                values[node] = _value(node, args, columns, library)
+                for a in {a for a in node.args if last.get(a) is node}:
+                    del values[a]  # memory for the next ones
+        return values
+
     def run(self, columns: FloatArray) -> dict[str, FloatArray]:
         """The results for rows of shape (n, n_inputs), by NumPy."""
-        values: dict[int, Any] = {}
-        with np.errstate(all="ignore"):
-            for node in self.nodes():
-                values[id(node)] = _value(node, [values[id(a)] for a in node.args], columns)
+        values = self.values(columns, Library())
         n = len(columns)
-        valid = np.broadcast_to(values[id(self.valid)], n) & ~np.isnan(columns).any(axis=1)
+        valid = np.broadcast_to(values[self.valid], n) & ~np.isnan(columns).any(axis=1)
         out = {}
         for name, node in self.results.items():
             shape = (n, node.size) if node.size else (n,)
-            value = np.broadcast_to(values[id(node)], shape).astype(np.float64)
+            value = np.broadcast_to(values[node], shape).astype(np.float64)
             value[~valid] = np.nan
             out[name] = value
         return out
 
 
-def _value(node: Node, args: list[Any], columns: FloatArray) -> Any:
+@dataclass(frozen=True)
+class Library:
+    """A library of arrays: its namespace, the type of its numbers, and on which device."""
+
+    xp: Any = np
+    dtype: str = "float64"
+    place: dict[str, Any] = field(default_factory=dict)
+
+    def array(self, data: Any, *, up: bool = False) -> Any:
+        """A new array of the library; numbers rounded to the nearest, or ``up``."""
+        a = np.array(data)
+        if a.dtype.kind == "f" and self.dtype == "float32":
+            a = _single(a, up)
+        return self.xp.asarray(a, **self.place)
+
+
+def _single(a: FloatArray, up: bool) -> np.ndarray:
+    """Numbers in single precision: none that is not 0, 1 or infinite becomes so."""
+    limits = np.finfo(np.float32)
+    size = np.clip(np.abs(a), limits.tiny, limits.max)
+    b = np.where(a == 0.0, 0.0, np.copysign(size, a)).astype(np.float32)
+    b = np.where((a < 1.0) & (b == 1.0), np.nextafter(np.float32(1), np.float32(0)), b)
+    return np.where(b < a, np.nextafter(b, limits.max), b) if up else b
+
+
+def _value(node: Node, args: list[Any], columns: Any, library: Library) -> Any:
     if node.op == "input":
         return columns[:, node.data]
     if node.op == "constant":
-        return node.data
+        return library.array(node.data)
     if node.op in ELEMENTWISE:
         if node.size:  # a number of each row beside vectors
             sizes = [a.size for a in node.args]
-            args = [
-                a if s or np.ndim(a) == 0 else a[:, None] for a, s in zip(args, sizes, strict=True)
-            ]
-        return ELEMENTWISE[node.op](*args)
-    return _of_vector(node, args, len(columns))
+            args = [a if s or a.ndim == 0 else a[:, None] for a, s in zip(args, sizes, strict=True)]
+        return getattr(library.xp, ELEMENTWISE[node.op])(*args)
+    return _of_vector(node, args, columns.shape[0], library)
 
 
-def _of_vector(node: Node, args: list[Any], n: int) -> Any:
+def _of_vector(node: Node, args: list[Any], n: int, library: Library) -> Any:
+    xp = library.xp
     match node.op:
         case "stack":
-            return np.column_stack([np.broadcast_to(a, n) for a in args])
+            return xp.stack([xp.broadcast_to(a, (n,)) for a in args], axis=-1)
         case "pick":
             return args[0][..., node.data]
         case "pick_at":
-            return np.broadcast_to(args[0], (n, node.args[0].size))[np.arange(n), args[1]]
+            k = node.args[0].size
+            flat = xp.reshape(xp.broadcast_to(args[0], (n, k)), (-1,))
+            return xp.take(flat, library.array(np.arange(n) * k) + args[1], axis=0)
         case "total":
-            return args[0].sum(axis=-1)
+            return xp.sum(args[0], axis=-1)
         case "largest":
-            return args[0].max(axis=-1)
+            return xp.max(args[0], axis=-1)
         case "winner":
-            return args[0].argmax(axis=-1)
+            return xp.argmax(args[0], axis=-1)
         case "affine":
-            return args[0] @ node.data[0].T + node.data[1]
+            return args[0] @ library.array(node.data[0].T) + library.array(node.data[1])
         case "place":
-            return np.searchsorted(node.data, args[0], side="right")
+            number = args[0] + 0.0  # PyTorch warns of columns that are views
+            return xp.searchsorted(library.array(node.data, up=True), number, side="right")
         case "entry":
-            return node.data[args[0]]
+            return xp.take(library.array(node.data), args[0], axis=0)
     raise ValueError(f"unknown operation {node.op}")

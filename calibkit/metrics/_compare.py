@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core.arrays import on_host
 from .._core.errors import InputError, InputTypeError, called, message_of
 from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
@@ -498,7 +499,7 @@ def _dependent(
     """Return the group or block of time of each row, and a caution if there are few."""
     if groups is None and time is None:
         return None, ""
-    n = len(rows.y) if sample_weight is None else len(np.asarray(sample_weight))
+    n = len(rows.y) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
     if groups is not None:
         codes = validate_groups(groups, sample_weight, n)
         few = few_groups(codes, rows.w)
@@ -769,7 +770,7 @@ class _Folds:
         self, request: _Request, rows: dict[str, Rows], folds: Any, sample_weight: Any
     ) -> None:
         one = next(iter(rows.values()))
-        n = len(one.y) if sample_weight is None else len(np.asarray(sample_weight))
+        n = len(one.y) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
         labels = validate_group_labels(folds, n, "folds")
         labels = labels[kept_rows(sample_weight, len(one.y))]
         distinct, codes = np.unique(labels, return_inverse=True)

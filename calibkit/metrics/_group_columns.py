@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from .._core.arrays import on_host
 from .._core.errors import InputError
 from .._core.labels import is_missing, refuse_masked, validate_group_labels
 from .._core.printed import quoted, spelled
@@ -97,7 +98,7 @@ def _some(columns: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 def _coded(values: Any, n: int, name: str, n_bands: int) -> tuple[IntArray, list[str | None]]:
     """Codes, and the name of each without its column's; None for missing values."""
     refuse_masked(values, name)
-    a = _as_objects(values) if isinstance(values, (list, tuple)) else np.asarray(values)
+    a = _as_objects(values) if isinstance(values, (list, tuple)) else np.asarray(on_host(values))
     if a.shape != (n,):
         raise InputError(f"{name} has shape {a.shape}; expected one value per row, ({n},).")
     missing = np.zeros(n, dtype=bool)

@@ -1,0 +1,42 @@
+"""Arrays of other libraries than NumPy: how they are recognized, and copied to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .optional import require
+
+#: What PyTorch, JAX, CuPy and other libraries of the array API standard have beside DLPack; pyarrow
+#: and frames have none of these.
+_SIGNS = ("__array_namespace__", "detach", "get")
+
+
+def is_elsewhere(values: Any) -> bool:
+    """Whether it is an array of another library, which may be on another device."""
+    if isinstance(values, (np.ndarray, list)) or not hasattr(values, "__dlpack__"):
+        return False
+    return any(hasattr(values, sign) for sign in _SIGNS)
+
+
+def on_host(values: Any) -> Any:
+    """Arrays of other libraries as NumPy arrays, without gradients; all else as it is."""
+    if not is_elsewhere(values):
+        return values
+    if hasattr(values, "detach"):  # PyTorch
+        values = values.detach().cpu()
+        values = values.float() if "bfloat16" in str(values.dtype) else values
+    elif hasattr(values, "get"):  # CuPy
+        values = values.get()
+    try:
+        a = np.asarray(values)
+    except (RuntimeError, TypeError, ValueError):  # on a device that NumPy can't read
+        info = values.__array_namespace__().__array_namespace_info__()
+        a = np.asarray(values.to_device(info.default_device()))
+    return a.astype(np.float32) if "bfloat16" in str(a.dtype) else a
+
+
+def predicted(calibrator: Any, X: Any, *, labels: bool = False) -> Any:
+    """Probabilities or labels of a fitted calibrator, in the library and on the device of ``X``."""
+    return require("calibkit.export._arrays").predicted(calibrator, X, labels)
