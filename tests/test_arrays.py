@@ -34,7 +34,8 @@ N = 200
 
 def strict(values):
     xp = pytest.importorskip("array_api_strict")
-    return xp.asarray(values, device=xp.Device("device1"))
+    # With NumPy 1, its arrays can't be copied from another device.
+    return xp.asarray(values, device=xp.Device("device1") if np.__version__ >= "2" else None)
 
 
 def torch(values):
@@ -193,11 +194,10 @@ def test_devices_without_double_precision(cls, scale, monkeypatch):
     assert np.isfinite(np.asarray(out)).all()
 
 
-@pytest.mark.parametrize("cls", [PlattCalibrator, HistogramBinningCalibrator])
-def test_jax_in_single_precision(cls):
+def test_jax_in_single_precision():
     X, y = problem(2, "probability")
     X = X.astype(np.float32)
-    cal, given = cls().fit(X, y), jax(X)
+    cal, given = HistogramBinningCalibrator().fit(X, y), jax(X)
     out = cal.predict_proba(given)
     assert type(out) is type(given)
     assert out.dtype == given.dtype
@@ -217,10 +217,11 @@ def test_gradients_pass():
 def test_fit_and_metrics_copy_to_the_host(kind):
     X, y = problem(2, "probability")
     w, groups = np.linspace(1.0, 2.0, N), np.arange(N) // 4
-    other, *others = map(kind, (X, y, w, groups))
+    five = groups % 5
+    other, *others = map(kind, (X, y, w, groups, five))
     if hasattr(other, "detach"):
         other = other.requires_grad_()
-    y_, w_, groups_ = others
+    y_, w_, groups_, five_ = others
     cal = BetaCalibrator().fit(other, y_, w_)
     np.testing.assert_array_equal(
         cal.predict_proba(X), BetaCalibrator().fit(X, y, w).predict_proba(X)
@@ -231,10 +232,14 @@ def test_fit_and_metrics_copy_to_the_host(kind):
     assert calibration_error(y_, other) == calibration_error(y, X)
     both = np.column_stack((X, 1 - X))
     assert brier_score(y_, kind(both), pos_label=0) == brier_score(y, both, pos_label=0)
-    made = estimate("calibration_error", y_, other, sample_weight=w_, groups=groups_)
-    assert made == estimate("calibration_error", y, X, sample_weight=w, groups=groups)
-    table = group_table("calibration_error", y_, other, by=groups_ % 2, sample_weight=w_)
-    assert str(table) == str(group_table("calibration_error", y, X, by=groups % 2, sample_weight=w))
+    made = estimate(
+        "calibration_error", y_, other, sample_weight=w_, groups=groups_, random_state=0
+    )
+    assert made == estimate(
+        "calibration_error", y, X, sample_weight=w, groups=groups, random_state=0
+    )
+    table = group_table(y_, other, five_, sample_weight=w_, random_state=0)
+    assert str(table) == str(group_table(y, X, five, sample_weight=w, random_state=0))
 
 
 def test_without_the_extra(kind, monkeypatch):

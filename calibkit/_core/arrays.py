@@ -38,5 +38,8 @@ def on_host(values: Any) -> Any:
 
 
 def predicted(calibrator: Any, X: Any, *, labels: bool = False) -> Any:
-    """Probabilities or labels of a fitted calibrator, in the library and on the device of ``X``."""
-    return require("calibkit.export._arrays").predicted(calibrator, X, labels)
+    """Probabilities of a fitted calibrator, or its labels, in the library of the scores."""
+    if is_elsewhere(X):
+        return require("calibkit.export._arrays").predicted(calibrator, X, labels)
+    proba = calibrator._predict_scores(calibrator._validate_scores(X))
+    return calibrator.classes_[proba.argmax(axis=1)] if labels else proba

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
-from .arrays import is_elsewhere, predicted
+from .arrays import predicted
 from .certification import Certificate, Settings, certify_rows
 from .certified_groups import grouping
 from .columns import column_names, match_columns
@@ -289,9 +289,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
         Returns
         -------
-        proba : ndarray of shape (n, n_classes)
-            Rows sum to one; columns follow ``classes_``. For an array of another library (PyTorch,
-            JAX, CuPy): an array of that library, on the device of ``X``.
+        proba : ndarray of shape (n, n_classes), or an array of the library of ``X``
+            Rows sum to one; columns follow ``classes_``.
 
         Raises
         ------
@@ -300,10 +299,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the calibrator is not fitted.
         """
-        now = self._now()
-        if is_elsewhere(X):
-            return predicted(now, X)
-        return now._predict_scores(now._validate_scores(X))
+        return predicted(self._now(), X)
 
     @final
     def predict(self, X: Any) -> np.ndarray:
@@ -316,15 +312,10 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
 
         Returns
         -------
-        labels : ndarray of shape (n,)
-            Members of ``classes_``. For an array of another library: an array of that library if
-            the labels are numbers.
+        labels : ndarray of shape (n,), or an array of the library of ``X``
+            Members of ``classes_``.
         """
-        now = self._now()
-        if is_elsewhere(X):
-            return predicted(now, X, labels=True)
-        proba = now._predict_scores(now._validate_scores(X))
-        return now.classes_[proba.argmax(axis=1)]
+        return predicted(self._now(), X, labels=True)
 
     @final
     @with_hints
