@@ -7,6 +7,7 @@ combine element by element.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,23 +27,23 @@ Kind = Literal["real", "whole", "truth"]
 #: first largest entry, a whole number); affine (a vector; data: (matrix, offsets), and the entries
 #: are ``matrix @ vector + offsets``); place (a number; data: ascending steps; how many of them are
 #: at or below it, a whole number); entry (a whole number; data: a table; its entry at that place).
-ELEMENTWISE = {
-    "add": "add",
-    "sub": "subtract",
-    "mul": "multiply",
-    "div": "divide",
-    "minimum": "minimum",
-    "maximum": "maximum",
-    "neg": "negative",
-    "log": "log",
-    "log1p": "log1p",
-    "exp": "exp",
-    "less": "less",
-    "at_most": "less_equal",
-    "both": "logical_and",
-    "either": "logical_or",
-    "negated": "logical_not",
-    "where": "where",
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+    "neg": np.negative,
+    "log": np.log,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "less": np.less,
+    "at_most": np.less_equal,
+    "both": np.logical_and,
+    "either": np.logical_or,
+    "negated": np.logical_not,
+    "where": np.where,
 }
 _TRUTHS = ("less", "at_most", "both", "either", "negated")
 _WHOLES = ("winner", "place")
@@ -238,7 +239,7 @@ def _value(node: Node, args: list[Any], columns: Any, library: Library) -> Any:
         if node.size:  # a number of each row beside vectors
             sizes = [a.size for a in node.args]
             args = [a if s or a.ndim == 0 else a[:, None] for a, s in zip(args, sizes, strict=True)]
-        return getattr(library.xp, ELEMENTWISE[node.op])(*args)
+        return getattr(library.xp, ELEMENTWISE[node.op].__name__)(*args)  # all use NumPy's names
     return _of_vector(node, args, columns.shape[0], library)
 
 
