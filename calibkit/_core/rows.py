@@ -37,7 +37,8 @@ KINDS = get_args(Kind)
 #: What a weight is: a row's share of the population, or a number of rows.
 WEIGHTS = get_args(Weights)
 _NAMES = ("y_prob", "y_true")
-_LEAST = 1e-50
+#: Weights below this share of the largest become 0, because their squares would.
+LEAST_WEIGHT = 1e-50
 #: Effective number of groups below which each interval gets a warning.
 FEW_GROUPS = 10.0
 
@@ -90,7 +91,7 @@ def validate_problem(
     elif not binary:
         _refuse_event(pos_label, scores.n_classes)
     else:
-        labels, (distinct, codes) = distinct, _binary_codes(distinct, codes, pos_label)
+        labels, (distinct, codes) = distinct, binary_codes(distinct, codes, pos_label)
         two_columns = np.ndim(y_prob) == 2 and np.shape(y_prob)[1] == 2
         if two_columns and pos_label is not None and len(labels) == 1:
             raise InputError(
@@ -154,9 +155,9 @@ def columns_in_order(y_prob: Any, distinct: np.ndarray, pos_label: Any) -> Any:
 def positive_weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Checked weights; those below 1e-50 of the largest become 0, because their squares would."""
     w = validate_weights(sample_weight, n)
-    if w is None or w.min() >= _LEAST * w.max():
+    if w is None or w.min() >= LEAST_WEIGHT * w.max():
         return w
-    return np.where(w < _LEAST * w.max(), 0.0, w)
+    return np.where(w < LEAST_WEIGHT * w.max(), 0.0, w)
 
 
 def kept_rows(sample_weight: Any, n: int) -> IntArray:
@@ -208,8 +209,8 @@ def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
     return n
 
 
-def _binary_codes(
-    distinct: np.ndarray, codes: IntArray, pos_label: Any
+def binary_codes(
+    distinct: np.ndarray, codes: IntArray, pos_label: Any, name: str = "y_true"
 ) -> tuple[np.ndarray, IntArray]:
     """Codes with 1 for the positive label, even if only one label occurs."""
     if pos_label is None:
@@ -219,7 +220,7 @@ def _binary_codes(
         if not isinstance(only, (str, bytes)) and only in (0, 1, -1):
             return np.array([0, 1]), np.full(len(codes), int(only == 1), dtype=np.int8)
         raise InputError(
-            f"y_true holds one label only, {spelled(only)}; expected two labels. If only one "
+            f"{name} holds one label only, {spelled(only)}; expected two labels. If only one "
             "occurs, pass the label of the event as pos_label."
         )
     same_kind = isinstance(pos_label, str) == isinstance(distinct.tolist()[0], str)

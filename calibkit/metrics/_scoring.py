@@ -99,7 +99,10 @@ def _mean_loss(
     if isinstance(rows, ScoreTable):
         w, wy = rows.w, rows.wy
         shares = np.array([(w - wy).sum(), wy.sum()])
-        return float(kernel(rows)(w, wy)), shares / shares.sum()
+        mean = float(kernel(rows)(w, wy))
+        if rows.losses is not None:
+            mean = float(rows.losses[int(rows_loss is log_rows)] / w.sum())
+        return mean, shares / shares.sum()
     loss = rows_loss(rows.scores.values, rows.y)
     mean = float(np.average(loss, weights=rows.w))
     if rows.y.dtype.kind == "f":

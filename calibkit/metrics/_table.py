@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -28,20 +28,22 @@ from .._numerics.binning import (
     uniform_borders,
 )
 from .._numerics.links import logit
+from .._numerics.losses import brier_rows, log_rows
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Strategy, Weights
+from ._sql import FromSql
 
 #: Columns that add up beside ``n``.
 SUMS = ("w", "wy", "w2", "w2y", "w2yy")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoreTable:
+class ScoreTable(FromSql):
     """A summary of labeled rows: one entry for each distinct score. Tables can be added exactly.
 
     Pass a table instead of the rows to each metric and plot of binary probabilities. This allows
     data in chunks, in files or on several machines: make a table of each and add them. Make one
-    with :meth:`from_arrays` or :meth:`from_chunks`.
+    with :meth:`from_arrays`, :meth:`from_chunks` or, of rows in a database, :meth:`from_sql`.
 
     Attributes
     ----------
@@ -55,6 +57,9 @@ class ScoreTable:
     w2, w2y, w2yy : ndarray of shape (m,)
         Sums of the squared weights, and of squared weight times label and times squared label.
         Debiased errors and intervals of weighted rows need them.
+    losses : ndarray of shape (2,), or None
+        Sums of the rows' weighted squared errors and log losses, where entries are cells of
+        several scores. None if they follow from the other sums.
 
     Notes
     -----
@@ -79,6 +84,7 @@ class ScoreTable:
     w2: FloatArray
     w2y: FloatArray
     w2yy: FloatArray
+    losses: FloatArray | None = None
 
     @classmethod
     def from_arrays(
@@ -216,7 +222,15 @@ class ScoreTable:
             return np.bincount(index, both, minlength=len(p))
 
         n = total("n").astype(np.int64)
-        return ScoreTable(p, n, *(total(c) for c in SUMS))
+        known = self.losses is not None or other.losses is not None
+        losses = self._losses() + other._losses() if known else None
+        return replace(ScoreTable(p, n, *(total(c) for c in SUMS)), losses=losses)
+
+    def _losses(self) -> FloatArray:
+        if self.losses is not None:
+            return self.losses
+        share = self.wy / self.w
+        return np.array([self.w @ loss(self.p, share) for loss in (brier_rows, log_rows)])
 
     def __radd__(self, other: int) -> ScoreTable:
         # sum() starts with 0.
@@ -371,7 +385,8 @@ class ScoreTable:
         ends = np.append(starts[1:], len(self)) - 1
         mean = np.add.reduceat(self.w * self.p, starts) / w
         p = np.clip(mean, self.p[starts], self.p[ends])
-        return ScoreTable(p, total(self.n), w, *(total(getattr(self, c)) for c in SUMS[1:]))
+        sums = (total(getattr(self, c)) for c in SUMS[1:])
+        return replace(ScoreTable(p, total(self.n), w, *sums), losses=self.losses)
 
     def __repr__(self) -> str:
         return (

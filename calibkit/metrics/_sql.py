@@ -1,0 +1,479 @@
+"""`ScoreTable.from_sql`: the rows stay in the database, which sums them; only the sums are read."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from math import ceil
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .._core.errors import InputError, InputTypeError
+from .._core.inputs import RANGE_TOLERANCE
+from .._core.labels import is_missing, validate_labels, warn_of_order
+from .._core.params import check_choice, check_int
+from .._core.printed import a_type, few, listed, quoted, spelled
+from .._core.rows import LEAST_WEIGHT, WEIGHTS, binary_codes
+from .._numerics.losses import LOG_EPS
+from .._typing import FloatArray, Weights
+
+if TYPE_CHECKING:
+    from ._table import ScoreTable
+
+#: How a text begins that is a query, and not the name of a table.
+_QUERY = re.compile(r"\s*(select|with|values|from|table)\s|\s*\(|\s*--", re.IGNORECASE)
+#: Stands for a bound value until the driver's own sign is known.
+_VALUE = "\0"
+#: Cells per unit of log-odds near 0 and 1: as narrow there as the widest of the others.
+_TAIL = 128
+#: Rows that are looked at first, per cell: with more distinct scores, none need be counted.
+_LOOK = 16
+
+
+class Columns(NamedTuple):
+    """Names of the columns that are read."""
+
+    label: str
+    score: str
+    weight: str | None
+    by: list[str]
+
+
+class FromSql:
+    """The constructor of :class:`ScoreTable` that reads a database."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_sql(
+        cls,
+        connection: Any,
+        query_or_table: str,
+        *,
+        label: str,
+        score: str,
+        weight: str | None = None,
+        by: str | Sequence[str] | None = None,
+        n_bins: int | None = None,
+        n_cells: int | None = 4096,
+        weights: Weights = "sampling",
+        pos_label: Any = None,
+    ) -> Any:
+        """Build a table from rows in a database, which sums them itself.
+
+        Only the sums leave the database. With at most ``n_cells`` distinct scores the table is that
+        of :meth:`from_arrays`. With more, each entry is a cell of neighboring scores at their mean,
+        and the table also keeps the sums of the rows' squared errors and log losses.
+
+        Parameters
+        ----------
+        connection : connection
+            A connection to DuckDB, PostgreSQL or SQLite: of the DB-API (duckdb, sqlite3, psycopg
+            and others), or an engine, connection or session of SQLAlchemy.
+        query_or_table : str
+            A query that returns the rows, or the name of a table ("table" or "schema.table").
+        label, score : str
+            Names of the columns of labels (two values of any type) and of probabilities.
+        weight : str, optional
+            Name of a column of weights >= 0.
+        by : str or list of str, optional
+            Names of columns of groups.
+        n_bins : int, optional
+            Equal-width bins whose borders no cell crosses. Errors of these bins, or of a divisor of
+            their number, are those of the rows: 60 bins allow 10, 12, 15, 20 and 30 too.
+        n_cells : int or None, default=4096
+            Number of cells of equal width, beside narrower ones near 0 and 1. None: one entry for
+            each distinct score, however many there are.
+        weights : {"sampling", "frequency"}, default="sampling"
+            As in :meth:`from_arrays`.
+        pos_label : label, optional
+            Label of the event; default: the larger label.
+
+        Returns
+        -------
+        table : ScoreTable or dict
+            The table; with ``by`` a dict with the table of each group. Its keys are the values of
+            the column, or tuples of several columns.
+
+        Raises
+        ------
+        ValueError
+            If there are no rows or no such columns, if values are missing (NULL), or if labels,
+            scores or weights are invalid.
+        TypeError
+            If ``connection`` is not a connection.
+
+        Notes
+        -----
+        With cells, these are exact but for rounding: Brier score, log loss, their skill scores, the
+        base rate, and errors of the bins of ``n_bins``. Other metrics are those of scores moved by
+        less than 1/n_cells, and by less than 0.01 on the scale of log-odds;
+        ``docs/any_amount.md`` lists the errors. Rows must not change between the queries: if others
+        write to the table, read it within a transaction.
+
+        Examples
+        --------
+        >>> import sqlite3
+        >>> from calibkit import ScoreTable, brier_score
+        >>> games = sqlite3.connect(":memory:")
+        >>> _ = games.execute("CREATE TABLE games (won INT, model REAL, league TEXT)")
+        >>> rows = [(0, 0.2, "A"), (1, 0.2, "A"), (1, 0.9, "B"), (0, 0.4, "B")]
+        >>> _ = games.executemany("INSERT INTO games VALUES (?, ?, ?)", rows)
+        >>> table = ScoreTable.from_sql(games, "games", label="won", score="model")
+        >>> round(brier_score(table), 4)
+        0.2125
+        >>> query = "SELECT * FROM games WHERE model < 0.5"
+        >>> tables = ScoreTable.from_sql(games, query, label="won", score="model", by="league")
+        >>> {league: t.n_rows for league, t in tables.items()}
+        {'A': 2, 'B': 1}
+        """
+        check_choice("weights", weights, WEIGHTS)
+        for name, value, high in (("n_bins", n_bins, 10_000), ("n_cells", n_cells, 1_000_000)):
+            if value is not None:
+                check_int(name, value, low=1, high=high)
+        one = isinstance(by, str)
+        columns = Columns(label, score, weight, [by] if isinstance(by, str) else list(by or ()))
+        with Database.of(connection) as database:
+            rows = _Rows(database, query_or_table, columns, weights, pos_label)
+            tables = dict(_tables(cls, rows, n_bins or 1, n_cells))
+        if by is None:
+            return tables[()]
+        return {key[0] if one else key: table for key, table in tables.items()}
+
+
+class Database:
+    """Runs queries through a connection of the DB-API or of SQLAlchemy."""
+
+    def __init__(self, connection: Any, *, own: bool = False) -> None:
+        self.connection, self.own = connection, own
+        if hasattr(connection, "exec_driver_sql"):
+            self.style = connection.dialect.paramstyle
+            return
+        if not (hasattr(connection, "cursor") and hasattr(connection, "close")):
+            raise InputTypeError(
+                f"connection is {a_type(connection)}; expected a connection to DuckDB, PostgreSQL "
+                "or SQLite, such as of sqlite3.connect, or an engine of SQLAlchemy."
+            )
+        parts = type(connection).__module__.split(".")
+        modules = (sys.modules.get(".".join(parts[:i])) for i in range(len(parts), 0, -1))
+        found = (getattr(m, "paramstyle", None) for m in modules)
+        self.style = next(filter(None, found), "qmark")
+
+    @classmethod
+    def of(cls, connection: Any) -> Database:
+        """Of what a user passes: sessions and engines of SQLAlchemy have connections."""
+        if hasattr(connection, "dialect") and hasattr(connection, "connect"):  # an engine
+            return cls(connection.connect(), own=True)
+        session = callable(getattr(connection, "connection", None))
+        return cls(connection.connection() if session else connection)
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.own:
+            self.connection.close()
+
+    def run(self, text: str, values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names of the columns, and the rows; values are bound where ``_VALUE`` stands."""
+        if values:
+            signs = {"qmark": "?", "format": "%s", "pyformat": "%s"}
+            numbered = {"numeric": ":", "numeric_dollar": "$"}.get(self.style)
+            if numbered is None and self.style not in signs:
+                raise InputError(
+                    f"the driver marks values in the style {spelled(self.style)}; expected a "
+                    "driver of DuckDB, PostgreSQL or SQLite."
+                )
+            if signs.get(self.style) == "%s":
+                text = text.replace("%", "%%")
+            first, *others = text.split(_VALUE)
+            marks = [f"{numbered}{i}" if numbered else signs[self.style] for i in _count(others)]
+            text = first + "".join(m + part for m, part in zip(marks, others, strict=True))
+        given = (text, tuple(values)) if values else (text,)
+        if hasattr(self.connection, "exec_driver_sql"):
+            result = self.connection.exec_driver_sql(*given)
+            return list(result.keys()), [tuple(row) for row in result.fetchall()]
+        if hasattr(self.connection, "execute"):  # a cursor of DuckDB would not see its views
+            cursor = self.connection.execute(*given)
+        else:
+            cursor = self.connection.cursor()
+            cursor.execute(*given)
+        rows = cursor.fetchall()
+        names = [column[0] for column in cursor.description]
+        return names, [tuple(r.values() if isinstance(r, dict) else r) for r in rows]
+
+
+def _count(values: Sequence[Any]) -> Iterable[int]:
+    return range(1, len(values) + 1)
+
+
+def quote_name(name: str) -> str:
+    """A name as SQL, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class _Rows:
+    """The checked rows of a query: the SQL of their columns, and the values bound in it."""
+
+    def __init__(
+        self, database: Database, query: str, columns: Columns, weights: str, pos_label: Any
+    ) -> None:
+        self.database, self.columns = database, columns
+        self.counts = weights == "frequency" and columns.weight is not None
+        if not isinstance(query, str):
+            raise InputTypeError(
+                f"query_or_table is {a_type(query)}; expected a query or the name of a table."
+            )
+        if _QUERY.match(query):  # a comment in the last line ends before the bracket
+            query = f"({query.rstrip().removesuffix(';')}\n)"
+        else:
+            query = ".".join(map(quote_name, query.split(".")))
+        self.source = f"{query} AS src"
+        names, _ = database.run(f"SELECT * FROM {self.source} LIMIT 0")
+        asked = {"label": [columns.label], "score": [columns.score], "by": columns.by}
+        asked["weight"] = [] if columns.weight is None else [columns.weight]
+        for option, wanted in asked.items():
+            for name in wanted:
+                if name not in names:
+                    raise InputError(
+                        f"{option}={spelled(name)}: no such column; expected one of "
+                        f"{listed(names)}."
+                    )
+        found = self._summary()
+        event = self._event([row[0] for row in found], pos_label)
+        low, high = self._check_scores(found)
+        least = self._check_weights(found)
+        self._select(event, low, high, least)
+
+    def _column(self, name: str) -> str:
+        # Without "src." SQLite would take an unknown name in quotes as a text.
+        return f"src.{quote_name(name)}"
+
+    def _summary(self) -> list[tuple[Any, ...]]:
+        """Counts and extremes by label, in one query; missing values are refused."""
+        c = self.columns
+        others = [c.score, *([] if c.weight is None else [c.weight])]
+        label = self._column(c.label)
+        counted = [f"COUNT({self._column(n)})" for n in (*others, *c.by)]
+        ends = [f"{f}({self._column(n)})" for n in others for f in ("MIN", "MAX")]
+        _, found = self.database.run(
+            f"SELECT {', '.join([label, 'COUNT(*)', *counted, *ends])} FROM {self.source} "
+            f"GROUP BY {label} LIMIT 100"
+        )
+        if not found:
+            raise InputError("the query returns no rows; expected at least one row.")
+        missing = {c.label: sum(row[1] for row in found if is_missing(row[0]))}
+        for i, name in enumerate((*others, *c.by), 2):
+            missing.setdefault(name, sum(row[1] - row[i] for row in found))
+        for name, n in missing.items():
+            if n:
+                raise InputError(
+                    f"{quoted(name)} is missing (NULL or NaN) in {n:,} rows; expected a value in "
+                    "every row. Leave these rows out: pass a query with WHERE ... IS NOT NULL."
+                )
+        return [(row[0], *row[2 + len(counted) :]) for row in found]
+
+    def _event(self, values: list[Any], pos_label: Any) -> Any:
+        """The event's label as the database has it; None if no row has it."""
+        name = quoted(self.columns.label)
+        plain = [float(v) if type(v).__name__ == "Decimal" else v for v in values]
+        distinct, codes = validate_labels(plain, name=name)
+        if len(distinct) > 2:
+            more = "100 or more" if len(values) == 100 else f"{len(distinct)}"
+            raise InputError(
+                f"{name} holds {more} labels ({few(distinct)}); expected two. For one of many "
+                "classes pass a query with a column that says whether it is that class."
+            )
+        warn_of_order(distinct, name)
+        _, events = binary_codes(distinct, codes, pos_label, name)
+        return next((v for v, e in zip(values, events, strict=True) if e == 1), None)
+
+    def _check_scores(self, found: list[tuple[Any, ...]]) -> tuple[float, float]:
+        """The smallest and the largest score."""
+        low, high = _ends(self.columns.score, "a probability", found, 1)
+        if low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE:
+            return low, high
+        score = self._column(self.columns.score)
+        inside = f"{score} >= {-RANGE_TOLERANCE:.7f} AND {score} <= {1 + RANGE_TOLERANCE:.7f}"
+        text = f"SELECT SUM(CASE WHEN {inside} THEN 0 ELSE 1 END) FROM {self.source}"
+        n = int(self.database.run(text)[1][0][0])
+        raise InputError(
+            f"{quoted(self.columns.score)} holds values outside [0, 1] or NaN in {n:,} rows (min "
+            f"{low:.6g}, max {high:.6g}); expected probabilities. For percentages divide by 100 in "
+            "a query; for log-odds z compute 1 / (1 + exp(-z)) there."
+        )
+
+    def _check_weights(self, found: list[tuple[Any, ...]]) -> float | None:
+        """The smallest weight that counts, if some rows weigh less."""
+        if self.columns.weight is None:
+            return None
+        name = quoted(self.columns.weight)
+        low, high = _ends(self.columns.weight, "a weight", found, 3)
+        if not low >= 0.0 or not (high == 0.0 or 1e-100 <= high <= 1e100):
+            raise InputError(
+                f"{name} holds weights from {low:.6g} to {high:.6g}; expected finite weights >= 0, "
+                "the largest between 1e-100 and 1e100."
+            )
+        if high == 0.0:
+            raise InputError(f"{name} is zero in every row; expected a positive sum.")
+        if self.counts:
+            w = self._column(self.columns.weight)
+            whole = f"{w} = CAST({w} AS BIGINT)"
+            text = f"SELECT SUM(CASE WHEN {whole} THEN 0 ELSE 1 END) FROM {self.source}"
+            if n := int(self.database.run(text)[1][0][0]):
+                raise InputError(
+                    f"weights='frequency' and {name} is no whole number in {n:,} rows; expected "
+                    "numbers of rows. For other weights use weights='sampling'."
+                )
+        return high * LEAST_WEIGHT if low < high * LEAST_WEIGHT else None
+
+    def _select(self, event: Any, low: float, high: float, least: float | None) -> None:
+        """Make the query of the rows: p in [0, 1], e (1 for the event), w, and groups g0, g1."""
+        c, self.values = self.columns, []
+        p = f"CAST({self._column(c.score)} AS DOUBLE PRECISION)"
+        if not (low > 0.0 and high <= 1.0):  # -0.0 is 0.0
+            p = f"CASE WHEN {p} <= 0 THEN 0.0 WHEN {p} >= 1 THEN 1.0 ELSE {p} END"
+        e = "0"
+        if event is not None:
+            e = f"CASE WHEN {self._column(c.label)} = {_VALUE} THEN 1 ELSE 0 END"
+            self.values.append(event)
+        parts = [f"{p} AS p", f"{e} AS e"]
+        if c.weight is not None:
+            parts.append(f"CAST({self._column(c.weight)} AS DOUBLE PRECISION) AS w")
+        parts += [f"{self._column(name)} AS g{i}" for i, name in enumerate(c.by)]
+        self.text = f"SELECT {', '.join(parts)} FROM {self.source}"
+        if least is not None:
+            assert c.weight is not None
+            self.text += f" WHERE {self._column(c.weight)} >= {_VALUE}"
+            self.values.append(least)
+        self.inside = low > LOG_EPS and high < 1.0 - LOG_EPS
+
+    def few(self, n_cells: int) -> bool:
+        """Whether there are at most so many distinct scores, first among a few rows."""
+        for rows in (f"SELECT p FROM ({self.text}) AS a LIMIT {_LOOK * n_cells}", self.text):
+            some = f"SELECT DISTINCT p FROM ({rows}) AS b LIMIT {n_cells + 1}"
+            _, found = self.database.run(f"SELECT COUNT(*) FROM ({some}) AS c", self.values)
+            if found[0][0] > n_cells:
+                return False
+        return True
+
+    def sums(self, rows: str, keys: list[str], extra: list[str], values: list[Any]) -> Any:
+        """Groups, keys, the numbers of rows, sums of w, w^2 and wp, and others."""
+        w = [] if self.columns.weight is None else ["SUM(w)", "SUM(w * w)"]
+        groups = [f"g{i}" for i in range(len(self.columns.by))]
+        if w:
+            extra = [x.replace("SUM(", "SUM(w * ") for x in extra]
+        chosen = ", ".join([*groups, *keys, "COUNT(*)", *w, *extra])
+        grouped = ", ".join([*groups, *(k.split()[-1] for k in keys)])
+        text = f"SELECT {chosen} FROM ({rows}) AS cells GROUP BY {grouped}"
+        return self.database.run(text, values)[1]
+
+
+def _ends(name: str, what: str, found: list[tuple[Any, ...]], at: int) -> tuple[float, float]:
+    """The extremes of a column, which is refused if it holds texts."""
+    lows, highs = [row[at] for row in found], [row[at + 1] for row in found]
+    for value in (*lows, *highs):
+        try:
+            if isinstance(value, (str, bytes)):  # they come after all numbers in SQLite
+                raise TypeError
+            float(value)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{quoted(name)} holds {spelled(value):.60}; expected {what} in every row."
+            ) from None
+    return float(np.min([float(v) for v in lows])), float(np.max([float(v) for v in highs]))
+
+
+def _tables(
+    cls: Any, rows: _Rows, n_bins: int, n_cells: int | None
+) -> Iterable[tuple[tuple[Any, ...], ScoreTable]]:
+    """The table of each group."""
+    weighted, by = rows.columns.weight is not None, len(rows.columns.by)
+    whole = n_cells is None or rows.few(n_cells)
+    if whole:
+        found = rows.sums(rows.text, ["p", "e"], [], rows.values)
+    else:
+        assert n_cells is not None
+        size = n_bins * max(ceil(n_cells / n_bins), _TAIL)
+        text, first = _cells(rows.text, size, n_bins)
+        own = "q" if rows.inside else f"CASE WHEN q > {LOG_EPS!r} THEN q ELSE {LOG_EPS!r} END"
+        extra = ["SUM(p)", "SUM(p * p)", f"SUM(ln({own}))"]
+        found = rows.sums(text, ["2 * k + e AS ke"], extra, [*first, *rows.values])
+    key = itemgetter(slice(by))
+    try:
+        found.sort(key=key)
+    except TypeError:  # groups of several types
+        found.sort(key=lambda row: repr(key(row)))
+    for group, members in groupby(found, key):
+        data = np.array([row[by:] for row in members], dtype=np.float64).T
+        if not whole:
+            data = np.vstack((data[0] // 2, data[0] % 2, data[1:]))
+        key_, e, n, *others = data
+        w, w2 = others[:2] if weighted else (n, n)
+        sums = others[2 if weighted else 0 :]
+        if whole:
+            cells, at = np.unique(key_, return_inverse=True)
+            yield group, _entries(cls, rows, cells, at, (e, n, w, w2))
+            continue
+        wp, wpp, ln = sums
+        cells, at = np.unique(key_, return_inverse=True)
+        mean = np.bincount(at, wp) / np.bincount(at, w)
+        p, merged = np.unique(_within_bins(mean, cells, size, n_bins), return_inverse=True)
+        squares = np.where(e == 1, w - 2.0 * wp + wpp, wpp)
+        losses = np.array([squares.sum(), -ln.sum()])
+        yield group, _entries(cls, rows, p, merged[at], (e, n, w, w2), losses)
+
+
+def _cells(rows: str, size: int, n_bins: int) -> tuple[str, list[float]]:
+    """Rows with the number k of their cell, and the probability q of what happened.
+
+    Cells are [c / size, (c + 1) / size). The first and last few are divided in equal parts of the
+    logarithm of the distance from 0 or 1.
+    """
+    # A little above the size, so that rounding never puts a score on a border into the cell below
+    # it. Scores that it puts into the cell above are put back, if borders of bins must be exact.
+    factor = size * (1.0 + 2.0**-51)
+    back = f"CASE WHEN p < c / {size}.0 THEN c - 1 ELSE c END" if n_bins > 1 else "c"
+    low, high = (f"CASE WHEN {x} > 1e-16 THEN {x} ELSE 1e-16 END" for x in ("p", "1 - p"))
+    k = (
+        f"CASE WHEN d >= {_TAIL} AND d < {size - _TAIL} THEN d "
+        f"WHEN d < {_TAIL} THEN floor({_TAIL} * ln({low})) "
+        f"ELSE {size} - floor({_TAIL} * ln({high})) END"
+    )
+    text = f"SELECT floor(p * {_VALUE}) AS c, a.* FROM ({rows}) AS a"
+    text = f"SELECT {back} AS d, b.* FROM ({text}) AS b"
+    return f"SELECT {k} AS k, abs(1 - e - p) AS q, f.* FROM ({text}) AS f", [factor]
+
+
+def _within_bins(mean: FloatArray, cells: FloatArray, size: int, n_bins: int) -> FloatArray:
+    """Means of cells in ascending order, none moved out of its bin by rounding."""
+    place = np.clip(cells // (size // n_bins), 0, n_bins - 1)
+    last = place == n_bins - 1
+    high = np.where(last, 1.0, np.nextafter((place + 1) / n_bins, 0.0))
+    return np.maximum.accumulate(np.clip(mean, place / n_bins, high))
+
+
+def _entries(
+    cls: Any,
+    rows: _Rows,
+    p: FloatArray,
+    at: np.ndarray,
+    columns: tuple[FloatArray, ...],
+    losses: FloatArray | None = None,
+) -> ScoreTable:
+    """A table from sums by cell and label."""
+
+    def total(values: FloatArray) -> FloatArray:
+        return np.bincount(at, values, minlength=len(p)).astype(np.float64, copy=False)
+
+    e, n, w, w2 = columns
+    weight, events = total(w), total(e * w)
+    if rows.counts or w is n:
+        return cls(p, weight.astype(np.int64), weight, events, weight, events, events, losses)
+    squares = total(e * w2)
+    n_rows = total(n).astype(np.int64)
+    return cls(p, n_rows, weight, events, total(w2), squares, squares, losses)
