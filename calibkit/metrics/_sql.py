@@ -399,9 +399,12 @@ def _tables(
     else:
         assert n_cells is not None
         size = n_bins * max(ceil(n_cells / n_bins), _TAIL)
-        text, first = _cells(rows.text, size, n_bins)
-        own = "q" if rows.inside else f"CASE WHEN q > {LOG_EPS!r} THEN q ELSE {LOG_EPS!r} END"
-        extra = ["SUM(p)", "SUM(p * p)", f"SUM(ln({own}))"]
+        text, first = _cells(rows.text, size, n_bins, inside=rows.inside)
+        own, square = "q", "p * p"
+        if not rows.inside:  # PostgreSQL refuses an underflow
+            own = f"CASE WHEN q > {LOG_EPS!r} THEN q ELSE {LOG_EPS!r} END"
+            square = "CASE WHEN p > 1e-50 THEN p * p ELSE 0 END"
+        extra = ["SUM(p)", f"SUM({square})", f"SUM(ln({own}))"]
         found = rows.sums(text, ["2 * k + e AS ke"], extra, [*first, *rows.values])
     key = itemgetter(slice(by))
     try:
@@ -428,17 +431,19 @@ def _tables(
         yield group, _entries(cls, rows, p, merged[at], (e, n, w, w2), losses)
 
 
-def _cells(rows: str, size: int, n_bins: int) -> tuple[str, list[float]]:
+def _cells(rows: str, size: int, n_bins: int, *, inside: bool) -> tuple[str, list[float]]:
     """Rows with the number k of their cell, and the probability q of what happened.
 
     Cells are [c / size, (c + 1) / size). The first and last few are divided in equal parts of the
-    logarithm of the distance from 0 or 1.
+    logarithm of the distance from 0 or 1; ``inside`` says that no score is as near as rounding.
     """
     # A little above the size, so that rounding never puts a score on a border into the cell below
     # it. Scores that it puts into the cell above are put back, if borders of bins must be exact.
     factor = size * (1.0 + 2.0**-51)
     back = f"CASE WHEN p < c / {size}.0 THEN c - 1 ELSE c END" if n_bins > 1 else "c"
-    low, high = (f"CASE WHEN {x} > 1e-16 THEN {x} ELSE 1e-16 END" for x in ("p", "1 - p"))
+    low, high = "p", "1 - p"
+    if not inside:
+        low, high = (f"CASE WHEN {x} > 1e-16 THEN {x} ELSE 1e-16 END" for x in (low, high))
     k = (
         f"CASE WHEN d >= {_TAIL} AND d < {size - _TAIL} THEN d "
         f"WHEN d < {_TAIL} THEN floor({_TAIL} * ln({low})) "
