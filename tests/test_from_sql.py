@@ -185,7 +185,7 @@ def bounds(table, n_cells):
         roc_auc: 0.5 * (yes @ no),
         cumulative_calibration_error: 2.0 * m,
         corp_miscalibration: h + m,
-        area_under_risk_coverage: m + h,
+        area_under_risk_coverage: m * (1.0 - np.log(m)),
     }
 
 

@@ -361,15 +361,15 @@ class _Rows:
                 return False
         return True
 
-    def sums(self, rows: str, keys: list[str], extra: list[str], values: list[Any]) -> Any:
-        """Groups, keys, the numbers of rows, sums of w, w^2 and wp, and others."""
-        w = [] if self.columns.weight is None else ["SUM(w)", "SUM(w * w)"]
+    def sums(self, rows: str, key: str, extra: list[str], values: list[Any]) -> Any:
+        """Groups, key, numbers of rows and events, with weights their sums and squares, others."""
         groups = [f"g{i}" for i in range(len(self.columns.by))]
-        if w:
+        sums = ["COUNT(*)", "SUM(e)"]
+        if self.columns.weight is not None:
+            sums = ["COUNT(*)", "SUM(w * e)", "SUM(w)", "SUM(w * w)", "SUM(w * w * e)"]
             extra = [x.replace("SUM(", "SUM(w * ") for x in extra]
-        chosen = ", ".join([*groups, *keys, "COUNT(*)", *w, *extra])
-        grouped = ", ".join([*groups, *(k.split()[-1] for k in keys)])
-        text = f"SELECT {chosen} FROM ({rows}) AS cells GROUP BY {grouped}"
+        chosen = ", ".join([*groups, key, *sums, *extra])
+        text = f"SELECT {chosen} FROM ({rows}) AS cells GROUP BY {', '.join([*groups, key])}"
         return self.database.run(text, values)[1]
 
 
@@ -392,43 +392,36 @@ def _tables(
     cls: Any, rows: _Rows, n_bins: int, n_cells: int | None
 ) -> Iterable[tuple[tuple[Any, ...], ScoreTable]]:
     """The table of each group."""
-    weighted, by = rows.columns.weight is not None, len(rows.columns.by)
-    whole = n_cells is None or rows.few(n_cells)
-    if whole:
-        found = rows.sums(rows.text, ["p", "e"], [], rows.values)
+    by, size = len(rows.columns.by), 0
+    if n_cells is None or rows.few(n_cells):
+        found = rows.sums(rows.text, "p", [], rows.values)
     else:
-        assert n_cells is not None
         size = n_bins * max(ceil(n_cells / n_bins), _TAIL)
         text, first = _cells(rows.text, size, n_bins, inside=rows.inside)
-        own, square = "q", "p * p"
+        own, square = "q", "(e - p) * (e - p)"
         if not rows.inside:  # PostgreSQL refuses an underflow
             own = f"CASE WHEN q > {LOG_EPS!r} THEN q ELSE {LOG_EPS!r} END"
-            square = "CASE WHEN p > 1e-50 THEN p * p ELSE 0 END"
+            square = f"CASE WHEN abs(e - p) > 1e-50 THEN {square} ELSE 0 END"
         extra = ["SUM(p)", f"SUM({square})", f"SUM(ln({own}))"]
-        found = rows.sums(text, ["2 * k + e AS ke"], extra, [*first, *rows.values])
+        found = rows.sums(text, "k", extra, [*first, *rows.values])
     key = itemgetter(slice(by))
     try:
-        found.sort(key=key)
+        found.sort(key=itemgetter(slice(by + 1)))
     except TypeError:  # groups of several types
-        found.sort(key=lambda row: repr(key(row)))
+        found.sort(key=lambda row: (repr(key(row)), row[by]))
     for group, members in groupby(found, key):
-        data = np.array([row[by:] for row in members], dtype=np.float64).T
-        if not whole:
-            data = np.vstack((data[0] // 2, data[0] % 2, data[1:]))
-        key_, e, n, *others = data
-        w, w2 = others[:2] if weighted else (n, n)
-        sums = others[2 if weighted else 0 :]
-        if whole:
-            cells, at = np.unique(key_, return_inverse=True)
-            yield group, _entries(cls, rows, cells, at, (e, n, w, w2))
-            continue
-        wp, wpp, ln = sums
-        cells, at = np.unique(key_, return_inverse=True)
-        mean = np.bincount(at, wp) / np.bincount(at, w)
-        p, merged = np.unique(_within_bins(mean, cells, size, n_bins), return_inverse=True)
-        squares = np.where(e == 1, w - 2.0 * wp + wpp, wpp)
-        losses = np.array([squares.sum(), -ln.sum()])
-        yield group, _entries(cls, rows, p, merged[at], (e, n, w, w2), losses)
+        p, n, wy, *others = np.array([row[by:] for row in members], dtype=np.float64).T
+        w, w2, w2y = others[:3] if rows.columns.weight is not None else (n, n, wy)
+        if rows.counts:
+            n, w2, w2y = w, w, wy
+        columns, losses = [n, w, wy, w2, w2y], None
+        if size:
+            wp, squares, ln = others[-3:]
+            p, at = np.unique(_within_bins(wp / w, p, size, n_bins), return_inverse=True)
+            columns = [np.bincount(at, c).astype(np.float64, copy=False) for c in columns]
+            losses = np.array([squares.sum(), -ln.sum()])
+        columns[0] = columns[0].astype(np.int64)
+        yield group, cls(p, *columns, columns[-1], losses)
 
 
 def _cells(rows: str, size: int, n_bins: int, *, inside: bool) -> tuple[str, list[float]]:
@@ -460,25 +453,3 @@ def _within_bins(mean: FloatArray, cells: FloatArray, size: int, n_bins: int) ->
     last = place == n_bins - 1
     high = np.where(last, 1.0, np.nextafter((place + 1) / n_bins, 0.0))
     return np.maximum.accumulate(np.clip(mean, place / n_bins, high))
-
-
-def _entries(
-    cls: Any,
-    rows: _Rows,
-    p: FloatArray,
-    at: np.ndarray,
-    columns: tuple[FloatArray, ...],
-    losses: FloatArray | None = None,
-) -> ScoreTable:
-    """A table from sums by cell and label."""
-
-    def total(values: FloatArray) -> FloatArray:
-        return np.bincount(at, values, minlength=len(p)).astype(np.float64, copy=False)
-
-    e, n, w, w2 = columns
-    weight, events = total(w), total(e * w)
-    if rows.counts or w is n:
-        return cls(p, weight.astype(np.int64), weight, events, weight, events, events, losses)
-    squares = total(e * w2)
-    n_rows = total(n).astype(np.int64)
-    return cls(p, n_rows, weight, events, total(w2), squares, squares, losses)
