@@ -80,7 +80,6 @@ LAWS = {
     "events are large groups": alike(100, 6, THREE, THREE, grow=True),
     "one output off by .3": alike(150, 6, THREE, THREE + np.array([0.0, 0.3, 0.0])),
     "twelve outputs": alike(800, 2, *[np.linspace(0.05, 0.95, 12)] * 2),
-    "ten groups": alike(10, 8, THREE, THREE),
 }
 COSTS = ((400, 8, 10), (2000, 8, 10), (5000, 2, 10), (2000, 8, 50))
 

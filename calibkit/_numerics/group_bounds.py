@@ -103,7 +103,7 @@ def _stakes(n_groups: IntArray | int, tail: float, scale: FloatArray | float = 2
 def _log_mean(logs: FloatArray) -> FloatArray:
     """Logarithm of the mean wealth, along the first axis."""
     most = logs.max(axis=0)
-    out: FloatArray = most + np.log(np.exp(logs - most).mean(axis=0))
+    out: FloatArray = most + np.log(np.exp(logs - most).sum(axis=0) / len(logs))
     return out
 
 
@@ -126,14 +126,16 @@ def upper_rates(
     """
     happened, n = (np.bincount(cells, v, n_cells).astype(np.float64) for v in (events, rows))
     n_groups = np.bincount(cells, minlength=n_cells)
+    places = np.add.outer(n_cells * np.arange(len(_STAKES)), cells).ravel()
     inside, outside = np.where(n > 0, happened / np.maximum(n, 1.0), 1.0), np.ones(n_cells)
     for _ in range(_HALVINGS):
         rate = 0.5 * (inside + outside)
         others = np.maximum(1.0 - rate, 1e-300)
         stakes = _stakes(n_groups, tail, np.sqrt(others / rate)) / (size * others)
         x = rate[cells] * rows - events
-        logs = [np.bincount(cells, np.log1p(s[cells] * x), n_cells) for s in stakes]
-        refuted = _log_mean(np.array(logs)) >= -np.log(tail)
+        wealth = np.log1p(stakes[:, cells] * x).ravel()
+        logs = np.bincount(places, wealth, len(stakes) * n_cells).reshape(stakes.shape)
+        refuted = _log_mean(logs) >= -np.log(tail)
         inside, outside = np.where(refuted, inside, rate), np.where(refuted, rate, outside)
     return outside
 
@@ -150,7 +152,7 @@ def least_mean(totals: FloatArray, rows: FloatArray, floor: float, size: int, ta
     for _ in range(_HALVINGS):
         mean = 0.5 * (low + high)
         x = (totals - mean * rows) / (size * max(floor + mean, 1e-300))
-        logs = _log_mean(np.array([np.log1p(s * x).sum(axis=1) for s in stakes]))
+        logs = _log_mean(np.log1p(np.multiply.outer(stakes, x)).sum(axis=2))
         refuted = logs >= -np.log(tail)
         # The others have a lower bound already.
         totals = totals if refuted.all() else totals[~refuted]

@@ -129,8 +129,8 @@ def certify(
     an output is the expected number of its events in a group divided by that of its rows, so that
     large groups count more. They come from bets on the totals of the groups: on
     ``events - rate * rows`` for each rate (Bonferroni over the outputs), on the sum of
-    ``output - y``, with the sign of each output's gap, for l1, and l2 from both. *What it costs*: l1 hardly
-    more than as many independent rows, l2 and the largest gap up to twice the bound
+    ``output - y``, with the sign of each output's gap, for l1, and l2 from both. *What it costs*:
+    l1 hardly more than as many independent rows, l2 and the largest gap up to twice the bound
     (``python benchmarks/proofs.py groups``). A group may hold ``max_group_size`` events of one
     output, and G groups can't exclude that a share of ``log(1 / (1 - level)) / G`` of all groups
     does: no bound for any law can be smaller than that allows. For l2 and small groups, one row of
