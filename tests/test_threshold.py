@@ -109,8 +109,16 @@ def test_starts_are_fixed_places_whatever_the_ties(mass):
 def by_brute_force(p, correct, max_error, alpha):
     """The lowest threshold, one sequence and threshold at a time."""
     order = np.argsort(-p)
-    sequences = sequences_of(accepted_counts(p[order], ~correct[order])[1], max_error, alpha)
-    lowest = np.inf
+    lowest, part = np.inf, 1.0
+    if len(p) >= 40 * smallest_proof(max_error, alpha):
+        part = 0.6
+        for j in range(1, 11):
+            v = p[order][int(np.ceil(len(p) * j / 10)) - 1]
+            top = p > v
+            if top.any() and bdtr((~correct[top]).sum(), top.sum(), max_error) <= 0.04 * alpha:
+                lowest = min(lowest, np.nextafter(v, 1))
+    n_accepted = accepted_counts(p[order], ~correct[order])[1]
+    sequences = sequences_of(n_accepted, max_error, part * alpha)
     for i, s in enumerate(sequences):
         for k, t in enumerate(np.unique(p)[::-1]):
             n, wrong = int((p >= t).sum()), int((~correct[p >= t]).sum())
@@ -522,8 +530,8 @@ def test_it_says_how_many_outputs_would_do():
 
 
 def test_surest_outputs_that_are_wrong_stop_the_sequence():
-    p = np.linspace(1, 0, 1000)
-    correct = np.ones(1000, dtype=bool)
+    p = np.linspace(1, 0, 800)
+    correct = np.ones(800, dtype=bool)
     correct[:60] = False
     gate = quietly(RiskControlledThreshold(0.1), p, correct)
     assert not gate.feasible_
@@ -531,6 +539,17 @@ def test_surest_outputs_that_are_wrong_stop_the_sequence():
     assert "a higher one fails: too many of the outputs with the highest signal are wrong" in str(
         gate
     )
+
+
+def test_separate_tests_find_what_is_below_wrong_outputs():
+    rng = np.random.default_rng(0)
+    p = np.round(rng.random(2000), 3)
+    error = np.where(p > 0.94, 1.0, 0.005)
+    correct = rng.random(2000) >= error
+    gate = RiskControlledThreshold(0.1).fit(p, correct)
+    assert gate.n_accepted_ > 1700
+    assert np.nextafter(gate.threshold_, 0) in p  # it accepts all above the value of a rank
+    assert gate.error_ < gate.bound_ <= 0.1
 
 
 def test_too_few_outputs_although_none_is_wrong():

@@ -48,6 +48,9 @@ _LATER, _SHARES = (0.15, 0.3, 0.65), (0.5, 0.25, 0.125, 0.125)
 BETS = 1.5
 #: With fewer rows than this many times the first rank there is one sequence: they prove little.
 _ENOUGH = 6
+#: With at least so many times the rows of the smallest proof, a part of alpha is for separate tests
+#: at equally spaced ranks.
+_MANY, _APART, _SEPARATE = 40, 0.4, 10
 #: Room for the rounding of a tail that was inverted.
 _ROUND = 1.0 + 1e-6
 #: Factors by which rows are multiplied to see how many are needed, up to about 10,000.
@@ -171,7 +174,27 @@ class Rows:
 
     def sequences(self, factor: float = 1.0) -> list[Sequence]:
         """The sequences if no start is known."""
-        return sequences_of(np.rint(factor * self.n).astype(np.int64), self.max_error, self.alpha)
+        n = np.rint(factor * self.n).astype(np.int64)
+        apart = _APART if self._many(int(n[-1])) else 0.0
+        return sequences_of(n, self.max_error, (1.0 - apart) * self.alpha)
+
+    def _many(self, n: int) -> bool:
+        return n >= _MANY * smallest_proof(self.max_error, self.alpha)
+
+    def separate(self) -> tuple[int, float]:
+        """The lowest threshold that passes a separate test, or -1, and the alpha of the test.
+
+        It accepts what is above the value of some rank. Given that value and how many rows are
+        above it, these are independent draws from all that is above: no alpha is spent on where
+        the value is. Where few are wrong only below some that are, sequences do not get there.
+        """
+        rows, level = int(self.n[-1]), _APART * self.alpha / _SEPARATE
+        if not self._many(rows):
+            return -1, level
+        ranks = np.ceil(rows * np.arange(1, _SEPARATE + 1) / _SEPARATE)
+        places = np.searchsorted(self.n, ranks) - 1
+        passed = places[(places >= 0) & (self.p_values(at=places) <= level)]
+        return int(passed.max(initial=-1)), level
 
 
 class Groups(Rows):
@@ -214,6 +237,10 @@ class Groups(Rows):
         places = np.flatnonzero(self.n)
         some = places[np.unique(np.geomspace(1, len(places), 64).astype(np.int64)) - 1]
         return int(some[np.argmin([self.upper(i, self.alpha) for i in some])])
+
+    def separate(self) -> tuple[int, float]:
+        """None: ranks of dependent rows are not known as exactly."""
+        return -1, self.alpha
 
     def sequences(self, factor: float = 1.0) -> list[Sequence]:
         n_groups, sequences = factor * len(self.total), list[Sequence]()
