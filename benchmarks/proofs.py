@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("proofs.json")
-PARTS = ("bins", "groups", "certify", "rows")
+PARTS = ("bins", "groups", "certify", "rows", "threshold")
 REPEATS = 5000
 
 

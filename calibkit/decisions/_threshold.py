@@ -374,7 +374,8 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         if alone > last:  # it accepts whatever is above the next value
             last, level = alone, own_level
             threshold = float(np.nextafter(tested[alone + 1], np.inf))
-        self.feasible_, self.best_ = last >= 0, None
+        self.feasible_ = last >= 0
+        self.best_: Reachable | None = None
         if self.feasible_:
             self.threshold_ = threshold
             self.n_accepted_ = int(rows.n[last])
@@ -383,20 +384,30 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             return
         self.threshold_, self.n_accepted_ = np.inf, 0
         self.error_ = self.bound_ = np.nan
+        self._advise(tested, rows, known, sequences)
+        warn(f"{self}", CalibrationWarning)
+
+    def _advise(
+        self,
+        tested: FloatArray,
+        rows: Rows,
+        known: list[Sequence] | None,
+        sequences: list[Sequence],
+    ) -> None:
+        """Find the best threshold that was tested, and what it lacks."""
         reached = factor_needed(rows, known)
         if reached is None:
             needed, i = None, rows.most_promising()
         else:
             factor, i = reached
             if factor == 1.0:  # it passes by itself, but a higher threshold has failed
-                wrong_on_top = stopped[sequences[0].first : i].any()
+                above = slice(sequences[0].first, i)
+                wrong_on_top = (rows.wrong > self.max_error * rows.n)[above].any()
                 factor = np.nan if wrong_on_top else _MORE
             n_units = self.n_outputs_ if self.n_groups_ is None else self.n_groups_
             needed = None if np.isnan(factor) else _rounded(int(factor * n_units))
         n, bound = int(rows.n[i]), rows.upper(i, self.alpha)
-        error = float(rows.wrong[i] / n)
-        self.best_ = Reachable(float(tested[i]), n, error, bound, needed)
-        warn(f"{self}", CalibrationWarning)
+        self.best_ = Reachable(float(tested[i]), n, float(rows.wrong[i] / n), bound, needed)
 
     def _to_dict(self) -> dict[str, Any]:
         check_is_fitted(self)
