@@ -183,10 +183,10 @@ def test_later_sequences_find_what_the_first_does_not():
 MANY = 5000
 
 
-def failed_guarantees(draw, error_of, max_error, alpha, groups=None, many=MANY):
+def failed_guarantees(draw, error_of, max_error, alpha, groups=None, many=MANY, start=None):
     """Share of simulations whose true error is too large, and share with a threshold."""
     rng = np.random.default_rng(0)
-    gate = RiskControlledThreshold(max_error, alpha=alpha)
+    gate = RiskControlledThreshold(max_error, alpha=alpha, start=start)
     broken = found = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)
@@ -257,9 +257,12 @@ def test_guarantee_is_valid_for_samples_that_are_right_or_wrong_together(togethe
             wrong = rng.beta(np.maximum(1 - q, 1e-9), np.maximum(q, 1e-9))
         return np.repeat(q, 10), rng.random(1000) >= np.repeat(wrong, 10)
 
-    broken, found = failed_guarantees(draw, lambda t: (1 - t) / 2, 0.4, 0.1, groups)
-    assert broken <= limit(0.1)
-    assert found > 0.3
+    for start, least in ((0.7, 0.3), (None, 0.05)):
+        broken, found = failed_guarantees(
+            draw, lambda t: (1 - t) / 2, 0.4, 0.1, groups, many=MANY // 2, start=start
+        )
+        assert broken <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / (MANY // 2))
+        assert found > least
     # The gate of this test: taking the outputs as independent fails it.
     if together == 1.0:
         broken, _ = failed_guarantees(draw, lambda t: (1 - t) / 2, 0.4, 0.1, many=300)

@@ -10,7 +10,8 @@ probabilities. So tests run from ``first`` on, and what they show is used from `
 Later sequences begin further down, for scores whose topmost rows are wrong too often: each at a
 quantile of the scores below the start before it, and so always at another value, also where a few
 values are all there are. Sequences share alpha by the fallback procedure: one that reaches the next
-start hands its alpha on to it, one that has failed does not.
+start hands its alpha on to it, one that has failed does not. With many rows, separate tests
+(``Rows.separate``) have a part of alpha.
 
 :class:`Rows` are independent: counts of wrong rows are binomial, and so are the ranks of a quantile
 (given how many rows lie at or above a start, those below it are independent draws from the scores
