@@ -743,7 +743,9 @@ def test_usage_errors(args):
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("command", [[], ["report"], ["fit"], ["apply"], ["demo"], ["methods"]])
+@pytest.mark.parametrize(
+    "command", [[], ["report"], ["fit"], ["apply"], ["demo"], ["methods"], ["export"]]
+)
 def test_help_fits_a_terminal_and_has_an_example(command):
     out = run(*command, "--help", env={"COLUMNS": "200"}).stdout
     assert max(map(len, out.splitlines())) <= 80

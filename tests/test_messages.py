@@ -201,6 +201,17 @@ CALLS = {
             "random_state": 0,
         },
     ),
+    "to_sql": (
+        export.to_sql,
+        {
+            "obj": PlattCalibrator().fit(P, Y),
+            "dialect": "duckdb",
+            "column": "score",
+            "table": "scores",
+            "keep": "id",
+            "labels": False,
+        },
+    ),
     "golden_vectors": (
         export.golden_vectors,
         {"obj": PlattCalibrator().fit(P, Y), "n": 9, "labels": False, "random_state": 0},

@@ -41,6 +41,8 @@ _WORDS = (
     ),
     (r"\bclasses=\[\.\.\.\]", "--classes"),
     (r"read_generations\(\.\.\., signals=\[\.\.\.\]\)|signals=\['\.\.\.'\]", "--signal NAME"),
+    (r"\b(column|keep|table) holds\b", r"--\1 holds"),
+    (r"\bPass table, ", "Add --table, "),
     (r"\bas pos_label\b", "as --positive"),
     (r"\bby pos_label\b(?!=)", "by --positive"),
 )

@@ -12,7 +12,7 @@ from .. import __version__
 from .._core.params import both_names
 from .._core.printed import printable
 from .._registry import CALIBRATORS
-from . import calibrate, choose, codegen, demo, report, stream
+from . import calibrate, choose, codegen, demo, export, report, stream
 from .console import aligned, fail, guarded, rich_rows, show
 
 
@@ -67,7 +67,7 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_root)
     fitting = (choose.choose, calibrate.fit, calibrate.apply)
-    commands = (report.report, *fitting, stream.stream, demo.demo, methods)
+    commands = (report.report, *fitting, export.export, stream.stream, demo.demo, methods)
     for command in commands:
         app.command()(guarded(command))
     group = typer.Typer(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.params import advice
+from .._core.params import check_choice, check_flag
 from .._core.printed import few, spelled
 from ._golden import Exported
 from ._maps import program_of
@@ -477,12 +477,9 @@ def to_sql(
     >>> rows.fetchall()
     [(0.3, 0.0), (0.7, 0.5), (None, None)]
     """
+    check_choice("dialect", dialect, DIALECTS)
+    check_flag("labels", labels)
     program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
-    if dialect not in DIALECTS:
-        raise InputError(
-            f"dialect={spelled(dialect)}{advice(dialect, DIALECTS)}; expected one of "
-            f"{', '.join(DIALECTS)}."
-        )
     columns = _columns(column, program)
     kept = columns if keep is None else _texts("keep", keep)
     source = None if table is None else _texts("table", table, ".")
@@ -516,10 +513,14 @@ def _texts(name: str, value: str | Sequence[str], split: str | None = None) -> l
     """Names of columns, or the parts of a table's name."""
     if isinstance(value, str):
         value = value.split(split) if split else [value]
-    for part in value:
+    names = [*value] if isinstance(value, Sequence) else [value]
+    for part in names or [""]:
         if not isinstance(part, str) or not part or "\0" in part:
-            raise InputError(f"{name} holds {spelled(part)}; expected a name that is not empty.")
-    return list(value)
+            raise InputError(
+                f"{name} holds {spelled(part)}; expected a name, or a list of names, that are not "
+                "empty."
+            )
+    return names
 
 
 def _columns(column: str | Sequence[str] | None, program: Program) -> list[str]:
