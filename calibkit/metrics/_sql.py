@@ -400,7 +400,7 @@ def _tables(
         text, first = _cells(rows.text, size, n_bins, inside=rows.inside)
         own, square = "q", "(e - p) * (e - p)"
         if not rows.inside:  # PostgreSQL refuses an underflow
-            own = f"CASE WHEN q > {LOG_EPS!r} THEN q ELSE {LOG_EPS!r} END"
+            own = f"CASE WHEN q > {LOG_EPS} THEN q ELSE {LOG_EPS} END"
             square = f"CASE WHEN abs(e - p) > 1e-50 THEN {square} ELSE 0 END"
         extra = ["SUM(p)", f"SUM({square})", f"SUM(ln({own}))"]
         found = rows.sums(text, "k", extra, [*first, *rows.values])
