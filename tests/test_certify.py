@@ -240,8 +240,8 @@ def all_events(n):
     return np.stack([g.ravel() for g in grid], axis=1)
 
 
-def exact_failure(value, n, bounds, power, steps):
-    """The largest probability of a bound below the mean gap, over a grid of rates."""
+def exact_failure(value, n, bounds, power, steps, sign=1.0):
+    """The largest probability, over a grid of rates, of a mean gap above (or below) its bound."""
     events = all_events(n)
     rates = all_events(np.full(len(n), steps)) / steps
     log_pmf = np.zeros((len(rates), len(events)))
@@ -252,7 +252,7 @@ def exact_failure(value, n, bounds, power, steps):
                 :, events[:, b].astype(int)
             ]
     gaps = np.abs(rates - value) ** power @ (n / n.sum())
-    broken = bounds < gaps[:, None] - 1e-12
+    broken = sign * (gaps[:, None] - bounds) > 1e-12
     return (np.exp(log_pmf) * broken).sum(axis=1).max()
 
 
@@ -280,6 +280,8 @@ def test_no_law_breaks_the_bounds_too_often(value, n, failure):
         for region in (near, around):
             bounds = most_mean(region, pairs, power)
             assert exact_failure(value, counts, bounds, power, steps) <= failure
+        bounds = -most_mean(around, pairs, power, -1.0)
+        assert exact_failure(value, counts, bounds, power, steps, -1.0) <= failure
         bounds = upper_bounds_of(f"l{power}", value, n, events, 1 - failure) ** power
         assert exact_failure(value, counts, bounds, power, steps) <= failure
 
