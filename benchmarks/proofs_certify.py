@@ -139,5 +139,5 @@ def show(found: dict[str, Any]) -> None:
             cells = []
             for level, share in zip(LEVELS, shares, strict=True):
                 limit = 1 - level + 3 * np.sqrt(level * (1 - level) / repeats)
-                cells.append(f"{level:g}: {share:.4f}{' HIGH' * (share > limit)}")
+                cells.append(f"{level:g}: {share:.4f}{' HIGH' * bool(share > limit)}")
             print(f"{name:64}", "   ".join(cells))
