@@ -40,7 +40,7 @@ from calibkit.decisions import (
 )
 from calibkit.export._code import LANGUAGES
 from calibkit.export._drivers import run_unit
-from calibkit.export._golden import ENGINES, _expected, golden_vectors
+from calibkit.export._golden import ENGINES, golden_vectors, rounded
 from calibkit.export._maps import _MAPS, program_of
 from calibkit.export._onnx import run_onnxruntime
 
@@ -136,20 +136,6 @@ def objects(name: str, number: int) -> Iterator[Any]:
 # -- engines -------------------------------------------------------------------------------------
 
 
-def golden(obj: Any, n: int, single: bool) -> tuple[Any, dict[str, Any]]:
-    """Scores and results; for single precision of rounded scores that are on no rounded border."""
-    columns, wanted = golden_vectors(obj, n, labels=True)
-    if not single:
-        return columns, wanted
-    program = program_of(obj, labels=True)
-    with np.errstate(over="ignore"):
-        rounded = columns.astype(np.float32)
-    steps = [node.data for node in program.nodes() if node.op == "place"]
-    steps = np.concatenate([*steps, [np.inf]]).astype(np.float32)
-    columns = rounded[~np.isin(rounded, steps).any(axis=1)].astype(np.float64)
-    return columns, _expected(obj, columns, program, True)
-
-
 def run(engine: str, some: list[Any], rows: list[Any]) -> tuple[list[Any], list[int]]:
     """Results of each object, None where it was refused; and the sizes of the code."""
     if engine in LANGUAGES:
@@ -209,7 +195,7 @@ def measure(engine: str, some: list[Any], made: list[Any], n: int) -> dict[str, 
     single = engine.endswith("float32")
     if engine in COMPILED:
         some = some[:UNIT]
-    made = [golden(obj, n, True) for obj in some] if single else made[: len(some)]
+    made = [rounded(o, m[0]) if single else m for o, m in zip(some, made, strict=False)]
     results, sizes = run(engine, some, [columns for columns, _ in made])
     pairs = [
         compared(obj, wanted, found, single)
@@ -273,7 +259,7 @@ def main() -> None:
             args.engines.remove(engine)
     for name in [] if args.show else args.classes:
         some = list(objects(name, args.objects))
-        made = [golden(obj, args.scores, False) for obj in some]
+        made = [golden_vectors(obj, args.scores, labels=True) for obj in some]
         for engine in args.engines:
             result = measure(engine, some, made, args.scores)
             stored["results"].setdefault(name, {})[engine] = result

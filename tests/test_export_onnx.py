@@ -10,6 +10,7 @@ from calibkit import HistogramBinningCalibrator, PlattCalibrator, TemperatureCal
 from calibkit.base import InputError
 from calibkit.export import golden_vectors, to_onnx
 from calibkit.export._check import check_export
+from calibkit.export._golden import rounded
 from calibkit.export._maps import _MAPS, program_of
 from calibkit.export._onnx import graph_of, run_onnxruntime
 from calibkit.export._program import Program, apply, column
@@ -51,24 +52,13 @@ def test_agrees_with_the_object(objects):
             np.testing.assert_allclose(found[result], want, rtol=0, atol=atol, err_msg=name)
 
 
-def beside_a_border(obj, columns):
-    """Rows with a score that is a border once both are in single precision."""
-    steps = [node.data for node in program_of(obj).nodes() if node.op == "place"]
-    steps = np.concatenate([*steps, [np.inf]]).astype(np.float32)
-    return np.isin(columns.astype(np.float32), steps).any(axis=1)
-
-
 def test_single_precision(objects):
     """Of the same scores in single precision the object itself gives the same, to 1e-6."""
     for obj in objects:
-        columns, _ = golden_vectors(obj, 300)
-        with np.errstate(over="ignore"):
-            columns = columns.astype(np.float32).astype(np.float64)
-        columns = columns[~beside_a_border(obj, columns)]
-        wanted = program_of(obj).run(columns)
+        columns, wanted = rounded(obj, golden_vectors(obj, 300)[0])
         found = run_onnxruntime(to_onnx(obj, dtype="float32"), columns)
-        for result, want in wanted.items():
-            np.testing.assert_allclose(found[result], want, rtol=0, atol=1e-6)
+        for result, values in found.items():
+            np.testing.assert_allclose(values, wanted[result], rtol=0, atol=1e-6)
 
 
 def test_in_single_precision_a_score_on_a_border_stays_there():
@@ -107,6 +97,10 @@ def test_check_export_runs_it():
         check = check_export(cal, to_onnx(cal, labels=True), n=500)
         assert check.passed
         assert check.engine.startswith("onnxruntime ")
+        single = to_onnx(cal, dtype="float32", labels=True)
+        assert check_export(cal, single, n=500, tolerance=1e-6).passed
+    with pytest.raises(InputError, match=r"artefact takes 1 score\(s\) and obj 3; expected"):
+        check_export(fitted(TemperatureCalibrator(), 3), single)
 
 
 def test_factors_next_to_one_are_kept():

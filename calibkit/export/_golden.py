@@ -147,6 +147,17 @@ def _steady(cal: ScalingBinningCalibrator, columns: FloatArray, results: Results
     return len(wavers) > 0
 
 
+def rounded(obj: Any, columns: FloatArray) -> tuple[FloatArray, Results]:
+    """Scores in single precision, but for those on a border then, and the results for them."""
+    program = program_of(obj, labels=True)
+    with np.errstate(over="ignore"):
+        single = columns.astype(np.float32)
+    steps = [node.data for node in program.nodes() if node.op == "place"]
+    borders = np.concatenate([*steps, [np.inf]]).astype(np.float32)
+    columns = single[~np.isin(single, borders).any(axis=1)].astype(np.float64)
+    return columns, _expected(obj, columns, program, True)
+
+
 def _spread(values: FloatArray, most: int) -> FloatArray:
     """At most so many of the values, evenly spread."""
     at = np.linspace(0, len(values) - 1, min(len(values), max(most, 1)))
