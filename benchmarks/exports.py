@@ -152,7 +152,7 @@ def run(engine: str, some: list[Any], rows: list[Any]) -> tuple[list[Any], list[
                 sizes.append(model.ByteSize())
                 results.append(run_onnxruntime(model, columns))
             else:
-                code = export.to_sql(obj, dialect=engine, table="scores", labels=True)
+                code = export.to_sql(obj, dialect=engine, table="t", keep="row", labels=True)
                 sizes.append(len(code.encode()))
                 results.append(ENGINES[engine][0](code, columns))
         except InputError:

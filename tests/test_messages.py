@@ -216,6 +216,22 @@ CALLS = {
         export.golden_vectors,
         {"obj": PlattCalibrator().fit(P, Y), "n": 9, "labels": False, "random_state": 0},
     ),
+    **{
+        f"to_{language}": (
+            getattr(export, f"to_{language}"),
+            {"obj": PlattCalibrator().fit(P, Y), "name": "f", "labels": False},
+        )
+        for language in ("python", "javascript", "c", "java", "rust")
+    },
+    "to_onnx": (
+        export.to_onnx,
+        {
+            "obj": PlattCalibrator().fit(P, Y),
+            "dtype": "float64",
+            "input_scale": "probability",
+            "labels": False,
+        },
+    ),
     **OF_CODEGEN,
 }
 CLASSES = {
