@@ -100,16 +100,16 @@ def failures(law: Law, rows: Rows, level: float) -> list[bool]:
 
 def run(repeats: int, seed: int) -> dict[str, Any]:
     """Shares of failures by law and level, and the cost of groups."""
-    rng, shares = np.random.default_rng(seed), {}
-    for name, law in LAWS.items():
-        sets = []
+    shares = {}
+    for i, (name, law) in enumerate(LAWS.items()):
+        rng, sets = np.random.default_rng(seed + i), []
         with mock.patch.object(numerics, "_HALVINGS", _HALVINGS):
             for _ in range(repeats):
                 rows = law.draw(rng)
                 sets.append([failures(law, rows, level) for level in LEVELS])
         shares[name] = np.mean(sets, axis=0).round(4).tolist()
         print(name, shares[name], flush=True)
-    costs = {}
+    costs, rng = {}, np.random.default_rng(seed)
     for n, size, n_outputs in COSTS:
         value = np.linspace(0.05, 0.95, n_outputs)
         bounds = {}
