@@ -130,11 +130,13 @@ def certify(
     large groups count more. They come from bets on the totals of the groups: on
     ``events - rate * rows`` for each rate (Bonferroni over the outputs), on the sum of
     ``output - y``, with the sign of each output's gap, for l1, and l2 from both. *What it costs*:
-    l1 hardly more than as many independent rows, l2 and the largest gap up to twice the bound
-    (``python benchmarks/proofs.py groups``). A group may hold ``max_group_size`` events of one
-    output, and G groups can't exclude that a share of ``log(1 / (1 - level)) / G`` of all groups
-    does: no bound for any law can be smaller than that allows. For l2 and small groups, one row of
-    each group may give a smaller bound. Groups of one row are independent rows.
+    for 2,000 groups of 8 rows and 10 outputs, the bounds of l1 and of the largest gap are 1.3
+    times, and that of l2 is 2.2 times that of as many independent rows, if rows of a group are
+    independent too (``python benchmarks/proofs.py groups``). A group may hold
+    ``max_group_size`` events of one output, and G groups can't exclude that a share of
+    ``log(1 / (1 - level)) / G`` of all groups does: no bound can be smaller than that allows. For
+    l2 and small groups, one row of each group may give a smaller bound. Groups of one row are
+    independent rows.
 
     Continuous scores: the one-sided lower end of the interval of :func:`estimate`. With more than
     30 outputs, unless ``finite=True``, the better of both lower bounds is given, and each bound
