@@ -30,6 +30,9 @@ def main() -> None:
     options = parser.parse_args()
     stored = json.loads(RESULTS.read_text()) if options.show else {}
     for name in options.parts or PARTS:
+        if options.show and name not in stored:
+            print(f"{name}: no results are stored")
+            continue
         part, start = importlib.import_module(f"proofs_{name}"), time.perf_counter()
         found = stored[name] if options.show else part.run(options.repeats, options.seed)
         part.show(found)
