@@ -54,7 +54,13 @@ def _ordered(
         return found
     at = [names.index(c) for c in columns]
     by_score = {tuple(map(_finite, [row[i] for i in at])): row for row in found}
-    return [by_score[tuple(map(_finite, row))] for row in rows.tolist()]
+    near = {_rounded(key): row for key, row in by_score.items()}  # SQLite may read 1 ulp off
+    keys = [tuple(map(_finite, row)) for row in rows.tolist()]
+    return [by_score[key] if key in by_score else near[_rounded(key)] for key in keys]
+
+
+def _rounded(key: tuple[float | None, ...]) -> tuple[str, ...]:
+    return tuple("" if x is None else f"{x:.13e}" for x in key)
 
 
 def _finite(x: float | None) -> float | None:
