@@ -97,6 +97,14 @@ def test_scores_are_not_copied_to_the_host(kind, monkeypatch):
     cal.predict(given)
 
 
+def test_many_numbers_are_worked_on_in_blocks(kind, monkeypatch):
+    X, y = problem(3, "probability")
+    cal, given = VectorScalingCalibrator().fit(X, y), kind(X)
+    whole = on_host(cal.predict_proba(given))
+    monkeypatch.setattr(_arrays, "_BLOCK", 100)
+    np.testing.assert_allclose(on_host(cal.predict_proba(given)), whole, rtol=0, atol=1e-15)
+
+
 WRONG = {
     "NaN": lambda p: np.where(np.arange(N) == 3, np.nan, p),
     "infinite": lambda p: np.where(np.arange(N) == 3, np.inf, p),

@@ -13,6 +13,9 @@ from .._typing import Scale
 from ._maps import NodeScores, calibrated, every
 from ._program import Library, Node, Program, constant
 
+#: Numbers that are worked on at once, which bounds the memory of what stands between.
+_BLOCK = 1 << 22
+
 
 def predicted(cal: BaseCalibrator, X: Any, labels: bool) -> Any:
     """What ``predict_proba`` returns for an array, or with ``labels`` what ``predict`` returns.
@@ -35,7 +38,10 @@ def predicted(cal: BaseCalibrator, X: Any, labels: bool) -> Any:
             x = library.array(cal._validate_scores(X).values)
         x = x if x.ndim == 2 else xp.reshape(x, (-1, 1))
         program = Program(k, {"p": made}, constant(1.0))
-        p = program.values(x, library)[made]
+        step = _BLOCK // k
+        starts = range(0, max(1, x.shape[0]), step)
+        parts = [program.values(x[i : i + step, :], library)[made] for i in starts]
+        p = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
     if not labels:
         return xp.astype(p, kept, copy=False)
     winners = xp.argmax(p, axis=1)
