@@ -30,7 +30,7 @@ _MARGIN = 1e-3
 #: Steps of the search for the best log price.
 _STEPS = (1.0, 0.25, 0.06, 0.015, 0.004)
 #: Rates that are tried between the ends of each interval.
-_GRID = 201
+_GRID = 101
 
 
 @lru_cache(maxsize=512)
@@ -135,15 +135,15 @@ def most_mean(options: Options, pairs: Pairs, power: int, sign: float = 1.0) -> 
     if sign < 0 and power == 2:  # squares between neighbors are below their chord
         gap += weight[:, None] * np.diff(options.gap, axis=1).max(axis=1, keepdims=True) ** 2 / 4.0
     largest = float(np.abs(gap)[np.isfinite(options.cost)].max()) * pairs.at.shape[1]
-    best = np.full(len(pairs.at), np.inf)
+    best, room = np.full(len(pairs.at), np.inf), np.empty_like(gap)
     center = np.full(len(best), np.log(max(largest, 1e-300) / options.budget.max()) - 7.0)
     for step, reach in zip(_STEPS, (11.0, *_STEPS), strict=False):
         # Nearly all data sets have their best price here; for the others any price is valid.
         low, high = np.quantile(center, (0.05, 0.95))
         high = min(high + reach, low - reach + 100.0 * step) + step
         for price in np.exp(np.arange(low - reach, high, step)):
-            each = (gap - price * options.cost).max(axis=1)
-            mean = each[pairs.at].sum(axis=1) + price * options.budget
+            np.subtract(gap, np.multiply(options.cost, price, out=room), out=room)
+            mean = room.max(axis=1)[pairs.at].sum(axis=1) + price * options.budget
             center = np.where(mean < best, np.log(price), center)
             best = np.minimum(mean, best)
     return best
