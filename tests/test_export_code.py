@@ -178,7 +178,7 @@ def test_an_absent_compiler_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("language", "names"),
     {
-        "python": ["lambda", "math"],
+        "python": ["lambda", "math", "min"],
         "javascript": ["typeof", "Math"],
         "c": ["double", "exp"],
         "java": ["static", "Math"],

@@ -113,7 +113,7 @@ _RUST_WORDS = """as async await break const continue crate dyn else enum extern 
 
 LANGUAGES = {
     "python": Syntax(
-        "Python", " ".join([*keyword.kwlist, "math", "bisect", "_"]), {},
+        "Python", " ".join([*keyword.kwlist, "math", "bisect", "min", "int", "range", "_"]), {},
         top="import bisect\nimport math\n", head="def {name}({params}):", foot="", comment="#",
         value="{v} = {e}", variable="{v} = {e}", assign="{v} = {e}", vector="{v} = [0.0] * {n}",
         listed="{v} = [{items}]", table="{v} = ({items},)", out="out = [{nan}] * {n}",
