@@ -1,6 +1,8 @@
 """Programs of fitted objects, the scores that exports are checked with, and the check itself."""
 
+import copy
 import math
+import pickle
 import warnings
 from types import SimpleNamespace
 
@@ -319,6 +321,14 @@ def test_check_export_of_sql():
         assert check.bins_exact == (True if isinstance(cal, ScalingBinningCalibrator) else None)
 
 
+def test_exports_can_be_pickled_and_copied():
+    cal = fitted(PlattCalibrator())
+    text = to_sql(cal, dialect="sqlite")
+    for made in (pickle.loads(pickle.dumps(text)), copy.copy(text), copy.deepcopy(text)):
+        assert (made, made.facts, made.results) == (text, text.facts, text.results)
+        assert check_export(cal, made, n=500).passed
+
+
 def test_check_export_refuses(monkeypatch):
     cal = fitted(PlattCalibrator())
     with pytest.raises(InputTypeError, match="artefact is a str; expected what to_sql"):
@@ -326,5 +336,7 @@ def test_check_export_refuses(monkeypatch):
     of_three = to_sql(fitted(AutoCalibrator(), 3), dialect="sqlite", table="t")
     with pytest.raises(InputError, match=r"artefact takes 3 score\(s\) and obj 1; expected"):
         check_export(cal, of_three)
+    with pytest.raises(InputError, match=r"artefact gives 'decision', which obj doesn't give"):
+        check_export(cal, to_sql(POLICY, dialect="sqlite"), n=500)
     with pytest.raises(InputError, match="'cobol' can't be run here; expected one of"):
         check_export(cal, SimpleNamespace(language="cobol"))

@@ -178,9 +178,9 @@ def test_an_absent_compiler_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("language", "names"),
     {
-        "python": ["lambda", "math", "min"],
-        "javascript": ["typeof", "Math"],
-        "c": ["double", "exp"],
+        "python": ["lambda", "math", "min", "T0"],
+        "javascript": ["typeof", "Math", "T0"],
+        "c": ["double", "exp", "fabs", "pow"],
         "java": ["static", "Math"],
         "rust": ["fn", "f64"],
     }.items(),
@@ -215,6 +215,15 @@ def test_in_javascript_what_is_no_number_is_missing():
     )
     found = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True).stdout
     assert found.count("NaN") == found.count("null") == 4
+
+
+def test_whole_numbers_that_javascript_does_not_hold_are_places():
+    cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [2**60, 2**60 + 1, 2**60, 2**60 + 1])
+    code = export.to_javascript(cal, labels=True)
+    assert code.facts["functions"]["label"][2] == []
+    assert "classes: [1152921504606846976, 1152921504606846977]" in code
+    if "javascript" not in MISSING:
+        assert check_export(cal, code, n=200).passed
 
 
 def test_the_comment_says_what_it_is():

@@ -244,6 +244,30 @@ def test_names_are_quoted(name):
     assert rows == [(7, 0.25, pytest.approx(want, abs=1e-15)), (8, None, None)]
 
 
+def test_a_column_that_does_not_exist_is_an_error():
+    """SQLite takes "name" for a text where there is no such column, and a text gives NULL."""
+    cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE t (score REAL)")
+    text = to_sql(cal, dialect="sqlite", column="scores")
+    query = to_sql(cal, dialect="sqlite", column="scores", table="t")
+    for wrong in (f"SELECT {text} FROM t", query):
+        with pytest.raises(sqlite3.OperationalError, match="no such column: scores"):
+            connection.execute(wrong)
+
+
+@pytest.mark.parametrize(("column", "keep"), [("k0", "id"), ("p", "v0"), ("k1", "k0"), ("x", "x0")])
+def test_columns_with_the_names_of_shared_values(column, keep, clickhouse):
+    """ClickHouse takes a name that a SELECT gives before that of a column."""
+    cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    query = to_sql(cal, dialect="clickhouse", column=column, table="t", keep=keep)
+    rows = f'(SELECT 0.25 AS "{column}", 0.9 AS "{keep}")'
+    cursor = clickhouse.cursor()
+    cursor.execute(query.replace('FROM "t"', f"FROM {rows}", 1))
+    ((kept, found),) = cursor.fetchall()
+    assert (kept, found) == (0.9, pytest.approx(cal.predict_proba([0.25])[0, 1], abs=1e-15))
+
+
 def test_texts_in_a_column_of_numbers_give_null():
     sql = to_sql(IsotonicCalibrator().fit([0.1, 0.9], [0, 1]), dialect="sqlite", column="p")
     connection = sqlite3.connect(":memory:")

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core.errors import InputError, InputTypeError
 from .._core.params import check_int, check_real, check_seed
-from .._core.printed import a_type, spelled
+from .._core.printed import a_type, few, spelled
 from .._typing import FloatArray
 from ._golden import ENGINES, Results, golden_vectors, rounded
 from ._maps import program_of
@@ -131,6 +131,7 @@ def check_export(
     if tensor is not None and tensor.elem_type == _SINGLE:
         columns, wanted = rounded(obj, columns)
     found = run(artefact, columns)
+    _check_results(found, wanted)
     apart, other, exact = np.zeros(len(columns)), np.zeros(len(columns), dtype=bool), []
     for name, values in found.items():
         got, want = (a.reshape(len(columns), -1) for a in (values, wanted[name]))
@@ -147,6 +148,15 @@ def check_export(
     beyond = int((apart > tolerance).sum())
     bins = all(exact) if exact else None
     return ExportCheck(engine, len(columns), float(apart.max()), beyond, int(other.sum()), bins)
+
+
+def _check_results(found: Results, wanted: Results) -> None:
+    """Refuse results that the object doesn't give."""
+    if strange := [k for k, v in found.items() if k not in wanted or v.shape != wanted[k].shape]:
+        raise InputError(
+            f"artefact gives {few(strange)}, which obj doesn't give in this number; expected the "
+            "object that was exported."
+        )
 
 
 def _language(artefact: Any) -> str:

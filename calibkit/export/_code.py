@@ -95,7 +95,11 @@ for ({whole} h = {n}; {v} < h;) {{
 _C_WORDS = """auto break case char const continue default do double else enum extern float for goto
     if inline int long register restrict return short signed sizeof static struct switch typedef
     union unsigned void volatile while bool true false nullptr constexpr main NAN INFINITY
-    exp log log1p"""
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs
+    fdim floor fma fmax fmin fmod frexp hypot ilogb isfinite isinf isnan isnormal j0 j1 jn ldexp
+    gamma lgamma llrint llround log log10 log1p log2 logb lrint lround modf nan nearbyint nextafter
+    nexttoward pow remainder remquo rint round scalbln scalbn signbit sin sinh sqrt tan tanh tgamma
+    trunc y0 y1 yn fpclassify HUGE_VAL"""
 _JAVA_WORDS = """abstract assert boolean break byte case catch char class const continue default do
     double else enum extends final finally float for goto if implements import instanceof int
     interface long native new package private protected public return short static strictfp super
@@ -381,6 +385,8 @@ def _labels(program: Program, syntax: Syntax, result: str) -> list[Any]:
     """The labels that a function returns in place of whole numbers: in Python and JavaScript."""
     labels = program.facts.get(_LABELS.get(result, ""), [])
     plain = syntax.missing != "-1" and all(isinstance(a, _PLAIN) for a in labels)
+    if syntax.title == "JavaScript":  # its numbers hold no larger whole numbers exactly
+        plain = plain and all(isinstance(a, str) or abs(a) < 2**53 for a in labels)
     return list(labels) if plain else []
 
 
@@ -391,7 +397,7 @@ def write_code(program: Program, language: str, name: str, golden: Any = None) -
         raise InputError(
             f"name={spelled(name)}; expected the name of a function: letters, digits and _."
         )
-    if name in syntax.words.split():
+    if name in syntax.words.split() or re.fullmatch("T[0-9]+", name):  # those of tables
         raise InputError(
             f"name={spelled(name)} has another meaning in {syntax.title}; expected another name."
         )

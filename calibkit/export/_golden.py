@@ -63,6 +63,16 @@ class Exported(str):
         made.results = {name: node.kind for name, node in program.results.items()}
         return made
 
+    def __reduce__(self) -> tuple[Callable[..., Exported], tuple[str, dict[str, Any]]]:
+        return _restored, (str(self), vars(self))
+
+
+def _restored(text: str, state: dict[str, Any]) -> Exported:
+    """An export that was pickled or copied."""
+    made = str.__new__(Exported, text)
+    vars(made).update(state)
+    return made
+
 
 Results = dict[str, FloatArray]
 #: What runs an export, given the scores, and what names the engine with its version; for each

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._core.errors import InputError
+from .._core.errors import InputError, InputTypeError
 from .._core.optional import require
 from .._core.params import check_choice, check_flag
 from .._core.printed import spelled
@@ -300,6 +300,11 @@ def run_onnxruntime(model: Any, columns: FloatArray) -> Results:
     """The results of a model for rows of scores on the scale of its object."""
     runtime = require("onnxruntime")
     props = {p.key: p.value for p in model.metadata_props}
+    if not {"input_scale", "scale"} <= props.keys():
+        raise InputTypeError(
+            "the model's metadata lack scale and input_scale; expected a model that to_onnx "
+            "returned. Export the object again."
+        )
     if props["input_scale"] != props["scale"]:
         raise InputError(
             f"the model takes scores of input_scale={spelled(props['input_scale'])}; expected one "

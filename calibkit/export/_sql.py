@@ -107,6 +107,7 @@ DIALECTS = {
     ),
     "sqlite": _Dialect(
         double="REAL",
+        quotes="``",  # "name" is a text where there is no such column
         backslash=False,
         number=_halves,
         infinity="9e999",
@@ -121,7 +122,9 @@ DIALECTS = {
         infinity="inf",
         present="NOT isNaN({x})",
         bounded=False,
-        end="\nSETTINGS short_circuit_function_evaluation = 'disable'",  # it plans for minutes
+        # It would plan for minutes, and take names that a SELECT gives before those of columns.
+        end="\nSETTINGS short_circuit_function_evaluation = 'disable', "
+        "prefer_column_name_to_alias = 1",
     ),
     "spark": _Dialect(
         quotes="``",
@@ -603,8 +606,9 @@ def _query(
     results = _results(program, writer)
     if both := set(results) & set(keep):
         raise InputError(
-            f"keep holds {few(sorted(both))}, which is the name of a result; expected other names. "
-            "Rename the column in the table."
+            f"keep holds {few(sorted(both))}, which is the name of a result; expected other names "
+            "(by default keep holds the columns of scores). Pass keep without it, such as a key, "
+            "or rename the column in the table."
         )
     kept = {f"k{i}": name for i, name in enumerate(keep)}
     parts = [f"{d.name(name)} AS {k}" for k, name in kept.items()]
