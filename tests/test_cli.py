@@ -590,7 +590,7 @@ def test_output_never_destroys_an_input(files, platt, tmp_path):
     ("name", "content", "message"),
     [
         ("none.csv", None, "none.csv: no such file."),
-        ("", None, "is a directory; expected a file."),
+        ("", None, "is a directory; expected a file, or a directory of .parquet"),
         ("x.xlsx", b"abc", "unknown extension; expected .csv, .tsv,"),
         ("x.parquet.gz", b"abc", "unknown extension"),
         ("e.csv", b"", "e.csv: the file is empty."),

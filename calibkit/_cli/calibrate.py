@@ -121,6 +121,7 @@ def fit(
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
+    table_name: opt.TableName = None,
 ) -> None:
     """Fit a calibrator to scores and save it as JSON.
 
@@ -135,7 +136,7 @@ def fit(
     after the classes (p_cat, p_dog, p_owl) or use --classes.
     """
     target = check_output(output, file)
-    table = Table(Source.of(file))
+    table = Table(Source.of(file, table_name))
     options = Options(label, prob, classes, positive, weight, group)
     problem = event_last(read_problem(table, options, several=False))
     n_bins = int(bins) if bins is not None and bins.isdecimal() else bins

@@ -52,6 +52,7 @@ def choose(
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
+    table_name: opt.TableName = None,
     logit: opt.Logit = False,
     calibrators: Annotated[str | None, _CALIBRATORS] = None,
     folds: Annotated[int, _FOLDS] = 5,
@@ -78,7 +79,7 @@ def choose(
     picture = None if plot is None else check_output(plot, file)
     if picture is not None:
         check_picture(picture)
-    table = Table(Source.of(file))
+    table = Table(Source.of(file, table_name))
     options = Options(label, prob, classes, positive, weight, group)
     problem = event_last(read_problem(table, options, several=False))
     with table.located():
@@ -96,7 +97,7 @@ def choose(
         )
     advice = as_options(comparison.advice, "choose")
     notes = [comparison.caption, advice]
-    command = _command(comparison, file, options, logit=logit)
+    command = _command(comparison, file, table_name, options, logit=logit)
     notes += [command] if command else []
     failures = [f"{r['name']} failed: {r['failure']}" for r in comparison.records if r["failure"]]
     if picture is not None:
@@ -143,7 +144,14 @@ def _exact(value: Any) -> str:
     return f"{value:.6f}" if value == value else "-"
 
 
-def _command(comparison: CalibratorComparison, file: str, options: Options, *, logit: bool) -> str:
+def _command(
+    comparison: CalibratorComparison,
+    file: str,
+    table: str | None,
+    options: Options,
+    *,
+    logit: bool,
+) -> str:
     """The command that fits the recommended calibrator; empty for no calibration."""
     name = comparison.recommended
     if name == UNCALIBRATED:
@@ -155,5 +163,6 @@ def _command(comparison: CalibratorComparison, file: str, options: Options, *, l
     given = ("group", "weight", "positive", "classes")
     values = {name: getattr(options, name) for name in given}
     words += [w for k, v in values.items() if v is not None for w in (f"--{k}", v)]
+    words += [] if table is None else ["--table", table]
     words += ["--logit"] if logit else []
     return shlex.join([*words, "--calibrator", held.name, "-o", "cal.json"])

@@ -18,8 +18,15 @@ def check_share(value: float | None) -> float | None:
     return value
 
 
-_TABLE = ".csv, .tsv, .jsonl (each also .gz) or .parquet; - reads CSV from standard input."
+_TABLE = (
+    ".csv, .tsv, .jsonl (each also .gz) or .parquet (also a directory, or a pattern such as "
+    "'d/*.parquet'); - reads CSV from standard input."
+)
 File = Annotated[str, Argument(metavar="FILE", help=f"Table: {_TABLE}", show_default=False)]
+TableName = Annotated[
+    str | None,
+    option("Name of the table to read, if FILE is a DuckDB database.", "NAME", "--table"),
+]
 Label = Annotated[str, option("Column of true labels.", "COL")]
 Prob = Annotated[
     list[str],

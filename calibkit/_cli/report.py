@@ -87,6 +87,7 @@ def report(
     weight: opt.Weight = None,
     positive: opt.Positive = None,
     classes: opt.Classes = None,
+    table_name: opt.TableName = None,
     logit: opt.Logit = False,
     kind: Annotated[str | None, _KIND] = None,
     bins: Annotated[str, _BINS] = "15",
@@ -128,7 +129,7 @@ def report(
     target = check_html(html, file)
     check_apart({}, {"--plot": plot, "--html": html})
     n_bins: Bins = "auto" if bins == "auto" else int(bins)
-    table = Table(Source.of(file))
+    table = Table(Source.of(file, table_name))
     problem = read_problem(
         table, Options(label, prob, classes, positive, weight, group, by), several=True
     )

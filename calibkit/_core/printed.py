@@ -50,6 +50,11 @@ def few(values: Iterable[Any], most: int = 5) -> str:
     return ", ".join(map(spelled, values[:most])) + more
 
 
+def as_sql(name: str) -> str:
+    """A name as it stands in SQL, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def a_type(value: Any) -> str:
     """The type of a value with its article: "a str", "an int"."""
     name = "NoneType" if value is None else type(value).__name__

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._core.printed import quoted
 from .records import TextTable, long_cells
 
 _KINDS = {
@@ -95,19 +96,34 @@ class Source:
     kind: str
     path: Path | None = None
     held: bytes | None = None
+    #: Several Parquet files that are one table.
+    parts: tuple[Path, ...] = ()
+    #: The table of a database.
+    table: str = ""
 
     @classmethod
-    def of(cls, argument: str) -> Source:
+    def of(cls, argument: str, table: str | None = None) -> Source:
         """The source that a command line argument names; raises if it can't be read."""
         if argument == "-":
             if sys.stdin is None:
                 raise ValueError("standard input is closed; expected a table there.")
             return cls("standard input", "csv")
         path = Path(argument)
+        if parts := _parts(path):
+            return cls(argument, "parquet", path, parts=parts)
         if path.is_dir():
-            raise ValueError(f"{path}: is a directory; expected a file.")
+            raise ValueError(
+                f"{path}: is a directory; expected a file, or a directory of .parquet files."
+            )
         if not path.exists():
             raise ValueError(f"{path}: no such file.")
+        if table is not None:
+            return cls(f"{argument}, table {quoted(table)}", "duckdb", path, table=table)
+        if path.suffix.lower() == ".duckdb":
+            raise ValueError(
+                f"{path}: is a database; expected the name of a table too. Pass --table NAME to "
+                "report, choose or fit."
+            )
         kind = _kind_to_read(path)
         if path.is_file() and path.stat().st_size == 0:
             raise ValueError(f"{path}: the file is empty.")
@@ -115,7 +131,8 @@ class Source:
 
     def hold(self) -> Source:
         """Itself, read into memory if it is not a regular file, so that it can be read twice."""
-        if self.held is not None or (self.path is not None and self.path.is_file()):
+        regular = self.path is not None and self.path.is_file()
+        if self.held is not None or regular or self.parts:
             return self
         data = sys.stdin.buffer.read() if self.path is None else self.path.read_bytes()
         return Source(self.name, self.kind, held=data)
@@ -158,6 +175,17 @@ class Source:
                 yield TextTable(self.name, self.kind, lines), tell
             finally:
                 lines.detach()
+
+
+def _parts(path: Path) -> tuple[Path, ...]:
+    """The Parquet files in a directory and those below it, or that a pattern matches."""
+    if path.is_dir():
+        found = path.rglob("*.parquet")
+    elif path.exists() or path.suffix.lower() not in (".parquet", ".pq"):
+        return ()
+    else:
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+    return tuple(sorted(p for p in found if p.is_file()))
 
 
 def check_apart(inputs: dict[str, str], outputs: dict[str, str | None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._core.optional import require
-from .._core.printed import listed, quoted, spelled
+from .._core.printed import as_sql, listed, quoted, spelled
 from .._typing import FloatArray
 from .files import Source
 from .records import SEPARATORS, places_of, to_number
@@ -27,6 +27,8 @@ class Table:
         self._series: dict[str, Any] = {}
 
     def _column_names(self) -> list[str]:
+        if self.source.kind == "duckdb":
+            return read_database(self.source, "*", "LIMIT 0").columns
         if self.source.kind == "parquet":
             with parquet_errors(self.source):
                 return scan_parquet(self.source).collect_schema().names()
@@ -39,6 +41,9 @@ class Table:
         if self.source.kind == "parquet":
             with parquet_errors(self.source):
                 frame = scan_parquet(self.source).select(names).collect()
+            self._series = {n: frame[n] for n in names}
+        elif self.source.kind == "duckdb":
+            frame = read_database(self.source, ", ".join(map(as_sql, names)))
             self._series = {n: frame[n] for n in names}
         else:
             self._series = self._quick_csv(names) or self._text(names)
@@ -179,7 +184,7 @@ class Table:
         return f"{self.source.name}, {self._place(row)}"
 
     def _place(self, row: int) -> str:
-        if self.source.kind == "parquet":
+        if self.source.kind in ("parquet", "duckdb"):
             return row_place(row)
         with self.source.text() as (text, _):
             rows = (r.line for r in text.rows(self.columns[:1]) if r.cells)
@@ -228,9 +233,22 @@ def _labels_from_text(series: Any) -> np.ndarray:
 
 
 def scan_parquet(source: Source) -> Any:
-    """A lazy frame of a Parquet file."""
+    """A lazy frame of a Parquet file, or of several; folders such as year=2025 are columns."""
     pl = require("polars", "cli")
-    return pl.scan_parquet(source.path, glob=False)
+    paths = list(source.parts) or source.path
+    return pl.scan_parquet(paths, glob=False, hive_partitioning=bool(source.parts))
+
+
+def read_database(source: Source, columns: str, end: str = "") -> Any:
+    """A frame of columns of a table in a DuckDB file."""
+    pl, duckdb = require("polars", "cli"), require("duckdb")
+    table = ".".join(map(as_sql, source.table.split(".")))
+    try:
+        with duckdb.connect(str(source.path), read_only=True) as connection:
+            return pl.DataFrame(connection.sql(f"SELECT {columns} FROM {table} {end}"))
+    except duckdb.Error as error:
+        first = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"{source.name}: can't be read by DuckDB ({first}).") from error
 
 
 @contextmanager

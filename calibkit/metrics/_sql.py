@@ -16,7 +16,7 @@ from .._core.errors import InputError, InputTypeError
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.labels import is_missing, validate_labels, warn_of_order
 from .._core.params import check_choice, check_int
-from .._core.printed import a_type, few, listed, quoted, spelled
+from .._core.printed import a_type, as_sql, few, listed, quoted, spelled
 from .._core.rows import LEAST_WEIGHT, WEIGHTS, binary_codes
 from .._numerics.losses import LOG_EPS
 from .._typing import FloatArray, Weights
@@ -211,11 +211,6 @@ def _count(values: Sequence[Any]) -> Iterable[int]:
     return range(1, len(values) + 1)
 
 
-def quote_name(name: str) -> str:
-    """A name as SQL, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 class _Rows:
     """The checked rows of a query: the SQL of their columns, and the values bound in it."""
 
@@ -231,7 +226,7 @@ class _Rows:
         if _QUERY.match(query):  # a comment in the last line ends before the bracket
             query = f"({query.rstrip().removesuffix(';')}\n)"
         else:
-            query = ".".join(map(quote_name, query.split(".")))
+            query = ".".join(map(as_sql, query.split(".")))
         self.source = f"{query} AS src"
         names, _ = database.run(f"SELECT * FROM {self.source} LIMIT 0")
         asked = {"label": [columns.label], "score": [columns.score], "by": columns.by}
@@ -251,7 +246,7 @@ class _Rows:
 
     def _column(self, name: str) -> str:
         # Without "src." SQLite would take an unknown name in quotes as a text.
-        return f"src.{quote_name(name)}"
+        return f"src.{as_sql(name)}"
 
     def _summary(self) -> list[tuple[Any, ...]]:
         """Counts and extremes by label, in one query; missing values are refused."""
