@@ -31,18 +31,18 @@ from calibkit import (
 )
 from calibkit.metrics._sql import _cells
 
-ROUNDS = 5
+ROUNDS = 9
 
 
-def seconds(call: Callable[[], Any]) -> tuple[float, float]:
-    """Smallest time on the clock and of the processors, of several rounds."""
-    found = []
+def seconds(calls: dict[str, Callable[[], Any]]) -> dict[str, tuple[float, float]]:
+    """Smallest time on the clock and of the processors, of several rounds of all calls."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
-        begin, own = time.perf_counter(), time.process_time()
-        call()
-        found.append((time.perf_counter() - begin, time.process_time() - own))
-    clock, own = np.min(found, axis=0)
-    return float(clock), float(own)
+        for name, call in calls.items():
+            begin, own = time.perf_counter(), time.process_time()
+            call()
+            found[name].append((time.perf_counter() - begin, time.process_time() - own))
+    return {name: tuple(np.min(times, axis=0).tolist()) for name, times in found.items()}
 
 
 def times(rows: int, file: str) -> None:
@@ -56,12 +56,17 @@ def times(rows: int, file: str) -> None:
     for weight, sums in ((None, "SUM(e), SUM(p)"), ("w", "SUM(w), SUM(w * e), SUM(w * p)")):
         cells, values = _cells("SELECT p, y AS e, w FROM t", 15 * 274, 15, inside=True)
         plain = f"SELECT k, COUNT(*), {sums} FROM ({cells}) GROUP BY k".replace("\0", "?")
-        first = seconds(lambda q=plain, v=values: connection.execute(q, v).fetchall())
-        found = seconds(lambda w=weight: ScoreTable.from_sql(connection, "t", weight=w, **told))
-        for name, (clock, own) in (("GROUP BY of the cells", first), ("from_sql", found)):
-            ratios = (
-                f"{clock / first[0]:.2f} times by the clock, {own / first[1]:.2f} of the CPU time"
-            )
+        found = seconds(
+            {
+                "GROUP BY of the cells": lambda q=plain, v=values: connection.execute(
+                    q, v
+                ).fetchall(),
+                "from_sql": lambda w=weight: ScoreTable.from_sql(connection, "t", weight=w, **told),
+            }
+        )
+        first = found["GROUP BY of the cells"]
+        for name, (clock, own) in found.items():
+            ratios = f"{clock / first[0]:.2f} times the time, {own / first[1]:.2f} the CPU time"
             what = f"{name}, {'weights' if weight else 'no weights'}"
             print(f"{what:34} {clock:7.3f} s {own:7.3f} s CPU  {ratios}")
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,14 @@ def _read(read: Call, text: str) -> None:
             raise
 
 
+def _from_sql(**given: Any) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE t (y, p, w, g)")
+        rows = zip(Y.tolist(), P.tolist(), W.tolist(), "ab" * 30, strict=True)
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", rows)
+        calibkit.ScoreTable.from_sql(connection, **given)
+
+
 def _all_calls() -> Iterator[tuple[str, Call, dict[str, Any]]]:
     from .test_messages import CALLS
 
@@ -136,6 +146,9 @@ def _all_calls() -> Iterator[tuple[str, Call, dict[str, Any]]]:
     for example in [*PLAIN, *LIFTS]:
         yield from _methods(example)
     yield from _streams()
+    names = {"query_or_table": "t", "label": "y", "score": "p", "weight": "w", "by": "g"}
+    settings = {"n_bins": 15, "n_cells": 4096, "weights": "sampling", "pos_label": 1}
+    yield "ScoreTable.from_sql", _from_sql, {**names, **settings}
 
 
 def calls() -> dict[str, Callable[[], Any]]:

@@ -352,6 +352,8 @@ def test_wrong_calls(sqlite):
         ScoreTable.from_sql("games.db", "t", **TOLD)
     with pytest.raises(TypeError, match="query_or_table is an int; expected a query"):
         ScoreTable.from_sql(sqlite, 3, **TOLD)
+    with pytest.raises(TypeError, match="by is an int; expected a name, or a list of names"):
+        ScoreTable.from_sql(sqlite, "t", by=3, **TOLD)
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         ScoreTable.from_sql(sqlite, 't"; DROP TABLE t', **TOLD)
     assert table_of(sqlite).n_rows == 2

@@ -136,7 +136,10 @@ class FromSql:
             if value is not None:
                 check_int(name, value, low=1, high=high)
         one = isinstance(by, str)
-        columns = Columns(label, score, weight, [by] if isinstance(by, str) else list(by or ()))
+        if not (one or by is None or isinstance(by, (list, tuple))):
+            raise InputTypeError(f"by is {a_type(by)}; expected a name, or a list of names.")
+        names = [by] if isinstance(by, str) else list(by or ())
+        columns = Columns(label, score, weight, names)
         with Database.of(connection) as database:
             rows = _Rows(database, query_or_table, columns, weights, pos_label)
             tables = dict(_tables(cls, rows, n_bins or 1, n_cells))
