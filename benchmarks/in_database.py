@@ -1,5 +1,8 @@
 """Time of ``ScoreTable.from_sql`` in DuckDB, and how far its metrics are from those of the rows.
 
+The time is compared with a GROUP BY of the same cells that sums the columns of the table only: no
+checks of the rows, no losses.
+
 python benchmarks/in_database.py                    # 10^7 rows: times beside a plain GROUP BY
 python benchmarks/in_database.py --rows 100000000   # in a file, not in memory: --file t.duckdb
 python benchmarks/in_database.py --errors           # the table of docs/any_amount.md
@@ -53,7 +56,8 @@ def times(rows: int, file: str) -> None:
     )
     told = {"label": "y", "score": "p", "n_bins": 15}
     print(f"DuckDB {duckdb.__version__}, {rows:,} rows, least of {ROUNDS} rounds")
-    for weight, sums in ((None, "SUM(e), SUM(p)"), ("w", "SUM(w), SUM(w * e), SUM(w * p)")):
+    columns = "SUM(w), SUM(w * e), SUM(w * w), SUM(w * w * e), SUM(w * p)"
+    for weight, sums in ((None, "SUM(e), SUM(p)"), ("w", columns)):
         cells, values = _cells("SELECT p, y AS e, w FROM t", 15 * 274, 15, inside=True)
         plain = f"SELECT k, COUNT(*), {sums} FROM ({cells}) GROUP BY k".replace("\0", "?")
         found = seconds(

@@ -33,7 +33,7 @@ ODD = 'p "q" %s ?'  # a name that must be quoted, with marks of values in it
 Data = namedtuple("Data", "y p w g")
 
 
-def data(n=2000, *, ties=False):
+def data(n=1500, *, ties=False):
     """Labels, scores, weights and groups; scores on borders of bins and their neighbors."""
     rng = np.random.default_rng(0)
     p = rng.beta(0.5, 0.7, n)
@@ -53,12 +53,12 @@ def fill(connection, rows, mark="?", name="games"):
     double = "DOUBLE PRECISION"
     cursor.execute(f'CREATE TABLE "{name}" (y INTEGER, "{odd}" {double}, w {double}, g TEXT)')
     columns = [c.tolist() for c in rows]
-    if mark == "?" and not isinstance(connection, sqlite3.Connection):
-        text = "SELECT unnest(?), unnest(?), unnest(?), unnest(?)"
-        connection.execute(f'INSERT INTO "{name}" {text}', columns)
+    if isinstance(connection, sqlite3.Connection):
+        cursor.executemany(f'INSERT INTO "{name}" VALUES (?, ?, ?, ?)', zip(*columns, strict=True))
     else:
-        text = f'INSERT INTO "{name}" VALUES ({", ".join([mark] * 4)})'
-        cursor.executemany(text, list(zip(*columns, strict=True)))
+        kinds = ("INTEGER", "FLOAT8", "FLOAT8", "TEXT")
+        arrays = ", ".join(f"unnest({mark}::{kind}[])" for kind in kinds)
+        cursor.execute(f'INSERT INTO "{name}" SELECT {arrays}', columns)
     connection.commit()
 
 
@@ -103,7 +103,7 @@ def engine(request, tmp_path_factory):
     else:
         connection = with_logarithms(":memory:")
     fill(connection, data(), mark, "many")
-    fill(connection, data(1500, ties=True), mark, "few")
+    fill(connection, data(800, ties=True), mark, "few")
     yield connection
     connection.close()
     if stop is not None:
@@ -129,7 +129,7 @@ def same(table, exact, rtol=1e-13):
 
 @pytest.mark.parametrize("weight", [None, "w"])
 def test_few_scores_give_the_table_of_the_rows(engine, weight):
-    rows = data(1500, ties=True)
+    rows = data(800, ties=True)
     told = {"label": "y", "score": ODD, "weight": weight}
     w = None if weight is None else rows.w
     same(ScoreTable.from_sql(engine, "few", **told), ScoreTable.from_arrays(rows.y, rows.p, w))

@@ -242,9 +242,11 @@ class _Rows:
                         f"{listed(names)}."
                     )
         found = self._summary()
-        event = self._event([row[0] for row in found], pos_label)
+        values = [row[0] for row in found]
+        event = self._event(values, pos_label)
         low, high = self._check_scores(found)
         least = self._check_weights(found)
+        self.zero_one = event == 1 and all(type(v) is int and v in (0, 1) for v in values)
         self._select(event, low, high, least)
 
     def _column(self, name: str) -> str:
@@ -335,8 +337,8 @@ class _Rows:
         p = f"CAST({self._column(c.score)} AS DOUBLE PRECISION)"
         if not (low > 0.0 and high <= 1.0):  # -0.0 is 0.0
             p = f"CASE WHEN {p} <= 0 THEN 0.0 WHEN {p} >= 1 THEN 1.0 ELSE {p} END"
-        e = "0"
-        if event is not None:
+        e = self._column(c.label) if self.zero_one else "0"
+        if event is not None and not self.zero_one:
             e = f"CASE WHEN {self._column(c.label)} = {_VALUE} THEN 1 ELSE 0 END"
             self.values.append(event)
         parts = [f"{p} AS p", f"{e} AS e"]
