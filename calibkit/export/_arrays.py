@@ -38,9 +38,9 @@ def predicted(cal: BaseCalibrator, X: Any, labels: bool) -> Any:
             x = library.array(cal._validate_scores(X).values)
         x = x if x.ndim == 2 else xp.reshape(x, (-1, 1))
         program = Program(k, {"p": made}, constant(1.0))
-        step = _BLOCK // k
-        starts = range(0, max(1, x.shape[0]), step)
-        parts = [program.values(x[i : i + step, :], library)[made] for i in starts]
+        n, step = x.shape[0], _BLOCK // k
+        blocks = [x[i : min(i + step, n), :] for i in range(0, n, step)] if n > step else [x]
+        parts = [program.values(block, library)[made] for block in blocks]
         p = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
     if not labels:
         return xp.astype(p, kept, copy=False)
