@@ -93,10 +93,12 @@ def _with_rows(sql: Exported, rows: FloatArray) -> str:
         for i, row in enumerate(rows.tolist())
     ]
     stage = "AS MATERIALIZED (" if sql.language == "duckdb" else d.stage  # else computed per part
-    if sql.language == "clickhouse":
+    values = ", ".join(f"({', '.join(row)})" for row in cells)
+    if sql.language == "clickhouse":  # it and Spark plan each part of a UNION on its own
         types = [f"{n} {d.double}" for n in names] + [f"{n} Int64" for n in others]
-        values = ", ".join(f"({', '.join(row)})" for row in cells)
         parts = f"SELECT * FROM values({d.literal(', '.join(types))}, {values})"
+    elif sql.language == "spark":
+        parts = f"SELECT * FROM VALUES {values} AS t({', '.join(names + others)})"
     else:
         parts = " UNION ALL ".join(
             f"SELECT {', '.join(f'{x} AS {n}' for x, n in zip(row, names + others, strict=True))}"
