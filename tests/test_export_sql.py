@@ -17,7 +17,6 @@ from sklearn.base import clone
 
 from calibkit import (
     AutoCalibrator,
-    HistogramBinningCalibrator,
     IsotonicCalibrator,
     PlattCalibrator,
     SplineCalibrator,
@@ -210,45 +209,12 @@ def clickhouse():
     return dbapi.connect()
 
 
-class SparkCursor:
-    """What the tests need of the DB-API."""
-
-    def __init__(self, session):
-        self.session = session
-
-    def cursor(self):
-        return self
-
-    def execute(self, sql):
-        self.frame = self.session.sql(sql)
-        self.description = [(name,) for name in self.frame.columns]
-
-    def fetchall(self):
-        return [tuple(row) for row in self.frame.collect()]
-
-
-@pytest.fixture(scope="module")
-def spark():
-    pyspark = pytest.importorskip("pyspark.sql", reason="PySpark is not installed: Spark's SQL")
-    if shutil.which("java") is None:
-        pytest.skip("Java is not installed: Spark's SQL is not run")
-    builder = pyspark.SparkSession.builder.master("local[1]")
-    session = builder.config("spark.ui.enabled", "false").getOrCreate()
-    yield SparkCursor(session)
-    session.stop()
-
-
-#: Classes of which the slow engine runs a map: other tests run all.
-FEW = (PlattCalibrator, IsotonicCalibrator, HistogramBinningCalibrator)
-
-
-@pytest.mark.parametrize("dialect", ["postgres", "clickhouse", "spark"])
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("dialect", ["postgres", "clickhouse"])
 def test_other_engines(dialect, request):
     connection = request.getfixturevalue(dialect)
     for program in (of_numbers(), of_vectors(3)):
         agrees(program, dialect, connection=connection)
-    for cls in FEW if dialect == "spark" else MAPS:
+    for cls in MAPS:
         for program in programs(cls)[: 5 if dialect == "postgres" else 1]:
             agrees(program, dialect, connection=connection)
 
