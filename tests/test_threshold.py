@@ -322,6 +322,19 @@ def test_guarantee_is_valid_for_few_values(share, error):
     assert broken <= limit(0.2)
 
 
+@pytest.mark.parametrize("settings", [{}, {"start": 0.7}, {"candidates": [0.7, 0.4]}])
+@pytest.mark.parametrize("size", [1, 5])
+def test_guarantee_on_the_border(size, settings):
+    """A few cells of ``benchmarks/proofs.py threshold``: rows of a group agree, errors are .1."""
+    rng, many, broken = np.random.default_rng(0), 60, 0
+    gate = RiskControlledThreshold(0.1, alpha=0.5, max_group_size=size, **settings)
+    for _ in range(many):
+        groups = np.repeat(np.arange(80), rng.integers(1, size + 1, 80))
+        p, wrong = rng.random(80)[groups], (rng.random(80) < 0.1001)[groups]
+        broken += quietly(gate, p, ~wrong, groups).feasible_
+    assert broken / many <= 0.5 + 3 * np.sqrt(0.25 / many)
+
+
 # -- groups ----------------------------------------------------------------------------------------
 
 
