@@ -284,7 +284,8 @@ def test_texts_in_a_column_of_numbers_give_null():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_literals_keep_every_digit(dialect):
-    for x in (0.1, 1 / 3, 5e-324, 1.7976931348623157e308, 12345678.000000002):
+    tiny = (7e-261, 1.3572340139188965e-292, 5.310874110858035e-81, 9.110516610487e-32, 5e-324)
+    for x in (0.1, 1 / 3, *tiny, 1.7976931348623157e308, 12345678.000000002):
         text = DIALECTS[dialect].number(x)
         if dialect == "sqlite":
             assert sqlite3.connect(":memory:").execute(f"SELECT {text}").fetchone() == (x,)
@@ -309,6 +310,8 @@ def test_refusals():
         to_sql(cal, dialect="postgre")
     with pytest.raises(InputError, match="the name of a result"):
         to_sql(cal, dialect="duckdb", table="t", keep="probability")
+    with pytest.raises(InputError, match="keep holds 'id' more than once; expected names that"):
+        to_sql(cal, dialect="duckdb", table="t", keep=["id", "a", "id"])
     steps = place(column(0), np.linspace(0, 1, 40_000))
     large = Program(1, {"probability": steps}, steps, {"name": "A", "inputs": ["x"]})
     with pytest.raises(InputError, match=r"20,000 characters.* Pass table"):

@@ -38,11 +38,13 @@ def _exponent(x: float) -> str:
 
 
 def _halves(x: float) -> str:
-    """A quotient that is exact: SQLite rounds about one of 15,000 long literals wrongly."""
+    """A quotient that is exact: SQLite rounds some literals wrongly, and one of 100 tiny ones."""
     text, (top, bottom) = _exponent(x), x.as_integer_ratio()
-    if len(text) < 18 or bottom == 1 or bottom > _POWER**2:
-        return text
-    return f"({top}*1.0/{bottom if bottom <= _POWER else f'{_POWER}/{bottom // _POWER}'})"
+    if bottom == 1 or x == _LEAST_LOG or (len(text) < 18 and bottom <= _POWER**2):
+        return text  # a bound of logarithms may be a little off
+    times, rest = divmod(bottom.bit_length() - 1, 62)
+    powers = [_POWER] * times + [1 << rest] * (rest > 0)
+    return f"({'/'.join([f'{top}*1.0', *map(str, powers)])})"
 
 
 #: What is written otherwise within quotes.
@@ -485,6 +487,7 @@ def to_sql(
     program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
     columns = _columns(column, program)
     kept = columns if keep is None else _texts("keep", keep)
+    _check_distinct("keep", kept)
     source = None if table is None else _texts("table", table, ".")
     _check_size(program)
     d, most = DIALECTS[dialect], _MOST_TEXT if source else _MOST_REPEATED
@@ -526,8 +529,16 @@ def _texts(name: str, value: str | Sequence[str], split: str | None = None) -> l
     return names
 
 
+def _check_distinct(name: str, names: list[str]) -> None:
+    if twice := [n for n, times in Counter(names).items() if times > 1]:
+        raise InputError(
+            f"{name} holds {few(twice)} more than once; expected names that differ. Pass each once."
+        )
+
+
 def _columns(column: str | Sequence[str] | None, program: Program) -> list[str]:
     columns = _texts("column", program.facts["inputs"] if column is None else column)
+    _check_distinct("column", columns)
     if len(columns) != program.n_inputs:
         raise InputError(
             f"column holds {len(columns)} names ({few(columns)}); expected {program.n_inputs}, "
