@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import binom
 
 from calibkit._numerics.exact import clopper_pearson
-from calibkit._numerics.totals import log_wealth, ratio_bounds, stakes
+from calibkit._numerics.totals import log_wealth, stakes, upper_rate
+
+
+def ratio_bounds(events, rows, cells, n_cells, size, tail):
+    """Lower and upper bounds of the rates of cells."""
+    others = upper_rate(rows - events, rows, cells, n_cells, size, tail)
+    return 1.0 - others, upper_rate(events, rows, cells, n_cells, size, tail)
 
 
 def test_wealth_is_the_product_of_bets():

@@ -72,18 +72,6 @@ def log_wealth(
     return out
 
 
-def ratio_bounds(
-    events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
-) -> tuple[FloatArray, FloatArray]:
-    """Lower and upper bounds of each cell's rate E[events of a group] / E[rows of a group].
-
-    ``events`` and ``rows`` have an entry for each group that has rows in a cell, and ``cells`` says
-    in which. Each bound is exceeded with a probability of at most ``tail``.
-    """
-    low = 1.0 - upper_rate(rows - events, rows, cells, n_cells, size, tail)
-    return low, upper_rate(events, rows, cells, n_cells, size, tail)
-
-
 def upper_rate(
     events: FloatArray,
     rows: FloatArray,
