@@ -459,8 +459,9 @@ def to_sql(
     Returns
     -------
     str
-        The SQL. Columns of a query's results are named "probability" (of the larger class; for K
-        classes "probability_" and the class), "label", "accept" or "decision".
+        The SQL, as an :class:`Exported`. Columns of a query's results are named "probability" (of
+        the larger class; for K classes "probability_" and the class), "label", "accept",
+        "decision", "promised", "quantiles_0" and so on, or "lower_bound".
 
     Raises
     ------
