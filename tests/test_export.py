@@ -321,6 +321,13 @@ def test_check_export_of_sql():
         assert check.bins_exact == (True if isinstance(cal, ScalingBinningCalibrator) else None)
 
 
+def test_check_export_of_a_column_with_the_name_of_its_result():
+    cal = fitted(PlattCalibrator())
+    for name, labels in (("probability", False), ("label", True)):
+        text = to_sql(cal, dialect="sqlite", column=name, labels=labels)
+        assert check_export(cal, text, n=500).passed
+
+
 def test_exports_can_be_pickled_and_copied():
     cal = fitted(PlattCalibrator())
     text = to_sql(cal, dialect="sqlite")

@@ -31,7 +31,8 @@ def run_sql(sql: Exported, rows: FloatArray, connection: Any = None) -> Results:
         cursor.execute(_with_rows(sql, batch))
         names = [d[0] for d in cursor.description]
         ordered = _ordered(cursor.fetchall(), names, sql.facts, batch)
-        for name, values in zip(names, zip(*ordered, strict=True), strict=True):
+        # Of a score and a result of the same name, the result is the last one.
+        for name, values in dict(zip(names, zip(*ordered, strict=True), strict=True)).items():
             found.setdefault(name, []).extend(values)
     out = {}
     for name, size in sql.facts["sizes"].items():
