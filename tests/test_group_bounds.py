@@ -168,12 +168,22 @@ def test_what_groups_are_refused():
         ({"groups": groups, "max_group_size": 2}, "largest group has 3 rows; expected at least 3"),
         ({"groups": np.zeros(len(y))}, "of one group; expected independent groups"),
         ({"groups": groups[1:]}, "shape"),
-        ({"groups": groups, "finite": False}, "different scores .* Bin the scores"),
+        ({"groups": groups, "finite": False}, r"continuous scores \(finite=False\); .* Bin them"),
     ):
         with pytest.raises(ValueError, match=words):
             certify(y, p, **told)
     many = rng.random(len(y))
-    with pytest.raises(ValueError, match=r"estimate\(metric, y_true, y_prob, groups"):
+    with pytest.raises(ValueError, match=r"estimate\(metric, y_true, y_prob, groups") as refused:
         certify(y, many, groups=groups)
+    assert f"(y_prob has {len(y)} different scores in {len(y)} rows)" in str(refused.value)
     with pytest.raises(TypeError, match="'weights'; expected rows of equal weight"):
         certify(y, p, groups=groups, weights=np.ones(len(y)))
+
+
+def test_sentences_of_wide_bounds():
+    hit = np.arange(4000) % 4 > 0
+    wrong = certify(hit, np.tile([0.05, 0.95], 2000), groups=np.arange(4000) // 8)
+    assert f"; a single one of the 2 outputs may be off by up to {wrong.max[1]:.3g}." in str(wrong)
+    few = certify([0, 1], [0.5, 0.5], groups=[0, 1], level=0.999)
+    assert f"; the only output may be off by up to {few.max[1]:.3g}." in str(few)
+    assert "At most 100% of new rows" in str(few)

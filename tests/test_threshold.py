@@ -552,7 +552,7 @@ def test_surest_outputs_that_are_wrong_stop_the_sequence():
     gate = quietly(RiskControlledThreshold(0.1), p, correct)
     assert not gate.feasible_
     assert gate.best_.bound < 0.1
-    assert "a higher one fails: too many of the outputs with the highest signal are wrong" in str(
+    assert "a higher one fails: it accepts too few outputs, or too many of them are wrong" in str(
         gate
     )
 
@@ -626,6 +626,23 @@ def test_hostile_data(data, message):
         RiskControlledThreshold().fit(**data)
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_advice_if_the_start_accepts_too_few_outputs(size):
+    p = np.linspace(0, 0.99, 4000)
+    groups = None if size == 1 else np.arange(4000) // size
+    for start, accepted in ((1.0, 0), (p[-4], 4)):
+        gate = RiskControlledThreshold(0.1, start=start)
+        with pytest.warns(CalibrationWarning, match="nothing is accepted"):
+            gate.fit(p, np.ones(4000, dtype=int), groups)
+        assert gate.best_.bound < 0.1
+        if accepted == 0:  # no number of outputs helps
+            assert gate.best_.n_needed is None
+            assert "Alone it would pass" in str(gate)
+            assert "it accepts too few outputs" in str(gate)
+        else:  # 22 outputs at the start, all of them correct, would pass
+            assert gate.best_.n_needed >= 22 / 4 * len(p) / size
+
+
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
@@ -639,6 +656,7 @@ def test_hostile_data(data, message):
         ({"start": np.nan, "scale": "score"}, ValueError, "start=nan"),
         ({"candidates": 0.9}, ValueError, "candidates=0.9; expected a list of thresholds"),
         ({"candidates": []}, ValueError, r"candidates=\[\]; expected a list of thresholds"),
+        ({"candidates": np.array(0.9)}, ValueError, "expected a list of thresholds"),
         ({"candidates": [0.5, 2]}, ValueError, r"candidates\[1\]=2"),
         ({"start": 0.5, "candidates": [0.5]}, ValueError, "start and candidates were passed"),
     ],

@@ -171,16 +171,15 @@ At most 0.14% of new rows have an output that did not occur here.
             f"{_least(self.l1[0])} to {self.l1[1]:.3g} on average (l1; root mean square "
             f"{_least(self.l2[0])} to {self.l2[1]:.3g})"
         )
-        n = f"{len(self.value):,} outputs"
+        n = len(self.value)
         if self.says_largest:
-            text += f", and none of the {n} by more than {self.max[1]:.3g}."
+            text += f", and none of the {n:,} outputs by more than {self.max[1]:.3g}."
         else:
-            text += f"; there are too few rows to bound each of the {n}."
+            of = "the only output" if n == 1 else f"a single one of the {n:,} outputs"
+            text += f"; {of} may be off by up to {self.max[1]:.3g}."
         if self.unseen > 0:
-            text += (
-                f" At most {100 * self.unseen:.2g}% of new rows have an output that did not occur "
-                "here."
-            )
+            most = float(f"{100 * self.unseen:.2g}")
+            text += f" At most {most:g}% of new rows have an output that did not occur here."
         return text + self._note()
 
     def _note(self) -> str:
@@ -398,12 +397,14 @@ def certify_rows(
     n, events = (np.bincount(cells, each).astype(np.float64) for each in (None, y))
     sure = looks_finite(n) if settings.finite is None else settings.finite
     if not sure or len(value) > _MOST_GROUPED:
+        why = "finite=False"
+        if settings.finite is not False:
+            why = f"y_prob has {len(value):,} different scores in {len(p):,} rows"
         raise InputError(
-            f"groups, and {len(value):,} different scores in {len(p):,} rows; expected at most "
-            f"{_MOST_GROUPED:,} that nearly all rows share: for continuous scores there is no "
-            "bound from dependent rows. Bin the scores, for instance with "
-            "ScalingBinningCalibrator(n_bins=10), or use estimate(metric, y_true, y_prob, "
-            "groups=...) for approximate intervals."
+            f"groups with continuous scores ({why}); expected at most {_MOST_GROUPED:,} scores "
+            "that occur again and again. With groups there is no bound for continuous scores. Bin "
+            "them, for instance with ScalingBinningCalibrator(n_bins=10), or use estimate(metric, "
+            "y_true, y_prob, groups=...) for approximate intervals."
         )
     codes, size = settings.groups
     counts = group_counts(value, cells, y, codes)

@@ -328,6 +328,12 @@ def factor_needed(rows: Rows, known: list[Sequence] | None) -> tuple[float, int]
     return None if place < 0 else (_STEP**steps, place)
 
 
+def factor_to_pass(rows: Rows, place: int, level: float) -> float:
+    """About how many times as many rows a threshold needs to pass by itself; NaN if too many."""
+    tried = (_STEP**k for k in range(_MOST_STEPS))
+    return next((f for f in tried if rows.p_values(f, np.array([place]))[0] <= level), np.nan)
+
+
 def accepted_counts(
     values: FloatArray, wrong: IntArray, tested: FloatArray | None = None
 ) -> tuple[FloatArray, IntArray, IntArray]:

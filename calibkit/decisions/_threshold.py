@@ -31,6 +31,7 @@ from .._numerics.risk_control import (
     Sequence,
     accepted_counts,
     factor_needed,
+    factor_to_pass,
     last_passed,
     shared_out,
     start_ranks,
@@ -298,7 +299,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             check_real("start", self.start, low=low, high=high)
         if self.candidates is not None:
             listed = isinstance(self.candidates, (tuple, list, np.ndarray))
-            if not listed or not len(self.candidates):
+            if not listed or not np.size(self.candidates) or not np.ndim(self.candidates):
                 raise InputError(
                     f"candidates={spelled(self.candidates)}; expected a list of thresholds, such "
                     "as [0.9, 0.8, 0.7]."
@@ -401,9 +402,12 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         else:
             factor, i = reached
             if factor == 1.0:  # it passes by itself, but a higher threshold has failed
-                above = slice(sequences[0].first, i)
-                wrong_on_top = (rows.wrong > self.max_error * rows.n)[above].any()
+                first = sequences[0].first
+                wrong_on_top = (rows.wrong > self.max_error * rows.n)[first:i].any()
                 factor = np.nan if wrong_on_top else _MORE
+                if known is not None and len(known) == 1:  # the only start may accept too few
+                    at_start = factor_to_pass(rows, first, self.alpha)
+                    factor = float(np.maximum(factor, at_start))  # NaN if one of them is
             n_units = self.n_outputs_ if self.n_groups_ is None else self.n_groups_
             needed = None if np.isnan(factor) else _rounded(int(factor * n_units))
         n, bound = int(rows.n[i]), rows.upper(i, self.alpha)
@@ -501,7 +505,7 @@ def _reachable(best: Reachable, n_tested: int, grouped: bool, scale: str, max_er
     if best.n_needed is None and best.bound <= max_error:
         return text + (
             "Alone it would pass, but thresholds are tested from high to low, and a higher one "
-            "fails: too many of the outputs with the highest signal are wrong."
+            "fails: it accepts too few outputs, or too many of them are wrong."
         )
     if best.n_needed is None and best.error <= max_error:
         return text + "There are too few outputs to tell whether more of them would help."

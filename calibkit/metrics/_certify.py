@@ -211,9 +211,9 @@ def rows_to_certify(
 ) -> int:
     """Compute how many labeled rows :func:`certify` needs for an upper bound of ``error``.
 
-    Use it before you collect labels. The number is for a perfectly calibrated model with ``n_bins``
-    equally frequent outputs; a miscalibrated model needs more rows. It is not about
-    ``certify_bins`` of histogram binning, which uses the rows of ``fit``.
+    Use it before you collect labels. The number is for independent rows and a perfectly calibrated
+    model with ``n_bins`` equally frequent outputs; rows in groups and a miscalibrated model need
+    more. It is not about ``certify_bins`` of histogram binning, which uses the rows of ``fit``.
 
     Parameters
     ----------
