@@ -179,9 +179,8 @@ def calls() -> dict[str, Callable[[], Any]]:
     out["certify(a table with weights)"] = lambda: calibkit.certify(weighted)
     fractions = calibkit.ScoreTable.from_arrays(np.full(len(Y), 0.25), P)
     out["certify(a table with fractions)"] = lambda: calibkit.certify(fractions)
-    told = {"y_true": np.arange(40) % 2, "y_prob": np.linspace(0.1, 0.9, 40)}
-    pairs = np.arange(40) // 2
-    out["certify(continuous scores in groups)"] = lambda: calibkit.certify(**told, groups=pairs)
+    pairs = np.arange(len(Y)) // 2
+    out["certify(continuous scores in groups)"] = lambda: calibkit.certify(Y, P, groups=pairs)
     out["ScoreTable + another"] = lambda: calibkit.ScoreTable.from_arrays(Y, P) + merged[0]
     out["to_dict(unfitted)"] = lambda: calibkit.to_dict(merged[1])
     return out

@@ -406,8 +406,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
                 wrong_on_top = (rows.wrong > self.max_error * rows.n)[first:i].any()
                 factor = np.nan if wrong_on_top else _MORE
                 if known is not None and len(known) == 1:  # the only start may accept too few
-                    at_start = factor_to_pass(rows, first, self.alpha)
-                    factor = float(np.maximum(factor, at_start))  # NaN if one of them is
+                    factor = float(np.maximum(factor, factor_to_pass(rows, first, self.alpha)))
             n_units = self.n_outputs_ if self.n_groups_ is None else self.n_groups_
             needed = None if np.isnan(factor) else _rounded(int(factor * n_units))
         n, bound = int(rows.n[i]), rows.upper(i, self.alpha)
