@@ -9,6 +9,7 @@ from calibkit import (
     IdentityCalibrator,
     OneVsRestCalibrator,
     ScalingBinningCalibrator,
+    ScoreTable,
     TopLabelCalibrator,
     certify,
 )
@@ -172,6 +173,8 @@ def test_what_groups_are_refused():
     ):
         with pytest.raises(ValueError, match=words):
             certify(y, p, **told)
+    with pytest.raises(ValueError, match="max_group_size=3 without groups"):
+        certify(ScoreTable.from_arrays(y, p), max_group_size=3)
     many = rng.random(len(y))
     with pytest.raises(ValueError, match=r"estimate\(metric, y_true, y_prob, groups") as refused:
         certify(y, many, groups=groups)

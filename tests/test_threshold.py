@@ -651,6 +651,7 @@ def test_advice_if_the_start_accepts_too_few_outputs(size):
         ({"alpha": 1.0}, ValueError, "alpha=1.0"),
         ({"scale": "log"}, ValueError, "scale='log'; expected one of"),
         ({"max_group_size": 0}, ValueError, "max_group_size=0"),
+        ({"max_group_size": 3}, ValueError, "max_group_size=3 without groups; expected both"),
         ({"start": 1.5}, ValueError, r"start=1.5; expected a number in \[0, 1\]"),
         ({"start": "high"}, TypeError, "start='high'"),
         ({"start": np.nan, "scale": "score"}, ValueError, "start=nan"),

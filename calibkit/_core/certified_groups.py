@@ -40,7 +40,7 @@ def grouping(groups: Any, max_group_size: Any, n: int) -> Grouping | None:
         )
     if most == n > 1:
         raise InputError(
-            f"all {n} rows are of one group; expected independent groups, because rows of one "
+            f"all {n:,} rows are of one group; expected independent groups, because rows of one "
             "group may depend on each other. Use rows of more groups."
         )
     return None if size == 1 else Grouping(codes, size)

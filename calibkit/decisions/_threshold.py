@@ -110,13 +110,14 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         Scale of ``p``: a probability, log-odds, or any other number that is higher for outputs
         more likely to be correct. Only the order matters; ``scale`` is used only to check ``p``.
     start : float, optional
-        Threshold at which the tests start, on the scale of ``p``: one that you are fairly sure has
-        the guarantee, and that accepts many outputs. Choose it without the labels in ``fit``.
+        Threshold at which the tests start, on the scale of ``p``. If it fails, nothing is accepted:
+        take one that is surely high enough, but accepts many outputs. Choose it without the labels
+        in ``fit``.
     candidates : list of float, optional
         The only thresholds to test, from high to low. Choose them without the labels in ``fit``.
     max_group_size : int, optional
         Largest number of outputs that a group can have, such as the samples drawn per problem. Set
-        it if group sizes vary. Default: the size of the largest group in the data.
+        it if group sizes vary, and pass ``groups`` to ``fit``. Default: the largest in the data.
 
     Attributes
     ----------
@@ -276,7 +277,7 @@ class RiskControlledThreshold(Traced, BaseEstimator):
         if not len(values):
             raise InputError("p is NaN for all outputs; expected at least one number.")
         codes = np.arange(len(values)) if g is None else np.unique(g, return_inverse=True)[1]
-        size = self._largest(codes)
+        size = _largest(codes, self.max_group_size, g is not None)
         starts = self._starts(unlabeled, int(codes.max()) + 1, size)
         # Sorted within groups too, so that sums do not depend on the order of the rows.
         order = np.lexsort((wrong, codes, -values))
@@ -306,16 +307,6 @@ class RiskControlledThreshold(Traced, BaseEstimator):
                 )
             for i, value in enumerate(self.candidates):
                 check_real(f"candidates[{i}]", value, low=low, high=high)
-
-    def _largest(self, codes: IntArray) -> int:
-        """The largest number of outputs that a group can have."""
-        largest = int(np.bincount(codes).max())
-        if self.max_group_size is not None and self.max_group_size < largest:
-            raise InputError(
-                f"max_group_size={self.max_group_size}, and the largest group has {largest} "
-                f"outputs; expected at least {largest}."
-            )
-        return self.max_group_size or largest
 
     def _starts(self, unlabeled: Any, n_groups: int, size: int) -> FloatArray | None:
         """Thresholds at which sequences begin, from high to low; None if none is known."""
@@ -491,6 +482,22 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             f"{self.n_outputs_:,} outputs are accepted; {self.error_:.2%} of them are wrong."
             f"{tested}"
         )
+
+
+def _largest(codes: IntArray, most: int | None, grouped: bool) -> int:
+    """The largest number of outputs that a group can have."""
+    largest = int(np.bincount(codes).max())
+    if most is not None and not grouped:
+        raise InputError(
+            f"max_group_size={most} without groups; expected both. Pass the group of each output "
+            "to fit as groups, or leave out max_group_size."
+        )
+    if most is not None and most < largest:
+        raise InputError(
+            f"max_group_size={most}, and the largest group has {largest} outputs; expected at "
+            f"least {largest}."
+        )
+    return most or largest
 
 
 def _reachable(best: Reachable, n_tested: int, grouped: bool, scale: str, max_error: float) -> str:

@@ -173,6 +173,7 @@ def certify(
     if isinstance(y_true, ScoreTable):
         refuse_beside_table(y_prob, None, pos_label, classes, groups)
         refuse_kind(kind)
+        grouping(None, max_group_size, 0)
         if y_true.weighted:
             raise InputError(
                 "the table has weighted rows; expected rows of equal weight, because an effective "
