@@ -1,6 +1,7 @@
 """The command ``calibkit export``."""
 
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -30,8 +31,9 @@ def test_output_is_that_of_the_library(files):
     base, cal = files
     sql = run("export", base / "two.json", "--to", "sql", "--dialect", "sqlite", "--column", "p")
     assert sql.stdout == to_sql(cal, dialect="sqlite", column="p") + "\n"
-    row = sqlite3.connect(":memory:").execute(f"SELECT {sql.stdout} FROM (SELECT 0.3 AS p)")
-    assert row.fetchone()[0] == pytest.approx(cal.predict_proba([0.3])[0, 1], abs=1e-12)
+    with closing(sqlite3.connect(":memory:")) as database:
+        row = database.execute(f"SELECT {sql.stdout} FROM (SELECT 0.3 AS p)").fetchone()
+    assert row[0] == pytest.approx(cal.predict_proba([0.3])[0, 1], abs=1e-12)
     out = run("export", base / "two.json", "--to", "python", "--labels", "-o", base / "f.py").stdout
     text = (base / "f.py").read_text()
     assert text.strip() == to_python(cal, labels=True).strip()

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 import warnings
+from contextlib import closing
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -233,32 +234,36 @@ def test_parsed_by_sqlglot(dialect):
 # -- names, types and refusals ------------------------------------------------------------------
 
 
+@pytest.fixture
+def sqlite():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        yield connection
+
+
 @pytest.mark.parametrize("name", ['a"b', "a b", "Ünï 💡", '"); DROP TABLE t; --', "x0", "k'\\"])
-def test_names_are_quoted(name):
+def test_names_are_quoted(name, sqlite):
     quoted = '"' + name.replace('"', '""') + '"'
-    connection = sqlite3.connect(":memory:")
-    connection.execute(f"CREATE TABLE {quoted} ({quoted} REAL, id INTEGER)")
-    connection.execute(f"INSERT INTO {quoted} VALUES (0.25, 7), (NULL, 8)")
+    sqlite.execute(f"CREATE TABLE {quoted} ({quoted} REAL, id INTEGER)")
+    sqlite.execute(f"INSERT INTO {quoted} VALUES (0.25, 7), (NULL, 8)")
     cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
     want = cal.predict_proba([0.25])[0, 1]
     text = to_sql(cal, dialect="sqlite", column=name)
-    found = connection.execute(f"SELECT {text} FROM {quoted}").fetchall()
+    found = sqlite.execute(f"SELECT {text} FROM {quoted}").fetchall()
     query = to_sql(cal, dialect="sqlite", column=name, table=[name], keep=["id", name])
-    rows = connection.execute(query).fetchall()
+    rows = sqlite.execute(query).fetchall()
     assert found == [(pytest.approx(want, abs=1e-15),), (None,)]
     assert rows == [(7, 0.25, pytest.approx(want, abs=1e-15)), (8, None, None)]
 
 
-def test_a_column_that_does_not_exist_is_an_error():
+def test_a_column_that_does_not_exist_is_an_error(sqlite):
     """SQLite takes "name" for a text where there is no such column, and a text gives NULL."""
     cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE t (score REAL)")
+    sqlite.execute("CREATE TABLE t (score REAL)")
     text = to_sql(cal, dialect="sqlite", column="scores")
     query = to_sql(cal, dialect="sqlite", column="scores", table="t")
     for wrong in (f"SELECT {text} FROM t", query):
         with pytest.raises(sqlite3.OperationalError, match="no such column: scores"):
-            connection.execute(wrong)
+            sqlite.execute(wrong)
 
 
 @pytest.mark.parametrize(("column", "keep"), [("k0", "id"), ("p", "v0"), ("k1", "k0"), ("x", "x0")])
@@ -273,22 +278,21 @@ def test_columns_with_the_names_of_shared_values(column, keep, clickhouse):
     assert (kept, found) == (0.9, pytest.approx(cal.predict_proba([0.25])[0, 1], abs=1e-15))
 
 
-def test_texts_in_a_column_of_numbers_give_null():
+def test_texts_in_a_column_of_numbers_give_null(sqlite):
     sql = to_sql(IsotonicCalibrator().fit([0.1, 0.9], [0, 1]), dialect="sqlite", column="p")
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE t (p)")
-    connection.executemany("INSERT INTO t VALUES (?)", [("",), ("n/a",), (1,), (0.1,)])
-    found = connection.execute(f"SELECT {sql} FROM t").fetchall()
+    sqlite.execute("CREATE TABLE t (p)")
+    sqlite.executemany("INSERT INTO t VALUES (?)", [("",), ("n/a",), (1,), (0.1,)])
+    found = sqlite.execute(f"SELECT {sql} FROM t").fetchall()
     assert found == [(None,), (None,), (0.75,), (0.25,)]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_literals_keep_every_digit(dialect):
+def test_literals_keep_every_digit(dialect, sqlite):
     tiny = (7e-261, 1.3572340139188965e-292, 5.310874110858035e-81, 9.110516610487e-32, 5e-324)
     for x in (0.1, 1 / 3, *tiny, 1.7976931348623157e308, 12345678.000000002):
         text = DIALECTS[dialect].number(x)
         if dialect == "sqlite":
-            assert sqlite3.connect(":memory:").execute(f"SELECT {text}").fetchone() == (x,)
+            assert sqlite.execute(f"SELECT {text}").fetchone() == (x,)
         else:
             assert float(re.search(r"(?<!t)[\d.]+e-?\d+", text)[0]) == x
 

@@ -269,7 +269,8 @@ def _limits(curves: list[tuple[Any, ScoreTable]], scale: str) -> tuple[float, fl
         found = found[(found > 0.0) & (found < 1.0)]
         ends = np.minimum([found.min(initial=0.4), 1.0 - found.max(initial=0.6)], 0.4)
         least = max(_FARTHEST, 0.3 / max(table.n_rows for _, table in curves))  # shows no events
-        low, high = 10.0 ** np.floor(np.log10(np.maximum(ends, least)))
+        # Python's powers of ten are those of the literals; NumPy's depend on the processor.
+        low, high = (10.0 ** int(k) for k in np.floor(np.log10(np.maximum(ends, least))))
         return float(low), float(1.0 - high)
     if found.max() < _CORNER:
         return 0.0, _round_up(found.max())
@@ -280,6 +281,6 @@ def _limits(curves: list[tuple[Any, ScoreTable]], scale: str) -> tuple[float, fl
 
 def _round_up(value: float) -> float:
     """Round up to 1, 2, 3, 4, 5, 6 or 8 times a power of ten, so that both ends get ticks."""
-    power = 10.0 ** np.floor(np.log10(max(value, 1e-9)))
+    power = 10.0 ** int(np.floor(np.log10(max(value, 1e-9))))
     steps = np.array([1, 2, 3, 4, 5, 6, 8, 10]) * power
     return float(min(steps[steps >= value][0], 1.0))

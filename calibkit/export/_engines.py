@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ def run_sql(sql: Exported, rows: FloatArray, connection: Any = None) -> Results:
     The scores are written into the query itself: nothing is created in the database.
     ``connection`` is one of the DB-API; SQLite and DuckDB need none.
     """
-    cursor = (connection or _CONNECT[sql.language]()).cursor()
+    if connection is None:
+        with closing(_CONNECT[sql.language]()) as own:
+            return run_sql(sql, rows, own)
+    cursor = connection.cursor()
     found: dict[str, list[Any]] = {}
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]

@@ -477,11 +477,12 @@ def to_sql(
     >>> cal = HistogramBinningCalibrator(n_bins=2, smoothing=0)
     >>> cal = cal.fit([0.1, 0.2, 0.6, 0.9], [0, 0, 0, 1])
     >>> sql = to_sql(cal, dialect="sqlite", column="p")
-    >>> rows = sqlite3.connect(":memory:").execute(
+    >>> database = sqlite3.connect(":memory:")
+    >>> database.execute(
     ...     f"SELECT p, {sql} FROM (SELECT 0.3 AS p UNION ALL SELECT 0.7 UNION ALL SELECT NULL)"
-    ... )
-    >>> rows.fetchall()
+    ... ).fetchall()
     [(0.3, 0.0), (0.7, 0.5), (None, None)]
+    >>> database.close()
     """
     check_choice("dialect", dialect, DIALECTS)
     check_flag("labels", labels)

@@ -130,6 +130,7 @@ class FromSql:
         >>> tables = ScoreTable.from_sql(games, query, label="won", score="model", by="league")
         >>> {league: t.n_rows for league, t in tables.items()}
         {'A': 2, 'B': 1}
+        >>> games.close()
         """
         check_choice("weights", weights, WEIGHTS)
         for name, value, high in (("n_bins", n_bins, 10_000), ("n_cells", n_cells, 1_000_000)):
