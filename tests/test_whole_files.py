@@ -48,6 +48,7 @@ WRITERS = {
         "--output",
         "out.parquet",
     ),
+    "export": (["export", "cal.json", "--to", "python"], "--output", "out.py"),
     "report": (["report", "t.csv", *PY, *BINS], "--plot", "out.png"),
     "choose": (["choose", "t.csv", *PY, "--calibrators", "platt"], "--plot", "out.png"),
     "stream": (["stream", "t.csv", *PY], "--plot", "out.png"),
@@ -116,7 +117,8 @@ def test_every_command_that_writes_is_there():
     assert known <= found
 
 
-WORDS = ("fit", "choose", "apply", "report", "stream", "demo", "codegen", "policy", "decide")
+WORDS = ("fit", "choose", "apply", "export", "report", "stream", "demo")
+WORDS += ("codegen", "policy", "decide")
 
 
 def test_a_link_stays_and_so_does_the_mode(tmp_path):
