@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import comb
+from math import comb, log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,8 +309,8 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
     """
     total, missing = float(n.sum()), 0 if n_outputs is None else max(n_outputs - len(n), 0)
     if n_outputs is not None:
-        sets = float(np.log(comb(n_outputs, missing))) if missing else 0.0
-        return float(-np.expm1((np.log(failure) - sets) / total)) if missing else 0.0
+        sets = log(comb(n_outputs, missing))
+        return float(-np.expm1((log(failure) - sets) / total)) if missing else 0.0
     counts = n.astype(np.int64)
     rng = np.random.default_rng(seed)
     if total < _MOST_DRAWN:

@@ -11,7 +11,7 @@ no loss for their number.
 
 from __future__ import annotations
 
-from math import comb
+from math import comb, exp, log
 from typing import NamedTuple
 
 import numpy as np
@@ -219,8 +219,9 @@ def _unseen(
         missing = n_outputs - len(counts.value)
         if missing <= 0:
             return 0.0
-        sets = float(np.log(comb(n_outputs, missing)))
-        new, tail = np.zeros_like(m), float(np.exp(np.log(failure) - sets))
+        new, tail = np.zeros_like(m), exp(log(failure) - log(comb(n_outputs, missing)))
+        if tail < 1e-300:
+            return 1.0
     else:
         half = np.random.default_rng(seed).random(len(m)) < 0.5
         known = np.bincount(counts.cells, half[counts.groups], len(counts.value)) > 0
