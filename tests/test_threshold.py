@@ -414,6 +414,16 @@ def places_of_groups(max_error, alpha):
     return places
 
 
+def test_a_start_that_may_be_above_all_scores_proves_nothing():
+    """A few groups of 24 outputs may hold all that is above, and none of them may be here."""
+    p, correct, groups = np.full(400, 0.9), np.ones(400), np.arange(400)
+    for size, proved in ((4, True), (24, False)):
+        gate = RiskControlledThreshold(0.5, max_group_size=size)
+        assert quietly(gate, p, correct, groups).feasible_ == proved
+    gate = RiskControlledThreshold(0.5, max_group_size=24, start=0.8)
+    assert gate.fit(p, correct, groups).feasible_
+
+
 def test_more_outputs_of_each_group_prove_more():
     shares = np.zeros((2, 6))
     for seed in range(6):

@@ -255,9 +255,11 @@ class Groups(Rows):
                 break
             # Below the next start's highest place, and from its lowest one on, bets win.
             won = self._won(first, -1.0, q, _START * alpha, factor)
-            first += 1 + (int(np.argmin(won)) if not won.all() else len(won))
+            first += int(np.argmin(won)) if not won.all() else len(won)
+            if first < 0:  # it may be above all rows
+                break
             won = self._won(least, 1.0, q, _START * alpha, factor)
-            least += 1 + (int(np.argmax(won)) if won.any() else len(won))
+            least += int(np.argmax(won)) if won.any() else len(won)
             sequences.append(Sequence(first, least, (1.0 - 2.0 * _START) * alpha))
             if least >= len(self.n):
                 break
@@ -266,11 +268,12 @@ class Groups(Rows):
     def _won(self, after: int, sign: float, q: float, tail: float, factor: float) -> np.ndarray:
         """Whether bets that more (or less) than a share q lies between two thresholds win.
 
-        The first is that at place ``after``, or above all rows, the others are those below it.
+        The first is that at place ``after``, or above all rows; the others are it and those below.
         """
         above = int(self.n[after]) if after >= 0 else 0
         below = self.total - np.bincount(self.codes[:above], minlength=len(self.total))
-        rest, ends = self.codes[above:], self.n[after + 1 :] - above
+        rest = self.codes[above:]
+        ends = np.append(0, self.n[after + 1 :] - above)
         n_groups = np.full(len(ends), round(factor * len(self.total)))
         stake = stakes(n_groups, q if sign < 0 else 1.0 - q, self.size, tail)
         x = np.full(len(rest), sign)
