@@ -34,7 +34,7 @@ from scipy.special import bdtr, bdtrc, bdtrik, betainccinv
 
 from .._typing import FloatArray, IntArray
 from .exact import at_most, upper_bound
-from .totals import log_wealth, stakes, upper_rate
+from .totals import log_wealth, stakes, upper_rates
 
 #: Parts of a sequence's share of alpha for the two ways in which its start may be elsewhere than
 #: its ranks say.
@@ -229,9 +229,13 @@ class Groups(Rows):
         accepted = np.bincount(self.codes[top]).astype(np.float64)
         wrong = np.rint(self.max_error * accepted - np.bincount(self.codes[top], self._gain[top]))
         some = accepted > 0
-        cells = np.zeros(np.count_nonzero(some), dtype=np.int64)
-        found = upper_rate(wrong[some], accepted[some], cells, 1, self.size, tail, self.alpha)
-        return float(found[0])
+        n_groups = np.array([np.count_nonzero(some)])
+
+        def planned(rate: FloatArray) -> FloatArray:
+            return stakes(n_groups, rate, self.size, self.alpha)
+
+        cells = np.zeros(n_groups, dtype=np.int64)
+        return float(upper_rates(wrong[some], accepted[some], cells, 1, tail, planned)[0])
 
     def most_promising(self) -> int:
         """Of up to 64 thresholds."""
