@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._core.certified_groups import largest_group
 from .._core.columns import in_class_order
 from .._core.errors import InputError
 from .._core.inputs import check_lengths, validate_scores
@@ -276,8 +277,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         if not len(values):
             raise InputError("p is NaN for all outputs; expected at least one number.")
-        codes = np.arange(len(values)) if g is None else np.unique(g, return_inverse=True)[1]
-        size = _largest(codes, self.max_group_size, g is not None)
+        codes = None if g is None else np.unique(g, return_inverse=True)[1]
+        size = largest_group(codes, self.max_group_size, "output")
+        codes = np.arange(len(values)) if codes is None else codes
         starts = self._starts(unlabeled, int(codes.max()) + 1, size)
         # Sorted within groups too, so that sums do not depend on the order of the rows.
         order = np.lexsort((wrong, codes, -values))
@@ -482,22 +484,6 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             f"{self.n_outputs_:,} outputs are accepted; {self.error_:.2%} of them are wrong."
             f"{tested}"
         )
-
-
-def _largest(codes: IntArray, most: int | None, grouped: bool) -> int:
-    """The largest number of outputs that a group can have."""
-    largest = int(np.bincount(codes).max())
-    if most is not None and not grouped:
-        raise InputError(
-            f"max_group_size={most} without groups; expected both. Pass the group of each output "
-            "to fit as groups, or leave out max_group_size."
-        )
-    if most is not None and most < largest:
-        raise InputError(
-            f"max_group_size={most}, and the largest group has {largest} outputs; expected at "
-            f"least {largest}."
-        )
-    return most or largest
 
 
 def _reachable(best: Reachable, n_tested: int, grouped: bool, scale: str, max_error: float) -> str:
