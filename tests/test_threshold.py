@@ -166,6 +166,13 @@ def test_sequence_stops_where_it_must():
     assert last_passed(p[:10], n[:10] < 0, sequences)[0] == -1
 
 
+def test_how_many_outputs_the_first_sequence_needs():
+    """As the docstring says."""
+    least = [sequences_of(np.arange(1, n + 1), 0.05, 0.1)[0].least + 1 for n in (200, 500, 1000)]
+    apart = Rows(np.arange(1, 5001), np.zeros(5000, int), 0.05, 0.1).sequences()
+    assert [*least, apart[0].least + 1] == [87, 125, 208, 256]
+
+
 def test_later_sequences_find_what_the_first_does_not():
     n = np.arange(1, 2001)
     wrong = np.minimum(n, 30)  # the thirty surest are wrong, all others right

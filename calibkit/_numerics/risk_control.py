@@ -4,7 +4,7 @@ Thresholds are tested from high to low, each at the same alpha, until one fails:
 hypothesis of a sequence that was fixed beforehand is rejected with at most that probability. The
 sequence must not begin where nothing can be proved, nor at a place that the labeled rows choose. If
 no start is known, it begins at the upper q-quantile of the population's scores: a fixed place,
-unknown, but not below the threshold ``first`` and not above ``least`` except with small
+unknown, but not above the threshold ``first`` and not below ``least`` except with small
 probabilities. So tests run from ``first`` on, and what they show is used from ``least`` on.
 
 Later sequences begin further down, for scores whose topmost rows are wrong too often: each at a

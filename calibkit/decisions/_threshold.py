@@ -182,12 +182,13 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     ``max_error - wrong`` over a group's accepted outputs, its mean is at most 0 where the
     guarantee does not hold. It is at least ``-max_group_size * (1 - max_error)``, so a bet with a
     fixed small enough stake s multiplies its money by ``1 + s * x >= 0`` for each group, by at most
-    1 on average. One divided by the product is a p-value: it exceeds ``1 / alpha`` with a
-    probability of at most alpha (Markov's inequality). All outputs count, and neither their order
-    nor a seed matters. The guarantee is about outputs, so large groups count more. Bets need more
-    groups than an exact binomial test would if the outputs of a problem are all correct or all
-    wrong, and know the start less precisely; then pass ``start`` or ``unlabeled``. Groups of one
-    output are tested as without groups.
+    1 on average. The product of all groups exceeds ``1 / alpha`` with a probability of at most
+    alpha (Markov's inequality), so one divided by it is a p-value. All outputs count, and neither
+    their order nor a seed matters. The guarantee is about outputs, so large groups count more. If
+    the outputs of a problem are all correct or all wrong, bets need more groups than an exact
+    binomial test. They also know the start less precisely, above all where most groups are far
+    smaller than ``max_group_size``; then pass ``start`` or ``unlabeled``. Groups of one output are
+    tested as without groups.
 
     You may calibrate the signal before, with a calibrator fitted on other outputs (or problems). An
     increasing calibrator accepts the same outputs. Do not pass out-of-fold probabilities: each fold
