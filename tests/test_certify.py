@@ -211,6 +211,15 @@ def test_region_holds_the_truth_and_bounds_are_sharp():
         assert means.max() > 0.7 * high
 
 
+def test_the_other_label_has_the_same_bounds():
+    """Of labels and outputs that are turned around: outputs that are too high become too low."""
+    p = np.repeat([0.3, 0.6, 0.9], 2000)
+    y = (np.arange(6000) % 2000 < np.repeat([400, 1000, 1600], 2000)).astype(int)
+    found, turned = certify(y, p), certify(1 - y, 1 - p)
+    for norm in ("l1", "l2", "max"):
+        np.testing.assert_allclose(getattr(found, norm), getattr(turned, norm), rtol=1e-9)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 60, 700, 20_000, 10**6])
 def test_costs_are_below_the_exact_ones(n):
     """Also between the points of the grid; and they are nearly exact there."""
@@ -394,6 +403,18 @@ def test_certify_knows_how_many_outputs_there_are():
     # comb(10, 5) sets of outputs, each unseen with a chance of (1 - e)^n.
     expected = 1 - (0.1 * 0.05 / 5 / 252) ** (1 / len(low))
     assert found.unseen == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("n_bins", [200, 2000])
+def test_most_outputs_of_many_did_not_occur(n_bins):
+    """There are more sets of them than an integer of NumPy can count."""
+    rng = np.random.default_rng(0)
+    p = rng.random(4000)
+    y = (rng.random(4000) < p).astype(int)
+    cal = HistogramBinningCalibrator(n_bins=n_bins).fit(p, y)
+    seen = p < 0.1
+    for groups in (None, np.arange(seen.sum()) // 2):
+        assert 0.05 < cal.certify(p[seen], y[seen], groups=groups).unseen <= 1.0
 
 
 def test_class_wise_certificate_averages_the_classes():

@@ -14,7 +14,7 @@ from calibkit import (
     certify,
 )
 from calibkit._numerics import group_bounds as numerics
-from calibkit._numerics.group_bounds import group_bounds, group_counts, least_mean, upper_rates
+from calibkit._numerics.group_bounds import group_bounds, group_counts, least_mean, rate_bounds
 
 NORMS = ("l1", "l2", "max")
 
@@ -73,7 +73,7 @@ def test_bounds_of_rates_fail_rarely_by_brute_force(n_groups, tail):
     rng, kinds = np.random.default_rng(0), np.array([[0, 1], [1, 1], [0, 3], [3, 3]])
     samples = np.array(list(itertools.product(range(4), repeat=n_groups)))
     cells = np.zeros(n_groups, int)
-    found = [upper_rates(*kinds[s].T.astype(float), cells, 1, 3, tail)[0] for s in samples]
+    found = [rate_bounds(*kinds[s].T.astype(float), cells, 1, 3, tail)[1][0] for s in samples]
     for _ in range(300):
         law = rng.dirichlet(np.full(4, rng.choice([0.1, 1.0])))
         events, rows = law @ kinds
@@ -190,3 +190,4 @@ def test_sentences_of_wide_bounds():
     few = certify([0, 1], [0.5, 0.5], groups=[0, 1], level=0.999)
     assert f"; the only output may be off by up to {few.max[1]:.3g}." in str(few)
     assert "At most 100% of new rows" in str(few)
+    assert str(few.l1[0]) == "0.0"

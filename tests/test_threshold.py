@@ -166,6 +166,13 @@ def test_sequence_stops_where_it_must():
     assert last_passed(p[:10], n[:10] < 0, sequences)[0] == -1
 
 
+def test_how_many_outputs_the_first_sequence_needs():
+    """As the docstring says."""
+    least = [sequences_of(np.arange(1, n + 1), 0.05, 0.1)[0].least + 1 for n in (200, 500, 1000)]
+    apart = Rows(np.arange(1, 5001), np.zeros(5000, int), 0.05, 0.1).sequences()
+    assert [*least, apart[0].least + 1] == [87, 125, 208, 256]
+
+
 def test_later_sequences_find_what_the_first_does_not():
     n = np.arange(1, 2001)
     wrong = np.minimum(n, 30)  # the thirty surest are wrong, all others right
@@ -412,6 +419,16 @@ def places_of_groups(max_error, alpha):
         places.append(values[at])
         above = share[at]
     return places
+
+
+def test_a_start_that_may_be_above_all_scores_proves_nothing():
+    """A few groups of 24 outputs may hold all that is above, and none of them may be here."""
+    p, correct, groups = np.full(400, 0.9), np.ones(400), np.arange(400)
+    for size, proved in ((4, True), (24, False)):
+        gate = RiskControlledThreshold(0.5, max_group_size=size)
+        assert quietly(gate, p, correct, groups).feasible_ == proved
+    gate = RiskControlledThreshold(0.5, max_group_size=24, start=0.8)
+    assert gate.fit(p, correct, groups).feasible_
 
 
 def test_more_outputs_of_each_group_prove_more():

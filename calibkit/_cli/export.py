@@ -16,17 +16,7 @@ from .console import choice, show_text
 
 _CODE = ["python", "javascript", "c", "java", "rust"]
 _LANGUAGES = ["sql", "onnx", *_CODE]
-_DIALECTS = [
-    "duckdb",
-    "postgres",
-    "sqlite",
-    "mysql",
-    "clickhouse",
-    "spark",
-    "bigquery",
-    "snowflake",
-    "tsql",
-]
+_DIALECTS = list(exports._DIALECTS)
 _SQL_ONLY = ("dialect", "column", "table", "keep")
 
 _SAVED = Annotated[

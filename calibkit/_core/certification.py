@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import comb
+from math import comb, log
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
 
 from .._numerics.binning import (
     MOST_BINS,
@@ -18,7 +17,7 @@ from .._numerics.binning import (
     sorted_sums,
 )
 from .._numerics.debias import merge_small, squared_error
-from .._numerics.exact import clopper_pearson
+from .._numerics.exact import clopper_pearson, upper_bound
 from .._numerics.group_bounds import group_bounds, group_counts
 from .._numerics.inversion import of_sums
 from .._numerics.joint import near_outputs, strength
@@ -45,8 +44,6 @@ _SUBJECTS = {
 _LARGE = 0.25
 #: A smaller lower bound is printed as 0.
 _SMALL = 1e-4
-
-
 #: Shares of the failure probability: of the intervals of all rates, of the joint region near the
 #: outputs (upper bounds), of that around the shares (both bounds), and of how often each output
 #: occurs.
@@ -309,8 +306,8 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
     """
     total, missing = float(n.sum()), 0 if n_outputs is None else max(n_outputs - len(n), 0)
     if n_outputs is not None:
-        sets = float(np.log(comb(n_outputs, missing))) if missing else 0.0
-        return float(-np.expm1((np.log(failure) - sets) / total)) if missing else 0.0
+        sets = log(comb(n_outputs, missing))
+        return float(-np.expm1((log(failure) - sets) / total)) if missing else 0.0
     counts = n.astype(np.int64)
     rng = np.random.default_rng(seed)
     if total < _MOST_DRAWN:
@@ -319,7 +316,7 @@ def _unseen_share(n: FloatArray, failure: float, n_outputs: int | None, seed: in
         known = rng.binomial(counts, 0.5)
     new = int((counts - known)[known == 0].sum())
     others = int(total) - int(known.sum())
-    return 1.0 if new >= others else float(betaincinv(new + 1.0, others - new, 1.0 - failure))
+    return float(upper_bound(new, others, failure))
 
 
 def average(parts: list[Certificate], level: float) -> Certificate:

@@ -11,13 +11,14 @@ no loss for their number.
 
 from __future__ import annotations
 
-from math import comb
+from math import comb, exp, log
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from .._typing import FloatArray, IntArray
+from .totals import log_mean, upper_rates
 
 #: Shares of the failure probability: of the rates; of the bounds of l1 and of l2 above; of those
 #: of l1 and l2 below (from the rates, and from signs); and of the outputs that do not occur.
@@ -76,7 +77,7 @@ def group_bounds(
 
     def below(power: int) -> float:
         totals = counts.sums(rows * least[cells] ** power)[None]
-        return max(least_mean(totals, m, 0.0, size, failure * _BELOW[0]), 0.0) ** (1.0 / power)
+        return max(0.0, least_mean(totals, m, 0.0, size, failure * _BELOW[0])) ** (1.0 / power)
 
     # Totals of ``value - y``.
     gaps = csr_array((rows * value[cells] - events, (cells, counts.groups)))
@@ -100,44 +101,19 @@ def _stakes(n_groups: IntArray | int, tail: float, scale: FloatArray | float = 2
     return np.minimum(np.multiply.outer(_STAKES, alike), _MOST)
 
 
-def _log_mean(logs: FloatArray) -> FloatArray:
-    """Logarithm of the mean wealth, along the first axis."""
-    most = logs.max(axis=0)
-    out: FloatArray = most + np.log(np.exp(logs - most).sum(axis=0) / len(logs))
-    return out
-
-
 def rate_bounds(
     events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
 ) -> tuple[FloatArray, FloatArray]:
     """Lower and upper bounds of the rates of cells, each missed with at most this probability."""
     both = np.append(rows - events, events), np.tile(rows, 2), np.append(cells, cells + n_cells)
-    others, high = np.split(upper_rates(*both, 2 * n_cells, size, tail), 2)
-    return 1.0 - others, high
+    n_groups = np.bincount(both[2], minlength=2 * n_cells)
 
-
-def upper_rates(
-    events: FloatArray, rows: FloatArray, cells: IntArray, n_cells: int, size: int, tail: float
-) -> FloatArray:
-    """Rates of cells that are exceeded with a probability of at most ``tail``.
-
-    There is an entry for each group that has rows in a cell. Stakes depend on how many groups have,
-    not on their rows, and all rates above a refuted one are refuted too.
-    """
-    happened, n = (np.bincount(cells, v, n_cells).astype(np.float64) for v in (events, rows))
-    n_groups = np.bincount(cells, minlength=n_cells)
-    places = np.add.outer(n_cells * np.arange(len(_STAKES)), cells).ravel()
-    inside, outside = np.where(n > 0, happened / np.maximum(n, 1.0), 1.0), np.ones(n_cells)
-    for _ in range(_HALVINGS):
-        rate = 0.5 * (inside + outside)
+    def stakes(rate: FloatArray) -> FloatArray:
         others = np.maximum(1.0 - rate, 1e-300)
-        stakes = _stakes(n_groups, tail, np.sqrt(others / rate)) / (size * others)
-        x = rate[cells] * rows - events
-        wealth = np.log1p(stakes[:, cells] * x).ravel()
-        logs = np.bincount(places, wealth, len(stakes) * n_cells).reshape(stakes.shape)
-        refuted = _log_mean(logs) >= -np.log(tail)
-        inside, outside = np.where(refuted, inside, rate), np.where(refuted, rate, outside)
-    return outside
+        return _stakes(n_groups, tail, np.sqrt(others / rate)) / (size * others)
+
+    others, high = np.split(upper_rates(*both, 2 * n_cells, tail, stakes), 2)
+    return 1.0 - others, high
 
 
 def least_mean(totals: FloatArray, rows: FloatArray, floor: float, size: int, tail: float) -> float:
@@ -152,7 +128,7 @@ def least_mean(totals: FloatArray, rows: FloatArray, floor: float, size: int, ta
     for _ in range(_HALVINGS):
         mean = 0.5 * (low + high)
         x = (totals - mean * rows) / (size * max(floor + mean, 1e-300))
-        logs = _log_mean(np.log1p(np.multiply.outer(stakes, x)).sum(axis=2))
+        logs = log_mean(np.log1p(np.multiply.outer(stakes, x)).sum(axis=2))
         refuted = logs >= -np.log(tail)
         # The others have a lower bound already.
         totals = totals if refuted.all() else totals[~refuted]
@@ -196,7 +172,7 @@ def _mean_gap_of_many(gaps: csr_array, m: FloatArray, size: int, tail: float) ->
         f = np.clip(s * (worst - mean * m).max(), 1e-3, 1.0 - 1e-9)
         k = (-np.log1p(-f) - f) / f**2
         logs = s * (mean * n - sums) - k * s**2 * (mean**2 * (m @ m) + 2.0 * mean * cross + form)
-        refuted = _log_mean(logs) >= -np.log(tail)
+        refuted = log_mean(logs) >= -np.log(tail)
         low, high = (low, mean) if refuted else (mean, high)
     return high
 
@@ -219,11 +195,12 @@ def _unseen(
         missing = n_outputs - len(counts.value)
         if missing <= 0:
             return 0.0
-        sets = float(np.log(comb(n_outputs, missing)))
-        new, tail = np.zeros_like(m), float(np.exp(np.log(failure) - sets))
+        new, tail = np.zeros_like(m), exp(log(failure) - log(comb(n_outputs, missing)))
+        if tail < 1e-300:
+            return 1.0
     else:
         half = np.random.default_rng(seed).random(len(m)) < 0.5
         known = np.bincount(counts.cells, half[counts.groups], len(counts.value)) > 0
         new, tail = counts.sums(counts.rows * ~known[counts.cells])[~half], failure
         m = m[~half]
-    return float(upper_rates(new, m, np.zeros(len(m), int), 1, size, tail)[0])
+    return float(rate_bounds(new, m, np.zeros(len(m), int), 1, size, tail)[1][0])

@@ -92,7 +92,7 @@ def costs(n: float, value: float, s: float) -> Costs:
     The mean is computed at the rates of a grid. As a function of the rate, the mean of f(events)
     is a Bernstein polynomial; its second derivative is a mean of second differences of f, and for
     this f at least ``-2 s (n - 1) N``, where N is the mean of ``f(events + 1)`` for n - 2 rows (and
-    N'' is at least ``-2 s n``). That bounds how far the mean may exceed the chord of two grid
+    N'' is at least ``-2 s (n - 1)``). That bounds how far the mean may exceed the chord of two grid
     points (``above``). The logarithm of a line, plus a convex function such as a gap, exceeds its
     larger end by at most ``bend``.
     """

@@ -133,7 +133,8 @@ def most_mean(options: Options, pairs: Pairs, power: int, sign: float = 1.0) -> 
     weight = pairs.n / pairs.n[pairs.at[0]].sum()
     gap = sign * weight[:, None] * options.gap**power
     if sign < 0 and power == 2:  # squares between neighbors are below their chord
-        gap += weight[:, None] * np.diff(options.gap, axis=1).max(axis=1, keepdims=True) ** 2 / 4.0
+        between = np.abs(np.diff(options.gap, axis=1)).max(axis=1, keepdims=True)
+        gap += weight[:, None] * between**2 / 4.0
     largest = float(np.abs(gap)[np.isfinite(options.cost)].max()) * pairs.at.shape[1]
     best, room = np.full(len(pairs.at), np.inf), np.empty_like(gap)
     center = np.full(len(best), np.log(max(largest, 1e-300) / options.budget.max()) - 7.0)

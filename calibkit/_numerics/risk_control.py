@@ -4,7 +4,7 @@ Thresholds are tested from high to low, each at the same alpha, until one fails:
 hypothesis of a sequence that was fixed beforehand is rejected with at most that probability. The
 sequence must not begin where nothing can be proved, nor at a place that the labeled rows choose. If
 no start is known, it begins at the upper q-quantile of the population's scores: a fixed place,
-unknown, but not below the threshold ``first`` and not above ``least`` except with small
+unknown, but not above the threshold ``first`` and not below ``least`` except with small
 probabilities. So tests run from ``first`` on, and what they show is used from ``least`` on.
 
 Later sequences begin further down, for scores whose topmost rows are wrong too often: each at a
@@ -34,7 +34,7 @@ from scipy.special import bdtr, bdtrc, bdtrik, betainccinv
 
 from .._typing import FloatArray, IntArray
 from .exact import at_most, upper_bound
-from .totals import log_wealth, stakes, upper_rate
+from .totals import log_wealth, stakes, upper_rates
 
 #: Parts of a sequence's share of alpha for the two ways in which its start may be elsewhere than
 #: its ranks say.
@@ -229,9 +229,13 @@ class Groups(Rows):
         accepted = np.bincount(self.codes[top]).astype(np.float64)
         wrong = np.rint(self.max_error * accepted - np.bincount(self.codes[top], self._gain[top]))
         some = accepted > 0
-        cells = np.zeros(np.count_nonzero(some), dtype=np.int64)
-        found = upper_rate(wrong[some], accepted[some], cells, 1, self.size, tail, self.alpha)
-        return float(found[0])
+        n_groups = np.array([np.count_nonzero(some)])
+
+        def planned(rate: FloatArray) -> FloatArray:
+            return stakes(n_groups, rate, self.size, self.alpha)
+
+        cells = np.zeros(n_groups, dtype=np.int64)
+        return float(upper_rates(wrong[some], accepted[some], cells, 1, tail, planned)[0])
 
     def most_promising(self) -> int:
         """Of up to 64 thresholds."""
@@ -255,9 +259,11 @@ class Groups(Rows):
                 break
             # Below the next start's highest place, and from its lowest one on, bets win.
             won = self._won(first, -1.0, q, _START * alpha, factor)
-            first += 1 + (int(np.argmin(won)) if not won.all() else len(won))
+            first += int(np.argmin(won)) if not won.all() else len(won)
+            if first < 0:  # it may be above all rows
+                break
             won = self._won(least, 1.0, q, _START * alpha, factor)
-            least += 1 + (int(np.argmax(won)) if won.any() else len(won))
+            least += int(np.argmax(won)) if won.any() else len(won)
             sequences.append(Sequence(first, least, (1.0 - 2.0 * _START) * alpha))
             if least >= len(self.n):
                 break
@@ -266,11 +272,12 @@ class Groups(Rows):
     def _won(self, after: int, sign: float, q: float, tail: float, factor: float) -> np.ndarray:
         """Whether bets that more (or less) than a share q lies between two thresholds win.
 
-        The first is that at place ``after``, or above all rows, the others are those below it.
+        The first is that at place ``after``, or above all rows; the others are it and those below.
         """
         above = int(self.n[after]) if after >= 0 else 0
         below = self.total - np.bincount(self.codes[:above], minlength=len(self.total))
-        rest, ends = self.codes[above:], self.n[after + 1 :] - above
+        rest = self.codes[above:]
+        ends = np.append(0, self.n[after + 1 :] - above)
         n_groups = np.full(len(ends), round(factor * len(self.total)))
         stake = stakes(n_groups, q if sign < 0 else 1.0 - q, self.size, tail)
         x = np.full(len(rest), sign)

@@ -9,16 +9,16 @@ Neither the order of rows nor a seed matters.
 Only groups that have rows at all take part (x is 0 without). Which ones do may decide the stake:
 among them the mean of x has the same sign as among all groups. Sizes and labels must not.
 
-``size`` is the largest number of rows that a group can have. Groups of one row need no bets: their
-counts are binomial.
+``size`` is the largest number of rows that a group can have.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .._typing import FloatArray, IntArray
-from .exact import clopper_pearson
 
 #: Stake in units of the best one for many groups of full size whose rows are all alike. Smaller
 #: groups, and groups whose rows differ, vary less and allow more.
@@ -72,33 +72,40 @@ def log_wealth(
     return out
 
 
-def upper_rate(
+def log_mean(logs: FloatArray) -> FloatArray:
+    """Logarithm of the mean wealth, along the first axis."""
+    most = logs.max(axis=0)
+    out: FloatArray = most + np.log(np.exp(logs - most).sum(axis=0) / len(logs))
+    return out
+
+
+def upper_rates(
     events: FloatArray,
     rows: FloatArray,
     cells: IntArray,
     n_cells: int,
-    size: int,
     tail: float,
-    planned: float | None = None,
+    stakes_on: Callable[[FloatArray], FloatArray],
 ) -> FloatArray:
-    """Rates that are exceeded with a probability of at most ``tail``.
+    """Rates of cells that are exceeded with a probability of at most ``tail`` each.
 
-    All rates above them are refuted too: with the rate r, r * rows - events times the stake rises.
+    There is an entry for each group that has rows in a cell. ``stakes_on`` gives the stakes on the
+    rates of the cells; several rows of them are mixed, as a mean of bets is a bet.
+
+    All rates above these are refuted too: with the rate r, r * rows - events times the stake rises.
     For a stake that rises as 1 / (1 - r) the slope has the sign of ``rows - events``, for one that
-    falls as 1 / sqrt(r (1 - r)) that of ``r * (rows - events) + (1 - r) * events``, and tanh, which
-    is concave, is between them. Stakes are those for the tail ``planned``.
+    falls as 1 / sqrt(r (1 - r)) that of ``r * (rows - events) + (1 - r) * events``, and the smaller
+    of the two, or tanh, which is concave, is between them.
     """
     happened, n = (np.bincount(cells, v, n_cells).astype(np.float64) for v in (events, rows))
     share = np.where(n > 0, happened / np.maximum(n, 1.0), 1.0)
-    if size == 1:
-        return clopper_pearson(share, n, 1.0 - 2.0 * tail)[1]
-    n_groups = np.bincount(cells, minlength=n_cells)
     # At the share itself the totals sum to 0, and no stake has gained.
     inside, outside = share, np.ones(n_cells)
     for _ in range(_HALVINGS):
         rate = 0.5 * (inside + outside)
-        stake = stakes(n_groups, rate, size, tail if planned is None else planned)
-        x = np.maximum(stake[cells] * (rate[cells] * rows - events), -_MOST)  # but for rounding
-        refuted = np.bincount(cells, np.log1p(x), n_cells) >= -np.log(tail)
+        x = rate[cells] * rows - events
+        gains = [np.maximum(s[cells] * x, -_MOST) for s in np.atleast_2d(stakes_on(rate))]
+        logs = np.array([np.bincount(cells, np.log1p(gain), n_cells) for gain in gains])
+        refuted = log_mean(logs) >= -np.log(tail)
         inside, outside = np.where(refuted, inside, rate), np.where(refuted, rate, outside)
     return outside

@@ -104,11 +104,15 @@ class Source:
     @classmethod
     def of(cls, argument: str, table: str | None = None) -> Source:
         """The source that a command line argument names; raises if it can't be read."""
+        path = Path(argument)
+        if table is not None:
+            if not path.is_file():
+                raise ValueError(f"{path}: no such file; expected a DuckDB file with --table.")
+            return cls(f"{argument}, table {quoted(table)}", "duckdb", path, table=table)
         if argument == "-":
             if sys.stdin is None:
                 raise ValueError("standard input is closed; expected a table there.")
             return cls("standard input", "csv")
-        path = Path(argument)
         if parts := _parts(path):
             return cls(argument, "parquet", path, parts=parts)
         if path.is_dir():
@@ -117,8 +121,6 @@ class Source:
             )
         if not path.exists():
             raise ValueError(f"{path}: no such file.")
-        if table is not None:
-            return cls(f"{argument}, table {quoted(table)}", "duckdb", path, table=table)
         if path.suffix.lower() == ".duckdb":
             raise ValueError(
                 f"{path}: is a database; expected the name of a table too. Pass --table NAME to "

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._core.certified_groups import largest_group
 from .._core.columns import in_class_order
 from .._core.errors import InputError
 from .._core.inputs import check_lengths, validate_scores
@@ -181,12 +182,13 @@ class RiskControlledThreshold(Traced, BaseEstimator):
     ``max_error - wrong`` over a group's accepted outputs, its mean is at most 0 where the
     guarantee does not hold. It is at least ``-max_group_size * (1 - max_error)``, so a bet with a
     fixed small enough stake s multiplies its money by ``1 + s * x >= 0`` for each group, by at most
-    1 on average. One divided by the product is a p-value: it exceeds ``1 / alpha`` with a
-    probability of at most alpha (Markov's inequality). All outputs count, and neither their order
-    nor a seed matters. The guarantee is about outputs, so large groups count more. Bets need more
-    groups than an exact binomial test would if the outputs of a problem are all correct or all
-    wrong, and know the start less precisely; then pass ``start`` or ``unlabeled``. Groups of one
-    output are tested as without groups.
+    1 on average. The product of all groups exceeds ``1 / alpha`` with a probability of at most
+    alpha (Markov's inequality), so one divided by it is a p-value. All outputs count, and neither
+    their order nor a seed matters. The guarantee is about outputs, so large groups count more. If
+    the outputs of a problem are all correct or all wrong, bets need more groups than an exact
+    binomial test. They also know the start less precisely, above all where most groups are far
+    smaller than ``max_group_size``; then pass ``start`` or ``unlabeled``. Groups of one output are
+    tested as without groups.
 
     You may calibrate the signal before, with a calibrator fitted on other outputs (or problems). An
     increasing calibrator accepts the same outputs. Do not pass out-of-fold probabilities: each fold
@@ -276,8 +278,9 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             values, wrong, g = values[known], wrong[known], None if g is None else g[known]
         if not len(values):
             raise InputError("p is NaN for all outputs; expected at least one number.")
-        codes = np.arange(len(values)) if g is None else np.unique(g, return_inverse=True)[1]
-        size = _largest(codes, self.max_group_size, g is not None)
+        codes = None if g is None else np.unique(g, return_inverse=True)[1]
+        size = largest_group(codes, self.max_group_size, "output")
+        codes = np.arange(len(values)) if codes is None else codes
         starts = self._starts(unlabeled, int(codes.max()) + 1, size)
         # Sorted within groups too, so that sums do not depend on the order of the rows.
         order = np.lexsort((wrong, codes, -values))
@@ -482,22 +485,6 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             f"{self.n_outputs_:,} outputs are accepted; {self.error_:.2%} of them are wrong."
             f"{tested}"
         )
-
-
-def _largest(codes: IntArray, most: int | None, grouped: bool) -> int:
-    """The largest number of outputs that a group can have."""
-    largest = int(np.bincount(codes).max())
-    if most is not None and not grouped:
-        raise InputError(
-            f"max_group_size={most} without groups; expected both. Pass the group of each output "
-            "to fit as groups, or leave out max_group_size."
-        )
-    if most is not None and most < largest:
-        raise InputError(
-            f"max_group_size={most}, and the largest group has {largest} outputs; expected at "
-            f"least {largest}."
-        )
-    return most or largest
 
 
 def _reachable(best: Reachable, n_tested: int, grouped: bool, scale: str, max_error: float) -> str:

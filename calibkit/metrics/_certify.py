@@ -110,33 +110,33 @@ def certify(
 
     Notes
     -----
-    Finitely many outputs: *assumption*: rows are independent and have equal weight (effective
-    numbers of rows are asymptotic and prove nothing). *What is proved*: all bounds together, for
-    any number of rows. Exact (Clopper-Pearson) intervals of all outputs' rates, simultaneous by
-    Bonferroni, bound the largest gap. The upper bounds of l1 and l2 come from ``T = sum(n_b *
-    (share_b - value_b)**2)``: by Markov's inequality for ``exp(-s T)``, whose exact binomial mean
-    is known for all rates, a small T excludes all rates with a large error. The strength s depends
-    on outputs and counts alone. A joint region around the shares, ``sum(n_b * KL(share_b, rate_b))
-    <= c``, gives the lower bounds, and the upper ones if the errors are large. A Chernoff bound,
-    with 5% of the failure probability, extends the l1 and l2 bounds to new rows with the same
-    outputs; ``unseen`` is an upper bound of the share of all other new rows. *What it costs*: for
-    an l2 error of .05 with 10 equally frequent outputs, 1.2 times the rows of the two-sided
-    chi-squared test for this bound alone, given these rows' outputs; 1.8 times for all bounds at
-    once and for new rows (50 outputs: 1.2 and 1.9; ``python benchmarks/proofs.py rows``).
+    Finitely many outputs. *Assumption*: rows are independent and have equal weight (an effective
+    number of rows is an approximation and proves nothing). *What is proved*: all bounds together,
+    for any number of rows. The largest gap is bounded by exact (Clopper-Pearson) intervals of all
+    outputs' rates, simultaneous by Bonferroni. The upper bounds of l1 and l2 come from
+    ``T = sum(n_b * (share_b - value_b)**2)``: by Markov's inequality for ``exp(-s T)``, whose
+    binomial mean is known for all rates, a small T excludes all rates with a large error. The
+    strength s depends on outputs and counts alone. Lower bounds, and the upper ones of large
+    errors, come from a joint region around the shares, ``sum(n_b * KL(share_b, rate_b)) <= c``. A
+    Chernoff bound extends those of l1 and l2 to new rows with the same outputs; ``unseen`` bounds
+    the share of all other new rows. *What it costs*: to find an l2 error of .05 of 10 equally
+    frequent outputs, a two-sided chi-squared test needs 2,102 rows. An upper bound of .05 needs 1.2
+    times as many if it is the only bound, and of these rows only. All bounds together, for new
+    rows, need 1.8 times as many. With 50 outputs it is 1.2 and 1.9 times
+    (``python benchmarks/proofs.py rows``).
 
-    Groups: *assumption*: the groups are independent draws, none has more than ``max_group_size``
-    rows, and the outputs are those that occur. *What is proved*: the same bounds, where the rate of
-    an output is the expected number of its events in a group divided by that of its rows, so that
-    large groups count more. They come from bets on the totals of the groups: on
-    ``events - rate * rows`` for each rate (Bonferroni over the outputs), on the sum of
-    ``output - y``, with the sign of each output's gap, for l1, and l2 from both. *What it costs*:
-    for 2,000 groups of 8 rows and 10 outputs, the bounds of l1 and of the largest gap are 1.3
-    times, and that of l2 is 2.2 times that of as many independent rows, if rows of a group are
-    independent too (``python benchmarks/proofs.py groups``). A group may hold
-    ``max_group_size`` events of one output, and G groups can't exclude that a share of
-    ``log(1 / (1 - level)) / G`` of all groups does: no bound can be smaller than that allows. For
-    l2 and small groups, one row of each group may give a smaller bound. Groups of one row are
-    independent rows.
+    Groups. *Assumption*: the groups are independent draws, none has more than ``max_group_size``
+    rows, and the outputs are those that occur. *What is proved*: the same bounds. The rate of an
+    output is the expected number of its events in a group divided by that of its rows, so large
+    groups count more. The bounds come from bets on the totals of the groups: on
+    ``events - rate * rows`` for each rate (Bonferroni over the outputs), and for l1 on the sum of
+    ``output - y``, with the sign of each output's gap; l2 follows from both. *What it costs*: even
+    if rows of a group happen to be independent, bounds are wider than without ``groups``. For 2,000
+    groups of 8 rows and 10 outputs, they are 1.3 times as large for l1 and the largest gap, and 2.2
+    times for l2 (``python benchmarks/proofs.py groups``). Some of this can't be avoided: groups
+    with ``max_group_size`` events of one output may be a share of ``log(1 / (1 - level)) / G`` of
+    all groups, and still be missing among G groups. For l2 and small groups, one row of each group
+    may give a smaller bound. Groups of one row are independent rows.
 
     Continuous scores: the one-sided lower end of the interval of :func:`estimate`. With more than
     30 outputs, unless ``finite=True``, the better of both lower bounds is given, and each bound

@@ -195,8 +195,9 @@ class Database:
             if signs.get(self.style) == "%s":
                 text = text.replace("%", "%%")
             first, *others = text.split(_VALUE)
-            marks = [f"{numbered}{i}" if numbered else signs[self.style] for i in _count(others)]
-            text = first + "".join(m + part for m, part in zip(marks, others, strict=True))
+            for i, part in enumerate(others, 1):
+                first += (f"{numbered}{i}" if numbered else signs[self.style]) + part
+            text = first
         given = (text, tuple(values)) if values else (text,)
         if hasattr(self.connection, "exec_driver_sql"):
             result = self.connection.exec_driver_sql(*given)
@@ -209,10 +210,6 @@ class Database:
         rows = cursor.fetchall()
         names = [column[0] for column in cursor.description]
         return names, [tuple(r.values() if isinstance(r, dict) else r) for r in rows]
-
-
-def _count(values: Sequence[Any]) -> Iterable[int]:
-    return range(1, len(values) + 1)
 
 
 class _Rows:
