@@ -12,7 +12,8 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from inspect import cleandoc
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,6 +34,8 @@ _LABELS = {"label": "classes", "decision": "decisions"}
 _PLAIN = (str, int, float)
 #: Zero of each kind of value.
 _ZERO = {"real": "0.0", "whole": "0", "truth": "false"}
+
+_F = TypeVar("_F", bound=Callable[..., Exported])
 
 
 @dataclass(frozen=True)
@@ -443,127 +446,86 @@ def _exported(obj: Any, language: str, name: str, labels: bool) -> Exported:
     return write_code(program, language, name, (rows, values))
 
 
+#: What the docstrings of all languages share.
+_SECTIONS = """
+
+Parameters
+----------
+obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+    Fitted.
+name : str, default="calibrate"
+    Name of the function. Further results, such as labels, are functions named
+    ``calibrate_label``.
+labels : bool, default=False
+    Whether to add a function for the label that ``predict`` returns.
+
+Returns
+-------
+code : str
+    The code, with a comment that says what it is and what some scores must give.
+
+Raises
+------
+TypeError
+    If the object can't be exported.
+ValueError
+    If the name can't be that of a function in {title}.
+
+Examples
+--------
+>>> from calibkit import PlattCalibrator
+>>> from calibkit.export import to_{language}
+>>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+>>> code = to_{language}(cal, name="risk")
+>>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+{line}
+"""
+
+
+def _documented(line: str) -> Callable[[_F], _F]:
+    """Add the shared sections to a docstring; ``line`` is what the example prints."""
+
+    def add(write: _F) -> _F:
+        language = write.__name__.removeprefix("to_")
+        parts = {"language": language, "title": LANGUAGES[language].title, "line": line}
+        write.__doc__ = cleandoc(write.__doc__ or "") + _SECTIONS.format(**parts)
+        return write
+
+    return add
+
+
+@_documented("def risk(x):")
 def to_python(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as Python: a function that needs nothing else.
 
     It takes a number, or a list of K numbers for K classes, and returns a number or a list.
     Where the score is missing or out of range, it returns NaN, and None as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in Python.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_python
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_python(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    def risk(x):
     """
     return _exported(obj, "python", name, labels)
 
 
+@_documented("return function risk(x) {")
 def to_javascript(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as JavaScript: a function that needs nothing else.
 
     It takes a number, or an array of K numbers for K classes, and returns a number or an array.
     Where the score is missing or out of range, it returns NaN, and null as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in JavaScript.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_javascript
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_javascript(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    return function risk(x) {
     """
     return _exported(obj, "javascript", name, labels)
 
 
+@_documented("double risk(double x) {")
 def to_c(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as C: a function that needs nothing else.
 
     It takes a double, or an array of K doubles for K classes and an array for the result. Labels
     and decisions are places among those that the comment names.
     Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in C.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_c
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_c(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    double risk(double x) {
     """
     return _exported(obj, "c", name, labels)
 
 
+@_documented("public static double risk(double x) {")
 def to_java(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as Java: a function that needs nothing else.
 
@@ -571,78 +533,17 @@ def to_java(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Expor
     is a method of a class ``Calibrate``. Labels and decisions are places among those that the
     comment names.
     Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in Java.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_java
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_java(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    public static double risk(double x) {
     """
     return _exported(obj, "java", name, labels)
 
 
+@_documented("pub fn risk(x: f64) -> f64 {")
 def to_rust(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as Rust: a function that needs nothing else.
 
     It takes an f64, or an array of K of them for K classes, and returns an f64 or an array. Labels
     and decisions are places among those that the comment names.
     Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in Rust.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_rust
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_rust(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    pub fn risk(x: f64) -> f64 {
     """
     return _exported(obj, "rust", name, labels)
 
