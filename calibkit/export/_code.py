@@ -18,18 +18,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.params import check_flag
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ._drivers import run_unit, version_of
 from ._golden import ENGINES, Exported, Results, golden_vectors
 from ._maps import program_of
-from ._program import ELEMENTWISE, Node, Program
+from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program, kinds_taken
 
 #: Numbers in all tables above which Java's are text: a class holds at most 64 KB of initial values.
 _JAVA_NUMBERS = 4000
-#: Where the facts have the labels that a whole number stands for.
-_LABELS = {"label": "classes", "decision": "decisions"}
 #: Labels that are written as they are; of others their place is returned.
 _PLAIN = (str, int, float)
 #: Zero of each kind of value.
@@ -83,16 +80,10 @@ for ({whole} h = {n}; {v} < h;) {{
     log: str = "Math.log({0})"
     log1p: str = "Math.log1p({0})"
     exp: str = "Math.exp({0})"
-    div: str = "{0} / {1}"
     inf: str = "Infinity"
     nan: str = "NaN"
-    add: str = "{0} + {1}"
-    sub: str = "{0} - {1}"
-    mul: str = "{0} * {1}"
     neg: str = "- {0}"
     text: Callable[[Any], str] = json.dumps
-    less: str = "{0} < {1}"
-    at_most: str = "{0} <= {1}"
 
 
 _C_WORDS = """auto break case char const continue default do double else enum extern float for goto
@@ -245,10 +236,10 @@ class _Writer:
 
     def formula(self, node: Node, i: str = "") -> str:
         """An operation element by element, as an expression."""
-        s, op, kind = self.syntax, node.op, node.kind
-        wanted = {"where": ["truth", kind, kind]}.get(op)
-        wanted = wanted or ["truth" if op in ("both", "either", "negated") else "real"] * 2
-        a = [self.term(arg, w, i) for arg, w in zip(node.args, wanted, strict=False)]
+        s, op = self.syntax, node.op
+        a = [self.term(arg, w, i) for arg, w in zip(node.args, kinds_taken(node), strict=True)]
+        if op in OPERATORS:
+            return f"{a[0]} {OPERATORS[op]} {a[1]}"
         if op == "where":
             return s.choice.format(a=a[0], b=a[1], c=a[2])
         if op in ("minimum", "maximum"):
@@ -386,7 +377,7 @@ class _Writer:
 
 def _labels(program: Program, syntax: Syntax, result: str) -> list[Any]:
     """The labels that a function returns in place of whole numbers: in Python and JavaScript."""
-    labels = program.facts.get(_LABELS.get(result, ""), [])
+    labels = program.facts.get(NAMES.get(result, ""), [])
     plain = syntax.missing != "-1" and all(isinstance(a, _PLAIN) for a in labels)
     if syntax.title == "JavaScript":  # its numbers hold no larger whole numbers exactly
         plain = plain and all(isinstance(a, str) or abs(a) < 2**53 for a in labels)
@@ -437,7 +428,6 @@ def _header(program: Program, syntax: Syntax, golden: Any) -> list[str]:
 
 
 def _exported(obj: Any, language: str, name: str, labels: bool) -> Exported:
-    check_flag("labels", labels)
     program = program_of(obj, labels=labels)
     columns, results = golden_vectors(obj, 8, labels=labels)
     few = slice(-max(1, min(8, 80 // program.n_inputs)), None)  # long comments help nobody

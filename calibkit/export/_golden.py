@@ -16,7 +16,7 @@ from .._numerics.links import expit
 from .._typing import FloatArray
 from ..calibrators import ScalingBinningCalibrator
 from ..decisions import DecisionRule, QuantileCalibrator, RiskControlledThreshold, TriagePolicy
-from ._maps import program_of
+from ._maps import DECISIONS, program_of
 from ._program import Program
 
 
@@ -254,7 +254,7 @@ def _of_classifier(obj: Any, columns: FloatArray, labels: bool) -> dict[str, Any
 
 
 def _places(decisions: np.ndarray) -> FloatArray:
-    return np.array([["accept", "review", "discard"].index(d) for d in decisions], dtype=float)
+    return np.array([DECISIONS.index(d) for d in decisions], dtype=float)
 
 
 def _of_rule(obj: Any, columns: FloatArray, labels: bool) -> dict[str, Any]:

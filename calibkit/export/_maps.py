@@ -60,6 +60,9 @@ from ._program import (
     stack,
 )
 
+#: In the order of their places.
+DECISIONS = ("accept", "review", "discard")
+
 
 def _clip(x: Node, low: Operand, high: Operand) -> Node:
     return apply("minimum", apply("maximum", x, low), high)
@@ -392,8 +395,6 @@ def _top_label(cal: TopLabelCalibrator, s: NodeScores) -> Node:
     return _where(own, q, shares * (1.0 - q))
 
 
-_DECISIONS = ("accept", "review", "discard")
-
 #: What repeats the arithmetic of a class; of a class without an entry nothing can be exported.
 _MAPS: dict[type[BaseCalibrator], Callable[[Any, NodeScores], Node]] = {
     AutoCalibrator: _auto,
@@ -528,7 +529,7 @@ def _decided(policy: TriagePolicy, p: Node) -> Node:
 
 def _of_policy(policy: TriagePolicy, labels: bool) -> Program:
     s, valid = _inputs(2, "probability")
-    facts = _facts(policy, "probability") | {"decisions": list(_DECISIONS)}
+    facts = _facts(policy, "probability") | {"decisions": list(DECISIONS)}
     return Program(1, {"decision": _decided(policy, s.values)}, valid, facts)
 
 
@@ -544,7 +545,7 @@ def _of_rule(rule: DecisionRule, labels: bool) -> Program:
         at = min(float(gate.threshold_), 1e300)
         results["decision"] = entry(place(x, np.array([at])), np.array([1, 0]))
     facts = _facts(rule, rule.scale, rule.calibrator.classes_, (rule.signal,))
-    return Program(1, results, made.valid, facts | {"decisions": list(_DECISIONS)})
+    return Program(1, results, made.valid, facts | {"decisions": list(DECISIONS)})
 
 
 def _of_quantiles(cal: QuantileCalibrator, labels: bool) -> Program:

@@ -10,12 +10,12 @@ import numpy as np
 
 from .._core.errors import InputError, InputTypeError
 from .._core.optional import require
-from .._core.params import check_choice, check_flag
+from .._core.params import check_choice
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ._golden import ENGINES, Results, golden_vectors
 from ._maps import program_of
-from ._program import Node, Program
+from ._program import Node, Program, kinds_taken
 
 _OPSET, _IR = 17, 9
 #: Operations with an equivalent.
@@ -24,7 +24,6 @@ _SAME = {
     "minimum": "Min", "maximum": "Max", "log": "Log", "exp": "Exp", "where": "Where",
     "less": "Less", "at_most": "LessOrEqual", "both": "And", "either": "Or", "negated": "Not",
 }  # fmt: skip
-_LOGICAL = ("both", "either", "negated")
 _TYPES = {"real": np.float64, "whole": np.int64, "truth": np.bool_, "single": np.float32}
 
 
@@ -75,13 +74,11 @@ class _Graph:
     def write(self, node: Node) -> None:
         if node.op == "input" or any(a in self.varies for a in node.args):
             self.varies.add(node)
-        kind = node.kind
         if node.op in ("total", "largest", "winner"):
             self.names[node] = self.reduced(node)
         elif node.op in _SAME:
-            wanted = ["truth" if node.op in _LOGICAL else "real"] * 2
-            wanted = ["truth", kind, kind] if node.op == "where" else wanted
-            args = [self.term(a, w) for a, w in zip(node.args, wanted, strict=False)]
+            wanted = kinds_taken(node)
+            args = [self.term(a, w) for a, w in zip(node.args, wanted, strict=True)]
             self.names[node] = self.scaled(node, args) or self.add(_SAME[node.op], *args)
         else:
             self.names[node] = getattr(self, f"_{node.op}")(node)
@@ -273,7 +270,6 @@ def to_onnx(
     ['probability']
     """
     check_choice("dtype", dtype, ("float64", "float32"))
-    check_flag("labels", labels)
     program = program_of(obj, labels=labels)
     scale = program.facts["scale"]
     given = scale if input_scale is None else input_scale

@@ -47,6 +47,10 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 _TRUTHS = ("less", "at_most", "both", "either", "negated")
 _WHOLES = ("winner", "place")
+#: Operators that all languages write alike.
+OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "at_most": "<="}
+#: Facts that hold what a result's whole numbers stand for.
+NAMES = {"label": "classes", "decision": "decisions"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +112,14 @@ def apply(op: str, *args: Operand) -> Node:
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
     kind: Kind = "truth" if op in _TRUTHS else _common(nodes[1:]) if op == "where" else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
+
+
+def kinds_taken(node: Node) -> tuple[Kind, ...]:
+    """The kinds that an operation element by element takes."""
+    if node.op == "where":
+        return "truth", node.kind, node.kind
+    kind: Kind = "truth" if node.op in ("both", "either", "negated") else "real"
+    return (kind,) * len(node.args)
 
 
 def _common(nodes: tuple[Node, ...]) -> Kind:

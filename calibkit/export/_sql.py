@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.params import check_choice, check_flag
+from .._core.params import check_choice
 from .._core.printed import few, spelled
 from ._golden import Exported
 from ._maps import program_of
-from ._program import ELEMENTWISE, Node, Program
+from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program
 
 #: Characters that BigQuery and Snowflake take in a query; the fewest of all. Values that are
 #: repeated make an expression slow to plan, so that it is refused much earlier.
@@ -249,8 +249,7 @@ def _span(node: Node, args: list[tuple[float, float]]) -> tuple[float, float]:
     return (-math.inf if math.isnan(low) else float(low), high if high == high else math.inf)
 
 
-_BINARY = {"add": "+", "sub": "-", "mul": "*", "less": "<", "at_most": "<=", "both": "AND"}
-_BINARY |= {"either": "OR", "div": "/"}
+_BINARY = OPERATORS | {"both": "AND", "either": "OR"}
 
 
 class _Writer:
@@ -399,10 +398,6 @@ def _is_score(node: Node) -> bool:
     return node.op == "input"
 
 
-#: Facts that hold the names of a result's whole numbers.
-NAMES = {"label": "classes", "decision": "decisions"}
-
-
 class _TooLong(Exception):
     pass
 
@@ -485,7 +480,6 @@ def to_sql(
     >>> database.close()
     """
     check_choice("dialect", dialect, DIALECTS)
-    check_flag("labels", labels)
     program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
     columns = _columns(column, program)
     kept = columns if keep is None else _texts("keep", keep)
