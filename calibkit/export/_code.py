@@ -406,7 +406,7 @@ def write_code(program: Program, language: str, name: str, golden: Any = None) -
     program = replace(program, facts={**program.facts, "functions": functions})
     top = syntax.top.format(Name=name[0].upper() + name[1:])
     parts = [*_header(program, syntax, golden), top, "\n\n".join(texts), syntax.bottom]
-    return Exported("\n".join(filter(None, parts)) + "\n", language, program)
+    return Exported("\n".join(filter(None, parts)) + "\n", language, program.facts, program.kinds())
 
 
 def _header(program: Program, syntax: Syntax, golden: Any) -> list[str]:

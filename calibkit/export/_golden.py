@@ -31,17 +31,15 @@ class Exported(str):
         The text.
     language : str
         The language, or the dialect of SQL.
-    program : Program
-        What was exported.
-
-    Attributes
-    ----------
-    language : str
-        The language, or the dialect of SQL.
     facts : dict
         Class, version, scale, class labels and names of the inputs.
     results : dict of str to str
         The kind of each result: "real", "whole" or "truth".
+
+    Attributes
+    ----------
+    language, facts, results : object
+        The parameters of the same names.
 
     Examples
     --------
@@ -57,21 +55,13 @@ class Exported(str):
     facts: dict[str, Any]
     results: dict[str, str]
 
-    def __new__(cls, text: str, language: str, program: Program) -> Exported:
+    def __new__(cls, text: str, language: str, facts: Any, results: Any) -> Exported:
         made = super().__new__(cls, text)
-        made.language, made.facts = language, program.facts
-        made.results = {name: node.kind for name, node in program.results.items()}
+        made.language, made.facts, made.results = language, facts, results
         return made
 
-    def __reduce__(self) -> tuple[Callable[..., Exported], tuple[str, dict[str, Any]]]:
-        return _restored, (str(self), vars(self))
-
-
-def _restored(text: str, state: dict[str, Any]) -> Exported:
-    """An export that was pickled or copied."""
-    made = str.__new__(Exported, text)
-    vars(made).update(state)
-    return made
+    def __getnewargs__(self) -> Any:
+        return str(self), self.language, self.facts, self.results
 
 
 Results = dict[str, FloatArray]

@@ -177,6 +177,10 @@ class Program:
     valid: Node
     facts: dict[str, Any] = field(default_factory=dict)
 
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each result."""
+        return {name: node.kind for name, node in self.results.items()}
+
     def nodes(self) -> list[Node]:
         """Every node once, each after those that it takes."""
         order: dict[int, Node] = {}

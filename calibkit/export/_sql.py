@@ -505,10 +505,9 @@ def to_sql(
                 "scores, for a query that repeats nothing."
             )
         ) from None
-    made = Exported(text, dialect, program)
-    made.facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
-    made.facts["sizes"] = {name: node.size for name, node in program.results.items()}
-    return made
+    facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
+    facts["sizes"] = {name: node.size for name, node in program.results.items()}
+    return Exported(text, dialect, facts, program.kinds())
 
 
 def _texts(name: str, value: str | Sequence[str], split: str | None = None) -> list[str]:
