@@ -11,11 +11,11 @@ import calibkit
 from calibkit import HistogramBinningCalibrator, MatrixScalingCalibrator, PlattCalibrator, export
 from calibkit.base import InputError
 from calibkit.decisions import QuantileCalibrator
-from calibkit.export._check import check_export
+from calibkit.export._check import check_export, compared
 from calibkit.export._code import LANGUAGES, write_code
 from calibkit.export._drivers import DRIVERS, run_unit
 from calibkit.export._golden import ENGINES, golden_vectors
-from calibkit.export._maps import _MAPS
+from calibkit.export._maps import _MAPS, program_of
 from calibkit.export._program import (
     ELEMENTWISE,
     Program,
@@ -134,25 +134,15 @@ def test_agrees_with_the_object(language, objects):
     write = getattr(export, f"to_{language}")
     codes = [write(obj, name=f"f{i}", labels=True) for i, obj in enumerate(some)]
     golden = [golden_vectors(obj, 250, labels=True) for obj in some]
-    programs = [of_numbers(), of_vectors(), of_vectors(40), of_many(), fixed()]
-    codes += [write_code(program, language, f"g{i}") for i, program in enumerate(programs)]
-    golden += [(rows(p.n_inputs), p.run(rows(p.n_inputs))) for p in programs]
+    own = [of_numbers(), of_vectors(), of_vectors(40), of_many(), fixed()]
+    codes += [write_code(program, language, f"g{i}") for i, program in enumerate(own)]
+    golden += [(rows(p.n_inputs), p.run(rows(p.n_inputs))) for p in own]
+    programs = [program_of(obj, labels=True) for obj in some] + own
     found = run_unit(codes, [columns for columns, _ in golden])
-    for code, (_, expected), got in zip(codes, golden, found, strict=True):
-        assert expected.keys() == got.keys() == code.results.keys()
-        for name, want in expected.items():
-            rounds = code.results[name] == "real" and name not in EXACT.get(code.facts["name"], ())
-            note = f"{language}: {name} of {code.facts['name']}"
-            atol = 1e-12 if rounds else 0
-            np.testing.assert_allclose(got[name], want, rtol=0, atol=atol, err_msg=note)
-
-
-#: Maps whose values are those of bins.
-EXACT = {
-    "HistogramBinningCalibrator": {"probability"},
-    "ScalingBinningCalibrator": {"probability"},
-    "VennAbersCalibrator": {"probability"},
-}
+    for program, (_, expected), got in zip(programs, golden, found, strict=True):
+        assert expected.keys() == got.keys() == program.results.keys()
+        check = compared(program, got, expected, 1e-12, language)
+        assert check.passed, f"{program.facts['name']}: {check}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES_HERE)
