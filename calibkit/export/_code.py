@@ -220,8 +220,6 @@ class _Writer:
         s = self.syntax
         if kind == wanted:
             return text
-        if wanted == "truth":
-            return f"({text} != {_ZERO[kind]})"
         if kind == "truth":
             one = "1.0" if wanted == "real" else "1"
             return f"({s.choice.format(a=text, b=one, c=_ZERO[wanted])})"

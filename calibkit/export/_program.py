@@ -20,7 +20,7 @@ Kind = Literal["real", "whole", "truth"]
 #: Operations, with what they take. Element by element:
 #: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
 #: less, at_most (two), both, either (two truths), negated (a truth): a truth;
-#: where (a truth, two values). The exponent of exp may be of any size.
+#: where (a truth, two numbers). The exponent of exp may be of any size.
 #: input (data: which column); constant (data: a number or a vector);
 #: stack (numbers; a vector), pick (a vector; data: which entry), pick_at (a vector and a whole
 #: number: the entry at that place); total, largest, winner of a vector (winner: the place of the
@@ -110,38 +110,32 @@ def column(index: int) -> Node:
 def apply(op: str, *args: Operand) -> Node:
     """An operation element by element."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
-    kind: Kind = "truth" if op in _TRUTHS else _common(nodes[1:]) if op == "where" else "real"
+    kind: Kind = "truth" if op in _TRUTHS else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
 
 
 def kinds_taken(node: Node) -> tuple[Kind, ...]:
     """The kinds that an operation element by element takes."""
     if node.op == "where":
-        return "truth", node.kind, node.kind
+        return "truth", "real", "real"
     kind: Kind = "truth" if node.op in ("both", "either", "negated") else "real"
     return (kind,) * len(node.args)
-
-
-def _common(nodes: tuple[Node, ...]) -> Kind:
-    """The kind of all nodes, or a real number."""
-    kinds = {node.kind for node in nodes}
-    return kinds.pop() if len(kinds) == 1 else "real"
 
 
 def stack(*parts: Operand) -> Node:
     """A vector of numbers."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in parts)
-    return Node("stack", nodes, size=len(nodes), kind=_common(nodes))
+    return Node("stack", nodes, size=len(nodes))
 
 
 def pick(vector: Node, index: int) -> Node:
     """One entry of a vector."""
-    return Node("pick", (vector,), index, kind=vector.kind)
+    return Node("pick", (vector,), index)
 
 
 def pick_at(vector: Node, index: Node) -> Node:
     """The entry of a vector at a place that depends on the row."""
-    return Node("pick_at", (vector, index), kind=vector.kind)
+    return Node("pick_at", (vector, index))
 
 
 def reduce(op: Literal["total", "largest", "winner"], vector: Node) -> Node:

@@ -356,10 +356,6 @@ class _Writer:
             return f"({args[0]} {_BINARY[op]} {args[1]})"
         if op in ("neg", "negated"):
             return f"({'-' if op == 'neg' else 'NOT '}{args[0]})"
-        if op == "where" and node.args[0].kind != "truth":
-            args = (f"({args[0]} <> 0)", *args[1:])
-        if op == "where" and node.kind == "truth":
-            return "(({0} AND {1}) OR (NOT {0} AND {2}))".format(*args)
         if op == "where":
             return "CASE WHEN {} THEN {} ELSE {} END".format(*args)
         if op in ("minimum", "maximum"):
