@@ -74,7 +74,6 @@ for ({whole} h = {n}; {v} < h;) {{
     to_whole: str = "(int) ({e})"
     to_real: str = "{e}"
     absent: str = "{v} != {v}"
-    either: str = "{0} || {1}"
     both: str = "{0} && {1}"
     negated: str = "!{0}"
     log: str = "Math.log({0})"
@@ -118,7 +117,7 @@ LANGUAGES = {
         loop="for {i} in range({n}):", test="if {e}:", end="", give="return {e}",
         given="return out", missing="None", place="{v} = bisect.bisect_right({t}, {e})",
         choice="{b} if {a} else {c}", to_whole="int({e})", absent="{v} is None or {v} != {v}",
-        either="{0} or {1}", both="{0} and {1}", negated="not {0}",
+        both="{0} and {1}", negated="not {0}",
         log="math.log({0})", log1p="math.log1p({0})", exp="math.exp(min({0}, 700.0))",
         inf="math.inf", nan="math.nan", text=ascii,
     ),

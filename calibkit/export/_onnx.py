@@ -22,7 +22,7 @@ _OPSET, _IR = 17, 9
 _SAME = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg",
     "minimum": "Min", "maximum": "Max", "log": "Log", "exp": "Exp", "where": "Where",
-    "less": "Less", "at_most": "LessOrEqual", "both": "And", "either": "Or", "negated": "Not",
+    "less": "Less", "at_most": "LessOrEqual", "both": "And",
 }  # fmt: skip
 _TYPES = {"real": np.float64, "whole": np.int64, "truth": np.bool_, "single": np.float32}
 

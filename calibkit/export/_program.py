@@ -19,7 +19,7 @@ Kind = Literal["real", "whole", "truth"]
 
 #: Operations, with what they take. Element by element:
 #: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
-#: less, at_most (two), both, either (two truths), negated (a truth): a truth;
+#: less, at_most (two), both (two truths): a truth;
 #: where (a truth, two numbers). The exponent of exp may be of any size.
 #: input (data: which column); constant (data: a number or a vector);
 #: stack (numbers; a vector), pick (a vector; data: which entry), pick_at (a vector and a whole
@@ -41,12 +41,9 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "less": np.less,
     "at_most": np.less_equal,
     "both": np.logical_and,
-    "either": np.logical_or,
-    "negated": np.logical_not,
     "where": np.where,
 }
-_TRUTHS = ("less", "at_most", "both", "either", "negated")
-_WHOLES = ("winner", "place")
+_TRUTHS = ("less", "at_most", "both")
 #: Operators that all languages write alike.
 OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "at_most": "<="}
 #: Facts that hold what a result's whole numbers stand for.
@@ -118,8 +115,7 @@ def kinds_taken(node: Node) -> tuple[Kind, ...]:
     """The kinds that an operation element by element takes."""
     if node.op == "where":
         return "truth", "real", "real"
-    kind: Kind = "truth" if node.op in ("both", "either", "negated") else "real"
-    return (kind,) * len(node.args)
+    return ("truth" if node.op == "both" else "real",) * len(node.args)
 
 
 def stack(*parts: Operand) -> Node:
@@ -140,7 +136,7 @@ def pick_at(vector: Node, index: Node) -> Node:
 
 def reduce(op: Literal["total", "largest", "winner"], vector: Node) -> Node:
     """Sum, largest entry, or place of the first largest entry of a vector."""
-    return Node(op, (vector,), kind="whole" if op in _WHOLES else "real")
+    return Node(op, (vector,), kind="whole" if op == "winner" else "real")
 
 
 def affine(vector: Node, matrix: FloatArray, offsets: FloatArray) -> Node:

@@ -249,7 +249,7 @@ def _span(node: Node, args: list[tuple[float, float]]) -> tuple[float, float]:
     return (-math.inf if math.isnan(low) else float(low), high if high == high else math.inf)
 
 
-_BINARY = OPERATORS | {"both": "AND", "either": "OR"}
+_BINARY = OPERATORS | {"both": "AND"}
 
 
 class _Writer:
@@ -354,8 +354,8 @@ class _Writer:
             return f"({args[0]} / NULLIF({args[1]}, {d.literal(0.0)}))"
         if op in _BINARY:
             return f"({args[0]} {_BINARY[op]} {args[1]})"
-        if op in ("neg", "negated"):
-            return f"({'-' if op == 'neg' else 'NOT '}{args[0]})"
+        if op == "neg":
+            return f"(-{args[0]})"
         if op == "where":
             return "CASE WHEN {} THEN {} ELSE {} END".format(*args)
         if op in ("minimum", "maximum"):
