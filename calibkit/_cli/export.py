@@ -16,17 +16,8 @@ from .console import choice, show_text
 
 _CODE = ["python", "javascript", "c", "java", "rust"]
 _LANGUAGES = ["sql", "onnx", *_CODE]
-_DIALECTS = [
-    "duckdb",
-    "postgres",
-    "sqlite",
-    "mysql",
-    "clickhouse",
-    "spark",
-    "bigquery",
-    "snowflake",
-    "tsql",
-]
+_DIALECTS = ["duckdb", "postgres", "sqlite", "mysql", "clickhouse", "spark", "bigquery"]
+_DIALECTS += ["snowflake", "tsql"]
 _SQL_ONLY = ("dialect", "column", "table", "keep")
 
 _SAVED = Annotated[
