@@ -30,7 +30,7 @@ _JAVA_NUMBERS = 4000
 #: Labels that are written as they are; of others their place is returned.
 _PLAIN = (str, int, float)
 #: Zero of each kind of value.
-_ZERO = {"real": "0.0", "whole": "0", "truth": "false"}
+_ZERO = {"real": "0.0", "whole": "0", "boolean": "false"}
 
 _F = TypeVar("_F", bound=Callable[..., Exported])
 
@@ -130,13 +130,13 @@ LANGUAGES = {
         absent='typeof {v} !== "number" || {v} !== {v}',
     ),
     "c": Syntax(
-        "C", _C_WORDS, {"real": "double", "whole": "int", "truth": "int"},
+        "C", _C_WORDS, {"real": "double", "whole": "int", "boolean": "int"},
         params=("double x", "const double *x"), many="void", top="#include <math.h>\n",
         head="{type} {name}({params}) {{", given="return;",
         log="log({0})", log1p="log1p({0})", exp="exp({0})", inf="INFINITY", nan="NAN",
     ),
     "java": Syntax(
-        "Java", _JAVA_WORDS, {"real": "double", "whole": "int", "truth": "boolean"},
+        "Java", _JAVA_WORDS, {"real": "double", "whole": "int", "boolean": "boolean"},
         params=("double x", "double[] x"), many="double[]", top="public final class {Name} {{",
         body="public static {type} {name}({params}) {{", foot="    }", bottom="}",
         vector="{type}[] {v} = new {type}[{n}];", listed="{type}[] {v} = {{{items}}};",
@@ -147,7 +147,7 @@ LANGUAGES = {
         inf="Double.POSITIVE_INFINITY", nan="Double.NaN",
     ),
     "rust": Syntax(
-        "Rust", _RUST_WORDS, {"real": "f64", "whole": "i64", "truth": "bool"},
+        "Rust", _RUST_WORDS, {"real": "f64", "whole": "i64", "boolean": "bool"},
         params=("x: f64", "x: &[f64; {n}]"), many="[f64; {n}]",
         head="pub fn {name}({params}) -> {type} {{", value="let {v} = {e};",
         variable="let mut {v}: {type} = {e};", vector="let mut {v}: [{type}; {n}] = [{zero}; {n}];",
@@ -219,7 +219,7 @@ class _Writer:
         s = self.syntax
         if kind == wanted:
             return text
-        if kind == "truth":
+        if kind == "boolean":
             one = "1.0" if wanted == "real" else "1"
             return f"({s.choice.format(a=text, b=one, c=_ZERO[wanted])})"
         return (s.to_real if wanted == "real" else s.to_whole).format(e=text)
@@ -334,7 +334,7 @@ class _Writer:
         for each in Program(n, {result: node}, program.valid).nodes():
             self.write(each)
             if each is program.valid:
-                valid = self.term(each, "truth")
+                valid = self.term(each, "boolean")
                 self.refuse(s.negated.format(valid), missing, node)
         if node.size:
             with self.block(s.loop, i="i", n=node.size):
@@ -356,7 +356,7 @@ class _Writer:
         s = self.syntax
         if node.size:
             return ""
-        if node.kind == "real" or (node.kind == "truth" and s.missing != "-1"):
+        if node.kind == "real" or (node.kind == "boolean" and s.missing != "-1"):
             return self.term(node, node.kind)
         place = self.term(node, "whole")
         if not labels:

@@ -34,7 +34,7 @@ class Exported(str):
     facts : dict
         Class, version, scale, class labels and names of the inputs.
     results : dict of str to str
-        The kind of each result: "real", "whole" or "truth".
+        The kind of each result: "real", "whole" or "boolean".
 
     Attributes
     ----------

@@ -88,7 +88,7 @@ def _softmax(z: Node, least: float | None = None) -> Node:
 
 
 def _one_hot(index: Node, k: int) -> Node:
-    """Which entry of a vector stands at a place: truths."""
+    """Booleans: which entry of a vector stands at a place."""
     places: FloatArray = np.arange(k, dtype=np.float64)
     at, all_places = entry(index, places), constant(places)
     return apply("both", apply("at_most", all_places, at), apply("at_most", at, all_places))
@@ -99,7 +99,7 @@ _NOWHERE = -1e200
 
 
 def _winner_log_odds(z: Node) -> tuple[Node, Node, Node]:
-    """The place of the largest logit, that as truths, and its log-odds against the rest."""
+    """The place of the largest logit, also as booleans, and its log-odds against the rest."""
     winner = reduce("winner", z)
     own = _one_hot(winner, z.size)
     rest = _where(own, _NOWHERE, z)
@@ -152,7 +152,7 @@ class NodeScores:
         return [replace(self, values=pick(values, k)) for k in range(values.size)]
 
     def top(self) -> tuple[NodeScores, Node, Node]:
-        """The largest score as a binary one, its place, and that as truths."""
+        """The largest score as a binary one, and its place, also as booleans."""
         values = self.columns().values
         if self.scale == "logit":
             winner, own, top = _winner_log_odds(values)

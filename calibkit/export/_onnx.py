@@ -24,7 +24,7 @@ _SAME = {
     "minimum": "Min", "maximum": "Max", "log": "Log", "exp": "Exp", "where": "Where",
     "less": "Less", "at_most": "LessOrEqual", "both": "And",
 }  # fmt: skip
-_TYPES = {"real": np.float64, "whole": np.int64, "truth": np.bool_, "single": np.float32}
+_TYPES = {"real": np.float64, "whole": np.int64, "boolean": np.bool_, "single": np.float32}
 
 
 @dataclass
@@ -86,7 +86,7 @@ class _Graph:
     def begin(self, scores: str, single: bool, from_logits: bool) -> None:
         """Scores in double precision and on the program's scale; which rows have all of them."""
         x = self.cast(scores, "single", "real") if single else scores
-        empty = self.cast(self.add("IsNaN", x), "truth", "whole")
+        empty = self.cast(self.add("IsNaN", x), "boolean", "whole")
         number = self.add("ReduceSum", empty, self.constant([1], "whole"), keepdims=1)
         self.known = self.add("Equal", number, self.constant(0, "whole"))
         self.shape = self.add("Shape", self.known)
@@ -104,7 +104,7 @@ class _Graph:
         node = self.program.results[name]
         kind = "real" if node.kind == "real" else "whole"
         missing = self.constant(np.nan if kind == "real" else -1, kind)
-        valid = self.add("And", self.known, self.term(self.program.valid, "truth"))
+        valid = self.add("And", self.known, self.term(self.program.valid, "boolean"))
         value = self.add("Where", valid, self.by_row(node, kind), missing)
         kind = "single" if single and kind == "real" else kind
         value = self.cast(value, "real", kind) if kind == "single" else value
@@ -230,7 +230,7 @@ def to_onnx(
 
     The input ``scores`` has shape (N, 1) for two classes, (N, K) for K. Each result is an output:
     ``probability`` of shape (N,), ``probabilities`` of shape (N, K). Missing or invalid scores give
-    NaN; whole numbers and truths are then -1.
+    NaN; whole numbers are then -1. Booleans are 1 and 0.
 
     Parameters
     ----------

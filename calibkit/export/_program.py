@@ -1,7 +1,7 @@
 """A fitted map as a program: a graph of few operations, which each language writes in its own way.
 
 Every value belongs to one row. It is a number (``size`` 0) or a vector (``size`` K >= 1), and
-``kind`` says whether it is a real number, a whole number or a truth value. Numbers and vectors
+``kind`` says whether it is a real number, a whole number or a boolean. Numbers and vectors
 combine element by element.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from .._typing import FloatArray
 
-Kind = Literal["real", "whole", "truth"]
+Kind = Literal["real", "whole", "boolean"]
 
 #: Operations, with what they take. Element by element:
 #: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
-#: less, at_most (two), both (two truths): a truth;
-#: where (a truth, two numbers). The exponent of exp may be of any size.
+#: less, at_most (two), both (two booleans): a boolean;
+#: where (a boolean, two numbers). The exponent of exp may be of any size.
 #: input (data: which column); constant (data: a number or a vector);
 #: stack (numbers; a vector), pick (a vector; data: which entry), pick_at (a vector and a whole
 #: number: the entry at that place); total, largest, winner of a vector (winner: the place of the
@@ -107,15 +107,15 @@ def column(index: int) -> Node:
 def apply(op: str, *args: Operand) -> Node:
     """An operation element by element."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
-    kind: Kind = "truth" if op in _TRUTHS else "real"
+    kind: Kind = "boolean" if op in _TRUTHS else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
 
 
 def kinds_taken(node: Node) -> tuple[Kind, ...]:
     """The kinds that an operation element by element takes."""
     if node.op == "where":
-        return "truth", "real", "real"
-    return ("truth" if node.op == "both" else "real",) * len(node.args)
+        return "boolean", "real", "real"
+    return ("boolean" if node.op == "both" else "real",) * len(node.args)
 
 
 def stack(*parts: Operand) -> Node:

@@ -65,7 +65,7 @@ class _Dialect:
     bounded: bool = True  # whether exp of a large number is an error
     flush: bool = False  # whether a product that underflows is an error
     largest: tuple[str, str] = ("GREATEST", "LEAST")
-    truths: bool = True  # whether a comparison is a value
+    booleans: bool = True  # whether a comparison is a value
     text: str = "'"
     stage: str = "AS ("
     end: str = ""
@@ -80,12 +80,12 @@ class _Dialect:
         return start + text.replace(end, 2 * end) + end
 
     def literal(self, value: Any) -> str:
-        """A number, a truth or a text."""
+        """A number, a boolean or a text."""
         if isinstance(value, str):
             escapes = _BACKSLASH if self.backslash else {39: "''"}
             return f"{self.text}{value.translate(escapes)}'"
         if isinstance(value, bool):
-            return str(value).upper() if self.truths else str(int(value))
+            return str(value).upper() if self.booleans else str(int(value))
         if isinstance(value, int):
             return str(value) if value >= 0 else f"({value})"
         if math.isnan(value):
@@ -151,7 +151,7 @@ DIALECTS = {
         backslash=False,
         infinity=_LARGEST_DOUBLE,
         log="LOG",
-        truths=False,
+        booleans=False,
         text="N'",
     ),
 }
@@ -284,9 +284,9 @@ class _Writer:
             return text
         name = f"v{len(self.columns)}"
         self.level[name] = 1 + self.deepest(text)
-        is_truth = kind == "truth"
-        self.columns[name] = f"CASE WHEN {text} THEN 1 ELSE 0 END" if is_truth else text
-        return f"({name} = 1)" if is_truth else name
+        is_boolean = kind == "boolean"
+        self.columns[name] = f"CASE WHEN {text} THEN 1 ELSE 0 END" if is_boolean else text
+        return f"({name} = 1)" if is_boolean else name
 
     def deepest(self, text: str) -> int:
         return max((self.level[n] for n in names_in(text) if n in self.level), default=0)
@@ -570,7 +570,7 @@ def _results(program: Program, writer: _Writer) -> dict[str, str]:
         text = texts[0]
         if values := program.facts.get(NAMES.get(name, "")):
             text = _lookup(text, [*map(d.literal, values)])
-        if node.kind == "truth" and not d.truths:
+        if node.kind == "boolean" and not d.booleans:
             text = f"CAST(CASE WHEN {text} THEN 1 ELSE 0 END AS BIT)"
         out[name] = text
     return out
