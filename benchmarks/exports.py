@@ -6,10 +6,10 @@
 
 Scores are those of ``golden_vectors``: borders of bins and the floats beside them, exact 0 and 1,
 numbers out of range, NaN, and random ones. The first table has the largest difference from what the
-object gives, by engine and class; behind it the number of rows with another bin, label or decision,
-or with a result that is missing on one side only. The second has the median size of the code.
-Compiled languages get 20 objects of each class, in one unit. Results are stored after
-each class and engine, and a later run adds to them.
+object gives, by engine and class; behind it the number of rows with another label or decision, or
+with a result that is missing on one side only, and of objects with another bin. The second
+has the median size of the code. Compiled languages get 20 objects of each class, in one unit.
+Results are stored after each class and engine, and a later run adds to them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from calibkit.decisions import (
     RiskControlledThreshold,
     TriagePolicy,
 )
+from calibkit.export._check import compared
 from calibkit.export._code import LANGUAGES
 from calibkit.export._drivers import run_unit
 from calibkit.export._golden import ENGINES, golden_vectors, rounded
@@ -160,36 +161,6 @@ def run(engine: str, some: list[Any], rows: list[Any]) -> tuple[list[Any], list[
     return results, sizes
 
 
-def compared(obj: Any, wanted: Any, found: Any, single: bool) -> tuple[float, int]:
-    """The largest difference, and the number of rows with another bin, label or decision."""
-    program, apart = program_of(obj, labels=True), 0.0
-    other = np.zeros(len(next(iter(wanted.values()))), dtype=bool)
-    for name, want in wanted.items():
-        got, want = (np.reshape(a, (len(other), -1)) for a in (found[name], want))
-        missing = np.isnan(want)
-        other |= (np.isnan(got) != missing).any(axis=1)
-        distance = np.where(missing | np.isnan(got), 0.0, np.abs(got - want)).max(axis=1)
-        node = program.results[name]
-        if node.kind == "real":
-            apart = max(apart, float(distance.max()))
-            if node.op == "entry":  # the values of bins
-                other |= distance > (1e-7 if single else 0.0)
-        else:
-            other |= (distance > 0) & ~tied(wanted, name, single)
-    return apart, int(other.sum())
-
-
-def tied(wanted: Any, name: str, single: bool) -> Any:
-    """Rows where a label or decision is decided by rounding."""
-    least = 2e-6 if single else 2e-12
-    if name == "label" and "probabilities" in wanted:
-        first, second = np.sort(wanted["probabilities"], axis=1).T[[-1, -2]]
-        return first - second <= least
-    if name == "label":
-        return np.abs(wanted["probability"] - 0.5) <= least
-    return np.zeros(len(wanted[name]), dtype=bool)
-
-
 def measure(engine: str, some: list[Any], made: list[Any], n: int) -> dict[str, Any]:
     start = time.perf_counter()
     single = engine.endswith("float32")
@@ -197,17 +168,17 @@ def measure(engine: str, some: list[Any], made: list[Any], n: int) -> dict[str, 
         some = some[:UNIT]
     made = [rounded(o, m[0]) if single else m for o, m in zip(some, made, strict=False)]
     results, sizes = run(engine, some, [columns for columns, _ in made])
-    pairs = [
-        compared(obj, wanted, found, single)
+    checks = [
+        compared(program_of(obj, labels=True), found, wanted, 1e-6 if single else 1e-12)
         for obj, (_, wanted), found in zip(some, made, results, strict=True)
         if found is not None
     ]
     return {
-        "objects": len(pairs),
-        "refused": len(some) - len(pairs),
+        "objects": len(checks),
+        "refused": len(some) - len(checks),
         "scores": n,
-        "largest": max((p[0] for p in pairs), default=None),
-        "other": sum(p[1] for p in pairs),
+        "largest": max((c.largest_difference for c in checks), default=None),
+        "other": sum(c.n_other + (c.bins_exact is False) for c in checks),
         "bytes": int(np.median(sizes)) if sizes else None,
         "seconds": round(time.perf_counter() - start, 1),
     }

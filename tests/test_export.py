@@ -72,11 +72,16 @@ def fitted(example, k=2, scale="probability", seed=0, n=300):
         return clone(example)._set_scale(scale).fit(X, y)
 
 
-def five(example):
-    """Five fitted objects, of several numbers of classes where it takes them."""
-    ks = (2, 3, 5, 4, 3) if "multiclass" in example._traits else (2,) * 5
-    for seed, k in enumerate(ks):
-        yield fitted(example, k, ("probability", "logit")[seed % 2], seed)
+def five(*examples, n=300):
+    """Five fitted objects of the examples in turn, of several numbers of classes where they may."""
+    for seed, k in enumerate((2, 3, 5, 4, 3)):
+        example = examples[seed % len(examples)]
+        k = k if "multiclass" in example._traits else 2
+        yield fitted(example, k, ("probability", "logit")[seed % 2], seed, n)
+
+
+def of_class(cls, examples):
+    return [e for e in examples if type(e) is cls]
 
 
 def differences(obj, n=800, **settings):

@@ -11,11 +11,11 @@ import calibkit
 from calibkit import HistogramBinningCalibrator, MatrixScalingCalibrator, PlattCalibrator, export
 from calibkit.base import InputError
 from calibkit.decisions import QuantileCalibrator
-from calibkit.export._check import check_export
+from calibkit.export._check import check_export, compared
 from calibkit.export._code import LANGUAGES, write_code
 from calibkit.export._drivers import DRIVERS, run_unit
 from calibkit.export._golden import ENGINES, golden_vectors
-from calibkit.export._maps import _MAPS
+from calibkit.export._maps import _MAPS, program_of
 from calibkit.export._program import (
     ELEMENTWISE,
     Program,
@@ -31,7 +31,7 @@ from calibkit.export._program import (
     stack,
 )
 
-from .test_export import BATCH, DECIDE, MORE, SIGNAL, fitted
+from .test_export import BATCH, DECIDE, MORE, SIGNAL, fitted, five, of_class
 
 MISSING = {
     language: f"{tool} is not on the PATH, so {driver.title} is not tested"
@@ -52,44 +52,44 @@ def of_numbers():
     """A program of one column with every operation on numbers, and each kind of result."""
     x = column(0)
     step = place(x, STEPS)
-    inside = apply("both", apply("less", 0.0, x), apply("negated", apply("at_most", 1.0, x)))
-    z = apply("log", x) - apply("log1p", -x)
-    p = 1.0 / (1.0 + apply("exp", -(z * 1e5)))
+    inside = apply("both", apply("less", 0.0, x), apply("less", x, 1.0))
+    z = apply("log", x) - apply("log1p", -apply("minimum", x, 0.9))
+    p = 1.0 / (1.0 + apply("exp", -(z * 1e3)))
     bin_ = entry(step, np.linspace(0.1, 0.9, 6))
     whole = entry(step, np.array([0, 1, 1, 0, 1, 0]))
-    mixed = apply("where", apply("either", apply("less", x, 0.3), apply("less", 0.9, x)), p, bin_)
-    odd = apply("where", whole, apply("maximum", mixed, 0.25) / 3.0, apply("minimum", step, p))
-    facts = {"name": 'A "map"\n\\u000a \\', "classes": ['"\n\\', "\U0001f600 é\\u000a"]}
-    return Program(1, {"probability": odd, "label": whole, "promised": inside}, inside, facts)
+    far = apply("both", apply("at_most", 0.3, x), apply("less", x, 0.9))
+    mixed = apply("where", far, p, bin_)
+    some, other = apply("maximum", mixed, 0.25) / 3.0, apply("minimum", step, p)
+    odd = apply("where", apply("less", 0.0, whole), some, other)
+    facts = {"name": 'A "map"\n\\u000a \\', "inputs": ["x"]}
+    facts["classes"] = ["it's \"\n\\", "\U0001f600 é\\u000a"]
+    results = {"probability": odd, "label": whole, "promised": inside, "accept": far}
+    return Program(1, results, inside, facts)
 
 
 def of_vectors(k=3):
     """A program of k columns with every operation on vectors."""
     c = stack(*map(column, range(k)))
     matrix = np.arange(1.0, 1.0 + k * k).reshape(k, k) % 7 / 9
-    z = affine(apply("log", c), matrix, np.linspace(-1, 1, k))
+    z = affine(apply("log", apply("maximum", c, 1e-9)), matrix, np.linspace(-1, 1, k))
     e = apply("exp", z - reduce("largest", z))
     q = e / reduce("total", e)
     winner = reduce("winner", q)
     own = apply("at_most", reduce("largest", q), q)
     q = apply("where", apply("less", q, 0.2), apply("maximum", q, 0.1), q * np.arange(1.0, 1.0 + k))
     q = apply("where", own, pick(c, 1), q)
-    places = stack(*(place(pick(c, i), STEPS) for i in range(k)))
     results = {"probabilities": q, "label": winner, "own": pick_at(q, winner)}
-    results |= {"decision": pick_at(places, winner), "accept": apply("less", pick(c, 0), 0.5)}
-    least = apply("less", 0.0, -reduce("largest", -c))
-    return Program(
-        k,
-        results,
-        least,
-        {"name": "k", "classes": list(range(10, 10 + k)), "decisions": list("abcdef")},
-    )
+    results |= {"decision": place(pick(c, 0), STEPS), "accept": apply("less", pick(c, 0), 0.5)}
+    facts = {"name": "k", "classes": list(range(10, 10 + k)), "decisions": list("abcdef")}
+    facts["inputs"] = [f"x{i}" for i in range(k)]
+    return Program(k, results, apply("less", 0.0, -reduce("largest", -c)), facts)
 
 
 def fixed():
     """Results that no input moves."""
     vector = constant(np.array([0.25, 1e-320, -np.inf]))
-    return Program(2, {"quantiles": vector}, apply("less", 0.0, 1.0), {"name": "fixed"})
+    facts = {"name": "fixed", "inputs": ["a", "b"]}
+    return Program(2, {"quantiles": vector}, apply("less", 0.0, 1.0), facts)
 
 
 def of_many():
@@ -117,11 +117,7 @@ def objects():
     """Five fitted objects of every class, and each kind of threshold, policy and rule."""
     found = []
     for cls in sorted(_MAPS, key=lambda cls: cls.__name__):
-        examples = [e for e in BATCH + MORE if type(e) is cls]
-        for seed in range(5):
-            example = examples[seed % len(examples)]
-            k = (2, 3, 5, 4, 3)[seed] if "multiclass" in example._traits else 2
-            found.append(fitted(example, k, ("probability", "logit")[seed % 2], seed, n=150))
+        found += five(*of_class(cls, BATCH + MORE), n=150)
     rate = np.random.default_rng(0).binomial(8, SIGNAL[:300]) / 8
     quantiles = QuantileCalibrator().fit(SIGNAL[:300], rate, n_trials=8)
     return [make() for make in DECIDE.values()] + [quantiles, *found]
@@ -134,25 +130,15 @@ def test_agrees_with_the_object(language, objects):
     write = getattr(export, f"to_{language}")
     codes = [write(obj, name=f"f{i}", labels=True) for i, obj in enumerate(some)]
     golden = [golden_vectors(obj, 250, labels=True) for obj in some]
-    programs = [of_numbers(), of_vectors(), of_vectors(40), of_many(), fixed()]
-    codes += [write_code(program, language, f"g{i}") for i, program in enumerate(programs)]
-    golden += [(rows(p.n_inputs), p.run(rows(p.n_inputs))) for p in programs]
+    own = [of_numbers(), of_vectors(), of_vectors(40), of_many(), fixed()]
+    codes += [write_code(program, language, f"g{i}") for i, program in enumerate(own)]
+    golden += [(rows(p.n_inputs), p.run(rows(p.n_inputs))) for p in own]
+    programs = [program_of(obj, labels=True) for obj in some] + own
     found = run_unit(codes, [columns for columns, _ in golden])
-    for code, (_, expected), got in zip(codes, golden, found, strict=True):
-        assert expected.keys() == got.keys() == code.results.keys()
-        for name, want in expected.items():
-            rounds = code.results[name] == "real" and name not in EXACT.get(code.facts["name"], ())
-            note = f"{language}: {name} of {code.facts['name']}"
-            atol = 1e-12 if rounds else 0
-            np.testing.assert_allclose(got[name], want, rtol=0, atol=atol, err_msg=note)
-
-
-#: Maps whose values are those of bins.
-EXACT = {
-    "HistogramBinningCalibrator": {"probability"},
-    "ScalingBinningCalibrator": {"probability"},
-    "VennAbersCalibrator": {"probability"},
-}
+    for program, (_, expected), got in zip(programs, golden, found, strict=True):
+        assert expected.keys() == got.keys() == program.results.keys()
+        check = compared(program, got, expected, 1e-12, language)
+        assert check.passed, f"{program.facts['name']}: {check}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES_HERE)

@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-import warnings
 from contextlib import closing
 from functools import cache
 from importlib.util import find_spec
@@ -14,89 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 
-from calibkit import (
-    AutoCalibrator,
-    IsotonicCalibrator,
-    PlattCalibrator,
-    SplineCalibrator,
-)
+from calibkit import AutoCalibrator, IsotonicCalibrator, PlattCalibrator, SplineCalibrator
 from calibkit.base import InputError
 from calibkit.export import to_sql
+from calibkit.export._check import compared
 from calibkit.export._engines import _ordered, run_sql
-from calibkit.export._maps import program_of
-from calibkit.export._program import (
-    ELEMENTWISE,
-    Program,
-    affine,
-    apply,
-    column,
-    constant,
-    entry,
-    pick,
-    pick_at,
-    place,
-    reduce,
-    stack,
-)
+from calibkit.export._maps import _MAPS, program_of
+from calibkit.export._program import Program, column, place
 from calibkit.export._sql import DIALECTS
 
-from .registry import EXAMPLES
+from .test_export import BATCH, five, of_class
+from .test_export_code import STEPS, fixed, of_numbers, of_vectors
 
 NO_DUCKDB = pytest.mark.skipif(find_spec("duckdb") is None, reason="DuckDB is not installed")
 ENGINES = ["sqlite", pytest.param("duckdb", marks=NO_DUCKDB)]
-STEPS = np.array([-3.5, 0.2, np.nextafter(0.2, 1), 0.5, 0.7])
 EDGES = np.array([0.0, -0.0, 1.0, 5e-324, 1e-290, np.nextafter(1, 0), np.nan, -1e-7, 1.1])
-MAPS = {type(e): [x for x in EXAMPLES if type(x) is type(e)] for e in EXAMPLES}
-MAPS = {cls: found for cls, found in MAPS.items() if "online" not in cls._traits}
-
-
-# -- programs by hand ---------------------------------------------------------------------------
-
-
-def of_numbers():
-    """A program of one column with every operation on numbers, and each kind of result."""
-    x = column(0)
-    step = place(x, STEPS)
-    inside = apply("both", apply("less", -1.0, x), apply("negated", apply("at_most", 1.0, x)))
-    z = apply("log", apply("maximum", x, 1e-300)) - apply("log1p", -apply("minimum", x, 0.9))
-    p = 1.0 / (1.0 + apply("exp", -(z * 1e3)))
-    bin_ = entry(step, np.linspace(0.1, 0.9, 6))
-    whole = entry(step, np.array([0, 1, 1, 0, 1, 0]))
-    far = apply("either", apply("less", x, 0.3), apply("less", 0.9, x))
-    mixed = apply("where", far, p, bin_)
-    odd = apply("where", whole, apply("maximum", mixed, 0.25) / 3.0, apply("minimum", bin_, p))
-    chosen = apply("where", far, apply("less", p, 0.5), apply("negated", inside))
-    facts = {"name": "A", "classes": ["it's", 'b"\\\n'], "inputs": ["x"]}
-    results = {"probability": odd, "label": whole, "promised": inside, "accept": chosen}
-    return Program(1, results, inside, facts)
-
-
-def of_vectors(k):
-    """A program of k columns with every operation on vectors."""
-    c = stack(*map(column, range(k)))
-    matrix = np.arange(1.0, 1.0 + k * k).reshape(k, k) % 7 / 9
-    z = affine(apply("log", apply("maximum", c, 1e-9)), matrix, np.linspace(-1, 1, k))
-    e = apply("exp", z - reduce("largest", z))
-    q = e / reduce("total", e)
-    winner = reduce("winner", q)
-    own = apply("at_most", reduce("largest", q), q)
-    q = apply("where", apply("less", q, 0.2), apply("maximum", q, 0.1), q * np.arange(1.0, 1.0 + k))
-    q = apply("where", own, pick(c, 1), q)
-    places = stack(*(place(pick(c, i), STEPS) for i in range(k)))
-    results = {"probabilities": q, "label": winner, "own": pick_at(q, winner)}
-    results |= {"decision": pick_at(places, winner), "accept": apply("less", pick(c, 0), 0.5)}
-    results["quantiles"] = constant(np.array([0.25, 1e-320, -np.inf]))
-    names = [f"x{i}" for i in range(k)]
-    facts = {"classes": [f"c{i}" for i in range(k)], "decisions": list("abcdef"), "inputs": names}
-    return Program(k, results, apply("less", -1.0, -reduce("largest", -c)), {"name": "B"} | facts)
-
-
-def test_every_operation_is_tried():
-    tried = {n.op for p in (of_numbers(), of_vectors(3)) for n in p.nodes()}
-    others = {"input", "constant", "stack", "pick", "pick_at", "total", "largest", "winner"}
-    assert tried == {*ELEMENTWISE, *others, "affine", "place", "entry"}
 
 
 def scores(program, n=60, seed=0):
@@ -123,13 +55,12 @@ def agrees(program, dialect, table="t", connection=None):
     x = scores(program)
     sql = to_sql(program, dialect=dialect, table=table)
     got = run_sql(sql, x, connection)
-    for name, value in program.run(x).items():
-        atol = 0 if program.results[name].kind != "real" else 1e-12
-        np.testing.assert_allclose(got[name], value, rtol=0, atol=atol, err_msg=name)
+    check = compared(program, got, program.run(x), 1e-12)
+    assert check.passed, check
 
 
 @pytest.mark.parametrize("dialect", ENGINES)
-@pytest.mark.parametrize("program", [of_numbers(), of_vectors(3), of_vectors(30)])
+@pytest.mark.parametrize("program", [of_numbers(), of_vectors(), of_vectors(30), fixed()])
 def test_operations(program, dialect):
     agrees(program, dialect)
 
@@ -137,30 +68,14 @@ def test_operations(program, dialect):
 # -- fitted maps --------------------------------------------------------------------------------
 
 
-def fitted(cls, seed):
-    """A map of a class on random rows, with labels that are texts in some."""
-    rng = np.random.default_rng(seed)
-    example = clone(MAPS[cls][seed % len(MAPS[cls])])
-    k = 3 if {"multiclass", "lift"} & set(cls._traits) and seed % 5 < 3 else 2
-    p = rng.dirichlet(np.ones(k), 240)
-    y = (rng.random((240, 1)) > np.cumsum(p**1.5 / (p**1.5).sum(1, keepdims=True), axis=1)).sum(1)
-    if seed % 2:
-        example, p = example._set_scale("logit"), np.log(p)
-        p = p if k > 2 else p[:, 1:] - p[:, :1]
-    y = np.array(["it's", "b", "\\"])[y] if seed == 3 else y
-    p = p if k > 2 else p[:, -1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return example.fit(p, y)
-
-
 @cache
 def programs(cls):
-    return [program_of(fitted(cls, seed), labels=True) for seed in range(5)]
+    """Five fitted maps of a class."""
+    return [program_of(obj, labels=True) for obj in five(*of_class(cls, BATCH), n=150)]
 
 
 @pytest.mark.parametrize("dialect", ENGINES)
-@pytest.mark.parametrize("cls", MAPS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", _MAPS, ids=lambda cls: cls.__name__)
 def test_fitted_maps(cls, dialect):
     quick = cls not in (SplineCalibrator, AutoCalibrator) or dialect == "sqlite"
     for program in programs(cls)[: 5 if quick else 2]:  # DuckDB plans long queries slowly
@@ -168,13 +83,10 @@ def test_fitted_maps(cls, dialect):
 
 
 def test_expression_is_the_same():
-    for cls in (PlattCalibrator, IsotonicCalibrator):
-        for seed in range(3):
-            program = program_of(fitted(cls, seed))
-            sql = to_sql(program, dialect="sqlite")
-            x = scores(program)
-            got = np.array(run_sql(sql, x)["probability"], dtype=float)
-            np.testing.assert_allclose(got, program.run(x)["probability"], rtol=0, atol=1e-12)
+    for example in (PlattCalibrator(), IsotonicCalibrator()):
+        for cal in five(example, n=150):
+            for labels in (False, True):
+                agrees(program_of(cal, labels=labels), "sqlite", table=None)
 
 
 # -- other engines ------------------------------------------------------------------------------
@@ -213,9 +125,9 @@ def clickhouse():
 @pytest.mark.parametrize("dialect", ["postgres", "clickhouse"])
 def test_other_engines(dialect, request):
     connection = request.getfixturevalue(dialect)
-    for program in (of_numbers(), of_vectors(3)):
+    for program in (of_numbers(), of_vectors(), fixed()):
         agrees(program, dialect, connection=connection)
-    for cls in MAPS:
+    for cls in _MAPS:
         for program in programs(cls)[: 5 if dialect == "postgres" else 1]:
             agrees(program, dialect, connection=connection)
 
@@ -223,7 +135,7 @@ def test_other_engines(dialect, request):
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_parsed_by_sqlglot(dialect):
     sqlglot = pytest.importorskip("sqlglot", reason="sqlglot is not installed: parsed by none")
-    for program in (of_numbers(), of_vectors(3)):
+    for program in (of_numbers(), of_vectors(), fixed()):
         sql = to_sql(program, dialect=dialect, table="a.b", column=[*"x]`\"y'"][: program.n_inputs])
         (tree,) = sqlglot.parse(sql, read=dialect)
         assert isinstance(tree, sqlglot.exp.Select)

@@ -13,6 +13,7 @@ from .._core.printed import a_type, few, spelled
 from .._typing import FloatArray
 from ._golden import ENGINES, Results, golden_vectors, rounded
 from ._maps import program_of
+from ._program import Program
 
 #: ONNX's number for single precision.
 _SINGLE = 1
@@ -131,13 +132,27 @@ def check_export(
     if tensor is not None and tensor.elem_type == _SINGLE:
         columns, wanted = rounded(obj, columns)
     found = run(artefact, columns)
-    _check_results(found, wanted)
-    apart, other, exact = np.zeros(len(columns)), np.zeros(len(columns), dtype=bool), []
+    if strange := [k for k, v in found.items() if k not in wanted or v.shape != wanted[k].shape]:
+        raise InputError(
+            f"artefact gives {few(strange)}, which obj doesn't give in this number; expected the "
+            "object that was exported."
+        )
+    return compared(program, found, wanted, tolerance, engine)
+
+
+def compared(
+    program: Program, found: Results, wanted: Results, tolerance: float, engine: str = ""
+) -> ExportCheck:
+    """How the results of an export compare with those of the object."""
+    n = len(next(iter(wanted.values())))
+    apart, other, exact = np.zeros(n), np.zeros(n, dtype=bool), []
     for name, values in found.items():
-        got, want = (a.reshape(len(columns), -1) for a in (values, wanted[name]))
+        got, want = (a.reshape(n, -1) for a in (values, wanted[name]))
         known = ~np.isnan(want) & ~np.isnan(got)
         other |= (np.isnan(got) != np.isnan(want)).any(axis=1)
-        distance = np.where(known, np.abs(got - want), 0.0).max(axis=1)
+        gaps = np.zeros(got.shape)
+        np.subtract(got, want, out=gaps, where=known & (got != want))  # infinities too
+        distance = np.abs(gaps).max(axis=1)
         if program.results[name].kind != "real":
             tied = _tied(wanted, tolerance) if name == "label" else False
             other |= (distance > 0) & ~np.asarray(tied)
@@ -147,16 +162,7 @@ def check_export(
             exact.append(bool((_rounded(got, tolerance) == _rounded(want, tolerance))[known].all()))
     beyond = int((apart > tolerance).sum())
     bins = all(exact) if exact else None
-    return ExportCheck(engine, len(columns), float(apart.max()), beyond, int(other.sum()), bins)
-
-
-def _check_results(found: Results, wanted: Results) -> None:
-    """Refuse results that the object doesn't give."""
-    if strange := [k for k, v in found.items() if k not in wanted or v.shape != wanted[k].shape]:
-        raise InputError(
-            f"artefact gives {few(strange)}, which obj doesn't give in this number; expected the "
-            "object that was exported."
-        )
+    return ExportCheck(engine, n, float(apart.max()), beyond, int(other.sum()), bins)
 
 
 def _language(artefact: Any) -> str:

@@ -12,27 +12,27 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from inspect import cleandoc
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.params import check_flag
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ._drivers import run_unit, version_of
 from ._golden import ENGINES, Exported, Results, golden_vectors
 from ._maps import program_of
-from ._program import ELEMENTWISE, Node, Program
+from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program, kinds_taken
 
 #: Numbers in all tables above which Java's are text: a class holds at most 64 KB of initial values.
 _JAVA_NUMBERS = 4000
-#: Where the facts have the labels that a whole number stands for.
-_LABELS = {"label": "classes", "decision": "decisions"}
 #: Labels that are written as they are; of others their place is returned.
 _PLAIN = (str, int, float)
 #: Zero of each kind of value.
-_ZERO = {"real": "0.0", "whole": "0", "truth": "false"}
+_ZERO = {"real": "0.0", "whole": "0", "boolean": "false"}
+
+_F = TypeVar("_F", bound=Callable[..., Exported])
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,15 @@ for ({whole} h = {n}; {v} < h;) {{
     to_whole: str = "(int) ({e})"
     to_real: str = "{e}"
     absent: str = "{v} != {v}"
-    either: str = "{0} || {1}"
     both: str = "{0} && {1}"
     negated: str = "!{0}"
     log: str = "Math.log({0})"
     log1p: str = "Math.log1p({0})"
     exp: str = "Math.exp({0})"
-    div: str = "{0} / {1}"
     inf: str = "Infinity"
     nan: str = "NaN"
-    add: str = "{0} + {1}"
-    sub: str = "{0} - {1}"
-    mul: str = "{0} * {1}"
     neg: str = "- {0}"
     text: Callable[[Any], str] = json.dumps
-    less: str = "{0} < {1}"
-    at_most: str = "{0} <= {1}"
 
 
 _C_WORDS = """auto break case char const continue default do double else enum extern float for goto
@@ -124,7 +117,7 @@ LANGUAGES = {
         loop="for {i} in range({n}):", test="if {e}:", end="", give="return {e}",
         given="return out", missing="None", place="{v} = bisect.bisect_right({t}, {e})",
         choice="{b} if {a} else {c}", to_whole="int({e})", absent="{v} is None or {v} != {v}",
-        either="{0} or {1}", both="{0} and {1}", negated="not {0}",
+        both="{0} and {1}", negated="not {0}",
         log="math.log({0})", log1p="math.log1p({0})", exp="math.exp(min({0}, 700.0))",
         inf="math.inf", nan="math.nan", text=ascii,
     ),
@@ -137,13 +130,13 @@ LANGUAGES = {
         absent='typeof {v} !== "number" || {v} !== {v}',
     ),
     "c": Syntax(
-        "C", _C_WORDS, {"real": "double", "whole": "int", "truth": "int"},
+        "C", _C_WORDS, {"real": "double", "whole": "int", "boolean": "int"},
         params=("double x", "const double *x"), many="void", top="#include <math.h>\n",
         head="{type} {name}({params}) {{", given="return;",
         log="log({0})", log1p="log1p({0})", exp="exp({0})", inf="INFINITY", nan="NAN",
     ),
     "java": Syntax(
-        "Java", _JAVA_WORDS, {"real": "double", "whole": "int", "truth": "boolean"},
+        "Java", _JAVA_WORDS, {"real": "double", "whole": "int", "boolean": "boolean"},
         params=("double x", "double[] x"), many="double[]", top="public final class {Name} {{",
         body="public static {type} {name}({params}) {{", foot="    }", bottom="}",
         vector="{type}[] {v} = new {type}[{n}];", listed="{type}[] {v} = {{{items}}};",
@@ -154,7 +147,7 @@ LANGUAGES = {
         inf="Double.POSITIVE_INFINITY", nan="Double.NaN",
     ),
     "rust": Syntax(
-        "Rust", _RUST_WORDS, {"real": "f64", "whole": "i64", "truth": "bool"},
+        "Rust", _RUST_WORDS, {"real": "f64", "whole": "i64", "boolean": "bool"},
         params=("x: f64", "x: &[f64; {n}]"), many="[f64; {n}]",
         head="pub fn {name}({params}) -> {type} {{", value="let {v} = {e};",
         variable="let mut {v}: {type} = {e};", vector="let mut {v}: [{type}; {n}] = [{zero}; {n}];",
@@ -226,9 +219,7 @@ class _Writer:
         s = self.syntax
         if kind == wanted:
             return text
-        if wanted == "truth":
-            return f"({text} != {_ZERO[kind]})"
-        if kind == "truth":
+        if kind == "boolean":
             one = "1.0" if wanted == "real" else "1"
             return f"({s.choice.format(a=text, b=one, c=_ZERO[wanted])})"
         return (s.to_real if wanted == "real" else s.to_whole).format(e=text)
@@ -242,10 +233,10 @@ class _Writer:
 
     def formula(self, node: Node, i: str = "") -> str:
         """An operation element by element, as an expression."""
-        s, op, kind = self.syntax, node.op, node.kind
-        wanted = {"where": ["truth", kind, kind]}.get(op)
-        wanted = wanted or ["truth" if op in ("both", "either", "negated") else "real"] * 2
-        a = [self.term(arg, w, i) for arg, w in zip(node.args, wanted, strict=False)]
+        s, op = self.syntax, node.op
+        a = [self.term(arg, w, i) for arg, w in zip(node.args, kinds_taken(node), strict=True)]
+        if op in OPERATORS:
+            return f"{a[0]} {OPERATORS[op]} {a[1]}"
         if op == "where":
             return s.choice.format(a=a[0], b=a[1], c=a[2])
         if op in ("minimum", "maximum"):
@@ -343,7 +334,7 @@ class _Writer:
         for each in Program(n, {result: node}, program.valid).nodes():
             self.write(each)
             if each is program.valid:
-                valid = self.term(each, "truth")
+                valid = self.term(each, "boolean")
                 self.refuse(s.negated.format(valid), missing, node)
         if node.size:
             with self.block(s.loop, i="i", n=node.size):
@@ -365,7 +356,7 @@ class _Writer:
         s = self.syntax
         if node.size:
             return ""
-        if node.kind == "real" or (node.kind == "truth" and s.missing != "-1"):
+        if node.kind == "real" or (node.kind == "boolean" and s.missing != "-1"):
             return self.term(node, node.kind)
         place = self.term(node, "whole")
         if not labels:
@@ -383,7 +374,7 @@ class _Writer:
 
 def _labels(program: Program, syntax: Syntax, result: str) -> list[Any]:
     """The labels that a function returns in place of whole numbers: in Python and JavaScript."""
-    labels = program.facts.get(_LABELS.get(result, ""), [])
+    labels = program.facts.get(NAMES.get(result, ""), [])
     plain = syntax.missing != "-1" and all(isinstance(a, _PLAIN) for a in labels)
     if syntax.title == "JavaScript":  # its numbers hold no larger whole numbers exactly
         plain = plain and all(isinstance(a, str) or abs(a) < 2**53 for a in labels)
@@ -412,7 +403,7 @@ def write_code(program: Program, language: str, name: str, golden: Any = None) -
     program = replace(program, facts={**program.facts, "functions": functions})
     top = syntax.top.format(Name=name[0].upper() + name[1:])
     parts = [*_header(program, syntax, golden), top, "\n\n".join(texts), syntax.bottom]
-    return Exported("\n".join(filter(None, parts)) + "\n", language, program)
+    return Exported("\n".join(filter(None, parts)) + "\n", language, program.facts, program.kinds())
 
 
 def _header(program: Program, syntax: Syntax, golden: Any) -> list[str]:
@@ -434,7 +425,6 @@ def _header(program: Program, syntax: Syntax, golden: Any) -> list[str]:
 
 
 def _exported(obj: Any, language: str, name: str, labels: bool) -> Exported:
-    check_flag("labels", labels)
     program = program_of(obj, labels=labels)
     columns, results = golden_vectors(obj, 8, labels=labels)
     few = slice(-max(1, min(8, 80 // program.n_inputs)), None)  # long comments help nobody
@@ -443,127 +433,86 @@ def _exported(obj: Any, language: str, name: str, labels: bool) -> Exported:
     return write_code(program, language, name, (rows, values))
 
 
+#: What the docstrings of all languages share.
+_SECTIONS = """
+
+Parameters
+----------
+obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
+    Fitted.
+name : str, default="calibrate"
+    Name of the function. Further results, such as labels, are functions named
+    ``calibrate_label``.
+labels : bool, default=False
+    Whether to add a function for the label that ``predict`` returns.
+
+Returns
+-------
+code : str
+    The code, with a comment that says what it is and what some scores must give.
+
+Raises
+------
+TypeError
+    If the object can't be exported.
+ValueError
+    If the name can't be that of a function in {title}.
+
+Examples
+--------
+>>> from calibkit import PlattCalibrator
+>>> from calibkit.export import to_{language}
+>>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+>>> code = to_{language}(cal, name="risk")
+>>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
+{line}
+"""
+
+
+def _documented(line: str) -> Callable[[_F], _F]:
+    """Add the shared sections to a docstring; ``line`` is what the example prints."""
+
+    def add(write: _F) -> _F:
+        language = write.__name__.removeprefix("to_")
+        parts = {"language": language, "title": LANGUAGES[language].title, "line": line}
+        write.__doc__ = cleandoc(write.__doc__ or "") + _SECTIONS.format(**parts)
+        return write
+
+    return add
+
+
+@_documented("def risk(x):")
 def to_python(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as Python: a function that needs nothing else.
 
     It takes a number, or a list of K numbers for K classes, and returns a number or a list.
     Where the score is missing or out of range, it returns NaN, and None as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in Python.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_python
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_python(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    def risk(x):
     """
     return _exported(obj, "python", name, labels)
 
 
+@_documented("return function risk(x) {")
 def to_javascript(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as JavaScript: a function that needs nothing else.
 
     It takes a number, or an array of K numbers for K classes, and returns a number or an array.
     Where the score is missing or out of range, it returns NaN, and null as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in JavaScript.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_javascript
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_javascript(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    return function risk(x) {
     """
     return _exported(obj, "javascript", name, labels)
 
 
+@_documented("double risk(double x) {")
 def to_c(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as C: a function that needs nothing else.
 
     It takes a double, or an array of K doubles for K classes and an array for the result. Labels
     and decisions are places among those that the comment names.
     Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in C.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_c
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_c(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    double risk(double x) {
     """
     return _exported(obj, "c", name, labels)
 
 
+@_documented("public static double risk(double x) {")
 def to_java(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as Java: a function that needs nothing else.
 
@@ -571,78 +520,17 @@ def to_java(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Expor
     is a method of a class ``Calibrate``. Labels and decisions are places among those that the
     comment names.
     Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in Java.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_java
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_java(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    public static double risk(double x) {
     """
     return _exported(obj, "java", name, labels)
 
 
+@_documented("pub fn risk(x: f64) -> f64 {")
 def to_rust(obj: Any, *, name: str = "calibrate", labels: bool = False) -> Exported:
     """The map of a fitted object as Rust: a function that needs nothing else.
 
     It takes an f64, or an array of K of them for K classes, and returns an f64 or an array. Labels
     and decisions are places among those that the comment names.
     Where the score is missing or out of range, it returns NaN, and -1 as a label or decision.
-
-    Parameters
-    ----------
-    obj : calibrator, CalibratedClassifier, threshold, policy, rule or QuantileCalibrator
-        Fitted.
-    name : str, default="calibrate"
-        Name of the function. Further results, such as labels, are functions named
-        ``calibrate_label``.
-    labels : bool, default=False
-        Whether to add a function for the label that ``predict`` returns.
-
-    Returns
-    -------
-    code : str
-        The code, with a comment that says what it is and what some scores must give.
-
-    Raises
-    ------
-    TypeError
-        If the object can't be exported.
-    ValueError
-        If the name can't be that of a function in Rust.
-
-    Examples
-    --------
-    >>> from calibkit import PlattCalibrator
-    >>> from calibkit.export import to_rust
-    >>> cal = PlattCalibrator().fit([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
-    >>> code = to_rust(cal, name="risk")
-    >>> print(next(line for line in code.splitlines() if "risk(" in line).strip())
-    pub fn risk(x: f64) -> f64 {
     """
     return _exported(obj, "rust", name, labels)
 

@@ -12,7 +12,8 @@ import numpy as np
 from .._core.optional import require
 from .._typing import FloatArray
 from ._golden import ENGINES, Exported, Results
-from ._sql import DIALECTS, NAMES, columns_of
+from ._program import NAMES
+from ._sql import DIALECTS, columns_of
 
 #: Rows of a query: SQLite takes at most 500 parts of a UNION.
 _BATCH = 400

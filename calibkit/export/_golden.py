@@ -16,7 +16,7 @@ from .._numerics.links import expit
 from .._typing import FloatArray
 from ..calibrators import ScalingBinningCalibrator
 from ..decisions import DecisionRule, QuantileCalibrator, RiskControlledThreshold, TriagePolicy
-from ._maps import program_of
+from ._maps import DECISIONS, program_of
 from ._program import Program
 
 
@@ -31,17 +31,15 @@ class Exported(str):
         The text.
     language : str
         The language, or the dialect of SQL.
-    program : Program
-        What was exported.
-
-    Attributes
-    ----------
-    language : str
-        The language, or the dialect of SQL.
     facts : dict
         Class, version, scale, class labels and names of the inputs.
     results : dict of str to str
-        The kind of each result: "real", "whole" or "truth".
+        The kind of each result: "real", "whole" or "boolean".
+
+    Attributes
+    ----------
+    language, facts, results : object
+        The parameters of the same names.
 
     Examples
     --------
@@ -57,21 +55,13 @@ class Exported(str):
     facts: dict[str, Any]
     results: dict[str, str]
 
-    def __new__(cls, text: str, language: str, program: Program) -> Exported:
+    def __new__(cls, text: str, language: str, facts: Any, results: Any) -> Exported:
         made = super().__new__(cls, text)
-        made.language, made.facts = language, program.facts
-        made.results = {name: node.kind for name, node in program.results.items()}
+        made.language, made.facts, made.results = language, facts, results
         return made
 
-    def __reduce__(self) -> tuple[Callable[..., Exported], tuple[str, dict[str, Any]]]:
-        return _restored, (str(self), vars(self))
-
-
-def _restored(text: str, state: dict[str, Any]) -> Exported:
-    """An export that was pickled or copied."""
-    made = str.__new__(Exported, text)
-    vars(made).update(state)
-    return made
+    def __getnewargs__(self) -> Any:
+        return str(self), self.language, self.facts, self.results
 
 
 Results = dict[str, FloatArray]
@@ -254,7 +244,7 @@ def _of_classifier(obj: Any, columns: FloatArray, labels: bool) -> dict[str, Any
 
 
 def _places(decisions: np.ndarray) -> FloatArray:
-    return np.array([["accept", "review", "discard"].index(d) for d in decisions], dtype=float)
+    return np.array([DECISIONS.index(d) for d in decisions], dtype=float)
 
 
 def _of_rule(obj: Any, columns: FloatArray, labels: bool) -> dict[str, Any]:

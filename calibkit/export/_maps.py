@@ -60,6 +60,9 @@ from ._program import (
     stack,
 )
 
+#: In the order of their places.
+DECISIONS = ("accept", "review", "discard")
+
 
 def _clip(x: Node, low: Operand, high: Operand) -> Node:
     return apply("minimum", apply("maximum", x, low), high)
@@ -85,7 +88,7 @@ def _softmax(z: Node, least: float | None = None) -> Node:
 
 
 def _one_hot(index: Node, k: int) -> Node:
-    """Which entry of a vector stands at a place: truths."""
+    """Booleans: which entry of a vector stands at a place."""
     places: FloatArray = np.arange(k, dtype=np.float64)
     at, all_places = entry(index, places), constant(places)
     return apply("both", apply("at_most", all_places, at), apply("at_most", at, all_places))
@@ -96,7 +99,7 @@ _NOWHERE = -1e200
 
 
 def _winner_log_odds(z: Node) -> tuple[Node, Node, Node]:
-    """The place of the largest logit, that as truths, and its log-odds against the rest."""
+    """The place of the largest logit, also as booleans, and its log-odds against the rest."""
     winner = reduce("winner", z)
     own = _one_hot(winner, z.size)
     rest = _where(own, _NOWHERE, z)
@@ -149,7 +152,7 @@ class NodeScores:
         return [replace(self, values=pick(values, k)) for k in range(values.size)]
 
     def top(self) -> tuple[NodeScores, Node, Node]:
-        """The largest score as a binary one, its place, and that as truths."""
+        """The largest score as a binary one, and its place, also as booleans."""
         values = self.columns().values
         if self.scale == "logit":
             winner, own, top = _winner_log_odds(values)
@@ -207,10 +210,6 @@ def _floats(ranks: IntArray) -> FloatArray:
     return (ranks ^ ((ranks >> 63) & np.int64(2**63 - 1))).view(np.float64)
 
 
-def _platt(cal: PlattCalibrator, s: NodeScores) -> Node:
-    return _expit(s.logits() * cal.slope_ + cal.intercept_)
-
-
 def _temperature(cal: TemperatureCalibrator, s: NodeScores) -> Node:
     z = s.logits()
     if not z.size:
@@ -234,18 +233,10 @@ def _beta_sum(cal: BetaCalibrator, s: NodeScores) -> Node:
     return cal.a_ * lower + cal.b_ * upper + cal.c_
 
 
-def _beta(cal: BetaCalibrator, s: NodeScores) -> Node:
-    return _expit(_beta_sum(cal, s))
-
-
 def _isotonic(cal: IsotonicCalibrator, s: NodeScores) -> Node:
     if cal.interpolation == "centred":
         return _interpolated(s.values, cal.x_, cal.value_)
-    return entry(place(s.values, cal.x_), cal.value_)
-
-
-def _histogram(cal: HistogramBinningCalibrator, s: NodeScores) -> Node:
-    return entry(place(s.values, cal.borders_), cal.value_)
+    return _steps(s, cal.x_, cal.value_)
 
 
 def _ordered(cal: BaseCalibrator) -> bool:
@@ -264,17 +255,12 @@ def _scaling_binning(cal: ScalingBinningCalibrator, s: NodeScores) -> Node:
     return entry(step, cal.value_[bins])
 
 
-def _venn_abers(cal: VennAbersCalibrator, s: NodeScores) -> Node:
-    x, p = cal._table()
-    return entry(place(s.values, x), p)
+def _steps(s: NodeScores, borders: FloatArray, values: FloatArray) -> Node:
+    return entry(place(s.values, borders), values)
 
 
-def _spline_sum(cal: SplineCalibrator, z: Node) -> Node:
-    return _interpolated(z, cal.x_, cal.value_)
-
-
-def _spline(cal: SplineCalibrator, s: NodeScores) -> Node:
-    return _expit(_spline_sum(cal, s.logits()))
+def _spline_sum(cal: SplineCalibrator, s: NodeScores) -> Node:
+    return _interpolated(s.logits(), cal.x_, cal.value_)
 
 
 def _borrowed(cal: BorrowedCalibrator, s: NodeScores) -> Node:
@@ -290,22 +276,17 @@ def _auto(cal: AutoCalibrator, s: NodeScores) -> Node:
         return _auto_classes(cal, s)
     low, high = cal.range_.tolist()
     out = cal.weights_[0] * _clip(s.logits(), low - cal._beyond, high + cal._beyond)
-    z = _clip(s.logits(), low, high)
+    z = NodeScores(_clip(s.logits(), low, high), "logit")
     smooth: Any = cal.parts_[:-1]
     for weight, part in zip(cal.weights_[1:], smooth, strict=False):
-        spline = isinstance(part, SplineCalibrator)
-        own = _spline_sum(part, z) if spline else _beta_sum(part, NodeScores(z, "logit"))
-        out = out + float(weight) * own
+        of = _spline_sum if isinstance(part, SplineCalibrator) else _beta_sum
+        out = out + float(weight) * of(part, z)
     steps: Any = cal.parts_[-1]
     x, p = steps._table()
     step, order = _crossings(s, lambda s: assign(np.clip(s.logits(), low, high), x))
     out = out + entry(step, (cal.weights_[-1] * log_odds(p))[order])
     out = _expit(_clip(out, -LARGEST, LARGEST)) * (1.0 - cal._mixed)
     return out + entry(step, (cal._mixed * p)[order])
-
-
-def _identity(cal: IdentityCalibrator, s: NodeScores) -> Node:
-    return s.probs()
 
 
 # -- K scores ---------------------------------------------------------------------------------
@@ -392,25 +373,23 @@ def _top_label(cal: TopLabelCalibrator, s: NodeScores) -> Node:
     return _where(own, q, shares * (1.0 - q))
 
 
-_DECISIONS = ("accept", "review", "discard")
-
 #: What repeats the arithmetic of a class; of a class without an entry nothing can be exported.
 _MAPS: dict[type[BaseCalibrator], Callable[[Any, NodeScores], Node]] = {
     AutoCalibrator: _auto,
-    BetaCalibrator: _beta,
+    BetaCalibrator: lambda cal, s: _expit(_beta_sum(cal, s)),
     BorrowedCalibrator: _borrowed,
-    HistogramBinningCalibrator: _histogram,
-    IdentityCalibrator: _identity,
+    HistogramBinningCalibrator: lambda cal, s: _steps(s, cal.borders_, cal.value_),
+    IdentityCalibrator: lambda cal, s: s.probs(),
     IsotonicCalibrator: _isotonic,
     MatrixScalingCalibrator: _linear,
     OneVsRestCalibrator: _one_vs_rest,
-    PlattCalibrator: _platt,
+    PlattCalibrator: lambda cal, s: _expit(s.logits() * cal.slope_ + cal.intercept_),
     ScalingBinningCalibrator: _scaling_binning,
-    SplineCalibrator: _spline,
+    SplineCalibrator: lambda cal, s: _expit(_spline_sum(cal, s)),
     TemperatureCalibrator: _temperature,
     TopLabelCalibrator: _top_label,
     VectorScalingCalibrator: _linear,
-    VennAbersCalibrator: _venn_abers,
+    VennAbersCalibrator: lambda cal, s: _steps(s, *cal._table()),
 }
 
 
@@ -515,9 +494,13 @@ def _of_threshold(gate: RiskControlledThreshold, labels: bool) -> Program:
     return Program(1, {"accept": _accepted(gate, s.values)}, valid, _facts(gate, gate.scale))
 
 
+def _least(gate: RiskControlledThreshold) -> float:
+    """The least signal that is accepted, more than any where nothing is."""
+    return min(float(gate.threshold_), 1e300)
+
+
 def _accepted(gate: RiskControlledThreshold, x: Node) -> Node:
-    # More than any signal where nothing is accepted.
-    return apply("at_most", min(float(gate.threshold_), 1e300), x)
+    return apply("at_most", _least(gate), x)
 
 
 def _decided(policy: TriagePolicy, p: Node) -> Node:
@@ -528,7 +511,7 @@ def _decided(policy: TriagePolicy, p: Node) -> Node:
 
 def _of_policy(policy: TriagePolicy, labels: bool) -> Program:
     s, valid = _inputs(2, "probability")
-    facts = _facts(policy, "probability") | {"decisions": list(_DECISIONS)}
+    facts = _facts(policy, "probability") | {"decisions": list(DECISIONS)}
     return Program(1, {"decision": _decided(policy, s.values)}, valid, facts)
 
 
@@ -541,10 +524,9 @@ def _of_rule(rule: DecisionRule, labels: bool) -> Program:
         if gate is not None:
             results["promised"] = _accepted(gate, x)
     elif gate is not None:
-        at = min(float(gate.threshold_), 1e300)
-        results["decision"] = entry(place(x, np.array([at])), np.array([1, 0]))
+        results["decision"] = entry(place(x, np.array([_least(gate)])), np.array([1, 0]))
     facts = _facts(rule, rule.scale, rule.calibrator.classes_, (rule.signal,))
-    return Program(1, results, made.valid, facts | {"decisions": list(_DECISIONS)})
+    return Program(1, results, made.valid, facts | {"decisions": list(DECISIONS)})
 
 
 def _of_quantiles(cal: QuantileCalibrator, labels: bool) -> Program:

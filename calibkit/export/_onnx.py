@@ -10,22 +10,21 @@ import numpy as np
 
 from .._core.errors import InputError, InputTypeError
 from .._core.optional import require
-from .._core.params import check_choice, check_flag
+from .._core.params import check_choice
 from .._core.printed import spelled
 from .._typing import FloatArray
 from ._golden import ENGINES, Results, golden_vectors
 from ._maps import program_of
-from ._program import Node, Program
+from ._program import Node, Program, kinds_taken
 
 _OPSET, _IR = 17, 9
 #: Operations with an equivalent.
 _SAME = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg",
     "minimum": "Min", "maximum": "Max", "log": "Log", "exp": "Exp", "where": "Where",
-    "less": "Less", "at_most": "LessOrEqual", "both": "And", "either": "Or", "negated": "Not",
+    "less": "Less", "at_most": "LessOrEqual", "both": "And",
 }  # fmt: skip
-_LOGICAL = ("both", "either", "negated")
-_TYPES = {"real": np.float64, "whole": np.int64, "truth": np.bool_, "single": np.float32}
+_TYPES = {"real": np.float64, "whole": np.int64, "boolean": np.bool_, "single": np.float32}
 
 
 @dataclass
@@ -75,13 +74,11 @@ class _Graph:
     def write(self, node: Node) -> None:
         if node.op == "input" or any(a in self.varies for a in node.args):
             self.varies.add(node)
-        kind = node.kind
         if node.op in ("total", "largest", "winner"):
             self.names[node] = self.reduced(node)
         elif node.op in _SAME:
-            wanted = ["truth" if node.op in _LOGICAL else "real"] * 2
-            wanted = ["truth", kind, kind] if node.op == "where" else wanted
-            args = [self.term(a, w) for a, w in zip(node.args, wanted, strict=False)]
+            wanted = kinds_taken(node)
+            args = [self.term(a, w) for a, w in zip(node.args, wanted, strict=True)]
             self.names[node] = self.scaled(node, args) or self.add(_SAME[node.op], *args)
         else:
             self.names[node] = getattr(self, f"_{node.op}")(node)
@@ -89,7 +86,7 @@ class _Graph:
     def begin(self, scores: str, single: bool, from_logits: bool) -> None:
         """Scores in double precision and on the program's scale; which rows have all of them."""
         x = self.cast(scores, "single", "real") if single else scores
-        empty = self.cast(self.add("IsNaN", x), "truth", "whole")
+        empty = self.cast(self.add("IsNaN", x), "boolean", "whole")
         number = self.add("ReduceSum", empty, self.constant([1], "whole"), keepdims=1)
         self.known = self.add("Equal", number, self.constant(0, "whole"))
         self.shape = self.add("Shape", self.known)
@@ -107,7 +104,7 @@ class _Graph:
         node = self.program.results[name]
         kind = "real" if node.kind == "real" else "whole"
         missing = self.constant(np.nan if kind == "real" else -1, kind)
-        valid = self.add("And", self.known, self.term(self.program.valid, "truth"))
+        valid = self.add("And", self.known, self.term(self.program.valid, "boolean"))
         value = self.add("Where", valid, self.by_row(node, kind), missing)
         kind = "single" if single and kind == "real" else kind
         value = self.cast(value, "real", kind) if kind == "single" else value
@@ -233,7 +230,7 @@ def to_onnx(
 
     The input ``scores`` has shape (N, 1) for two classes, (N, K) for K. Each result is an output:
     ``probability`` of shape (N,), ``probabilities`` of shape (N, K). Missing or invalid scores give
-    NaN; whole numbers and truths are then -1.
+    NaN; whole numbers are then -1. Booleans are 1 and 0.
 
     Parameters
     ----------
@@ -273,7 +270,6 @@ def to_onnx(
     ['probability']
     """
     check_choice("dtype", dtype, ("float64", "float32"))
-    check_flag("labels", labels)
     program = program_of(obj, labels=labels)
     scale = program.facts["scale"]
     given = scale if input_scale is None else input_scale

@@ -1,7 +1,7 @@
 """A fitted map as a program: a graph of few operations, which each language writes in its own way.
 
 Every value belongs to one row. It is a number (``size`` 0) or a vector (``size`` K >= 1), and
-``kind`` says whether it is a real number, a whole number or a truth value. Numbers and vectors
+``kind`` says whether it is a real number, a whole number or a boolean. Numbers and vectors
 combine element by element.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from .._typing import FloatArray
 
-Kind = Literal["real", "whole", "truth"]
+Kind = Literal["real", "whole", "boolean"]
 
 #: Operations, with what they take. Element by element:
 #: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
-#: less, at_most (two), both, either (two truths), negated (a truth): a truth;
-#: where (a truth, two values). The exponent of exp may be of any size.
+#: less, at_most (two), both (two booleans): a boolean;
+#: where (a boolean, two numbers). The exponent of exp may be of any size.
 #: input (data: which column); constant (data: a number or a vector);
 #: stack (numbers; a vector), pick (a vector; data: which entry), pick_at (a vector and a whole
 #: number: the entry at that place); total, largest, winner of a vector (winner: the place of the
@@ -41,12 +41,13 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "less": np.less,
     "at_most": np.less_equal,
     "both": np.logical_and,
-    "either": np.logical_or,
-    "negated": np.logical_not,
     "where": np.where,
 }
-_TRUTHS = ("less", "at_most", "both", "either", "negated")
-_WHOLES = ("winner", "place")
+_TRUTHS = ("less", "at_most", "both")
+#: Operators that all languages write alike.
+OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "at_most": "<="}
+#: Facts that hold what a result's whole numbers stand for.
+NAMES = {"label": "classes", "decision": "decisions"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,35 +107,36 @@ def column(index: int) -> Node:
 def apply(op: str, *args: Operand) -> Node:
     """An operation element by element."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
-    kind: Kind = "truth" if op in _TRUTHS else _common(nodes[1:]) if op == "where" else "real"
+    kind: Kind = "boolean" if op in _TRUTHS else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
 
 
-def _common(nodes: tuple[Node, ...]) -> Kind:
-    """The kind of all nodes, or a real number."""
-    kinds = {node.kind for node in nodes}
-    return kinds.pop() if len(kinds) == 1 else "real"
+def kinds_taken(node: Node) -> tuple[Kind, ...]:
+    """The kinds that an operation element by element takes."""
+    if node.op == "where":
+        return "boolean", "real", "real"
+    return ("boolean" if node.op == "both" else "real",) * len(node.args)
 
 
 def stack(*parts: Operand) -> Node:
     """A vector of numbers."""
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in parts)
-    return Node("stack", nodes, size=len(nodes), kind=_common(nodes))
+    return Node("stack", nodes, size=len(nodes))
 
 
 def pick(vector: Node, index: int) -> Node:
     """One entry of a vector."""
-    return Node("pick", (vector,), index, kind=vector.kind)
+    return Node("pick", (vector,), index)
 
 
 def pick_at(vector: Node, index: Node) -> Node:
     """The entry of a vector at a place that depends on the row."""
-    return Node("pick_at", (vector, index), kind=vector.kind)
+    return Node("pick_at", (vector, index))
 
 
 def reduce(op: Literal["total", "largest", "winner"], vector: Node) -> Node:
     """Sum, largest entry, or place of the first largest entry of a vector."""
-    return Node(op, (vector,), kind="whole" if op in _WHOLES else "real")
+    return Node(op, (vector,), kind="whole" if op == "winner" else "real")
 
 
 def affine(vector: Node, matrix: FloatArray, offsets: FloatArray) -> Node:
@@ -164,6 +166,10 @@ class Program:
     results: dict[str, Node]
     valid: Node
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each result."""
+        return {name: node.kind for name, node in self.results.items()}
 
     def nodes(self) -> list[Node]:
         """Every node once, each after those that it takes."""

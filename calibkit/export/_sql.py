@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from .._core.errors import InputError
-from .._core.params import check_choice, check_flag
+from .._core.params import check_choice
 from .._core.printed import few, spelled
 from ._golden import Exported
 from ._maps import program_of
-from ._program import ELEMENTWISE, Node, Program
+from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program
 
 #: Characters that BigQuery and Snowflake take in a query; the fewest of all. Values that are
 #: repeated make an expression slow to plan, so that it is refused much earlier.
@@ -65,7 +65,7 @@ class _Dialect:
     bounded: bool = True  # whether exp of a large number is an error
     flush: bool = False  # whether a product that underflows is an error
     largest: tuple[str, str] = ("GREATEST", "LEAST")
-    truths: bool = True  # whether a comparison is a value
+    booleans: bool = True  # whether a comparison is a value
     text: str = "'"
     stage: str = "AS ("
     end: str = ""
@@ -80,12 +80,12 @@ class _Dialect:
         return start + text.replace(end, 2 * end) + end
 
     def literal(self, value: Any) -> str:
-        """A number, a truth or a text."""
+        """A number, a boolean or a text."""
         if isinstance(value, str):
             escapes = _BACKSLASH if self.backslash else {39: "''"}
             return f"{self.text}{value.translate(escapes)}'"
         if isinstance(value, bool):
-            return str(value).upper() if self.truths else str(int(value))
+            return str(value).upper() if self.booleans else str(int(value))
         if isinstance(value, int):
             return str(value) if value >= 0 else f"({value})"
         if math.isnan(value):
@@ -151,7 +151,7 @@ DIALECTS = {
         backslash=False,
         infinity=_LARGEST_DOUBLE,
         log="LOG",
-        truths=False,
+        booleans=False,
         text="N'",
     ),
 }
@@ -249,8 +249,7 @@ def _span(node: Node, args: list[tuple[float, float]]) -> tuple[float, float]:
     return (-math.inf if math.isnan(low) else float(low), high if high == high else math.inf)
 
 
-_BINARY = {"add": "+", "sub": "-", "mul": "*", "less": "<", "at_most": "<=", "both": "AND"}
-_BINARY |= {"either": "OR", "div": "/"}
+_BINARY = OPERATORS | {"both": "AND"}
 
 
 class _Writer:
@@ -285,9 +284,9 @@ class _Writer:
             return text
         name = f"v{len(self.columns)}"
         self.level[name] = 1 + self.deepest(text)
-        is_truth = kind == "truth"
-        self.columns[name] = f"CASE WHEN {text} THEN 1 ELSE 0 END" if is_truth else text
-        return f"({name} = 1)" if is_truth else name
+        is_boolean = kind == "boolean"
+        self.columns[name] = f"CASE WHEN {text} THEN 1 ELSE 0 END" if is_boolean else text
+        return f"({name} = 1)" if is_boolean else name
 
     def deepest(self, text: str) -> int:
         return max((self.level[n] for n in names_in(text) if n in self.level), default=0)
@@ -355,12 +354,8 @@ class _Writer:
             return f"({args[0]} / NULLIF({args[1]}, {d.literal(0.0)}))"
         if op in _BINARY:
             return f"({args[0]} {_BINARY[op]} {args[1]})"
-        if op in ("neg", "negated"):
-            return f"({'-' if op == 'neg' else 'NOT '}{args[0]})"
-        if op == "where" and node.args[0].kind != "truth":
-            args = (f"({args[0]} <> 0)", *args[1:])
-        if op == "where" and node.kind == "truth":
-            return "(({0} AND {1}) OR (NOT {0} AND {2}))".format(*args)
+        if op == "neg":
+            return f"(-{args[0]})"
         if op == "where":
             return "CASE WHEN {} THEN {} ELSE {} END".format(*args)
         if op in ("minimum", "maximum"):
@@ -397,10 +392,6 @@ def _is_score(node: Node) -> bool:
     if node.op in ("add", "sub", "neg", "minimum", "maximum", "stack", "pick"):
         return any(map(_is_score, node.args))
     return node.op == "input"
-
-
-#: Facts that hold the names of a result's whole numbers.
-NAMES = {"label": "classes", "decision": "decisions"}
 
 
 class _TooLong(Exception):
@@ -485,7 +476,6 @@ def to_sql(
     >>> database.close()
     """
     check_choice("dialect", dialect, DIALECTS)
-    check_flag("labels", labels)
     program = obj if isinstance(obj, Program) else program_of(obj, labels=labels)
     columns = _columns(column, program)
     kept = columns if keep is None else _texts("keep", keep)
@@ -511,10 +501,9 @@ def to_sql(
                 "scores, for a query that repeats nothing."
             )
         ) from None
-    made = Exported(text, dialect, program)
-    made.facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
-    made.facts["sizes"] = {name: node.size for name, node in program.results.items()}
-    return made
+    facts = {**program.facts, "columns": columns, "table": source, "keep": kept}
+    facts["sizes"] = {name: node.size for name, node in program.results.items()}
+    return Exported(text, dialect, facts, program.kinds())
 
 
 def _texts(name: str, value: str | Sequence[str], split: str | None = None) -> list[str]:
@@ -581,7 +570,7 @@ def _results(program: Program, writer: _Writer) -> dict[str, str]:
         text = texts[0]
         if values := program.facts.get(NAMES.get(name, "")):
             text = _lookup(text, [*map(d.literal, values)])
-        if node.kind == "truth" and not d.truths:
+        if node.kind == "boolean" and not d.booleans:
             text = f"CAST(CASE WHEN {text} THEN 1 ELSE 0 END AS BIT)"
         out[name] = text
     return out
