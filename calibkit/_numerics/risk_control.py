@@ -204,16 +204,10 @@ class Groups(Rows):
     ``codes`` and ``is_wrong`` are those of the rows from the highest score to the lowest.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        codes: IntArray,
-        is_wrong: IntArray,
-        size: int,
-    ) -> None:
+    def __init__(self, rows: Rows, codes: IntArray, is_wrong: IntArray, size: int) -> None:
         super().__init__(rows.n, rows.wrong, rows.max_error, rows.alpha)
-        self.codes, self.size, self.total = codes, size, np.bincount(codes).astype(np.float64)
-        self._gain: FloatArray = self.max_error - is_wrong.astype(np.float64)
+        self.codes, self.is_wrong, self.size = codes, is_wrong.astype(np.float64), size
+        self.total = np.bincount(codes).astype(np.float64)
         seen = np.zeros(len(codes) + 1, dtype=np.int64)
         seen[np.unique(codes, return_index=True)[1] + 1] = 1
         self._n_groups = np.cumsum(seen)[self.n]
@@ -221,13 +215,15 @@ class Groups(Rows):
     def p_values(self, factor: float = 1.0, at: Any = slice(None)) -> FloatArray:
         n_groups = np.rint(factor * self._n_groups[at]).astype(np.int64)
         stake = stakes(n_groups, self.max_error, self.size, self.alpha)
-        logs = factor * log_wealth(self.codes, self._gain, self.n[at], stake)
-        return np.exp(-np.maximum(logs, 0.0))
+        logs = log_wealth(self.codes, self.max_error - self.is_wrong, self.n[at], stake)
+        return np.exp(-np.maximum(factor * logs, 0.0))
 
     def upper(self, place: int, tail: float) -> float:
         top = slice(self.n[place])
-        accepted = np.bincount(self.codes[top]).astype(np.float64)
-        wrong = np.rint(self.max_error * accepted - np.bincount(self.codes[top], self._gain[top]))
+        accepted, wrong = (
+            np.bincount(self.codes[top], each).astype(np.float64)
+            for each in (None, self.is_wrong[top])
+        )
         some = accepted > 0
         n_groups = np.array([np.count_nonzero(some)])
 
