@@ -160,11 +160,16 @@ def positive_weights(sample_weight: Any, n: int) -> FloatArray | None:
     return np.where(w < LEAST_WEIGHT * w.max(), 0.0, w)
 
 
+def rows_passed(sample_weight: Any, n: int) -> int:
+    """Number of rows that a user passed; n of them have a weight."""
+    return n if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+
+
 def kept_rows(sample_weight: Any, n: int) -> IntArray:
     """Places of the n rows that have a weight, among all rows."""
     if sample_weight is None:
         return np.arange(n)
-    w = positive_weights(sample_weight, len(np.asarray(on_host(sample_weight))))
+    w = positive_weights(sample_weight, rows_passed(sample_weight, n))
     assert w is not None
     return np.flatnonzero(w)
 

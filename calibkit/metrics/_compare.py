@@ -9,13 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core.arrays import on_host
 from .._core.errors import InputError, InputTypeError, called, message_of
 from .._core.inputs import Rows
 from .._core.labels import validate_group_labels
 from .._core.params import check_real, generator, percent
 from .._core.printed import a_type, listed, p_text, quoted, spelled
-from .._core.rows import Binary, few_groups, kept_rows, reduce_rows, row_counts, validate_groups
+from .._core.rows import (
+    Binary,
+    few_groups,
+    kept_rows,
+    reduce_rows,
+    row_counts,
+    rows_passed,
+    validate_groups,
+)
 from .._core.warnings import FewEventsWarning, FewGroupsWarning, counted, warn
 from .._numerics.binning import (
     BinSums,
@@ -499,7 +506,7 @@ def _dependent(
     """Return the group or block of time of each row, and a caution if there are few."""
     if groups is None and time is None:
         return None, ""
-    n = len(rows.y) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+    n = rows_passed(sample_weight, len(rows.y))
     if groups is not None:
         codes = validate_groups(groups, sample_weight, n)
         few = few_groups(codes, rows.w)
@@ -770,7 +777,7 @@ class _Folds:
         self, request: _Request, rows: dict[str, Rows], folds: Any, sample_weight: Any
     ) -> None:
         one = next(iter(rows.values()))
-        n = len(one.y) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+        n = rows_passed(sample_weight, len(one.y))
         labels = validate_group_labels(folds, n, "folds")
         labels = labels[kept_rows(sample_weight, len(one.y))]
         distinct, codes = np.unique(labels, return_inverse=True)

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from .._core.arrays import on_host
 from .._core.errors import InputError, InputTypeError, called
 from .._core.params import check_choice, check_real
 from .._core.printed import spelled
-from .._core.rows import refuse_beside_table, validate_groups, validate_problem
+from .._core.rows import refuse_beside_table, rows_passed, validate_groups, validate_problem
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Weights
 from ._bin_intervals import wilson
@@ -202,7 +201,7 @@ def _rows_of(
     rows = one_event(validate_problem(y_true, y_prob, *given, fractions=True), weights)
     y, w = rows.y.astype(np.float64), np.ones(len(rows.p)) if rows.w is None else rows.w
     w2, y2 = (w, y) if rows.counts else (w * w, y * y)
-    n = len(w) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+    n = rows_passed(sample_weight, len(w))
     codes = None if groups is None else validate_groups(groups, sample_weight, n)
     return rows.p, np.array([w, w * y, w2, w2 * y, w2 * y2]), codes
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .._core.arrays import on_host
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.params import advice, check_choice, check_int, check_real, generator, percent
@@ -23,6 +22,7 @@ from .._core.rows import (
     refuse_kind,
     reversal,
     row_counts,
+    rows_passed,
     validate_groups,
     validate_problem,
 )
@@ -506,7 +506,7 @@ def _rows_of(groups: Any, *given: Any) -> tuple[Rows, np.ndarray | None]:
         rows = rows._replace(w=None)
     if groups is None:
         return rows, None
-    n = len(rows.y) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+    n = rows_passed(sample_weight, len(rows.y))
     return rows, validate_groups(groups, sample_weight, n)
 
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import diags
 from scipy.special import ndtr, ndtri, stdtrit
 
-from .._core.arrays import on_host
 from .._core.params import check_choice, check_flag, check_int, check_real, generator, percent
-from .._core.rows import Binary, infer_kind, positive_weights, reduce_rows
+from .._core.rows import Binary, infer_kind, positive_weights, reduce_rows, rows_passed
 from .._core.warnings import counted
 from .._numerics.families import (
     Family,
@@ -205,7 +204,7 @@ def group_table(
     check_real("level", level, low=0.0, high=1.0, open_low=True, open_high=True)
     rng = generator(random_state)
     rows, clusters = _rows_of(groups, y_true, y_prob, sample_weight, "sampling", pos_label, classes)
-    n = len(rows.y) if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+    n = rows_passed(sample_weight, len(rows.y))
     columns = read_columns(by, n, n_bands)
     w = positive_weights(sample_weight, n)
     if w is not None and not w.all():
