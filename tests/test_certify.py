@@ -318,9 +318,12 @@ def test_the_bounds_fail_as_rarely_as_they_say(name, kind):
     rng, rows = np.random.default_rng(0), proofs_certify.LAWS[name]
     sign, repeats = proofs_certify.SIGNS[kind](len(rows.value)), 400
     for level in proofs_certify.LEVELS:
-        limit = 1 - level + 3 * np.sqrt(level * (1 - level) / repeats)
-        assert proofs_certify.broken_region(rows, sign, level, repeats, rng) <= limit
-        assert proofs_certify.broken(rows, sign, level, repeats // 4, rng) <= 1 - level + 0.1
+        for broken, n in (
+            (proofs_certify.broken_region, repeats),
+            (proofs_certify.broken, repeats // 4),
+        ):
+            limit = 1 - level + 3 * np.sqrt(level * (1 - level) / n)
+            assert broken(rows, sign, level, n, rng) <= limit
 
 
 def test_unlike_outputs_have_no_wider_bounds_than_before():

@@ -173,7 +173,7 @@ def test_cells_of_many_scores_keep_what_is_said_to_be_exact(engine, weight, grou
         for norm in ("l1", "l2", "max"):
             told = {"norm": norm, **plain}
             found = calibration_error(table, **told)
-            assert found == pytest.approx(calibration_error(exact, **told), rel=1e-10)
+            assert found == pytest.approx(calibration_error(exact, **told), rel=1e-12, abs=1e-15)
 
 
 def bounds(table, n_cells):
