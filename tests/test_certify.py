@@ -474,6 +474,20 @@ def test_a_classifier_is_certified_as_its_calibrator_is():
     assert prefit.calibrators_[0].certify_bins().n_bins == 5
 
 
+def test_cells_of_scores_have_lower_bounds_only():
+    """They may hide that every score is wrong, as 0 and 1 would be right here."""
+    rng = np.random.default_rng(0)
+    p = rng.random(20_000)
+    fine = ScoreTable.from_arrays(rng.random(20_000) < p, p)
+    cells = fine.coarsen(20)
+    for table in (cells, cells + ScoreTable.from_arrays([0, 1], [0.2, 0.2]), cells.coarsen(5)):
+        found = certify(table)
+        assert (found.finite, found.l1[1], found.l2[1]) == (False, 1.0, 1.0)
+    with pytest.raises(ValueError, match="finite=True, and entries of the table are cells of sev"):
+        certify(cells, finite=True)
+    assert certify(fine, finite=True).finite
+
+
 def test_what_certify_refuses():
     p = np.tile([[0.2, 0.3, 0.5]], (60, 1))
     y = np.arange(60) % 3

@@ -78,7 +78,8 @@ def certify(
     finite : bool, optional
         Whether the model has finitely many outputs. Default: yes if at most 1% of the rows have a
         unique score. With more than 5,000 distinct scores there must also be 100 rows for each on
-        average; otherwise they are treated as rounded continuous scores.
+        average; otherwise they are treated as rounded continuous scores, as are the cells of a
+        table that ``coarsen`` or ``from_sql`` made of several scores.
     n_bins : int, default=15
         Number of equal-mass bins for the lower bound of continuous scores and of models with more
         than 30 outputs.
@@ -184,6 +185,13 @@ def certify(
                 "the table has fractions as labels; expected labels 0 and 1, because the bounds "
                 "come from numbers of events. estimate takes fractions."
             )
+        if y_true.losses is not None:  # what a cell hides of the error is not known
+            if finite is True:
+                raise InputError(
+                    "finite=True, and entries of the table are cells of several scores; expected "
+                    "an entry for each score, as of from_sql(..., n_cells=None) without coarsen."
+                )
+            settings = settings._replace(finite=False)
         size = y_true.n.astype(np.float64)
         bounds = certify_counts((y_true.p, size, y_true.wy), settings)
         return replace(bounds, note=reversal(reversed_area(size, y_true.wy, size, y_true.wy)))

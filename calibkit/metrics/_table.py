@@ -370,7 +370,7 @@ class ScoreTable(FromSql):
             cut |= np.diff(np.floor(10 * odds)) != 0
         if borders is not None:
             cut |= np.diff(assign(self.p, borders)) != 0
-        return self._merged(np.append(0, np.flatnonzero(cut) + 1))
+        return replace(self._merged(np.append(0, np.flatnonzero(cut) + 1)), losses=self._losses())
 
     def _merged(self, starts: IntArray) -> ScoreTable:
         """Make one entry of all from each start to the next."""
@@ -386,7 +386,7 @@ class ScoreTable(FromSql):
         mean = np.add.reduceat(self.w * self.p, starts) / w
         p = np.clip(mean, self.p[starts], self.p[ends])
         sums = (total(getattr(self, c)) for c in SUMS[1:])
-        return replace(ScoreTable(p, total(self.n), w, *sums), losses=self.losses)
+        return ScoreTable(p, total(self.n), w, *sums)
 
     def __repr__(self) -> str:
         return (
