@@ -59,8 +59,8 @@ def of_numbers():
     whole = entry(step, np.array([0, 1, 1, 0, 1, 0]))
     far = apply("both", apply("at_most", 0.3, x), apply("less", x, 0.9))
     mixed = apply("where", far, p, bin_)
-    some, other = apply("maximum", mixed, 0.25) / 3.0, apply("minimum", step, p)
-    odd = apply("where", apply("less", 0.0, whole), some, other)
+    some, other = apply("maximum", mixed, 0.25) / 3.0, apply("minimum", bin_, p)
+    odd = apply("where", apply("less", 0.3, bin_), some, other)
     facts = {"name": 'A "map"\n\\u000a \\', "inputs": ["x"]}
     facts["classes"] = ["it's \"\n\\", "\U0001f600 é\\u000a"]
     results = {"probability": odd, "label": whole, "promised": inside, "accept": far}

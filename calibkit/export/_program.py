@@ -17,7 +17,7 @@ from .._typing import FloatArray
 
 Kind = Literal["real", "whole", "boolean"]
 
-#: Operations, with what they take. Element by element:
+#: Operations, with what they take: real numbers where nothing else is said. Element by element:
 #: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
 #: less, at_most (two), both (two booleans): a boolean;
 #: where (a boolean, two numbers). The exponent of exp may be of any size.
@@ -109,13 +109,6 @@ def apply(op: str, *args: Operand) -> Node:
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
     kind: Kind = "boolean" if op in _TRUTHS else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
-
-
-def kinds_taken(node: Node) -> tuple[Kind, ...]:
-    """The kinds that an operation element by element takes."""
-    if node.op == "where":
-        return "boolean", "real", "real"
-    return ("boolean" if node.op == "both" else "real",) * len(node.args)
 
 
 def stack(*parts: Operand) -> Node:
