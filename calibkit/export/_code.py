@@ -108,7 +108,7 @@ _RUST_WORDS = """as async await break const continue crate dyn else enum extern 
 
 LANGUAGES = {
     "python": Syntax(
-        "Python", " ".join([*keyword.kwlist, "math", "bisect", "min", "int", "range", "_"]), {},
+        "Python", " ".join([*keyword.kwlist, "math", "bisect", "min", "range", "_"]), {},
         top="import bisect\nimport math\n", head="def {name}({params}):", foot="", comment="#",
         value="{v} = {e}", variable="{v} = {e}", assign="{v} = {e}", vector="{v} = [0.0] * {n}",
         listed="{v} = [{items}]", table="{v} = ({items},)", out="out = [{nan}] * {n}",
@@ -270,17 +270,14 @@ class _Writer:
 
     def reduce(self, node: Node, name: str) -> None:
         s, (vector,) = self.syntax, node.args
-        at = [self.term(vector, i) for i in ("i", "0", name)]
-        self.line(
-            s.variable, node.kind, v=name, e=at[1] if node.op == "largest" else _ZERO[node.kind]
-        )
+        here, first, best = (self.term(vector, i) for i in ("i", "0", name))
+        start, e = {
+            "total": (_ZERO["real"], f"{name} + {here}"),
+            "largest": (first, s.choice.format(a=f"{here} > {name}", b=here, c=name)),
+            "winner": (_ZERO["whole"], s.choice.format(a=f"{here} > {best}", b="i", c=name)),
+        }[node.op]
+        self.line(s.variable, node.kind, v=name, e=start)
         with self.block(s.loop, i="i", n=vector.size):
-            if node.op == "total":
-                e = f"{name} + {at[0]}"
-            elif node.op == "largest":
-                e = s.choice.format(a=f"{at[0]} > {name}", b=at[0], c=name)
-            else:
-                e = s.choice.format(a=f"{at[0]} > {at[2]}", b="i", c=name)
             self.line(s.assign, v=name, e=e)
 
     def affine(self, node: Node, name: str) -> None:

@@ -71,9 +71,7 @@ class _Graph:
     def write(self, node: Node) -> None:
         if node.op == "input" or any(a in self.varies for a in node.args):
             self.varies.add(node)
-        if node.op in ("total", "largest", "winner"):
-            self.names[node] = self.reduced(node)
-        elif node.op in _SAME:
+        if node.op in _SAME:
             args = [self.names[a] for a in node.args]
             self.names[node] = self.scaled(node, args) or self.add(_SAME[node.op], *args)
         else:
@@ -115,12 +113,9 @@ class _Graph:
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(_TYPES[kind])))
 
     def _input(self, node: Node) -> str:
-        index = self.constant([node.data], "whole")
-        return (
-            self.scores
-            if self.program.n_inputs == 1
-            else self.add("Gather", self.scores, index, axis=1)
-        )
+        if self.program.n_inputs == 1:
+            return self.scores
+        return self.add("Gather", self.scores, self.constant([node.data], "whole"), axis=1)
 
     def _constant(self, node: Node) -> str:
         return self.constant(node.data)
@@ -162,13 +157,15 @@ class _Graph:
         index = self.by_row(node.args[1], "whole")
         return self.add("GatherElements", vector, index, axis=1)
 
-    def reduced(self, node: Node) -> str:
-        vector = self.names[node.args[0]]
-        if node.op == "total":
-            return self.add("ReduceSum", vector, self.constant([-1], "whole"), keepdims=1)
-        if node.op == "largest":
-            return self.add("ReduceMax", vector, axes=[-1], keepdims=1)
-        return self.add("ArgMax", vector, axis=-1, keepdims=1)
+    def _total(self, node: Node) -> str:
+        axes = self.constant([-1], "whole")
+        return self.add("ReduceSum", self.names[node.args[0]], axes, keepdims=1)
+
+    def _largest(self, node: Node) -> str:
+        return self.add("ReduceMax", self.names[node.args[0]], axes=[-1], keepdims=1)
+
+    def _winner(self, node: Node) -> str:
+        return self.add("ArgMax", self.names[node.args[0]], axis=-1, keepdims=1)
 
     def _affine(self, node: Node) -> str:
         matrix, offsets = node.data
