@@ -166,16 +166,16 @@ class Program:
 
     def nodes(self) -> list[Node]:
         """Every node once, each after those that it takes."""
-        order: dict[int, Node] = {}
+        order: dict[Node, None] = {}
         pending = [self.valid, *self.results.values()][::-1]
         while pending:
             node = pending[-1]
-            missing = [a for a in node.args if id(a) not in order]
+            missing = [a for a in node.args if a not in order]
             if missing:
                 pending.extend(missing[::-1])
             else:
-                order[id(pending.pop())] = node
-        return list(order.values())
+                order[pending.pop()] = None
+        return list(order)
 
     def values(self, columns: Any, library: Library) -> dict[Node, Any]:
         """The values of all results and of ``valid``, for rows of shape (n, n_inputs)."""
