@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -50,6 +50,14 @@ OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "at_mo
 NAMES = {"label": "classes", "decision": "decisions"}
 
 
+_Operator: TypeAlias = "Callable[[Node, Operand], Node]"
+
+
+def _operators(op: str) -> tuple[_Operator, _Operator]:
+    """The operator of nodes, and the one for a number on the left."""
+    return lambda a, b: apply(op, a, b), lambda a, b: apply(op, b, a)
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """The result of one operation; two nodes are equal only if they are the same one."""
@@ -60,29 +68,10 @@ class Node:
     size: int = 0
     kind: Kind = "real"
 
-    def __add__(self, other: Operand) -> Node:
-        return apply("add", self, other)
-
-    def __radd__(self, other: Operand) -> Node:
-        return apply("add", other, self)
-
-    def __sub__(self, other: Operand) -> Node:
-        return apply("sub", self, other)
-
-    def __rsub__(self, other: Operand) -> Node:
-        return apply("sub", other, self)
-
-    def __mul__(self, other: Operand) -> Node:
-        return apply("mul", self, other)
-
-    def __rmul__(self, other: Operand) -> Node:
-        return apply("mul", other, self)
-
-    def __truediv__(self, other: Operand) -> Node:
-        return apply("div", self, other)
-
-    def __rtruediv__(self, other: Operand) -> Node:
-        return apply("div", other, self)
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("sub")
+    __mul__, __rmul__ = _operators("mul")
+    __truediv__, __rtruediv__ = _operators("div")
 
     def __neg__(self) -> Node:
         return apply("neg", self)
