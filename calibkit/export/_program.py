@@ -253,6 +253,4 @@ def _of_vector(node: Node, args: list[Any], n: int, library: Library) -> Any:
         case "place":
             number = args[0] + 0.0  # PyTorch warns of columns that are views
             return xp.searchsorted(library.array(node.data, up=True), number, side="right")
-        case "entry":
-            return xp.take(library.array(node.data), args[0], axis=0)
-    raise ValueError(f"unknown operation {node.op}")
+    return xp.take(library.array(node.data), args[0], axis=0)  # entry

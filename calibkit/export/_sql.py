@@ -417,7 +417,7 @@ def to_sql(
     table: str | Sequence[str] | None = None,
     keep: str | Sequence[str] | None = None,
     labels: bool = False,
-) -> str:
+) -> Exported:
     """Write a fitted object as SQL: an expression for a SELECT, or a query.
 
     The SQL gives the probabilities of ``predict_proba`` within 1e-12. Where a score is NULL or NaN,
@@ -446,10 +446,10 @@ def to_sql(
 
     Returns
     -------
-    str
-        The SQL, as an :class:`Exported`. Columns of a query's results are named "probability" (of
-        the larger class; for K classes "probability_" and the class), "label", "accept",
-        "decision", "promised", "quantiles_0" and so on, or "lower_bound".
+    sql : Exported
+        The SQL. Columns of a query's results are named "probability" (of the larger class; for K
+        classes "probability_" and the class), "label", "accept", "decision", "promised",
+        "quantiles_0" and so on, or "lower_bound".
 
     Raises
     ------
