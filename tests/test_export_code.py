@@ -1,6 +1,7 @@
 """Exports as plain code: run in each language that is here, and compared with Python's results."""
 
 import math
+import re
 import shutil
 import subprocess
 
@@ -143,15 +144,13 @@ def test_agrees_with_the_object(language, objects):
 
 @pytest.mark.parametrize("language", LANGUAGES_HERE)
 def test_check_export_runs_it(language):
-    """Without a compiler only what it says of the engine."""
+    assert re.match(rf"{DRIVERS[language].title} .*\d\.", ENGINES[language][1]())
     if language in ("java", "rust"):  # slow to compile
-        assert DRIVERS[language].title in ENGINES[language][1]()
         return
     cal = fitted(HistogramBinningCalibrator(n_bins=5))
     check = check_export(cal, getattr(export, f"to_{language}")(cal, labels=True), n=100)
     assert check.passed
     assert check.bins_exact
-    assert check.engine.startswith(DRIVERS[language].title)
 
 
 def test_an_absent_compiler_is_named(monkeypatch):
