@@ -216,10 +216,9 @@ def _taken(node: Node) -> list[tuple[Node, int]]:
     if tree := _placed(node):
         x, borders, _ = _unclipped(*tree)
         return [(x, min(2, len(borders)))]
-    if node.op in ("minimum", "maximum"):
-        base, *_ = _clip(node)
-        if base is not node:
-            return [(base, 1)]
+    base, *_ = _clip(node)
+    if base is not node:
+        return [(base, 1)]
     if node.op in ("affine", "winner"):
         return [(node.args[0], 2)]
     return [(a, 2 if node.size > 1 and not a.size and node.op != "stack" else 1) for a in node.args]
