@@ -20,6 +20,7 @@ from calibkit import (
     HistogramBinningCalibrator,
     IsotonicCalibrator,
     MatrixScalingCalibrator,
+    OneVsRestCalibrator,
     PlattCalibrator,
     ScalingBinningCalibrator,
     SplineCalibrator,
@@ -128,14 +129,11 @@ def test_platt_by_hand():
 
 def test_one_against_the_rest_by_hand():
     """The binary maps of each class, divided by their sum."""
-    cal = fitted(BATCH[[name_of(e) for e in BATCH].index(RESCALED)], 3)
+    cal = fitted(OneVsRestCalibrator(PlattCalibrator()), 3)
     p = np.array([0.2, 0.5, 0.3])
     q = [c.predict_proba([v])[0, 1] for c, v in zip(cal.calibrators_, p, strict=True)]
     found = program_of(cal).run(p[None])["probabilities"]
     np.testing.assert_allclose(found, [np.array(q) / sum(q)], atol=1e-15)
-
-
-RESCALED = "OneVsRestCalibrator(calibrator=PlattCalibrator())"
 
 
 @pytest.mark.parametrize("scale", ["probability", "logit"])

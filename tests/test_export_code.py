@@ -1,6 +1,7 @@
 """Exports as plain code: run in each language that is here, and compared with Python's results."""
 
 import math
+import re
 import shutil
 import subprocess
 
@@ -59,8 +60,8 @@ def of_numbers():
     whole = entry(step, np.array([0, 1, 1, 0, 1, 0]))
     far = apply("both", apply("at_most", 0.3, x), apply("less", x, 0.9))
     mixed = apply("where", far, p, bin_)
-    some, other = apply("maximum", mixed, 0.25) / 3.0, apply("minimum", step, p)
-    odd = apply("where", apply("less", 0.0, whole), some, other)
+    some, other = apply("maximum", mixed, 0.25) / 3.0, apply("minimum", bin_, p)
+    odd = apply("where", apply("less", 0.3, bin_), some, other)
     facts = {"name": 'A "map"\n\\u000a \\', "inputs": ["x"]}
     facts["classes"] = ["it's \"\n\\", "\U0001f600 é\\u000a"]
     results = {"probability": odd, "label": whole, "promised": inside, "accept": far}
@@ -143,15 +144,13 @@ def test_agrees_with_the_object(language, objects):
 
 @pytest.mark.parametrize("language", LANGUAGES_HERE)
 def test_check_export_runs_it(language):
-    """Without a compiler only what it says of the engine."""
+    assert re.match(rf"{DRIVERS[language].title} .*\d\.", ENGINES[language][1]())
     if language in ("java", "rust"):  # slow to compile
-        assert DRIVERS[language].title in ENGINES[language][1]()
         return
     cal = fitted(HistogramBinningCalibrator(n_bins=5))
     check = check_export(cal, getattr(export, f"to_{language}")(cal, labels=True), n=100)
     assert check.passed
     assert check.bins_exact
-    assert check.engine.startswith(DRIVERS[language].title)
 
 
 def test_an_absent_compiler_is_named(monkeypatch):

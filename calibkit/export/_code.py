@@ -23,7 +23,7 @@ from .._typing import FloatArray
 from ._drivers import run_unit, version_of
 from ._golden import ENGINES, Exported, Results, golden_vectors
 from ._maps import program_of
-from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program, kinds_taken
+from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program
 
 #: Numbers in all tables above which Java's are text: a class holds at most 64 KB of initial values.
 _JAVA_NUMBERS = 4000
@@ -71,8 +71,6 @@ for ({whole} h = {n}; {v} < h;) {{
 }}"""
     at: str = "{v}[{i}]"
     choice: str = "{a} ? {b} : {c}"
-    to_whole: str = "(int) ({e})"
-    to_real: str = "{e}"
     absent: str = "{v} != {v}"
     both: str = "{0} && {1}"
     negated: str = "!{0}"
@@ -110,13 +108,13 @@ _RUST_WORDS = """as async await break const continue crate dyn else enum extern 
 
 LANGUAGES = {
     "python": Syntax(
-        "Python", " ".join([*keyword.kwlist, "math", "bisect", "min", "int", "range", "_"]), {},
+        "Python", " ".join([*keyword.kwlist, "math", "bisect", "min", "range", "_"]), {},
         top="import bisect\nimport math\n", head="def {name}({params}):", foot="", comment="#",
         value="{v} = {e}", variable="{v} = {e}", assign="{v} = {e}", vector="{v} = [0.0] * {n}",
         listed="{v} = [{items}]", table="{v} = ({items},)", out="out = [{nan}] * {n}",
         loop="for {i} in range({n}):", test="if {e}:", end="", give="return {e}",
         given="return out", missing="None", place="{v} = bisect.bisect_right({t}, {e})",
-        choice="{b} if {a} else {c}", to_whole="int({e})", absent="{v} is None or {v} != {v}",
+        choice="{b} if {a} else {c}", absent="{v} is None or {v} != {v}",
         both="{0} and {1}", negated="not {0}",
         log="math.log({0})", log1p="math.log1p({0})", exp="math.exp(min({0}, 700.0))",
         inf="math.inf", nan="math.nan", text=ascii,
@@ -126,7 +124,7 @@ LANGUAGES = {
         head="const {name} = (() => {{", body="return function {name}({params}) {{",
         foot="    };\n})();", vector="const {v} = new Array({n});",
         listed="const {v} = [{items}];", table="const {v} = [{items}];",
-        out="const out = new Array({n}).fill({nan});", missing="null", to_whole="{e}",
+        out="const out = new Array({n}).fill({nan});", missing="null",
         absent='typeof {v} !== "number" || {v} !== {v}',
     ),
     "c": Syntax(
@@ -155,8 +153,8 @@ LANGUAGES = {
         table="static {v}: [{type}; {n}] = [{items}];", out="let mut out = [{nan}; {n}];",
         loop="for {i} in 0..{n}i64 {{", test="if {e} {{",
         place="let {v} = {t}.partition_point(|step| *step <= {e}) as i64;",
-        at="{v}[{i} as usize]", choice="if {a} {{ {b} }} else {{ {c} }}", to_whole="({e} as i64)",
-        to_real="({e} as f64)", log="f64::ln({0})", log1p="f64::ln_1p({0})", exp="f64::exp({0})",
+        at="{v}[{i} as usize]", choice="if {a} {{ {b} }} else {{ {c} }}",
+        log="f64::ln({0})", log1p="f64::ln_1p({0})", exp="f64::exp({0})",
         inf="f64::INFINITY", nan="f64::NAN",
     ),
 }  # fmt: skip
@@ -215,26 +213,15 @@ class _Writer:
         self.tables.append(self.fill(template, kind, **parts))
         return name
 
-    def cast(self, text: str, kind: str, wanted: str) -> str:
-        s = self.syntax
-        if kind == wanted:
-            return text
-        if kind == "boolean":
-            one = "1.0" if wanted == "real" else "1"
-            return f"({s.choice.format(a=text, b=one, c=_ZERO[wanted])})"
-        return (s.to_real if wanted == "real" else s.to_whole).format(e=text)
-
-    def term(self, node: Node, wanted: str, i: str = "") -> str:
-        """A node's value as a kind; of a vector the entry i."""
+    def term(self, node: Node, i: str = "") -> str:
+        """A node's value; of a vector the entry i."""
         text = self.names[node]
-        if node.size:
-            text = self.syntax.at.format(v=text, i=i)
-        return self.cast(text, node.kind, wanted)
+        return self.syntax.at.format(v=text, i=i) if node.size else text
 
     def formula(self, node: Node, i: str = "") -> str:
         """An operation element by element, as an expression."""
         s, op = self.syntax, node.op
-        a = [self.term(arg, w, i) for arg, w in zip(node.args, kinds_taken(node), strict=True)]
+        a = [self.term(arg, i) for arg in node.args]
         if op in OPERATORS:
             return f"{a[0]} {OPERATORS[op]} {a[1]}"
         if op == "where":
@@ -271,29 +258,26 @@ class _Writer:
         if columns == list(range(self.program.n_inputs)) != [0]:
             self.names[node] = "x"
             return
-        items = ", ".join(self.term(a, node.kind) for a in node.args)
+        items = ", ".join(self.term(a) for a in node.args)
         self.line(self.syntax.listed, node.kind, v=name, n=node.size, items=items)
 
     def pick(self, node: Node, name: str) -> None:
         self.names[node] = f"{self.names[node.args[0]]}[{node.data}]"
 
     def pick_at(self, node: Node, name: str) -> None:
-        e = self.term(node.args[0], node.kind, self.term(node.args[1], "whole"))
+        e = self.term(node.args[0], self.term(node.args[1]))
         self.line(self.syntax.value, node.kind, v=name, e=e)
 
     def reduce(self, node: Node, name: str) -> None:
         s, (vector,) = self.syntax, node.args
-        at = [self.term(vector, "real", i) for i in ("i", "0", name)]
-        self.line(
-            s.variable, node.kind, v=name, e=at[1] if node.op == "largest" else _ZERO[node.kind]
-        )
+        here, first, best = (self.term(vector, i) for i in ("i", "0", name))
+        start, e = {
+            "total": (_ZERO["real"], f"{name} + {here}"),
+            "largest": (first, s.choice.format(a=f"{here} > {name}", b=here, c=name)),
+            "winner": (_ZERO["whole"], s.choice.format(a=f"{here} > {best}", b="i", c=name)),
+        }[node.op]
+        self.line(s.variable, node.kind, v=name, e=start)
         with self.block(s.loop, i="i", n=vector.size):
-            if node.op == "total":
-                e = f"{name} + {at[0]}"
-            elif node.op == "largest":
-                e = s.choice.format(a=f"{at[0]} > {name}", b=at[0], c=name)
-            else:
-                e = s.choice.format(a=f"{at[0]} > {at[2]}", b="i", c=name)
             self.line(s.assign, v=name, e=e)
 
     def affine(self, node: Node, name: str) -> None:
@@ -305,19 +289,17 @@ class _Writer:
             self.line(s.assign, v=here, e=s.at.format(v=added, i="i"))
             with self.block(s.loop, i="j", n=vector.size):
                 weight = s.at.format(v=weights, i=f"(i * {vector.size} + j)")
-                self.line(
-                    s.assign, v=here, e=f"{here} + {weight} * {self.term(vector, node.kind, 'j')}"
-                )
+                self.line(s.assign, v=here, e=f"{here} + {weight} * {self.term(vector, 'j')}")
 
     def place(self, node: Node, name: str) -> None:
         if not len(node.data):
             self.names[node] = "0"
             return
-        steps, number = self.table(node.data), self.term(node.args[0], "real")
+        steps, number = self.table(node.data), self.term(node.args[0])
         self.line(self.syntax.place, v=name, t=steps, n=len(node.data), e=number)
 
     def entry(self, node: Node, name: str) -> None:
-        table, index = self.table(node.data, node.kind), self.term(node.args[0], "whole")
+        table, index = self.table(node.data, node.kind), self.term(node.args[0])
         e = self.syntax.at.format(v=table, i=index)
         self.line(self.syntax.value, node.kind, v=name, e=e)
 
@@ -334,11 +316,10 @@ class _Writer:
         for each in Program(n, {result: node}, program.valid).nodes():
             self.write(each)
             if each is program.valid:
-                valid = self.term(each, "boolean")
-                self.refuse(s.negated.format(valid), missing, node)
+                self.refuse(s.negated.format(self.term(each)), missing, node)
         if node.size:
             with self.block(s.loop, i="i", n=node.size):
-                self.line(s.assign, v=s.at.format(v="out", i="i"), e=self.term(node, "real", "i"))
+                self.line(s.assign, v=s.at.format(v="out", i="i"), e=self.term(node, "i"))
         self.give(self.last(node, _labels(program, s, result)), node)
         many = node.size > 0
         type_ = s.many if many else s.types.get("real" if node.kind == "real" else "whole", "")
@@ -357,11 +338,12 @@ class _Writer:
         if node.size:
             return ""
         if node.kind == "real" or (node.kind == "boolean" and s.missing != "-1"):
-            return self.term(node, node.kind)
-        place = self.term(node, "whole")
+            return self.term(node)
+        if node.kind == "boolean":
+            return f"({s.choice.format(a=self.term(node), b='1', c='0')})"
         if not labels:
-            return place
-        return s.at.format(v=self.table(labels, spell=s.text), i=place)
+            return self.term(node)
+        return s.at.format(v=self.table(labels, spell=s.text), i=self.term(node))
 
     def give(self, e: str, node: Node) -> None:
         self.line(self.syntax.given if node.size else self.syntax.give, e=e)

@@ -99,12 +99,10 @@ def _with_rows(sql: Exported, rows: FloatArray) -> str:
         for i, row in enumerate(rows.tolist())
     ]
     stage = "AS MATERIALIZED (" if sql.language == "duckdb" else d.stage  # else computed per part
-    values = ", ".join(f"({', '.join(row)})" for row in cells)
-    if sql.language == "clickhouse":  # it and Spark plan each part of a UNION on its own
+    if sql.language == "clickhouse":  # it plans each part of a UNION on its own
+        values = ", ".join(f"({', '.join(row)})" for row in cells)
         types = [f"{n} {d.double}" for n in names] + [f"{n} Int64" for n in others]
         parts = f"SELECT * FROM values({d.literal(', '.join(types))}, {values})"
-    elif sql.language == "spark":
-        parts = f"SELECT * FROM VALUES {values} AS t({', '.join(names + others)})"
     else:
         parts = " UNION ALL ".join(
             f"SELECT {', '.join(f'{x} AS {n}' for x, n in zip(row, names + others, strict=True))}"

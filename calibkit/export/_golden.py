@@ -117,8 +117,8 @@ def golden_vectors(
     check_seed(random_state)
     program = program_of(obj, labels=labels)
     rng = generator(random_state)
-    width = max(len(program.facts["classes"]), 2)
-    width = 1 if width == 2 else width
+    k = len(program.facts["classes"])
+    width = k if k > 2 else 1
     steps = [node.data for node in program.nodes() if node.op == "place"]
     some = np.unique(np.concatenate([*steps, [0.5]]))
     make = _probabilities if program.facts["scale"] == "probability" else _logits

@@ -443,12 +443,10 @@ def _input_names(n_classes: int, prefix: str = "") -> tuple[str, ...]:
     return tuple(prefix + name for name in names)
 
 
-def _results(p: Node, number: Node | None, labels: bool) -> dict[str, Node]:
+def _results(q: Node, labels: bool) -> dict[str, Node]:
     """Results of all probabilities; of two classes that of the larger one."""
-    if p.size > 2:
-        results = {"probabilities": p}
-    else:
-        results = {"probability": pick(p, 1) if number is None else number}
+    p = every(q)
+    results = {"probabilities": p} if p.size > 2 else {"probability": _of_larger(q)}
     return results | ({"label": reduce("winner", p)} if labels else {})
 
 
@@ -463,8 +461,7 @@ def _of_calibrator(cal: BaseCalibrator, labels: bool) -> Program:
     s, valid = _inputs(len(cal.classes_), scale)
     q = calibrated(cal, s)
     facts = _facts(cal, scale, cal.classes_)
-    results = _results(every(q), None if q.size else q, labels)
-    return Program(len(facts["inputs"]), results, valid, facts)
+    return Program(len(facts["inputs"]), _results(q, labels), valid, facts)
 
 
 def _of_classifier(obj: CalibratedClassifier, labels: bool) -> Program:
@@ -485,7 +482,7 @@ def _of_classifier(obj: CalibratedClassifier, labels: bool) -> Program:
     scale = obj.calibrators_[0]._input_scale()
     facts = _facts(obj, scale, obj.classes_, names)
     both = reduce_all(lambda a, b: apply("both", a, b), valid)
-    return Program(len(names), _results(mean, None, labels), both, facts)
+    return Program(len(names), _results(mean, labels), both, facts)
 
 
 def _of_threshold(gate: RiskControlledThreshold, labels: bool) -> Program:

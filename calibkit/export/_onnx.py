@@ -15,7 +15,7 @@ from .._core.printed import spelled
 from .._typing import FloatArray
 from ._golden import ENGINES, Results, golden_vectors
 from ._maps import program_of
-from ._program import Node, Program, kinds_taken
+from ._program import Node, Program
 
 _OPSET, _IR = 17, 9
 #: Operations with an equivalent.
@@ -63,22 +63,16 @@ class _Graph:
             return name
         return self.add("Cast", name, to=self.type(wanted))
 
-    def term(self, node: Node, wanted: str = "real") -> str:
-        return self.cast(self.names[node], node.kind, wanted)
-
     def by_row(self, node: Node, wanted: str) -> str:
         """A value with as many rows as there are scores."""
-        name = self.term(node, wanted)
+        name = self.cast(self.names[node], node.kind, wanted)
         return name if node in self.varies else self.add("Expand", name, self.shape)
 
     def write(self, node: Node) -> None:
         if node.op == "input" or any(a in self.varies for a in node.args):
             self.varies.add(node)
-        if node.op in ("total", "largest", "winner"):
-            self.names[node] = self.reduced(node)
-        elif node.op in _SAME:
-            wanted = kinds_taken(node)
-            args = [self.term(a, w) for a, w in zip(node.args, wanted, strict=True)]
+        if node.op in _SAME:
+            args = [self.names[a] for a in node.args]
             self.names[node] = self.scaled(node, args) or self.add(_SAME[node.op], *args)
         else:
             self.names[node] = getattr(self, f"_{node.op}")(node)
@@ -104,7 +98,7 @@ class _Graph:
         node = self.program.results[name]
         kind = "real" if node.kind == "real" else "whole"
         missing = self.constant(np.nan if kind == "real" else -1, kind)
-        valid = self.add("And", self.known, self.term(self.program.valid, "boolean"))
+        valid = self.add("And", self.known, self.names[self.program.valid])
         value = self.add("Where", valid, self.by_row(node, kind), missing)
         kind = "single" if single and kind == "real" else kind
         value = self.cast(value, "real", kind) if kind == "single" else value
@@ -119,12 +113,9 @@ class _Graph:
         return int(self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(_TYPES[kind])))
 
     def _input(self, node: Node) -> str:
-        index = self.constant([node.data], "whole")
-        return (
-            self.scores
-            if self.program.n_inputs == 1
-            else self.add("Gather", self.scores, index, axis=1)
-        )
+        if self.program.n_inputs == 1:
+            return self.scores
+        return self.add("Gather", self.scores, self.constant([node.data], "whole"), axis=1)
 
     def _constant(self, node: Node) -> str:
         return self.constant(node.data)
@@ -143,7 +134,7 @@ class _Graph:
 
     def _log1p(self, node: Node) -> str:
         """Kahan's formula: the rounding of ``1 + x`` cancels."""
-        x, one = self.term(node.args[0]), self.constant(1.0)
+        x, one = self.names[node.args[0]], self.constant(1.0)
         u = self.add("Add", x, one)
         same = self.add("Equal", u, one)
         rest = self.add("Where", same, one, self.add("Sub", u, one))
@@ -166,22 +157,24 @@ class _Graph:
         index = self.by_row(node.args[1], "whole")
         return self.add("GatherElements", vector, index, axis=1)
 
-    def reduced(self, node: Node) -> str:
-        vector = self.term(node.args[0])
-        if node.op == "total":
-            return self.add("ReduceSum", vector, self.constant([-1], "whole"), keepdims=1)
-        if node.op == "largest":
-            return self.add("ReduceMax", vector, axes=[-1], keepdims=1)
-        return self.add("ArgMax", vector, axis=-1, keepdims=1)
+    def _total(self, node: Node) -> str:
+        axes = self.constant([-1], "whole")
+        return self.add("ReduceSum", self.names[node.args[0]], axes, keepdims=1)
+
+    def _largest(self, node: Node) -> str:
+        return self.add("ReduceMax", self.names[node.args[0]], axes=[-1], keepdims=1)
+
+    def _winner(self, node: Node) -> str:
+        return self.add("ArgMax", self.names[node.args[0]], axis=-1, keepdims=1)
 
     def _affine(self, node: Node) -> str:
         matrix, offsets = node.data
-        product = self.add("MatMul", self.term(node.args[0]), self.constant(matrix.T))
+        product = self.add("MatMul", self.names[node.args[0]], self.constant(matrix.T))
         return self.add("Add", product, self.constant(offsets))
 
     def _place(self, node: Node) -> str:
         """Binary search: each turn doubles the precision of the place."""
-        steps, x = node.data, self.term(node.args[0])
+        steps, x = node.data, self.names[node.args[0]]
         if self.rounded:  # a border that is a score stays one when both are rounded
             steps = steps.astype(np.float32).astype(np.float64)
         turns = len(steps).bit_length()
@@ -197,9 +190,8 @@ class _Graph:
         return at
 
     def _entry(self, node: Node) -> str:
-        return self.add(
-            "Gather", self.constant(node.data, node.kind), self.term(node.args[0], "whole")
-        )
+        table = self.constant(node.data, node.kind)
+        return self.add("Gather", table, self.names[node.args[0]])
 
 
 def graph_of(program: Program, dtype: str, from_logits: bool) -> Any:
@@ -230,7 +222,7 @@ def to_onnx(
 
     The input ``scores`` has shape (N, 1) for two classes, (N, K) for K. Each result is an output:
     ``probability`` of shape (N,), ``probabilities`` of shape (N, K). Missing or invalid scores give
-    NaN; whole numbers are then -1. Booleans are 1 and 0.
+    NaN, and -1 where the result is a whole number. Booleans are 1 and 0.
 
     Parameters
     ----------

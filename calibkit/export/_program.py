@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .._typing import FloatArray
 
 Kind = Literal["real", "whole", "boolean"]
 
-#: Operations, with what they take. Element by element:
+#: Operations, with what they take: real numbers where nothing else is said. Element by element:
 #: add, sub, mul, div, minimum, maximum (two); neg, log, log1p, exp (one);
 #: less, at_most (two), both (two booleans): a boolean;
 #: where (a boolean, two numbers). The exponent of exp may be of any size.
@@ -50,6 +50,14 @@ OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "less": "<", "at_mo
 NAMES = {"label": "classes", "decision": "decisions"}
 
 
+_Operator: TypeAlias = "Callable[[Node, Operand], Node]"
+
+
+def _operators(op: str) -> tuple[_Operator, _Operator]:
+    """The operator of nodes, and the one for a number on the left."""
+    return lambda a, b: apply(op, a, b), lambda a, b: apply(op, b, a)
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """The result of one operation; two nodes are equal only if they are the same one."""
@@ -60,29 +68,10 @@ class Node:
     size: int = 0
     kind: Kind = "real"
 
-    def __add__(self, other: Operand) -> Node:
-        return apply("add", self, other)
-
-    def __radd__(self, other: Operand) -> Node:
-        return apply("add", other, self)
-
-    def __sub__(self, other: Operand) -> Node:
-        return apply("sub", self, other)
-
-    def __rsub__(self, other: Operand) -> Node:
-        return apply("sub", other, self)
-
-    def __mul__(self, other: Operand) -> Node:
-        return apply("mul", self, other)
-
-    def __rmul__(self, other: Operand) -> Node:
-        return apply("mul", other, self)
-
-    def __truediv__(self, other: Operand) -> Node:
-        return apply("div", self, other)
-
-    def __rtruediv__(self, other: Operand) -> Node:
-        return apply("div", other, self)
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("sub")
+    __mul__, __rmul__ = _operators("mul")
+    __truediv__, __rtruediv__ = _operators("div")
 
     def __neg__(self) -> Node:
         return apply("neg", self)
@@ -109,13 +98,6 @@ def apply(op: str, *args: Operand) -> Node:
     nodes = tuple(a if isinstance(a, Node) else constant(a) for a in args)
     kind: Kind = "boolean" if op in _TRUTHS else "real"
     return Node(op, nodes, size=max(a.size for a in nodes), kind=kind)
-
-
-def kinds_taken(node: Node) -> tuple[Kind, ...]:
-    """The kinds that an operation element by element takes."""
-    if node.op == "where":
-        return "boolean", "real", "real"
-    return ("boolean" if node.op == "both" else "real",) * len(node.args)
 
 
 def stack(*parts: Operand) -> Node:
@@ -173,16 +155,16 @@ class Program:
 
     def nodes(self) -> list[Node]:
         """Every node once, each after those that it takes."""
-        order: dict[int, Node] = {}
+        order: dict[Node, None] = {}
         pending = [self.valid, *self.results.values()][::-1]
         while pending:
             node = pending[-1]
-            missing = [a for a in node.args if id(a) not in order]
+            missing = [a for a in node.args if a not in order]
             if missing:
                 pending.extend(missing[::-1])
             else:
-                order[id(pending.pop())] = node
-        return list(order.values())
+                order[pending.pop()] = None
+        return list(order)
 
     def values(self, columns: Any, library: Library) -> dict[Node, Any]:
         """The values of all results and of ``valid``, for rows of shape (n, n_inputs)."""
@@ -271,6 +253,4 @@ def _of_vector(node: Node, args: list[Any], n: int, library: Library) -> Any:
         case "place":
             number = args[0] + 0.0  # PyTorch warns of columns that are views
             return xp.searchsorted(library.array(node.data, up=True), number, side="right")
-        case "entry":
-            return xp.take(library.array(node.data), args[0], axis=0)
-    raise ValueError(f"unknown operation {node.op}")
+    return xp.take(library.array(node.data), args[0], axis=0)  # entry

@@ -216,10 +216,9 @@ def _taken(node: Node) -> list[tuple[Node, int]]:
     if tree := _placed(node):
         x, borders, _ = _unclipped(*tree)
         return [(x, min(2, len(borders)))]
-    if node.op in ("minimum", "maximum"):
-        base, *_ = _clip(node)
-        if base is not node:
-            return [(base, 1)]
+    base, *_ = _clip(node)
+    if base is not node:
+        return [(base, 1)]
     if node.op in ("affine", "winner"):
         return [(node.args[0], 2)]
     return [(a, 2 if node.size > 1 and not a.size and node.op != "stack" else 1) for a in node.args]
@@ -257,47 +256,44 @@ class _Writer:
 
     def __init__(self, program: Program, dialect: _Dialect, inputs: list[str], shared: bool):
         self.dialect, self.inputs = dialect, inputs
-        self.texts: dict[int, list[str]] = {}
-        self.spans: dict[int, tuple[float, float]] = {}
+        self.texts: dict[Node, list[str]] = {}
+        self.spans: dict[Node, tuple[float, float]] = {}
         #: Shared values: their texts by name, and the names of each stage.
         self.columns: dict[str, str] = {}
         self.level = dict.fromkeys(inputs, 0)
         nodes = program.nodes()
-        uses = Counter(id(n) for n in (program.valid, *program.results.values()))
+        uses = Counter((program.valid, *program.results.values()))
         for node in reversed(nodes):
-            for arg, times in _taken(node) if uses[id(node)] else ():
-                uses[id(arg)] += times
+            for arg, times in _taken(node) if uses[node] else ():
+                uses[arg] += times
         for node in nodes:
-            self.spans[id(node)] = _span(node, [self.spans[id(a)] for a in node.args])
-            if not uses[id(node)]:
+            self.spans[node] = _span(node, [self.spans[a] for a in node.args])
+            if not uses[node]:
                 continue  # a place that only tables take, or a clip within clips
             texts = self._write(node)
-            if shared and uses[id(node)] > 1 and node.op != "constant":
+            if shared and uses[node] > 1 and node.op != "constant":
                 texts = [self._named(t, node.kind) for t in texts]
             if sum(map(len, texts)) > _MOST_TEXT:
                 raise _TooLong
-            self.texts[id(node)] = texts
+            self.texts[node] = texts
 
     def _named(self, text: str, kind: str) -> str:
         """A name for a text that is used more than once."""
         if re.fullmatch(r"\w+", text):
             return text
         name = f"v{len(self.columns)}"
-        self.level[name] = 1 + self.deepest(text)
+        self.level[name] = 1 + max((self.level[n] for n in names_in(text)), default=0)
         is_boolean = kind == "boolean"
         self.columns[name] = f"CASE WHEN {text} THEN 1 ELSE 0 END" if is_boolean else text
         return f"({name} = 1)" if is_boolean else name
 
-    def deepest(self, text: str) -> int:
-        return max((self.level[n] for n in names_in(text) if n in self.level), default=0)
-
     def _write(self, node: Node) -> list[str]:
-        args = [self.texts.get(id(a), []) for a in node.args]
+        args = [self.texts.get(a, []) for a in node.args]
         if tree := _placed(node):
             return [self._of_place(*_unclipped(*tree))]
         base, low, high = _clip(node)
         if base is not node:
-            return [self._within(self.texts[id(base)][0], low, high)]
+            return [self._within(self.texts[base][0], low, high)]
         if node.op == "input":
             return [self.inputs[node.data]]
         if node.op == "constant":
@@ -314,7 +310,7 @@ class _Writer:
 
     def _of_place(self, x: Node, borders: Any, leaves: Any) -> str:
         literal = self.dialect.literal
-        text = self.texts[id(x)][0]
+        text = self.texts[x][0]
         if len(text) * len(borders) > _MOST_TEXT:
             raise _TooLong
         return _tree(text, [*map(literal, borders.tolist())], [*map(literal, leaves.tolist())])
@@ -350,7 +346,7 @@ class _Writer:
         d, op = self.dialect, node.op
         if d.flush and op in ("mul", "div") and node.args[-1].op != "total":
             args = tuple(map(self._not_tiny, node.args, args))
-        if op == "div" and self._span_holds(node.args[1], 0.0):
+        if op == "div" and self._may_be_0(node.args[1]):
             return f"({args[0]} / NULLIF({args[1]}, {d.literal(0.0)}))"
         if op in _BINARY:
             return f"({args[0]} {_BINARY[op]} {args[1]})"
@@ -360,7 +356,7 @@ class _Writer:
             return "CASE WHEN {} THEN {} ELSE {} END".format(*args)
         if op in ("minimum", "maximum"):
             return f"{d.largest[op == 'minimum']}({args[0]}, {args[1]})"
-        x, (low, high) = args[0], self.spans[id(node.args[0])]
+        x, (low, high) = args[0], self.spans[node.args[0]]
         if op == "exp":
             most = _LARGEST_EXP if d.bounded else math.inf
             low = -most if low < -most else -math.inf
@@ -375,13 +371,13 @@ class _Writer:
         x = x if low == -math.inf else f"{most}({x}, {self.dialect.literal(low)})"
         return x if high == math.inf else f"{least}({x}, {self.dialect.literal(high)})"
 
-    def _span_holds(self, node: Node, x: float) -> bool:
-        low, high = self.spans[id(node)]
-        return low <= x <= high
+    def _may_be_0(self, node: Node) -> bool:
+        low, high = self.spans[node]
+        return low <= 0.0 <= high
 
     def _not_tiny(self, node: Node, text: str) -> str:
         """A score with 0 for what is so small that a product with it may underflow."""
-        if not _is_score(node) or not self._span_holds(node, 0.0):
+        if not _is_score(node) or not self._may_be_0(node):
             return text
         tiny = self.dialect.literal(1e-270)
         return f"(({text} + {tiny}) - {tiny})"
@@ -420,7 +416,7 @@ def to_sql(
     table: str | Sequence[str] | None = None,
     keep: str | Sequence[str] | None = None,
     labels: bool = False,
-) -> str:
+) -> Exported:
     """Write a fitted object as SQL: an expression for a SELECT, or a query.
 
     The SQL gives the probabilities of ``predict_proba`` within 1e-12. Where a score is NULL or NaN,
@@ -449,10 +445,10 @@ def to_sql(
 
     Returns
     -------
-    str
-        The SQL, as an :class:`Exported`. Columns of a query's results are named "probability" (of
-        the larger class; for K classes "probability_" and the class), "label", "accept",
-        "decision", "promised", "quantiles_0" and so on, or "lower_bound".
+    sql : Exported
+        The SQL. Columns of a query's results are named "probability" (of the larger class; for K
+        classes "probability_" and the class), "label", "accept", "decision", "promised",
+        "quantiles_0" and so on, or "lower_bound".
 
     Raises
     ------
@@ -563,7 +559,7 @@ def _results(program: Program, writer: _Writer) -> dict[str, str]:
     d = writer.dialect
     out: dict[str, str] = {}
     for name, node in program.results.items():
-        texts = writer.texts[id(node)]
+        texts = writer.texts[node]
         if node.size:
             out |= zip(columns_of(name, node.size, program.facts), texts, strict=True)
             continue
@@ -593,18 +589,14 @@ def _expression(program: Program, d: _Dialect, columns: list[str]) -> str:
     writer = _Writer(program, d, [f"CAST({n} AS {d.double})" for n in names], shared=False)
     (result,) = _results(program, writer).values()
     present = [d.present.format(x=x, column=n) for x, n in zip(writer.inputs, names, strict=True)]
-    return (
-        f"CASE WHEN {' AND '.join([*present, *writer.texts[id(program.valid)]])} THEN {result} END"
-    )
+    return f"CASE WHEN {' AND '.join([*present, *writer.texts[program.valid]])} THEN {result} END"
 
 
 def _query(
     program: Program, d: _Dialect, columns: list[str], table: list[str], keep: list[str]
 ) -> str:
     writer = _Writer(program, d, [f"x{i}" for i in range(len(columns))], shared=True)
-    valid = " AND ".join(
-        [f"{x} IS NOT NULL" for x in writer.inputs] + writer.texts[id(program.valid)]
-    )
+    valid = " AND ".join([f"{x} IS NOT NULL" for x in writer.inputs] + writer.texts[program.valid])
     results = _results(program, writer)
     if both := set(results) & set(keep):
         raise InputError(
