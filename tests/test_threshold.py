@@ -306,6 +306,20 @@ def test_few_values_of_which_the_surest_is_wrong_too_often(case):
     assert np.mean(np.array(found) == best) > 0.8
 
 
+def test_a_threshold_just_above_a_value_is_told_as_such():
+    values, share, error = [1, 0.95, 0.9, 0.8, 0.5], [0.2] * 5, [0.3, 0.1005, 0.2, 0.2, 0.21]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        gate = quietly(
+            RiskControlledThreshold(0.2, alpha=0.2), *stated(rng, 400, values, share, error)
+        )
+        if gate.feasible_ and gate.threshold_ not in values:
+            break
+    assert gate.threshold_ == np.nextafter(0.8, 1)
+    assert str(gate).startswith("Accept above 0.8: ")
+    assert not gate.predict([0.8])[0]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "error",
@@ -320,7 +334,7 @@ def test_guarantee_is_valid_for_few_values(share, error):
     wrong = np.cumsum(np.multiply(share, error)) / np.cumsum(share)
 
     def error_of(t):
-        return wrong[values.index(t)]
+        return wrong[np.count_nonzero(np.array(values) >= t) - 1]
 
     def draw(rng):
         return stated(rng, 400, values, share, error)

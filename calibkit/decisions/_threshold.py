@@ -480,8 +480,13 @@ class RiskControlledThreshold(Traced, BaseEstimator):
             grouped = self.n_groups_ is not None
             best = _reachable(self.best_, self.n_tested_, grouped, self.scale, self.max_error)
             return f"No threshold guarantees {sure} that {error}: nothing is accepted. {best}"
+        # A threshold next to a short number is that of all outputs above this number.
+        below = float(np.nextafter(self.threshold_, -np.inf))
+        place = f"at {self.threshold_:.4g} or more"
+        if float(f"{below:.4g}") == below:
+            place = f"above {below:.4g}"
         return (
-            f"Accept at {self.threshold_:.4g} or more: {sure}, {error}. {self.n_accepted_:,} of "
+            f"Accept {place}: {sure}, {error}. {self.n_accepted_:,} of "
             f"{self.n_outputs_:,} outputs are accepted; {self.error_:.2%} of them are wrong."
             f"{tested}"
         )
