@@ -166,6 +166,18 @@ def test_fewest_bins_is_the_smallest_that_is_cheap_enough():
     assert Coarsening(np.full(50, 0.3), None, 50.0).fewest(1e-9, 25) == 1
 
 
+def test_rounding_of_equal_rows_does_not_change_the_bins():
+    """The scaler multiplies the rounding of scores: five bits here, between rows that are equal."""
+    rng = np.random.default_rng(0)
+    g, times = np.sort(rng.random(24)), rng.integers(1, 4, 24)
+    again = np.sort(np.repeat(g, times) * (1.0 + 2.0**-48 * rng.random(times.sum())))
+    n = float(times.sum())
+    weighted, repeated = Coarsening(g, times.astype(float), n), Coarsening(again, None, n)
+    assert weighted.fewest(5e-5, 28) == repeated.fewest(5e-5, 28)
+    for k in range(1, 28):
+        np.testing.assert_allclose(repeated.borders(k), weighted.borders(k), rtol=1e-12)
+
+
 def test_borders_lie_where_both_means_cost_the_same():
     g = np.array([0.1, 0.2, 0.6, 0.7])
     borders = np.array([0.6])

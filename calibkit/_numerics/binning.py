@@ -192,7 +192,8 @@ def distinct_starts(p_sorted: FloatArray) -> IntArray:
 
 #: Scores that differ by less, relative to their size, are equal but for rounding: products of
 #: matrices add in an order that depends on the machine and on the rows beside a row.
-_ROUNDING = 2.0**-36
+ROUNDING = 2.0**-36
+_TWO_BITS = 2.0**-50
 #: So far below the first score of its bin a border lies, or in the middle of the gap if that is
 #: nearer: the last bits of single precision put no score on the other side.
 _CLEAR = 2.0**-22
@@ -207,22 +208,26 @@ def _size(x: FloatArray, x_sorted: FloatArray) -> FloatArray:
     return np.abs(x) + least
 
 
-def _apart(x_sorted: FloatArray, rows: slice) -> NDArray[np.bool_]:
-    """Whether the scores after these rows differ from those of the rows by more than two bits."""
+def _apart(x_sorted: FloatArray, rows: slice, rounding: float) -> NDArray[np.bool_]:
+    """Whether the scores after these rows differ from those of the rows by more than rounding."""
     left, right = x_sorted[rows], x_sorted[rows.start + 1 : rows.stop + 1]
-    return right - left > 2.0**-50 * _size(right, x_sorted)
+    return right - left > rounding * _size(right, x_sorted)
 
 
 def tied(x_sorted: FloatArray) -> bool:
     """Whether two of the sorted scores are equal but for their last two bits."""
-    return not all(_apart(x_sorted, rows).all() for rows in row_blocks(len(x_sorted) - 1))
+    blocks = row_blocks(len(x_sorted) - 1)
+    return not all(_apart(x_sorted, rows, _TWO_BITS).all() for rows in blocks)
 
 
-def tie_starts(x_sorted: FloatArray) -> IntArray:
-    """Index of the first row of each score; those equal but for their last two bits are one."""
+def tie_starts(x_sorted: FloatArray, rounding: float = _TWO_BITS) -> IntArray:
+    """Index of the first row of each score; those equal but for rounding are one.
+
+    Default: the last two bits, for scores as they were passed. ``ROUNDING`` is for computed ones.
+    """
     first = np.ones(len(x_sorted), dtype=bool)
     for rows in row_blocks(len(x_sorted) - 1):
-        first[rows.start + 1 : rows.stop + 1] = _apart(x_sorted, rows)
+        first[rows.start + 1 : rows.stop + 1] = _apart(x_sorted, rows, rounding)
     return np.flatnonzero(first)
 
 
@@ -279,7 +284,7 @@ def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int)
         target = share * (cumulative[-1] / n_bins) * (1 - 1e-12)
         last = np.minimum(np.searchsorted(cumulative, target), n - 1)
     end = p_sorted[last]
-    after = np.searchsorted(p_sorted, end + _ROUNDING * _size(end, p_sorted), side="right")
+    after = np.searchsorted(p_sorted, end + ROUNDING * _size(end, p_sorted), side="right")
     after = np.unique(after[after < n])
     return kept_clear(p_sorted[after], p_sorted[after - 1], p_sorted[after])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._typing import FloatArray
-from .binning import bin_starts, kept_clear, tie_starts
+from .binning import ROUNDING, bin_starts, kept_clear, tie_starts
 from .links import row_blocks
 
 #: Keeps logarithms finite where a factor of 0 stands before them anyway.
@@ -74,7 +74,7 @@ class Coarsening:
         self.g, self.w, self.n_rows = g_sorted, w_sorted, n_rows
         weight = np.ones(len(g_sorted)) if w_sorted is None else w_sorted
         self._fine = weight * negative_entropy(g_sorted)
-        first = tie_starts(g_sorted)
+        first = tie_starts(g_sorted, ROUNDING)
         self._low, self._high = g_sorted[first[1:] - 1], g_sorted[first[1:]]
         mass = np.add.reduceat(weight, first)
         angle = np.arcsin(np.sqrt(np.minimum(g_sorted[first], 1.0)))
