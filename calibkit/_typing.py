@@ -25,4 +25,7 @@ Weights = Literal["sampling", "frequency"]
 CurveKind = Literal["binned", "corp", "smooth"]
 BinInterval = Literal["clopper-pearson", "wilson"]
 Histogram = bool | Literal["log", "outcome"]
+Dialect = Literal[
+    "duckdb", "postgres", "sqlite", "mysql", "clickhouse", "spark", "bigquery", "snowflake", "tsql"
+]  # fmt: skip
 Legend = Literal["below", "inside", "none"]

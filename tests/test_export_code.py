@@ -166,7 +166,7 @@ def test_an_absent_compiler_is_named(monkeypatch):
         "python": ["lambda", "math", "min", "T0"],
         "javascript": ["typeof", "Math", "T0"],
         "c": ["double", "exp", "fabs", "pow"],
-        "java": ["static", "Math"],
+        "java": ["static", "Math", "integer"],
         "rust": ["fn", "f64"],
     }.items(),
 )

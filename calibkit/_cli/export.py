@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from typer import Argument, Option
 
@@ -11,12 +11,13 @@ from .. import export as exports
 from .._core.saved import whole_file
 from .._persistence import load
 from .._tables.files import check_output
+from .._typing import Dialect
 from . import options as opt
 from .console import choice, show_text
 
 _CODE = ["python", "javascript", "c", "java", "rust"]
 _LANGUAGES = ["sql", "onnx", *_CODE]
-_DIALECTS = list(exports._DIALECTS)
+_DIALECTS = list(get_args(Dialect))
 _SQL_ONLY = ("dialect", "column", "table", "keep")
 
 _SAVED = Annotated[

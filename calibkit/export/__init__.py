@@ -11,7 +11,6 @@ from ._code import to_rust as to_rust
 from ._golden import Exported as Exported
 from ._golden import golden_vectors as golden_vectors
 from ._onnx import to_onnx as to_onnx
-from ._sql import DIALECTS as _DIALECTS  # noqa: F401 (for the command line)
 from ._sql import to_sql as to_sql
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -95,7 +95,7 @@ _JAVA_WORDS = """abstract assert boolean break byte case catch char class const 
     double else enum extends final finally float for goto if implements import instanceof int
     interface long native new package private protected public return short static strictfp super
     switch synchronized this throw throws transient try void volatile while true false null _
-    var record yield sealed permits Math math String string Double java"""
+    var record yield sealed permits Math math String string Double Integer integer java"""
 _JS_WORDS = """arguments await break case catch class const continue debugger default delete do else
     enum eval export extends false finally for function if implements import in instanceof
     interface let new null package private protected public return static super switch this throw

@@ -15,6 +15,7 @@ import numpy as np
 from .._core.errors import InputError
 from .._core.params import check_choice
 from .._core.printed import few, spelled
+from .._typing import Dialect
 from ._golden import Exported
 from ._maps import program_of
 from ._program import ELEMENTWISE, NAMES, OPERATORS, Node, Program
@@ -411,7 +412,7 @@ def _lookup(index: str, values: Sequence[str]) -> str:
 def to_sql(
     obj: Any,
     *,
-    dialect: str,
+    dialect: Dialect,
     column: str | Sequence[str] | None = None,
     table: str | Sequence[str] | None = None,
     keep: str | Sequence[str] | None = None,
