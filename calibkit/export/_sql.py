@@ -448,7 +448,7 @@ def to_sql(
     -------
     sql : Exported
         The SQL. Columns of a query's results are named "probability" (of the larger class; for K
-        classes "probability_" and the class), "label", "accept", "decision", "promised",
+        classes ``probability_`` and the class), "label", "accept", "decision", "promised",
         "quantiles_0" and so on, or "lower_bound".
 
     Raises

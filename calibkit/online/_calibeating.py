@@ -170,9 +170,9 @@ class TrackingCalibrator(CalibeatingCalibrator):
 
     References
     ----------
-    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 3.
-    D. Foster, S. Hart (2023). "Calibeating": beating forecasters at their own game. Theoretical
-    Economics 18.
+    Chirag Gupta, Aaditya Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 3.
+    Dean P. Foster, Sergiu Hart (2023). "Calibeating": beating forecasters at their own game.
+    Theoretical Economics 18.
 
     Examples
     --------
@@ -288,8 +288,8 @@ class HedgingCalibrator(CalibeatingCalibrator):
 
     References
     ----------
-    C. Gupta, A. Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 3.
-    D. Foster (1999). A proof of calibration via Blackwell's approachability theorem. Games and
+    Chirag Gupta, Aaditya Ramdas (2023). Online Platt scaling with calibeating. ICML. Section 3.
+    Dean P. Foster (1999). A proof of calibration via Blackwell's approachability theorem. Games and
     Economic Behavior 29.
 
     Examples

@@ -64,13 +64,13 @@ class MultiStreamCalibrator(LearnsStreams, Traced, BaseEstimator):
     ----------
     pooled_ : OnlinePlattCalibrator
         The pooled map: all rows as one stream.
-    streams_ : ndarray of shape (n_streams_,)
+    streams_ : ndarray of shape (n_streams,)
         Ids of the streams, in the order of their first labels.
     n_streams_ : int
         Number of streams that have labels.
-    theta_ : ndarray of shape (n_streams_, 2)
+    theta_ : ndarray of shape (n_streams, 2)
         Slope and intercept of each stream.
-    counts_ : ndarray of shape (n_streams_,)
+    counts_ : ndarray of shape (n_streams,)
         Number of labels of each stream.
     classes_, n_seen_, pending_
         As in :class:`OnlinePlattCalibrator`.
