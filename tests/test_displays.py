@@ -266,7 +266,7 @@ def test_labels_key_and_shape():
     for part in (
         "n = 600",
         "ECE: 15 equal-mass bins",
-        "bars and brackets: 95% intervals",
+        "bars, brackets: 95% intervals",
         "raw: ECE 0.",
         "fixed: ECE 0.",
         "where 95% of a calibrated model's dots would be",

@@ -225,11 +225,12 @@ def _say_what_is_cut(
     strip: Any, counts: np.ndarray, limits: tuple[float, float], y: float, color: str
 ) -> None:
     """Write the share of scores outside the limits, if there are any."""
+    what = "" if counts[0] > 0 and counts[-1] > 0 else "of scores "  # two long texts would overlap
     for ha, x, side, limit, count in (
         ("left", 0.01, "below", limits[0], counts[0]),
         ("right", 0.99, "above", limits[1], counts[-1]),
     ):
         if count > 0:
-            text = f"{100 * count / counts.sum():.2g}% of scores {side} {limit:g}"
+            text = f"{100 * count / counts.sum():.2g}% {what}{side} {limit:g}"
             style = {"ha": ha, "va": "top", "fontsize": 0.75 * font_size(), "color": color}
             strip.text(x, y, text, transform=strip.transAxes, **style)

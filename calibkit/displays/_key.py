@@ -81,7 +81,8 @@ def n_lines(handles: list[Any], heading: str, legend: Legend) -> int:
 
 def heading_of(numbers: Numbers, width: float, *, outcome: bool = False) -> str:
     """Return the heading of the legend: the difference of the models, and what the marks are."""
-    n_chars = _n_chars(width)
+    # Long tick labels, such as 0.0001 or 2000, move the axes and the legend to the right.
+    n_chars = _n_chars(width) - (6 if numbers.scale == "logit" else 2)
     marks = fill(_bins_and_bars(numbers, outcome), n_chars)
     if not numbers.differences:
         return marks
@@ -108,7 +109,7 @@ def _bins_and_bars(numbers: Numbers, outcome: bool) -> str:
         if numbers.kind == "classwise":
             parts.append("{1}: {0}".format(*ERRORS[numbers.curve][1:]))
     shown = "bars" if numbers.curve == "binned" else "bands in color"
-    brackets = " and brackets" if any(np.isfinite(e.low) for e in errors) else ""
+    brackets = ", brackets" if any(np.isfinite(e.low) for e in errors) else ""
     parts.append(f"{shown}{brackets}: {100 * numbers.level:g}% intervals")
     if outcome:
         words = ("correct", "wrong") if numbers.kind == "top_label" else ("events", "others")
