@@ -533,7 +533,7 @@ def test_half_a_row_is_waited_for():
         def __init__(self):
             self.parts = [b"p,y\n.5,1\n.2", b"5,", b"0\n", b".7", b""]
 
-        def read1(self, _):
+        def read1(self, _=-1):
             return self.parts.pop(0)
 
     lines, seen = Lines(Slow()), []
@@ -570,6 +570,36 @@ def test_a_broken_pipe_and_an_interrupt_end_cleanly(data, tmp_path):
             cal.partial_fit(p[:n], y[:n])
             assert to_dict(journal.calibrator_) == to_dict(cal)
         assert not path.with_name(f"{how}.db-wal").exists()
+
+
+#: A signal between Python's last look at signals and the call that waits. Both are called from C,
+#: and Python looks at signals in its own steps only.
+INTERRUPTED_BEFORE_IT_WAITS = """
+import ctypes, os, select, signal, sys
+from functools import partial
+from calibkit._cli.stream_rows import Lines, waiting
+
+raising = partial(ctypes.CDLL(None)["raise"], signal.SIGINT)
+select.select = lambda *args, real=select.select: [
+    *map(partial.__call__, (raising, partial(real, *args)))
+][1]
+with waiting(sys.stdin.buffer) as wait:
+    lines = Lines(sys.stdin.buffer, wait)
+    print(next(lines), flush=True)
+    next(lines)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows can't wait for pipes")
+def test_an_interrupt_just_before_a_read_is_not_lost():
+    command = [sys.executable, "-c", INTERRUPTED_BEFORE_IT_WAITS]
+    pipe, env = subprocess.PIPE, {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=env) as child:
+        child.stdin.write(b"a row\n")
+        child.stdin.flush()
+        read_line(child.stdout)
+        child.wait(60)
+        assert child.stderr.read().splitlines()[-1] == b"KeyboardInterrupt"
 
 
 # -- restart --------------------------------------------------------------------------------

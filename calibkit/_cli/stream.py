@@ -44,7 +44,7 @@ from . import options as opt
 from .console import aligned, print_json, rich_rows, say, show
 from .page import check_html, command_line, stream_page
 from .report import check_picture, write_picture
-from .stream_rows import Lines, Row, Rows, StreamOptions
+from .stream_rows import Lines, Row, Rows, StreamOptions, waiting
 
 #: The calibrator of each --method; only random methods use the seed.
 METHODS: dict[str, Callable[[int | None], OnlineCalibrator]] = {
@@ -309,12 +309,12 @@ def _learner(options: StreamOptions, target: Path | None) -> Iterator[OnlineCali
 @contextmanager
 def _incoming(source: Source, bad: Bad) -> Iterator[tuple[TextTable, Lines]]:
     """The table; standard input is read as JSON lines if it begins like them."""
-    with source.open() as (stream, _):
+    with source.open() as (stream, _), waiting(stream) as wait:
         begin = stream.peek(1)[:4096]
         if b"\0" in begin:
             raise ValueError(f"{source.name}: is not text; expected CSV or JSON lines in UTF-8.")
         is_json = source.path is None and kind_in(begin) in ("jsonl", "document")
-        lines = Lines(stream)
+        lines = Lines(stream, wait)
         yield TextTable(source.name, "jsonl" if is_json else source.kind, lines, bad), lines
 
 

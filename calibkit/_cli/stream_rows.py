@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
+import select
+import signal
+import socket
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -21,14 +28,49 @@ _LABELS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0
 _LARGEST_LOGIT = 1e100
 
 
+@contextmanager
+def waiting(stream: Any) -> Iterator[Callable[[], object]]:
+    """A function that waits until the stream has more to read, and that any signal ends.
+
+    A read alone isn't ended by a Ctrl-C that comes just before it blocks: Python looks at signals
+    between its own steps, so only after the next row. A signal also writes to the descriptor that
+    is waited for here. Where that is impossible, the function does nothing.
+    """
+    fd = None
+    if isinstance(stream, io.BufferedReader):
+        with suppress(OSError):
+            fd = stream.fileno()
+    main = threading.current_thread() is threading.main_thread()
+    if fd is None or os.name != "posix" or not main:
+        yield lambda: None
+        return
+    reader, writer = socket.socketpair()
+
+    waits: list[Any] = [fd, reader]
+
+    def wait() -> None:
+        while fd not in select.select(waits, [], [])[0]:
+            reader.recv(4096)
+
+    with reader, writer:
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield wait
+        finally:
+            signal.set_wakeup_fd(before)
+
+
 class Lines:
     """Lines of a binary stream; :meth:`ready` tells whether the next one has been read already.
 
-    A slow pipe gives one line at a time, a fast one many at once.
+    A slow pipe gives one line at a time, a fast one many at once. ``wait`` returns when more can
+    be read; what the stream holds already comes without it.
     """
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, wait: Callable[[], object] = lambda: None) -> None:
+        self._stream, self._wait = stream, wait
+        self._begun = False
         self._held: deque[bytes] = deque()
         self._rest: list[bytes] = []
         self._ended = False
@@ -42,7 +84,7 @@ class Lines:
 
     def __next__(self) -> str:
         while not self._held:
-            data = b"" if self._ended else self._stream.read1(_CHUNK)
+            data = b"" if self._ended else self._read()
             *whole, rest = data.split(b"\n")
             if whole:
                 whole[0] = b"".join((*self._rest, whole[0]))
@@ -57,6 +99,13 @@ class Lines:
                     raise StopIteration
                 self._held.append(last)
         return self._held.popleft().decode("utf-8", "surrogateescape")
+
+    def _read(self) -> bytes:
+        if self._begun:
+            self._wait()
+            return self._stream.read1(_CHUNK)
+        self._begun = True
+        return self._stream.read1()
 
 
 @dataclass(frozen=True)
