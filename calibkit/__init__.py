@@ -44,6 +44,7 @@ from . import online as online
 from ._classifier import CalibratedClassifier as CalibratedClassifier
 from ._comparison import CalibratorComparison as CalibratorComparison
 from ._comparison import compare_calibrators as compare_calibrators
+from ._core import arrays as _arrays
 from ._core.certification import Certificate as Certificate
 from ._core.warnings import CalibrationWarning as CalibrationWarning
 from ._core.warnings import FewEventsWarning as FewEventsWarning
@@ -254,6 +255,13 @@ _LAZY = (
     "ComparisonDisplay", "DecisionCurveDisplay", "DecompositionDisplay", "DriftDisplay",
     "GroupDisplay", "ReliabilityDisplay", "RiskCoverageDisplay",
 )  # fmt: skip
+
+
+def _predict_elsewhere(calibrator: Any, X: Any, labels: bool) -> Any:
+    return import_module("calibkit.export._arrays").predicted(calibrator, X, labels)
+
+
+_arrays.ELSEWHERE["predict"] = _predict_elsewhere
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .optional import require
-
 #: What PyTorch, JAX, CuPy and other libraries of the array API standard have beside DLPack; pyarrow
 #: and frames have none of these.
 _SIGNS = ("__array_namespace__", "detach", "get")
+#: What predicts for arrays of other libraries. calibkit enters it, because the programs that run
+#: there stand above this layer.
+ELSEWHERE: dict[str, Callable[[Any, Any, bool], Any]] = {}
 
 
 def is_elsewhere(values: Any) -> bool:
@@ -40,6 +42,6 @@ def on_host(values: Any) -> Any:
 def predicted(calibrator: Any, X: Any, *, labels: bool = False) -> Any:
     """Probabilities of a fitted calibrator, or its labels, in the library of the scores."""
     if is_elsewhere(X):
-        return require("calibkit.export._arrays").predicted(calibrator, X, labels)
+        return ELSEWHERE["predict"](calibrator, X, labels)
     proba = calibrator._predict_scores(calibrator._validate_scores(X))
     return calibrator.classes_[proba.argmax(axis=1)] if labels else proba
