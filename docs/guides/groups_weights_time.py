@@ -39,8 +39,8 @@ print(estimate("brier_score", passed, score, random_state=0))
 print(estimate("brier_score", passed, score, groups=problem, random_state=0))
 
 # %%
-# The value is the same. With ``groups`` the interval is wider, and that is the honest one: there are
-# a hundred independent problems, not two thousand independent rows.
+# The value is the same. With ``groups`` the interval is wider, and that is the honest one: there
+# are a hundred independent problems, not two thousand independent rows.
 #
 # Fits and cross-validation need the groups too. All answers to one problem belong in one fold,
 # otherwise the calibrator is judged by problems that it knows. ``AutoCalibrator`` also counts
@@ -56,9 +56,9 @@ print(result)
 #
 # Where is the model wrong?
 # -------------------------
-# This is another use of the word: groups of rows that you care about, such as regions. A model may be
-# calibrated on the whole and wrong in each of them. :func:`calibkit.group_table` measures each, and
-# its p-values account for the number of groups, so a flag is more than a chance find.
+# This is another use of the word: groups of rows that you care about, such as regions. A model may
+# be calibrated on the whole and wrong in each of them. :func:`calibkit.group_table` measures each,
+# and its p-values account for the number of groups, so a flag is more than a chance find.
 
 region = rng.choice(["north", "south", "west"], 3000)
 p = rng.beta(2, 3, 3000)
@@ -71,8 +71,8 @@ GroupDisplay(table).plot()
 # %%
 # Weights
 # -------
-# In metrics a weight says how many rows of the population a row stands for, so only ratios matter. In
-# ``fit``, a weight of 2 equals a row that is given twice. Here the south was sampled four times
+# In metrics a weight says how many rows of the population a row stands for, so only ratios matter.
+# In ``fit``, a weight of 2 equals a row that is given twice. Here the south was sampled four times
 # as often as the others, so each of its rows counts a quarter.
 
 weight = np.where(region == "south", 0.25, 1.0)
@@ -91,8 +91,8 @@ for kind in ("sampling", "frequency"):
 # %%
 # Time order
 # ----------
-# Errors of neighboring days resemble each other. ``time=`` makes :func:`calibkit.compare` take blocks
-# of time as units. Here two models differ by noise that changes slowly.
+# Errors of neighboring days resemble each other. ``time=`` makes :func:`calibkit.compare` take
+# blocks of time as units. Here two models differ by noise that changes slowly.
 
 day = np.arange(2000)
 wave = np.convolve(rng.normal(size=2199), np.ones(200) / 200, mode="valid")
@@ -103,8 +103,8 @@ print(compare("brier_score", event, models))
 print(compare("brier_score", event, models, time=day))
 
 # %%
-# For a model that is used while data arrive, fit it to the past and judge it on the future, never the
-# other way round. Calibrators for streams do that row by row.
+# For a model that is used while data arrive, fit it to the past and judge it on the future, never
+# the other way round. Calibrators for streams do that row by row.
 #
 # What calibkit does not guess
 # ----------------------------

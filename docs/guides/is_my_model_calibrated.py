@@ -61,10 +61,11 @@ print(f"p-value {test.p_value:.3f}; blind to {test.blind_to}")
 # %%
 # How large is it?
 # ----------------
-# The root mean square calibration error is the typical distance between the probability and the rate
-# of events. :func:`calibkit.estimate` gives it with two ranges. The interval holds the errors that fit
-# these rows. The null band, after "if perfectly calibrated", holds the errors that a calibrated
-# model would show on rows with these probabilities. An error above the null band is real.
+# The root mean square calibration error is the typical distance between the probability and the
+# rate of events. :func:`calibkit.estimate` gives it with two ranges. The interval holds the errors
+# that fit these rows. The null band, after "if perfectly calibrated", holds the errors that a
+# calibrated model would show on rows with these probabilities. An error above the null band is
+# real.
 
 error = estimate("calibration_error", y_new, p, random_state=0)
 print(error)

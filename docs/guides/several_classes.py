@@ -42,16 +42,16 @@ y, y_new = digit[fit], digit[new]
 # Two errors
 # ----------
 # The error of the top label uses one number of each row: the probability of the predicted class
-# ("confidence"), and whether this class is right. It is what most papers call ECE for K classes. The
-# class-wise error is the mean over classes, each against the rest.
+# ("confidence"), and whether this class is right. It is what most papers call ECE for K classes.
+# The class-wise error is the mean over classes, each against the rest.
 
 for kind in ("top_label", "classwise"):
     print(estimate("calibration_error", y_new, p_new, kind=kind, random_state=0))
 
 # %%
-# The class-wise error is smaller here, and that is no good news: in most rows most of the ten classes
-# have a probability near 0, which is right and counts for nine tenths of the mean. Never compare one
-# kind with the other.
+# The class-wise error is smaller here, and that is no good news: in most rows most of the ten
+# classes have a probability near 0, which is right and counts for nine tenths of the mean. Never
+# compare one kind with the other.
 #
 # Without ``kind``, calibkit measures the top label for K classes. A reliability diagram of the top
 # label shows one curve, and that of the classes one for each:
@@ -93,8 +93,8 @@ print(compare("log_loss", y_new, q_new))
 # Only the top label
 # ------------------
 # If the confidence in the predicted class is all you need, calibrate just that:
-# ``TopLabelCalibrator`` turns any binary calibrator into one. With ``ScalingBinningCalibrator`` and a
-# map of all classes that comes ``first``, its error can be certified.
+# ``TopLabelCalibrator`` turns any binary calibrator into one. With ``ScalingBinningCalibrator`` and
+# a map of all classes that comes ``first``, its error can be certified.
 
 binned = ScalingBinningCalibrator(AutoCalibrator(), n_bins=5)
 confident = TopLabelCalibrator(binned, first=AutoCalibrator()).fit(p, y)

@@ -11,7 +11,8 @@ the forecasts to stay right.
 # %%
 # A stream
 # --------
-# The scores are calibrated for the first half. Then events become rarer, and nobody tells the model.
+# The scores are calibrated for the first half. Then events become rarer, and nobody tells the
+# model.
 
 import tempfile
 from pathlib import Path
@@ -19,7 +20,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from calibkit import CalibrationAlarm, ComparisonAlarm, DriftDisplay, log_loss
+from calibkit import (
+    CalibrationAlarm,
+    ComparisonAlarm,
+    DriftDisplay,
+    PlattCalibrator,
+    log_loss,
+)
 from calibkit.online import (
     AdaptivePlattCalibrator,
     Journal,
@@ -56,7 +63,7 @@ calibrators = {
     "online Platt": OnlinePlattCalibrator(),
     "adaptive Platt": AdaptivePlattCalibrator(),
     "tracking": TrackingCalibrator(AdaptivePlattCalibrator()),
-    "window of 1,000": WindowedCalibrator("platt", window=1000),
+    "window of 1,000": WindowedCalibrator(PlattCalibrator(), window=1000),
 }
 forecast = {"uncalibrated": score}
 for name, calibrator in calibrators.items():
@@ -67,10 +74,10 @@ for name, q in forecast.items():
 print(f"the truth: {log_loss(outcome[late], np.clip(truth[late], 1e-9, 1)):.4f}")
 
 # %%
-# ``OnlinePlattCalibrator`` never forgets, so the old half holds it back. ``AdaptivePlattCalibrator``
-# learns how fast to forget. ``TrackingCalibrator`` replaces each forecast of another calibrator by
-# the rate of events so far among its forecasts like this one. The picture shows the error in a
-# window of 2,000 rows.
+# ``OnlinePlattCalibrator`` never forgets, so the old half holds it back.
+# ``AdaptivePlattCalibrator`` learns how fast to forget. ``TrackingCalibrator`` replaces each
+# forecast of another calibrator by the rate of events so far among its forecasts like this one. The
+# picture shows the error in a window of 2,000 rows.
 
 shown = {name: forecast[name] for name in ("uncalibrated", "online Platt", "tracking")}
 DriftDisplay.from_predictions(outcome, shown, window=2000)
@@ -84,13 +91,14 @@ plt.gcf().set_size_inches(8, 5)
 
 race = ComparisonAlarm("brier_score", alpha=0.05)
 race.update(outcome, score, forecast["tracking"])
-print(race)
+print(f"better: the {race.better_} one, since row {race.alarm_time_:,}")
+print(f"difference {race.difference_:.4f} [{race.low_:.4f}, {race.high_:.4f}]")
 
 # %%
 # Labels that come late
 # ---------------------
-# Often the label arrives days after the forecast. Give each forecast an id, and hand in the label when
-# it is known. A journal keeps the state in a file, so that a crash loses nothing.
+# Often the label arrives days after the forecast. Give each forecast an id, and hand in the label
+# when it is known. A journal keeps the state in a file, so that a crash loses nothing.
 
 folder = tempfile.TemporaryDirectory()
 with Journal(Path(folder.name) / "state.db", AdaptivePlattCalibrator(classes=[0, 1])) as journal:
@@ -101,8 +109,8 @@ folder.cleanup()
 # %%
 # When not to
 # -----------
-# - **No drift, many labels.** A batch calibrator such as :class:`calibkit.AutoCalibrator` is as good
-#   and simpler.
+# - **No drift, many labels.** A batch calibrator such as :class:`calibkit.AutoCalibrator` is as
+#   good and simpler.
 # - **Several forecasts of the same event**, such as one each minute of a game: an online calibrator
 #   then learns from one outcome many times, and may get worse than no calibration. Keep one
 #   forecast of each event.

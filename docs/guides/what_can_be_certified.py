@@ -11,10 +11,10 @@ which.
 # %%
 # Continuous probabilities have no upper bound
 # --------------------------------------------
-# If each row has a probability of its own, the rate of events at that probability can't be measured.
-# Bins hide errors that cancel within a bin, and no number of rows excludes such errors. The model
-# below is wrong by 0.2 at every row, up at one score and down at the next. In bins, it looks
-# calibrated.
+# If each row has a probability of its own, the rate of events at that probability can't be
+# measured. Bins hide errors that cancel within a bin, and no number of rows excludes such errors.
+# The model below is wrong by 0.2 at every row, up at one score and down at the next. In bins, it
+# looks calibrated.
 
 import numpy as np
 
@@ -43,9 +43,9 @@ print(certify(outcome, score))
 #
 # Few outputs have both bounds
 # ----------------------------
-# ``ScalingBinningCalibrator`` fits a smooth map and then replaces its values by their means in bins.
-# The result has as many outputs as bins, and loses little accuracy. Certify it on rows that played
-# no part in the fit.
+# ``ScalingBinningCalibrator`` fits a smooth map and then replaces its values by their means in
+# bins. The result has as many outputs as bins, and loses little accuracy. Certify it on rows that
+# played no part in the fit.
 
 p = rng.random(30_000)
 y = rng.random(30_000) < p**2
@@ -55,8 +55,8 @@ certificate = binned.certify(p[held_out], y[held_out])
 print(certificate)
 
 # %%
-# The certificate holds three errors at once: the mean (l1), the root mean square (l2), and the largest
-# of any output. It also has an interval for the rate of events at each output:
+# The certificate holds three errors at once: the mean (l1), the root mean square (l2), and the
+# largest of any output. It also has an interval for the rate of events at each output:
 
 for value, low, high in zip(*(certificate.value, certificate.low, certificate.high), strict=True):
     print(f"{value:.3f} says the model; between {low:.3f} and {high:.3f} is certified")
@@ -74,8 +74,8 @@ print(histogram.certify_bins())
 # %%
 # How many rows?
 # --------------
-# :func:`calibkit.rows_to_certify` answers before you collect labels. Half the bound takes about four
-# times the rows.
+# :func:`calibkit.rows_to_certify` answers before you collect labels. Half the bound takes about
+# four times the rows.
 
 for error in (0.1, 0.05, 0.025):
     print(f"root mean square error below {error}: {rows_to_certify(error, n_bins=10):,} rows")
@@ -83,9 +83,9 @@ for error in (0.1, 0.05, 0.025):
 # %%
 # Rows that depend on each other
 # ------------------------------
-# With groups, the bounds assume that groups are independent and have at most ``max_group_size`` rows.
-# Rows of one group may depend on each other in any way. The price is a wider bound, or rather more
-# groups.
+# With groups, the bounds assume that groups are independent and have at most ``max_group_size``
+# rows. Rows of one group may depend on each other in any way. The price is a wider bound, or rather
+# more groups.
 
 group = np.repeat(np.arange(5000), 5)
 q = binned.predict_proba(p[held_out])[:, 1]
@@ -107,7 +107,9 @@ print(certify(y[held_out], q, groups=group, max_group_size=5))
 # A continuous map can be made certifiable by binning its outputs:
 
 platt = PlattCalibrator()
-print(ScalingBinningCalibrator(platt, n_bins=10).fit(p[fit], y[fit]).certify(p[held_out], y[held_out]))
+print(
+    ScalingBinningCalibrator(platt, n_bins=10).fit(p[fit], y[fit]).certify(p[held_out], y[held_out])
+)
 
 # %%
 # Names on this page

@@ -11,9 +11,9 @@ shows how to compare calibrators on your own data, and when the choice does not 
 # %%
 # Scores to calibrate
 # -------------------
-# Naive Bayes counts related pixels as independent evidence, so it is too sure of itself. Calibrators
-# are fitted to rows that the classifier has not seen, so the digits are split in three: rows to train
-# on, to calibrate on, to judge by.
+# Naive Bayes counts related pixels as independent evidence, so it is too sure of itself.
+# Calibrators are fitted to rows that the classifier has not seen, so the digits are split in three:
+# rows to train on, to calibrate on, to judge by.
 
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
@@ -49,8 +49,8 @@ comparison = compare_calibrators(score, y, names)
 print(comparison)
 
 # %%
-# The last line says which one to use: ``"auto"`` if it ties with the best, otherwise the simplest one
-# that does. Here is the same as a picture.
+# The last line says which one to use: ``"auto"`` if it ties with the best, otherwise the simplest
+# one that does. Here is the same as a picture.
 
 ComparisonDisplay(comparison).plot()
 
@@ -82,9 +82,9 @@ print(compare_calibrators(score[:60], y[:60], ["auto", "platt", "isotonic", "ide
 # %%
 # Reasons for another one
 # -----------------------
-# ==================  ===============================================================================
+# ==================  ========================================================================
 # name                reason
-# ==================  ===============================================================================
+# ==================  ========================================================================
 # ``platt``           two numbers that can be written down; scores that are lower for the event
 # ``beta``            three numbers; bends low and high probabilities separately
 # ``spline``          one smooth curve
@@ -94,7 +94,7 @@ print(compare_calibrators(score[:60], y[:60], ["auto", "platt", "isotonic", "ide
 # ``temperature``     K classes, and the predicted class must not change
 # ``matrix_scaling``  K classes, with 20 rows of each class or more
 # ``vector_scaling``  hundreds of classes
-# ==================  ===============================================================================
+# ==================  ========================================================================
 #
 # Each can be passed by its name: ``CalibratedClassifier(model, "platt")``, or made by
 # :func:`calibkit.make_calibrator`. Venn-Abers gives a lower and an upper probability for each row:

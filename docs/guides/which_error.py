@@ -45,10 +45,10 @@ print(estimate("expected_calibration_error", y[:500], p[:500], random_state=0))
 # %%
 # More bins, more error
 # ---------------------
-# The second model is over-confident. The dotted lines are the plain ECE, which rises with the number
-# of bins for both models. The solid lines are the root mean square error without the part that
-# noise explains (``debias=True``, the default of :func:`calibkit.calibration_error`). They hardly
-# depend on the number of bins.
+# The second model is over-confident. The dotted lines are the plain ECE, which rises with the
+# number of bins for both models. The solid lines are the root mean square error without the part
+# that noise explains (``debias=True``, the default of :func:`calibkit.calibration_error`). They
+# hardly depend on the number of bins.
 
 wrong = p**1.5 / (p**1.5 + (1 - p) ** 1.5)
 bins = [5, 10, 15, 20, 30, 50, 75, 100]
@@ -89,9 +89,9 @@ for name in ("smooth", "kernel", "corp", "line"):
 # %%
 # A low error is not a good model
 # -------------------------------
-# A forecast of the base rate for each row is calibrated, and useless. Its ECE is near 0. Rank models
-# by a proper score, such as the Brier score or the log loss, which reward both calibration and
-# discrimination.
+# A forecast of the base rate for each row is calibrated, and useless. Its ECE is near 0. Rank
+# models by a proper score, such as the Brier score or the log loss, which reward both calibration
+# and discrimination.
 
 base_rate = np.full(2000, y.mean())
 for name, q in {"truth": p, "over-confident": wrong, "base rate": base_rate}.items():
@@ -113,8 +113,8 @@ for name, q in {"truth": p, "over-confident": wrong, "base rate": base_rate}.ite
 # --------------
 # - The Brier score or the log loss, to rank models, with the interval of their difference
 #   (:func:`calibkit.compare`).
-# - One calibration error with its interval and null band (:func:`calibkit.estimate`). If others must
-#   find your number again, report its settings too: ``print`` of an estimate names them.
+# - One calibration error with its interval and null band (:func:`calibkit.estimate`). If others
+#   must find your number again, report its settings too: ``print`` of an estimate names them.
 # - A reliability diagram, to see what kind of error it is.
 # - The ECE if your readers expect it, beside the value of a calibrated model.
 #
