@@ -57,12 +57,6 @@ def relplot(p: np.ndarray, y: np.ndarray) -> float:
     return float(binnedECE(p, y))
 
 
-def smooth(p: np.ndarray, y: np.ndarray) -> float:
-    from relplot.metrics import smECE
-
-    return float(smECE(p, y))
-
-
 PACKAGES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
     "netcal": ("netcal", netcal),
     "calibre": ("calibre", calibre),
@@ -70,7 +64,6 @@ PACKAGES: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], float]]] = {
     "torchmetrics": ("torchmetrics", torchmetrics),
     "MAPIE": ("mapie", mapie),
     "relplot": ("relplot", relplot),
-    "relplot, smooth": ("relplot", smooth),
 }
 
 
@@ -84,8 +77,10 @@ def main() -> None:
         except ImportError as error:
             print(f"{name:<24} not run: {error}")
             continue
-        said = page["defined"].get(name, np.nan)
-        print(f"{name:<24} {version(package):<10} {value:<16.12f} {said:<16.12f} {value - said:.1e}")
+        said = page["defined"][name]
+        print(
+            f"{name:<24} {version(package):<10} {value:<16.12f} {said:<16.12f} {value - said:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@ Coming from other packages: the calls, and why the numbers differ
 =================================================================
 
 The table says which call of calibkit does what you know from another package. Then the page answers
-a question that comes with every change of packages: why is the ECE not the same? It computes the ECE
-of one model as seven packages define it, and explains each difference to the last digit.
+a question that comes with every change of packages: why is the ECE not the same? It computes the
+ECE of one model as seven packages define it, and explains each difference to the last digit.
 """
 
 # %%
@@ -90,7 +90,8 @@ def ece(n_bins, closed="left", borders="exact", own_bin=False):
     if borders == "divided":  # the whole part of p / width, which rounding may lower
         row = (p / (1 / n_bins)).astype(int)
     else:
-        edges = np.linspace(0, 1, n_bins + 1) if borders == "linspace" else np.arange(n_bins + 1) / n_bins
+        exact = np.arange(n_bins + 1) / n_bins
+        edges = np.linspace(0, 1, n_bins + 1) if borders == "linspace" else exact
         row = np.digitize(p, edges, right=closed == "right") - (closed == "left")
     if not own_bin:
         row = np.clip(row, 1, n_bins) if closed == "right" else np.minimum(row, n_bins - 1)
@@ -123,14 +124,15 @@ print(f"{'our function':<24} {expected_calibration_error(y, p):.12f}")
 # Change their rules to ours, one after the other. Each column is what one change adds, so a row
 # adds up from their number to ours.
 
-print(f"{'':<24} theirs   + bins  + side  + rounding  + own bin  = ours")
+changes = {"borders": "exact", "closed": "left", "own_bin": False, "n_bins": 15}
+print(f"{'':<24} theirs   + rounding  + side  + own bin  + bins  = ours")
 for name, rule in rules.items():
-    values = [ece(**rule)]
-    for key, value in {"n_bins": 15, "closed": "left", "borders": "exact", "own_bin": False}.items():
-        rule = {**rule, key: value}
-        values.append(ece(**rule))
-    steps = "  ".join(f"{step:+.4f}" for step in np.diff(values))
-    print(f"{name:<24} {values[0]:.4f}  {steps}  {values[-1]:.4f}")
+    values, now = [ece(**rule)], dict(rule)
+    for key, value in changes.items():
+        now[key] = value
+        values.append(ece(**now))
+    steps = "   ".join(f"{step:+.5f}" for step in np.diff(values))
+    print(f"{name:<24} {values[0]:.5f}  {steps}   {values[-1]:.5f}")
 
 # %%
 # - **Number of bins.** The default is 10 in netcal, calibre and relplot, and 15 in calibkit,
@@ -147,15 +149,19 @@ for name, rule in rules.items():
 # None of these rules is right or wrong. But numbers of different packages can't be compared, and
 # for forests and other models with few distinct outputs the difference is not small.
 #
-# Debiasing
-# ---------
-# ``get_calibration_error`` of uncertainty-calibration is another number: the root mean square
-# error, debiased, with bins of equal mass. :func:`calibkit.calibration_error` is the same kind of
-# number. Where probabilities are equal, its bins keep them together, so bins and values differ a
-# little. relplot's ``smECE`` has no bins. :func:`calibkit.smooth_calibration_error` computes the
-# same definition; relplot evaluates it on a grid, so digits differ from the fourth on.
+# Other errors of the same packages
+# ---------------------------------
+# ``get_calibration_error`` of uncertainty-calibration is another number: the debiased root mean
+# square error. It takes bins of equal mass, or one bin for each distinct probability if these are
+# few. Say which you mean: :func:`calibkit.calibration_error` has the argument ``strategy``.
+#
+# ``smECE`` of relplot has no bins, and :func:`calibkit.smooth_calibration_error` has the same
+# definition. The values agree to three digits, unless many probabilities are exactly 0 or 1, as
+# here: relplot's reflection counts such rows half.
 
-print(f"{calibration_error(y, p):.4f} {smooth_calibration_error(y, p):.4f}")
+for strategy in ("quantile", "unique"):
+    print(f"{strategy}: {calibration_error(y, p, strategy=strategy):.4f}")
+print(f"smooth: {smooth_calibration_error(y, p):.4f}")
 
 # %%
 # Is any of the differences important? The rows are few. The interval says how much the ECE of new

@@ -2,10 +2,10 @@
 Streams that drift
 ==================
 
-Data change, and a map that was fitted last year is wrong today. Two tools help. An alarm watches the
-forecasts and says when they are miscalibrated. An online calibrator learns from each label as it
-arrives, so it follows the drift. Use the alarm if you want to know, and the calibrator if you want
-the forecasts to stay right.
+Data change, and a map that was fitted last year may be wrong today. Two tools help. An alarm
+watches the forecasts and says when they are miscalibrated. An online calibrator learns from each
+label as it arrives, so it follows the drift. Use the alarm if you want to know, and the
+calibrator if you want the forecasts to stay right.
 """
 
 # %%
@@ -87,11 +87,12 @@ plt.gcf().set_size_inches(8, 5)
 # Is the new one really better?
 # -----------------------------
 # :class:`calibkit.ComparisonAlarm` compares two forecasters while the stream runs. Like the other
-# alarm, it may be looked at after each row.
+# alarm, it may be looked at after each row. Here it starts when the first alarm has rung.
 
+rung = slice(alarm.alarm_time_, None)
 race = ComparisonAlarm("brier_score", alpha=0.05)
-race.update(outcome, score, forecast["tracking"])
-print(f"better: the {race.better_} one, since row {race.alarm_time_:,}")
+race.update(outcome[rung], score[rung], forecast["adaptive Platt"][rung])
+print(f"better: the {race.better_} one; first shown after {race.alarm_time_:,} rows")
 print(f"difference {race.difference_:.4f} [{race.low_:.4f}, {race.high_:.4f}]")
 
 # %%
