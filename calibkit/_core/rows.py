@@ -104,7 +104,7 @@ def validate_problem(
             flipped = np.asarray(on_host(y_prob))[:, ::-1]
             scores = validate_scores(flipped, scale="probability", name="y_prob")
     if weights == "frequency":
-        w = _checked_counts(codes, w)
+        w = checked_counts(codes, w)
     rows = Rows(scores, codes, w, distinct)
     match_classes(rows, names=_NAMES)
     warn_of_hard(scores, "y_prob")
@@ -188,7 +188,7 @@ def _event_shares(
     return np.array([0, 1]), 1.0 - shares
 
 
-def _checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
+def checked_counts(y: np.ndarray, w: FloatArray | None) -> FloatArray | None:
     """Weights checked to be whole numbers of rows, with whole numbers of events."""
     if w is None and y.dtype.kind != "f":
         return None

@@ -6,20 +6,19 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from math import ceil
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._core.errors import InputError, InputTypeError
 from .._core.inputs import RANGE_TOLERANCE
 from .._core.labels import is_missing, validate_labels, warn_of_order
-from .._core.params import check_choice, check_int
-from .._core.printed import a_type, as_sql, few, listed, quoted, spelled
-from .._core.rows import LEAST_WEIGHT, WEIGHTS, binary_codes
+from .._core.printed import a_type, as_sql, few, quoted, spelled
+from .._core.rows import LEAST_WEIGHT, binary_codes
 from .._numerics.losses import LOG_EPS
-from .._typing import FloatArray, Weights
+from .._typing import Weights
+from ._cells import FACTOR, TAIL, Columns, Grid, check_settings, in_order, of_groups, table_of
 
 if TYPE_CHECKING:
     from ._table import ScoreTable
@@ -28,19 +27,8 @@ if TYPE_CHECKING:
 _QUERY = re.compile(r"\s*(select|with|values|from|table)\s|\s*\(|\s*--", re.IGNORECASE)
 #: Stands for a bound value until the driver's own sign is known.
 _VALUE = "\0"
-#: Cells per unit of log-odds near 0 and 1: as narrow there as the widest of the others.
-_TAIL = 128
 #: Rows that are looked at first, per cell: with more distinct scores, none need be counted.
 _LOOK = 16
-
-
-class Columns(NamedTuple):
-    """Names of the columns that are read."""
-
-    label: str
-    score: str
-    weight: str | None
-    by: list[str]
 
 
 class FromSql:
@@ -132,21 +120,11 @@ class FromSql:
         {'A': 2, 'B': 1}
         >>> games.close()
         """
-        check_choice("weights", weights, WEIGHTS)
-        for name, value, high in (("n_bins", n_bins, 10_000), ("n_cells", n_cells, 1_000_000)):
-            if value is not None:
-                check_int(name, value, low=1, high=high)
-        one = isinstance(by, str)
-        if not (one or by is None or isinstance(by, (list, tuple))):
-            raise InputTypeError(f"by is {a_type(by)}; expected a name, or a list of names.")
-        names = [by] if isinstance(by, str) else list(by or ())
-        columns = Columns(label, score, weight, names)
+        check_settings(weights, n_bins, n_cells)
+        columns = Columns.checked(label, score, weight, by)
         with Database.of(connection) as database:
             rows = _Rows(database, query_or_table, columns, weights, pos_label)
-            tables = dict(_tables(cls, rows, n_bins or 1, n_cells))
-        if by is None:
-            return tables[()]
-        return {key[0] if one else key: table for key, table in tables.items()}
+            return of_groups(dict(_tables(cls, rows, n_bins or 1, n_cells)), by)
 
 
 class Database:
@@ -230,15 +208,7 @@ class _Rows:
             query = ".".join(map(as_sql, query.split(".")))
         self.source = f"{query} AS src"
         names, _ = database.run(f"SELECT * FROM {self.source} LIMIT 0")
-        asked = {"label": [columns.label], "score": [columns.score], "by": columns.by}
-        asked["weight"] = [] if columns.weight is None else [columns.weight]
-        for option, wanted in asked.items():
-            for name in wanted:
-                if name not in names:
-                    raise InputError(
-                        f"{option}={spelled(name)}: no such column; expected one of "
-                        f"{listed(names)}."
-                    )
+        columns.refuse_unknown(names)
         found = self._summary()
         values = [row[0] for row in found]
         event = self._event(values, pos_label)
@@ -390,36 +360,28 @@ def _tables(
     cls: Any, rows: _Rows, n_bins: int, n_cells: int | None
 ) -> Iterable[tuple[tuple[Any, ...], ScoreTable]]:
     """The table of each group."""
-    by, size = len(rows.columns.by), 0
+    by, grid = len(rows.columns.by), None
     if n_cells is None or rows.few(n_cells):
         found = rows.sums(rows.text, "p", [], rows.values)
     else:
-        size = n_bins * max(ceil(n_cells / n_bins), _TAIL)
-        text, first = _cells(rows.text, size, n_bins, inside=rows.inside)
+        grid = Grid(n_bins, n_cells)
+        text, first = _cells(rows.text, grid.size, n_bins, inside=rows.inside)
         own, square = "q", "(e - p) * (e - p)"
         if not rows.inside:  # PostgreSQL refuses an underflow
             own = f"CASE WHEN q > {LOG_EPS} THEN q ELSE {LOG_EPS} END"
             square = f"CASE WHEN abs(e - p) > 1e-50 THEN {square} ELSE 0 END"
         extra = ["SUM(p)", f"SUM({square})", f"SUM(ln({own}))"]
         found = rows.sums(text, "k", extra, [*first, *rows.values])
-    key = itemgetter(slice(by))
-    try:
-        found.sort(key=itemgetter(slice(by + 1)))
-    except TypeError:  # groups of several types
-        found.sort(key=lambda row: (repr(key(row)), row[by]))
-    for group, members in groupby(found, key):
+    for group, members in groupby(in_order(found, by, 1), itemgetter(slice(by))):
         p, n, wy, *others = np.array([row[by:] for row in members], dtype=np.float64).T
         w, w2, w2y = others[:3] if rows.columns.weight is not None else (n, n, wy)
         if rows.counts:
             n, w2, w2y = w, w, wy
-        columns, losses = [n, w, wy, w2, w2y], None
-        if size:
+        losses = None
+        if grid is not None:
             wp, squares, ln = others[-3:]
-            p, at = np.unique(_within_bins(wp / w, p, size, n_bins), return_inverse=True)
-            columns = [np.bincount(at, c).astype(np.float64, copy=False) for c in columns]
-            losses = np.array([squares.sum(), -ln.sum()])
-        columns[0] = columns[0].astype(np.int64)
-        yield group, cls(p, *columns, columns[-1], losses)
+            p, losses = grid.scores(wp, w, p), np.array([squares.sum(), -ln.sum()])
+        yield group, table_of(cls, p, (n, w, wy, w2, w2y), losses)
 
 
 def _cells(rows: str, size: int, n_bins: int, *, inside: bool) -> tuple[str, list[float]]:
@@ -428,26 +390,17 @@ def _cells(rows: str, size: int, n_bins: int, *, inside: bool) -> tuple[str, lis
     Cells are [c / size, (c + 1) / size). The first and last few are divided in equal parts of the
     logarithm of the distance from 0 or 1; ``inside`` says that no score is as near as rounding.
     """
-    # A little above the size, so that rounding never puts a score on a border into the cell below
-    # it. Scores that it puts into the cell above are put back, if borders of bins must be exact.
-    factor = size * (1.0 + 2.0**-51)
+    # As `Grid.cells`; scores are put back only if borders of bins must be exact.
+    factor = size * FACTOR
     back = f"CASE WHEN p < c / {size}.0 THEN c - 1 ELSE c END" if n_bins > 1 else "c"
     low, high = "p", "1 - p"
     if not inside:
         low, high = (f"CASE WHEN {x} > 1e-16 THEN {x} ELSE 1e-16 END" for x in (low, high))
     k = (
-        f"CASE WHEN d >= {_TAIL} AND d < {size - _TAIL} THEN d "
-        f"WHEN d < {_TAIL} THEN floor({_TAIL} * ln({low})) "
-        f"ELSE {size} - floor({_TAIL} * ln({high})) END"
+        f"CASE WHEN d >= {TAIL} AND d < {size - TAIL} THEN d "
+        f"WHEN d < {TAIL} THEN floor({TAIL} * ln({low})) "
+        f"ELSE {size} - floor({TAIL} * ln({high})) END"
     )
     text = f"SELECT floor(p * {_VALUE}) AS c, a.* FROM ({rows}) AS a"
     text = f"SELECT {back} AS d, b.* FROM ({text}) AS b"
     return f"SELECT {k} AS k, abs(1 - e - p) AS q, f.* FROM ({text}) AS f", [factor]
-
-
-def _within_bins(mean: FloatArray, cells: FloatArray, size: int, n_bins: int) -> FloatArray:
-    """Means of cells in ascending order, none moved out of its bin by rounding."""
-    place = np.clip(cells // (size // n_bins), 0, n_bins - 1)
-    last = place == n_bins - 1
-    high = np.where(last, 1.0, np.nextafter((place + 1) / n_bins, 0.0))
-    return np.maximum.accumulate(np.clip(mean, place / n_bins, high))

@@ -12,7 +12,7 @@ from .._core.errors import InputError, InputTypeError
 from .._core.inputs import Rows
 from .._core.labels import validate_labels
 from .._core.params import check_choice, check_int
-from .._core.printed import a_type, few
+from .._core.printed import a_type
 from .._core.rows import Binary, reduce_rows, refuse_beside_table, validate_problem
 from .._numerics.binning import (
     MOST_BINS,
@@ -31,6 +31,8 @@ from .._numerics.links import logit
 from .._numerics.losses import brier_rows, log_rows
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, IntArray, Strategy, Weights
+from ._cells import refuse_unclear
+from ._dask import FromDask
 from ._sql import FromSql
 
 #: Columns that add up beside ``n``.
@@ -38,12 +40,13 @@ SUMS = ("w", "wy", "w2", "w2y", "w2yy")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoreTable(FromSql):
+class ScoreTable(FromSql, FromDask):
     """A summary of labeled rows: one entry for each distinct score. Tables can be added exactly.
 
     Pass a table instead of the rows to each metric and plot of binary probabilities. This allows
     data in chunks, in files or on several machines: make a table of each and add them. Make one
-    with :meth:`from_arrays`, :meth:`from_chunks` or, of rows in a database, :meth:`from_sql`.
+    with :meth:`from_arrays`, :meth:`from_chunks`, of rows in a database with :meth:`from_sql`, or
+    of a Dask collection with :meth:`from_dask`.
 
     Attributes
     ----------
@@ -199,7 +202,8 @@ class ScoreTable(FromSql):
             if len(chunk[0]) == 0 or (len(chunk) == 3 and not np.any(chunk[2])):
                 continue  # no rows, or only rows of weight 0
             if pos_label is None:
-                _check_plain_labels(chunk[0], labels)
+                labels.update(validate_labels(chunk[0], name="y_true")[0].tolist())
+                refuse_unclear(labels, "chunks hold")
             run = 1, cls.from_arrays(*chunk, weights=weights, pos_label=pos_label)
             while runs and runs[-1][0] <= run[0]:
                 n, before = runs.pop()
@@ -419,14 +423,3 @@ def validate_given(
         return y_true
     given = sample_weight, weights, pos_label, classes
     return validate_problem(y_true, y_prob, *given, fractions=True)
-
-
-def _check_plain_labels(y_true: Any, seen: set[Any]) -> None:
-    """Raise unless the labels have the same meaning in every chunk; add them to ``seen``."""
-    labels = validate_labels(y_true, name="y_true")[0].tolist()
-    seen.update(labels)
-    if any(isinstance(v, str) for v in labels) or not (seen <= {0, 1} or seen <= {-1, 1}):
-        raise InputError(
-            f"chunks hold the labels {few(sorted(seen, key=repr))}; expected 0 and 1, -1 "
-            "and 1, or bools. For other labels pass pos_label, the label of the event."
-        )
