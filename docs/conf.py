@@ -27,6 +27,7 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "reference",
+    "trust",
 ]
 # Scripts and what they print are read by sphinx-gallery; its index of the guides is docs/guides.md.
 exclude_patterns = ["_build", "guides", "gallery", "auto_guides/index.rst"]
@@ -38,6 +39,7 @@ suppress_warnings = ["myst.header"]
 
 autodoc_typehints = "none"  # numpydoc's docstrings say the types
 numpydoc_show_class_members = False
+toc_object_entries_show_parents = "hide"
 # What these projects call things is in docs/inventories, as plain text: a build has no network.
 intersphinx_mapping = {
     name: (address, f"inventories/{name}.txt")
@@ -75,12 +77,16 @@ html_theme = "pydata_sphinx_theme"
 html_title = "calibkit"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": []}
 html_theme_options = {
     "logo": {"text": "calibkit"},
     "header_links_before_dropdown": 6,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
     "show_prev_next": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,

@@ -24,8 +24,8 @@ MODULES = [
 HEAD = """# All public names
 
 What each name does, in the order in which you are likely to need it. `help(name)` shows the whole
-docstring, with parameters and an example. The links lead to the source; recipes are in the
-[README](../README.md). `python -m tests.test_readme` writes this page from the docstrings.
+docstring, with parameters and an example; recipes are in the [README](../README.md).
+`python -m tests.test_readme` writes this page from the docstrings.
 """
 
 #: Titles and names within calibkit; ``*`` takes what no entry above has taken.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from trust import linked_from_docs
 
 from tests import api_page
 
@@ -59,9 +60,14 @@ def toctree(title: str, names: list[str]) -> str:
     return f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
 
 
+def shorter(found: re.Match[str]) -> str:
+    """A name without the package, which leads to its page."""
+    return f"[`{found[1].removeprefix('calibkit.')}`]({FOLDER}/{found[1]}.rst)"
+
+
 def with_pages(text: str) -> str:
     """``docs/api.md``, whose names lead to their pages instead of to the source."""
-    text = re.sub(r"\[`(calibkit\.[\w.]+)`\]\([^)]+\)", rf"[`\1`]({FOLDER}/\1.rst)", text)
+    text = re.sub(r"\[`(calibkit\.[\w.]+)`\]\([^)]+\)", shorter, text)
     for title, names in api_page.by_section(api_page.public_names()):
         text = text.replace(f"## {title}\n", f"## {title}\n\n{toctree(title, names)}")
     return text
@@ -73,7 +79,7 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = with_pages(source[0])
     if not name.startswith(("api/", "auto_")):
         source[0] = re.sub(r"\[([^\]]+)\]\(\.\./README\.md[^)]*\)", r"\1", source[0])
-        source[0] = re.sub(r"\[([^\]]+)\]\(\.\./benchmarks/README\.md[^)]*\)", r"\1", source[0])
+        source[0] = linked_from_docs(source[0])
 
 
 def is_others(obj: object) -> bool:
