@@ -34,6 +34,7 @@ exclude_patterns = ["_build", "guides", "gallery", "auto_guides/index.rst"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]
+highlight_language = "none"  # of blocks that name no language
 
 # -- Reference -------------------------------------------------------------------------------------
 

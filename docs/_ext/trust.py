@@ -126,22 +126,28 @@ def provenance(name: str) -> str:
     return "; ".join(parts) or "not recorded"
 
 
-def results(number: int, kept: Path) -> Iterator[str]:
+def is_told(printed: str, text: str) -> bool:
+    """Whether a section has each line of a printed table already."""
+    return all(line.startswith(("|---", "\n")) or line in text for line in printed.splitlines())
+
+
+def results(number: int, text: str, kept: Path) -> Iterator[str]:
     """Pictures of a section and what its commands print."""
     for name in PICTURES.get(number, {}):
         yield f"```{{image}} {name}.png\n:alt: {PICTURES[number][name][0]}\n:width: 640px\n```"
     for command in SHOWN.get(number, []):
         name = re.sub(r".*benchmarks/(\w+)\.json.*|(\w+)\.py.*", r"\1\2", command)
-        yield (
-            f"`python benchmarks/{command}` prints these results of `{name}.json` "
-            f"(commit and machine: {provenance(name)}):"
-        )
-        yield as_markdown(shown(command, kept))
+        printed, told = shown(command, kept), f"commit and machine: {provenance(name)}"
+        if is_told(printed, text):
+            yield f"`{name}.json` has the tables above: `python benchmarks/{command}` ({told})."
+        else:
+            yield f"`python benchmarks/{command}` prints these results of `{name}.json` ({told}):"
+            yield as_markdown(printed)
 
 
 def page(number: int, title: str, text: str, kept: Path) -> str:
     """The page of one section."""
-    more = "\n\n".join(results(number, kept))
+    more = "\n\n".join(results(number, text, kept))
     more = f"\n\n## Stored results\n\n{more}" if more else ""
     return f"# {title}\n\n{relinked(text).replace('### ', '## ')}{more}\n"
 
@@ -149,7 +155,9 @@ def page(number: int, title: str, text: str, kept: Path) -> str:
 def index(start: str, every: dict[int, tuple[str, str]]) -> str:
     """The page that leads to all others."""
     start = relinked(start).replace("# Benchmarks", "# Figures of trust", 1)
-    start = re.sub(r"\[\d+\]\(([^)]+)\) ", r"[more](\1) ", start)
+    row = re.compile(r"^\| ([^|]+) \| (.*) \| \[\d+\]\(([^)]+)\) (.*) \|$", re.MULTILINE)
+    start = row.sub(r"| [\1](\3) | \2 | \4 |", start)
+    start = start.replace("Each line leads to a section", "Each line leads to a page")
     stored = sorted(p.stem for p in BENCHMARKS.glob("*.json"))
     rows = "\n".join(f"| `{name}.json` | {provenance(name)} |" for name in stored)
     entries = "\n".join(["where_calibkit_loses", *(slug(title) for title, _ in every.values())])
