@@ -66,6 +66,19 @@ def _scales(logits: LogitBlocks, w: FloatArray | None, blocks: list[slice]) -> t
     return (quantile(lead[some], 0.5, weight[some]) if some.any() else widest), widest
 
 
+def _below_top(z: FloatArray) -> FloatArray:
+    """Logits less the largest of their row, classes first.
+
+    Of few classes each one's logits lie side by side in memory, so that operations on them are
+    long; of many classes each row's do.
+    """
+    if z.shape[1] < 64:
+        z = np.array(z.T, order="C")
+        z -= z.max(axis=0)
+        return z
+    return (z - z.max(axis=1, keepdims=True)).T
+
+
 @dataclass
 class _Loss:
     """Mean log-loss in beta over some blocks of rows; the last pass is remembered."""
@@ -87,29 +100,37 @@ class _Loss:
         if beta in self.seen:
             return self.seen[beta]
         f = g = h = 0.0
-        for rows in self.blocks:
-            # Sums over few classes are quick when the rows of the block lie side by side in memory.
-            z = self.logits(rows).T
-            z = np.array(z, order="C" if len(z) < 64 else "F")
-            z -= z.max(axis=0)
-            label = z[self.y[rows], np.arange(z.shape[1])].astype(np.float64)
-            with np.errstate(over="ignore"):  # a mask of -3e38 times 2 is as good as -inf
-                e = z * z.dtype.type(beta)
-            np.exp(e, out=e)
-            s0 = e.sum(axis=0, dtype=np.float64)
-            e *= z
-            mean = e.sum(axis=0, dtype=np.float64) / s0
-            e *= z
-            square = e.sum(axis=0, dtype=np.float64) / s0
-            target = label if self.smoothing == 0 else (
-                (1 - self.smoothing) * label + self.smoothing * z.mean(axis=0, dtype=np.float64)
-            )  # fmt: skip
-            rows_of = np.log(s0) - beta * target, mean - target, square - mean * mean
-            weight = np.ones(1) if self.w is None else self.w[rows]
-            f, g, h = (total + float((weight * part).sum())
-                       for total, part in zip((f, g, h), rows_of, strict=True))  # fmt: skip
+        # A mask of -3e38 times 2 is as good as -inf.
+        with np.errstate(over="ignore"):
+            for rows in self.blocks:
+                parts = self._parts(rows, beta)
+                if self.w is not None:
+                    parts *= self.w[rows]
+                f, g, h = np.add((f, g, h), parts.sum(axis=1)).tolist()
         self.seen = {beta: (f, g, h)}
         return f, g, h
+
+    def _parts(self, rows: slice, beta: float) -> FloatArray:
+        """The log-loss of each row of a block, and its first and second derivative in beta."""
+        z = _below_top(self.logits(rows))
+        label = z[self.y[rows], np.arange(z.shape[1])].astype(np.float64)
+        ones, rounded = np.ones(len(z), z.dtype), z.dtype.type(beta)
+        e = z * rounded
+        np.exp(e, out=e)
+        # BLAS sums several times faster than NumPy.
+        s0 = np.dot(ones, e).astype(np.float64)
+        e *= z
+        mean = np.dot(ones, e) / s0
+        e *= z
+        square = np.dot(ones, e) / s0
+        target = label if self.smoothing == 0 else (
+            (1 - self.smoothing) * label + self.smoothing * z.mean(axis=0, dtype=np.float64)
+        )  # fmt: skip
+        slope, curvature = mean - target, square - mean * mean
+        # From the beta of single precision to the one that is asked for.
+        change = beta - float(rounded)
+        loss = np.log(s0) - beta * target + change * mean
+        return np.array((loss, slope + change * curvature, curvature))
 
     def loss(self, theta: FloatArray) -> float:
         return self.moments(float(theta[0]))[0] / self.total
