@@ -198,6 +198,8 @@ def test_temperature_is_maximum_likelihood(shape, dtype):
     cal = TemperatureCalibrator(scale="logit").fit(z, y)
     assert cal.converged_
     z = z.astype(float)
+    exact = TemperatureCalibrator(scale="logit").fit(z, y).temperature_
+    np.testing.assert_allclose(cal.temperature_, exact, rtol=1e-8)
     best = min(temperature_loss(b, z, y) for b in np.linspace(0.999, 1.001, 21) / cal.temperature_)
     assert temperature_loss(1 / cal.temperature_, z, y) <= best + 1e-12
 

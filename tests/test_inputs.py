@@ -180,6 +180,22 @@ def test_large_float32_matrices_are_not_copied():
     assert validate_scores(z, scale="logit").values is z
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", [np.array, np.asfortranarray, lambda z: np.repeat(z, 2, 0)[::2]])
+def test_logits_are_checked_in_any_layout(dtype, layout):
+    z = np.zeros((10, 3), dtype=dtype)
+    z[7, 1] = 1e30  # its square overflows in single precision
+    np.testing.assert_array_equal(validate_scores(layout(z), scale="logit").values, z)
+    for bad, message in ((np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")):
+        z[7, 1] = bad
+        with pytest.raises(ValueError, match=rf"{message} \(first at row 7, column 1\)"):
+            validate_scores(layout(z), scale="logit")
+    if dtype == np.float64:
+        z[7, 1] = -1.01e100
+        with pytest.raises(ValueError, match=r"logits up to 1\.01e\+100"):
+            validate_scores(layout(z), scale="logit")
+
+
 def test_no_global_state_is_touched():
     before = np.geterr(), np.random.get_state()[1].copy()
     p, y = binary_data()

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._typing import FloatArray, IntArray
-from .links import row_blocks
+from .links import largest, row_blocks
 from .newton import TOLERANCE, minimise
 from .quantiles import quantile
 
 #: ``rows -> logits`` of those rows: K-class logits may be too large to convert in one piece.
 LogitBlocks = Callable[[slice], FloatArray]
+#: The log-loss, and its first and second derivative in beta.
+Moments = tuple[float, float, float]
 
 #: Squares of larger logits may overflow in single precision.
 _WIDE = 1e15
+
+#: Between steps of these reaches the second derivative is taken from two slopes.
+_NEAREST, _NEAR = 1e-3, 0.5
 
 #: Rows of the first fit, whose optimum starts the next.
 _START_ROWS = 1000
@@ -57,10 +62,12 @@ def _scales(logits: LogitBlocks, w: FloatArray | None, blocks: list[slice]) -> t
     leads, weights, widest = [], [], 0.0
     for rows in blocks:
         z = logits(rows)
-        two = np.partition(z, -2, axis=1)[:, -2:].astype(np.float64)
-        leads.append(two[:, 1] - two[:, 0])
-        weights.append(np.ones(len(two)) if w is None else w[rows])
-        widest = max(widest, float((two[:, 1] - z.min(axis=1)).max()))
+        winners, top = largest(z)
+        rest = z.astype(np.float64)
+        rest[np.arange(len(z)), winners] = -np.inf
+        leads.append(top - rest.max(axis=1))
+        weights.append(np.ones(len(z)) if w is None else w[rows])
+        widest = max(widest, float((top - z.min(axis=1)).max()))
     lead, weight = np.concatenate(leads), np.concatenate(weights)
     some = lead > 0
     return (quantile(lead[some], 0.5, weight[some]) if some.any() else widest), widest
@@ -81,7 +88,7 @@ def _below_top(z: FloatArray) -> FloatArray:
 
 @dataclass
 class _Loss:
-    """Mean log-loss in beta over some blocks of rows; the last pass is remembered."""
+    """Mean log-loss in beta over some blocks of rows; passes are remembered."""
 
     logits: LogitBlocks
     y: IntArray
@@ -89,55 +96,79 @@ class _Loss:
     smoothing: float
     spread: float
     blocks: list[slice]
-    seen: dict[float, tuple[float, float, float]] = field(default_factory=dict)
+    seen: dict[float, Moments] = field(default_factory=dict)
+    #: The last beta at which the second derivative was computed.
+    last: float = np.nan
 
     def __post_init__(self) -> None:
         y, w = self.y, self.w
         self.total = float(sum(len(y[b]) if w is None else w[b].sum() for b in self.blocks))
+        self.precision = self.logits(slice(0, 1)).dtype.type
 
-    def moments(self, beta: float) -> tuple[float, float, float]:
+    def moments(self, beta: float) -> Moments:
         """Sums of the log-loss and of its first and second derivative in beta."""
-        if beta in self.seen:
-            return self.seen[beta]
-        f = g = h = 0.0
+        if beta not in self.seen:
+            self.seen[beta], self.last = self._pass(beta), beta
+        return self.seen[beta]
+
+    def _pass(self, beta: float, curvature: float | None = None) -> Moments:
+        """The moments; a curvature that is given is not computed, which saves a third of it."""
+        rounded = self.precision(beta)
+        sums = np.zeros(3 if curvature is None else 2)
         # A mask of -3e38 times 2 is as good as -inf.
         with np.errstate(over="ignore"):
             for rows in self.blocks:
-                parts = self._parts(rows, beta)
-                if self.w is not None:
-                    parts *= self.w[rows]
-                f, g, h = np.add((f, g, h), parts.sum(axis=1)).tolist()
-        self.seen = {beta: (f, g, h)}
-        return f, g, h
+                parts = self._parts(rows, rounded, curvature is None)
+                sums += parts.sum(axis=1) if self.w is None else parts @ self.w[rows]
+        f, g = float(sums[0]), float(sums[1])
+        h = float(sums[2]) if curvature is None else curvature
+        # From the beta of single precision to the one that is asked for.
+        change = beta - float(rounded)
+        return f + change * g, g + change * h, h
 
-    def _parts(self, rows: slice, beta: float) -> FloatArray:
-        """The log-loss of each row of a block, and its first and second derivative in beta."""
+    def _parts(self, rows: slice, beta: np.floating[Any], curved: bool) -> FloatArray:
+        """The log-loss of each row, its derivative in beta, and if asked for its second one."""
         z = _below_top(self.logits(rows))
-        label = z[self.y[rows], np.arange(z.shape[1])].astype(np.float64)
-        ones, rounded = np.ones(len(z), z.dtype), z.dtype.type(beta)
-        e = z * rounded
+        ones, index = np.ones(len(z), z.dtype), np.arange(z.shape[1])
+        e = z * beta
         np.exp(e, out=e)
         # BLAS sums several times faster than NumPy.
         s0 = np.dot(ones, e).astype(np.float64)
         e *= z
         mean = np.dot(ones, e) / s0
-        e *= z
-        square = np.dot(ones, e) / s0
-        target = label if self.smoothing == 0 else (
-            (1 - self.smoothing) * label + self.smoothing * z.mean(axis=0, dtype=np.float64)
-        )  # fmt: skip
-        slope, curvature = mean - target, square - mean * mean
-        # From the beta of single precision to the one that is asked for.
-        change = beta - float(rounded)
-        loss = np.log(s0) - beta * target + change * mean
-        return np.array((loss, slope + change * curvature, curvature))
+        target = z[self.y[rows], index].astype(np.float64)
+        if self.smoothing > 0:
+            target *= 1.0 - self.smoothing
+            target += self.smoothing * z.mean(axis=0, dtype=np.float64)
+        parts = [np.log(s0) - float(beta) * target, mean - target]
+        if curved:
+            e *= z
+            parts.append(np.dot(ones, e) / s0 - mean * mean)
+        return np.array(parts)
 
     def loss(self, theta: FloatArray) -> float:
         return self.moments(float(theta[0]))[0] / self.total
 
     def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        _, g, h = self.moments(float(theta[0]))
+        beta = float(theta[0])
+        # The rounding of exponentials in single precision is larger than the error of this.
+        near = self.precision is np.float32 and 0 < self.reach(theta - self.last) < _NEAR
+        if near and beta not in self.seen:
+            self.seen[beta] = self._near_last(beta)
+        _, g, h = self.moments(beta)
         return np.array([g / self.total]), np.array([[h / self.total]])
+
+    def _near_last(self, beta: float) -> Moments:
+        """The moments a short step away: the second derivative follows from both slopes.
+
+        That of the cubic through them is off by the square of the step.
+        """
+        _, before, curvature = self.seen[self.last]
+        f, g, h = self._pass(beta, curvature)
+        change = beta - self.last
+        if self.reach(np.array([change])) > _NEAREST:  # else rounding is larger than what it gains
+            h = 2.0 * (g - before) / change - curvature
+        return (f, g, h) if 0.5 * curvature < h < 2.0 * curvature else self._pass(beta)
 
     def reach(self, step: FloatArray) -> float:
         # The lead stands for the range of the logits in the bound on the third derivative.
@@ -186,7 +217,8 @@ def fit_temperature(
         blocks = thin(share)
         if smoothing == 0 and label_wins(logits, y, blocks):
             continue
-        beta = minimise(_Loss(*rows, blocks), beta, bounds=bounds, tol=1e-7).theta
+        problem = first if share == levels[0] else _Loss(*rows, blocks)
+        beta = minimise(problem, beta, bounds=bounds, tol=1e-7).theta
     whole = _Loss(*rows, row_blocks(n, n_classes))
     # With many rows an excess of 1e-14 is as good, and spares a pass.
     tol = TOLERANCE if n < 20 * _START_ROWS else 1e-14
