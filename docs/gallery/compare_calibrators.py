@@ -25,8 +25,8 @@ display = ComparisonDisplay(comparison).plot()
 # %%
 # An interval that contains 0 means that the difference from the best method may be chance: the two
 # are tied. The arrow at the edge is a method whose difference does not fit into the picture.
-# Calibrators that assume a smooth curve are worse here: many of these scores are nearly 0 or 1, and
-# the share of customers who leave does not follow their log-odds.
+# Calibrators that assume a smooth curve are worse here: many of these scores are nearly 0 or 1,
+# and the share of customers who leave does not follow their log-odds.
 #
 # The table
 # ---------

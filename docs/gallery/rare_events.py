@@ -32,8 +32,8 @@ display = ReliabilityDisplay.from_predictions(y_new, p, scale="logit", n_bins=8,
 # What calibration changed
 # ------------------------
 #
-# Naive Bayes expects far more buyers than there are: the ratio of observed to expected events (O/E)
-# is below one half.
+# Naive Bayes expects far more buyers than there are: the ratio of observed to expected events
+# (O/E) is below one half.
 
 from calibkit import estimate
 
