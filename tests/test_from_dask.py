@@ -1,6 +1,8 @@
 """`ScoreTable.from_dask`: the same numbers as from arrays, whatever the partitions."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ pd = pytest.importorskip("pandas")
 dd = pytest.importorskip("dask.dataframe")
 da = pytest.importorskip("dask.array")
 TOLD = {"label": "y", "score": "p"}
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -264,8 +267,19 @@ def test_wrong_calls():
         ScoreTable.from_dask(frame.assign(w=0), weight="w", **TOLD)
 
 
+def test_a_killed_worker_of_a_cluster_makes_no_difference():
+    """Two worker processes, of which one is killed in the middle; the log shows what it lost."""
+    program = ROOT / "benchmarks" / "dask_scale.py"
+    run = subprocess.run(
+        [sys.executable, program, "--killed"], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.endswith("the table is the same\n")
+    assert re.search(r"^process \d+ was killed in partition 7; \d+ part", run.stdout, re.MULTILINE)
+
+
 def test_the_example_of_the_page_runs(capsys):
-    page = (Path(__file__).parent.parent / "docs" / "any_amount.md").read_text()
+    page = (ROOT / "docs" / "any_amount.md").read_text()
     (block,) = re.findall(r"^## Dask\n\n```python\n(.*?)^```$", page, re.M | re.S)
     exec(compile(block, "any_amount.md", "exec"), {"__name__": "page"})
     score, groups = capsys.readouterr().out.splitlines()
