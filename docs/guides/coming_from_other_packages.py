@@ -80,8 +80,8 @@ p = RandomForestClassifier(20, random_state=0).fit(X, y).predict_proba(X_new)[:,
 y = y_new
 
 # %%
-# All of these packages do the same once each row has the number of its bin: they add up the rows of
-# a bin. The error is the sum of the absolute differences, divided by the number of rows. What
+# All of these packages do the same once each row has the number of its bin: they add up the rows
+# of a bin. The error is the sum of the absolute differences, divided by the number of rows. What
 # differs are four rules, which are the arguments of this function.
 
 

@@ -80,8 +80,8 @@ print(estimate("calibration_error", outcome, p, random_state=0))
 print(estimate("calibration_error", outcome, p, sample_weight=weight, random_state=0))
 
 # %%
-# If weights count identical rows, say ``weights="frequency"``: then the same values give a narrower
-# interval, since there are that many rows.
+# If weights count identical rows, say ``weights="frequency"``: then the same values give a
+# narrower interval, since there are that many rows.
 
 count = np.full(3000, 3)
 for kind in ("sampling", "frequency"):

@@ -10,9 +10,9 @@ answers differ by a factor of a hundred, and they depend on your scores. This pa
 # %%
 # To fit a calibrator
 # -------------------
-# These scores are over-confident: their log-odds are twice the true ones. Since the truth is known,
-# we can compute how much log loss a calibrator gives away against the best map, after a fit to so
-# many labels. The lines are means over six samples.
+# These scores are over-confident: their log-odds are twice the true ones. Since the truth is
+# known, we can compute how much log loss a calibrator gives away against the best map, after a fit
+# to so many labels. The lines are means over six samples.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -62,16 +62,15 @@ ax.legend()
 # %%
 # With 100 labels, Platt scaling and the automatic calibrator are far better than none here. Platt
 # scaling has the right form for these scores. The automatic calibrator does not know the form, and
-# from a few hundred labels on it gives away about as little. Isotonic regression needs ten times as
-# many labels, or more.
+# from a few hundred labels on it gives away about as little. Isotonic regression needs ten times
+# as many labels, or more.
 #
 # To find an error
 # ----------------
 # :func:`calibkit.rows_to_detect` takes scores and an error, and computes how many labels a test
-# needs to find it with 80% probability. No labels are needed for that. The scores below are a small
-# sample. Say which kind of error you have in mind:
-# ``offset`` means that all probabilities are too low or too high, ``slope`` that they are over- or
-# under-confident.
+# needs to find it with 80% probability. No labels are needed for that. The scores below are a
+# small sample. Say which kind of error you have in mind: ``offset`` means that all probabilities
+# are too low or too high, ``slope`` that they are over- or under-confident.
 
 score, outcome, _ = draw(1000)
 for direction in ("offset", "slope"):

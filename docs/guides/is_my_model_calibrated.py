@@ -52,8 +52,8 @@ print(f"slope {calibration_slope(y_new, p):.2f}")
 # %%
 # Is it more than chance?
 # -----------------------
-# A test answers yes or no. Choose one test before you look at the result. ``smooth`` sees errors of
-# most shapes.
+# A test answers yes or no. Choose one test before you look at the result. ``smooth`` sees errors
+# of most shapes.
 
 test = calibration_test("smooth", y_new, p)
 print(f"p-value {test.p_value:.3f}; blind to {test.blind_to}")

@@ -11,8 +11,8 @@ compute costs from the whole row, the row must be right: look at a proper score.
 # %%
 # Ten classes
 # -----------
-# Naive Bayes on handwritten digits is far too sure of itself. The rows are split in three: to train
-# on, to calibrate on, to judge by.
+# Naive Bayes on handwritten digits is far too sure of itself. The rows are split in three: to
+# train on, to calibrate on, to judge by.
 
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
@@ -83,8 +83,8 @@ for name, q in {"uncalibrated": p_new, **q_new}.items():
     print(f"{name}: top {top:.3f}, class-wise {each:.3f}, same class {kept:.3f}, right {right:.3f}")
 
 # %%
-# Temperature scaling mends the top label with one number, but it can't mend errors that differ from
-# class to class. Maps that treat classes differently may change the predicted class. To rank
+# Temperature scaling mends the top label with one number, but it can't mend errors that differ
+# from class to class. Maps that treat classes differently may change the predicted class. To rank
 # calibrators, compare a proper score of the whole row:
 
 print(compare("log_loss", y_new, q_new))
@@ -93,8 +93,8 @@ print(compare("log_loss", y_new, q_new))
 # Only the top label
 # ------------------
 # If the confidence in the predicted class is all you need, calibrate just that:
-# ``TopLabelCalibrator`` turns any binary calibrator into one. With ``ScalingBinningCalibrator`` and
-# a map of all classes that comes ``first``, its error can be certified.
+# ``TopLabelCalibrator`` turns any binary calibrator into one. With ``ScalingBinningCalibrator``
+# and a map of all classes that comes ``first``, its error can be certified.
 
 binned = ScalingBinningCalibrator(AutoCalibrator(), n_bins=5)
 confident = TopLabelCalibrator(binned, first=AutoCalibrator()).fit(p, y)
@@ -103,9 +103,9 @@ print(confident.certify(p_new, y_new))
 # %%
 # What no number here shows
 # -------------------------
-# Calibration of the whole row, or "canonical" calibration, says that among all rows with the same K
-# probabilities each class occurs as often as stated. No two rows are equal, so it can't be measured
-# well with more than a few classes. A model can pass both checks above and fail this one.
+# Calibration of the whole row, or "canonical" calibration, says that among all rows with the same
+# K probabilities each class occurs as often as stated. No two rows are equal, so it can't be
+# measured well with more than a few classes. A model can pass both checks above and fail this one.
 #
 # Names on this page
 # ------------------

@@ -43,9 +43,9 @@ outcome = rng.random(20_000) < truth
 # %%
 # Know when it goes wrong
 # -----------------------
-# A test that is repeated every day finds an "error" sooner or later, in a calibrated model too. The
-# alarm may be asked after each row: the probability that it ever rings for calibrated forecasts is
-# at most ``alpha``, over the whole stream, however long it is.
+# A test that is repeated every day finds an "error" sooner or later, in a calibrated model too.
+# The alarm may be asked after each row: the probability that it ever rings for calibrated
+# forecasts is at most ``alpha``, over the whole stream, however long it is.
 
 alarm = CalibrationAlarm(alpha=0.05)
 alarm.update(outcome[:10_000], score[:10_000])
@@ -76,8 +76,8 @@ print(f"the truth: {log_loss(outcome[late], np.clip(truth[late], 1e-9, 1)):.4f}"
 # %%
 # ``OnlinePlattCalibrator`` never forgets, so the old half holds it back.
 # ``AdaptivePlattCalibrator`` learns how fast to forget. ``TrackingCalibrator`` replaces each
-# forecast of another calibrator by the rate of events so far among its forecasts like this one. The
-# picture shows the error in a window of 2,000 rows.
+# forecast of another calibrator by the rate of events so far among its forecasts like this one.
+# The picture shows the error in a window of 2,000 rows.
 
 shown = {name: forecast[name] for name in ("uncalibrated", "online Platt", "tracking")}
 DriftDisplay.from_predictions(outcome, shown, window=2000)

@@ -37,9 +37,9 @@ print(f"error in 15 bins {calibration_error(outcome, score):.3f}")
 print(certify(outcome, score))
 
 # %%
-# So of a continuous model only the lower bound is certified: it proves that a model is wrong, never
-# that it is right. (Kumar, Liang and Ma, 2019, show that the binned error is never above the true
-# one.)
+# So of a continuous model only the lower bound is certified: it proves that a model is wrong,
+# never that it is right. (Kumar, Liang and Ma, 2019, show that the binned error is never above the
+# true one.)
 #
 # Few outputs have both bounds
 # ----------------------------
@@ -84,8 +84,8 @@ for error in (0.1, 0.05, 0.025):
 # Rows that depend on each other
 # ------------------------------
 # With groups, the bounds assume that groups are independent and have at most ``max_group_size``
-# rows. Rows of one group may depend on each other in any way. The price is a wider bound, or rather
-# more groups.
+# rows. Rows of one group may depend on each other in any way. The price is a wider bound, or
+# rather more groups.
 
 group = np.repeat(np.arange(5000), 5)
 q = binned.predict_proba(p[held_out])[:, 1]

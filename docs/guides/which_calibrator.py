@@ -12,8 +12,8 @@ shows how to compare calibrators on your own data, and when the choice does not 
 # Scores to calibrate
 # -------------------
 # Naive Bayes counts related pixels as independent evidence, so it is too sure of itself.
-# Calibrators are fitted to rows that the classifier has not seen, so the digits are split in three:
-# rows to train on, to calibrate on, to judge by.
+# Calibrators are fitted to rows that the classifier has not seen, so the digits are split in
+# three: rows to train on, to calibrate on, to judge by.
 
 from sklearn.datasets import load_digits
 from sklearn.naive_bayes import GaussianNB
@@ -74,8 +74,8 @@ print(AutoCalibrator().fit(score, y).summary())
 # %%
 # Few rows
 # --------
-# With few rows, flexible maps fit noise. The table shows the cross-validated log loss with 60 rows.
-# Isotonic regression is the flexible one: it needs thousands of rows.
+# With few rows, flexible maps fit noise. The table shows the cross-validated log loss with 60
+# rows. Isotonic regression is the flexible one: it needs thousands of rows.
 
 print(compare_calibrators(score[:60], y[:60], ["auto", "platt", "isotonic", "identity"]))
 
@@ -86,14 +86,11 @@ print(compare_calibrators(score[:60], y[:60], ["auto", "platt", "isotonic", "ide
 # name                 reason
 # ===================  ========================================================================
 # ``platt``            two numbers that can be written down; scores that are lower for the event
-# ``beta``             three numbers; bends low and high probabilities separately
-# ``spline``           one smooth curve
-# ``isotonic``         a curve with jumps, and thousands of rows
-# ``venn_abers``       an interval of probabilities for each row
-# ``scaling_binning``  a proof of how large the error is at most
-# ``temperature``      K classes, and the predicted class must not change
-# ``matrix_scaling``   K classes, with 20 rows of each class or more
-# ``vector_scaling``   hundreds of classes
+# ``beta``             three numbers; bends low and high probabilities separately ``spline`` one
+# smooth curve ``isotonic``         a curve with jumps, and thousands of rows ``venn_abers`` an
+# interval of probabilities for each row ``scaling_binning``  a proof of how large the error is at
+# most ``temperature``      K classes, and the predicted class must not change ``matrix_scaling``
+# K classes, with 20 rows of each class or more ``vector_scaling``   hundreds of classes
 # ===================  ========================================================================
 #
 # Each can be passed by its name: ``CalibratedClassifier(model, "platt")``, or made by

@@ -68,8 +68,8 @@ ax.legend()
 #
 # Errors without bins
 # -------------------
-# These need no number of bins. They measure different things, so compare models by one of them, not
-# one error with another.
+# These need no number of bins. They measure different things, so compare models by one of them,
+# not one error with another.
 
 errors = (smooth_calibration_error, kernel_calibration_error, corp_miscalibration)
 for error in errors:
