@@ -191,3 +191,5 @@ print(estimate("expected_calibration_error", y, p, random_state=0))
 # :func:`calibkit.reliability_curve`, :func:`calibkit.calibration_test`,
 # :class:`calibkit.PlattCalibrator`, :class:`calibkit.TopLabelCalibrator`,
 # :class:`calibkit.VennAbersCalibrator`, :class:`calibkit.ScalingBinningCalibrator`.
+#
+# Next: :doc:`/glossary`.

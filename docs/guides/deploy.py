@@ -123,3 +123,5 @@ with tempfile.TemporaryDirectory() as folder:
 # :func:`calibkit.export.golden_vectors`, :func:`calibkit.export.to_javascript`,
 # :func:`calibkit.export.to_python`, :func:`calibkit.export.to_onnx`, :func:`calibkit.save`,
 # :func:`calibkit.load`, :class:`calibkit.PlattCalibrator`, :class:`calibkit.AutoCalibrator`.
+#
+# Next: :doc:`coming_from_other_packages`.

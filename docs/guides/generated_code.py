@@ -137,3 +137,5 @@ print(decisions.to_pandas().round(2).to_string())
 # :func:`calibkit.decisions.cross_val_calibrate`, :func:`calibkit.compare`,
 # :class:`calibkit.decisions.TriagePolicy`, :class:`calibkit.decisions.RiskControlledThreshold`,
 # :class:`calibkit.decisions.DecisionRule`, :class:`calibkit.AutoCalibrator`.
+#
+# Next: :doc:`deploy`.

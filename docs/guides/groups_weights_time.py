@@ -121,3 +121,5 @@ print(few.caution)
 # :func:`calibkit.estimate`, :func:`calibkit.compare`, :func:`calibkit.group_table`,
 # :class:`calibkit.GroupDisplay`, :class:`calibkit.AutoCalibrator`,
 # :class:`calibkit.CalibratedClassifier`, :class:`calibkit.CalibrationWarning`.
+#
+# Next: :doc:`what_can_be_certified`.

@@ -129,3 +129,5 @@ for found in detectable_difference(result):
 # :func:`calibkit.rows_to_detect`, :func:`calibkit.detectable_error`,
 # :func:`calibkit.rows_to_certify`, :func:`calibkit.certify`, :func:`calibkit.compare`,
 # :func:`calibkit.detectable_difference`, :func:`calibkit.make_calibrator`.
+#
+# Next: :doc:`several_classes`.

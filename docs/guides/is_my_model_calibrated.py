@@ -118,3 +118,5 @@ ReliabilityDisplay.from_predictions(y_new, models, random_state=0)
 # :func:`calibkit.calibration_slope`, :func:`calibkit.calibration_error`,
 # :func:`calibkit.detectable_error`, :func:`calibkit.compare`,
 # :class:`calibkit.CalibratedClassifier`, :class:`calibkit.ReliabilityDisplay`.
+#
+# Next: :doc:`which_calibrator`.

@@ -114,3 +114,5 @@ print(confident.certify(p_new, y_new))
 # :class:`calibkit.TemperatureCalibrator`, :class:`calibkit.MatrixScalingCalibrator`,
 # :class:`calibkit.OneVsRestCalibrator`, :class:`calibkit.TopLabelCalibrator`,
 # :class:`calibkit.ScalingBinningCalibrator`.
+#
+# Next: :doc:`groups_weights_time`.

@@ -124,3 +124,5 @@ folder.cleanup()
 # :class:`calibkit.online.AdaptivePlattCalibrator`, :class:`calibkit.online.TrackingCalibrator`,
 # :class:`calibkit.online.WindowedCalibrator`, :class:`calibkit.online.Journal`,
 # :func:`calibkit.log_loss`.
+#
+# Next: :doc:`generated_code`.

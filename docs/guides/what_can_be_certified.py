@@ -118,3 +118,5 @@ print(
 # :class:`calibkit.ScalingBinningCalibrator`, :class:`calibkit.HistogramBinningCalibrator`,
 # :class:`calibkit.BinsCertificate`, :class:`calibkit.ScoreTable`,
 # :func:`calibkit.calibration_error`.
+#
+# Next: :doc:`streams_that_drift`.

@@ -113,3 +113,5 @@ print(make_calibrator("platt").fit(score, y).slope_)
 # :class:`calibkit.ComparisonDisplay`, :class:`calibkit.AutoCalibrator`,
 # :class:`calibkit.VennAbersCalibrator`, :func:`calibkit.make_calibrator`,
 # :func:`calibkit.compare`, :class:`calibkit.ReliabilityDisplay`.
+#
+# Next: :doc:`which_error`.

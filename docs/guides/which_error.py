@@ -124,3 +124,5 @@ for name, q in {"truth": p, "over-confident": wrong, "base rate": base_rate}.ite
 # :func:`calibkit.smooth_calibration_error`, :func:`calibkit.kernel_calibration_error`,
 # :func:`calibkit.corp_miscalibration`, :func:`calibkit.decompose_score`,
 # :func:`calibkit.brier_score`, :func:`calibkit.calibration_test`, :func:`calibkit.estimate`.
+#
+# Next: :doc:`how_many_labels`.
