@@ -86,11 +86,14 @@ print(compare_calibrators(score[:60], y[:60], ["auto", "platt", "isotonic", "ide
 # name                 reason
 # ===================  ========================================================================
 # ``platt``            two numbers that can be written down; scores that are lower for the event
-# ``beta``             three numbers; bends low and high probabilities separately ``spline`` one
-# smooth curve ``isotonic``         a curve with jumps, and thousands of rows ``venn_abers`` an
-# interval of probabilities for each row ``scaling_binning``  a proof of how large the error is at
-# most ``temperature``      K classes, and the predicted class must not change ``matrix_scaling``
-# K classes, with 20 rows of each class or more ``vector_scaling``   hundreds of classes
+# ``beta``             three numbers; bends low and high probabilities separately
+# ``spline``           one smooth curve
+# ``isotonic``         a curve with jumps, and thousands of rows
+# ``venn_abers``       an interval of probabilities for each row
+# ``scaling_binning``  a proof of how large the error is at most
+# ``temperature``      K classes, and the predicted class must not change
+# ``matrix_scaling``   K classes, with 20 rows of each class or more
+# ``vector_scaling``   hundreds of classes
 # ===================  ========================================================================
 #
 # Each can be passed by its name: ``CalibratedClassifier(model, "platt")``, or made by
