@@ -2,8 +2,9 @@
 Which calibrator is best on your data?
 ======================================
 
-Compare all calibrators by cross-validation, with an interval for each difference from the best.
-Here they calibrate naive Bayes, which is over-confident about customers who will leave.
+Compare all calibrators by cross-validation, with an interval for each
+difference from the best. Here they calibrate naive Bayes, which is
+over-confident about customers who will leave.
 """
 
 import pandas as pd

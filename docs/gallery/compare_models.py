@@ -2,8 +2,9 @@
 Which of several models is better, and why?
 ===========================================
 
-Four classifiers predict which customers will leave. One picture splits their Brier scores into
-miscalibration, which a calibrator can repair, and discrimination, which it cannot.
+Four classifiers predict which customers will leave. One picture splits their
+Brier scores into miscalibration, which a calibrator can repair, and
+discrimination, which it cannot.
 """
 
 import pandas as pd

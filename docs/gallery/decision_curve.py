@@ -2,8 +2,9 @@
 Do decisions by the model pay?
 ==============================
 
-A bank refuses a credit if its probability of default is too high. A decision curve shows, for each
-threshold, whether decisions by the model are better than refusing all or none.
+A bank refuses a credit if its probability of default is too high. A decision
+curve shows, for each threshold, whether decisions by the model are better
+than refusing all or none.
 """
 
 import pandas as pd

@@ -2,8 +2,9 @@
 Isotonic regression, Venn-Abers or a spline, with few rows
 ==========================================================
 
-With 150 rows, isotonic regression makes large steps that are chance. Venn-Abers shows how well the
-rows determine each probability; the spline and the automatic calibrator are smooth.
+With 150 rows, isotonic regression makes large steps that are chance.
+Venn-Abers shows how well the rows determine each probability; the spline and
+the automatic calibrator are smooth.
 """
 
 import matplotlib.pyplot as plt

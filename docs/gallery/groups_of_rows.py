@@ -2,8 +2,9 @@
 In which groups of rows is a model wrong?
 =========================================
 
-A model predicts from a flight's schedule whether it will land more than 15 minutes late. It knows
-the first half of 2013; the groups show for which airlines and hours it fails in July.
+A model predicts from a flight's schedule whether it will land more than 15
+minutes late. It knows the first half of 2013; the groups show for which
+airlines and hours it fails in July.
 """
 
 import pandas as pd

@@ -2,8 +2,9 @@
 Ten classes: is each of them calibrated?
 ========================================
 
-A random forest reads handwritten digits and is less sure than it should be. A panel for each class
-shows this before and after temperature scaling; here are four of the ten.
+A random forest reads handwritten digits and is less sure than it should be. A
+panel for each class shows this before and after temperature scaling; here are
+four of the ten.
 """
 
 from sklearn.datasets import load_digits

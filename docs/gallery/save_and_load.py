@@ -2,8 +2,8 @@
 Save a calibrator, and load it elsewhere
 ========================================
 
-A fitted calibrator is a small JSON file. Loading it runs no code, and it then predicts the same
-numbers as before.
+A fitted calibrator is a small JSON file. Loading it runs no code, and it then
+predicts the same numbers as before.
 """
 
 import tempfile

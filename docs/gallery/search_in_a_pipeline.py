@@ -2,8 +2,9 @@
 Search for the best calibrator in a pipeline
 ============================================
 
-A support vector machine gives no probabilities. Wrapped in a calibrator it does, and a grid search
-chooses its regularization and the calibrator together.
+A support vector machine gives no probabilities. Wrapped in a calibrator it
+does, and a grid search chooses its regularization and the calibrator
+together.
 """
 
 import matplotlib.pyplot as plt

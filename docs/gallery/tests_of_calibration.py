@@ -2,8 +2,9 @@
 Thirteen tests of calibration, and what each is blind to
 ========================================================
 
-Each test of calibration sees some errors and is blind to others. This forest's probabilities are
-right on average, so the simplest test finds nothing; the curve shows what it misses.
+Each test of calibration sees some errors and is blind to others. This
+forest's probabilities are right on average, so the simplest test finds
+nothing; the curve shows what it misses.
 """
 
 import pandas as pd

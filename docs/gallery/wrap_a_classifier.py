@@ -2,8 +2,9 @@
 Calibrate gradient boosting, and show that it helped
 ====================================================
 
-Gradient boosting is too sure which customers of a telephone company will leave. One wrapper
-calibrates it, and a paired comparison shows by how much its log loss falls.
+Gradient boosting is too sure which customers of a telephone company will
+leave. One wrapper calibrates it, and a paired comparison shows by how much
+its log loss falls.
 """
 
 import pandas as pd
