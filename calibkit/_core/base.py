@@ -27,10 +27,11 @@ from .inputs import (
 )
 from .labels import validate_classes, validate_labels
 from .params import check_choice, with_hints
+from .partitions import Partitions, is_dask, meta_of, predicted_parts, refuse_dask
 from .printed import few, spelled
 from .provenance import Provenance, Traced, provenance
 from .scores import Scores
-from .warnings import MissingClassWarning, ScaleWarning, warn
+from .warnings import MissingClassWarning, SaturatedScoresWarning, ScaleWarning, silent, warn
 
 
 class Snapshots:
@@ -267,10 +268,16 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         with self._unchanged_on_error():
             self._check_params()
             self.__dict__.pop("feature_names_in_", None)
-            self._check_names(X, take=True)
-            scale = self._input_scale()
+            scale, given = self._input_scale(), (X, y, sample_weight, groups)
             soft, classes = "soft_labels" in self._traits, self.classes
-            given = X, y, sample_weight, groups
+            if any(map(is_dask, given)):
+                if type(self)._fit_parts is BaseCalibrator._fit_parts:
+                    refuse_dask(type(self).__name__)
+                self._check_names(meta_of(X), take=True)
+                parts = Partitions(*given, scale=scale, classes=classes, soft=soft)
+                warn_of_scale(*parts.head)
+                return self._fit_partitions(parts)
+            self._check_names(X, take=True)
             rows = validate_rows(*given, scale=scale, classes=classes, soft=soft)
             match_classes(rows)
             warn_of_scale(rows.scores)
@@ -299,7 +306,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the calibrator is not fitted.
         """
-        return predicted(self._now(), X)
+        return predicted_parts(self, X) if is_dask(X) else predicted(self._now(), X)
 
     @final
     def predict(self, X: Any) -> np.ndarray:
@@ -315,6 +322,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         labels : ndarray of shape (n,), or an array of the library of ``X``
             Members of ``classes_``.
         """
+        if is_dask(X):
+            return predicted_parts(self, X, labels=True)
         return predicted(self._now(), X, labels=True)
 
     @final
@@ -395,16 +404,38 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
     @final
     def _fit_rows(self, rows: Rows) -> BaseCalibrator:
         """Fit on checked rows."""
+        self._take_classes(rows)
+        s = rows.scores._without_tiny()
+        self._learn_rows(rows._replace(scores=self._learn_clip(s)))
+        self._narrow_clip()
+        return self
+
+    @final
+    def _fit_partitions(self, parts: Partitions) -> Self:
+        """Fit on checked rows of Dask collections."""
+        self._take_classes(parts.shown)
+        with silent(SaturatedScoresWarning):
+            parts.clip(self._learn_clip(parts.extremes).clip)
+        self._check_saturation(parts)
+        self._fit_parts(parts)
+        self._narrow_clip()
+        self._fitted_on = provenance(parts.n)
+        return self
+
+    def _take_classes(self, rows: Rows) -> None:
+        """Check that there are rows of the classes, and set ``classes_``."""
         if rows.scores.n_classes > 2 and "multiclass" not in self._traits:
             _refuse_many(rows.scores.n_classes, type(self).__name__)
         if rows.scores.n_classes == 2 and rows.y.min() == rows.y.max():
             _refuse_one_class(rows)
         self.classes_ = rows.classes
         self._check_classes(rows)
-        s = rows.scores._without_tiny()
-        self._learn_rows(rows._replace(scores=self._learn_clip(s)))
-        self._narrow_clip()
-        return self
+
+    def _fit_parts(self, parts: Partitions) -> None:
+        """The same as ``_fit``, of rows in Dask collections; few calibrators have it."""
+
+    def _check_saturation(self, parts: Partitions) -> None:
+        """Warn if many scores were clipped."""
 
     def _learn_rows(self, rows: Rows) -> None:
         """Learn from checked rows with clipped scores; for calibrators that use groups."""
@@ -505,14 +536,18 @@ def _refuse_one_class(rows: Rows) -> None:
     )
 
 
-def warn_of_scale(s: Scores) -> None:
-    """Warn if logits of many rows look like probabilities or percentages."""
-    if s.scale != "logit" or len(s) < 50:
+def warn_of_scale(s: Scores, n: int | None = None, ends: tuple[float, float] | None = None) -> None:
+    """Warn if logits of many rows look like probabilities or percentages.
+
+    Of n rows the first ones are enough if the smallest and the largest score are known.
+    """
+    n = len(s) if n is None else n
+    if s.scale != "logit" or n < 50:
         return
     first = s.values[:50]
     if first.min() < 0 or (first.ndim == 2 and np.abs(first.sum(axis=1) - 1).max() > 1e-3):
         return
-    low, high = s.values.min(), s.values.max()
+    low, high = (s.values.min(), s.values.max()) if ends is None else ends
     if low >= 0 and high <= 1 and low < high:
         looks, instead = "probabilities", "use scale='probability'"
     elif low >= 0 and 50 < high <= 100 and low < high:
@@ -520,7 +555,7 @@ def warn_of_scale(s: Scores) -> None:
     else:
         return
     warn(
-        f"all {len(s)} scores lie in [{low:.3g}, {high:.3g}], which is unusual for scale='logit'. "
+        f"all {n} scores lie in [{low:.3g}, {high:.3g}], which is unusual for scale='logit'. "
         f"If they are {looks}, {instead}.",
         ScaleWarning,
     )

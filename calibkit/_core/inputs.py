@@ -43,6 +43,25 @@ def _numbers(sample_weight: Any) -> FloatArray:
 
 def validate_weights(sample_weight: Any, n: int) -> FloatArray | None:
     """Finite weights >= 0 with a positive sum, or None."""
+    w = finite_weights(sample_weight, n)
+    if w is not None:
+        check_largest(float(w.max(initial=0.0)))
+    return w
+
+
+def check_largest(weight: float) -> None:
+    """Raise if the largest weight is zero, or too small or large."""
+    if weight == 0:
+        raise InputError("sample_weight is zero in every row; expected a positive sum.")
+    if not 1e-100 <= weight <= 1e100:
+        raise InputError(
+            f"the largest sample_weight is {weight:.3g}; expected weights between 1e-100 and "
+            "1e100. Divide them by their mean."
+        )
+
+
+def finite_weights(sample_weight: Any, n: int) -> FloatArray | None:
+    """Finite weights >= 0, or None."""
     if sample_weight is None:
         return None
     w = _numbers(sample_weight)
@@ -59,13 +78,6 @@ def validate_weights(sample_weight: Any, n: int) -> FloatArray | None:
         at, place = first_place(w < 0)
         raise InputError(
             f"sample_weight is negative ({w[at]:.6g} at {place}); expected weights >= 0.", place=at
-        )
-    if not w.any():
-        raise InputError("sample_weight is zero in every row; expected a positive sum.")
-    if not 1e-100 <= w.max() <= 1e100:
-        raise InputError(
-            f"the largest sample_weight is {w.max():.3g}; expected weights between 1e-100 and "
-            "1e100. Divide them by their mean."
         )
     return w
 
@@ -498,18 +510,28 @@ def _are_scores(values: Any) -> bool:
 
 def warn_of_hard(s: Scores, name: str) -> None:
     """Warn if probabilities look like the labels of ``predict``."""
-    if s.scale != "probability" or len(s) < 2:
-        return
+    if len(s) > 1:
+        warn_if_hard(*hardness(s), len(s), name)
+
+
+def hardness(s: Scores) -> tuple[bool, float, float]:
+    """Whether all rows are exactly 0 or 1, and if so the smallest and the largest winner."""
+    if s.scale != "probability" or len(s) == 0:
+        return s.scale == "probability", np.inf, -np.inf
     values = s.values if s.best is None else s.best[1]
+    winners = s.values if s.values.ndim == 1 or s.best is None else s.best[0]
     if s.values.ndim == 1:
         hard = all(((v == 0) | (v == 1)).all() for v in (values[:100], values))
-        both = hard and values.min() < values.max()
     else:
-        hard = all((v == 1).all() for v in (values[:100], values))
-        both = hard and s.best is not None and s.best[0].min() < s.best[0].max()
-    if both:
+        hard = s.best is not None and all((v == 1).all() for v in (values[:100], values))
+    return hard, float(winners.min()) if hard else 0.0, float(winners.max()) if hard else 0.0
+
+
+def warn_if_hard(hard: bool, low: float, high: float, n: int, name: str) -> None:
+    """Warn if all of n rows are exactly 0 or 1, and not all the same."""
+    if hard and low < high:
         warn(
-            f"all {len(s)} rows of {name} are exactly 0 or 1, like predicted labels; expected "
+            f"all {n} rows of {name} are exactly 0 or 1, like predicted labels; expected "
             "probabilities. Pass the output of predict_proba, not of predict.",
             HardScoresWarning,
         )

@@ -133,18 +133,24 @@ class Scores:
         """
         if self.scale == "logit" or len(self) == 0:
             return SATURATED, SATURATED
-        low = high = np.inf
+        low, last = self._inside_ends()
+        high = 1.0 - last
+        if low == np.inf:  # all are at 0 or 1
+            low = high = 0.5
+        most = 0.5 if self.values.ndim == 1 else 0.5 / self.n_classes
+        return min(low / 2.0, most), min(high / 2.0, most)
+
+    def _inside_ends(self) -> tuple[float, float]:
+        """The smallest and the largest probability apart from 0 and 1; infinite if none is."""
+        low, high = np.inf, -np.inf
         for rows in row_blocks(len(self), self.n_classes):
             p = self.values[rows].ravel()
             # In single precision 1 - SATURATED is 1: distances are compared, not scores.
             if p.min() < SATURATED or 1.0 - p.max() < SATURATED:
                 p = p[(p >= SATURATED) & (1.0 - p >= SATURATED)]
             if len(p):
-                low, high = min(low, float(p.min())), min(high, 1.0 - float(p.max()))
-        if low == np.inf:  # all are at 0 or 1
-            low = high = 0.5
-        most = 0.5 if self.values.ndim == 1 else 0.5 / self.n_classes
-        return min(low / 2.0, most), min(high / 2.0, most)
+                low, high = min(low, float(p.min())), max(high, float(p.max()))
+        return low, high
 
     def columns(self) -> Scores:
         """Return the scores with one column per class, also for two classes.

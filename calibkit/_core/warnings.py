@@ -120,6 +120,17 @@ def counted(parts: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def kept_back() -> Iterator[list[Warning]]:
+    """Hold back all warnings inside, and return them in a list."""
+    kept: _Kept = []
+    token = _KEPT.set(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.reset(token)
+
+
+@contextmanager
 def silent(*kinds: type[CalibrationWarning]) -> Iterator[None]:
     """Suppress warnings of these kinds inside; of no kind named, all of this package."""
     kept: _Kept = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -10,6 +11,7 @@ from scipy.optimize import brentq
 from .._typing import FloatArray, IntArray
 from .links import expit, row_blocks
 from .newton import Bounds, minimise
+from .parts import Parts
 from .quantiles import quantile
 from .weights import row_count
 
@@ -37,7 +39,7 @@ class LogisticFit(NamedTuple):
         return (self.theta / np.sqrt(np.maximum(variance, np.finfo(float).tiny)))[:-1]
 
 
-def separation(z: FloatArray, y: IntArray) -> int:
+def separation(z: FloatArray, y: FloatArray | IntArray) -> int:
     """+1 if no score of class 0 exceeds one of class 1, -1 the other way round, else 0.
 
     Then no finite slope maximises the likelihood (unless all scores are equal: 0). Scores of one
@@ -68,11 +70,16 @@ def direction(z: FloatArray, y: FloatArray | IntArray, w: FloatArray | None) -> 
     return slope / np.sqrt(variance / row_count(w, len(z))) if variance > 0 else 0.0
 
 
-def smoothed_targets(y: IntArray, w: FloatArray | None) -> FloatArray:
-    """Platt's targets (N1 + 1) / (N1 + 2) for class 1 and 1 / (N0 + 2) for class 0."""
-    total = row_count(w, len(y))
-    n1 = total * float(np.average(y, weights=w))
-    return np.where(y == 1, (n1 + 1.0) / (n1 + 2.0), 1.0 / (total - n1 + 2.0))
+def platt_targets(n_rows: float, rate: float) -> tuple[float, float]:
+    """Platt's targets of class 0, 1 / (N0 + 2), and of class 1, (N1 + 1) / (N1 + 2)."""
+    n1 = n_rows * rate
+    return 1.0 / (n_rows - n1 + 2.0), (n1 + 1.0) / (n1 + 2.0)
+
+
+def smoothed_targets(y: FloatArray | IntArray, w: FloatArray | None) -> FloatArray:
+    """Platt's targets of rows."""
+    low, high = platt_targets(row_count(w, len(y)), float(np.average(y, weights=w)))
+    return np.where(y == 1, high, low)
 
 
 def _location(sample: FloatArray) -> tuple[float, float]:
@@ -82,80 +89,79 @@ def _location(sample: FloatArray) -> tuple[float, float]:
     return centre, quantile(distance, 0.5) or float(distance.mean()) or 1.0
 
 
-class _Problem:
-    """Mean log-loss of standardised columns, evaluated block by block."""
+class LogisticRows:
+    """Rows to which logistic maps are fitted: columns, labels or targets, and weights or None."""
 
     def __init__(
-        self,
-        columns: list[FloatArray],
-        y: FloatArray | IntArray,
-        w: FloatArray | None,
-        l2: float,
-        identity: FloatArray,
+        self, columns: list[FloatArray], y: FloatArray | IntArray, w: FloatArray | None
     ) -> None:
-        self.columns, self.y, self.w = columns, y, w
-        self.total = float(len(y)) if w is None else float(w.sum())
-        self.l2 = l2 / self.total
-        self.identity = identity
-        located = [_location(c[:: -(-len(c) // _SCALE_ROWS)]) for c in columns]
-        self.centre = np.array([centre for centre, _ in located])
-        self.spread = np.array([spread for _, spread in located])
-        span = [
-            max(np.max(c) - m, m - np.min(c)) for c, m in zip(columns, self.centre, strict=True)
-        ]
-        self.span = np.append(np.array(span) / self.spread, 1.0)
+        self.columns, self.y, self.w, self.n = columns, y, w, len(y)
 
-    def standardised(self, rows: slice) -> list[FloatArray]:
-        scaling = zip(self.columns, self.centre, self.spread, strict=True)
-        return [(c[rows] - m) / s for c, m, s in scaling]
+    @property
+    def ends(self) -> LogisticRows:
+        """Rows among which are the smallest and the largest of each class in each column."""
+        return self
 
-    def log_odds(self, x: list[FloatArray], theta: FloatArray) -> FloatArray:
-        eta = np.full(len(x[0]), theta[-1])
-        for t, column in zip(theta[:-1], x, strict=True):
-            eta += t * column
-        return eta
+    def total(self) -> float:
+        """Sum of the weights."""
+        return float(self.n) if self.w is None else float(self.w.sum())
 
-    def loss(self, theta: FloatArray) -> float:
-        """Mean log-loss, penalty included."""
+    def rate(self) -> float:
+        """Mean label."""
+        return float(np.average(self.y, weights=self.w))
+
+    def thin(self, stride: int) -> LogisticRows:
+        """Every so-many-th row, in memory."""
+        if stride == 1:
+            return self
+        w = None if self.w is None else self.w[::stride]
+        return LogisticRows([c[::stride] for c in self.columns], self.y[::stride], w)
+
+    def smoothed(self) -> LogisticRows:
+        """The same rows with Platt's targets."""
+        return LogisticRows(self.columns, smoothed_targets(self.y, self.w), self.w)
+
+    def with_constants(self, constants: list[float | None]) -> LogisticRows:
+        """The same rows where some columns are constant."""
+        pairs = zip(self.columns, constants, strict=True)
+        kept = [c if value is None else np.full_like(c, value) for c, value in pairs]
+        return LogisticRows(kept, self.y, self.w)
+
+    def separation(self) -> int:
+        """:func:`separation` by the sum of the columns."""
+        z, *others = self.ends.columns
+        for column in others:
+            z = z + column
+        return separation(z, self.ends.y)
+
+    def intercept(self, l2: float) -> float:
+        """:func:`fit_intercept` for the only column."""
+        return fit_intercept(self.columns[0], self.y, self.w, l2=l2)
+
+    def direction(self) -> float:
+        """:func:`direction` of the only column."""
+        return direction(self.columns[0], self.y, self.w)
+
+    def loss(self, theta: FloatArray, units: Units) -> float:
+        """Sum of the log-loss."""
         total = 0.0
-        for rows in row_blocks(len(self.y), 4):
-            eta = self.log_odds(self.standardised(rows), theta)
+        for rows in row_blocks(self.n, 4):
+            eta = _log_odds(units.standardised(self.columns, rows), theta)
             # log(1 + exp(eta)) without overflow; NumPy's logaddexp is ten times slower.
             each = np.maximum(eta, 0.0) + np.log(1.0 + np.exp(-np.abs(eta)))
             each -= self.y[rows] * eta
             total += float(each.sum() if self.w is None else each @ self.w[rows])
-        away = self.raw(theta) - self.identity
-        return total / self.total + 0.5 * self.l2 * float(away @ away)
+        return total
 
-    def raw(self, theta: FloatArray) -> FloatArray:
-        """Parameters on the columns as given, intercept last."""
-        coef = theta[:-1] / self.spread
-        return np.append(coef, theta[-1] - coef @ self.centre)
-
-    def reach(self, step: FloatArray) -> float:
-        return float(np.abs(step) @ self.span)
-
-    def thinned(self, n_rows: int) -> _Problem | None:
-        """The same problem on every so-many-th row, with the same standardisation."""
-        stride = len(self.y) // n_rows
-        if stride < 4:
-            return None
-        w = None if self.w is None else self.w[::stride]
-        sample = object.__new__(_Problem)
-        sample.__dict__.update(self.__dict__)
-        sample.columns = [c[::stride] for c in self.columns]
-        sample.y, sample.w = self.y[::stride], w
-        sample.total = float(len(sample.y)) if w is None else float(w.sum())
-        return sample
-
-    def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def derivatives(self, theta: FloatArray, units: Units) -> tuple[FloatArray, FloatArray]:
+        """Sums of the first derivatives and of the second ones, those in the upper triangle."""
         d = len(theta)
         g, h = np.zeros(d), np.zeros((d, d))
         # Blocks of 8,192: on longer vectors BLAS starts threads, whose start costs more than they
         # save.
-        for rows in row_blocks(len(self.y), 4):
-            x = self.standardised(rows)
-            eta = self.log_odds(x, theta)
+        for rows in row_blocks(self.n, 4):
+            x = units.standardised(self.columns, rows)
+            eta = _log_odds(x, theta)
             q = expit(eta)
             residual = q - self.y[rows]
             curvature = q * (1.0 - q)
@@ -170,24 +176,92 @@ class _Problem:
                 h[i, -1] += product.sum()
                 for j in range(i, d - 1):
                     h[i, j] += product @ x[j]
+        return g, h
+
+
+class Units(NamedTuple):
+    """What columns are standardised with."""
+
+    centre: FloatArray
+    spread: FloatArray
+
+    def standardised(self, columns: list[FloatArray], rows: slice) -> list[FloatArray]:
+        """A block of rows."""
+        scaling = zip(columns, self.centre, self.spread, strict=True)
+        return [(c[rows] - m) / s for c, m, s in scaling]
+
+
+def _log_odds(x: list[FloatArray], theta: FloatArray) -> FloatArray:
+    eta = np.full(len(x[0]), theta[-1])
+    for t, column in zip(theta[:-1], x, strict=True):
+        eta += t * column
+    return eta
+
+
+class _Problem:
+    """Mean log-loss of standardised columns."""
+
+    def __init__(self, data: LogisticRows, l2: float) -> None:
+        self.data, self.total = data, data.total()
+        self.l2 = l2 / self.total
+        located = [_location(c) for c in data.thin(-(-data.n // _SCALE_ROWS)).columns]
+        self.units = Units(*(np.array(part) for part in zip(*located, strict=True)))
+        centre, ends = self.units.centre, data.ends.columns
+        self.identity = np.append(np.ones(len(ends)), 0.0)
+        span = [max(np.max(c) - m, m - np.min(c)) for c, m in zip(ends, centre, strict=True)]
+        self.span = np.append(np.array(span) / self.units.spread, 1.0)
+
+    def loss(self, theta: FloatArray) -> float:
+        """Mean log-loss, penalty included."""
+        away = self.raw(theta) - self.identity
+        mean = self.data.loss(theta, self.units) / self.total
+        return mean + 0.5 * self.l2 * float(away @ away)
+
+    def raw(self, theta: FloatArray) -> FloatArray:
+        """Parameters on the columns as given, intercept last."""
+        coef = theta[:-1] / self.units.spread
+        return np.append(coef, theta[-1] - coef @ self.units.centre)
+
+    def reach(self, step: FloatArray) -> float:
+        return float(np.abs(step) @ self.span)
+
+    def thinned(self, n_rows: int, least: int = 4) -> _Problem | None:
+        """The same problem on every so-many-th row, with the same standardisation."""
+        stride = stride_of(self.data.n, n_rows)
+        if stride < least:
+            return None
+        sample = object.__new__(_Problem)
+        sample.__dict__.update(self.__dict__)
+        sample.data = self.data.thin(stride)
+        sample.total = sample.data.total()
+        return sample
+
+    def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        g, h = self.data.derivatives(theta, self.units)
         g, h = g / self.total, (np.triu(h) + np.triu(h, 1).T) / self.total
         if self.l2 > 0:
-            jacobian = np.column_stack([self.raw(e) for e in np.eye(d)])
+            jacobian = np.column_stack([self.raw(e) for e in np.eye(len(theta))])
             g = g + self.l2 * jacobian.T @ (self.raw(theta) - self.identity)
             h = h + self.l2 * jacobian.T @ jacobian
         return g, h
 
 
+def stride_of(n: int, n_rows: int) -> int:
+    """Every how-many-th of n rows is taken for a sample; 1 if they are too few."""
+    return n // n_rows if n >= 4 * n_rows else 1
+
+
 def _discriminant(problem: _Problem) -> FloatArray:
     """Fisher's linear discriminant: near the maximum of likelihood where the scores of each class
     are about normal, and found in one pass."""
-    x = np.array(problem.standardised(slice(None)))
-    w1 = problem.y if problem.w is None else problem.w * problem.y
+    y, w = problem.data.y, problem.data.w
+    x = np.array(problem.units.standardised(problem.data.columns, slice(None)))
+    w1 = y if w is None else w * y
     n1 = float(w1.sum())
     n0 = problem.total - n1
     if min(n0, n1) <= 0:
         return np.zeros(len(x) + 1)
-    weighted = x if problem.w is None else x * problem.w
+    weighted = x if w is None else x * w
     m1 = x @ w1 / n1
     m0 = (weighted.sum(axis=1) - n1 * m1) / n0
     within = weighted @ x.T - n1 * np.outer(m1, m1) - n0 * np.outer(m0, m0)
@@ -197,13 +271,15 @@ def _discriminant(problem: _Problem) -> FloatArray:
 
 def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
     """The best of three on a sample: the constant rate, the discriminant and the identity map."""
-    sample = problem.thinned(_SCALE_ROWS) or problem
+    sample = problem.thinned(_SCALE_ROWS, least=1)
+    assert sample is not None
+    centre, spread = problem.units
     # A column without spread can't be told from the intercept: it keeps the coefficient 1.
-    coef = np.where(problem.span[:-1] > 0, 0.0, problem.spread)
+    coef = np.where(problem.span[:-1] > 0, 0.0, spread)
     rate = min(max(rate, 1e-300), 1.0 - 1e-16)  # weights may leave one class next to nothing
     guesses = [np.append(coef, np.log(rate) - np.log1p(-rate))]
     if (problem.span[:-1] > 0).all():
-        guesses += [_discriminant(sample), np.append(problem.spread, problem.centre.sum())]
+        guesses += [_discriminant(sample), np.append(spread, centre.sum())]
     if bounds is not None:
         guesses = [np.maximum(guess, bounds[0]) for guess in guesses]
     guesses = [guess for guess in guesses if np.abs(guess).max() < _LONGEST] or guesses[:1]
@@ -214,21 +290,31 @@ def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
 def fit_intercept(
     z: FloatArray, y: FloatArray | IntArray, w: FloatArray | None = None, *, l2: float = 0.0
 ) -> float:
-    """The c that minimises the log-loss of ``expit(z + c)`` plus ``l2 / 2 * c**2``.
+    """The c that minimises the log-loss of ``expit(z + c)`` plus ``l2 / 2 * c**2``."""
+    total = float(len(z)) if w is None else float(w.sum())
+    rate = float(np.average(y, weights=w))
+    ends = float(z.min()), float(z.max())
+    return solve_intercept(
+        lambda c: float(np.average(expit(z + c), weights=w)), rate, ends, l2 / total
+    )
+
+
+def solve_intercept(
+    mean: Callable[[float], float], rate: float, ends: tuple[float, float], l2: float
+) -> float:
+    """The c where the ``mean`` of ``expit(z + c)`` is the rate, less ``l2`` times c.
 
     The derivative rises with c, and the ends of the bracket, where the scores are all as the
     smallest or the largest, or 0, lie on either side of its root.
     """
-    total = float(len(z)) if w is None else float(w.sum())
-    rate = float(np.average(y, weights=w))
     inside = min(max(rate, 1e-300), 1.0 - 1e-16)  # weights may leave one class next to nothing
     odds = float(np.log(inside) - np.log1p(-inside))
-    low, high = odds - float(z.max()), odds - float(z.min())
+    low, high = odds - ends[1], odds - ends[0]
     if l2 > 0:
         low, high = min(low, 0.0), max(high, 0.0)
 
     def excess(c: float) -> float:
-        return float(np.average(expit(z + c), weights=w)) - rate + l2 / total * c
+        return mean(c) - rate + l2 * c
 
     # Rounding may put an end on the wrong side, but by no more than this.
     slack = 1e-9 * (1.0 + max(abs(low), abs(high)))
@@ -240,14 +326,7 @@ def fit_intercept(
     return float(brentq(excess, low, high, xtol=1e-14, maxiter=2000))
 
 
-def fit_logistic(
-    columns: list[FloatArray],
-    y: FloatArray | IntArray,
-    w: FloatArray | None = None,
-    *,
-    l2: float = 0.0,
-    nonnegative: bool = False,
-) -> LogisticFit:
+def fit_logistic(data: LogisticRows, *, l2: float = 0.0, nonnegative: bool = False) -> LogisticFit:
     """Newton's method for ``P(y = 1) = expit(coef @ columns + intercept)``.
 
     It starts from the optimum of a thinned sample, itself started from the linear discriminant,
@@ -258,13 +337,12 @@ def fit_logistic(
 
     A maximum must exist: see :func:`separation`.
     """
-    d = len(columns) + 1
-    problem = _Problem(columns, y, w, l2, np.append(np.ones(d - 1), 0.0))
+    problem = _Problem(data, l2)
+    d = len(problem.identity)
     bounds: Bounds | None = None
     if nonnegative:
         bounds = np.append(np.zeros(d - 1), -np.inf), np.full(d, np.inf)
-    rate = float(np.average(y, weights=w))
-    theta = _start(problem, rate, bounds)
+    theta = _start(problem, data.rate(), bounds)
     sample = problem.thinned(_START_ROWS)
     if sample is not None:
         start = minimise(sample, theta, bounds=bounds, longest=_LONGEST, tol=1e-8, max_iter=30)
@@ -277,3 +355,108 @@ def fit_logistic(
     return LogisticFit(
         raw[:-1], float(raw[-1]), information, result.theta, result.converged, result.n_iter
     )
+
+
+class PartedRows(LogisticRows):
+    """The same of rows in parts elsewhere: what is summed there is added up here.
+
+    ``view`` makes the columns, labels and weights of a part. Samples are the rows that the same
+    call takes of rows in memory, so that all steps are the same but for the rounding of sums.
+    """
+
+    def __init__(self, parts: Parts, view: LogisticView) -> None:
+        self.parts, self.view, self.n = parts, view, parts.n
+        self._samples: dict[int, LogisticRows] = {}
+
+    @property
+    def ends(self) -> LogisticRows:
+        return self.view(self.parts.ends)
+
+    def total(self) -> float:
+        return float(self.parts.class_weight.sum())
+
+    def rate(self) -> float:
+        share = self.parts.class_weight[1] / self.total()
+        low, high = self.view.targets or (0.0, 1.0)
+        return float(low + share * (high - low))
+
+    def thin(self, stride: int) -> LogisticRows:
+        if stride not in self._samples:  # all that are needed, in one pass
+            wanted = {stride_of(self.n, _SCALE_ROWS), stride_of(self.n, _START_ROWS), stride}
+            strides = sorted({*wanted, -(-self.n // _SCALE_ROWS)} - {1} | {stride})
+            for step, rows in zip(strides, self.parts.thin(strides), strict=True):
+                self._samples[step] = self.view(rows)
+        return self._samples[stride]
+
+    def smoothed(self) -> LogisticRows:
+        targets = platt_targets(self.parts.row_count, self.rate())
+        return PartedRows(self.parts, self.view._replace(targets=targets))
+
+    def with_constants(self, constants: list[float | None]) -> LogisticRows:
+        return PartedRows(self.parts, self.view._replace(constants=constants))
+
+    def intercept(self, l2: float) -> float:
+        z, total = self.ends.columns[0], self.total()
+
+        def mean(c: float) -> float:
+            return float(self.parts.total(_shifted_sum, self.view, c)[0]) / total
+
+        return solve_intercept(mean, self.rate(), (float(z.min()), float(z.max())), l2 / total)
+
+    def direction(self) -> float:
+        z, total = self.ends.columns[0], self.total()
+        centre = float(self.parts.total(_column_sum, self.view)[0]) / total
+        size = max(float(np.abs(z - centre).max()), 1e-300)
+        squares, products = self.parts.total(_away_sums, self.view, centre, size)
+        rate = self.rate()
+        variance = rate * (1.0 - rate) * float(squares) / total
+        slope = float(products) / total
+        return slope / np.sqrt(variance / self.parts.row_count) if variance > 0 else 0.0
+
+    def loss(self, theta: FloatArray, units: Units) -> float:
+        return float(self.parts.total(_loss_of, self.view, theta, units)[0])
+
+    def derivatives(self, theta: FloatArray, units: Units) -> tuple[FloatArray, FloatArray]:
+        g, h = self.parts.total(_derivatives_of, self.view, theta, units)
+        return g, h
+
+
+class LogisticView(NamedTuple):
+    """How checked rows become columns; targets of both classes, and constants of columns."""
+
+    columns_of: Callable[[Any], list[FloatArray]]
+    targets: tuple[float, float] | None = None
+    constants: list[float | None] | None = None
+
+    def __call__(self, rows: Any) -> LogisticRows:
+        y = rows.y if self.targets is None else np.asarray(self.targets)[rows.y]
+        data = LogisticRows(self.columns_of(rows.scores), y, rows.w)
+        return data if self.constants is None else data.with_constants(self.constants)
+
+
+def _weighted_sum(values: FloatArray, w: FloatArray | None) -> float:
+    return float(values.sum() if w is None else values @ w)
+
+
+def _shifted_sum(rows: Any, view: LogisticView, c: float) -> tuple[float]:
+    data = view(rows)
+    return (_weighted_sum(expit(data.columns[0] + c), data.w),)
+
+
+def _column_sum(rows: Any, view: LogisticView) -> tuple[float]:
+    data = view(rows)
+    return (_weighted_sum(data.columns[0], data.w),)
+
+
+def _away_sums(rows: Any, view: LogisticView, centre: float, size: float) -> tuple[float, float]:
+    data = view(rows)
+    away = (data.columns[0] - centre) / size
+    return _weighted_sum(away * away, data.w), _weighted_sum(away * data.y, data.w)
+
+
+def _loss_of(rows: Any, view: LogisticView, *at: Any) -> tuple[float]:
+    return (view(rows).loss(*at),)
+
+
+def _derivatives_of(rows: Any, view: LogisticView, *at: Any) -> tuple[FloatArray, FloatArray]:
+    return view(rows).derivatives(*at)

@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from .._core.base import StateKind
+from .._core.partitions import Partitions
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import expit
-from .._numerics.logistic import fit_logistic, separation, smoothed_targets
+from .._numerics.logistic import LogisticRows, LogisticView, PartedRows, fit_logistic
 from .._typing import FloatArray, IntArray
 from ._log_odds import LogOddsCalibrator
 
@@ -93,14 +94,21 @@ class BetaCalibrator(LogOddsCalibrator):
     )
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        columns = _log_terms(s)
-        targets: FloatArray | IntArray = y
-        if separation(columns[0] + columns[1], y) > 0:
+        self._solve(LogisticRows(_log_terms(s), y, w))
+
+    def _fit_parts(self, parts: Partitions) -> None:
+        self._solve(PartedRows(parts, LogisticView(_log_terms)))
+
+    def _solve(self, data: LogisticRows) -> None:
+        columns = data.ends.columns
+        if data.separation() > 0:
             warn_of_separation()
-            targets = smoothed_targets(y, w)
+            data = data.smoothed()
         moves = [float(np.ptp(c)) > _FLAT for c in columns]
-        kept = [c if m else np.full_like(c, c[0]) for c, m in zip(columns, moves, strict=True)]
-        fit = fit_logistic(kept, targets, w, nonnegative=True)
+        if not all(moves):
+            pairs = zip(columns, moves, strict=True)
+            data = data.with_constants([None if m else float(c[0]) for c, m in pairs])
+        fit = fit_logistic(data, nonnegative=True)
         self.a_, self.b_ = float(fit.coef[0]), float(fit.coef[1])
         self.c_ = fit.intercept
         self.converged_ = fit.converged

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.inputs import Rows
 from .._core.params import check_real
+from .._core.partitions import Partitions
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import SaturatedScoresWarning, warn
@@ -81,8 +83,12 @@ class LogOddsCalibrator(BaseCalibrator):
             self.clip_ = np.array([self.eps, self.eps], dtype=np.float64)
         clipped = self._clipped(s)
         if not isinstance(self.eps, str):
-            _warn_of_saturation(clipped, self.eps)
+            _warn_of_saturation(_saturated(clipped), self.eps)
         return clipped
+
+    def _check_saturation(self, parts: Partitions) -> None:
+        if not isinstance(self.eps, str):
+            _warn_of_saturation(parts.total(_saturated_of), self.eps)
 
     def _clipped(self, s: Scores) -> Scores:
         return replace(s, clip=(float(self.clip_[0]), float(self.clip_[1])))
@@ -104,12 +110,21 @@ class LogOddsCalibrator(BaseCalibrator):
             raise ValueError(f"clip_={spelled(self.clip_.tolist())}; expected a sum below 1")
 
 
-def _warn_of_saturation(s: Scores, eps: float) -> None:
+def _saturated(s: Scores) -> tuple[int, int]:
+    """How many of the scores were clipped, and their number."""
     if s.scale == "logit":
-        return
+        return 0, len(s)
     low, high = s.clip
     over = (s.values if s.values.ndim == 1 else s.values.max(axis=1)) > 1.0 - high
-    share = float(np.mean(over | (s.values < low) if s.values.ndim == 1 else over))
+    return int(np.count_nonzero(over | (s.values < low) if s.values.ndim == 1 else over)), len(s)
+
+
+def _saturated_of(rows: Rows) -> tuple[int, int]:
+    return _saturated(rows.scores)
+
+
+def _warn_of_saturation(found: tuple[int, int], eps: float) -> None:
+    share = found[0] / found[1]
     if share >= 0.01:
         warn(
             f"{share:.1%} of the scores are within eps={eps:g} of 0 or 1 and were clipped, so the "

@@ -9,16 +9,11 @@ import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
 from .._core.params import check_flag, check_real
+from .._core.partitions import Partitions
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import expit
-from .._numerics.logistic import (
-    direction,
-    fit_intercept,
-    fit_logistic,
-    separation,
-    smoothed_targets,
-)
+from .._numerics.logistic import LogisticRows, LogisticView, PartedRows, fit_logistic
 from .._typing import FloatArray, IntArray, Scale
 from ._log_odds import LogOddsCalibrator
 
@@ -142,19 +137,25 @@ class PlattCalibrator(LogOddsCalibrator):
         check_real("l2", self.l2, low=0.0)
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
-        z = s.logits()
+        self._solve(LogisticRows(_columns(s), y, w))
+
+    def _fit_parts(self, parts: Partitions) -> None:
+        self._solve(PartedRows(parts, LogisticView(_columns)))
+
+    def _solve(self, data: LogisticRows) -> None:
         smooth = self.smooth_targets
-        if not smooth and self.fit_slope and self.l2 == 0 and separation(z, y):
+        if not smooth and self.fit_slope and self.l2 == 0 and data.separation():
             warn_of_separation()
             smooth = True
-        targets: FloatArray | IntArray = smoothed_targets(y, w) if smooth else y
+        if smooth:
+            data = data.smoothed()
         if not self.fit_slope:
             self.slope_, self.converged_ = 1.0, True
-            self.intercept_ = fit_intercept(z, targets, w, l2=self.l2)
-            if direction(z, targets, w) < -2.0:
+            self.intercept_ = data.intercept(self.l2)
+            if data.direction() < -2.0:
                 warn_of_reversal("a slope of 1 has the wrong sign")
             return
-        fit = fit_logistic([z], targets, w, l2=self.l2)
+        fit = fit_logistic(data, l2=self.l2)
         self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept
         self.converged_ = fit.converged
         if self.slope_ < 0 and fit.z_scores()[0] < -2.0:  # beyond what chance does to useless ones
@@ -163,3 +164,7 @@ class PlattCalibrator(LogOddsCalibrator):
 
     def _predict(self, s: Scores) -> FloatArray:
         return expit(np.multiply(s.logits(), self.slope_) + self.intercept_)
+
+
+def _columns(s: Scores) -> list[FloatArray]:
+    return [s.logits()]

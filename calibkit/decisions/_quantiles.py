@@ -31,7 +31,7 @@ from .._core.signals import validate_rates, validate_trials
 from .._core.warnings import CalibrationWarning, warn, warn_of_reversal, warn_of_separation
 from .._numerics.betabinomial import beta_parameters, fit_beta_binomial
 from .._numerics.links import expit, logit
-from .._numerics.logistic import fit_logistic, separation, smoothed_targets
+from .._numerics.logistic import LogisticRows, fit_logistic, separation, smoothed_targets
 from .._numerics.quantiles import quantile_line, quantile_with_infinity
 from .._persistence import decode, encode, made_of, params_to_dict
 from .._typing import FloatArray, Scale, Self
@@ -362,7 +362,7 @@ class QuantileCalibrator(RegressorMixin, Traced, BaseEstimator):
         if separated:
             warn_of_separation()
             targets = smoothed_targets(rows.y, rows.w)
-        fit = fit_logistic([rows.scores.values], targets, rows.w)
+        fit = fit_logistic(LogisticRows([rows.scores.values], targets, rows.w))
         self.slope_, self.intercept_ = float(fit.coef[0]), fit.intercept
         self.converged_ = fit.converged
         if self.slope_ < 0 and fit.z_scores()[0] < -2.0:
