@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import InputError
+
 #: What PyTorch, JAX, CuPy and other libraries of the array API standard have beside DLPack; pyarrow
 #: and frames have none of these.
 _SIGNS = ("__array_namespace__", "detach", "get")
@@ -22,8 +24,20 @@ def is_elsewhere(values: Any) -> bool:
     return any(hasattr(values, sign) for sign in _SIGNS)
 
 
+def is_dask(values: Any) -> bool:
+    """Whether it is a collection of Dask."""
+    package = type(values).__module__.partition(".")[0]
+    return package in ("dask", "dask_expr") and hasattr(values, "__dask_graph__")
+
+
 def on_host(values: Any) -> Any:
     """Arrays of other libraries as NumPy arrays, without gradients; all else as it is."""
+    if is_dask(values):
+        raise InputError(
+            "a Dask collection; expected rows in memory. predict_proba and fit of some calibrators "
+            "take Dask collections, and ScoreTable.from_dask makes a table for metrics. For all "
+            "else call compute() on the collections, or on a sample of the rows."
+        )
     if not is_elsewhere(values):
         return values
     if hasattr(values, "detach"):  # PyTorch

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._numerics.links import largest
 from .._typing import FloatArray, IntArray, Scale, Self
-from .arrays import predicted
+from .arrays import is_dask, predicted
 from .certification import Certificate, Settings, certify_rows
 from .certified_groups import grouping
 from .columns import column_names, match_columns
@@ -27,7 +27,7 @@ from .inputs import (
 )
 from .labels import validate_classes, validate_labels
 from .params import check_choice, with_hints
-from .partitions import Partitions, is_dask, meta_of, predicted_parts, refuse_dask
+from .partitions import Partitions, meta_of, predicted_parts, refuse_dask
 from .printed import few, spelled
 from .provenance import Provenance, Traced, provenance
 from .scores import Scores

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, Scale
+from .arrays import is_dask
 from .errors import InputError, message_of
 from .inputs import (
     Rows,
@@ -207,11 +208,11 @@ class Partitions:
         results = dask.compute(*(task(function, *args) for args in tasks))
         for i, (result, _) in enumerate(results):
             if isinstance(result, _Fault):
-                raise InputError(f"in partition {i}, {result.message}", place=result.place)
+                raise InputError(f"partition {i}: {result.message}", place=result.place)
         with counted("partitions"):
             for i, (_, told) in enumerate(results):
                 for message, category in told:
-                    warn(f"in partition {i}, {message}", category)
+                    warn(f"partition {i}: {message}", category)
         return [result for result, _ in results]
 
 
@@ -355,12 +356,6 @@ def _summary(x: Any, y: Any, w: Any, given: _Given) -> _Summary | None:
         values[:_HEAD],
         hardness(s),
     )
-
-
-def is_dask(values: Any) -> bool:
-    """Whether it is a collection of Dask."""
-    package = type(values).__module__.partition(".")[0]
-    return package in ("dask", "dask_expr") and hasattr(values, "__dask_graph__")
 
 
 def meta_of(values: Any) -> Any:

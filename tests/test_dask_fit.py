@@ -1,0 +1,305 @@
+"""Fit and predictions of Dask collections: the numbers of plain arrays, in few passes."""
+
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import calibkit
+from calibkit import BetaCalibrator, PlattCalibrator
+from calibkit._core import partitions
+from calibkit._core.labels import SOFT
+from calibkit._registry import CALIBRATORS
+
+from .registry import EXAMPLES, name_of
+
+dask = pytest.importorskip("dask", reason="Dask, the extra dask")
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+pd = pytest.importorskip("pandas")
+
+FITTED = [example for example in EXAMPLES if type(example).__name__ in partitions.FITTED]
+BINARY = [example for example in FITTED if example._traits.isdisjoint({"lift"})]
+MULTI = [example for example in FITTED if "multiclass" in example._traits]
+
+
+@pytest.fixture(autouse=True)
+def synchronous():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def split(values, sizes=(10, 0, 300, 1)):
+    """A Dask array of uneven chunks, some of them empty."""
+    rest = len(values) - sum(sizes)
+    chunks = (*sizes, rest // 3, rest - rest // 3)
+    return da.from_array(values, chunks=(chunks, *((k,) for k in values.shape[1:])))
+
+
+def rows(n=40_000, seed=0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=n)
+    y = (rng.random(n) < 1 / (1 + np.exp(-z))).astype(int)
+    return 1 / (1 + np.exp(-2 * z)), y, rng
+
+
+def case(name):
+    """Scores, labels and weights of a kind of data."""
+    p, y, rng = rows(900 if name == "few" else 40_000)
+    w = None
+    if name == "ties":
+        p = p.round(2)
+    elif name == "weights":
+        w = rng.integers(0, 4, len(y)) * 0.5
+    elif name == "ends":
+        p[rng.random(len(p)) < 0.1] = 0.0
+        p[rng.random(len(p)) < 0.1] = 1.0
+    elif name == "rare":
+        y = np.zeros(len(y), dtype=int)
+        y[np.argsort(p)[[500, 20_000, 39_000]]] = 1
+    elif name == "separated":
+        y = (p > 0.4).astype(int)
+    elif name == "reversed":
+        p = 1 - p
+    elif name == "constant":
+        p = np.full(len(p), 0.3)
+    elif name == "texts":
+        y = np.array(["no", "yes"], dtype=object)[y]
+    elif name == "two_columns":
+        p = np.column_stack((1 - p, p))
+    elif name == "float32":
+        p = p.astype(np.float32)
+    return p, y, w
+
+
+CASES = [
+    "few", "plain", "ties", "weights", "ends", "rare", "separated", "reversed", "constant",
+    "texts", "two_columns", "float32",
+]  # fmt: skip
+
+
+def told(cal, *args):
+    """A fitted calibrator, and the kinds of warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cal.fit(*args)
+    ours = [w for w in caught if issubclass(w.category, calibkit.CalibrationWarning)]
+    return cal, sorted((w.category.__name__, str(w.message)) for w in ours)
+
+
+def assert_same(one, other, rtol=1e-12):
+    assert list(one.classes_) == list(other.classes_)
+    for name in one._state:
+        a, b = (np.asarray(getattr(c, name), dtype=float) for c in (one, other))
+        assert a.shape == b.shape, name
+        np.testing.assert_allclose(b, a, rtol=rtol, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("example", BINARY, ids=name_of)
+def test_the_same_fit(example, name):
+    p, y, w = case(name)
+    plain, said = told(clone(example), p, y, w)
+    parted, said_too = told(clone(example), split(p), split(y), None if w is None else split(w))
+    assert_same(plain, parted)
+    assert said == said_too
+    assert parted.fitted_on_.rows == plain.fitted_on_.rows
+    np.testing.assert_allclose(parted.predict_proba(p), plain.predict_proba(p), atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+def test_eps_and_scales(scale):
+    p, y, _ = case("ends")
+    x = p if scale == "probability" else np.log(p + 1e-9) - np.log1p(1e-9 - p)
+    for eps in (0.01, "auto"):
+        cal = PlattCalibrator(scale=scale, eps=eps)
+        plain, said = told(clone(cal), x, y)
+        parted, said_too = told(clone(cal), split(x), split(y))
+        assert_same(plain, parted)
+        assert said == said_too
+
+
+@pytest.mark.parametrize("cls", {type(e): e for e in EXAMPLES}, ids=lambda cls: cls.__name__)
+def test_each_calibrator_takes_dask_or_refuses(cls):
+    p, y, _ = case("few")
+    cal = clone(next(e for e in EXAMPLES if type(e) is cls))
+    if cls.__name__ in partitions.FITTED:
+        assert cal.fit(split(p), split(y)) is cal
+        return
+    tasks = count_tasks()
+    with tasks, pytest.raises(calibkit.base.InputError, match=r"PlattCalibrator.* compute\(\)"):
+        cal.fit(split(p), split(y))
+    assert tasks.n == 0
+    assert not hasattr(cal, "classes_")
+
+
+def test_metrics_do_not_pull_the_rows():
+    p, y, _ = case("few")
+    with pytest.raises(calibkit.base.InputError, match="ScoreTable"):
+        calibkit.brier_score(split(y), split(p))
+
+
+class count_tasks(dask.callbacks.Callback):
+    """Counts the tasks of Dask, and the graphs that are computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.n = self.graphs = 0
+
+    def _start(self, dsk):
+        self.graphs += 1
+
+    def _posttask(self, *args):
+        self.n += 1
+
+
+@pytest.mark.parametrize("example", [PlattCalibrator(), BetaCalibrator()], ids=name_of)
+def test_few_passes(example):
+    p, y, _ = case("plain")
+    with count_tasks() as passes:
+        clone(example).fit(split(p), split(y))
+    assert passes.graphs <= 8
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_lazy_predictions(labels):
+    p, y, _ = case("few")
+    cal = PlattCalibrator().fit(p, y)
+    call = cal.predict if labels else cal.predict_proba
+    with count_tasks() as passes:
+        lazy = [call(split(x)) for x in (p, p[:, None], np.column_stack((1 - p, p)))]
+    assert passes.graphs == 0
+    for got in lazy:
+        assert got.dtype == call(p).dtype
+        assert got.shape == call(p).shape
+        np.testing.assert_array_equal(got.compute(), call(p))
+
+
+def test_frames_keep_their_index_and_name_classes():
+    p, y, _ = case("texts")
+    index = pd.Index(np.arange(len(p)) * 2 + 5, name="id")
+    frame = pd.DataFrame({"score": p, "label": y}, index=index)
+    lazy = dd.from_pandas(frame, npartitions=3)
+    for X, plain in ((lazy[["score"]], frame[["score"]]), (lazy.score, frame.score)):
+        cal = PlattCalibrator().fit(X, lazy.label)
+        assert_same(PlattCalibrator().fit(plain, frame.label), cal)
+        proba = cal.predict_proba(X)
+        assert list(proba.columns) == ["no", "yes"]
+        assert [str(dtype) for dtype in proba.dtypes] == 2 * ["float64"]
+        got = proba.compute()
+        assert got.index.equals(index)
+        np.testing.assert_array_equal(got.to_numpy(), cal.predict_proba(plain))
+    labels = cal.predict(lazy.score)
+    assert labels.dtype == cal.predict(frame.score).dtype or labels.dtype == "string"
+    np.testing.assert_array_equal(labels.compute().to_numpy(), cal.predict(frame.score))
+
+
+def test_columns_named_after_classes():
+    p, y, _ = case("texts")
+    frame = pd.DataFrame({"yes": p, "no": 1 - p})
+    lazy, labels = dd.from_pandas(frame, npartitions=3), pd.Series(y)
+    plain = PlattCalibrator().fit(frame, labels)
+    cal = PlattCalibrator().fit(lazy, dd.from_pandas(labels, npartitions=3))
+    assert_same(plain, cal)
+    assert list(cal.feature_names_in_) == ["yes", "no"]
+    np.testing.assert_array_equal(cal.predict_proba(lazy).compute(), cal.predict_proba(frame))
+
+
+def test_unknown_chunk_sizes():
+    p, y, _ = case("weights")
+    frame = dd.from_pandas(pd.DataFrame({"p": p, "y": y}), npartitions=4)
+    p_lazy, y_lazy = frame.p.to_dask_array(), frame.y.to_dask_array()
+    assert np.isnan(p_lazy.shape[0])
+    cal = PlattCalibrator().fit(p_lazy, y_lazy)
+    assert_same(PlattCalibrator().fit(p, y), cal)
+    np.testing.assert_array_equal(cal.predict_proba(p_lazy).compute(), cal.predict_proba(p))
+
+
+def test_chunks_of_labels_follow_those_of_scores():
+    p, y, _ = case("plain")
+    cal = PlattCalibrator().fit(split(p), da.from_array(y, chunks=9_000))
+    assert_same(PlattCalibrator().fit(p, y), cal)
+
+
+def wrong(name):
+    """Invalid rows, and what the message says."""
+    p, y, _ = case("few")
+    w = None
+    y = y.astype(float)
+    if name == "nan":
+        p[17] = np.nan
+        said = "partition 2: X contains NaN (first at row 7)"
+    elif name == "label":
+        y[400] = np.nan
+        said = "partition 4: y contains NaN or infinity (first at row 89)"
+    elif name == "weight":
+        w = np.ones(len(y))
+        w[12] = -1.0
+        said = "partition 2: sample_weight is negative (-1 at row 2)"
+    elif name == "zero":
+        w = np.zeros(len(y))
+        said = "sample_weight is zero in every row"
+    elif name == "range":
+        p[0] = 3.0
+        said = "partition 0: X holds values outside [0, 1] (3 at row 0"
+    elif name == "one":
+        y[:] = 1.0
+        said = "y holds one class only, 1.0"
+    elif name == "three":
+        y[5] = 2.0
+        said = "Only binary classification is supported"
+    elif name == "fractions":
+        y[5] = 0.5
+        said = "partition 0: y holds fractions"
+    return p, y, w, said
+
+
+@pytest.mark.parametrize(
+    "name", ["nan", "label", "weight", "zero", "range", "one", "three", "fractions"]
+)
+def test_errors_name_the_partition_and_change_nothing(name):
+    p, y, w, said = wrong(name)
+    cal = PlattCalibrator().fit([0.2, 0.6, 0.7], [0, 1, 0])
+    before = dict(vars(cal))
+    with pytest.raises(calibkit.base.InputError, match=re.escape(said)) as error:
+        cal.fit(split(p), split(y), None if w is None else split(w))
+    assert error.value.caller == "PlattCalibrator.fit"
+    assert vars(cal) == before
+
+
+def test_what_must_match():
+    p, y, _ = case("few")
+    frame = pd.DataFrame({"p": p, "y": y})
+    with pytest.raises(calibkit.base.InputError, match="beside Dask collections"):
+        PlattCalibrator().fit(split(p), y)
+    with pytest.raises(calibkit.base.InputError, match="expected no groups"):
+        PlattCalibrator().fit(split(p), split(y), None, split(y))
+    two, three = (dd.from_pandas(frame, npartitions=k) for k in (2, 3))
+    with pytest.raises(calibkit.base.InputError, match="the same partitions"):
+        PlattCalibrator().fit(three.p, two.y)
+    uneven = da.concatenate([da.from_array(y[:400]), da.from_array(y[400:])])
+    with pytest.raises(calibkit.base.InputError, match="partition 0: X has 450 rows and y has 4"):
+        PlattCalibrator().fit(two.p, uneven)
+
+
+def test_the_list_of_calibrators():
+    assert {c.__name__ for c in CALIBRATORS.values() if takes_parts(c)} == {*partitions.FITTED}
+    assert not {*partitions.FITTED} - {c.__name__ for c in CALIBRATORS.values()}
+    assert SOFT  # the same kind of list
+
+
+def takes_parts(cls):
+    return cls._fit_parts is not calibkit.base.BaseCalibrator._fit_parts
+
+
+def test_dask_is_not_imported():
+    code = (
+        "import sys, numpy, calibkit; calibkit.PlattCalibrator().fit([.1, .4, .9], [0, 1, 1])"
+        ".predict_proba([.3]); print([m for m in sys.modules if m.partition('.')[0] == 'dask'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
