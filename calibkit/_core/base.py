@@ -81,13 +81,51 @@ def _with_state(calibrator: Snapshots, state: dict[str, Any]) -> Any:
     return new
 
 
+class Hooks:
+    """What some calibrators define beside ``_fit`` and ``_predict``."""
+
+    def _learn_clip(self, s: Scores) -> Scores:
+        """Scores with the clipping distances for the fit; calibrators of log-odds learn them."""
+        return s
+
+    def _clipped(self, s: Scores) -> Scores:
+        """Scores with the clipping distances learned in fit."""
+        return s
+
+    def _narrow_clip(self) -> None:
+        """After the fit, clip more if a clipped score would get an output of 0 or 1."""
+
+    def _fit_parts(self, parts: Partitions) -> None:
+        """The same as ``_fit``, by sums of the partitions of Dask collections."""
+
+    def _check_saturation(self, parts: Partitions) -> None:
+        """Warn if many scores were clipped."""
+
+
+def fit_partitions(calibrator: BaseCalibrator, given: tuple[Any, ...], soft: bool) -> None:
+    """Fit to Dask collections of scores, labels and weights."""
+    if type(calibrator)._fit_parts is Hooks._fit_parts:
+        refuse_dask(type(calibrator).__name__)
+    calibrator._check_names(meta_of(given[0]), take=True)
+    scale, classes = calibrator._input_scale(), calibrator.classes
+    parts = Partitions(*given, scale=scale, classes=classes, soft=soft)
+    warn_of_scale(*parts.head)
+    calibrator._take_classes(parts.shown)
+    with silent(SaturatedScoresWarning):
+        parts.clip(calibrator._learn_clip(parts.extremes).clip)
+    calibrator._check_saturation(parts)
+    calibrator._fit_parts(parts)
+    calibrator._narrow_clip()
+    calibrator._fitted_on = provenance(parts.n)
+
+
 #: Kinds of attributes that hold calibrators.
 _HOLDING = ("calibrator", "calibrators", "whole")
 #: Kinds of learned attributes; persistence writes and checks them by these names.
 StateKind = Literal["float", "flag", "vector", "calibrator", "calibrators", "whole", "pending"]
 
 
-class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
+class BaseCalibrator(Hooks, ClassifierMixin, Traced, Snapshots, BaseEstimator):
     """Base class of all calibrators: classifiers whose input is another classifier's scores.
 
     To write your own calibrator, derive a class from it; ``docs/write_your_own.md`` shows each
@@ -185,17 +223,6 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         """Scale of the scores; wrappers return that of the calibrator that they hold."""
         return self.scale
 
-    def _learn_clip(self, s: Scores) -> Scores:
-        """Scores with the clipping distances for the fit; calibrators of log-odds learn them."""
-        return s
-
-    def _clipped(self, s: Scores) -> Scores:
-        """Scores with the clipping distances learned in fit."""
-        return s
-
-    def _narrow_clip(self) -> None:
-        """After the fit, clip more if a clipped score would get an output of 0 or 1."""
-
     def _mark_cross_fitted(self) -> None:
         """Record that the scores of ``fit`` came from several classifiers."""
         for name, kind in self._state.items():
@@ -264,6 +291,9 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         label 1 and n - k rows with label 0.
 
         Other threads may predict during a fit: they use the old map until the fit is complete.
+
+        Some calibrators take Dask arrays, series and data frames for X, y and the weights, all in
+        the same partitions, and are fitted by sums of the partitions: ``docs/any_amount.md``.
         """
         with self._unchanged_on_error():
             self._check_params()
@@ -271,12 +301,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             scale, given = self._input_scale(), (X, y, sample_weight, groups)
             soft, classes = "soft_labels" in self._traits, self.classes
             if any(map(is_dask, given)):
-                if type(self)._fit_parts is BaseCalibrator._fit_parts:
-                    refuse_dask(type(self).__name__)
-                self._check_names(meta_of(X), take=True)
-                parts = Partitions(*given, scale=scale, classes=classes, soft=soft)
-                warn_of_scale(*parts.head)
-                return self._fit_partitions(parts)
+                fit_partitions(self, given, soft)
+                return self
             self._check_names(X, take=True)
             rows = validate_rows(*given, scale=scale, classes=classes, soft=soft)
             match_classes(rows)
@@ -297,7 +323,8 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         Returns
         -------
         proba : ndarray of shape (n, n_classes), or an array of the library of ``X``
-            Rows sum to one; columns follow ``classes_``.
+            Rows sum to one; columns follow ``classes_``. For a Dask collection it is a lazy array,
+            or a data frame with a column for each class.
 
         Raises
         ------
@@ -306,7 +333,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         sklearn.exceptions.NotFittedError
             If the calibrator is not fitted.
         """
-        return predicted_parts(self, X) if is_dask(X) else predicted(self._now(), X)
+        return _predicted(self, X)
 
     @final
     def predict(self, X: Any) -> np.ndarray:
@@ -322,9 +349,7 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         labels : ndarray of shape (n,), or an array of the library of ``X``
             Members of ``classes_``.
         """
-        if is_dask(X):
-            return predicted_parts(self, X, labels=True)
-        return predicted(self._now(), X, labels=True)
+        return _predicted(self, X, labels=True)
 
     @final
     @with_hints
@@ -410,18 +435,6 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         self._narrow_clip()
         return self
 
-    @final
-    def _fit_partitions(self, parts: Partitions) -> Self:
-        """Fit on checked rows of Dask collections."""
-        self._take_classes(parts.shown)
-        with silent(SaturatedScoresWarning):
-            parts.clip(self._learn_clip(parts.extremes).clip)
-        self._check_saturation(parts)
-        self._fit_parts(parts)
-        self._narrow_clip()
-        self._fitted_on = provenance(parts.n)
-        return self
-
     def _take_classes(self, rows: Rows) -> None:
         """Check that there are rows of the classes, and set ``classes_``."""
         if rows.scores.n_classes > 2 and "multiclass" not in self._traits:
@@ -430,12 +443,6 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
             _refuse_one_class(rows)
         self.classes_ = rows.classes
         self._check_classes(rows)
-
-    def _fit_parts(self, parts: Partitions) -> None:
-        """The same as ``_fit``, of rows in Dask collections; few calibrators have it."""
-
-    def _check_saturation(self, parts: Partitions) -> None:
-        """Warn if many scores were clipped."""
 
     def _learn_rows(self, rows: Rows) -> None:
         """Learn from checked rows with clipped scores; for calibrators that use groups."""
@@ -512,6 +519,12 @@ class BaseCalibrator(ClassifierMixin, Traced, Snapshots, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = "multiclass" in self._traits
         return tags
+
+
+def _predicted(calibrator: BaseCalibrator, X: Any, labels: bool = False) -> Any:
+    if is_dask(X):
+        return predicted_parts(calibrator, X, labels)
+    return predicted(calibrator._now(), X, labels=labels)
 
 
 def trace(rows: Rows, learns: bool = True) -> Provenance:
