@@ -1,7 +1,7 @@
-"""What users do first, with calibkit as it was installed: ``python smoke.py``, outside of the source.
+"""What users do first, with calibkit as it was installed: ``python smoke.py``.
 
-``.ci/run`` runs it with each Python, in a new environment that has the wheel or the sdist, and not
-the tests' packages.
+``.ci/run`` runs it with each Python, outside of the source, in a new environment that has the wheel
+or the sdist.
 """
 
 import subprocess
