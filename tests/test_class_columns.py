@@ -11,17 +11,16 @@ import pytest
 
 import calibkit
 from calibkit import TemperatureCalibrator, load, save
-from calibkit._cli.app import make_app
 from calibkit._core.columns import check_order
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 
 PETS = ["cat", "dog", "owl"]
 N = 120
 
 
 def run(*args, code=0):
-    result = RUNNER.invoke(make_app(), [str(a) for a in args])
+    result = RUNNER.invoke(APP, [str(a) for a in args])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 
@@ -81,7 +80,9 @@ def test_columns_called_after_the_classes_are_taken_by_name(command, name, pets,
     p, y = pets
     names = [name.format(c if name[0] != "P" else c.upper()) for c in PETS]
     path = table(tmp_path / "t.csv", p, y, names)
-    for order in itertools.permutations(names):
+    # All orders of one kind of name; of the others one that is not its own inverse.
+    orders = itertools.permutations(names) if name == "p_{}" else [names[1:] + names[:1]]
+    for order in orders:
         args = (command, tmp_path, path, ",".join(order), p, y)
         result, found, right = scored(*args)
         assert found == pytest.approx(right, rel=1e-6)

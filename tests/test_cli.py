@@ -29,7 +29,6 @@ from calibkit import (
     save,
 )
 from calibkit._cli import calibrate
-from calibkit._cli.app import make_app
 from calibkit._cli.console import aligned
 from calibkit._cli.demo import CODE, seen
 from calibkit._cli.problem import Options, read_problem
@@ -37,7 +36,7 @@ from calibkit._registry import CALIBRATORS
 from calibkit._tables.files import Source
 from calibkit._tables.table import Table
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 
 QUICK = ["--resamples", "20"]
 N = 300
@@ -45,7 +44,7 @@ N = 300
 
 def run(*args, code=0, **kwargs):
     """Run a command; returns its result after checking the exit code."""
-    result = RUNNER.invoke(make_app(), [str(a) for a in args], **kwargs)
+    result = RUNNER.invoke(APP, [str(a) for a in args], **kwargs)
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 

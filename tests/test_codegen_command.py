@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibkit._cli.app import make_app
 from calibkit.codegen import join_results, read_generations, read_results
 from calibkit.decisions import (
     RiskControlledThreshold,
@@ -17,7 +16,7 @@ from calibkit.decisions import (
     evaluate_confidence,
 )
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 from .simulate_codegen import N_PROBLEMS, N_SAMPLES, write
 
 NAME = "average_token_probability"
@@ -37,7 +36,7 @@ def folder(tmp_path_factory):
     (path / "table.csv").write_text("\n".join(rows) + "\n")
     (path / "other.csv").write_text("problem,passed\n0,1\n")
     make = ["codegen", "policy", path / "table.csv", "--signal", "said", "-o", path / "rule.json"]
-    assert RUNNER.invoke(make_app(), [str(a) for a in make]).exit_code == 0
+    assert RUNNER.invoke(APP, [str(a) for a in make]).exit_code == 0
     gaps = []
     for i in range(40):
         p = float(rng.random())
@@ -55,7 +54,7 @@ def scored(folder):
 
 def run(folder, *args, code=0):
     names = [str(folder / a) if (folder / str(a)).is_file() else str(a) for a in args]
-    result = RUNNER.invoke(make_app(), ["codegen", *names])
+    result = RUNNER.invoke(APP, ["codegen", *names])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 

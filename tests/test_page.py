@@ -17,14 +17,13 @@ import pytest
 
 import calibkit
 from calibkit import GroupDisplay, ReliabilityDisplay, group_table, write_report
-from calibkit._cli.app import make_app
 from calibkit._cli.page import in_shell
 from calibkit._core.printed import printable
 from calibkit._report import Problem, _sections, facts, inline_svg, report_page
 from calibkit._report._page import cut, page_text
 from calibkit.metrics import TESTS
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 from .simulate_codegen import write as write_generations
 
 PAYLOADS = {
@@ -186,7 +185,7 @@ def table(tmp_path_factory):
 
 
 def run(*args):
-    result = RUNNER.invoke(make_app(), [str(a) for a in args])
+    result = RUNNER.invoke(APP, [str(a) for a in args])
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.stdout
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import calibkit
-from calibkit._cli.app import make_app
 from calibkit._registry import CALIBRATORS
 
 from . import api_page, simulate_codegen
-from .runner import RUNNER
+from .runner import APP, RUNNER
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -79,7 +78,7 @@ def test_console_blocks_run(tmp_path, monkeypatch):
     (block,) = blocks("console")
     for line in block.splitlines():
         command = shlex.split(line.removeprefix("$ calibkit "))
-        result = RUNNER.invoke(make_app(), command)
+        result = RUNNER.invoke(APP, command)
         assert result.exit_code == 0, result.output
     assert (tmp_path / "calibrated.csv").read_text().count("\n") == 201
 
@@ -128,12 +127,7 @@ def test_the_bench_extra_has_what_the_online_benchmarks_import():
 
 
 def test_options_named_for_commands_are_theirs():
-    from calibkit._cli.app import make_app
-
-    runner = pytest.importorskip("typer.testing").CliRunner()
-    helps = {
-        c: runner.invoke(make_app(), [c, "--help"]).output for c in ("report", "stream", "demo")
-    }
+    helps = {c: RUNNER.invoke(APP, [c, "--help"]).output for c in ("report", "stream", "demo")}
     after = TEXT[TEXT.index("The commands read CSV") :].partition("\n\n")[0]
     assert "`report` and `stream` take `--json`" in after
     assert all("--json" in text for text in helps.values())

@@ -10,9 +10,8 @@ import polars as pl
 import pytest
 
 from calibkit import compare, detectable_error, group_table
-from calibkit._cli.app import make_app
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 
 N = 400
 QUICK = ["--resamples", "20", "--label", "y"]
@@ -46,7 +45,7 @@ def path(frame, tmp_path_factory):
 
 
 def report(path, *options, **kwargs):
-    result = RUNNER.invoke(make_app(), ["report", str(path), *QUICK, *options], **kwargs)
+    result = RUNNER.invoke(APP, ["report", str(path), *QUICK, *options], **kwargs)
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.stdout
 
@@ -158,6 +157,6 @@ def test_the_line_on_the_number_of_rows_is_the_library_s(path, frame):
 
 def test_the_label_is_no_group(path):
     args = ["report", str(path), *QUICK, "--prob", "all", "--by", "y"]
-    result = RUNNER.invoke(make_app(), args)
+    result = RUNNER.invoke(APP, args)
     assert result.exit_code == 1
     assert "--by y: this column is --label" in result.stderr

@@ -22,7 +22,6 @@ from calibkit import (
     from_dict,
     to_dict,
 )
-from calibkit._cli.app import make_app
 from calibkit.codegen import Generations, Ragged, join_results, read_generations, read_results
 from calibkit.decisions import (
     DecisionRule,
@@ -31,7 +30,7 @@ from calibkit.decisions import (
     TriagePolicy,
 )
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 from .simulate_codegen import write
 
 RNG = np.random.default_rng(0)
@@ -403,7 +402,7 @@ def folder(tmp_path_factory):
 
 
 def run(*args, code=0):
-    result = RUNNER.invoke(make_app(), ["codegen", *map(str, args)])
+    result = RUNNER.invoke(APP, ["codegen", *map(str, args)])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 

@@ -36,7 +36,8 @@ from calibkit.online import (
     TrackingCalibrator,
 )
 
-from .test_cli import RUNNER, fails, run
+from .runner import APP, RUNNER
+from .test_cli import fails, run
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-c", "from calibkit._cli import main; main()", "stream"]
@@ -151,7 +152,7 @@ def test_names_as_labels(data, tmp_path):
     text = "p,y\n" + "".join(f"{float(a)!r},{n}\n" for a, n in zip(p, names, strict=True))
     done = run("stream", *PY, "--positive", "win", input=text)
     np.testing.assert_array_equal(forecasts(done.stdout), expected(p, y))
-    done = RUNNER.invoke(streaming_app(), ["stream", *PY], input=text)
+    done = RUNNER.invoke(APP, ["stream", *PY], input=text)
     assert "expected 0 or 1, true or false, or nothing" in done.stderr
     assert "--positive NAME" in done.stderr
     done = run("stream", *PY, "--positive", "win", input=text + "0.5,draw\n", code=1)
@@ -161,12 +162,6 @@ def test_names_as_labels(data, tmp_path):
     assert "the rows before have " in done.stderr
     assert "none has the event Win; expected two labels" in done.stderr
     assert done.stderr.splitlines()[-1].endswith("as in the file; did you mean win.")
-
-
-def streaming_app():
-    from calibkit._cli.app import make_app
-
-    return make_app()
 
 
 def test_labels_as_they_are_written():

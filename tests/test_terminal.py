@@ -13,13 +13,12 @@ import pytest
 import calibkit
 import calibkit._cli as cli_module
 from calibkit import PlattCalibrator, save
-from calibkit._cli.app import make_app
 from calibkit._cli.console import json_text
 from calibkit._core.printed import printable, quoted
 from calibkit._tables.records import places_of
 from calibkit._tables.table import find_columns
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 
 #: Sets the colour, clears the screen, rings, turns the direction of writing, and begins a line.
 HOSTILE = "\x1b[31m\x1b[2J\x07\u202ep\x9b1m\nq"
@@ -95,7 +94,7 @@ def base(tmp_path_factory):
         folder.mkdir()
         _table(folder / "t.csv", name)
     rule = ["codegen", "policy", base / HOSTILE / "t.csv", "--signal", "p", "-o"]
-    RUNNER.invoke(make_app(), [*map(str, rule), str(base / "rule.json")])
+    RUNNER.invoke(APP, [*map(str, rule), str(base / "rule.json")])
     return base
 
 
@@ -105,7 +104,7 @@ def test_nothing_that_a_terminal_obeys_is_printed(base, name, code, colour):
     """Headers, cells, labels and the name of the file hold it; what is ours may colour."""
     args = COMMANDS[name, code](base / HOSTILE / "t.csv", HOSTILE, base)
     env = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "200"} if colour else {}
-    result = RUNNER.invoke(make_app(), [str(a) for a in args], env=env)
+    result = RUNNER.invoke(APP, [str(a) for a in args], env=env)
     assert result.exit_code == code, result.output + repr(result.exception)
     text = result.stdout + result.stderr
     for sign in HOSTILE.replace("\x1b", "").replace("\n", ""):
@@ -123,10 +122,10 @@ def test_names_with_blanks_stand_in_quotes(base):
     for (name, code), command in COMMANDS.items():
         if name in ("report, no such column", "report, no probabilities", "stream, bad score"):
             args = [str(a) for a in command(path, BLANK, base)]
-            result = RUNNER.invoke(make_app(), args)
+            result = RUNNER.invoke(APP, args)
             assert result.exit_code == code
             assert f'"{BLANK}' in result.stderr
-    result = RUNNER.invoke(make_app(), ["report", str(path), *_y("score")])
+    result = RUNNER.invoke(APP, ["report", str(path), *_y("score")])
     assert f'has: "{BLANK}", p, y, odd' in result.stderr
     assert quoted("p_cat") == "p_cat"
     assert [quoted(x) for x in ("a b", "", "a,b", "x\ty", 'q"')] == [
@@ -135,7 +134,7 @@ def test_names_with_blanks_stand_in_quotes(base):
 
 def test_json_is_exact_and_nothing_in_it_obeyed(base):
     path = base / HOSTILE / "t.csv"
-    result = RUNNER.invoke(make_app(), ["report", str(path), *_y(HOSTILE), *QUICK, "--json"])
+    result = RUNNER.invoke(APP, ["report", str(path), *_y(HOSTILE), *QUICK, "--json"])
     found = json.loads(result.stdout)
     assert found["file"] == str(path)
     assert found["models"][0]["name"] == HOSTILE
@@ -179,7 +178,7 @@ def test_names_of_other_packages_get_a_hint(base, command, words, monkeypatch):
     monkeypatch.chdir(base / BLANK)
     if "codegen" in command:
         command = [*command, "--signal", "p"]
-    result = RUNNER.invoke(make_app(), command)
+    result = RUNNER.invoke(APP, command)
     assert result.exit_code in (1, 2)
     assert f"did you mean {words}" in result.stderr
     assert not os.path.exists("c")
@@ -309,7 +308,7 @@ _BAD = (
 
 def _options(command):
     """Options of a command, from its help."""
-    text = RUNNER.invoke(make_app(), [*command, "--help"]).stdout
+    text = RUNNER.invoke(APP, [*command, "--help"]).stdout
     return set(re.findall(r"--[a-z][a-z-]+", text))
 
 
@@ -322,9 +321,9 @@ def test_no_message_advises_what_the_command_line_cant_do(odd_table, monkeypatch
     monkeypatch.chdir(odd_table.parent)
     known = {("codegen", c): _options(["codegen", c]) for c in ("evaluate", "policy")}
     known |= {(c,): _options([c]) for c in ("report", "choose", "fit", "apply", "stream")}
-    seen, app = set(), make_app()
+    seen = set()
     for args in _refused():
-        result = RUNNER.invoke(app, args)
+        result = RUNNER.invoke(APP, args)
         assert isinstance(result.exception, (SystemExit, type(None))), (args, result.exception)
         command = tuple(args[: 1 + (args[0] == "codegen")])
         said = result.stderr.splitlines()

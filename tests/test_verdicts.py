@@ -12,20 +12,20 @@ from scipy.special import expit, logit
 
 import calibkit
 from calibkit import ReliabilityDisplay, ScoreTable, certify, estimate
-from calibkit._cli import app, demo
+from calibkit._cli import demo
 from calibkit._cli import report as report_module
 from calibkit._numerics.influence import Grouped, reversed_area
 from calibkit.decisions import BucketCollapse
 from calibkit.displays._numbers import Numbers
 
-from .runner import RUNNER
+from .runner import APP, RUNNER
 
 OTHER = "the scores may be those of the other label"
 
 
 def report(path, *options, code=0):
     args = ["report", path, "--resamples", "40", *options]
-    result = RUNNER.invoke(app.make_app(), [str(a) for a in args])
+    result = RUNNER.invoke(APP, [str(a) for a in args])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 
