@@ -62,7 +62,8 @@ def growth(make, sizes=SIZES):
     """How many times the work of n rows 4n rows make."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        make(sizes[0])()  # imports, look-up tables and compilers are not of the rows
+        for n in (sizes[0], 2 * sizes[0]):
+            make(n)()  # imports, look-up tables and compilers are not of the rows
         few, many = (work(make(n)) for n in sizes)
     return many / few
 
