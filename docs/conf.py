@@ -28,6 +28,7 @@ extensions = [
     "sphinx_copybutton",
     "reference",
     "trust",
+    "gallery_style",
 ]
 # Scripts and what they print are read by sphinx-gallery; its index of the guides is docs/guides.md.
 exclude_patterns = ["_build", "guides", "gallery", "auto_guides/index.rst"]

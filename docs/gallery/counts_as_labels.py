@@ -45,7 +45,7 @@ from calibkit import estimate
 platt = PlattCalibrator(scale="logit").fit(signal, fraction, sample_weight=n)
 p = platt.predict_proba(signal)[:, 1]
 counts = {"sample_weight": n, "weights": "frequency"}
-print(estimate("log_loss", fraction, p, **counts))
+print(estimate("log_loss", fraction, p, random_state=0, **counts))
 print(estimate("calibration_error", fraction, p, strategy="unique", random_state=0, **counts))
 
 # %%

@@ -68,7 +68,7 @@ for name, groups in {"no groups": None, "groups": person}.items():
 # the sample, get a weight that makes them half of it.
 
 share = answers["Gender"].map(answers["Gender"].value_counts(normalize=True)).astype(float)
-print(estimate("brier_score", y, p, groups=person, sample_weight=0.5 / share))
+print(estimate("brier_score", y, p, groups=person, sample_weight=0.5 / share, random_state=0))
 
 # %%
 # Chunks

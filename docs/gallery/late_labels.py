@@ -48,8 +48,8 @@ figure, ax = plt.subplots(figsize=(6.2, 3.4), layout="constrained")
 shown = slice(440, 560)
 ax.step(hours[shown], np.cumsum(waiting)[shown], color="#0072B2", where="post")
 ax.axvline(hours[500], color="#D55E00", ls="--")
-ax.text(hours[500], 5, " another process goes on", color="#D55E00")
-ax.set(xlabel="Date in 2013 (UTC)", ylabel="Forecasts that wait for a label", ylim=(0, None))
+ax.text(hours[500], 106, " another process goes on", color="#D55E00")
+ax.set(xlabel="Date in 2013 (UTC)", ylabel="Forecasts that wait for a label", ylim=(0, 115))
 ax.xaxis.set_major_formatter(DateFormatter("%b %d"))
 ax.xaxis.set_major_locator(DayLocator())
 
@@ -75,7 +75,7 @@ print(compare("log_loss", late, forecasts, time=leaves))
 # --------------------
 
 with Journal(path) as journal:
-    print(journal.n_rows, "rows, of which", journal.calibrator_.n_seen_, "have a label")
+    print(f"{journal.calibrator_.n_seen_:,.0f} labels so far")
 print(f"{path.stat().st_size / 1024:.0f} KB")
 
 # %%

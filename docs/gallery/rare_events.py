@@ -39,7 +39,7 @@ from calibkit import estimate
 
 for name in p:
     print(name, estimate("observed_expected_ratio", y_new, p[name], random_state=0), sep=": ")
-    print(name, estimate("log_loss", y_new, p[name]), sep=": ")
+    print(name, estimate("log_loss", y_new, p[name], random_state=0), sep=": ")
 
 # %%
 # Are the rows enough?

@@ -34,7 +34,7 @@ display = ReliabilityDisplay.from_predictions(
 from calibkit import estimate
 
 for name, p in forecasts.items():
-    print(name, estimate("brier_score", rain[future], p), sep=": ")
+    print(name, estimate("brier_score", rain[future], p, random_state=0), sep=": ")
     print(name, estimate("calibration_error", rain[future], p, strategy="unique", random_state=0))
 
 # %%

@@ -51,8 +51,8 @@ print(search.best_params_, f"log loss {-search.best_score_:.4f}")
 from calibkit import estimate
 
 p = search.predict_proba(X_new)[:, 1]
-print(estimate("log_loss", y_new, p))
-print(estimate("brier_skill_score", y_new, p))
+print(estimate("log_loss", y_new, p, random_state=0))
+print(estimate("brier_skill_score", y_new, p, random_state=0))
 print(estimate("calibration_error", y_new, p, random_state=0))
 
 # %%
