@@ -13,10 +13,13 @@ from calibkit._numerics.binning import (
     assign,
     auto_bins,
     mass_borders,
+    packed_sums,
     sort_by_score,
+    tied,
     uniform_borders,
     uniform_sums,
 )
+from calibkit._numerics.packed import packed
 from calibkit.metrics._binned import bin_sums
 
 
@@ -88,6 +91,42 @@ def test_packed_sort_is_a_sort(scores, seed):
     order = np.lexsort((y, p))
     np.testing.assert_array_equal(sorted_p, p[order])
     np.testing.assert_array_equal(sorted_y, y[order])
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 15, 600])
+@pytest.mark.parametrize("least", [0.0, 1e-300, 2.0**-30, 1e-9])
+def test_packed_rows_have_the_same_bins(n_bins, least):
+    """Borders and counts bit for bit, and the same ties, also of scores that nearly touch."""
+    rng = np.random.default_rng(n_bins)
+    p = np.concatenate((rng.random(20_000), least + rng.random(20_000) ** 20))
+    p = np.append(np.clip(p, 0.0, 1.0), [0.0, -0.0, 1.0, 5e-324])
+    y = (rng.random(len(p)) < p).astype(np.int8)
+    rows, (x, _, _) = packed(p, y), sort_by_score(p, y)
+    borders = mass_borders(x, None, n_bins)
+    np.testing.assert_array_equal(mass_borders(rows, None, n_bins), borders)
+    for side in ("left", "right"):
+        np.testing.assert_array_equal(rows.searchsorted(x, side), np.searchsorted(x, x, side))
+    bins = assign(p, borders)
+    sums = packed_sums(rows, borders)
+    np.testing.assert_array_equal(sums.n, np.bincount(bins, minlength=len(borders) + 1))
+    np.testing.assert_array_equal(sums.wy, np.bincount(bins, y, len(borders) + 1))
+    np.testing.assert_allclose(sums.wp, np.bincount(bins, p, len(borders) + 1), rtol=1e-12)
+
+
+@given(st.floats(0, 1), st.integers(0, 20))
+def test_packed_rows_have_the_same_ties(score, steps):
+    near = score
+    for _ in range(steps):
+        near = min(np.nextafter(near, 2), 1.0)
+    x = np.sort([score, near, 1.0, 0.0])
+    for scores in (x, x[:-1], x[1:], x[1:-1]):
+        rows = packed(scores, np.array([1, 0, 1, 0][: len(scores)], dtype=np.int8))
+        assert tied(rows) == tied(scores)
+
+
+def test_scores_outside_the_unit_interval_are_not_packed():
+    for bad in (-1e-300, 1.0 + 2.0**-52, np.nan, -np.inf):
+        assert packed(np.array([0.5, bad]), np.array([0, 1], dtype=np.int8)) is None
 
 
 def test_neighbouring_floats_are_different_scores():

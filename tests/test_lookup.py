@@ -10,6 +10,7 @@ from calibkit._numerics.binning import assign, distinct_values, mass_borders, un
 
 N = lookup._MANY
 
+RNG = np.random.default_rng(1)
 SPECIAL = [0.0, -0.0, 5e-324, 1e-310, 2.2e-308, 1e-300, 0.5, 1 - 2.0**-53, 1.0]
 
 LAWS = {
@@ -42,6 +43,9 @@ def test_table_equals_search(law, n_bins):
         probes = np.concatenate((x, around(borders)))
         expected = np.searchsorted(borders, probes, side="right")
         np.testing.assert_array_equal(assign(probes, borders), expected)
+        for values in (np.arange(len(borders) + 1.0), RNG.random((len(borders) + 1, 2))):
+            found = lookup.values_at(probes, borders, values)
+            np.testing.assert_array_equal(found, values[expected])
 
 
 @given(
@@ -65,7 +69,7 @@ def test_the_table_is_what_was_tested():
             steps = mass_borders(np.sort(law(np.random.default_rng(0))), None, n_bins)
             best = lookup._best_key(steps) if len(steps) else None
             found.add(None if best is None else best[0].__qualname__.partition(".")[0])
-    assert found == {"_linear_key", "_two_ended_key", None}
+    assert found == {"_unit_key", "_linear_key", "_two_ended_key", None}
 
 
 def test_few_rows_no_borders_and_other_types():

@@ -469,7 +469,11 @@ class BaseCalibrator(Hooks, ClassifierMixin, Traced, Snapshots, BaseEstimator):
     @final
     def _predict_scores(self, s: Scores) -> FloatArray:
         """Probabilities of every class for checked scores."""
-        q = self._calibrate(s)
+        return self._predict_columns(self._clipped(s))
+
+    def _predict_columns(self, s: Scores) -> FloatArray:
+        """Return all columns of :meth:`_predict`; a subclass may fill them at once."""
+        q = self._predict(s)
         if q.ndim == 2:
             return q
         out = np.empty((len(q), 2))

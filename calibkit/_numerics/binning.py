@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from .._typing import FloatArray, IntArray
 from .links import row_blocks
 from .lookup import count_at_or_below
+from .packed import Packed, packed
 
 #: More bins than this are a slip, and may not fit into memory.
 MOST_BINS = 1_000_000
@@ -147,20 +148,11 @@ def sort_by_score(
 ) -> tuple[FloatArray, IntArray, FloatArray | None]:
     """Rows in ascending order of the score: ``(p, y, w)``.
 
-    For scores in [0, 1] and labels 0/1 without weights, the bits of the score, moved up by one
-    place to make room for the label, sort in the order of the scores, so one ``np.sort`` of
-    integers (several times faster than ``np.argsort``) does it, and nothing is rounded.
+    Scores in [0, 1] and labels 0/1 without weights are sorted as :class:`Packed`, the others by
+    ``np.argsort``.
     """
-    if w is None and y.dtype.kind != "f" and len(p) and p.min() >= 0 and p.max() <= 1:
-        key = (p + 0.0).view(np.int64)  # + 0.0 turns -0.0, whose sign bit is set, into 0.0
-        key <<= 1
-        key |= y
-        key.sort()
-        labels = np.empty(len(key), dtype=np.int8)
-        for rows in row_blocks(len(key)):
-            np.bitwise_and(key[rows], 1, out=labels[rows], casting="unsafe")
-        key >>= 1
-        return key.view(np.float64), labels, None
+    if w is None and y.dtype.kind != "f" and len(p) and (rows := packed(p, y)) is not None:
+        return *rows.unpacked(), None
     order = np.argsort(p, kind="stable")
     return p[order], y[order], None if w is None else w[order]
 
@@ -199,7 +191,7 @@ _TWO_BITS = 2.0**-50
 _CLEAR = 2.0**-22
 
 
-def _size(x: FloatArray, x_sorted: FloatArray) -> FloatArray:
+def _size(x: FloatArray, x_sorted: FloatArray | Packed) -> FloatArray:
     """What the rounding of a score is relative to: for log-odds near 0 the terms of their sum."""
     least = 1e-290
     if x_sorted[0] < 0:
@@ -208,16 +200,20 @@ def _size(x: FloatArray, x_sorted: FloatArray) -> FloatArray:
     return np.abs(x) + least
 
 
-def _apart(x_sorted: FloatArray, rows: slice, rounding: float) -> NDArray[np.bool_]:
+def _apart(x_sorted: FloatArray | Packed, rows: slice, rounding: float) -> NDArray[np.bool_]:
     """Whether the scores after these rows differ from those of the rows by more than rounding."""
     left, right = x_sorted[rows], x_sorted[rows.start + 1 : rows.stop + 1]
     return right - left > rounding * _size(right, x_sorted)
 
 
-def tied(x_sorted: FloatArray) -> bool:
+def tied(x_sorted: FloatArray | Packed) -> bool:
     """Whether two of the sorted scores are equal but for their last two bits."""
-    blocks = row_blocks(len(x_sorted) - 1)
-    return not all(_apart(x_sorted, rows, _TWO_BITS).all() for rows in blocks)
+    for rows in row_blocks(len(x_sorted) - 1):
+        # Two of six passes are enough for most scores.
+        clear = isinstance(x_sorted, Packed) and x_sorted.clear(rows)
+        if not clear and not _apart(x_sorted, rows, _TWO_BITS).all():
+            return True
+    return False
 
 
 def tie_starts(x_sorted: FloatArray, rounding: float = _TWO_BITS) -> IntArray:
@@ -265,7 +261,9 @@ def sklearn_borders(
     return np.unique(np.nextafter(edges, np.inf))
 
 
-def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int) -> FloatArray:
+def mass_borders(
+    p_sorted: FloatArray | Packed, w_sorted: FloatArray | None, n_bins: int
+) -> FloatArray:
     """Inner borders of equal-mass bins of sorted scores; ties stay together.
 
     Bin j ends with the smallest score that has at least the share (j+1)/n_bins of the weight at
@@ -284,7 +282,7 @@ def mass_borders(p_sorted: FloatArray, w_sorted: FloatArray | None, n_bins: int)
         target = share * (cumulative[-1] / n_bins) * (1 - 1e-12)
         last = np.minimum(np.searchsorted(cumulative, target), n - 1)
     end = p_sorted[last]
-    after = np.searchsorted(p_sorted, end + ROUNDING * _size(end, p_sorted), side="right")
+    after = p_sorted.searchsorted(end + ROUNDING * _size(end, p_sorted), side="right")
     after = np.unique(after[after < n])
     return kept_clear(p_sorted[after], p_sorted[after - 1], p_sorted[after])
 
@@ -328,9 +326,25 @@ def sweep_borders(
     return best
 
 
-def bin_starts(p_sorted: FloatArray, borders: FloatArray) -> IntArray:
+def bin_starts(p_sorted: FloatArray | Packed, borders: FloatArray) -> IntArray:
     """Index of the first row of each bin of a sorted array; that of an empty bin is the next's."""
-    return np.concatenate(([0], np.searchsorted(p_sorted, borders, side="left")))
+    return np.concatenate(([0], p_sorted.searchsorted(borders, side="left")))
+
+
+def packed_sums(rows: Packed, borders: FloatArray) -> BinSums:
+    """Sums per bin of sorted rows with labels 0 and 1; with many bins, ``rows`` are used up."""
+    if len(borders) >= _FEW_BINS:
+        p, y = rows.unpacked()
+        return sorted_sums(p, None, None, y, borders)
+    starts = bin_starts(rows, borders)
+    ends = np.append(starts[1:], len(rows))
+    wp, wy = np.zeros(len(starts)), np.zeros(len(starts))
+    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        for block in row_blocks(end - start):
+            scores, labels = rows.sums(slice(start + block.start, start + block.stop))
+            wp[i] += scores
+            wy[i] += labels
+    return BinSums(ends - starts, (ends - starts).astype(np.float64), wp, wy)
 
 
 def sorted_sums(

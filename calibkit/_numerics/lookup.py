@@ -28,20 +28,38 @@ _MOST_CELLS = 1 << 16
 
 def count_at_or_below(x: FloatArray, steps: FloatArray) -> IntArray:
     """How many of the sorted steps are <= each number: ``searchsorted(steps, x, "right")``."""
-    best = _best_key(steps) if len(x) >= _MANY and len(steps) and x.dtype == np.float64 else None
-    if best is None:
-        return np.searchsorted(steps, x, side="right")
-    key, rounds = best
-    keys = key(steps)
-    table = np.searchsorted(keys, np.arange(keys[-1] + 1))
-    padded = np.append(steps, np.inf)
-    out = np.empty(len(x), dtype=np.intp)
-    for rows in row_blocks(len(x)):
-        index = table.take(key(x[rows]))
-        for _ in range(rounds):
-            index += x[rows] >= padded.take(index)
+    out = np.empty(x.shape, dtype=np.intp)
+    for rows, index in _counts(x, steps):
         out[rows] = index
     return out
+
+
+def values_at(x: FloatArray, steps: FloatArray, values: FloatArray) -> FloatArray:
+    """``values[count_at_or_below(x, steps)]``: of a step function, or rows of several."""
+    out = np.empty(x.shape + values.shape[1:])
+    for rows, index in _counts(x, steps):
+        # No index is clipped: with this mode NumPy writes to its place at once.
+        values.take(index, axis=0, out=out[rows], mode="clip")
+    return out
+
+
+def _counts(x: FloatArray, steps: FloatArray) -> Iterator[tuple[slice, IntArray]]:
+    """Blocks of rows, and the counts of their numbers."""
+    best = _best_key(steps) if len(x) >= _MANY and len(steps) and x.dtype == np.float64 else None
+    if best is None:
+        for rows in row_blocks(len(x)):
+            yield rows, np.searchsorted(steps, x[rows], side="right")
+        return
+    key, rounds = best
+    keys = key(steps)
+    table = np.searchsorted(keys, np.arange(keys[-1] + 2))
+    padded = np.append(steps, np.inf)
+    for rows in row_blocks(len(x)):
+        # Beyond the last step all cells are alike.
+        index = table.take(key(x[rows]), mode="clip")
+        for _ in range(rounds):
+            index += x[rows] >= padded.take(index)
+        yield rows, index
 
 
 def _best_key(steps: FloatArray) -> tuple[Key, int] | None:
@@ -61,6 +79,9 @@ def _best_key(steps: FloatArray) -> tuple[Key, int] | None:
 def _keys(steps: FloatArray) -> Iterator[Key]:
     """Keys to try, the cheapest first."""
     low, high = steps[0], steps[-1]
+    if low >= 0 and high <= 1:
+        for bits in (12, 14):
+            yield _unit_key(bits)
     with np.errstate(over="ignore", divide="ignore"):
         factors = [(size - 1) / (high - low) for size in (1 << 12, 1 << 14)]
     for factor in factors:
@@ -69,6 +90,21 @@ def _keys(steps: FloatArray) -> Iterator[Key]:
     if low >= 0 and high <= 1:
         for bits in (5, 7, 9):
             yield _two_ended_key(low, high, bits)
+
+
+def _unit_key(bits: int) -> Key:
+    """Cells of equal width on [0, 1]: the last bits of a sum that has no room for more."""
+    one = 2.0 ** (52 - bits)
+    first = np.array([one]).view(np.int64)[0]
+
+    def key(x: FloatArray) -> IntArray:
+        if x.min() < 0 or x.max() > 1:
+            x = np.clip(x, 0.0, 1.0)
+        keys = (x + one).view(np.int64)
+        keys -= first
+        return keys
+
+    return key
 
 
 def _linear_key(low: float, high: float, factor: float) -> Key:

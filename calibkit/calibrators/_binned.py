@@ -11,6 +11,7 @@ from .._core.errors import InputError
 from .._core.params import check_int
 from .._core.scores import Scores
 from .._numerics.binning import MOST_BINS, assign
+from .._numerics.lookup import values_at
 from .._typing import FloatArray, IntArray
 
 
@@ -45,7 +46,11 @@ class BinnedCalibrator(BaseCalibrator):
         return assign(self._binning_scores(s), self.borders_)
 
     def _predict(self, s: Scores) -> FloatArray:
-        return self.value_.take(self._bins(s))
+        return values_at(self._binning_scores(s), self.borders_, self.value_)
+
+    def _predict_columns(self, s: Scores) -> FloatArray:
+        both = np.column_stack((1.0 - self.value_, self.value_))
+        return values_at(self._binning_scores(s), self.borders_, both)
 
     def _n_outputs(self) -> int | None:
         return len(self.value_)

@@ -19,12 +19,14 @@ from .._numerics.binning import (
     auto_bins,
     distinct_values,
     mass_borders,
+    packed_sums,
     tied,
     trend,
     uniform_borders,
 )
 from .._numerics.exact import clopper_pearson
 from .._numerics.links import logit
+from .._numerics.packed import packed
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray, Scale
 from ._binned import BinnedCalibrator
@@ -227,18 +229,25 @@ of a new row's bin within 0.0157 (4000 or more rows per bin).
             edges = uniform_borders(n_bins)
             self.borders_ = edges if s.scale == "probability" else logit(edges)
             self.tied_ = False
+        elif w is None and (rows := packed(s.values, y)) is not None:
+            self.borders_ = mass_borders(rows, None, n_bins)
+            self.tied_ = tied(rows)
+            sums = packed_sums(rows, self.borders_)
+            self._fill(sums.w, sums.wy, float(len(y)))
+            return
         else:
             order = None if w is None else np.argsort(s.values)
             x = np.sort(s.values) if order is None else s.values[order]
             self.borders_ = mass_borders(x, None if w is None else w[order], n_bins)
             self.tied_ = tied(x)
-        self._fill(self._bins(s), y, w)
-
-    def _fill(self, bins: IntArray, y: IntArray, w: FloatArray | None) -> None:
-        n_bins = len(self.borders_) + 1
-        self.count_ = np.bincount(bins, w, minlength=n_bins).astype(np.float64)
+        bins, n_bins = self._bins(s), len(self.borders_) + 1
+        count = np.bincount(bins, w, minlength=n_bins).astype(np.float64)
         events = np.bincount(bins, y if w is None else w * y, minlength=n_bins)
-        self.events_ = events.astype(np.float64)
+        self._fill(count, events.astype(np.float64), row_count(w, len(y)))
+
+    def _fill(self, count: FloatArray, events: FloatArray, n_rows: float) -> None:
+        n_bins = len(count)
+        self.count_, self.events_ = count, events
         self.border_rows_ = np.zeros(n_bins)
         if self.strategy == "quantile":
             self.border_rows_[1:] = 1.0
@@ -247,7 +256,7 @@ of a new row's bin within 0.0157 (4000 or more rows per bin).
         rows = self.count_[filled] + self.smoothing
         value[filled] = (self.events_[filled] + self.smoothing / 2.0) / rows
         self.value_ = distinct_values(value)
-        if trend(self.count_, self.events_, row_count(w, len(y))) < -2.0:  # beyond chance
+        if trend(self.count_, self.events_, n_rows) < -2.0:  # beyond chance
             warn_of_reversal("the values of the bins decrease", follows=True)
 
     def certify_bins(self, level: float = 0.9) -> BinsCertificate:

@@ -16,6 +16,7 @@ from .._numerics.binning import (
     Squares,
     bin_starts,
     mass_borders,
+    packed_sums,
     sort_by_score,
     sorted_sums,
     uniform_borders,
@@ -23,6 +24,7 @@ from .._numerics.binning import (
     uniform_sums,
 )
 from .._numerics.debias import NOISES, absolute_error, merge_small, merged_starts, squared_error
+from .._numerics.packed import packed
 from .._typing import Bins, Debias, FloatArray, Kind, Norm, Strategy, Weights
 from ._spec import Kernel, Metric
 from ._table import ScoreTable, validate_given
@@ -53,6 +55,10 @@ def bin_sums(rows: Binary, strategy: str, n_bins: int | str, *, squares: bool = 
     fractional = rows.y.dtype.kind == "f"
     if strategy == "uniform" and not squares and not fractional:
         return uniform_sums(rows.p, rows.y, rows.w, n_bins, uniform_borders(n_bins))
+    if rows.w is None and not squares and not fractional:
+        together = packed(rows.p, rows.y)
+        assert together is not None  # probabilities lie in [0, 1]
+        return packed_sums(together, mass_borders(together, None, n_bins))
     p, y, w = sort_by_score(rows.p, rows.y, rows.w)
     borders = uniform_borders(n_bins) if strategy == "uniform" else mass_borders(p, w, n_bins)
     wy = y if w is None else w * y
