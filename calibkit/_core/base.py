@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._numerics.links import largest
+from .._numerics.links import largest, two_columns
 from .._typing import FloatArray, IntArray, Scale, Self
 from .arrays import is_dask, predicted
 from .certification import Certificate, Settings, certify_rows
@@ -474,12 +474,7 @@ class BaseCalibrator(Hooks, ClassifierMixin, Traced, Snapshots, BaseEstimator):
     def _predict_columns(self, s: Scores) -> FloatArray:
         """Return all columns of :meth:`_predict`; a subclass may fill them at once."""
         q = self._predict(s)
-        if q.ndim == 2:
-            return q
-        out = np.empty((len(q), 2))
-        np.subtract(1.0, q, out=out[:, 0])
-        out[:, 1] = q
-        return out
+        return q if q.ndim == 2 else two_columns(q)
 
     def _ensure_fitted(self) -> None:
         check_is_fitted(self, "classes_")

@@ -11,6 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from .._numerics.links import row_blocks
 from .._typing import IntArray
 from .arrays import on_host
 from .errors import InputError, caller
@@ -179,8 +180,8 @@ def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
         return distinct, labels.view(np.int8) if len(distinct) == 2 else np.zeros(
             len(labels), np.int8
         )
-    if np.bitwise_or.reduce(labels) == 1 and np.bitwise_and.reduce(labels) == 0:
-        return np.array([0, 1], dtype=labels.dtype), labels.astype(np.int8)
+    if (binary := _zeros_and_ones(labels)) is not None:
+        return np.array([0, 1], dtype=labels.dtype), binary
     low, high = int(labels.min()), int(labels.max())
     if high - low > max(1024, len(labels)) or max(-low, high) >= 2**62:
         return np.unique(labels, return_inverse=True)
@@ -189,6 +190,20 @@ def _integer_codes(labels: np.ndarray) -> tuple[np.ndarray, IntArray]:
     codes = (np.cumsum(present) - 1)[shifted]
     classes = (np.flatnonzero(present) + low).astype(labels.dtype)
     return classes, codes.astype(np.int8) if len(classes) == 2 else codes
+
+
+def _zeros_and_ones(labels: IntArray) -> IntArray | None:
+    """Integers of which some are 0, some are 1 and none is another, in a byte each."""
+    codes = np.empty(len(labels), dtype=np.int8)
+    some, every = 0, 1
+    for rows in row_blocks(len(labels)):
+        part = labels[rows]
+        some |= int(np.bitwise_or.reduce(part))
+        every &= int(np.bitwise_and.reduce(part))
+        if some not in (0, 1):
+            return None
+        codes[rows] = part
+    return codes if some == 1 and every == 0 else None
 
 
 def _refuse_continuous(name: str, labels: np.ndarray) -> None:

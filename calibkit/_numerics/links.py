@@ -18,6 +18,15 @@ def row_blocks(n_rows: int, n_columns: int = 1) -> list[slice]:
     return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
 
 
+def two_columns(q: FloatArray) -> FloatArray:
+    """Probabilities of both classes, from those of the larger one."""
+    out = np.empty((len(q), 2))
+    for rows in row_blocks(len(q)):
+        np.subtract(1.0, q[rows], out=out[rows, 0])
+        out[rows, 1] = q[rows]
+    return out
+
+
 def logit(p: FloatArray) -> FloatArray:
     """Log-odds of probabilities strictly inside (0, 1)."""
     return np.log(p / (1.0 - p))

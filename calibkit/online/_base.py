@@ -16,6 +16,7 @@ from .._core.params import check_int, with_hints
 from .._core.printed import few, spelled
 from .._core.saved import check_forecast
 from .._core.scores import Scores
+from .._numerics.links import two_columns
 from .._typing import FloatArray, IntArray, Scale, Self
 from ._pending import Labeled, LateLabels, Pending, validate_ids
 from ._stream_labels import known_classes, no_label_yet, validate_stream
@@ -85,7 +86,7 @@ class SteppingCalibrator(BaseCalibrator):
 
     def _columns(self, q: FloatArray) -> FloatArray:
         """Return forecasts with one column per class."""
-        return q if q.ndim == 2 else np.column_stack((1.0 - q, q))
+        return q if q.ndim == 2 else two_columns(q)
 
     def _bounds(self) -> list[tuple[float, float]]:
         """Return the allowed range of each pending feature, to check those of a file."""
@@ -186,9 +187,10 @@ class SteppingCalibrator(BaseCalibrator):
 
     def _code(self, y: Any) -> float | None:
         """Return the code of a label of two classes, or None if the label needs the full checks."""
-        if not hasattr(self, "classes_") or len(self.classes_) != 2:
+        classes = self.__dict__.get("classes_")
+        if classes is None or len(classes) != 2:
             return None
-        no, yes = self.classes_.tolist()
+        no, yes = classes.tolist()
         try:
             return 1.0 if y == yes else 0.0 if y == no else None
         except (TypeError, ValueError):  # NA of pandas, or an array

@@ -38,7 +38,8 @@ class UnsureCalibrator(OnlineCalibrator):
     eps: float | Literal["auto"]
 
     def _columns(self, q: FloatArray) -> FloatArray:
-        return self._unsure(super()._columns(q))
+        # The limits are symmetric: 1 - q needs no second look.
+        return super()._columns(self._unsure(q))
 
     def _predict(self, s: Scores) -> FloatArray:
         return self._unsure(super()._predict(s))

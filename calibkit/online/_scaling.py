@@ -10,13 +10,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from .._core.inputs import LARGEST_LOGIT
 from .._core.scores import SATURATED, Scores
 from .._numerics.links import expit
 from .._numerics.ons import beta_stream, platt_stream
 from .._typing import FloatArray, Scale
 from ._base import OnlineCalibrator
 from ._newton import NewtonCalibrator
-from ._resolution import LIMIT, SUREST, within, within_so_far
+from ._resolution import LIMIT, NEAREST, SUREST, within, within_so_far
+
+_LEAST, _MOST = SUREST
+_array = np.array
 
 
 class OnlinePlattCalibrator(NewtonCalibrator):
@@ -143,7 +147,7 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         nearest = self._nearest()
         z = replace(s, clip=(nearest, nearest)).logits()
         if s.scale == "logit":
-            limit = log((1.0 - nearest) / nearest)
+            limit = _limit(nearest)
             z = np.clip(z, -limit, limit)
         return z[:, None]
 
@@ -170,51 +174,70 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         if "_kept" in state or "classes_" not in state:  # an update is running, or not started
             return super().predict_proba_one(x)
         a, b = state["theta_"].tolist()
-        z, (low, high) = self._log_odds(x), state["met_"].tolist()
-        if not low <= z <= high and self._is_resolving():
-            z = float(within(np.array([z]), state["met_"])[0])
+        z, auto = self._log_odds(x), self.eps == "auto"
+        if auto and self.scale == "probability":
+            low, high = state["met_"].tolist()
+            if not low <= z <= high:
+                z = float(within(np.array([z]), state["met_"])[0])
         t = a * z + b
         q = 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
-        return min(max(q, SUREST[0]), SUREST[1]) if self.eps == "auto" else q
+        if _LEAST <= q <= _MOST or not auto:
+            return q
+        return _LEAST if q < _LEAST else _MOST
 
     def learn_one(self, x: float, y: Any) -> OnlineCalibrator:
         code = self._code(y)
         if code is None:
             return super().learn_one(x, y)
+        state = self.__dict__
         # Only what the steps use: checking every parameter would take as long as a step.
         used = self.gamma, self.prior_strength, self.radius, self.discount, self.eps, self.scale
         if used != self._checked:
             with self._unchanged_on_error():
                 self._check_changes()
                 self._log_odds(x)  # raises if the score is invalid
-            self._checked, self._numbers = used, self._settings()
-        theta, factor, met = self.theta_.tolist(), self.factor_.tolist(), self.met_
-        z, (low, high) = [self._log_odds(x)], met.tolist()
-        if not low <= z[0] <= high and self._is_resolving():
-            read, met = within_so_far(np.array(z), np.array([code]), met)
-            z = read.tolist()
-        self._step(z, [code], [0.0], theta, factor, *self._numbers)
+            self._checked, self._numbers = used, (*self._settings(), self._is_resolving())
+            state = self.__dict__
+        gamma, strength, radius, discount, resolving = self._numbers
+        theta, factor, met = state["theta_"].tolist(), state["factor_"].tolist(), state["met_"]
+        z = [self._log_odds(x)]
+        if resolving:
+            low, high = met.tolist()
+            if not low <= z[0] <= high:
+                read, met = within_so_far(np.array(z), np.array([code]), met)
+                z = read.tolist()
+        self._step(z, [code], z, theta, factor, gamma, strength, radius, discount)
         # In one step: other threads may predict meanwhile.
-        self.__dict__.update(
-            theta_=np.array(theta), factor_=np.array(factor), met_=met, n_seen_=self.n_seen_ + 1.0
+        state.update(
+            theta_=_array(theta), factor_=_array(factor), met_=met, n_seen_=state["n_seen_"] + 1.0
         )
         return self
 
     _step = staticmethod(platt_stream.source)  # type: ignore[attr-defined]
-    _numbers: tuple[float, float, float, float]
+    _numbers: tuple[float, float, float, float, bool]
 
     def _log_odds(self, x: float) -> float:
         """Return the log-odds of one score, with the same bits as for an array."""
-        if self.scale != "probability" or type(x) is not float or not 0.0 <= x <= 1.0:
-            return float(self._features(self._one(x))[0, 0])
-        eps = self.eps
-        return _log_odds(x, SATURATED if eps == "auto" else eps)
+        if type(x) is float:
+            eps, scale = self.eps, self.scale
+            if scale == "probability" and 0.0 <= x <= 1.0:
+                return _log_odds(x, SATURATED if eps == "auto" else eps)
+            if scale == "logit" and -LARGEST_LOGIT <= x <= LARGEST_LOGIT:
+                limit = _limit(NEAREST if eps == "auto" else eps)
+                return x if -limit <= x <= limit else limit if x > 0.0 else -limit
+        return float(self._features(self._one(x))[0, 0])
 
 
 @lru_cache(maxsize=64)  # a forecast and its label use the same score
 def _log_odds(x: float, eps: float) -> float:
-    p = min(max(x, eps), 1.0 - eps)
+    p = x if eps <= x <= 1.0 - eps else eps if x < eps else 1.0 - eps
     return float(np.log(p / (1.0 - p)))
+
+
+@lru_cache(maxsize=64)
+def _limit(nearest: float) -> float:
+    """Return the largest log-odds, of a score this near to 1."""
+    return log((1.0 - nearest) / nearest)
 
 
 class OnlineBetaCalibrator(NewtonCalibrator):

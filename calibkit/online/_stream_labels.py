@@ -58,17 +58,20 @@ def validate_stream_labels(
         labels, missing = labels[:, 0], missing[:, 0]
     if labels.ndim != 1:
         raise InputError(f"y has shape {labels.shape}; expected one label per row, of shape (n,).")
-    codes = np.full(labels.shape, np.nan)
     if missing.all():  # no rows at all included
-        return classes, codes
+        return classes, np.full(labels.shape, np.nan)
+    whole = not missing.any()
     try:
-        distinct, known = validate_labels(labels[~missing], classes=classes)
+        distinct, known = validate_labels(labels if whole else labels[~missing], classes=classes)
     except ValueError:
         if classes is not None:
             _refuse_other_type(labels[~missing].tolist(), classes.tolist())
         raise
     if classes is None and len(distinct) == 1:
         distinct, known = _one_class(distinct, known)
+    if whole:
+        return distinct, known.astype(np.float64)
+    codes = np.full(labels.shape, np.nan)
     codes[~missing] = known
     return distinct, codes
 
