@@ -43,6 +43,8 @@ N_BINS = 15
 #: Rows fitted, and as many predicted, by binning calibrators; numbers of their bins.
 BINNING_ROWS = 1_000_000
 BINNING_BINS = (15, 100)
+#: Rows of a stream, and of one that is passed row by row.
+ONLINE_ROWS, ONE_ROW_ROWS = 1_000_000, 20_000
 DEBIASED_ROWS = (100_000, 1_000_000)
 INTERVAL_ROWS = 100_000
 
@@ -85,6 +87,9 @@ ECE_OWN = 1e-12
 #: the exact equal-mass binning.
 BINNING_TOLERANCES = (0.01,)
 BINNING_OWN = 1e-6
+#: Difference of the log loss to that of the whole stream in one call; river makes other steps.
+ONLINE_TOLERANCES = (0.05,)
+ONLINE_OWN = 1e-12
 #: Borders may differ by a row, and the l1 peers draw at random (standard error 4e-5 at 10^5 rows).
 DEBIASED_TOLERANCES = {"l1": (2e-4,), "l2": (1e-4,)}
 DEBIASED_OWN = 1e-12
@@ -118,6 +123,8 @@ HISTOGRAM_PEER = (3.5, 3.5)
 SCALING_BINNING_PEER = (8.0, 8.0)
 #: By norm, per number of rows as in DEBIASED_ROWS; None: no goal.
 DEBIASED_PEER = {"l1": (None, 80.0), "l2": (None, 4.0)}
+#: The floor is the loop itself, compiled if Numba is installed.
+ONLINE_FLOOR, ONE_ROW_PEER = 1.5, 1.0
 INTERVAL_PEER = 100.0
 ECE_UNIFORM_FLOOR, ECE_UNIFORM_PEER = 2.0, 1.0
 ECE_QUANTILE_FLOOR, ECE_QUANTILE_PEER = 2.0, 6.0

@@ -18,6 +18,7 @@ from tasks_binning import BINNING_TASKS
 from tasks_debiased import DEBIASED_TASKS
 from tasks_fit import FIT_TASKS
 from tasks_metrics import METRIC_TASKS
+from tasks_online import ONLINE_TASKS
 
 from calibkit._registry import make_calibrator, names_without, needs_calibrator
 
@@ -103,6 +104,7 @@ TASKS: dict[str, Task] = {
         *BINNING_TASKS,
         *METRIC_TASKS,
         *DEBIASED_TASKS,
+        *ONLINE_TASKS,
         *map(_predict_task, names_without("lift", "borrows")),
         _import_task(),
     ]
