@@ -192,6 +192,10 @@ def test_labels_weights_and_groups_of_other_types():
         ScoreTable.from_dask(parts, **TOLD, weight="w", by=None),
         ScoreTable.from_arrays(nullable.y.tolist(), frame.p, frame.w),
     )
+    numbered = dd.from_pandas(frame.rename(columns={"y": 0, "p": 1}), npartitions=2)
+    assert ScoreTable.from_dask(numbered, label=0, score=1, pos_label="yes").n_rows == 4
+    with pytest.raises(InputError, match="label=7: no such column; expected one of 0, 1, w, g"):
+        ScoreTable.from_dask(numbered, label=7, score=1)
     empty = parts[parts.p < 0.3]  # partitions without rows
     assert ScoreTable.from_dask(empty, **TOLD).n_rows == 2
 

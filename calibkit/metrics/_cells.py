@@ -57,7 +57,7 @@ class Columns(NamedTuple):
                 if name not in names:
                     raise InputError(
                         f"{option}={spelled(name)}: no such column; expected one of "
-                        f"{listed(names)}."
+                        f"{listed([str(n) for n in names])}."
                     )
 
 

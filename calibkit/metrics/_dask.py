@@ -194,7 +194,7 @@ class _Plan(NamedTuple):
         except (InputError, InputTypeError) as error:
             text = message_of(error)
             if self.columns.weight is not None:
-                text = text.replace("sample_weight", quoted(self.columns.weight))
+                text = text.replace("sample_weight", _said(self.columns.weight))
             raise type(error)(f"partition {number}: {text}", place=error.place) from None
 
     def _part(self, rows: Any, number: int) -> _Sums:
@@ -202,11 +202,11 @@ class _Plan(NamedTuple):
         n = len(rows[label])
         if n == 0 or (weight is not None and _all_zero(rows[weight])):
             return _Sums({}, {})
-        distinct, codes = validate_labels(rows[label], name=quoted(label))
+        distinct, codes = validate_labels(rows[label], name=_said(label))
         if self.pos_label is None:
-            refuse_unclear(distinct.tolist(), f"{quoted(label)} holds")
-        _, y = binary_codes(distinct, codes, self.pos_label, quoted(label))
-        p = validate_scores(rows[score], scale="probability", name=quoted(score)).values
+            refuse_unclear(distinct.tolist(), f"{_said(label)} holds")
+        _, y = binary_codes(distinct, codes, self.pos_label, _said(label))
+        p = validate_scores(rows[score], scale="probability", name=_said(score)).values
         w = None if weight is None else positive_weights(rows[weight], n)
         w = checked_counts(y, w) if self.counts else w
         kept = None if w is None or w.all() else w > 0.0
@@ -221,7 +221,7 @@ class _Plan(NamedTuple):
     def check_labels(self, labels: dict[Any, int]) -> None:
         """Raise unless the labels of several partitions say which of them is the event."""
         last = max(labels, key=labels.__getitem__, default=None)
-        name = quoted(self.columns.label)
+        name = _said(self.columns.label)
         try:
             if self.pos_label is None:
                 so_far = f"{name} holds {spelled(last)}, and the partitions so far hold"
@@ -316,6 +316,11 @@ def _in_tree(plan: _Plan, parts: list[Any]) -> Any:
     return parts[0]
 
 
+def _said(name: Any) -> str:
+    """The name of a column, which may be a number in pandas, as it stands in a message."""
+    return quoted(str(name))
+
+
 def _all_zero(weights: Any) -> bool:
     zero = np.asarray(weights == 0)
     return zero.dtype == bool and bool(zero.all())
@@ -330,7 +335,7 @@ def _split(rows: Any, by: list[str], n: int) -> Iterator[tuple[tuple[Any, ...], 
     for name, bad in groups.isna().sum().items():
         if bad:
             raise InputError(
-                f"{quoted(name)} is missing (None or NaN) in {bad:,} rows; expected a value in "
+                f"{_said(name)} is missing (None or NaN) in {bad:,} rows; expected a value in "
                 "every row. Leave these rows out before: frame.dropna(subset=...)."
             )
     codes = groups.groupby(by, sort=False, observed=True).ngroup().to_numpy()
