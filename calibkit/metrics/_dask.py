@@ -169,7 +169,9 @@ class _Plan(NamedTuple):
         label, score, weight, by = self.columns
         names = dict.fromkeys(n for n in (label, score, weight, *by) if n is not None)
         told = {"meta": ("sums", "object"), "enforce_metadata": False}
-        return frame[list(names)].map_partitions(self._partition, **told).to_delayed()
+        if not set(frame.columns) <= set(names):  # to select all of them would copy the rows
+            frame = frame[list(names)]
+        return frame.map_partitions(self._partition, **told).to_delayed()
 
     def blocks(self, arrays: dict[str, Any]) -> list[Any]:
         """The sums of each block of arrays, to be computed."""
