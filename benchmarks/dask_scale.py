@@ -5,9 +5,8 @@ less that of a run which only makes the rows; beside it stands that of the clien
 scheduler, which are one process.
 
 python benchmarks/dask_scale.py --killed            # one worker is killed: its log, the same table
-python benchmarks/dask_scale.py                     # 10^6 and 10^7 rows, and the plain call
-python benchmarks/dask_scale.py --most 100000000    # up to 10^8 rows
-python benchmarks/dask_scale.py --save              # writes benchmarks/dask_scale.json, too
+python benchmarks/dask_scale.py --save              # all, 10^6 and 10^7 rows, to dask_scale.json
+python benchmarks/dask_scale.py --only curve --rows 100000000 --save      # 10^8 rows, beside them
 """
 
 from __future__ import annotations
@@ -156,7 +155,6 @@ def curve(rows: int) -> dict[str, Any]:
         making = seconds(client, lambda: frame.map_partitions(len).sum().compute())
         both = seconds(client, lambda: ScoreTable.from_dask(frame, **TOLD))
         return {
-            "rows": rows,
             "task_ns_per_row": (both[0] - making[0]) / rows * 1e9,
             "worker_ns_per_row": (both[1] - making[1]) / rows * 1e9,
             "making_task_ns_per_row": making[0] / rows * 1e9,
@@ -165,6 +163,15 @@ def curve(rows: int) -> dict[str, Any]:
             "worker_peak_mb": max(client.run(peak_megabytes).values()),
             "worker_idle_mb": idle,
         }
+
+
+def many_partitions(parts: int = 1000, rows: int = 1000) -> dict[str, Any]:
+    """CPU time of the client and the scheduler by partition, of many small ones."""
+    with cluster() as client:
+        ScoreTable.from_dask(frame_of(8, rows), **TOLD)
+        spent = seconds(client, lambda: ScoreTable.from_dask(frame_of(parts, rows), **TOLD))
+    ms = dict(zip(("tasks", "workers", "client"), (spent / parts * 1e3).tolist(), strict=False))
+    return {"partitions": parts, "rows": rows, "ms_per_partition": ms}
 
 
 def against_plain(rows: int) -> dict[str, Any]:
@@ -227,20 +234,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--killed", action="store_true", help="kill a worker instead")
-    parser.add_argument("--most", type=int, default=10_000_000, help="largest number of rows")
-    parser.add_argument("--save", action="store_true", help="write the JSON file")
+    parser.add_argument("--rows", type=int, nargs="*", default=[10**6, 10**7])
+    parser.add_argument("--only", choices=["curve", "partitions", "plain"])
+    parser.add_argument("--save", action="store_true", help="write dask_scale.json")
     given = parser.parse_args()
     if given.killed:
         sys.exit(not killed())
-    sizes = [n for n in (10**6, 10**7, 10**8, 10**9) if n <= given.most]
-    found: dict[str, Any] = {**machine(), "bytes_of_a_partition": sum_bytes(), "curve": []}
-    for rows in sizes:
-        found["curve"].append(curve(rows))
-        print(json.dumps(found["curve"][-1], indent=1), flush=True)
-    found["against_plain"] = against_plain(min(10**7, given.most))
-    print(json.dumps({k: v for k, v in found.items() if k != "curve"}, indent=1))
+    path = Path(__file__).with_suffix(".json")
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"curve": {}}
+    found.update(machine(), bytes_of_a_partition=sum_bytes())
+    if given.only in (None, "curve"):
+        found["curve"].update({f"{rows:,}": curve(rows) for rows in given.rows})
+    if given.only in (None, "partitions"):
+        found["many_partitions"] = many_partitions()
+    if given.only in (None, "plain"):
+        found["against_plain"] = against_plain(10**7)
+    text = json.dumps(found, indent=1)
+    print(text)
     if given.save:
-        Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        path.write_text(text + "\n")
 
 
 if __name__ == "__main__":
