@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 import calibkit
-from calibkit import BetaCalibrator, PlattCalibrator
+from calibkit import BetaCalibrator, PlattCalibrator, TemperatureCalibrator
 from calibkit._core import partitions
 from calibkit._core.labels import SOFT
 from calibkit._registry import CALIBRATORS
@@ -111,6 +111,57 @@ def test_the_same_fit(example, name):
     np.testing.assert_allclose(parted.predict_proba(p), plain.predict_proba(p), atol=1e-12)
 
 
+def classes_case(name):
+    """Scores of K classes, labels, weights and the settings of the calibrator."""
+    rng = np.random.default_rng(3)
+    n, k = (900, 3) if name == "few" else (45_000, 4)
+    z = rng.normal(size=(n, k))
+    y = (z + rng.gumbel(size=(n, k))).argmax(axis=1)
+    x, w, settings = 2 * z, None, {"scale": "logit"}
+    if name == "weights":
+        w = rng.integers(0, 3, n) * 1.5
+    elif name == "float32":
+        x = x.astype(np.float32)
+    elif name == "separated":
+        y = x.argmax(axis=1)
+    elif name == "missing":
+        y[y == 2] = 0
+        settings["classes"] = [0, 1, 2, 3]
+    elif name == "probabilities":
+        x, settings = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True), {}
+        x[rng.random(n) < 0.05] = np.eye(k)[1]
+    elif name == "rounded":
+        x, settings = (np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)).round(3), {}
+    elif name == "masked":
+        x[:, 3] = -1e9
+        y[y == 3] = 0
+        settings["classes"] = [0, 1, 2, 3]
+    return x, y, w, settings
+
+
+CLASSES = [
+    "few", "plain", "weights", "float32", "separated", "missing", "probabilities", "rounded",
+    "masked",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*were divided by their sums")
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("example", MULTI, ids=name_of)
+def test_the_same_fit_of_many_classes(example, name):
+    x, y, w, settings = classes_case(name)
+    cal = clone(example).set_params(**settings)
+    plain, said = told(clone(cal), x, y, w)
+    parted, said_too = told(clone(cal), split(x), split(y), None if w is None else split(w))
+    rtol = 1e-9 if name == "float32" else 1e-12
+    assert_same(plain, parted, rtol)
+    assert {kind for kind, _ in said} == {kind for kind, _ in said_too}
+    proba = parted.predict_proba(split(x))
+    assert proba.shape == (len(y), 4 - (name == "few"))
+    np.testing.assert_array_equal(proba.compute(), parted.predict_proba(x))
+    np.testing.assert_array_equal(parted.predict(split(x)).compute(), parted.predict(x))
+
+
 @pytest.mark.parametrize("scale", ["probability", "logit"])
 def test_eps_and_scales(scale):
     p, y, _ = case("ends")
@@ -157,12 +208,15 @@ class count_tasks(dask.callbacks.Callback):
         self.n += 1
 
 
-@pytest.mark.parametrize("example", [PlattCalibrator(), BetaCalibrator()], ids=name_of)
-def test_few_passes(example):
+@pytest.mark.parametrize(
+    ("example", "most"),
+    [(PlattCalibrator(), 8), (BetaCalibrator(), 8), (TemperatureCalibrator(), 14)],
+)
+def test_few_passes(example, most):
     p, y, _ = case("plain")
     with count_tasks() as passes:
         clone(example).fit(split(p), split(y))
-    assert passes.graphs <= 8
+    assert passes.graphs <= most
 
 
 @pytest.mark.parametrize("labels", [False, True])

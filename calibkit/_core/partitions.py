@@ -32,7 +32,7 @@ from .warnings import counted, kept_back, silent, warn
 
 #: Calibrators whose ``fit`` takes Dask collections; a test compares.
 FITTED = (
-    "PlattCalibrator", "BetaCalibrator",
+    "PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator",
 )  # fmt: skip
 #: Results that are added up at once.
 _FAN_IN = 16

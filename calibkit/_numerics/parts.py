@@ -19,6 +19,9 @@ class Parts(Protocol):
     def ends(self) -> Any:
         """The first row, and for two classes the smallest and largest scores of each class."""
 
+    def each(self, function: Callable[..., Any], *args: Any) -> list[Any]:
+        """What it returns for the rows of each part, the place of the first, and the arguments."""
+
     def total(self, function: Callable[..., Any], *args: Any) -> Any:
         """Sums over all parts of the tuple of numbers or arrays that it returns."""
 

@@ -7,12 +7,18 @@ from typing import ClassVar
 import numpy as np
 
 from .._core.base import StateKind
+from .._core.partitions import Partitions
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal, warn_of_separation
 from .._numerics.links import expit, row_blocks
-from .._numerics.temperature import fit_temperature, label_wins
-from .._numerics.weights import row_count
+from .._numerics.temperature import (
+    LogitBlocks,
+    LogitRows,
+    LogitView,
+    PartedLogits,
+    fit_temperature,
+)
 from .._typing import FloatArray, IntArray
 from ._log_odds import LogOddsCalibrator
 
@@ -97,18 +103,20 @@ class TemperatureCalibrator(LogOddsCalibrator):
     )
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
+        self._solve(LogitRows(_logits(s), y, w, s.n_classes), s)
 
-        def logits(rows: slice) -> FloatArray:
-            z = s[rows].logits()
-            return np.column_stack((np.zeros(len(z)), z)) if z.ndim == 1 else z
+    def _fit_parts(self, parts: Partitions) -> None:
+        self._solve(PartedLogits(parts, LogitView(_logits)), parts.ends.scores)
 
+    def _solve(self, data: LogitRows, s: Scores) -> None:
+        """Fit to the rows; s are their scores, or the first and the extreme ones."""
         k, smoothing, coldest = s.n_classes, 0.0, 0.0
-        if label_wins(logits, y, row_blocks(len(s), k)):
+        if data.label_wins():
             warn_of_separation()
-            smoothing = k / (row_count(w, len(s)) + k)
+            smoothing = k / (data.row_count() + k)
             if s.scale == "probability" and k > 2:  # one class at 1, the others clipped
                 coldest = -np.log(s.clip[0]) / _FAR
-        fit = fit_temperature(logits, y, w, k, smoothing=smoothing)
+        fit = fit_temperature(data, smoothing=smoothing)
         self.temperature_ = max(1.0 / fit.beta, coldest, _COLDEST)
         self.converged_ = fit.converged and fit.bound is None
         varied = s.values.ndim == 2 or s.values.min() < s.values.max()
@@ -134,3 +142,11 @@ class TemperatureCalibrator(LogOddsCalibrator):
         super()._check_state()
         if not self.temperature_ > 0:
             raise ValueError(f"temperature_={spelled(self.temperature_)}; expected T > 0")
+
+
+def _logits(s: Scores) -> LogitBlocks:
+    def logits(rows: slice) -> FloatArray:
+        z = s[rows].logits()
+        return np.column_stack((np.zeros(len(z)), z)) if z.ndim == 1 else z
+
+    return logits
