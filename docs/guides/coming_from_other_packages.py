@@ -2,9 +2,10 @@
 Coming from other packages: the calls, and why the numbers differ
 =================================================================
 
-The table says which call of calibkit does what you know from another package. Then the page answers
-a question that comes with every change of packages: why is the ECE not the same? It computes the
-ECE of one model as seven packages define it, and explains each difference to the last digit.
+The table says which call of calibkit does what you know from another package.
+Then the page answers a question that comes with every change of packages: why
+is the ECE not the same? It computes the ECE of one model as seven packages
+define it, and explains each difference to the last digit.
 """
 
 # %%
@@ -76,7 +77,11 @@ from calibkit import (
 
 X, y = load_breast_cancer(return_X_y=True)
 X, X_new, y, y_new = train_test_split(X, y, test_size=0.5, random_state=0)
-p = RandomForestClassifier(20, random_state=0).fit(X, y).predict_proba(X_new)[:, 1]
+p = (
+    RandomForestClassifier(20, random_state=0)
+    .fit(X, y)
+    .predict_proba(X_new)[:, 1]
+)
 y = y_new
 
 # %%
@@ -87,14 +92,24 @@ y = y_new
 
 def ece(n_bins, closed="left", borders="exact", own_bin=False):
     """The ECE of p and y by these rules; own_bin is one for probabilities at the closed end."""
-    if borders == "divided":  # the whole part of p / width, which rounding may lower
+    if (
+        borders == "divided"
+    ):  # the whole part of p / width, which rounding may lower
         row = (p / (1 / n_bins)).astype(int)
     else:
         exact = np.arange(n_bins + 1) / n_bins
-        edges = np.linspace(0, 1, n_bins + 1) if borders == "linspace" else exact
-        row = np.digitize(p, edges, right=closed == "right") - (closed == "left")
+        edges = (
+            np.linspace(0, 1, n_bins + 1) if borders == "linspace" else exact
+        )
+        row = np.digitize(p, edges, right=closed == "right") - (
+            closed == "left"
+        )
     if not own_bin:
-        row = np.clip(row, 1, n_bins) if closed == "right" else np.minimum(row, n_bins - 1)
+        row = (
+            np.clip(row, 1, n_bins)
+            if closed == "right"
+            else np.minimum(row, n_bins - 1)
+        )
     return np.abs(np.bincount(row, p) - np.bincount(row, y)).sum() / len(y)
 
 
@@ -107,7 +122,12 @@ rules = {
     "calibre": {"n_bins": 10, "borders": "linspace"},
     "uncertainty-calibration": {"n_bins": 15, "closed": "right"},
     "torchmetrics": {"n_bins": 15, "borders": "linspace", "own_bin": True},
-    "MAPIE": {"n_bins": 49, "closed": "right", "borders": "linspace", "own_bin": True},
+    "MAPIE": {
+        "n_bins": 49,
+        "closed": "right",
+        "borders": "linspace",
+        "own_bin": True,
+    },
     "relplot": {"n_bins": 10, "borders": "divided", "own_bin": True},
 }
 defined = {name: ece(**rule) for name, rule in rules.items()}

@@ -2,9 +2,10 @@
 Deploy: SQL, ONNX, plain code
 =============================
 
-Scores are often not computed where the model was fitted: they lie in a database, a service in
-another language, or a browser. A fitted calibrator is a function of one number, so calibkit
-writes it in the language of that place, and checks that both give the same probabilities.
+Scores are often not computed where the model was fitted: they lie in a
+database, a service in another language, or a browser. A fitted calibrator is
+a function of one number, so calibkit writes it in the language of that place,
+and checks that both give the same probabilities.
 """
 
 # %%
@@ -18,7 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from calibkit import AutoCalibrator, PlattCalibrator, load, save
-from calibkit.export import check_export, golden_vectors, to_javascript, to_onnx, to_python, to_sql
+from calibkit.export import (
+    check_export,
+    golden_vectors,
+    to_javascript,
+    to_onnx,
+    to_python,
+    to_sql,
+)
 
 rng = np.random.default_rng(0)
 truth = rng.random(2000)
@@ -40,8 +48,12 @@ print(expression)
 
 connection = sqlite3.connect(":memory:")
 connection.execute("CREATE TABLE games (id INTEGER, score REAL)")
-connection.executemany("INSERT INTO games VALUES (?, ?)", enumerate([0.1, 0.5, 0.9, None]))
-for row in connection.execute(f"SELECT id, score, {expression} AS probability FROM games"):
+connection.executemany(
+    "INSERT INTO games VALUES (?, ?)", enumerate([0.1, 0.5, 0.9, None])
+)
+for row in connection.execute(
+    f"SELECT id, score, {expression} AS probability FROM games"
+):
     print(row)
 print(platt.predict_proba([0.1, 0.5, 0.9])[:, 1])
 
@@ -51,7 +63,9 @@ print(platt.predict_proba([0.1, 0.5, 0.9])[:, 1])
 # shared values once:
 
 automatic = AutoCalibrator().fit(score, outcome)
-query = to_sql(automatic, dialect="sqlite", column="score", table="games", keep="id")
+query = to_sql(
+    automatic, dialect="sqlite", column="score", table="games", keep="id"
+)
 print(f"{len(query):,} characters")
 print(connection.execute(query).fetchall())
 

@@ -2,10 +2,11 @@
 Generated code: from log-probabilities to a decision
 ====================================================
 
-A language model writes code and gives the log-probability of each token. Will the tests pass?
-This page makes a confidence signal of the log-probabilities, decides between two signals, turns
-the better one into a probability, and then into a decision: accept, review or discard. The last
-step comes with a guarantee.
+A language model writes code and gives the log-probability of each token. Will
+the tests pass? This page makes a confidence signal of the log-probabilities,
+decides between two signals, turns the better one into a probability, and then
+into a decision: accept, review or discard. The last step comes with a
+guarantee.
 """
 
 # %%
@@ -39,7 +40,8 @@ ease = rng.normal(1.0, 1.5, 300)[problem] + rng.normal(0, 1, 1200)
 passed = rng.random(1200) < expit(2 * ease)
 lengths = (rng.lognormal(3.4, 0.5, 1200) + 5).astype(int)
 logprobs = [
-    -np.logaddexp(0, -rng.normal(3.0 + 0.3 * e, 2.0, n)) for e, n in zip(ease, lengths, strict=True)
+    -np.logaddexp(0, -rng.normal(3.0 + 0.3 * e, 2.0, n))
+    for e, n in zip(ease, lengths, strict=True)
 ]
 
 # %%
@@ -49,8 +51,17 @@ logprobs = [
 # between 0 and 1, and neither is the probability that the tests pass.
 
 names = ["average_token_probability", "min_token_probability"]
-signals = {name: token_confidence(logprobs, name, scale="logit") for name in names}
-print(evaluate_confidence(signals, passed, groups=problem, scale="logit", n_resamples=200))
+signals = {
+    name: token_confidence(logprobs, name, scale="logit") for name in names
+}
+table = evaluate_confidence(
+    signals, passed, groups=problem, scale="logit", n_resamples=200
+)
+for row in table:
+    skill = row["skill"]
+    print(f"{row['signal']}, {row['stage']}")
+    print(f"  skill {skill.value:.3f} [{skill.low:.3f}, {skill.high:.3f}]")
+    print(f"  ECE {row['ece'].value:.3f}, ROC AUC {row['auc'].value:.3f}")
 
 # %%
 # Read the Brier skill of the calibrated rows: 1 is perfect, and 0 is no better than the share of
@@ -65,7 +76,9 @@ print(evaluate_confidence(signals, passed, groups=problem, scale="logit", n_resa
 # its interval excludes 0, the rows show which one is better.
 
 probability = {
-    name: cross_val_calibrate("auto", signal, passed, groups=problem, scale="logit")
+    name: cross_val_calibrate(
+        "auto", signal, passed, groups=problem, scale="logit"
+    )
     for name, signal in signals.items()
 }
 for metric in ("brier_score", "roc_auc"):
@@ -79,7 +92,9 @@ for metric in ("brier_score", "roc_auc"):
 name = names[0]
 p = probability[name]
 ReliabilityDisplay.from_predictions(
-    passed, {"signal": token_confidence(logprobs, name), "calibrated": p}, groups=problem
+    passed,
+    {"signal": token_confidence(logprobs, name), "calibrated": p},
+    groups=problem,
 )
 
 # %%
@@ -89,7 +104,9 @@ ReliabilityDisplay.from_predictions(
 # probability.
 
 policy = TriagePolicy(cost_accept_wrong=10, cost_review=2, cost_discard_right=3)
-print(f"accept at {policy.accept_at:.2f} or more, discard below {policy.discard_below:.2f}")
+print(
+    f"accept at {policy.accept_at:.2f} or more, discard below {policy.discard_below:.2f}"
+)
 print(policy.evaluate(p, passed, groups=problem))
 
 # %%
@@ -108,18 +125,32 @@ print(threshold.fit(signals[name], passed, groups=problem))
 # A rule holds the signal, its calibrator, and the threshold, the policy or both.
 # :func:`calibkit.save` writes it to JSON, and ``calibkit.export`` turns it into SQL or plain code.
 
-calibrator = AutoCalibrator(scale="logit").fit(signals[name], passed, groups=problem)
+calibrator = AutoCalibrator(scale="logit").fit(
+    signals[name], passed, groups=problem
+)
 rule = DecisionRule(name, calibrator, threshold, policy)
 
-with tempfile.TemporaryDirectory() as folder:  # three new outputs, as a server writes them
+with (
+    tempfile.TemporaryDirectory() as folder
+):  # three new outputs, as a server writes them
     path = Path(folder) / "new.jsonl"
     with path.open("w") as file:
         for i, mean in enumerate((1.0, 3.5, 5.0)):
             chosen = -np.logaddexp(0, -rng.normal(mean, 2.0, 40))
-            tokens = [{"token": "tok", "logprob": float(value)} for value in chosen]
+            tokens = [
+                {"token": "tok", "logprob": float(value)} for value in chosen
+            ]
             message = {"role": "assistant", "content": "tok" * 40}
-            choice = {"index": 0, "message": message, "logprobs": {"content": tokens}}
-            record = {"task_id": f"new/{i}", "object": "chat.completion", "choices": [choice]}
+            choice = {
+                "index": 0,
+                "message": message,
+                "logprobs": {"content": tokens},
+            }
+            record = {
+                "task_id": f"new/{i}",
+                "object": "chat.completion",
+                "choices": [choice],
+            }
             file.write(json.dumps(record) + "\n")
     decisions = rule.decide(read_generations(path))
 print(decisions)

@@ -2,10 +2,11 @@
 Groups, weights, time order
 ===========================
 
-Most numbers assume that each row counts the same and says something new. Often it does not: ten
-answers to one question, a survey that asked one region twice as often, sales of the same shop day
-after day. Say so with ``groups=``, ``sample_weight=`` and ``time=``. Without them, values may be
-fine and intervals far too narrow.
+Most numbers assume that each row counts the same and says something new.
+Often it does not: ten answers to one question, a survey that asked one region
+twice as often, sales of the same shop day after day. Say so with ``groups=``,
+``sample_weight=`` and ``time=``. Without them, values may be fine and
+intervals far too narrow.
 """
 
 # %%
@@ -46,9 +47,17 @@ print(estimate("brier_score", passed, score, groups=problem, random_state=0))
 # otherwise the calibrator is judged by problems that it knows. ``AutoCalibrator`` also counts
 # dependent rows as fewer rows.
 
-settings = {"groups": problem, "cv": GroupKFold(5), "params": {"groups": problem}}
-q = cross_val_predict(AutoCalibrator(), score, passed, method="predict_proba", **settings)[:, 1]
-result = compare("brier_score", passed, {"before": score, "after": q}, groups=problem)
+settings = {
+    "groups": problem,
+    "cv": GroupKFold(5),
+    "params": {"groups": problem},
+}
+q = cross_val_predict(
+    AutoCalibrator(), score, passed, method="predict_proba", **settings
+)[:, 1]
+result = compare(
+    "brier_score", passed, {"before": score, "after": q}, groups=problem
+)
 print(result)
 
 # %%
@@ -62,10 +71,17 @@ print(result)
 
 region = rng.choice(["north", "south", "west"], 3000)
 p = rng.beta(2, 3, 3000)
-truth = np.where(region == "south", p**0.7, np.where(region == "west", p**1.2, p))
+truth = np.where(
+    region == "south", p**0.7, np.where(region == "west", p**1.2, p)
+)
 outcome = rng.random(3000) < truth
 table = group_table(outcome, p, by={"region": region})
-print(table)
+for row in table:
+    e = row["error"]
+    error = f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]"
+    print(
+        f"{row['group']}: {error}, p-value {row['p_value']:.3f} {row['flag']}"
+    )
 GroupDisplay(table).plot()
 
 # %%
@@ -77,7 +93,11 @@ GroupDisplay(table).plot()
 
 weight = np.where(region == "south", 0.25, 1.0)
 print(estimate("calibration_error", outcome, p, random_state=0))
-print(estimate("calibration_error", outcome, p, sample_weight=weight, random_state=0))
+print(
+    estimate(
+        "calibration_error", outcome, p, sample_weight=weight, random_state=0
+    )
+)
 
 # %%
 # If weights count identical rows, say ``weights="frequency"``: then the same values give a
@@ -85,7 +105,14 @@ print(estimate("calibration_error", outcome, p, sample_weight=weight, random_sta
 
 count = np.full(3000, 3)
 for kind in ("sampling", "frequency"):
-    e = estimate("brier_score", outcome, p, sample_weight=count, weights=kind, random_state=0)
+    e = estimate(
+        "brier_score",
+        outcome,
+        p,
+        sample_weight=count,
+        weights=kind,
+        random_state=0,
+    )
     print(f"{kind}: {e.value:.4f} [{e.low:.4f}, {e.high:.4f}]")
 
 # %%
@@ -112,7 +139,13 @@ print(compare("brier_score", event, models, time=day))
 # independent. With fewer than ten groups, there is a warning, and the result keeps its text:
 
 warnings.simplefilter("ignore", CalibrationWarning)
-few = estimate("brier_score", passed[:100], score[:100], groups=problem[:100], random_state=0)
+few = estimate(
+    "brier_score",
+    passed[:100],
+    score[:100],
+    groups=problem[:100],
+    random_state=0,
+)
 print(few.caution)
 
 # %%

@@ -2,9 +2,10 @@
 How many labels do I need?
 ==========================
 
-Four questions hide in this one. How many labels fit a calibrator? How many show that a model is
-miscalibrated? How many prove that it is not? How many show which of two models is better? The
-answers differ by a factor of a hundred, and they depend on your scores. This page computes them.
+Four questions hide in this one. How many labels fit a calibrator? How many
+show that a model is miscalibrated? How many prove that it is not? How many
+show which of two models is better? The answers differ by a factor of a
+hundred, and they depend on your scores. This page computes them.
 """
 
 # %%
@@ -49,13 +50,22 @@ for i, n in enumerate(sizes):
     for _ in range(6):
         score, outcome, _ = draw(n)
         for name in loss:
-            q = make_calibrator(name).fit(score, outcome).predict_proba(score_new)[:, 1]
+            q = (
+                make_calibrator(name)
+                .fit(score, outcome)
+                .predict_proba(score_new)[:, 1]
+            )
             loss[name][i] += given_away(q, truth_new) / 6
 
 _, ax = plt.subplots()
 for name, line in loss.items():
     ax.loglog(sizes, line, "o-", label=name)
-ax.axhline(given_away(score_new, truth_new), color="gray", ls="--", label="uncalibrated")
+ax.axhline(
+    given_away(score_new, truth_new),
+    color="gray",
+    ls="--",
+    label="uncalibrated",
+)
 ax.set(xlabel="labels", ylabel="log loss above that of the truth")
 ax.legend()
 

@@ -2,9 +2,10 @@
 Is my model calibrated, and how sure am I?
 ==========================================
 
-Probabilities are calibrated if events that are predicted with probability 0.3 happen in 30% of the
-cases. You can check this on held-out rows only, and a calibrated model also shows some error there,
-by chance. So ask three questions: what does the error look like, is it larger than chance, and how
+Probabilities are calibrated if events that are predicted with probability 0.3
+happen in 30% of the cases. You can check this on held-out rows only, and a
+calibrated model also shows some error there, by chance. So ask three
+questions: what does the error look like, is it larger than chance, and how
 large can it be?
 """
 
@@ -29,7 +30,9 @@ from calibkit import (
 )
 
 X, digit = load_digits(return_X_y=True)
-X, X_new, y, y_new = train_test_split(X, digit % 2, test_size=0.5, random_state=0)
+X, X_new, y, y_new = train_test_split(
+    X, digit % 2, test_size=0.5, random_state=0
+)
 forest = RandomForestClassifier(random_state=0).fit(X, y)
 p = forest.predict_proba(X_new)[:, 1]
 
@@ -96,7 +99,9 @@ print(detectable_error(p))
 # :class:`calibkit.CalibratedClassifier` fits a map of the probabilities by cross-validation on the
 # training rows, so the held-out rows stay held out.
 
-calibrated = CalibratedClassifier(RandomForestClassifier(random_state=0)).fit(X, y)
+calibrated = CalibratedClassifier(RandomForestClassifier(random_state=0)).fit(
+    X, y
+)
 q = calibrated.predict_proba(X_new)[:, 1]
 after = estimate("calibration_error", y_new, q, random_state=0)
 print(after)

@@ -2,10 +2,12 @@
 K classes: top label or class-wise?
 ===================================
 
-With K classes, "calibrated" can mean three things, and a model may be calibrated in one sense only.
-Ask what the probabilities are used for. If you act on the predicted class, its probability must be
-right: top label. If you use the probability of each class, each must be right: class-wise. If you
-compute costs from the whole row, the row must be right: look at a proper score.
+With K classes, "calibrated" can mean three things, and a model may be
+calibrated in one sense only. Ask what the probabilities are used for. If you
+act on the predicted class, its probability must be right: top label. If you
+use the probability of each class, each must be right: class-wise. If you
+compute costs from the whole row, the row must be right: look at a proper
+score.
 """
 
 # %%
@@ -46,7 +48,9 @@ y, y_new = digit[fit], digit[new]
 # The class-wise error is the mean over classes, each against the rest.
 
 for kind in ("top_label", "classwise"):
-    print(estimate("calibration_error", y_new, p_new, kind=kind, random_state=0))
+    print(
+        estimate("calibration_error", y_new, p_new, kind=kind, random_state=0)
+    )
 
 # %%
 # The class-wise error is smaller here, and that is no good news: in most rows most of the ten
@@ -56,10 +60,14 @@ for kind in ("top_label", "classwise"):
 # Without ``kind``, calibkit measures the top label for K classes. A reliability diagram of the top
 # label shows one curve, and that of the classes one for each:
 
-ReliabilityDisplay.from_predictions(y_new, p_new, kind="top_label", random_state=0)
+ReliabilityDisplay.from_predictions(
+    y_new, p_new, kind="top_label", random_state=0
+)
 
 # %%
-ReliabilityDisplay.from_predictions(y_new, p_new, kind="classwise", shown=[1, 8], random_state=0)
+ReliabilityDisplay.from_predictions(
+    y_new, p_new, kind="classwise", shown=[1, 8], random_state=0
+)
 
 # %%
 # Calibrators of K classes
@@ -75,12 +83,19 @@ calibrators = {
     "matrix": MatrixScalingCalibrator(),
     "isotonic": OneVsRestCalibrator(IsotonicCalibrator()),
 }
-q_new = {name: c.fit(p, y).predict_proba(p_new) for name, c in calibrators.items()}
+q_new = {
+    name: c.fit(p, y).predict_proba(p_new) for name, c in calibrators.items()
+}
 for name, q in {"uncalibrated": p_new, **q_new}.items():
-    top, each = (calibration_error(y_new, q, kind=kind) for kind in ("top_label", "classwise"))
+    top, each = (
+        calibration_error(y_new, q, kind=kind)
+        for kind in ("top_label", "classwise")
+    )
     kept = (q.argmax(axis=1) == p_new.argmax(axis=1)).mean()
     right = (q.argmax(axis=1) == y_new).mean()
-    print(f"{name}: top {top:.3f}, class-wise {each:.3f}, same class {kept:.3f}, right {right:.3f}")
+    print(
+        f"{name}: top {top:.3f}, class-wise {each:.3f}, same class {kept:.3f}, right {right:.3f}"
+    )
 
 # %%
 # Temperature scaling mends the top label with one number, but it can't mend errors that differ

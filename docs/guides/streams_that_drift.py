@@ -2,10 +2,11 @@
 Streams that drift
 ==================
 
-Data change, and a map that was fitted last year may be wrong today. Two tools help. An alarm
-watches the forecasts and says when they are miscalibrated. An online calibrator learns from each
-label as it arrives, so it follows the drift. Use the alarm if you want to know, and the
-calibrator if you want the forecasts to stay right.
+Data change, and a map that was fitted last year may be wrong today. Two tools
+help. An alarm watches the forecasts and says when they are miscalibrated. An
+online calibrator learns from each label as it arrives, so it follows the
+drift. Use the alarm if you want to know, and the calibrator if you want the
+forecasts to stay right.
 """
 
 # %%
@@ -70,8 +71,12 @@ for name, calibrator in calibrators.items():
     forecast[name] = calibrator.predict_then_update(score, outcome)[:, 1]
 late = slice(10_000, None)
 for name, q in forecast.items():
-    print(f"{name}: log loss after the change {log_loss(outcome[late], q[late]):.4f}")
-print(f"the truth: {log_loss(outcome[late], np.clip(truth[late], 1e-9, 1)):.4f}")
+    print(
+        f"{name}: log loss after the change {log_loss(outcome[late], q[late]):.4f}"
+    )
+print(
+    f"the truth: {log_loss(outcome[late], np.clip(truth[late], 1e-9, 1)):.4f}"
+)
 
 # %%
 # ``OnlinePlattCalibrator`` never forgets, so the old half holds it back.
@@ -79,7 +84,10 @@ print(f"the truth: {log_loss(outcome[late], np.clip(truth[late], 1e-9, 1)):.4f}"
 # forecast of another calibrator by the rate of events so far among its forecasts like this one.
 # The picture shows the error in a window of 2,000 rows.
 
-shown = {name: forecast[name] for name in ("uncalibrated", "online Platt", "tracking")}
+shown = {
+    name: forecast[name]
+    for name in ("uncalibrated", "online Platt", "tracking")
+}
 DriftDisplay.from_predictions(outcome, shown, window=2000)
 plt.gcf().set_size_inches(8, 5)
 
@@ -92,7 +100,9 @@ plt.gcf().set_size_inches(8, 5)
 rung = slice(alarm.alarm_time_, None)
 race = ComparisonAlarm("brier_score", alpha=0.05)
 race.update(outcome[rung], score[rung], forecast["adaptive Platt"][rung])
-print(f"better: the {race.better_} one; first shown after {race.alarm_time_:,} rows")
+print(
+    f"better: the {race.better_} one; first shown after {race.alarm_time_:,} rows"
+)
 print(f"difference {race.difference_:.4f} [{race.low_:.4f}, {race.high_:.4f}]")
 
 # %%
@@ -102,7 +112,9 @@ print(f"difference {race.difference_:.4f} [{race.low_:.4f}, {race.high_:.4f}]")
 # when it is known. A journal keeps the state in a file, so that a crash loses nothing.
 
 folder = tempfile.TemporaryDirectory()
-with Journal(Path(folder.name) / "state.db", AdaptivePlattCalibrator(classes=[0, 1])) as journal:
+with Journal(
+    Path(folder.name) / "state.db", AdaptivePlattCalibrator(classes=[0, 1])
+) as journal:
     print(journal.forecast(["order 17", "order 18"], [0.8, 0.3]))
     print(journal.label(["order 17"], [1]))
 folder.cleanup()

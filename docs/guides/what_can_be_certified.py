@@ -2,10 +2,10 @@
 What can be certified, and what can't?
 ======================================
 
-An interval of :func:`calibkit.estimate` is an approximation that holds well in simulations. A
-certificate is a bound that holds for any number of rows and any distribution of the data, with the
-stated confidence. It is wider, and there are models for which no such bound exists. This page shows
-which.
+An interval of :func:`calibkit.estimate` is an approximation that holds well
+in simulations. A certificate is a bound that holds for any number of rows and
+any distribution of the data, with the stated confidence. It is wider, and
+there are models for which no such bound exists. This page shows which.
 """
 
 # %%
@@ -50,7 +50,9 @@ print(certify(outcome, score))
 p = rng.random(30_000)
 y = rng.random(30_000) < p**2
 fit, held_out = slice(0, 5000), slice(5000, None)
-binned = ScalingBinningCalibrator(AutoCalibrator(), n_bins=10).fit(p[fit], y[fit])
+binned = ScalingBinningCalibrator(AutoCalibrator(), n_bins=10).fit(
+    p[fit], y[fit]
+)
 certificate = binned.certify(p[held_out], y[held_out])
 print(certificate)
 
@@ -58,8 +60,12 @@ print(certificate)
 # The certificate holds three errors at once: the mean (l1), the root mean square (l2), and the
 # largest of any output. It also has an interval for the rate of events at each output:
 
-for value, low, high in zip(*(certificate.value, certificate.low, certificate.high), strict=True):
-    print(f"{value:.3f} says the model; between {low:.3f} and {high:.3f} is certified")
+for value, low, high in zip(
+    *(certificate.value, certificate.low, certificate.high), strict=True
+):
+    print(
+        f"{value:.3f} says the model; between {low:.3f} and {high:.3f} is certified"
+    )
 
 # %%
 # Rows of the fit
@@ -78,7 +84,9 @@ print(histogram.certify_bins())
 # four times the rows.
 
 for error in (0.1, 0.05, 0.025):
-    print(f"root mean square error below {error}: {rows_to_certify(error, n_bins=10):,} rows")
+    print(
+        f"root mean square error below {error}: {rows_to_certify(error, n_bins=10):,} rows"
+    )
 
 # %%
 # Rows that depend on each other
@@ -108,7 +116,9 @@ print(certify(y[held_out], q, groups=group, max_group_size=5))
 
 platt = PlattCalibrator()
 print(
-    ScalingBinningCalibrator(platt, n_bins=10).fit(p[fit], y[fit]).certify(p[held_out], y[held_out])
+    ScalingBinningCalibrator(platt, n_bins=10)
+    .fit(p[fit], y[fit])
+    .certify(p[held_out], y[held_out])
 )
 
 # %%

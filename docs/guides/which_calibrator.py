@@ -2,10 +2,11 @@
 Which calibrator?
 =================
 
-Use ``"auto"``, the default. It averages several maps, and it keeps the probabilities as they are if
-the rows don't show that they are wrong. Choose another one if you need something that ``"auto"``
-does not give: a map of two numbers, a proof, or a predicted class that never changes. This page
-shows how to compare calibrators on your own data, and when the choice does not matter.
+Use ``"auto"``, the default. It averages several maps, and it keeps the
+probabilities as they are if the rows don't show that they are wrong. Choose
+another one if you need something that ``"auto"`` does not give: a map of two
+numbers, a proof, or a predicted class that never changes. This page shows how
+to compare calibrators on your own data, and when the choice does not matter.
 """
 
 # %%
@@ -34,7 +35,10 @@ odd = digit % 2 == 1
 X, odd = shuffle(X, odd, random_state=0)
 train, fit, new = slice(0, 500), slice(500, 1100), slice(1100, None)
 model = GaussianNB(var_smoothing=0.01).fit(X[train], odd[train])
-score, score_new = model.predict_proba(X[fit])[:, 1], model.predict_proba(X[new])[:, 1]
+score, score_new = (
+    model.predict_proba(X[fit])[:, 1],
+    model.predict_proba(X[new])[:, 1],
+)
 y, y_new = odd[fit], odd[new]
 
 # %%
@@ -44,7 +48,16 @@ y, y_new = odd[fit], odd[new]
 # the log loss. A calibrator is "tied" if the interval of its difference from the best contains 0:
 # the rows can't tell which of the two is better.
 
-names = ["auto", "spline", "beta", "platt", "isotonic", "venn_abers", "histogram", "identity"]
+names = [
+    "auto",
+    "spline",
+    "beta",
+    "platt",
+    "isotonic",
+    "venn_abers",
+    "histogram",
+    "identity",
+]
 comparison = compare_calibrators(score, y, names)
 print(comparison)
 
@@ -59,7 +72,10 @@ ComparisonDisplay(comparison).plot()
 # judge it on rows that played no part in the choice:
 
 calibrator = comparison.calibrators[comparison.recommended].fit(score, y)
-probability = {"before": score_new, "after": calibrator.predict_proba(score_new)[:, 1]}
+probability = {
+    "before": score_new,
+    "after": calibrator.predict_proba(score_new)[:, 1],
+}
 print(compare("brier_score", y_new, probability))
 ReliabilityDisplay.from_predictions(y_new, probability, random_state=0)
 
@@ -77,7 +93,8 @@ print(AutoCalibrator().fit(score, y).summary())
 # With few rows, flexible maps fit noise. The table shows the cross-validated log loss with 60
 # rows. Isotonic regression is the flexible one: it needs thousands of rows.
 
-print(compare_calibrators(score[:60], y[:60], ["auto", "platt", "isotonic", "identity"]))
+names = ["auto", "platt", "isotonic", "identity"]
+print(compare_calibrators(score[:60], y[:60], names))
 
 # %%
 # Reasons for another one

@@ -2,10 +2,12 @@
 Which error, how many bins, and why not ECE alone?
 ==================================================
 
-The expected calibration error (ECE) is the mean distance of probabilities and rates of events, over
-bins of equal width. It is the number that most papers report. It has three faults: it is above 0
-for a calibrated model, it changes with the number of bins, and it does not say whether a model is
-any good. This page shows each fault on data where the truth is known, and what to report instead.
+The expected calibration error (ECE) is the mean distance of probabilities and
+rates of events, over bins of equal width. It is the number that most papers
+report. It has three faults: it is above 0 for a calibrated model, it changes
+with the number of bins, and it does not say whether a model is any good. This
+page shows each fault on data where the truth is known, and what to report
+instead.
 """
 
 # %%
@@ -53,12 +55,18 @@ print(estimate("expected_calibration_error", y[:500], p[:500], random_state=0))
 wrong = p**1.5 / (p**1.5 + (1 - p) ** 1.5)
 bins = [5, 10, 15, 20, 30, 50, 75, 100]
 _, ax = plt.subplots()
-for color, (name, q) in enumerate({"calibrated": p, "over-confident": wrong}.items()):
+for color, (name, q) in enumerate(
+    {"calibrated": p, "over-confident": wrong}.items()
+):
     plain = [calibration_error(y, q, n_bins=b, debias=False) for b in bins]
     debiased = [calibration_error(y, q, n_bins=b) for b in bins]
     ax.plot(bins, plain, f"C{color}:", label=f"{name}, plain")
     ax.plot(bins, debiased, f"C{color}-", label=f"{name}, debiased")
-ax.set(xlabel="bins of equal mass", ylabel="root mean square calibration error", ylim=(0, None))
+ax.set(
+    xlabel="bins of equal mass",
+    ylabel="root mean square calibration error",
+    ylim=(0, None),
+)
 ax.legend()
 
 # %%
@@ -71,9 +79,15 @@ ax.legend()
 # These need no number of bins. They measure different things, so compare models by one of them,
 # not one error with another.
 
-errors = (smooth_calibration_error, kernel_calibration_error, corp_miscalibration)
+errors = (
+    smooth_calibration_error,
+    kernel_calibration_error,
+    corp_miscalibration,
+)
 for error in errors:
-    print(f"{error.__name__}: calibrated {error(y, p):.4f}, over-confident {error(y, wrong):.4f}")
+    print(
+        f"{error.__name__}: calibrated {error(y, p):.4f}, over-confident {error(y, wrong):.4f}"
+    )
 
 # %%
 # ``smooth_calibration_error`` is the nearest to an ECE: the mean distance after smoothing.
@@ -94,14 +108,24 @@ for name in ("smooth", "kernel", "corp", "line"):
 # and discrimination.
 
 base_rate = np.full(2000, y.mean())
-for name, q in {"truth": p, "over-confident": wrong, "base rate": base_rate}.items():
-    print(f"{name}: ECE {expected_calibration_error(y, q):.3f}, Brier {brier_score(y, q):.4f}")
+for name, q in {
+    "truth": p,
+    "over-confident": wrong,
+    "base rate": base_rate,
+}.items():
+    print(
+        f"{name}: ECE {expected_calibration_error(y, q):.3f}, Brier {brier_score(y, q):.4f}"
+    )
 
 # %%
 # A proper score splits into parts, so that both can be seen: miscalibration (less is better),
 # discrimination (more is better), and the uncertainty of the outcome, which no model changes.
 
-for name, q in {"truth": p, "over-confident": wrong, "base rate": base_rate}.items():
+for name, q in {
+    "truth": p,
+    "over-confident": wrong,
+    "base rate": base_rate,
+}.items():
     parts = decompose_score(y, q)
     print(
         f"{name}: {parts.score:.4f} = {parts.miscalibration:.4f} miscalibration "
