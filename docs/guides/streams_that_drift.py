@@ -137,4 +137,4 @@ folder.cleanup()
 # :class:`calibkit.online.WindowedCalibrator`, :class:`calibkit.online.Journal`,
 # :func:`calibkit.log_loss`.
 #
-# Next: :doc:`generated_code`.
+# Next: :doc:`confidence_of_generated_code`.
