@@ -146,7 +146,7 @@ class LogisticRows:
         """Sum of the log-loss."""
         total = 0.0
         for rows in row_blocks(self.n, 4):
-            eta = _log_odds(units.standardised(self.columns, rows), theta)
+            eta = theta @ units.standardised(self.columns, rows)
             # log(1 + exp(eta)) without overflow; NumPy's logaddexp is ten times slower.
             each = np.maximum(eta, 0.0) + np.log(1.0 + np.exp(-np.abs(eta)))
             each -= self.y[rows] * eta
@@ -154,28 +154,21 @@ class LogisticRows:
         return total
 
     def derivatives(self, theta: FloatArray, units: Units) -> tuple[FloatArray, FloatArray]:
-        """Sums of the first derivatives and of the second ones, those in the upper triangle."""
+        """Sums of the first and of the second derivatives."""
         d = len(theta)
         g, h = np.zeros(d), np.zeros((d, d))
         # Blocks of 8,192: on longer vectors BLAS starts threads, whose start costs more than they
         # save.
         for rows in row_blocks(self.n, 4):
             x = units.standardised(self.columns, rows)
-            eta = _log_odds(x, theta)
-            q = expit(eta)
+            q = expit(theta @ x)
             residual = q - self.y[rows]
             curvature = q * (1.0 - q)
             if self.w is not None:
                 residual *= self.w[rows]
                 curvature *= self.w[rows]
-            g[-1] += residual.sum()
-            h[-1, -1] += curvature.sum()
-            for i, column in enumerate(x):
-                g[i] += column @ residual
-                product = curvature * column
-                h[i, -1] += product.sum()
-                for j in range(i, d - 1):
-                    h[i, j] += product @ x[j]
+            g += x @ residual
+            h += (x * curvature) @ x.T
         return g, h
 
 
@@ -185,17 +178,13 @@ class Units(NamedTuple):
     centre: FloatArray
     spread: FloatArray
 
-    def standardised(self, columns: list[FloatArray], rows: slice) -> list[FloatArray]:
-        """A block of rows."""
-        scaling = zip(columns, self.centre, self.spread, strict=True)
-        return [(c[rows] - m) / s for c, m, s in scaling]
-
-
-def _log_odds(x: list[FloatArray], theta: FloatArray) -> FloatArray:
-    eta = np.full(len(x[0]), theta[-1])
-    for t, column in zip(theta[:-1], x, strict=True):
-        eta += t * column
-    return eta
+    def standardised(self, columns: list[FloatArray], rows: slice) -> FloatArray:
+        """A block of rows: each column, and ones for the intercept."""
+        x = np.ones((len(columns) + 1, len(columns[0][rows])))
+        for row, column, m, s in zip(x, columns, self.centre, self.spread, strict=False):
+            np.subtract(column[rows], m, out=row)
+            row /= s
+        return x
 
 
 class _Problem:
@@ -238,7 +227,7 @@ class _Problem:
 
     def __call__(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         g, h = self.data.derivatives(theta, self.units)
-        g, h = g / self.total, (np.triu(h) + np.triu(h, 1).T) / self.total
+        g, h = g / self.total, h / self.total
         if self.l2 > 0:
             jacobian = np.column_stack([self.raw(e) for e in np.eye(len(theta))])
             g = g + self.l2 * jacobian.T @ (self.raw(theta) - self.identity)
@@ -255,7 +244,7 @@ def _discriminant(problem: _Problem) -> FloatArray:
     """Fisher's linear discriminant: near the maximum of likelihood where the scores of each class
     are about normal, and found in one pass."""
     y, w = problem.data.y, problem.data.w
-    x = np.array(problem.units.standardised(problem.data.columns, slice(None)))
+    x = problem.units.standardised(problem.data.columns, slice(None))[:-1]
     w1 = y if w is None else w * y
     n1 = float(w1.sum())
     n0 = problem.total - n1
