@@ -82,8 +82,9 @@ def n_lines(handles: list[Any], heading: str, legend: Legend) -> int:
 def heading_of(numbers: Numbers, width: float, *, outcome: bool = False) -> str:
     """Return the heading of the legend: the difference of the models, and what the marks are."""
     # Long tick labels, such as 0.0001 or 2000, move the axes and the legend to the right.
-    n_chars = _n_chars(width) - (6 if numbers.scale == "logit" else 2)
-    marks = fill(_bins_and_bars(numbers, outcome), n_chars)
+    cut = 6 if numbers.scale == "logit" else 2
+    n_chars = _n_chars(width)
+    marks = fill(_bins_and_bars(numbers, outcome), n_chars - cut)
     if not numbers.differences:
         return marks
     d = numbers.differences[0]
@@ -92,8 +93,8 @@ def heading_of(numbers: Numbers, width: float, *, outcome: bool = False) -> str:
         return "\n".join((fill(f"{_BRIER}: difference from {other}, the lowest", n_chars), marks))
     first = f"{_BRIER}, {one} {_MINUS} {other}:"
     text = f"{first} {interval_text(d)}"
-    if len(text) > n_chars - 5:
-        text = "\n".join((fill(first, n_chars - 5), interval_text(d)))
+    if len(text) > n_chars - max(cut, 5):
+        text = "\n".join((fill(first, n_chars - max(cut, 5)), interval_text(d)))
     return "\n".join((text, marks))
 
 
