@@ -1,9 +1,8 @@
 """``fit`` to Dask arrays on a cluster of two processes, against ``fit`` to arrays in memory.
 
 The rows are in the memory of the workers before, in partitions of 10^6. CPU time is that of the
-tasks; beside it stand that of the whole workers, and that of the client and the scheduler, which are
-one process. The plain call
-runs in this process. The least of several calls counts.
+tasks; beside it stand that of the whole workers, and that of the client and the scheduler, which
+are one process. The plain call runs in this process. The least of several calls counts.
 
 python benchmarks/dask_fit.py                  # 10^7 rows
 python benchmarks/dask_fit.py --save           # writes benchmarks/dask_fit.json, too

@@ -340,6 +340,21 @@ def test_what_must_match():
         PlattCalibrator().fit(two.p, uneven)
 
 
+def test_a_cluster_of_two_processes():
+    distributed = pytest.importorskip("distributed")
+    p, y, w = case("weights")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        dask.config.set(scheduler="dask.distributed"),
+        distributed.LocalCluster(**settings) as cluster,
+        distributed.Client(cluster),
+    ):
+        cal = PlattCalibrator().fit(split(p), split(y), split(w))
+        proba = cal.predict_proba(split(p)).compute()
+    assert_same(PlattCalibrator().fit(p, y, w), cal)
+    np.testing.assert_array_equal(proba, cal.predict_proba(p))
+
+
 def test_the_list_of_calibrators():
     assert {c.__name__ for c in CALIBRATORS.values() if takes_parts(c)} == {*partitions.FITTED}
     assert not {*partitions.FITTED} - {c.__name__ for c in CALIBRATORS.values()}
