@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -29,3 +30,21 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
+#: Keeps Chromium from the network.
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, which loads nothing but the page."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with driver.sync_playwright() as started:
+        yield started.chromium.launch(executable_path=chromium, args=QUIET)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -363,22 +362,6 @@ def test_codegen_and_streams_write_theirs(tmp_path, monkeypatch):
 
 
 # -- in a browser --------------------------------------------------------------------------------
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium, which loads nothing but the page."""
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with driver.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=CHROMIUM, args=QUIET)
 
 
 @pytest.fixture
