@@ -76,7 +76,6 @@ def opened(browser, address):
         tab = contexts[-1].new_page()
         tab.on("console", lambda m: problems.extend([f"{tab.url}: {m.text}"] * (m.type == "error")))
         tab.on("pageerror", lambda e: problems.append(f"{tab.url}: {e}"))
-        tab.on("requestfailed", lambda r: problems.append(f"{tab.url}: failed: {r.url}"))
         tab.on("response", answered)
         tab.goto(address + page)
         return tab
