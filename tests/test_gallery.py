@@ -21,7 +21,7 @@ RECIPES = {
     "Search for the best method in a pipeline": "search_in_a_pipeline",
     "Groups, weights, chunks": "dependent_rows",
     "Certify": "certify_a_model",
-    "Score generated code": "generated_code",
+    "Score generated code": "score_generated_code",
     "A stream that drifts": "stream_that_drifts",
 }
 SCRIPTS = sorted(GALLERY.glob("*.py"))
