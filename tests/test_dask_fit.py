@@ -190,6 +190,9 @@ def test_each_calibrator_takes_dask_or_refuses(cls):
 
 def test_metrics_do_not_pull_the_rows():
     p, y, _ = case("few")
+    for name in ("sample_weight", "groups"):
+        with pytest.raises(calibkit.base.InputError, match=f"{name} is a Dask collection"):
+            calibkit.estimate("brier_score", y, p, **{name: split(p)})
     with pytest.raises(calibkit.base.InputError, match="ScoreTable"):
         calibkit.brier_score(split(y), split(p))
 
@@ -330,6 +333,11 @@ def test_what_must_match():
     frame = pd.DataFrame({"p": p, "y": y})
     with pytest.raises(calibkit.base.InputError, match="beside Dask collections"):
         PlattCalibrator().fit(split(p), y)
+    for odd in (dask.delayed(p), split(p).sum()):
+        with pytest.raises(calibkit.base.InputError, match=r"X is an? .* beside Dask collections"):
+            PlattCalibrator().fit(odd, split(y))
+        with pytest.raises(calibkit.base.InputError, match=r"X is an? .*; expected an array, or"):
+            PlattCalibrator().fit(p, y).predict_proba(odd)
     with pytest.raises(calibkit.base.InputError, match="expected no groups"):
         PlattCalibrator().fit(split(p), split(y), None, split(y))
     two, three = (dd.from_pandas(frame, npartitions=k) for k in (2, 3))

@@ -215,6 +215,9 @@ def test_frequencies_in_cells():
 ROWS = [(0, 0.2, 1.0, "a"), (1, 0.7, 1.5, "b"), (1, 0.9, 1.0, "b")]
 
 
+ROWS_WEIGHTS = [row[2] for row in ROWS]
+
+
 @pytest.mark.parametrize(
     ("row", "told", "message"),
     [
@@ -269,6 +272,58 @@ def test_wrong_calls():
         ScoreTable.from_dask(frame[frame.p > 2], **TOLD)
     with pytest.raises(InputError, match="there are no rows, or none with a weight"):
         ScoreTable.from_dask(frame.assign(w=0), weight="w", **TOLD)
+
+
+def test_rows_without_weight_are_checked_wherever_they_are():
+    frame = pd.DataFrame(ROWS + ROWS, columns=["y", "p", "w", "g"])
+    frame.loc[3:, "w"] = 0.0
+    for column, value, message in (("p", 7.0, "partition 1: p holds"), ("y", 2, "partition 1: y")):
+        wrong = frame.copy()
+        wrong.loc[4, column] = value
+        with pytest.raises(InputError, match=message):
+            ScoreTable.from_dask(dd.from_pandas(wrong, npartitions=2), weight="w", **TOLD)
+    for least in (0.0, 1e-120, 1e-200):
+        frame.loc[3:, "w"] = least
+        parts = dd.from_pandas(frame, npartitions=2)
+        table = ScoreTable.from_dask(parts, weight="w", **TOLD)
+        np.testing.assert_allclose(table.w, ROWS_WEIGHTS)
+    frame["w"] = 1e-120
+    with pytest.raises(InputError, match=r"the largest w is 1e-120; expected weights between"):
+        ScoreTable.from_dask(dd.from_pandas(frame, npartitions=2), weight="w", **TOLD)
+
+
+def test_chunks_of_unknown_sizes_hold_equally_many_rows():
+    rows = Data(*(c[:60] for c in data()))
+    y, p, _ = arrays_of(rows, (10, 10, 10))
+    unknown, some = y[y >= 0], p[p > 0.5]
+    with pytest.raises(InputError, match=r"partition \d: label has 10 rows and score has"):
+        ScoreTable.from_dask(label=unknown, score=some)
+    with pytest.raises(InputError, match=r"partition \d: label has 10 rows and by\[0\] has"):
+        ScoreTable.from_dask(label=unknown, score=p[p >= 0], by=some)
+    for score in (p, p.rechunk(60), p.rechunk(30)[p.rechunk(30) >= 0]):
+        with pytest.raises(InputError, match=r"unknown sizes.*compute_chunk_sizes\(\)"):
+            ScoreTable.from_dask(label=unknown, score=score)
+
+
+@pytest.mark.parametrize("n_cells", [40, None])
+def test_frequencies_of_all_partitions_are_added(n_cells):
+    rows = data()
+    frame = frame_of(rows._replace(w=np.full(len(rows.y), 2.0**53 // len(rows.y) + 1)))
+    with pytest.raises(InputError, match="weights='frequency' and a w of a sum of 9"):
+        ScoreTable.from_dask(frame, weight="w", weights="frequency", n_cells=n_cells, **TOLD)
+
+
+def test_arguments_of_other_kinds():
+    rows = Data(*(c[:60] for c in data()))
+    frame, (y, p, _) = frame_of(rows), arrays_of(rows, (10, 10, 10))
+    with pytest.raises(TypeError, match="label is an Array; expected a column's name"):
+        ScoreTable.from_dask(frame, label=y, score=p)
+    with pytest.raises(TypeError, match="score is a Series; expected a column's name"):
+        ScoreTable.from_dask(frame, label="y", score=frame.p)
+    with pytest.raises(TypeError, match=r"frame is a Delayed.*; expected a Dask data frame"):
+        ScoreTable.from_dask(dask.delayed(frame.compute()), **TOLD)
+    with pytest.raises(InputError, match=r"pos_label=\[1\]; expected one label"):
+        ScoreTable.from_dask(frame, pos_label=[1], **TOLD)
 
 
 def test_a_killed_worker_of_a_cluster_makes_no_difference():

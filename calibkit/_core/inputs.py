@@ -15,7 +15,7 @@ from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
 from .arrays import on_host
 from .columns import column_names, in_class_order
-from .errors import InputError, caller
+from .errors import InputError, caller, message_of
 from .labels import (
     first_place,
     refuse_masked,
@@ -36,6 +36,8 @@ def _numbers(sample_weight: Any) -> FloatArray:
         w = np.asarray(on_host(sample_weight))
         if w.dtype.kind in "buifO":
             return w.astype(np.float64, copy=False)
+    except InputError as error:
+        raise InputError(f"sample_weight is {message_of(error)}") from None
     except (TypeError, ValueError, OverflowError):
         pass
     raise InputError("sample_weight can't be read as numbers; expected one number per row.")

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._numerics.links import row_blocks
 from .._typing import IntArray
 from .arrays import on_host
-from .errors import InputError, caller
+from .errors import InputError, caller, message_of
 from .printed import few, spelled
 from .warnings import LabelOrderWarning, warn
 
@@ -366,6 +366,8 @@ def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
     mixed = listed and len({isinstance(v, str) for v in values}) > 1
     try:
         a = np.asarray(on_host(values), dtype=object if mixed else None)
+    except InputError as error:
+        raise InputError(f"{name} is {message_of(error)}") from None
     except ValueError as error:  # lists of unequal lengths
         raise InputError(f"{name} holds lists of unequal lengths; expected {one}.") from error
     if a.shape != (n,):

@@ -235,7 +235,7 @@ def _aligned(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
     if sample_weight is None:
         del named["sample_weight"]
     for name, values in named.items():
-        if not (is_dask(values) and hasattr(values, "ndim")):
+        if not (is_dask(values) and _has_rows(values)):
             kinds = "a Dask DataFrame, Series or Array"
             raise InputError(
                 f"{name} is {a_type(values)} beside Dask collections; expected {kinds}. Pass X, y "
@@ -258,6 +258,12 @@ def _aligned(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
             )
     weights = parts.get("sample_weight", [None] * len(parts["X"]))
     return list(zip(parts["X"], parts["y"], weights, strict=True))
+
+
+def _has_rows(values: Any) -> bool:
+    """Whether it is an array or a frame; any attribute of what is delayed is delayed too."""
+    ndim = getattr(values, "ndim", 0)
+    return isinstance(ndim, int) and ndim > 0
 
 
 def _guarded(function: Callable[..., Any], *args: Any) -> tuple[Any, list[tuple[str, Any]]]:
@@ -375,7 +381,7 @@ def refuse_dask(name: str) -> None:
 
 def predicted_parts(calibrator: Any, X: Any, labels: bool = False) -> Any:
     """The lazy collection of what ``predict_proba`` or ``predict`` returns for each partition."""
-    if not hasattr(X, "ndim"):
+    if not _has_rows(X):
         raise InputError(
             f"X is {a_type(X)}; expected an array, or a Dask DataFrame, Series or Array."
         )

@@ -124,10 +124,15 @@ def _refuse_event(pos_label: Any, n_classes: int) -> None:
         )
 
 
-def _check_given(y_prob: Any, weights: Any, pos_label: Any) -> None:
-    check_choice("weights", weights, WEIGHTS)
+def check_event(pos_label: Any) -> None:
+    """Raise unless it is one label, or None."""
     if np.ndim(pos_label) or isinstance(pos_label, (dict, set)):
         raise InputError(f"pos_label={spelled(pos_label)}; expected one label.")
+
+
+def _check_given(y_prob: Any, weights: Any, pos_label: Any) -> None:
+    check_choice("weights", weights, WEIGHTS)
+    check_event(pos_label)
     if y_prob is None:
         raise InputError("y_prob is missing; expected probabilities. Pass them after the labels.")
 

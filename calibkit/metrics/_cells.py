@@ -54,6 +54,8 @@ class Columns(NamedTuple):
         asked = {"label": [self.label], "score": [self.score], "by": self.by, "weight": weight}
         for option, wanted in asked.items():
             for name in wanted:
+                if getattr(name, "ndim", 0):
+                    raise InputTypeError(f"{option} is {a_type(name)}; expected a column's name.")
                 if name not in names:
                     raise InputError(
                         f"{option}={spelled(name)}: no such column; expected one of "

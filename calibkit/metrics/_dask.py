@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._core.errors import InputError, InputTypeError, message_of
-from .._core.inputs import validate_scores
+from .._core.inputs import check_largest, check_lengths, finite_weights, validate_scores
 from .._core.labels import validate_labels
 from .._core.optional import require
 from .._core.printed import a_type, quoted, spelled
-from .._core.rows import Binary, binary_codes, checked_counts, positive_weights
+from .._core.rows import LEAST_WEIGHT, Binary, binary_codes, check_event, checked_counts
 from .._numerics.binning import distinct_starts
 from .._typing import Weights
 from ._cells import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _LOOK = 4
 #: Partitions, and then sums of them, that one task adds.
 _TOGETHER = 8
+#: Weights below this are zero: their squares underflow.
+_LEAST = 1e-150
 
 
 class FromDask:
@@ -124,6 +126,7 @@ class FromDask:
         {'A': 2, 'B': 2}
         """
         check_settings(weights, n_bins, n_cells)
+        check_event(pos_label)
         require("dask", "dask")
         arrays = {} if frame is not None else _arrays(label, score, weight, by)
         if arrays:
@@ -146,6 +149,7 @@ class _Sums(NamedTuple):
 
     groups: dict[tuple[Any, ...], Any]  # a ScoreTable, or Cells if it had too many entries
     labels: dict[Any, int]  # the first partition that holds each label
+    largest: float = 0.0  # weight
 
 
 class _Plan(NamedTuple):
@@ -160,7 +164,7 @@ class _Plan(NamedTuple):
 
     def partitions(self, frame: Any) -> list[Any]:
         """The sums of each partition of a data frame, to be computed."""
-        if not (hasattr(frame, "map_partitions") and hasattr(frame, "columns")):
+        if not (isinstance(getattr(frame, "npartitions", None), int) and hasattr(frame, "columns")):
             raise InputTypeError(
                 f"frame is {a_type(frame)}; expected a Dask data frame. Pass rows in memory to "
                 "ScoreTable.from_arrays, and Dask arrays as label and score, without a frame."
@@ -178,7 +182,7 @@ class _Plan(NamedTuple):
         told = {"dtype": object, "meta": np.empty(0, dtype=object)}
         module, chunks = require("dask.array", "dask"), arrays["label"].chunks
         # Without this, arrays of several chunks fail when Dask joins the tasks.
-        alike = [a if a.chunks == chunks else a.rechunk(chunks) for a in arrays.values()]
+        alike = [a if _alike(a.chunks, chunks) else a.rechunk(chunks) for a in arrays.values()]
         return module.map_blocks(self._block, *alike, **told).to_delayed().tolist()
 
     def _partition(self, frame: Any, partition_info: Any = None) -> _Sums:
@@ -194,22 +198,32 @@ class _Plan(NamedTuple):
         try:
             return self._part(rows, number)
         except (InputError, InputTypeError) as error:
-            text = message_of(error)
-            if self.columns.weight is not None:
-                text = text.replace("sample_weight", _said(self.columns.weight))
+            text = self.named(message_of(error))
             raise type(error)(f"partition {number}: {text}", place=error.place) from None
+
+    def named(self, message: str) -> str:
+        """A message with the name of the column of weights."""
+        weight = self.columns.weight
+        return message if weight is None else message.replace("sample_weight", _said(weight))
 
     def _part(self, rows: Any, number: int) -> _Sums:
         label, score, weight, by = self.columns
         n = len(rows[label])
-        if n == 0 or (weight is not None and _all_zero(rows[weight])):
+        for name in (score, *by):  # chunks of unknown sizes
+            check_lengths(n, len(rows[name]), (_said(label), _said(name)))
+        if n == 0:
             return _Sums({}, {})
         distinct, codes = validate_labels(rows[label], name=_said(label))
         if self.pos_label is None:
             refuse_unclear(distinct.tolist(), f"{_said(label)} holds")
         _, y = binary_codes(distinct, codes, self.pos_label, _said(label))
         p = validate_scores(rows[score], scale="probability", name=_said(score)).values
-        w = None if weight is None else positive_weights(rows[weight], n)
+        w = None if weight is None else finite_weights(rows[weight], n)
+        largest = 1.0 if w is None else float(w.max())
+        if largest > 1.0:
+            check_largest(largest)
+        if w is not None and w.min() < (least := max(LEAST_WEIGHT * largest, _LEAST)):
+            w = np.where(w < least, 0.0, w)
         w = checked_counts(y, w) if self.counts else w
         kept = None if w is None or w.all() else w > 0.0
         groups = {}
@@ -218,7 +232,7 @@ class _Plan(NamedTuple):
             binary = Binary(p[some], y[some], None if w is None else w[some], self.counts)
             if len(binary.p):
                 groups[key] = self.of_rows(binary)
-        return _Sums(groups, dict.fromkeys(distinct.tolist(), number))
+        return _Sums(groups, dict.fromkeys(distinct.tolist(), number), largest)
 
     def check_labels(self, labels: dict[Any, int]) -> None:
         """Raise unless the labels of several partitions say which of them is the event."""
@@ -258,7 +272,8 @@ class _Plan(NamedTuple):
             for key, sums in part.groups.items():
                 found.setdefault(key, []).append(sums)
         self.check_labels(labels)
-        return _Sums({key: self._added(sums) for key, sums in found.items()}, labels)
+        largest = max(part.largest for part in parts)
+        return _Sums({key: self._added(sums) for key, sums in found.items()}, labels, largest)
 
     def _added(self, sums: list[Any]) -> Any:
         cells = [one for one in sums if isinstance(one, Cells)]
@@ -276,9 +291,16 @@ class _Plan(NamedTuple):
         if not sums.groups:
             raise InputError("there are no rows, or none with a weight; expected at least one row.")
         rows, by = [(*key, one) for key, one in sums.groups.items()], len(self.columns.by)
-        return {tuple(key): self._table(one) for *key, one in in_order(rows, by)}
+        try:
+            check_largest(sums.largest)
+            return {tuple(key): self._table(one) for *key, one in in_order(rows, by)}
+        except InputError as error:
+            raise InputError(self.named(message_of(error))) from None
 
     def _table(self, sums: Any) -> ScoreTable:
+        if self.counts:
+            w = sums.sums[1] if isinstance(sums, Cells) else sums.w
+            checked_counts(np.zeros(len(w), dtype=int), w)
         if not isinstance(sums, Cells):
             return sums
         assert self.grid is not None
@@ -323,9 +345,18 @@ def _said(name: Any) -> str:
     return quoted(str(name))
 
 
-def _all_zero(weights: Any) -> bool:
-    zero = np.asarray(weights == 0)
-    return zero.dtype == bool and bool(zero.all())
+def _alike(chunks: Any, others: Any) -> bool:
+    """Whether chunks are the same, as far as is known."""
+    known = ~np.isnan([*chunks[0], *others[0]])
+    if known.all():
+        return bool(chunks == others)
+    if known.any() or len(chunks[0]) != len(others[0]):
+        raise InputError(
+            "some of the arrays have chunks of unknown sizes, and these are not those of the "
+            "others; expected arrays in the same chunks. Call compute_chunk_sizes() on them, or "
+            "pass a Dask data frame with the names of its columns."
+        )
+    return True
 
 
 def _split(rows: Any, by: list[str], n: int) -> Iterator[tuple[tuple[Any, ...], Any]]:
