@@ -12,7 +12,7 @@ import numpy as np
 
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, Scale
-from .arrays import is_dask
+from .arrays import is_dask, is_elsewhere
 from .errors import InputError, message_of
 from .inputs import (
     Rows,
@@ -66,8 +66,18 @@ class _Seen(NamedTuple):
     largest: float  # weight
 
 
+class _Known(NamedTuple):
+    """What later passes over a partition need not find out again."""
+
+    like: np.ndarray  # no scores, but of their type and number of dimensions
+    weighted: bool  # all weights are positive
+    tiny: bool  # some log-odds are replaced
+
+
 class _Summary(NamedTuple):
     """What is learned from a partition's rows of positive weight."""
+
+    known: _Known | None  # if plain arrays hold the checked scores and labels
 
     rows: Rows  # the first, and for two classes the smallest and largest of each
     n: int
@@ -102,8 +112,10 @@ class Partitions:
         self._raw = _aligned(X, y, sample_weight)
         self._given = _Given(scale, classes, soft)
         self._starts: list[int] = []
+        self._known: list[_Known | None] = []
         self._read_labels()
         summaries = self._checked(_summary, [(*raw, self._given) for raw in self._raw])
+        self._known = [None if s is None else s.known for s in summaries]
         found = [s for s in summaries if s is not None]
         sizes = [0 if s is None else s.n for s in summaries]
         self._starts = np.cumsum([0, *sizes]).tolist()
@@ -196,8 +208,10 @@ class Partitions:
         task = require("dask", "dask").delayed(_of_rows, pure=False)
         sizes = np.diff(self._starts)
         return [
-            task(function, *raw, self._given, start, *args)
-            for raw, start, size in zip(self._raw, self._starts, sizes, strict=False)
+            task(function, *raw, self._given, known, start, *args)
+            for raw, known, start, size in zip(
+                self._raw, self._known, self._starts, sizes, strict=False
+            )
             if size > 0
         ]
 
@@ -291,7 +305,7 @@ def _labels(y: Any, w: Any, given: _Given) -> _Seen | None:
     weight = finite_weights(w, len(labels))
     if weight is None:
         return _Seen(len(labels), distinct, distinct, 1.0)
-    present = distinct[np.unique(codes[weight > 0])]
+    present = distinct[np.bincount(codes[weight > 0], minlength=len(distinct)) > 0]
     return _Seen(len(labels), distinct, present, float(weight.max()))
 
 
@@ -302,21 +316,66 @@ def _rows(x: Any, y: Any, w: Any, given: _Given) -> tuple[Scores, Rows]:
     classes, w = given.kept, finite_weights(w, len(s))
     s = Scores(s.values, s.scale, given.clip, s.best)
     labels = validate_column(y, name="y") if len(s) else np.empty(0, dtype=classes.dtype)
-    if len(classes) == 2:
-        codes: Any = np.asarray(labels == classes[1]).view(np.int8)
-    else:
-        codes = np.searchsorted(classes, labels)
-    rows = Rows(s, codes, w, classes)
+    rows = Rows(s, _codes(labels, classes), w, classes)
     if w is not None and not w.all():
         rows = rows.take(np.flatnonzero(w))
     return s, rows._replace(scores=rows.scores._without_tiny())
 
 
+def _codes(labels: np.ndarray, classes: np.ndarray) -> Any:
+    if len(classes) == 2:
+        return np.asarray(labels == classes[1]).view(np.int8)
+    if labels.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes))):
+        return labels.astype(np.intp, copy=False)
+    return np.searchsorted(classes, labels)
+
+
+def _again(x: Any, y: Any, w: Any, given: _Given, known: _Known | None) -> Rows:
+    """The rows of positive weight of a partition that has been checked."""
+    if known is None:
+        return _rows(x, y, w, given)[1]
+    s = Scores(_plain_scores(x, known.like), given.scale, given.clip)
+    weight = None if w is None else np.asarray(w, dtype=np.float64).reshape(-1)
+    rows = Rows(s, _codes(np.asarray(y), given.kept), weight, given.kept)
+    if weight is not None and not known.weighted:
+        rows = rows.take(np.flatnonzero(weight))
+    return rows._replace(scores=rows.scores._without_tiny()) if known.tiny else rows
+
+
+def _plain_scores(x: Any, like: np.ndarray) -> np.ndarray:
+    """Scores without a check; those of two classes side by side in memory."""
+    a = np.asarray(x)
+    if like.ndim == 2:
+        return a.astype(like.dtype, copy=False)
+    return np.ascontiguousarray(a[:, -1] if a.ndim == 2 else a, dtype=like.dtype)
+
+
+def _known(x: Any, y: Any, w: Any, s: Scores, rows: Rows) -> _Known | None:
+    """None unless the checks changed nothing and the labels are a column of numbers."""
+    like, weighted = s.values[:0].copy(), len(rows.y) == len(s)
+    if is_elsewhere(x) or is_elsewhere(w) or getattr(y, "ndim", 0) != 1:
+        return None
+    if getattr(getattr(y, "dtype", None), "kind", "O") not in "buif":
+        return None
+    plain = _plain_scores(x, like)
+    if plain is not s.values and not np.array_equal(plain, s.values):
+        return None
+    tiny = weighted and rows.scores.values is not s.values
+    return _Known(like, weighted, tiny or not weighted)
+
+
 def _of_rows(
-    function: Callable[..., Any], x: Any, y: Any, w: Any, given: _Given, start: int, *args: Any
+    function: Callable[..., Any],
+    x: Any,
+    y: Any,
+    w: Any,
+    given: _Given,
+    known: _Known | None,
+    start: int,
+    *args: Any,
 ) -> Any:
     with silent():  # the first pass has warned
-        return function(_rows(x, y, w, given)[1], start, *args)
+        return function(_again(x, y, w, given, known), start, *args)
 
 
 def _placeless(rows: Rows, start: int, function: Callable[..., Any], *args: Any) -> Any:
@@ -349,9 +408,11 @@ def _summary(x: Any, y: Any, w: Any, given: _Given) -> _Summary | None:
     for code in (0, 1) if values.ndim == 1 else ():
         own = np.flatnonzero(codes == code)
         if len(own):
-            at += [int(own[values[own].argmin()]), int(own[values[own].argmax()])]
+            some = values[own]
+            at += [int(own[some.argmin()]), int(own[some.argmax()])]
     weight = np.ones(1) if rows.w is None else rows.w
     return _Summary(
+        _known(x, y, w, s, rows),
         rows.take(np.array(at)),
         len(codes),
         np.bincount(codes, rows.w, minlength=len(given.kept)).astype(np.float64),
