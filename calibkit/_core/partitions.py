@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._numerics.links import row_blocks
 from .._numerics.weights import effective_count
 from .._typing import FloatArray, Scale
 from .arrays import is_dask, is_elsewhere
@@ -404,25 +405,44 @@ def _summary(x: Any, y: Any, w: Any, given: _Given) -> _Summary | None:
     if len(rows.y) == 0:
         return None
     values, codes = rows.scores.values, rows.y
-    at = [0]
-    for code in (0, 1) if values.ndim == 1 else ():
-        own = np.flatnonzero(codes == code)
-        if len(own):
-            some = values[own]
-            at += [int(own[some.argmin()]), int(own[some.argmax()])]
+    k = len(given.kept)
+    ends = _class_ends(values, codes) if values.ndim == 1 else []
+    first = rows.take(np.array([0] * (1 + len(ends))))
+    for i, (value, code) in enumerate(ends, start=1):
+        first.scores.values[i], first.y[i] = value, code
+    if rows.w is None and k == 2:
+        ones = np.count_nonzero(codes)
+        counts = np.array([len(codes) - ones, ones])
+    else:
+        counts = np.bincount(codes, rows.w, minlength=k)
     weight = np.ones(1) if rows.w is None else rows.w
     return _Summary(
         _known(x, y, w, s, rows),
-        rows.take(np.array(at)),
+        first,
         len(codes),
-        np.bincount(codes, rows.w, minlength=len(given.kept)).astype(np.float64),
+        counts.astype(np.float64),
         float(len(codes)) if rows.w is None else float(weight @ weight),
         bool((weight != 1.0).any()),
-        np.array(rows.scores._inside_ends()),
+        np.array((np.inf, -np.inf) if s.scale == "logit" else rows.scores._inside_ends()),
         np.array([values.min(), values.max()]),
         values[:_HEAD],
         hardness(s),
     )
+
+
+def _class_ends(values: FloatArray, codes: Any) -> list[tuple[float, int]]:
+    """The smallest and the largest score of each of two classes, if it has any."""
+    ends = np.array([[np.inf, -np.inf]] * 2)
+    for block in row_blocks(len(values)):
+        v = values[block]
+        # After the first block few rows are beyond an end.
+        at = np.flatnonzero((v < ends[:, 0].max()) | (v > ends[:, 1].min()))
+        some, code = v[at], codes[block][at]
+        for k, end in enumerate(ends):
+            own = some[code == k]
+            end[0] = min(end[0], own.min(initial=np.inf))
+            end[1] = max(end[1], own.max(initial=-np.inf))
+    return [(float(v), k) for k, end in enumerate(ends) if end[0] <= end[1] for v in end]
 
 
 def meta_of(values: Any) -> Any:
