@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.optimize import brentq
 
 from .._typing import FloatArray, IntArray
 from .links import expit, row_blocks
-from .newton import Bounds, minimise
+from .newton import Bounds, damped_solution, minimise
 from .parts import Parts
 from .quantiles import quantile
 from .weights import row_count
@@ -19,8 +20,11 @@ from .weights import row_count
 _SCALE_ROWS = 512
 #: Standardised parameters are of the order of one; steps and starts are kept below this.
 _LONGEST = 50.0
-#: Rows of the first fit, whose optimum starts the one on all rows.
-_START_ROWS = 8192
+#: Rows of the first fit, whose optimum starts the one on all rows: the most that leave four times
+#: as many for the latter.
+_START_ROWS = (2048, 8192)
+#: Blocks of standardised rows that are kept from one pass for the next.
+_KEPT_BLOCKS = 4
 
 
 class LogisticFit(NamedTuple):
@@ -96,6 +100,7 @@ class LogisticRows:
         self, columns: list[FloatArray], y: FloatArray | IntArray, w: FloatArray | None
     ) -> None:
         self.columns, self.y, self.w, self.n = columns, y, w, len(y)
+        self._kept: tuple[Units | None, list[Block]] = None, []
 
     @property
     def ends(self) -> LogisticRows:
@@ -108,7 +113,7 @@ class LogisticRows:
 
     def rate(self) -> float:
         """Mean label."""
-        return float(np.average(self.y, weights=self.w))
+        return float(self.y.mean() if self.w is None else np.average(self.y, weights=self.w))
 
     def thin(self, stride: int) -> LogisticRows:
         """Every so-many-th row, in memory."""
@@ -142,34 +147,50 @@ class LogisticRows:
         """:func:`direction` of the only column."""
         return direction(self.columns[0], self.y, self.w)
 
-    def loss(self, theta: FloatArray, units: Units) -> float:
-        """Sum of the log-loss."""
-        total = 0.0
-        for rows in row_blocks(self.n, 4):
-            eta = theta @ units.standardised(self.columns, rows)
+    def blocks(self, units: Units) -> Iterable[Block]:
+        """The rows in blocks, with standardised columns."""
+        # Blocks of 8,192: on longer vectors BLAS starts threads, whose start costs more than they
+        # save.
+        slices = row_blocks(self.n, 4)
+        if len(slices) > _KEPT_BLOCKS:
+            return (self._block(units, rows) for rows in slices)
+        if self._kept[0] is not units:
+            self._kept = units, [self._block(units, rows) for rows in slices]
+        return self._kept[1]
+
+    def _block(self, units: Units, rows: slice) -> Block:
+        y, w = self.y[rows].astype(float, copy=False), None if self.w is None else self.w[rows]
+        return units.standardised(self.columns, rows), y, w
+
+    def loss(self, theta: FloatArray, units: Units) -> Any:
+        """Sum of the log-loss, for one vector of parameters or for each row of a matrix."""
+        total: Any = 0.0
+        for x, y, w in self.blocks(units):
+            eta = theta @ x
             # log(1 + exp(eta)) without overflow; NumPy's logaddexp is ten times slower.
             each = np.maximum(eta, 0.0) + np.log(1.0 + np.exp(-np.abs(eta)))
-            each -= self.y[rows] * eta
-            total += float(each.sum() if self.w is None else each @ self.w[rows])
+            each -= y * eta
+            total += each.sum(axis=-1) if w is None else each @ w
         return total
 
     def derivatives(self, theta: FloatArray, units: Units) -> tuple[FloatArray, FloatArray]:
         """Sums of the first and of the second derivatives."""
         d = len(theta)
         g, h = np.zeros(d), np.zeros((d, d))
-        # Blocks of 8,192: on longer vectors BLAS starts threads, whose start costs more than they
-        # save.
-        for rows in row_blocks(self.n, 4):
-            x = units.standardised(self.columns, rows)
+        for x, y, w in self.blocks(units):
             q = expit(theta @ x)
-            residual = q - self.y[rows]
+            residual = q - y
             curvature = q * (1.0 - q)
-            if self.w is not None:
-                residual *= self.w[rows]
-                curvature *= self.w[rows]
+            if w is not None:
+                residual *= w
+                curvature *= w
             g += x @ residual
             h += (x * curvature) @ x.T
         return g, h
+
+
+#: Standardised columns and ones, labels, and weights or None.
+Block = tuple[FloatArray, FloatArray, FloatArray | None]
 
 
 class Units(NamedTuple):
@@ -196,20 +217,23 @@ class _Problem:
         located = [_location(c) for c in data.thin(-(-data.n // _SCALE_ROWS)).columns]
         self.units = Units(*(np.array(part) for part in zip(*located, strict=True)))
         centre, ends = self.units.centre, data.ends.columns
-        self.identity = np.append(np.ones(len(ends)), 0.0)
+        self.identity = np.array([1.0] * len(ends) + [0.0])
         span = [max(np.max(c) - m, m - np.min(c)) for c, m in zip(ends, centre, strict=True)]
-        self.span = np.append(np.array(span) / self.units.spread, 1.0)
+        self.span = np.array([*(span / self.units.spread), 1.0])
 
-    def loss(self, theta: FloatArray) -> float:
-        """Mean log-loss, penalty included."""
-        away = self.raw(theta) - self.identity
+    def loss(self, theta: FloatArray) -> Any:
+        """Mean log-loss, penalty included, for one theta or for each row of a matrix."""
         mean = self.data.loss(theta, self.units) / self.total
-        return mean + 0.5 * self.l2 * float(away @ away)
+        if self.l2 > 0:
+            mean = mean + 0.5 * self.l2 * ((self.raw(theta) - self.identity) ** 2).sum(axis=-1)
+        return mean
 
     def raw(self, theta: FloatArray) -> FloatArray:
         """Parameters on the columns as given, intercept last."""
-        coef = theta[:-1] / self.units.spread
-        return np.append(coef, theta[-1] - coef @ self.units.centre)
+        out = theta.copy()
+        out[..., :-1] /= self.units.spread
+        out[..., -1] -= out[..., :-1] @ self.units.centre
+        return out
 
     def reach(self, step: FloatArray) -> float:
         return float(np.abs(step) @ self.span)
@@ -240,11 +264,16 @@ def stride_of(n: int, n_rows: int) -> int:
     return n // n_rows if n >= 4 * n_rows else 1
 
 
+def _start_rows(n: int) -> int:
+    """Rows of the first fit."""
+    return _START_ROWS[n >= 4 * _START_ROWS[1]]
+
+
 def _discriminant(problem: _Problem) -> FloatArray:
     """Fisher's linear discriminant: near the maximum of likelihood where the scores of each class
     are about normal, and found in one pass."""
-    y, w = problem.data.y, problem.data.w
-    x = problem.units.standardised(problem.data.columns, slice(None))[:-1]
+    ((x, y, w),) = problem.data.blocks(problem.units)
+    x = x[:-1]
     w1 = y if w is None else w * y
     n1 = float(w1.sum())
     n0 = problem.total - n1
@@ -254,8 +283,8 @@ def _discriminant(problem: _Problem) -> FloatArray:
     m1 = x @ w1 / n1
     m0 = (weighted.sum(axis=1) - n1 * m1) / n0
     within = weighted @ x.T - n1 * np.outer(m1, m1) - n0 * np.outer(m0, m0)
-    coef = np.linalg.lstsq(within / problem.total, m1 - m0, rcond=1e-10)[0]
-    return np.append(coef, np.log(n1 / n0) - 0.5 * (m1 + m0) @ coef)
+    coef = damped_solution(within / problem.total, m1 - m0)
+    return np.array([*coef, math.log(n1 / n0) - 0.5 * (m1 + m0) @ coef])
 
 
 def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
@@ -264,16 +293,16 @@ def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:
     assert sample is not None
     centre, spread = problem.units
     # A column without spread can't be told from the intercept: it keeps the coefficient 1.
-    coef = np.where(problem.span[:-1] > 0, 0.0, spread)
+    spreads = problem.span[:-1] > 0
     rate = min(max(rate, 1e-300), 1.0 - 1e-16)  # weights may leave one class next to nothing
-    guesses = [np.append(coef, np.log(rate) - np.log1p(-rate))]
-    if (problem.span[:-1] > 0).all():
-        guesses += [_discriminant(sample), np.append(spread, centre.sum())]
+    constant = math.log(rate) - math.log1p(-rate)
+    guesses = [np.array([*np.where(spreads, 0.0, spread), constant])]
+    if spreads.all():
+        guesses += [_discriminant(sample), np.array([*spread, centre.sum()])]
     if bounds is not None:
         guesses = [np.maximum(guess, bounds[0]) for guess in guesses]
     guesses = [guess for guess in guesses if np.abs(guess).max() < _LONGEST] or guesses[:1]
-    losses = [sample.loss(guess) for guess in guesses]
-    return guesses[int(np.nanargmin(losses))]
+    return guesses[int(np.nanargmin(sample.loss(np.array(guesses))))]
 
 
 def fit_intercept(
@@ -332,7 +361,7 @@ def fit_logistic(data: LogisticRows, *, l2: float = 0.0, nonnegative: bool = Fal
     if nonnegative:
         bounds = np.append(np.zeros(d - 1), -np.inf), np.full(d, np.inf)
     theta = _start(problem, data.rate(), bounds)
-    sample = problem.thinned(_START_ROWS)
+    sample = problem.thinned(_start_rows(data.n))
     if sample is not None:
         start = minimise(sample, theta, bounds=bounds, longest=_LONGEST, tol=1e-8, max_iter=30)
         # A thinned sample may be separable where the whole is not; its fit then runs away.
@@ -371,7 +400,7 @@ class PartedRows(LogisticRows):
 
     def thin(self, stride: int) -> LogisticRows:
         if stride not in self._samples:  # all that are needed, in one pass
-            wanted = {stride_of(self.n, _SCALE_ROWS), stride_of(self.n, _START_ROWS), stride}
+            wanted = {stride_of(self.n, rows) for rows in (_SCALE_ROWS, _start_rows(self.n))}
             strides = sorted({*wanted, -(-self.n // _SCALE_ROWS)} - {1} | {stride})
             for step, rows in zip(strides, self.parts.thin(strides), strict=True):
                 self._samples[step] = self.view(rows)
@@ -402,8 +431,8 @@ class PartedRows(LogisticRows):
         slope = float(products) / total
         return slope / np.sqrt(variance / self.parts.row_count) if variance > 0 else 0.0
 
-    def loss(self, theta: FloatArray, units: Units) -> float:
-        return float(self.parts.total(_loss_of, self.view, theta, units)[0])
+    def loss(self, theta: FloatArray, units: Units) -> Any:
+        return self.parts.total(_loss_of, self.view, theta, units)[0]
 
     def derivatives(self, theta: FloatArray, units: Units) -> tuple[FloatArray, FloatArray]:
         g, h = self.parts.total(_derivatives_of, self.view, theta, units)
@@ -443,7 +472,7 @@ def _away_sums(rows: Any, view: LogisticView, centre: float, size: float) -> tup
     return _weighted_sum(away * away, data.w), _weighted_sum(away * data.y, data.w)
 
 
-def _loss_of(rows: Any, view: LogisticView, *at: Any) -> tuple[float]:
+def _loss_of(rows: Any, view: LogisticView, *at: Any) -> tuple[Any]:
     return (view(rows).loss(*at),)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple, Protocol
@@ -40,12 +41,14 @@ class Minimum(NamedTuple):
     n_iter: int
 
 
-def _solve(h: FloatArray, right: FloatArray) -> FloatArray:
+def damped_solution(h: FloatArray, right: FloatArray) -> FloatArray:
     """Solution of ``h @ x = right``, scaled to a unit diagonal and a little damped.
 
     The damping gives directions without curvature a long step instead of none: where all rows are
     saturated the gradient still says which way to go.
     """
+    if len(h) == 2:  # with plain floats, where a call of NumPy takes longer than the solution
+        return _solution_of_two(*h.ravel().tolist(), *right.tolist())
     scale = np.sqrt(h.diagonal())
     scale[scale <= 0] = 1.0
     scaled = h / scale / scale[:, None]
@@ -53,9 +56,17 @@ def _solve(h: FloatArray, right: FloatArray) -> FloatArray:
     return np.linalg.solve(scaled, right / scale) / scale
 
 
+def _solution_of_two(a: float, b: float, _: float, c: float, p: float, q: float) -> FloatArray:
+    """The same for the matrix of rows (a, b) and (b, c), by elimination."""
+    s, t = math.sqrt(a) if a > 0 else 1.0, math.sqrt(c) if c > 0 else 1.0
+    a, b, c, p, q = a / s / s + 1e-13, b / s / t, c / t / t + 1e-13, p / s, q / t
+    second = (q - b / a * p) / (c - b / a * b)
+    return np.array([(p - b * second) / a / s, second / t])
+
+
 def _step(g: FloatArray, h: FloatArray, theta: FloatArray, bounds: Bounds | None) -> FloatArray:
     """Minimiser of the quadratic model; with bounds, the best over all faces of the box."""
-    newton = _solve(h, -g)
+    newton = damped_solution(h, -g)
     if bounds is None:
         return newton
     lower, upper = bounds[0] - theta, bounds[1] - theta
@@ -68,7 +79,7 @@ def _step(g: FloatArray, h: FloatArray, theta: FloatArray, bounds: Bounds | None
         free = np.isnan(step)
         step[free] = 0.0
         if free.any():
-            step[free] = _solve(h[np.ix_(free, free)], -(g + h @ step)[free])
+            step[free] = damped_solution(h[np.ix_(free, free)], -(g + h @ step)[free])
         value = float(g @ step + 0.5 * step @ h @ step)
         if (step >= lower).all() and (step <= upper).all() and value < best_value:
             best, best_value = step, value
