@@ -20,8 +20,8 @@ from .weights import row_count
 _SCALE_ROWS = 512
 #: Standardised parameters are of the order of one; steps and starts are kept below this.
 _LONGEST = 50.0
-#: Rows of the first fit, whose optimum starts the one on all rows: the most that leave four times
-#: as many for the latter.
+#: Rows of the first fit, whose optimum starts the one on all rows; the larger number where the
+#: rows are four times as many.
 _START_ROWS = (2048, 8192)
 #: Blocks of standardised rows that are kept from one pass for the next.
 _KEPT_BLOCKS = 4
