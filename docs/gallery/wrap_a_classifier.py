@@ -41,8 +41,10 @@ p = {name: model.predict_proba(X_new)[:, 1] for name, model in models.items()}
 print(compare("log_loss", y_new, p))
 
 # %%
-# The expected calibration error (ECE) is never zero on a sample. So :func:`~calibkit.estimate`
-# also prints what a perfectly calibrated model would show.
+# The expected calibration error (ECE) is almost never zero on a sample: its value is too large on
+# average, since noise counts as error. The interval is not. So the value may lie at the upper end
+# of the interval. :func:`~calibkit.estimate` also prints what a perfectly calibrated model would
+# show.
 
 from calibkit import estimate
 
@@ -50,7 +52,8 @@ for name in models:
     print(name, estimate("expected_calibration_error", y_new, p[name], random_state=0), sep=": ")
 
 # %%
-# Calibration changes the probabilities and hardly the order of the customers:
+# Calibration changes the probabilities and hardly the order of the customers. The last numbers are
+# the ROC AUC that probabilities like these would have if each were the true one:
 
 for name in models:
     print(name, estimate("roc_auc", y_new, p[name], random_state=0), sep=": ")

@@ -4,9 +4,9 @@ Generated code: from log-probabilities to a decision
 
 A language model writes code and gives the log-probability of each token. Will
 the tests pass? This page makes a confidence signal of the log-probabilities,
-decides between two signals, turns the better one into a probability, and then
-into a decision: accept, review or discard. The last step comes with a
-guarantee.
+reads the confidence that the model states, decides between the two, turns the
+better one into a probability, and then into a decision: accept, review or
+discard. The last step comes with a guarantee.
 """
 
 # %%
@@ -19,16 +19,27 @@ guarantee.
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 
-from calibkit import AutoCalibrator, ReliabilityDisplay, compare
-from calibkit.codegen import read_generations, token_confidence
+from calibkit import (
+    AutoCalibrator,
+    MissingSignalWarning,
+    ReliabilityDisplay,
+    compare,
+)
+from calibkit.codegen import (
+    parse_confidence,
+    read_generations,
+    token_confidence,
+)
 from calibkit.decisions import (
     DecisionRule,
     RiskControlledThreshold,
+    Signals,
     TriagePolicy,
     cross_val_calibrate,
     evaluate_confidence,
@@ -47,16 +58,26 @@ logprobs = [
 # %%
 # Two confidence signals
 # ----------------------
-# The mean probability of a token, and the probability of the least likely one. Both are numbers
-# between 0 and 1, and neither is the probability that the tests pass.
+# The first is the mean probability of a token. The second is what the model answers when it is
+# asked how sure it is; some answers state no number. Neither is the probability that the tests
+# pass. :class:`calibkit.decisions.Signals` holds both, each with its scale: the first is turned
+# into log-odds, the second stays a probability.
 
-names = ["average_token_probability", "min_token_probability"]
-signals = {
-    name: token_confidence(logprobs, name, scale="logit") for name in names
-}
-table = evaluate_confidence(
-    signals, passed, groups=problem, scale="logit", n_resamples=200
-)
+sure = expit(1.5 + 0.4 * ease + rng.normal(0, 1, 1200))
+answers = [f"I am {5 * round(20 * s)}% sure." for s in sure]
+answers[::50] = ["I am very sure."] * 24
+
+name = "average_token_probability"
+mean_token = token_confidence(logprobs, name, scale="logit")
+with warnings.catch_warnings():  # 24 outputs have no stated confidence
+    warnings.simplefilter("ignore", MissingSignalWarning)
+    signals = Signals(
+        {name: mean_token, "stated": parse_confidence(answers)},
+        {name: "logit", "stated": "probability"},
+    )
+    table = evaluate_confidence(
+        signals, passed, groups=problem, n_resamples=200
+    )
 for row in table:
     skill = row["skill"]
     print(f"{row['signal']}, {row['stage']}")
@@ -73,23 +94,30 @@ for row in table:
 # ---------------------------
 # Two intervals that overlap say little, since both signals were measured on the same outputs.
 # Compare them in pairs: calibrate both out of fold, and look at the difference for each output. If
-# its interval excludes 0, the rows show which one is better.
+# its interval excludes 0, the rows show which one is better. An output without a number stays NaN,
+# which :func:`calibkit.compare` refuses, so compare the outputs that have both signals.
 
 probability = {
-    name: cross_val_calibrate(
-        "auto", signal, passed, groups=problem, scale="logit"
+    key: cross_val_calibrate(
+        "auto", signal, passed, groups=problem, scale=signals.scales[key]
     )
-    for name, signal in signals.items()
+    for key, signal in signals.items()
 }
+ok = ~np.isnan(signals["stated"])
+both = {key: p[ok] for key, p in probability.items()}
 for metric in ("brier_score", "roc_auc"):
-    print(compare(metric, passed, probability, groups=problem))
+    print(compare(metric, passed[ok], both, groups=problem[ok]))
+
+# %%
+# Decide by the Brier score; the AUC says whether the order alone differs. Choose one before you
+# look. The first line says "higher" or "lower" if the p-value is below 1 - ``level``, which is 0.1
+# by default. So a p-value of 0.056 is enough for it; set ``level=0.95`` to ask for more.
 
 # %%
 # From a signal to a probability
 # ------------------------------
-# The calibrated probabilities out of fold are as good as those of new problems:
+# The calibrated probabilities out of fold show how good those of new problems will be:
 
-name = names[0]
 p = probability[name]
 ReliabilityDisplay.from_predictions(
     passed,
@@ -164,7 +192,8 @@ print(decisions.to_pandas().round(2).to_string())
 # Names on this page
 # ------------------
 # :func:`calibkit.codegen.read_generations`, :func:`calibkit.codegen.read_results`,
-# :func:`calibkit.codegen.token_confidence`, :func:`calibkit.decisions.evaluate_confidence`,
+# :func:`calibkit.codegen.token_confidence`, :func:`calibkit.codegen.parse_confidence`,
+# :class:`calibkit.decisions.Signals`, :func:`calibkit.decisions.evaluate_confidence`,
 # :func:`calibkit.decisions.cross_val_calibrate`, :func:`calibkit.compare`,
 # :class:`calibkit.decisions.TriagePolicy`, :class:`calibkit.decisions.RiskControlledThreshold`,
 # :class:`calibkit.decisions.DecisionRule`, :class:`calibkit.AutoCalibrator`.

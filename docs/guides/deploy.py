@@ -73,8 +73,8 @@ print(connection.execute(query).fetchall())
 # Check it
 # --------
 # :func:`calibkit.export.check_export` runs an export on scores that are hard to get right: 0 and
-# 1, borders of bins and the numbers next to them, values out of range. ``passed`` is for a test of
-# yours.
+# 1, borders of bins and the numbers next to them, values out of range. In your own tests, assert
+# ``check.passed``.
 
 check = check_export(automatic, query)
 print(check)
@@ -129,7 +129,8 @@ with tempfile.TemporaryDirectory() as folder:
 # ----------------------
 # Calibrators for streams change with each label, and a class of your own is unknown: an error says
 # so. A classifier itself is not exported, only the map of its scores. Exports agree with
-# ``predict_proba`` to 1e-12 in double precision; exceptions are on the page about exports.
+# ``predict_proba`` to 1e-12 in double precision; the exceptions are in
+# :doc:`/export`.
 #
 # Names on this page
 # ------------------

@@ -69,6 +69,9 @@ print(f"p-value {test.p_value:.3f}; blind to {test.blind_to}")
 # that fit these rows. The null band, after "if perfectly calibrated", holds the errors that a
 # calibrated model would show on rows with these probabilities. An error above the null band is
 # real.
+#
+# Some errors, such as the ECE, count noise as error, so their value is too large on average. The
+# interval allows for this. So the value may lie at the upper end, as in "ECE 0.024 [0.000, 0.024]".
 
 error = estimate("calibration_error", y_new, p, random_state=0)
 print(error)
@@ -94,6 +97,10 @@ print(detectable_error(p[:60]))
 print(detectable_error(p))
 
 # %%
+# That is, with 60 rows, an error is found if all log-odds are shifted by about 1.7, and with all
+# rows if they are shifted by about 0.4.
+
+# %%
 # Mend it, and prove that it helped
 # ---------------------------------
 # :class:`calibkit.CalibratedClassifier` fits a map of the probabilities by cross-validation on the
@@ -108,20 +115,34 @@ print(after)
 print(after.verdict)
 
 # %%
-# The proof is a difference on the same rows. The log loss punishes miscalibration, and it can't be
-# lowered by tricks such as giving each row the base rate. If the interval of the difference does
-# not contain 0, calibration helped.
+# The proof is a difference on the same rows. The log loss punishes miscalibration, and it is lowest
+# in expectation for the true probabilities. If the interval of the difference does not contain 0,
+# calibration helped.
 
 models = {"forest": p, "calibrated": q}
 print(compare("log_loss", y_new, models))
 ReliabilityDisplay.from_predictions(y_new, models, random_state=0)
 
 # %%
+# What if it is still miscalibrated?
+# ----------------------------------
+# Calibration may help, and the verdict may still be "miscalibrated". Then ask:
+#
+# - **Does it matter?** With many rows, even a very small error is more than chance. If the interval
+#   ends below what your decisions can bear, stop here.
+# - **Would more rows help?** A calibrator that is fitted to few rows follows their noise.
+#   :doc:`how_many_labels` says how many you need.
+# - **Is the map too simple?** If the diagram shows a bend, try a richer calibrator and compare:
+#   :doc:`which_calibrator`.
+# - **Do the new rows differ from the training rows?** They may be later, or of other groups. Look
+#   at groups with :func:`calibkit.group_table`, as in :doc:`groups_weights_time`.
+#
 # Names on this page
 # ------------------
 # :func:`calibkit.estimate`, :class:`calibkit.Estimate`, :func:`calibkit.calibration_test`,
 # :func:`calibkit.calibration_slope`, :func:`calibkit.calibration_error`,
 # :func:`calibkit.detectable_error`, :func:`calibkit.compare`,
-# :class:`calibkit.CalibratedClassifier`, :class:`calibkit.ReliabilityDisplay`.
+# :func:`calibkit.group_table`, :class:`calibkit.CalibratedClassifier`,
+# :class:`calibkit.ReliabilityDisplay`.
 #
 # Next: :doc:`which_calibrator`.

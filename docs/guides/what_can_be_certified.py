@@ -58,7 +58,8 @@ print(certificate)
 
 # %%
 # The certificate holds three errors at once: the mean (l1), the root mean square (l2), and the
-# largest of any output. It also has an interval for the rate of events at each output:
+# largest of any output. It also has an interval for the rate of events at each output. All these
+# bounds are true together with the stated confidence:
 
 for value, low, high in zip(
     *(certificate.value, certificate.low, certificate.high), strict=True
@@ -66,6 +67,15 @@ for value, low, high in zip(
     print(
         f"{value:.3f} says the model; between {low:.3f} and {high:.3f} is certified"
     )
+
+# %%
+# One output lies outside of its interval, so the model is certainly wrong there, if only by a
+# little. Why is the mean error still "0 to" something? A lower bound is printed as 0 if it is below
+# 0.0001. The largest error has a lower bound too; the others are means over all outputs, and new
+# rows may have this output less often:
+
+print(f"largest error at least {certificate.max[0]:.1e}")
+print(f"mean error at least {certificate.l1[0]:.1e}")
 
 # %%
 # Rows of the fit
@@ -93,7 +103,7 @@ for error in (0.1, 0.05, 0.025):
 # ------------------------------
 # With groups, the bounds assume that groups are independent and have at most ``max_group_size``
 # rows. Rows of one group may depend on each other in any way. The price is a wider bound, or
-# rather more groups.
+# many more groups.
 
 group = np.repeat(np.arange(5000), 5)
 q = binned.predict_proba(p[held_out])[:, 1]

@@ -138,7 +138,7 @@ for name, q in {
 # - The Brier score or the log loss, to rank models, with the interval of their difference
 #   (:func:`calibkit.compare`).
 # - One calibration error with its interval and null band (:func:`calibkit.estimate`). If others
-#   must find your number again, report its settings too: ``print`` of an estimate names them.
+#   must find your number again, report its settings too: ``print(estimate(...))`` shows them.
 # - A reliability diagram, to see what kind of error it is.
 # - The ECE if your readers expect it, beside the value of a calibrated model.
 #
