@@ -10,7 +10,13 @@ import pytest
 from sklearn.base import clone
 
 import calibkit
-from calibkit import BetaCalibrator, PlattCalibrator, TemperatureCalibrator
+from calibkit import (
+    BetaCalibrator,
+    HistogramBinningCalibrator,
+    IsotonicCalibrator,
+    PlattCalibrator,
+    TemperatureCalibrator,
+)
 from calibkit._core import partitions
 from calibkit._core.labels import SOFT
 from calibkit._registry import CALIBRATORS
@@ -162,6 +168,77 @@ def test_the_same_fit_of_many_classes(example, name):
     np.testing.assert_array_equal(parted.predict(split(x)).compute(), parted.predict(x))
 
 
+SORTED = [
+    IsotonicCalibrator(),
+    IsotonicCalibrator(interpolation="centred", min_probability=None),
+    HistogramBinningCalibrator(n_bins="auto"),
+    HistogramBinningCalibrator(points_per_bin=2, smoothing=0.0),
+    HistogramBinningCalibrator(n_bins=1),
+    HistogramBinningCalibrator(n_bins=3, strategy="uniform"),
+]
+
+
+def small_case(rng, scale):
+    """A few rows of any kind: ties, ties but for rounding, weights, few events, extreme scores."""
+    n = int(rng.integers(3, 40))
+    p = rng.choice([rng.random(n), rng.integers(0, 5, n) / 4, np.full(n, 0.3)])
+    if rng.random() < 0.3:
+        p = np.where(rng.random(n) < 0.5, p, np.nextafter(p, 0.5))
+    if rng.random() < 0.3:
+        p[rng.random(n) < 0.2] = rng.choice([0.0, 1.0, 1e-300])
+    y = (rng.random(n) < rng.choice([0.1, 0.5])).astype(int)
+    y[:2] = 0, 1
+    # Sums of multiples of 1/4 are exact in any order.
+    w = rng.integers(0, 5, n) * 0.25 if rng.random() < 0.5 else None
+    if w is not None:
+        w[:3] = 1.0
+    return (p if scale == "probability" else 8.0 * p - 3.0), y, w
+
+
+def anyhow(values, ends):
+    return None if values is None else da.from_array(values, chunks=(tuple(np.diff(ends)),))
+
+
+@pytest.mark.filterwarnings("ignore::calibkit.CalibrationWarning")
+@pytest.mark.parametrize("scale", ["probability", "logit"])
+@pytest.mark.parametrize("example", SORTED, ids=name_of)
+def test_sorted_fits_are_those_of_all_rows_in_any_partitions(example, scale):
+    rng = np.random.default_rng(7)
+    for _ in range(25):
+        x, y, w = small_case(rng, scale)
+        n = len(y)
+        ends = np.sort(rng.integers(0, n + 1, int(rng.choice([1, 4, 2 * n]))))
+        ends = np.concatenate(([0], ends, [n]))
+        cal = clone(example).set_params(scale=scale)
+        plain, said = told(clone(cal), x, y, w)
+        parted, said_too = told(clone(cal), *(anyhow(values, ends) for values in (x, y, w)))
+        assert said == said_too
+        assert_same(plain, parted)
+        if not isinstance(cal, IsotonicCalibrator):
+            np.testing.assert_array_equal(parted.borders_, plain.borders_)
+            np.testing.assert_array_equal(parted.count_, plain.count_)
+        elif cal.interpolation == "step":
+            np.testing.assert_array_equal(parted.x_, plain.x_)
+
+
+def test_borders_of_many_bins_are_equal():
+    p, y, rng = rows()
+    for x in (p, p.round(3)):
+        for w in (None, rng.random(len(y))):
+            cal = HistogramBinningCalibrator(n_bins=997)
+            parted = clone(cal).fit(split(x), split(y), None if w is None else split(w))
+            np.testing.assert_array_equal(parted.borders_, clone(cal).fit(x, y, w).borders_)
+
+
+def test_certificate_of_bins_knows_ties_and_weights():
+    p, y, _ = case("plain")
+    cal = HistogramBinningCalibrator().fit(split(p), split(y))
+    assert cal.certify_bins() == HistogramBinningCalibrator().fit(p, y).certify_bins()
+    p[7] = p[-1]  # of different partitions
+    with pytest.raises(calibkit.base.InputError, match="scores are equal"):
+        HistogramBinningCalibrator().fit(split(p), split(y)).certify_bins()
+
+
 @pytest.mark.parametrize("scale", ["probability", "logit"])
 def test_eps_and_scales(scale):
     p, y, _ = case("ends")
@@ -213,7 +290,14 @@ class count_tasks(dask.callbacks.Callback):
 
 @pytest.mark.parametrize(
     ("example", "most"),
-    [(PlattCalibrator(), 8), (BetaCalibrator(), 8), (TemperatureCalibrator(), 14)],
+    [
+        (PlattCalibrator(), 8),
+        (BetaCalibrator(), 8),
+        (TemperatureCalibrator(), 14),
+        (IsotonicCalibrator(), 3),
+        (HistogramBinningCalibrator(), 3),
+        (HistogramBinningCalibrator(strategy="uniform"), 3),
+    ],
 )
 def test_few_passes(example, most):
     p, y, _ = case("plain")

@@ -191,39 +191,45 @@ _TWO_BITS = 2.0**-50
 _CLEAR = 2.0**-22
 
 
-def _size(x: FloatArray, x_sorted: FloatArray | Packed) -> FloatArray:
+def _size(x: FloatArray, x_sorted: FloatArray | Packed, quartiles: FloatArray | None) -> FloatArray:
     """What the rounding of a score is relative to: for log-odds near 0 the terms of their sum."""
     least = 1e-290
     if x_sorted[0] < 0:
         n = len(x_sorted)
-        least += float(np.abs(x_sorted[[n // 4, 3 * n // 4]]).min())
+        quartiles = x_sorted[[n // 4, 3 * n // 4]] if quartiles is None else quartiles
+        least += float(np.abs(quartiles).min())
     return np.abs(x) + least
 
 
-def _apart(x_sorted: FloatArray | Packed, rows: slice, rounding: float) -> NDArray[np.bool_]:
+def _apart(
+    x_sorted: FloatArray | Packed, rows: slice, rounding: float, quartiles: FloatArray | None
+) -> NDArray[np.bool_]:
     """Whether the scores after these rows differ from those of the rows by more than rounding."""
     left, right = x_sorted[rows], x_sorted[rows.start + 1 : rows.stop + 1]
-    return right - left > rounding * _size(right, x_sorted)
+    return right - left > rounding * _size(right, x_sorted, quartiles)
 
 
-def tied(x_sorted: FloatArray | Packed) -> bool:
+def tied(x_sorted: FloatArray | Packed, quartiles: FloatArray | None = None) -> bool:
     """Whether two of the sorted scores are equal but for their last two bits."""
     for rows in row_blocks(len(x_sorted) - 1):
         # Two of six passes are enough for most scores.
         clear = isinstance(x_sorted, Packed) and x_sorted.clear(rows)
-        if not clear and not _apart(x_sorted, rows, _TWO_BITS).all():
+        if not clear and not _apart(x_sorted, rows, _TWO_BITS, quartiles).all():
             return True
     return False
 
 
-def tie_starts(x_sorted: FloatArray, rounding: float = _TWO_BITS) -> IntArray:
+def tie_starts(
+    x_sorted: FloatArray, rounding: float = _TWO_BITS, quartiles: FloatArray | None = None
+) -> IntArray:
     """Index of the first row of each score; those equal but for rounding are one.
 
     Default: the last two bits, for scores as they were passed. ``ROUNDING`` is for computed ones.
+    Distinct scores come with the ``quartiles`` of all rows.
     """
     first = np.ones(len(x_sorted), dtype=bool)
     for rows in row_blocks(len(x_sorted) - 1):
-        first[rows.start + 1 : rows.stop + 1] = _apart(x_sorted, rows, rounding)
+        first[rows.start + 1 : rows.stop + 1] = _apart(x_sorted, rows, rounding, quartiles)
     return np.flatnonzero(first)
 
 
@@ -262,14 +268,18 @@ def sklearn_borders(
 
 
 def mass_borders(
-    p_sorted: FloatArray | Packed, w_sorted: FloatArray | None, n_bins: int
+    p_sorted: FloatArray | Packed,
+    w_sorted: FloatArray | IntArray | None,
+    n_bins: int,
+    quartiles: FloatArray | None = None,
 ) -> FloatArray:
     """Inner borders of equal-mass bins of sorted scores; ties stay together.
 
     Bin j ends with the smallest score that has at least the share (j+1)/n_bins of the weight at
     or below it, all rows of equal score included, so there may be fewer bins than asked for.
     A weight of m counts as m rows. Scores that are equal but for rounding count as equal, and
-    borders lie a little below the score that sets them, where no last bit reaches.
+    borders lie a little below the score that sets them, where no last bit reaches. Distinct scores
+    come with their numbers of rows (whole numbers) or weights, and the ``quartiles`` of all rows.
     """
     n = len(p_sorted)
     share = np.arange(1, n_bins)
@@ -279,10 +289,13 @@ def mass_borders(
         cumulative = np.cumsum(w_sorted)
         # The slack forgives rounding in sums of fractional weights; it is below half a row
         # for up to 10^11 rows of weight 1.
-        target = share * (cumulative[-1] / n_bins) * (1 - 1e-12)
+        if cumulative.dtype.kind == "i":
+            target = -(-share * cumulative[-1] // n_bins)
+        else:
+            target = share * (cumulative[-1] / n_bins) * (1 - 1e-12)
         last = np.minimum(np.searchsorted(cumulative, target), n - 1)
     end = p_sorted[last]
-    after = p_sorted.searchsorted(end + ROUNDING * _size(end, p_sorted), side="right")
+    after = p_sorted.searchsorted(end + ROUNDING * _size(end, p_sorted, quartiles), side="right")
     after = np.unique(after[after < n])
     return kept_clear(p_sorted[after], p_sorted[after - 1], p_sorted[after])
 
@@ -350,7 +363,7 @@ def packed_sums(rows: Packed, borders: FloatArray) -> BinSums:
 def sorted_sums(
     p: FloatArray,
     n: IntArray | None,
-    w: FloatArray | None,
+    w: FloatArray | IntArray | None,
     wy: FloatArray | IntArray,
     borders: FloatArray,
     *,

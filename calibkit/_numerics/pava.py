@@ -25,10 +25,19 @@ class Blocks(NamedTuple):
 def isotonic_blocks(x: FloatArray, y: IntArray, w: FloatArray | None) -> Blocks:
     """Blocks of the least-squares non-decreasing fit of y on x."""
     x, y, w = sort_by_score(x, y, w)
-    starts = tie_starts(x)
+    return sorted_blocks(x, y if w is None else w * y, w)
+
+
+def sorted_blocks(
+    x: FloatArray,
+    label: FloatArray | IntArray,
+    w: FloatArray | None,
+    quartiles: FloatArray | None = None,
+) -> Blocks:
+    """Blocks of rows, or of distinct scores and their sums, in ascending order of the score."""
+    starts = tie_starts(x, quartiles=quartiles)
     ties = len(starts) < len(x)
     weight = _sums(w, starts, len(x)) if ties else w
-    label = y if w is None else w * y
     at_score = np.add.reduceat(label, starts, dtype=np.float64) if ties else label
     # All of a run of means that do not increase ends up in one block: pooling these runs first
     # leaves SciPy a fraction of the points.
@@ -84,10 +93,20 @@ def _block_starts(mean: FloatArray, w: FloatArray) -> IntArray:
 def score_trend(x: FloatArray, y: IntArray, w: FloatArray | None) -> float:
     """:func:`trend` of the labels over the distinct scores."""
     x, y, w = sort_by_score(x, y, w)
-    starts = tie_starts(x)
-    rows = row_count(w, len(x))
-    events = np.add.reduceat(y if w is None else w * y, starts, dtype=np.float64)
-    return trend(_sums(w, starts, len(x)), events, rows)
+    return sorted_trend(x, y if w is None else w * y, w, row_count(w, len(x)))
+
+
+def sorted_trend(
+    x: FloatArray,
+    label: FloatArray | IntArray,
+    w: FloatArray | None,
+    n_rows: float,
+    quartiles: FloatArray | None = None,
+) -> float:
+    """:func:`trend` of rows, or of distinct scores and their sums, in ascending order."""
+    starts = tie_starts(x, quartiles=quartiles)
+    events = np.add.reduceat(label, starts, dtype=np.float64)
+    return trend(_sums(w, starts, len(x)), events, n_rows)
 
 
 def _sums(w: FloatArray | None, starts: IntArray, n: int) -> FloatArray:

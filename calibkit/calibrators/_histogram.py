@@ -10,16 +10,21 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.cells import cells_of
 from .._core.errors import InputError
+from .._core.inputs import Rows
 from .._core.params import check_choice, check_int, check_real
+from .._core.partitions import Partitions
 from .._core.saved import check_inside
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import (
+    assign,
     auto_bins,
     distinct_values,
     mass_borders,
     packed_sums,
+    sorted_sums,
     tied,
     trend,
     uniform_borders,
@@ -240,10 +245,25 @@ of a new row's bin within 0.0157 (4000 or more rows per bin).
             x = np.sort(s.values) if order is None else s.values[order]
             self.borders_ = mass_borders(x, None if w is None else w[order], n_bins)
             self.tied_ = tied(x)
-        bins, n_bins = self._bins(s), len(self.borders_) + 1
-        count = np.bincount(bins, w, minlength=n_bins).astype(np.float64)
-        events = np.bincount(bins, y if w is None else w * y, minlength=n_bins)
-        self._fill(count, events.astype(np.float64), row_count(w, len(y)))
+        count, events = _bin_sums(Rows(s, y, w, self.classes_), self.borders_)
+        self._fill(count, events, row_count(w, len(y)))
+
+    def _fit_parts(self, parts: Partitions) -> None:
+        self.cross_fitted_ = False
+        n_bins = self._how_many(parts.row_count, parts.n)
+        self.weighted_ = parts.unequal
+        if self.strategy == "uniform":
+            edges = uniform_borders(n_bins)
+            self.borders_ = edges if parts.ends.scores.scale == "probability" else logit(edges)
+            self.tied_ = False
+            count, events = parts.total(_bin_sums, self.borders_)
+        else:
+            cells = cells_of(parts)
+            self.borders_ = mass_borders(cells.x, cells.w, n_bins, cells.quartiles)
+            self.tied_ = bool((cells.n > 1).any()) or tied(cells.x, cells.quartiles)
+            sums = sorted_sums(cells.x, None, cells.w, cells.wy, self.borders_)
+            count, events = sums.w, sums.wy
+        self._fill(count, events, parts.row_count)
 
     def _fill(self, count: FloatArray, events: FloatArray, n_rows: float) -> None:
         n_bins = len(count)
@@ -364,3 +384,11 @@ of a new row's bin within 0.0157 (4000 or more rows per bin).
             raise ValueError("count_ has more than 2^53 rows")
         if not np.isin(self.border_rows_, (0.0, 1.0)).all() or self.border_rows_[0] != 0:
             raise ValueError("border_rows_ has values other than 0 and 1, or the first is not 0")
+
+
+def _bin_sums(rows: Rows, borders: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Weight and events in each bin."""
+    bins, w, n_bins = assign(rows.scores.values, borders), rows.w, len(borders) + 1
+    count = np.bincount(bins, w, minlength=n_bins)
+    events = np.bincount(bins, rows.y if w is None else w * rows.y, minlength=n_bins)
+    return count.astype(np.float64), events.astype(np.float64)

@@ -8,12 +8,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
+from .._core.cells import cells_of
 from .._core.params import check_choice, check_real
+from .._core.partitions import Partitions
 from .._core.saved import check_inside
 from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.binning import assign
-from .._numerics.pava import isotonic_blocks, score_trend
+from .._numerics.pava import Blocks, isotonic_blocks, score_trend, sorted_blocks, sorted_trend
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray, Scale
 
@@ -109,13 +111,24 @@ class IsotonicCalibrator(BaseCalibrator):
 
     def _fit(self, s: Scores, y: IntArray, w: FloatArray | None) -> None:
         blocks = isotonic_blocks(s.values, y, w)
-        weight = blocks.weight
-        # Beyond what chance does; scores that point the right way leave no such block.
-        if 2.0 * weight.max() > weight.sum() and score_trend(s.values, y, w) < -2.0:
+        if _mostly_flat(blocks) and score_trend(s.values, y, w) < -2.0:
             warn_of_reversal("most of the map is constant")
+        self._take(blocks, row_count(w, len(y)))
+
+    def _fit_parts(self, parts: Partitions) -> None:
+        cells = cells_of(parts)
+        x, label, w = cells.x, cells.wy, cells.w.astype(np.float64)
+        blocks = sorted_blocks(x, label, w, cells.quartiles)
+        n = parts.row_count
+        if _mostly_flat(blocks) and sorted_trend(x, label, w, n, cells.quartiles) < -2.0:
+            warn_of_reversal("most of the map is constant")
+        self._take(blocks, n)
+
+    def _take(self, blocks: Blocks, n_rows: float) -> None:
+        """Set the map."""
         floor = self.min_probability
         if floor == "auto":
-            floor = 1.0 / (row_count(w, len(y)) + 2.0)
+            floor = 1.0 / (n_rows + 2.0)
         if floor is not None:
             np.clip(blocks.value, floor, 1.0 - float(floor), out=blocks.value)
         self.value_ = blocks.value
@@ -145,3 +158,8 @@ class IsotonicCalibrator(BaseCalibrator):
         check_inside(self.x_, self.scale, "x_")
         if self.value_[0] < 0 or self.value_[-1] > 1:
             raise ValueError("value_ lies outside [0, 1]")
+
+
+def _mostly_flat(blocks: Blocks) -> bool:
+    """Whether one block has most of the rows; scores that point the right way leave none such."""
+    return bool(2.0 * blocks.weight.max() > blocks.weight.sum())
