@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -228,6 +229,20 @@ def test_borders_of_many_bins_are_equal():
             cal = HistogramBinningCalibrator(n_bins=997)
             parted = clone(cal).fit(split(x), split(y), None if w is None else split(w))
             np.testing.assert_array_equal(parted.borders_, clone(cal).fit(x, y, w).borders_)
+
+
+@pytest.mark.parametrize(
+    "example", [IsotonicCalibrator(), HistogramBinningCalibrator()], ids=name_of
+)
+def test_memory_per_distinct_score(example):
+    n = 400_000
+    p, y, rng = rows(n)
+    lazy = [da.from_array(values, chunks=n // 20) for values in (p, y, rng.random(n))]
+    tracemalloc.start()
+    example.fit(*lazy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 120 * n
 
 
 def test_certificate_of_bins_knows_ties_and_weights():

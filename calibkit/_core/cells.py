@@ -47,10 +47,10 @@ def cells_of(parts: Partitions) -> Cells:
     order = np.argsort(scores, kind="stable")  # merges the sorted runs
     scores = scores[order]
     starts = distinct_starts(scores)
-    n, weight, wy = (
+    merged: Any = (
         None if part[0] is None else _sums(np.concatenate(part)[order], starts) for part in sums
     )
-    return Cells(scores[starts], n, weight, wy)
+    return Cells(scores[starts], *merged)
 
 
 def _cells(rows: Rows, start: int) -> Cells:

@@ -363,7 +363,7 @@ def packed_sums(rows: Packed, borders: FloatArray) -> BinSums:
 def sorted_sums(
     p: FloatArray,
     n: IntArray | None,
-    w: FloatArray | IntArray | None,
+    w: FloatArray | None,
     wy: FloatArray | IntArray,
     borders: FloatArray,
     *,

@@ -261,7 +261,8 @@ of a new row's bin within 0.0157 (4000 or more rows per bin).
             cells = cells_of(parts)
             self.borders_ = mass_borders(cells.x, cells.w, n_bins, cells.quartiles)
             self.tied_ = bool((cells.n > 1).any()) or tied(cells.x, cells.quartiles)
-            sums = sorted_sums(cells.x, None, cells.w, cells.wy, self.borders_)
+            w = cells.w.astype(np.float64)
+            sums = sorted_sums(cells.x, None, w, cells.wy, self.borders_)
             count, events = sums.w, sums.wy
         self._fill(count, events, parts.row_count)
 
