@@ -158,12 +158,14 @@ def index(start: str, every: dict[int, tuple[str, str]]) -> str:
     row = re.compile(r"^\| ([^|]+) \| (.*) \| \[\d+\]\(([^)]+)\) (.*) \|$", re.MULTILINE)
     start = row.sub(r"| [\1](\3) | \2 | \4 |", start)
     start = start.replace("Each line leads to a section", "Each line leads to a page")
+    start = start.replace("| section, command |", "| command |")
     stored = sorted(p.stem for p in BENCHMARKS.glob("*.json"))
     rows = "\n".join(f"| `{name}.json` | {provenance(name)} |" for name in stored)
     entries = "\n".join(["where_calibkit_loses", *(slug(title) for title, _ in every.values())])
     return (
         f"{start.strip()}\n\n## Commits and machines\n\nSimulations have fixed seeds, so that "
-        "their results do not depend on the machine. What the files of results say of it:\n\n"
+        "their results do not depend on the machine. What "
+        f"the {len(stored)} files of stored results say of it:\n\n"
         f"| file | commit and machine |\n|---|---|\n{rows}\n\n"
         f"```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
     )

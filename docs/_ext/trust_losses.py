@@ -13,6 +13,12 @@ Computed from the stored results when this page is built: goals that were missed
 better, and intervals that cover too rarely. Each other page also says what it does not show.
 """
 
+#: What the goals are about.
+MEASURES = (
+    "Win rate: the share of other packages' methods with a larger held-out log loss, averaged over "
+    "the experiments. Excess: the log loss above that of the best method of an experiment, in nats."
+)
+
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
@@ -21,22 +27,32 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def arena(data: dict[str, Any]) -> list[list[str]]:
-    """Strata in which the best peer has a higher win rate than the automatic calibrator."""
+    """Strata in which peers have a higher win rate than the automatic calibrator."""
     rows = []
     for stratum in data["tables"]:
         methods = {m["method"]: m for m in stratum["methods"]}
-        auto = methods["calibkit auto"]
-        for name, m in methods.items():
-            if not name.startswith("calibkit") and m["win"] > auto["win"]:
-                some = f"{stratum['experiments']}, {stratum['data_sets']}"
-                ours, theirs = (f"{x['win']:.3f} ± {x['error']:.3f}" for x in (auto, m))
-                rows.append([stratum["title"], some, ours, f"{theirs}, {name}"])
+        auto = methods.pop("calibkit auto")
+        few = stratum["data_sets"] < 2  # the standard error is that of the mean over data sets
+        peers = [
+            f"{name}: {win_rate(m, few)}"
+            for name, m in methods.items()
+            if not name.startswith("calibkit") and m["win"] > auto["win"]
+        ]
+        if peers:
+            some = f"{stratum['experiments']}, {stratum['data_sets']}"
+            rows.append([stratum["title"], some, win_rate(auto, few), "; ".join(peers)])
     return rows
 
 
-def missed(data: dict[str, Any]) -> list[str]:
-    """Goals that the automatic calibrator misses."""
-    return [c.removeprefix("MISSED").strip() for c in data["check"] if c.startswith("MISSED")]
+def win_rate(method: dict[str, Any], few: bool) -> str:
+    """A win rate, with its standard error if there are data sets to compute it from."""
+    return f"{method['win']:.3f}" if few else f"{method['win']:.3f} ± {method['error']:.3f}"
+
+
+def missed(data: dict[str, Any]) -> list[list[str]]:
+    """Goals that the automatic calibrator misses, and what was measured."""
+    goals = [c.removeprefix("MISSED").strip() for c in data["check"] if c.startswith("MISSED")]
+    return [goal.rsplit(": ", 1) for goal in goals]
 
 
 def choices(data: dict[str, Any]) -> list[list[str]]:
@@ -51,6 +67,7 @@ def choices(data: dict[str, Any]) -> list[list[str]]:
     for n, found in worst.items():
         lost = sorted((x for x in found if x[0] > 0), reverse=True)
         most = f"{1e4 * lost[0][0]:.1f}, {lost[0][1]}" if lost else "none"
+        most = most.replace(", 3%", ", with the rarer outcome in 3% of the rows")
         rows.append([f"{int(n):,}", f"{len(lost)} of {len(found)}", most])
     return rows
 
@@ -91,11 +108,15 @@ def losses(folder: Path) -> str:
     )
     parts = [HEAD, "## Which calibrator wins\n"]
     for title, data in (("Two classes", two), ("K classes", several)):
-        goals = "; ".join(missed(data)) or "none"
-        parts.append(f"{title}: goals missed by the automatic calibrator: {goals}.\n")
+        parts.append(f"### {title}\n")
+        if goals := missed(data):
+            parts.append(f"Goals that the automatic calibrator missed. {MEASURES}\n")
+            parts.append(table(["goal", "measured"], goals) + "\n")
+        else:
+            parts.append("The automatic calibrator missed no goal.\n")
         if rows := arena(data):
-            parts.append("A peer has a higher win rate in these strata:\n")
-            head = ["stratum", "experiments, data sets", "calibkit auto", "peer"]
+            parts.append("Peers with a higher win rate (± s.e.; one data set has none):\n")
+            head = ["stratum", "experiments, data sets", "calibkit auto", "peers"]
             parts.append(table(head, rows) + "\n")
         else:
             parts.append("No peer has a higher win rate in any stratum.\n")
@@ -103,7 +124,8 @@ def losses(folder: Path) -> str:
         "`python benchmarks/arena.py --show benchmarks/arena_two.json` prints all methods.\n",
         "## Automatic calibration against Platt scaling on real signals\n",
         "Signals on which the automatic calibrator has the higher Brier score, and the largest "
-        "difference (1e-4):\n",
+        "difference (1e-4). A signal with the rarer outcome in 3% of the rows has some of these "
+        "rows left out:\n",
         table(["rows", "signals", "largest loss"], choices(maps)) + "\n",
         "## Intervals that cover too rarely\n",
         "90% intervals that cover the truth in less than .88 of the data sets, and the share of "

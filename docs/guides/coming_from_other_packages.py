@@ -18,10 +18,7 @@ define it, and explains each difference to the last digit.
 #    * - there
 #      - here
 #    * - scikit-learn: ``CalibratedClassifierCV(model, method="sigmoid", cv=5)``
-#      - ``CalibratedClassifier(model, "platt")``; the default is ``"auto"``. It fits one map to the
-#        cross-validated scores, and the classifier to all rows, as ``ensemble=False`` does there.
-#        ``ensemble=True`` keeps one pair per fold. "sigmoid" fits raw probabilities of a model
-#        without ``decision_function``; "platt" always fits log-odds.
+#      - ``CalibratedClassifier(model, "platt")``; the default is ``"auto"``
 #    * - scikit-learn: ``CalibratedClassifierCV(FrozenEstimator(model))``
 #      - ``CalibratedClassifier(FrozenEstimator(model))``
 #    * - scikit-learn: ``calibration_curve``, ``CalibrationDisplay``
@@ -32,8 +29,8 @@ define it, and explains each difference to the last digit.
 #      - ``TemperatureCalibrator``, ``PlattCalibrator``, ``BetaCalibrator``,
 #        ``HistogramBinningCalibrator``, then ``predict_proba``, which returns all columns
 #    * - netcal: ``ECE(bins).measure(p, y)``, ``MCE``
-#      - ``expected_calibration_error(y, p, n_bins=bins)``, ``maximum_calibration_error``. The
-#        labels come first.
+#      - ``expected_calibration_error(y, p, n_bins=bins)``, ``maximum_calibration_error``; the same
+#        number only if no probability lies on a border of bins, as explained below
 #    * - uncertainty-calibration: ``get_calibration_error(p, y)``, ``get_ece(p, y)``
 #      - ``calibration_error(y, p)``, ``expected_calibration_error(y, p)``
 #    * - uncertainty-calibration: ``PlattBinnerCalibrator(n, num_bins)``
@@ -57,6 +54,14 @@ define it, and explains each difference to the last digit.
 #
 # Two differences run through all rows: labels come first, as in scikit-learn, and calibkit stops
 # with an error where scores are missing, out of range, or named after the wrong class.
+#
+# ``CalibratedClassifier`` fits one map to the cross-validated scores, and the classifier to all
+# rows, as scikit-learn does with ``ensemble=False``. With ``ensemble=True`` it keeps one pair per
+# fold. "sigmoid" there fits raw probabilities of a model without ``decision_function``; "platt"
+# here always fits log-odds.
+#
+# The default of netcal is 10 bins, that of calibkit 15. Where probabilities lie on borders of bins,
+# ``ece(10, borders="linspace")``, a function of this page, gives netcal's number.
 #
 # One model, seven numbers
 # ------------------------
@@ -137,7 +142,8 @@ print(f"{'our function':<24} {expected_calibration_error(y, p):.12f}")
 
 # %%
 # ``python benchmarks/reconcile.py`` runs the packages themselves on these rows: each says the
-# number above to 12 digits.
+# number above to 12 digits. In a clone, ``pip install -e '.[bench]' mapie`` installs them. This
+# page needs none of them.
 #
 # Where the difference comes from
 # -------------------------------
@@ -184,8 +190,8 @@ for strategy in ("quantile", "unique"):
 print(f"smooth: {smooth_calibration_error(y, p):.4f}")
 
 # %%
-# Is any of the differences important? The rows are few. The interval says how much the ECE of new
-# rows could differ, and the null band what a calibrated model would show:
+# Is any of the differences important? The rows are few. The interval holds the true errors that
+# fit these rows, and the null band what a calibrated model would show:
 
 print(estimate("expected_calibration_error", y, p, random_state=0))
 
