@@ -88,7 +88,7 @@ for row in table:
 # Read the Brier skill of the calibrated rows: 1 is perfect, and 0 is no better than the share of
 # passed outputs as forecast for all. Do not choose a signal by its ECE: calibration brings that
 # near 0 even for a useless signal. ``groups`` keeps all samples of a problem in one fold, and the
-# intervals allow for them.
+# intervals allow for them. Each signal is judged on the outputs that have it.
 #
 # Which of the two is better?
 # ---------------------------
