@@ -59,7 +59,7 @@ def frame_of(parts: int, rows: int, make: Callable[..., pd.DataFrame] = made) ->
 @contextmanager
 def cluster() -> Iterator[distributed.Client]:
     """Two workers of one thread each, in processes of their own."""
-    told = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    told = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     local = distributed.LocalCluster(**told)
     with distributed.Client(local) as client:
         yield client

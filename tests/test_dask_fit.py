@@ -450,7 +450,7 @@ def test_what_must_match():
 def test_a_cluster_of_two_processes():
     distributed = pytest.importorskip("distributed")
     p, y, w = case("weights")
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         dask.config.set(scheduler="dask.distributed"),
         distributed.LocalCluster(**settings) as cluster,
