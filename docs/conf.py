@@ -59,7 +59,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["guides", "gallery"],
     "gallery_dirs": ["auto_guides", "auto_gallery"],
     "filename_pattern": r"\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_style.Order",
     "copyfile_regex": r".*\.(css|csv|json|jsonl)",
     "doc_module": ("calibkit",),
     "backreferences_dir": "api/backreferences",
@@ -71,6 +71,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "plot_gallery": "True",
     "reset_modules": ("matplotlib", "gallery_style.reset"),
+    "parallel": True,  # as many as -j says
+    "ignore_repr_types": r"matplotlib\.",
 }
 
 # -- Pages -----------------------------------------------------------------------------------------
@@ -82,6 +84,7 @@ html_css_files = ["custom.css"]
 html_favicon = "_static/favicon.svg"
 html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
+copybutton_exclude = ".linenos, .gp, .go"  # of an example in a docstring, its code is copied
 html_copy_source = False
 html_sidebars = {"index": []}
 html_theme_options = {

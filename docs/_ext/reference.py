@@ -16,19 +16,32 @@ from trust import linked_from_docs
 from tests import api_page
 
 FOLDER = "api"
+#: A link whose text is the name of a file: on the site its text is the title of the page.
+TITLED = re.compile(r"\[`?docs/\w+\.md`?\]\((?=[^)]+\.md)")
 
 
 def directive(name: str, obj: object) -> list[str]:
     """What documents an object."""
+    if name in api_page.TEXTS:
+        return described(name, obj)
     if inspect.isclass(obj):
         return [
             f".. autoclass:: {name}",
             "   :members:",
-            "   :inherited-members: str, tuple, Exception",
+            "   :inherited-members: dict, str, tuple, Exception",
         ]
     if callable(obj):
         return [f".. autofunction:: {name}"]
     return [f".. autodata:: {name}", "   :no-value:"]
+
+
+def described(name: str, obj: object) -> list[str]:
+    """What documents a constant or a type: they have no docstring of their own."""
+    text = re.sub(r"`+([^`]+)`+", r"``\1``", api_page.TEXTS[name])
+    lines = [f".. py:data:: {name}", "", f"   {text}", ""]
+    if isinstance(obj, tuple):
+        return [*lines, *(f'   - ``"{value}"``' for value in obj)]
+    return [*lines, f"   ``{obj}``"]
 
 
 def page(name: str, obj: object) -> str:
@@ -67,6 +80,8 @@ def shorter(found: re.Match[str]) -> str:
 
 def with_pages(text: str) -> str:
     """``docs/api.md``, whose names lead to their pages instead of to the source."""
+    forge = api_page.HEAD.partition("\n\n")[2]
+    text = text.replace(forge, "In the order in which you are likely to need them.\n")
     text = re.sub(r"\[`(calibkit\.[\w.]+)`\]\([^)]+\)", shorter, text)
     for title, names in api_page.by_section(api_page.public_names()):
         text = text.replace(f"## {title}\n", f"## {title}\n\n{toctree(title, names)}")
@@ -80,13 +95,22 @@ def read(app: Sphinx, name: str, source: list[str]) -> None:
     if not name.startswith(("api/", "auto_")):
         source[0] = re.sub(r"\[([^\]]+)\]\(\.\./README\.md[^)]*\)", r"\1", source[0])
         source[0] = linked_from_docs(source[0])
+        source[0] = TITLED.sub("[](", source[0])
+
+
+def link_pages(
+    app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
+    """Make links of the pages that a docstring names by their files."""
+    lines[:] = [re.sub(r"``docs/(\w+)\.md``", r":doc:`/\1`", line) for line in lines]
 
 
 def is_others(obj: object) -> bool:
     """Whether a member is inherited from another project, such as scikit-learn."""
     function = getattr(obj, "fget", None) or getattr(obj, "__func__", obj)
     module = getattr(function, "__module__", None)
-    return inspect.ismethoddescriptor(obj) or bool(module and not module.startswith("calibkit"))
+    builtin = inspect.ismethoddescriptor(obj) or inspect.isbuiltin(obj)
+    return builtin or bool(module and not module.startswith("calibkit"))
 
 
 def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options: Any) -> bool:
@@ -99,4 +123,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", write_pages)
     app.connect("source-read", read)
     app.connect("autodoc-skip-member", skip)
+    app.connect("autodoc-process-docstring", link_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

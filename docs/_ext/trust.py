@@ -75,6 +75,7 @@ def relinked(text: str) -> str:
 
 def linked_from_docs(text: str) -> str:
     """Links of a page of ``docs`` to ``benchmarks/README.md``, as links to pages of the site."""
+    text = re.sub(r"\[`?benchmarks/README\.md`?\]", "[Figures of trust]", text)
     places = {"": "index", **pages_of_anchors()}
     found = r"\]\(\.\./benchmarks/README\.md#?([^)]*)\)"
     return re.sub(found, lambda m: f"]({FOLDER}/{places[m[1]]}.md)", text)
