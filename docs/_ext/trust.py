@@ -13,6 +13,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +188,8 @@ def write_pages(app: Sphinx) -> None:
     kept = folder / "_kept"
     kept.mkdir(parents=True, exist_ok=True)
     start, every = sections()
+    with ThreadPoolExecutor(app.parallel) as pool:
+        list(pool.map(partial(shown, kept=kept), chain.from_iterable(SHOWN.values())))
     made = {written(folder / "index.md", index(start, every))}
     made.add(written(folder / "where_calibkit_loses.md", losses(BENCHMARKS)))
     for number, (title, text) in every.items():
