@@ -62,5 +62,6 @@ for name, values in losses.items():
 
 # %%
 # Each calibrator helps here on average, since the forest's probabilities are too close to 0.5. The
-# worst draw of isotonic regression is no better than no calibration: its 0 and 1 are too sure. The
-# README's table says which calibrator to use for which reason. The digits ship with scikit-learn.
+# worst draw of isotonic regression is no better than no calibration: its 0 and 1 are too sure.
+# :doc:`/auto_guides/which_calibrator` says which to use for which reason. The digits ship with
+# scikit-learn.
