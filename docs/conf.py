@@ -1,4 +1,4 @@
-"""How the site is built: ``python -m sphinx -W -b html docs docs/_build/html``.
+"""How the site is built: ``python -m sphinx -W -j auto -b html docs docs/_build/html``.
 
 Guides and the gallery are scripts that run while the site is built. The reference comes from the
 docstrings. A build needs no network.
