@@ -153,14 +153,16 @@ class LogisticRows:
         # save.
         slices = row_blocks(self.n, 4)
         if len(slices) > _KEPT_BLOCKS:
-            return (self._block(units, rows) for rows in slices)
+            # One memory for all: Dask's workers give freed memory back, and new costs much.
+            room = np.empty((len(self.columns) + 1, slices[0].stop))
+            return (self._block(units, rows, room[:, : rows.stop - rows.start]) for rows in slices)
         if self._kept[0] is not units:
             self._kept = units, [self._block(units, rows) for rows in slices]
         return self._kept[1]
 
-    def _block(self, units: Units, rows: slice) -> Block:
+    def _block(self, units: Units, rows: slice, out: FloatArray | None = None) -> Block:
         y, w = self.y[rows].astype(float, copy=False), None if self.w is None else self.w[rows]
-        return units.standardised(self.columns, rows), y, w
+        return units.standardised(self.columns, rows, out), y, w
 
     def loss(self, theta: FloatArray, units: Units) -> Any:
         """Sum of the log-loss, for one vector of parameters or for each row of a matrix."""
@@ -199,9 +201,12 @@ class Units(NamedTuple):
     centre: FloatArray
     spread: FloatArray
 
-    def standardised(self, columns: list[FloatArray], rows: slice) -> FloatArray:
+    def standardised(
+        self, columns: list[FloatArray], rows: slice, out: FloatArray | None = None
+    ) -> FloatArray:
         """A block of rows: each column, and ones for the intercept."""
-        x = np.ones((len(columns) + 1, len(columns[0][rows])))
+        x = np.empty((len(columns) + 1, len(columns[0][rows]))) if out is None else out
+        x[-1] = 1.0
         for row, column, m, s in zip(x, columns, self.centre, self.spread, strict=False):
             np.subtract(column[rows], m, out=row)
             row /= s
