@@ -3,8 +3,16 @@
 import os
 import shutil
 import sys
+from contextlib import suppress
 
 import pytest
+
+with suppress(ImportError):  # the checks of calibkit.testing run without it
+    from hypothesis import settings
+
+    # The same examples on every machine, however slow.
+    settings.register_profile("repeatable", deadline=None, derandomize=True)
+    settings.load_profile("repeatable")
 
 # With several processes, BLAS threads would fight for the cores.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
