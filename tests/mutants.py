@@ -224,7 +224,7 @@ def breaks_ties(predict, self, s):
     return 0.999 * predict(self, s) + 0.001 * s.probs()
 
 
-@catches("check_outputs_tell_bins_apart", HistogramBinningCalibrator(), "_predict")
+@catches("check_outputs_tell_bins_apart", HistogramBinningCalibrator(), "_predict_columns")
 def gives_two_bins_one_output(predict, self, s):
     return np.round(predict(self, s), 1)
 
