@@ -15,8 +15,10 @@ from calibkit import (
     BetaCalibrator,
     HistogramBinningCalibrator,
     IsotonicCalibrator,
+    MatrixScalingCalibrator,
     PlattCalibrator,
     TemperatureCalibrator,
+    VectorScalingCalibrator,
 )
 from calibkit._core import partitions
 from calibkit._core.labels import SOFT
@@ -30,7 +32,12 @@ dd = pytest.importorskip("dask.dataframe")
 pd = pytest.importorskip("pandas")
 
 FITTED = [example for example in EXAMPLES if type(example).__name__ in partitions.FITTED]
-BINARY = [example for example in FITTED if example._traits.isdisjoint({"lift"})]
+#: Matrix scaling has the solver of vector scaling; classes_case is for it.
+BINARY = [
+    example
+    for example in FITTED
+    if "lift" not in example._traits and not isinstance(example, MatrixScalingCalibrator)
+]
 MULTI = [example for example in FITTED if "multiclass" in example._traits]
 
 
@@ -98,12 +105,19 @@ def told(cal, *args):
     return cal, sorted((w.category.__name__, str(w.message)) for w in ours)
 
 
+#: Their search stops at an excess mean loss of 1e-18. So slopes on which the loss hardly depends,
+#: and what is learned from them, agree less than probabilities do.
+SEARCHED = {"intercept_", "slope_", "strength_"}
+
+
 def assert_same(one, other, rtol=1e-12):
     assert list(one.classes_) == list(other.classes_)
+    searched = SEARCHED if one.name in ("vector_scaling", "matrix_scaling") else ()
     for name in one._state:
         a, b = (np.asarray(getattr(c, name), dtype=float) for c in (one, other))
         assert a.shape == b.shape, name
-        np.testing.assert_allclose(b, a, rtol=rtol, atol=1e-13, err_msg=name)
+        near = (1e-8, 1e-10) if name in searched else (rtol, 1e-13)
+        np.testing.assert_allclose(b, a, *near, err_msg=name)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -162,6 +176,7 @@ def test_the_same_fit_of_many_classes(example, name):
     parted, said_too = told(clone(cal), split(x), split(y), None if w is None else split(w))
     rtol = 1e-9 if name == "float32" else 1e-12
     assert_same(plain, parted, rtol)
+    np.testing.assert_allclose(parted.predict_proba(x), plain.predict_proba(x), atol=rtol)
     assert {kind for kind, _ in said} == {kind for kind, _ in said_too}
     proba = parted.predict_proba(split(x))
     assert proba.shape == (len(y), 4 - (name == "few"))
@@ -309,6 +324,7 @@ class count_tasks(dask.callbacks.Callback):
         (PlattCalibrator(), 8),
         (BetaCalibrator(), 8),
         (TemperatureCalibrator(), 14),
+        (VectorScalingCalibrator(), 40),
         (IsotonicCalibrator(), 3),
         (HistogramBinningCalibrator(), 3),
         (HistogramBinningCalibrator(strategy="uniform"), 3),

@@ -33,8 +33,8 @@ from .warnings import counted, kept_back, silent, warn
 
 #: Calibrators whose ``fit`` takes Dask collections; a test compares.
 FITTED = (
-    "PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "IsotonicCalibrator",
-    "HistogramBinningCalibrator",
+    "PlattCalibrator", "TemperatureCalibrator", "BetaCalibrator", "VectorScalingCalibrator",
+    "MatrixScalingCalibrator", "IsotonicCalibrator", "HistogramBinningCalibrator",
 )  # fmt: skip
 #: Results that are added up at once.
 _FAN_IN = 16

@@ -279,17 +279,19 @@ def _discriminant(problem: _Problem) -> FloatArray:
     are about normal, and found in one pass."""
     ((x, y, w),) = problem.data.blocks(problem.units)
     x = x[:-1]
-    w1 = y if w is None else w * y
-    n1 = float(w1.sum())
-    n0 = problem.total - n1
-    if min(n0, n1) <= 0:
-        return np.zeros(len(x) + 1)
-    weighted = x if w is None else x * w
-    m1 = x @ w1 / n1
-    m0 = (weighted.sum(axis=1) - n1 * m1) / n0
-    within = weighted @ x.T - n1 * np.outer(m1, m1) - n0 * np.outer(m0, m0)
-    coef = damped_solution(within / problem.total, m1 - m0)
-    return np.array([*coef, math.log(n1 / n0) - 0.5 * (m1 + m0) @ coef])
+    n, means = [], []
+    within = np.zeros((len(x), len(x)))
+    for label in (1.0 - y, y):
+        share = label if w is None else w * label
+        n.append(float(share.sum()))
+        if n[-1] <= 0:
+            return np.zeros(len(x) + 1)
+        means.append(x @ share / n[-1])
+        # Centered first: a difference of sums of squares may be negative.
+        apart = x - means[-1][:, None]
+        within += (apart * share) @ apart.T
+    coef = damped_solution(within / problem.total, means[1] - means[0])
+    return np.array([*coef, math.log(n[1] / n[0]) - 0.5 * (means[0] + means[1]) @ coef])
 
 
 def _start(problem: _Problem, rate: float, bounds: Bounds | None) -> FloatArray:

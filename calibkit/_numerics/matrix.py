@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import gcd
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
 
 from .._typing import FloatArray, IntArray
+from .parts import Parts
 
 #: ``rows -> log-probabilities`` of those rows, of shape (K, rows).
 LogBlocks = Callable[[slice], FloatArray]
@@ -161,7 +162,7 @@ class SoftmaxRows:
         curve: bool = False,
         smoothing: float = 0.0,
     ) -> None:
-        n = len(y)
+        self.n = n = len(y)
         self.log_p, self.y, self.k = log_p, y, n_classes
         self.w = np.full(n, 1.0 / n) if w is None else w / w.sum()
         self.matrix, self.curve, self.smoothing = matrix, curve, smoothing
@@ -175,8 +176,7 @@ class SoftmaxRows:
     def blocks(self, share: int = 1) -> Iterator[slice]:
         """Slices of every so-many-th row, in blocks."""
         step = max(16, _BLOCK // self.k) * share
-        n = len(self.y)
-        return (slice(i, min(i + step, n), share) for i in range(0, n, step))
+        return (slice(i, min(i + step, self.n), share) for i in range(0, self.n, step))
 
     def vary(self) -> bool:
         """Whether the scores differ from row to row."""
@@ -324,7 +324,7 @@ class SoftmaxRows:
         size, dense = self.k * self.m, self._is_dense()
         cost = size * (size if dense else 1 if self.matrix else self.m)
         least = max(1000, _PER_COEFFICIENT * size if dense else 0)
-        return stride(len(self.y) // max(least, _MOST // cost), self.k)
+        return stride(self.n // max(least, _MOST // cost), self.k)
 
     def _is_dense(self) -> bool:
         return self.k * self.m <= _DENSE[self.matrix]
@@ -361,6 +361,63 @@ class SoftmaxRows:
             out += np.matmul(x * (w * p * (1.0 - p))[:, None], x.transpose(0, 2, 1))
             total += float(w.sum())
         return out / total
+
+
+class SoftmaxView(NamedTuple):
+    """How checked rows become rows to which maps are fitted."""
+
+    log_p_of: Callable[[Any], LogBlocks]
+    matrix: bool = False
+    smoothing: float = 0.0
+
+    def __call__(self, rows: Any) -> SoftmaxRows:
+        s = rows.scores
+        given = self.log_p_of(s), rows.y, rows.w, s.n_classes
+        return SoftmaxRows(*given, matrix=self.matrix, smoothing=self.smoothing)
+
+
+class PartedSoftmaxRows(SoftmaxRows):
+    """The same of rows in parts elsewhere: their losses are added up here.
+
+    Second derivatives and leave-one-out losses need every so-many-th row only. Those are here.
+    """
+
+    def __init__(self, parts: Parts, view: SoftmaxView) -> None:
+        self.parts, self.view, self.n = parts, view, parts.n
+        self.k = parts.ends.scores.n_classes
+        self.matrix, self.curve, self.smoothing = view.matrix, False, view.smoothing
+        self.m = 1 + (self.k if view.matrix else 1)
+        self._some: SoftmaxRows | None = None
+
+    def without_matrix(self) -> SoftmaxRows:
+        return PartedSoftmaxRows(self.parts, self.view._replace(matrix=False))
+
+    def vary(self) -> bool:
+        return self._sample().vary()
+
+    def loss(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        loss, gradient = self.parts.total(_losses_of, self.view, theta)
+        total = float(self.parts.class_weight.sum())
+        return float(loss) / total, gradient / total
+
+    def curvature(
+        self, theta: FloatArray, ridge: Ridge, kept: bool = False
+    ) -> _Whole | _Classes | _Basis:
+        return self._sample().curvature(theta, ridge, kept)
+
+    def leave_one_out(self, fit: SoftmaxFit, ridge: Ridge, n: float) -> float:
+        return self._sample().leave_one_out(fit, ridge, n)
+
+    def _sample(self) -> SoftmaxRows:
+        if self._some is None:
+            self._some = self.view(self.parts.thin([self._share()])[0])
+        return self._some
+
+
+def _losses_of(rows: Any, view: SoftmaxView, theta: FloatArray) -> tuple[float, FloatArray]:
+    loss, gradient = view(rows).loss(theta)
+    total = float(len(rows.y) if rows.w is None else rows.w.sum())
+    return loss * total, gradient * total
 
 
 def probabilities(eta: FloatArray) -> FloatArray:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .._core.errors import InputError
 from .._core.params import check_choice
-from .._core.scores import Scores
 from .._core.warnings import warn_of_reversal
 from .._numerics.matrix import Ridge, SoftmaxFit, SoftmaxRows, blend, learn_vector
-from .._typing import FloatArray, IntArray, Scale
+from .._typing import FloatArray, Scale
 from ._softmax import SoftmaxCalibrator
+from ._temperature import TemperatureCalibrator
 
 #: Strengths whose maps "auto" averages, from the strongest: for the other entries of the matrix,
 #: and for Dirichlet calibration.
@@ -151,9 +151,9 @@ class MatrixScalingCalibrator(SoftmaxCalibrator):
         k = len(self.classes_)
         return self.slope_.reshape(k, k).copy()
 
-    def _start(self, s: Scores, y: IntArray, w: FloatArray | None, n: float) -> None:
+    def _start(self, fit: Callable[[TemperatureCalibrator], None], n: float) -> None:
         if self.form == "scaling":
-            super()._start(s, y, w, n)
+            super()._start(fit, n)
         else:
             self.temperature_, self.mix_ = 1.0, 0.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -9,13 +11,23 @@ import numpy as np
 from .._core.base import StateKind
 from .._core.inputs import Rows
 from .._core.params import check_real
+from .._core.partitions import Partitions
 from .._core.printed import spelled
 from .._core.scores import Scores
 from .._core.warnings import SeparationWarning, silent, warn_of_separation
 from .._numerics.design import design_effect
 from .._numerics.links import LARGEST, row_blocks
-from .._numerics.matrix import Coefficients, LogBlocks, Ridge, SoftmaxFit, SoftmaxRows, tempered
-from .._numerics.temperature import label_wins
+from .._numerics.matrix import (
+    Coefficients,
+    LogBlocks,
+    PartedSoftmaxRows,
+    Ridge,
+    SoftmaxFit,
+    SoftmaxRows,
+    SoftmaxView,
+    tempered,
+)
+from .._numerics.temperature import LogitBlocks, LogitView, PartedLogits, label_wins
 from .._numerics.weights import row_count
 from .._typing import FloatArray, IntArray, Scale
 from ._log_odds import LogOddsCalibrator
@@ -68,7 +80,7 @@ class SoftmaxCalibrator(LogOddsCalibrator):
     def _learn_rows(self, rows: Rows) -> None:
         s, y, w, _, groups = rows
         n = row_count(w, len(s))
-        self._start(s, y, w, n)
+        self._start(lambda first: first._fit(s, y, w), n)
         self.worth_ = 1.0
         log_p, k = _blocks(s, 1.0 / self.temperature_, self.mix_), s.n_classes
         smoothing = 0.0
@@ -85,14 +97,27 @@ class SoftmaxCalibrator(LogOddsCalibrator):
                 self.worth_ = 1.0 / effect
                 self._take(data, n / effect, *self._learn(data, n / effect))
 
-    def _start(self, s: Scores, y: IntArray, w: FloatArray | None, n: float) -> None:
+    def _fit_parts(self, parts: Partitions) -> None:
+        n, k = parts.row_count, parts.ends.scores.n_classes
+        self._start(lambda first: first._fit_parts(parts), n)
+        self.worth_, smoothing = 1.0, 0.0
+        settings: dict[str, Any] = {"beta": 1.0 / self.temperature_, "mix": self.mix_}
+        settings["keep"] = False
+        if PartedLogits(parts, LogitView(partial(_standing, **settings))).label_wins():
+            warn_of_separation()
+            smoothing = k / (n + k)
+        view = SoftmaxView(partial(_blocks, **settings), self._matrix, smoothing)
+        data = PartedSoftmaxRows(parts, view)
+        self._take(data, n, *self._learn(data, n))
+
+    def _start(self, fit: Callable[[TemperatureCalibrator], None], n: float) -> None:
         """Temperature scaling, mixed with equal probabilities; neither for plain maps."""
         self.temperature_, self.mix_ = 1.0, 0.0
         if self.strength == 0:
             return
         first = TemperatureCalibrator(scale=self.scale)
         with silent(SeparationWarning):
-            first._fit(s, y, w)
+            fit(first)
         self.temperature_ = first.temperature_
         self.mix_ = 1.0 / (n + 1.0)
 
@@ -162,3 +187,9 @@ def _blocks(s: Scores, beta: float, mix: float, keep: bool = True) -> LogBlocks:
     for rows in row_blocks(len(s), k):
         whole[:, rows] = computed(rows)
     return lambda rows: whole[:, rows]
+
+
+def _standing(s: Scores, **settings: Any) -> LogitBlocks:
+    """The same with the rows first."""
+    log_p = _blocks(s, **settings)
+    return lambda rows: log_p(rows).T
