@@ -294,3 +294,16 @@ def test_bad_seeds_are_named(seed):
     p, y = binary_data(50)
     with pytest.raises(ValueError, match="random_state"):
         estimate("brier_score", y, p, random_state=seed)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-5, 1e5])
+def test_temperature_of_rows_that_alternate_in_step_with_a_sample(size):
+    rng = np.random.default_rng(0)
+    z = 2.0 * rng.normal(size=(5000, 3))
+    z[::5] *= size
+    y = (z / 2.0 + rng.gumbel(size=z.shape)).argmax(axis=1)
+    fit = TemperatureCalibrator(scale="logit").fit(z, y)
+    mixed = rng.permutation(len(y))
+    again = TemperatureCalibrator(scale="logit").fit(z[mixed], y[mixed])
+    assert fit.converged_
+    assert fit.temperature_ == pytest.approx(again.temperature_, rel=1e-6)

@@ -320,9 +320,23 @@ def fit_temperature(data: LogitRows, *, smoothing: float = 0.0) -> TemperatureFi
     levels = [n // _START_ROWS] if n >= 4 * _START_ROWS else []
     levels += [20] if n >= 80 * _START_ROWS // 2 else []
     share = levels[0] if levels else 1
-    spread, widest = data.scales(share)
-    if widest == 0.0:
+    scales = [data.scales(share)]
+    fit = _fit_within(data, smoothing, levels, scales)
+    if levels and (fit.bound or not fit.n_iter):
+        # Rows may alternate in step with the sample: one that takes other steps shows it.
+        fit = _fit_within(data, smoothing, levels, [*scales, data.scales(share + 1)])
+    return fit
+
+
+def _fit_within(
+    data: LogitRows, smoothing: float, levels: list[int], scales: list[tuple[float, float]]
+) -> TemperatureFit:
+    """The fit within bounds that follow from the scales of samples."""
+    scales = [(spread, widest) for spread, widest in scales if widest > 0.0]
+    if not scales:
         return TemperatureFit(1.0, None, True, 0)
+    n, share = data.n, levels[0] if levels else 1
+    spread, widest = min(s for s, _ in scales), max(w for _, w in scales)
     if widest > _WIDE:
         data = data.widened()
     bounds = np.array([1e-3 / widest]), np.array([1e3 / spread])
