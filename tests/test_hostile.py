@@ -307,3 +307,16 @@ def test_temperature_of_rows_that_alternate_in_step_with_a_sample(size):
     again = TemperatureCalibrator(scale="logit").fit(z[mixed], y[mixed])
     assert fit.converged_
     assert fit.temperature_ == pytest.approx(again.temperature_, rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [1000, 5000])
+def test_temperature_where_differences_overflow_in_single_precision(n):
+    rng = np.random.default_rng(0)
+    z = (2.0 * rng.normal(size=(n, 3))).astype(np.float32)
+    y = (z / 2.0 + rng.gumbel(size=z.shape)).argmax(axis=1)
+    z[3], y[3] = [3e38, -3e38, 0.0], 0
+    single, double = (
+        TemperatureCalibrator(scale="logit").fit(given, y).temperature_
+        for given in (z, z.astype(np.float64))
+    )
+    assert single == pytest.approx(double, rel=1e-6)

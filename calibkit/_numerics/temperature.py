@@ -136,7 +136,7 @@ class LogitRows:
         """Sums of the log-loss, its derivative in beta, and if asked for its second one."""
         sums = np.zeros(3 if curved else 2)
         # A mask of -3e38 times 2 is as good as -inf.
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # 0 times -inf
             for rows in self.blocks(share, first):
                 parts = _moments(self.logits(rows), self.y[rows], beta, smoothing, curved)
                 sums += parts.sum(axis=1) if self.w is None else parts @ self.w[rows]
@@ -274,6 +274,10 @@ class _Loss:
         """The moments; a curvature that is given is not computed, which saves a third of it."""
         rounded = self.precision(beta)
         sums = self.data.sums(rounded, self.smoothing, curvature is None, self.share)
+        if self.precision is np.float32 and not np.isfinite(sums).all():
+            # Differences of logits overflow in rows beside the sample.
+            self.data, self.precision = self.data.widened(), np.float64
+            return self._pass(beta, curvature)
         f, g = float(sums[0]), float(sums[1])
         h = float(sums[2]) if curvature is None else curvature
         # From the beta of single precision to the one that is asked for.
