@@ -320,3 +320,16 @@ def test_temperature_where_differences_overflow_in_single_precision(n):
         for given in (z, z.astype(np.float64))
     )
     assert single == pytest.approx(double, rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [1000, 5000])
+def test_temperature_of_logits_whose_squares_underflow(n):
+    rng = np.random.default_rng(0)
+    z = 2.0 * rng.normal(size=(n, 3))
+    y = (z / 2.0 + rng.gumbel(size=z.shape)).argmax(axis=1)
+    usual = TemperatureCalibrator(scale="logit").fit(z, y).temperature_
+    small = (1e-25 * z).astype(np.float32)
+    fit = TemperatureCalibrator(scale="logit").fit(small, y)
+    assert fit.temperature_ == pytest.approx(1e-25 * usual, rel=1e-5)
+    # As for two classes: too small to tell apart.
+    assert TemperatureCalibrator(scale="logit").fit(1e-170 * z, y).temperature_ == 1.0

@@ -20,8 +20,10 @@ LogitBlocks = Callable[[slice], FloatArray]
 #: The log-loss, and its first and second derivative in beta.
 Moments = tuple[float, float, float]
 
-#: Squares of larger logits may overflow in single precision.
-_WIDE = 1e15
+#: Squares of larger logits may overflow in single precision, and of smaller ones underflow.
+_WIDE, _NARROW = 1e15, 1e-15
+#: Squares of smaller ones underflow in double precision: all logits of a row count as equal.
+_LEAST = 1e-100
 
 #: Between steps of these reaches the second derivative is taken from two slopes.
 _NEAREST, _NEAR = 1e-3, 0.5
@@ -336,12 +338,12 @@ def _fit_within(
     data: LogitRows, smoothing: float, levels: list[int], scales: list[tuple[float, float]]
 ) -> TemperatureFit:
     """The fit within bounds that follow from the scales of samples."""
-    scales = [(spread, widest) for spread, widest in scales if widest > 0.0]
+    scales = [(spread, widest) for spread, widest in scales if widest > _LEAST]
     if not scales:
         return TemperatureFit(1.0, None, True, 0)
     n, share = data.n, levels[0] if levels else 1
     spread, widest = min(s for s, _ in scales), max(w for _, w in scales)
-    if widest > _WIDE:
+    if widest > _WIDE or spread < _NARROW:
         data = data.widened()
     bounds = np.array([1e-3 / widest]), np.array([1e3 / spread])
     # From the temperature 1 or the scale of the logits, whichever has the smaller loss.
