@@ -9,7 +9,11 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from calibkit import CalibrationAlarm, ComparisonAlarm, from_dict, to_dict
-from calibkit.online import MultiStreamCalibrator, OnlineCalibratedClassifier
+from calibkit.online import (
+    MultiStreamCalibrator,
+    OnlineCalibratedClassifier,
+    OnlinePlattCalibrator,
+)
 from calibkit.testing import binary_data
 
 from .registry import EXAMPLES, name_of
@@ -224,3 +228,20 @@ def test_classifier():
         lambda: refused(model.predict_proba, X[:3] * np.nan),
     )
     assert model.calibrator_.n_seen_ == 40 * ROUNDS
+
+
+def test_an_update_in_the_middle_of_one_forecast():
+    cal, same = (OnlinePlattCalibrator(classes=[0, 1]).learn_one(0.3, 1) for _ in range(2))
+    cal.learn_one(0.7, 1)
+    before = same.learn_one(0.7, 1).predict_proba_one(0.0)
+    after = same.learn_one(1e-4, 0).predict_proba_one(0.0)
+    plain = cal._log_odds
+
+    def interrupted(x):
+        del cal._log_odds
+        cal.learn_one(1e-4, 0)  # from now on a score of 0 counts as a smaller one
+        return plain(x)
+
+    cal._log_odds = interrupted
+    assert cal.predict_proba_one(0.0) in (before, after)
+    assert cal.predict_proba_one(0.0) == after

@@ -173,12 +173,15 @@ class OnlinePlattCalibrator(NewtonCalibrator):
         state = self.__dict__
         if "_kept" in state or "classes_" not in state:  # an update is running, or not started
             return super().predict_proba_one(x)
-        a, b = state["theta_"].tolist()
+        theta, met = state["theta_"], state["met_"]
+        if state["theta_"] is not theta:  # an update came between: take all of one state
+            return super().predict_proba_one(x)
+        a, b = theta.tolist()
         z, auto = self._log_odds(x), self.eps == "auto"
         if auto and self.scale == "probability":
-            low, high = state["met_"].tolist()
+            low, high = met.tolist()
             if not low <= z <= high:
-                z = float(within(np.array([z]), state["met_"])[0])
+                z = float(within(np.array([z]), met)[0])
         t = a * z + b
         q = 1.0 / (1.0 + exp(-t)) if t > -700.0 else exp(t)
         if _LEAST <= q <= _MOST or not auto:
