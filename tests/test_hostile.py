@@ -333,3 +333,13 @@ def test_temperature_of_logits_whose_squares_underflow(n):
     assert fit.temperature_ == pytest.approx(1e-25 * usual, rel=1e-5)
     # As for two classes: too small to tell apart.
     assert TemperatureCalibrator(scale="logit").fit(1e-170 * z, y).temperature_ == 1.0
+
+
+@pytest.mark.parametrize("n", [50, 5000])
+def test_log_odds_of_very_different_sizes(n):
+    rng = np.random.default_rng(0)
+    z = np.append(1e-70 * rng.normal(size=n - 2), [1e100, -1e100])
+    y = np.append(rng.integers(0, 2, size=n - 2), [1, 0])
+    fit = PlattCalibrator(scale="logit").fit(z, y)
+    assert np.isfinite([fit.slope_, fit.intercept_]).all()
+    assert fit.predict_proba(z[-2:])[:, 1].tolist() == pytest.approx([1.0, 0.0], abs=1e-3)

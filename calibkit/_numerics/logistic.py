@@ -220,10 +220,12 @@ class _Problem:
         self.data, self.total = data, data.total()
         self.l2 = l2 / self.total
         located = [_location(c) for c in data.thin(-(-data.n // _SCALE_ROWS)).columns]
-        self.units = Units(*(np.array(part) for part in zip(*located, strict=True)))
-        centre, ends = self.units.centre, data.ends.columns
+        centre, spread = (np.array(part) for part in zip(*located, strict=True))
+        ends = data.ends.columns
         self.identity = np.array([1.0] * len(ends) + [0.0])
         span = [max(np.max(c) - m, m - np.min(c)) for c, m in zip(ends, centre, strict=True)]
+        # Sums of squares of standardised columns must not overflow.
+        self.units = Units(centre, np.maximum(spread, np.multiply(span, 1e-140)))
         self.span = np.array([*(span / self.units.spread), 1.0])
 
     def loss(self, theta: FloatArray) -> Any:
