@@ -141,12 +141,12 @@ class Grid:
             at += _REACH
             at *= 2.0
             at += y
-            at = at.astype(np.int64)
-            sums[0] += np.bincount(at, minlength=n)
-            sums[1] += np.bincount(at, p if w is None else w * p, minlength=n)
+            cell = at.astype(np.int64)
+            sums[0] += np.bincount(cell, minlength=n)
+            sums[1] += np.bincount(cell, p if w is None else w * p, minlength=n)
             if w is not None:
-                sums[2] += np.bincount(at, w, minlength=n)
-                sums[3] += np.bincount(at, w * w, minlength=n)
+                sums[2] += np.bincount(cell, w, minlength=n)
+                sums[3] += np.bincount(cell, w * w, minlength=n)
             losses += _losses(p, y, w)
         n_rows, wp, weight, w2 = sums.reshape(4, -1, 2)
         if rows.w is None:
