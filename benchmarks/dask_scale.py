@@ -56,11 +56,18 @@ def frame_of(parts: int, rows: int, make: Callable[..., pd.DataFrame] = made) ->
     return dd.from_map(partial(make, rows=rows), range(parts), meta=made(0, 1))
 
 
+#: Dask lets its workers give back freed memory at once, and new memory costs time. This keeps it.
+KEEPING = {"MALLOC_TRIM_THRESHOLD_": 1 << 28, "MALLOC_MMAP_THRESHOLD_": 1 << 25}
+
+
 @contextmanager
-def cluster() -> Iterator[distributed.Client]:
+def cluster(keeping: bool = False) -> Iterator[distributed.Client]:
     """Two workers of one thread each, in processes of their own."""
     told = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
-    local = distributed.LocalCluster(**told)
+    name = "distributed.nanny.pre-spawn-environ"
+    kept = {**dask.config.get(name), **(KEEPING if keeping else {})}
+    with dask.config.set({name: kept}):
+        local = distributed.LocalCluster(**told)
     with distributed.Client(local) as client:
         yield client
     with suppress(TimeoutError, asyncio.TimeoutError):  # of a busy machine; they end with this one
@@ -174,11 +181,11 @@ def many_partitions(parts: int = 1000, rows: int = 1000) -> dict[str, Any]:
     return {"partitions": parts, "rows": rows, "ms_per_partition": ms}
 
 
-def against_plain(rows: int) -> dict[str, Any]:
+def against_plain(rows: int, keeping: bool) -> dict[str, Any]:
     """Equal-width errors of rows in the memory of two workers, and of the same rows in arrays."""
     rows_of_all = pd.concat([made(i, ROWS) for i in range(rows // ROWS)])
     y, p = rows_of_all.y.to_numpy(), rows_of_all.p.to_numpy()
-    with cluster() as client:
+    with cluster(keeping) as client:
         frame = frame_of(rows // ROWS, ROWS).persist()
         distributed.wait(frame)
         call = lambda: calibration_error(  # noqa: E731
@@ -248,7 +255,8 @@ def main() -> None:
     if given.only in (None, "partitions"):
         found["many_partitions"] = many_partitions()
     if given.only in (None, "plain"):
-        found["against_plain"] = against_plain(10**7)
+        found["against_plain"] = against_plain(10**7, keeping=False)
+        found["against_plain_keeping_memory"] = against_plain(10**7, keeping=True)
     text = json.dumps(found, indent=1)
     print(text)
     if given.save:
