@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import has_fit_parameter
 
+from ._core.arrays import in_memory
 from ._core.errors import InputError, called, caller
 from ._core.inputs import validate_scores
 from ._core.labels import validate_group_labels
@@ -44,7 +45,7 @@ def response_of(estimator: BaseEstimator, X: Any, classes: np.ndarray, method: s
             f"{type(estimator).__name__} has no {' or '.join(names)}; expected a classifier with "
             f"{' or '.join(names)}."
         )
-    values = np.asarray(getattr(estimator, response)(X))
+    values = np.asarray(getattr(estimator, response)(in_memory(X, "X")))
     own = np.asarray(getattr(estimator, "classes_", classes))
     _check_response(values, own, classes, f"{type(estimator).__name__}.{response}")
     if not np.array_equal(own, classes):

@@ -9,20 +9,26 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.naive_bayes import GaussianNB
 
 import calibkit
 from calibkit import (
     BetaCalibrator,
+    CalibratedClassifier,
     HistogramBinningCalibrator,
     IsotonicCalibrator,
     MatrixScalingCalibrator,
     PlattCalibrator,
     TemperatureCalibrator,
     VectorScalingCalibrator,
+    displays,
 )
 from calibkit._core import partitions
 from calibkit._core.labels import SOFT
 from calibkit._registry import CALIBRATORS
+from calibkit.decisions import RiskControlledThreshold
+from calibkit.metrics import METRICS
+from calibkit.online import OnlineCalibratedClassifier
 
 from .registry import EXAMPLES, name_of
 
@@ -289,7 +295,7 @@ def test_each_calibrator_takes_dask_or_refuses(cls):
         assert cal.fit(split(p), split(y)) is cal
         return
     tasks = count_tasks()
-    with tasks, pytest.raises(calibkit.base.InputError, match=r"PlattCalibrator.* compute\(\)"):
+    with tasks, pytest.raises(calibkit.base.InputError, match=r"compute\(\).* PlattCalibrator"):
         cal.fit(split(p), split(y))
     assert tasks.n == 0
     assert not hasattr(cal, "classes_")
@@ -300,8 +306,53 @@ def test_metrics_do_not_pull_the_rows():
     for name in ("sample_weight", "groups"):
         with pytest.raises(calibkit.base.InputError, match=f"{name} is a Dask collection"):
             calibkit.estimate("brier_score", y, p, **{name: split(p)})
-    with pytest.raises(calibkit.base.InputError, match="ScoreTable"):
-        calibkit.brier_score(split(y), split(p))
+
+
+X = np.random.default_rng(0).normal(size=(900, 2))
+LABELS = np.arange(900) % 2
+
+
+def wrapped(cls):
+    return cls(GaussianNB()).fit(X, LABELS)
+
+
+#: Calls with probabilities and labels; classifiers get rows of features in place of the former.
+GATHERING = {
+    **{name: lambda p, y, m=metric: m.function(y, p) for name, metric in METRICS.items()},
+    **{
+        f"{d.__name__}.from_predictions": lambda p, y, d=d: d.from_predictions(
+            y, p, **({"by": p} if d is displays.GroupDisplay else {})
+        )
+        for d in vars(displays).values()
+        if hasattr(d, "from_predictions")
+    },
+    **{
+        f"{name_of(e)}.partial_fit": lambda p, y, e=e: clone(e).partial_fit(p, y)
+        for e in EXAMPLES
+        if hasattr(e, "partial_fit")
+    },
+    "certify": lambda p, y: calibkit.certify(y, p),
+    "calibration_test": lambda p, y: calibkit.calibration_test("ks", y, p),
+    "compare": lambda p, y: calibkit.compare("brier_score", y, {"a": p, "b": p}),
+    "compare_calibrators": lambda p, y: calibkit.compare_calibrators(p, y),
+    "group_table": lambda p, y: calibkit.group_table(y, p, by=p),
+    "threshold": lambda p, y: RiskControlledThreshold().fit(p, y),
+    "wrapped fit": lambda p, y: CalibratedClassifier(GaussianNB()).fit(split(X), y),
+    "wrapped predict": lambda p, y: wrapped(CalibratedClassifier).predict(split(X)),
+    "wrapped predict_proba": lambda p, y: wrapped(CalibratedClassifier).predict_proba(split(X)),
+    "wrapped stream": lambda p, y: wrapped(OnlineCalibratedClassifier).predict_then_update(
+        split(X), y
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GATHERING)
+def test_no_rows_are_gathered_unasked(name):
+    p, y, _ = case("few")
+    tasks = count_tasks()
+    with tasks, pytest.raises(calibkit.base.InputError, match=r"\w is a Dask collection.*compute"):
+        GATHERING[name](split(p), split(y))
+    assert tasks.n == 0
 
 
 class count_tasks(dask.callbacks.Callback):

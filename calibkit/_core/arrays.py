@@ -30,14 +30,20 @@ def is_dask(values: Any) -> bool:
     return package in ("dask", "dask_expr") and hasattr(values, "__dask_graph__")
 
 
-def on_host(values: Any) -> Any:
-    """Arrays of other libraries as NumPy arrays, without gradients; all else as it is."""
+def in_memory(values: Any, name: str) -> Any:
+    """The values, which are no Dask collection: rows are never gathered unasked."""
     if is_dask(values):
         raise InputError(
-            "a Dask collection; expected rows in memory. predict_proba and fit of some calibrators "
-            "take Dask collections, and ScoreTable.from_dask makes a table for metrics. For all "
-            "else call compute() on the collections, or on a sample of the rows."
+            f"{name} is a Dask collection; expected rows in memory. Call compute() on it, or on a "
+            "sample of the rows. Dask collections are taken by ScoreTable.from_dask, by "
+            "predict_proba of calibrators, and by fit of some."
         )
+    return values
+
+
+def on_host(values: Any, name: str = "an argument") -> Any:
+    """Arrays of other libraries as NumPy arrays, without gradients; all else as it is."""
+    values = in_memory(values, name)
     if not is_elsewhere(values):
         return values
     if hasattr(values, "detach"):  # PyTorch

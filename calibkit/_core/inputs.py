@@ -15,7 +15,7 @@ from .._numerics.links import largest, row_blocks
 from .._typing import FloatArray, IntArray, Scale
 from .arrays import on_host
 from .columns import column_names, in_class_order
-from .errors import InputError, caller, message_of
+from .errors import InputError, caller
 from .labels import (
     first_place,
     refuse_masked,
@@ -32,12 +32,11 @@ from .warnings import HardScoresWarning, RoundedScoresWarning, warn
 
 def _numbers(sample_weight: Any) -> FloatArray:
     refuse_masked(sample_weight, "sample_weight")
+    values = on_host(sample_weight, "sample_weight")
     try:
-        w = np.asarray(on_host(sample_weight))
+        w = np.asarray(values)
         if w.dtype.kind in "buifO":
             return w.astype(np.float64, copy=False)
-    except InputError as error:
-        raise InputError(f"sample_weight is {message_of(error)}") from None
     except (TypeError, ValueError, OverflowError):
         pass
     raise InputError("sample_weight can't be read as numbers; expected one number per row.")
@@ -165,7 +164,7 @@ def _column(a: FloatArray) -> FloatArray:
 
 def _to_floats(X: Any, name: str) -> FloatArray:
     """A float32 or float64 array of one or two dimensions; not copied if it is one already."""
-    X = on_host(X)
+    X = on_host(X, name)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
     refuse_masked(X, name)
     if kind in "mMVcS":

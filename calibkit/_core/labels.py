@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._numerics.links import row_blocks
 from .._typing import IntArray
 from .arrays import on_host
-from .errors import InputError, caller, message_of
+from .errors import InputError, caller
 from .printed import few, spelled
 from .warnings import LabelOrderWarning, warn
 
@@ -36,7 +36,7 @@ def first_place(bad: np.ndarray) -> tuple[int | tuple[int, ...], str]:
 
 def as_labels(y: Any) -> np.ndarray:
     """Labels as an array that keeps their types; some may be missing."""
-    y = on_host(y)
+    y = on_host(y, "y")
     if isinstance(y, np.ndarray):
         return y
     return np.asarray(y) if hasattr(y, "__array__") else np.asarray(y, dtype=object)
@@ -77,7 +77,7 @@ def validate_column(y: Any, *, name: str) -> np.ndarray:
     if len({isinstance(v, str) for v in some}) == 2:
         _refuse_mixed(y, name)
     refuse_masked(y, name)
-    y = _without_nullable(on_host(y))
+    y = _without_nullable(on_host(y, name))
     try:
         plain = type(y) is np.ndarray and y.ndim == 1
         labels = y if plain else column_or_1d(y)
@@ -364,10 +364,9 @@ def validate_group_labels(values: Any, n: int, name: str) -> np.ndarray:
     listed = isinstance(values, (list, tuple))
     # NumPy would turn numbers, and NaN, beside strings into strings.
     mixed = listed and len({isinstance(v, str) for v in values}) > 1
+    values = on_host(values, name)
     try:
-        a = np.asarray(on_host(values), dtype=object if mixed else None)
-    except InputError as error:
-        raise InputError(f"{name} is {message_of(error)}") from None
+        a = np.asarray(values, dtype=object if mixed else None)
     except ValueError as error:  # lists of unequal lengths
         raise InputError(f"{name} holds lists of unequal lengths; expected {one}.") from error
     if a.shape != (n,):

@@ -453,11 +453,10 @@ def meta_of(values: Any) -> Any:
 
 def refuse_dask(name: str) -> None:
     """Raise for a calibrator that is fitted in memory only."""
-    listed = ", ".join(FITTED[:-1]) + " and " + FITTED[-1]
+    listed = ", ".join(FITTED[:-1]) + " or " + FITTED[-1]
     raise InputError(
-        f"{name} is fitted in memory and a Dask collection was passed; expected arrays. Fit of "
-        f"{listed} takes Dask collections. For others call compute() on the collections, or on a "
-        "sample of the rows; ScoreTable.coarsen() summarizes rows for metrics."
+        f"X, y or sample_weight is a Dask collection, and {name} is fitted in memory; expected "
+        f"arrays. Call compute() on them, or on a sample of the rows, or fit {listed}."
     )
 
 

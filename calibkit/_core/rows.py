@@ -101,7 +101,7 @@ def validate_problem(
             )
         if two_columns and pos_label is not None and len(labels) == 2 and pos_label == labels[0]:
             # Columns follow the sorted labels: the event's is the first one.
-            flipped = np.asarray(on_host(y_prob))[:, ::-1]
+            flipped = np.asarray(on_host(y_prob, "y_prob"))[:, ::-1]
             scores = validate_scores(flipped, scale="probability", name="y_prob")
     if weights == "frequency":
         w = checked_counts(codes, w)
@@ -167,7 +167,7 @@ def positive_weights(sample_weight: Any, n: int) -> FloatArray | None:
 
 def rows_passed(sample_weight: Any, n: int) -> int:
     """Number of rows that a user passed; n of them have a weight."""
-    return n if sample_weight is None else len(np.asarray(on_host(sample_weight)))
+    return n if sample_weight is None else len(np.asarray(on_host(sample_weight, "sample_weight")))
 
 
 def kept_rows(sample_weight: Any, n: int) -> IntArray:
@@ -394,4 +394,4 @@ def _by_name(y: Any, y_prob: Any, pos_label: Any, classes: Any) -> np.ndarray:
     if isinstance(y_prob, (np.ndarray, list, tuple)):
         return np.asarray(y_prob)
     distinct, _ = validate_labels(y, classes=classes, name="y_true")
-    return np.asarray(on_host(columns_in_order(y_prob, distinct, pos_label)))
+    return np.asarray(on_host(columns_in_order(y_prob, distinct, pos_label), "y_prob"))

@@ -66,8 +66,8 @@ def validate_signals(confidence: Any, n: int, beside: str = "correct") -> dict[s
 def _numbers(values: Any, n: int, name: str, beside: str) -> FloatArray:
     what = name if name == "confidence" else f"confidence[{spelled(name)}]"
     refuse_masked(values, what)
+    values = on_host(values, what)
     try:
-        values = on_host(values)
         a = np.asarray(values)
         if a.dtype.kind not in "buif":  # None, and the missing values of pandas, become NaN
             a = np.array([np.nan if is_missing(v) else v for v in values])
@@ -152,8 +152,9 @@ _WHOLE = 1e-3
 def validate_floats(values: Any, name: str) -> FloatArray:
     """An array of float64."""
     refuse_masked(values, name)
+    values = on_host(values, name)
     try:
-        a = np.asarray(on_host(values))
+        a = np.asarray(values)
         if a.dtype.kind not in "buif":
             a = np.asarray(a.tolist(), dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._core.arrays import on_host
 from .._core.certified_groups import largest_group
 from .._core.columns import in_class_order
 from .._core.errors import InputError
@@ -522,7 +523,7 @@ def validate_signal(
     p: Any, scale: SignalScale, *, allow_empty: bool = True, name: str = "p"
 ) -> FloatArray:
     """One number per output, higher for more confidence; NaN where an output has none."""
-    p = in_class_order(p, (False, True), name=name)
+    p = on_host(in_class_order(p, (False, True), name=name), name)
     missing = _missing(p)
     if missing.any():
         out = np.full(len(missing), np.nan)

@@ -98,7 +98,11 @@ def _some(columns: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 def _coded(values: Any, n: int, name: str, n_bands: int) -> tuple[IntArray, list[str | None]]:
     """Codes, and the name of each without its column's; None for missing values."""
     refuse_masked(values, name)
-    a = _as_objects(values) if isinstance(values, (list, tuple)) else np.asarray(on_host(values))
+    a = (
+        _as_objects(values)
+        if isinstance(values, (list, tuple))
+        else np.asarray(on_host(values, name))
+    )
     if a.shape != (n,):
         raise InputError(f"{name} has shape {a.shape}; expected one value per row, ({n},).")
     missing = np.zeros(n, dtype=bool)
