@@ -80,7 +80,6 @@ class _Summary(NamedTuple):
     """What is learned from a partition's rows of positive weight."""
 
     known: _Known | None  # if plain arrays hold the checked scores and labels
-
     rows: Rows  # the first, and for two classes the smallest and largest of each
     n: int
     class_weight: FloatArray

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.cells import cells_of
+from .._core.distinct import distinct_scores
 from .._core.errors import InputError
 from .._core.inputs import Rows
 from .._core.params import check_choice, check_int, check_real
@@ -258,11 +258,11 @@ of a new row's bin within 0.0157 (4000 or more rows per bin).
             self.tied_ = False
             count, events = parts.total(_bin_sums, self.borders_)
         else:
-            cells = cells_of(parts)
-            self.borders_ = mass_borders(cells.x, cells.w, n_bins, cells.quartiles)
-            self.tied_ = bool((cells.n > 1).any()) or tied(cells.x, cells.quartiles)
-            w = cells.w.astype(np.float64)
-            sums = sorted_sums(cells.x, None, w, cells.wy, self.borders_)
+            scores = distinct_scores(parts)
+            self.borders_ = mass_borders(scores.x, scores.w, n_bins, scores.quartiles)
+            self.tied_ = bool((scores.n > 1).any()) or tied(scores.x, scores.quartiles)
+            w = scores.w.astype(np.float64)
+            sums = sorted_sums(scores.x, None, w, scores.wy, self.borders_)
             count, events = sums.w, sums.wy
         self._fill(count, events, parts.row_count)
 

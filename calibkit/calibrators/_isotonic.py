@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from .._core.base import BaseCalibrator, StateKind
-from .._core.cells import cells_of
+from .._core.distinct import distinct_scores
 from .._core.params import check_choice, check_real
 from .._core.partitions import Partitions
 from .._core.saved import check_inside
@@ -116,11 +116,11 @@ class IsotonicCalibrator(BaseCalibrator):
         self._take(blocks, row_count(w, len(y)))
 
     def _fit_parts(self, parts: Partitions) -> None:
-        cells = cells_of(parts)
-        x, label, w = cells.x, cells.wy, cells.w.astype(np.float64)
-        blocks = sorted_blocks(x, label, w, cells.quartiles)
+        scores = distinct_scores(parts)
+        x, label, w = scores.x, scores.wy, scores.w.astype(np.float64)
+        blocks = sorted_blocks(x, label, w, scores.quartiles)
         n = parts.row_count
-        if _mostly_flat(blocks) and sorted_trend(x, label, w, n, cells.quartiles) < -2.0:
+        if _mostly_flat(blocks) and sorted_trend(x, label, w, n, scores.quartiles) < -2.0:
             warn_of_reversal("most of the map is constant")
         self._take(blocks, n)
 

@@ -18,7 +18,7 @@ from .inputs import Rows
 from .partitions import Partitions
 
 
-class Cells(NamedTuple):
+class DistinctScores(NamedTuple):
     """Distinct scores in ascending order, and sums of their rows."""
 
     x: FloatArray
@@ -39,9 +39,9 @@ class Cells(NamedTuple):
         return self.x[np.searchsorted(last, at, side="right")]
 
 
-def cells_of(parts: Partitions) -> Cells:
-    """Cells of the rows of all partitions, in memory."""
-    columns: Any = zip(*parts.each(_cells), strict=True)
+def distinct_scores(parts: Partitions) -> DistinctScores:
+    """Those of the rows of all partitions, in memory."""
+    columns: Any = zip(*parts.each(_summed), strict=True)
     x, *sums = columns
     scores = np.concatenate(x)
     order = np.argsort(scores, kind="stable")  # merges the sorted runs
@@ -50,19 +50,19 @@ def cells_of(parts: Partitions) -> Cells:
     merged: Any = (
         None if part[0] is None else _sums(np.concatenate(part)[order], starts) for part in sums
     )
-    return Cells(scores[starts], *merged)
+    return DistinctScores(scores[starts], *merged)
 
 
-def _cells(rows: Rows, start: int) -> Cells:
+def _summed(rows: Rows, start: int) -> DistinctScores:
     x, y, w = sort_by_score(rows.scores.values, rows.y, rows.w)
     starts = distinct_starts(x)
     n = np.diff(np.append(starts, len(x)))
     if w is None:
         # A partition has fewer than 2^31 rows.
-        return Cells(
+        return DistinctScores(
             x[starts], n.astype(np.int32), None, np.add.reduceat(y, starts, dtype=np.int32)
         )
-    return Cells(x[starts], n, np.add.reduceat(w, starts), np.add.reduceat(w * y, starts))
+    return DistinctScores(x[starts], n, np.add.reduceat(w, starts), np.add.reduceat(w * y, starts))
 
 
 def _sums(values: np.ndarray, starts: IntArray) -> np.ndarray:
